@@ -1,0 +1,1 @@
+"""Containers: the door to Docker."""

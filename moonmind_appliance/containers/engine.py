@@ -1,0 +1,125 @@
+"""The door to a container engine: what every engine must answer.
+
+Order of calls: `ensure_network`, `ensure_volume`, `start`, any number of `execute`, `kill`, `remove`, `remove_volume`.
+Safe to call twice: `ensure_network`, `ensure_volume`, `kill`, `remove`, `remove_volume`. `start` is not: a name is
+given once, which is what makes it a lock. Safe in parallel: everything, also `execute` on one container.
+"""
+
+import threading
+from typing import Protocol
+
+from moonmind_appliance.errors import InterruptReason, RunInterrupted
+from moonmind_appliance.models import (
+    ContainerSpec,
+    ContainerState,
+    EngineInfo,
+    ExecOutcome,
+    ExecSpec,
+    ImageState,
+    VolumeState,
+)
+
+
+class CancelToken:
+    """Tells work in another thread to end. The first reason stays."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._reason: InterruptReason | None = None
+
+    def cancel(self, reason: InterruptReason) -> None:
+        """Ask for the end. Safe twice."""
+        with self._lock:
+            self._reason = self._reason or reason
+        self._event.set()
+
+    @property
+    def reason(self) -> InterruptReason | None:
+        """Why it was asked, or None while it was not."""
+        return self._reason
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep up to that long; True as soon as the end is asked for."""
+        return self._event.wait(seconds)
+
+    def check(self) -> None:
+        """Raise `RunInterrupted` once the end was asked for."""
+        if self._reason is not None:
+            raise RunInterrupted(self._reason)
+
+
+class ByteSink(Protocol):
+    """Takes output as it comes, in any chunks."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some bytes."""
+
+
+class ContainerEngine(Protocol):
+    """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own words."""
+
+    def info(self) -> EngineInfo:
+        """Who answers."""
+
+    def image(self, reference: str) -> ImageState | None:
+        """The image, or None where the engine does not have it. Nothing is pulled."""
+
+    def ensure_network(self, name: str, labels: dict[str, str]) -> str:
+        """Make the bridge network unless it exists; returns its gateway address ("" where it has none)."""
+
+    def remove_network(self, name: str) -> bool:
+        """Remove the network; False where there was none."""
+
+    def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
+        """Make the volume unless it exists; True where it was made now."""
+
+    def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
+        """Volumes that carry all these labels."""
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove the volume; False where there was none. Raises EngineError while a container uses it."""
+
+    def start(self, spec: ContainerSpec, *, run: bool = True) -> str:
+        """Create and start a container; returns its id. With `run=False` it is only created: its volumes can be read.
+
+        Raises:
+            NameTaken: a container has the name; says who. Nothing was made.
+            ImageNotFound: nothing was made.
+        """
+
+    def containers(self, labels: dict[str, str]) -> list[ContainerState]:
+        """Containers, running or not, that carry all these labels."""
+
+    def execute(
+        self,
+        container: str,
+        spec: ExecSpec,
+        *,
+        stdout: ByteSink,
+        stderr: ByteSink,
+        cancel: CancelToken | None = None,
+    ) -> ExecOutcome:
+        """Run a command with an empty, closed stdin and wait for its end; output streams into the sinks meanwhile.
+
+        On a time limit, silence limit or cancel the command's processes are ended, by killing the container where
+        nothing gentler works. All output has been handed on when it returns.
+
+        Raises:
+            ContainerNotFound: there is no such container.
+        """
+
+    def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
+        """Write a file, owned by user 1000, into a writable mount of the container. Its folder must exist."""
+
+    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+        """The file's bytes, or None where there is no regular file. Raises EngineError past `limit` bytes.
+
+        Also reads from a container that was created with `run=False`, or has ended.
+        """
+
+    def kill(self, container: str) -> bool:
+        """End all processes at once; False where it did not run."""
+
+    def remove(self, container: str) -> bool:
+        """Remove the container whatever its state, and its anonymous volumes; False where there was none."""

@@ -1,0 +1,57 @@
+"""What an agent answers: who it is, how a turn ended, what is left of its quota."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class AgentInfo(msgspec.Struct, frozen=True):
+    """Which agent worked: recorded with the run."""
+
+    backend: str
+    version: str
+    prompt_pack_version: str
+
+
+class QuotaWindow(msgspec.Struct, frozen=True):
+    """One usage window as the agent reported it: percent used, length in minutes, when it starts again (UTC)."""
+
+    used_percent: float
+    window_minutes: int | None = None
+    resets_at: datetime | None = None
+
+
+class CodexErrorKind(StrEnum):
+    """Machine codes of a failed turn, as Codex writes them into its rollout file (`codex_error_info`)."""
+
+    USAGE_LIMIT_EXCEEDED = "usage_limit_exceeded"
+    UNAUTHORIZED = "unauthorized"
+    SERVER_OVERLOADED = "server_overloaded"
+    HTTP_CONNECTION_FAILED = "http_connection_failed"
+    RESPONSE_TOO_MANY_FAILED_ATTEMPTS = "response_too_many_failed_attempts"
+    INTERNAL_SERVER_ERROR = "internal_server_error"
+    OTHER = "other"
+
+
+class AgentVerdict(StrEnum):
+    """How a turn ended, in the appliance's words."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    QUOTA = "quota"
+    PLAN_WITHOUT_CODEX = "plan_without_codex"
+    LOGIN_DEAD = "login_dead"
+
+
+class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How one agent turn ended. `message` is what the agent said last, for people."""
+
+    verdict: AgentVerdict
+    message: str = ""
+    thread_id: str | None = None
+    usage: dict[str, int] = {}
+    quota: list[QuotaWindow] = []
+    resets_at: datetime | None = None
+    unknown_events: int = 0

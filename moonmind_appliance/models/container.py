@@ -1,0 +1,108 @@
+"""What phases ask of a container engine, and what it answers: plain data."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A named volume at a path of the container."""
+
+    volume: str
+    target: str
+    read_only: bool = False
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a container may use: bytes of memory, CPUs (fractions allowed), processes."""
+
+    memory_bytes: int
+    cpus: float
+    pids: int
+
+
+class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A hardened container: user 1000, read-only root, no capabilities, no new privileges, an init as PID 1.
+
+    `tmpfs` maps a path to its mount options. `env` must hold no secret: inspect shows it.
+    """
+
+    name: str
+    image: str
+    command: list[str]
+    labels: dict[str, str]
+    limits: Limits
+    network: str | None = None
+    env: dict[str, str] = {}
+    mounts: list[Mount] = []
+    tmpfs: dict[str, str] = {}
+    working_dir: str = "/work"
+
+
+class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A command in a running container. Its `env` may hold a secret: inspect does not show an exec's environment.
+
+    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output.
+    """
+
+    command: list[str]
+    env: dict[str, str] = {}
+    working_dir: str | None = None
+    time_limit: float | None = None
+    silence_limit: float | None = None
+
+
+class EndReason(StrEnum):
+    """Why an exec is over. Only `exited` has an exit code that means anything."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed_out"
+    SILENT = "silent"
+    CANCELLED = "cancelled"
+    CONTAINER_GONE = "container_gone"
+
+
+class ExecOutcome(msgspec.Struct, frozen=True):
+    """How an exec ended, after its last output was handed to the sinks. `seconds` is wall time."""
+
+    ended: EndReason
+    exit_code: int | None
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """It ran to its end and said 0."""
+        return self.ended is EndReason.EXITED and self.exit_code == 0
+
+
+class ContainerState(msgspec.Struct, frozen=True):
+    """A container as the engine lists it."""
+
+    name: str
+    container_id: str
+    running: bool
+    labels: dict[str, str]
+
+
+class VolumeState(msgspec.Struct, frozen=True):
+    """A volume as the engine lists it."""
+
+    name: str
+    labels: dict[str, str]
+
+
+class ImageState(msgspec.Struct, frozen=True):
+    """An image the engine has."""
+
+    reference: str
+    image_id: str
+    labels: dict[str, str]
+    size_bytes: int
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """The engine that answers: its version, API version and operating system."""
+
+    version: str
+    api_version: str
+    operating_system: str

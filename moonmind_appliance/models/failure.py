@@ -1,0 +1,203 @@
+"""Why a job failed: a stable code, who must act, a sentence, the next step.
+
+The same words stand in the API, the TUI, the command line and the pull request.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class WhoActs(StrEnum):
+    """Who can mend it. `nobody`: it mends itself at `retry_at`."""
+
+    OPERATOR = "operator"
+    SUBMITTER = "submitter"
+    GITHUB_ADMIN = "github_admin"
+    NOBODY = "nobody"
+
+
+class FailureCode(StrEnum):
+    """Stable names; `FAILURES` says for each who acts and what comes next."""
+
+    GITHUB_TOKEN_MISSING = "github_token_missing"  # noqa: S105 - a code's name, no secret
+    GITHUB_TOKEN_REJECTED = "github_token_rejected"  # noqa: S105 - a code's name, no secret
+    REPOSITORY_NOT_FOUND = "repository_not_found"
+    REPOSITORY_ARCHIVED = "repository_archived"
+    BASE_BRANCH_NOT_FOUND = "base_branch_not_found"
+    PUSH_NOT_PERMITTED = "push_not_permitted"
+    GITHUB_UNREACHABLE = "github_unreachable"
+    GITHUB_RATE_LIMITED = "github_rate_limited"
+    IMAGE_MISSING = "image_missing"
+    IMAGE_UNFIT = "image_unfit"
+    CONTAINER_FAILED = "container_failed"
+    WORKSPACE_LOST = "workspace_lost"
+    CLONE_FAILED = "clone_failed"
+    SKILL_MISSING = "skill_missing"
+    LOGIN_DEAD = "login_dead"
+    PLAN_WITHOUT_CODEX = "plan_without_codex"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    AGENT_FAILED = "agent_failed"
+    AGENT_UNREACHABLE = "agent_unreachable"
+    AGENT_TIMED_OUT = "agent_timed_out"
+    AGENT_SILENT = "agent_silent"
+    PHASE_OUTPUT_MISSING = "phase_output_missing"
+    TEMPLATE_LEFT = "template_left"
+    TASKS_WITHOUT_IDS = "tasks_without_ids"
+    SECRET_IN_CHANGE = "secret_in_change"  # noqa: S105 - a code's name, no secret
+    CHANGE_TOO_LARGE = "change_too_large"
+    COMMIT_FAILED = "commit_failed"
+    PUSH_REJECTED = "push_rejected"
+    WORKFLOW_SCOPE_MISSING = "workflow_scope_missing"
+    BRANCH_CONFLICT = "branch_conflict"
+    PULL_REQUEST_REFUSED = "pull_request_refused"
+    CUT_OFF_TOO_OFTEN = "cut_off_too_often"
+    INTERNAL_ERROR = "internal_error"
+
+
+class FailureKind(NamedTuple):
+    """What is always true of a code: who acts, and what they do next."""
+
+    who_acts: WhoActs
+    next_step: str
+
+
+FAILURES: dict[FailureCode, FailureKind] = {
+    FailureCode.GITHUB_TOKEN_MISSING: FailureKind(
+        WhoActs.OPERATOR, "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, restart, and retry the run."
+    ),
+    FailureCode.GITHUB_TOKEN_REJECTED: FailureKind(
+        WhoActs.OPERATOR, "Make a new GitHub token, put it into GITHUB_TOKEN, restart, and retry the run."
+    ),
+    FailureCode.REPOSITORY_NOT_FOUND: FailureKind(
+        WhoActs.SUBMITTER,
+        "Check the repository's owner and name; if they are right, ask for the token to be given access.",
+    ),
+    FailureCode.REPOSITORY_ARCHIVED: FailureKind(
+        WhoActs.GITHUB_ADMIN, "Unarchive the repository on GitHub, then retry the run."
+    ),
+    FailureCode.BASE_BRANCH_NOT_FOUND: FailureKind(
+        WhoActs.SUBMITTER, "Submit again with a base_branch that exists in the repository."
+    ),
+    FailureCode.PUSH_NOT_PERMITTED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Give the token's account write access to the repository (contents and pull requests), then retry.",
+    ),
+    FailureCode.GITHUB_UNREACHABLE: FailureKind(
+        WhoActs.OPERATOR,
+        "Check GITHUB_API_URL, GITHUB_SERVER_URL, the network and githubstatus.com; then retry the run.",
+    ),
+    FailureCode.GITHUB_RATE_LIMITED: FailureKind(
+        WhoActs.NOBODY, "Wait until GitHub's limit is over, then retry the run."
+    ),
+    FailureCode.IMAGE_MISSING: FailureKind(
+        WhoActs.OPERATOR,
+        "Build the job image with ./install.sh, or set SPEC_AUTOMATION_JOB_IMAGE; then retry.",
+    ),
+    FailureCode.IMAGE_UNFIT: FailureKind(
+        WhoActs.OPERATOR,
+        "Rebuild the job image with ./install.sh; see job_image/README.md for what it must hold.",
+    ),
+    FailureCode.CONTAINER_FAILED: FailureKind(
+        WhoActs.OPERATOR,
+        "Look at `moonmind-appliance doctor` and the Docker engine's log; then retry the run.",
+    ),
+    FailureCode.WORKSPACE_LOST: FailureKind(
+        WhoActs.SUBMITTER, "The run's volume is gone; submit the specification again."
+    ),
+    FailureCode.CLONE_FAILED: FailureKind(
+        WhoActs.OPERATOR, "Read the git_clone phase's stderr artifact; then retry the run."
+    ),
+    FailureCode.SKILL_MISSING: FailureKind(
+        WhoActs.SUBMITTER,
+        "The repository brings its own Spec Kit files without this skill: add it there, or remove them.",
+    ),
+    FailureCode.LOGIN_DEAD: FailureKind(
+        WhoActs.OPERATOR,
+        "Sign the shard in again with `moonmind-appliance login-shard N`, then retry the run.",
+    ),
+    FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
+        WhoActs.OPERATOR,
+        "This ChatGPT plan does not include Codex, or has no credit: sign in another account, then retry.",
+    ),
+    FailureCode.QUOTA_EXHAUSTED: FailureKind(
+        WhoActs.NOBODY, "Wait until the account's usage window starts again; then retry the run."
+    ),
+    FailureCode.AGENT_FAILED: FailureKind(
+        WhoActs.OPERATOR, "Read the phase's stdout and stderr artifacts; then retry the run."
+    ),
+    FailureCode.AGENT_UNREACHABLE: FailureKind(
+        WhoActs.OPERATOR,
+        "Check that job containers reach OpenAI (AGENT_HTTPS_PROXY, EXTRA_CA_CERTS, JOB_NETWORK); then retry.",
+    ),
+    FailureCode.AGENT_TIMED_OUT: FailureKind(
+        WhoActs.SUBMITTER, "Make the specification smaller, or ask for a longer PHASE_TIME_LIMIT; then retry."
+    ),
+    FailureCode.AGENT_SILENT: FailureKind(
+        WhoActs.OPERATOR, "The agent stalled: retry the run; if it stalls again, raise PHASE_SILENCE_LIMIT."
+    ),
+    FailureCode.PHASE_OUTPUT_MISSING: FailureKind(
+        WhoActs.SUBMITTER,
+        "Read what the agent answered in the phase's artifacts, make the specification clearer, submit again.",
+    ),
+    FailureCode.TEMPLATE_LEFT: FailureKind(
+        WhoActs.SUBMITTER, "The agent left the template unfilled: make the specification clearer, or retry."
+    ),
+    FailureCode.TASKS_WITHOUT_IDS: FailureKind(
+        WhoActs.SUBMITTER,
+        "The task list holds no task ids: retry the run, or make the specification clearer.",
+    ),
+    FailureCode.SECRET_IN_CHANGE: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Remove the secret from the specification or the repository, rotate it, submit again.",
+    ),
+    FailureCode.CHANGE_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER, "Nothing was pushed. Ask for less, or have the operator raise MAX_CHANGE_BYTES."
+    ),
+    FailureCode.COMMIT_FAILED: FailureKind(
+        WhoActs.OPERATOR, "Read the commit_push phase's stderr artifact; then retry the run."
+    ),
+    FailureCode.PUSH_REJECTED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Read what GitHub said, change the rule that refuses the branch, then retry the run.",
+    ),
+    FailureCode.WORKFLOW_SCOPE_MISSING: FailureKind(
+        WhoActs.OPERATOR,
+        "The change touches .github/workflows: give the token the workflow scope, then retry the run.",
+    ),
+    FailureCode.BRANCH_CONFLICT: FailureKind(
+        WhoActs.SUBMITTER, "Delete or rename that branch on GitHub, then retry the run."
+    ),
+    FailureCode.PULL_REQUEST_REFUSED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "The branch is pushed. Read what GitHub said, mend it, and retry the run, or open the pull request there.",
+    ),
+    FailureCode.CUT_OFF_TOO_OFTEN: FailureKind(
+        WhoActs.OPERATOR,
+        "The appliance stopped several times during this run: look for the cause, then retry.",
+    ),
+    FailureCode.INTERNAL_ERROR: FailureKind(
+        WhoActs.OPERATOR,
+        "This is a defect of the appliance: report it with the run id and the appliance's log.",
+    ),
+}
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a run or phase failed. `message` holds no secret; `retry_at` is UTC."""
+
+    code: FailureCode
+    who_acts: WhoActs
+    message: str
+    next_step: str
+    retry_at: datetime | None = None
+
+
+def failure(
+    code: FailureCode, message: str, *, retry_at: datetime | None = None, who_acts: WhoActs | None = None
+) -> Failure:
+    """A failure of that code in the words of `FAILURES`; `who_acts` differs only where a case knows better."""
+    kind = FAILURES[code]
+    return Failure(code, who_acts or kind.who_acts, message, kind.next_step, retry_at)

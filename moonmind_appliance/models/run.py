@@ -1,0 +1,219 @@
+"""A run, its nine phases, its artifacts and its events, and the moves their states may make."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from moonmind_appliance.models.agent import AgentInfo
+from moonmind_appliance.models.failure import Failure
+
+
+class RunStatus(StrEnum):
+    """Where a run stands; see `RUN_MOVES` for what may follow."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NO_CHANGES = "no_changes"
+    CANCELLED = "cancelled"
+
+
+FINAL_RUN_STATUSES = frozenset(
+    {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.NO_CHANGES, RunStatus.CANCELLED}
+)
+
+RUN_MOVES: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.QUEUED: frozenset({RunStatus.IN_PROGRESS, RunStatus.CANCELLED}),
+    # Back to `queued` when it must wait, or was cut off by a crash or a shutdown.
+    RunStatus.IN_PROGRESS: frozenset(
+        {
+            RunStatus.SUCCEEDED,
+            RunStatus.NO_CHANGES,
+            RunStatus.FAILED,
+            RunStatus.CANCELLED,
+            RunStatus.QUEUED,
+        }
+    ),
+    RunStatus.SUCCEEDED: frozenset(),
+    RunStatus.NO_CHANGES: frozenset(),
+    # By retry.
+    RunStatus.FAILED: frozenset({RunStatus.QUEUED}),
+    RunStatus.CANCELLED: frozenset({RunStatus.QUEUED}),
+}
+
+
+class PhaseName(StrEnum):
+    """The nine steps of a run, in order."""
+
+    PREPARE_JOB = "prepare_job"
+    START_JOB_CONTAINER = "start_job_container"
+    GIT_CLONE = "git_clone"
+    SPECKIT_SPECIFY = "speckit_specify"
+    SPECKIT_PLAN = "speckit_plan"
+    SPECKIT_TASKS = "speckit_tasks"
+    COMMIT_PUSH = "commit_push"
+    OPEN_PR = "open_pr"
+    CLEANUP = "cleanup"
+
+
+PHASE_ORDER: tuple[PhaseName, ...] = tuple(PhaseName)
+
+
+class PhaseStatus(StrEnum):
+    """Where a phase stands; see `PHASE_MOVES` for what may follow."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETRYING = "retrying"
+
+
+PHASE_MOVES: dict[PhaseStatus, frozenset[PhaseStatus]] = {
+    PhaseStatus.PENDING: frozenset({PhaseStatus.RUNNING, PhaseStatus.SKIPPED}),
+    PhaseStatus.RUNNING: frozenset(
+        {PhaseStatus.SUCCEEDED, PhaseStatus.FAILED, PhaseStatus.SKIPPED, PhaseStatus.RETRYING}
+    ),
+    PhaseStatus.FAILED: frozenset({PhaseStatus.RETRYING}),
+    PhaseStatus.RETRYING: frozenset({PhaseStatus.RUNNING, PhaseStatus.SKIPPED}),
+    # What only keeps a run alive (containers, the agent's copy) is made good again on every attempt.
+    PhaseStatus.SUCCEEDED: frozenset({PhaseStatus.RETRYING}),
+    PhaseStatus.SKIPPED: frozenset({PhaseStatus.RETRYING}),
+}
+
+
+def may_move_run(current: RunStatus, target: RunStatus) -> bool:
+    """Whether a run in `current` may become `target`."""
+    return target in RUN_MOVES[current]
+
+
+def may_move_phase(current: PhaseStatus, target: PhaseStatus) -> bool:
+    """Whether a phase in `current` may become `target`."""
+    return target in PHASE_MOVES[current]
+
+
+class WaitReason(StrEnum):
+    """What a queued run waits for, when it is more than its turn."""
+
+    LOGIN = "login"
+    QUOTA = "quota"
+    DISK = "disk"
+    ENGINE = "engine"
+    SHARD_BUSY = "shard_busy"
+
+
+class WaitingFor(msgspec.Struct, frozen=True):
+    """Why a queued run does not start, and until when (None: until somebody acts)."""
+
+    reason: WaitReason
+    until: datetime | None = None
+    detail: str = ""
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who asks: the token's subject and a name for people; `operator` sees and steers all runs."""
+
+    subject: str
+    username: str
+    operator: bool = False
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase of one run. `attempt` counts from 1 once it has begun; times are UTC."""
+
+    phase: PhaseName
+    status: PhaseStatus = PhaseStatus.PENDING
+    attempt: int = 0
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    stdout_path: str | None = None
+    stderr_path: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's row. Times are UTC; `repository` is "owner/name"; `phases` come in `PHASE_ORDER`.
+
+    `shard` is where it ran last, `shard_pin` where the caller wants it. `lease` names the claim that may write
+    to the row while it is in progress.
+    """
+
+    run_id: str
+    repository: str
+    specify_text: str
+    accepted_at: datetime
+    created_by: Actor
+    base_branch: str = "main"
+    dry_run: bool = False
+    external_ref: str | None = None
+    shard_pin: int | None = None
+    status: RunStatus = RunStatus.QUEUED
+    waiting_for: WaitingFor | None = None
+    shard: int | None = None
+    lease: str | None = None
+    cancel_requested_at: datetime | None = None
+    interruptions: int = 0
+    branch_name: str | None = None
+    pull_request_url: str | None = None
+    result_summary: str | None = None
+    failure: Failure | None = None
+    clarifications: list[str] = []
+    agent: AgentInfo | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    phases: list[Phase] = []
+
+    def phase(self, name: PhaseName) -> Phase:
+        """The phase of that name; a phase that has no row yet is pending."""
+        for phase in self.phases:
+            if phase.phase == name:
+                return phase
+        return Phase(phase=name)
+
+    @property
+    def short_id(self) -> str:
+        """The first eight characters of the id: for branch names and people."""
+        return self.run_id[:8]
+
+
+class ArtifactType(StrEnum):
+    """What an artifact holds."""
+
+    STDOUT_LOG = "stdout_log"
+    STDERR_LOG = "stderr_log"
+    DIFF_SUMMARY = "diff_summary"
+    COMMIT_STATUS = "commit_status"
+    CREDENTIAL_AUDIT = "credential_audit"
+    METRICS_SNAPSHOT = "metrics_snapshot"
+    ENVIRONMENT_INFO = "environment_info"
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One kept file of a run, redacted. `storage_path` is relative to the data folder."""
+
+    artifact_id: str
+    run_id: str
+    name: str
+    artifact_type: ArtifactType
+    storage_path: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    source_phase: PhaseName
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a run or a shard; `event_id` rises by the order of writing."""
+
+    event_id: int
+    kind: str
+    at: datetime
+    run_id: str | None = None
+    shard: int | None = None
+    data: dict[str, Any] = {}

@@ -1,0 +1,511 @@
+"""Every setting: its name, type, default and one sentence. Read from the environment and an env file.
+
+A value comes, first match first, from: the variable, the file named by `NAME_FILE`, the env file's line (again
+`NAME`, then `NAME_FILE`), the default.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+import msgspec
+
+from moonmind_appliance.errors import SettingProblem, SettingsError
+
+DEFAULT_ENV_FILE = Path("/etc/moonmind-appliance/appliance.env")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
+
+
+class Secret:
+    """A value that shows itself only when asked: never in a repr, a log line or a traceback."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _secret(raw: str) -> Secret:
+    if "\n" in raw or "\r" in raw:
+        raise ValueError("holds a line break")
+    return Secret(raw)
+
+
+def _flag(raw: str) -> bool:
+    word = raw.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,12}", raw) or not low <= int(raw) <= high:
+            raise ValueError(f"is not a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _cpus(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 256:  # noqa: PLR2004 - the bounds are said in the message
+        raise ValueError("is not a number of CPUs from 0.1 to 256")
+    return value
+
+
+def _size(raw: str) -> int:
+    match = re.fullmatch(r"(\d{1,12})\s*([kmg]?)i?b?", raw.lower())
+    if not match:
+        raise ValueError("is not a size such as 512m or 4g")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def _span(raw: str) -> int:
+    match = re.fullmatch(r"(\d{1,9})\s*([smhd]?)", raw.lower())
+    if not match or int(match[1]) == 0:
+        raise ValueError("is not a time span such as 90s, 30m, 12h or 7d")
+    return int(match[1]) * _SPANS[match[2]]
+
+
+def _slugs(raw: str) -> tuple[str, ...]:
+    slugs = tuple(part.strip() for part in raw.split(",") if part.strip())
+    for slug in slugs:
+        if not _SLUG.fullmatch(slug):
+            raise ValueError(f"holds {slug!r}, which is not of the form owner/name")
+    return slugs
+
+
+def _words(raw: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def _url(raw: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):
+        raise ValueError("is not an http(s) address without user, query or fragment")
+    return raw.rstrip("/")
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+def _existing_file(raw: str) -> Path:
+    path = _path(raw)
+    if not path.is_file():
+        raise ValueError(f"names {path}, which is not a file")
+    return path
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.lower() not in words:
+            raise ValueError(f"is none of: {', '.join(words)}")
+        return raw.lower()
+
+    return parse
+
+
+def _prefix(raw: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,60}", raw):
+        raise ValueError("is not a Docker name (letters, digits, dot, dash, underscore)")
+    return raw
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is read and explained. `hint` says what a right value looks like."""
+
+    sentence: str
+    parse: Callable[[str], Any]
+    hint: str
+    older_names: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The appliance's settings; the variable's name is the field's in capitals."""
+
+    moonmind_data_dir: Annotated[
+        Path,
+        Option("Folder of the database, the artifacts and the queues.", _path, "Give an absolute folder."),
+    ] = Path("/var/lib/moonmind-appliance")
+    moonmind_host: Annotated[
+        str, Option("Address the API listens on.", _text, "Give an IP address or a host name.")
+    ] = "127.0.0.1"
+    moonmind_port: Annotated[
+        int, Option("Port the API listens on.", _whole(1, 65535), "Give a free port, such as 5000.")
+    ] = 5000
+    moonmind_log_format: Annotated[
+        str,
+        Option(
+            "How `serve` writes its log: text for people, json for collectors.",
+            _choice("text", "json"),
+            "text or json.",
+        ),
+    ] = "text"
+    auth_provider: Annotated[
+        str,
+        Option(
+            "Who issues the bearer tokens: local (`moonmind-appliance token create`) or keycloak.",
+            _choice("local", "keycloak"),
+            "local or keycloak.",
+        ),
+    ] = "local"
+    oidc_issuer_url: Annotated[
+        str | None,
+        Option(
+            "Keycloak realm that issues the tokens, exactly as their `iss` says it.",
+            _url,
+            "Give https://HOST/realms/NAME.",
+        ),
+    ] = None
+    oidc_internal_url: Annotated[
+        str | None,
+        Option(
+            "Address by which the appliance itself reaches Keycloak, where it differs from the issuer's.",
+            _url,
+            "Give http://HOST:PORT.",
+        ),
+    ] = None
+    oidc_client_id: Annotated[
+        str, Option("Client that access tokens must be for (`azp` or `aud`).", _text, "Give the client's id.")
+    ] = "api-service"
+    oidc_client_secret: Annotated[
+        Secret | None,
+        Option(
+            "Secret of that client, for callers' password grants; the appliance only keeps it out of logs.",
+            _secret,
+            "Give the secret alone.",
+            older_names=("API_CLIENT_SECRET",),
+        ),
+    ] = None
+    oidc_operator_role: Annotated[
+        str, Option("Realm or client role that makes a caller an operator.", _text, "Give a role name.")
+    ] = "operator"
+    oidc_cli_client_id: Annotated[
+        str, Option("Public client that `moonmind-appliance login` uses.", _text, "Give the client's id.")
+    ] = "moonmind-cli"
+    github_token: Annotated[
+        Secret | None,
+        Option(
+            "GitHub token that reads the repositories, pushes branches and opens pull requests (repo scope).",
+            _secret,
+            "Give the token alone, on one line.",
+        ),
+    ] = None
+    github_api_url: Annotated[
+        str,
+        Option(
+            "GitHub's REST address; for GitHub Enterprise Server https://HOST/api/v3.",
+            _url,
+            "Give an address.",
+        ),
+    ] = "https://api.github.com"
+    github_server_url: Annotated[
+        str, Option("Where repositories are cloned from and pushed to.", _url, "Give an address.")
+    ] = "https://github.com"
+    spec_workflow_github_repository: Annotated[
+        tuple[str, ...],
+        Option(
+            "Repositories that runs may name, comma-separated; empty: every repository the token may push to.",
+            _slugs,
+            "Give owner/name, several with commas between.",
+        ),
+    ] = ()
+    spec_workflow_test_mode: Annotated[
+        bool, Option("Treat every run as a dry run: nothing is pushed.", _flag, "true or false.")
+    ] = False
+    pull_request_labels: Annotated[
+        tuple[str, ...],
+        Option("Labels put on each pull request, comma-separated.", _words, "Give label names."),
+    ] = ("spec-kit",)
+    commit_scaffold: Annotated[
+        bool,
+        Option(
+            "Commit the Spec Kit files that the appliance added to a repository without them.",
+            _flag,
+            "true or false.",
+        ),
+    ] = False
+    git_author_name: Annotated[
+        str, Option("Author and committer name of the commits.", _text, "Give a name.")
+    ] = "MoonMind Appliance"
+    git_author_email: Annotated[
+        str, Option("Author and committer e-mail of the commits.", _text, "Give an e-mail address.")
+    ] = "moonmind-appliance@users.noreply.localhost"
+    clone_depth: Annotated[
+        int,
+        Option(
+            "Commits of history that a clone brings; 0 brings all.",
+            _whole(0, 1_000_000),
+            "Give a whole number.",
+        ),
+    ] = 50
+    max_change_bytes: Annotated[
+        int, Option("Largest change, as a patch, that is pushed.", _size, "Give a size such as 10m.")
+    ] = 10 * 1024**2
+    spec_automation_job_image: Annotated[
+        str, Option("Image of the job containers.", _text, "Give an image reference.")
+    ] = "moonmind/spec-automation-job:latest"
+    docker_host: Annotated[
+        str | None,
+        Option(
+            "Docker engine's address, as Docker's own tools read it; empty: the local socket.",
+            _text,
+            "Give an address.",
+        ),
+    ] = None
+    job_network: Annotated[
+        str,
+        Option(
+            "Docker network of the job containers; made when it is missing.",
+            _prefix,
+            "Give a Docker network name.",
+        ),
+    ] = "moonmind-jobs"
+    container_memory: Annotated[
+        int, Option("Memory limit of each job container.", _size, "Give a size such as 4g.")
+    ] = 4 * 1024**3
+    container_cpus: Annotated[
+        float, Option("CPU limit of each job container.", _cpus, "Give a number such as 2 or 0.5.")
+    ] = 2.0
+    container_pids: Annotated[
+        int, Option("Process limit of each job container.", _whole(16, 1_000_000), "Give a whole number.")
+    ] = 1024
+    codex_shards: Annotated[
+        int, Option("How many shards, and so logins, work side by side.", _whole(1, 64), "Give 1 to 64.")
+    ] = 3
+    codex_volume_prefix: Annotated[
+        str,
+        Option(
+            "Docker volumes of the logins are this and the shard's number.",
+            _prefix,
+            "Give a Docker volume name.",
+        ),
+    ] = "codex_auth_"
+    codex_model: Annotated[
+        str | None,
+        Option("Model that Codex is asked for; empty: Codex's own default.", _text, "Give a model name."),
+    ] = None
+    agent_https_proxy: Annotated[
+        str | None,
+        Option(
+            "Proxy that the agent container uses for HTTPS.",
+            _url,
+            "Give an address such as http://proxy:3128.",
+        ),
+    ] = None
+    agent_no_proxy: Annotated[
+        str | None,
+        Option("Hosts that the agent container reaches without the proxy.", _text, "Give NO_PROXY's form."),
+    ] = None
+    extra_ca_certs: Annotated[
+        Path | None,
+        Option(
+            "PEM file of certificate authorities that job containers and Codex must trust.",
+            _existing_file,
+            "Give a PEM file.",
+        ),
+    ] = None
+    phase_time_limit: Annotated[
+        int, Option("Longest time one Spec Kit phase may take.", _span, "Give a time span such as 45m.")
+    ] = 45 * 60
+    phase_silence_limit: Annotated[
+        int,
+        Option(
+            "Longest time a Spec Kit phase may stay without any output.",
+            _span,
+            "Give a time span such as 10m.",
+        ),
+    ] = 10 * 60
+    git_time_limit: Annotated[
+        int, Option("Longest time a clone or a push may take.", _span, "Give a time span such as 15m.")
+    ] = 15 * 60
+    artifact_retention: Annotated[
+        int,
+        Option(
+            "How long artifacts and workspaces are kept after a run has ended.",
+            _span,
+            "Give a time span such as 7d.",
+        ),
+    ] = 7 * 86400
+    min_free_disk: Annotated[
+        int,
+        Option(
+            "Free space in the data folder below which no run is taken.", _size, "Give a size such as 1g."
+        ),
+    ] = 1024**3
+    stop_grace: Annotated[
+        int,
+        Option(
+            "How long a stopping `serve` waits for its workers to let go.",
+            _span,
+            "Give a time span such as 30s.",
+        ),
+    ] = 30
+
+    @property
+    def allowed_repositories(self) -> frozenset[str]:
+        """Repositories that runs may name, in lower case as GitHub compares them; empty: any."""
+        return frozenset(slug.lower() for slug in self.spec_workflow_github_repository)
+
+
+class SettingValue(NamedTuple):
+    """One setting as `moonmind-appliance settings` shows it; `shown` masks secrets."""
+
+    name: str
+    shown: str
+    source: str
+    sentence: str
+
+
+def options() -> dict[str, Option]:
+    """Each variable's name and how it is read, in the order of the docs."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        field.upper(): next(arg for arg in get_args(hints[field])[1:] if isinstance(arg, Option))
+        for field in Settings.__struct_fields__
+    }
+
+
+def default_of(name: str) -> Any:  # noqa: ANN401 - settings have many types
+    """The default of the setting of that variable."""
+    return next(f.default for f in msgspec.structs.fields(Settings) if f.name == name.lower())
+
+
+def show(value: Any) -> str:  # noqa: ANN401 - settings have many types
+    """A value as people read it; a secret is masked."""
+    if value is None:
+        return ""
+    if isinstance(value, Secret):
+        return "***" if value else ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+class Loaded(NamedTuple):
+    """Settings, and where each value came from (variable's name to source)."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+    def table(self) -> list[SettingValue]:
+        """Every setting with its value, masked, and its source."""
+        return [
+            SettingValue(
+                name, show(getattr(self.settings, name.lower())), self.sources[name], option.sentence
+            )
+            for name, option in options().items()
+        ]
+
+
+def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = None) -> Loaded:
+    """Read all settings.
+
+    Args:
+        environment: the process's variables.
+        env_file: the env file's lines, already parsed.
+
+    Raises:
+        SettingsError: with every problem found, not only the first.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    problems: list[SettingProblem] = []
+    layers = (("environment", environment), ("env file", env_file or {}))
+    for name, option in options().items():
+        sources[name] = "default"
+        try:
+            found = _find(name, option, layers)
+        except OSError as error:
+            problems.append(
+                SettingProblem(
+                    f"{name}_FILE", f"cannot be read: {error.strerror}.", "Check the path and its rights."
+                )
+            )
+            continue
+        if found is None:
+            continue
+        raw, sources[name] = found
+        try:
+            values[name.lower()] = option.parse(raw)
+        except ValueError as error:
+            problems.append(SettingProblem(name, f"{error}.", option.hint))
+    if not problems:
+        settings = Settings(**values)
+        problems = _joint_problems(settings)
+        if not problems:
+            return Loaded(settings, sources)
+    raise SettingsError(problems)
+
+
+def _find(
+    name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]], ...]
+) -> tuple[str, str] | None:
+    """The raw value and its source; an empty value counts as not given."""
+    for layer, mapping in layers:
+        for alias in (name, *option.older_names):
+            if raw := mapping.get(alias, "").strip():
+                return raw, layer if alias == name else f"{layer} ({alias})"
+            if path := mapping.get(f"{alias}_FILE", "").strip():
+                raw = Path(path).read_text(encoding="utf-8").strip()
+                if raw:
+                    return raw, f"{alias}_FILE in {layer}"
+    return None
+
+
+def _joint_problems(settings: Settings) -> list[SettingProblem]:
+    """What only shows when settings are seen together."""
+    problems = []
+    if settings.phase_silence_limit > settings.phase_time_limit:
+        problems.append(
+            SettingProblem(
+                "PHASE_SILENCE_LIMIT",
+                f"is longer than PHASE_TIME_LIMIT ({settings.phase_silence_limit} s > {settings.phase_time_limit} s).",
+                "Make it shorter, or the time limit longer.",
+            )
+        )
+    if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
+        problems.append(
+            SettingProblem(
+                "OIDC_ISSUER_URL", "is needed with AUTH_PROVIDER=keycloak.", "Give https://HOST/realms/NAME."
+            )
+        )
+    return problems
