@@ -261,9 +261,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "true or false.",
         ),
     ] = False
-    git_author_name: Annotated[
-        str, Option("Author and committer name of the commits.", _text, "Give a name.")
-    ] = "MoonMind Appliance"
+    git_author_name: Annotated[str, Option("Author and committer name of the commits.", _text, "Give a name.")] = (
+        "MoonMind Appliance"
+    )
     git_author_email: Annotated[
         str, Option("Author and committer e-mail of the commits.", _text, "Give an e-mail address.")
     ] = "moonmind-appliance@users.noreply.localhost"
@@ -365,9 +365,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 7 * 86400
     min_free_disk: Annotated[
         int,
-        Option(
-            "Free space in the data folder below which no run is taken.", _size, "Give a size such as 1g."
-        ),
+        Option("Free space in the data folder below which no run is taken.", _size, "Give a size such as 1g."),
     ] = 1024**3
     stop_grace: Annotated[
         int,
@@ -429,9 +427,7 @@ class Loaded(NamedTuple):
     def table(self) -> list[SettingValue]:
         """Every setting with its value, masked, and its source."""
         return [
-            SettingValue(
-                name, show(getattr(self.settings, name.lower())), self.sources[name], option.sentence
-            )
+            SettingValue(name, show(getattr(self.settings, name.lower())), self.sources[name], option.sentence)
             for name, option in options().items()
         ]
 
@@ -456,9 +452,7 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
             found = _find(name, option, layers)
         except OSError as error:
             problems.append(
-                SettingProblem(
-                    f"{name}_FILE", f"cannot be read: {error.strerror}.", "Check the path and its rights."
-                )
+                SettingProblem(f"{name}_FILE", f"cannot be read: {error.strerror}.", "Check the path and its rights.")
             )
             continue
         if found is None:
@@ -476,9 +470,7 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
     raise SettingsError(problems)
 
 
-def _find(
-    name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]], ...]
-) -> tuple[str, str] | None:
+def _find(name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]], ...]) -> tuple[str, str] | None:
     """The raw value and its source; an empty value counts as not given."""
     for layer, mapping in layers:
         for alias in (name, *option.older_names):
