@@ -1,0 +1,259 @@
+"""One HTTP exchange with GitHub: retries, redirects, rate limits, and errors in GitHub's own words.
+
+GitHub's rules: docs.github.com/rest, "Best practices for using the REST API" and "Rate limits for the REST API".
+"""
+
+import math
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
+from moonmind_appliance.settings import Secret
+
+API_VERSION = "2022-11-28"
+DEFAULT_PAUSES = (0.5, 1.0, 2.0)
+
+_REDIRECTS = frozenset({301, 302, 307, 308})
+_MOST_REDIRECTS = 3
+_PASSING = frozenset({502, 503, 504})
+_FORBIDDEN, _TOO_MANY = 403, 429
+_FIRST_ERROR = 400
+_LONGEST_WORDS = 500
+# What GitHub asks for when a limit's answer names no time.
+_UNSAID_LIMIT = timedelta(seconds=60)
+# These fail before a byte of the request is sent: repeating them is safe for every method.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+T = TypeVar("T")
+
+
+class Connection:
+    """Talks to one GitHub with one token. Safe to use from several threads.
+
+    `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
+    of repetitions. The token goes to the origin of `api_url` only, whatever a redirect says.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        token: Secret,
+        timeout: float,
+        ca_file: Path | None,
+        pauses: Sequence[float] = DEFAULT_PAUSES,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        _check_token(token)
+        self._token = token
+        self._pauses = tuple(pauses)
+        self._sleep = sleep
+        # Public roots, the machine's own, and the operator's: a company's proxy signs with one of the last two.
+        trust = httpx.create_ssl_context()
+        trust.load_default_certs()
+        if ca_file is not None:
+            _trust_also(trust, ca_file)
+        self._client = httpx.Client(
+            base_url=api_url,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {token.reveal()}",
+                "User-Agent": f"moonmind-appliance/{_own_version()}",
+                "X-GitHub-Api-Version": API_VERSION,
+            },
+            timeout=timeout,
+            verify=trust,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        """Let go of all sockets. Safe twice."""
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer: type[T],
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        repeatable: bool = True,
+    ) -> T:
+        """Send one request, `path` already quoted, and read the answer as `answer`.
+
+        A request that is not repeatable is repeated only when it certainly did not reach GitHub.
+
+        Raises:
+            GitHubError: for every answer but the wished one, and for none.
+        """
+        request = self._client.build_request(method, path, params=query, json=body)
+        response = self._exchange(request, repeatable=repeatable)
+        if response.status_code >= _FIRST_ERROR:
+            raise self._refusal(request, response)
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.MsgspecError as error:
+            raise GitHubError(
+                f"The answer to {_name(request)} is not GitHub's: {error}.", status=response.status_code
+            ) from None
+
+    def _exchange(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
+        for pause in (*self._pauses, None):
+            try:
+                response = self._follow(request)
+            except httpx.TransportError as error:
+                if pause is None or not (repeatable or isinstance(error, _NOT_SENT)):
+                    raise self._silence(request, error) from None
+            else:
+                if pause is None or not repeatable or response.status_code not in _PASSING:
+                    return response
+            # Spread, so that shards that failed together do not come back together.
+            self._sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret hangs on it
+        raise AssertionError("the last round returns or raises")
+
+    def _follow(self, request: httpx.Request) -> httpx.Response:
+        """Send, following redirects with method and body unchanged: a renamed repository answers with one."""
+        target = request
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._client.send(target)
+            location = response.headers.get("location")
+            if response.status_code not in _REDIRECTS or location is None:
+                return response
+            url = target.url.join(location)
+            if (url.scheme, url.host, url.port) != (request.url.scheme, request.url.host, request.url.port):
+                raise GitHubError(
+                    f"{_name(request)} was redirected to another server, {url.scheme}://{url.host}; "
+                    "the token was not sent there.",
+                    status=response.status_code,
+                )
+            target = self._client.build_request(target.method, url, content=target.content)
+            if "content-type" in request.headers:
+                target.headers["content-type"] = request.headers["content-type"]
+        raise GitHubError(f"{_name(request)} was redirected without end.", status=response.status_code)
+
+    def _refusal(self, request: httpx.Request, response: httpx.Response) -> GitHubError:
+        body = _body(response)
+        words = [self._clean(word) for word in _words(body)]
+        said = "; ".join(words) or response.reason_phrase
+        return GitHubError(
+            f"GitHub answered {response.status_code} to {_name(request)}: {said}",
+            status=response.status_code,
+            errors=words,
+            retry_at=_retry_at(response, str(body.get("documentation_url", ""))),
+        )
+
+    def _silence(self, request: httpx.Request, error: httpx.TransportError) -> GitHubError:
+        why = self._clean(str(error)) or type(error).__name__
+        origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+        return GitHubError(f"No answer from {origin} to {_name(request)}: {why}", status=None)
+
+    def _clean(self, text: str) -> str:
+        token = self._token.reveal()
+        text = text.replace(token, "***") if token else text
+        return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
+
+
+def _own_version() -> str:
+    try:
+        return version("moonmind-appliance")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _check_token(token: Secret) -> None:
+    """Refuse what cannot stand in a header: the HTTP library's own complaint would quote it."""
+    if not all("!" <= character <= "~" for character in token.reveal()):
+        raise SettingsError(
+            [
+                SettingProblem(
+                    "GITHUB_TOKEN",
+                    "holds a character that no GitHub token has.",
+                    "Give the token alone: letters, digits and underscores.",
+                )
+            ]
+        )
+
+
+def _trust_also(trust: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        trust.load_verify_locations(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one too
+        problem = SettingProblem(
+            "EXTRA_CA_CERTS",
+            f"names {ca_file}, which holds no usable certificate ({error}).",
+            "Give a PEM file.",
+        )
+        raise SettingsError([problem]) from None
+
+
+def _name(request: httpx.Request) -> str:
+    return f"{request.method} {request.url.raw_path.decode('ascii').partition('?')[0]}"
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    """The error body, or nothing where it is not GitHub's (a proxy's HTML page)."""
+    try:
+        return msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _words(body: Mapping[str, Any]) -> list[str]:
+    """GitHub's message first, then each of its `errors`, which are objects or plain sentences."""
+    words = [str(body["message"])] if body.get("message") else []
+    details = body.get("errors")
+    for detail in details if isinstance(details, list) else [details] if details else []:
+        if not isinstance(detail, dict):
+            words.append(str(detail))
+        elif detail.get("message"):
+            words.append(str(detail["message"]))
+        else:
+            where = ".".join(str(detail[key]) for key in ("resource", "field") if detail.get(key))
+            words.append(f"{where}: {detail.get('code', 'invalid')}")
+    return words
+
+
+def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | None:
+    """When GitHub wants to be asked again; None where waiting is not what it asks for."""
+    now = datetime.now(UTC)
+    headers = response.headers
+    if (after := _moment(headers.get("retry-after"), now)) is not None:
+        return after
+    if response.status_code not in (_FORBIDDEN, _TOO_MANY):
+        return None
+    if headers.get("x-ratelimit-remaining") == "0":
+        try:
+            return datetime.fromtimestamp(int(headers["x-ratelimit-reset"]), UTC)
+        except (KeyError, ValueError, OverflowError, OSError):
+            return now + _UNSAID_LIMIT
+    # The sentence changes, the page that explains it does not.
+    limited = response.status_code == _TOO_MANY or "secondary-rate-limits" in documentation_url
+    return now + _UNSAID_LIMIT if limited else None
+
+
+def _moment(retry_after: str | None, now: datetime) -> datetime | None:
+    """`Retry-After` as RFC 9110 has it: seconds, or a date."""
+    if retry_after is None:
+        return None
+    try:
+        seconds = float(retry_after)
+        return now + timedelta(seconds=seconds) if math.isfinite(seconds) and seconds >= 0 else None
+    except (ValueError, OverflowError):
+        pass
+    try:
+        date = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

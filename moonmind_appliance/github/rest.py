@@ -1,0 +1,220 @@
+"""What the appliance asks of GitHub's REST API, operation by operation.
+
+Shapes and statuses are those of GitHub's OpenAPI description; the tests hold every request and answer against it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github.connection import DEFAULT_PAUSES, Connection
+from moonmind_appliance.settings import Secret
+
+_NOT_FOUND = 404
+
+
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository as this token sees it.
+
+    `full_name` is its name today: of a renamed repository it differs from the name that was asked for, and is the one
+    to go on with. `may_push` is GitHub's word on the token's account; where GitHub says nothing, it is True.
+    """
+
+    full_name: str
+    default_branch: str
+    private: bool
+    archived: bool
+    may_push: bool
+    html_url: str
+
+
+class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A pull request of branches of one repository. `state` is open or closed."""
+
+    number: int
+    html_url: str
+    title: str
+    body: str
+    draft: bool
+    state: str
+    head_branch: str
+    head_sha: str
+    base_branch: str
+
+
+class _Permissions(msgspec.Struct):
+    push: bool = False
+
+
+class _Repository(msgspec.Struct):
+    full_name: str
+    default_branch: str
+    private: bool
+    html_url: str
+    archived: bool = False
+    permissions: _Permissions | None = None
+
+
+class _Commit(msgspec.Struct):
+    sha: str
+
+
+class _Branch(msgspec.Struct):
+    name: str
+    commit: _Commit
+
+
+class _Side(msgspec.Struct):
+    ref: str
+    sha: str
+    label: str | None = None
+
+
+class _PullRequest(msgspec.Struct):
+    number: int
+    html_url: str
+    title: str
+    state: str
+    head: _Side
+    base: _Side
+    body: str | None = None
+    draft: bool = False
+
+    def public(self) -> PullRequest:
+        return PullRequest(
+            number=self.number,
+            html_url=self.html_url,
+            title=self.title,
+            body=self.body or "",
+            draft=self.draft,
+            state=self.state,
+            head_branch=self.head.ref,
+            head_sha=self.head.sha,
+            base_branch=self.base.ref,
+        )
+
+
+class _Label(msgspec.Struct):
+    name: str
+
+
+class GitHub:
+    """GitHub's REST API with one token. `slug` is "owner/name".
+
+    Every method raises `GitHubError`: `status` None when nothing answered, `errors` with GitHub's message first and its
+    details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
+    `create_pull_request` is safe to call twice, and is repeated by itself, `len(pauses)` times, while GitHub is
+    unreachable or answers 502, 503 or 504. `timeout` is in seconds for each connect, read and write.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        token: Secret,
+        timeout: float = 20.0,
+        ca_file: Path | None = None,
+        pauses: Sequence[float] = DEFAULT_PAUSES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(
+            api_url=api_url, token=token, timeout=timeout, ca_file=ca_file, pauses=pauses, transport=transport
+        )
+
+    def repository(self, slug: str) -> Repository:
+        """The repository; status 404 also where the token may not see it."""
+        found = self._connection.ask("GET", _repository_path(slug), answer=_Repository)
+        return Repository(
+            full_name=found.full_name,
+            default_branch=found.default_branch,
+            private=found.private,
+            archived=found.archived,
+            may_push=found.permissions.push if found.permissions else True,
+            html_url=found.html_url,
+        )
+
+    def branch_head(self, slug: str, branch: str) -> str | None:
+        """The commit id the branch stands at; None where there is no such branch, or no such repository."""
+        if any(part in ("", ".", "..") for part in branch.split("/")):
+            return None  # git allows no such name, and as a path it would mean something else
+        try:
+            found = self._connection.ask("GET", f"{_repository_path(slug)}/branches/{_quoted(branch)}", answer=_Branch)
+        except GitHubError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+        # A renamed branch answers under its new name; under the old one git has nothing.
+        return found.commit.sha if found.name == branch else None
+
+    def find_pull_request(self, slug: str, head_branch: str) -> PullRequest | None:
+        """The newest open pull request from that branch of this repository, or None."""
+        owner = slug.partition("/")[0]
+        found = self._connection.ask(
+            "GET",
+            f"{_repository_path(slug)}/pulls",
+            query={"state": "open", "head": f"{owner}:{head_branch}"},
+            answer=list[_PullRequest],
+        )
+        # GitHub ignores a filter that it does not understand, and then lists every pull request.
+        wanted = (owner.lower(), head_branch)
+        for pull in found:
+            label_owner, _, label_branch = (pull.head.label or "").partition(":")
+            if (label_owner.lower(), label_branch) == wanted:
+                return pull.public()
+        return None
+
+    def create_pull_request(
+        self, slug: str, *, title: str, body: str, head: str, base: str, draft: bool
+    ) -> PullRequest:
+        """Open a pull request from branch `head` to branch `base` of this repository.
+
+        Not repeated by itself. After a `GitHubError` whose status is None or 500 and above, the pull request may exist:
+        look with `find_pull_request` before calling again.
+        """
+        made = self._connection.ask(
+            "POST",
+            f"{_repository_path(slug)}/pulls",
+            body={"title": title, "body": body, "head": head, "base": base, "draft": draft},
+            answer=_PullRequest,
+            repeatable=False,
+        )
+        return made.public()
+
+    def update_pull_request(self, slug: str, number: int, *, title: str, body: str) -> PullRequest:
+        """Set title and body; the rest stays."""
+        changed = self._connection.ask(
+            "PATCH",
+            f"{_repository_path(slug)}/pulls/{number}",
+            body={"title": title, "body": body},
+            answer=_PullRequest,
+        )
+        return changed.public()
+
+    def add_labels(self, slug: str, number: int, labels: Sequence[str]) -> None:
+        """Add labels to a pull request; those that the repository lacks are made by GitHub. No label: no request."""
+        if labels:
+            self._connection.ask(
+                "POST",
+                f"{_repository_path(slug)}/issues/{number}/labels",
+                body={"labels": list(labels)},
+                answer=list[_Label],
+            )
+
+    def close(self) -> None:
+        """Let go of all sockets. Safe twice."""
+        self._connection.close()
+
+
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
+
+
+def _repository_path(slug: str) -> str:
+    owner, _, name = slug.partition("/")
+    if any(part in ("", ".", "..") for part in (owner, name)):
+        raise GitHubError(f"{slug!r} cannot be a repository's name; GitHub was not asked.", status=_NOT_FOUND)
+    return f"/repos/{_quoted(owner)}/{_quoted(name)}"
