@@ -1,0 +1,72 @@
+"""The door to SQLite: runs, artifacts, shards, events and tokens in one file."""
+
+from functools import cached_property
+from pathlib import Path
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.store.artifacts import ArtifactStore
+from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.events import EventStore
+from moonmind_appliance.store.lock import DataFolderLock
+from moonmind_appliance.store.runs import RunStore
+from moonmind_appliance.store.shards import ShardStore
+from moonmind_appliance.store.tokens import LocalToken, TokenStore
+
+__all__ = [
+    "ArtifactStore",
+    "DataFolderLock",
+    "Database",
+    "EventStore",
+    "LocalToken",
+    "RunStore",
+    "ShardStore",
+    "Store",
+    "TokenStore",
+]
+
+DATABASE_NAME = "appliance.db"
+
+
+class Store:
+    """All tables of one database. Safe in parallel, from threads and from processes."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runs = RunStore(database)
+        self.artifacts = ArtifactStore(database)
+        self.shards = ShardStore(database)
+        self.events = EventStore(database)
+        self.tokens = TokenStore(database)
+
+    @classmethod
+    def open(cls, data_dir: Path) -> "Store":
+        """Open `<data>/appliance.db` with its tables brought up to this code. Safe twice.
+
+        Raises:
+            StoreError: the folder or the file cannot be used; it says why and what to do.
+        """
+        try:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The data folder {data_dir} cannot be made: {error.strerror}.",
+                hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
+            ) from error
+        database = Database(data_dir / DATABASE_NAME)
+        try:
+            database.migrate()
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    @cached_property
+    def appliance_id(self) -> str:
+        """The UUID that was made with the database: tells this appliance's containers from another's."""
+        with self.database.read() as connection:
+            row = connection.execute("SELECT value FROM appliance WHERE key = 'appliance_id'").fetchone()
+            return str(row["value"])
+
+    def close(self) -> None:
+        """Close the database. Safe twice."""
+        self.database.close()

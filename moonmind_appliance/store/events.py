@@ -1,0 +1,75 @@
+"""The events: what happened, in the order in which it was written."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from moonmind_appliance.models import Event
+from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.rows import json_text, time_text, to_event
+
+
+def record(
+    connection: sqlite3.Connection,
+    kind: str,
+    *,
+    at: datetime | None = None,
+    run_id: str | None = None,
+    shard: int | None = None,
+    data: Mapping[str, object] | None = None,
+) -> None:
+    """Write an event inside the transaction of the change that it tells of."""
+    connection.execute(
+        "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?)",
+        (kind, time_text(at or datetime.now(UTC)), run_id, shard, json_text(dict(data or {}))),
+    )
+
+
+class EventStore:
+    """Every automatic decision and every change of state. Ids rise by the order of writing, with gaps."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(
+        self,
+        kind: str,
+        *,
+        run_id: str | None = None,
+        shard: int | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        """Write one event by itself. `data` must be fit for JSON and hold no secret."""
+        with self._database.write() as connection:
+            record(connection, kind, run_id=run_id, shard=shard, data=data)
+
+    def after(self, event_id: int, *, run_id: str | None = None, limit: int = 200) -> list[Event]:
+        """The next events behind that id, oldest first; of one run, or of everything."""
+        with self._database.read() as connection:
+            if run_id is None:
+                rows = connection.execute(
+                    "SELECT * FROM events WHERE event_id > ? ORDER BY event_id LIMIT ?", (event_id, limit)
+                )
+            else:
+                rows = connection.execute(
+                    "SELECT * FROM events WHERE run_id = ? AND event_id > ? ORDER BY event_id LIMIT ?",
+                    (run_id, event_id, limit),
+                )
+            return [to_event(row) for row in rows]
+
+    def latest(self) -> int:
+        """The last id given, 0 when there was none: where one starts who wants only what comes."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT max(event_id) FROM events").fetchone()
+            return int(row[0] or 0)
+
+    def prune(self, before: datetime) -> int:
+        """Forget events older than that which belong to no open run; how many."""
+        with self._database.write() as connection:
+            return connection.execute(
+                """
+                DELETE FROM events WHERE at < ? AND (run_id IS NULL OR run_id NOT IN
+                    (SELECT run_id FROM runs WHERE status IN ('queued', 'in_progress')))
+                """,
+                (time_text(before),),
+            ).rowcount

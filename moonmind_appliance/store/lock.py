@@ -1,0 +1,50 @@
+"""One process serves a data folder: an exclusive lock on a file in it, which ends with the process."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from moonmind_appliance.errors import DataFolderInUse, StoreError
+
+
+class DataFolderLock:
+    """The lock on `<data>/serve.lock`. The file stays; the kernel lets the lock go when its process ends."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "serve.lock"
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock at once or not at all. Safe twice.
+
+        Raises:
+            DataFolderInUse: another process holds it; the message says which.
+            StoreError: the file cannot be made.
+        """
+        if self._file is not None:
+            return
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"The lock {self._path} cannot be made: {error.strerror}.",
+                hint="Check that the data folder exists and that this user may write to it.",
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(file)
+            raise DataFolderInUse(
+                f"The data folder {self._path.parent} is served by another process (pid {holder}).",
+                hint="Stop that one first, or give this one another MOONMIND_DATA_DIR.",
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Let the lock go. Safe twice, and without having it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,200 @@
+"""The tables, as named steps appended to a list: each one transaction together with its record."""
+
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from moonmind_appliance.errors import StoreError
+
+Migration = Callable[[sqlite3.Connection], None]
+
+_log = logging.getLogger(__name__)
+
+
+def m0001_first_tables(connection: sqlite3.Connection) -> None:
+    """Runs, phases, artifacts, shards, events, tokens. Times are RFC 3339 text in UTC with microseconds."""
+    for statement in (
+        "CREATE TABLE appliance (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE runs (
+            run_id              TEXT PRIMARY KEY,
+            repository          TEXT NOT NULL COLLATE NOCASE,
+            specify_text        TEXT NOT NULL,
+            accepted_at         TEXT NOT NULL,
+            subject             TEXT NOT NULL,
+            created_by          TEXT NOT NULL,
+            base_branch         TEXT NOT NULL,
+            dry_run             INTEGER NOT NULL,
+            external_ref        TEXT,
+            shard_pin           INTEGER,
+            status              TEXT NOT NULL CHECK (status IN
+                ('queued', 'in_progress', 'succeeded', 'failed', 'no_changes', 'cancelled')),
+            waiting_for         TEXT,
+            waiting_until       TEXT,
+            shard               INTEGER,
+            lease               TEXT,
+            lease_until         TEXT,
+            cancel_requested_at TEXT,
+            interruptions       INTEGER NOT NULL DEFAULT 0,
+            branch_name         TEXT,
+            pull_request_url    TEXT,
+            result_summary      TEXT,
+            failure             TEXT,
+            clarifications      TEXT NOT NULL DEFAULT '[]',
+            agent               TEXT,
+            started_at          TEXT,
+            completed_at        TEXT,
+            CHECK ((status = 'in_progress') = (lease IS NOT NULL))
+        ) STRICT
+        """,
+        "CREATE INDEX runs_newest ON runs (accepted_at, run_id)",
+        "CREATE INDEX runs_of_subject ON runs (subject, accepted_at, run_id)",
+        "CREATE INDEX runs_open ON runs (status, accepted_at, run_id) WHERE status IN ('queued', 'in_progress')",
+        "CREATE INDEX runs_of_status ON runs (status, accepted_at, run_id)",
+        "CREATE INDEX runs_of_external_ref ON runs (external_ref) WHERE external_ref IS NOT NULL",
+        """
+        CREATE TABLE idempotency_keys (
+            key    TEXT PRIMARY KEY,
+            digest TEXT NOT NULL,
+            run_id TEXT NOT NULL REFERENCES runs
+        ) STRICT
+        """,
+        """
+        CREATE TABLE phases (
+            run_id       TEXT NOT NULL REFERENCES runs,
+            position     INTEGER NOT NULL,
+            phase        TEXT NOT NULL,
+            status       TEXT NOT NULL CHECK (status IN
+                ('pending', 'running', 'succeeded', 'failed', 'skipped', 'retrying')),
+            attempt      INTEGER NOT NULL DEFAULT 0,
+            started_at   TEXT,
+            completed_at TEXT,
+            stdout_path  TEXT,
+            stderr_path  TEXT,
+            metadata     TEXT NOT NULL DEFAULT '{}',
+            PRIMARY KEY (run_id, position)
+        ) STRICT, WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE artifacts (
+            artifact_id   TEXT PRIMARY KEY,
+            run_id        TEXT NOT NULL REFERENCES runs,
+            name          TEXT NOT NULL,
+            artifact_type TEXT NOT NULL,
+            storage_path  TEXT NOT NULL,
+            content_type  TEXT NOT NULL,
+            size_bytes    INTEGER NOT NULL,
+            sha256        TEXT NOT NULL,
+            source_phase  TEXT NOT NULL,
+            created_at    TEXT NOT NULL,
+            expires_at    TEXT,
+            UNIQUE (run_id, name)
+        ) STRICT
+        """,
+        "CREATE INDEX artifacts_expiry ON artifacts (expires_at) WHERE expires_at IS NOT NULL",
+        "CREATE TABLE shards (shard INTEGER PRIMARY KEY, state TEXT NOT NULL) STRICT",
+        """
+        CREATE TABLE events (
+            event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+            kind     TEXT NOT NULL,
+            at       TEXT NOT NULL,
+            run_id   TEXT,
+            shard    INTEGER,
+            data     TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX events_of_run ON events (run_id, event_id) WHERE run_id IS NOT NULL",
+        """
+        CREATE TABLE tokens (
+            token_id     INTEGER PRIMARY KEY,
+            name         TEXT NOT NULL,
+            sha256       BLOB NOT NULL UNIQUE,
+            operator     INTEGER NOT NULL,
+            created_at   TEXT NOT NULL,
+            expires_at   TEXT,
+            revoked_at   TEXT,
+            last_used_at TEXT
+        ) STRICT
+        """,
+        "CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL",
+    ):
+        connection.execute(statement)
+    connection.execute("INSERT INTO appliance VALUES ('appliance_id', ?)", (str(uuid.uuid4()),))
+
+
+# Append only: what has run somewhere is never changed.
+MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables,)
+
+
+def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    """Run the steps that have no record yet. An existing database is copied first.
+
+    Args:
+        connection: in autocommit mode.
+        path: the database's file; the copy goes into the folder `backups` beside it.
+        migrations: in order; a step's name is its function's.
+
+    Raises:
+        StoreError: the database holds a record that this code does not know, or the copy failed.
+    """
+    names = [migration.__name__ for migration in migrations]
+    done = _done(connection)
+    if unknown := sorted(done - set(names)):
+        raise StoreError(
+            f"Database {path} was made by a newer version of the appliance (it has {', '.join(unknown)}).",
+            hint="Install that version again, or put back a copy from the backups folder.",
+        )
+    pending = [name for name in names if name not in done]
+    if done and pending:
+        _back_up(connection, path, pending[0])
+    for name, migration in zip(names, migrations, strict=True):
+        if name in done:
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have run it while this one waited for the lock.
+            if name not in _done(connection):
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
+                )
+                migration(connection)
+                connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
+                _log.info("Database %s: %s is done.", path, name)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _done(connection: sqlite3.Connection) -> set[str]:
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if "migrations" not in tables:
+        return set()
+    return {row[0] for row in connection.execute("SELECT name FROM migrations")}
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
+    folder = path.parent / "backups"
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    copy = folder / f"{path.stem}-{stamp}-before-{before}{path.suffix}"
+    part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        target = sqlite3.connect(part)
+        try:
+            connection.backup(target)
+        finally:
+            target.close()
+        part.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(
+            f"Database {path} could not be copied to {folder} before it is changed: {error}.",
+            hint="Nothing was changed. Make room on the disk, check the folder's rights, and start again.",
+        ) from error
+    _log.info("Database %s: copied to %s.", path, copy)

@@ -1,0 +1,109 @@
+"""How a row becomes a struct and back.
+
+Times are RFC 3339 text in UTC with six digits of fraction: they sort as text. Structs inside a row are JSON.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.models import Artifact, Event, Phase, Run, Shard
+
+_T = TypeVar("_T")
+
+
+def time_text(at: datetime) -> str:
+    """The time as it is stored.
+
+    Raises:
+        ValueError: it has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError("a stored time needs a time zone")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_or_none(at: datetime | None) -> str | None:
+    """The time as it is stored, or NULL."""
+    return None if at is None else time_text(at)
+
+
+def json_text(value: object) -> str:
+    """A struct, list or dict as it is stored."""
+    return msgspec.json.encode(value).decode()
+
+
+def json_or_none(value: object) -> str | None:
+    """A struct as it is stored, or NULL."""
+    return None if value is None else json_text(value)
+
+
+_RUN_JSON = ("created_by", "waiting_for", "failure", "clarifications", "agent")
+
+
+def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row]) -> Run:
+    """A run with its phases.
+
+    Raises:
+        StoreError: a column cannot be read; it names the run.
+    """
+    return _build(
+        Run,
+        f"Run {row['run_id']}",
+        lambda: {
+            **_columns(row, Run, _RUN_JSON),
+            "phases": [_columns(phase, Phase, ("metadata",)) for phase in phases],
+        },
+    )
+
+
+def to_artifact(row: sqlite3.Row) -> Artifact:
+    """An artifact's record.
+
+    Raises:
+        StoreError: a column cannot be read; it names the run.
+    """
+    return _build(
+        Artifact, f"Artifact {row['artifact_id']} of run {row['run_id']}", lambda: _columns(row, Artifact, ())
+    )
+
+
+def to_event(row: sqlite3.Row) -> Event:
+    """An event.
+
+    Raises:
+        StoreError: a column cannot be read.
+    """
+    return _build(Event, f"Event {row['event_id']}", lambda: _columns(row, Event, ("data",)))
+
+
+def to_shard(row: sqlite3.Row) -> Shard:
+    """A shard's state.
+
+    Raises:
+        StoreError: it cannot be read; it names the shard.
+    """
+    return _build(Shard, f"Shard {row['shard']}", lambda: msgspec.json.decode(row["state"]))
+
+
+def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[str, ...]) -> dict[str, Any]:
+    names = set(row.keys())
+    values = {name: row[name] for name in kind.__struct_fields__ if name in names}
+    for name in json_columns:
+        if values[name] is not None:
+            values[name] = msgspec.json.decode(values[name])
+    return values
+
+
+def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - a thunk of plain JSON values
+    try:
+        return msgspec.convert(values(), kind, strict=False)
+    except msgspec.MsgspecError as error:
+        raise StoreError(
+            f"{what}: the stored row cannot be read ({error}).",
+            hint="It was changed by hand or by another version; put back a copy from the backups folder.",
+        ) from error

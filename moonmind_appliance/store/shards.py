@@ -1,0 +1,43 @@
+"""What is known of each shard."""
+
+from collections.abc import Mapping
+
+from moonmind_appliance.models import Shard
+from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.events import record
+from moonmind_appliance.store.rows import json_text, to_shard
+
+
+class ShardStore:
+    """One row a shard; a shard that was never seen gets one whose login is unknown."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, shard: int) -> Shard:
+        """The shard's state.
+
+        Raises:
+            StoreError: the row cannot be read; it names the shard.
+        """
+        with self._database.read() as connection:
+            row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
+        if row is None:
+            with self._database.write() as connection:
+                connection.execute("INSERT OR IGNORE INTO shards VALUES (?, ?)", (shard, json_text(Shard(shard=shard))))
+                row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
+        return to_shard(row)
+
+    def all(self, count: int) -> list[Shard]:
+        """The shards 0 to `count` - 1."""
+        return [self.get(shard) for shard in range(count)]
+
+    def save(self, shard: Shard, *, event: str | None = None, data: Mapping[str, object] | None = None) -> None:
+        """Keep the state and, in the same transaction, the event of that kind."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
+                (shard.shard, json_text(shard)),
+            )
+            if event is not None:
+                record(connection, event, shard=shard.shard, data=data)

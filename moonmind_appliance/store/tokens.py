@@ -1,0 +1,133 @@
+"""The bearer tokens of AUTH_PROVIDER=local: only their SHA-256 is kept."""
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from moonmind_appliance.errors import Conflict, InvalidRequest, NotFound, StoreError
+from moonmind_appliance.models import Actor
+from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.events import record
+from moonmind_appliance.store.rows import time_or_none, time_text
+
+TOKEN_PREFIX = "mma_"  # noqa: S105 - the part that every token has
+
+_TOKEN = re.compile(r"mma_[A-Za-z0-9_-]{43}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]{0,99}")
+# `last_used_at` is for people: a write a request would cost more than it tells.
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+_log = logging.getLogger(__name__)
+
+
+class LocalToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it may be shown. Times are UTC."""
+
+    name: str
+    operator: bool
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class TokenStore:
+    """Tokens that the operator made. A token is 256 random bits, so a plain hash of it is enough."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, *, operator: bool, expires_at: datetime | None) -> str:
+        """Make a token; the answer is its only showing.
+
+        Raises:
+            InvalidRequest: the name cannot be used.
+            Conflict: a token of that name is not revoked.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest(
+                f"The token name {name!r} cannot be used.",
+                hint="Give up to 100 letters, digits, spaces, dots, dashes, underscores or @.",
+            )
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            taken = connection.execute("SELECT 1 FROM tokens WHERE name = ? AND revoked_at IS NULL", (name,)).fetchone()
+            if taken:
+                raise Conflict(
+                    f"A token named {name} exists.",
+                    hint="Revoke it first, or choose another name.",
+                    code="token_name_taken",
+                )
+            connection.execute(
+                "INSERT INTO tokens (name, sha256, operator, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+                (name, _digest(token), operator, time_text(now), time_or_none(expires_at)),
+            )
+            record(connection, "token.created", at=now, data={"name": name, "operator": operator})
+        return token
+
+    def list(self) -> list[LocalToken]:
+        """All tokens ever made, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT name, operator, created_at, expires_at, revoked_at, last_used_at
+                FROM tokens ORDER BY token_id
+                """
+            )
+            return [msgspec.convert(dict(row), LocalToken, strict=False) for row in rows]
+
+    def revoke(self, name: str) -> None:
+        """End a token, from the next request on.
+
+        Raises:
+            NotFound: no token of that name is in use.
+        """
+        now = datetime.now(UTC)
+        with self._database.write() as connection:
+            changed = connection.execute(
+                "UPDATE tokens SET revoked_at = ? WHERE name = ? AND revoked_at IS NULL", (time_text(now), name)
+            ).rowcount
+            if not changed:
+                raise NotFound(
+                    f"There is no token named {name} in use.", hint="`moonmind-appliance token list` shows all."
+                )
+            record(connection, "token.revoked", at=now, data={"name": name})
+
+    def actor(self, token: str) -> Actor | None:
+        """Who the token speaks for; None when it is unknown, expired or revoked."""
+        if not _TOKEN.fullmatch(token):
+            return None
+        digest = _digest(token)
+        now = datetime.now(UTC)
+        with self._database.read() as connection:
+            row = connection.execute("SELECT * FROM tokens WHERE sha256 = ?", (digest,)).fetchone()
+        # What an attacker could time is the hash of a guess, which says nothing about the token.
+        if row is None or not hmac.compare_digest(bytes(row["sha256"]), digest):
+            return None
+        if row["revoked_at"] is not None or (row["expires_at"] or "~") <= time_text(now):
+            return None
+        self._note_use(row, now)
+        return Actor(f"local:{row['name']}", row["name"], bool(row["operator"]))
+
+    def _note_use(self, row: sqlite3.Row, now: datetime) -> None:
+        if row["last_used_at"] and row["last_used_at"] > time_text(now - _USE_NOTED_EVERY):
+            return
+        try:
+            with self._database.write() as connection:
+                connection.execute(
+                    "UPDATE tokens SET last_used_at = ? WHERE token_id = ?", (time_text(now), row["token_id"])
+                )
+        except StoreError as error:
+            # Who may read must still be let in when the disk is full.
+            _log.warning("The use of token %s was not noted: %s", row["name"], error)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
