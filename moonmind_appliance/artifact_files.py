@@ -1,0 +1,245 @@
+"""The door to disk: what a run leaves behind, redacted, under `<data>/runs/<run_id>/artifacts/`.
+
+Folders are 0700, files 0600. What a `Written` says (size, SHA-256) is true of the redacted bytes on disk.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from moonmind_appliance.errors import NotFound, StoreError
+from moonmind_appliance.redaction import Redactor
+
+# One path component that is no dot file and means the same on every file system.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_log = logging.getLogger(__name__)
+
+
+class Written(NamedTuple):
+    """A kept file. `storage_path` is relative to the data folder."""
+
+    storage_path: str
+    size_bytes: int
+    sha256: str
+
+
+class ArtifactFiles:
+    """The artifacts' files. Safe in parallel for different names."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data = data_dir
+        self._runs = data_dir / "runs"
+
+    def open(self, run_id: str, name: str, redactor: Redactor) -> "ArtifactWriter":
+        """Begin a file that readers see grow; a file of that name is replaced, who reads it keeps the old bytes.
+
+        Raises:
+            StoreError: the name cannot be used, or the disk refused.
+        """
+        folder = self._folder(run_id, name)
+        path = folder / name
+        try:
+            path.unlink(missing_ok=True)
+            file = os.open(path, _NEW_FILE, 0o600)
+        except OSError as error:
+            raise _refused(path, error) from error
+        return ArtifactWriter(file, path, _storage_path(run_id, name), redactor)
+
+    def write(self, run_id: str, name: str, content: bytes, redactor: Redactor) -> Written:
+        """Keep a whole file: it is there complete, or not at all.
+
+        Raises:
+            StoreError: the name cannot be used, or the disk refused.
+        """
+        folder = self._folder(run_id, name)
+        path = folder / name
+        part = folder / f".{secrets.token_hex(8)}.part"
+        data = redactor.redact(content)
+        try:
+            file = os.open(part, _NEW_FILE, 0o600)
+            try:
+                _write_all(file, data)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            part.replace(path)
+            _sync_folder(folder)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise _refused(path, error) from error
+        return Written(_storage_path(run_id, name), len(data), hashlib.sha256(data).hexdigest())
+
+    def path(self, storage_path: str) -> Path:
+        """Where the file of that storage path lies.
+
+        Raises:
+            NotFound: it leads out of the data folder's `runs`, or the file is gone.
+        """
+        try:
+            path = (self._data / storage_path).resolve(strict=True)
+            if path.is_relative_to(self._runs.resolve()) and path.is_file():
+                return path
+        except (OSError, ValueError, RuntimeError):
+            pass
+        raise NotFound(
+            "The artifact's file is not there.",
+            hint="Artifacts are removed when their time is over.",
+            code="artifact_gone",
+        )
+
+    def remove_run(self, run_id: str) -> None:
+        """Remove everything kept of a run. Safe twice.
+
+        Raises:
+            StoreError: the id cannot be used, or the disk refused.
+        """
+        _check(run_id, "run id")
+        folder = self._runs / run_id
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _refused(folder, error) from error
+
+    def _folder(self, run_id: str, name: str) -> Path:
+        _check(run_id, "run id")
+        _check(name, "artifact name")
+        folder = self._runs / run_id / "artifacts"
+        try:
+            # One by one: `parents=True` would give the upper ones the default mode.
+            for part in (self._runs, self._runs / run_id, folder):
+                part.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _refused(folder, error) from error
+        return folder
+
+
+class ArtifactWriter:
+    """A file that grows: whole lines reach the disk, redacted, as they come. For one thread at a time."""
+
+    def __init__(self, file: int, path: Path, storage_path: str, redactor: Redactor) -> None:
+        self.storage_path = storage_path
+        self._disk = _GrowingFile(file, path)
+        self._redacting = redactor.stream(self._disk)
+        self._closed = False
+
+    def write(self, data: bytes, /) -> None:
+        """Take some bytes, in any chunks.
+
+        Raises:
+            StoreError: the disk refused, now or before, or the writer is closed.
+        """
+        if self._closed:
+            raise StoreError(f"The artifact {self.storage_path} is closed.")
+        self._redacting.write(data)
+
+    def close(self) -> Written:
+        """Write what was held back, and end. Safe twice.
+
+        Raises:
+            StoreError: the disk refused, now or before; the file is closed all the same, with what it has.
+        """
+        if not self._closed:
+            self._closed = True
+            try:
+                self._redacting.flush()
+            finally:
+                self._disk.close()
+        return Written(self.storage_path, self._disk.size, self._disk.sha256.hexdigest())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except StoreError as second:
+            _log.warning("%s", second)
+
+
+class _GrowingFile:
+    """Counts and hashes what really reached the disk. After the first refusal it takes nothing more."""
+
+    def __init__(self, file: int, path: Path) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._file = file
+        self._path = path
+        self._failure: StoreError | None = None
+
+    def write(self, data: bytes, /) -> None:
+        if self._failure is not None:
+            raise self._failure
+        view = memoryview(data)
+        try:
+            while view:
+                done = os.write(self._file, view)
+                self.sha256.update(view[:done])
+                self.size += done
+                view = view[done:]
+        except OSError as error:
+            self._failure = _refused(self._path, error)
+            raise self._failure from error
+
+    def close(self) -> None:
+        try:
+            if self._failure is None:
+                os.fsync(self._file)
+        except OSError as error:
+            raise _refused(self._path, error) from error
+        finally:
+            os.close(self._file)
+
+
+def _storage_path(run_id: str, name: str) -> str:
+    return f"runs/{run_id}/artifacts/{name}"
+
+
+def _check(name: str, what: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise StoreError(
+            f"The {what} {name[:60]!r} cannot be a file's name.",
+            hint="Use up to 200 letters, digits, dots, dashes and underscores, first a letter or digit.",
+        )
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _refused(path: Path, error: OSError) -> StoreError:
+    if error.errno in _NO_ROOM:
+        return StoreError(
+            f"{path} cannot be written: there is no room left on the disk.",
+            hint="Free space on the disk of the data folder.",
+        )
+    return StoreError(
+        f"{path} cannot be changed: {error.strerror}.",
+        hint="Check the disk, and that this user owns the data folder.",
+    )
