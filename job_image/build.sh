@@ -75,6 +75,7 @@ fi
 pick_base() {
     local public made error
     public=$(sed -n 's/^ARG BASE_IMAGE=//p' "$here/Dockerfile" | head -n 1)
+    # shellcheck source=/dev/null
     made=moonmind/base:$(. /etc/os-release && echo "${VERSION_CODENAME:-local}")
     if has_image "$public"; then
         base=$public

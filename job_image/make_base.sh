@@ -28,12 +28,21 @@ while (($#)); do
 done
 
 ((EUID == 0)) || fail "debootstrap needs root. Run it as root or with sudo."
-command -v debootstrap > /dev/null || fail "debootstrap is missing. Install it: apt-get install debootstrap"
+if ! command -v debootstrap > /dev/null; then
+    echo "installing debootstrap"
+    if ! error=$(apt-get -o DPkg::Lock::Timeout=300 update -q 2>&1 &&
+        DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends debootstrap 2>&1); then
+        tail -n 15 <<< "$error" >&2
+        fail "debootstrap could not be installed. Install it by hand: apt-get install debootstrap"
+    fi
+fi
+# shellcheck source=/dev/null
 release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 [[ $release ]] || fail "/etc/os-release names no release (VERSION_CODENAME). Give build.sh a base image with --base."
 tag=${tag:-moonmind/base:$release}
 
 # One line a source, as apt itself understands its configuration: address, release, component.
+# shellcheck disable=SC2016 # apt fills these in, not the shell
 sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
     awk -v r="$release" '($2 == r || $2 == r "-updates" || $2 == r "-security") && ($3 == "main" || $3 == "universe")' |
     sort -u)
