@@ -1,0 +1,80 @@
+"""What an agent must answer to do the three Spec Kit phases.
+
+An adapter says how its container is set up and how a turn is started, and reads how the turn went. It starts nothing
+itself: phases hand its `ExecSpec` to the container engine, and the output to its reader.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, PhaseName, TurnOutcome
+
+# Paths inside the job image; job_image/README.md is their contract.
+AGENT_HOME = "/work/codex-home"
+LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
+WORKSPACES = "/work/runs"
+AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
+
+SKILLS: dict[PhaseName, str] = {
+    PhaseName.SPECKIT_SPECIFY: "speckit-specify",
+    PhaseName.SPECKIT_PLAN: "speckit-plan",
+    PhaseName.SPECKIT_TASKS: "speckit-tasks",
+}
+
+
+class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase's turn. `text` is the submitter's, byte for byte data; only `specify` has one.
+
+    `workspace` holds `repo/` and `input/`; limits are in seconds.
+    """
+
+    phase: PhaseName
+    workspace: str
+    text: str
+    time_limit: float
+    silence_limit: float
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """How a turn is started: files to put into the container first (path to content), then one command."""
+
+    files: dict[str, bytes]
+    command: ExecSpec
+
+
+class TurnReader(Protocol):
+    """Reads an agent's output as it comes."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take some bytes of standard output."""
+
+    def outcome(self, ended: ExecOutcome) -> TurnOutcome:
+        """How the turn went, once all output was written. Evidence only: a phase is accepted by its files."""
+
+
+class AgentAdapter(Protocol):
+    """One kind of agent."""
+
+    @property
+    def backend(self) -> str:
+        """Its name, as the run records it."""
+
+    def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
+        """Which versions the job image brings, by its labels."""
+
+    def environment(self) -> dict[str, str]:
+        """The agent container's environment. Holds no secret: inspect shows it."""
+
+    def login_files(self) -> tuple[str, ...]:
+        """Files of a stored login, relative to the login folder; the first one tells whether there is one."""
+
+    def secrets_of(self, login_file: bytes) -> dict[str, str]:
+        """The secret values of a stored login (kind to value), for redaction. Empty when it cannot be read."""
+
+    def turn(self, request: TurnRequest) -> Turn:
+        """How to start that phase's turn."""
+
+    def reader(self) -> TurnReader:
+        """A reader for one turn."""

@@ -1,0 +1,49 @@
+"""What a run does, in order. Each phase takes a `PhaseContext`, gives a `PhaseResult`, and can be run again."""
+
+from collections.abc import Callable
+
+from moonmind_appliance.models import PhaseName
+from moonmind_appliance.phases.cleanup import cleanup, remove_containers
+from moonmind_appliance.phases.commit_push import commit_push
+from moonmind_appliance.phases.context import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_SHARD,
+    ArtifactRecorder,
+    LogSink,
+    Names,
+    PhaseContext,
+    PhaseResult,
+)
+from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.open_pr import open_pr
+from moonmind_appliance.phases.prepare_job import prepare_job
+from moonmind_appliance.phases.speckit import speckit_plan, speckit_specify, speckit_tasks
+from moonmind_appliance.phases.start_job_container import start_job_container
+
+PHASES: dict[PhaseName, Callable[[PhaseContext], PhaseResult]] = {
+    PhaseName.PREPARE_JOB: prepare_job,
+    PhaseName.START_JOB_CONTAINER: start_job_container,
+    PhaseName.GIT_CLONE: git_clone,
+    PhaseName.SPECKIT_SPECIFY: speckit_specify,
+    PhaseName.SPECKIT_PLAN: speckit_plan,
+    PhaseName.SPECKIT_TASKS: speckit_tasks,
+    PhaseName.COMMIT_PUSH: commit_push,
+    PhaseName.OPEN_PR: open_pr,
+    PhaseName.CLEANUP: cleanup,
+}
+
+__all__ = [
+    "LABEL_APPLIANCE",
+    "LABEL_ROLE",
+    "LABEL_RUN",
+    "LABEL_SHARD",
+    "PHASES",
+    "ArtifactRecorder",
+    "LogSink",
+    "Names",
+    "PhaseContext",
+    "PhaseResult",
+    "remove_containers",
+]

@@ -1,0 +1,36 @@
+"""Take the run's containers away. Runs always, works twice, and does not depend on what was cancelled."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import EngineError
+from moonmind_appliance.phases.context import LABEL_APPLIANCE, LABEL_RUN, PhaseContext, PhaseResult, succeeded
+
+
+def cleanup(ctx: PhaseContext) -> PhaseResult:
+    """Containers gone, volumes kept until retention; what could not be cleaned is recorded."""
+    removed, problems = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
+    volumes = [ctx.names.workspace_volume, ctx.names.git_volume]
+    return succeeded(removed=removed, not_cleaned=problems, volumes_kept=volumes)
+
+
+def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> tuple[list[str], list[str]]:
+    """Remove every container of a run, side by side; returns names removed and problems. Safe twice."""
+    try:
+        found = engine.containers({LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id})
+    except EngineError as error:
+        return [], [error.message]
+
+    def remove(name: str) -> str | None:
+        try:
+            engine.remove(name)
+        except EngineError as error:
+            return f"{name}: {error.message}"
+        return None
+
+    if not found:
+        return [], []
+    with ThreadPoolExecutor(len(found), thread_name_prefix="cleanup") as pool:
+        answers = list(pool.map(remove, [container.container_id for container in found]))
+    problems = [answer for answer in answers if answer]
+    return [c.name for c, answer in zip(found, answers, strict=True) if not answer], problems

@@ -1,0 +1,129 @@
+"""Make the commit from the agent's files, look through it for secrets, and push it."""
+
+from typing import Any
+
+import msgspec
+
+from moonmind_appliance.models import ArtifactType, EndReason, Failure, FailureCode, PhaseName, failure
+from moonmind_appliance.phases.context import PhaseContext, PhaseLogs, PhaseResult, failed
+from moonmind_appliance.phases.credential_audit import credential_audit, scan_change
+from moonmind_appliance.phases.diff_summary import diff_summary
+from moonmind_appliance.phases.git_commands import GitAnswer, git_command
+from moonmind_appliance.phases.github_failures import git_failure
+
+_PHASE = PhaseName.COMMIT_PUSH
+
+
+def commit_push(ctx: PhaseContext) -> PhaseResult:
+    """Commit and push, or say why not. In a dry run the commit is made and nothing is pushed.
+
+    Safe twice: the same files give the same commit, and a branch that stands at it counts as pushed.
+    """
+    # What still runs in the agent's container must not write once more.
+    ctx.engine.kill(ctx.names.agent)
+    with ctx.logs(_PHASE) as logs:
+        result = _commit_and_push(ctx, logs)
+    return msgspec.structs.replace(result, **logs.paths)
+
+
+def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
+    staged = git_command(ctx, "stage", _stage_job(ctx), logs, with_token=False)
+    if staged.result is None:
+        return failed(_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
+    change = staged.result
+    paths = [file["path"] for file in change["files"]]
+    findings = scan_change(ctx, staged.rest, paths)
+    refusal = _refusal(ctx, change, findings)
+    push = change["changed"] and refusal is None and not ctx.dry_run
+    _keep(
+        ctx,
+        "credential_audit.json",
+        ArtifactType.CREDENTIAL_AUDIT,
+        credential_audit(ctx, pushed_with_token=push, findings=findings),
+    )
+    ctx.artifacts.keep(
+        "diff_summary.md", ArtifactType.DIFF_SUMMARY, _PHASE, diff_summary(ctx, change).encode(), "text/markdown"
+    )
+    if change["changed"] and refusal is None:
+        ctx.artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, _PHASE, staged.rest, "text/x-diff")
+    status = _status(ctx, change)
+    if refusal is None and push:
+        refusal = _push(ctx, change["commit"], logs)
+        status["pushed"] = refusal is None
+    status["failure"] = msgspec.to_builtins(refusal) if refusal else None
+    _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
+    if refusal is not None:
+        return failed(refusal, **status)
+    if not change["changed"]:
+        words = "The phases' files exist and are filled, and equal those of the base branch: there is nothing to push."
+        return PhaseResult(metadata=status, no_changes=words)
+    return PhaseResult(metadata=status)
+
+
+def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
+    specify = ctx.metadata(PhaseName.SPECKIT_SPECIFY)
+    heading = specify.get("title") or "specification"
+    message = f"Add the specification: {heading}\n\nSpecification, plan and tasks by GitHub Spec Kit.\n\n"
+    return {
+        "feature_directory": specify.get("feature_directory"),
+        "commit_scaffold": ctx.settings.commit_scaffold,
+        "max_bytes": ctx.settings.max_change_bytes,
+        "author_name": ctx.settings.git_author_name,
+        "author_email": ctx.settings.git_author_email,
+        "date": f"{int(ctx.run.accepted_at.timestamp())} +0000",
+        "message": f"{message}MoonMind-Run: {ctx.run.run_id}\n",
+    }
+
+
+def _refusal(ctx: PhaseContext, change: dict[str, Any], findings: list[dict[str, Any]]) -> Failure | None:
+    """Why the change must not leave, if so."""
+    if change.get("too_large"):
+        words = f"The change has {change['patch_bytes']} bytes, more than MAX_CHANGE_BYTES"
+        return failure(FailureCode.CHANGE_TOO_LARGE, f"{words} ({ctx.settings.max_change_bytes}).")
+    if findings:
+        where = "; ".join(
+            f"{f['kind']} in {f['file']}" + (f" line {f['line']}" if f["line"] else "") for f in findings[:5]
+        )
+        more = f" and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004 - the five named above
+        return failure(FailureCode.SECRET_IN_CHANGE, f"The change holds what looks like a secret: {where}{more}.")
+    return None
+
+
+def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> Failure | None:
+    answer = git_command(ctx, "push", {"commit": commit}, logs, with_token=True)
+    if answer.result is None:
+        return _failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
+    if not answer.result["pushed"]:
+        words = f"The branch {ctx.branch} exists in {ctx.slug} at another commit ({answer.result['conflict'][:12]})."
+        return failure(FailureCode.BRANCH_CONFLICT, words)
+    return None
+
+
+def _failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:
+    if answer.outcome.ended is EndReason.TIMED_OUT:
+        return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
+    if answer.outcome.ended is EndReason.CONTAINER_GONE:
+        return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
+    return git_failure(answer.stderr, otherwise, doing)
+
+
+def _status(ctx: PhaseContext, change: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "branch": ctx.branch,
+        "base_branch": ctx.run.base_branch,
+        "base_commit": change["base_commit"],
+        "commit": change["commit"] if change["changed"] else None,
+        "changed": change["changed"],
+        "pushed": False,
+        "dry_run": ctx.dry_run,
+        "files": len(change["files"]),
+        "patch_bytes": change["patch_bytes"],
+        "paths": [file["path"] for file in change["files"]][:200],
+        "left_out": change["left_out"],
+        "nested_repositories_removed": change["nested_repositories_removed"],
+    }
+
+
+def _keep(ctx: PhaseContext, name: str, artifact_type: ArtifactType, content: dict[str, Any]) -> None:
+    body = msgspec.json.format(msgspec.json.encode(content), indent=2)
+    ctx.artifacts.keep(name, artifact_type, _PHASE, body, "application/json")

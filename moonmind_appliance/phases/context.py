@@ -1,0 +1,254 @@
+"""What every phase gets, and what it gives back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import WORKSPACES, AgentAdapter
+from moonmind_appliance.containers.engine import ByteSink, CancelToken, ContainerEngine
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.models import (
+    ArtifactType,
+    EndReason,
+    ExecOutcome,
+    ExecSpec,
+    Failure,
+    ImageState,
+    Limits,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    ShardName,
+    TurnOutcome,
+    WaitingFor,
+)
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+
+LABEL_APPLIANCE = "moonmind.appliance"
+LABEL_RUN = "moonmind.run"
+LABEL_SHARD = "moonmind.shard"
+LABEL_ROLE = "moonmind.role"
+
+# The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
+GIT_FOLDER = "/work/git"
+GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
+
+
+class LogSink(ByteSink, Protocol):
+    """An artifact that grows while a command runs."""
+
+    storage_path: str
+
+    def close(self) -> object:
+        """End it. Safe twice."""
+
+
+class ArtifactRecorder(Protocol):
+    """Where phases leave what is kept of a run; everything is redacted on the way."""
+
+    def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> LogSink:
+        """A new log of that phase and attempt."""
+
+    def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
+        """A whole file; returns its storage path. The same name again replaces it."""
+
+
+class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a phase ended: "the job failed" is a result.
+
+    At most one of `failure`, `waiting_for` and `no_changes` is set: it failed; the run must wait and come back to
+    this phase; it succeeded and there is nothing to publish (the reason). `notes` are fields of the run's row.
+    """
+
+    status: PhaseStatus = PhaseStatus.SUCCEEDED
+    failure: Failure | None = None
+    waiting_for: WaitingFor | None = None
+    no_changes: str | None = None
+    metadata: dict[str, Any] = {}
+    notes: dict[str, Any] = {}
+    stdout_path: str | None = None
+    stderr_path: str | None = None
+    turn: TurnOutcome | None = None
+
+
+def succeeded(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
+    """A plain success."""
+    return PhaseResult(metadata=metadata)
+
+
+def failed(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
+    """A failure with its reason."""
+    return PhaseResult(status=PhaseStatus.FAILED, failure=reason, metadata=metadata)
+
+
+def skipped(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
+    """Nothing to do."""
+    return PhaseResult(status=PhaseStatus.SKIPPED, metadata=metadata)
+
+
+class Names(msgspec.Struct, frozen=True):
+    """What a run's containers, volumes and folders are called. They depend on the run and shard alone."""
+
+    run_id: str
+    appliance_id: str
+    shard: ShardName
+
+    @property
+    def agent(self) -> str:
+        """The agent container: its name is the shard's lock."""
+        return self.shard.lock
+
+    @property
+    def git(self) -> str:
+        """The git container."""
+        return f"moonmind-git-{self.run_id}"
+
+    @property
+    def workspace_volume(self) -> str:
+        """The volume both containers work in."""
+        return f"moonmind-run-{self.run_id}"
+
+    @property
+    def git_volume(self) -> str:
+        """The git container's own volume."""
+        return f"moonmind-git-{self.run_id}"
+
+    @property
+    def workspace(self) -> str:
+        """The run's folder inside the containers."""
+        return f"{WORKSPACES}/{self.run_id}"
+
+    @property
+    def repository(self) -> str:
+        """The worktree inside the containers."""
+        return f"{self.workspace}/repo"
+
+    def labels(self, role: str) -> dict[str, str]:
+        """What every container and volume of this run carries."""
+        return {
+            LABEL_APPLIANCE: self.appliance_id,
+            LABEL_RUN: self.run_id,
+            LABEL_SHARD: str(self.shard.index),
+            LABEL_ROLE: role,
+        }
+
+
+class PhaseContext(msgspec.Struct, kw_only=True):
+    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1."""
+
+    run: Run
+    settings: Settings
+    names: Names
+    engine: ContainerEngine
+    github: GitHub | None
+    agent: AgentAdapter
+    redactor: Redactor
+    artifacts: ArtifactRecorder
+    cancel: CancelToken
+    image: ImageState | None = None
+    attempt: int = 1
+    login_seen: Callable[[bytes | None], None] = lambda _content: None
+
+    @property
+    def limits(self) -> Limits:
+        """Of each job container."""
+        return Limits(self.settings.container_memory, self.settings.container_cpus, self.settings.container_pids)
+
+    @property
+    def branch(self) -> str:
+        """The run's branch: `speckit/<yyyymmdd>/<short run id>`, by the day it was accepted (UTC)."""
+        return f"speckit/{self.run.accepted_at:%Y%m%d}/{self.run.short_id}"
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be pushed."""
+        return self.run.dry_run or self.settings.spec_workflow_test_mode
+
+    def metadata(self, phase: PhaseName) -> dict[str, Any]:
+        """What an earlier phase recorded."""
+        return self.run.phase(phase).metadata
+
+    @property
+    def slug(self) -> str:
+        """The repository's name today: GitHub follows a rename, and `prepare_job` records where to."""
+        return str(self.metadata(PhaseName.PREPARE_JOB).get("repository") or self.run.repository)
+
+    def clone_url(self) -> str:
+        """Where the repository is cloned from and pushed to; holds no credential."""
+        return f"{self.settings.github_server_url}/{self.slug}.git"
+
+    @contextmanager
+    def logs(self, phase: PhaseName) -> Iterator["PhaseLogs"]:
+        """This attempt's stdout and stderr artifacts; closed, and so complete, on the way out."""
+        logs = PhaseLogs(
+            self.redactor,
+            self.artifacts.log(phase, self.attempt, ArtifactType.STDOUT_LOG),
+            self.artifacts.log(phase, self.attempt, ArtifactType.STDERR_LOG),
+        )
+        try:
+            yield logs
+        finally:
+            logs.close()
+
+
+class PhaseLogs:
+    """Two artifacts that a command's output streams into, redacted."""
+
+    def __init__(self, redactor: Redactor, stdout: LogSink, stderr: LogSink) -> None:
+        self._out, self._err = stdout, stderr
+        self.stdout = redactor.stream(stdout)
+        self.stderr = redactor.stream(stderr)
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Storage paths, as `PhaseResult` takes them."""
+        return {"stdout_path": self._out.storage_path, "stderr_path": self._err.storage_path}
+
+    def close(self) -> None:
+        """Write what was held back and end both."""
+        self.stdout.flush()
+        self.stderr.flush()
+        self._out.close()
+        self._err.close()
+
+
+class Tee:
+    """Hands bytes to several sinks, and keeps the last of them. Thread-safe."""
+
+    def __init__(self, *sinks: ByteSink, keep: int = 64 * 1024) -> None:
+        self._sinks = sinks
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._kept = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """Take some bytes."""
+        with self._lock:
+            for sink in self._sinks:
+                sink.write(data)
+            self._kept += data
+            if len(self._kept) > self._keep:
+                del self._kept[: -self._keep]
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes that came by."""
+        return bytes(self._kept)
+
+
+def run_command(
+    ctx: PhaseContext, container: str, spec: ExecSpec, *, stdout: ByteSink, stderr: ByteSink
+) -> ExecOutcome:
+    """Execute and end at once when the run was told to.
+
+    Raises:
+        RunInterrupted: a cancel, a shutdown or a lost lease ended it.
+    """
+    outcome = ctx.engine.execute(container, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
+    if outcome.ended is EndReason.CANCELLED:
+        ctx.cancel.check()
+    return outcome

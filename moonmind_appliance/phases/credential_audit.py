@@ -1,0 +1,93 @@
+"""Which container was given what, what was searched for, and what was found."""
+
+from typing import Any
+
+from moonmind_appliance.models import ContainerSpec
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
+from moonmind_appliance.redaction import SHAPES, Finding
+
+
+def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The audit as JSON: names and kinds only, never a value."""
+    return {
+        "containers": {
+            "agent": _given(agent_spec(ctx), tokens_in_exec=[]),
+            "git": _given(
+                git_spec(ctx),
+                tokens_in_exec=["git_clone: GitHub token", *["commit_push: GitHub token"] * pushed_with_token],
+            ),
+        },
+        "searched_for": {
+            "values": ctx.redactor.kinds(),
+            "shapes": [shape.kind for shape in SHAPES if shape.certain],
+        },
+        "searched_in": ["every added line of the change", "the names of the changed files"],
+        "found": findings,
+    }
+
+
+def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
+    return {
+        "user": "1000:1000",
+        "root_file_system": "read-only",
+        "capabilities": [],
+        "docker_socket": False,
+        "network": spec.network,
+        "environment": sorted(spec.env),
+        "mounts": {mount.target: mount.volume for mount in spec.mounts},
+        "secrets_in_environment": [],
+        "secrets_given_to_single_commands": tokens_in_exec,
+    }
+
+
+def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[dict[str, Any]]:
+    """Secrets in the lines that a patch adds and in the names of its files: kind, file and line, never the value."""
+    found: list[dict[str, Any]] = [
+        {"kind": hit.kind, "file": "(a file's name)", "line": None} for hit in _find_names(ctx, paths)
+    ]
+    for path, number, text in added_text(patch):
+        for hit in ctx.redactor.find(text):
+            line = number + text.count(b"\n", 0, hit.offset)
+            found.append({"kind": hit.kind, "file": ctx.redactor.redact_text(path), "line": line})
+    return found
+
+
+def _find_names(ctx: PhaseContext, paths: list[str]) -> list[Finding]:
+    return ctx.redactor.find("\n".join(paths).encode(errors="replace"))
+
+
+def added_text(patch: bytes) -> list[tuple[str, int, bytes]]:
+    """The lines that a unified patch adds, as runs: path, first line's number, text.
+
+    Neighbouring added lines stay together, so that a secret that spans lines is seen.
+    """
+    runs: list[tuple[str, int, bytes]] = []
+    path, number, begun, lines = "", 0, 0, list[bytes]()
+    in_hunk = False
+
+    def end() -> None:
+        if lines:
+            runs.append((path, begun, b"\n".join(lines)))
+            lines.clear()
+
+    for line in patch.split(b"\n"):
+        if line.startswith(b"diff --git "):
+            end()
+            in_hunk = False
+        elif not in_hunk and line.startswith(b"+++ "):
+            path = line[4:].decode(errors="replace").removeprefix("b/")
+        elif line.startswith(b"@@ "):
+            end()
+            in_hunk = True
+            number = int(line.split(b"+", 1)[1].split(b" ", 1)[0].split(b",")[0])
+        elif in_hunk and line.startswith(b"+"):
+            if not lines:
+                begun = number
+            lines.append(line[1:])
+            number += 1
+        elif in_hunk:
+            end()
+            number += line.startswith(b" ")
+    end()
+    return runs

@@ -1,0 +1,38 @@
+"""The change in a page of Markdown, for people. Pure."""
+
+from typing import Any
+
+from moonmind_appliance.phases.context import PhaseContext
+
+_STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type changed"}
+
+
+def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
+    """What changes against the base, file by file, and what was left out and why."""
+    lines = [f"# Change of run {ctx.run.run_id}", ""]
+    lines += [f"Base: `{ctx.run.base_branch}` at `{change['base_commit']}`", f"Branch: `{ctx.branch}`", ""]
+    if not change["changed"]:
+        lines += ["The tree equals the base: no change."]
+    else:
+        lines += ["| file | status | added | removed |", "| --- | --- | ---: | ---: |"]
+        lines += [file_row(file) for file in change["files"]]
+    if change["left_out"]:
+        lines += ["", "Left out of the commit:", ""]
+        lines += [f"- `{cell(entry['path'])}`: {entry['reason']}" for entry in change["left_out"]]
+    if change["nested_repositories_removed"]:
+        lines += ["", "Nested git repositories that were removed before the commit:", ""]
+        lines += [f"- `{cell(path)}`" for path in change["nested_repositories_removed"]]
+    return "\n".join(lines) + "\n"
+
+
+def file_row(file: dict[str, Any]) -> str:
+    """One changed file as a row; a binary file has no line counts."""
+    counts = ["binary" if file[key] is None else str(file[key]) for key in ("added", "removed")]
+    return (
+        f"| `{cell(file['path'])}` | {_STATUS_WORDS.get(file['status'], file['status'])} | {counts[0]} | {counts[1]} |"
+    )
+
+
+def cell(text: str) -> str:
+    """Text that breaks neither a table nor a code span."""
+    return text.replace("`", "'").replace("|", "\\|").replace("\n", " ").replace("\r", " ")

@@ -1,0 +1,82 @@
+"""Asks the git container for one of its verbs: `clone`, `stage` or `push`."""
+
+import base64
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from moonmind_appliance.models import ExecOutcome, ExecSpec
+from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, PhaseLogs, Tee, run_command
+
+_SCRIPT = resources.files(__package__).joinpath("git_container.py").read_text(encoding="utf-8")
+_LONGEST_RESULT = 16 * 1024 * 1024
+
+
+class GitAnswer(msgspec.Struct, frozen=True):
+    """What the verb gave back: its result (None when git said no), what followed it, and git's own words."""
+
+    outcome: ExecOutcome
+    result: dict[str, Any] | None
+    rest: bytes
+    stderr: str
+
+
+class _Collected:
+    """Keeps standard output up to a limit; what follows the result line can be megabytes of patch."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data[: max(0, self._limit - len(self.data))]
+
+
+def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLogs, *, with_token: bool) -> GitAnswer:
+    """Run a verb; `with_token` only for those that talk to GitHub."""
+    env = {"MOONMIND_JOB": msgspec.json.encode(common_job(ctx) | job).decode()}
+    if with_token:
+        env |= credentials(ctx)
+    collected = _Collected(_LONGEST_RESULT + ctx.settings.max_change_bytes)
+    stderr = Tee(logs.stderr)
+    outcome = run_command(
+        ctx,
+        ctx.names.git,
+        ExecSpec(
+            command=["python3", "-I", "-S", "-c", _SCRIPT, verb],
+            env=env,
+            working_dir=GIT_FOLDER,
+            time_limit=ctx.settings.git_time_limit,
+        ),
+        stdout=collected,
+        stderr=stderr,
+    )
+    line, _, rest = bytes(collected.data).partition(b"\n")
+    logs.stdout.write(line + b"\n")
+    result = msgspec.json.decode(line) if outcome.ok and line else None
+    words = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
+    return GitAnswer(outcome, result, rest, words)
+
+
+def common_job(ctx: PhaseContext) -> dict[str, Any]:
+    """What every verb needs to know. Holds no secret."""
+    return {
+        "workspace": ctx.names.workspace,
+        "repository": ctx.names.repository,
+        "url": ctx.clone_url(),
+        "branch": ctx.branch,
+        "base_branch": ctx.run.base_branch,
+        "depth": ctx.settings.clone_depth,
+    }
+
+
+def credentials(ctx: PhaseContext) -> dict[str, str]:
+    """The GitHub token as git configuration in the exec's environment: no argument, no file, no container setting."""
+    token = ctx.settings.github_token
+    words = f"x-access-token:{token.reveal() if token else ''}"
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{ctx.settings.github_server_url}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {base64.b64encode(words.encode()).decode()}",
+    }

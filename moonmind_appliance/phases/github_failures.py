@@ -1,0 +1,58 @@
+"""What GitHub's refusals mean for a job, from REST and from git."""
+
+import re
+
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.models import Failure, FailureCode, failure
+
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
+_SERVER = 500
+
+# git's and GitHub's own words on standard error, first match first.
+_GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
+    (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
+    (
+        r"remote rejected|protected branch|hook declined|pre-receive|GH00\d|push declined|rule violations",
+        FailureCode.PUSH_REJECTED,
+    ),
+    (r"\[rejected\]|stale info|non-fast-forward|fetch first", FailureCode.BRANCH_CONFLICT),
+    (r"Authentication failed|could not read Username|error: 401|Invalid username", FailureCode.GITHUB_TOKEN_REJECTED),
+    (r"error: 403|Write access to repository not granted|Permission to .* denied", FailureCode.PUSH_NOT_PERMITTED),
+    (r"couldn't find remote ref|Remote branch .* not found", FailureCode.BASE_BRANCH_NOT_FOUND),
+    (r"error: 429|rate limit", FailureCode.GITHUB_RATE_LIMITED),
+    (r"[Rr]epository .*not found|error: 404", FailureCode.REPOSITORY_NOT_FOUND),
+    (
+        (
+            r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: 5\d\d|"
+            r"SSL certificate|Operation too slow|early EOF|gnutls|unexpected disconnect|Empty reply"
+        ),
+        FailureCode.GITHUB_UNREACHABLE,
+    ),
+)
+
+
+def rest_failure(error: GitHubError, doing: str) -> Failure:
+    """The failure for a REST answer; `doing` completes "GitHub refused …"."""
+    words = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
+    if error.retry_at is not None or error.status == _TOO_MANY:
+        code = FailureCode.GITHUB_RATE_LIMITED
+    elif error.status is None or error.status >= _SERVER:
+        code = FailureCode.GITHUB_UNREACHABLE
+    elif error.status == _UNAUTHORIZED:
+        code = FailureCode.GITHUB_TOKEN_REJECTED
+    elif error.status == _NOT_FOUND:
+        code = FailureCode.REPOSITORY_NOT_FOUND
+    elif error.status == _FORBIDDEN:
+        code = FailureCode.PUSH_NOT_PERMITTED
+    else:
+        code = FailureCode.PULL_REQUEST_REFUSED
+    status = f"status {error.status}" if error.status else "no answer"
+    return failure(code, f"GitHub refused {doing} ({status}).{words}", retry_at=error.retry_at)
+
+
+def git_failure(stderr: str, otherwise: FailureCode, doing: str) -> Failure:
+    """The failure for what git wrote on standard error; `otherwise` where nothing is known."""
+    code = next((code for pattern, code in _GIT_WORDS if re.search(pattern, stderr)), otherwise)
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
+    return failure(code, f"git could not {doing}. It said: {' / '.join(told) or 'nothing'}")

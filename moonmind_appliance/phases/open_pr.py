@@ -1,0 +1,97 @@
+"""Open the draft pull request, or find the one that is there."""
+
+import msgspec
+
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github import GitHub, PullRequest
+from moonmind_appliance.models import FailureCode, PhaseName, failure
+from moonmind_appliance.phases.acceptance import section
+from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed, skipped
+from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.pull_request_text import PullRequestText, Story, pull_request_text
+
+_UNPROCESSABLE = 422
+_SERVER = 500
+_SPEC_LIMIT = 4 * 1024 * 1024
+
+
+def open_pr(ctx: PhaseContext) -> PhaseResult:
+    """One pull request for the run's branch, a draft where GitHub lets. Safe twice: looks before it opens."""
+    text = _text(ctx)
+    if ctx.dry_run:
+        return skipped(reason="dry run: no pull request is opened", title=text.title, body=text.body)
+    if ctx.github is None:
+        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "No GitHub token is set."))
+    try:
+        pull, how = _find_or_open(ctx, ctx.github, text)
+        labels = _label(ctx, ctx.github, pull)
+    except GitHubError as error:
+        return failed(rest_failure(error, f"the pull request for {ctx.branch}"), title=text.title)
+    notes = {"pull_request_url": pull.html_url}
+    metadata = {"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels}
+    return PhaseResult(metadata=metadata, notes=notes)
+
+
+def _text(ctx: PhaseContext) -> PullRequestText:
+    specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
+    feature = str(specify.get("feature_directory"))
+    # Read from the git container's view: the agent's container has ended.
+    spec = ctx.engine.read_file(ctx.names.git, f"{ctx.names.repository}/{feature}/spec.md", limit=_SPEC_LIMIT) or b""
+    agent = ctx.run.agent
+    story = Story(
+        run_id=ctx.run.run_id,
+        heading=specify.get("title"),
+        feature_directory=feature,
+        external_ref=ctx.run.external_ref,
+        clarifications=ctx.run.clarifications,
+        assumptions=section(spec.decode(errors="replace"), "Assumptions"),
+        files=commit.get("paths", []),
+        agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
+        left_out=commit.get("left_out", []),
+    )
+    text = pull_request_text(story)
+    return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))
+
+
+def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> tuple[PullRequest, str]:
+    """The pull request and how it came about."""
+    found = github.find_pull_request(ctx.slug, ctx.branch)
+    if found is not None:
+        return github.update_pull_request(
+            ctx.slug, found.number, title=found.title, body=text.body
+        ), "found and updated"
+    try:
+        return _create(ctx, github, text, draft=True), "opened as a draft"
+    except GitHubError as error:
+        if error.status is not None and error.status < _SERVER and error.status != _UNPROCESSABLE:
+            raise
+        # The answer may have been lost behind a pull request that was made, or another attempt was faster.
+        found = github.find_pull_request(ctx.slug, ctx.branch)
+        if found is not None:
+            return found, "opened; GitHub's answer was lost"
+        if not _draft_refused(error):
+            raise
+    marked = msgspec.structs.replace(text, title=f"[Draft] {text.title}")
+    how = "opened as an ordinary pull request marked [Draft]: this repository does not take draft pull requests"
+    return _create(ctx, github, marked, draft=False), how
+
+
+def _draft_refused(error: GitHubError) -> bool:
+    return error.status == _UNPROCESSABLE and any("draft" in words.lower() for words in error.errors)
+
+
+def _create(ctx: PhaseContext, github: GitHub, text: PullRequestText, *, draft: bool) -> PullRequest:
+    base = ctx.run.base_branch
+    return github.create_pull_request(
+        ctx.slug, title=text.title, body=text.body, head=ctx.branch, base=base, draft=draft
+    )
+
+
+def _label(ctx: PhaseContext, github: GitHub, pull: PullRequest) -> dict[str, object]:
+    """Labels are a convenience: a refusal is recorded and fails nothing."""
+    labels = ctx.settings.pull_request_labels
+    try:
+        github.add_labels(ctx.slug, pull.number, labels)
+    except GitHubError as error:
+        return {"labels": [], "labels_refused": error.message}
+    return {"labels": list(labels)}

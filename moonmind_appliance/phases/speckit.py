@@ -1,0 +1,176 @@
+"""The three Spec Kit phases: one agent turn each, accepted by its files."""
+
+from functools import partial
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, SKILLS, TurnRequest
+from moonmind_appliance.containers.engine import ByteSink
+from moonmind_appliance.models import (
+    AgentVerdict,
+    EndReason,
+    ExecOutcome,
+    ExecSpec,
+    Failure,
+    FailureCode,
+    PhaseName,
+    TurnOutcome,
+    WaitingFor,
+    WaitReason,
+    failure,
+)
+from moonmind_appliance.phases.acceptance import (
+    OUTPUT_FILES,
+    SIDE_FILES,
+    TEMPLATES,
+    accept,
+    clarifications,
+    feature_directory,
+    title,
+)
+from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
+from moonmind_appliance.phases.start_job_container import LOGIN_FILE_LIMIT
+
+_FILE_LIMIT = 4 * 1024 * 1024
+_IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
+_SKILL_MISSING_EXIT = 64
+_LONGEST_WORDS = 600
+
+
+def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
+    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first."""
+    if ctx.attempt > 1:
+        _forget_earlier_attempt(phase, ctx)
+    turn = ctx.agent.turn(
+        TurnRequest(
+            phase=phase,
+            workspace=ctx.names.workspace,
+            text=ctx.run.specify_text if phase is PhaseName.SPECKIT_SPECIFY else "",
+            time_limit=ctx.settings.phase_time_limit,
+            silence_limit=ctx.settings.phase_silence_limit,
+        )
+    )
+    for path, content in turn.files.items():
+        ctx.engine.put_file(ctx.names.agent, path, content)
+    reader = ctx.agent.reader()
+    with ctx.logs(phase) as logs:
+        stderr = Tee(logs.stderr)
+        ended = run_command(ctx, ctx.names.agent, turn.command, stdout=_Both(reader, logs.stdout), stderr=stderr)
+        # A refreshed login has new secrets: know them before the rest of the log is written out.
+        _look_at_login(ctx)
+    outcome = reader.outcome(ended)
+    outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
+    result = _judge(phase, ctx, ended, outcome)
+    metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
+    return msgspec.structs.replace(result, metadata=metadata, turn=outcome, **logs.paths)
+
+
+class _Both:
+    """Events go to the reader as they are, and redacted into the artifact."""
+
+    def __init__(self, *sinks: ByteSink) -> None:
+        self._sinks = sinks
+
+    def write(self, data: bytes) -> None:
+        for sink in self._sinks:
+            sink.write(data)
+
+
+def _look_at_login(ctx: PhaseContext) -> None:
+    path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
+    ctx.login_seen(ctx.engine.read_file(ctx.names.agent, path, limit=LOGIN_FILE_LIMIT))
+
+
+def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
+    """Spec Kit leaves a file that exists as it is: half a file of a cut-off attempt would stay."""
+    feature = feature_directory(ctx.metadata(PhaseName.SPECKIT_SPECIFY).get("feature_directory"))
+    files = [f"{feature}/{name}" for name in SIDE_FILES[phase]] if feature else []
+    if files:
+        command = ["rm", "-rf", "--", *files]
+        spec = ExecSpec(command=command, working_dir=ctx.names.repository, time_limit=60)
+        run_command(ctx, ctx.names.agent, spec, stdout=Tee(), stderr=Tee())
+
+
+def _judge(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> PhaseResult:
+    """What the end of the command, the turn and the files say together; the files have the last word."""
+    if ended.ended is not EndReason.EXITED:
+        return failed(_cut_short(phase, ctx, ended))
+    if ended.exit_code == _SKILL_MISSING_EXIT:
+        words = f"The repository brings its own Spec Kit files, without .agents/skills/{SKILLS[phase]}."
+        return failed(failure(FailureCode.SKILL_MISSING, words))
+    if turn.verdict is AgentVerdict.QUOTA:
+        words = f"the usage window of shard {ctx.names.shard.index} is used up"
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.QUOTA, turn.resets_at, words))
+    if turn.verdict is not AgentVerdict.COMPLETED:
+        return failed(_turn_failure(phase, ctx, ended, turn))
+    return _accept_files(phase, ctx, turn)
+
+
+def _cut_short(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failure:
+    if ended.ended is EndReason.TIMED_OUT:
+        words = f"{phase.value} took longer than PHASE_TIME_LIMIT ({ctx.settings.phase_time_limit} s)."
+        return failure(FailureCode.AGENT_TIMED_OUT, words)
+    if ended.ended is EndReason.SILENT:
+        limit = ctx.settings.phase_silence_limit
+        return failure(FailureCode.AGENT_SILENT, f"{phase.value} said nothing for PHASE_SILENCE_LIMIT ({limit} s).")
+    words = f"The agent container ended during {phase.value}: out of memory, or removed by somebody else."
+    return failure(FailureCode.CONTAINER_FAILED, words)
+
+
+def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> Failure:
+    shard = ctx.names.shard.index
+    said = f" The agent said: {turn.message}" if turn.message else ""
+    code, words = {
+        AgentVerdict.LOGIN_DEAD: (FailureCode.LOGIN_DEAD, f"OpenAI refuses the login of shard {shard}."),
+        AgentVerdict.PLAN_WITHOUT_CODEX: (
+            FailureCode.PLAN_WITHOUT_CODEX,
+            f"The account of shard {shard} may not use Codex.",
+        ),
+        AgentVerdict.UNREACHABLE: (FailureCode.AGENT_UNREACHABLE, f"{phase.value} could not reach OpenAI."),
+    }.get(turn.verdict, (FailureCode.AGENT_FAILED, f"{phase.value} failed with exit code {ended.exit_code}."))
+    return failure(code, words + said)
+
+
+def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome) -> PhaseResult:
+    if phase is PhaseName.SPECKIT_SPECIFY:
+        feature = _recorded_feature(ctx)
+        if feature is None:
+            words = "specify ended without a feature directory below specs/."
+            said = f" The agent said: {turn.message}" if turn.message else ""
+            return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, words + said))
+    else:
+        feature = str(ctx.metadata(PhaseName.SPECKIT_SPECIFY)["feature_directory"])
+    name = f"{feature}/{OUTPUT_FILES[phase]}"
+    text = _read_text(ctx, f"{ctx.names.repository}/{name}")
+    template = _read_text(ctx, f"{ctx.names.repository}/.specify/templates/{TEMPLATES[phase]}") or _read_text(
+        ctx, f"{_IMAGE_TEMPLATES}/{TEMPLATES[phase]}"
+    )
+    refusal = accept(phase, name, text, template)
+    if refusal is not None:
+        said = f" The agent said: {turn.message}" if turn.message else ""
+        return failed(msgspec.structs.replace(refusal, message=refusal.message + said), feature_directory=feature)
+    metadata: dict[str, object] = {"feature_directory": feature, "file": name, "bytes": len((text or "").encode())}
+    if phase is not PhaseName.SPECKIT_SPECIFY:
+        return PhaseResult(metadata=metadata)
+    kept = ctx.redactor.redact_text(text or "")
+    metadata["title"] = title(kept)
+    return PhaseResult(metadata=metadata, notes={"clarifications": clarifications(kept)})
+
+
+def _recorded_feature(ctx: PhaseContext) -> str | None:
+    recorded = _read_text(ctx, f"{ctx.names.repository}/.specify/feature.json")
+    try:
+        content = msgspec.json.decode(recorded or "null")
+    except msgspec.DecodeError:
+        return None
+    return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)
+
+
+def _read_text(ctx: PhaseContext, path: str) -> str | None:
+    content = ctx.engine.read_file(ctx.names.agent, path, limit=_FILE_LIMIT)
+    return None if content is None else content.decode(errors="replace")
+
+
+speckit_specify = partial(speckit_phase, PhaseName.SPECKIT_SPECIFY)
+speckit_plan = partial(speckit_phase, PhaseName.SPECKIT_PLAN)
+speckit_tasks = partial(speckit_phase, PhaseName.SPECKIT_TASKS)

@@ -1,0 +1,107 @@
+"""Start the run's two containers, side by side."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.errors import ImageNotFound, NameTaken
+from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, WaitingFor, WaitReason, failure
+from moonmind_appliance.phases.context import (
+    GIT_CA_FILE,
+    GIT_FOLDER,
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    PhaseContext,
+    PhaseResult,
+    failed,
+)
+
+# A login file larger than this is none.
+LOGIN_FILE_LIMIT = 256 * 1024
+
+# A Docker tmpfs is noexec unless said otherwise.
+_SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
+_HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
+_SLEEP = ["sleep", "infinity"]
+
+
+def start_job_container(ctx: PhaseContext) -> PhaseResult:
+    """Both containers run; the shard has a login. Made good again on every attempt: leftovers of this run go first."""
+    names, engine = ctx.names, ctx.engine
+    for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
+        engine.remove(container.name)
+    engine.ensure_network(ctx.settings.job_network, {LABEL_APPLIANCE: names.appliance_id})
+    fresh = engine.ensure_volume(names.workspace_volume, names.labels("workspace"))
+    engine.ensure_volume(names.git_volume, names.labels("git"))
+    with ThreadPoolExecutor(2, thread_name_prefix="start") as pool:
+        git, agent = pool.submit(engine.start, git_spec(ctx)), pool.submit(engine.start, agent_spec(ctx))
+        errors = [future.exception() for future in (git, agent)]
+    for error in errors:
+        if isinstance(error, NameTaken):
+            return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=_holder(error)))
+        if isinstance(error, ImageNotFound):
+            return failed(failure(FailureCode.IMAGE_MISSING, error.message))
+        if error is not None:
+            raise error
+    _put_ca(ctx)
+    login = engine.read_file(names.agent, f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+    ctx.login_seen(login)
+    if login is None:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=f"shard {names.shard.index} has no login"))
+    return PhaseResult(
+        metadata={
+            "agent_container": agent.result(),
+            "git_container": git.result(),
+            "workspace_volume": names.workspace_volume,
+            "workspace_is_new": fresh,
+            "shard_volume": names.shard.volume,
+        }
+    )
+
+
+def _holder(error: NameTaken) -> str:
+    """Who holds the shard, in words."""
+    role, run = error.holder.get(LABEL_ROLE, "a container of unknown purpose"), error.holder.get(LABEL_RUN)
+    return f"{error.name} is held by {role}" + (f" of run {run}" if run else "")
+
+
+def _put_ca(ctx: PhaseContext) -> None:
+    """Give both containers the operator's certificate authorities, each a copy of its own."""
+    if ctx.settings.extra_ca_certs:
+        bundle = ctx.settings.extra_ca_certs.read_bytes()
+        ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, bundle)
+        ctx.engine.put_file(ctx.names.agent, AGENT_CA_FILE, bundle)
+
+
+def agent_spec(ctx: PhaseContext) -> ContainerSpec:
+    """The agent container: the shard's login and the workspace, no GitHub token."""
+    names = ctx.names
+    return ContainerSpec(
+        name=names.agent,
+        image=ctx.settings.spec_automation_job_image,
+        command=_SLEEP,
+        labels=names.labels("agent"),
+        limits=ctx.limits,
+        network=ctx.settings.job_network,
+        env=ctx.agent.environment(),
+        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.shard.volume, LOGIN_FOLDER)],
+        tmpfs={"/tmp": _SCRATCH, AGENT_HOME: _HOME},  # noqa: S108 - a path inside the container
+        working_dir=WORKSPACES,
+    )
+
+
+def git_spec(ctx: PhaseContext) -> ContainerSpec:
+    """The git container: its own folder and the workspace, never a login; the token comes with an exec."""
+    names = ctx.names
+    return ContainerSpec(
+        name=names.git,
+        image=ctx.settings.spec_automation_job_image,
+        command=_SLEEP,
+        labels=names.labels("git"),
+        limits=ctx.limits,
+        network=ctx.settings.job_network,
+        env={"HOME": GIT_FOLDER, "LANG": "C.UTF-8"},
+        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.git_volume, GIT_FOLDER)],
+        tmpfs={"/tmp": _SCRATCH},  # noqa: S108 - a path inside the container
+        working_dir=GIT_FOLDER,
+    )
