@@ -17,6 +17,7 @@ ApplianceError
 │   ├── ContainerNotFound
 │   └── DiskFull
 ├── GitHubError              GitHub said no, or could not be reached
+├── LoginError               the command line has no token from Keycloak, and why
 ├── StoreError               the database or the data folder
 │   ├── DataFolderInUse
 │   └── LeaseLost            somebody else owns the run now: stop touching it
@@ -183,6 +184,14 @@ class GitHubError(ApplianceError):
         self.status = status
         self.errors = tuple(errors)
         self.retry_at = retry_at
+
+
+class LoginError(ApplianceError):
+    """The command line's login at Keycloak did not come about or does not hold; `code` is stable."""
+
+    def __init__(self, message: str, *, code: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class StoreError(ApplianceError):

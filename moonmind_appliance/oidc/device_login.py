@@ -1,0 +1,276 @@
+"""Logging in from a terminal: OAuth's device grant (RFC 8628) and the refreshing of what it gave."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import httpx
+import msgspec
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.client import OAuth2Client
+from joserfc import jws
+from joserfc.errors import JoseError
+
+from moonmind_appliance.errors import LoginError
+from moonmind_appliance.oidc.discovery import Discovery, ProviderProblem, discover, open_client, reason
+from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile
+
+_DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_LOG_IN = "Log in: moonmind-appliance login."
+
+RENEW_BEFORE_SECONDS = 60
+"""A token with less life than this is renewed before it is used."""
+
+SLOW_DOWN_SECONDS = 5
+"""What RFC 8628 section 3.5 adds to the interval at each `slow_down`."""
+
+
+class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
+    """What to show to whoever logs in: open `verification_uri`, type `user_code`.
+
+    `verification_uri_complete` holds both, for a QR code. `device_code` is a secret; `interval` and `expires_in` are
+    seconds.
+    """
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str = ""
+    expires_in: int
+    interval: int = 5
+
+    def __repr__(self) -> str:
+        return f"DeviceCode(user_code={self.user_code!r}, verification_uri={self.verification_uri!r})"
+
+
+class _TokenAnswer(msgspec.Struct):
+    """RFC 6749 section 5.1, and Keycloak's `refresh_expires_in` (0: no fixed end)."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str | None = None
+    refresh_expires_in: int = 0
+
+
+class DeviceLogin:
+    """Logs a person in at a realm, through a public client of it. Order of calls: `start`, then `wait`.
+
+    Args:
+        issuer: the realm's address.
+        client_id: the public client (`OIDC_CLI_CLIENT_ID`).
+        ca_file: PEM file of further certificate authorities.
+        http: client to ask with, closed by whoever gave it; None: one of its own.
+        clock: seconds since the epoch.
+        sleep: waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        client_id: str,
+        ca_file: Path | None = None,
+        http: httpx.Client | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._issuer = issuer
+        self._client_id = client_id
+        self._clock = clock
+        self._sleep = sleep
+        self._own_http: httpx.Client | None = None
+        if http is None:
+            http = self._own_http = open_client(ca_file)
+        self._http = http
+        self._found: Discovery | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections. Safe twice."""
+        if self._own_http is not None:
+            self._own_http.close()
+
+    def start(self) -> DeviceCode:
+        """Ask for a code to show.
+
+        Raises:
+            LoginError: `identity_provider_unreachable`, or `login_refused` where the client may not do this.
+        """
+        endpoint = self._realm().device_authorization_endpoint
+        if not endpoint:
+            raise LoginError(f"{self._issuer} offers no device grant.", code="login_refused", hint=_ASK_ADMIN)
+        try:
+            answer = self._http.post(endpoint, data={"client_id": self._client_id, "scope": "openid"})
+        except httpx.HTTPError as error:
+            self._unreachable(f"{self._issuer} does not answer ({reason(error)}).")
+        if answer.status_code != httpx.codes.OK:
+            said = _words(answer)
+            raise LoginError(
+                f"Keycloak gives the client {self._client_id} no device code: {said}.",
+                code="login_refused",
+                hint=_ASK_ADMIN,
+            )
+        try:
+            return msgspec.json.decode(answer.content, type=DeviceCode)
+        except msgspec.DecodeError as error:
+            self._unreachable(f"What {self._issuer} answers cannot be read ({error}).")
+
+    def wait(self, code: DeviceCode) -> SavedLogin:
+        """Poll until the person has confirmed the code, declined, or let it lapse.
+
+        A Keycloak that is away for a moment is asked again, until the code has lapsed.
+
+        Raises:
+            LoginError: `login_denied`, `login_code_expired`, `login_refused`.
+        """
+        interval = max(code.interval, 1)
+        ends = self._clock() + code.expires_in
+        while self._clock() < ends:
+            self._sleep(interval)
+            try:
+                return self._ask(grant_type=_DEVICE_GRANT, device_code=code.device_code)
+            except OAuth2Error as error:
+                if error.error == "slow_down":
+                    interval += SLOW_DOWN_SECONDS
+                elif error.error == "access_denied":
+                    raise LoginError(
+                        "The login was declined in the browser.", code="login_denied", hint=_LOG_IN
+                    ) from None
+                elif error.error == "expired_token":
+                    break
+                elif error.error != "authorization_pending":
+                    raise self._refused(error) from None
+            except (httpx.HTTPError, ValueError):
+                interval += SLOW_DOWN_SECONDS
+        raise LoginError("The code lapsed before it was confirmed.", code="login_code_expired", hint=_LOG_IN) from None
+
+    def refresh(self, login: SavedLogin) -> SavedLogin:
+        """A fresh access token for an old login.
+
+        Raises:
+            LoginError: `login_lapsed` where a new login is needed, `identity_provider_unreachable`.
+        """
+        if not login.refresh_token:
+            raise _lapsed()
+        try:
+            return self._ask(grant_type="refresh_token", refresh_token=login.refresh_token)
+        except OAuth2Error as error:
+            # Lapsed, logged out, disabled or used up: all of them are `invalid_grant`.
+            raise (_lapsed() if error.error == "invalid_grant" else self._refused(error)) from None
+        except httpx.HTTPError as error:
+            self._unreachable(f"{self._issuer} does not answer ({reason(error)}).")
+        except ValueError as error:
+            self._unreachable(f"What {self._issuer} answers cannot be read ({error}).")
+
+    def _ask(self, **grant: str) -> SavedLogin:
+        """One request to the token endpoint.
+
+        Raises:
+            OAuth2Error: it said no, in the grant's words.
+            httpx.HTTPError: no answer, or a server error.
+            ValueError: an answer that is none.
+        """
+        asked_at = self._clock()
+        client = OAuth2Client(session=self._http, client_id=self._client_id)
+        # A public client says its id in the form; `httpx.Auth()` adds nothing.
+        token = client.fetch_token(self._realm().token_endpoint, client_id=self._client_id, auth=httpx.Auth(), **grant)
+        answer = msgspec.convert(dict(token), _TokenAnswer)
+        return SavedLogin(
+            issuer=self._issuer,
+            client_id=self._client_id,
+            username=_username(answer.access_token),
+            access_token=answer.access_token,
+            access_expires_at=asked_at + answer.expires_in,
+            refresh_token=answer.refresh_token or grant.get("refresh_token"),
+            refresh_expires_at=asked_at + answer.refresh_expires_in if answer.refresh_expires_in else None,
+        )
+
+    def _realm(self) -> Discovery:
+        if self._found is None:
+            try:
+                self._found = discover(self._http, self._issuer)
+            except ProviderProblem as problem:
+                self._unreachable(str(problem))
+        return self._found
+
+    def _unreachable(self, message: str) -> NoReturn:
+        raise LoginError(
+            message, code="identity_provider_unreachable", hint="Check the address and the network."
+        ) from None
+
+    def _refused(self, error: OAuth2Error) -> LoginError:
+        return LoginError(
+            f"Keycloak refuses the client {self._client_id}: {error.description or error.error}.",
+            code="login_refused",
+            hint=_ASK_ADMIN,
+        )
+
+
+_ASK_ADMIN = "Ask who runs Keycloak whether the client exists and may use the device grant."
+
+
+def current_access_token(
+    file: TokenFile,
+    *,
+    ca_file: Path | None = None,
+    http: httpx.Client | None = None,
+    clock: Callable[[], float] = time.time,
+) -> str:
+    """The saved login's access token, renewed and saved again where it lapses within a minute.
+
+    Safe from several processes at once: one renews, the others take what it saved.
+
+    Raises:
+        LoginError: `not_logged_in`, `login_lapsed`, `identity_provider_unreachable`, `token_file_unusable`.
+    """
+
+    def good(login: SavedLogin | None) -> bool:
+        return login is not None and login.access_expires_at - clock() > RENEW_BEFORE_SECONDS
+
+    login = file.load()
+    if login is not None and not good(login):
+        with file.locked():
+            login = file.load()
+            if login is not None and not good(login):
+                with DeviceLogin(
+                    issuer=login.issuer, client_id=login.client_id, ca_file=ca_file, http=http, clock=clock
+                ) as realm:
+                    login = realm.refresh(login)
+                file.save(login)
+    if login is None:
+        raise LoginError(f"Nobody is logged in: {file.path} is not there.", code="not_logged_in", hint=_LOG_IN)
+    return login.access_token
+
+
+def _lapsed() -> LoginError:
+    return LoginError("The login has lapsed.", code="login_lapsed", hint=_LOG_IN)
+
+
+def _words(answer: httpx.Response) -> str:
+    """What an OAuth error says (RFC 6749 section 5.2), or the status."""
+    try:
+        said: Any = msgspec.json.decode(answer.content)
+    except msgspec.DecodeError:
+        said = None
+    if isinstance(said, dict) and isinstance(said.get("error"), str):
+        return str(said.get("error_description") or said["error"])
+    return f"status {answer.status_code}"
+
+
+def _username(access_token: str) -> str:
+    """Whom Keycloak's answer is for, as it says; "" where it does not. Not verified: it only is shown."""
+    try:
+        claims: Any = msgspec.json.decode(jws.extract_compact(access_token.encode()).payload)
+    except (JoseError, ValueError):
+        return ""
+    name = claims.get("preferred_username") if isinstance(claims, dict) else None
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,96 @@
+"""What a realm says of itself: OpenID Connect Discovery 1.0, read over HTTP."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import msgspec
+
+T = TypeVar("T")
+
+TIMEOUT = httpx.Timeout(3.0, connect=2.0)
+
+
+class ProviderProblem(Exception):
+    """Keycloak could not be reached or did not answer as it should; the text is a sentence for people."""
+
+
+class Discovery(msgspec.Struct, frozen=True):
+    """The endpoints that are used here. `device_authorization_endpoint` is RFC 8628's."""
+
+    issuer: str
+    jwks_uri: str
+    token_endpoint: str = ""
+    device_authorization_endpoint: str = ""
+
+
+def open_client(ca_file: Path | None = None) -> httpx.Client:
+    """An HTTP client that trusts the public and the system's authorities, and those of `ca_file` (PEM)."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return httpx.Client(verify=context, timeout=TIMEOUT)
+
+
+def discover(http: httpx.Client, issuer: str, internal_url: str | None = None) -> Discovery:
+    """Read the realm's discovery document; with `internal_url` all of it goes by that origin.
+
+    Raises:
+        ProviderProblem: no answer, not a discovery document, or one of another issuer. With `internal_url` the
+            document's own `issuer` is not compared: Keycloak without a fixed hostname names itself after the address
+            by which it was asked.
+    """
+    url = by_origin(f"{issuer}/.well-known/openid-configuration", internal_url)
+    found = get_json(http, url, Discovery)
+    if internal_url is None and found.issuer != issuer:
+        raise ProviderProblem(
+            f"Keycloak at {url} names itself {found.issuer}, and OIDC_ISSUER_URL is {issuer}: make them equal, "
+            "or set OIDC_INTERNAL_URL to the address by which the appliance reaches Keycloak."
+        )
+    return Discovery(
+        issuer=issuer,
+        jwks_uri=by_origin(found.jwks_uri, internal_url),
+        token_endpoint=by_origin(found.token_endpoint, internal_url),
+        device_authorization_endpoint=by_origin(found.device_authorization_endpoint, internal_url),
+    )
+
+
+def by_origin(url: str, internal_url: str | None) -> str:
+    """The address with its origin (scheme, host, port) replaced by that of `internal_url`."""
+    if not internal_url or not url:
+        return url
+    origin = urlsplit(internal_url)
+    return urlunsplit(urlsplit(url)._replace(scheme=origin.scheme, netloc=origin.netloc))
+
+
+def get_json(http: httpx.Client, url: str, shape: type[T]) -> T:
+    """GET a JSON document of that shape.
+
+    Raises:
+        ProviderProblem: no answer, another status than 200, or another shape.
+    """
+    try:
+        response = http.get(url, headers={"Accept": "application/json"})
+    except httpx.HTTPError as error:
+        raise ProviderProblem(f"Keycloak does not answer at {url} ({reason(error)}).") from error
+    if response.status_code != httpx.codes.OK:
+        raise ProviderProblem(f"Keycloak answers {response.status_code} at {url}.")
+    try:
+        return msgspec.json.decode(response.content, type=shape)
+    except msgspec.DecodeError as error:
+        raise ProviderProblem(f"What Keycloak answers at {url} cannot be read ({error}).") from error
+
+
+def reason(error: httpx.HTTPError) -> str:
+    """Why nothing answered, in a few words."""
+    if isinstance(error, httpx.TimeoutException):
+        return "timed out"
+    return str(error) or type(error).__name__
+
+
+class KeySet(msgspec.Struct, frozen=True):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys: list[dict[str, Any]]

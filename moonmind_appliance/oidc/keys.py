@@ -1,0 +1,158 @@
+"""The realm's signing keys: fetched once, kept, and kept fresh."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import httpx
+import msgspec
+from joserfc import jwk
+from joserfc.errors import JoseError
+
+from moonmind_appliance.errors import Unavailable
+from moonmind_appliance.oidc.discovery import KeySet, ProviderProblem, discover, get_json
+
+# Asymmetric only: with a shared secret whoever can verify can also sign. EdDSA is left out, its name is deprecated
+# (RFC 9864).
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+
+KEYS_FRESH_SECONDS = 300
+"""Age from which keys are fetched again, so that a withdrawn key goes."""
+
+RETRY_SECONDS = 5
+"""Shortest time between two fetches that callers cause: by an unknown key, or while Keycloak is away."""
+
+
+class OidcStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the appliance stands with Keycloak. `reachable` is the last fetch's outcome, None before the first.
+
+    `error` is a sentence for the operator. With `keys` above 0 tokens are verified, reachable or not.
+    """
+
+    reachable: bool | None
+    keys: int
+    last_fetched: datetime | None
+    last_attempted: datetime | None
+    error: str | None
+
+
+class _Fetched(NamedTuple):
+    by_kid: Mapping[str, jwk.Key]
+    at: float
+
+
+class SigningKeys:
+    """The keys that sign the realm's tokens, by key id. Safe from several threads; one of them fetches."""
+
+    def __init__(
+        self, *, issuer: str, internal_url: str | None, http: httpx.Client, clock: Callable[[], float]
+    ) -> None:
+        self._issuer = issuer
+        self._internal_url = internal_url
+        self._http = http
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._fetched: _Fetched | None = None
+        self._attempted_at: float | None = None
+        self._unknown_at: float | None = None
+        self._error: str | None = None
+
+    def find(self, kid: str) -> jwk.Key | None:
+        """The key of that id, or None where the realm has no such key.
+
+        A known key costs a look into a dict. Old keys are fetched again by the one caller who meets them first,
+        while others go on with them; when Keycloak is away they stay in use.
+
+        Raises:
+            Unavailable: Keycloak cannot be reached, and the key is not among those known.
+        """
+        fetched = self._fetched
+        if fetched is None:
+            with self._lock:
+                if self._fetched is None and self._due(self._attempted_at, RETRY_SECONDS):
+                    self._fetch()
+        elif kid not in fetched.by_kid:
+            self._look_again(kid)
+        elif self._due(fetched.at, KEYS_FRESH_SECONDS) and self._lock.acquire(blocking=False):
+            try:
+                if self._due(self._attempted_at, RETRY_SECONDS):
+                    self._fetch()
+            finally:
+                self._lock.release()
+        fetched = self._fetched
+        key = fetched.by_kid.get(kid) if fetched else None
+        if key is None and (fetched is None or self._error is not None):
+            raise Unavailable(
+                "The token cannot be checked: the identity provider cannot be reached.",
+                code="identity_provider_unreachable",
+                retry_after=RETRY_SECONDS,
+                hint="Try again shortly; if it stays so, tell the operator.",
+            )
+        return key
+
+    def check(self, max_age: float = 0) -> OidcStatus:
+        """Fetch now, unless the last attempt is younger than `max_age` seconds; says how it stands."""
+        with self._lock:
+            if self._due(self._attempted_at, max_age):
+                self._fetch()
+        return self.status()
+
+    def status(self) -> OidcStatus:
+        """How it stood at the last attempt; asks nobody."""
+        fetched, attempted_at, error = self._fetched, self._attempted_at, self._error
+        return OidcStatus(
+            reachable=None if attempted_at is None else error is None,
+            keys=len(fetched.by_kid) if fetched else 0,
+            last_fetched=datetime.fromtimestamp(fetched.at, UTC) if fetched else None,
+            last_attempted=None if attempted_at is None else datetime.fromtimestamp(attempted_at, UTC),
+            error=error,
+        )
+
+    def _look_again(self, kid: str) -> None:
+        """A new key may have been made; whoever invents key ids causes no more than a fetch now and then."""
+        with self._lock:
+            known = self._fetched
+            if known is not None and kid in known.by_kid:
+                return
+            if self._due(self._unknown_at, RETRY_SECONDS):
+                self._unknown_at = self._clock()
+                self._fetch()
+
+    def _due(self, last: float | None, seconds: float) -> bool:
+        # A clock that was set back must not stop the fetching.
+        return last is None or not 0 <= self._clock() - last < seconds
+
+    def _fetch(self) -> None:
+        """Ask Keycloak; with no answer the known keys stay. The caller holds the lock."""
+        self._attempted_at = self._clock()
+        try:
+            realm = discover(self._http, self._issuer, self._internal_url)
+            by_kid = _usable(get_json(self._http, realm.jwks_uri, KeySet).keys)
+        except ProviderProblem as problem:
+            self._error = str(problem)
+        else:
+            self._fetched = _Fetched(by_kid, self._clock())
+            self._error = None
+
+
+def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:
+    """Signature keys of our algorithms by id. One that cannot be read is passed over, the others stay usable.
+
+    Raises:
+        ProviderProblem: none is left.
+    """
+    by_kid: dict[str, jwk.Key] = {}
+    for data in keys:
+        kid = data.get("kid")
+        if not isinstance(kid, str) or data.get("use", "sig") != "sig" or data.get("kty") not in {"RSA", "EC"}:
+            continue
+        if data.get("alg") is not None and data["alg"] not in ALGORITHMS:
+            continue
+        try:
+            by_kid[kid] = jwk.import_key(data)
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+    if not by_kid:
+        raise ProviderProblem("The key set that Keycloak publishes for the realm has no usable signing key.")
+    return by_kid

@@ -1,0 +1,117 @@
+"""Where the command line keeps its login: one file, readable by its owner alone."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from moonmind_appliance.errors import LoginError
+
+_OWNER_ONLY = 0o600
+
+
+class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """A login as it lies in the file (JSON, these names). Times are seconds since the epoch.
+
+    `refresh_expires_at` is None where the refresh token has no fixed end. `username` is for people, never a proof.
+    """
+
+    issuer: str
+    client_id: str
+    username: str
+    access_token: str
+    access_expires_at: float
+    refresh_token: str | None = None
+    refresh_expires_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"SavedLogin(issuer={self.issuer!r}, username={self.username!r}, tokens=***)"
+
+
+class TokenFile:
+    """The file that holds a `SavedLogin`. Written whole or not at all, mode 0600 from its first byte."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> SavedLogin | None:
+        """What was saved last, or None. A file that others could read is closed to them first.
+
+        Raises:
+            LoginError: the file is there and cannot be used.
+        """
+        try:
+            if stat.S_IMODE(self.path.stat().st_mode) & ~_OWNER_ONLY:
+                self.path.chmod(_OWNER_ONLY)
+            return msgspec.json.decode(self.path.read_bytes(), type=SavedLogin)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LoginError(
+                f"The saved login {self.path} cannot be read ({error.strerror}).",
+                code="token_file_unusable",
+                hint="Check who owns it.",
+            ) from error
+        except msgspec.DecodeError:
+            raise LoginError(
+                f"The saved login {self.path} cannot be understood.",
+                code="token_file_unusable",
+                hint="Log in again: moonmind-appliance login.",
+            ) from None
+
+    def save(self, login: SavedLogin) -> None:
+        """Put the login in place of what was there.
+
+        Raises:
+            LoginError: the folder cannot be written to.
+        """
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            self._make_folder()
+            beside.unlink(missing_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(login) + b"\n")
+                file.flush()
+                os.fsync(descriptor)
+            beside.replace(self.path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise LoginError(
+                f"The login cannot be saved to {self.path} ({error.strerror}).",
+                code="token_file_unusable",
+                hint="Make the folder writable for you.",
+            ) from error
+
+    def forget(self) -> bool:
+        """Remove the login; False where there was none."""
+        try:
+            self.path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone with the file among all processes: two must not spend one refresh token."""
+        self._make_folder()
+        descriptor = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _make_folder(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def default_token_path(environment: Mapping[str, str]) -> Path:
+    """`moonmind-appliance/login.json` in the user's configuration folder (XDG Base Directory)."""
+    base = environment.get("XDG_CONFIG_HOME", "")
+    folder = Path(base) if base.startswith("/") else Path(environment.get("HOME", "~")).expanduser() / ".config"
+    return folder / "moonmind-appliance" / "login.json"
