@@ -1,0 +1,20 @@
+"""A stand-in for OpenAI's servers, strict enough that the real Codex CLI works against it unchanged."""
+
+from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, RefusalCode, Tokens
+from moonmind_appliance.rehearsal.openai.model import feature_files
+from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Scenario
+from moonmind_appliance.rehearsal.openai.server import StandInOpenAI
+from moonmind_appliance.rehearsal.openai.turns import Turn
+
+__all__ = [
+    "NORMAL",
+    "Account",
+    "Accounts",
+    "Play",
+    "RefusalCode",
+    "Scenario",
+    "StandInOpenAI",
+    "Tokens",
+    "Turn",
+    "feature_files",
+]

@@ -1,0 +1,5 @@
+"""The stand-in model: plays Spec Kit's skills by real tool calls, and misbehaves on request."""
+
+from moonmind_appliance.rehearsal.openai.model.acts import Act, Say, Script, Situation, feature_files, next_act
+
+__all__ = ["Act", "Say", "Script", "Situation", "feature_files", "next_act"]

@@ -1,0 +1,229 @@
+"""What the model does next in a phase, read off the tool outputs so far: it keeps nothing between two requests."""
+
+import json
+import posixpath
+import re
+import shlex
+from typing import NamedTuple
+
+from moonmind_appliance.rehearsal.openai.model import documents, mischief
+from moonmind_appliance.rehearsal.openai.model.brief import Brief, read_specification, read_text
+from moonmind_appliance.rehearsal.openai.scenarios import Play, Scenario
+
+_SPEC_BYTES = 12_000
+
+
+class Script(NamedTuple):
+    """JavaScript for the `exec` tool."""
+
+    source: str
+
+
+class Say(NamedTuple):
+    """A message that ends the turn."""
+
+    text: str
+
+
+Act = Script | Say
+
+
+class Situation(NamedTuple):
+    """All that the model sees: the skill it follows, the person's text, today's date, its tools' outputs so far."""
+
+    skill: str
+    text: str
+    today: str
+    outputs: list[str]
+    scenario: Scenario
+
+
+def next_act(situation: Situation) -> Act:
+    """The next tool call, or the message that ends the turn."""
+    failed = next((output for output in situation.outputs if "exit code: " in output), None)
+    if failed:
+        return Say(f"A command failed, so I stopped.\n\n{failed[-500:]}")
+    return {"speckit-specify": _specify, "speckit-plan": _plan, "speckit-tasks": _tasks}[situation.skill](situation)
+
+
+def feature_files(text: str, *, number: int = 1, created: str = "2026-01-01") -> dict[str, str]:
+    """What the model would write for that text on a good day: paths in the repository to contents.
+
+    A repository that holds these files already is what the play `no-changes` leaves as it is.
+    """
+    brief = read_text(text)
+    feature = f"{number:03}-{brief.short_name}"
+    spec = documents.specification(brief, feature, created)
+    folder = posixpath.join("specs", feature)
+    understood = read_specification(spec)
+    return {
+        **_specify_files(brief, folder, created, spec, questions=False),
+        **_plan_files(understood, folder, created),
+        **_task_files(understood, folder),
+    }
+
+
+def _specify(situation: Situation) -> Act:
+    brief = read_text(situation.text)
+    outputs = situation.outputs
+    if not outputs:
+        return _shell("pwd; ls -1d specs/*/ 2>/dev/null || true")
+    folders = re.findall(r"^specs/([^/\s]+)/\s*$", outputs[0], re.MULTILINE)
+    existing = _existing(brief, folders) if situation.scenario.play is Play.NO_CHANGES else None
+    feature = existing or f"{_next_number(folders):03}-{brief.short_name}"
+    folder = posixpath.join("specs", feature)
+    steps: list[Act] = [_begin_feature(folder, copy_template=not existing)]
+    questions = situation.scenario.play is Play.CLARIFICATIONS
+    if not existing and situation.scenario.play is not Play.TEMPLATE_LEFT:
+        spec = documents.specification(brief, feature, situation.today, questions=questions)
+        steps.append(_write(_specify_files(brief, folder, situation.today, spec, questions=questions)))
+    steps += _extras(situation, folder)
+    state = "It was specified already; I changed nothing." if existing else "Ready for `$speckit-plan`."
+    return _step(steps, outputs[1:], f"The specification of “{brief.title}” is in {folder}/spec.md. {state}", situation)
+
+
+def _plan(situation: Situation) -> Act:
+    setup = (
+        "pwd; bash .specify/scripts/bash/setup-plan.sh --json && "
+        'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
+        f'head -c {_SPEC_BYTES} "$feature/spec.md"'
+    )
+    outputs = situation.outputs
+    if not outputs:
+        return _shell(setup)
+    folder = _feature_folder(outputs[0])
+    if folder is None:
+        return Say(f"setup-plan.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
+    brief = read_specification(_after(outputs[0], "# Feature Specification:"))
+    steps: list[Act] = []
+    done_before = situation.scenario.play is Play.NO_CHANGES and "Plan already exists" in outputs[0]
+    if not done_before and situation.scenario.play is not Play.TEMPLATE_LEFT:
+        steps.append(_write(_plan_files(brief, folder, situation.today)))
+    steps += _extras(situation, folder)
+    return _step(steps, outputs[1:], f"The plan of “{brief.title}” is in {folder}/plan.md.", situation)
+
+
+def _tasks(situation: Situation) -> Act:
+    setup = (
+        "pwd; bash .specify/scripts/bash/setup-tasks.sh --json && "
+        'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
+        'if [ -f "$feature/tasks.md" ]; then echo "Tasks already exist"; fi && '
+        f'head -c {_SPEC_BYTES} "$feature/spec.md"'
+    )
+    outputs = situation.outputs
+    if not outputs:
+        return _shell(setup)
+    folder = _feature_folder(outputs[0])
+    if folder is None:
+        return Say(f"setup-tasks.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
+    brief = read_specification(_after(outputs[0], "# Feature Specification:"))
+    steps: list[Act] = []
+    if situation.scenario.play is Play.TEMPLATE_LEFT:
+        steps.append(_shell(f"cp .specify/templates/tasks-template.md {shlex.quote(folder)}/tasks.md"))
+    elif situation.scenario.play is not Play.NO_CHANGES or "Tasks already exist" not in outputs[0]:
+        steps.append(_write(_task_files(brief, folder)))
+    steps += _extras(situation, folder)
+    return _step(steps, outputs[1:], f"The tasks of “{brief.title}” are in {folder}/tasks.md.", situation)
+
+
+def _extras(situation: Situation, folder: str) -> list[Act]:
+    """What the play adds to the work."""
+    match situation.scenario.play:
+        case Play.HOSTILE:
+            return [_shell(mischief.plant(folder))]
+        case Play.LEAK_OUTPUT:
+            return [_shell(mischief.PRINT_CREDENTIALS)]
+        case Play.LEAK_FILE:
+            return [_write({f"{folder}/notes.md": mischief.notes(situation.scenario.secret)})]
+        case _:
+            return []
+
+
+def _step(steps: list[Act], outputs: list[str], last_words: str, situation: Situation) -> Act:
+    """The first step that has no output yet; after the last one, the message."""
+    if len(outputs) < len(steps):
+        return steps[len(outputs)]
+    if situation.scenario.play is Play.LEAK_OUTPUT and outputs:
+        return Say(f"{last_words}\n\nThis is what I work with:\n\n{outputs[-1]}")
+    return Say(last_words)
+
+
+def _begin_feature(folder: str, *, copy_template: bool) -> Script:
+    quoted = shlex.quote(folder)
+    commands = [f"mkdir -p {quoted}/checklists" if copy_template else f"test -d {quoted}"]
+    if copy_template:
+        commands.append(
+            "if [ -f .specify/scripts/bash/resolve-template.sh ];"
+            f" then bash .specify/scripts/bash/resolve-template.sh spec-template > {quoted}/spec.md;"
+            f" else cp .specify/templates/spec-template.md {quoted}/spec.md; fi"
+        )
+    pointer = json.dumps({"feature_directory": folder})
+    commands.append(f"printf '%s\\n' {shlex.quote(pointer)} > .specify/feature.json")
+    return _shell(" && ".join(commands))
+
+
+def _specify_files(brief: Brief, folder: str, created: str, spec: str, *, questions: bool) -> dict[str, str]:
+    return {
+        f"{folder}/spec.md": spec,
+        f"{folder}/checklists/requirements.md": documents.checklist(brief, created, questions=questions),
+    }
+
+
+def _plan_files(brief: Brief, folder: str, created: str) -> dict[str, str]:
+    feature = posixpath.basename(folder)
+    return {
+        f"{folder}/plan.md": documents.plan(brief, feature, created),
+        f"{folder}/research.md": documents.research(brief),
+        f"{folder}/data-model.md": documents.data_model(brief),
+        f"{folder}/contracts/outcomes.md": documents.contract(brief),
+        f"{folder}/quickstart.md": documents.quickstart(brief),
+    }
+
+
+def _task_files(brief: Brief, folder: str) -> dict[str, str]:
+    return {f"{folder}/tasks.md": documents.tasks(brief, posixpath.basename(folder))}
+
+
+def _shell(command: str) -> Script:
+    arguments = json.dumps({"cmd": command, "yield_time_ms": 30_000, "max_output_tokens": 20_000})
+    return Script(
+        '// @exec: {"yield_time_ms": 60000, "max_output_tokens": 20000}\n'
+        f"const result = await tools.exec_command({arguments});\n"
+        "text(result.output);\n"
+        'if (result.exit_code !== 0) text("exit code: " + result.exit_code);\n'
+    )
+
+
+def _write(files: dict[str, str]) -> Script:
+    """Write whole files with the patch tool; one that exists is overwritten."""
+    patch = ["*** Begin Patch"]
+    for path, content in files.items():
+        patch.append(f"*** Add File: {path}")
+        patch += [f"+{line}" for line in content.removesuffix("\n").split("\n")]
+    patch.append("*** End Patch\n")
+    return Script(f"text(await tools.apply_patch({json.dumps(chr(10).join(patch))}));\n")
+
+
+def _next_number(folders: list[str]) -> int:
+    numbers = [int(found[1]) for folder in folders if (found := re.match(r"(\d{3,})-", folder))]
+    return max(numbers, default=0) + 1
+
+
+def _existing(brief: Brief, folders: list[str]) -> str | None:
+    """The folder of this very feature, else the newest one."""
+    return next((name for name in folders if name.endswith(f"-{brief.short_name}")), max(folders, default=None))
+
+
+def _feature_folder(output: str) -> str | None:
+    """The feature folder that a setup script named, as a path from the folder where it ran."""
+    named = re.search(r'"FEATURE_DIR":"((?:[^"\\]|\\.)+)"', output)
+    where = re.search(r"^(/\S.*?)\s*$", output, re.MULTILINE)
+    if not named or not where:
+        return None
+    return posixpath.relpath(json.loads(f'"{named[1]}"'), where[1])
+
+
+def _after(output: str, mark: str) -> str:
+    """The output from the mark on; all of it where there is none."""
+    found = output.find(mark)
+    return output[found:] if found >= 0 else output

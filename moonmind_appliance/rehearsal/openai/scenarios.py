@@ -1,0 +1,92 @@
+"""What the stand-in plays, from which phase on and how often."""
+
+import threading
+from enum import StrEnum
+
+import msgspec
+
+
+class Play(StrEnum):
+    """A good day, and the bad ones."""
+
+    NORMAL = "normal"
+    NO_CHANGES = "no-changes"
+    CLARIFICATIONS = "clarifications"
+    TEMPLATE_LEFT = "template-left"
+    HOSTILE = "hostile"
+    LEAK_OUTPUT = "leak-output"
+    LEAK_FILE = "leak-file"
+    AGENT_FAILS = "agent-fails"
+    USAGE_LIMIT = "usage-limit"
+    USAGE_NOT_INCLUDED = "usage-not-included"
+    OVERLOADED = "overloaded"
+    SERVER_ERRORS = "server-errors"
+    STREAM_DROPPED = "stream-dropped"
+    SILENT = "silent"
+    DEAD_LOGIN = "dead-login"
+
+
+class Scenario(msgspec.Struct, frozen=True):
+    """A play and its numbers.
+
+    `resets_in`: seconds until a used-up limit starts again. `drops`: how many streams of a turn break off before one
+    comes through (Codex tries again five times). `secret`: what `leak-file` writes into the change.
+    """
+
+    play: Play = Play.NORMAL
+    resets_in: int = 3600
+    drops: int = 1
+    secret: str = "ghp_" + "Rehearsal0" * 3 + "Aa1Bb2"
+
+
+NORMAL = Scenario()
+SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
+
+
+class _Rule:
+    def __init__(self, scenario: Scenario, skills: tuple[str, ...], times: int | None) -> None:
+        self.scenario = scenario
+        self.skills = skills
+        self.left = times
+
+
+class Programme:
+    """Which scenario the next turn gets. Safe to use from any thread."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[_Rule] = [_Rule(scenario, (), None)]
+
+    def play(self, scenario: Scenario, *, phase: str | None = None, times: int | None = None) -> None:
+        """Put a scenario on for the turns that begin from now on.
+
+        Args:
+            scenario: what to play.
+            phase: from this skill on (`speckit-plan`: plan and tasks); None: every turn.
+            times: for so many turns, then what was on before; None: until the next call.
+
+        Raises:
+            ValueError: there is no such phase.
+        """
+        if phase is not None and phase not in SKILLS:
+            raise ValueError(f"phase must be one of {', '.join(SKILLS)}, not {phase!r}")
+        skills = SKILLS[SKILLS.index(phase) :] if phase else ()
+        rule = _Rule(scenario, skills, times)
+        with self._lock:
+            if times is None and not skills:
+                self._rules = [rule]
+            else:
+                self._rules.append(rule)
+
+    def take(self, skill: str | None) -> Scenario:
+        """The scenario of a turn that begins with that skill; counts it."""
+        with self._lock:
+            for rule in reversed(self._rules):
+                if rule.skills and skill not in rule.skills:
+                    continue
+                if rule.left == 0:
+                    continue
+                if rule.left is not None:
+                    rule.left -= 1
+                return rule.scenario
+        return NORMAL

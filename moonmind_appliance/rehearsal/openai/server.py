@@ -1,0 +1,264 @@
+"""The stand-in as a whole: a TLS server that plays both hosts, behind an HTTPS proxy, in one background thread."""
+
+import asyncio
+import logging
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from litestar import Litestar, Request, Response
+from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, made_up_accounts
+from moonmind_appliance.rehearsal.openai.backend import Refused, answer_refused, backend_routes
+from moonmind_appliance.rehearsal.openai.certificates import Certificates, make_certificates
+from moonmind_appliance.rehearsal.openai.login import DeviceLogins, LoginState, login_routes
+from moonmind_appliance.rehearsal.openai.proxy import ConnectProxy
+from moonmind_appliance.rehearsal.openai.responses import ModelServer, response_routes
+from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Programme, Scenario
+from moonmind_appliance.rehearsal.openai.turns import Turn
+
+AUTH_HOST = "auth.openai.com"
+CHATGPT_HOST = "chatgpt.com"
+HOSTS = (CHATGPT_HOST, AUTH_HOST)
+_BODY_LIMIT = 64 * 1024**2
+_START_SECONDS = 30
+_SERVER_ERROR = 500
+
+
+class StandInOpenAI:
+    """OpenAI's servers for Codex, as far as it needs them, behind a proxy and a certificate authority of their own.
+
+    Give Codex `HTTPS_PROXY` = `proxy_url` and `CODEX_CA_CERTIFICATE` = a file with `ca_pem`; nothing else changes.
+    `start` and `stop` are safe twice; a stopped stand-in does not start again.
+
+    Args:
+        address: where the proxy listens, such as a Docker network's gateway.
+        port: the proxy's port; 0 takes a free one.
+        think_seconds: how long the model waits before each answer.
+        scenario: what is played until `play` says otherwise.
+        accounts: who may sign in; three made-up accounts where not given.
+        approve_after_polls: a device login is approved by itself at the poll after so many; None: not by polls.
+        approve_after_seconds: the same by time.
+        poll_interval: seconds between polls that clients are told.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int = 0,
+        *,
+        think_seconds: float = 0.0,
+        scenario: Scenario = NORMAL,
+        accounts: tuple[Account, ...] | None = None,
+        approve_after_polls: int | None = 0,
+        approve_after_seconds: float | None = None,
+        poll_interval: int = 1,
+    ) -> None:
+        self._address, self._port = address, port
+        self._certificates: Certificates = make_certificates(HOSTS)
+        self.accounts = Accounts(accounts or made_up_accounts(3))
+        self._logins = DeviceLogins(
+            self.accounts,
+            approve_after_polls=approve_after_polls,
+            approve_after_seconds=approve_after_seconds,
+            interval=poll_interval,
+        )
+        self._programme = Programme(scenario)
+        self._model = ModelServer(self.accounts, self._programme, think_seconds)
+        self._proxy: ConnectProxy | None = None
+        self._requests: list[str] = []
+        self._faults: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The certificate authority that clients must trust."""
+        return self._certificates.ca
+
+    @property
+    def proxy_url(self) -> str:
+        """The proxy's address, once started."""
+        return f"http://{self._address}:{self._port}"
+
+    @property
+    def turns(self) -> list[Turn]:
+        """Turns that Codex asked for, in order of their first request."""
+        return self._model.turns
+
+    @property
+    def requests(self) -> list[str]:
+        """Requests that arrived: `METHOD host/path status`, in order of their answers."""
+        return list(self._requests)
+
+    @property
+    def faults(self) -> list[str]:
+        """Traces of the stand-in's own faults, which clients see as 500; none is expected."""
+        return list(self._faults)
+
+    @property
+    def refused_hosts(self) -> list[str]:
+        """Targets that the proxy refused: `host:port`, or the request line's start where it was no CONNECT."""
+        return list(self._proxy.refused) if self._proxy else []
+
+    @property
+    def pending_codes(self) -> list[str]:
+        """User codes of device logins that wait for `approve` or `deny`."""
+        return self._logins.pending_codes
+
+    def approve(self, user_code: str, account: Account | None = None) -> None:
+        """Approve a device login for that account, or for the next one in turn.
+
+        Raises:
+            KeyError: no login waits under that code.
+        """
+        self._logins.decide(user_code, LoginState.APPROVED, account)
+
+    def deny(self, user_code: str) -> None:
+        """Decline a device login. Raises KeyError where none waits under that code."""
+        self._logins.decide(user_code, LoginState.DENIED)
+
+    def play(self, scenario: Scenario, *, phase: str | None = None, times: int | None = None) -> None:
+        """Change the scenario for turns that begin from now on; see `Programme.play`."""
+        self._programme.play(scenario, phase=phase, times=times)
+
+    def start(self) -> Self:
+        """Listen. Returns itself once requests are answered.
+
+        Raises:
+            OSError: the address or port cannot be bound.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="stand-in-openai", daemon=True)
+            self._thread.start()
+            if not self._ready.wait(_START_SECONDS):
+                raise TimeoutError("The stand-in for OpenAI did not start.")
+            if self._failure is not None:
+                self._thread.join()
+                raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """End all connections and listen no more."""
+        if self._thread is not None and self._thread.is_alive():
+            if self._loop is not None and self._stopping is not None:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in start()
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            server = uvicorn.Server(self._configuration())
+            server.force_exit = True  # streams that are held open do not hold the end up
+            self._proxy = ConnectProxy(HOSTS, listener.getsockname()[:2])
+            self._port = await self._proxy.start(self._address, self._port)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.005)
+                self._ready.set()
+                await self._stopping.wait()
+            finally:
+                await self._proxy.stop()
+                server.should_exit = True
+                await serving
+
+    def _app(self, routes: list[BaseRouteHandler]) -> ASGIApp:
+        def answer_fault(_: Request[Any, Any, Any], fault: Exception) -> Response[Any]:
+            status = getattr(fault, "status_code", 500)
+            if status >= _SERVER_ERROR:
+                self._faults.append("".join(format_exception(fault)))
+            return Response({"detail": str(fault)}, status_code=status)
+
+        return Litestar(
+            route_handlers=routes,
+            exception_handlers={Refused: answer_refused, Exception: answer_fault},
+            openapi_config=None,
+            logging_config=None,
+            request_max_body_size=_BODY_LIMIT,
+        )
+
+    def _configuration(self) -> uvicorn.Config:
+        by_host: dict[str, ASGIApp] = {
+            AUTH_HOST: self._app(login_routes(self._logins, self.accounts)),
+            CHATGPT_HOST: self._app([*backend_routes(self.accounts), *response_routes(self._model)]),
+        }
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            started = time.monotonic()
+            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").partition(":")[0]
+
+            async def watched_send(message: Any) -> None:  # noqa: ANN401 - ASGI's messages
+                if message["type"] == "http.response.start":
+                    took = round((time.monotonic() - started) * 1000)
+                    self._requests.append(f"{scope.get('method')} {host}{scope['path']} {message['status']} {took}ms")
+                await send(message)
+
+            await by_host.get(host, _nobody)(scope, receive, watched_send)
+
+        with tempfile.TemporaryDirectory() as folder:
+            certificate, key = Path(folder, "server.pem"), Path(folder, "server.key")
+            certificate.write_bytes(self._certificates.server)
+            key.touch(mode=0o600)
+            key.write_bytes(self._certificates.server_key)
+            configuration = uvicorn.Config(
+                app,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+                lifespan="off",
+                http=_QuietProtocol,
+                ws="none",  # a WebSocket try arrives as the plain GET that it starts as, and is answered 426
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=60,
+            )
+            configuration.load()
+        return configuration
+
+
+class _QuietProtocol(H11Protocol):
+    """uvicorn's own, with a log that nobody reads: refused WebSockets and dropped streams are part of the play.
+
+    uvicorn's loggers are the whole process's, and the appliance's server may run beside this one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(*args, **kwargs)
+        self.logger = logging.Logger(__name__, logging.CRITICAL + 1)
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's shape
+    """A host that is not played; the proxy lets nobody come here, but a wrong Host header does."""
+    send_any: Any = send
+    await send_any({"type": "http.response.start", "status": 421, "headers": []})
+    await send_any({"type": "http.response.body", "body": b""})
