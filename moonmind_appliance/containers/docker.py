@@ -1,0 +1,439 @@
+"""The real engine: Docker, through docker-py's low-level client. Engines 20.10 (API 1.41) and newer."""
+
+import base64
+import io
+import json
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import docker
+import docker.errors
+import requests
+
+from moonmind_appliance.containers import convert
+from moonmind_appliance.containers.connection import EngineAdapter, EngineAddress
+from moonmind_appliance.containers.engine import ByteSink, CancelToken
+from moonmind_appliance.containers.exec_stream import HijackedConnection, HijackRefused
+from moonmind_appliance.containers.execution import ExecGone, ExecState, Execution
+from moonmind_appliance.errors import (
+    ContainerNotFound,
+    DiskFull,
+    EngineError,
+    EngineUnreachable,
+    ImageNotFound,
+    NameTaken,
+)
+from moonmind_appliance.models import (
+    ContainerSpec,
+    ContainerState,
+    EngineInfo,
+    ExecOutcome,
+    ExecSpec,
+    ImageState,
+    VolumeState,
+)
+
+_T = TypeVar("_T")
+
+_BASE_URL = "http://docker:2375"
+"""Host and port are never looked up: `EngineAdapter` knows where the engine is."""
+
+_CALL_TIMEOUT = 120
+"""Seconds for one call: the removal of a big volume takes its time."""
+
+_CONNECT_TIMEOUT = 15.0
+
+_OLDEST_API = (1, 41)
+_NEWEST_API = (1, 51)
+"""Newest API version whose answers this file knows; engines speak older ones, too."""
+
+_NAME_FREED_WITHIN = 5.0
+_REMOVED_WITHIN = 20.0
+
+# Bits of Go's os.FileMode that say that a file is not a regular one (Engine API, X-Docker-Container-Path-Stat).
+_NOT_REGULAR = (1 << 31) | (1 << 27) | (1 << 26) | (1 << 25) | (1 << 24) | (1 << 21) | (1 << 19)
+
+
+class _Conflict(EngineError):
+    """The state of the thing does not allow it (HTTP 409)."""
+
+
+class _Missing(EngineError):
+    """Something other than a container or an image is not there (HTTP 404)."""
+
+
+class DockerEngine:
+    """Implements `ContainerEngine` for one Docker engine; one object serves all threads.
+
+    Nothing is connected until the first call. After an engine's restart the next call connects anew.
+
+    Args:
+        docker_host: DOCKER_HOST's form: unix://, tcp:// or ssh://; None or empty for the local socket.
+        environment: where DOCKER_TLS_VERIFY and DOCKER_CERT_PATH come from.
+
+    Raises:
+        EngineUnreachable: `docker_host` has none of these forms.
+    """
+
+    def __init__(self, docker_host: str | None = None, *, environment: Mapping[str, str] | None = None) -> None:
+        self._address = EngineAddress.parse(docker_host, os.environ if environment is None else environment)
+        self._connected: docker.APIClient | None = None
+        self._connecting = threading.Lock()
+        self._making = threading.Lock()
+
+    def close(self) -> None:
+        """Close the idle connections. Safe twice; the next call connects anew."""
+        with self._connecting:
+            client, self._connected = self._connected, None
+        if client is not None:
+            client.close()
+
+    # What the engine is and has
+
+    def info(self) -> EngineInfo:
+        """Who answers."""
+        version = self._ask(lambda client: client.version())
+        return EngineInfo(version=version["Version"], api_version=version["ApiVersion"], operating_system=version["Os"])
+
+    def image(self, reference: str) -> ImageState | None:
+        """The image, or None where the engine does not have it. Nothing is pulled."""
+        found: dict[str, Any] | None = self._ask_for(lambda client: client.inspect_image(reference))  # type: ignore[no-untyped-call] # its stub has no types
+        if found is None:
+            return None
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        return ImageState(reference, found["Id"], labels, found["Size"])
+
+    # Networks and volumes
+
+    def ensure_network(self, name: str, labels: dict[str, str]) -> str:
+        """Make the bridge network unless it exists; returns its IPv4 gateway ("" where it has none)."""
+        with self._making:
+            found = self._ask_for(lambda client: client.inspect_network(name))
+            if found is None:
+                with suppress(_Conflict):  # another process made it in the same moment
+                    self._ask(
+                        lambda client: client.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
+                    )
+                found = self._ask(lambda client: client.inspect_network(name))
+        gateways = [config.get("Gateway") or "" for config in (found.get("IPAM") or {}).get("Config") or []]
+        return next((gateway.partition("/")[0] for gateway in gateways if "." in gateway), "")
+
+    def remove_network(self, name: str) -> bool:
+        """Remove the network; False where there was none."""
+        return self._did(lambda client: client.remove_network(name))
+
+    def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
+        """Make the volume unless it exists; True where it was made now."""
+        with self._making:
+            if self._ask_for(lambda client: client.inspect_volume(name)) is not None:
+                return False
+            self._ask(lambda client: client.create_volume(name, labels=labels))
+            return True
+
+    def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
+        """Volumes that carry all these labels, by name."""
+        answer = self._ask(lambda client: client.volumes(filters=_label_filter(labels)))
+        found = [VolumeState(each["Name"], each["Labels"] or {}) for each in answer["Volumes"] or []]
+        return sorted(found, key=lambda volume: volume.name)
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove the volume; False where there was none. Raises EngineError while a container uses it."""
+        return self._did(lambda client: client.remove_volume(name))
+
+    # Containers
+
+    def start(self, spec: ContainerSpec, *, run: bool = True) -> str:
+        """Create and start a container; returns its id. See `ContainerEngine.start`."""
+        body = convert.container_body(spec)
+        container = self._create(spec.name, body)
+        if run:
+            try:
+                self._ask(lambda client: client.start(container))
+            except EngineError:
+                with suppress(EngineError):
+                    self.remove(container)
+                raise
+        return container
+
+    def _create(self, name: str, body: dict[str, Any]) -> str:
+        give_up = time.monotonic() + _NAME_FREED_WITHIN
+        while True:
+            try:
+                made = self._ask(lambda client: client.create_container_from_config(body, name=name))  # type: ignore[no-untyped-call] # its stub has no types
+                return str(made["Id"])
+            except _Conflict as conflict:
+                holder = self._ask_for(lambda client: client.inspect_container(name))
+                late = time.monotonic() >= give_up
+                if holder is None:
+                    if late:
+                        raise NameTaken(name, {}, running=False) from conflict
+                elif late or not self._is_going(holder):
+                    labels = (holder.get("Config") or {}).get("Labels") or {}
+                    raise NameTaken(name, labels, running=bool(holder["State"]["Running"])) from conflict
+                time.sleep(0.05)
+
+    def _is_going(self, holder: dict[str, Any]) -> bool:
+        """The engine was told to remove it; where that failed before, it is told again."""
+        if holder["State"].get("Dead"):
+            with suppress(EngineError):
+                self.remove(holder["Id"])
+            return True
+        return bool(holder["State"].get("Status") == "removing")
+
+    def containers(self, labels: dict[str, str]) -> list[ContainerState]:
+        """Containers, running or not, that carry all these labels, by name."""
+        answer = self._ask(lambda client: client.containers(all=True, filters=_label_filter(labels)))
+        found = [
+            ContainerState(
+                name=each["Names"][0].lstrip("/") if each.get("Names") else each["Id"],
+                container_id=each["Id"],
+                running=each["State"] in {"running", "paused", "restarting"},
+                labels=each["Labels"] or {},
+            )
+            for each in answer
+        ]
+        return sorted(found, key=lambda container: container.name)
+
+    def kill(self, container: str) -> bool:
+        """End all processes at once and wait for that; False where it did not run."""
+        try:
+            return self._did(lambda client: client.kill(container))
+        except _Conflict:
+            return False
+
+    def remove(self, container: str) -> bool:
+        """Remove the container whatever its state, and its anonymous volumes; False where there was none."""
+        try:
+            return self._did(lambda client: client.remove_container(container, v=True, force=True))
+        except _Conflict:
+            self._wait_until_removed(container)
+            return True
+
+    def _wait_until_removed(self, container: str) -> None:
+        """Somebody else's removal is in progress; when it is over the name is free."""
+        give_up = time.monotonic() + _REMOVED_WITHIN
+        while self._ask_for(lambda client: client.inspect_container(container)) is not None:
+            if time.monotonic() >= give_up:
+                raise EngineError(
+                    f"The removal of the container {container} does not come to an end.",
+                    hint="Restart the Docker engine.",
+                )
+            time.sleep(0.05)
+
+    # Files
+
+    def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
+        """Write a file, owned by user 1000, into a mounted volume of the container. See `ContainerEngine.put_file`."""
+        where = PurePosixPath(path)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            member = tarfile.TarInfo(where.name)
+            member.size, member.mode, member.mtime = len(content), mode, int(time.time())
+            member.uid, member.gid = convert.JOB_UID, convert.JOB_GID
+            archive.addfile(member, io.BytesIO(content))
+        self._ask(lambda client: client.put_archive(container, str(where.parent), packed.getvalue()))
+
+    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+        """The file's bytes, or None where there is no regular file. See `ContainerEngine.read_file`."""
+        url = f"/containers/{quote(container, safe='')}/archive"
+        try:
+            with self._ask(lambda client: _get(client, url, path=path)) as response:
+                stat = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
+                if stat["mode"] & _NOT_REGULAR:
+                    return None
+                if stat["size"] > limit:
+                    raise EngineError(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
+                return _unpack(response, limit)
+        except _Missing:
+            return None
+        except requests.RequestException as error:
+            raise self._unreachable(error) from error
+
+    # Execs
+
+    def execute(
+        self,
+        container: str,
+        spec: ExecSpec,
+        *,
+        stdout: ByteSink,
+        stderr: ByteSink,
+        cancel: CancelToken | None = None,
+    ) -> ExecOutcome:
+        """Run a command and wait for its end. See `ContainerEngine.execute`."""
+        return Execution(self, container, spec, stdout=stdout, stderr=stderr, cancel=cancel).run()
+
+    def create_exec(self, container: str, spec: ExecSpec, mark: str) -> str:
+        """Part of `ExecCalls`."""
+        arguments = convert.exec_arguments(spec, mark)
+        try:
+            return str(self._ask(lambda client: client.exec_create(container, **arguments))["Id"])
+        except _Conflict as conflict:
+            if self.is_running(container):
+                raise
+            raise ExecGone(conflict.message) from conflict
+
+    def attach_exec(self, exec_id: str) -> HijackedConnection:
+        """Part of `ExecCalls`."""
+        path = f"/v{self._client().api_version}/exec/{exec_id}/start"
+        try:
+            connection = HijackedConnection(self._address.connect(_CALL_TIMEOUT))
+            try:
+                connection.post(path, b'{"Detach":false,"Tty":false}')
+            except BaseException:
+                connection.close()
+                raise
+        except HijackRefused as refused:
+            if refused.status in {404, 409}:
+                raise ExecGone(refused.message) from refused
+            raise
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def exec_state(self, exec_id: str) -> ExecState | None:
+        """Part of `ExecCalls`."""
+        found = self._ask_for(lambda client: client.exec_inspect(exec_id))
+        return None if found is None else ExecState(bool(found["Running"]), found["ExitCode"])
+
+    def is_running(self, container: str) -> bool:
+        """Part of `ExecCalls`."""
+        found = self._ask_for(lambda client: client.inspect_container(container))
+        return found is not None and bool(found["State"]["Running"])
+
+    # The connection
+
+    def _client(self) -> docker.APIClient:
+        client = self._connected
+        if client is not None:
+            return client
+        with self._connecting:
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
+
+    def _connect(self) -> docker.APIClient:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount(_BASE_URL, self._adapter())
+            answer = session.get(f"{_BASE_URL}/_ping", timeout=_CALL_TIMEOUT)
+            spoken = answer.headers.get("Api-Version", "")
+        try:
+            newest = tuple(int(part) for part in spoken.split("."))
+        except ValueError:
+            newest = ()
+        if newest < _OLDEST_API:
+            raise EngineError(
+                f"What answers at {self._address.shown} is no Docker engine 20.10 or newer"
+                f" (API {spoken or 'unknown'}, {answer.status_code}).",
+                hint="Install a newer Docker engine, or set DOCKER_HOST.",
+            )
+        version = ".".join(str(part) for part in min(newest, _NEWEST_API))
+        client = docker.APIClient(base_url=_BASE_URL.replace("http:", "tcp:"), version=version, timeout=_CALL_TIMEOUT)
+        client.trust_env = False  # no proxy and no netrc stands before the engine
+        client.mount(_BASE_URL, self._adapter())
+        return client
+
+    def _adapter(self) -> EngineAdapter:
+        return EngineAdapter(self._address, connect_timeout=_CONNECT_TIMEOUT)
+
+    def _ask(self, call: Callable[[docker.APIClient], _T]) -> _T:
+        """Make one call, its errors translated to the tree of `errors`."""
+        try:
+            return call(self._client())
+        except docker.errors.APIError as error:
+            raise _translated(error) from error
+        except requests.RequestException as error:
+            raise self._unreachable(error) from error
+        except docker.errors.DockerException as error:
+            raise EngineError(f"The Docker engine cannot be used: {error}") from error
+
+    def _ask_for(self, call: Callable[[docker.APIClient], _T]) -> _T | None:
+        """As `_ask`; None where the thing is not there."""
+        try:
+            return self._ask(call)
+        except (ContainerNotFound, ImageNotFound, _Missing):
+            return None
+
+    def _did(self, call: Callable[[docker.APIClient], object]) -> bool:
+        """As `_ask`; False where the thing is not there."""
+        try:
+            self._ask(call)
+        except (ContainerNotFound, ImageNotFound, _Missing):
+            return False
+        return True
+
+    def _unreachable(self, error: Exception) -> EngineUnreachable:
+        with self._connecting:
+            self._connected = None  # what answers next may be another version
+        if isinstance(error, (requests.Timeout, TimeoutError)):
+            return EngineUnreachable(
+                f"The Docker engine at {self._address.shown} did not answer in time.",
+                hint="Look at its load and its log.",
+            )
+        cause = _system_error(error)
+        said = (cause.strerror if cause else None) or "the connection broke"
+        return EngineUnreachable(
+            f"No Docker engine answers at {self._address.shown}: {said}.", hint=self._address.hint(cause)
+        )
+
+
+def _label_filter(labels: dict[str, str]) -> dict[str, list[str]]:
+    return {"label": [f"{name}={value}" for name, value in sorted(labels.items())]}
+
+
+def _get(client: docker.APIClient, url: str, **query: str) -> requests.Response:
+    """A GET whose body has not been read yet."""
+    response = client.get(
+        f"{client.base_url}/v{client.api_version}{url}", params=query, stream=True, timeout=_CALL_TIMEOUT
+    )
+    try:
+        response.raise_for_status()
+    except requests.HTTPError as error:
+        docker.errors.create_api_error_from_http_exception(error)
+    return response
+
+
+def _unpack(response: requests.Response, limit: int) -> bytes | None:
+    """The content of the one file in the tar stream."""
+    with tarfile.open(fileobj=response.raw, mode="r|") as archive:
+        member = archive.next()
+        content = archive.extractfile(member) if member is not None and member.isreg() else None
+        return None if content is None else content.read(limit + 1)
+
+
+def _translated(error: docker.errors.APIError) -> EngineError:
+    """The engine's refusal in our tree, in the engine's own words."""
+    words = str(error.explanation or error).strip()
+    lower = words.lower()
+    if "no space left on device" in lower:
+        return DiskFull(
+            f"The Docker engine has no room left: {words}", hint="Free space on the disk of its data folder."
+        )
+    if error.status_code == requests.codes.not_found:
+        if "no such container" in lower:
+            return ContainerNotFound(words)
+        if isinstance(error, docker.errors.ImageNotFound):
+            return ImageNotFound(words, hint="Build or pull the image on that engine.")
+        return _Missing(words)
+    if error.status_code == requests.codes.conflict:
+        return _Conflict(words)
+    return EngineError(words)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The system's own error at the bottom of what requests and urllib3 made of it."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        if isinstance(each, OSError) and not isinstance(each, requests.RequestException) and each.errno:
+            return each
+        inner = [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
+        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
+    return None
