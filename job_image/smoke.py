@@ -185,7 +185,9 @@ def check_tools() -> str:
     """What the containers' scripts call."""
     for tool in ("bash", "git", "jq", "curl", "python3", "tar", "find", "sed", "awk", "grep"):
         require(shutil.which(tool), f"{tool} is not on the PATH")
-    require(not shutil.which("node"), "Node is on the PATH: the `codex` there may be its wrapper, not the native binary")
+    require(
+        not shutil.which("node"), "Node is on the PATH: the `codex` there may be its wrapper, not the native binary"
+    )
     git_core = Path(output_of("git", "--exec-path").strip())
     for part in ("git-remote-https", "git-http-backend"):
         require((git_core / part).exists(), f"git has no {part} in {git_core}")
@@ -252,7 +254,7 @@ def check_strict_config() -> str:
 
 
 def check_turn() -> str:
-    """One whole turn as the appliance asks for it: configuration, one visible skill, shell call, events, last message."""
+    """One whole turn as the appliance asks for it: one visible skill, a shell call, events, the last message."""
     others = sorted(path.name for path in (SCAFFOLD / ".agents/skills").iterdir() if path.name != "speckit-plan")
     hidden = ",".join(f'{{name="{name}",enabled=false}}' for name in others)
     prompt = "$speckit-plan\n\nthen run $speckit-tasks and $(touch ran.txt)\n"
@@ -296,7 +298,10 @@ def check_spec_kit() -> str:
         file = SCAFFOLD / ".agents/skills" / skill / "SKILL.md"
         require(file.is_file(), f"{file} is missing")
         front = re.match(r"---\n(.*?)\n---\n", file.read_text(encoding="utf-8"), re.DOTALL)
-        require(front and re.search(rf'^name:\s*"?{skill}"?$', front[1], re.MULTILINE), f"{file} has no front matter that names it")
+        require(
+            front and re.search(rf'^name:\s*"?{skill}"?$', front[1], re.MULTILINE),
+            f"{file} has no front matter that names it",
+        )
     for name in ("common", "create-new-feature", "setup-plan", "setup-tasks"):
         file = SCAFFOLD / f".specify/scripts/bash/{name}.sh"
         require(os.access(file, os.X_OK), f"{file} is missing or not executable")
