@@ -1,0 +1,8 @@
+"""A stand-in GitHub: real git over HTTP, and the REST API as strict as GitHub's own."""
+
+from moonmind_appliance.rehearsal.github.bare_repository import GitFailed
+from moonmind_appliance.rehearsal.github.front import SeenRequest
+from moonmind_appliance.rehearsal.github.scenarios import Scenario
+from moonmind_appliance.rehearsal.github.server import HostedPull, StandInGitHub
+
+__all__ = ["GitFailed", "HostedPull", "Scenario", "SeenRequest", "StandInGitHub"]

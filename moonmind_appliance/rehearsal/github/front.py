@@ -1,0 +1,191 @@
+"""What stands before git and REST: takes every request, keeps the log, plays the bad days, adds GitHub's headers."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from moonmind_appliance.rehearsal.github.git_http import GitHTTP
+from moonmind_appliance.rehearsal.github.hub import REQUESTS_AN_HOUR, Hub, token_of
+from moonmind_appliance.rehearsal.github.refusals import DOCS, Refused
+from moonmind_appliance.rehearsal.github.rest import API_PREFIX, API_VERSIONS
+from moonmind_appliance.rehearsal.github.scenarios import Scenario
+
+Scope = MutableMapping[str, Any]
+
+SLOWNESS = 1.0
+_RETRY_AFTER = 60
+
+
+class SeenRequest(NamedTuple):
+    """A request as the log keeps it; `status` is None where the connection was broken off."""
+
+    method: str
+    path: str
+    query: str
+    status: int | None
+
+
+class OpenConnections:
+    """The server's connections by the caller's address, so that one can be broken off without an answer."""
+
+    def __init__(self) -> None:
+        self._open: dict[Any, tuple[asyncio.Transport, asyncio.Event]] = {}
+
+    def protocol(self) -> type[asyncio.Protocol]:
+        """The server's HTTP protocol, which also enters its connections here."""
+        connections = self._open
+
+        class Entered(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+                super().connection_made(transport)
+                connections[self.client] = (transport, asyncio.Event())
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                if lost := connections.pop(self.client, None):
+                    lost[1].set()
+
+        return Entered
+
+    async def break_off(self, client: tuple[str, int]) -> None:
+        """Close without another byte; returns once the server knows."""
+        if found := self._open.get(client):
+            transport, lost = found
+            transport.abort()
+            await lost.wait()
+
+
+class Front:
+    """The ASGI app that the server runs. `seen` is the log, oldest first."""
+
+    def __init__(self, hub: Hub, git: GitHTTP, rest: ASGIApp, connections: OpenConnections) -> None:
+        self.seen: list[SeenRequest] = []
+        self._hub = hub
+        self._git = git
+        self._rest = rest
+        self._connections = connections
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401 - ASGI's scope
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        status: int | None = None
+
+        async def note(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        client = tuple(scope["client"])
+        method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
+        happens = self._hub.playing.happens
+        try:
+            if happens(Scenario.SLOW):
+                await asyncio.sleep(SLOWNESS)
+            if happens(Scenario.UNREACHABLE):
+                await self._connections.break_off(client)
+            elif happens(Scenario.SERVER_ERRORS):
+                await _bad_gateway(note)
+            elif self._git.serves(path):
+                await self._git(scope, receive, note)
+            elif path.startswith(f"{API_PREFIX}/"):
+                await self._call_rest(scope, receive, note)
+            else:
+                await _plain(note, 404, b"Not Found", b"text/plain")
+        finally:
+            self.seen.append(SeenRequest(method, path, query, status))
+
+    async def _call_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        added = self._headers(token_of(headers.get(b"authorization", "")), headers)
+        limit = self._limit(added)
+        if limit is not None:
+            added += [(name.encode(), value.encode()) for name, value in limit.headers.items()]
+            await _refuse(send, limit, added)
+            return
+        loses = scope["method"] == "POST" and scope["path"].endswith("/pulls")
+        loses = loses and self._hub.playing.happens(Scenario.LOST_ANSWER)
+
+        async def complete(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *added]}
+            if not loses:
+                await send(message)
+
+        await self._rest(self._renamed(scope), receive, complete)  # type: ignore[arg-type]  # a plain ASGI scope
+        if loses:
+            await self._connections.break_off(tuple(scope["client"]))
+
+    def _renamed(self, scope: Scope) -> Scope:
+        """/repositories/{id}, where redirects of renamed repositories lead, is another name of /repos/{slug}."""
+        prefix = f"{API_PREFIX}/repositories/"
+        number, _, rest = scope["path"].removeprefix(prefix).partition("/")
+        if not scope["path"].startswith(prefix) or not number.isdecimal():
+            return scope
+        repository = self._hub.by_id(int(number))
+        if repository is None:
+            return scope
+        path = f"{API_PREFIX}/repos/{repository.slug}" + (f"/{rest}" if rest else "")
+        return {**scope, "path": path, "raw_path": path.encode()}
+
+    def _headers(self, token: str | None, headers: dict[bytes, str]) -> list[tuple[bytes, bytes]]:
+        """What GitHub says of itself, of the token and of its limit with every answer."""
+        access = self._hub.access(token) if token else None
+        used = self._hub.count_request(token)
+        texts = {
+            "x-github-request-id": ":".join(secrets.token_hex(2).upper() for _ in range(4)),
+            "x-github-media-type": "github.v3; format=json",
+            "x-github-api-version-selected": headers.get(b"x-github-api-version", API_VERSIONS[0]),
+            "x-ratelimit-limit": str(REQUESTS_AN_HOUR),
+            "x-ratelimit-remaining": str(max(0, REQUESTS_AN_HOUR - used)),
+            "x-ratelimit-used": str(used),
+            "x-ratelimit-reset": str(int(time.time()) // 3600 * 3600 + 3600),
+            "x-ratelimit-resource": "core",
+        }
+        if access is not None:
+            texts["x-oauth-scopes"] = ", ".join(sorted(access.scopes))
+            texts["x-accepted-oauth-scopes"] = "repo"
+        return [(name.encode(), value.encode("latin-1")) for name, value in texts.items()]
+
+    def _limit(self, headers: list[tuple[bytes, bytes]]) -> Refused | None:
+        """The rate limit that is played, if any; the headers then say so."""
+        if self._hub.playing.happens(Scenario.RATE_LIMITED):
+            reset = str(int(time.time()) + _RETRY_AFTER).encode()
+            played = {b"x-ratelimit-remaining": b"0", b"x-ratelimit-reset": reset}
+            headers[:] = [(name, played.get(name, value)) for name, value in headers]
+            page = f"{DOCS}/overview/rate-limits-for-the-rest-api"
+            return Refused(403, "API rate limit exceeded for user ID 1.", operation=page)
+        if self._hub.playing.happens(Scenario.SECONDARY_RATE_LIMITED):
+            page = f"{DOCS}/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
+            words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+            return Refused(403, words, operation=page, headers={"retry-after": str(_RETRY_AFTER)})
+        return None
+
+
+async def _refuse(send: Send, refused: Refused, headers: list[tuple[bytes, bytes]]) -> None:
+    body = msgspec.json.encode(refused.body)
+    await _plain(send, refused.status, body, b"application/json; charset=utf-8", headers)
+
+
+async def _bad_gateway(send: Send) -> None:
+    """What stands before GitHub answers when GitHub does not."""
+    await _plain(send, 502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", b"text/html")
+
+
+async def _plain(
+    send: Send, status: int, body: bytes, content_type: bytes, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    all_headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        *(headers or []),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,205 @@
+"""git over HTTP as GitHub serves it: tokens, refusals in GitHub's words, and the real `git http-backend` behind.
+
+The CGI side is described in git-http-backend(1); requests and answers stream, packs are never held in memory.
+"""
+
+import asyncio
+import json
+import re
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from litestar.types import Receive, Send
+
+from moonmind_appliance.rehearsal.github.hub import Access, HostedRepository, Hub, basic_credentials, token_of
+from moonmind_appliance.rehearsal.github.scenarios import Scenario
+
+_PATH = re.compile(
+    r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/(?P<service>info/refs|git-upload-pack|git-receive-pack)"
+)
+_CHUNK = 64 * 1024
+
+Scope = Mapping[str, Any]
+
+
+class _Call(NamedTuple):
+    """One request of git's that the rules let through."""
+
+    scope: Scope
+    headers: Mapping[str, str]
+    repository: HostedRepository
+    access: Access | None
+    service: str
+
+
+class GitHTTP:
+    """An ASGI app for the paths that `serves` knows."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def serves(self, path: str) -> bool:
+        """Whether the path is git's."""
+        return _PATH.fullmatch(path) is not None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of git's."""
+        match = _PATH.fullmatch(scope["path"])
+        if match is None:
+            raise ValueError("not a path of git's")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = scope["query_string"].decode("latin-1")
+        service = match["service"]
+        pushes = "git-receive-pack" in (service, query.removeprefix("service="))
+        authorization = headers.get("authorization", "")
+        token = token_of(authorization) if basic_credentials(authorization) else None
+        access = self._hub.access(token) if token else None
+        repository = self._hub.by_slug(f"{match['owner']}/{match['name']}")
+
+        if authorization and access is None:
+            words = "Invalid username or token. Password authentication is not supported for Git operations."
+            await _refuse(send, 401, words, challenge=True)
+        elif repository is None or not self._hub.may_see(repository, access):
+            # Who says nothing about himself is asked to; who did hears that there is nothing.
+            await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
+        elif f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
+            location = f"{self._hub.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
+            await _refuse(send, 301, "", location=location)
+        elif pushes and access is None:
+            await _refuse(send, 401, "No anonymous write access.", challenge=True)
+        elif pushes and not self._hub.may_push(repository, access):
+            login = access.login if access else ""
+            await _refuse(send, 403, f"Permission to {repository.slug}.git denied to {login}.")
+        elif pushes and repository.archived:
+            await _refuse(send, 403, "This repository was archived so it is read-only.")
+        elif service == "info/refs" and query not in ("service=git-upload-pack", "service=git-receive-pack"):
+            await _refuse(send, 403, "Please upgrade your git client.")
+        else:
+            call = _Call(scope, headers, repository, access, service)
+            if service == "git-receive-pack":
+                await self._push(call, receive, send)
+            else:
+                await self._run(call, receive, send)
+            # Only now: what follows from a push has happened when git says that it is done.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _push(self, call: _Call, receive: Receive, send: Send) -> None:
+        bare = call.repository.bare
+        before = await asyncio.to_thread(bare.heads)
+        await self._run(call, receive, send)
+        after = await asyncio.to_thread(bare.heads)
+        if before != after:
+            await asyncio.to_thread(self._hub.branches_pushed, call.repository, before, after)
+
+    async def _run(self, call: _Call, receive: Receive, send: Send) -> None:
+        scope, headers, bare = call.scope, call.headers, call.repository.bare
+        environment = {
+            **self._hub.git.environment,
+            "GIT_PROJECT_ROOT": str(bare.path.parent),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GATEWAY_INTERFACE": "CGI/1.1",
+            "REQUEST_METHOD": scope["method"],
+            "PATH_INFO": f"/{bare.path.name}/{call.service}",
+            "QUERY_STRING": scope["query_string"].decode("latin-1"),
+            "CONTENT_TYPE": headers.get("content-type", ""),
+            "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+            "GIT_PROTOCOL": headers.get("git-protocol", ""),
+            "REMOTE_USER": call.access.login if call.access else "",
+            "REMOTE_ADDR": scope["client"][0] if scope.get("client") else "",
+        }
+        if "content-length" in headers:
+            environment["CONTENT_LENGTH"] = headers["content-length"]
+        if call.service == "git-receive-pack" and call.access is not None:
+            environment |= self._push_rules(call.repository, call.access)
+        process = await asyncio.create_subprocess_exec(
+            "git", "http-backend", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        )
+        feeding = asyncio.create_task(_feed(process, receive))
+        complaints = asyncio.create_task(_drain(process))
+        try:
+            await _answer(process, send)
+            await process.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                process.terminate()  # http-backend ends its own children on it
+            raise
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, complaints, process.wait(), return_exceptions=True)
+
+    def _push_rules(self, repository: HostedRepository, access: Access) -> dict[str, str]:
+        """The environment that lets git ask `push_rules.py`, where a rule may say no."""
+        rules = {
+            "decline": self._hub.playing.happens(Scenario.PUSH_REFUSED),
+            "protected": sorted(repository.protected),
+            "workflow_scope": "workflow" in access.scopes,
+        }
+        if rules["workflow_scope"] and not rules["decline"] and not rules["protected"]:
+            return {}
+        return {
+            "REHEARSAL_PUSH_RULES": json.dumps(rules),
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "receive.procReceiveRefs",
+            "GIT_CONFIG_VALUE_0": "refs/heads",
+        }
+
+
+async def _refuse(send: Send, status: int, words: str, *, challenge: bool = False, location: str | None = None) -> None:
+    """A short answer in plain text: git shows it behind "remote:"."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(words.encode()))]
+    if challenge:
+        headers.append((b"www-authenticate", b'Basic realm="GitHub"'))
+    if location:
+        headers.append((b"location", location.encode("ascii")))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": words.encode(), "more_body": False})
+
+
+async def _feed(process: Process, receive: Receive) -> None:
+    """Hand the request's body on as it comes; a caller who goes away ends the input."""
+    stdin = process.stdin
+    if stdin is None:
+        return
+    with suppress(BrokenPipeError, ConnectionResetError):
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                with suppress(ProcessLookupError):
+                    process.terminate()
+                break
+            stdin.write(message["body"])
+            await stdin.drain()
+            more = message["more_body"]
+        stdin.close()
+
+
+async def _drain(process: Process) -> None:
+    if process.stderr is not None:
+        while await process.stderr.read(_CHUNK):
+            pass
+
+
+async def _answer(process: Process, send: Send) -> None:
+    """CGI headers to HTTP's, and the body as it comes, without the end."""
+    stdout = process.stdout
+    if stdout is None:
+        return
+    try:
+        head = await stdout.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        return
+    status = 200
+    headers = []
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"status":
+            status = int(value.split()[0])
+        elif name:
+            headers.append((name.lower(), value.strip()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    while chunk := await stdout.read(_CHUNK):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -1,0 +1,307 @@
+"""What the stand-in GitHub knows: tokens, repositories, pull requests, labels; and GitHub's rules on them."""
+
+import base64
+import binascii
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from moonmind_appliance.rehearsal.github.bare_repository import BareRepository, Git
+from moonmind_appliance.rehearsal.github.scenarios import Playing, Scenario
+
+SOMEBODY_ELSE = "somebody-else"
+REQUESTS_AN_HOUR = 5000
+
+
+@dataclass(frozen=True)
+class Access:
+    """A token: whose it is and what it may. `repositories` are slugs in lower case; None: all."""
+
+    login: str
+    push: bool
+    scopes: frozenset[str]
+    repositories: frozenset[str] | None
+
+
+@dataclass
+class Label:
+    """A label of one repository."""
+
+    label_id: int
+    name: str
+    color: str = "ededed"
+    description: str | None = None
+
+
+@dataclass
+class HostedPullRequest:
+    """A pull request. `head_sha` is where its branch stood when it was last seen."""
+
+    pull_id: int
+    number: int
+    title: str
+    body: str | None
+    head: str
+    base: str
+    head_sha: str
+    draft: bool
+    user: str
+    created_at: datetime
+    updated_at: datetime
+    state: str = "open"
+    closed_at: datetime | None = None
+    maintainer_can_modify: bool = False
+    labels: list[Label] = field(default_factory=list)
+
+
+@dataclass
+class HostedRepository:
+    """A repository and all that hangs on it."""
+
+    repository_id: int
+    owner: str
+    name: str
+    bare: BareRepository
+    default_branch: str
+    private: bool
+    push: bool
+    draft_supported: bool
+    archived: bool
+    protected: frozenset[str]
+    size_kilobytes: int
+    created_at: datetime
+    pushed_at: datetime
+    pulls: list[HostedPullRequest] = field(default_factory=list)
+    labels: dict[str, Label] = field(default_factory=dict)
+    renamed_branches: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """owner/name, as it is written today."""
+        return f"{self.owner}/{self.name}"
+
+
+class Hub:
+    """The state of one stand-in. Safe to use from several threads: who changes something holds `lock`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.git = Git(root)
+        self.playing = Playing()
+        self.lock = threading.RLock()
+        self.server_url = ""
+        self.api_url = ""
+        self._tokens: dict[str, Access] = {}
+        self._used: dict[str, int] = {}
+        self._slugs: dict[str, HostedRepository] = {}
+        self._ids = 0
+
+    def next_id(self) -> int:
+        """A number that nothing else has."""
+        with self.lock:
+            self._ids += 1
+            return self._ids
+
+    def add_token(
+        self, token: str, *, push: bool, scopes: Iterable[str], repositories: Iterable[str] | None, login: str
+    ) -> None:
+        """Make a token known, or change what it may."""
+        slugs = None if repositories is None else frozenset(slug.lower() for slug in repositories)
+        with self.lock:
+            self._tokens[token] = Access(login, push, frozenset(scopes), slugs)
+
+    def remove_token(self, token: str) -> None:
+        """Revoke it. Safe twice."""
+        with self.lock:
+            self._tokens.pop(token, None)
+
+    def access(self, token: str) -> Access | None:
+        """What the token may; None where nobody knows it."""
+        return self._tokens.get(token)
+
+    def count_request(self, token: str | None) -> int:
+        """Count one more request of this token; how many it has made."""
+        with self.lock:
+            self._used[token or ""] = self._used.get(token or "", 0) + 1
+            return self._used[token or ""]
+
+    def add_repository(
+        self,
+        slug: str,
+        source: Path | None,
+        *,
+        private: bool,
+        default_branch: str,
+        push: bool,
+        draft_supported: bool,
+        archived: bool,
+        protected: Iterable[str],
+    ) -> HostedRepository:
+        """Host a repository; see `StandInGitHub.add_repository`."""
+        owner, separator, name = slug.partition("/")
+        if not owner or not separator or not name or "/" in name:
+            raise ValueError(f"{slug!r} is not of the form owner/name")
+        with self.lock:
+            if slug.lower() in self._slugs:
+                raise ValueError(f"{slug} exists already")
+            repository_id = self.next_id()
+            bare = BareRepository(self.root / "repositories" / f"{repository_id}.git", self.git)
+            bare.make(source, default_branch)
+            now = datetime.now(UTC)
+            repository = HostedRepository(
+                repository_id=repository_id,
+                owner=owner,
+                name=name,
+                bare=bare,
+                default_branch=default_branch,
+                private=private,
+                push=push,
+                draft_supported=draft_supported,
+                archived=archived,
+                protected=frozenset(protected),
+                size_kilobytes=bare.size_kilobytes(),
+                created_at=now,
+                pushed_at=now,
+            )
+            self._slugs[slug.lower()] = repository
+            return repository
+
+    def rename_repository(self, old: str, new: str) -> None:
+        """Give it another name; the old one goes on to redirect."""
+        with self.lock:
+            repository = self._slugs[old.lower()]
+            repository.owner, _, repository.name = new.partition("/")
+            self._slugs[new.lower()] = repository
+
+    def by_slug(self, slug: str) -> HostedRepository | None:
+        """The repository of that name, today's or a former one; case does not count."""
+        return self._slugs.get(slug.lower())
+
+    def by_id(self, repository_id: int) -> HostedRepository | None:
+        """The repository of that id."""
+        return next((r for r in self._slugs.values() if r.repository_id == repository_id), None)
+
+    def may_see(self, repository: HostedRepository, access: Access | None) -> bool:
+        """Whether the caller may know that the repository exists."""
+        if not repository.private:
+            return True
+        return access is not None and (access.repositories is None or repository.slug.lower() in access.repositories)
+
+    def may_push(self, repository: HostedRepository, access: Access | None) -> bool:
+        """Whether the caller may write to it, its archived state apart."""
+        return access is not None and self.may_see(repository, access) and access.push and repository.push
+
+    def label(self, repository: HostedRepository, name: str) -> Label:
+        """The repository's label of that name, made when it is missing; case does not count."""
+        with self.lock:
+            if name.lower() not in repository.labels:
+                repository.labels[name.lower()] = Label(self.next_id(), name)
+            return repository.labels[name.lower()]
+
+    def open_pull_request(
+        self,
+        repository: HostedRepository,
+        *,
+        title: str,
+        body: str | None,
+        head: str,
+        base: str,
+        head_sha: str,
+        draft: bool,
+        user: str,
+        maintainer_can_modify: bool = False,
+    ) -> HostedPullRequest:
+        """Open it, with no rule asked. GitHub keeps its head as `refs/pull/N/head`."""
+        with self.lock:
+            number = len(repository.pulls) + 1
+            now = datetime.now(UTC)
+            pull = HostedPullRequest(
+                pull_id=self.next_id(),
+                number=number,
+                title=title,
+                body=body,
+                head=head,
+                base=base,
+                head_sha=head_sha,
+                draft=draft,
+                user=user,
+                created_at=now,
+                updated_at=now,
+                maintainer_can_modify=maintainer_can_modify,
+            )
+            repository.bare.set_ref(f"refs/pull/{number}/head", head_sha)
+            repository.pulls.append(pull)
+            return pull
+
+    def change_pull_request(self, pull: HostedPullRequest, *, state: str, **changes: object) -> None:
+        """Set what is given, with no rule asked."""
+        with self.lock:
+            now = datetime.now(UTC)
+            for name, value in changes.items():
+                setattr(pull, name, value)
+            if state != pull.state:
+                pull.state, pull.closed_at = state, None if state == "open" else now
+            pull.updated_at = now
+
+    def open_as_somebody_else(self, repository: HostedRepository, head: str) -> None:
+        """Open a pull request from that branch as another user, unless there is one or nothing to merge."""
+        with self.lock:
+            head_sha = repository.bare.head(head)
+            base_sha = repository.bare.head(repository.default_branch)
+            taken = any(p.state == "open" and p.head == head for p in repository.pulls)
+            if taken or head_sha is None or base_sha is None or head_sha == base_sha:
+                return
+            self.open_pull_request(
+                repository,
+                title=f"Opened by {SOMEBODY_ELSE}",
+                body=None,
+                head=head,
+                base=repository.default_branch,
+                head_sha=head_sha,
+                draft=False,
+                user=SOMEBODY_ELSE,
+            )
+
+    def branches_pushed(self, repository: HostedRepository, before: dict[str, str], after: dict[str, str]) -> None:
+        """Follow up a push: pull requests move with their branch or close without it."""
+        with self.lock:
+            now = datetime.now(UTC)
+            repository.pushed_at = now
+            for pull in repository.pulls:
+                if pull.state != "open" or after.get(pull.head) == pull.head_sha:
+                    continue
+                pull.updated_at = now
+                if pull.head in after:
+                    pull.head_sha = after[pull.head]
+                    repository.bare.set_ref(f"refs/pull/{pull.number}/head", pull.head_sha)
+                else:
+                    pull.state, pull.closed_at = "closed", now
+            for branch in after.keys() - before.keys():
+                if self.playing.happens(Scenario.PR_EXISTS):
+                    self.open_as_somebody_else(repository, branch)
+
+
+def basic_credentials(authorization: str) -> tuple[str, str] | None:
+    """User and password of a Basic `Authorization` header, or None."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, separator, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (user, password) if separator else None
+
+
+def token_of(authorization: str) -> str | None:
+    """The token in a header of any form GitHub takes, or None.
+
+    Basic: any user with the token as password, or the token as user with no password or `x-oauth-basic`.
+    """
+    if credentials := basic_credentials(authorization):
+        user, password = credentials
+        return user if password in ("", "x-oauth-basic") else password
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "token") and token.strip() else None

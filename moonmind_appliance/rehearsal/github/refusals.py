@@ -1,0 +1,50 @@
+"""GitHub's refusals: status, body and headers as its REST API answers them."""
+
+from typing import Any
+
+DOCS = "https://docs.github.com/rest"
+
+
+class Refused(Exception):
+    """An answer other than the wished one. `operation` is the page of GitHub's docs that explains it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        operation: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+        self.body: dict[str, Any] = {"message": message}
+        if errors is not None:
+            self.body["errors"] = errors
+        self.body["documentation_url"] = operation if operation.startswith("https:") else f"{DOCS}{operation}"
+        self.body["status"] = str(status)
+
+
+def not_found(operation: str = "") -> Refused:
+    """Not there, or not this caller's to see."""
+    return Refused(404, "Not Found", operation=operation)
+
+
+def forbidden(operation: str) -> Refused:
+    """A token that may read but not write."""
+    return Refused(403, "Resource not accessible by personal access token", operation=operation)
+
+
+def invalid(operation: str, *errors: dict[str, Any]) -> Refused:
+    """A request that is well formed and cannot be done."""
+    return Refused(422, "Validation Failed", errors=list(errors), operation=operation)
+
+
+def problem(resource: str, code: str, field: str | None = None, **more: str) -> dict[str, Any]:
+    """One entry of `errors`. `message` goes with the code `custom`."""
+    entry: dict[str, Any] = {"resource": resource, "code": code}
+    if field:
+        entry["field"] = field
+    return {**entry, **more}

@@ -1,0 +1,71 @@
+"""JSON bodies of requests, refused the way GitHub refuses them before it looks at what they mean."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from moonmind_appliance.rehearsal.github.refusals import Refused
+
+
+class Field(NamedTuple):
+    """What a property may be, and how GitHub names that."""
+
+    types: tuple[type, ...]
+    words: str
+    required: bool = False
+
+
+STRING = Field((str,), "a string")
+REQUIRED_STRING = Field((str,), "a string", required=True)
+STRING_OR_NULL = Field((str, type(None)), "a string or null")
+BOOLEAN = Field((bool,), "a boolean")
+INTEGER = Field((int,), "an integer")
+
+
+def parse(body: bytes, operation: str) -> Any:  # noqa: ANN401 - any JSON
+    """The JSON value.
+
+    Raises:
+        Refused: 400 for what is no JSON.
+    """
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise Refused(400, "Problems parsing JSON", operation=operation) from None
+
+
+def read(body: bytes, fields: Mapping[str, Field], operation: str) -> dict[str, Any]:
+    """The object, with known properties of the right types only.
+
+    Raises:
+        Refused: 400 for what is no JSON object, 422 for properties that do not fit.
+    """
+    value = parse(body, operation)
+    if not isinstance(value, dict):
+        raise Refused(400, "Body should be a JSON object", operation=operation)
+    complaints = [
+        f'"{name}" wasn\'t supplied.' for name, field in fields.items() if field.required and name not in value
+    ]
+    for name, given in value.items():
+        if name not in fields:
+            complaints.append(f'"{name}" is not a permitted key.')
+        elif not _fits(given, fields[name].types):
+            complaints.append(f"For 'properties/{name}', {shown(given)} is not {fields[name].words}.")
+    if complaints:
+        raise malformed(operation, *complaints)
+    return value
+
+
+def malformed(operation: str, *complaints: str) -> Refused:
+    """A body that does not fit the operation's schema."""
+    return Refused(422, "\n".join(["Invalid request.\n", *complaints]), operation=operation)
+
+
+def _fits(value: object, types: tuple[type, ...]) -> bool:
+    # In Python a boolean is an int; in JSON it is not.
+    return isinstance(value, types) and (not isinstance(value, bool) or bool in types)
+
+
+def shown(value: object) -> str:
+    """The value as GitHub's complaints quote it."""
+    return "nil" if value is None else json.dumps(value)

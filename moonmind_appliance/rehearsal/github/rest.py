@@ -1,0 +1,475 @@
+"""The stand-in's REST API: the operations that the appliance uses, as strict as GitHub's own.
+
+Rules and words are those that GitHub's docs and OpenAPI description state, and that its API was seen to answer.
+"""
+
+import logging
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Litestar, Request, Response, Router, get, patch, post
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from litestar.params import FromPath, RawBody
+
+from moonmind_appliance.rehearsal.github import request_bodies as bodies
+from moonmind_appliance.rehearsal.github.hub import Access, HostedPullRequest, HostedRepository, Hub, token_of
+from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
+from moonmind_appliance.rehearsal.github.scenarios import Scenario
+from moonmind_appliance.rehearsal.github.shapes import Shapes
+
+API_PREFIX = "/api/v3"
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+
+_LONGEST_TITLE = 256
+_LONGEST_BODY = 65_536
+_LONGEST_LABEL = 50
+_LONGEST_LABEL_DESCRIPTION = 100
+_PER_PAGE, _MOST_PER_PAGE = 30, 100
+_MEDIA_TYPE = re.compile(r"\s*(\*/\*|application/(\*|json|vnd\.github(\.[\w.-]+)?(\+json)?))\s*(;.*)?")
+_REPOSITORY = "/repos/{owner:str}/{name:str}"
+
+_log = logging.getLogger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+TheHub = NamedDependency[Hub]
+TheShapes = NamedDependency[Shapes]
+Caller = NamedDependency[Access | None]
+ThatRepository = NamedDependency[HostedRepository]
+ThatPull = NamedDependency[HostedPullRequest]
+
+
+def rest_app(hub: Hub) -> Litestar:
+    """The API under `API_PREFIX`."""
+    # One router, and not the app itself: when the app learns a path's second method on its own, it wraps the first
+    # one's thread around itself (Litestar 2.25).
+    routes = Router(
+        path=API_PREFIX,
+        route_handlers=[
+            get_repository,
+            get_branch,
+            get_ref,
+            list_pulls,
+            create_pull,
+            get_pull,
+            update_pull,
+            list_issue_labels,
+            add_issue_labels,
+            list_labels,
+            create_label,
+        ],
+    )
+    return Litestar(
+        route_handlers=[routes],
+        dependencies={
+            "hub": Provide(lambda: hub, sync_to_thread=False),
+            "shapes": Provide(lambda: Shapes(hub), sync_to_thread=False),
+            "access": Provide(provide_access, sync_to_thread=False),
+            "repository": Provide(provide_repository, sync_to_thread=False),
+            "pull": Provide(provide_pull, sync_to_thread=False),
+        },
+        exception_handlers={
+            Refused: _answer_refused,
+            NotFoundException: _answer_no_route,
+            MethodNotAllowedException: _answer_no_route,
+            Exception: _answer_defect,
+        },
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _answer_refused(_: AnyRequest, refused: Refused) -> Response[dict[str, Any]]:
+    return Response(refused.body, status_code=refused.status, headers=refused.headers)
+
+
+def _answer_no_route(request: AnyRequest, _: Exception) -> Response[dict[str, Any]]:
+    return _answer_refused(request, not_found())
+
+
+def _answer_defect(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+    _log.error("the stand-in GitHub failed at %s %s", request.method, request.url.path, exc_info=error)
+    return _answer_refused(request, Refused(500, "Server Error"))
+
+
+def _operation(request: AnyRequest) -> str:
+    return str(request.route_handler.opt.get("operation", ""))
+
+
+def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
+    """Who asks; None without a token. Looks at the headers in GitHub's order."""
+    if not request.headers.get("user-agent"):
+        raise Refused(
+            403,
+            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.",
+        )
+    version = request.headers.get("x-github-api-version")
+    if version is not None and version not in API_VERSIONS:
+        raise Refused(400, f"API version {version!r} is not supported.")
+    token = token_of(request.headers.get("authorization", ""))
+    access = hub.access(token) if token else None
+    if request.headers.get("authorization") and access is None:
+        raise Refused(401, "Bad credentials")
+    accept = request.headers.get("accept", "*/*")
+    if not any(_MEDIA_TYPE.fullmatch(part) for part in accept.split(",")):
+        raise Refused(415, "Must accept 'application/json'")
+    return access
+
+
+def provide_repository(
+    request: AnyRequest, owner: FromPath[str], name: FromPath[str], hub: TheHub, access: Caller
+) -> HostedRepository:
+    """The repository of the path, or a redirect to its new name, or the refusal that fits the caller."""
+    operation = _operation(request)
+    repository = hub.by_slug(f"{owner}/{name}")
+    if repository is None or not hub.may_see(repository, access):
+        raise not_found(operation)
+    if f"{owner}/{name}".lower() != repository.slug.lower():
+        raise _moved(request, f"/repositories/{repository.repository_id}", f"/repos/{owner}/{name}")
+    if request.method != "GET":
+        if access is None:
+            raise Refused(401, "Requires authentication", operation=operation)
+        if not hub.may_push(repository, access):
+            raise forbidden(operation)
+        if repository.archived:
+            raise Refused(403, "Repository was archived so is read-only.", operation=operation)
+    return repository
+
+
+def provide_pull(request: AnyRequest, repository: ThatRepository, number: FromPath[int]) -> HostedPullRequest:
+    """The pull request of the path."""
+    if not 1 <= number <= len(repository.pulls):
+        raise not_found(_operation(request))
+    return repository.pulls[number - 1]
+
+
+def _moved(request: AnyRequest, new: str, old: str) -> Refused:
+    """A redirect that keeps the method, with the new path in place of the old one."""
+    path = request.scope["path"].removeprefix(API_PREFIX)
+    query = request.scope["query_string"].decode("ascii")
+    location = str(request.base_url).rstrip("/") + API_PREFIX + new + path[len(old) :]
+    location += f"?{query}" if query else ""
+    status, words = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
+    refused = Refused(status, words, headers={"location": location})
+    refused.body = {
+        "message": words,
+        "url": location,
+        "documentation_url": refused.body["documentation_url"],
+    }
+    return refused
+
+
+@get(_REPOSITORY, operation="/repos/repos#get-a-repository", sync_to_thread=True)
+def get_repository(repository: ThatRepository, access: Caller, shapes: TheShapes) -> dict[str, Any]:
+    """What the repository is, and what the caller may."""
+    return shapes.full_repository(repository, access)
+
+
+@get(
+    f"{_REPOSITORY}/branches/{{branch:path}}",
+    operation="/branches/branches#get-a-branch",
+    sync_to_thread=True,
+)
+def get_branch(
+    request: AnyRequest, repository: ThatRepository, branch: FromPath[str], shapes: TheShapes
+) -> dict[str, Any]:
+    """A branch and its commit. A renamed one redirects to its new name."""
+    name = branch.removeprefix("/")
+    sha = repository.bare.head(name)
+    if sha is not None:
+        return shapes.branch(repository, name, sha)
+    if name in repository.renamed_branches:
+        prefix = f"/repos/{repository.slug}/branches/"
+        raise _moved(request, prefix + repository.renamed_branches[name], prefix + name)
+    raise Refused(404, "Branch not found", operation=_operation(request))
+
+
+@get(f"{_REPOSITORY}/git/ref/{{ref:path}}", operation="/git/refs#get-a-reference", sync_to_thread=True)
+def get_ref(request: AnyRequest, repository: ThatRepository, ref: FromPath[str], shapes: TheShapes) -> dict[str, Any]:
+    """One ref by its exact name, such as heads/main."""
+    if not repository.bare.heads():
+        raise Refused(409, "Git Repository is empty.", operation=_operation(request))
+    full = f"refs/{ref.removeprefix('/')}"
+    sha = repository.bare.resolve(full)
+    if sha is None:
+        raise not_found(_operation(request))
+    return shapes.ref(repository, full, sha)
+
+
+@get(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)
+def list_pulls(request: AnyRequest, repository: ThatRepository, shapes: TheShapes) -> Response[list[dict[str, Any]]]:
+    """Pull requests by state, head and base, newest first, in pages."""
+    query = request.query_params
+    operation = _operation(request)
+    state = query.get("state", "open")
+    if state not in ("open", "closed", "all"):
+        raise invalid(operation, problem("PullRequest", "invalid", "state", value=state))
+    sort = query.get("sort", "created")
+    if sort not in ("created", "updated", "popularity", "long-running"):
+        raise invalid(operation, problem("PullRequest", "invalid", "sort", value=sort))
+    direction = query.get("direction", "desc" if sort == "created" else "asc")
+    if direction not in ("asc", "desc"):
+        raise invalid(operation, problem("PullRequest", "invalid", "direction", value=direction))
+    pulls = [pull for pull in repository.pulls if state in ("all", pull.state)]
+    head_owner, colon, head = query.get("head", "").partition(":")
+    if colon:  # without an owner the filter is ignored, as GitHub does
+        pulls = [p for p in pulls if p.head == head and repository.owner.lower() == head_owner.lower()]
+    if base := query.get("base"):
+        pulls = [p for p in pulls if p.base == base]
+    pulls.sort(
+        key=lambda p: (p.updated_at if sort == "updated" else p.created_at, p.number),
+        reverse=direction == "desc",
+    )
+    page, link = _page(request, pulls)
+    return Response([shapes.pull(repository, pull) for pull in page], headers=link)
+
+
+def _page(request: AnyRequest, items: list[Any]) -> tuple[list[Any], dict[str, str]]:
+    """One page of the items, and the `Link` header to the others."""
+    query = request.query_params
+    per_page = min(_number(query.get("per_page"), _PER_PAGE), _MOST_PER_PAGE)
+    page, last = _number(query.get("page"), 1), max(1, -(-len(items) // per_page))
+    links = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
+    if page == 1:
+        links = {"next": 2, "last": last}
+    if page >= last:
+        links = {name: number for name, number in links.items() if name in ("prev", "first")}
+
+    def address(number: int) -> str:
+        asked = {**query.dict(), "page": [str(number)]}
+        return f"{request.base_url}{request.scope['path'].lstrip('/')}?{urlencode(asked, doseq=True)}"
+
+    header = ", ".join(f'<{address(number)}>; rel="{name}"' for name, number in links.items())
+    return items[(page - 1) * per_page : page * per_page], {"link": header} if header else {}
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and re.fullmatch(r"[1-9]\d{0,5}", text) else default
+
+
+@post(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#create-a-pull-request", sync_to_thread=True)
+def create_pull(
+    *,
+    request: AnyRequest,
+    repository: ThatRepository,
+    access: Caller,
+    hub: TheHub,
+    shapes: TheShapes,
+    body: RawBody,
+) -> Response[dict[str, Any]]:
+    """Open a pull request, unless one of GitHub's rules is against it."""
+    operation = _operation(request)
+    wish = bodies.read(
+        body,
+        {
+            "title": bodies.STRING,
+            "head": bodies.REQUIRED_STRING,
+            "head_repo": bodies.STRING,
+            "base": bodies.REQUIRED_STRING,
+            "body": bodies.STRING_OR_NULL,
+            "maintainer_can_modify": bodies.BOOLEAN,
+            "draft": bodies.BOOLEAN,
+            "issue": bodies.INTEGER,
+        },
+        operation,
+    )
+    _check_texts(operation, wish.get("title", ""), wish.get("body"))
+    if wish.get("draft") and (not repository.draft_supported or hub.playing.happens(Scenario.DRAFT_REFUSED)):
+        raise Refused(422, "Draft pull requests are not supported in this repository.", operation=operation)
+    with hub.lock:
+        head = _own_branch(repository, wish["head"], wish.get("head_repo"))
+        if hub.playing.happens(Scenario.PR_RACED):
+            hub.open_as_somebody_else(repository, head)
+        head_sha = _check_branches(operation, repository, head, wish["base"])
+        pull = hub.open_pull_request(
+            repository,
+            title=wish["title"],
+            body=wish.get("body"),
+            head=head,
+            base=wish["base"],
+            head_sha=head_sha,
+            draft=wish.get("draft", False),
+            user=access.login if access else "",
+            maintainer_can_modify=wish.get("maintainer_can_modify", False),
+        )
+        shape = shapes.full_pull(repository, pull)
+    return Response(shape, status_code=201, headers={"location": shape["url"]})
+
+
+def _check_texts(operation: str, title: str, body: str | None) -> None:
+    errors = []
+    if not title.strip():
+        errors.append(problem("Issue", "missing_field", "title"))
+    if len(title) > _LONGEST_TITLE:
+        errors.append(_too_long("Issue", "title", _LONGEST_TITLE))
+    if len(body or "") > _LONGEST_BODY:
+        errors.append(_too_long("Issue", "body", _LONGEST_BODY))
+    if errors:
+        raise invalid(operation, *errors)
+
+
+def _too_long(resource: str, field: str, most: int) -> dict[str, Any]:
+    return problem(resource, "custom", field, message=f"{field} is too long (maximum is {most} characters)")
+
+
+def _own_branch(repository: HostedRepository, head: str, head_repo: str | None) -> str:
+    """The branch a head names; a fork's is a branch that does not exist here."""
+    owner, colon, branch = head.partition(":")
+    if not colon:
+        owner, branch = repository.owner, head
+    names = {repository.name.lower(), repository.slug.lower(), None}
+    foreign = owner.lower() != repository.owner.lower() or (head_repo and head_repo.lower()) not in names
+    return "" if foreign else branch
+
+
+def _check_branches(operation: str, repository: HostedRepository, head: str, base: str) -> str:
+    """The head's commit id.
+
+    Raises:
+        Refused: a branch is missing, nothing to merge, or a pull request for the two is open.
+    """
+    head_sha, base_sha = repository.bare.head(head), repository.bare.head(base)
+    missing = [("head", head_sha), ("base", base_sha)]
+    errors = [problem("PullRequest", "invalid", field) for field, sha in missing if sha is None]
+    if head_sha is None or base_sha is None:
+        raise invalid(operation, *errors)
+    if any(p.state == "open" and (p.head, p.base) == (head, base) for p in repository.pulls):
+        words = f"A pull request already exists for {repository.owner}:{head}."
+        raise invalid(operation, problem("PullRequest", "custom", message=words))
+    if not repository.bare.share_history(base_sha, head_sha):
+        words = f"The {head} branch has no history in common with {base}"
+        raise invalid(operation, problem("PullRequest", "custom", message=words))
+    if repository.bare.difference(base_sha, head_sha).commits == 0:
+        words = f"No commits between {base} and {head}"
+        raise invalid(operation, problem("PullRequest", "custom", message=words))
+    return head_sha
+
+
+@get(
+    f"{_REPOSITORY}/pulls/{{number:int}}",
+    operation="/pulls/pulls#get-a-pull-request",
+    sync_to_thread=True,
+)
+def get_pull(repository: ThatRepository, pull: ThatPull, shapes: TheShapes) -> dict[str, Any]:
+    """One pull request."""
+    return shapes.full_pull(repository, pull)
+
+
+@patch(
+    f"{_REPOSITORY}/pulls/{{number:int}}",
+    operation="/pulls/pulls#update-a-pull-request",
+    sync_to_thread=True,
+)
+def update_pull(
+    *,
+    request: AnyRequest,
+    repository: ThatRepository,
+    pull: ThatPull,
+    hub: TheHub,
+    shapes: TheShapes,
+    body: RawBody,
+) -> dict[str, Any]:
+    """Change title, body, state or base."""
+    operation = _operation(request)
+    wish = bodies.read(
+        body,
+        {
+            "title": bodies.STRING,
+            "body": bodies.STRING_OR_NULL,
+            "state": bodies.STRING,
+            "base": bodies.STRING,
+            "maintainer_can_modify": bodies.BOOLEAN,
+        },
+        operation,
+    )
+    _check_texts(operation, wish.get("title", pull.title), wish.get("body", pull.body))
+    state = wish.get("state", pull.state)
+    if state not in ("open", "closed"):
+        raise invalid(operation, problem("PullRequest", "invalid", "state", value=state))
+    with hub.lock:
+        if wish.get("base", pull.base) != pull.base:
+            _check_branches(operation, repository, pull.head, wish["base"])
+        hub.change_pull_request(pull, state=state, **{k: v for k, v in wish.items() if k != "state"})
+        return shapes.full_pull(repository, pull)
+
+
+@get(
+    f"{_REPOSITORY}/issues/{{number:int}}/labels",
+    operation="/issues/labels#list-labels-for-an-issue",
+    sync_to_thread=True,
+)
+def list_issue_labels(repository: ThatRepository, pull: ThatPull, shapes: TheShapes) -> list[dict[str, Any]]:
+    """The labels of a pull request; to GitHub each is an issue, too."""
+    return [shapes.label(repository, label) for label in pull.labels]
+
+
+@post(
+    f"{_REPOSITORY}/issues/{{number:int}}/labels",
+    operation="/issues/labels#add-labels-to-an-issue",
+    sync_to_thread=True,
+    status_code=200,
+)
+def add_issue_labels(
+    *,
+    request: AnyRequest,
+    repository: ThatRepository,
+    pull: ThatPull,
+    hub: TheHub,
+    shapes: TheShapes,
+    body: RawBody,
+) -> list[dict[str, Any]]:
+    """Add labels; missing ones are made."""
+    operation = _operation(request)
+    wish = bodies.parse(body, operation)
+    names = wish.get("labels") if isinstance(wish, dict) else wish
+    if not isinstance(names, list) or not names:
+        raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(names)} is not an array.")
+    names = [name.get("name") if isinstance(name, dict) else name for name in names]
+    for name in names:
+        if not isinstance(name, str):
+            raise bodies.malformed(operation, f"For 'items', {bodies.shown(name)} is not a string or object.")
+        _check_label(operation, name)
+    with hub.lock:
+        for name in names:
+            label = hub.label(repository, name)
+            if label not in pull.labels:
+                pull.labels.append(label)
+        return [shapes.label(repository, label) for label in pull.labels]
+
+
+def _check_label(operation: str, name: str) -> None:
+    if not name.strip():
+        raise invalid(operation, problem("Label", "missing_field", "name"))
+    if len(name) > _LONGEST_LABEL:
+        raise invalid(operation, _too_long("Label", "name", _LONGEST_LABEL))
+
+
+@get(f"{_REPOSITORY}/labels", operation="/issues/labels#list-labels-for-a-repository", sync_to_thread=True)
+def list_labels(request: AnyRequest, repository: ThatRepository, shapes: TheShapes) -> Response[list[dict[str, Any]]]:
+    """All labels of the repository, in pages."""
+    page, link = _page(request, sorted(repository.labels.values(), key=lambda label: label.name.lower()))
+    return Response([shapes.label(repository, label) for label in page], headers=link)
+
+
+@post(f"{_REPOSITORY}/labels", operation="/issues/labels#create-a-label", sync_to_thread=True)
+def create_label(
+    request: AnyRequest, repository: ThatRepository, hub: TheHub, shapes: TheShapes, body: RawBody
+) -> Response[dict[str, Any]]:
+    """Make a label."""
+    operation = _operation(request)
+    fields = {"name": bodies.REQUIRED_STRING, "color": bodies.STRING, "description": bodies.STRING_OR_NULL}
+    wish = bodies.read(body, fields, operation)
+    _check_label(operation, wish["name"])
+    color, description = wish.get("color", "ededed"), wish.get("description")
+    if not re.fullmatch("[0-9A-Fa-f]{6}", color):
+        raise invalid(operation, problem("Label", "invalid", "color"))
+    if len(description or "") > _LONGEST_LABEL_DESCRIPTION:
+        raise invalid(operation, _too_long("Label", "description", _LONGEST_LABEL_DESCRIPTION))
+    with hub.lock:
+        if wish["name"].lower() in repository.labels:
+            raise invalid(operation, problem("Label", "already_exists", "name"))
+        label = hub.label(repository, wish["name"])
+        label.color, label.description = color, description
+    shape = shapes.label(repository, label)
+    return Response(shape, status_code=201, headers={"location": shape["url"]})

@@ -1,0 +1,246 @@
+"""The stand-in GitHub as one object: starts and stops a server in a thread of its own, hosts, plays, tells."""
+
+import socket
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import uvicorn
+
+from moonmind_appliance.rehearsal.github.front import Front, OpenConnections, SeenRequest
+from moonmind_appliance.rehearsal.github.git_http import GitHTTP
+from moonmind_appliance.rehearsal.github.hub import HostedRepository, Hub
+from moonmind_appliance.rehearsal.github.rest import API_PREFIX, rest_app
+from moonmind_appliance.rehearsal.github.scenarios import Scenario
+
+DEFAULT_LOGIN = "rehearsal"
+_LONGEST_START = 10.0
+
+
+class HostedPull(NamedTuple):
+    """A pull request as the stand-in's owner sees it."""
+
+    number: int
+    html_url: str
+    title: str
+    body: str
+    draft: bool
+    state: str
+    head: str
+    head_sha: str
+    base: str
+    user: str
+    labels: tuple[str, ...]
+
+
+class StandInGitHub:
+    """A GitHub of one's own: git over HTTP and the REST API, on one address.
+
+    `address` is host and port; port 0 takes a free one. Everything is kept under `root`, which is not removed.
+    Repositories and tokens can be added before the start, too. Several can run side by side. Safe to use from several
+    threads.
+    """
+
+    def __init__(self, address: tuple[str, int], root: Path) -> None:
+        self._address = address
+        root.mkdir(parents=True, exist_ok=True)
+        self._hub = Hub(root.absolute())
+        connections = OpenConnections()
+        self._front = Front(self._hub, GitHTTP(self._hub), rest_app(self._hub), connections)
+        self._protocol = connections.protocol()
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def server_url(self) -> str:
+        """What GITHUB_SERVER_URL must be; known once it is started."""
+        return self._hub.server_url
+
+    @property
+    def api_url(self) -> str:
+        """What GITHUB_API_URL must be; known once it is started."""
+        return self._hub.api_url
+
+    @property
+    def requests(self) -> list[SeenRequest]:
+        """Every request so far, oldest first; without headers, so without secrets."""
+        return list(self._front.seen)
+
+    def start(self) -> None:
+        """Listen; returns once requests are answered. Safe twice.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        if self._thread is not None:
+            return
+        host, port = self._address
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
+        shown = f"[{host}]" if ":" in host else host
+        self._hub.server_url = f"http://{shown}:{listener.getsockname()[1]}"
+        self._hub.api_url = self._hub.server_url + API_PREFIX
+        self._server = _Server(
+            uvicorn.Config(
+                self._front,
+                loop="asyncio",
+                http=self._protocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="stand-in-github", daemon=True
+        )
+        self._thread.start()
+        if not self._server.ready.wait(_LONGEST_START):
+            self.stop()
+            raise OSError("the stand-in GitHub did not start")
+
+    def stop(self) -> None:
+        """End all connections and let the address go. Safe twice; what it hosts stays and can be started again."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join()
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def add_token(
+        self,
+        token: str,
+        *,
+        push: bool = True,
+        scopes: Iterable[str] = ("repo", "workflow"),
+        repositories: Iterable[str] | None = None,
+        login: str = DEFAULT_LOGIN,
+    ) -> None:
+        """Make a token known: whether it may write, its scopes, and the repositories it sees (None: all)."""
+        self._hub.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
+
+    def remove_token(self, token: str) -> None:
+        """Revoke a token. Safe twice."""
+        self._hub.remove_token(token)
+
+    def add_repository(
+        self,
+        slug: str,
+        source: Path | None = None,
+        *,
+        private: bool = True,
+        default_branch: str = "main",
+        push: bool = True,
+        draft_supported: bool = True,
+        archived: bool = False,
+        protected: Iterable[str] = (),
+    ) -> None:
+        """Host a repository.
+
+        Args:
+            slug: owner/name.
+            source: a git repository, which is cloned with its branches and tags; or a folder, whose files become the
+                first commit, always with the same commit id; or None for the small sample project.
+            private: whether only tokens with access see it.
+            default_branch: its name; a clone gets it where its own current branch stands, if it has none of the name.
+            push: False: nobody may push, whatever the token.
+            draft_supported: False: draft pull requests are refused, as on private repositories of a free account.
+            archived: read-only.
+            protected: branches that take no push.
+
+        Raises:
+            ValueError: the slug is taken, or is none.
+            GitFailed: the source cannot be read.
+        """
+        self._hub.add_repository(
+            slug,
+            source,
+            private=private,
+            default_branch=default_branch,
+            push=push,
+            draft_supported=draft_supported,
+            archived=archived,
+            protected=protected,
+        )
+
+    def rename_repository(self, old: str, new: str) -> None:
+        """Rename it; requests for the old name are redirected."""
+        self._hub.rename_repository(old, new)
+
+    def rename_branch(self, slug: str, old: str, new: str) -> None:
+        """Rename a branch; REST requests for the old name are redirected."""
+        repository = self._repository(slug)
+        repository.bare.rename_branch(old, new)
+        repository.renamed_branches[old] = new
+        if repository.default_branch == old:
+            repository.default_branch = new
+
+    def git_folder(self, slug: str) -> Path:
+        """The bare repository on disk."""
+        return self._repository(slug).bare.path
+
+    def clone_url(self, slug: str) -> str:
+        """Where git clones it from."""
+        return f"{self.server_url}/{slug}.git"
+
+    def pull_requests(self, slug: str) -> list[HostedPull]:
+        """All pull requests of the repository, oldest first."""
+        repository = self._repository(slug)
+        return [
+            HostedPull(
+                number=pull.number,
+                html_url=f"{self.server_url}/{repository.slug}/pull/{pull.number}",
+                title=pull.title,
+                body=pull.body or "",
+                draft=pull.draft,
+                state=pull.state,
+                head=pull.head,
+                head_sha=pull.head_sha,
+                base=pull.base,
+                user=pull.user,
+                labels=tuple(label.name for label in pull.labels),
+            )
+            for pull in repository.pulls
+        ]
+
+    def play(self, scenario: Scenario | str, *, times: int | None = None) -> None:
+        """Let something go wrong from now on: for so many requests, or until `end`."""
+        self._hub.playing.play(Scenario(scenario), times)
+
+    def end(self, scenario: Scenario | str) -> None:
+        """No more of it. Safe twice."""
+        self._hub.playing.end(Scenario(scenario))
+
+    def _repository(self, slug: str) -> HostedRepository:
+        repository = self._hub.by_slug(slug)
+        if repository is None:
+            raise KeyError(f"no repository {slug}")
+        return repository
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which also says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
