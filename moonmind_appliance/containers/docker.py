@@ -392,7 +392,11 @@ def _label_filter(labels: dict[str, str]) -> dict[str, list[str]]:
 def _get(client: docker.APIClient, url: str, **query: str) -> requests.Response:
     """A GET whose body has not been read yet."""
     response = client.get(
-        f"{client.base_url}/v{client.api_version}{url}", params=query, stream=True, timeout=_CALL_TIMEOUT
+        f"{client.base_url}/v{client.api_version}{url}",
+        params=query,
+        headers={"Accept-Encoding": "identity"},
+        stream=True,
+        timeout=_CALL_TIMEOUT,
     )
     try:
         response.raise_for_status()

@@ -1,0 +1,447 @@
+"""An engine without Docker, for tests of what stands above: the same rules, kept in memory.
+
+Commands do not run: `on_exec` says what each one answers. Volumes hold files, so what one container writes another one
+reads. The contract tests hold this engine and the real one to the same rules.
+"""
+
+import itertools
+import posixpath
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from moonmind_appliance.containers.engine import ByteSink, CancelToken
+from moonmind_appliance.errors import (
+    ContainerNotFound,
+    EngineError,
+    ImageNotFound,
+    NameTaken,
+)
+from moonmind_appliance.models import (
+    ContainerSpec,
+    ContainerState,
+    EndReason,
+    EngineInfo,
+    ExecOutcome,
+    ExecSpec,
+    ImageState,
+    Mount,
+    VolumeState,
+)
+
+JOB_IMAGE = "moonmind/spec-automation-job:latest"
+
+Matcher = str | Callable[[ContainerSpec, ExecSpec], bool]
+"""A piece of the command, its words joined with spaces; or a question about the container and the command."""
+
+
+@dataclass
+class FakeFile:
+    """A regular file of a volume or an image."""
+
+    content: bytes
+    mode: int = 0o600
+    uid: int = 1000
+
+
+@dataclass
+class FakeVolume:
+    """A volume: folders and files by their path below it, "" is its root. What is neither is a symlink or the like."""
+
+    labels: dict[str, str]
+    folders: set[str] = field(default_factory=lambda: {""})
+    files: dict[str, FakeFile] = field(default_factory=dict)
+    others: set[str] = field(default_factory=set)
+
+
+@dataclass
+class FakeImage:
+    """An image: its labels, and its files by absolute path."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    files: dict[str, FakeFile] = field(default_factory=dict)
+
+
+@dataclass
+class FakeContainer:
+    """A container; `ended` is set when it is killed, removed or was never started."""
+
+    spec: ContainerSpec
+    container_id: str
+    ended: threading.Event
+    started: bool
+
+    @property
+    def running(self) -> bool:
+        """Its main command runs."""
+        return self.started and not self.ended.is_set()
+
+
+class FakeExec:
+    """A command as its answer sees it.
+
+    Output goes on as it is written. Limits, a cancel and the container's end stop the answer in `sleep` and at the next
+    output, by an exception (`ExecEnded`) that it should let through.
+    """
+
+    def __init__(
+        self,
+        engine: "FakeEngine",
+        container: FakeContainer,
+        spec: ExecSpec,
+        sinks: tuple[ByteSink, ByteSink],
+        cancel: CancelToken | None,
+    ) -> None:
+        self.engine = engine
+        self.container = container
+        self.spec = spec
+        self.stdout = _Heard(self, sinks[0])
+        self.stderr = _Heard(self, sinks[1])
+        self.started = self.last_output = time.monotonic()
+        self._cancel = cancel
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The container's variables and the exec's."""
+        return {**self.container.spec.env, **self.spec.env}
+
+    def sleep(self, seconds: float) -> None:
+        """Take time, up to the end of the container, the limits or a cancel."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            self.container.ended.wait(min(0.01, left))
+        self.check()
+
+    def check(self) -> None:
+        """End the answer where the command would have been ended."""
+        now = time.monotonic()
+        if not self.container.running:
+            raise ExecEnded(EndReason.CONTAINER_GONE)
+        if self._cancel is not None and self._cancel.reason is not None:
+            raise ExecEnded(EndReason.CANCELLED)
+        if self.spec.time_limit is not None and now - self.started >= self.spec.time_limit:
+            raise ExecEnded(EndReason.TIMED_OUT)
+        if self.spec.silence_limit is not None and now - self.last_output >= self.spec.silence_limit:
+            raise ExecEnded(EndReason.SILENT)
+
+    def write_file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
+        """Write a file into a mounted volume, and the folders above it."""
+        self.engine.write_file(self.container.container_id, path, content, mode=mode)
+
+    def read_file(self, path: str) -> bytes | None:
+        """A file of a volume or the image."""
+        return self.engine.file(self.container.container_id, path)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder in a mounted volume, and those above it."""
+        self.engine.make_folder(self.container.container_id, path)
+
+    def kill_container(self) -> None:
+        """Let the container die under the command."""
+        self.container.ended.set()
+
+
+class ExecEnded(Exception):
+    """Ends an answer from outside."""
+
+    def __init__(self, reason: EndReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+Answer = int | Callable[[FakeExec], int | None]
+"""An exit code, or what the command does; None is 0."""
+
+
+class _Heard:
+    """A sink that notes when something was written, for the silence limit."""
+
+    def __init__(self, process: FakeExec, sink: ByteSink) -> None:
+        self._process = process
+        self._sink = sink
+
+    def write(self, data: bytes, /) -> None:
+        """Hand it on."""
+        self._process.check()
+        self._process.last_output = time.monotonic()
+        self._sink.write(data)
+
+
+@dataclass
+class _Fault:
+    method: str | None
+    calls_left: int
+    error: EngineError
+    times: int
+
+
+class FakeEngine:
+    """Implements `ContainerEngine`. Besides the contract: `on_exec`, `fail`, and the attributes for a look inside."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, FakeImage] = {JOB_IMAGE: FakeImage()}
+        self.networks: dict[str, dict[str, str]] = {}
+        self.volume_data: dict[str, FakeVolume] = {}
+        self.container_data: dict[str, FakeContainer] = {}
+        self.calls: list[tuple[str, str]] = []
+        """Every call, in order: the method and the name or reference it was about."""
+        self.execs: list[tuple[str, ExecSpec]] = []
+        """Every command that was begun, in order, with its container's name."""
+        self._answers: list[tuple[Matcher, Answer]] = []
+        self._faults: list[_Fault] = []
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+
+    # What tests arrange
+
+    def on_exec(self, matcher: Matcher, answer: Answer) -> None:
+        """Say what matching commands do; the rule given last wins. A command without a rule says 0."""
+        with self._lock:
+            self._answers.insert(0, (matcher, answer))
+
+    def fail(self, error: EngineError, *, method: str | None = None, at: int = 1, times: int = 1) -> None:
+        """Let a coming call raise this.
+
+        Args:
+            error: what it raises, such as `EngineUnreachable("…")`.
+            method: only calls of this method count; None: all.
+            at: the first call that fails, 1 is the next one.
+            times: how many calls in a row fail.
+        """
+        with self._lock:
+            self._faults.append(_Fault(method, at - 1, error, times))
+
+    def make_folder(self, container: str, path: str) -> None:
+        """Make a folder in a volume of the container, and those above it."""
+        with self._lock:
+            _, volume, below = self._place(self._container(container), path)
+            while below:
+                volume.folders.add(below)
+                below = posixpath.dirname(below)
+
+    def write_file(self, container: str, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
+        """Put a file, and the folders above it, in a volume of the container; counts as no call."""
+        self.make_folder(container, posixpath.dirname(path))
+        with self._lock:
+            _, volume, below = self._place(self._container(container), path)
+            volume.others.discard(below)
+            volume.files[below] = FakeFile(content.encode() if isinstance(content, str) else content, mode)
+
+    def file(self, container: str, path: str) -> bytes | None:
+        """A file of a volume of the container or of its image; counts as no call."""
+        with self._lock:
+            found = self._container(container)
+            mount = _mount_of(found.spec, path)
+            files = self.images[found.spec.image].files if mount is None else self.volume_data[mount.volume].files
+            file = files.get(path if mount is None else _below(mount, path))
+            return None if file is None else file.content
+
+    def add_symlink(self, container: str, path: str) -> None:
+        """Put something in a volume that is neither a file nor a folder."""
+        with self._lock:
+            _, volume, below = self._place(self._container(container), path)
+            volume.others.add(below)
+
+    # The contract
+
+    def info(self) -> EngineInfo:
+        """Who answers."""
+        self._called("info", "")
+        return EngineInfo("fake", "1.41", "linux")
+
+    def image(self, reference: str) -> ImageState | None:
+        """The image, or None."""
+        self._called("image", reference)
+        found = self.images.get(reference)
+        return None if found is None else ImageState(reference, f"sha256:{reference}", dict(found.labels), 0)
+
+    def ensure_network(self, name: str, labels: dict[str, str]) -> str:
+        """Make the network unless it exists."""
+        self._called("ensure_network", name)
+        with self._lock:
+            self.networks.setdefault(name, dict(labels))
+        return "192.0.2.1"
+
+    def remove_network(self, name: str) -> bool:
+        """Remove the network; False where there was none."""
+        self._called("remove_network", name)
+        with self._lock:
+            if any(each.spec.network == name and each.running for each in self.container_data.values()):
+                raise EngineError(f"network {name} has active endpoints")
+            return self.networks.pop(name, None) is not None
+
+    def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
+        """Make the volume unless it exists; True where it was made now."""
+        self._called("ensure_volume", name)
+        with self._lock:
+            made = name not in self.volume_data
+            self.volume_data.setdefault(name, FakeVolume(dict(labels)))
+            return made
+
+    def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
+        """Volumes that carry all these labels, by name."""
+        self._called("volumes", "")
+        with self._lock:
+            return [
+                VolumeState(name, dict(volume.labels))
+                for name, volume in sorted(self.volume_data.items())
+                if labels.items() <= volume.labels.items()
+            ]
+
+    def remove_volume(self, name: str) -> bool:
+        """Remove the volume; False where there was none."""
+        self._called("remove_volume", name)
+        with self._lock:
+            if any(mount.volume == name for each in self.container_data.values() for mount in each.spec.mounts):
+                raise EngineError(f"volume {name} is in use")
+            return self.volume_data.pop(name, None) is not None
+
+    def start(self, spec: ContainerSpec, *, run: bool = True) -> str:
+        """Create and start a container; returns its id."""
+        self._called("start", spec.name)
+        if not spec.command:
+            raise ValueError("a container needs a command")
+        with self._lock:
+            if spec.image not in self.images:
+                raise ImageNotFound(f"No such image: {spec.image}")
+            if holder := self.container_data.get(spec.name):
+                raise NameTaken(spec.name, holder.spec.labels, running=holder.running)
+            if run and spec.network is not None and spec.network not in self.networks:
+                raise EngineError(f"network {spec.network} not found")
+            for mount in spec.mounts:
+                self.volume_data.setdefault(mount.volume, FakeVolume({}))
+            made = FakeContainer(spec, f"{next(self._numbers):064x}", threading.Event(), started=run)
+            self.container_data[spec.name] = made
+            return made.container_id
+
+    def containers(self, labels: dict[str, str]) -> list[ContainerState]:
+        """Containers, running or not, that carry all these labels, by name."""
+        self._called("containers", "")
+        with self._lock:
+            return [
+                ContainerState(name, each.container_id, each.running, dict(each.spec.labels))
+                for name, each in sorted(self.container_data.items())
+                if labels.items() <= each.spec.labels.items()
+            ]
+
+    def execute(
+        self,
+        container: str,
+        spec: ExecSpec,
+        *,
+        stdout: ByteSink,
+        stderr: ByteSink,
+        cancel: CancelToken | None = None,
+    ) -> ExecOutcome:
+        """Let the rule of that command answer."""
+        started = time.monotonic()
+        self._called("execute", container)
+        if not spec.command:
+            raise ValueError("an exec needs a command")
+        with self._lock:
+            found = self._container(container)
+            answer = self._answer(found.spec, spec)
+            self.execs.append((found.spec.name, spec))
+        process = FakeExec(self, found, spec, (stdout, stderr), cancel)
+        code: int | None = None
+        try:
+            process.check()
+            code = (answer(process) if callable(answer) else answer) or 0
+            ended = EndReason.EXITED if found.running else EndReason.CONTAINER_GONE
+        except ExecEnded as over:
+            ended = over.reason
+        return ExecOutcome(ended, code if ended is EndReason.EXITED else None, time.monotonic() - started)
+
+    def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
+        """Write a file into a volume of the container."""
+        self._called("put_file", path)
+        with self._lock:
+            mount, volume, below = self._place(self._container(container), path)
+            if mount.read_only:
+                raise EngineError(f"{mount.target} is mounted read-only")
+            if posixpath.dirname(below) not in volume.folders:
+                raise EngineError(f"Could not find the file {posixpath.dirname(path)} in container {container}")
+            volume.others.discard(below)
+            volume.files[below] = FakeFile(content, mode)
+
+    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+        """The file's bytes from a volume or the image, or None where there is no regular file."""
+        self._called("read_file", path)
+        content = self.file(container, path)
+        if content is not None and len(content) > limit:
+            raise EngineError(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
+        return content
+
+    def kill(self, container: str) -> bool:
+        """End all processes at once; False where it did not run."""
+        self._called("kill", container)
+        with self._lock:
+            found = self._find(container)
+            was_running = found is not None and found.running
+            if found is not None:
+                found.ended.set()
+            return was_running
+
+    def remove(self, container: str) -> bool:
+        """Remove the container whatever its state; False where there was none."""
+        self._called("remove", container)
+        with self._lock:
+            found = self._find(container)
+            if found is None:
+                return False
+            found.ended.set()
+            del self.container_data[found.spec.name]
+            return True
+
+    # Inside
+
+    def _called(self, method: str, about: str) -> None:
+        with self._lock:
+            self.calls.append((method, about))
+            for fault in list(self._faults):
+                if fault.method not in {None, method}:
+                    continue
+                if fault.calls_left > 0:
+                    fault.calls_left -= 1
+                    continue
+                fault.times -= 1
+                if fault.times <= 0:
+                    self._faults.remove(fault)
+                raise fault.error
+
+    def _find(self, container: str) -> FakeContainer | None:
+        if container in self.container_data:
+            return self.container_data[container]
+        return next((each for each in self.container_data.values() if each.container_id == container), None)
+
+    def _container(self, container: str) -> FakeContainer:
+        found = self._find(container)
+        if found is None:
+            raise ContainerNotFound(f"No such container: {container}")
+        return found
+
+    def _answer(self, container: ContainerSpec, spec: ExecSpec) -> Answer:
+        command = " ".join(spec.command)
+        for matcher, answer in self._answers:
+            if matcher in command if isinstance(matcher, str) else matcher(container, spec):
+                return answer
+        return 0
+
+    def _place(self, container: FakeContainer, path: str) -> tuple[Mount, FakeVolume, str]:
+        mount = _mount_of(container.spec, path)
+        if mount is None:
+            raise EngineError("container rootfs is marked read-only")
+        return mount, self.volume_data[mount.volume], _below(mount, path)
+
+
+def _mount_of(spec: ContainerSpec, path: str) -> Mount | None:
+    """The mount with the longest target above the path."""
+    above = [mount for mount in spec.mounts if path == mount.target or path.startswith(mount.target.rstrip("/") + "/")]
+    return max(above, key=lambda mount: len(mount.target), default=None)
+
+
+def _below(mount: Mount, path: str) -> str:
+    below = posixpath.relpath(posixpath.normpath(path), mount.target)
+    return "" if below == "." else below
