@@ -5,6 +5,7 @@ itself: phases hand its `ExecSpec` to the container engine, and the output to it
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -35,6 +36,16 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     time_limit: float
     silence_limit: float
+
+
+class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login file says about itself. Times are UTC; nothing here was verified with anybody."""
+
+    usable: bool
+    email: str | None = None
+    plan: str | None = None
+    made_at: datetime | None = None
+    access_expires_at: datetime | None = None
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -72,6 +83,12 @@ class AgentAdapter(Protocol):
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
         """The secret values of a stored login (kind to value), for redaction. Empty when it cannot be read."""
+
+    def login_facts(self, login_file: bytes) -> LoginFacts:
+        """What a stored login says about itself; `usable` is False when it cannot be read."""
+
+    def login_command(self) -> list[str]:
+        """The command that signs in by device code, in a container with an empty login folder."""
 
     def turn(self, request: TurnRequest) -> Turn:
         """How to start that phase's turn."""

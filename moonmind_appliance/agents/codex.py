@@ -4,7 +4,9 @@ Flags, configuration keys, events and error codes are those seen on 0.169.0; the
 in which one of them is missing.
 """
 
+import base64
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
@@ -15,6 +17,7 @@ from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
     LOGIN_FOLDER,
     SKILLS,
+    LoginFacts,
     Turn,
     TurnRequest,
 )
@@ -24,7 +27,6 @@ from moonmind_appliance.models import (
     CodexErrorKind,
     ExecOutcome,
     ExecSpec,
-    PhaseName,
     QuotaWindow,
     TurnOutcome,
 )
@@ -123,6 +125,37 @@ class Codex:
         except (ValueError, AttributeError):
             return {}
         return {name: value for name, value in found.items() if isinstance(value, str)}
+
+    def login_facts(self, login_file: bytes) -> LoginFacts:
+        """Account, plan and times out of `auth.json`, unverified."""
+        try:
+            stored = json.loads(login_file)
+            tokens = stored.get("tokens") or {}
+            access = tokens.get("access_token")
+            usable = bool(access and tokens.get("refresh_token")) or bool(stored.get("OPENAI_API_KEY"))
+        except (ValueError, AttributeError):
+            return LoginFacts(usable=False)
+        identity = jwt_claims(tokens.get("id_token"))
+        openai = identity.get("https://api.openai.com/auth")
+        plan = openai.get("chatgpt_plan_type") if isinstance(openai, dict) else None
+        return LoginFacts(
+            usable=usable,
+            email=str(identity["email"]) if identity.get("email") else None,
+            plan=str(plan) if plan else None,
+            made_at=_time(stored.get("last_refresh")),
+            access_expires_at=_time(jwt_claims(access).get("exp")),
+        )
+
+    def login_command(self) -> list[str]:
+        """`codex login` by device code, with the operator's certificate authorities where there are some."""
+        script = (
+            'if [ -f "$CODEX_HOME/extra-ca.pem" ]; then'
+            ' cat /etc/ssl/certs/ca-certificates.crt "$CODEX_HOME/extra-ca.pem" > "$HOME/ca.pem";'
+            ' rm "$CODEX_HOME/extra-ca.pem"; fi;'
+            " exec codex login --device-auth -c 'cli_auth_credentials_store=\"file\"'"
+            " -c check_for_update_on_startup=false -c analytics.enabled=false"
+        )
+        return ["sh", "-c", script]
 
     def turn(self, request: TurnRequest) -> Turn:
         """`codex exec` with the phase's skill, the text through stdin: an argument holds at most 128 KiB."""
@@ -273,12 +306,25 @@ def quota_windows(limits: Any) -> list[QuotaWindow]:  # noqa: ANN401 - whatever 
     return windows
 
 
-def device_login_command(issuer: str | None = None) -> list[str]:
-    """`codex login` by device code; `issuer` only for servers other than OpenAI's own."""
-    command = ["codex", "login", "--device-auth", "-c", 'cli_auth_credentials_store="file"']
-    return [*command, "--experimental_issuer", issuer] if issuer else command
+def jwt_claims(token: object) -> dict[str, Any]:
+    """The claims of a JSON web token, unverified; empty when it is none."""
+    try:
+        part = str(token).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
-def phase_of_skill(skill: str) -> PhaseName | None:
-    """The phase that a skill belongs to."""
-    return next((phase for phase, name in SKILLS.items() if name == skill), None)
+def _time(value: object) -> datetime | None:
+    """Epoch seconds or RFC 3339 as a UTC time; None for anything else."""
+    try:
+        if isinstance(value, int | float):
+            return datetime.fromtimestamp(value, UTC)
+        if isinstance(value, str):
+            # Codex writes nanoseconds; Python takes microseconds.
+            found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value))
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None

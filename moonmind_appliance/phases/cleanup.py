@@ -9,7 +9,10 @@ from moonmind_appliance.phases.context import LABEL_APPLIANCE, LABEL_RUN, PhaseC
 
 def cleanup(ctx: PhaseContext) -> PhaseResult:
     """Containers gone, volumes kept until retention; what could not be cleaned is recorded."""
-    removed, problems = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
+    if ctx.removal is not None:
+        removed, problems = ctx.removal.result()
+    else:
+        removed, problems = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
     volumes = [ctx.names.workspace_volume, ctx.names.git_volume]
     return succeeded(removed=removed, not_cleaned=problems, volumes_kept=volumes)
 

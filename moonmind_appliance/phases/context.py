@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -41,7 +42,9 @@ GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
 class LogSink(ByteSink, Protocol):
     """An artifact that grows while a command runs."""
 
-    storage_path: str
+    @property
+    def storage_path(self) -> str:
+        """Where it is kept, relative to the data folder."""
 
     def close(self) -> object:
         """End it. Safe twice."""
@@ -149,9 +152,10 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     redactor: Redactor
     artifacts: ArtifactRecorder
     cancel: CancelToken
+    login_seen: Callable[[bytes | None], None]
     image: ImageState | None = None
     attempt: int = 1
-    login_seen: Callable[[bytes | None], None] = lambda _content: None
+    removal: Future[tuple[list[str], list[str]]] | None = None
 
     @property
     def limits(self) -> Limits:
@@ -185,7 +189,6 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     def logs(self, phase: PhaseName) -> Iterator["PhaseLogs"]:
         """This attempt's stdout and stderr artifacts; closed, and so complete, on the way out."""
         logs = PhaseLogs(
-            self.redactor,
             self.artifacts.log(phase, self.attempt, ArtifactType.STDOUT_LOG),
             self.artifacts.log(phase, self.attempt, ArtifactType.STDERR_LOG),
         )
@@ -196,24 +199,21 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
 
 class PhaseLogs:
-    """Two artifacts that a command's output streams into, redacted."""
+    """Two artifacts that a command's output streams into; they redact what they are given."""
 
-    def __init__(self, redactor: Redactor, stdout: LogSink, stderr: LogSink) -> None:
-        self._out, self._err = stdout, stderr
-        self.stdout = redactor.stream(stdout)
-        self.stderr = redactor.stream(stderr)
+    def __init__(self, stdout: LogSink, stderr: LogSink) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
 
     @property
     def paths(self) -> dict[str, str]:
         """Storage paths, as `PhaseResult` takes them."""
-        return {"stdout_path": self._out.storage_path, "stderr_path": self._err.storage_path}
+        return {"stdout_path": self.stdout.storage_path, "stderr_path": self.stderr.storage_path}
 
     def close(self) -> None:
-        """Write what was held back and end both."""
-        self.stdout.flush()
-        self.stderr.flush()
-        self._out.close()
-        self._err.close()
+        """End both."""
+        self.stdout.close()
+        self.stderr.close()
 
 
 class Tee:

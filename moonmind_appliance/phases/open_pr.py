@@ -5,14 +5,12 @@ import msgspec
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
 from moonmind_appliance.models import FailureCode, PhaseName, failure
-from moonmind_appliance.phases.acceptance import section
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed, skipped
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.phases.pull_request_text import PullRequestText, Story, pull_request_text
 
 _UNPROCESSABLE = 422
 _SERVER = 500
-_SPEC_LIMIT = 4 * 1024 * 1024
 
 
 def open_pr(ctx: PhaseContext) -> PhaseResult:
@@ -35,8 +33,6 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
 def _text(ctx: PhaseContext) -> PullRequestText:
     specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
     feature = str(specify.get("feature_directory"))
-    # Read from the git container's view: the agent's container has ended.
-    spec = ctx.engine.read_file(ctx.names.git, f"{ctx.names.repository}/{feature}/spec.md", limit=_SPEC_LIMIT) or b""
     agent = ctx.run.agent
     story = Story(
         run_id=ctx.run.run_id,
@@ -44,7 +40,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         feature_directory=feature,
         external_ref=ctx.run.external_ref,
         clarifications=ctx.run.clarifications,
-        assumptions=section(spec.decode(errors="replace"), "Assumptions"),
+        assumptions=str(specify.get("assumptions") or ""),
         files=commit.get("paths", []),
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
         left_out=commit.get("left_out", []),

@@ -26,6 +26,7 @@ from moonmind_appliance.phases.acceptance import (
     accept,
     clarifications,
     feature_directory,
+    section,
     title,
 )
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
@@ -35,6 +36,7 @@ _FILE_LIMIT = 4 * 1024 * 1024
 _IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
 _SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
+_LONGEST_SECTION = 8000
 
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
@@ -101,6 +103,9 @@ def _judge(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOu
     if turn.verdict is AgentVerdict.QUOTA:
         words = f"the usage window of shard {ctx.names.shard.index} is used up"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.QUOTA, turn.resets_at, words))
+    if turn.verdict is AgentVerdict.LOGIN_DEAD:
+        words = f"OpenAI refuses the login of shard {ctx.names.shard.index}"
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=words))
     if turn.verdict is not AgentVerdict.COMPLETED:
         return failed(_turn_failure(phase, ctx, ended, turn))
     return _accept_files(phase, ctx, turn)
@@ -121,7 +126,6 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
     shard = ctx.names.shard.index
     said = f" The agent said: {turn.message}" if turn.message else ""
     code, words = {
-        AgentVerdict.LOGIN_DEAD: (FailureCode.LOGIN_DEAD, f"OpenAI refuses the login of shard {shard}."),
         AgentVerdict.PLAN_WITHOUT_CODEX: (
             FailureCode.PLAN_WITHOUT_CODEX,
             f"The account of shard {shard} may not use Codex.",
@@ -153,7 +157,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome) -> Pha
     if phase is not PhaseName.SPECKIT_SPECIFY:
         return PhaseResult(metadata=metadata)
     kept = ctx.redactor.redact_text(text or "")
-    metadata["title"] = title(kept)
+    metadata |= {"title": title(kept), "assumptions": section(kept, "Assumptions")[:_LONGEST_SECTION]}
     return PhaseResult(metadata=metadata, notes={"clarifications": clarifications(kept)})
 
 

@@ -22,6 +22,7 @@ LOGIN_FILE_LIMIT = 256 * 1024
 # A Docker tmpfs is noexec unless said otherwise.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
+_LOOKS_WAITED_FOR = 20
 _SLEEP = ["sleep", "infinity"]
 
 
@@ -34,7 +35,7 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
     fresh = engine.ensure_volume(names.workspace_volume, names.labels("workspace"))
     engine.ensure_volume(names.git_volume, names.labels("git"))
     with ThreadPoolExecutor(2, thread_name_prefix="start") as pool:
-        git, agent = pool.submit(engine.start, git_spec(ctx)), pool.submit(engine.start, agent_spec(ctx))
+        git, agent = pool.submit(engine.start, git_spec(ctx)), pool.submit(_start_agent, ctx)
         errors = [future.exception() for future in (git, agent)]
     for error in errors:
         if isinstance(error, NameTaken):
@@ -57,6 +58,18 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
             "shard_volume": names.shard.volume,
         }
     )
+
+
+def _start_agent(ctx: PhaseContext) -> str:
+    """Start the agent container; a mere look at the login holds the shard for less than a second."""
+    for _ in range(_LOOKS_WAITED_FOR):
+        try:
+            return ctx.engine.start(agent_spec(ctx))
+        except NameTaken as error:
+            if error.holder.get(LABEL_ROLE) != "look":
+                raise
+            ctx.cancel.wait(0.25)
+    return ctx.engine.start(agent_spec(ctx))
 
 
 def _holder(error: NameTaken) -> str:

@@ -1,0 +1,357 @@
+"""Execute runs on a shard: claim, the nine phases in order, cleanup always, one final status."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import AgentAdapter
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.errors import (
+    ApplianceError,
+    DiskFull,
+    EngineError,
+    EngineUnreachable,
+    InterruptReason,
+    LeaseLost,
+    RunInterrupted,
+)
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.models import (
+    PHASE_ORDER,
+    AgentVerdict,
+    Failure,
+    FailureCode,
+    LoginState,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    RunStatus,
+    ShardName,
+    WaitingFor,
+    WaitReason,
+    failure,
+)
+from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, remove_containers
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.artifacts import RunArtifacts
+from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
+from moonmind_appliance.runs.metrics import keep_metrics
+from moonmind_appliance.runs.readiness import ready_to_claim
+from moonmind_appliance.runs.resume import phases_to_do
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.store import Store
+
+# A run that takes the appliance down with it each time must not do so for ever.
+MOST_INTERRUPTIONS = 5
+_ENGINE_PAUSE = timedelta(seconds=20)
+_BUSY_PAUSE = timedelta(seconds=15)
+_DISK_PAUSE = timedelta(minutes=2)
+_QUOTA_PAUSE = timedelta(minutes=15)
+
+_log = logging.getLogger(__name__)
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What execution works with; made once by the composition root."""
+
+    settings: Settings
+    store: Store
+    engine: ContainerEngine
+    github: GitHub | None
+    agent: AgentAdapter
+    redactor: Redactor
+    files: ArtifactFiles
+    doorbell: Doorbell
+    shards: tuple[ShardName, ...]
+    appliance_id: str
+    clock: Callable[[], datetime]
+
+
+class Executor:
+    """Executes runs, one a shard at a time. `work` is called by that shard's worker thread."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._lock = threading.Lock()
+        self._tokens: dict[str, CancelToken] = {}
+        self._stopping = False
+
+    def work(self, shard: int, run_id: str) -> None:
+        """Answer a ring: execute runs until there is none for this shard. The ring's `run_id` is a hint only."""
+        _log.debug("Shard %s was rung for %s.", shard, run_id)
+        while not self._stopping and ready_to_claim(self._tools, shard):
+            lease = str(uuid.uuid4())
+            run = self._tools.store.runs.claim(shard, lease, now=self._tools.clock(), lease_seconds=LEASE_SECONDS)
+            if run is None:
+                return
+            self._execute(run, lease, self._tools.shards[shard])
+
+    def stop(self) -> list[str]:
+        """Claim nothing more and interrupt what is in hand; returns the ids of those runs. Safe twice."""
+        with self._lock:
+            self._stopping = True
+            for token in self._tokens.values():
+                token.cancel(InterruptReason.SHUTDOWN)
+            return sorted(self._tokens)
+
+    def cancel(self, run_id: str) -> None:
+        """End a run of this process now, without waiting for its heartbeat. Unknown ids are ignored."""
+        with self._lock:
+            token = self._tokens.get(run_id)
+        if token is not None:
+            token.cancel(InterruptReason.CANCELLED)
+
+    def _execute(self, run: Run, lease: str, shard: ShardName) -> None:
+        token = CancelToken()
+        with self._lock:
+            self._tokens[run.run_id] = token
+            if self._stopping:
+                token.cancel(InterruptReason.SHUTDOWN)
+        try:
+            with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock):
+                _Execution(self._tools, run, lease, shard, token).carry_out()
+        except LeaseLost:
+            _log.warning("Run %s belongs to another claim now; this one lets go.", run.run_id)
+        finally:
+            with self._lock:
+                del self._tokens[run.run_id]
+
+
+class _Execution:
+    """One claim of one run, from its first open phase to its end or its next wait."""
+
+    def __init__(self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken) -> None:
+        self._tools = tools
+        self._lease = lease
+        self._ended = False
+        self._context = PhaseContext(
+            run=run,
+            settings=tools.settings,
+            names=Names(run.run_id, tools.appliance_id, shard),
+            engine=tools.engine,
+            github=tools.github,
+            agent=tools.agent,
+            redactor=tools.redactor,
+            artifacts=RunArtifacts(
+                run.run_id, store=tools.store, files=tools.files, redactor=tools.redactor, clock=tools.clock
+            ),
+            cancel=token,
+            login_seen=self._login_seen,
+        )
+
+    @property
+    def _run(self) -> Run:
+        return self._context.run
+
+    def carry_out(self) -> None:
+        """Execute and leave the row in a state that needs nobody: final, or queued."""
+        _log.info("Run %s begins on shard %s.", self._run.run_id, self._context.names.shard.index)
+        try:
+            self._phases()
+        except RunInterrupted as interrupted:
+            self._interrupted(interrupted.reason)
+        except LeaseLost:
+            raise
+        except EngineUnreachable as error:
+            self._wait(WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), error.message))
+        except DiskFull as error:
+            self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
+        except EngineError as error:
+            self._end_with(failure(FailureCode.CONTAINER_FAILED, self._tools.redactor.redact_text(str(error))))
+        except Exception as error:  # noqa: BLE001 - a defect must end the run, not the worker
+            _log.exception("Run %s failed by a defect.", self._run.run_id)
+            words = str(error) if isinstance(error, ApplianceError) else type(error).__name__
+            self._end_with(failure(FailureCode.INTERNAL_ERROR, self._tools.redactor.redact_text(words)))
+
+    def _phases(self) -> None:
+        if self._run.interruptions > MOST_INTERRUPTIONS:
+            times = f"The run was cut off {self._run.interruptions} times."
+            self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
+            return
+        no_changes: str | None = None
+        for name in phases_to_do(self._run):
+            self._context.cancel.check()
+            if no_changes is not None:
+                self._skip(name, no_changes)
+                continue
+            result = self._one(name)
+            if result.waiting_for is not None:
+                self._wait(self._timed(result.waiting_for), phase=name)
+                return
+            if result.failure is not None:
+                self._end_with(result.failure)
+                return
+            no_changes = result.no_changes
+            if name is PhaseName.COMMIT_PUSH:
+                self._remove_early()
+        if no_changes is not None:
+            self._end(RunStatus.NO_CHANGES, no_changes)
+        else:
+            self._end(RunStatus.SUCCEEDED, self._summary())
+
+    def _one(self, name: PhaseName) -> PhaseResult:
+        """Run one phase between its two rows."""
+        self._begin(name)
+        try:
+            result = PHASES[name](self._context)
+        except RunInterrupted:
+            self._save(name, PhaseStatus.RETRYING)
+            raise
+        except Exception as error:
+            if not isinstance(error, LeaseLost):
+                self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
+            raise
+        self._note_turn(result)
+        if result.notes:
+            self._tools.store.runs.note(self._run.run_id, self._lease, **result.notes)
+            self._context.run = msgspec.structs.replace(self._run, **result.notes)
+        if result.waiting_for is None:
+            self._save(name, result.status, result)
+        return result
+
+    def _begin(self, name: PhaseName) -> None:
+        phase = self._run.phase(name)
+        if phase.status not in (PhaseStatus.PENDING, PhaseStatus.RETRYING):
+            self._save(name, PhaseStatus.RETRYING)
+        self._context.attempt = phase.attempt + 1
+        self._save(name, PhaseStatus.RUNNING)
+
+    def _save(
+        self, name: PhaseName, status: PhaseStatus, result: PhaseResult | None = None, *, error: str | None = None
+    ) -> None:
+        phase = self._run.phase(name)
+        now = self._tools.clock()
+        if status is PhaseStatus.RUNNING:
+            phase = msgspec.structs.replace(
+                phase, attempt=self._context.attempt, started_at=now, completed_at=None, metadata={}
+            )
+        elif status is not PhaseStatus.RETRYING:
+            phase = msgspec.structs.replace(phase, completed_at=now)
+        if result is not None:
+            metadata = dict(result.metadata)
+            if result.failure is not None:
+                metadata["failure"] = msgspec.to_builtins(result.failure)
+            phase = msgspec.structs.replace(
+                phase, metadata=metadata, stdout_path=result.stdout_path, stderr_path=result.stderr_path
+            )
+        if error is not None:
+            phase = msgspec.structs.replace(phase, metadata={"error": error})
+        phase = msgspec.structs.replace(phase, status=status)
+        self._tools.store.runs.save_phase(self._run.run_id, self._lease, phase)
+        others = [other for other in self._run.phases if other.phase is not name]
+        ordered = sorted([*others, phase], key=lambda entry: PHASE_ORDER.index(entry.phase))
+        self._context.run = msgspec.structs.replace(self._run, phases=ordered)
+
+    def _skip(self, name: PhaseName, reason: str) -> None:
+        phase = self._run.phase(name)
+        if phase.status is not PhaseStatus.SKIPPED:
+            if phase.status not in (PhaseStatus.PENDING, PhaseStatus.RETRYING):
+                self._save(name, PhaseStatus.RETRYING)
+            self._save(name, PhaseStatus.SKIPPED, PhaseResult(status=PhaseStatus.SKIPPED, metadata={"reason": reason}))
+
+    def _remove_early(self) -> None:
+        """Behind the commit nothing needs the containers: they go while the pull request is opened."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="cleanup")
+        self._context.removal = pool.submit(
+            remove_containers, self._tools.engine, self._tools.appliance_id, self._run.run_id
+        )
+        pool.shutdown(wait=False)
+
+    def _cleanup(self) -> None:
+        try:
+            self._one(PhaseName.CLEANUP)
+        except (RunInterrupted, LeaseLost):
+            raise
+        except Exception:  # noqa: BLE001 - see below
+            # What could not be cleaned is reaped later; the run's own result stands.
+            _log.exception("Run %s: cleanup failed; leftovers are removed by the next recovery.", self._run.run_id)
+
+    def _end_with(self, reason: Failure) -> None:
+        self._end(RunStatus.FAILED, reason.message, reason)
+
+    def _end(self, status: RunStatus, summary: str, reason: Failure | None = None) -> None:
+        self._cleanup()
+        keep_metrics(self._context)
+        now = self._tools.clock()
+        self._tools.store.runs.finish(
+            self._run.run_id, self._lease, status, now=now, result_summary=summary, failure=reason
+        )
+        kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
+        self._tools.store.artifacts.expire_at(self._run.run_id, kept_until)
+        _log.info("Run %s ended: %s. %s", self._run.run_id, status.value, summary)
+
+    def _interrupted(self, reason: InterruptReason) -> None:
+        if reason is InterruptReason.CANCELLED:
+            self._end(RunStatus.CANCELLED, "The run was cancelled.")
+            return
+        if reason is InterruptReason.LEASE_LOST:
+            raise LeaseLost(f"Run {self._run.run_id} was claimed by somebody else.")
+        remove_containers(self._tools.engine, self._tools.appliance_id, self._run.run_id)
+        self._tools.store.runs.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
+        _log.info("Run %s is back in the queue; it goes on after the restart.", self._run.run_id)
+
+    def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
+        """Back into the queue, with the reason; a ring for the time it may go on."""
+        if phase is not None:
+            self._save(phase, PhaseStatus.RETRYING)
+        _removed, problems = remove_containers(self._tools.engine, self._tools.appliance_id, self._run.run_id)
+        for problem in problems:
+            _log.warning("Run %s: %s", self._run.run_id, problem)
+        self._tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waiting_for, interrupted=False)
+        if waiting_for.until is not None:
+            self._tools.doorbell.ring_at(self._context.names.shard.index, self._run.run_id, waiting_for.until)
+        _log.info("Run %s waits for %s: %s", self._run.run_id, waiting_for.reason.value, waiting_for.detail)
+
+    def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
+        """A wait that only time ends has a time."""
+        pauses = {WaitReason.SHARD_BUSY: _BUSY_PAUSE, WaitReason.QUOTA: _QUOTA_PAUSE}
+        pause = pauses.get(waiting_for.reason)
+        if waiting_for.until is not None or pause is None:
+            return waiting_for
+        return msgspec.structs.replace(waiting_for, until=self._in(pause))
+
+    def _in(self, pause: timedelta) -> datetime:
+        return self._tools.clock() + pause
+
+    def _login_seen(self, login_file: bytes | None) -> None:
+        tools, shard = self._tools, self._context.names.shard.index
+        note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+
+    def _note_turn(self, result: PhaseResult) -> None:
+        """What a turn told about its login and its quota."""
+        if result.turn is None:
+            return
+        tools, index = self._tools, self._context.names.shard.index
+        shard = tools.store.shards.get(index)
+        now, event = tools.clock(), None
+        if result.turn.quota:
+            shard = msgspec.structs.replace(shard, quota=result.turn.quota)
+        if result.turn.verdict is AgentVerdict.COMPLETED:
+            shard = msgspec.structs.replace(shard, last_turn_at=now)
+        elif result.turn.verdict is AgentVerdict.LOGIN_DEAD:
+            shard = msgspec.structs.replace(shard, login=LoginState.DEAD, login_reason=result.turn.message)
+            event = "shard.login_dead"
+        elif result.turn.verdict is AgentVerdict.QUOTA:
+            until = result.turn.resets_at or self._in(_QUOTA_PAUSE)
+            shard = msgspec.structs.replace(shard, rests_until=until)
+            event = "shard.rests"
+        tools.store.shards.save(shard, event=event)
+
+    def _summary(self) -> str:
+        if self._context.dry_run:
+            return f"Dry run: nothing was pushed; the branch would be {self._context.branch}."
+        how = self._run.phase(PhaseName.OPEN_PR).metadata.get("how", "")
+        return f"Pull request {self._run.pull_request_url} ({how})."
+
+
+def utc_now() -> datetime:
+    """The clock of everything that is kept."""
+    return datetime.now(UTC)

@@ -1,0 +1,63 @@
+"""Before any worker starts: make good what a crash left. The caller holds the data folder's lock."""
+
+import logging
+
+import msgspec
+
+from moonmind_appliance.errors import EngineError
+from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.runs.execute import Tools
+from moonmind_appliance.runs.ring import ring
+
+_log = logging.getLogger(__name__)
+
+# A sign-in may be going on in another process; its container ends by itself.
+_LIVES_ELSEWHERE = frozenset({"login"})
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What was found and made good."""
+
+    containers_removed: list[str]
+    runs_requeued: list[str]
+    runs_rung: int
+
+
+def recover(tools: Tools) -> Recovered:
+    """Remove containers that nobody executes any more, return their runs to the queue, and ring. Safe twice.
+
+    An engine that does not answer stops nothing: runs wait for it, and starting a run removes its leftovers first.
+    """
+    removed = remove_orphans(tools)
+    requeued = []
+    for run in tools.store.runs.in_progress():
+        if tools.store.runs.requeue_abandoned(run.run_id, run.lease):
+            requeued.append(run.run_id)
+            _log.info("Run %s was cut off; it goes on at its first open phase.", run.run_id)
+    return Recovered(removed, requeued, ring_queued(tools))
+
+
+def remove_orphans(tools: Tools) -> list[str]:
+    """Remove this appliance's containers that belong to no execution; returns their names."""
+    removed = []
+    try:
+        for container in tools.engine.containers({LABEL_APPLIANCE: tools.appliance_id}):
+            if LABEL_RUN in container.labels or container.labels.get(LABEL_ROLE) not in _LIVES_ELSEWHERE:
+                tools.engine.remove(container.container_id)
+                removed.append(container.name)
+    except EngineError as error:
+        _log.warning("Containers of an earlier process could not be removed yet: %s", error)
+    return removed
+
+
+def ring_queued(tools: Tools) -> int:
+    """Ring for every queued run, or schedule the ring for the time it waits for; returns how many."""
+    now = tools.clock()
+    queued = tools.store.runs.queued()
+    for run in queued:
+        if run.waiting_for is not None and run.waiting_for.until is not None and run.waiting_for.until > now:
+            shard = run.shard_pin if run.shard_pin is not None else run.shard or 0
+            tools.doorbell.ring_at(min(shard, len(tools.shards) - 1), run.run_id, run.waiting_for.until)
+        else:
+            ring(tools.store, tools.doorbell, tools.settings, run, now=now)
+    return len(queued)

@@ -1,0 +1,1 @@
+"""What can be done to a shard's login, a verb a file."""

@@ -1,0 +1,54 @@
+"""The containers of login work: like the agent's, and under the same lock where they mount the shard's volume."""
+
+from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER, WORKSPACES, AgentAdapter
+from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
+from moonmind_appliance.settings import Settings
+
+LABEL_APPLIANCE = "moonmind.appliance"
+LABEL_SHARD = "moonmind.shard"
+LABEL_ROLE = "moonmind.role"
+STAGING_FOLDER = WORKSPACES
+# Codex gives up on a device code after this.
+LOGIN_SECONDS = 15 * 60
+
+
+def staging_volume(shard: ShardName) -> str:
+    """Where a new login is made before it replaces the old one."""
+    return f"{shard.volume}-staging"
+
+
+def login_labels(shard: ShardName, appliance_id: str, role: str) -> dict[str, str]:
+    """What containers and volumes of login work carry."""
+    return {LABEL_APPLIANCE: appliance_id, LABEL_SHARD: str(shard.index), LABEL_ROLE: role}
+
+
+def login_spec(
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    appliance_id: str,
+    *,
+    role: str,
+    name: str,
+    login_volume: str,
+    staging: str | None = None,
+) -> ContainerSpec:
+    """A container with `login_volume` as the agent's login folder, and `staging` beside it."""
+    mounts = [Mount(login_volume, LOGIN_FOLDER)]
+    if staging:
+        mounts.append(Mount(staging, STAGING_FOLDER))
+    return ContainerSpec(
+        name=name,
+        image=settings.spec_automation_job_image,
+        # Ends by itself: nobody is left to remove it when a sign-in is killed.
+        command=["sleep", str(LOGIN_SECONDS + 60)],
+        labels=login_labels(shard, appliance_id, role),
+        limits=Limits(settings.container_memory, settings.container_cpus, settings.container_pids),
+        network=settings.job_network,
+        env=agent.environment(),
+        mounts=mounts,
+        tmpfs={
+            "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 - a path inside the container
+            AGENT_HOME: "rw,exec,nosuid,nodev,size=64m,mode=0700,uid=1000,gid=1000",
+        },
+    )
