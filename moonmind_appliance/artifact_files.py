@@ -3,6 +3,7 @@
 Folders are 0700, files 0600. What a `Written` says (size, SHA-256) is true of the redacted bytes on disk.
 """
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -75,7 +76,8 @@ class ArtifactFiles:
             part.replace(path)
             _sync_folder(folder)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             raise _refused(path, error) from error
         return Written(_storage_path(run_id, name), len(data), hashlib.sha256(data).hexdigest())
 

@@ -1,5 +1,6 @@
 """The tables, as named steps appended to a list: each one transaction together with its record."""
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -53,7 +54,6 @@ def m0001_first_tables(connection: sqlite3.Connection) -> None:
         """,
         "CREATE INDEX runs_newest ON runs (accepted_at, run_id)",
         "CREATE INDEX runs_of_subject ON runs (subject, accepted_at, run_id)",
-        "CREATE INDEX runs_open ON runs (status, accepted_at, run_id) WHERE status IN ('queued', 'in_progress')",
         "CREATE INDEX runs_of_status ON runs (status, accepted_at, run_id)",
         "CREATE INDEX runs_of_external_ref ON runs (external_ref) WHERE external_ref IS NOT NULL",
         """
@@ -192,7 +192,8 @@ def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
             target.close()
         part.replace(copy)
     except (OSError, sqlite3.Error) as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise StoreError(
             f"Database {path} could not be copied to {folder} before it is changed: {error}.",
             hint="Nothing was changed. Make room on the disk, check the folder's rights, and start again.",

@@ -1,0 +1,264 @@
+"""One file, many threads and processes; what was promised stays; errors say what to do."""
+
+import sqlite3
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.models import Run
+from moonmind_appliance.store import Database, Store
+
+_INSERT_FOR_EVER = """
+import sys, uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.store import Store
+
+store = Store.open(Path(sys.argv[1]))
+while True:
+    run = Run(run_id=str(uuid.uuid4()), repository="a/b", specify_text="x" * 5000, accepted_at=datetime.now(UTC),
+              created_by=Actor("local:ann", "ann"))
+    print(store.runs.insert(run).run_id, flush=True)
+"""
+
+
+def test_settings(store: Store) -> None:
+    """The file is in WAL, commits are synced in full, foreign keys hold, and a busy file is waited for."""
+    with store.database.read() as connection:
+        pragmas = {
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 15000}
+
+
+def test_private(store: Store, data_dir: Path) -> None:
+    """The folder is 0700 and every file in it 0600."""
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in data_dir.iterdir()} == {
+        "appliance.db": 0o600,
+        "appliance.db-wal": 0o600,
+        "appliance.db-shm": 0o600,
+    }
+
+
+def test_write_is_all_or_nothing(store: Store, make_run: Callable[..., Run]) -> None:
+    """When the body of a write raises, nothing of it stays, and the exception comes through as it is."""
+    run = store.runs.insert(make_run())
+
+    def work() -> None:
+        with store.database.write() as connection:
+            connection.execute("UPDATE runs SET branch_name = 'x'")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert store.runs.get(run.run_id) == run
+    store.events.add("still.writable")
+
+
+def test_read_is_one_snapshot(store: Store, make_run: Callable[..., Run]) -> None:
+    """What another thread commits meanwhile is not seen inside a read, and is seen by the next."""
+    with store.database.read() as connection:
+        before = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+        thread = threading.Thread(target=store.runs.insert, args=(make_run(),))
+        thread.start()
+        thread.join()
+        inside = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+    with store.database.read() as connection:
+        after = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+    assert (before, inside, after) == (0, 0, 1)
+
+
+def test_a_threads_connection_ends_with_it(store: Store) -> None:
+    """Threads that come and go leave no connection behind."""
+    seen = []
+
+    def work() -> None:
+        store.runs.counts()
+        seen.append(store.database.connections)
+
+    for _ in range(20):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert seen == [2] * 20
+    assert store.database.connections == 1
+
+
+def test_close(store: Store) -> None:
+    """Closing closes other threads' connections too, twice is as good as once, and nothing opens it again."""
+    opened, closed = threading.Event(), threading.Event()
+    errors = []
+
+    def work() -> None:
+        store.runs.counts()
+        opened.set()
+        closed.wait(10)
+        try:
+            store.runs.counts()
+        except StoreError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    opened.wait(10)
+    store.close()
+    store.close()
+    closed.set()
+    thread.join()
+    assert len(errors) == 1
+    assert "is closed" in errors[0]
+    with pytest.raises(StoreError, match="is closed"):
+        store.runs.counts()
+
+
+def test_many_writers(store: Store, data_dir: Path) -> None:
+    """Threads with two stores on one file write side by side without an error or a loss."""
+    other = Store.open(data_dir)
+    errors: list[Exception] = []
+
+    def work(mine: Store) -> None:
+        try:
+            for _ in range(25):
+                mine.events.add("tick")
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in (store, other) * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    other.close()
+    assert errors == []
+    assert len(store.events.after(0, limit=1000)) == 200
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.6])
+def test_kill(data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"], seconds: float) -> None:
+    """What `insert` returned is there after kill -9, whole; nothing is there by half."""
+    child = in_process(_INSERT_FOR_EVER)
+    assert child.stdout is not None
+    promised = [child.stdout.readline().strip()]
+    time.sleep(seconds)
+    child.kill()
+    promised += child.stdout.read().split()
+    child.communicate()
+    store = Store.open(data_dir)
+    kept = {run.run_id: run for run in store.runs.queued()}
+    # A last line may be cut by the kill; a last run may be kept that was not yet told.
+    told = {run_id for run_id in promised if len(run_id) == 36}
+    assert told <= kept.keys()
+    assert len(kept) - len(told) <= 1
+    assert {len(run.phases) for run in kept.values()} == {9}
+    queued = {event.run_id for event in store.events.after(0, limit=100_000) if event.kind == "run.queued"}
+    assert queued == kept.keys()
+    with store.database.read() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    store.close()
+
+
+def test_full_disk(store: Store, make_run: Callable[..., Run]) -> None:
+    """A full disk is named, with what to do; what was there stays readable, and it goes on once there is room."""
+    first = store.runs.insert(make_run())
+    with store.database.read() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="no room left on the disk") as refusal:
+        store.runs.insert(make_run(specify_text="x" * 200_000))
+    assert "Free space" in refusal.value.hint
+    assert [run.run_id for run in store.runs.queued()] == [first.run_id]
+    with store.database.read() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+    store.runs.insert(make_run(specify_text="x" * 200_000))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"this is no database at all, not in the least" * 200, "no SQLite database"), (None, "cannot be opened")],
+)
+def test_unusable_file(data_dir: Path, content: bytes | None, words: str) -> None:
+    """A file that is no database, or cannot be opened, is said with its path and what to do, and not touched."""
+    data_dir.mkdir()
+    file = data_dir / "appliance.db"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(StoreError, match=words) as refusal:
+        Store.open(data_dir)
+    assert str(file) in refusal.value.message
+    assert refusal.value.hint
+    assert content is None or file.read_bytes() == content
+
+
+def test_damaged_file(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
+    """Damage inside the file is named as such, and points to the backups."""
+    for _ in range(50):
+        store.runs.insert(make_run(specify_text="x" * 5000))
+    store.close()
+    file = data_dir / "appliance.db"
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xa5" * (len(content) - 4096)
+    file.write_bytes(content)
+    damaged = Database(file)
+
+    def look() -> None:
+        with damaged.read() as connection:
+            connection.execute("SELECT * FROM runs").fetchall()
+
+    with pytest.raises(StoreError, match="damaged") as refusal:
+        look()
+    assert "backups" in refusal.value.hint
+    damaged.close()
+
+
+def test_read_only(store: Store, data_dir: Path) -> None:
+    """A database that may only be read is read, and a write says why it cannot be."""
+    store.close()
+    locked = Database(data_dir / "appliance.db")
+    with locked.read() as connection:
+        connection.execute("PRAGMA query_only = ON")
+        assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] == 0
+    with pytest.raises(StoreError, match="only be read") as refusal:
+        Store(locked).events.add("x")
+    assert "writable" in refusal.value.hint
+    locked.close()
+
+
+def test_busy_file(store: Store, data_dir: Path) -> None:
+    """A file that somebody keeps locked beyond patience is said, with what to look for."""
+    holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    with pytest.raises(StoreError, match="locked for too long") as refusal:
+        Store(impatient).events.add("x")
+    assert "holds the file open" in refusal.value.hint
+    holder.close()
+    Store(impatient).events.add("x")
+    impatient.close()
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """A data folder that cannot be made names the setting."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be made") as refusal:
+        Store.open(tmp_path / "file" / "data")
+    assert "MOONMIND_DATA_DIR" in refusal.value.hint
+
+
+def test_appliance_id(store: Store, data_dir: Path, tmp_path: Path) -> None:
+    """The id is the database's: the same at every opening, another for another database."""
+    again, other = Store.open(data_dir), Store.open(tmp_path / "other")
+    assert again.appliance_id == store.appliance_id != other.appliance_id
+    assert len(store.appliance_id) == 36
+    again.close()
+    other.close()

@@ -1,0 +1,57 @@
+"""Events come back in the order in which they were written."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from moonmind_appliance.models import Run, WaitingFor, WaitReason
+from moonmind_appliance.store import Store
+
+
+def test_order_and_cursor(store: Store) -> None:
+    """Reading goes on behind the last id seen, oldest first, and not beyond the limit."""
+    for i in range(5):
+        store.events.add("tick", data={"i": i})
+    first = store.events.after(0, limit=3)
+    rest = store.events.after(first[-1].event_id, limit=3)
+    assert [event.data["i"] for event in first + rest] == [0, 1, 2, 3, 4]
+    assert store.events.after(rest[-1].event_id) == []
+    assert store.events.latest() == rest[-1].event_id
+
+
+def test_of_one_run(store: Store) -> None:
+    """A run's reader sees that run's events only."""
+    store.events.add("a", run_id="one")
+    store.events.add("b", run_id="two", shard=2)
+    store.events.add("c", shard=1)
+    assert [event.kind for event in store.events.after(0, run_id="one")] == ["a"]
+    assert [(event.kind, event.run_id, event.shard) for event in store.events.after(0)] == [
+        ("a", "one", None),
+        ("b", "two", 2),
+        ("c", None, 1),
+    ]
+
+
+def test_none_yet(store: Store) -> None:
+    """Without any event the last id is 0."""
+    assert store.events.latest() == 0
+
+
+def test_structs_and_times_in_data(store: Store) -> None:
+    """An event's data may hold structs and times; they come back as JSON has them."""
+    until = datetime(2026, 3, 1, tzinfo=UTC)
+    store.events.add("x", data={"why": WaitingFor(WaitReason.QUOTA, until)})
+    assert store.events.after(0)[0].data == {"why": {"reason": "quota", "until": "2026-03-01T00:00:00Z", "detail": ""}}
+
+
+def test_prune(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
+    """Old events are forgotten, those of open runs are not, and ids are never given again."""
+    store.events.add("old")
+    run = store.runs.insert(make_run())
+    last = store.events.latest()
+    assert store.events.prune(datetime.now(UTC) + timedelta(days=1)) == 1
+    assert [event.run_id for event in store.events.after(0)] == [run.run_id]
+    store.runs.request_cancel(run.run_id, now=now)
+    store.events.prune(datetime.now(UTC) + timedelta(days=1))
+    assert store.events.after(0) == []
+    store.events.add("new")
+    assert store.events.latest() == last + 2

@@ -1,0 +1,60 @@
+"""One process serves a data folder."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import DataFolderInUse, StoreError
+from moonmind_appliance.store import DataFolderLock
+
+_HOLD = """
+import sys
+from pathlib import Path
+from moonmind_appliance.store import DataFolderLock
+
+DataFolderLock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder(data_dir: Path) -> Path:
+    data_dir.mkdir()
+    return data_dir
+
+
+def test_another_process(folder: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
+    """While a process holds the folder others are told its pid; kill -9 lets it go."""
+    holder = in_process(_HOLD)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    lock = DataFolderLock(folder)
+    with pytest.raises(DataFolderInUse, match=rf"pid {holder.pid}\)") as refusal:
+        lock.acquire()
+    assert "MOONMIND_DATA_DIR" in refusal.value.hint
+    holder.kill()
+    holder.communicate()
+    lock.acquire()
+    lock.release()
+
+
+def test_same_process(folder: Path) -> None:
+    """A second lock of the same process is refused too; the first may be asked twice and let go twice."""
+    first, second = DataFolderLock(folder), DataFolderLock(folder)
+    first.acquire()
+    first.acquire()
+    with pytest.raises(DataFolderInUse):
+        second.acquire()
+    first.release()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    """A folder that is not there is an error of the data folder, not a stack trace."""
+    with pytest.raises(StoreError, match="cannot be made"):
+        DataFolderLock(tmp_path / "absent").acquire()

@@ -1,0 +1,110 @@
+"""Tables change step by step, each step whole, and never without a copy of what was there."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.models import Run
+from moonmind_appliance.store import Database, Store
+from moonmind_appliance.store.migrations import MIGRATIONS
+
+
+def m9001_wishes(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE wishes (wish TEXT)")
+
+
+def m9002_fails(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE half_done (x)")
+    connection.execute("INSERT INTO absent VALUES (1)")
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    connection.close()
+    return names
+
+
+def records(path: Path) -> list[str]:
+    connection = sqlite3.connect(path)
+    names = [row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY rowid")]
+    connection.close()
+    return names
+
+
+def test_new_database(store: Store, data_dir: Path) -> None:
+    """A new database gets every step, in order, with its record, and no copy of nothing."""
+    assert records(data_dir / "appliance.db") == [step.__name__ for step in MIGRATIONS]
+    assert not (data_dir / "backups").exists()
+
+
+def test_twice(store: Store, data_dir: Path) -> None:
+    """Bringing up what is up changes nothing and copies nothing."""
+    before = (data_dir / "appliance.db").read_bytes()
+    store.database.migrate()
+    assert (data_dir / "appliance.db").read_bytes() == before
+    assert not (data_dir / "backups").exists()
+
+
+def test_backup_first(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
+    """Before the first pending step an existing database is copied, privately, with all that is committed."""
+    run = store.runs.insert(make_run())
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+    (copy,) = (data_dir / "backups").iterdir()
+    assert "before-m9001_wishes" in copy.name
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
+    assert "wishes" in tables(data_dir / "appliance.db")
+    assert "wishes" not in tables(copy)
+    restored = Store(Database(copy))
+    assert restored.runs.get(run.run_id) == run
+    restored.close()
+
+
+def test_a_step_that_fails(store: Store, data_dir: Path) -> None:
+    """A step that fails leaves nothing and no record; those before it stay; the next start tries it again."""
+    with pytest.raises(StoreError, match="absent"):
+        store.database.migrate((*MIGRATIONS, m9001_wishes, m9002_fails))
+    assert {"wishes", "half_done"} & tables(data_dir / "appliance.db") == {"wishes"}
+    assert records(data_dir / "appliance.db")[-1] == "m9001_wishes"
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+
+
+def test_no_step_without_a_copy(store: Store, data_dir: Path) -> None:
+    """When the copy cannot be made, nothing is changed."""
+    (data_dir / "backups").write_text("in the way")
+    with pytest.raises(StoreError, match="could not be copied") as refusal:
+        store.database.migrate((*MIGRATIONS, m9001_wishes))
+    assert "Nothing was changed" in refusal.value.hint
+    assert "wishes" not in tables(data_dir / "appliance.db")
+
+
+def test_newer_database(store: Store, data_dir: Path) -> None:
+    """A database that a newer version has changed is refused, by name of the change, and left as it is."""
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+    store.close()
+    with pytest.raises(StoreError, match=r"newer version.*m9001_wishes") as refusal:
+        Store.open(data_dir)
+    assert "backups" in refusal.value.hint
+
+
+def test_many_processes_at_once(data_dir: Path) -> None:
+    """Several processes that meet a new folder at the same time make one database of it."""
+    code = (
+        "import sys; from pathlib import Path; from moonmind_appliance.store import Store;"
+        "print(Store.open(Path(sys.argv[1])).appliance_id)"
+    )
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = {child.communicate()[0] for child in children}
+    assert [child.returncode for child in children] == [0] * 4
+    assert len(answers) == 1
+    assert records(data_dir / "appliance.db") == [step.__name__ for step in MIGRATIONS]

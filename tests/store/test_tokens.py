@@ -1,0 +1,99 @@
+"""Local tokens: shown once, kept as a hash, ended at once."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import Conflict, InvalidRequest, NotFound
+from moonmind_appliance.models import Actor
+from moonmind_appliance.store import Store
+
+
+def test_actor(store: Store) -> None:
+    """A token speaks for its name, as operator only if it was made so."""
+    user = store.tokens.create("ci", operator=False, expires_at=None)
+    boss = store.tokens.create("boss", operator=True, expires_at=datetime.now(UTC) + timedelta(days=1))
+    assert store.tokens.actor(user) == Actor("local:ci", "ci", operator=False)
+    assert store.tokens.actor(boss) == Actor("local:boss", "boss", operator=True)
+
+
+def test_only_the_hash_is_kept(store: Store, data_dir: Path) -> None:
+    """The token itself is in no file of the data folder."""
+    token = store.tokens.create("ci", operator=False, expires_at=None)
+    store.tokens.actor(token)
+    assert token.startswith("mma_")
+    assert len(token) == 47
+    for file in data_dir.iterdir():
+        assert token.encode() not in file.read_bytes()
+        assert token[4:].encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.upper(), lambda _: "", lambda t: t[4:]]
+)
+def test_wrong_token(store: Store, change: object) -> None:
+    """What is not exactly a token speaks for nobody."""
+    token = store.tokens.create("ci", operator=False, expires_at=None)
+    assert store.tokens.actor(change(token)) is None  # type: ignore[operator]
+
+
+def test_expired(store: Store) -> None:
+    """A token whose time is over speaks for nobody; its name stays taken until it is revoked."""
+    token = store.tokens.create("ci", operator=False, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert store.tokens.actor(token) is None
+    with pytest.raises(Conflict):
+        store.tokens.create("ci", operator=False, expires_at=None)
+
+
+def test_revoked(store: Store) -> None:
+    """A revoked token is over at once, stays listed, and frees its name for another token."""
+    token = store.tokens.create("ci", operator=False, expires_at=None)
+    store.tokens.revoke("ci")
+    assert store.tokens.actor(token) is None
+    with pytest.raises(NotFound):
+        store.tokens.revoke("ci")
+    again = store.tokens.create("ci", operator=True, expires_at=None)
+    assert store.tokens.actor(token) is None
+    assert store.tokens.actor(again) == Actor("local:ci", "ci", operator=True)
+    assert [(token.name, token.revoked_at is None) for token in store.tokens.list()] == [("ci", False), ("ci", True)]
+
+
+def test_list(store: Store) -> None:
+    """The list tells who, since when, until when and the last use."""
+    until = datetime.now(UTC) + timedelta(days=90)
+    token = store.tokens.create("ci", operator=True, expires_at=until)
+    (before,) = store.tokens.list()
+    assert (before.name, before.operator, before.expires_at, before.last_used_at) == ("ci", True, until, None)
+    store.tokens.actor(token)
+    (after,) = store.tokens.list()
+    assert after.last_used_at is not None
+    assert before.created_at <= after.last_used_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("name", ["", " ", "-x", "a\nb", "a" * 101, "a/b", "ä"])
+def test_names(store: Store, name: str) -> None:
+    """A name that would not read well in a log line is refused."""
+    with pytest.raises(InvalidRequest):
+        store.tokens.create(name, operator=False, expires_at=None)
+
+
+def test_events_hold_no_token(store: Store) -> None:
+    """Making and revoking are told, without the token."""
+    token = store.tokens.create("ci", operator=True, expires_at=None)
+    store.tokens.revoke("ci")
+    events = store.events.after(0)
+    assert [(event.kind, event.data) for event in events] == [
+        ("token.created", {"name": "ci", "operator": True}),
+        ("token.revoked", {"name": "ci"}),
+    ]
+    assert token not in str(events)
+
+
+def test_full_disk(store: Store) -> None:
+    """Who has a token is let in when the disk is full: only the note of its use is missed."""
+    token = store.tokens.create("ci", operator=True, expires_at=None)
+    with store.database.read() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    assert store.tokens.actor(token) is not None
+    assert store.tokens.list()[0].last_used_at is None
