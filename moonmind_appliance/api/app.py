@@ -1,0 +1,103 @@
+"""The API, put together from its parts."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import cast
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
+
+from moonmind_appliance.api.artifacts import artifacts_router
+from moonmind_appliance.api.events import OpenStreams, events_router
+from moonmind_appliance.api.health import health_router
+from moonmind_appliance.api.metrics import Metrics, metrics_router
+from moonmind_appliance.api.openapi import complete, openapi_config
+from moonmind_appliance.api.parts import ApiParts
+from moonmind_appliance.api.paths import BASE_PATH
+from moonmind_appliance.api.problems import to_problem
+from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest
+from moonmind_appliance.api.runs import runs_router
+from moonmind_appliance.api.shards import shards_router
+from moonmind_appliance.api.wire import answer_head, common_headers, finish_body
+
+_log = logging.getLogger(__name__)
+
+_CALLERS_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Api(Litestar):
+    """Litestar, with what every request has in common: an id, a log line, a count, and HEAD for every GET."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        """Answer one request."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._answer(cast("HTTPScope", scope), receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
+        answer: list[tuple[int, float]] = []
+        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        request_id = given.decode() if _CALLERS_ID.fullmatch(given) else uuid.uuid4().hex
+        method = scope["method"]
+        receive, send = finish_body(scope, receive, send)
+        if method == "HEAD":
+            scope, receive, send = answer_head(scope, receive, send)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        at_end: list[Callable[[], object]] = []
+        state["at_end"] = at_end
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = common_headers(message["headers"], request_id)
+                answer.append((message["status"], time.monotonic() - began))
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_with_id)
+        finally:
+            for callback in reversed(at_end):
+                callback()
+            status, seconds = answer[0] if answer else (0, time.monotonic() - began)
+            route = str(scope.get("path_template") or "none")
+            self.state["metrics"].answered(method, route, status, seconds)
+            _log.info(
+                "%s %s %d in %.1f ms, request %s",
+                method,
+                scope["raw_path"].decode("latin-1"),
+                status,
+                seconds * 1000,
+                request_id,
+            )
+
+
+def build_api(parts: ApiParts) -> Litestar:
+    """The ASGI application of the REST contract.
+
+    It configures no logging, and starts nothing: that is `parts.lifespan`'s.
+    """
+    streams = OpenStreams()
+    state = State({"parts": parts, "streams": streams, "metrics": Metrics(parts, lambda: len(streams))})
+    router = Router(
+        BASE_PATH,
+        route_handlers=[runs_router, events_router, artifacts_router, shards_router, health_router, metrics_router],
+    )
+    api = Api(
+        [router],
+        state=state,
+        request_class=ApiRequest,
+        request_max_body_size=MAX_BODY_BYTES,
+        exception_handlers={Exception: to_problem},
+        openapi_config=openapi_config(parts.version),
+        lifespan=[parts.lifespan] if parts.lifespan else [],
+        logging_config=None,
+    )
+    complete(api)
+    return api

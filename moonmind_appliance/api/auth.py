@@ -1,0 +1,57 @@
+"""Who calls: the bearer token of the Authorization header, and nothing else, says it."""
+
+import re
+from typing import Any
+
+from litestar.concurrency import sync_to_thread
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from moonmind_appliance.api.parts import ApiParts
+from moonmind_appliance.errors import Forbidden, Unauthenticated
+from moonmind_appliance.models import Actor
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
+_HINT = "Send `Authorization: Bearer TOKEN`."
+
+
+def bearer_token(headers: list[str]) -> str:
+    """The token of the Authorization headers (RFC 6750, section 2.1).
+
+    Raises:
+        Unauthenticated: there is none, more than one, or it is of another form.
+    """
+    if not headers:
+        raise Unauthenticated("The request has no token.", hint=_HINT)
+    if len(headers) > 1:
+        raise Unauthenticated("The request has several Authorization headers.", hint=_HINT, code="invalid_token")
+    match = _BEARER.fullmatch(headers[0].strip())
+    if not match:
+        raise Unauthenticated("The Authorization header holds no bearer token.", hint=_HINT, code="invalid_token")
+    return match[1]
+
+
+async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: puts the `Actor` of the token into the request, before its body is read.
+
+    Raises:
+        Unauthenticated: 401.
+    """
+    parts: ApiParts = connection.app.state["parts"]
+    token = bearer_token(connection.headers.getall("authorization", []))
+    actor = await sync_to_thread(parts.authenticate, token)
+    if actor is None:
+        raise Unauthenticated("The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token")
+    connection.scope["user"] = actor
+
+
+async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Guard: as `require_token`, and the actor is an operator.
+
+    Raises:
+        Forbidden: `operator_only`.
+    """
+    await require_token(connection, handler)
+    actor: Actor = connection.scope["user"]
+    if not actor.operator:
+        raise Forbidden("Only operators see this.", hint="Use a token with the operator role.", code="operator_only")

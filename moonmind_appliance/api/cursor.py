@@ -1,0 +1,34 @@
+"""Where a page of a list ends. Opaque to callers; new runs do not move it."""
+
+import base64
+import binascii
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from moonmind_appliance.errors import FieldProblem, InvalidRequest
+from moonmind_appliance.models import Run
+
+_Place = tuple[Annotated[datetime, msgspec.Meta(tz=True)], UUID]
+
+
+def cursor_of(run: Run) -> str:
+    """The cursor of the page that begins behind that run."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((run.accepted_at, run.run_id))).rstrip(b"=").decode()
+
+
+def place_of(cursor: str) -> tuple[datetime, str]:
+    """Acceptance time and id of the run before the page.
+
+    Raises:
+        InvalidRequest: the cursor is none of ours.
+    """
+    try:
+        coded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        accepted_at, run_id = msgspec.json.decode(coded, type=_Place)
+        return accepted_at.astimezone(UTC), str(run_id)
+    except (ValueError, OverflowError, RecursionError, binascii.Error, msgspec.MsgspecError):
+        problem = FieldProblem("cursor", "Is no cursor of this list: give `next_cursor` of a page, as it is.")
+        raise InvalidRequest("The cursor cannot be used.", fields=[problem]) from None

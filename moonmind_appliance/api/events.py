@@ -1,0 +1,140 @@
+"""A run's news as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Response, Router, get
+from litestar.concurrency import sync_to_thread
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, HeaderParameter
+from litestar.response import Stream
+
+from moonmind_appliance.api.auth import bearer_token, require_token
+from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.api.run_tail import Place, RunTail
+from moonmind_appliance.errors import RequestError, Unauthenticated
+from moonmind_appliance.runs.visibility import visible_run
+
+STREAMS = 64
+STREAMS_OF_ONE = 16
+_LOOK_EVERY = 0.25
+_HEARTBEAT_EVERY = 15.0
+_ASK_TOKEN_EVERY = 60.0
+_RETRY_AFTER_MS = 2000
+
+
+class OpenStreams:
+    """How many event streams are open, in all and of each subject. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return self._of.total()
+
+    def open(self, subject: str) -> bool:
+        """Count one more; False: there are enough."""
+        with self._lock:
+            if self._of.total() >= STREAMS or self._of[subject] >= STREAMS_OF_ONE:
+                return False
+            self._of[subject] += 1
+            return True
+
+    def close(self, subject: str) -> None:
+        """Count one less."""
+        with self._lock:
+            self._of[subject] -= 1
+            self._of += Counter()
+
+
+@get(
+    "/",
+    media_type="text/event-stream",
+    operation_id="stream_run_events",
+    summary="Follow a run",
+    response_description="Server-sent events: `run`, `phase`, `artifact`, `log`, and `end` when the run is final.",
+    responses={
+        204: ResponseSpec(None, description="The run is final and nothing came after Last-Event-ID."),
+        **problems(
+            "invalid_request",
+            "unauthenticated",
+            "invalid_token",
+            "not_found",
+            "run_not_found",
+            "too_many_streams",
+            "store_unavailable",
+        ),
+    },
+)
+async def stream_events(
+    request: ApiRequest,
+    run_id: FromPath[UUID],
+    last_event_id: Annotated[
+        str | None,
+        HeaderParameter(name="Last-Event-ID", description="Go on behind this event. Left out: from the beginning."),
+    ] = None,
+) -> Response[Any]:
+    """Everything that happened so far, then what happens; ends behind the `end` event, or when the server stops."""
+    place = Place.parse(last_event_id) if last_event_id else Place()
+    parts = request.parts
+    run = await sync_to_thread(visible_run, parts.store, request.actor, str(run_id))
+    streams: OpenStreams = request.app.state["streams"]
+    subject = request.actor.subject
+    if not streams.open(subject):
+        raise HTTPException("Too many event streams are open.", status_code=429)
+    request.at_end(lambda: streams.close(subject))
+    tail = RunTail(parts.store, parts.artifact_files, run.run_id, place)
+    first = await sync_to_thread(tail.read)
+    if last_event_id and [message.name for message in first] == ["end"]:
+        # What the standard has for "do not come again".
+        return Response("", status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    begin = b"retry: %d\n\n" % _RETRY_AFTER_MS + b"".join(message.encode() for message in first)
+    return Stream(_follow(request, tail, begin), media_type="text/event-stream", headers=headers)
+
+
+async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIterator[bytes]:
+    yield begin
+    sent = asked = time.monotonic()
+    while not (tail.ended or request.parts.stopping.is_set()):
+        messages = await sync_to_thread(tail.read)
+        now = time.monotonic()
+        if messages:
+            yield b"".join(message.encode() for message in messages)
+            sent = now
+            continue
+        if now - sent >= _HEARTBEAT_EVERY:
+            yield b": still here\n\n"
+            sent = now
+        if now - asked >= _ASK_TOKEN_EVERY:
+            if not await sync_to_thread(_may_go_on, request):
+                yield b": the token is not valid any more\n\n"
+                return
+            asked = now
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+def _may_go_on(request: ApiRequest) -> bool:
+    """Whether the token still holds: a stream may outlive it."""
+    try:
+        actor = request.parts.authenticate(bearer_token(request.headers.getall("authorization", [])))
+    except Unauthenticated:
+        return False
+    except RequestError:
+        # Nobody can tell now; the next look asks again.
+        return True
+    return actor is not None
+
+
+events_router = Router(
+    "/runs/{run_id:uuid}/events", route_handlers=[stream_events], guards=[require_token], tags=["runs"]
+)

@@ -1,0 +1,49 @@
+"""Alive, and able to work: for probes, which send no token."""
+
+from typing import Any
+
+from litestar import Response, Router, get
+
+from moonmind_appliance.api.problems import ProblemField, answer, problem, problems
+from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.api.schemas import Health, Ready, ReadyCheck
+
+_RETRY_SECONDS = 15
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@get(
+    "/health",
+    sync_to_thread=False,
+    operation_id="get_health",
+    summary="Alive",
+    response_description="The process answers.",
+    responses=problems(),
+)
+def get_health(request: ApiRequest) -> Response[Health]:
+    """The process is alive; touches neither the database nor Docker. Needs no token."""
+    return Response(Health("ok", request.parts.version), headers=_NO_STORE)
+
+
+@get(
+    "/ready",
+    sync_to_thread=True,
+    operation_id="get_ready",
+    summary="Able to take and run work",
+    response_description="Work is taken and run.",
+    responses=problems("not_ready"),
+)
+def get_ready(request: ApiRequest) -> Response[Any]:
+    """Whether work can be taken and run, and if not, why: `errors` names the checks that fail. Needs no token."""
+    readiness = request.parts.readiness()
+    checks = [ReadyCheck(check.name, check.ok, check.message) for check in readiness.checks]
+    if request.parts.stopping.is_set():
+        checks.append(ReadyCheck("stopping", ok=False, message="The appliance is stopping."))
+    wrong = [ProblemField(check.name, check.message) for check in checks if not check.ok]
+    if wrong:
+        body = problem("not_ready", "The appliance cannot take and run work now. `errors` says why.", wrong)
+        return answer(body, {"Retry-After": str(_RETRY_SECONDS)})
+    return Response(Ready("ready", checks), headers=_NO_STORE)
+
+
+health_router = Router("/", route_handlers=[get_health, get_ready], tags=["health"], security=[{}])

@@ -1,0 +1,99 @@
+"""Numbers for Prometheus: what the API answers, and what the appliance holds at the moment of the scrape."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+from litestar import Response, Router, get
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from moonmind_appliance.api.auth import require_operator
+from moonmind_appliance.api.parts import ApiParts
+from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.models import LoginState, RunStatus
+
+_CONTENT_TYPE = "text/plain; version=0.0.4"
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """The registry of one appliance; nothing of the process is global."""
+
+    def __init__(self, parts: ApiParts, open_streams: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "moonmind_http_requests",
+            "Requests answered, by method, route and status.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "moonmind_http_request_seconds",
+            "Time until the answer began, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.registry.register(_Holdings(parts, open_streams))
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer; `seconds` is the time until it began."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text form."""
+        return generate_latest(self.registry)
+
+
+class _Holdings(Collector):
+    """What the database and the disk hold now."""
+
+    def __init__(self, parts: ApiParts, open_streams: Callable[[], int]) -> None:
+        self._parts = parts
+        self._open_streams = open_streams
+
+    def describe(self) -> Iterator[Metric]:
+        # Without this, registering would read the database.
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        store, settings = self._parts.store, self._parts.settings
+        runs = GaugeMetricFamily("moonmind_runs", "Runs, by status.", labels=["status"])
+        counts = store.runs.counts()
+        for status in RunStatus:
+            runs.add_metric([status.value], counts.get(status, 0))
+        yield runs
+        login = GaugeMetricFamily(
+            "moonmind_shard_login", "1 for the state of the shard's login.", labels=["shard", "login"]
+        )
+        for shard in store.shards.all(settings.codex_shards):
+            for state in LoginState:
+                login.add_metric([str(shard.shard), state.value], float(shard.login is state))
+        yield login
+        free = shutil.disk_usage(settings.moonmind_data_dir).free
+        yield GaugeMetricFamily("moonmind_free_disk_bytes", "Free space on the data folder's disk.", value=free)
+        yield GaugeMetricFamily("moonmind_event_streams", "Event streams that are open.", value=self._open_streams())
+        info = GaugeMetricFamily("moonmind_appliance_info", "The appliance's version.", labels=["version"])
+        info.add_metric([self._parts.version], 1)
+        yield info
+
+
+@get(
+    "/",
+    sync_to_thread=True,
+    media_type="text/plain",
+    operation_id="get_metrics",
+    summary="Metrics",
+    response_description="Prometheus' text form.",
+    responses=problems("unauthenticated", "invalid_token", "operator_only", "store_unavailable"),
+)
+def get_metrics(request: ApiRequest) -> Response[str]:
+    """For Prometheus. Needs the operator role: the numbers tell of everybody's work."""
+    metrics: Metrics = request.app.state["metrics"]
+    return Response(metrics.text().decode(), media_type=_CONTENT_TYPE)
+
+
+metrics_router = Router("/metrics", route_handlers=[get_metrics], guards=[require_operator], tags=["health"])

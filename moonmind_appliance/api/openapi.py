@@ -1,0 +1,152 @@
+"""The OpenAPI 3.1 document, and the page that shows it. Its assets are ours: a lone server may have no way out."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Response, Router, get
+from litestar.exceptions import NotFoundException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, OpenAPIHeader, OpenAPIResponse, Operation, Schema, SecurityScheme, Tag
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import FromPath
+from litestar.response import File
+
+from moonmind_appliance.api.paths import SCHEMA_PATH
+from moonmind_appliance.runs.submit import MAX_BRANCH_BYTES, MAX_EXTERNAL_REF, NAME_PATTERN, OWNER_PATTERN
+
+_DESCRIPTION = """\
+A specification text in, a draft pull request out. Every request but those for health and this page carries
+`Authorization: Bearer TOKEN`. Every error is `application/problem+json`; programs read its `code`.
+Every answer has an `X-Request-ID`, which also stands in the appliance's log."""
+
+# The page runs a script that Litestar writes into it, and loads nothing from elsewhere.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+
+
+def openapi_config(version: str) -> OpenAPIConfig:
+    """What Litestar makes the document and the page from."""
+    page = SwaggerRenderPlugin(
+        path="/",
+        js_url=f"{SCHEMA_PATH}/assets/swagger-ui-bundle.js",
+        css_url=f"{SCHEMA_PATH}/assets/swagger-ui.css",
+        standalone_preset_js_url=f"{SCHEMA_PATH}/assets/swagger-ui-standalone-preset.js",
+        favicon=f"<link rel='icon' type='image/png' href='{SCHEMA_PATH}/assets/favicon-32x32.png'>",
+    )
+    return OpenAPIConfig(
+        title="MoonMind appliance",
+        version=version,
+        description=_DESCRIPTION,
+        use_handler_docstrings=True,
+        openapi_router=Router(
+            SCHEMA_PATH, route_handlers=[get_asset], include_in_schema=False, after_request=_page_headers
+        ),
+        render_plugins=[page, JsonRenderPlugin()],
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="A token of `moonmind-appliance token create`, or a Keycloak access token.",
+                )
+            }
+        ),
+        security=[{"bearer": []}],
+        tags=[
+            Tag(name="runs", description="Submit runs, follow them, steer them."),
+            Tag(name="artifacts", description="What a run leaves behind."),
+            Tag(name="shards", description="The logins that do the work."),
+            Tag(name="health", description="For probes and Prometheus."),
+        ],
+    )
+
+
+@get("/assets/{name:str}", sync_to_thread=True)
+def get_asset(name: FromPath[str]) -> File:
+    """A file of Swagger UI, from the installed package."""
+    if name not in _ASSETS:
+        raise NotFoundException
+    return File(
+        _assets() / name,
+        filename=name,
+        media_type=_ASSETS[name],
+        content_disposition_type="inline",
+        headers={"Cache-Control": "public, max-age=86400"},
+    )
+
+
+def _assets() -> Path:
+    """The folder of the package swagger-ui-py, found without running its code."""
+    spec = find_spec("swagger_ui")
+    if spec is None or spec.origin is None:
+        raise NotFoundException("The package swagger-ui-py is not installed.")
+    return Path(spec.origin).parent / "static"
+
+
+async def _page_headers(response: Response[Any]) -> Response[Any]:
+    # Litestar answers unknown addresses below the schema with a page of its own.
+    if response.status_code == 404:  # noqa: PLR2004 - HTTP's "not found"
+        raise NotFoundException
+    response.headers.setdefault("Content-Security-Policy", _PAGE_POLICY)
+    return response
+
+
+def complete(app: Litestar) -> None:
+    """Say in the document what Litestar cannot know: headers of errors, and the fields' limits."""
+    for item in (app.openapi_schema.paths or {}).values():
+        for operation in (item.get, item.post):
+            if operation is not None:
+                _complete_operation(operation)
+    schemas = (app.openapi_schema.components or Components()).schemas or {}
+    request = schemas["SubmitRequest"]
+    request.additional_properties = False
+    fields = request.properties or {}
+    _limit(fields["repository"], pattern=rf"^{OWNER_PATTERN}/{NAME_PATTERN}$")
+    _limit(fields["specify_text"], pattern=r"^[^\u0000]*\S[^\u0000]*$", max_length=256 * 1024)
+    _limit(fields["base_branch"], min_length=1, max_length=MAX_BRANCH_BYTES)
+    _limit(fields["external_ref"], max_length=MAX_EXTERNAL_REF)
+    _limit(fields["shard"], minimum=0)
+    request.examples = [
+        {
+            "repository": "MoonLadderStudios/moonmind",
+            "base_branch": "main",
+            "specify_text": "# Dark mode\n\n- Goal: people can switch the site to dark colours",
+            "dry_run": False,
+            "external_ref": "postman-demo-001",
+        }
+    ]
+
+
+def _complete_operation(operation: Operation) -> None:
+    for status, response in (operation.responses or {}).items():
+        if not isinstance(response, OpenAPIResponse):
+            continue
+        headers = response.headers = dict(response.headers or {})
+        headers["X-Request-ID"] = _header("The request's id; it also stands in the log.")
+        if status == "401":
+            headers["WWW-Authenticate"] = _header("Bearer, with the reason when a token came (RFC 6750).")
+        if status in {"429", "503"}:
+            headers["Retry-After"] = _header("Seconds until it is worth asking again.")
+        if status in {"206", "416"}:
+            headers["Content-Range"] = _header("Which bytes these are, or how many there are.")
+
+
+def _header(description: str) -> OpenAPIHeader:
+    return OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), required=True, description=description)
+
+
+def _limit(schema: Any, **limits: object) -> None:  # noqa: ANN401 - a schema or a reference
+    """Set limits on a schema, or on the part of it that is not null."""
+    target = next((one for one in schema.one_of or [] if one.type != OpenAPIType.NULL), schema)
+    for name, value in limits.items():
+        setattr(target, name, value)

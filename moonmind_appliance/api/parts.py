@@ -1,0 +1,58 @@
+"""What the API is put together from; the composition root fills it in."""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from litestar import Litestar
+
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.models import Actor
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that work needs. `message` says what is wrong and what to do; anybody may read it."""
+
+    name: str
+    ok: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether work can be taken and run now, check by check."""
+
+    checks: list[Check]
+
+    @property
+    def ready(self) -> bool:
+        """All checks are good."""
+        return all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParts:
+    """Everything the API stands on.
+
+    `authenticate` and `readiness` are called in worker threads, several at a time. `authenticate` answers None for a
+    token that is not valid, or raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot tell).
+    Set `stopping` as soon as the process is told to stop: POSTs are refused with `draining` and event streams end.
+    `lifespan` is entered before the first request and left after the last.
+    """
+
+    store: Store
+    doorbell: Doorbell
+    settings: Settings
+    redactor: Redactor
+    artifact_files: ArtifactFiles
+    authenticate: Callable[[str], Actor | None]
+    readiness: Callable[[], Readiness]
+    version: str
+    stopping: threading.Event = field(default_factory=threading.Event)
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None

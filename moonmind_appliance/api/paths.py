@@ -1,0 +1,14 @@
+"""The addresses that answers name."""
+
+BASE_PATH = "/api/spec-automation"
+SCHEMA_PATH = f"{BASE_PATH}/schema"
+
+
+def run_path(run_id: str) -> str:
+    """Where the run is."""
+    return f"{BASE_PATH}/runs/{run_id}"
+
+
+def content_path(run_id: str, artifact_id: str) -> str:
+    """Where an artifact's bytes are."""
+    return f"{run_path(run_id)}/artifacts/{artifact_id}/content"

@@ -1,0 +1,204 @@
+"""Every error as application/problem+json (RFC 9457): one table, one mapping, Litestar's own errors included."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+
+from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated, Unavailable
+
+_log = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+REALM = "moonmind-appliance"
+_STORE_RETRY_SECONDS = 10
+_STREAMS_RETRY_SECONDS = 15
+
+
+class ProblemKind(NamedTuple):
+    """What is always true of a code."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: dict[str, ProblemKind] = {
+    "malformed_json": ProblemKind(400, "The body is not JSON"),
+    "invalid_request": ProblemKind(400, "The request cannot be used"),
+    "unauthenticated": ProblemKind(401, "A bearer token is needed"),
+    "invalid_token": ProblemKind(401, "The bearer token is not valid"),
+    "forbidden": ProblemKind(403, "Not allowed"),
+    "operator_only": ProblemKind(403, "Operators only"),
+    "repository_not_allowed": ProblemKind(403, "The repository is not allowed"),
+    "not_found": ProblemKind(404, "There is nothing at this address"),
+    "run_not_found": ProblemKind(404, "There is no such run"),
+    "artifact_not_found": ProblemKind(404, "There is no such artifact"),
+    "artifact_gone": ProblemKind(404, "The artifact's bytes are gone"),
+    "method_not_allowed": ProblemKind(405, "The method is not allowed here"),
+    "conflict": ProblemKind(409, "The state does not allow it"),
+    "run_final": ProblemKind(409, "The run has ended"),
+    "run_not_retryable": ProblemKind(409, "The run cannot be retried"),
+    "idempotency_key_reused": ProblemKind(409, "The Idempotency-Key came with another body"),
+    "too_large": ProblemKind(413, "Too many bytes"),
+    "unsupported_media_type": ProblemKind(415, "The body's type is not taken"),
+    "range_not_satisfiable": ProblemKind(416, "The range is outside the content"),
+    "too_many_streams": ProblemKind(429, "Too many event streams"),
+    "internal_error": ProblemKind(500, "The appliance failed"),
+    "disk_blocked": ProblemKind(503, "The disk is full"),
+    "draining": ProblemKind(503, "The appliance is stopping"),
+    "not_ready": ProblemKind(503, "The appliance cannot work now"),
+    "store_unavailable": ProblemKind(503, "The database cannot be used"),
+    "unavailable": ProblemKind(503, "Not available now"),
+}
+
+# Litestar's own errors carry a status only.
+_CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    416: "range_not_satisfiable",
+    429: "too_many_streams",
+    503: "unavailable",
+}
+
+
+class ProblemField(msgspec.Struct, frozen=True):
+    """One field, parameter, header or check, and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a request was refused (RFC 9457). Programs read `code`, people read `detail`."""
+
+    type: Annotated[
+        str,
+        msgspec.Meta(
+            description="A name for the kind of problem: urn:moonmind-appliance:problem: and the code.",
+            examples=["urn:moonmind-appliance:problem:invalid_request"],
+        ),
+    ]
+    title: Annotated[str, msgspec.Meta(description="The kind of problem in a few words.")]
+    status: Annotated[int, msgspec.Meta(description="The HTTP status.", examples=[400])]
+    detail: Annotated[str, msgspec.Meta(description="What was wrong, and what to do.")]
+    code: Annotated[str, msgspec.Meta(description="A stable name.", examples=["invalid_request"])]
+    errors: Annotated[list[ProblemField], msgspec.Meta(description="The fields that are wrong, all of them.")] = []
+
+
+def problem(code: str, detail: str, errors: list[ProblemField] | None = None, *, status: int | None = None) -> Problem:
+    """A problem in the words of `PROBLEMS`; `status` is for a code that is not in it."""
+    kind = PROBLEMS.get(code) or ProblemKind(status or 400, HTTPStatus(status or 400).phrase)
+    return Problem(f"urn:moonmind-appliance:problem:{code}", kind.title, kind.status, detail, code, errors or [])
+
+
+def answer(body: Problem, headers: Mapping[str, str] | None = None) -> Response[Problem]:
+    """The problem as a response."""
+    return Response(
+        body,
+        status_code=body.status,
+        media_type=PROBLEM_JSON,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Litestar's exception handler for everything. What was not foreseen is logged with the request's id."""
+    if isinstance(error, RequestError):
+        fields = [ProblemField(*field) for field in error.fields]
+        body = problem(error.code, str(error), fields, status=error.status)
+        return answer(body, _headers(request, error))
+    if isinstance(error, StoreError):
+        _log.error("Request %s: %s", request_id(request), error)
+        body = problem("store_unavailable", "The appliance's database cannot be used now; its log says why.")
+        return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
+    if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _of_litestar(request, error)
+    _log.error("Request %s failed.", request_id(request), exc_info=error)
+    detail = f"This is a defect of the appliance: tell the operator the request id {request_id(request)}."
+    return answer(problem("internal_error", detail))
+
+
+def request_id(request: Request[Any, Any, Any]) -> str:
+    """The id that stands in the answer's X-Request-ID and in the log."""
+    return str(request.scope["state"].get("request_id", "unknown"))
+
+
+def problems(*codes: str) -> dict[int, ResponseSpec]:
+    """The OpenAPI answers of a route for these codes, and for those that every route has."""
+    by_status: dict[int, list[str]] = {}
+    for code in (*codes, "internal_error"):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    return {
+        status: ResponseSpec(
+            Problem,
+            generate_examples=False,
+            media_type=PROBLEM_JSON,
+            description="; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in of_status),
+            examples=[
+                Example(id=code, summary=PROBLEMS[code].title, value=problem(code, PROBLEMS[code].title + "."))
+                for code in of_status
+            ],
+        )
+        for status, of_status in sorted(by_status.items())
+    }
+
+
+def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    fields = _fields(error)
+    if any(field.field == "data" for field in fields):
+        return answer(problem("malformed_json", "The body is empty. Send one JSON object."))
+    body = problem(_CODES.get(error.status_code, "invalid_request"), _detail(request, error), fields)
+    headers = {"Retry-After": str(_STREAMS_RETRY_SECONDS)} if body.code == "too_many_streams" else {}
+    return answer(body, {**(error.headers or {}), **headers})
+
+
+def _headers(request: Request[Any, Any, Any], error: RequestError) -> dict[str, str]:
+    if isinstance(error, Unavailable):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": _challenge(request, error)}
+    return {}
+
+
+def _challenge(request: Request[Any, Any, Any], error: Unauthenticated) -> str:
+    """RFC 6750, section 3: no error code where no token came."""
+    challenge = f'Bearer realm="{REALM}"'
+    if "authorization" not in request.headers:
+        return challenge
+    words = "".join(c for c in error.message if " " <= c <= "~" and c not in '"\\')
+    return f'{challenge}, error="invalid_token", error_description="{words}"'
+
+
+def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "There is nothing at this address. docs/api.md and the schema page list what there is."
+        case 405:
+            return f"{request.method} is not allowed here; the Allow header says what is."
+        case 413:
+            return "The body is larger than any request needs. specify_text may have 262144 bytes of UTF-8."
+        case _ if isinstance(error, ValidationException) and error.extra:
+            return "The request cannot be used. `errors` says what to change."
+        case _:
+            return error.detail
+
+
+def _fields(error: HTTPException) -> list[ProblemField]:
+    if not isinstance(error.extra, list):
+        return []
+    return [
+        ProblemField(str(item.get("key", "request")), str(item.get("message", "")))
+        for item in error.extra
+        if isinstance(item, dict)
+    ]

@@ -1,0 +1,61 @@
+"""Which bytes a request is for: Range, If-Range and If-None-Match (RFC 9110, sections 13 and 14)."""
+
+import re
+from typing import NamedTuple
+
+_ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class ByteRange(NamedTuple):
+    """Bytes `start` to `end`, both included."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return self.end - self.start + 1
+
+
+class Unsatisfiable(Exception):
+    """The range begins behind the end of the content."""
+
+
+def wanted_range(header: str | None, if_range: str | None, *, size: int, etag: str) -> ByteRange | None:
+    """The range to send; None: the whole content.
+
+    What is malformed, in another unit, or of several ranges is answered with the whole, as the standard allows.
+    `If-Range` holds only for a strong tag that is the content's own.
+
+    Raises:
+        Unsatisfiable: 416.
+    """
+    match = _ONE_RANGE.fullmatch(header.replace(" ", "")) if header else None
+    if match is None or match[0] == "bytes=-":
+        return None
+    if if_range is not None and (if_range != etag or etag.startswith("W/")):
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        return _suffix(int(last), size)
+    start, end = int(first), int(last) if last else size - 1
+    if last and end < start:
+        return None
+    if start >= size:
+        raise Unsatisfiable
+    return ByteRange(start, min(end, size - 1))
+
+
+def is_current(if_none_match: str | None, etag: str) -> bool:
+    """Whether the caller already has the content of that tag (weak comparison)."""
+    if if_none_match is None:
+        return False
+    given = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in given or etag.removeprefix("W/") in given
+
+
+def _suffix(length: int, size: int) -> ByteRange:
+    if length == 0 or size == 0:
+        raise Unsatisfiable
+    return ByteRange(max(size - length, 0), size - 1)

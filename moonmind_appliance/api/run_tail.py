@@ -1,0 +1,210 @@
+"""A run's news in order: its events, and the lines of its phases' growing logs, from any place on."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple, Self
+
+import msgspec
+
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.errors import FieldProblem, InvalidRequest, NotFound
+from moonmind_appliance.models import FINAL_RUN_STATUSES, Event, Phase, PhaseStatus, RunStatus
+from moonmind_appliance.store import Store
+
+LONGEST_LINE = 64 * 1024
+_READ = 256 * 1024
+_EVENTS = 200
+_MESSAGES = 500
+# https://www.rfc-editor.org/rfc/rfc3629: the first byte of a character of several begins with 11, the others with 10.
+_UTF8_FIRST = 0b1100_0000
+_UTF8_LATER = 0b1000_0000
+
+_PLACE = re.compile(r"(\d{1,18})((?:;[a-z_]{1,40}\.(?:stdout|stderr)@\d{1,9}=\d{1,18}){0,40})")
+_ENDED = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseStatus.SKIPPED.value})
+
+
+class LogName(NamedTuple):
+    """One log of one attempt of one phase."""
+
+    phase: str
+    stream: str
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.phase}.{self.stream}@{self.attempt}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The name of that text."""
+        where, attempt = text.split("@")
+        phase, stream = where.split(".")
+        return cls(phase, stream, int(attempt))
+
+
+class Place:
+    """How far a reader has come: the last event, and the bytes read of the logs of phases that go on.
+
+    As text it is the id of a server-sent event, such as `17;speckit_plan.stdout@1=4096`.
+    """
+
+    def __init__(self, event_id: int = 0, read: dict[LogName, int] | None = None) -> None:
+        self.event_id = event_id
+        self.read = read or {}
+
+    def __str__(self) -> str:
+        return ";".join([str(self.event_id), *(f"{name}={offset}" for name, offset in self.read.items())])
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The place of a `Last-Event-ID`.
+
+        Raises:
+            InvalidRequest: it is none of ours.
+        """
+        match = _PLACE.fullmatch(text)
+        if match is None:
+            problem = FieldProblem("Last-Event-ID", "Is no id of this stream: give the last one as it came.")
+            raise InvalidRequest("The stream cannot be resumed there.", fields=[problem])
+        pairs = [pair.split("=") for pair in match[2].split(";")[1:]]
+        return cls(int(match[1]), {LogName.parse(name): int(offset) for name, offset in pairs})
+
+
+class Message(NamedTuple):
+    """One server-sent event: `name` is run, phase, artifact, log or end; `place` resumes behind it."""
+
+    name: str
+    data: dict[str, object]
+    place: str
+
+    def encode(self) -> bytes:
+        """In the stream's own form. JSON holds no line break, so one data line is enough."""
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+            self.place.encode(),
+            self.name.encode(),
+            msgspec.json.encode(self.data),
+        )
+
+
+class RunTail:
+    """Follows one run from a place. For one reader at a time, in whichever thread."""
+
+    def __init__(self, store: Store, files: ArtifactFiles, run_id: str, place: Place) -> None:
+        self._store = store
+        self._files = files
+        self._run_id = run_id
+        self._place = place
+        self._look = iter(())  # type: Iterator[Message]
+        self.ended = False
+
+    def read(self) -> list[Message]:
+        """What is new, up to some hundred messages. Empty: nothing now, and `ended` says whether ever again."""
+        messages = list(islice(self._look, _MESSAGES))
+        if not messages and not self.ended:
+            self._look = self._new()
+            messages = list(islice(self._look, _MESSAGES))
+        return messages
+
+    def _new(self) -> Iterator[Message]:
+        # The events first: what they tell of is then surely in the run's row.
+        events = self._store.events.after(self._place.event_id, run_id=self._run_id, limit=_EVENTS)
+        run = self._store.runs.get(self._run_id)
+        if run is None:
+            self.ended = True
+            return
+        phases = {phase.phase.value: phase for phase in run.phases}
+        for event in events:
+            phase = phases.get(str(event.data.get("phase")))
+            if phase is not None and event.kind.startswith("phase."):
+                yield from self._rest_of(phase, event)
+            self._place.event_id = event.event_id
+            yield self._of_event(event)
+        if len(events) == _EVENTS:
+            return
+        for phase in run.phases:
+            if phase.status is PhaseStatus.RUNNING:
+                yield from self._lines(phase, whole=False)
+        self.ended = not events and run.status in FINAL_RUN_STATUSES
+        if self.ended:
+            yield self._end(run.status)
+
+    def _rest_of(self, phase: Phase, event: Event) -> Iterator[Message]:
+        """A phase's last lines come before the news that it ended; then its place is not needed any more."""
+        # The log of an attempt before the row's was replaced by the one of the next.
+        if event.data.get("status") in _ENDED and event.data.get("attempt") == phase.attempt:
+            yield from self._lines(phase, whole=True)
+        for name in [name for name in self._place.read if name.phase == phase.phase.value]:
+            if event.data.get("status") != PhaseStatus.RUNNING.value:
+                del self._place.read[name]
+
+    def _lines(self, phase: Phase, *, whole: bool) -> Iterator[Message]:
+        for stream, path in (("stdout", phase.stdout_path), ("stderr", phase.stderr_path)):
+            if path is not None:
+                yield from self._lines_of(LogName(phase.phase.value, stream, phase.attempt), path, whole=whole)
+
+    def _lines_of(self, name: LogName, path: str, *, whole: bool) -> Iterator[Message]:
+        """New lines of a file; the unfinished last one only when the file is `whole`."""
+        try:
+            file = os.open(self._files.path(path), os.O_RDONLY | os.O_CLOEXEC)
+        except (NotFound, OSError):
+            return
+        try:
+            offset = self._place.read.get(name, 0)
+            if os.fstat(file).st_size < offset:
+                offset = 0
+            while data := os.pread(file, _READ, offset):
+                at_end = len(data) < _READ
+                taken = 0
+                for line, size in split_lines(data, whole=whole and at_end):
+                    taken += size
+                    self._place.read[name] = offset + taken
+                    yield self._of_line(name, line)
+                offset += taken
+                if not taken or at_end:
+                    return
+        finally:
+            os.close(file)
+
+    def _of_event(self, event: Event) -> Message:
+        data = {"kind": event.kind, "at": event.at, "shard": event.shard, "data": event.data}
+        return Message(event.kind.partition(".")[0].removesuffix("s"), data, str(self._place))
+
+    def _of_line(self, name: LogName, line: str) -> Message:
+        data = {"phase": name.phase, "attempt": name.attempt, "stream": name.stream, "line": line}
+        return Message("log", data, str(self._place))
+
+    def _end(self, status: RunStatus) -> Message:
+        return Message("end", {"status": status}, str(self._place))
+
+
+def split_lines(data: bytes, *, whole: bool) -> Iterator[tuple[str, int]]:
+    """Lines without their line break, and how many bytes each took.
+
+    A line longer than `LONGEST_LINE` comes in pieces. An unfinished last line comes only when the data is `whole`.
+    """
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start, start + LONGEST_LINE)
+        if end >= 0:
+            yield data[start:end].decode(errors="replace").removesuffix("\r"), end + 1 - start
+            start = end + 1
+            continue
+        piece = data[start : start + LONGEST_LINE]
+        if len(piece) < LONGEST_LINE:
+            if whole:
+                yield piece.decode(errors="replace"), len(piece)
+            return
+        piece = piece[: _character_end(piece)]
+        yield piece.decode(errors="replace"), len(piece)
+        start += len(piece)
+
+
+def _character_end(piece: bytes) -> int:
+    """Where the last whole UTF-8 character of a full piece ends."""
+    for back in range(1, 4):
+        if piece[-back] & _UTF8_FIRST == _UTF8_FIRST:
+            return len(piece) - back
+        if piece[-back] < _UTF8_LATER:
+            break
+    return len(piece)

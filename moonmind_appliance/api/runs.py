@@ -1,0 +1,190 @@
+"""Runs over HTTP: submit, list, look at, cancel, retry."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from litestar import HttpMethod, Response, Router, get, post, route
+from litestar.datastructures import ResponseHeader
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+
+from moonmind_appliance.api.auth import require_token
+from moonmind_appliance.api.cursor import cursor_of, place_of
+from moonmind_appliance.api.paths import run_path
+from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.api.schemas import RunAccepted, RunDetail, RunPage, run_accepted, run_detail, run_summary
+from moonmind_appliance.errors import FieldProblem, InvalidRequest
+from moonmind_appliance.models import Run, RunStatus
+from moonmind_appliance.runs.cancel import cancel_run
+from moonmind_appliance.runs.retry import retry_run
+from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.runs.visibility import visible_run
+
+LONGEST_PAGE = 200
+
+_FILTERS = frozenset({"status", "repository", "external_ref", "limit", "cursor"})
+_EVERY = ("unauthenticated", "invalid_token", "store_unavailable")
+_LOCATION = ResponseHeader("Location", documentation_only=True, required=True, description="Where the run is.")
+
+
+@post(
+    "/",
+    sync_to_thread=True,
+    status_code=202,
+    operation_id="submit_run",
+    summary="Submit a run",
+    response_headers=[_LOCATION],
+    response_description="The run is kept and queued.",
+    responses=problems(
+        "malformed_json",
+        "invalid_request",
+        "repository_not_allowed",
+        "idempotency_key_reused",
+        "too_large",
+        "unsupported_media_type",
+        "disk_blocked",
+        "draining",
+        *_EVERY,
+    ),
+)
+def submit(
+    request: ApiRequest,
+    data: JSONBody[SubmitRequest],
+    idempotency_key: Annotated[
+        str | None,
+        HeaderParameter(
+            name="Idempotency-Key",
+            description="1 to 255 printable ASCII characters. The same key with the same body gives the first run "
+            "again; with another body, 409. Keys are the caller's own and are kept for good.",
+        ),
+    ] = None,
+) -> Response[RunAccepted]:
+    """Keep a run durably, then tell a shard of it. It ends with a draft pull request, or says why not."""
+    parts = request.parts
+    run = submit_run(
+        parts.store,
+        parts.doorbell,
+        parts.settings,
+        request.actor,
+        data,
+        redactor=parts.redactor,
+        now=datetime.now(UTC),
+        idempotency_key=idempotency_key,
+        draining=parts.stopping.is_set(),
+    )
+    return _accepted(run)
+
+
+@get(
+    "/",
+    sync_to_thread=True,
+    operation_id="list_runs",
+    summary="List runs",
+    response_description="One page.",
+    responses=problems("invalid_request", *_EVERY),
+)
+def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
+    request: ApiRequest,
+    status: Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")] = None,
+    repository: Annotated[str | None, QueryParameter(description="Only runs for this owner/name, in any case.")] = None,
+    external_ref: Annotated[str | None, QueryParameter(description="Only runs with exactly this reference.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=LONGEST_PAGE, description="Longest page.")] = 50,
+    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
+) -> RunPage:
+    """The caller's runs, newest first; an operator sees everybody's. Runs that come meanwhile do not move the pages."""
+    _refuse_others(request, _FILTERS)
+    found = request.parts.store.runs.list(
+        created_by=None if request.actor.operator else request.actor.subject,
+        status=status,
+        repository=repository,
+        external_ref=external_ref,
+        limit=limit + 1,
+        before=None if cursor is None else place_of(cursor),
+    )
+    page = found[:limit]
+    return RunPage([run_summary(run) for run in page], cursor_of(page[-1]) if len(found) > limit else None)
+
+
+@get(
+    "/{run_id:uuid}",
+    sync_to_thread=True,
+    operation_id="get_run",
+    summary="Look at a run",
+    response_description="The run with its phases and artifacts.",
+    responses=problems("not_found", "run_not_found", *_EVERY),
+)
+def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
+    """Everything that is known of the run. For news as they come, follow its events."""
+    store = request.parts.store
+    run = visible_run(store, request.actor, str(run_id))
+    return run_detail(run, store.artifacts.list(run.run_id))
+
+
+@post(
+    "/{run_id:uuid}/cancel",
+    sync_to_thread=True,
+    status_code=202,
+    operation_id="cancel_run",
+    summary="Cancel a run",
+    response_headers=[_LOCATION],
+    response_description="A queued run is cancelled; one in progress will be as soon as its shard hears of it.",
+    responses=problems("not_found", "run_not_found", "run_final", *_EVERY),
+)
+def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
+    """End a run that is queued or in progress. Safe twice, until it has ended."""
+    return _accepted(cancel_run(request.parts.store, request.actor, str(run_id), now=datetime.now(UTC)))
+
+
+@post(
+    "/{run_id:uuid}/retry",
+    sync_to_thread=True,
+    status_code=202,
+    operation_id="retry_run",
+    summary="Retry a run",
+    response_headers=[_LOCATION],
+    response_description="The run is queued again.",
+    responses=problems("not_found", "run_not_found", "run_not_retryable", "draining", *_EVERY),
+)
+def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
+    """Queue a failed or cancelled run again; it goes on at its first phase that is not succeeded."""
+    parts = request.parts
+    run = retry_run(
+        parts.store,
+        parts.doorbell,
+        parts.settings,
+        request.actor,
+        str(run_id),
+        now=datetime.now(UTC),
+        draining=parts.stopping.is_set(),
+    )
+    return _accepted(run)
+
+
+@route("/", http_method=HttpMethod.OPTIONS, sync_to_thread=False, include_in_schema=False)
+def runs_options() -> Response[None]:
+    """Litestar's own answer for an address with two methods names only one of them."""
+    return Response(None, status_code=204, headers={"Allow": "GET, OPTIONS, POST"})
+
+
+def _accepted(run: Run) -> Response[RunAccepted]:
+    return Response(run_accepted(run), status_code=202, headers={"Location": run_path(run.run_id)})
+
+
+def _refuse_others(request: ApiRequest, known: frozenset[str]) -> None:
+    """A misspelled filter would silently list everything."""
+    if others := [name for name in request.query_params if name not in known]:
+        problem = f"Is no parameter of this list; these are: {', '.join(sorted(known))}."
+        raise InvalidRequest(
+            "The request cannot be used.",
+            hint="`errors` says what to change.",
+            fields=[FieldProblem(name[:100], problem) for name in others[:20]],
+        )
+
+
+runs_router = Router(
+    "/runs",
+    route_handlers=[runs_options, submit, list_runs, get_run, cancel, retry],
+    guards=[require_token],
+    tags=["runs"],
+)

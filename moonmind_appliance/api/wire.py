@@ -1,0 +1,85 @@
+"""What HTTP asks of every answer and Litestar leaves open: common headers, HEAD, refusals while a body still comes."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import cast
+
+from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
+
+_READ_ON_BYTES = 16 * 1024**2
+_READ_ON_SECONDS = 5.0
+
+
+def common_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """What every answer carries: the request's id, no guessing of types, no caching unless it says otherwise."""
+    given = [(name, with_head(value) if name == b"allow" else value) for name, value in headers]
+    given += [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    if not any(name == b"cache-control" for name, _ in given):
+        given.append((b"cache-control", b"no-store"))
+    return given
+
+
+def with_head(allow: bytes) -> bytes:
+    """The Allow header of a route, which answers HEAD wherever it answers GET."""
+    methods = {method.strip() for method in allow.split(b",")}
+    return b", ".join(sorted(methods | ({b"HEAD"} if b"GET" in methods else set())))
+
+
+def answer_head(scope: HTTPScope, receive: Receive, send: Send) -> tuple[HTTPScope, Receive, Send]:
+    """Treat HEAD as GET whose body stays here (RFC 9110, 9.3.2). An endless body is told that its reader is gone."""
+    begun = asyncio.Event()
+
+    async def receive_nothing_more() -> HTTPReceiveMessage:
+        if begun.is_set():
+            return {"type": "http.disconnect"}
+        return cast("HTTPReceiveMessage", await receive())
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            begun.set()
+
+    return cast("HTTPScope", {**scope, "method": "GET"}), cast("Receive", receive_nothing_more), send_head
+
+
+def finish_body(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Before a refusal goes out, read on what the caller is still sending, within limits.
+
+    A server that closes with unread bytes makes TCP drop the answer: the caller would see a broken connection instead
+    of the reason. A caller who waits for `100 Continue` has not begun to send.
+    """
+    headers = dict(scope["headers"])
+    coming = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    waits = b"expect" in headers
+    read = 0
+
+    async def receive_counting() -> HTTPReceiveMessage:
+        nonlocal coming, waits, read
+        waits = False
+        message = cast("HTTPReceiveMessage", await receive())
+        if message["type"] == "http.request":
+            read += len(message["body"])
+            coming = message.get("more_body", False)
+        else:
+            coming = False
+        return message
+
+    async def read_on() -> None:
+        while coming and read < _READ_ON_BYTES:
+            await receive_counting()
+
+    async def send_after_body(message: Message) -> None:
+        if (
+            message["type"] == "http.response.start"
+            and message["status"] >= HTTPStatus.BAD_REQUEST
+            and coming
+            and not waits
+        ):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(read_on(), _READ_ON_SECONDS)
+        await send(message)
+
+    return cast("Receive", receive_counting), send_after_body

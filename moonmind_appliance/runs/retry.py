@@ -1,0 +1,35 @@
+"""Queue a failed or cancelled run again: it goes on at its first phase that is not succeeded."""
+
+from datetime import datetime
+
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.runs.ring import ring
+from moonmind_appliance.runs.submit import refuse_when_draining
+from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+
+def retry_run(
+    store: Store,
+    doorbell: Doorbell,
+    settings: Settings,
+    actor: Actor,
+    run_id: str,
+    *,
+    now: datetime,
+    draining: bool = False,
+) -> Run:
+    """Put the run back into the queue and ring a shard.
+
+    Raises:
+        NotFound: there is no such run, or it is somebody else's.
+        Conflict: `run_not_retryable`, it is neither failed nor cancelled.
+        Unavailable: `draining`.
+    """
+    refuse_when_draining(draining=draining)
+    visible_run(store, actor, run_id)
+    run = store.runs.retry(run_id, now=now)
+    ring(store, doorbell, settings, run, now=now)
+    return run

@@ -1,0 +1,74 @@
+"""Which shard hears of a queued run first. The row is the truth: a ring that fails only makes the run start later."""
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+_log = logging.getLogger(__name__)
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# A login that nobody has looked at yet may be there: its worker looks before it claims.
+_MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
+
+
+def may_start(shards: Sequence[Shard], pin: int | None) -> bool:
+    """Whether any shard that the run may use has a login, or may have one."""
+    return any(shard.login in _MAY_WORK for shard in _allowed(shards, pin))
+
+
+def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
+    """The shard to ring: logged in before logged out, rested before resting, idle before busy, longest unused first.
+
+    Args:
+        shards: all of them.
+        idle: the numbers of those that have nothing in hand.
+        pin: where the caller wants the run, None: anywhere.
+        now: the time against which a rest is judged.
+
+    Returns:
+        the shard's number; None when the pin names a shard that does not exist any more.
+    """
+
+    def order(shard: Shard) -> tuple[bool, bool, bool, bool, datetime, int]:
+        return (
+            shard.login not in _MAY_WORK,
+            shard.rests_until is not None and shard.rests_until > now,
+            shard.shard not in idle,
+            shard.login is not LoginState.PRESENT,
+            shard.last_turn_at or _LONG_AGO,
+            shard.shard,
+        )
+
+    allowed = _allowed(shards, pin)
+    return min(allowed, key=order).shard if allowed else None
+
+
+def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now: datetime) -> None:
+    """Tell one shard of a queued run; where no shard has a login, the run says at once that it waits for one.
+
+    Never raises: a failure is a log line, and the run starts with the next free shard.
+    """
+    try:
+        shards = store.shards.all(settings.codex_shards)
+        if not may_start(shards, run.shard_pin):
+            store.runs.wait(run.run_id, WaitingFor(WaitReason.LOGIN))
+        if isinstance(doorbell, Workers):
+            idle = set(doorbell.idle())
+        else:
+            idle = {shard.shard for shard in shards} - {other.shard for other in store.runs.in_progress()}
+        shard = first_to_ring(shards, idle, run.shard_pin, now)
+        if shard is None:
+            _log.warning("Run %s is pinned to shard %s, which does not exist.", run.run_id, run.shard_pin)
+            return
+        doorbell.ring(shard, run.run_id)
+    except Exception:  # noqa: BLE001 - the run is kept; whatever went wrong here must not fail its submitter
+        _log.exception("Run %s is queued, but no shard could be rung.", run.run_id)
+
+
+def _allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:
+    return [shard for shard in shards if pin is None or shard.shard == pin]

@@ -1,0 +1,298 @@
+"""Take a request: check it whole, keep the run durably, then ring a shard."""
+
+import hashlib
+import re
+import shutil
+import uuid
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
+from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.redaction import Redactor, join_kinds
+from moonmind_appliance.runs.ring import ring
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+MAX_SPECIFY_BYTES = 256 * 1024
+MAX_EXTERNAL_REF = 255
+MAX_BRANCH_BYTES = 244
+MAX_IDEMPOTENCY_KEY = 255
+
+# GitHub's rule for names of accounts; an underscore comes with enterprise-managed users only.
+OWNER_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=[A-Za-z0-9])){0,38}"
+NAME_PATTERN = r"(?!\.{1,2}$)(?!.*\.git$)[A-Za-z0-9._-]{1,100}"
+_REPOSITORY = re.compile(rf"{OWNER_PATTERN}/{NAME_PATTERN}")
+
+# https://git-scm.com/docs/git-check-ref-format: the rules of a branch's name.
+_BRANCH_REFUSALS = (
+    (re.compile(r"\A-"), "begins with a dash"),
+    (re.compile(r"\A(?:HEAD|@)\Z"), "is a name that git keeps for itself"),
+    (re.compile(r"[\x00-\x20\x7f~^:?*\[\\]"), "holds a blank, a control character or one of ~ ^ : ? * [ \\"),
+    (re.compile(r"\.\.|@\{|//"), "holds .. or @{ or //"),
+    (re.compile(r"\A/|/\Z|\.\Z"), "begins or ends with a slash, or ends with a dot"),
+    (re.compile(r"(?:\A|/)\.|\.lock(?:/|\Z)"), "has a part that begins with a dot or ends with .lock"),
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+_DISK_RETRY_SECONDS = 60
+_DRAINING_RETRY_SECONDS = 30
+
+
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a caller asks for: a specification text, and the repository that it is for."""
+
+    repository: Annotated[
+        str,
+        msgspec.Meta(description="The GitHub repository, as owner/name.", examples=["MoonLadderStudios/moonmind"]),
+    ]
+    specify_text: Annotated[
+        str,
+        msgspec.Meta(
+            description="The text that goes to /speckit.specify, byte for byte: Markdown, YAML, JSON or plain words. "
+            "Not blank, without NUL, at most 256 KiB of UTF-8.",
+            examples=["# Dark mode\n\n- Goal: people can switch the site to dark colours"],
+        ),
+    ]
+    base_branch: Annotated[
+        str, msgspec.Meta(description="The branch to start from and to merge into.", examples=["main"])
+    ] = "main"
+    dry_run: Annotated[
+        bool, msgspec.Meta(description="Do everything up to the commit; push nothing, open no pull request.")
+    ] = False
+    external_ref: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="The caller's own id, to find the run again; it may repeat. At most 255 characters.",
+            examples=["postman-demo-001"],
+        ),
+    ] = None
+    shard: Annotated[
+        int | None,
+        msgspec.Meta(description="Run on this shard only. Left out: on whichever is free.", examples=[0]),
+    ] = None
+
+
+def submit_run(
+    store: Store,
+    doorbell: Doorbell,
+    settings: Settings,
+    actor: Actor,
+    request: SubmitRequest,
+    *,
+    redactor: Redactor,
+    now: datetime,
+    idempotency_key: str | None = None,
+    draining: bool = False,
+) -> Run:
+    """Keep a new queued run; when this returns it survives a crash. Then ring a shard.
+
+    Safe twice with an `idempotency_key`: the same actor, key and request give the first run again.
+
+    Args:
+        store: where the run is kept.
+        doorbell: rings the shard; that it fails does not fail the request.
+        settings: limits, allowed repositories, test mode.
+        actor: who asks.
+        request: what is asked.
+        redactor: knows the secrets that must not be kept.
+        now: the time of acceptance, UTC.
+        idempotency_key: 1 to 255 printable ASCII characters.
+        draining: the appliance is about to stop.
+
+    Raises:
+        InvalidRequest: with every field that cannot be used.
+        TooLarge: `specify_text` is over 256 KiB; other fields' problems stand beside it.
+        Forbidden: `repository_not_allowed`.
+        Conflict: `idempotency_key_reused`.
+        Unavailable: `disk_blocked` or `draining`.
+        StoreError: nothing was kept.
+    """
+    refuse_when_draining(draining=draining)
+    check(request, settings, redactor, idempotency_key=idempotency_key)
+    if settings.allowed_repositories and request.repository.lower() not in settings.allowed_repositories:
+        raise Forbidden(
+            f"This appliance does not work on {request.repository}.",
+            hint="Ask the operator to add it to SPEC_WORKFLOW_GITHUB_REPOSITORY.",
+            code="repository_not_allowed",
+        )
+    _refuse_when_disk_is_full(settings)
+    run = Run(
+        run_id=str(uuid.uuid4()),
+        repository=request.repository,
+        specify_text=request.specify_text,
+        accepted_at=now,
+        created_by=actor,
+        base_branch=request.base_branch,
+        dry_run=request.dry_run or settings.spec_workflow_test_mode,
+        external_ref=request.external_ref,
+        shard_pin=request.shard,
+    )
+    idempotency = None if idempotency_key is None else _idempotency(actor, idempotency_key, request)
+    kept = store.runs.insert(run, idempotency=idempotency)
+    if kept.run_id != run.run_id:
+        return kept
+    ring(store, doorbell, settings, kept, now=now)
+    return kept
+
+
+def refuse_when_draining(*, draining: bool) -> None:
+    """Say that the appliance is about to stop.
+
+    Raises:
+        Unavailable: `draining`.
+    """
+    if draining:
+        raise Unavailable(
+            "The appliance is stopping and takes no work.",
+            hint="Send the request again when it is back.",
+            code="draining",
+            retry_after=_DRAINING_RETRY_SECONDS,
+        )
+
+
+def check(
+    request: SubmitRequest, settings: Settings, redactor: Redactor, *, idempotency_key: str | None = None
+) -> None:
+    """Look at every field.
+
+    Raises:
+        InvalidRequest: with all problems found.
+        TooLarge: the same, when `specify_text` is over its size.
+    """
+    problems = [
+        *_repository_problems(request.repository),
+        *_text_problems(request.specify_text),
+        *_branch_problems(request.base_branch),
+        *_reference_problems(request.external_ref),
+        *_shard_problems(request.shard, settings.codex_shards),
+        *_secret_problems(request, redactor),
+        *_key_problems(idempotency_key),
+    ]
+    if _size(request.specify_text) > MAX_SPECIFY_BYTES:
+        raise TooLarge(
+            f"specify_text may have {MAX_SPECIFY_BYTES} bytes of UTF-8.",
+            hint="Shorten the specification, or split it into several runs.",
+            fields=problems,
+        )
+    if problems:
+        raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
+
+
+def branch_refusal(name: str) -> str | None:
+    """Why git would not take that branch name; None when it would."""
+    if not name:
+        return "is empty"
+    for refused, why in _BRANCH_REFUSALS:
+        if refused.search(name):
+            return why
+    if _size(name) > MAX_BRANCH_BYTES:
+        return f"has more than {MAX_BRANCH_BYTES} bytes"
+    return None
+
+
+def _repository_problems(repository: str) -> list[FieldProblem]:
+    if _REPOSITORY.fullmatch(repository):
+        return []
+    return [
+        FieldProblem(
+            "repository",
+            "Give owner/name as on GitHub: the owner of letters, digits and single dashes (39 at most), the name of "
+            "letters, digits, dots, dashes and underscores (100 at most), without .git.",
+        )
+    ]
+
+
+def _text_problems(text: str) -> list[FieldProblem]:
+    problems = []
+    if not text.strip():
+        problems.append(FieldProblem("specify_text", "Is blank: give the specification's text."))
+    if (nul := text.find("\x00")) >= 0:
+        problems.append(FieldProblem("specify_text", f"Holds a NUL character (behind {nul} others): remove it."))
+    if (size := _size(text)) > MAX_SPECIFY_BYTES:
+        problems.append(FieldProblem("specify_text", f"Has {size} bytes of UTF-8; {MAX_SPECIFY_BYTES} are allowed."))
+    return problems + _unicode_problems("specify_text", text)
+
+
+def _branch_problems(branch: str) -> list[FieldProblem]:
+    if why := branch_refusal(branch):
+        return [FieldProblem("base_branch", f"Is no branch name that git takes: it {why}.")]
+    return _unicode_problems("base_branch", branch)
+
+
+def _reference_problems(reference: str | None) -> list[FieldProblem]:
+    if reference is None:
+        return []
+    problems = []
+    if len(reference) > MAX_EXTERNAL_REF:
+        problems.append(
+            FieldProblem("external_ref", f"Has {len(reference)} characters; {MAX_EXTERNAL_REF} are allowed.")
+        )
+    if _CONTROL.search(reference):
+        problems.append(FieldProblem("external_ref", "Holds a control character: remove it."))
+    return problems + _unicode_problems("external_ref", reference)
+
+
+def _shard_problems(shard: int | None, count: int) -> list[FieldProblem]:
+    if shard is None or 0 <= shard < count:
+        return []
+    return [FieldProblem("shard", f"There is no shard {shard}: give 0 to {count - 1}, or leave it out.")]
+
+
+def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldProblem]:
+    texts = {
+        "repository": request.repository,
+        "specify_text": request.specify_text,
+        "base_branch": request.base_branch,
+        "external_ref": request.external_ref or "",
+    }
+    return [
+        FieldProblem(
+            field,
+            f"Holds a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}) and was not kept. "
+            "Remove it; it has been sent, so replace it wherever it is in use.",
+        )
+        for field, text in texts.items()
+        if (findings := redactor.find(text.encode(errors="surrogatepass")))
+    ]
+
+
+def _key_problems(key: str | None) -> list[FieldProblem]:
+    if key is None or (len(key) <= MAX_IDEMPOTENCY_KEY and _KEY.fullmatch(key)):
+        return []
+    return [FieldProblem("Idempotency-Key", f"Give 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")]
+
+
+def _unicode_problems(field: str, text: str) -> list[FieldProblem]:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair has no UTF-8 form: neither SQLite nor git could keep it.
+        return [FieldProblem(field, "Holds half of a surrogate pair: send whole Unicode characters.")]
+    return []
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _refuse_when_disk_is_full(settings: Settings) -> None:
+    free = shutil.disk_usage(settings.moonmind_data_dir).free
+    if free < settings.min_free_disk:
+        raise Unavailable(
+            f"The appliance's disk has {free // 1024**2} MiB left and takes no run below "
+            f"{settings.min_free_disk // 1024**2} MiB.",
+            hint="The operator must free space in the data folder, or lower MIN_FREE_DISK.",
+            code="disk_blocked",
+            retry_after=_DISK_RETRY_SECONDS,
+        )
+
+
+def _idempotency(actor: Actor, key: str, request: SubmitRequest) -> tuple[str, str]:
+    """The key, one subject's own, and a digest of what was asked, however it was spelled."""
+    scoped = hashlib.sha256(msgspec.json.encode([actor.subject, key])).hexdigest()
+    return scoped, hashlib.sha256(msgspec.json.encode(request)).hexdigest()

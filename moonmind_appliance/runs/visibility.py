@@ -1,0 +1,21 @@
+"""Who sees and steers which run."""
+
+from moonmind_appliance.errors import NotFound
+from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.store import Store
+
+
+def visible_run(store: Store, actor: Actor, run_id: str) -> Run:
+    """The run, if the actor submitted it or is an operator.
+
+    Raises:
+        NotFound: `run_not_found`, the same words for a run that is not there and for somebody else's.
+    """
+    run = store.runs.get(run_id)
+    if run is None or not (actor.operator or run.created_by.subject == actor.subject):
+        raise NotFound(
+            f"There is no run {run_id}.",
+            hint="Check the id; you see the runs that you submitted.",
+            code="run_not_found",
+        )
+    return run
