@@ -1,6 +1,6 @@
 """HTTP in, JSON out, no decisions: the REST contract of docs/api.md."""
 
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts, Check, Readiness
+from moonmind_appliance.api.parts import ApiParts, Readiness
 
-__all__ = ["ApiParts", "Check", "Readiness", "build_api"]
+__all__ = ["ApiParts", "Readiness", "build_api"]

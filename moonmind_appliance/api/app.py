@@ -5,7 +5,6 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from typing import cast
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -36,7 +35,7 @@ class Api(Litestar):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Answer one request."""
         if scope["type"] == ScopeType.HTTP:
-            await self._answer(cast("HTTPScope", scope), receive, send)
+            await self._answer(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

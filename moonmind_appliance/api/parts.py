@@ -11,22 +11,14 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.dispatch import Doorbell
 from moonmind_appliance.models import Actor
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.health import Check
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that work needs. `message` says what is wrong and what to do; anybody may read it."""
-
-    name: str
-    ok: bool
-    message: str = ""
-
-
-@dataclass(frozen=True)
 class Readiness:
-    """Whether work can be taken and run now, check by check."""
+    """Whether work can be taken and run now, check by check. The messages are shown to anybody who asks."""
 
     checks: list[Check]
 

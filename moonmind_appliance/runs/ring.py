@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from moonmind_appliance.dispatch import Doorbell, Workers
-from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
+from moonmind_appliance.models import LoginState, Run, Shard
+from moonmind_appliance.runs.readiness import why_wait
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
@@ -14,11 +15,6 @@ _log = logging.getLogger(__name__)
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # A login that nobody has looked at yet may be there: its worker looks before it claims.
 _MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
-
-
-def may_start(shards: Sequence[Shard], pin: int | None) -> bool:
-    """Whether any shard that the run may use has a login, or may have one."""
-    return any(shard.login in _MAY_WORK for shard in _allowed(shards, pin))
 
 
 def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
@@ -49,14 +45,14 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
 
 
 def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now: datetime) -> None:
-    """Tell one shard of a queued run; where no shard has a login, the run says at once that it waits for one.
+    """Tell one shard of a queued run; where none can take it, the run says at once what it waits for.
 
     Never raises: a failure is a log line, and the run starts with the next free shard.
     """
     try:
         shards = store.shards.all(settings.codex_shards)
-        if not may_start(shards, run.shard_pin):
-            store.runs.wait(run.run_id, WaitingFor(WaitReason.LOGIN))
+        if waits := why_wait(_allowed(shards, run.shard_pin), now):
+            store.runs.wait(run.run_id, waits)
         if isinstance(doorbell, Workers):
             idle = set(doorbell.idle())
         else:
