@@ -83,7 +83,7 @@ class Git:
         for index, (key, value) in enumerate(config.items(), start=secret):
             self.env |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
 
-    def __call__(self, *words: str, feed: bytes | None = None, env: dict[str, str] | None = None) -> bytes:
+    def __call__(self, *words: str, feed: bytes | None = None, env: dict[str, str | None] | None = None) -> bytes:
         """Run git; its standard error is ours.
 
         Raises:
@@ -95,7 +95,7 @@ class Git:
             input=feed,
             stdin=None if feed is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**self.env, **(env or {})},
+            env={key: value for key, value in {**self.env, **(env or {})}.items() if value is not None},
             cwd=self.worktree if self.worktree.is_dir() else PRIVATE,
         )
         if done.returncode:
@@ -118,7 +118,7 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
         (PRIVATE / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra.read_bytes())
     git = Git(job)
     base, branch = job["base_branch"], job["branch"]
-    git("init", "--quiet", "--bare", "--template=", "--initial-branch", "main", str(git.directory))
+    git("init", "--quiet", "--bare", "--template=", "--initial-branch", "main", env={"GIT_WORK_TREE": None})
     depth = [f"--depth={job['depth']}"] if job["depth"] else []
     refspec = f"+refs/heads/{base}:refs/heads/{base}"
     git("fetch", "--quiet", "--no-tags", *depth, "--end-of-options", job["url"], refspec)
@@ -188,7 +188,7 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     result["files"] = changed_files(git, base["commit"], tree)
     plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
     patch = git("diff-tree", "-r", "-p", "--text", "--full-index", *plain, base["commit"], tree)
-    identity = {
+    identity: dict[str, str | None] = {
         "GIT_AUTHOR_NAME": job["author_name"],
         "GIT_AUTHOR_EMAIL": job["author_email"],
         "GIT_COMMITTER_NAME": job["author_name"],

@@ -1,0 +1,211 @@
+"""The composition root: builds everything from `Settings`; starts and stops the one process.
+
+Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new requests, workers let go of their
+runs, the doors close. `Appliance` is for the serving process; `attach` gives other processes (command line, TUI) the
+same tools on the same database.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Litestar
+
+from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.api.app import build_api
+from moonmind_appliance.api.parts import ApiParts, Check, Readiness
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.models import Actor, LoginState, ShardName
+from moonmind_appliance.oidc import OidcVerifier
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.execute import Executor, Tools, utc_now
+from moonmind_appliance.runs.health import Checks
+from moonmind_appliance.runs.readiness import refresh_login, say_who_waits
+from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
+from moonmind_appliance.runs.retention import retain
+from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.store import Store
+from moonmind_appliance.store.lock import DataFolderLock
+
+_LOOK_AT_LOGINS_EVERY = 60
+_RING_AGAIN_EVERY = 300
+_RETAIN_EVERY = 3600
+_OIDC_CHECK_AGE = 15
+
+_log = logging.getLogger(__name__)
+
+
+def appliance_version() -> str:
+    """The installed version; "0+checkout" where it runs from a checkout that was not installed."""
+    try:
+        return version("moonmind-appliance")
+    except PackageNotFoundError:
+        return "0+checkout"
+
+
+def secrets_of(settings: Settings) -> dict[str, str]:
+    """The settings' secret values by their variable's name, for redaction."""
+    values = {name.upper(): getattr(settings, name) for name in settings.__struct_fields__}
+    return {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
+
+
+def shard_names(settings: Settings) -> tuple[ShardName, ...]:
+    """The shards' names, by number."""
+    return tuple(ShardName(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
+
+
+def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Redactor | None = None) -> Tools:
+    """Everything that verbs work with, on the data folder of these settings; makes and migrates it where needed.
+
+    Raises:
+        StoreError: the data folder or its database cannot be used.
+    """
+    store = Store.open(settings.moonmind_data_dir)
+    shards = shard_names(settings)
+    github = None
+    if settings.github_token:
+        github = GitHub(api_url=settings.github_api_url, token=settings.github_token, ca_file=settings.extra_ca_certs)
+    return Tools(
+        settings=settings,
+        store=store,
+        engine=DockerEngine(settings.docker_host),
+        github=github,
+        agent=Codex(
+            model=settings.codex_model,
+            https_proxy=settings.agent_https_proxy,
+            no_proxy=settings.agent_no_proxy,
+            extra_ca=settings.extra_ca_certs is not None,
+        ),
+        redactor=redactor or Redactor(secrets_of(settings)),
+        files=ArtifactFiles(settings.moonmind_data_dir),
+        doorbell=doorbell or Doorbell(settings.moonmind_data_dir, shards),
+        shards=shards,
+        appliance_id=store.appliance_id,
+        clock=utc_now,
+    )
+
+
+class Appliance:
+    """The one process. `start` and `stop` are called once each, by the API's lifespan."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stopping = threading.Event()
+        shards = shard_names(settings)
+        self._workers = Workers(settings.moonmind_data_dir, shards, work=self._work)
+        self.tools = attach(settings, doorbell=self._workers)
+        self._lock = DataFolderLock(settings.moonmind_data_dir)
+        try:
+            self._lock.acquire()
+        except BaseException:
+            self.tools.store.close()
+            raise
+        self._executor = Executor(self.tools)
+        self._oidc = _verifier(settings)
+        self._checks = Checks(self.tools, self._workers.alive)
+        self.api = build_api(
+            ApiParts(
+                store=self.tools.store,
+                doorbell=self._workers,
+                settings=settings,
+                redactor=self.tools.redactor,
+                artifact_files=self.tools.files,
+                authenticate=self._authenticator(),
+                readiness=self._readiness,
+                version=appliance_version(),
+                stopping=self.stopping,
+                lifespan=self._lifespan,
+            )
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.start)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.stop)
+
+    def start(self) -> Recovered:
+        """Make good what a crash left, then let the workers begin."""
+        recovered = recover(self.tools)
+        if recovered.runs_requeued or recovered.containers_removed:
+            _log.warning(
+                "After an unclean stop: %d run(s) go on, %d container(s) removed.",
+                len(recovered.runs_requeued),
+                len(recovered.containers_removed),
+            )
+        self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
+        self._workers.every("ring-again", _RING_AGAIN_EVERY, self._ring_again)
+        self._workers.every("retention", _RETAIN_EVERY, self._retain)
+        self._workers.start()
+        return recovered
+
+    def begin_stopping(self) -> list[str]:
+        """Refuse new work and tell the runs in hand to let go; returns their ids. Safe twice, from a signal too."""
+        self.stopping.set()
+        return self._executor.stop()
+
+    def stop(self) -> None:
+        """Let go of everything; runs in hand are back in the queue and go on after the next start. Safe twice."""
+        began = time.monotonic()
+        for run_id in self.begin_stopping():
+            _log.info("Run %s is interrupted; it goes on after the restart.", run_id)
+        if not self._workers.stop(self.settings.stop_grace):
+            _log.warning("A worker did not let go in %d s; recovery does the rest.", self.settings.stop_grace)
+        self._workers.close()
+        if self._oidc is not None:
+            self._oidc.close()
+        self.tools.store.close()
+        self._lock.release()
+        _log.info("Stopped in %.1f s.", time.monotonic() - began)
+
+    def _work(self, shard: int, run_id: str) -> None:
+        self._executor.work(shard, run_id)
+
+    def _authenticator(self) -> Callable[[str], Actor | None]:
+        return self._oidc.verify if self._oidc is not None else self.tools.store.tokens.actor
+
+    def _readiness(self) -> Readiness:
+        checks = [Check(check.name, check.ok, check.message) for check in self._checks.now()]
+        if self._oidc is not None:
+            status = self._oidc.check(max_age=_OIDC_CHECK_AGE)
+            good = bool(status.reachable) and status.keys > 0
+            checks.append(Check("identity_provider", good, "" if good else status.error or "No keys were fetched yet."))
+        return Readiness(checks)
+
+    def _look_at_logins(self) -> None:
+        """Find logins that were made or lost behind our back; ring for those that were made."""
+        for state in self.tools.store.shards.all(self.settings.codex_shards):
+            if state.login in (LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD):
+                seen = refresh_login(self.tools, state, self.tools.clock())
+                if seen.login is LoginState.PRESENT:
+                    self._workers.ring(state.shard, "")
+        say_who_waits(self.tools)
+
+    def _ring_again(self) -> None:
+        ring_queued(self.tools)
+
+    def _retain(self) -> None:
+        retain(self.tools)
+
+
+def _verifier(settings: Settings) -> OidcVerifier | None:
+    if settings.auth_provider != "keycloak" or settings.oidc_issuer_url is None:
+        return None
+    if settings.oidc_client_secret and settings.oidc_client_secret.reveal() == "changeme":
+        _log.warning("OIDC_CLIENT_SECRET is `changeme`: set a secret of your own in Keycloak and here.")
+    return OidcVerifier(
+        issuer=settings.oidc_issuer_url,
+        client_id=settings.oidc_client_id,
+        operator_role=settings.oidc_operator_role,
+        internal_url=settings.oidc_internal_url,
+        ca_file=settings.extra_ca_certs,
+    )

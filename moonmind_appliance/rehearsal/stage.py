@@ -1,0 +1,207 @@
+"""A rehearsal's stage: stand-ins, throw-away data, volumes, network and port, and the real appliance on it.
+
+Nothing of it meets another rehearsal or the real appliance, and all of it is gone afterwards.
+"""
+
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from moonmind_appliance import settings as settings_of
+from moonmind_appliance.appliance import Appliance
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import EngineError
+from moonmind_appliance.models import ShardName
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.rehearsal.openai import StandInOpenAI
+from moonmind_appliance.serving import make_server, open_socket
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.login import LoginPrompt, login_shard
+from moonmind_appliance.shards.look import note_login
+
+SLUG = "rehearsal/reading-list"
+TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
+LABEL_REHEARSAL = "moonmind.rehearsal"
+_START_SECONDS = 60.0
+
+
+class Stage:
+    """Sets everything up on the way in, and takes everything down on the way out, whatever happened.
+
+    Args:
+        base: the operator's own settings: engine, image and limits are taken from them.
+        overrides: variables that win over what the stage sets.
+        think_seconds: how long the stand-in model waits before each answer.
+        shards: how many.
+        folder: where the data folder and the stand-ins' files go; None: a new temporary folder.
+    """
+
+    def __init__(
+        self,
+        base: Settings,
+        *,
+        overrides: Mapping[str, str] | None = None,
+        think_seconds: float = 0.0,
+        shards: int = 1,
+        folder: Path | None = None,
+    ) -> None:
+        self.id = secrets.token_hex(4)
+        self._base = base
+        self._overrides = dict(overrides or {})
+        self._think_seconds = think_seconds
+        self._shards = shards
+        self._folder = folder
+        self._stack = ExitStack()
+        self.keep = False
+        self.folder: Path
+        self.engine: ContainerEngine
+        self.openai: StandInOpenAI
+        self.github: StandInGitHub
+        self.github_token = "ghp_" + secrets.token_hex(18)
+        self.settings: Settings
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._set_up(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _set_up(self, stack: ExitStack) -> None:
+        self.folder = self._folder or Path(tempfile.mkdtemp(prefix=f"moonmind-rehearsal-{self.id}-"))
+        stack.callback(self._remove_folder)
+        engine = DockerEngine(self._base.docker_host)
+        self.engine = engine
+        stack.callback(engine.close)
+        gateway = engine.ensure_network(self.network, {LABEL_REHEARSAL: self.id})
+        stack.callback(self._remove_leftovers)
+        self.openai = stack.enter_context(StandInOpenAI(gateway, think_seconds=self._think_seconds))
+        self.github = stack.enter_context(StandInGitHub((gateway, 0), self.folder / "github"))
+        self.github.add_token(self.github_token)
+        (self.folder / "ca.pem").write_bytes(self.openai.ca_pem)
+        self.settings = settings_of.load(self.environment()).settings
+
+    @property
+    def network(self) -> str:
+        """The job containers' network."""
+        return f"moonmind-rehearsal-{self.id}"
+
+    @property
+    def data_dir(self) -> Path:
+        """The appliance's data folder."""
+        return self.folder / "data"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that an appliance on this stage is started with. Holds the rehearsal's GitHub token."""
+        own = {
+            "MOONMIND_DATA_DIR": str(self.data_dir),
+            "MOONMIND_HOST": "127.0.0.1",
+            "MOONMIND_PORT": "5000",
+            "GITHUB_TOKEN": self.github_token,
+            "GITHUB_API_URL": self.github.api_url,
+            "GITHUB_SERVER_URL": self.github.server_url,
+            "AGENT_HTTPS_PROXY": self.openai.proxy_url,
+            "EXTRA_CA_CERTS": str(self.folder / "ca.pem"),
+            "JOB_NETWORK": self.network,
+            "CODEX_SHARDS": str(self._shards),
+            "CODEX_VOLUME_PREFIX": f"moonmind_rehearsal_{self.id}_",
+            "SPEC_AUTOMATION_JOB_IMAGE": self._base.spec_automation_job_image,
+            "CONTAINER_MEMORY": str(self._base.container_memory),
+            "CONTAINER_CPUS": str(self._base.container_cpus),
+            "CONTAINER_PIDS": str(self._base.container_pids),
+            "MIN_FREE_DISK": "64m",
+        }
+        if self._base.docker_host:
+            own["DOCKER_HOST"] = self._base.docker_host
+        return own | self._overrides
+
+    def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> LoginPrompt:
+        """Sign a shard in by the real device login; the stand-in's person says yes."""
+        tools = appliance.appliance.tools
+        prompts: list[LoginPrompt] = []
+        login_file = login_shard(
+            tools.engine,
+            tools.settings,
+            tools.agent,
+            tools.shards[shard],
+            appliance_id=tools.appliance_id,
+            tell=prompts.append,
+            wait_for_shard=lambda _busy: None,
+        )
+        note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        tools.doorbell.ring(shard, "")
+        return prompts[0]
+
+    def _remove_leftovers(self) -> None:
+        """Containers, volumes and the network of this stage; safe twice."""
+        if self.keep:
+            return
+        names = [ShardName(index, f"moonmind_rehearsal_{self.id}_") for index in range(64)]
+        mine = {name.volume for name in names}
+        appliance_ids = {
+            volume.labels.get("moonmind.appliance") for volume in self.engine.volumes({}) if volume.name in mine
+        }
+        with suppress(EngineError):
+            for appliance_id in appliance_ids - {None}:
+                label = {"moonmind.appliance": str(appliance_id)}
+                for container in self.engine.containers(label):
+                    self.engine.remove(container.container_id)
+                for volume in self.engine.volumes(label):
+                    self.engine.remove_volume(volume.name)
+        with suppress(EngineError):
+            self.engine.remove_network(self.network)
+
+    def _remove_folder(self) -> None:
+        if not self.keep and self._folder is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class RunningAppliance:
+    """The appliance of a stage, in this process, on a free port of the loopback interface; a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._listening: socket.socket = open_socket("127.0.0.1", 0)
+        self.port: int = self._listening.getsockname()[1]
+        self.appliance = Appliance(settings)
+        self._server: uvicorn.Server = make_server(self.appliance)
+        self._thread = threading.Thread(target=self._run, name="rehearsal-api", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_SECONDS / 0.02)):
+            if self._server.started or not self._thread.is_alive():
+                break
+            waited.wait(0.02)
+        if not self._server.started:
+            raise RuntimeError("The rehearsal's API did not start.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.appliance.begin_stopping()
+        self._server.should_exit = True
+        self._thread.join(_START_SECONDS)
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._listening])
