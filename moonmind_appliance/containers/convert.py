@@ -4,6 +4,7 @@ Field names and meanings are those of the Engine API, version 1.41 (`POST /conta
 `POST /containers/{id}/exec`), unchanged in later versions.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
@@ -187,4 +188,24 @@ def end_processes(leader: int | None, mark: str) -> ExecSpec:
             f"{EXEC_MARK}={mark}",
         ],
         working_dir="/",
+    )
+
+
+def pack_files(paths: Sequence[str]) -> ExecSpec:
+    """The exec that writes these files to stdout as a tar archive; it says other than 0 where one is missing."""
+    return ExecSpec(
+        command=[
+            "/bin/tar",
+            "--create",
+            "--file=-",
+            "--format=posix",
+            "--no-recursion",
+            "--hard-dereference",
+            "--absolute-names",
+            "--no-wildcards",
+            "--",
+            *paths,
+        ],
+        working_dir="/",
+        time_limit=120,
     )

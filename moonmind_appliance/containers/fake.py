@@ -8,7 +8,7 @@ import itertools
 import posixpath
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
@@ -373,6 +373,15 @@ class FakeEngine:
         if content is not None and len(content) > limit:
             raise EngineError(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
         return content
+
+    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
+        """Several files; counts as one call."""
+        self._called("read_files", " ".join(paths))
+        self._container(container)
+        found = {path: self.file(container, path) for path in paths}
+        if sum(len(content or b"") for content in found.values()) > limit:
+            raise EngineError(f"The files have more than the {limit} bytes that are read.")
+        return found
 
     def kill(self, container: str) -> bool:
         """End all processes at once; False where it did not run."""

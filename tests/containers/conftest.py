@@ -93,6 +93,7 @@ class Laboratory:
             self.engine.remove(container.name)
         for volume in self.engine.volumes(self.labels):
             self.engine.remove_volume(volume.name)
+        self.engine.remove_volume(self.name("work"))  # a start that failed may have left one without labels
         self.engine.remove_network(self.name("net"))
 
 

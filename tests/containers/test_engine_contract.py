@@ -429,6 +429,42 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
         lab.engine.read_file(box, f"{WORK}/five", limit=4)
 
 
+@pytest.mark.parametrize("state", ["running", "killed"])
+def test_several_files_are_read_at_once(lab: Laboratory, state: str) -> None:
+    """Each path has its bytes, or None where there is no regular file."""
+
+    def answer(process: FakeExec) -> None:
+        process.write_file(f"{WORK}/a b", b"one\n")
+        process.write_file(f"{WORK}/-x", b"two\n")
+        process.engine.add_symlink(process.container.container_id, f"{WORK}/link")
+
+    box = lab.box()
+    lab.run(box, Program(f"cd {WORK} && echo one >'a b' && echo two >./-x && ln -s 'a b' link", answer))
+    if state == "killed":
+        lab.engine.kill(box)
+    paths = [f"{WORK}/a b", f"{WORK}/-x", f"{WORK}/link", f"{WORK}/absent", f"{WORK}/a*"]
+    assert lab.engine.read_files(box, paths, limit=8) == dict(
+        zip(paths, [b"one\n", b"two\n", *[None] * 3], strict=True)
+    )
+    with pytest.raises(EngineError, match="bytes"):
+        lab.engine.read_files(box, paths, limit=7)
+    assert lab.engine.read_files(box, paths[:1], limit=4) == {paths[0]: b"one\n"}
+    assert lab.engine.read_files(box, [], limit=0) == {}
+
+
+def test_files_with_one_content_are_each_read(lab: Laboratory) -> None:
+    """Two names of one file (hard links) both have its bytes."""
+
+    def answer(process: FakeExec) -> None:
+        process.write_file(f"{WORK}/a", b"same\n")
+        process.write_file(f"{WORK}/b", b"same\n")
+
+    box = lab.box()
+    lab.run(box, Program(f"cd {WORK} && echo same >a && ln a b", answer))
+    paths = [f"{WORK}/a", f"{WORK}/b"]
+    assert lab.engine.read_files(box, paths, limit=10) == dict.fromkeys(paths, b"same\n")
+
+
 def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
     """`put_file` onto a symlink that the job planted leaves the link's target alone."""
 
