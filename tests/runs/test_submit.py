@@ -1,0 +1,260 @@
+"""What is taken, what is refused, and what is true of the row when `submit_run` returns."""
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, Unavailable
+from moonmind_appliance.models import LoginState, PhaseStatus, RunStatus, WaitReason
+from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
+from tests.runs.house import ANN, BOB, NOW, House, open_house
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path) as house:
+        yield house
+
+
+def problems(house: House, **fields: Any) -> dict[str, str]:
+    with pytest.raises(RequestError) as caught:
+        house.submit(**fields)
+    assert house.store.runs.queued() == []
+    assert house.bell.rings == []
+    return {problem.field: problem.message for problem in caught.value.fields}
+
+
+def test_a_submitted_run_is_queued_with_nine_pending_phases(house: House) -> None:
+    """What `submit_run` returned is in the database, with what was asked, by whom and when."""
+    run = house.submit(base_branch="next", external_ref="ci-7", shard=1)
+    assert house.stored(run) == run
+    assert (run.status, run.accepted_at, run.created_by) == (RunStatus.QUEUED, NOW, ANN)
+    assert (run.repository, run.base_branch, run.external_ref, run.shard_pin) == ("acme/shop", "next", "ci-7", 1)
+    assert [phase.status for phase in run.phases] == [PhaseStatus.PENDING] * 9
+
+
+def test_the_text_is_kept_byte_for_byte(house: House) -> None:
+    """Whatever the text is, it is data: quotes, options, commands, skills and odd line ends stay as they are."""
+    text = "-rf $(id) `id` $speckit-tasks <skill>x</skill>\r\n\t'\"\\ \u2028 \U0001f600 \ufeff"
+    assert house.stored(house.submit(specify_text=text)).specify_text == text
+
+
+def test_256_kib_are_taken_and_one_byte_more_is_too_large(house: House) -> None:
+    """The limit counts bytes of UTF-8, not characters."""
+    house.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2))
+    with pytest.raises(TooLarge) as caught:
+        house.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2) + "x", repository="?")
+    assert caught.value.status == 413
+    assert [problem.field for problem in caught.value.fields] == ["repository", "specify_text"]
+    assert "262145 bytes" in caught.value.fields[1].message
+
+
+def test_all_fields_are_judged_at_once(house: House) -> None:
+    """One answer names every field that cannot be used; nothing is kept, nobody is rung."""
+    found = problems(
+        house,
+        repository="acme",
+        specify_text=" \n\x00",
+        base_branch="a..b",
+        external_ref="r" * 256,
+        shard=3,
+        idempotency_key="",
+    )
+    assert list(found) == ["repository", "specify_text", "base_branch", "external_ref", "shard", "Idempotency-Key"]
+    assert found["shard"] == "There is no shard 3: give 0 to 2, or leave it out."
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
+def test_a_blank_text_is_refused(house: House, text: str) -> None:
+    """Blanks of any script are no specification."""
+    assert problems(house, specify_text=text) == {"specify_text": "Is blank: give the specification's text."}
+
+
+def test_half_a_surrogate_pair_is_refused(house: House) -> None:
+    """What has no UTF-8 form is refused before it reaches the database."""
+    found = problems(house, specify_text="a\ud800", external_ref="\udfff", base_branch="b\ud800")
+    assert set(found) == {"specify_text", "external_ref", "base_branch"}
+
+
+@pytest.mark.parametrize(
+    "repository",
+    ["a/b", "MoonLadderStudios/moonmind", "a-b/.github", "octo_corp/x", "a/b.c_d-e", "a" * 39 + "/" + "b" * 100],
+)
+def test_names_that_github_has_are_taken(house: House, repository: str) -> None:
+    """Owner and name by GitHub's rules, in the case that was given."""
+    assert house.submit(repository=repository).repository == repository
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        "",
+        "a",
+        "/b",
+        "a/",
+        "a/b/c",
+        "-a/b",
+        "a-/b",
+        "a--b/c",
+        "a/.",
+        "a/..",
+        "a/b.git",
+        "a b/c",
+        "a/b\n",
+        "ä/b",
+        "https://github.com/a/b",
+        "a" * 40 + "/b",
+        "a/" + "b" * 101,
+    ],
+)
+def test_names_that_github_cannot_have_are_refused(house: House, repository: str) -> None:
+    """Anything that is not owner/name is refused before it can become part of an address or an argument."""
+    assert list(problems(house, repository=repository)) == ["repository"]
+
+
+@pytest.mark.parametrize("branch", ["-f", "--all", "HEAD", "@", "", "b" * 245])
+def test_what_git_would_read_otherwise_is_no_branch(branch: str) -> None:
+    """A name that is an option or stands for something else is refused, although some of git's checks take it."""
+    assert branch_refusal(branch)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.sampled_from([*"ab./-@{}~^:?*[\\ \x01\x7fé", ".lock", "../", "@{"]), min_size=1, max_size=6).map(
+        "".join
+    )
+)
+def test_every_other_name_is_judged_as_git_judges_it(name: str) -> None:
+    """For a name without a leading dash, our answer is that of the real `git check-ref-format`."""
+    if name.startswith("-") or name in {"@", "HEAD"}:
+        return
+    git = subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], check=False, capture_output=True)
+    assert (branch_refusal(name) is None) == (git.returncode == 0)
+
+
+def test_only_allowed_repositories_are_taken_in_any_case(tmp_path: Path) -> None:
+    """With SPEC_WORKFLOW_GITHUB_REPOSITORY set, others are 403; GitHub's names have no case."""
+    with open_house(tmp_path, spec_workflow_github_repository=("Acme/Shop", "acme/api")) as house:
+        assert house.submit(repository="aCME/sHOP").repository == "aCME/sHOP"
+        with pytest.raises(Forbidden) as caught:
+            house.submit(repository="acme/shop2")
+    assert caught.value.code == "repository_not_allowed"
+    assert "SPEC_WORKFLOW_GITHUB_REPOSITORY" in str(caught.value)
+
+
+def test_test_mode_makes_every_run_a_dry_run(tmp_path: Path) -> None:
+    """SPEC_WORKFLOW_TEST_MODE stands in the row, so that a later change of the setting does not push the run."""
+    with open_house(tmp_path, spec_workflow_test_mode=True) as house:
+        assert house.stored(house.submit(dry_run=False)).dry_run
+
+
+@pytest.mark.parametrize("field", ["specify_text", "external_ref", "repository"])
+def test_a_known_secret_is_not_kept(house: House, field: str) -> None:
+    """A value that the appliance knows as a secret is refused, named by its kind and never by itself."""
+    house.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
+    found = problems(house, **{field: "ab/s3cr3t-Value-9000"})
+    assert "GITHUB_TOKEN" in found[field]
+    assert "s3cr3t" not in str(found)
+
+
+def test_a_secret_is_found_in_its_encodings_and_by_its_shape(house: House) -> None:
+    """A base64 form of a known value, and what looks like a GitHub token, are refused too."""
+    house.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
+    coded = base64.b64encode(b"x-access-token:s3cr3t-Value-9000").decode()
+    assert "GITHUB_TOKEN" in problems(house, specify_text=f"use {coded}")["specify_text"]
+    assert "GitHub token" in problems(house, specify_text="use ghp_" + "a1B2" * 9)["specify_text"]
+
+
+def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
+    """Below MIN_FREE_DISK the answer is 503 `disk_blocked` with a time to come back, and nothing is kept."""
+    with open_house(tmp_path, min_free_disk=1 << 60) as house:
+        with pytest.raises(Unavailable) as caught:
+            house.submit()
+        assert (caught.value.code, caught.value.retry_after) == ("disk_blocked", 60)
+        assert house.store.runs.queued() == []
+
+
+def test_a_stopping_appliance_takes_no_run(house: House) -> None:
+    """While it drains the answer is 503 `draining`."""
+    with pytest.raises(Unavailable) as caught:
+        house.submit(draining=True)
+    assert caught.value.code == "draining"
+
+
+def test_the_same_key_and_body_give_the_first_run(house: House) -> None:
+    """A repeated request makes no second run, and rings nobody again."""
+    first = house.submit(idempotency_key="k 1")
+    assert house.submit(idempotency_key="k 1").run_id == first.run_id
+    assert len(house.bell.rings) == len(house.store.runs.queued()) == 1
+
+
+def test_the_same_key_with_another_body_is_a_conflict(house: House) -> None:
+    """A key stands for one request."""
+    house.submit(idempotency_key="k")
+    with pytest.raises(Conflict) as caught:
+        house.submit(idempotency_key="k", dry_run=True)
+    assert caught.value.code == "idempotency_key_reused"
+
+
+def test_a_key_is_its_callers_own(house: House) -> None:
+    """Two people may choose the same key."""
+    assert house.submit(ANN, idempotency_key="k").run_id != house.submit(BOB, idempotency_key="k").run_id
+
+
+@pytest.mark.parametrize("key", ["", " ", " a", "a ", "a\nb", "é", "k" * 256])
+def test_a_key_is_printable_ascii(house: House, key: str) -> None:
+    """Other keys are refused, so that no proxy changes one on its way."""
+    assert list(problems(house, idempotency_key=key)) == ["Idempotency-Key"]
+
+
+def test_a_shard_is_rung_once_the_row_is_there(house: House) -> None:
+    """The ring carries the run's id and goes to a shard that has a login."""
+    house.logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.DEAD)
+    run = house.submit()
+    assert house.bell.rings == [(1, run.run_id)]
+    assert house.stored(run).waiting_for is None
+
+
+def test_a_pinned_run_rings_its_own_shard(house: House) -> None:
+    """Wherever else a login is."""
+    house.logins(LoginState.PRESENT, LoginState.PRESENT, LoginState.PRESENT)
+    run = house.submit(shard=2)
+    assert house.bell.rings == [(2, run.run_id)]
+
+
+def test_without_any_login_the_run_says_that_it_waits_for_one(house: House) -> None:
+    """It is taken, and its waiting is visible at once, with its event."""
+    house.logins(LoginState.ABSENT, LoginState.DEAD, LoginState.ABSENT)
+    waits = house.stored(house.submit()).waiting_for
+    assert waits is not None
+    assert (waits.reason, waits.until) == (WaitReason.LOGIN, None)
+    assert [event.kind for event in house.store.events.after(0)] == ["run.queued", "run.waiting"]
+
+
+def test_a_pinned_run_waits_for_its_own_shards_login(house: House) -> None:
+    """Logins of shards that it may not use do not help it."""
+    house.logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.PRESENT)
+    waits = house.stored(house.submit(shard=0)).waiting_for
+    assert waits is not None
+    assert waits.reason is WaitReason.LOGIN
+
+
+def test_a_broken_bell_does_not_fail_the_request(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """The row is the truth: the run is kept, and the log says that nobody was rung."""
+    house.bell.broken = True
+    run = house.submit()
+    assert house.stored(run).status is RunStatus.QUEUED
+    assert run.run_id in caplog.text
+
+
+def test_a_request_that_cannot_be_used_has_a_status_of_the_callers(house: House) -> None:
+    """400, never a 5xx, for what the caller sent."""
+    with pytest.raises(InvalidRequest) as caught:
+        house.submit(repository="x")
+    assert (caught.value.status, caught.value.code) == (400, "invalid_request")
