@@ -3,8 +3,9 @@
 import asyncio
 import secrets
 import time
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Send
@@ -75,34 +76,36 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        status: int | None = None
-
-        async def note(message: Any) -> None:  # noqa: ANN401 - ASGI's message
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         client = tuple(scope["client"])
         method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
-        happens = self._hub.playing.happens
-        try:
-            if happens(Scenario.SLOW):
-                await asyncio.sleep(SLOWNESS)
-            if happens(Scenario.UNREACHABLE):
-                await self._connections.break_off(client)
-            elif happens(Scenario.SERVER_ERRORS):
-                await _bad_gateway(note)
-            elif self._git.serves(path):
-                await self._git(scope, receive, note)
-            elif path.startswith(f"{API_PREFIX}/"):
-                await self._call_rest(scope, receive, note)
-            else:
-                await _plain(note, 404, b"Not Found", b"text/plain")
-        finally:
-            self.seen.append(SeenRequest(method, path, query, status))
 
-    async def _call_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            # Before the answer goes out: who has the answer finds the request in the log.
+            if message["type"] == "http.response.start":
+                self.seen.append(SeenRequest(method, path, query, message["status"]))
+            await send(message)
+
+        async def break_off() -> None:
+            self.seen.append(SeenRequest(method, path, query, None))
+            await self._connections.break_off(client)
+
+        happens = self._hub.playing.happens
+        if happens(Scenario.SLOW):
+            await asyncio.sleep(SLOWNESS)
+        if happens(Scenario.UNREACHABLE):
+            await break_off()
+        elif happens(Scenario.SERVER_ERRORS):
+            await _bad_gateway(note)
+        elif self._git.serves(path):
+            await self._git(scope, receive, note)
+        elif path.startswith(f"{API_PREFIX}/"):
+            await self._call_rest(scope, receive, note, break_off)
+        else:
+            await _plain(note, 404, b"Not Found", b"text/plain")
+
+    async def _call_rest(
+        self, scope: Scope, receive: Receive, send: Send, break_off: Callable[[], Awaitable[None]]
+    ) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         added = self._headers(token_of(headers.get(b"authorization", "")), headers)
         limit = self._limit(added)
@@ -121,7 +124,7 @@ class Front:
 
         await self._rest(self._renamed(scope), receive, complete)  # type: ignore[arg-type]  # a plain ASGI scope
         if loses:
-            await self._connections.break_off(tuple(scope["client"]))
+            await break_off()
 
     def _renamed(self, scope: Scope) -> Scope:
         """/repositories/{id}, where redirects of renamed repositories lead, is another name of /repos/{slug}."""
@@ -133,7 +136,7 @@ class Front:
         if repository is None:
             return scope
         path = f"{API_PREFIX}/repos/{repository.slug}" + (f"/{rest}" if rest else "")
-        return {**scope, "path": path, "raw_path": path.encode()}
+        return {**scope, "path": path, "raw_path": quote(path).encode()}
 
     def _headers(self, token: str | None, headers: dict[bytes, str]) -> list[tuple[bytes, bytes]]:
         """What GitHub says of itself, of the token and of its limit with every answer."""

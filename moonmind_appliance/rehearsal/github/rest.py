@@ -6,7 +6,7 @@ Rules and words are those that GitHub's docs and OpenAPI description state, and 
 import logging
 import re
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from litestar import Litestar, Request, Response, Router, get, patch, post
 from litestar.di import NamedDependency, Provide
@@ -126,7 +126,8 @@ def provide_repository(
     if repository is None or not hub.may_see(repository, access):
         raise not_found(operation)
     if f"{owner}/{name}".lower() != repository.slug.lower():
-        raise _moved(request, f"/repositories/{repository.repository_id}", f"/repos/{owner}/{name}")
+        below = request.scope["raw_path"].decode("ascii").removeprefix(API_PREFIX).split("/")[4:]
+        raise _moved(request, "/".join([f"/repositories/{repository.repository_id}", *below]))
     if request.method != "GET":
         if access is None:
             raise Refused(401, "Requires authentication", operation=operation)
@@ -144,12 +145,10 @@ def provide_pull(request: AnyRequest, repository: ThatRepository, number: FromPa
     return repository.pulls[number - 1]
 
 
-def _moved(request: AnyRequest, new: str, old: str) -> Refused:
-    """A redirect that keeps the method, with the new path in place of the old one."""
-    path = request.scope["path"].removeprefix(API_PREFIX)
+def _moved(request: AnyRequest, path: str) -> Refused:
+    """A redirect that keeps the method, to this path of the API, quoted, with the same query."""
     query = request.scope["query_string"].decode("ascii")
-    location = str(request.base_url).rstrip("/") + API_PREFIX + new + path[len(old) :]
-    location += f"?{query}" if query else ""
+    location = f"{str(request.base_url).rstrip('/')}{API_PREFIX}{path}" + (f"?{query}" if query else "")
     status, words = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
     refused = Refused(status, words, headers={"location": location})
     refused.body = {
@@ -180,8 +179,8 @@ def get_branch(
     if sha is not None:
         return shapes.branch(repository, name, sha)
     if name in repository.renamed_branches:
-        prefix = f"/repos/{repository.slug}/branches/"
-        raise _moved(request, prefix + repository.renamed_branches[name], prefix + name)
+        new = quote(repository.renamed_branches[name], safe="")
+        raise _moved(request, f"/repos/{repository.slug}/branches/{new}")
     raise Refused(404, "Branch not found", operation=_operation(request))
 
 

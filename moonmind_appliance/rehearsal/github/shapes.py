@@ -4,6 +4,7 @@ import base64
 import zlib
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from moonmind_appliance.rehearsal.github.hub import Access, HostedPullRequest, HostedRepository, Hub, Label
 
@@ -153,12 +154,12 @@ class Shapes:
 
     def branch(self, repository: HostedRepository, name: str, sha: str) -> dict[str, Any]:
         """A branch-with-protection."""
-        url = f"{self.url(repository)}/branches/{name}"
+        url = f"{self.url(repository)}/branches/{quote(name)}"
         protected = name in repository.protected
         return {
             "name": name,
             "commit": self._commit(repository, sha),
-            "_links": {"self": url, "html": f"{self._hub.server_url}/{repository.slug}/tree/{name}"},
+            "_links": {"self": url, "html": f"{self._hub.server_url}/{repository.slug}/tree/{quote(name)}"},
             "protected": protected,
             "protection": {
                 "enabled": protected,
@@ -213,7 +214,7 @@ class Shapes:
         return {
             "ref": ref,
             "node_id": _node("Ref", ref),
-            "url": f"{url}/git/{ref}",
+            "url": f"{url}/git/{quote(ref)}",
             "object": {"sha": sha, "type": "commit", "url": f"{url}/git/commits/{sha}"},
         }
 
@@ -222,7 +223,7 @@ class Shapes:
         return {
             "id": label.label_id,
             "node_id": _node("Label", label.label_id),
-            "url": f"{self.url(repository)}/labels/{label.name}",
+            "url": f"{self.url(repository)}/labels/{quote(label.name)}",
             "name": label.name,
             "color": label.color,
             "default": False,

@@ -1,0 +1,343 @@
+"""The door to GitHub, operation by operation, over real HTTP against the stand-in.
+
+Every request and answer here is also held against GitHub's own OpenAPI description, by the fixture `door`.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github import GitHub, PullRequest, Repository
+from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.settings import Secret
+from tests.github.stand_in import SLUG, TOKEN, add_branch, git
+
+
+def refused(call: Callable[[], object]) -> GitHubError:
+    with pytest.raises(GitHubError) as caught:
+        call()
+    return caught.value
+
+
+def create(door: GitHub, **changes: object) -> PullRequest:
+    wish = {"title": "A title", "body": "A body", "head": "work/1", "base": "main", "draft": True, **changes}
+    return door.create_pull_request(SLUG, **wish)
+
+
+def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Name, default branch, whether private, archived, and whether the token may push."""
+    assert door.repository(SLUG) == Repository(
+        full_name=SLUG,
+        default_branch="main",
+        private=True,
+        archived=False,
+        may_push=True,
+        html_url=f"{stand_in.server_url}/{SLUG}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "token_options", "expected"),
+    [
+        ({"private": False}, {}, {"private": False}),
+        ({"archived": True}, {}, {"archived": True}),
+        ({"push": False}, {}, {"may_push": False}),
+        ({}, {"push": False}, {"may_push": False}),
+        ({"default_branch": "trunk"}, {}, {"default_branch": "trunk"}),
+    ],
+)
+def test_each_fact_of_a_repository_is_told(
+    stand_in: StandInGitHub, door: GitHub, options: dict, token_options: dict, expected: dict
+) -> None:
+    """What differs on GitHub differs in the answer."""
+    stand_in.add_repository("acme/other", **options)
+    stand_in.add_token(TOKEN, **token_options)
+    found = door.repository("acme/other")
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_a_repository_that_the_token_may_not_see_is_not_found(stand_in: StandInGitHub, door: GitHub) -> None:
+    """GitHub does not tell a hidden repository from none."""
+    stand_in.add_token(TOKEN, repositories=["acme/other"])
+    hidden, none = refused(lambda: door.repository(SLUG)), refused(lambda: door.repository("acme/none"))
+    assert (hidden.status, hidden.errors) == (none.status, none.errors) == (404, ("Not Found",))
+
+
+def test_a_revoked_token_is_401_in_githubs_words(stand_in: StandInGitHub, door: GitHub) -> None:
+    """The caller tells it from a missing repository by the status."""
+    stand_in.remove_token(TOKEN)
+    error = refused(lambda: door.repository(SLUG))
+    assert (error.status, error.errors) == (401, ("Bad credentials",))
+    assert str(error) == f"GitHub answered 401 to GET /api/v3/repos/{SLUG}: Bad credentials"
+
+
+def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Redirects are followed, for reading and for writing; the answer has the new name."""
+    commit = add_branch(stand_in, "work/1")
+    stand_in.rename_repository(SLUG, "acme/library")
+    assert door.repository(SLUG).full_name == "acme/library"
+    assert door.branch_head(SLUG, "work/1") == commit
+    made = create(door)
+    assert made.html_url == f"{stand_in.server_url}/acme/library/pull/1"
+    assert door.update_pull_request(SLUG, 1, title="Another", body="").title == "Another"
+    assert door.find_pull_request(SLUG, "work/1") is not None
+
+
+@pytest.mark.parametrize("slug", ["acme", "acme/", "/reading-list", "acme/..", "./reading-list", ""])
+def test_what_cannot_be_a_slug_is_not_asked_for(stand_in: StandInGitHub, door: GitHub, slug: str) -> None:
+    """It is not found, and no request goes out that would mean something else."""
+    assert refused(lambda: door.repository(slug)).status == 404
+    assert stand_in.requests == []
+
+
+@pytest.mark.parametrize(
+    "branch", ["main", "speckit/20260101/ab12cd34", "käse/50%25", "a#b", "a+b&c=d", "a b".replace(" ", "\u00a0")]
+)
+def test_a_branchs_head_is_its_commit(stand_in: StandInGitHub, door: GitHub, branch: str) -> None:
+    """Whatever a branch may be named, slashes and all."""
+    if branch != "main":
+        add_branch(stand_in, branch)
+    expected = git("rev-parse", f"refs/heads/{branch}", folder=stand_in.git_folder(SLUG))
+    assert door.branch_head(SLUG, branch) == expected
+
+
+@pytest.mark.parametrize("branch", ["none", "none/at/all", "", "..", "../../../user", "a//b", "main/"])
+def test_a_branch_that_is_not_there_has_no_head(door: GitHub, branch: str) -> None:
+    """Neither has a name that no branch can have."""
+    assert door.branch_head(SLUG, branch) is None
+
+
+def test_a_renamed_branch_is_not_there_any_more(stand_in: StandInGitHub, door: GitHub) -> None:
+    """GitHub's API redirects to the new name, git does not: a clone of the old name would fail."""
+    stand_in.rename_branch(SLUG, "main", "trunk")
+    assert door.branch_head(SLUG, "main") is None
+    assert door.branch_head(SLUG, "trunk") is not None
+
+
+def test_no_repository_has_no_branches(door: GitHub) -> None:
+    """Asking for a branch of a missing repository is not an error of its own."""
+    assert door.branch_head("acme/none", "main") is None
+
+
+def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, door: GitHub) -> None:
+    """What was asked for stands on GitHub, and comes back."""
+    commit = add_branch(stand_in, "work/1")
+    made = create(door, title="Ünïcode ✓", body="One\n\nTwo")
+    assert made == PullRequest(
+        number=1,
+        html_url=f"{stand_in.server_url}/{SLUG}/pull/1",
+        title="Ünïcode ✓",
+        body="One\n\nTwo",
+        draft=True,
+        state="open",
+        head_branch="work/1",
+        head_sha=commit,
+        base_branch="main",
+    )
+    (hosted,) = stand_in.pull_requests(SLUG)
+    assert (hosted.title, hosted.body, hosted.draft, hosted.head_sha) == ("Ünïcode ✓", "One\n\nTwo", True, commit)
+
+
+def test_the_open_pull_request_of_a_branch_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Of that branch only, and only while it is open."""
+    for branch in ("work/1", "work/2", "work/10"):
+        add_branch(stand_in, branch)
+    create(door, head="work/10")
+    assert door.find_pull_request(SLUG, "work/1") is None
+    made = create(door, head="work/1")
+    create(door, head="work/2")
+    assert door.find_pull_request(SLUG, "work/1") == made
+    assert door.find_pull_request(SLUG.upper(), "work/1") == made
+    bare = stand_in.git_folder(SLUG)
+    work = bare.parent / "clone"
+    git("clone", "-q", stand_in.clone_url(SLUG), work, token=TOKEN)
+    git("push", "-q", "origin", ":work/1", folder=work, token=TOKEN)  # GitHub closes it with its branch
+    assert door.find_pull_request(SLUG, "work/1") is None
+
+
+def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
+    """GitHub lists every pull request when it does not understand the filter: none of another branch is taken."""
+    other = {
+        "number": 7,
+        "html_url": "http://127.0.0.1/x/pull/7",
+        "title": "",
+        "state": "open",
+        "head": {"ref": "other", "sha": "0" * 40, "label": "acme:other"},
+        "base": {"ref": "main", "sha": "0" * 40},
+    }
+    fork = {**other, "head": {"ref": "work/1", "sha": "0" * 40, "label": "someone:work/1"}}
+    github = GitHub(
+        api_url="http://127.0.0.1/api/v3",
+        token=Secret(TOKEN),
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[other, fork])),
+    )
+    assert github.find_pull_request(SLUG, "work/1") is None
+    github.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"head": "none"}, "PullRequest.head: invalid"),
+        ({"base": "none"}, "PullRequest.base: invalid"),
+        ({"head": "same"}, "No commits between main and same"),
+        ({"head": "open"}, "A pull request already exists for acme:open."),
+        ({"title": " "}, "Issue.title: missing_field"),
+        ({"title": "x" * 257}, "title is too long (maximum is 256 characters)"),
+        ({"body": "x" * 65_537}, "body is too long (maximum is 65536 characters)"),
+    ],
+)
+def test_a_refused_pull_request_comes_with_githubs_words(
+    stand_in: StandInGitHub, door: GitHub, changes: dict, words: str
+) -> None:
+    """422, the message first and the detail after it, and nothing is made."""
+    add_branch(stand_in, "work/1")
+    add_branch(stand_in, "open")
+    create(door, head="open")
+    bare = stand_in.git_folder(SLUG)
+    git("update-ref", "refs/heads/same", "main", folder=bare)
+    error = refused(lambda: create(door, **changes))
+    assert (error.status, error.errors, error.retry_at) == (422, ("Validation Failed", words), None)
+    assert words in str(error)
+    assert len(stand_in.pull_requests(SLUG)) == 1
+
+
+def test_a_refused_draft_is_told_by_its_words(stand_in: StandInGitHub, door: GitHub) -> None:
+    """And the same pull request is taken when it is no draft."""
+    stand_in.add_repository("acme/free", draft_supported=False)
+    add_branch(stand_in, "work/1", slug="acme/free")
+    wish = {"title": "t", "body": "", "head": "work/1", "base": "main"}
+    error = refused(lambda: door.create_pull_request("acme/free", **wish, draft=True))
+    assert (error.status, error.errors) == (
+        422,
+        ("Draft pull requests are not supported in this repository.",),
+    )
+    assert door.create_pull_request("acme/free", **wish, draft=False).draft is False
+
+
+def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, door: GitHub) -> None:
+    """403, in GitHub's words."""
+    add_branch(stand_in, "work/1")
+    stand_in.add_token(TOKEN, push=False)
+    error = refused(lambda: create(door))
+    assert (error.status, error.errors) == (403, ("Resource not accessible by personal access token",))
+    assert error.retry_at is None
+
+
+@pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
+def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+    """GitHub may have made the pull request: whoever asked must look first."""
+    add_branch(stand_in, "work/1")
+    stand_in.play(scenario, times=1)
+    error = refused(lambda: create(door))
+    assert error.status in (None, 502)
+    assert len(stand_in.requests) == 1
+
+
+def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
+    """The error says that nothing was heard; looking finds what was made, once."""
+    add_branch(stand_in, "work/1")
+    stand_in.play(Scenario.LOST_ANSWER, times=1)
+    assert refused(lambda: create(door)).status is None
+    found = door.find_pull_request(SLUG, "work/1")
+    assert found is not None
+    assert found.number == 1
+    assert len(stand_in.pull_requests(SLUG)) == 1
+
+
+def test_somebody_faster_is_told_as_already_there(stand_in: StandInGitHub, door: GitHub) -> None:
+    """A pull request that appears between looking and creating: 422, and then it is found."""
+    add_branch(stand_in, "work/1")
+    stand_in.play(Scenario.PR_RACED)
+    assert door.find_pull_request(SLUG, "work/1") is None
+    assert "A pull request already exists for acme:work/1." in refused(lambda: create(door)).errors
+    found = door.find_pull_request(SLUG, "work/1")
+    assert found is not None
+    assert found.body == ""
+
+
+def test_an_update_sets_title_and_body_only(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Draft state, branches and number stay."""
+    add_branch(stand_in, "work/1")
+    made = create(door)
+    changed = door.update_pull_request(SLUG, made.number, title="New", body="Newer")
+    assert (changed.title, changed.body) == ("New", "Newer")
+    assert (changed.number, changed.draft, changed.head_sha) == (made.number, made.draft, made.head_sha)
+
+
+def test_labels_are_added_once_and_made_when_missing(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Adding is safe twice; no label, no request."""
+    add_branch(stand_in, "work/1")
+    number = create(door).number
+    door.add_labels(SLUG, number, ["spec-kit", "needs review"])
+    door.add_labels(SLUG, number, ["spec-kit"])
+    before = len(stand_in.requests)
+    door.add_labels(SLUG, number, [])
+    assert stand_in.pull_requests(SLUG)[0].labels == ("spec-kit", "needs review")
+    assert len(stand_in.requests) == before
+
+
+@pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
+def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+    """Two bad answers in a row do not show."""
+    add_branch(stand_in, "work/1")
+    number = create(door).number
+    calls = (
+        lambda: door.repository(SLUG),
+        lambda: door.branch_head(SLUG, "main"),
+        lambda: door.find_pull_request(SLUG, "work/1"),
+        lambda: door.update_pull_request(SLUG, number, title="t", body="b"),
+        lambda: door.add_labels(SLUG, number, ["spec-kit"]),
+    )
+    for call in calls:
+        before = len(stand_in.requests)
+        stand_in.play(scenario, times=2)
+        call()
+        assert len(stand_in.requests) == before + 3
+
+
+@pytest.mark.parametrize("scenario", [Scenario.RATE_LIMITED, Scenario.SECONDARY_RATE_LIMITED])
+def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+    """Both kinds are 403 with a time, and are not repeated at once."""
+    stand_in.play(scenario)
+    error = refused(lambda: door.repository(SLUG))
+    assert error.status == 403
+    assert error.retry_at is not None
+    assert len(stand_in.requests) == 1
+
+
+def test_one_door_serves_many_threads(stand_in: StandInGitHub, door: GitHub) -> None:
+    """Calls side by side do not disturb each other."""
+    branches = [f"work/{number}" for number in range(8)]
+    commits = [add_branch(stand_in, branch) for branch in branches]
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda branch: create(door, head=branch, title=branch), branches))
+    assert [pull.head_sha for pull in made] == commits
+    assert [pull.title for pull in made] == branches
+
+
+def test_closing_is_safe_twice(stand_in: StandInGitHub) -> None:
+    """With and without a request before."""
+    github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN))
+    github.repository(SLUG)
+    github.close()
+    github.close()
+
+
+def test_an_enterprise_servers_api_lies_under_a_path(tmp_path: Path) -> None:
+    """GITHUB_API_URL with a path, with and without a slash at its end."""
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(404, json={"message": "Not Found"})
+
+    for api_url in ("https://ghe.example.invalid/api/v3", "https://ghe.example.invalid/api/v3/"):
+        github = GitHub(api_url=api_url, token=Secret(TOKEN), transport=httpx.MockTransport(answer))
+        assert github.branch_head(SLUG, "a/b") is None
+        github.close()
+    assert set(asked) == {"https://ghe.example.invalid/api/v3/repos/acme/reading-list/branches/a%2Fb"}
