@@ -1,0 +1,86 @@
+"""The days that a rehearsal can play, and how each must end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from moonmind_appliance.models import FailureCode, RunStatus
+from moonmind_appliance.rehearsal import github as hub
+from moonmind_appliance.rehearsal import openai as model
+from moonmind_appliance.rehearsal.openai import StandInOpenAI, feature_files
+
+
+class Expected(NamedTuple):
+    """How a scenario ends when the appliance works: the run's status, its failure code, pull requests opened by it."""
+
+    status: RunStatus
+    failure: FailureCode | None = None
+    pull_requests: int = 1
+
+
+class Day(NamedTuple):
+    """A scenario: what it shows, what is set up for it, and how it must end."""
+
+    shows: str
+    expected: Expected
+    openai: model.Play = model.Play.NORMAL
+    phase: str | None = None
+    github: hub.Scenario | None = None
+    prepare: Callable[[Path, str], None] | None = None
+
+
+def hold_what_would_be_written(repository: Path, text: str) -> None:
+    """Put the files that the stand-in model would write for `text` into a folder beforehand."""
+    for name, content in feature_files(text).items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+
+DAYS: dict[str, Day] = {
+    "normal": Day("a draft pull request", Expected(RunStatus.SUCCEEDED)),
+    "no-changes": Day(
+        "the repository holds the specification already",
+        Expected(RunStatus.NO_CHANGES, pull_requests=0),
+        openai=model.Play.NO_CHANGES,
+        prepare=hold_what_would_be_written,
+    ),
+    "agent-fails": Day(
+        "the model refuses in the middle of the plan",
+        Expected(RunStatus.FAILED, FailureCode.AGENT_FAILED, 0),
+        openai=model.Play.AGENT_FAILS,
+        phase="speckit-plan",
+    ),
+    "template-left": Day(
+        "the model leaves the template unfilled, and Codex still exits 0",
+        Expected(RunStatus.FAILED, FailureCode.TEMPLATE_LEFT, 0),
+        openai=model.Play.TEMPLATE_LEFT,
+    ),
+    "clarifications": Day(
+        "open questions reach the reviewers",
+        Expected(RunStatus.SUCCEEDED),
+        openai=model.Play.CLARIFICATIONS,
+    ),
+    "push-refused": Day(
+        "a branch rule on GitHub declines the push",
+        Expected(RunStatus.FAILED, FailureCode.PUSH_REJECTED, 0),
+        github=hub.Scenario.PUSH_REFUSED,
+    ),
+    "pr-exists": Day(
+        "the branch has a pull request already: it is found and updated",
+        Expected(RunStatus.SUCCEEDED),
+        github=hub.Scenario.PR_EXISTS,
+    ),
+    "draft-refused": Day(
+        "the repository takes no drafts: an ordinary pull request marked [Draft]",
+        Expected(RunStatus.SUCCEEDED),
+        github=hub.Scenario.DRAFT_REFUSED,
+    ),
+}
+
+
+def put_on(day: Day, openai: StandInOpenAI, github: hub.StandInGitHub) -> None:
+    """Let both stand-ins play it."""
+    openai.play(model.Scenario(day.openai), phase=day.phase)
+    if day.github is not None:
+        github.play(day.github)
