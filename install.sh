@@ -29,8 +29,10 @@ date with the checkout; what has not changed is not done again.
 
 Environment:
   EXTRA_CA_CERTS, SSL_CERT_FILE  CA bundle that downloads trust, for networks with a TLS proxy;
-                  without them the machine's own bundle. EXTRA_CA_CERTS also becomes a setting.
+                  without them the machine's own bundle. EXTRA_CA_CERTS also becomes a setting,
+                  as does the machine's bundle where authorities have been added to it.
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY  used for every download
+  PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries of your own
   DOCKER_HOST     the Docker engine to use, where it is not the local one
 TEXT
 }
@@ -205,9 +207,18 @@ product() {
     end_step
 }
 
+# The CA bundle that job containers must trust too: the caller's, else the machine's where authorities were added to it.
+extra_ca_certs() {
+    if [[ ${EXTRA_CA_CERTS:-} ]]; then
+        echo "$EXTRA_CA_CERTS"
+    elif [[ $(find /usr/local/share/ca-certificates -name '*.crt' -print -quit 2> /dev/null) ]]; then
+        echo /etc/ssl/certs/ca-certificates.crt
+    fi
+}
+
 # Every setting with its sentence, commented out, as the installed product itself knows them.
 env_template() {
-    "$prefix/venv/bin/python" - "${EXTRA_CA_CERTS:-}" <<'PYTHON'
+    "$prefix/venv/bin/python" - "$(extra_ca_certs)" <<'PYTHON'
 import sys
 
 from moonmind_appliance.settings import default_of, options, show
@@ -236,6 +247,7 @@ folders_and_settings() {
         (umask 077 && env_template > "$env_file.new") || fail "the template of $env_file could not be written." "see the message above."
         mv "$env_file.new" "$env_file"
         say "wrote $env_file: give it your GITHUB_TOKEN before the first real run"
+        [[ ! $(extra_ca_certs) ]] || say "job containers will trust $(extra_ca_certs) (EXTRA_CA_CERTS there)"
     fi
     end_step
 }
@@ -311,15 +323,22 @@ read -ra steps <<< "${steps[*]}"
 step_total=${#steps[@]}
 [[ " ${steps[*]} " == *" product "* ]] && need_root "The installation"
 
+[[ ${EXTRA_CA_CERTS:-} ]] && EXTRA_CA_CERTS=$(realpath -ms -- "$EXTRA_CA_CERTS") && export EXTRA_CA_CERTS
 # Downloads trust what the machine, or the caller, trusts.
-for bundle in "${EXTRA_CA_CERTS:-}" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt; do
+machine_bundle=/etc/ssl/certs/ca-certificates.crt
+for bundle in "${EXTRA_CA_CERTS:-}" "${SSL_CERT_FILE:-}" "$machine_bundle"; do
     [[ $bundle ]] || continue
-    [[ -r $bundle ]] || fail "the CA bundle $bundle cannot be read." "correct EXTRA_CA_CERTS or SSL_CERT_FILE, or unset it."
-    export SSL_CERT_FILE=$bundle PIP_CERT=$bundle
+    if [[ -r $bundle ]]; then
+        export SSL_CERT_FILE=$bundle PIP_CERT=$bundle
+    elif [[ $bundle != "$machine_bundle" ]]; then
+        fail "the CA bundle $bundle cannot be read." "correct EXTRA_CA_CERTS or SSL_CERT_FILE, or unset it."
+    fi
     break
 done
-# The machine's own Python, never a downloaded one; no settings of whoever calls.
-export UV_PYTHON_DOWNLOADS=never UV_NO_CONFIG=1 PYTHONDONTWRITEBYTECODE=1
+# uv does not read pip's variable.
+[[ ${PIP_INDEX_URL:-} ]] && export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}
+# The machine's own Python, never a downloaded one; nothing of an environment that the caller has active.
+export UV_PYTHON_DOWNLOADS=never PYTHONDONTWRITEBYTECODE=1
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 log=/var/log/moonmind-appliance-install.log
