@@ -6,6 +6,7 @@ run's row is the truth, so ringing never raises.
 Order of calls: `every`, `start`, `stop`; ringing at any time, from any thread. Facts about huey are of version 3.5.4.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -240,7 +241,12 @@ class _Queue(SqliteStorage):  # type: ignore[misc] # huey has no types
         super().__init__(name, filename=str(path), cache_mb=1)
 
     def initialize_schema(self) -> None:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not self._path.exists():
+            # A deleted file's companions may still be mapped by open connections: a new file must not take them over.
+            _remove_companions(self._path)
+        # Not by opening: closing a file again would drop the locks that other connections of this process have on it.
+        with contextlib.suppress(FileExistsError):
+            os.mknod(self._path, 0o600)
         super().initialize_schema()
 
     def _create_connection(self) -> Any:  # noqa: ANN401 - SQLite's connection, which only the store may name
@@ -252,12 +258,13 @@ class _Queue(SqliteStorage):  # type: ignore[misc] # huey has no types
     def renew(self) -> None:
         """Begin the file anew when it was deleted or replaced under the open connection."""
         if self._file != _identity(self._path):
-            self.close()
-            self.initialize_schema()
+            with _beginning_anew:
+                self.close()
+                self.initialize_schema()
 
     def set_aside(self, error: Exception) -> None:
         """Begin the file anew because it is damaged, unless another thread has done so."""
-        with _setting_aside:
+        with _beginning_anew:
             if self._file == _identity(self._path):
                 _set_aside(self._path, error)
         self.renew()
@@ -388,7 +395,8 @@ class _Job:
             self._ended = time.monotonic()
 
 
-_setting_aside = threading.Lock()
+# One thread at a time: what one has just made, another must not take for the old.
+_beginning_anew = threading.Lock()
 
 
 def _huey(name: str, path: Path, bell: _Bell) -> Huey:
@@ -417,10 +425,14 @@ def _mend(path: Path) -> None:
 
 def _set_aside(path: Path, why: object) -> None:
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    _remove_companions(path)
     path.replace(aside)
-    for rest in ("-wal", "-shm"):
-        path.with_name(path.name + rest).unlink(missing_ok=True)
     _log.warning("The queues' file %s is damaged (%s). It was set aside as %s and is made anew.", path, why, aside)
+
+
+def _remove_companions(path: Path) -> None:
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _is_damaged(error: Exception) -> bool:

@@ -1,12 +1,11 @@
 """The way into the database: a connection a thread, and what SQLite's errors mean."""
 
-import errno
 import os
 import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
@@ -168,17 +167,11 @@ class Database:
     def _connect(self) -> _Connection:
         if self._closed:
             raise StoreError(f"Database {self.path} is closed.")
-        try:
-            # SQLite gives the WAL and the shared memory the same mode as the file.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except PermissionError:
-            pass  # a disk that may only be read can still be read; writing says so itself
-        except OSError as error:
-            if error.errno != errno.EROFS:
-                raise StoreError(
-                    f"Database {self.path} cannot be opened: {error.strerror}.",
-                    hint="Check that the data folder exists and that this user may read and write it.",
-                ) from error
+        # Private from its first moment; SQLite gives the WAL and the shared memory the same mode. Not by opening it:
+        # closing it again would drop the locks that other connections of this process have on it
+        # (https://www.sqlite.org/howtocorrupt.html, 2.2). What hinders it, SQLite will meet too and say.
+        with suppress(OSError):
+            os.mknod(self.path, 0o600)
         raw = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row

@@ -120,6 +120,23 @@ def test_close(store: Store) -> None:
         store.runs.counts()
 
 
+def test_locks_stay(store: Store, data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
+    """A new thread's connection does not drop the process's locks: another process does not take itself for the last."""
+    store.events.add("ours")
+    thread = threading.Thread(target=store.runs.counts)
+    thread.start()
+    thread.join()
+    before = (data_dir / "appliance.db-wal").stat().st_ino
+    other = in_process(
+        "import sys; from pathlib import Path; from moonmind_appliance.store import Store;"
+        "store = Store.open(Path(sys.argv[1])); store.events.add('theirs'); store.close()"
+    )
+    other.communicate()
+    assert other.returncode == 0
+    assert (data_dir / "appliance.db-wal").stat().st_ino == before
+    assert [event.kind for event in store.events.after(0)] == ["ours", "theirs"]
+
+
 def test_many_writers(store: Store, data_dir: Path) -> None:
     """Threads with two stores on one file write side by side without an error or a loss."""
     other = Store.open(data_dir)
