@@ -17,7 +17,7 @@ from litestar import Litestar
 
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts, Check, Readiness
+from moonmind_appliance.api.parts import ApiParts, Readiness
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.dispatch import Doorbell, Workers
@@ -26,7 +26,7 @@ from moonmind_appliance.models import Actor, LoginState, ShardName
 from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.execute import Executor, Tools, utc_now
-from moonmind_appliance.runs.health import Checks
+from moonmind_appliance.runs.health import Check, Checks
 from moonmind_appliance.runs.readiness import refresh_login, say_who_waits
 from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
 from moonmind_appliance.runs.retention import retain
@@ -174,7 +174,7 @@ class Appliance:
         return self._oidc.verify if self._oidc is not None else self.tools.store.tokens.actor
 
     def _readiness(self) -> Readiness:
-        checks = [Check(check.name, check.ok, check.message) for check in self._checks.now()]
+        checks = self._checks.now()
         if self._oidc is not None:
             status = self._oidc.check(max_age=_OIDC_CHECK_AGE)
             good = bool(status.reachable) and status.keys > 0
