@@ -1,0 +1,147 @@
+"""Our specs become exactly these bodies of Docker's API."""
+
+import pytest
+
+from moonmind_appliance.containers import convert
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+
+LIMITS = Limits(memory_bytes=512 * 1024**2, cpus=1.5, pids=100)
+SPEC = ContainerSpec(
+    name="run-1-agent", image="job:1", command=["sleep", "infinity"], labels={"b": "2", "a": "1"}, limits=LIMITS
+)
+
+
+def _with(**changes: object) -> dict[str, object]:
+    return convert.container_body(ContainerSpec(**{**_fields(), **changes}))  # type: ignore[arg-type]
+
+
+def _fields() -> dict[str, object]:
+    return {name: getattr(SPEC, name) for name in SPEC.__struct_fields__}
+
+
+def test_a_plain_spec_becomes_a_hardened_container() -> None:
+    """The whole body, so that whoever weakens it has to say so here."""
+    assert convert.container_body(SPEC) == {
+        "Image": "job:1",
+        "Entrypoint": [],
+        "Cmd": ["sleep", "infinity"],
+        "User": "1000:1000",
+        "WorkingDir": "/work",
+        "Env": [],
+        "Labels": {"a": "1", "b": "2"},
+        "Tty": False,
+        "OpenStdin": False,
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Mounts": [],
+            "Tmpfs": {},
+            "ReadonlyRootfs": True,
+            "Privileged": False,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "IpcMode": "private",
+            "Init": True,
+            "Memory": 512 * 1024**2,
+            "MemorySwap": 512 * 1024**2,
+            "CpuPeriod": 100_000,
+            "CpuQuota": 150_000,
+            "PidsLimit": 100,
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            "LogConfig": {"Type": "none", "Config": {}},
+            "RestartPolicy": {"Name": "no"},
+            "AutoRemove": False,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "expected"),
+    [
+        ({"env": {"B": "2", "A": "1=1"}}, ("Env",), ["A=1=1", "B=2"]),
+        ({"working_dir": "/work/runs"}, ("WorkingDir",), "/work/runs"),
+        ({"network": "moonmind-jobs"}, ("HostConfig", "NetworkMode"), "moonmind-jobs"),
+        (
+            {"mounts": [Mount("v1", "/work/runs"), Mount("v2", "/x", read_only=True)]},
+            ("HostConfig", "Mounts"),
+            [
+                {
+                    "Type": "volume",
+                    "Source": "v1",
+                    "Target": "/work/runs",
+                    "ReadOnly": False,
+                    "VolumeOptions": {"NoCopy": False},
+                },
+                {
+                    "Type": "volume",
+                    "Source": "v2",
+                    "Target": "/x",
+                    "ReadOnly": True,
+                    "VolumeOptions": {"NoCopy": False},
+                },
+            ],
+        ),
+        (
+            {"tmpfs": {"/tmp": "exec"}},  # noqa: S108 - a path inside the container
+            ("HostConfig", "Tmpfs"),
+            {"/tmp": "exec,uid=1000,gid=1000,mode=0700,size=268435456"},  # noqa: S108 - as above
+        ),
+        ({"limits": Limits(memory_bytes=1, cpus=0.25, pids=7)}, ("HostConfig", "CpuQuota"), 25_000),
+    ],
+)
+def test_what_a_spec_says_is_what_docker_is_told(
+    changes: dict[str, object], where: tuple[str, ...], expected: object
+) -> None:
+    """Each field of a spec has its place; lists and maps come in a stable order."""
+    value: object = _with(**changes)
+    for key in where:
+        value = value[key]  # type: ignore[index]
+    assert value == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", "uid=1000,gid=1000,mode=0700,size=268435456"),
+        ("size=1g", "size=1g,uid=1000,gid=1000,mode=0700"),
+        ("exec,mode=1777,size=10m", "exec,mode=1777,size=10m,uid=1000,gid=1000"),
+        ("uid=0,gid=0,mode=0755,size=1k", "uid=0,gid=0,mode=0755,size=1k"),
+    ],
+)
+def test_a_tmpfs_is_the_users_and_bounded(given: str, expected: str) -> None:
+    """Owner, mode and size are added where they are not given; half the memory limit is the size."""
+    assert convert.tmpfs_options(given, LIMITS) == expected
+
+
+def test_an_exec_says_its_process_id_and_becomes_the_command() -> None:
+    """The command's words stay words, whatever is in them; nothing of the environment is among them."""
+    command = ["git", "commit", "-m", "$(reboot) 'x' \"y\""]
+    spec = ExecSpec(command=command, env={"TOKEN": "t0p", "A": "b"}, working_dir="/work/runs")
+    assert convert.exec_arguments(spec, "abc") == {
+        "cmd": ["/bin/sh", "-c", 'echo $$ >&2; exec "$@"', "sh", *command],
+        "environment": ["A=b", "MOONMIND_EXEC=abc", "TOKEN=t0p"],
+        "workdir": "/work/runs",
+        "user": "1000:1000",
+        "stdin": False,
+        "stdout": True,
+        "stderr": True,
+        "tty": False,
+        "privileged": False,
+    }
+
+
+def test_an_exec_cannot_take_another_mark() -> None:
+    """The mark by which processes are found is ours, even where the spec has a variable of that name."""
+    arguments = convert.exec_arguments(ExecSpec(command=["true"], env={"MOONMIND_EXEC": "x"}), "abc")
+    assert arguments["environment"] == ["MOONMIND_EXEC=abc"]
+
+
+@pytest.mark.parametrize(("leader", "said"), [(17, "17"), (None, "none")])
+def test_the_end_is_given_leader_and_mark(leader: int | None, said: str) -> None:
+    """The exec that ends another one gets them as words of its command, not as part of its script."""
+    spec = convert.end_processes(leader, "abc")
+    assert spec.command[-2:] == [said, "MOONMIND_EXEC=abc"]
+    assert spec.env == {}
