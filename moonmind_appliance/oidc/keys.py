@@ -116,8 +116,8 @@ class SigningKeys:
             if known is not None and kid in known.by_kid:
                 return
             if self._due(self._unknown_at, RETRY_SECONDS):
-                self._unknown_at = self._clock()
                 self._fetch()
+                self._unknown_at = self._attempted_at
 
     def _due(self, last: float | None, seconds: float) -> bool:
         # A clock that was set back must not stop the fetching.
@@ -125,7 +125,6 @@ class SigningKeys:
 
     def _fetch(self) -> None:
         """Ask Keycloak; with no answer the known keys stay. The caller holds the lock."""
-        self._attempted_at = self._clock()
         try:
             realm = discover(self._http, self._issuer, self._internal_url)
             by_kid = _usable(get_json(self._http, realm.jwks_uri, KeySet).keys)
@@ -134,6 +133,8 @@ class SigningKeys:
         else:
             self._fetched = _Fetched(by_kid, self._clock())
             self._error = None
+        # Taken at the end: who waited for the lock through a slow fetch must not begin another.
+        self._attempted_at = self._clock()
 
 
 def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:

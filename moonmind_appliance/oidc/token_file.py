@@ -81,11 +81,7 @@ class TokenFile:
             beside.replace(self.path)
         except OSError as error:
             beside.unlink(missing_ok=True)
-            raise LoginError(
-                f"The login cannot be saved to {self.path} ({error.strerror}).",
-                code="token_file_unusable",
-                hint="Make the folder writable for you.",
-            ) from error
+            raise self._not_writable(error) from error
 
     def forget(self) -> bool:
         """Remove the login; False where there was none."""
@@ -97,14 +93,28 @@ class TokenFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone with the file among all processes: two must not spend one refresh token."""
-        self._make_folder()
-        descriptor = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+        """Alone with the file among all processes: two must not spend one refresh token.
+
+        Raises:
+            LoginError: the folder cannot be written to.
+        """
+        try:
+            self._make_folder()
+            descriptor = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
+        except OSError as error:
+            raise self._not_writable(error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _not_writable(self, error: OSError) -> LoginError:
+        return LoginError(
+            f"The login cannot be saved to {self.path} ({error.strerror}).",
+            code="token_file_unusable",
+            hint="Make the folder writable for you.",
+        )
 
     def _make_folder(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

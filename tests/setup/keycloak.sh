@@ -1,12 +1,12 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Brings Keycloak's distribution for the tests, and prints the folder it lies in. Safe twice, and side by side.
 #
 # Needs a JDK from 17 on and Maven; what is missing is installed with apt-get where this runs as root.
-set -eu
+set -euo pipefail
 
 version=26.7.3
 sha256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/moonmind-appliance-tests/keycloak"
+cache="${TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/moonmind-appliance-tests}/keycloak"
 home="$cache/keycloak-$version"
 zip="$cache/keycloak-quarkus-dist-$version.zip"
 
@@ -51,9 +51,9 @@ if [ ! -f "$home/.built" ]; then
     fi
     rm -rf "$home"
     unzip -q "$zip" -d "$cache"
-    # Built once, so that each start takes a third of the time. `cache=local`: one node, no cluster.
+    # Built once, so that each start takes a third of the time.
     say "building (about half a minute)"
-    "$home/bin/kc.sh" build --db=dev-file --cache=local >&2
+    "$home/bin/kc.sh" build --db=dev-file >&2
     touch "$home/.built"
 fi
 echo "$home"

@@ -1,0 +1,13 @@
+"""A clock that tests set."""
+
+import time
+
+
+class Clock:
+    """Seconds since the epoch; starts at the true time and stands still."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
