@@ -17,7 +17,7 @@ from litestar.response import Stream
 
 from moonmind_appliance.api.auth import require_token
 from moonmind_appliance.api.paths import content_path
-from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.ranges import ByteRange, Unsatisfiable, is_current, wanted_range
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.schemas import ArtifactDetail, artifact_detail
@@ -27,7 +27,7 @@ from moonmind_appliance.runs.visibility import visible_run
 
 _CHUNK = 256 * 1024
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_EVERY = ("not_found", "run_not_found", "artifact_not_found", "unauthenticated", "invalid_token", "store_unavailable")
+_EVERY = ("not_found", "run_not_found", "artifact_not_found", *BEHIND_A_TOKEN)
 
 
 @get(

@@ -16,7 +16,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from moonmind_appliance.api.auth import bearer_token, require_token
-from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.run_tail import Place, RunTail
 from moonmind_appliance.errors import RequestError, Unauthenticated
@@ -66,12 +66,10 @@ class OpenStreams:
         204: ResponseSpec(None, description="The run is final and nothing came after Last-Event-ID."),
         **problems(
             "invalid_request",
-            "unauthenticated",
-            "invalid_token",
             "not_found",
             "run_not_found",
             "too_many_streams",
-            "store_unavailable",
+            *BEHIND_A_TOKEN,
         ),
     },
 )

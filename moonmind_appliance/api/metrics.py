@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from moonmind_appliance.api.auth import require_operator
 from moonmind_appliance.api.parts import ApiParts
-from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.models import LoginState, RunStatus
 
@@ -88,7 +88,7 @@ class _Holdings(Collector):
     operation_id="get_metrics",
     summary="Metrics",
     response_description="Prometheus' text form.",
-    responses=problems("unauthenticated", "invalid_token", "operator_only", "store_unavailable"),
+    responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def get_metrics(request: ApiRequest) -> Response[str]:
     """For Prometheus. Needs the operator role: the numbers tell of everybody's work."""

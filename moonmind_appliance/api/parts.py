@@ -15,6 +15,8 @@ from moonmind_appliance.runs.health import Check
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
+__all__ = ["ApiParts", "Check", "Readiness"]
+
 
 @dataclass(frozen=True)
 class Readiness:

@@ -33,6 +33,15 @@ PROBLEMS: dict[str, ProblemKind] = {
     "invalid_request": ProblemKind(400, "The request cannot be used"),
     "unauthenticated": ProblemKind(401, "A bearer token is needed"),
     "invalid_token": ProblemKind(401, "The bearer token is not valid"),
+    "malformed_token": ProblemKind(401, "The access token is not one"),
+    "algorithm_not_allowed": ProblemKind(401, "The access token is signed in a way that is not taken"),
+    "unknown_key": ProblemKind(401, "The access token is signed with an unknown key"),
+    "bad_signature": ProblemKind(401, "The access token's signature is wrong"),
+    "token_expired": ProblemKind(401, "The access token has expired"),
+    "token_not_yet_valid": ProblemKind(401, "The access token is not valid yet"),
+    "wrong_issuer": ProblemKind(401, "The access token is another issuer's"),
+    "wrong_audience": ProblemKind(401, "The access token is for another client"),
+    "wrong_token_type": ProblemKind(401, "The token is no access token"),
     "forbidden": ProblemKind(403, "Not allowed"),
     "operator_only": ProblemKind(403, "Operators only"),
     "repository_not_allowed": ProblemKind(403, "The repository is not allowed"),
@@ -53,6 +62,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "disk_blocked": ProblemKind(503, "The disk is full"),
     "draining": ProblemKind(503, "The appliance is stopping"),
     "not_ready": ProblemKind(503, "The appliance cannot work now"),
+    "identity_provider_unreachable": ProblemKind(503, "The token cannot be checked now"),
     "store_unavailable": ProblemKind(503, "The database cannot be used"),
     "unavailable": ProblemKind(503, "Not available now"),
 }
@@ -132,6 +142,14 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
 def request_id(request: Request[Any, Any, Any]) -> str:
     """The id that stands in the answer's X-Request-ID and in the log."""
     return str(request.scope["state"].get("request_id", "unknown"))
+
+
+# What every route behind a token may answer.
+BEHIND_A_TOKEN = (
+    *(code for code, kind in PROBLEMS.items() if kind.status == HTTPStatus.UNAUTHORIZED),
+    "identity_provider_unreachable",
+    "store_unavailable",
+)
 
 
 def problems(*codes: str) -> dict[int, ResponseSpec]:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from moonmind_appliance.api.auth import require_token
 from moonmind_appliance.api.cursor import cursor_of, place_of
 from moonmind_appliance.api.paths import run_path
-from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.schemas import RunAccepted, RunDetail, RunPage, run_accepted, run_detail, run_summary
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
@@ -24,7 +24,6 @@ from moonmind_appliance.runs.visibility import visible_run
 LONGEST_PAGE = 200
 
 _FILTERS = frozenset({"status", "repository", "external_ref", "limit", "cursor"})
-_EVERY = ("unauthenticated", "invalid_token", "store_unavailable")
 _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, description="Where the run is.")
 
 
@@ -45,7 +44,7 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
         "unsupported_media_type",
         "disk_blocked",
         "draining",
-        *_EVERY,
+        *BEHIND_A_TOKEN,
     ),
 )
 def submit(
@@ -82,7 +81,7 @@ def submit(
     operation_id="list_runs",
     summary="List runs",
     response_description="One page.",
-    responses=problems("invalid_request", *_EVERY),
+    responses=problems("invalid_request", *BEHIND_A_TOKEN),
 )
 def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     request: ApiRequest,
@@ -112,7 +111,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     operation_id="get_run",
     summary="Look at a run",
     response_description="The run with its phases and artifacts.",
-    responses=problems("not_found", "run_not_found", *_EVERY),
+    responses=problems("not_found", "run_not_found", *BEHIND_A_TOKEN),
 )
 def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     """Everything that is known of the run. For news as they come, follow its events."""
@@ -129,7 +128,7 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     summary="Cancel a run",
     response_headers=[_LOCATION],
     response_description="A queued run is cancelled; one in progress will be as soon as its shard hears of it.",
-    responses=problems("not_found", "run_not_found", "run_final", *_EVERY),
+    responses=problems("not_found", "run_not_found", "run_final", *BEHIND_A_TOKEN),
 )
 def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """End a run that is queued or in progress. Safe twice, until it has ended."""
@@ -144,7 +143,7 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
     summary="Retry a run",
     response_headers=[_LOCATION],
     response_description="The run is queued again.",
-    responses=problems("not_found", "run_not_found", "run_not_retryable", "draining", *_EVERY),
+    responses=problems("not_found", "run_not_found", "run_not_retryable", "draining", *BEHIND_A_TOKEN),
 )
 def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Queue a failed or cancelled run again; it goes on at its first phase that is not succeeded."""

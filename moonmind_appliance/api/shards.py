@@ -3,7 +3,7 @@
 from litestar import Router, get
 
 from moonmind_appliance.api.auth import require_operator
-from moonmind_appliance.api.problems import problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.schemas import ShardList, shard_detail
 from moonmind_appliance.models import ShardName
@@ -15,7 +15,7 @@ from moonmind_appliance.models import ShardName
     operation_id="list_shards",
     summary="List shards",
     response_description="All shards, by number.",
-    responses=problems("unauthenticated", "invalid_token", "operator_only", "store_unavailable"),
+    responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def list_shards(request: ApiRequest) -> ShardList:
     """Each shard's login as last seen, its quota, and the run in hand. Needs the operator role."""

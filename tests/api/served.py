@@ -1,0 +1,124 @@
+"""Starts the API in a thread on a port of 127.0.0.1, and gives clients for it."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from moonmind_appliance.api import ApiParts, Readiness, build_api
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.health import Check
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+from tests.runs.house import RememberingBell
+
+BASE = "/api/spec-automation"
+REQUEST = {"repository": "acme/shop", "specify_text": "Add a basket."}
+LEASE = "lease"
+
+
+@dataclass
+class Served:
+    parts: ApiParts
+    address: str
+    tokens: dict[str, str]
+    checks: list[Check] = field(default_factory=list)
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        return self.parts.store
+
+    def client(self, name: str | None = "ann") -> httpx.Client:
+        """A client with that person's token, or without any."""
+        headers = {} if name is None else {"Authorization": f"Bearer {self.tokens[name]}"}
+        client = httpx.Client(base_url=self.address + BASE, headers=headers, timeout=20)
+        self.clients.append(client)
+        return client
+
+    def submit(self, name: str = "ann", **fields: Any) -> str:
+        answer = self.client(name).post("/runs", json=REQUEST | fields)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["run_id"])
+
+    def take(self, run_id: str) -> Run:
+        run = self.store.runs.claim(0, LEASE, now=datetime.now(UTC), lease_seconds=600)
+        assert run is not None
+        assert run.run_id == run_id
+        return run
+
+    def phase(self, run_id: str, name: PhaseName, status: PhaseStatus, **fields: Any) -> None:
+        known = {"attempt": 1, "started_at": datetime.now(UTC)}
+        self.store.runs.save_phase(run_id, LEASE, Phase(phase=name, status=status, **(known | fields)))
+
+    def finish(self, run_id: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+        self.store.runs.finish(run_id, LEASE, status, now=datetime.now(UTC), result_summary="Done.", failure=None)
+
+    def keep(self, run_id: str, name: str, content: bytes, content_type: str = "text/plain") -> Artifact:
+        """An artifact with that content, on disk and in the database."""
+        written = self.parts.artifact_files.write(run_id, name, content, self.parts.redactor)
+        return self.store.artifacts.save(
+            Artifact(
+                artifact_id=str(uuid.uuid4()),
+                run_id=run_id,
+                name=name,
+                artifact_type=ArtifactType.STDOUT_LOG,
+                storage_path=written.storage_path,
+                content_type=content_type,
+                size_bytes=written.size_bytes,
+                sha256=written.sha256,
+                source_phase=PhaseName.SPECKIT_PLAN,
+                created_at=datetime.now(UTC),
+                expires_at=datetime.now(UTC) + timedelta(days=7),
+            )
+        )
+
+
+@contextmanager
+def serve(
+    data_dir: Path, *, authenticate: Callable[[str], Actor | None] | None = None, **settings: Any
+) -> Iterator[Served]:
+    store = Store.open(data_dir)
+    tokens = {
+        name: store.tokens.create(name, operator=name == "olga", expires_at=None) for name in ("ann", "bob", "olga")
+    }
+    checks: list[Check] = []
+    parts = ApiParts(
+        store=store,
+        doorbell=RememberingBell(),
+        settings=Settings(moonmind_data_dir=data_dir, **({"min_free_disk": 1} | settings)),
+        redactor=Redactor(),
+        artifact_files=ArtifactFiles(data_dir),
+        authenticate=authenticate or store.tokens.actor,
+        readiness=lambda: Readiness(checks),
+        version="9.9.9",
+    )
+    config = uvicorn.Config(build_api(parts), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="api under test")
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    served = Served(parts, f"http://127.0.0.1:{port}", tokens, checks)
+    try:
+        yield served
+    finally:
+        for client in served.clients:
+            client.close()
+        parts.stopping.set()
+        server.should_exit = True
+        thread.join(20)
+        store.close()
+        assert not thread.is_alive()
