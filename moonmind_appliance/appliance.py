@@ -92,6 +92,15 @@ def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Re
     )
 
 
+def detach(tools: Tools) -> None:
+    """Close every door that `attach` opened. Safe twice."""
+    tools.doorbell.close()
+    if tools.github is not None:
+        tools.github.close()
+    tools.engine.close()
+    tools.store.close()
+
+
 class Appliance:
     """The one process. `start` and `stop` are called once each, by the API's lifespan."""
 
@@ -105,7 +114,7 @@ class Appliance:
         try:
             self._lock.acquire()
         except BaseException:
-            self.tools.store.close()
+            detach(self.tools)
             raise
         self._executor = Executor(self.tools)
         self._oidc = _verifier(settings)
@@ -160,10 +169,9 @@ class Appliance:
             _log.info("Run %s is interrupted; it goes on after the restart.", run_id)
         if not self._workers.stop(self.settings.stop_grace):
             _log.warning("A worker did not let go in %d s; recovery does the rest.", self.settings.stop_grace)
-        self._workers.close()
         if self._oidc is not None:
             self._oidc.close()
-        self.tools.store.close()
+        detach(self.tools)
         self._lock.release()
         _log.info("Stopped in %.1f s.", time.monotonic() - began)
 

@@ -60,6 +60,9 @@ class ByteSink(Protocol):
 class ContainerEngine(Protocol):
     """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own words."""
 
+    def close(self) -> None:
+        """Close the idle connections. Safe twice; the next call connects anew."""
+
     def info(self) -> EngineInfo:
         """Who answers."""
 

@@ -246,6 +246,9 @@ class FakeEngine:
 
     # The contract
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def info(self) -> EngineInfo:
         """Who answers."""
         self._called("info", "")

@@ -27,7 +27,7 @@ from moonmind_appliance.rehearsal.openai import StandInOpenAI
 from moonmind_appliance.serving import make_server, open_socket
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.login import LoginPrompt, login_shard
-from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.shards.look import look_at_shard, note_login
 
 SLUG = "rehearsal/reading-list"
 TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
@@ -145,6 +145,14 @@ class Stage:
         note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
         tools.doorbell.ring(shard, "")
         return prompts[0]
+
+    def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
+        """The login file in a shard's volume, as a test that looks for its tokens needs it."""
+        tools = appliance.appliance.tools
+        found = look_at_shard(
+            tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
+        )
+        return found or b""
 
     def _remove_leftovers(self) -> None:
         """Containers, volumes and the network of this stage; safe twice."""
