@@ -1,0 +1,97 @@
+"""An agent that plants programs wherever git might run one does not get a byte of its own run beside the token."""
+
+import json
+
+import pytest
+
+from moonmind_appliance.rehearsal.openai import Play, Scenario
+
+from .conftest import docker, git
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+SLUG = "journey/hostile"
+PLAIN = "journey/submodule-files"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A repository with a submodule, which is never checked out."""
+    folder = tmp_path_factory.mktemp("hostile")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "README.md").write_text("# Sample\n")
+    (folder / ".gitignore").write_text("specs/\n")
+    (folder / ".gitmodules").write_text(
+        '[submodule "lib"]\n\tpath = vendor/lib\n\turl = https://example.invalid/lib.git\n'
+    )
+    git(folder, "add", "--all", "--force")
+    git(folder, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor/lib")
+    git(folder, "-c", "user.name=sample", "-c", "user.email=sample@example.invalid", "commit", "--quiet", "-m", "first")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(stage, caller, source):
+    stage.github.add_repository(SLUG, source)
+    stage.openai.play(Scenario(Play.HOSTILE))
+    try:
+        return caller.wait(caller.submit(SLUG, "# Dark mode\n\n- Goal: dark colours"))
+    finally:
+        stage.openai.play(Scenario())
+
+
+def look_into(volume, command):
+    """Run a shell command over a volume, as somebody who looks afterwards."""
+    image = "moonmind/spec-automation-job:latest"
+    return docker("run", "--rm", "--network=none", "--volume", f"{volume}:/look:ro", image, "sh", "-c", command)
+
+
+def test_nothing_that_was_planted_ran_in_the_git_container(run):
+    """Marks of planted programs come from the agent's own container alone; that they can be made was seen there."""
+    assert run["status"] == "succeeded", run["failure"]
+    workspace = f"moonmind-run-{run['run_id']}"
+    planted = look_into(workspace, f"cat /dev/null; ls /look/{run['run_id']} /look").split()
+    hosts = {name.removeprefix("planted-on-") for name in planted if name.startswith("planted-on-")}
+    assert len(hosts) == 1
+    ran = [name for name in planted if name.startswith("ran-")]
+    assert [name for name in ran if not any(name.endswith(host) for host in hosts)] == []
+    private = look_into(f"moonmind-git-{run['run_id']}", "find /look -name 'ran-*' -o -name '*evil*'")
+    assert private == ""
+
+
+def test_the_commit_holds_only_what_it_should(stage, run):
+    """The feature, although .gitignore names it, and plain files; no link out of the tree, no repository, no .git."""
+    bare = stage.github.git_folder(SLUG)
+    raw = git(bare, "diff", "--raw", "--no-renames", f"main..{run['branch_name']}").splitlines()
+    modes = {line.split("\t")[1]: line.split()[1] for line in raw}
+    feature = run["phases"][3]["metadata"]["feature_directory"]
+    assert {f"{feature}/{name}.md" for name in ("spec", "plan", "tasks")} <= set(modes)
+    assert set(modes.values()) <= {"100644", "100755"}
+    outside = [name for name in modes if "outside" in name or ".git/" in name or "evil" in name]
+    assert outside == []
+    assert not any(name.startswith((".specify/", ".agents/")) for name in modes)
+
+
+def test_the_submodule_still_points_to_the_same_commit(stage, run):
+    """A gitlink never changes, even where the agent made a repository at its path."""
+    bare = stage.github.git_folder(SLUG)
+    assert git(bare, "ls-tree", run["branch_name"], "vendor/lib").split()[:3] == ["160000", "commit", "1" * 40]
+
+
+def test_the_reviewers_are_told_what_was_left_out(caller, run):
+    """Links out of the tree and nested repositories are in the commit status, with the reason."""
+    status = json.loads(caller.artifact(run, "commit_status.json"))
+    left_out = {entry["path"].rsplit("/", 1)[-1]: entry["reason"] for entry in status["left_out"]}
+    assert {name for name in left_out if name.startswith("outside-")} == {
+        "outside-file",
+        "outside-folder",
+        "outside-login",
+    }
+    assert "nested-repository/.git" in status["nested_repositories_removed"]
+    assert status["pushed"] is True
+
+
+def test_the_push_went_to_the_real_remote(stage, run):
+    """The remote that the agent set is nobody's: the branch is where it belongs."""
+    assert git(stage.github.git_folder(SLUG), "rev-parse", run["branch_name"]).strip()
+    assert "stolen.invalid" not in " ".join(stage.openai.refused_hosts)
