@@ -64,7 +64,8 @@ class GitHTTP:
         elif repository is None or not self._hub.may_see(repository, access):
             # Who says nothing about himself is asked to; who did hears that there is nothing.
             await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
-        elif f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
+        elif service == "info/refs" and f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
+            # Only the first request is redirected: git goes on under the old name when it was asked for a password.
             location = f"{self._hub.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
             await _refuse(send, 301, "", location=location)
         elif pushes and access is None:

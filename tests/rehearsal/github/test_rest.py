@@ -1,0 +1,380 @@
+"""The stand-in's REST API is as strict as GitHub's: each answer is held against GitHub's OpenAPI description."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.rehearsal.github.hub import SOMEBODY_ELSE
+from tests.github.exchanges import Recorder
+from tests.github.openapi import Description, Exchange
+from tests.github.stand_in import SLUG, TOKEN, add_branch, git
+
+PULLS = f"/repos/{SLUG}/pulls"
+WISH = {"title": "t", "head": "work/1", "base": "main"}
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def api(stand_in: StandInGitHub, descriptions: list[Description], recorder: Recorder) -> Iterator[httpx.Client]:
+    """A caller who may send anything. At the end every answer must be one that GitHub describes."""
+    with httpx.Client(
+        base_url=stand_in.api_url, headers={"authorization": f"Bearer {TOKEN}"}, transport=recorder
+    ) as client:
+        yield client
+    # The newest description only: an older server lacks some of the properties.
+    complaints = [c for e in recorder.exchanges for c in descriptions[0].answer_complaints(e)]
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def branch(stand_in: StandInGitHub) -> str:
+    return add_branch(stand_in, "work/1")
+
+
+def test_every_answer_says_what_github_says(api: httpx.Client) -> None:
+    """A request id, the limit and what is left of it, the token's scopes, the version."""
+    first, second = api.get(f"/repos/{SLUG}"), api.get(f"/repos/{SLUG}")
+    assert first.headers["x-github-request-id"] != second.headers["x-github-request-id"]
+    assert first.headers["x-ratelimit-limit"] == "5000"
+    assert [int(a.headers["x-ratelimit-remaining"]) for a in (first, second)] == [4999, 4998]
+    assert first.headers["x-oauth-scopes"] == "repo, workflow"
+    assert first.headers["x-github-api-version-selected"] == "2022-11-28"
+    assert first.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ({"authorization": "Bearer ghp_wrong"}, 401, "Bad credentials"),
+        ({"authorization": "nonsense"}, 401, "Bad credentials"),
+        ({"user-agent": ""}, 403, "Request forbidden by administrative rules."),
+        ({"x-github-api-version": "2021-01-01"}, 400, "is not supported"),
+        ({"accept": "text/html"}, 415, "Must accept 'application/json'"),
+    ],
+)
+def test_headers_are_checked_before_anything_else(
+    api: httpx.Client, headers: dict[str, str], status: int, words: str
+) -> None:
+    """Also where the repository does not exist."""
+    for path in (f"/repos/{SLUG}", "/repos/acme/none"):
+        answer = api.get(path, headers=headers)
+        assert answer.status_code == status
+        assert words in answer.json()["message"]
+        assert answer.json()["documentation_url"].startswith("https://docs.github.com/rest")
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token"])
+def test_the_token_is_taken_in_each_of_githubs_forms(api: httpx.Client, scheme: str) -> None:
+    """Bearer, token, and Basic with the token as password."""
+    assert api.get(f"/repos/{SLUG}", headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200
+    assert api.get(f"/repos/{SLUG}", auth=("anybody", TOKEN)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "accept", ["*/*", "application/json", "application/vnd.github.v3+json", "text/html, */*;q=0.1"]
+)
+def test_known_media_types_are_accepted(api: httpx.Client, accept: str) -> None:
+    """What GitHub's docs name, and what HTTP libraries send by themselves."""
+    assert api.get(f"/repos/{SLUG}", headers={"accept": accept}).status_code == 200
+
+
+def test_without_a_token_only_public_things_are_seen(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """Reading a private repository is 404, writing to a public one is 401."""
+    stand_in.add_repository("acme/public", private=False)
+    del api.headers["authorization"]
+    assert api.get(f"/repos/{SLUG}").status_code == 404
+    public = api.get("/repos/acme/public")
+    assert public.status_code == 200
+    assert "permissions" not in public.json()
+    refused = api.post("/repos/acme/public/pulls", json=WISH)
+    assert (refused.status_code, refused.json()["message"]) == (401, "Requires authentication")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/nothing"),
+        ("DELETE", f"/repos/{SLUG}/pulls"),
+        ("GET", f"{PULLS}/1"),
+        ("GET", f"{PULLS}/0"),
+        ("GET", f"{PULLS}/x"),
+        ("PATCH", f"{PULLS}/1"),
+        ("GET", f"/repos/{SLUG}/issues/1/labels"),
+        ("GET", f"/repos/{SLUG}/branches/none"),
+        ("GET", f"/repos/{SLUG}/git/ref/heads/none"),
+        ("GET", f"/repos/{SLUG}/git/ref/heads"),
+        ("GET", "/repositories/99"),
+    ],
+)
+def test_what_is_not_there_is_404_in_githubs_form(stand_in: StandInGitHub, method: str, path: str) -> None:
+    """JSON with a message, whatever was asked."""
+    answer = httpx.request(method, stand_in.api_url + path, headers={"authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 404
+    assert answer.json()["status"] == "404"
+    assert answer.json()["message"] in ("Not Found", "Branch not found")
+
+
+def test_a_branch_and_its_ref_agree(api: httpx.Client, branch: str) -> None:
+    """By the branch's name with its slash quoted, and by the ref's."""
+    assert api.get(f"/repos/{SLUG}/branches/work%2F1").json()["commit"]["sha"] == branch
+    assert api.get(f"/repos/{SLUG}/git/ref/heads/work/1").json()["object"]["sha"] == branch
+
+
+def test_an_empty_repository_has_a_conflict_for_refs(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """GitHub answers 409 where there is no commit at all."""
+    stand_in.add_repository("acme/empty", stand_in.git_folder(SLUG))
+    bare = stand_in.git_folder("acme/empty")
+    for file in (bare / "refs/heads/main", bare / "packed-refs"):
+        file.unlink(missing_ok=True)
+    assert api.get("/repos/acme/empty/git/ref/heads/main").status_code == 409
+    assert api.get("/repos/acme/empty/branches/main").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "Problems parsing JSON"),
+        (b"{", 400, "Problems parsing JSON"),
+        (b"\xff", 400, "Problems parsing JSON"),
+        (b"[]", 400, "Body should be a JSON object"),
+        (b"{}", 422, '"head" wasn\'t supplied.\n"base" wasn\'t supplied.'),
+        ({**WISH, "title": 1}, 422, "For 'properties/title', 1 is not a string."),
+        ({**WISH, "draft": "yes"}, 422, "For 'properties/draft', \"yes\" is not a boolean."),
+        ({**WISH, "draft": None}, 422, "For 'properties/draft', nil is not a boolean."),
+        ({**WISH, "issue": True}, 422, "For 'properties/issue', true is not an integer."),
+        ({**WISH, "labels": []}, 422, '"labels" is not a permitted key.'),
+        ({"head": "work/1", "base": "main"}, 422, "Validation Failed"),
+    ],
+)
+@pytest.mark.usefixtures("branch")
+def test_a_body_that_does_not_fit_is_refused(
+    stand_in: StandInGitHub, api: httpx.Client, body: Any, status: int, words: str
+) -> None:
+    """In GitHub's words, and nothing is made."""
+    answer = api.post(PULLS, content=body if isinstance(body, bytes) else json.dumps(body))
+    assert answer.status_code == status
+    assert words in answer.json()["message"]
+    assert stand_in.pull_requests(SLUG) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"head": "acme:none"}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
+        ({"head": "someone:work/1"}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
+        ({"head": ""}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
+        ({"base": "none"}, {"resource": "PullRequest", "field": "base", "code": "invalid"}),
+        (
+            {"head": "main"},
+            {"resource": "PullRequest", "code": "custom", "message": "No commits between main and main"},
+        ),
+        ({"title": ""}, {"resource": "Issue", "field": "title", "code": "missing_field"}),
+    ],
+)
+def test_each_rule_has_its_error(api: httpx.Client, branch: str, changes: dict, error: dict[str, str]) -> None:
+    """422 with resource, field and code."""
+    answer = api.post(PULLS, json={**WISH, **changes})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [error]
+
+
+def test_one_pull_request_for_each_head_and_base(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
+    """A second one only to another base, or when the first is closed."""
+    add_branch(stand_in, "release")
+    assert api.post(PULLS, json=WISH).status_code == 201
+    twice = api.post(PULLS, json={**WISH, "head": "acme:work/1"})
+    assert twice.json()["errors"][0]["message"] == "A pull request already exists for acme:work/1."
+    assert api.post(PULLS, json={**WISH, "base": "release"}).status_code == 201
+    assert api.patch(f"{PULLS}/1", json={"state": "closed"}).json()["state"] == "closed"
+    assert api.post(PULLS, json=WISH).json()["number"] == 3
+
+
+def test_branches_without_a_common_commit_are_not_merged(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """GitHub says so."""
+    bare = stand_in.git_folder(SLUG)
+    git("update-ref", "refs/heads/alone", git("commit-tree", "-m", "x", "main^{tree}", folder=bare), folder=bare)
+    answer = api.post(PULLS, json={**WISH, "head": "alone"})
+    assert answer.json()["errors"][0]["message"] == "The alone branch has no history in common with main"
+
+
+def test_an_archived_repository_takes_no_pull_request(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """403; reading goes on."""
+    stand_in.add_repository("acme/old", archived=True)
+    add_branch(stand_in, "work/1", slug="acme/old")
+    assert api.get("/repos/acme/old/pulls").json() == []
+    refused = api.post("/repos/acme/old/pulls", json=WISH)
+    assert (refused.status_code, refused.json()["message"]) == (403, "Repository was archived so is read-only.")
+
+
+def test_a_reading_token_writes_nothing(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
+    """Pull requests, changes, labels: 403."""
+    api.post(PULLS, json=WISH)
+    stand_in.add_token(TOKEN, push=False)
+    for method, path in (
+        ("POST", PULLS),
+        ("PATCH", f"{PULLS}/1"),
+        ("POST", f"/repos/{SLUG}/issues/1/labels"),
+        ("POST", f"/repos/{SLUG}/labels"),
+    ):
+        assert api.request(method, path, json={}).status_code == 403
+    assert api.get(f"{PULLS}/1").status_code == 200
+
+
+def test_pull_requests_are_listed_in_pages(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """Newest first, with links to the other pages; a page past the end is empty."""
+    for number in range(1, 6):
+        add_branch(stand_in, f"work/{number}")
+        api.post(PULLS, json={**WISH, "head": f"work/{number}"})
+    pages = []
+    page = api.get(PULLS, params={"per_page": 2})
+    while True:
+        pages.append([pull["number"] for pull in page.json()])
+        if "next" not in page.links:
+            break
+        page = api.get(page.links["next"]["url"])
+    assert pages == [[5, 4], [3, 2], [1]]
+    assert set(page.links) == {"prev", "first"}
+    assert [p["number"] for p in api.get(PULLS, params={"direction": "asc"}).json()] == [1, 2, 3, 4, 5]
+    assert api.get(PULLS, params={"page": 9}).json() == []
+
+
+def test_pull_requests_are_filtered(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """By state, head and base; a head without an owner is ignored, as GitHub does."""
+    for name in ("work/1", "work/2", "release"):
+        add_branch(stand_in, name)
+    for wish in (WISH, {**WISH, "head": "work/2"}, {**WISH, "base": "release"}):
+        assert api.post(PULLS, json=wish).status_code == 201
+    api.patch(f"{PULLS}/2", json={"state": "closed"})
+
+    def found(**filters: str) -> list[int]:
+        return [pull["number"] for pull in api.get(PULLS, params=filters).json()]
+
+    assert found() == [3, 1]
+    assert found(state="closed") == [2]
+    assert found(state="all") == [3, 2, 1]
+    assert found(head="acme:work/1") == [3, 1]
+    assert found(head="ACME:work/1", base="main") == [1]
+    assert found(head="someone:work/1") == []
+    assert found(head="work/2") == [3, 1]
+    assert found(base="release") == [3]
+
+
+@pytest.mark.parametrize("query", ["state=opened", "sort=name", "direction=up"])
+def test_a_filter_that_does_not_exist_is_refused(api: httpx.Client, query: str) -> None:
+    """422 with the field."""
+    answer = api.get(f"{PULLS}?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+def test_an_update_is_checked_like_a_creation(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
+    """Title, state, base; an empty body of the pull request is fine."""
+    api.post(PULLS, json={**WISH, "body": "text"})
+    for body in ({"title": " "}, {"state": "merged"}, {"base": "none"}, {"title": None}, {"draft": False}):
+        assert api.patch(f"{PULLS}/1", json=body).status_code == 422
+    assert api.patch(f"{PULLS}/1", json={"body": None}).json()["body"] is None
+    assert api.patch(f"{PULLS}/1", json={}).json()["title"] == "t"
+
+
+def test_labels_are_made_added_and_listed(api: httpx.Client, branch: str) -> None:
+    """Their names do not differ by case; a missing one is made in GitHub's grey."""
+    api.post(PULLS, json=WISH)
+    issue_labels, labels = f"/repos/{SLUG}/issues/1/labels", f"/repos/{SLUG}/labels"
+    made = api.post(labels, json={"name": "Spec Kit", "color": "00ff00", "description": "By specification"})
+    assert made.status_code == 201
+    assert api.post(labels, json={"name": "spec kit"}).json()["errors"][0]["code"] == "already_exists"
+    added = api.post(issue_labels, json={"labels": ["spec kit", {"name": "new"}]})
+    assert [(label["name"], label["color"]) for label in added.json()] == [("Spec Kit", "00ff00"), ("new", "ededed")]
+    assert len(api.post(issue_labels, json=["new"]).json()) == 2
+    assert api.get(issue_labels).json() == added.json()
+    assert [label["name"] for label in api.get(labels).json()] == ["new", "Spec Kit"]
+    assert [label["name"] for label in api.get(f"{PULLS}/1").json()["labels"]] == ["Spec Kit", "new"]
+
+
+@pytest.mark.parametrize("body", [{}, [], {"labels": "x"}, {"labels": [1]}, {"labels": [""]}, {"labels": ["x" * 51]}])
+def test_labels_that_cannot_be_are_refused(api: httpx.Client, branch: str, body: Any) -> None:
+    """422, and none of them is added."""
+    api.post(PULLS, json=WISH)
+    assert api.post(f"/repos/{SLUG}/issues/1/labels", json=body).status_code == 422
+    assert api.get(f"/repos/{SLUG}/issues/1/labels").json() == []
+
+
+@pytest.mark.parametrize("body", [{}, {"name": "x", "color": "#fff"}, {"name": "x", "description": "y" * 101}])
+def test_a_label_that_cannot_be_is_not_made(api: httpx.Client, body: Any) -> None:
+    """422."""
+    assert api.post(f"/repos/{SLUG}/labels", json=body).status_code == 422
+
+
+def test_a_renamed_repository_redirects_by_its_number(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """301 for reading, 307 for writing, with path and query kept; only for those who may see it."""
+    add_branch(stand_in, "work/1")
+    stand_in.rename_repository(SLUG, "acme/library")
+    moved = api.get(f"{PULLS}?state=all")
+    assert moved.status_code == 301
+    assert moved.headers["location"].endswith("/pulls?state=all")
+    assert api.get(moved.headers["location"]).json() == []
+    written = api.post(PULLS, json=WISH)
+    assert written.status_code == 307
+    assert api.post(written.headers["location"], json=WISH).status_code == 201
+    assert httpx.get(f"{stand_in.api_url}/repos/{SLUG}").status_code == 404
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["main", "work/1", "acme:work/1"]),
+    lambda values: st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=4), values, max_size=2),
+    max_leaves=4,
+)
+NAMES = ("title", "head", "base", "body", "draft", "maintainer_can_modify", "state", "name", "labels", "x")
+bodies = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, json_values))
+
+
+@given(body=bodies)
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one server for all examples is meant
+)
+def test_no_body_that_github_does_not_describe_is_taken(
+    stand_in: StandInGitHub, api: httpx.Client, descriptions: list[Description], body: dict[str, Any]
+) -> None:
+    """Whatever is sent: never a 5xx, and never a success for a body outside of GitHub's own schema."""
+    if not stand_in.pull_requests(SLUG):
+        add_branch(stand_in, "work/1")
+        api.post(PULLS, json=WISH)
+    for method, path in (
+        ("POST", PULLS),
+        ("PATCH", f"{PULLS}/1"),
+        ("POST", f"/repos/{SLUG}/issues/1/labels"),
+        ("POST", f"/repos/{SLUG}/labels"),
+    ):
+        answer = api.request(method, path, json=body)
+        assert answer.status_code < 500
+        exchange = Exchange(method, path, answer.request.content, answer.status_code, answer.content)
+        # GitHub takes a null body of a pull request, which its description does not say.
+        nulls = {"body", "description"} & {name for name, value in body.items() if value is None}
+        if descriptions[0].request_complaints(exchange) and not nulls:
+            assert answer.status_code in (400, 422)
+
+
+def test_a_pull_request_of_somebody_else_waits_for_us(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """The scenario pr-raced: ours is refused, theirs is there."""
+    add_branch(stand_in, "work/1")
+    stand_in.play(Scenario.PR_RACED)
+    assert api.post(PULLS, json=WISH).status_code == 422
+    (theirs,) = stand_in.pull_requests(SLUG)
+    assert theirs.user == SOMEBODY_ELSE
