@@ -1,0 +1,162 @@
+"""Artifacts over HTTP: detail, bytes, ranges, and headers that keep a browser from running them."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.api.served import Served
+
+LARGE = bytes(range(256)) * 5000
+
+
+def test_the_detail_has_every_field_in_order(served: Served) -> None:
+    """The list's fields, then where the bytes are, their hash, their phase and their time."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "plan.log", b"planned")
+    detail = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}").json()
+    assert list(detail) == [
+        "artifact_id",
+        "name",
+        "artifact_type",
+        "storage_path",
+        "content_type",
+        "size_bytes",
+        "expires_at",
+        "download_url",
+        "sha256",
+        "source_phase",
+        "created_at",
+    ]
+    assert detail["sha256"] == hashlib.sha256(b"planned").hexdigest()
+    assert detail["source_phase"] == "speckit_plan"
+
+
+def test_the_download_url_gives_the_bytes(served: Served) -> None:
+    """With the same token, at the address by which the caller came."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "plan.log", b"planned")
+    ann = served.client()
+    url = ann.get(f"/runs/{run_id}/artifacts/{kept.artifact_id}").json()["download_url"]
+    assert url.startswith(served.address)
+    assert ann.get(url).content == b"planned"
+
+
+def test_the_bytes_come_with_their_own_type_and_are_not_run(served: Served) -> None:
+    """An agent's HTML is a download in a sandbox, whatever the browser thinks."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "page.html", b"<script>alert(1)</script>", "text/html")
+    answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="page.html"'
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["etag"] == f'"{kept.sha256}"'
+    assert answer.headers["cache-control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(
+    ("header", "start", "end"),
+    [
+        ("bytes=0-9", 0, 9),
+        ("bytes=100-", 100, 1_279_999),
+        ("bytes=-5", 1_279_995, 1_279_999),
+        ("bytes=1000000-9999999", 1_000_000, 1_279_999),
+    ],
+)
+def test_a_part_is_206(served: Served, header: str, start: int, end: int) -> None:
+    """Small parts and large ones, with their place in the whole."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "large.bin", LARGE, "application/octet-stream")
+    answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", headers={"Range": header})
+    assert answer.status_code == 206
+    assert answer.headers["content-range"] == f"bytes {start}-{end}/1280000"
+    assert answer.headers["content-length"] == str(end + 1 - start)
+    assert answer.content == LARGE[start : end + 1]
+
+
+def test_whole_contents_of_any_size(served: Served) -> None:
+    """Nothing, a little, and more than one chunk; HEAD says how much."""
+    run_id = served.submit()
+    for name, content in (("none", b""), ("little", b"x"), ("large", LARGE)):
+        path = f"/runs/{run_id}/artifacts/{served.keep(run_id, name, content).artifact_id}/content"
+        answer, head = served.client().get(path), served.client().head(path)
+        assert answer.content == content
+        assert answer.headers["content-length"] == head.headers["content-length"] == str(len(content))
+        assert (head.status_code, head.content) == (200, b"")
+
+
+def test_a_range_behind_the_end_is_416(served: Served) -> None:
+    """With the size, so that the caller knows where the end is."""
+    run_id = served.submit()
+    path = f"/runs/{run_id}/artifacts/{served.keep(run_id, 'a', b'12345').artifact_id}/content"
+    answer = served.client().get(path, headers={"Range": "bytes=5-"})
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == "bytes */5"
+
+
+def test_what_the_caller_has_is_not_sent_again(served: Served) -> None:
+    """304 for its tag; a range whose tag is another's gives the whole."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "a", b"12345")
+    path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
+    same = ann.get(path, headers={"If-None-Match": f'"{kept.sha256}"'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", f'"{kept.sha256}"')
+    part = {"Range": "bytes=0-1"}
+    assert ann.get(path, headers=part | {"If-Range": f'"{kept.sha256}"'}).status_code == 206
+    assert ann.get(path, headers=part | {"If-Range": '"older"'}).status_code == 200
+
+
+def test_a_growing_log_gives_what_it_has(served: Served) -> None:
+    """Its tag is weak and changes as it grows; a range goes on where the caller stopped."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "log", b"one\n")
+    path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
+    with served.parts.artifact_files.path(kept.storage_path).open("ab") as file:
+        file.write(b"two\n")
+    answer = ann.get(path)
+    assert answer.content == b"one\ntwo\n"
+    assert answer.headers["etag"].startswith('W/"')
+    assert ann.get(path, headers={"Range": "bytes=4-"}).content == b"two\n"
+
+
+def test_bytes_that_are_gone_are_404(served: Served) -> None:
+    """After retention the record may outlive the file."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "log", b"x")
+    served.parts.artifact_files.remove_run(run_id)
+    answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content")
+    assert (answer.status_code, answer.json()["code"]) == (404, "artifact_gone")
+
+
+def test_a_path_out_of_the_data_folder_is_never_followed(served: Served, tmp_path: Path) -> None:
+    """Neither by a link in the artifacts nor by a record that was tampered with."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "log", b"x")
+    file = served.parts.artifact_files.path(kept.storage_path)
+    file.unlink()
+    file.symlink_to(tmp_path / "appliance.db")
+    with served.store.database.write() as connection:
+        connection.execute(
+            "INSERT INTO artifacts SELECT 'a' || substr(artifact_id, 2), run_id, 'other', artifact_type,"
+            " '../appliance.db', content_type, size_bytes, sha256, source_phase, created_at, expires_at"
+            " FROM artifacts"
+        )
+    for artifact in served.store.artifacts.list(run_id):
+        answer = served.client().get(f"/runs/{run_id}/artifacts/{artifact.artifact_id}/content")
+        assert (answer.status_code, answer.json()["code"]) == (404, "artifact_gone")
+
+
+def test_files_are_closed_when_the_answer_is_out(served: Served) -> None:
+    """Whole, in part, not modified, or refused: no descriptor stays open."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "large", LARGE)
+    path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
+    file = str(served.parts.artifact_files.path(kept.storage_path))
+    for headers in ({}, {"Range": "bytes=1-2"}, {"Range": "bytes=9999999-"}, {"If-None-Match": "*"}):
+        ann.get(path, headers=headers)
+        ann.head(path, headers=headers)
+    ann.get("/health")
+    assert file not in {os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()}

@@ -1,0 +1,103 @@
+"""Probes, shards and metrics."""
+
+from datetime import UTC, datetime
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from moonmind_appliance.models import LoginState, Shard
+from moonmind_appliance.runs.health import Check
+from tests.api.served import Served
+
+SHARD_FIELDS = [
+    "shard",
+    "queue",
+    "volume",
+    "login",
+    "login_reason",
+    "account_email",
+    "plan",
+    "login_at",
+    "checked_at",
+    "access_expires_at",
+    "last_refresh_at",
+    "last_turn_at",
+    "quota",
+    "rests_until",
+    "run_id",
+]
+
+
+def test_alive_needs_neither_token_nor_database(served: Served) -> None:
+    """A process whose database is broken is alive all the same."""
+    served.store.close()
+    answer = served.client(None).get("/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": "9.9.9"})
+
+
+def test_ready_lists_its_checks(served: Served) -> None:
+    """200 when all are good."""
+    served.checks[:] = [Check("engine", ok=True), Check("disk", ok=True, message="12 GiB free")]
+    answer = served.client(None).get("/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "checks": [
+            {"name": "engine", "ok": True, "message": ""},
+            {"name": "disk", "ok": True, "message": "12 GiB free"},
+        ],
+    }
+
+
+def test_not_ready_says_why(served: Served) -> None:
+    """503 with the checks that fail, and a time to ask again."""
+    served.checks[:] = [Check("engine", ok=False, message="Docker does not answer."), Check("disk", ok=True)]
+    answer = served.client(None).get("/ready")
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    assert answer.json()["errors"] == [{"field": "engine", "message": "Docker does not answer."}]
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_stopping_appliance_is_alive_but_not_ready(served: Served) -> None:
+    """So that a balancer sends nothing more while what is open ends."""
+    served.parts.stopping.set()
+    assert served.client(None).get("/health").status_code == 200
+    answer = served.client(None).get("/ready")
+    assert [error["field"] for error in answer.json()["errors"]] == ["stopping"]
+
+
+def test_shards_are_shown_to_operators(served: Served) -> None:
+    """All of them, seen or not, with the run in hand."""
+    now = datetime.now(UTC)
+    served.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="a@b.test", login_at=now))
+    run_id = served.submit()
+    served.take(run_id)
+    shards = served.client("olga").get("/shards").json()["items"]
+    assert [list(shard) for shard in shards] == [SHARD_FIELDS] * 3
+    assert [shard["login"] for shard in shards] == ["present", "unknown", "unknown"]
+    assert [shard["run_id"] for shard in shards] == [run_id, None, None]
+    assert (shards[2]["queue"], shards[2]["volume"]) == ("codex-2", "codex_auth_2")
+
+
+def test_metrics_tell_what_there_is_and_what_was_answered(served: Served) -> None:
+    """Prometheus reads them; routes are counted by their template, not by the address."""
+    run_id = served.submit()
+    served.client().get(f"/runs/{run_id}")
+    served.client().get("/no/such/address")
+    answer = served.client("olga").get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples["moonmind_runs", "queued"] == 1
+    assert samples["moonmind_runs", "failed"] == 0
+    assert samples["moonmind_shard_login", "0", "unknown"] == 1
+    assert samples["moonmind_event_streams",] == 0
+    assert samples["moonmind_free_disk_bytes",] > 0
+    assert samples["moonmind_appliance_info", "9.9.9"] == 1
+    route = "/api/spec-automation/runs/{run_id}"
+    assert samples["moonmind_http_requests_total", *sorted(("GET", route, "200"))] == 1
+    assert samples["moonmind_http_requests_total", *sorted(("GET", "none", "404"))] == 1
+    assert samples["moonmind_http_request_seconds_count", route] == 1
+    assert run_id not in answer.text
