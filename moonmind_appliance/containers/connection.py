@@ -128,12 +128,12 @@ class EngineAddress:
         """What to do when no engine answers, by the system's reason."""
         if self.scheme == "ssh":
             return f"Check that `ssh {self.host} docker version` works without a password."
+        if isinstance(cause, ssl.SSLError) or (self.certificates and isinstance(cause, FileNotFoundError)):
+            return "Check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
         if isinstance(cause, FileNotFoundError):
             return "Start the Docker engine (systemctl start docker), or set DOCKER_HOST to where it listens."
         if isinstance(cause, PermissionError):
             return "Run as root or as a member of the group docker."
-        if isinstance(cause, ssl.SSLError):
-            return "Check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
         return "Check that the Docker engine runs (docker version) and that DOCKER_HOST is right."
 
 

@@ -22,30 +22,40 @@ _CPU_PERIOD_MICROSECONDS = 100_000
 # only the host's process id of an exec, which means nothing inside the container.
 _ANNOUNCE = 'echo $$ >&2; exec "$@"'
 
-# Ends the process $1, its session, its descendants, and whoever carries the mark $2. The mark alone is not
-# enough: Codex forbids others to read its environment. Descent alone neither: an orphan's parent is PID 1.
-# Looked again until nobody is left, as processes fork between the look and the kill.
+# Ends the process $1, its session, its descendants, and whoever carries the mark $2. The mark alone is not enough:
+# Codex forbids others to read its environment. Descent alone neither: an orphan's parent is PID 1. An orphan that shows
+# no mark at all hides, and ends with them; the oldest child of PID 1 is the container's own command.
+# All is looked through again until nobody is left, as processes fork between the look and the kill.
 _END_PROCESSES = """
-leader=$1 mark=$2
+leader=$1 mark=$2 any_mark=${2%%=*}=
 victims() {
   found=" $leader " sessions=" $leader "
   for file in $(grep -alsF -- "$mark" /proc/[0-9]*/environ); do
     pid=${file#/proc/} found="$found${pid%/environ} "
   done
+  main= main_began=
+  for file in /proc/[0-9]*/stat; do
+    read -r line 2>/dev/null <"$file" || continue
+    pid=${line%% *}
+    set -- ${line##*) }
+    [ "$2" = 1 ] || continue
+    if [ -z "$main" ] || [ "${20}" -lt "$main_began" ]; then main=$pid main_began=${20}; fi
+  done
   grew=yes
   while [ "$grew" ]; do
     grew=
     for file in /proc/[0-9]*/stat; do
-      pid=${file#/proc/} pid=${pid%/stat}
       read -r line 2>/dev/null <"$file" || continue
+      pid=${line%% *}
       set -- ${line##*) }
-      parent=$2 session=$4
-      case $found in
-        *" $pid "*) ;;
-        *)
-          case $found in *" $parent "*) found="$found$pid " grew=yes ;; *)
-          case $sessions in *" $session "*) found="$found$pid " grew=yes ;; *) continue ;; esac ;; esac ;;
-      esac
+      parent=$2 session=$4 known=
+      case $found in *" $pid "*) known=yes ;; *" $parent "*) known=new ;; esac
+      case $known$sessions in *yes*|new*) ;; *" $session "*) known=new ;; esac
+      if [ -z "$known" ] && [ "$parent" = 1 ] && [ "$pid" != "$main" ] &&
+        ! grep -qsaF -- "$any_mark" "/proc/$pid/environ"; then
+        known=new
+      fi
+      case $known in '') continue ;; new) found="$found$pid " grew=yes ;; esac
       case $sessions in *" $session "*) ;; *) sessions="$sessions$session " grew=yes ;; esac
     done
   done

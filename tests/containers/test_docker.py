@@ -1,0 +1,370 @@
+"""What only a real engine can show: the hardening from inside, real processes, and an engine that goes away."""
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.errors import EngineError, EngineUnreachable
+from moonmind_appliance.models import EndReason, ExecSpec, Mount
+
+from .conftest import WORK, Laboratory, Program, Running
+from .forwarder import Forwarder
+
+on_docker = [pytest.mark.docker, pytest.mark.image]
+
+
+def _shell(script: str) -> Program:
+    return Program(script, 0)
+
+
+def _said(lab: Laboratory, box: str, script: str, **fields: object) -> str:
+    ran = lab.run(box, _shell(script), **fields)
+    assert ran.outcome.ok, ran
+    return ran.stdout.decode()
+
+
+@pytest.fixture
+def inspect(docker_lab: Laboratory) -> Iterator[docker.APIClient]:
+    client = docker.APIClient(version="auto")
+    yield client
+    client.close()
+
+
+class TestHardening:
+    """As a process in the container sees it."""
+
+    pytestmark = on_docker
+
+    def test_processes_have_no_rights(self, docker_lab: Laboratory) -> None:
+        """User and group 1000 alone, no capability in any set, no way to gain one, system calls filtered."""
+        status = _said(docker_lab, docker_lab.box(), "cat /proc/self/status; id")
+        lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        capabilities = {lines[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        assert capabilities == {"0000000000000000"}
+        assert (lines["NoNewPrivs"].strip(), lines["Seccomp"].strip()) == ("1", "2")
+        assert lines["Uid"].split() == lines["Gid"].split() == ["1000"] * 4
+        assert lines["Groups"].split() in ([], ["1000"])
+
+    def test_only_mounts_are_writable(self, docker_lab: Laboratory) -> None:
+        """The root is read-only, volume and tmpfs are not; a tmpfs runs programs only where that was said."""
+        box = docker_lab.box(tmpfs={"/tmp": "", "/run/tools": "exec,size=1m"})  # noqa: S108 - inside the container
+        script = """
+            for folder in / /etc /usr/bin /work /tmp /run/tools /work/runs; do
+              touch $folder/x 2>/dev/null && printf '%s ' $folder
+            done
+            for folder in /tmp /run/tools; do
+              printf '#!/bin/sh\\necho ran\\n' >$folder/program; chmod +x $folder/program
+              $folder/program 2>/dev/null || echo refused
+            done
+            head -c 2000000 /dev/zero >/run/tools/big 2>/dev/null || echo full
+        """
+        expected = "/tmp /run/tools /work/runs refused ran full"  # noqa: S108 - as above
+        assert _said(docker_lab, box, script).split() == expected.split()
+
+    def test_an_empty_volume_is_the_users(self, docker_lab: Laboratory) -> None:
+        """It takes owner and mode of the image's folder, so nothing ever needs root."""
+        assert _said(docker_lab, docker_lab.box(), f"stat -c '%u %g' {WORK}") == "1000 1000\n"
+
+    def test_nothing_of_the_host_is_inside(self, docker_lab: Laboratory) -> None:
+        """No Docker socket, no device but the harmless ones, no network but loopback where none was asked for."""
+        box = docker_lab.box()
+        assert _said(docker_lab, box, "ls /run/docker.sock /var/run/docker.sock 2>/dev/null || true") == ""
+        assert _said(docker_lab, box, "ls /sys/class/net").split() == ["lo"]
+        assert "sda" not in _said(docker_lab, box, "ls /dev")
+
+    def test_limits_are_set(self, docker_lab: Laboratory) -> None:
+        """Memory without swap, CPU time, processes, and no core dumps."""
+        box = docker_lab.box()
+        assert _said(docker_lab, box, "ulimit -c") == "0\n"
+        host = docker.APIClient(version="auto")
+        try:
+            config = host.inspect_container(box)["HostConfig"]
+        finally:
+            host.close()
+        assert (config["Memory"], config["MemorySwap"]) == (256 * 1024**2, 256 * 1024**2)
+        assert (config["CpuPeriod"], config["CpuQuota"], config["PidsLimit"]) == (100_000, 100_000, 64)
+
+    def test_an_init_reaps(self, docker_lab: Laboratory) -> None:
+        """An orphan that ends does not stay as a zombie."""
+        box = docker_lab.box()
+        script = "(sh -c 'sleep 0.1 & exec true'); sleep 0.5; cat /proc/[0-9]*/stat | cut -d' ' -f3 | sort -u"
+        assert "Z" not in _said(docker_lab, box, script)
+
+    def test_more_cpus_than_the_machine_has_are_no_error(self, docker_lab: Laboratory) -> None:
+        """The limit of a big server's settings must not stop a small one."""
+        limits = docker_lab.spec().limits
+        more = type(limits)(memory_bytes=limits.memory_bytes, cpus=1000.0, pids=limits.pids)
+        assert docker_lab.run(docker_lab.box(limits=more), _shell("true")).outcome.ok
+
+    def test_the_images_entrypoint_and_health_check_are_not_run(
+        self, docker_lab: Laboratory, inspect: docker.APIClient
+    ) -> None:
+        """The spec's command is all that runs."""
+        tag = f"{docker_lab.prefix}:try"
+        made = inspect.create_container_from_config({"Image": docker_lab.spec().image}, docker_lab.name("parent"))
+        changes = ['ENTRYPOINT ["false"]', "HEALTHCHECK CMD false"]
+        inspect.commit(made["Id"], docker_lab.prefix, "try", changes=changes)
+        inspect.remove_container(made["Id"])
+        try:
+            box = docker_lab.box(image=tag)
+            found = inspect.inspect_container(box)
+            assert (found["State"]["Running"], "Health" in found["State"]) == (True, False)
+            docker_lab.engine.remove(box)
+        finally:
+            inspect.remove_image(tag)
+
+    def test_an_execs_environment_is_shown_nowhere(self, docker_lab: Laboratory, inspect: docker.APIClient) -> None:
+        """Neither the container's nor the exec's description has it, nor any process's arguments."""
+        box = docker_lab.box()
+        canary = "canary-5f0c"
+        running = docker_lab.begin(box, _shell("echo begun; sleep 60"), env={"TOKEN": canary})
+        described = inspect.inspect_container(box)
+        shown = [described, *(inspect.exec_inspect(each) for each in described["ExecIDs"]), inspect.top(box, "-ef")]
+        assert len(described["ExecIDs"]) == 1
+        assert canary not in json.dumps(shown)
+        assert canary in _said(docker_lab, box, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
+        docker_lab.engine.kill(box)
+        running.outcome()
+
+
+class TestFiles:
+    """Owner, mode and reach of what is put into a container."""
+
+    pytestmark = on_docker
+
+    def test_a_file_is_the_users(self, docker_lab: Laboratory) -> None:
+        """User and group 1000, with the mode that was asked for."""
+        box = docker_lab.box()
+        docker_lab.engine.put_file(box, f"{WORK}/a", b"")
+        docker_lab.engine.put_file(box, f"{WORK}/b", b"", mode=0o755)
+        said = _said(docker_lab, box, f"stat -c '%u %g %a' {WORK}/a {WORK}/b; echo x >>{WORK}/a")
+        assert said == "1000 1000 600\n1000 1000 755\n"
+
+    def test_a_planted_folder_leads_nowhere(self, docker_lab: Laboratory) -> None:
+        """A symlink in place of a folder does not let a file out of the volume."""
+        box = docker_lab.box()
+        _said(docker_lab, box, f"ln -s /etc {WORK}/folder; ln -s ../../../../etc {WORK}/up")
+        for folder in ("folder", "up"):
+            with pytest.raises(EngineError):
+                docker_lab.engine.put_file(box, f"{WORK}/{folder}/planted", b"x")
+        assert not Path("/etc/planted").exists()
+
+
+class TestEndedCommands:
+    """No process of a command that was ended is left."""
+
+    pytestmark = on_docker
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            pytest.param("echo begun; sleep 4711", id="itself"),
+            pytest.param("sh -c 'sh -c \"echo begun; sleep 4711\"; true'; true", id="grandchild"),
+            pytest.param("setsid sh -c 'sleep 4711 & sleep 4711' & echo begun; wait", id="session-of-its-own"),
+            pytest.param("(setsid sleep 4711 >/dev/null 2>&1 &) ; echo begun; sleep 4711", id="orphan"),
+            pytest.param("env -i sh -c 'echo begun; setsid sleep 4711'", id="no-environment"),
+            pytest.param("(env -i setsid sh -c 'sleep 4711 &') ; echo begun; sleep 4711", id="hidden-orphan"),
+            pytest.param("trap '' TERM INT HUP; echo begun; sleep 4711; sleep 4711", id="deaf"),
+            pytest.param(
+                "exec python3 -c 'import ctypes, os, time; ctypes.CDLL(None).prctl(4, 0);"
+                ' os.spawnvpe(os.P_NOWAIT, "sleep", ["sleep", "4711"], {"PATH": os.environ["PATH"]});'
+                ' print("begun", flush=True); time.sleep(4711)\'',
+                id="not-dumpable",
+            ),
+        ],
+    )
+    def test_its_processes_end(self, docker_lab: Laboratory, script: str) -> None:
+        """Children, other sessions, orphans, those that ignore signals and those that hide; the container runs on."""
+        box = docker_lab.box()
+        running = docker_lab.begin(box, _shell(script), time_limit=3)
+        assert running.outcome().ended is EndReason.TIMED_OUT
+        assert _said(docker_lab, box, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").count("4711") == 0
+
+    def test_a_command_that_cannot_be_ended_takes_its_container_along(self, docker_lab: Laboratory) -> None:
+        """One that has used up all processes leaves no room for the exec that would end it."""
+        box = docker_lab.box()
+        bomb = """exec python3 -c '
+import os, time
+print("begun", flush=True)
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(4711)
+    except OSError:
+        time.sleep(0.01)
+'"""
+        running = docker_lab.begin(box, _shell(bomb), time_limit=3)
+        assert running.outcome().ended is EndReason.TIMED_OUT
+        left = docker_lab.run(box, _shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"))
+        assert b"4711" not in left.stdout
+
+    def test_a_flood_of_output_can_be_ended(self, docker_lab: Laboratory) -> None:
+        """Output is read on while the command is ended: an engine whose output nobody takes ends nothing."""
+        box = docker_lab.box()
+        running = _begin_quietly(docker_lab, box, "yes")
+        running.cancel.cancel("cancelled")  # type: ignore[arg-type]
+        assert running.outcome().ended is EndReason.CANCELLED
+        assert docker_lab.run(box, _shell("true")).outcome.ok
+
+
+def _begin_quietly(lab: Laboratory, box: str, script: str) -> Running:
+    """As `begin`, without keeping the output."""
+
+    class Quiet(Running):
+        def write(self, data: bytes, /) -> None:
+            self.spoke.set()
+
+    running = Quiet(lab, box, _shell(script), {})
+    running.start()
+    assert running.spoke.wait(30)
+    return running
+
+
+class TestEndings:
+    """What an exec's end looks like when it is not the usual one."""
+
+    pytestmark = on_docker
+
+    def test_a_child_in_the_background_is_not_waited_for(self, docker_lab: Laboratory) -> None:
+        """The command has ended although its child holds the output open, and all its output is there."""
+        ran = docker_lab.run(docker_lab.box(), _shell("sleep 4711 & head -c 1000000 /dev/zero; exit 3"))
+        assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
+        assert len(ran.stdout) == 1_000_000
+
+    def test_a_command_that_is_not_there_ends_with_127(self, docker_lab: Laboratory) -> None:
+        """As in a shell, with the reason on stderr."""
+        lab = docker_lab
+        sinks = Running(lab, "", _shell(""), {})
+        outcome = lab.engine.execute(lab.box(), ExecSpec(command=["no-such-program"]), stdout=sinks, stderr=sinks)
+        assert (outcome.ended, outcome.exit_code) == (EndReason.EXITED, 127)
+        assert b"no-such-program" in sinks.output
+
+    def test_a_folder_that_is_not_there_ends_with_126_or_127(self, docker_lab: Laboratory) -> None:
+        """The engine's words are in the output."""
+        ran = docker_lab.run(docker_lab.box(), _shell("true"), working_dir="/no/such/folder")
+        assert ran.outcome.ended is EndReason.EXITED
+        assert ran.outcome.exit_code in {126, 127}
+        assert b"/no/such/folder" in ran.stdout + ran.stderr
+
+    def test_a_command_killed_for_memory_has_137(self, docker_lab: Laboratory) -> None:
+        """The container runs on, so the command did exit."""
+        box = docker_lab.box()
+        ran = docker_lab.run(box, _shell("kill -9 $$"))
+        assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 137)
+
+    def test_a_container_whose_main_command_ends_is_gone(self, docker_lab: Laboratory) -> None:
+        """Its execs die with it."""
+        box = docker_lab.box(command=["sh", "-c", f"until [ -e {WORK}/go ]; do sleep 0.05; done"])
+        running = docker_lab.begin(box, _shell("echo begun; sleep 4711"))
+        docker_lab.engine.put_file(box, f"{WORK}/go", b"")
+        assert running.outcome().ended is EndReason.CONTAINER_GONE
+
+    def test_the_last_words_are_not_lost(self, docker_lab: Laboratory) -> None:
+        """Fifty commands in a row that say something and end at once."""
+        box = docker_lab.box()
+        assert [_said(docker_lab, box, f"printf {number}") for number in range(50)] == [str(n) for n in range(50)]
+
+
+@pytest.mark.docker
+@pytest.mark.image
+class TestEngineThatGoesAway:
+    """Cut off in the middle, and back again."""
+
+    def test_a_running_exec_ends_with_the_engine(self, docker_lab: Laboratory, tmp_path: Path) -> None:
+        """CONTAINER_GONE with the output until then; later calls say that nobody answers."""
+        box = docker_lab.box()
+        path = tmp_path / "docker.sock"
+        engine = DockerEngine(f"unix://{path}")
+        with Forwarder(path) as wire:
+            far = Laboratory(engine, docker_lab.prefix)
+            running = far.begin(box, _shell("echo begun; sleep 4711"))
+            wire.cut()
+            assert (running.outcome().ended, running.output) == (EndReason.CONTAINER_GONE, b"begun\n")
+        with pytest.raises(EngineUnreachable, match="systemctl start docker"):
+            engine.info()
+        engine.close()
+
+    def test_an_engine_that_is_back_is_used_again(self, tmp_path: Path) -> None:
+        """Connections of before are not held against it."""
+        path = tmp_path / "docker.sock"
+        engine = DockerEngine(f"unix://{path}")
+        for _ in range(2):
+            with Forwarder(path):
+                version = engine.info().version
+                assert engine.info().version == version
+        engine.close()
+
+    def test_output_that_comes_with_the_answers_head_is_kept(self, docker_lab: Laboratory, tmp_path: Path) -> None:
+        """On a slow line both are read at once."""
+        box = docker_lab.box()
+        path = tmp_path / "docker.sock"
+        engine = DockerEngine(f"unix://{path}")
+        with Forwarder(path, held_back=0.2):
+            ran = Laboratory(engine, docker_lab.prefix).run(box, _shell("echo out; echo err >&2"))
+        engine.close()
+        assert (ran.outcome.ok, ran.stdout, ran.stderr) == (True, b"out\n", b"err\n")
+
+
+class TestNoEngine:
+    """Each way in which none answers has its hint."""
+
+    def test_no_socket(self, tmp_path: Path) -> None:
+        """Say where it was looked for, and how an engine is started."""
+        with pytest.raises(EngineUnreachable) as nobody:
+            DockerEngine(f"unix://{tmp_path}/docker.sock").info()
+        assert str(tmp_path) in nobody.value.message
+        assert "systemctl start docker" in nobody.value.hint
+
+    def test_a_socket_without_listener(self, tmp_path: Path) -> None:
+        """As an engine that crashed leaves it behind."""
+        path = tmp_path / "docker.sock"
+        with socket.socket(socket.AF_UNIX) as left_behind:
+            left_behind.bind(str(path))
+            with pytest.raises(EngineUnreachable, match="refused"):
+                DockerEngine(f"unix://{path}").info()
+
+    def test_a_server_that_is_no_docker_engine(self) -> None:
+        """An address that answers, but not as an engine does, is named as such."""
+
+        class Web(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_error(404)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+            threading.Thread(target=server.serve_forever).start()
+            with pytest.raises(EngineError, match="no Docker engine"):
+                DockerEngine(f"tcp://127.0.0.1:{server.server_port}", environment={}).info()
+            server.shutdown()
+
+    def test_making_the_door_needs_no_engine(self) -> None:
+        """Nothing is connected before the first call."""
+        DockerEngine("unix:///no/such/socket").close()
+
+
+@pytest.mark.docker
+def test_a_gateway_is_an_address(docker_lab: Laboratory) -> None:
+    """`ensure_network` gives the address by which containers reach the host."""
+    gateway = docker_lab.engine.ensure_network(docker_lab.name("net"), docker_lab.labels)
+    assert socket.inet_aton(gateway)
+
+
+@pytest.mark.docker
+@pytest.mark.image
+def test_a_network_in_use_stays(docker_lab: Laboratory) -> None:
+    """`remove_network` raises while a container is in it."""
+    docker_lab.engine.ensure_network(docker_lab.name("net"), docker_lab.labels)
+    box = docker_lab.box(network=docker_lab.name("net"), mounts=[Mount(docker_lab.name("work"), WORK)])
+    with pytest.raises(EngineError, match="active endpoints"):
+        docker_lab.engine.remove_network(docker_lab.name("net"))
+    docker_lab.engine.remove(box)
+    assert docker_lab.engine.remove_network(docker_lab.name("net"))
