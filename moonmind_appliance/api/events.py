@@ -24,9 +24,6 @@ from moonmind_appliance.runs.visibility import visible_run
 
 STREAMS = 64
 STREAMS_OF_ONE = 16
-_LOOK_EVERY = 0.25
-_HEARTBEAT_EVERY = 15.0
-_ASK_TOKEN_EVERY = 60.0
 _RETRY_AFTER_MS = 2000
 
 
@@ -102,6 +99,7 @@ async def stream_events(
 
 async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIterator[bytes]:
     yield begin
+    pace = request.parts.pace
     sent = asked = time.monotonic()
     while not (tail.ended or request.parts.stopping.is_set()):
         messages = await sync_to_thread(tail.read)
@@ -110,15 +108,15 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
             yield b"".join(message.encode() for message in messages)
             sent = now
             continue
-        if now - sent >= _HEARTBEAT_EVERY:
+        if now - sent >= pace.heartbeat_every:
             yield b": still here\n\n"
             sent = now
-        if now - asked >= _ASK_TOKEN_EVERY:
+        if now - asked >= pace.ask_token_every:
             if not await sync_to_thread(_may_go_on, request):
                 yield b": the token is not valid any more\n\n"
                 return
             asked = now
-        await asyncio.sleep(_LOOK_EVERY)
+        await asyncio.sleep(pace.look_every)
 
 
 def _may_go_on(request: ApiRequest) -> bool:

@@ -15,7 +15,7 @@ from moonmind_appliance.runs.health import Check
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
-__all__ = ["ApiParts", "Check", "Readiness"]
+__all__ = ["ApiParts", "Check", "Pace", "Readiness"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,15 @@ class Readiness:
     def ready(self) -> bool:
         """All checks are good."""
         return all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How event streams breathe; all in seconds."""
+
+    look_every: float = 0.25
+    heartbeat_every: float = 15.0
+    ask_token_every: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,5 +57,6 @@ class ApiParts:
     authenticate: Callable[[str], Actor | None]
     readiness: Callable[[], Readiness]
     version: str
+    pace: Pace = Pace()
     stopping: threading.Event = field(default_factory=threading.Event)
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None

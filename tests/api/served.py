@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from moonmind_appliance.api import ApiParts, Readiness, build_api
+from moonmind_appliance.api.parts import Pace
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
@@ -86,7 +87,11 @@ class Served:
 
 @contextmanager
 def serve(
-    data_dir: Path, *, authenticate: Callable[[str], Actor | None] | None = None, **settings: Any
+    data_dir: Path,
+    *,
+    authenticate: Callable[[str], Actor | None] | None = None,
+    pace: Pace | None = None,
+    **settings: Any,
 ) -> Iterator[Served]:
     store = Store.open(data_dir)
     tokens = {
@@ -102,6 +107,7 @@ def serve(
         authenticate=authenticate or store.tokens.actor,
         readiness=lambda: Readiness(checks),
         version="9.9.9",
+        pace=pace or Pace(),
     )
     config = uvicorn.Config(build_api(parts), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)

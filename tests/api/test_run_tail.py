@@ -1,0 +1,194 @@
+"""A run's news in order, and how it is resumed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonmind_appliance.api.run_tail import LONGEST_LINE, LogName, Message, Place, RunTail, split_lines
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.errors import InvalidRequest
+from moonmind_appliance.models import Phase, PhaseName, PhaseStatus, Run, RunStatus
+from moonmind_appliance.redaction import Redactor
+from tests.runs.house import NOW, House, open_house
+
+PLAN = PhaseName.SPECKIT_PLAN
+
+
+class Live:
+    """A run in progress, whose phase writes a log."""
+
+    def __init__(self, house: House, data_dir: Path) -> None:
+        self.store = house.store
+        self.files = ArtifactFiles(data_dir)
+        self.run: Run = house.submit()
+        self.lease = house.take(self.run)
+
+    def tail(self, place: str = "0") -> RunTail:
+        return RunTail(self.store, self.files, self.run.run_id, Place.parse(place))
+
+    def begin(self, attempt: int = 1) -> Any:
+        log = self.files.open(self.run.run_id, "plan.stdout.log", Redactor())
+        if attempt > 1:
+            self.save(PhaseStatus.RETRYING, attempt - 1, log.storage_path)
+        self.save(PhaseStatus.RUNNING, attempt, log.storage_path)
+        return log
+
+    def save(self, status: PhaseStatus, attempt: int, path: str) -> None:
+        phase = Phase(phase=PLAN, status=status, attempt=attempt, started_at=NOW, stdout_path=path)
+        self.store.runs.save_phase(self.run.run_id, self.lease, phase)
+
+    def finish(self, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+        now = datetime.now(UTC)
+        self.store.runs.finish(self.run.run_id, self.lease, status, now=now, result_summary=None, failure=None)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    with open_house(tmp_path) as house:
+        yield Live(house, tmp_path)
+
+
+def everything(tail: RunTail) -> list[Message]:
+    found = []
+    while messages := tail.read():
+        found += messages
+    return found
+
+
+def told(messages: list[Message]) -> list[object]:
+    return [message.data.get("line", message.data.get("kind", message.name)) for message in messages]
+
+
+def test_lines_come_while_they_are_written(live: Live) -> None:
+    """Whole lines only; what is not finished yet waits."""
+    log, tail = live.begin(), live.tail()
+    assert told(everything(tail)) == ["run.queued", "run.claimed", "phase.running"]
+    with log:
+        log.write(b"one\ntwo\nthr")
+        assert told(everything(tail)) == ["one", "two"]
+        log.write(b"ee\n")
+        assert told(everything(tail)) == ["three"]
+        assert everything(tail) == []
+    assert not tail.ended
+
+
+def test_a_phases_last_lines_come_before_the_news_of_its_end(live: Live) -> None:
+    """Also the one without a line break, also for who comes late."""
+    log = live.begin()
+    log.write(b"one\nlast words")
+    written = log.close()
+    live.save(PhaseStatus.SUCCEEDED, 1, written.storage_path)
+    live.finish()
+    whole = ["run.queued", "run.claimed", "phase.running", "one", "last words", "phase.succeeded", "run.succeeded"]
+    messages = everything(live.tail())
+    assert told(messages) == [*whole, "end"]
+    assert messages[-1].data == {"status": "succeeded"}
+
+
+def test_any_place_resumes_there(live: Live) -> None:
+    """Whichever message came last: what follows is exactly what was missed."""
+    log = live.begin()
+    log.write("eins\nzwei: ä\n".encode())
+    live.save(PhaseStatus.FAILED, 1, log.close().storage_path)
+    log = live.begin(attempt=2)
+    log.write(b"again\n")
+    live.save(PhaseStatus.SUCCEEDED, 2, log.close().storage_path)
+    live.finish()
+    whole = everything(live.tail())
+    assert len(whole) > 8
+    for position, message in enumerate(whole[:-1]):
+        assert everything(live.tail(message.place)) == whole[position + 1 :]
+
+
+def test_a_live_reader_sees_each_line_once_over_attempts(live: Live) -> None:
+    """The second attempt's log replaces the first's; its lines are told apart by the attempt."""
+    tail, log = live.tail(), live.begin()
+    log.write(b"first\n")
+    seen = everything(tail)
+    live.save(PhaseStatus.FAILED, 1, log.close().storage_path)
+    seen += everything(tail)
+    log = live.begin(attempt=2)
+    log.write(b"second\n")
+    seen += everything(tail)
+    live.save(PhaseStatus.SUCCEEDED, 2, log.close().storage_path)
+    live.finish()
+    seen += everything(tail)
+    lines = [(message.data["attempt"], message.data["line"]) for message in seen if message.name == "log"]
+    assert lines == [(1, "first"), (2, "second")]
+    assert tail.ended
+
+
+def test_who_comes_behind_the_end_gets_the_end_only(live: Live) -> None:
+    """So the caller can be told not to come again."""
+    live.finish()
+    last = everything(live.tail())[-1]
+    assert told(everything(live.tail(last.place))) == ["end"]
+
+
+def test_a_log_that_was_removed_is_passed_over(live: Live) -> None:
+    """Retention took it; the events are told all the same."""
+    log = live.begin()
+    log.write(b"gone\n")
+    live.save(PhaseStatus.SUCCEEDED, 1, log.close().storage_path)
+    live.finish()
+    live.files.remove_run(live.run.run_id)
+    assert "gone" not in told(everything(live.tail()))
+    assert told(everything(live.tail()))[-1] == "end"
+
+
+def test_a_message_is_one_event_of_the_stream() -> None:
+    """Line breaks of a log line cannot break the stream's own form."""
+    data: dict[str, object] = {"line": "a\r\nb\n\nid: 9"}
+    assert Message("log", data, "3").encode() == b'id: 3\nevent: log\ndata: {"line":"a\\r\\nb\\n\\nid: 9"}\n\n'
+
+
+@pytest.mark.parametrize("text", ["0", "17", "17;speckit_plan.stdout@1=4096;speckit_plan.stderr@2=0"])
+def test_a_place_reads_as_it_was_written(text: str) -> None:
+    """It goes through a caller and back."""
+    assert str(Place.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "-1",
+        "1;",
+        "1;a.b@1=2",
+        "1;plan.stdout=2",
+        "9" * 19,
+        "1;plan.stdout@1=2;",
+        "1\n",
+        "1" + ";a.stdout@1=1" * 41,
+    ],
+)
+def test_a_place_that_is_none_is_refused(text: str) -> None:
+    """400, and no way to make the server work for it."""
+    with pytest.raises(InvalidRequest):
+        Place.parse(text)
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_lines_take_all_bytes_up_to_the_last_break(data: bytes, whole: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+    """Nothing is lost and nothing is taken twice."""
+    taken = sum(size for _, size in split_lines(data, whole=whole))
+    assert taken == (len(data) if whole else data.rfind(b"\n") + 1)
+
+
+def test_a_very_long_line_comes_in_pieces_of_whole_characters() -> None:
+    """An endless line does not fill the memory; no character is cut."""
+    text = "x" + "ä€😀" * 30_000
+    pieces = [piece for piece, _ in split_lines(text.encode(), whole=True)]
+    assert "".join(pieces) == text
+    assert max(len(piece.encode()) for piece in pieces) <= LONGEST_LINE
+
+
+def test_log_names_are_told_apart() -> None:
+    """By phase, stream and attempt."""
+    assert LogName.parse(str(LogName("speckit_plan", "stderr", 3))) == ("speckit_plan", "stderr", 3)
