@@ -26,8 +26,10 @@ from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import ShardName
 
 # A ring of another process goes unnoticed for at most this and a query.
-_LOOK_EVERY = 0.2
-_SUPERVISE_EVERY = 0.5
+_LOOK_EVERY = 0.05
+_CHECK_THREADS_EVERY = 0.5
+# How often a worker looks by itself, should the lookout fail.
+_LOOK_ANYWAY_EVERY = 5.0
 _AFTER_AN_ERROR = 1.0
 
 # SQLITE_CORRUPT and SQLITE_NOTADB, https://www.sqlite.org/rescode.html.
@@ -113,7 +115,7 @@ class Workers(Doorbell):
         self._consumers: dict[str, _Consumer] = {}
         self._checked = False
         self._stopping = threading.Event()
-        self._supervisor = threading.Thread(target=self._supervise, name="dispatch-supervisor", daemon=True)
+        self._lookout = threading.Thread(target=self._look_out, name="lookout", daemon=True)
         # huey tells of every message at INFO.
         logging.getLogger("huey").setLevel(logging.WARNING)
 
@@ -139,7 +141,7 @@ class Workers(Doorbell):
             ) from error
         for consumer in self._consumers.values():
             consumer.start()
-        self._supervisor.start()
+        self._lookout.start()
 
     def stop(self, grace: float) -> bool:
         """Take no new message, and wait up to `grace` seconds for the work in hand. Safe twice.
@@ -149,7 +151,7 @@ class Workers(Doorbell):
         """
         deadline = time.monotonic() + grace
         self._stopping.set()
-        threads = [self._supervisor] if self._supervisor.ident else []
+        threads = [self._lookout]
         for consumer in self._consumers.values():
             consumer.stop()
             consumer.huey.storage.bell.rung.set()
@@ -200,11 +202,29 @@ class Workers(Doorbell):
             huey.periodic_task(job.is_due, name=f"every-{job.name}")(job.run)
         return huey
 
-    def _supervise(self) -> None:
-        while not self._stopping.wait(_SUPERVISE_EVERY):
-            for consumer in self._consumers.values():
-                # `start()` without `run()` leaves this check to us.
-                consumer.check_worker_health()
+    def _look_out(self) -> None:
+        """Hear the rings of other processes, and start dead threads again: `start()` without `run()` does not."""
+        bells = {self._names[shard].queue: bell for shard, bell in self._bells.items()}
+        lookout: _Lookout | None = None
+        check_at = 0.0
+        pause = _LOOK_EVERY
+        while not self._stopping.wait(pause):
+            pause = _LOOK_EVERY
+            try:
+                lookout = lookout or _Lookout(self._path)
+                for name in lookout.waiting() & bells.keys():
+                    bells[name].rung.set()
+                if time.monotonic() >= check_at:
+                    check_at = time.monotonic() + _CHECK_THREADS_EVERY
+                    for consumer in self._consumers.values():
+                        consumer.check_worker_health()
+            except Exception as error:  # noqa: BLE001 - it looks again, and the workers look by themselves
+                _log.exception("The queues' file %s cannot be looked at.", self._path)
+                if lookout:
+                    _mend_under_way(lookout.queue, error)
+                pause = _AFTER_AN_ERROR
+        if lookout:
+            lookout.queue.close()
 
 
 class _Bell:
@@ -255,12 +275,14 @@ class _Queue(SqliteStorage):  # type: ignore[misc] # huey has no types
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
-    def renew(self) -> None:
-        """Begin the file anew when it was deleted or replaced under the open connection."""
-        if self._file != _identity(self._path):
-            with _beginning_anew:
-                self.close()
-                self.initialize_schema()
+    def renew(self) -> bool:
+        """Begin the file anew when it was deleted or replaced under the open connection; whether it was."""
+        if self._file == _identity(self._path):
+            return False
+        with _beginning_anew:
+            self.close()
+            self.initialize_schema()
+        return True
 
     def set_aside(self, error: Exception) -> None:
         """Begin the file anew because it is damaged, unless another thread has done so."""
@@ -289,6 +311,25 @@ class _Queue(SqliteStorage):  # type: ignore[misc] # huey has no types
         return super().read_schedule(at) if due else []
 
 
+class _Lookout:
+    """A look at the file that costs little while nobody writes to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.queue = _Queue("lookout", path, _Bell())
+        self._version: int | None = None
+
+    def waiting(self) -> set[str]:
+        """The queues that have messages, if anybody wrote to the file since the last look."""
+        if self.queue.renew():
+            self._version = None
+        # Changes when another connection, of any process, commits: https://www.sqlite.org/pragma.html#pragma_data_version
+        version = self.queue.sql("PRAGMA data_version", results=True)[0][0]
+        if version == self._version:
+            return set()
+        self._version = version
+        return {name for (name,) in self.queue.sql("SELECT DISTINCT queue FROM task", results=True)}
+
+
 class _Worker(Worker):  # type: ignore[misc] # huey has no types
     """Sleeps on the bell instead of huey's growing delays."""
 
@@ -298,7 +339,7 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
 
     def loop(self, now: datetime | None = None) -> None:
         bell: _Bell = self.huey.storage.bell
-        bell.working = bell.rung.wait(_LOOK_EVERY)
+        bell.working = bell.rung.wait(_LOOK_ANYWAY_EVERY)
         # Cleared before looking: what is rung from here on makes another turn.
         bell.rung.clear()
         try:
@@ -306,7 +347,7 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
                 pass
         except Exception as error:  # noqa: BLE001 - the thread lives on, whatever the file says
             _log.exception("Queue %s cannot be read.", self.huey.name)
-            self._recover(error)
+            _mend_under_way(self.huey.storage, error)
             self.stop_flag.wait(_AFTER_AN_ERROR)
         finally:
             bell.working = False
@@ -332,14 +373,6 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
         except Exception:  # noqa: BLE001 - the thread lives on, as after a message from the file
             _log.exception("The work on run %s failed.", run_id)
         return True
-
-    def _recover(self, error: Exception) -> None:
-        if not _is_damaged(error):
-            return
-        try:
-            self.huey.storage.set_aside(error)
-        except Exception:  # noqa: BLE001 - it is tried again at the next look
-            _log.exception("Queue %s cannot be begun anew.", self.huey.name)
 
 
 class _Scheduler(Scheduler):  # type: ignore[misc] # huey has no types
@@ -421,6 +454,16 @@ def _mend(path: Path) -> None:
     else:
         if found != "ok":
             _set_aside(path, found)
+
+
+def _mend_under_way(queue: _Queue, error: Exception) -> None:
+    """Begin the file anew if that is what the error asks for."""
+    if not _is_damaged(error):
+        return
+    try:
+        queue.set_aside(error)
+    except Exception:  # noqa: BLE001 - it is tried again at the next look
+        _log.exception("Queue %s cannot be begun anew.", queue.name)
 
 
 def _set_aside(path: Path, why: object) -> None:

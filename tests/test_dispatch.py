@@ -291,6 +291,13 @@ class TestTrouble:
         until(lambda: workers.idle() == [0, 1, 2])
         assert "ZeroDivisionError" in caplog.text
 
+    def test_nonsense(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
+        """A message that cannot be read is logged and dropped; the next one is taken."""
+        workers._line(0).huey.storage.enqueue(b"nonsense")
+        workers.ring(0, "next")
+        assert work.next()[1] == "next"
+        assert "codex-0 cannot be read" in caplog.text
+
     def test_a_thread_that_dies(self, workers: Workers, work: Work) -> None:
         """A thread that died is seen, is not idle, and is started again under its name."""
         work.deeds["deadly"] = lambda: sys.exit(1)

@@ -121,7 +121,7 @@ def test_close(store: Store) -> None:
 
 
 def test_locks_stay(store: Store, data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
-    """A new thread's connection does not drop the process's locks: another process does not take itself for the last."""
+    """A new thread's connection drops none of the process's locks: no other process takes itself for the last."""
     store.events.add("ours")
     thread = threading.Thread(target=store.runs.counts)
     thread.start()

@@ -1,0 +1,158 @@
+"""What a run costs beside a plain shell script that does the same steps on the same stand-ins.
+
+Usage: python tests/bench/run_cost.py [--rounds 7] [--json]
+
+Rounds alternate: appliance, script, appliance, … Both use the same engine, image, repository and stand-in model
+without think time. The appliance's time is from the POST to the moment the run is final over HTTP, its containers
+gone; the script's is one `docker run`. Prints both medians, the ratio of the medians, and a table of steps.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from moonmind_appliance import settings
+from moonmind_appliance.models import FINAL_RUN_STATUSES
+from moonmind_appliance.rehearsal.stage import SLUG, RunningAppliance, Stage
+
+API = "/api/spec-automation"
+SPEC = "# Dark mode\n\n- Goal: people can switch to dark colours"
+SCRIPT = Path(__file__).with_name("bare_run.sh")
+STEPS = (
+    "start",
+    "clone",
+    "scaffold",
+    "speckit_specify",
+    "speckit_plan",
+    "speckit_tasks",
+    "commit_push",
+    "open_pr",
+    "rest",
+)
+
+
+def bare_run(stage, volume, number):
+    """Seconds of one plain script, and milliseconds by step."""
+    branch = f"bare/{number}"
+    env = {
+        "TOKEN": stage.github_token,
+        "SERVER_URL": stage.github.server_url,
+        "API_URL": stage.github.api_url,
+        "SLUG": SLUG,
+        "BRANCH": branch,
+        "SPEC": SPEC,
+        "HTTPS_PROXY": stage.openai.proxy_url,
+        "HOME": "/work/codex-home",
+        "CODEX_HOME": "/work/codex-home/.codex",
+        "NO_PROXY": stage.github.server_url.split("/")[2].split(":")[0],
+    }
+    command = ["docker", "run", "--rm", "--network", stage.network]
+    command += [
+        "--volume",
+        f"{volume}:/work/codex-home/.codex",
+        "--volume",
+        f"{stage.folder / 'ca.pem'}:/work/runs/extra-ca.pem:ro",
+    ]
+    command += ["--volume", f"{SCRIPT}:/bare_run.sh:ro", *[word for name in env for word in ("--env", name)]]
+    command += [stage.settings.spec_automation_job_image, "bash", "/bare_run.sh"]
+    began = time.monotonic()
+    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
+    took = time.monotonic() - began
+    if done.returncode:
+        sys.exit(f"The plain script failed: {done.stdout}{done.stderr}")
+    steps = {name: int(ms) for name, ms in re.findall(r"^step (\w+) (\d+)$", done.stdout, re.MULTILINE)}
+    steps["rest"] = round(took * 1000 - sum(steps.values()))
+    return took, steps
+
+
+def appliance_run(client):
+    """Seconds from the POST to the final status, and milliseconds by step."""
+    began = time.monotonic()
+    run_id = (
+        client.post(f"{API}/runs", json={"repository": SLUG, "specify_text": SPEC}).raise_for_status().json()["run_id"]
+    )
+    while (run := client.get(f"{API}/runs/{run_id}").json())["status"] not in FINAL_RUN_STATUSES:
+        time.sleep(0.01)
+    took = time.monotonic() - began
+    if run["status"] != "succeeded":
+        sys.exit(f"The run ended {run['status']}: {run['result_summary']}")
+    names = {"start_job_container": "start", "git_clone": "clone"}
+    steps = {}
+    for phase in run["phases"]:
+        ms = (_time(phase["completed_at"]) - _time(phase["started_at"])) * 1000
+        steps[names.get(phase["phase"], phase["phase"])] = round(ms)
+    kept = {name: ms for name, ms in steps.items() if name in STEPS}
+    kept["rest"] = round(took * 1000 - sum(kept.values()))
+    return took, kept
+
+
+def _time(text):
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
+
+
+def measure(rounds):
+    with Stage(settings.load({}).settings, shards=2) as stage:
+        stage.github.add_repository(SLUG)
+        with RunningAppliance(stage.settings) as running:
+            stage.sign_in(running, 0)
+            stage.sign_in(running, 1)
+            tools = running.appliance.tools
+            token = tools.store.tokens.create("bench", operator=True, expires_at=None)
+            # The second login is the script's: the appliance is told to keep to the first.
+            pinned = {"repository": SLUG, "specify_text": SPEC, "shard": 0}
+            with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
+                client.post(f"{API}/runs", json=pinned)
+                return [
+                    (appliance_run(client), bare_run(stage, tools.shards[1].volume, number))
+                    for number in range(rounds + 1)
+                ][1:]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    pairs = measure(options.rounds)
+    ours, bare = [pair[0][0] for pair in pairs], [pair[1][0] for pair in pairs]
+    table = {
+        step: (
+            statistics.median([pair[0][1].get(step, 0) for pair in pairs]),
+            statistics.median([pair[1][1].get(step, 0) for pair in pairs]),
+        )
+        for step in STEPS
+    }
+    result = {
+        "rounds": options.rounds,
+        "appliance_seconds": statistics.median(ours),
+        "script_seconds": statistics.median(bare),
+        "ratio_of_medians": statistics.median(ours) / statistics.median(bare),
+        "ratio_by_pair": statistics.median([a / b for a, b in zip(ours, bare, strict=True)]),
+        "steps_ms": {step: {"appliance": a, "script": b} for step, (a, b) in table.items()},
+    }
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    print(
+        f"appliance {result['appliance_seconds']:.2f} s, plain script {result['script_seconds']:.2f} s (medians of {options.rounds})"
+    )
+    print(
+        f"ratio of the medians {result['ratio_of_medians']:.2f}, median ratio of the pairs {result['ratio_by_pair']:.2f}"
+    )
+    print(f"{'step':18} {'appliance ms':>13} {'script ms':>10}")
+    for step, (a, b) in table.items():
+        print(f"{step:18} {a:13.0f} {b:10.0f}")
+
+
+if __name__ == "__main__":
+    main()
