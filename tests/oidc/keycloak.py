@@ -77,6 +77,8 @@ class Keycloak:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    # Ends with us, however we end; kc.sh hands the signal on to Java.
+                    *("setpriv", "--pdeathsig", "TERM"),
                     self.home / "bin" / "kc.sh",
                     "start",
                     "--optimized",
