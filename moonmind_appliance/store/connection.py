@@ -28,7 +28,7 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_PERM: ("access is denied", "Run as the user who owns the data folder."),
     sqlite3.SQLITE_CANTOPEN: (
         "it cannot be opened",
-        "Check that the data folder exists and that this user may read and write it.",
+        "Check that the data folder exists, that this user may write to it, and that its disk is not read-only.",
     ),
     sqlite3.SQLITE_CORRUPT: (
         "the file is damaged",
