@@ -100,6 +100,7 @@ class BareRepository:
     def __init__(self, path: Path, git: Git) -> None:
         self.path = path
         self._git = git
+        self._differences: dict[tuple[str, str], Difference] = {}
 
     def make(self, source: Path | None, default_branch: str) -> None:
         """Fill it: from a git repository with its branches and tags, from a folder's files, or with the sample.
@@ -177,15 +178,17 @@ class BareRepository:
         return True
 
     def difference(self, base: str, head: str) -> Difference:
-        """What `head` has that `base` has not."""
-        commits = int(self._run("rev-list", "--count", head, f"^{base}"))
-        files = additions = deletions = 0
-        for line in self._run("diff", "--numstat", f"{base}...{head}").splitlines():
-            added, deleted, _ = line.split("\t", 2)
-            files += 1
-            additions += int(added) if added.isdigit() else 0
-            deletions += int(deleted) if deleted.isdigit() else 0
-        return Difference(commits, files, additions, deletions)
+        """What commit `head` has that commit `base` has not."""
+        if (base, head) not in self._differences:
+            commits = int(self._run("rev-list", "--count", head, f"^{base}"))
+            files = additions = deletions = 0
+            for line in self._run("diff", "--numstat", f"{base}...{head}").splitlines():
+                added, deleted, _ = line.split("\t", 2)
+                files += 1
+                additions += int(added) if added.isdigit() else 0
+                deletions += int(deleted) if deleted.isdigit() else 0
+            self._differences[base, head] = Difference(commits, files, additions, deletions)
+        return self._differences[base, head]
 
     def commit(self, sha: str) -> dict[str, str]:
         """A commit's tree, parents (with blanks between), author, committer, times and message."""

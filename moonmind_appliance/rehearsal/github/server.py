@@ -95,6 +95,7 @@ class StandInGitHub:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
+                timeout_keep_alive=60,
                 timeout_graceful_shutdown=1,
             )
         )
