@@ -17,13 +17,14 @@ from typing import Self
 import uvicorn
 
 from moonmind_appliance import settings as settings_of
-from moonmind_appliance.appliance import Appliance
+from moonmind_appliance.appliance import Appliance, attach, detach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.models import ShardName
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
+from moonmind_appliance.runs.execute import Tools
 from moonmind_appliance.serving import make_server, open_socket
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.login import LoginPrompt, login_shard
@@ -131,20 +132,15 @@ class Stage:
 
     def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> LoginPrompt:
         """Sign a shard in by the real device login; the stand-in's person says yes."""
-        tools = appliance.appliance.tools
-        prompts: list[LoginPrompt] = []
-        login_file = login_shard(
-            tools.engine,
-            tools.settings,
-            tools.agent,
-            tools.shards[shard],
-            appliance_id=tools.appliance_id,
-            tell=prompts.append,
-            wait_for_shard=lambda _busy: None,
-        )
-        note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
-        tools.doorbell.ring(shard, "")
-        return prompts[0]
+        return _sign_in(appliance.appliance.tools, shard)
+
+    def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> LoginPrompt:
+        """The same for an appliance that runs in another process with these variables."""
+        tools = attach(settings_of.load(environment).settings)
+        try:
+            return _sign_in(tools, shard)
+        finally:
+            detach(tools)
 
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, as a test that looks for its tokens needs it."""
@@ -213,3 +209,19 @@ class RunningAppliance:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listening])
+
+
+def _sign_in(tools: Tools, shard: int) -> LoginPrompt:
+    prompts: list[LoginPrompt] = []
+    login_file = login_shard(
+        tools.engine,
+        tools.settings,
+        tools.agent,
+        tools.shards[shard],
+        appliance_id=tools.appliance_id,
+        tell=prompts.append,
+        wait_for_shard=lambda _busy: None,
+    )
+    note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+    tools.doorbell.ring(shard, "")
+    return prompts[0]
