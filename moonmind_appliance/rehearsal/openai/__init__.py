@@ -3,13 +3,14 @@
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, RefusalCode, Tokens
 from moonmind_appliance.rehearsal.openai.model import feature_files
 from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Scenario
-from moonmind_appliance.rehearsal.openai.server import StandInOpenAI
+from moonmind_appliance.rehearsal.openai.server import Exchange, StandInOpenAI
 from moonmind_appliance.rehearsal.openai.turns import Turn
 
 __all__ = [
     "NORMAL",
     "Account",
     "Accounts",
+    "Exchange",
     "Play",
     "RefusalCode",
     "Scenario",

@@ -79,8 +79,9 @@ class TokenRefused(Exception):
 class _Grant:
     """An access or refresh token that was given out. `ended` says why it does not count any more."""
 
-    def __init__(self, account: Account, expires: float) -> None:
+    def __init__(self, account: Account, session: str, expires: float) -> None:
         self.account = account
+        self.session = session
         self.expires = expires
         self.ended: RefusalCode | None = None
 
@@ -96,6 +97,10 @@ class Accounts:
         self._lock = threading.Lock()
         self._access: dict[str, _Grant] = {}
         self._refresh: dict[str, _Grant] = {}
+        self._withdrawals = (
+            (self._access, RefusalCode.ACCESS_INVALIDATED),
+            (self._refresh, RefusalCode.REFRESH_INVALIDATED),
+        )
         self._sign_ins = 0
         self.access_seconds = 10 * 24 * 3600.0
         self.refresh_seconds = 90 * 24 * 3600.0
@@ -119,7 +124,7 @@ class Accounts:
     def sign_in(self, account: Account) -> Tokens:
         """New tokens, beside older ones that stay good."""
         with self._lock:
-            return self._issue(account)
+            return self._issue(account, session=secrets.token_hex(16))
 
     def refresh(self, refresh_token: str) -> Tokens:
         """Exchange a refresh token, once.
@@ -136,7 +141,7 @@ class Accounts:
             if grant.expires <= time.time():
                 raise TokenRefused(RefusalCode.REFRESH_EXPIRED)
             grant.ended = RefusalCode.REFRESH_REUSED
-            return self._issue(grant.account)
+            return self._issue(grant.account, grant.session)
 
     def holder(self, access_token: str) -> Account:
         """Whose access token that is.
@@ -164,13 +169,15 @@ class Accounts:
         self._end(self._refresh, account, why)
 
     def revoke(self, token: str) -> None:
-        """Withdraw the sign-in of one refresh or access token; an unknown one is fine."""
+        """Withdraw the sign-in that one refresh or access token belongs to; an unknown token is fine."""
         with self._lock:
-            for grants in (self._access, self._refresh):
-                if token in grants:
-                    grants[token].ended = (
-                        RefusalCode.ACCESS_INVALIDATED if grants is self._access else RefusalCode.REFRESH_INVALIDATED
-                    )
+            grant = self._refresh.get(token) or self._access.get(token)
+            if grant is None:
+                return
+            for grants, code in self._withdrawals:
+                for other in grants.values():
+                    if other.session == grant.session and other.ended is None:
+                        other.ended = code
 
     def _end(self, grants: dict[str, _Grant], account: Account, code: RefusalCode) -> None:
         with self._lock:
@@ -178,7 +185,7 @@ class Accounts:
                 if grant.account == account:
                     grant.ended = code
 
-    def _issue(self, account: Account) -> Tokens:
+    def _issue(self, account: Account, session: str) -> Tokens:
         now = time.time()
         access_expires, refresh_expires = now + self.access_seconds, now + self.refresh_seconds
         about = {
@@ -208,8 +215,8 @@ class Accounts:
             ),
             refresh_token=f"rt_{secrets.token_urlsafe(48)}",
         )
-        self._access[tokens.access_token] = _Grant(account, access_expires)
-        self._refresh[tokens.refresh_token] = _Grant(account, refresh_expires)
+        self._access[tokens.access_token] = _Grant(account, session, access_expires)
+        self._refresh[tokens.refresh_token] = _Grant(account, session, refresh_expires)
         return tokens
 
 

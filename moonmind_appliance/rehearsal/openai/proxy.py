@@ -27,6 +27,11 @@ class ConnectProxy:
     async def stop(self) -> None:
         """Stop listening and end all tunnels. Safe twice."""
         if self._server is not None:
+            # A connection that is taken in the moment of close() would be left half-built: take no more first.
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
             self._server.close()
         for writer in tuple(self._writers):
             writer.transport.abort()

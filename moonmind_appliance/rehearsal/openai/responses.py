@@ -94,7 +94,7 @@ class ModelServer:
         scenario, account = turn.scenario, turn.account
         match scenario.play:
             case Play.AGENT_FAILS:
-                raise _error(400, "invalid_request_error", "invalid_prompt", "This prompt cannot be answered.")
+                raise _error(400, "invalid_request_error", None, "This request cannot be answered.")
             case Play.USAGE_LIMIT:
                 resets_at = int(time.time()) + scenario.resets_in
                 error = {

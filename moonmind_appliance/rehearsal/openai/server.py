@@ -5,16 +5,15 @@ import logging
 import socket
 import tempfile
 import threading
-import time
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import uvicorn
 from litestar import Litestar, Request, Response
 from litestar.handlers import BaseRouteHandler
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, made_up_accounts
@@ -32,6 +31,15 @@ HOSTS = (CHATGPT_HOST, AUTH_HOST)
 _BODY_LIMIT = 64 * 1024**2
 _START_SECONDS = 30
 _SERVER_ERROR = 500
+
+
+class Exchange(NamedTuple):
+    """One request and the status it was answered with."""
+
+    method: str
+    host: str
+    path: str
+    status: int
 
 
 class StandInOpenAI:
@@ -75,7 +83,7 @@ class StandInOpenAI:
         self._programme = Programme(scenario)
         self._model = ModelServer(self.accounts, self._programme, think_seconds)
         self._proxy: ConnectProxy | None = None
-        self._requests: list[str] = []
+        self._requests: list[Exchange] = []
         self._faults: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -99,8 +107,8 @@ class StandInOpenAI:
         return self._model.turns
 
     @property
-    def requests(self) -> list[str]:
-        """Requests that arrived: `METHOD host/path status`, in order of their answers."""
+    def requests(self) -> list[Exchange]:
+        """Requests that arrived, in order of their answers."""
         return list(self._requests)
 
     @property
@@ -212,14 +220,12 @@ class StandInOpenAI:
             CHATGPT_HOST: self._app([*backend_routes(self.accounts), *response_routes(self._model)]),
         }
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            started = time.monotonic()
+        async def app(scope: HTTPScope, receive: Receive, send: Send) -> None:
             host = dict(scope["headers"]).get(b"host", b"").decode("latin-1").partition(":")[0]
 
             async def watched_send(message: Any) -> None:  # noqa: ANN401 - ASGI's messages
                 if message["type"] == "http.response.start":
-                    took = round((time.monotonic() - started) * 1000)
-                    self._requests.append(f"{scope.get('method')} {host}{scope['path']} {message['status']} {took}ms")
+                    self._requests.append(Exchange(scope["method"], host, scope["path"], message["status"]))
                 await send(message)
 
             await by_host.get(host, _nobody)(scope, receive, watched_send)
@@ -246,6 +252,11 @@ class StandInOpenAI:
         return configuration
 
 
+_UNHEARD = logging.getLogger(f"{__name__}.unheard")
+_UNHEARD.addHandler(logging.NullHandler())
+_UNHEARD.propagate = False
+
+
 class _QuietProtocol(H11Protocol):
     """uvicorn's own, with a log that nobody reads: refused WebSockets and dropped streams are part of the play.
 
@@ -254,7 +265,7 @@ class _QuietProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
         super().__init__(*args, **kwargs)
-        self.logger = logging.Logger(__name__, logging.CRITICAL + 1)
+        self.logger = _UNHEARD
 
 
 async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's shape

