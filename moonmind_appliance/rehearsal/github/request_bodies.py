@@ -20,6 +20,7 @@ REQUIRED_STRING = Field((str,), "a string", required=True)
 STRING_OR_NULL = Field((str, type(None)), "a string or null")
 BOOLEAN = Field((bool,), "a boolean")
 INTEGER = Field((int,), "an integer")
+LIST = Field((list,), "an array", required=True)
 
 
 def parse(body: bytes, operation: str) -> Any:  # noqa: ANN401 - any JSON
@@ -43,6 +44,15 @@ def read(body: bytes, fields: Mapping[str, Field], operation: str) -> dict[str, 
     value = parse(body, operation)
     if not isinstance(value, dict):
         raise Refused(400, "Body should be a JSON object", operation=operation)
+    return fit(value, fields, operation)
+
+
+def fit(value: dict[str, Any], fields: Mapping[str, Field], operation: str) -> dict[str, Any]:
+    """The object itself.
+
+    Raises:
+        Refused: 422 for properties that are missing, unknown or of another type.
+    """
     complaints = [
         f'"{name}" wasn\'t supplied.' for name, field in fields.items() if field.required and name not in value
     ]

@@ -420,21 +420,30 @@ def add_issue_labels(
 ) -> list[dict[str, Any]]:
     """Add labels; missing ones are made."""
     operation = _operation(request)
-    wish = bodies.parse(body, operation)
-    names = wish.get("labels") if isinstance(wish, dict) else wish
-    if not isinstance(names, list) or not names:
-        raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(names)} is not an array.")
-    names = [name.get("name") if isinstance(name, dict) else name for name in names]
-    for name in names:
-        if not isinstance(name, str):
-            raise bodies.malformed(operation, f"For 'items', {bodies.shown(name)} is not a string or object.")
-        _check_label(operation, name)
+    names = _label_names(operation, bodies.parse(body, operation))
     with hub.lock:
         for name in names:
             label = hub.label(repository, name)
             if label not in pull.labels:
                 pull.labels.append(label)
         return [shapes.label(repository, label) for label in pull.labels]
+
+
+def _label_names(operation: str, wish: object) -> list[str]:
+    """The names in a body that is a list of labels or holds one; each label is a name or an object with one."""
+    labels = bodies.fit(wish, {"labels": bodies.LIST}, operation)["labels"] if isinstance(wish, dict) else wish
+    if not isinstance(labels, list) or not labels:
+        raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(labels)} is not an array of labels.")
+    names = []
+    for label in labels:
+        name = label
+        if isinstance(label, dict):
+            name = bodies.fit(label, {"name": bodies.REQUIRED_STRING}, operation)["name"]
+        if not isinstance(name, str):
+            raise bodies.malformed(operation, f"For 'items', {bodies.shown(label)} is not a string or object.")
+        _check_label(operation, name)
+        names.append(name)
+    return names
 
 
 def _check_label(operation: str, name: str) -> None:
