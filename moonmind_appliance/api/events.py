@@ -62,7 +62,6 @@ class OpenStreams:
     responses={
         204: ResponseSpec(None, description="The run is final and nothing came after Last-Event-ID."),
         **problems(
-            "invalid_request",
             "not_found",
             "run_not_found",
             "too_many_streams",

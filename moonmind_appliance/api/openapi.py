@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, and the page that shows it. Its assets are ours: a lone server may have no way out."""
 
+import inspect
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,33 @@ from litestar import Litestar, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Components, OpenAPIHeader, OpenAPIResponse, Operation, Schema, SecurityScheme, Tag
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIHeader,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    Schema,
+    SecurityScheme,
+    Tag,
+)
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response import File
 
+from moonmind_appliance.api import schemas as answers
 from moonmind_appliance.api.paths import SCHEMA_PATH
-from moonmind_appliance.runs.submit import MAX_BRANCH_BYTES, MAX_EXTERNAL_REF, NAME_PATTERN, OWNER_PATTERN
+from moonmind_appliance.api.problems import Problem, ProblemField
+from moonmind_appliance.runs.submit import (
+    KEY_PATTERN,
+    MAX_BRANCH_BYTES,
+    MAX_EXTERNAL_REF,
+    MAX_IDEMPOTENCY_KEY,
+    NAME_PATTERN,
+    OWNER_PATTERN,
+    SubmitRequest,
+)
 
 _DESCRIPTION = """\
 A specification text in, a draft pull request out. Every request but those for health and this page carries
@@ -102,12 +123,15 @@ async def _page_headers(response: Response[Any]) -> Response[Any]:
 
 
 def complete(app: Litestar) -> None:
-    """Say in the document what Litestar cannot know: headers of errors, and the fields' limits."""
+    """Say in the document what Litestar cannot know: headers of errors, the fields' limits, what the structs are."""
     for item in (app.openapi_schema.paths or {}).values():
         for operation in (item.get, item.post):
             if operation is not None:
                 _complete_operation(operation)
     schemas = (app.openapi_schema.components or Components()).schemas or {}
+    for struct in (*vars(answers).values(), SubmitRequest, Problem, ProblemField):
+        if isinstance(struct, type) and struct.__name__ in schemas:
+            schemas[struct.__name__].description = inspect.getdoc(struct)
     request = schemas["SubmitRequest"]
     request.additional_properties = False
     fields = request.properties or {}
@@ -128,17 +152,34 @@ def complete(app: Litestar) -> None:
 
 
 def _complete_operation(operation: Operation) -> None:
+    for parameter in operation.parameters or []:
+        if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+            # What is left out is left out: no header and no query says null.
+            parameter.schema = _not_null(parameter.schema)
+            if parameter.name == "Idempotency-Key":
+                _limit(parameter.schema, pattern=f"^{KEY_PATTERN}$", max_length=MAX_IDEMPOTENCY_KEY)
     for status, response in (operation.responses or {}).items():
-        if not isinstance(response, OpenAPIResponse):
-            continue
-        headers = response.headers = dict(response.headers or {})
-        headers["X-Request-ID"] = _header("The request's id; it also stands in the log.")
-        if status == "401":
-            headers["WWW-Authenticate"] = _header("Bearer, with the reason when a token came (RFC 6750).")
-        if status in {"429", "503"}:
-            headers["Retry-After"] = _header("Seconds until it is worth asking again.")
-        if status in {"206", "416"}:
-            headers["Content-Range"] = _header("Which bytes these are, or how many there are.")
+        if isinstance(response, OpenAPIResponse):
+            _complete_response(status, response)
+
+
+def _complete_response(status: str, response: OpenAPIResponse) -> None:
+    headers = response.headers = dict(response.headers or {})
+    for header in headers.values():
+        if isinstance(header, OpenAPIHeader):
+            header.schema = header.schema or Schema(type=OpenAPIType.STRING)
+    for content in (response.content or {}).values():
+        for example in (content.examples or {}).values():
+            if isinstance(example, Example):
+                # OpenAPI has no such field; Litestar writes it when it is set.
+                example.id = None
+    headers["X-Request-ID"] = _header("The request's id; it also stands in the log.")
+    if status == "401":
+        headers["WWW-Authenticate"] = _header("Bearer, with the reason when a token came (RFC 6750).")
+    if status in {"429", "503"}:
+        headers["Retry-After"] = _header("Seconds until it is worth asking again.")
+    if status in {"206", "416"}:
+        headers["Content-Range"] = _header("Which bytes these are, or how many there are.")
 
 
 def _header(description: str) -> OpenAPIHeader:
@@ -147,6 +188,15 @@ def _header(description: str) -> OpenAPIHeader:
 
 def _limit(schema: Any, **limits: object) -> None:  # noqa: ANN401 - a schema or a reference
     """Set limits on a schema, or on the part of it that is not null."""
-    target = next((one for one in schema.one_of or [] if one.type != OpenAPIType.NULL), schema)
+    target = _not_null(schema)
     for name, value in limits.items():
         setattr(target, name, value)
+
+
+def _not_null(schema: Any) -> Any:  # noqa: ANN401 - a schema or a reference
+    """The part of a schema that is not null."""
+    return next((one for one in getattr(schema, "one_of", None) or [] if _type(one) != OpenAPIType.NULL), schema)
+
+
+def _type(schema: Any) -> Any:  # noqa: ANN401 - a schema or a reference
+    return getattr(schema, "type", None)

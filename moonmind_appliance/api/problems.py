@@ -155,7 +155,7 @@ BEHIND_A_TOKEN = (
 def problems(*codes: str) -> dict[int, ResponseSpec]:
     """The OpenAPI answers of a route for these codes, and for those that every route has."""
     by_status: dict[int, list[str]] = {}
-    for code in (*codes, "internal_error"):
+    for code in dict.fromkeys((*codes, "invalid_request", "internal_error")):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     return {
         status: ResponseSpec(

@@ -1,6 +1,7 @@
 """Runs over HTTP: submit, list, look at, cancel, retry."""
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -37,7 +38,6 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
     response_description="The run is kept and queued.",
     responses=problems(
         "malformed_json",
-        "invalid_request",
         "repository_not_allowed",
         "idempotency_key_reused",
         "too_large",
@@ -81,7 +81,7 @@ def submit(
     operation_id="list_runs",
     summary="List runs",
     response_description="One page.",
-    responses=problems("invalid_request", *BEHIND_A_TOKEN),
+    responses=problems(*BEHIND_A_TOKEN),
 )
 def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     request: ApiRequest,
@@ -92,7 +92,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
 ) -> RunPage:
     """The caller's runs, newest first; an operator sees everybody's. Runs that come meanwhile do not move the pages."""
-    _refuse_others(request, _FILTERS)
+    _check_parameters(request, status)
     found = request.parts.store.runs.list(
         created_by=None if request.actor.operator else request.actor.subject,
         status=status,
@@ -170,15 +170,20 @@ def _accepted(run: Run) -> Response[RunAccepted]:
     return Response(run_accepted(run), status_code=202, headers={"Location": run_path(run.run_id)})
 
 
-def _refuse_others(request: ApiRequest, known: frozenset[str]) -> None:
-    """A misspelled filter would silently list everything."""
-    if others := [name for name in request.query_params if name not in known]:
-        problem = f"Is no parameter of this list; these are: {', '.join(sorted(known))}."
-        raise InvalidRequest(
-            "The request cannot be used.",
-            hint="`errors` says what to change.",
-            fields=[FieldProblem(name[:100], problem) for name in others[:20]],
-        )
+def _check_parameters(request: ApiRequest, status: RunStatus | None) -> None:
+    """A misspelled filter would silently list everything; of one that comes twice, one would silently win."""
+    given = request.query_params
+    known = ", ".join(sorted(_FILTERS))
+    problems = [
+        FieldProblem(name[:100], f"Is no parameter of this list; these are: {known}.")
+        for name in islice((name for name in given if name not in _FILTERS), 20)
+    ]
+    problems += [FieldProblem(name, "Is given twice.") for name in _FILTERS if len(given.getall(name, [])) > 1]
+    if "status" in given and status is None:
+        # Litestar reads the word null as no value.
+        problems.append(FieldProblem("status", "Is no status of a run."))
+    if problems:
+        raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
 
 
 runs_router = Router(

@@ -37,7 +37,8 @@ _BRANCH_REFUSALS = (
     (re.compile(r"(?:\A|/)\.|\.lock(?:/|\Z)"), "has a part that begins with a dot or ends with .lock"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+KEY_PATTERN = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
+_KEY = re.compile(KEY_PATTERN)
 
 _DISK_RETRY_SECONDS = 60
 _DRAINING_RETRY_SECONDS = 30
