@@ -210,9 +210,13 @@ class DockerEngine:
     def kill(self, container: str) -> bool:
         """End all processes at once and wait for that; False where it did not run."""
         try:
-            return self._did(lambda client: client.kill(container))
+            if not self._did(lambda client: client.kill(container)):
+                return False
         except _Conflict:
             return False
+        # Engines after 20.10 only send the signal.
+        self._did(lambda client: client.wait(container, timeout=_CALL_TIMEOUT, condition="not-running"))
+        return True
 
     def remove(self, container: str) -> bool:
         """Remove the container whatever its state, and its anonymous volumes; False where there was none."""

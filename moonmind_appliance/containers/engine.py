@@ -139,7 +139,7 @@ class ContainerEngine(Protocol):
         """
 
     def kill(self, container: str) -> bool:
-        """End all processes at once; False where it did not run."""
+        """End all processes at once; False where it did not run. They have ended when it returns."""
 
     def remove(self, container: str) -> bool:
         """Remove the container whatever its state, and its anonymous volumes; False where there was none."""

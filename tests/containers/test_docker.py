@@ -126,7 +126,8 @@ class TestHardening:
         canary = "canary-5f0c"
         running = docker_lab.begin(box, _shell("echo begun; sleep 60"), env={"TOKEN": canary})
         described = inspect.inspect_container(box)
-        shown = [described, *(inspect.exec_inspect(each) for each in described["ExecIDs"]), inspect.top(box, "-ef")]
+        arguments = _said(docker_lab, box, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        shown = [described, *(inspect.exec_inspect(each) for each in described["ExecIDs"]), arguments]
         assert len(described["ExecIDs"]) == 1
         assert canary not in json.dumps(shown)
         assert canary in _said(docker_lab, box, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
