@@ -62,15 +62,16 @@ class Programme:
 
         Args:
             scenario: what to play.
-            phase: from this skill on (`speckit-plan`: plan and tasks); None: every turn.
+            phase: from this skill on (`speckit-plan` or `speckit_plan`: plan and tasks); None: every turn.
             times: for so many turns, then what was on before; None: until the next call.
 
         Raises:
             ValueError: there is no such phase.
         """
-        if phase is not None and phase not in SKILLS:
+        first = phase.replace("_", "-") if phase else SKILLS[0]
+        if first not in SKILLS:
             raise ValueError(f"phase must be one of {', '.join(SKILLS)}, not {phase!r}")
-        skills = SKILLS[SKILLS.index(phase) :] if phase else ()
+        skills = SKILLS[SKILLS.index(first) :] if phase else ()
         rule = _Rule(scenario, skills, times)
         with self._lock:
             if times is None and not skills:

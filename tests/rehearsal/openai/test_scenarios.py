@@ -1,5 +1,6 @@
 import pytest
 
+from moonmind_appliance.models import PhaseName
 from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Programme, Scenario
 
 LIMIT = Scenario(Play.USAGE_LIMIT)
@@ -18,10 +19,11 @@ def test_a_scenario_holds_for_every_turn() -> None:
     assert _plays(programme, "tasks") == [Play.NORMAL]
 
 
-def test_a_scenario_may_begin_with_a_phase() -> None:
-    """The phases before it stay as they were."""
+@pytest.mark.parametrize("phase", ["speckit-plan", PhaseName.SPECKIT_PLAN])
+def test_a_scenario_may_begin_with_a_phase(phase: str) -> None:
+    """The phases before it stay as they were; a skill's name and the phase's say the same."""
     programme = Programme(NORMAL)
-    programme.play(FAILS, phase="speckit-plan")
+    programme.play(FAILS, phase=phase)
     assert _plays(programme, "specify", "plan", "tasks") == [Play.NORMAL, Play.AGENT_FAILS, Play.AGENT_FAILS]
 
 
