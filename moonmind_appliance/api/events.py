@@ -1,6 +1,7 @@
 """A run's news as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import Counter
@@ -16,11 +17,13 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from moonmind_appliance.api.auth import bearer_token, require_token
-from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
+from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems, request_id
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.run_tail import Place, RunTail
-from moonmind_appliance.errors import RequestError, Unauthenticated
+from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated
 from moonmind_appliance.runs.visibility import visible_run
+
+_log = logging.getLogger(__name__)
 
 STREAMS = 64
 STREAMS_OF_ONE = 16
@@ -101,7 +104,12 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
     pace = request.parts.pace
     sent = asked = time.monotonic()
     while not (tail.ended or request.parts.stopping.is_set()):
-        messages = await sync_to_thread(tail.read)
+        try:
+            messages = await sync_to_thread(tail.read)
+        except StoreError as error:
+            _log.error("The event stream of request %s ends: %s", request_id(request), error)
+            yield b": the database cannot be read now\n\n"
+            return
         now = time.monotonic()
         if messages:
             yield b"".join(message.encode() for message in messages)

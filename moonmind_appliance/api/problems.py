@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
@@ -134,6 +134,10 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
         return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)
+    if isinstance(error, InternalServerException) and "disconnected" in error.detail:
+        # Nobody reads this answer, and nothing is wrong here.
+        _log.info("Request %s: the caller went away before its body was here.", request_id(request))
+        return answer(problem("invalid_request", "The body ended early."))
     _log.error("Request %s failed.", request_id(request), exc_info=error)
     detail = f"This is a defect of the appliance: tell the operator the request id {request_id(request)}."
     return answer(problem("internal_error", detail))

@@ -152,3 +152,16 @@ def test_a_quiet_stream_shows_that_it_lives(tmp_path: Path) -> None:
         path = f"/runs/{served.submit()}/events"
         with served.client().stream("GET", path) as answer:
             assert ": still here" in answer.iter_lines()
+
+
+def test_a_stream_ends_whole_when_the_database_fails(tmp_path: Path) -> None:
+    """Who follows comes again with the last id; the log says why."""
+    with serve(tmp_path) as served:
+        path = f"/runs/{served.submit()}/events"
+        with served.client().stream("GET", path) as answer:
+            lines = []
+            for line in answer.iter_lines():
+                lines.append(line)
+                if line.startswith("data"):
+                    served.store.close()
+    assert ": the database cannot be read now" in lines

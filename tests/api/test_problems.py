@@ -1,6 +1,8 @@
 """One shape for every error. This file pins it: status, code, headers."""
 
 import ast
+import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import moonmind_appliance
 from moonmind_appliance.api.problems import PROBLEMS
 from moonmind_appliance.errors import Unauthenticated, Unavailable
 from moonmind_appliance.models import Actor, RunStatus
-from tests.api.served import REQUEST, Served, serve
+from tests.api.served import BASE, REQUEST, Served, serve
 
 JSON = {"Content-Type": "application/json"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -281,3 +283,17 @@ def codes_of(node: ast.AST) -> list[Any]:
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "default_code":
         return [node.value.value] if isinstance(node.value, ast.Constant) else []
     return []
+
+
+def test_a_caller_who_goes_away_is_no_failure_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that never came whole leaves no error in the log."""
+    caplog.set_level(logging.INFO, "moonmind_appliance.api")
+    with serve(tmp_path) as served:
+        host, port = served.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(
+                f"POST {BASE}/runs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {served.tokens['ann']}\r\n"
+                'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"reposi'.encode()
+            )
+    assert "went away" in caplog.text
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
