@@ -51,6 +51,9 @@ _CALL_TIMEOUT = 120
 
 _CONNECT_TIMEOUT = 15.0
 
+_LOOK_TIMEOUT = 10.0
+"""Seconds for a look at a running exec: its limits and a cancel wait for it."""
+
 _OLDEST_API = (1, 41)
 _NEWEST_API = (1, 51)
 """Newest API version whose answers this file knows; engines speak older ones, too."""
@@ -324,7 +327,8 @@ class DockerEngine:
 
     def exec_state(self, exec_id: str) -> ExecState | None:
         """Part of `ExecCalls`."""
-        found = self._ask_for(lambda client: client.exec_inspect(exec_id))
+        path = f"/exec/{exec_id}/json"
+        found = self._ask_for(lambda client: _get(client, path, timeout=_LOOK_TIMEOUT).json())
         return None if found is None else ExecState(bool(found["Running"]), found["ExitCode"])
 
     def is_running(self, container: str) -> bool:
@@ -413,14 +417,14 @@ def _label_filter(labels: dict[str, str]) -> dict[str, list[str]]:
     return {"label": [f"{name}={value}" for name, value in sorted(labels.items())]}
 
 
-def _get(client: docker.APIClient, url: str, **query: str) -> requests.Response:
-    """A GET whose body has not been read yet."""
+def _get(client: docker.APIClient, url: str, *, timeout: float = _CALL_TIMEOUT, **query: str) -> requests.Response:
+    """A GET whose body has not been read yet; `timeout` is in seconds."""
     response = client.get(
         f"{client.base_url}/v{client.api_version}{url}",
         params=query,
         headers={"Accept-Encoding": "identity"},
         stream=True,
-        timeout=_CALL_TIMEOUT,
+        timeout=timeout,
     )
     try:
         response.raise_for_status()

@@ -20,10 +20,10 @@ _TICK = 0.1
 """Seconds until a cancel is seen, at most."""
 
 _FIRST_LOOK, _NEXT_LOOKS = 0.25, 2.0
-"""After so much silence the engine is asked whether the exec still runs: a child that the command left behind may hold
-the output open, and a connection may be dead without saying so."""
+"""After so much silence, and every so often, the engine is asked whether the exec still runs: a child that the command
+left behind may hold the output open, and a connection may be dead without saying so."""
 
-_TRAILING = 0.3
+_TRAILING, _TRAILING_AT_MOST = 0.3, 5.0
 _LEADER_WITHIN = 2.0
 _STREAM_ENDS_WITHIN = 1.0
 _ENDED_WITHIN = 5.0
@@ -128,8 +128,8 @@ class Execution:
                 looks.heard()
             elif data is not None:
                 return EndReason.EXITED
-            elif (running := looks.running()) is not True:
-                self._drain(connection, _TRAILING)
+            if (running := looks.running()) is not True:
+                self._drain(connection)
                 return EndReason.EXITED if running is False else EndReason.CONTAINER_GONE
 
     def _reached(self, now: float) -> EndReason | None:
@@ -151,11 +151,11 @@ class Execution:
             limits.append(self._heard + spec.silence_limit - now)
         return max(0.0, min(limits))
 
-    def _drain(self, connection: HijackedConnection, silence: float) -> bool:
-        """Hand on what still comes, until that much silence; True when the stream ended."""
-        while data := connection.read(silence):
+    def _drain(self, connection: HijackedConnection) -> None:
+        """Hand on what still comes, until it is quiet: what a child in the background says may go on for ever."""
+        give_up = time.monotonic() + _TRAILING_AT_MOST
+        while time.monotonic() < give_up and (data := connection.read(_TRAILING)):
             self._output.feed(data)
-        return data is not None
 
     def _end(self, connection: HijackedConnection) -> None:
         """End the processes and hand on their last output.
@@ -255,18 +255,19 @@ class _Nowhere:
 
 
 class _Looks:
-    """Asks the engine now and then, while nothing is heard, whether an exec still runs."""
+    """Asks the engine now and then whether an exec still runs, soon where nothing is heard of it."""
 
     def __init__(self, calls: ExecCalls, exec_id: str) -> None:
         self._calls = calls
         self._exec_id = exec_id
         self._unanswered_since: float | None = None
+        self._latest = time.monotonic()
         self.heard()
 
     def heard(self) -> None:
         """Output came."""
         self._pause = _FIRST_LOOK
-        self._next = time.monotonic() + self._pause
+        self._next = min(time.monotonic() + _FIRST_LOOK, self._latest + _NEXT_LOOKS)
 
     def running(self) -> bool | None:
         """True while it does, or is thought to; None when the exec is lost."""
@@ -274,7 +275,7 @@ class _Looks:
         if now < self._next:
             return True
         self._pause = min(self._pause * 2, _NEXT_LOOKS)
-        self._next = now + self._pause
+        self._latest, self._next = now, now + self._pause
         try:
             state = self._calls.exec_state(self._exec_id)
         except EngineUnreachable:

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.errors import EngineError, EngineUnreachable
+from moonmind_appliance.errors import EngineError, EngineUnreachable, InterruptReason
 from moonmind_appliance.models import EndReason, ExecSpec, Mount
 
 from .conftest import WORK, Laboratory, Program, Running
@@ -184,8 +184,9 @@ class TestEndedCommands:
     def test_its_processes_end(self, docker_lab: Laboratory, script: str) -> None:
         """Children, other sessions, orphans, those that ignore signals and those that hide; the container runs on."""
         box = docker_lab.box()
-        running = docker_lab.begin(box, _shell(script), time_limit=3)
-        assert running.outcome().ended is EndReason.TIMED_OUT
+        running = docker_lab.begin(box, _shell(script))
+        running.cancel.cancel(InterruptReason.CANCELLED)
+        assert running.outcome().ended is EndReason.CANCELLED
         assert _said(docker_lab, box, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").count("4711") == 0
 
     def test_a_command_that_cannot_be_ended_takes_its_container_along(self, docker_lab: Laboratory) -> None:
@@ -193,16 +194,18 @@ class TestEndedCommands:
         box = docker_lab.box()
         bomb = """exec python3 -c '
 import os, time
-print("begun", flush=True)
+full = False
 while True:
     try:
         if os.fork() == 0:
             time.sleep(4711)
     except OSError:
+        full = full or print("begun", flush=True) or True
         time.sleep(0.01)
 '"""
-        running = docker_lab.begin(box, _shell(bomb), time_limit=3)
-        assert running.outcome().ended is EndReason.TIMED_OUT
+        running = docker_lab.begin(box, _shell(bomb))
+        running.cancel.cancel(InterruptReason.SHUTDOWN)
+        assert running.outcome().ended is EndReason.CANCELLED
         left = docker_lab.run(box, _shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"))
         assert b"4711" not in left.stdout
 
@@ -210,7 +213,7 @@ while True:
         """Output is read on while the command is ended: an engine whose output nobody takes ends nothing."""
         box = docker_lab.box()
         running = _begin_quietly(docker_lab, box, "yes")
-        running.cancel.cancel("cancelled")  # type: ignore[arg-type]
+        running.cancel.cancel(InterruptReason.CANCELLED)
         assert running.outcome().ended is EndReason.CANCELLED
         assert docker_lab.run(box, _shell("true")).outcome.ok
 
@@ -238,6 +241,12 @@ class TestEndings:
         ran = docker_lab.run(docker_lab.box(), _shell("sleep 4711 & head -c 1000000 /dev/zero; exit 3"))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
         assert len(ran.stdout) == 1_000_000
+
+    def test_a_child_in_the_background_that_talks_is_not_waited_for(self, docker_lab: Laboratory) -> None:
+        """Although there is always more output."""
+        chatter = "(while :; do echo more; sleep 0.05; done) & echo begun; exit 3"
+        ran = docker_lab.run(docker_lab.box(), _shell(chatter))
+        assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
 
     def test_a_command_that_is_not_there_ends_with_127(self, docker_lab: Laboratory) -> None:
         """As in a shell, with the reason on stderr."""
