@@ -329,14 +329,17 @@ def push(job: dict[str, Any]) -> dict[str, Any]:
     """Push the run's branch. The branch must not exist there, or be at our commit already. Safe twice."""
     git = Git(job)
     reference, commit = f"refs/heads/{job['branch']}", job["commit"]
-    there = git("ls-remote", "--end-of-options", job["url"], reference).decode().split()
-    if there and there[0] == commit:
-        return {"pushed": True, "already_there": True, "commit": commit}
-    if there:
-        return {"pushed": False, "conflict": there[0], "commit": commit}
+    # The lease says that the branch is new; git takes one that stands at our commit as up to date before it asks.
     lease = f"--force-with-lease={reference}:"
-    git("push", "--quiet", "--no-verify", "--porcelain", lease, "--end-of-options", job["url"], f"{commit}:{reference}")
-    return {"pushed": True, "already_there": False, "commit": commit}
+    try:
+        git("push", "--quiet", "--no-verify", lease, "--end-of-options", job["url"], f"{commit}:{reference}")
+    except GitError:
+        there = git("ls-remote", "--end-of-options", job["url"], reference).decode().split()
+        if there and there[0] != commit:
+            return {"pushed": False, "conflict": there[0], "commit": commit}
+        if not there:
+            raise
+    return {"pushed": True, "commit": commit}
 
 
 def main(verb: str) -> int:
