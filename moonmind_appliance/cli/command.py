@@ -1,0 +1,155 @@
+"""What all commands have in common: options, examples in their help, groups that load a command when it is called."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from moonmind_appliance.cli.configuration import ENV_FILE_VARIABLE
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.logs import no_log, start_log
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import DEFAULT_ENV_FILE
+
+PROGRAM = "moonmind-appliance"
+
+
+class Example(NamedTuple):
+    """A command that works, and what it is for."""
+
+    purpose: str
+    command: str
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's callbacks
+    """Put a common option's value into the invocation."""
+    if value and parameter.name is not None:
+        setattr(context.ensure_object(Invocation), parameter.name, value)
+
+
+def _common_options(*, json: bool) -> list[click.Parameter]:
+    given = [
+        click.Option(
+            ["--env-file", "env_file"],
+            type=click.Path(path_type=Path),
+            metavar="PATH",
+            help=f"Settings as NAME=value lines.  [default: ${ENV_FILE_VARIABLE}, else {DEFAULT_ENV_FILE}]",
+        ),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Say more about what is done and how."),
+        click.Option(["--debug"], is_flag=True, help="Show the log, and the trace of an unexpected error."),
+    ]
+    if json:
+        given.insert(
+            1, click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON on stdout, for programs.")
+        )
+    for option in given:
+        option.expose_value = False
+        option.callback = _keep
+    return list(given)
+
+
+class Command(click.Command):
+    """A command with the common options, and examples under its help."""
+
+    def __init__(
+        self,
+        *words: Any,  # noqa: ANN401 - handed on to click
+        examples: Sequence[tuple[str, str]] = (),
+        json: bool = True,
+        **options: Any,  # noqa: ANN401 - handed on to click
+    ) -> None:
+        super().__init__(*words, **options)
+        self.examples = [Example(*example) for example in examples]
+        self.params += _common_options(json=json)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+        """Run it, with the log on stderr for whoever asked with --debug, and nowhere else."""
+        if ctx.ensure_object(Invocation).debug:
+            start_log("text", Redactor(), debug=True)
+        else:
+            no_log()
+        return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples."""
+        del ctx
+        write_examples(formatter, self.examples)
+
+
+class Lazy(NamedTuple):
+    """Where a command is, as `module:attribute`, and its help in one line: so that help loads nothing."""
+
+    where: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called: no command pays for another's libraries."""
+
+    def __init__(
+        self,
+        *words: Any,  # noqa: ANN401 - handed on to click
+        lazy: dict[str, Lazy],
+        examples: Sequence[tuple[str, str]] = (),
+        **options: Any,  # noqa: ANN401 - handed on to click
+    ) -> None:
+        super().__init__(*words, **options)
+        self.lazy = lazy
+        self.examples = [Example(*example) for example in examples]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of their use, not of the alphabet."""
+        del ctx
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        del ctx
+        if cmd_name not in self.lazy:
+            return None
+        module, attribute = self.lazy[cmd_name].where.split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, and says which command was probably meant."""
+        if args and args[0] not in self.lazy and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], self.lazy, 1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Names and their summaries."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, lazy.summary) for name, lazy in self.lazy.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples."""
+        del ctx
+        write_examples(formatter, self.examples)
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
+    """Each example: what it is for, and under it the command, never wrapped."""
+    if not examples:
+        return
+    with formatter.section("Examples"):
+        for number, example in enumerate(examples):
+            if number:
+                formatter.write("\n")
+            formatter.write_text(f"{example.purpose}:")
+            formatter.write(
+                "".join(f"{'':>{formatter.current_indent + 2}}{part}\n" for part in example.command.split("\n"))
+            )
+
+
+def run_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument that names a run."""
+    return click.argument("run", metavar="RUN")(function)

@@ -1,0 +1,104 @@
+"""Where settings come from: the environment and the env file, which is read and never put into the environment."""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dotenv.parser import parse_stream
+
+from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.settings import DEFAULT_ENV_FILE, Loaded, Settings, load, options
+
+ENV_FILE_VARIABLE = "MOONMIND_ENV_FILE"
+
+_LIKE_ENOUGH = 0.85
+
+
+class Configuration(NamedTuple):
+    """The settings, where each came from, the env file that was read, and what it could not be (`notes`)."""
+
+    loaded: Loaded
+    env_file: Path | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings themselves."""
+        return self.loaded.settings
+
+
+def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded: bool = True) -> Configuration:
+    """Read the env file and all settings.
+
+    The file is, first match first: `env_file`, MOONMIND_ENV_FILE, /etc/moonmind-appliance/appliance.env. Only the last
+    one may be missing. Without `demanded` it may also be closed to this user: callers need nothing of it.
+
+    Raises:
+        SettingsError: with every problem found.
+    """
+    named = env_file or (Path(environment[ENV_FILE_VARIABLE]) if environment.get(ENV_FILE_VARIABLE) else None)
+    path = named or DEFAULT_ENV_FILE
+    notes: list[str] = []
+    lines: dict[str, str] = {}
+    read: Path | None = None
+    try:
+        lines = read_env_file(path)
+        read = path
+    except FileNotFoundError:
+        if named is not None:
+            raise _unreadable(path, "is not there", "Check the path, or leave it out.") from None
+    except PermissionError:
+        if named is not None or demanded:
+            raise _unreadable(path, "may not be read by this user", "Run as root, or as its owner.") from None
+        notes.append(f"{path} may not be read by this user, and was left out.")
+    except OSError as error:
+        raise _unreadable(path, f"cannot be read ({error.strerror})", "Give a file of NAME=value lines.") from None
+    notes += [f"{path}: there is no setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
+    return Configuration(load(environment, lines), read, tuple(notes))
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The NAME=value lines, quotes taken off, `$` left as it is. Lines with `#` in front are comments.
+
+    Raises:
+        OSError: the file cannot be read.
+        SettingsError: with every line that is none.
+    """
+    values: dict[str, str] = {}
+    problems = []
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for binding in parse_stream(stream):
+                if binding.error or (binding.key is not None and binding.value is None):
+                    where = f"{path}, line {binding.original.line}"
+                    # The line itself is not shown: it may hold half a secret.
+                    problems.append(SettingProblem(where, "is no NAME=value.", "Mend it, or put # before it."))
+                elif binding.key is not None and binding.value is not None:
+                    values[binding.key] = binding.value
+    except UnicodeDecodeError:
+        problems.append(SettingProblem(str(path), "is not a text in UTF-8.", "Save it as UTF-8."))
+    if problems:
+        raise SettingsError(problems)
+    return values
+
+
+def misspelled(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Names that are no setting but look like one, each with the one that was probably meant."""
+    known = [alias for name, option in options().items() for alias in (name, *option.older_names)]
+    known += [f"{name}_FILE" for name in known]
+    return [
+        (name, close[0])
+        for name in names
+        if name not in known and (close := difflib.get_close_matches(name.upper(), known, 1, _LIKE_ENOUGH))
+    ]
+
+
+def readable(path: Path) -> bool:
+    """Whether this user may read and write the file."""
+    return os.access(path, os.R_OK | os.W_OK)
+
+
+def _unreadable(path: Path, what: str, hint: str) -> SettingsError:
+    return SettingsError([SettingProblem(f"env file {path}", f"{what}.", hint)])

@@ -1,0 +1,105 @@
+"""The nine phases as they go: a board that lives on a terminal, or a line for each change where there is none."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from moonmind_appliance.cli.terminal import MARKS, STYLES, line, span
+from moonmind_appliance.models import PHASE_ORDER, PhaseStatus
+
+_GOING = frozenset({PhaseStatus.RUNNING.value, PhaseStatus.RETRYING.value})
+_DONE = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseStatus.SKIPPED.value})
+
+
+@dataclass
+class _Row:
+    status: str = PhaseStatus.PENDING.value
+    attempt: int = 0
+    since: float = 0.0
+    seconds: float | None = None
+
+
+class PhaseBoard:
+    """Show it with `live`, tell it with `phase` and `headline`. `clock` is monotonic seconds.
+
+    On a terminal the board is drawn again in place; elsewhere each change becomes one line.
+    """
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._began = clock()
+        self._rows = {name.value: _Row() for name in PHASE_ORDER}
+        self._headline = ""
+        self.shown = False
+        self._spinner = Spinner("dots", style="cyan")
+
+    def live(self) -> AbstractContextManager[Any]:
+        """While this is open, the board is shown; from then on `shown` is True."""
+        self.shown = True
+        if not self._console.is_terminal:
+            return nullcontext()
+        return Live(self, console=self._console, refresh_per_second=10)
+
+    def phase(self, name: str, status: str, attempt: int = 1, seconds: float | None = None) -> None:
+        """A phase's state now; `seconds` is how long it took, or has been going. What did not change is not told."""
+        row = self._rows.get(name)
+        if row is None or (row.status, row.attempt) == (status, attempt):
+            return
+        now = self._clock()
+        if status in _GOING and row.status not in _GOING:
+            row.since = now - (seconds or 0.0)
+        if status in _DONE:
+            row.seconds = seconds if seconds is not None else (now - row.since if row.since else None)
+        row.status, row.attempt = status, attempt
+        if not self._console.is_terminal and status != PhaseStatus.PENDING.value:
+            again = f" (attempt {attempt})" if attempt > 1 else ""
+            took = f" in {span(row.seconds)}" if status in _DONE and row.seconds is not None else ""
+            self.say(f"{name} {status}{again}{took}")
+
+    def headline(self, text: str) -> None:
+        """What the run as a whole does, told when it changes."""
+        text = line(text)
+        if text != self._headline:
+            self._headline = text
+            if not self._console.is_terminal:
+                self.say(text)
+
+    def say(self, text: str) -> None:
+        """A line that stays, with the seconds since the board was made."""
+        shown = Text(f"{self._clock() - self._began:7.1f} s  ", "dim")
+        shown.append(line(text), "not dim")
+        self._console.print(shown, soft_wrap=True)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The board: a row a phase, and the headline under them."""
+        now = self._clock()
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
+        grid.add_column(min_width=20, no_wrap=True)
+        grid.add_column(justify="right", min_width=9, no_wrap=True)
+        grid.add_column(no_wrap=True)
+        for name, row in self._rows.items():
+            style = STYLES.get(row.status, "")
+            going = row.status == PhaseStatus.RUNNING.value
+            mark = self._spinner if going else Text(MARKS.get(row.status, "?"), style)
+            seconds = now - row.since if row.status in _GOING else row.seconds
+            told = "" if row.status in {"pending", "succeeded", "running"} else row.status
+            again = f"attempt {row.attempt}" if row.attempt > 1 else ""
+            grid.add_row(
+                mark,
+                Text(name, "dim" if row.status in {"pending", "skipped"} else ""),
+                Text("" if seconds is None else span(seconds), "dim"),
+                Text(" ".join(part for part in (told, again) if part), style),
+            )
+        yield grid
+        if self._headline:
+            yield Text(self._headline, "dim", no_wrap=True, overflow="ellipsis")

@@ -1,0 +1,133 @@
+"""The program: its commands, and how every error becomes one line and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Lazy, LazyGroup
+from moonmind_appliance.cli.exits import MEANINGS, Exit, exit_of
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.terminal import clean, console
+from moonmind_appliance.errors import ApplianceError, RequestError
+from moonmind_appliance.redaction import Redactor
+
+_HERE = "moonmind_appliance.cli"
+
+COMMANDS: Mapping[str, Lazy] = {
+    "serve": Lazy(f"{_HERE}.serve:serve", "Run the appliance: API and workers, until it is stopped."),
+    "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Play a whole run without any account, on stand-ins."),
+    "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and say what to do."),
+    "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting, its value and where it came from."),
+    "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, what it runs, what waits."),
+    "login-shard": Lazy(f"{_HERE}.login_shard:login_shard", "Sign a shard in to ChatGPT by device code."),
+    "token": Lazy(f"{_HERE}.token:token", "Make, list and revoke the API's own tokens."),
+    "login": Lazy(f"{_HERE}.login:login", "Log in at Keycloak, for `runs` from this machine."),
+    "logout": Lazy(f"{_HERE}.login:logout", "Forget the Keycloak login."),
+    "runs": Lazy(f"{_HERE}.runs:runs", "Submit runs, follow them, get their logs and artifacts."),
+    "version": Lazy(f"{_HERE}.version:version", "Show the versions of the appliance and of what it works with."),
+}
+
+
+class Program(LazyGroup):
+    """The root: nothing that goes wrong below it ends in a stack trace."""
+
+    def main(  # type: ignore[override] # click's overloads only tell of the mode that is not used here
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        **extra: Any,  # noqa: ANN401 - handed on to click
+    ) -> NoReturn:
+        """Run, and exit with one of `Exit`."""
+        extra.pop("standalone_mode", None)
+        invocation = Invocation()
+        try:
+            code = super().main(
+                args, prog_name or PROGRAM, complete_var, standalone_mode=False, obj=invocation, **extra
+            )
+        except (KeyboardInterrupt, click.Abort):
+            show_error(invocation, "stopped")
+            code = Exit.INTERRUPTED
+        except click.ClickException as error:
+            code = _usage(invocation, error)
+        except ApplianceError as error:
+            if invocation.debug:
+                _show_trace(invocation)
+            show_error(invocation, error)
+            code = exit_of(error)
+        except Exception as error:  # noqa: BLE001 - the last one who can turn a defect into a sentence
+            code = _defect(invocation, error)
+        sys.exit(int(code or Exit.OK))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Exit codes, behind the examples."""
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
+
+
+@click.group(
+    cls=Program,
+    lazy=dict(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    examples=[
+        ("See the whole job work, without any account", f"{PROGRAM} rehearse"),
+        ("Find out what is missing for real work", f"{PROGRAM} doctor"),
+        ("Sign the first shard in, and start", f"{PROGRAM} login-shard 0\n{PROGRAM} serve"),
+        (
+            "Submit a specification and wait for its pull request",
+            f"{PROGRAM} runs submit --repository owner/name --spec spec.md --wait",
+        ),
+    ],
+)
+def main() -> None:
+    """A specification text in, a draft pull request out.
+
+    Every command knows --help, with examples, and --json for programs: then stdout holds JSON alone, and everything
+    else goes to stderr. Settings come from the environment and an env file; `settings` shows them.
+    """
+
+
+def show_error(invocation: Invocation, error: ApplianceError | str) -> None:
+    """`error: what, where. what to do`, with a line for each field of a request."""
+    text = Text()
+    text.append("error: ", "bold red")
+    if isinstance(error, RequestError) and error.fields:
+        text.append(clean(error.message))
+        for field, message in error.fields:
+            text.append(f"\n  {clean(field)}: {clean(message)}")
+    else:
+        text.append(clean(str(error)))
+    invocation.err.print(text, soft_wrap=True)
+
+
+def _usage(invocation: Invocation, error: click.ClickException) -> Exit:
+    message = clean(error.format_message())
+    show_error(invocation, message if message.endswith((".", "?")) else f"{message}.")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        invocation.err.print(f"`{context.command_path} --help` shows how it is used.", style="dim", soft_wrap=True)
+    return Exit.USAGE if isinstance(error, click.UsageError) else Exit.FAILED
+
+
+def _defect(invocation: Invocation, error: Exception) -> Exit:
+    """An error that nobody foresaw: one line; the trace only for whoever asks for it."""
+    words = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
+    if invocation.debug:
+        _show_trace(invocation)
+        what_to_do = "This is a defect: please report it with the trace above."
+    else:
+        what_to_do = "This is a defect: run the command again with --debug for its trace, and report it."
+    show_error(invocation, f"unexpected {words}. {what_to_do}")
+    return Exit.FAILED
+
+
+def _show_trace(invocation: Invocation) -> None:
+    invocation.err.print(clean(Redactor().redact_text(traceback.format_exc())), soft_wrap=True, style="dim")
+
+
+__all__ = ["COMMANDS", "Program", "console", "main", "show_error"]

@@ -1,0 +1,140 @@
+"""`rehearse`: the whole job on stand-ins, shown as it happens."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+import click
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.phase_board import PhaseBoard
+from moonmind_appliance.cli.terminal import clean, facts, span, state
+from moonmind_appliance.rehearsal.play import SAMPLE_SPEC, RehearsalOptions, RehearsalReport, Step
+from moonmind_appliance.rehearsal.play import rehearse as play
+from moonmind_appliance.rehearsal.scenarios import DAYS
+
+_SCENARIOS = "; ".join(f"{name}: {day.shows}" for name, day in DAYS.items())
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("The whole job, with a small sample", f"{PROGRAM} rehearse"),
+        (
+            "With a specification and a repository of one's own",
+            f"{PROGRAM} rehearse --spec spec.md --repository ~/src/shop",
+        ),
+        ("A bad day", f"{PROGRAM} rehearse --scenario push-refused"),
+        ("Look at everything afterwards", f"{PROGRAM} rehearse --keep"),
+        ("In a script", f"{PROGRAM} rehearse --json | jq .as_expected"),
+    ],
+)
+@click.option(
+    "--spec",
+    type=click.File("r", encoding="utf-8"),
+    metavar="FILE",
+    help="The specification text to submit; - is stdin.  [default: a sample]",
+)
+@click.option(
+    "--repository",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A folder or git repository to work on; it is copied, never changed.  [default: a sample]",
+)
+@click.option(
+    "--scenario",
+    type=click.Choice(list(DAYS)),
+    default="normal",
+    show_default=True,
+    metavar="NAME",
+    help=f"What happens. {_SCENARIOS}.",
+)
+@click.option("--keep", is_flag=True, help="Leave the data folder, the stand-ins' files and the volumes behind.")
+@click.option(
+    "--think",
+    type=click.FloatRange(0, 60),
+    default=0.3,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the stand-in model waits before each answer.",
+)
+@click.pass_obj
+def rehearse(  # noqa: PLR0917 - click calls by name
+    invocation: Invocation,
+    spec: TextIO | None,
+    repository: Path | None,
+    scenario: str,
+    keep: bool,  # noqa: FBT001 - click calls by name
+    think: float,
+) -> Exit:
+    """Play a whole run without any account, on stand-ins.
+
+    Real Docker, git, Codex CLI and Spec Kit work against stand-ins of OpenAI and GitHub on this machine: a shard signs
+    in, a run is submitted over HTTP, its nine phases go by, and a draft pull request is there. Nothing leaves the
+    machine, no real account, data folder or volume is touched, and everything is gone afterwards. Ends with 0 when the
+    scenario ended as it must, failures that it plays included.
+    """
+    settings = invocation.settings(demanded=False)
+    try:
+        text = SAMPLE_SPEC if spec is None else spec.read()
+    except UnicodeDecodeError:
+        raise CommandFailed(
+            "The specification is not a text in UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
+        ) from None
+    options = RehearsalOptions(spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think)
+    board = PhaseBoard(invocation.progress)
+    invocation.progress.print(Text(f"Rehearsal, scenario {scenario}: {DAYS[scenario].shows}.", "bold"), soft_wrap=True)
+    with ExitStack() as shown:
+
+        def tell(step: Step) -> None:
+            if step.phase is None:
+                board.say(step.text)
+                return
+            if not board.shown:
+                shown.enter_context(board.live())
+            board.phase(step.phase, step.status or "")
+
+        report = play(settings, options, tell)
+    invocation.answer(report, _shown(report, terminal=invocation.out.is_terminal))
+    if not report.as_expected:
+        raise CommandFailed(
+            f"The rehearsal did not end as it must: {report.problem}",
+            hint=f"Run `{PROGRAM} doctor`, or look at everything with `{PROGRAM} rehearse --keep`.",
+        )
+    return Exit.OK
+
+
+def _shown(report: RehearsalReport, *, terminal: bool) -> RenderableType:
+    run = report.run
+    failure = run["failure"] or {}
+    parts: list[RenderableType] = [Text()]
+    pairs: list[tuple[str, str | Text]] = [
+        ("run", state(run["status"])),
+        ("branch", run["branch_name"] or ""),
+    ]
+    for pull in report.pull_requests:
+        kind = "draft pull request" if pull["draft"] else "pull request"
+        pairs.append((kind, f"#{pull['number']} {pull['title']}\n{pull['url']}"))
+    if not report.pull_requests:
+        pairs.append(("pull request", "none, as it must be" if report.as_expected else "none"))
+    pairs += [
+        ("result", run["result_summary"] or ""),
+        ("open questions", "\n".join(run["clarifications"])),
+        ("failure code", failure.get("code", "")),
+        ("who acts", failure.get("who_acts", "")),
+        ("next step", failure.get("next_step", "")),
+        ("artifacts", report.artifacts_folder or f"{len(run['artifacts'])}, gone with the stage (--keep leaves them)"),
+        ("kept", report.kept or ""),
+    ]
+    parts.append(facts(pairs))
+    if report.diff_summary:
+        summary = clean(report.diff_summary).strip()
+        parts += [Text(), Markdown(summary) if terminal else Text(summary)]
+    if report.as_expected:
+        parts.append(Text(f"\n✔ The rehearsal ended as it must, after {span(report.seconds)}.", "bold green"))
+    return Group(*parts)

@@ -1,0 +1,98 @@
+"""`runs artifacts`: what a run left, and its bytes."""
+
+import hashlib
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
+from moonmind_appliance.cli.exits import CommandFailed
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.access import RunAccess
+from moonmind_appliance.cli.runs.answers import ArtifactView, resolve, run_view
+from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import clean, clock, size, table
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("What there is", f"{PROGRAM} runs artifacts latest"),
+        ("All of it, into a folder", f"{PROGRAM} runs artifacts 5b0c6a5e --download ./run"),
+        ("Only what was changed", f"{PROGRAM} runs artifacts 5b0c6a5e --name diff_summary.md --download ."),
+    ],
+)
+@run_argument
+@click.option(
+    "--download",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Put the files there; the folder is made, files of the same names are replaced.",
+)
+@click.option("--name", "names", multiple=True, metavar="NAME", help="Only the artifact of this name; may be repeated.")
+@access_options
+@click.pass_obj
+def artifacts(  # noqa: PLR0917 - click calls by name
+    invocation: Invocation,
+    server: str | None,
+    token_file: Path | None,
+    run: str,
+    download: Path | None,
+    names: tuple[str, ...],
+) -> None:
+    """List what a run left, or download it.
+
+    Secrets are taken out before anything is kept. The files are kept for a week (ARTIFACT_RETENTION) after the end.
+    """
+    with open_access(invocation, server, token_file) as access:
+        run_id = resolve(access, run)
+        answer = access.detail(run_id)
+        chosen = [item for item in answer["artifacts"] if not names or item["name"] in names]
+        if missing := sorted(set(names) - {item["name"] for item in chosen}):
+            raise CommandFailed(
+                f"Run {run_id[:8]} has no artifact {', '.join(missing)}.",
+                hint=f"`{PROGRAM} runs artifacts {run_id[:8]}` lists them.",
+            )
+        found = run_view({**answer, "artifacts": chosen}).artifacts
+        if download is not None:
+            for item, artifact in zip(chosen, found, strict=True):
+                item["path"] = str(_download(access, run_id, artifact, download))
+                invocation.detail(item["path"])
+    if download is not None:
+        invocation.answer(chosen, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
+        return
+    shown = table("NAME", "TYPE", "SIZE", "KEPT UNTIL", right={"SIZE"})
+    for artifact in found:
+        kept = clock(artifact.expires_at) or "the run ends"
+        shown.add_row(clean(artifact.name), Text(clean(artifact.artifact_type), "dim"), size(artifact.size_bytes), kept)
+    invocation.answer(chosen, shown if found else Text("The run has no artifact.", "dim"))
+
+
+def _download(access: RunAccess, run_id: str, artifact: ArtifactView, folder: Path) -> Path:
+    """Write the file beside its place, check it, move it there."""
+    if artifact.name != Path(artifact.name).name or artifact.name.startswith("."):
+        raise CommandFailed(
+            f"The artifact's name {clean(artifact.name)!r} is no file name.", hint="Nothing was written."
+        )
+    path = folder / artifact.name
+    beside = folder / f".{artifact.name}.part"
+    digest = hashlib.sha256()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            for data in access.content(run_id, artifact.artifact_id):
+                digest.update(data)
+                file.write(data)
+        # A log that still grows has no checksum yet.
+        expected = access.artifact(run_id, artifact.artifact_id)["sha256"]
+        if expected and expected != digest.hexdigest():
+            raise CommandFailed(f"{artifact.name} did not arrive whole.", hint="Try again.")
+        beside.replace(path)
+    except OSError as error:
+        raise CommandFailed(
+            f"{path} cannot be written ({error.strerror}).", hint="Check the folder and its room."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,171 @@
+"""The way on the data folder: the same verbs as the API's, for whoever may write the files, as operator."""
+
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+
+from moonmind_appliance.api.cursor import cursor_of, place_of
+from moonmind_appliance.api.paths import BASE_PATH
+from moonmind_appliance.api.run_tail import Place, RunTail
+from moonmind_appliance.api.schemas import (
+    artifact_detail,
+    run_accepted,
+    run_detail,
+    run_summary,
+    shard_detail,
+)
+from moonmind_appliance.appliance import secrets_of, shard_names
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.cli.runs.access import News
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.errors import NotFound
+from moonmind_appliance.models import Actor, Artifact, RunStatus
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.cancel import cancel_run
+from moonmind_appliance.runs.retry import retry_run
+from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+_LOOK_EVERY = 0.25
+_CHUNK = 256 * 1024
+
+
+class Direct:
+    """A `RunAccess` on the database. `note` is told what the caller should know."""
+
+    def __init__(self, settings: Settings, *, note: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._note = note
+        self._store = Store.open(settings.moonmind_data_dir)
+        self._files = ArtifactFiles(settings.moonmind_data_dir)
+        self._doorbell = Doorbell(settings.moonmind_data_dir, shard_names(settings))
+        self._actor = system_actor()
+
+    def submit(self, request: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+        """Keep a run and ring."""
+        run = submit_run(
+            self._store,
+            self._doorbell,
+            self._settings,
+            self._actor,
+            msgspec.convert(dict(request), SubmitRequest),
+            redactor=Redactor(secrets_of(self._settings)),
+            now=datetime.now(UTC),
+            idempotency_key=idempotency_key,
+        )
+        self._say_who_works()
+        return _json(run_accepted(run))
+
+    def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """A page of everybody's runs. Each has `shard_pin`, which the API does not tell, too."""
+        limit = int(filters.get("limit") or 50)
+        status, cursor = filters.get("status"), filters.get("cursor")
+        found = self._store.runs.list(
+            created_by=None,
+            status=RunStatus(status) if status else None,
+            repository=filters.get("repository"),
+            external_ref=filters.get("external_ref"),
+            limit=limit + 1,
+            before=place_of(cursor) if cursor else None,
+        )
+        page = found[:limit]
+        items = [_json(run_summary(run)) | {"shard_pin": run.shard_pin} for run in page]
+        return {"items": items, "next_cursor": cursor_of(page[-1]) if len(found) > limit else None}
+
+    def detail(self, run_id: str) -> dict[str, Any]:
+        """The run with its phases and artifacts."""
+        run = visible_run(self._store, self._actor, run_id)
+        return _json(run_detail(run, self._store.artifacts.list(run_id)))
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """End a run."""
+        return _json(run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC))))
+
+    def retry(self, run_id: str) -> dict[str, Any]:
+        """Queue it again and ring."""
+        run = retry_run(self._store, self._doorbell, self._settings, self._actor, run_id, now=datetime.now(UTC))
+        self._say_who_works()
+        return _json(run_accepted(run))
+
+    def artifact(self, run_id: str, artifact_id: str) -> dict[str, Any]:
+        """What is known of one."""
+        found = self._artifact(run_id, artifact_id)
+        return _json(artifact_detail(found, self._files.path(found.storage_path).as_uri()))
+
+    def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
+        """The file's bytes."""
+        path = self._files.path(self._artifact(run_id, artifact_id).storage_path)
+        try:
+            with path.open("rb") as file:
+                while data := file.read(_CHUNK):
+                    yield data
+        except FileNotFoundError:
+            raise NotFound("The artifact's file is not there any more.", code="artifact_gone") from None
+
+    def news(self, run_id: str) -> Iterator[News]:
+        """What the API's event stream tells."""
+        tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Place())
+        while not tail.ended:
+            messages = tail.read()
+            for message in messages:
+                yield News(message.name, _json(message.data))
+            if not messages and not tail.ended:
+                time.sleep(_LOOK_EVERY)
+
+    def shards(self) -> list[dict[str, Any]]:
+        """All shards, by number."""
+        in_hand = {run.shard: run.run_id for run in self._store.runs.in_progress()}
+        states = self._store.shards.all(self._settings.codex_shards)
+        names = shard_names(self._settings)
+        return [_json(shard_detail(each, names[each.shard], in_hand.get(each.shard))) for each in states]
+
+    def close(self) -> None:
+        """Close the files."""
+        self._doorbell.close()
+        self._store.close()
+
+    def _artifact(self, run_id: str, artifact_id: str) -> Artifact:
+        found = self._store.artifacts.get(run_id, artifact_id)
+        if found is None:
+            raise NotFound(f"Run {run_id} has no artifact {artifact_id}.", code="artifact_not_found")
+        return found
+
+    def _say_who_works(self) -> None:
+        """A queued run needs somebody to take it."""
+        if not serve_answers(self._settings):
+            self._note("No `serve` answers on this machine: the run is kept, and starts when one does.")
+
+
+def serve_answers(settings: Settings) -> bool:
+    """Whether an appliance answers at the address of these settings."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.moonmind_host, settings.moonmind_host)  # noqa: S104 - compared
+    host = f"[{host}]" if ":" in host else host
+    try:
+        with httpx.Client(trust_env=False, timeout=3) as client:
+            answer = client.get(f"http://{host}:{settings.moonmind_port}{BASE_PATH}/health")
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == httpx.codes.OK
+
+
+def system_actor() -> Actor:
+    """Who works on the files: this user of the operating system, an operator by the files' permission."""
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        name = str(os.geteuid())
+    return Actor(f"os:{name}", os.environ.get("SUDO_USER") or name, operator=True)
+
+
+def _json(answer: object) -> dict[str, Any]:
+    """As the API sends it."""
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer))
+    return found

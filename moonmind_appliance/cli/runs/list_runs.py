@@ -1,0 +1,87 @@
+"""`runs list`: the latest runs."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Group
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.answers import RunView, run_view, status_text
+from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import ago, clean, line, span, table
+from moonmind_appliance.models import RunStatus
+
+_LONGEST = 200
+
+
+@click.command(
+    cls=Command,
+    name="list",
+    examples=[
+        ("The latest", f"{PROGRAM} runs list"),
+        ("Those that failed", f"{PROGRAM} runs list --status failed"),
+        ("One by your own id", f"{PROGRAM} runs list --external-ref build-1841 --json | jq -r '.items[0].run_id'"),
+        ("The page behind", f"{PROGRAM} runs list --cursor CURSOR"),
+    ],
+)
+@click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs in this status.")
+@click.option("--repository", metavar="OWNER/NAME", help="Only runs for this repository.")
+@click.option("--external-ref", metavar="TEXT", help="Only runs with exactly this reference.")
+@click.option(
+    "--limit", type=click.IntRange(1, _LONGEST), default=20, show_default=True, metavar="N", help="How many at most."
+)
+@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@access_options
+@click.pass_obj
+def list_runs(  # noqa: PLR0917 - click calls by name
+    invocation: Invocation,
+    server: str | None,
+    token_file: Path | None,
+    status: str | None,
+    repository: str | None,
+    external_ref: str | None,
+    limit: int,
+    cursor: str | None,
+) -> None:
+    """List runs, newest first.
+
+    You see the runs that you submitted; an operator sees everybody's.
+    """
+    filters = {
+        "status": status,
+        "repository": repository,
+        "external_ref": external_ref,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    with open_access(invocation, server, token_file) as access:
+        answer = access.page(filters)
+    now = datetime.now(UTC)
+    shown = table("RUN", "STATUS", "REPOSITORY", "BY", "SUBMITTED", "TOOK", "RESULT", right={"TOOK"})
+    runs = [run_view(item) for item in answer["items"]]
+    for run in runs:
+        took = (run.completed_at or now) - run.started_at if run.started_at else None
+        shown.add_row(
+            Text(run.short_id, "bold"),
+            status_text(run),
+            clean(run.repository),
+            clean(run.created_by.username),
+            Text(ago(run.accepted_at, now), "dim"),
+            span(took.total_seconds()) if took else "",
+            _result(run),
+        )
+    below = [Text(f"\nOlder ones: --cursor {clean(answer['next_cursor'])}", "dim")] if answer["next_cursor"] else []
+    nothing = Text("No run is like that." if any((status, repository, external_ref)) else "There is no run yet.", "dim")
+    invocation.answer(answer, Group(shown, *below) if runs else nothing)
+
+
+def _result(run: RunView) -> Text:
+    """The pull request, the failure's code, or nothing yet."""
+    if run.failure is not None:
+        return Text(clean(run.failure.code), "red")
+    if run.pull_request_url:
+        return Text(clean(run.pull_request_url))
+    return Text("dry run" if run.dry_run and run.final else line(""), "dim")

@@ -1,0 +1,163 @@
+"""`runs logs`: what the phases said, so far or as they say it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.access import RunAccess
+from moonmind_appliance.cli.runs.answers import resolve, run_view
+from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import clean
+from moonmind_appliance.models import PHASE_ORDER
+
+_LONGEST_SHOWN = 2000
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of one stream of one attempt of a phase."""
+
+    phase: str
+    stream: str
+    attempt: int
+    line: str
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("Everything so far", f"{PROGRAM} runs logs latest"),
+        ("One phase, as it goes", f"{PROGRAM} runs logs latest --phase speckit_plan --follow"),
+        ("The agent's own events", f"{PROGRAM} runs logs 5b0c6a5e --phase speckit_plan --raw | jq .type"),
+    ],
+)
+@run_argument
+@click.option("--phase", type=click.Choice([name.value for name in PHASE_ORDER]), help="Only this phase.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the run ends.")
+@click.option(
+    "--raw", is_flag=True, help="Lines exactly as they were kept; without it, Codex's events are put in words."
+)
+@access_options
+@click.pass_obj
+def logs(
+    invocation: Invocation,
+    server: str | None,
+    token_file: Path | None,
+    run: str,
+    phase: str | None,
+    *,
+    following: bool,
+    raw: bool,
+) -> None:
+    """Print what the phases said.
+
+    Standard output and standard error of every attempt, by phase. With --json each line is an object with `phase`,
+    `stream`, `attempt` and `line`.
+    """
+    with open_access(invocation, server, token_file) as access:
+        run_id = resolve(access, run)
+        lines = _following(access, run_id) if following else _kept(access, run_id)
+        before = ("", "", 0)
+        for found in lines:
+            if phase is not None and found.phase != phase:
+                continue
+            if invocation.as_json:
+                invocation.json_line(found)
+                continue
+            here = (found.phase, found.stream, found.attempt)
+            if here != before and not raw:
+                _heading(invocation, found)
+            before = here
+            _print(invocation, found, raw=raw)
+
+
+def _kept(access: RunAccess, run_id: str) -> Iterator[LogLine]:
+    """The logs as they are now, phase by phase."""
+    order = [name.value for name in PHASE_ORDER]
+    found = []
+    for artifact in run_view(access.detail(run_id)).artifacts:
+        parts = artifact.name.split(".")
+        if artifact.artifact_type not in {"stdout_log", "stderr_log"} or parts[0] not in order:
+            continue
+        again = [part for part in parts if part.startswith("attempt-")]
+        attempt = int(again[0].removeprefix("attempt-")) if again else 1
+        stream = artifact.artifact_type.removesuffix("_log")
+        found.append((order.index(parts[0]), attempt, stream, artifact.artifact_id))
+    for index, attempt, stream, artifact_id in sorted(found):
+        for text in _lines(access.content(run_id, artifact_id)):
+            yield LogLine(order[index], stream, attempt, text)
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\n")
+        yield from (text.decode(errors="replace") for text in whole)
+    if held:
+        yield held.decode(errors="replace")
+
+
+def _following(access: RunAccess, run_id: str) -> Iterator[LogLine]:
+    for news in access.news(run_id):
+        if news.kind == "log":
+            yield msgspec.convert(news.data, LogLine)
+
+
+def _heading(invocation: Invocation, found: LogLine) -> None:
+    again = f", attempt {found.attempt}" if found.attempt > 1 else ""
+    invocation.out.print(Text(f"── {clean(found.phase)} {clean(found.stream)}{again}", "bold cyan"), soft_wrap=True)
+
+
+def _print(invocation: Invocation, found: LogLine, *, raw: bool) -> None:
+    if raw:
+        # On a terminal even raw lines must not steer it.
+        invocation.out.print(clean(found.line) if invocation.out.is_terminal else found.line, soft_wrap=True)
+        return
+    told = in_words(found.line) if found.phase.startswith("speckit_") and found.stream == "stdout" else found.line
+    if told is not None:
+        invocation.out.print(Text(clean(told), "red" if found.stream == "stderr" else ""), soft_wrap=True)
+
+
+def in_words(text: str) -> str | None:
+    """One of Codex's JSON events for people; None for those that tell nothing; other text as it is."""
+    try:
+        event: Any = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+    if not isinstance(event, dict):
+        return text
+    kind, item = event.get("type"), event.get("item")
+    if kind == "item.completed" and isinstance(item, dict):
+        return _item(item)
+    if kind in {"error", "turn.failed"}:
+        error = event.get("error")
+        return f"! {event.get('message') or (error.get('message') if isinstance(error, dict) else error)}"
+    if kind == "turn.completed" and isinstance(event.get("usage"), dict):
+        usage = event["usage"]
+        return f"turn completed: {usage.get('input_tokens', '?')} tokens in, {usage.get('output_tokens', '?')} out"
+    return None
+
+
+def _item(item: dict[str, Any]) -> str | None:
+    match item.get("type"):
+        case "agent_message" | "reasoning":
+            return str(item.get("text", ""))
+        case "command_execution":
+            output = str(item.get("aggregated_output", "")).rstrip()
+            shown = f"\n{output[:_LONGEST_SHOWN]}{' …' if len(output) > _LONGEST_SHOWN else ''}" if output else ""
+            return f"$ {item.get('command', '')}  → {item.get('exit_code', '?')}{shown}"
+        case "file_change":
+            changes = item.get("changes")
+            named = [
+                f"{change.get('kind', 'change')} {change.get('path', '?')}"
+                for change in (changes if isinstance(changes, list) else [])
+                if isinstance(change, dict)
+            ]
+            return "files: " + ", ".join(named)
+        case kind:
+            return f"({kind})"

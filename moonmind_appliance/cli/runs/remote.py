@@ -1,0 +1,210 @@
+"""The way over HTTP, to the REST API of an appliance anywhere."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.runs.access import News
+from moonmind_appliance.errors import (
+    Conflict,
+    FieldProblem,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    RequestError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+_API = "/api/spec-automation"
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+# The stream says something every 15 seconds.
+_STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_STREAM_TRIES = 20
+_LONGEST_PAUSE = 5.0
+_CHUNK = 256 * 1024
+
+_BY_STATUS: dict[int, type[RequestError]] = {
+    400: InvalidRequest,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+}
+_BUSY = frozenset({429, 502, 503, 504})
+
+
+class _ProblemField(msgspec.Struct):
+    field: str = ""
+    message: str = ""
+
+
+class _Problem(msgspec.Struct):
+    """What the API says of a refusal (RFC 9457)."""
+
+    detail: str = ""
+    title: str = ""
+    code: str = ""
+    errors: list[_ProblemField] = []
+
+
+class _Bearer(httpx.Auth):
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+
+class Remote:
+    """A `RunAccess` over HTTP. `token` is asked before each request; redirects are not followed: they get no token."""
+
+    def __init__(self, server: str, token: Callable[[], str], *, ca_file: Path | None = None) -> None:
+        trust = httpx.create_ssl_context()
+        trust.load_default_certs()
+        if ca_file is not None:
+            trust.load_verify_locations(cafile=ca_file)
+        self._server = server
+        self._client = httpx.Client(
+            base_url=server + _API,
+            auth=_Bearer(token),
+            timeout=_TIMEOUT,
+            verify=trust,
+            # No proxy stands between us and our own machine, whatever the environment says.
+            trust_env=(urlsplit(server).hostname or "") not in {"127.0.0.1", "::1", "localhost"},
+            headers={"Accept": "application/json", "User-Agent": "moonmind-appliance-cli"},
+        )
+
+    def submit(self, request: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+        """POST /runs."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
+        return self._ask("POST", "/runs", json=dict(request), headers=headers)
+
+    def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        """GET /runs."""
+        return self._ask("GET", "/runs", params={name: value for name, value in filters.items() if value is not None})
+
+    def detail(self, run_id: str) -> dict[str, Any]:
+        """GET /runs/{run_id}."""
+        return self._ask("GET", f"/runs/{run_id}")
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """POST …/cancel."""
+        return self._ask("POST", f"/runs/{run_id}/cancel")
+
+    def retry(self, run_id: str) -> dict[str, Any]:
+        """POST …/retry."""
+        return self._ask("POST", f"/runs/{run_id}/retry")
+
+    def artifact(self, run_id: str, artifact_id: str) -> dict[str, Any]:
+        """GET …/artifacts/{artifact_id}."""
+        return self._ask("GET", f"/runs/{run_id}/artifacts/{artifact_id}")
+
+    def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
+        """GET …/content."""
+        try:
+            with self._client.stream("GET", f"/runs/{run_id}/artifacts/{artifact_id}/content") as answer:
+                self._check(answer)
+                yield from answer.iter_bytes(_CHUNK)
+        except httpx.HTTPError as error:
+            raise self._silence(error) from None
+
+    def shards(self) -> list[dict[str, Any]]:
+        """GET /shards."""
+        items: list[dict[str, Any]] = self._ask("GET", "/shards")["items"]
+        return items
+
+    def news(self, run_id: str) -> Iterator[News]:
+        """GET …/events; goes on behind the last event when the connection is lost or the appliance restarts."""
+        last, failures = "", 0
+        while True:
+            try:
+                for kind, data, place in self._events(run_id, last):
+                    last, failures = place, 0
+                    yield News(kind, data)
+                    if kind == "end":
+                        return
+            except (httpx.HTTPError, Unavailable) as error:
+                failures += 1
+                if failures > _STREAM_TRIES:
+                    raise (error if isinstance(error, Unavailable) else self._silence(error)) from None
+            time.sleep(min(0.5 * failures + 0.2, _LONGEST_PAUSE))
+
+    def _events(self, run_id: str, last: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """One connection's server-sent events: name, data, id. What has no name (a comment) is left out."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        with self._client.stream("GET", f"/runs/{run_id}/events", headers=headers, timeout=_STREAM_TIMEOUT) as answer:
+            self._check(answer)
+            if answer.status_code == httpx.codes.NO_CONTENT:
+                yield "end", {}, last
+                return
+            fields: dict[str, str] = {}
+            for text in answer.iter_lines():
+                name, _, value = text.partition(": ")
+                if text:
+                    fields[name] = value
+                    continue
+                if "event" in fields and "data" in fields:
+                    yield fields["event"], msgspec.json.decode(fields["data"]), fields.get("id", last)
+                fields = {}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on to httpx
+        try:
+            answer = self._client.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise self._silence(error) from None
+        self._check(answer)
+        try:
+            found: dict[str, Any] = msgspec.json.decode(answer.content, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise self._stranger(answer) from None
+        return found
+
+    def _check(self, answer: httpx.Response) -> None:
+        """Raise what the API means by a refusal."""
+        if answer.is_success:
+            return
+        answer.read()
+        try:
+            problem = msgspec.json.decode(answer.content, type=_Problem)
+        except msgspec.MsgspecError:
+            raise self._stranger(answer) from None
+        words = problem.detail or problem.title or answer.reason_phrase
+        fields = [FieldProblem(field.field, field.message) for field in problem.errors]
+        if answer.status_code in _BUSY:
+            after = answer.headers.get("retry-after", "")
+            raise Unavailable(words, code=problem.code, retry_after=int(after) if after.isdigit() else 10)
+        kind = _BY_STATUS.get(answer.status_code)
+        if kind is None:
+            raise CommandFailed(f"{self._server} answered {answer.status_code}: {words}")
+        raise kind(words, code=problem.code, fields=fields)
+
+    def _silence(self, error: httpx.HTTPError) -> CommandFailed:
+        why = "timed out" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
+        return CommandFailed(
+            f"No appliance answers on {self._server} ({why}).",
+            hint="Is `moonmind-appliance serve` running there? --server or MOONMIND_SERVER names another one.",
+            code=Exit.UNAVAILABLE,
+        )
+
+    def _stranger(self, answer: httpx.Response) -> CommandFailed:
+        location = answer.headers.get("location")
+        more = f" and points to {location}" if location else ""
+        return CommandFailed(
+            f"What answers on {self._server} is no appliance (status {answer.status_code}{more}).",
+            hint="Check --server or MOONMIND_SERVER.",
+            code=Exit.UNAVAILABLE,
+        )

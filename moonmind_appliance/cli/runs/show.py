@@ -1,0 +1,34 @@
+"""`runs show`: one run, whole."""
+
+from pathlib import Path
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.answers import head, outcome, phases_table, resolve, run_view
+from moonmind_appliance.cli.runs.way import access_options, open_access
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("The last one", f"{PROGRAM} runs show latest"),
+        ("Why it failed, for a script", f"{PROGRAM} runs show 5b0c6a5e --json | jq .failure"),
+    ],
+)
+@run_argument
+@access_options
+@click.pass_obj
+def show(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> None:
+    """Show everything that is known of a run."""
+    with open_access(invocation, server, token_file) as access:
+        answer = access.detail(resolve(access, run))
+    view = run_view(answer)
+    parts: list[RenderableType] = [head(view), Text(), phases_table(view), Text(), outcome(view)]
+    if view.artifacts:
+        many = len(view.artifacts)
+        parts.append(Text(f"{many} artifact{'s' * (many > 1)}: {PROGRAM} runs artifacts {view.short_id}", "dim"))
+    invocation.answer(answer, Group(*parts))

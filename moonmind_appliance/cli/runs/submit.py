@@ -1,0 +1,105 @@
+"""`runs submit`: hand a specification over."""
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.watch import follow
+from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import clean
+
+_MOST_BYTES = 2 * 1024**2
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        (
+            "Submit, and come back with the pull request",
+            f"{PROGRAM} runs submit --repository owner/name --spec spec.md --wait",
+        ),
+        (
+            "From another program",
+            f"generate-spec | {PROGRAM} runs submit --repository owner/name --spec - --json",
+        ),
+        (
+            "Safe to repeat, in a CI job",
+            f'{PROGRAM} runs submit --repository owner/name --spec spec.md --wait --idempotency-key "$CI_JOB_ID"',
+        ),
+    ],
+)
+@click.option("--repository", required=True, metavar="OWNER/NAME", help="The GitHub repository.")
+@click.option(
+    "--spec",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="The specification text, in UTF-8; - is stdin. It reaches the agent byte for byte.",
+)
+@click.option("--base-branch", default="main", show_default=True, metavar="NAME", help="The branch to start from.")
+@click.option("--dry-run", is_flag=True, help="Do everything up to the commit; push nothing, open no pull request.")
+@click.option("--external-ref", metavar="TEXT", help="Your own id, to find the run again (`runs list --external-ref`).")
+@click.option("--shard", type=click.IntRange(0), metavar="N", help="Run on this shard only.")
+@click.option("--idempotency-key", metavar="KEY", help="The same key and request again give the first run again.")
+@click.option("--wait", is_flag=True, help="Follow the run to its end; exit code 7 when it fails.")
+@access_options
+@click.pass_obj
+def submit(  # noqa: PLR0917 - click calls by name
+    invocation: Invocation,
+    server: str | None,
+    token_file: Path | None,
+    repository: str,
+    spec: Path,
+    base_branch: str,
+    external_ref: str | None,
+    shard: int | None,
+    idempotency_key: str | None,
+    *,
+    dry_run: bool,
+    wait: bool,
+) -> Exit:
+    """Submit a specification; with --wait, follow it to its end.
+
+    When the command comes back the run is kept, whatever happens to the appliance. With --json it answers what the API
+    answers: `run_id`, `status`, `accepted_at`; with --wait the whole run at its end instead.
+    """
+    request = {
+        "repository": repository,
+        "specify_text": _read(spec),
+        "base_branch": base_branch,
+        "dry_run": dry_run,
+        "external_ref": external_ref,
+        "shard": shard,
+    }
+    with open_access(invocation, server, token_file) as access:
+        accepted = access.submit(request, idempotency_key)
+        run_id = str(accepted["run_id"])
+        if wait:
+            invocation.progress.print(Text(f"Run {clean(run_id)} is accepted."), soft_wrap=True)
+            return follow(invocation, access, run_id)
+    told = Text.assemble(
+        "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {run_id[:8]}"
+    )
+    invocation.answer(accepted, told)
+    return Exit.OK
+
+
+def _read(spec: Path) -> str:
+    """The text, exactly as it is in the file: no line break is changed."""
+    try:
+        with click.open_file(str(spec), "rb") as stream:
+            content: bytes = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise CommandFailed(
+            f"The specification {spec} cannot be read ({error.strerror}).", hint="Check the file.", code=Exit.USAGE
+        ) from None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise CommandFailed(
+            f"The specification {spec} is not UTF-8 (byte {error.start}).", hint="Save it as UTF-8.", code=Exit.USAGE
+        ) from None

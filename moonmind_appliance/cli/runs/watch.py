@@ -1,0 +1,94 @@
+"""`runs watch`: a run's phases as they go, to the end, through a restart of the appliance."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
+from moonmind_appliance.cli.exits import Exit, exit_of
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.phase_board import PhaseBoard
+from moonmind_appliance.cli.runs.access import RunAccess
+from moonmind_appliance.cli.runs.answers import RunView, outcome, resolve, run_view
+from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import clean, span, state
+from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.models import RunStatus
+
+_LOOK_EVERY = 0.5
+_AWAY_LOOK_EVERY = 2.0
+# Longer than any restart; then it is more than that.
+_LONGEST_AWAY = 300.0
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("The run that was submitted last", f"{PROGRAM} runs watch latest"),
+        ("In a script, for its pull request", f"{PROGRAM} runs watch 5b0c6a5e --json | jq -r .pull_request_url"),
+    ],
+)
+@run_argument
+@access_options
+@click.pass_obj
+def watch(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> Exit:
+    """Follow a run's phases until it ends.
+
+    Ends with the pull request, or with the failure's code, who acts, and the next step; the exit code is then 7. Ctrl-C
+    stops the watching, not the run. With --json, phases are told on stderr, and stdout gets the whole run at its end.
+    """
+    with open_access(invocation, server, token_file) as access:
+        return follow(invocation, access, resolve(access, run))
+
+
+def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
+    """Show the run to its end and say how it ended."""
+    board = PhaseBoard(invocation.progress)
+    answer = access.detail(run_id)
+    try:
+        with board.live():
+            while not _told(board, run_view(answer)):
+                time.sleep(_LOOK_EVERY)
+                answer = _again(board, access, run_id)
+    except KeyboardInterrupt:
+        invocation.note(f"The run goes on. Follow it again: {PROGRAM} runs watch {run_id[:8]}")
+        raise
+    run = run_view(answer)
+    took = run.completed_at - run.started_at if run.completed_at and run.started_at else None
+    ended = Text.assemble(
+        "\nThe run ended: ", state(run.status), f" after {span(took.total_seconds())}." if took else "."
+    )
+    invocation.answer(answer, Group(ended, outcome(run)))
+    return Exit.RUN_FAILED if run.status in {RunStatus.FAILED, RunStatus.CANCELLED} else Exit.OK
+
+
+def _told(board: PhaseBoard, run: RunView) -> bool:
+    """Tell the board how the run stands; whether it has ended."""
+    now = datetime.now(UTC)
+    for phase in run.phases:
+        board.phase(phase.phase, phase.status, phase.attempt, phase.seconds(now))
+    if not run.final:
+        where = "" if run.shard is None or run.status == RunStatus.QUEUED else f" on shard {run.shard}"
+        waits = f", {run.waiting_for}" if run.waiting_for else ""
+        board.headline(f"{run.short_id} {clean(run.repository)}: {clean(run.status)}{where}{waits}")
+    else:
+        board.headline("")
+    return run.final
+
+
+def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> dict[str, Any]:
+    """The run now; an appliance that is away for a while, as at a restart, is waited for."""
+    limit = time.monotonic() + _LONGEST_AWAY
+    while True:
+        try:
+            return access.detail(run_id)
+        except ApplianceError as error:
+            if exit_of(error) is not Exit.UNAVAILABLE or time.monotonic() > limit:
+                raise
+            board.headline(f"{run_id[:8]}: the appliance does not answer; trying again")
+            time.sleep(_AWAY_LOOK_EVERY)

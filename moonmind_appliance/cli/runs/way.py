@@ -1,0 +1,129 @@
+"""Which way to the runs is taken: over HTTP with a token, or on the data folder without one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from moonmind_appliance.cli.command import PROGRAM
+from moonmind_appliance.cli.configuration import readable
+from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.access import RunAccess
+from moonmind_appliance.cli.runs.remote import Remote
+from moonmind_appliance.errors import Unauthenticated
+from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
+from moonmind_appliance.settings import Settings
+
+SERVER_VARIABLE = "MOONMIND_SERVER"
+TOKEN_VARIABLE = "MOONMIND_API_TOKEN"  # noqa: S105 - a variable's name
+DATABASE = "appliance.db"
+
+
+def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose the way."""
+    function = click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="PATH",
+        help=f"File that holds a token.  [default: ${TOKEN_VARIABLE}, else the saved login]",
+    )(function)
+    return click.option(
+        "--server",
+        metavar="URL",
+        help=f"The appliance's address.  [default: ${SERVER_VARIABLE}, else host and port of the settings]",
+    )(function)
+
+
+@contextmanager
+def open_access(invocation: Invocation, server: str | None, token_file: Path | None) -> Iterator[RunAccess]:
+    """The way to the runs that this caller has.
+
+    Raises:
+        Unauthenticated: there is none.
+        SettingsError: the settings cannot be used.
+    """
+    settings = invocation.settings(demanded=False)
+    access = _choose(invocation, settings, server, token_file)
+    try:
+        yield access
+    finally:
+        access.close()
+
+
+def _choose(invocation: Invocation, settings: Settings, server: str | None, token_file: Path | None) -> RunAccess:
+    named = server or invocation.environment.get(SERVER_VARIABLE)
+    address = server_address(named) if named else _own_address(settings)
+    token = _given_token(invocation, token_file)
+    login = TokenFile(default_token_path(invocation.environment))
+    if token is None and login.path.exists():
+        # Asked for before each request: a long watch outlives a token.
+        token = lambda: current_access_token(login, ca_file=settings.extra_ca_certs)  # noqa: E731 - a value like the other
+        invocation.detail(f"token of the login in {login.path}")
+    if token is not None:
+        invocation.detail(f"over HTTP, to {address}")
+        return Remote(address, token, ca_file=settings.extra_ca_certs)
+    if not named and readable(settings.moonmind_data_dir / DATABASE):
+        from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - a caller over HTTP need not load the store
+
+        invocation.detail(f"directly on the data folder {settings.moonmind_data_dir}, as operator")
+        return Direct(settings, note=invocation.note)
+    raise Unauthenticated(
+        f"There is no token for {address}.",
+        hint=f"Set {TOKEN_VARIABLE}, give --token-file, or run `{PROGRAM} login`; "
+        "on the appliance's own machine, run as the user that owns its data folder.",
+    )
+
+
+def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[], str] | None:
+    """The token of --token-file or of the environment."""
+    if token_file is not None:
+        try:
+            text = token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandFailed(
+                f"The token file {token_file} cannot be read ({getattr(error, 'strerror', None) or 'no text'}).",
+                hint="Give a file that holds the token alone.",
+                code=Exit.REFUSED,
+            ) from None
+        where = f"token of {token_file}"
+    else:
+        text = invocation.environment.get(TOKEN_VARIABLE, "").strip()
+        where = f"token of {TOKEN_VARIABLE}"
+        if not text:
+            return None
+    if not text or not all("!" <= character <= "~" for character in text):
+        raise CommandFailed(
+            f"The {where} is none: it is empty, or holds what no token has.",
+            hint="Give the token alone, on one line.",
+            code=Exit.REFUSED,
+        )
+    invocation.detail(where)
+    return lambda: text
+
+
+def server_address(given: str) -> str:
+    """The appliance's address without a trailing slash, and without the API's path where it was given, too."""
+    parts = urlsplit(given if "://" in given else f"http://{given}")
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise CommandFailed(
+            f"{given!r} is no address of an appliance.", hint="Give http(s)://HOST[:PORT].", code=Exit.USAGE
+        )
+    path = parts.path.rstrip("/").removesuffix("/api/spec-automation")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _own_address(settings: Settings) -> str:
+    """Where the appliance of these settings answers on this machine."""
+    host = settings.moonmind_host
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
+    return f"http://[{host}]:{settings.moonmind_port}" if ":" in host else f"http://{host}:{settings.moonmind_port}"

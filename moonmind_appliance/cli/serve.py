@@ -1,0 +1,118 @@
+"""`serve`: the one process, until it is told to stop."""
+
+import errno
+import logging
+import socket
+
+import click
+
+from moonmind_appliance.api.paths import BASE_PATH, SCHEMA_PATH
+from moonmind_appliance.appliance import Appliance, appliance_version, secrets_of
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.logs import start_log
+from moonmind_appliance.models import LoginState
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.serving import open_socket
+from moonmind_appliance.serving import serve as serve_http
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+_LOOPBACK = ("127.", "::1", "localhost")
+
+_log = logging.getLogger(__name__)
+
+
+@click.command(
+    cls=Command,
+    json=False,
+    examples=[
+        ("With the settings of /etc/moonmind-appliance/appliance.env", f"{PROGRAM} serve"),
+        (
+            "With other settings, and a log for a collector",
+            f"MOONMIND_LOG_FORMAT=json {PROGRAM} serve --env-file my.env",
+        ),
+        ("Beside another one", f"MOONMIND_DATA_DIR=/srv/second MOONMIND_PORT=5001 {PROGRAM} serve"),
+    ],
+)
+@click.pass_obj
+def serve(invocation: Invocation) -> Exit:
+    """Run the appliance: API and workers, until it is stopped.
+
+    The log goes to stderr, as text or JSON (MOONMIND_LOG_FORMAT), without secrets. SIGTERM or Ctrl-C stops it: runs in
+    hand let go within STOP_GRACE and go on after the next start; the exit code is then 0. One data folder is served
+    by one process.
+    """
+    configuration = invocation.configuration()
+    settings = configuration.settings
+    formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
+    appliance = Appliance(settings)
+    # From now on logins are read and refreshed: their tokens must not be logged either.
+    formatter.redactor = appliance.tools.redactor
+    try:
+        listening = open_socket(settings.moonmind_host, settings.moonmind_port)
+    except OSError as error:
+        appliance.stop()
+        raise address_problem(error, settings) from error
+    with listening:
+        _log.info("%s", banner(settings, appliance.tools.store, listening))
+        warn(settings)
+        started = serve_http(appliance, listening)
+    if not started:
+        raise CommandFailed("The appliance did not start.", hint="The log above says why.")
+    return Exit.OK
+
+
+def banner(settings: Settings, store: Store, listening: socket.socket) -> str:
+    """The first line: where it answers, where its data is, which shards are signed in, where the docs are."""
+    port = listening.getsockname()[1]
+    host = f"[{settings.moonmind_host}]" if ":" in settings.moonmind_host else settings.moonmind_host
+    shards = ", ".join(f"{shard.shard} {_LOGINS[shard.login]}" for shard in store.shards.all(settings.codex_shards))
+    return (
+        f"MoonMind appliance {appliance_version()} on http://{host}:{port}{BASE_PATH}; "
+        f"data in {settings.moonmind_data_dir}; shards: {shards}; API docs on http://{host}:{port}{SCHEMA_PATH}"
+    )
+
+
+_LOGINS = {
+    LoginState.PRESENT: "signed in",
+    LoginState.ABSENT: "without login",
+    LoginState.DEAD: "with a dead login",
+    LoginState.UNKNOWN: "not looked at yet",
+}
+
+
+def warn(settings: Settings) -> None:
+    """Say what will keep runs from working, and what is unsafe."""
+    if settings.github_token is None:
+        _log.warning("GITHUB_TOKEN is not set: every run will fail in prepare_job. Set it and restart.")
+    if not settings.moonmind_host.startswith(_LOOPBACK):
+        _log.warning(
+            "The API listens on %s without TLS: put a TLS proxy in front of it, callers' tokens travel in the clear.",
+            settings.moonmind_host,
+        )
+    if settings.spec_workflow_test_mode:
+        _log.warning("SPEC_WORKFLOW_TEST_MODE is on: no run pushes anything.")
+
+
+def address_problem(error: OSError, settings: Settings) -> CommandFailed:
+    """Why the API's address cannot be had, and what to do."""
+    address = f"{settings.moonmind_host}:{settings.moonmind_port}"
+    if error.errno == errno.EADDRINUSE:
+        return CommandFailed(
+            f"The address {address} is in use by another process.",
+            hint=f"`ss -ltnp 'sport = :{settings.moonmind_port}'` shows which: stop it, or set MOONMIND_PORT.",
+            code=Exit.UNAVAILABLE,
+        )
+    if error.errno == errno.EACCES:
+        return CommandFailed(
+            f"This user may not listen on {address}.",
+            hint="Set MOONMIND_PORT to 1024 or above, or run as root.",
+            code=Exit.REFUSED,
+        )
+    return CommandFailed(
+        f"The appliance cannot listen on {address}: {error.strerror or error}.",
+        hint="Set MOONMIND_HOST to an address of this machine.",
+        code=Exit.SETTINGS,
+    )

@@ -1,0 +1,142 @@
+"""How things look: consoles, words for times and sizes, colours of states; words of others are cleaned first."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# An agent or a repository may have put escape sequences into its words: they must not steer the terminal.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+# Piped output has no width: a table's row stays one line.
+_PIPED_WIDTH = 4096
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MOST_MINUTES, _MOST_HOURS = 90 * _MINUTE, 48 * _HOUR
+_KILO = 1024
+
+STYLES = {
+    "queued": "yellow",
+    "in_progress": "cyan",
+    "succeeded": "green",
+    "no_changes": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+    "pending": "dim",
+    "running": "cyan",
+    "retrying": "yellow",
+    "skipped": "dim",
+    "present": "green",
+    "absent": "yellow",
+    "dead": "bold red",
+    "unknown": "dim",
+    "ok": "green",
+    "note": "yellow",
+    "wrong": "bold red",
+}
+MARKS = {
+    "pending": "·",
+    "running": "▸",
+    "retrying": "↻",
+    "succeeded": "✔",
+    "failed": "✖",
+    "skipped": "-",
+    "ok": "✔",
+    "note": "!",
+    "wrong": "✖",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr: colour on a terminal only, and not with NO_COLOR; no markup, no guessing."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=_PIPED_WIDTH)
+    return made
+
+
+def clean(text: str) -> str:
+    """The text without control characters and escape sequences; tabs and line breaks stay."""
+    return _CONTROL.sub("", text)
+
+
+def line(text: str) -> str:
+    """`clean`, on one line."""
+    return " ".join(clean(text).split())
+
+
+def state(word: str) -> Text:
+    """A status in its colour."""
+    return Text(clean(word), STYLES.get(word, ""))
+
+
+def table(*headings: str, right: Iterable[str] = ()) -> Table:
+    """An empty table with these headings; those in `right` have numbers under them."""
+    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
+    """Names and values in two columns; pairs without a value are left out."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value:
+            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+    return grid
+
+
+def span(seconds: float) -> str:
+    """A length of time in one or two units: 0.4 s, 42 s, 3 m 05 s, 2 h 10 m, 5 d."""
+    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds a decimal tells
+        return f"{max(seconds, 0.0):.1f} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _MOST_MINUTES:
+        return f"{int(seconds) // _MINUTE} m {int(seconds) % _MINUTE:02d} s"
+    if seconds < _MOST_HOURS:
+        return f"{int(seconds) // _HOUR} h {int(seconds) % _HOUR // _MINUTE:02d} m"
+    return f"{int(seconds) // _DAY} d"
+
+
+def ago(at: datetime | None, now: datetime | None = None) -> str:
+    """How long ago that was, or how far ahead it is; "" for no time."""
+    if at is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    return f"in {_coarse(-seconds)}" if seconds < -1 else f"{_coarse(seconds)} ago"
+
+
+def clock(at: datetime | None) -> str:
+    """A time of day here, with the date unless it is near."""
+    if at is None:
+        return ""
+    here = at.astimezone()
+    near = abs(datetime.now(UTC) - at) < timedelta(hours=12)
+    return f"{here:%H:%M:%S}" if near else f"{here:%Y-%m-%d %H:%M}"
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that fits: 812 B, 4.2 KiB."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < _KILO:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _KILO
+    return f"{value:.1f} GiB"
+
+
+def _coarse(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{max(seconds, 0):.0f} s"
+    if seconds < _MOST_MINUTES:
+        return f"{int(seconds) // _MINUTE} m"
+    if seconds < _MOST_HOURS:
+        return f"{int(seconds) // _HOUR} h"
+    return f"{int(seconds) // _DAY} d"

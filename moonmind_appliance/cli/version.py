@@ -1,0 +1,60 @@
+"""`version`: the appliance, its Python, and what the job image brings."""
+
+import platform
+
+import click
+from rich.text import Text
+
+from moonmind_appliance.appliance import appliance_version
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.terminal import facts
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.errors import EngineError
+
+_LABELS = {
+    "codex": "moonmind.codex.version",
+    "spec_kit": "moonmind.spec-kit.version",
+    "job_image": "moonmind.job-image.version",
+}
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("For people", f"{PROGRAM} version"),
+        ("Codex's version, for a script", f"{PROGRAM} version --json | jq -r .codex"),
+    ],
+)
+@click.pass_obj
+def version(invocation: Invocation) -> None:
+    """Show the versions of the appliance and of what it works with.
+
+    Codex's and Spec Kit's are those of the job image; without an engine or an image they stay empty.
+    """
+    settings = invocation.settings(demanded=False)
+    engine = DockerEngine(settings.docker_host)
+    docker, labels = None, {}
+    try:
+        docker = engine.info().version
+        image = engine.image(settings.spec_automation_job_image)
+        labels = image.labels if image else {}
+        if image is None:
+            invocation.note(f"The engine has no image {settings.spec_automation_job_image}: ./install.sh builds it.")
+    except EngineError as error:
+        invocation.note(str(error))
+    finally:
+        engine.close()
+    versions = {
+        "appliance": appliance_version(),
+        "python": platform.python_version(),
+        "docker": docker,
+        "job_image_reference": settings.spec_automation_job_image,
+        **{name: labels.get(label) for name, label in _LABELS.items()},
+    }
+    shown = facts(
+        (name.replace("_", " "), Text(value, "bold") if name == "appliance" else value)
+        for name, value in versions.items()
+        if value
+    )
+    invocation.answer(versions, shown)
