@@ -6,11 +6,13 @@ itself: phases hand its `ExecSpec` to the container engine, and the output to it
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
-from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, PhaseName, TurnOutcome
+from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, LoginCheck, PhaseName, TurnOutcome
+from moonmind_appliance.redaction import ByteSink
 
 # Paths inside the job image; job_image/README.md is their contract.
 AGENT_HOME = "/work/codex-home"
@@ -28,14 +30,24 @@ SKILLS: dict[PhaseName, str] = {
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One phase's turn. `text` is the submitter's, byte for byte data; only `specify` has one.
 
-    `workspace` holds `repo/` and `input/`; limits are in seconds.
+    `workspace` holds `repo/` and `input/`. `report` names files to be told of at the end, relative to the repository or
+    absolute; `{feature}` stands for the directory that `.specify/feature.json` names. Limits are in seconds.
     """
 
     phase: PhaseName
     workspace: str
     text: str
+    report: tuple[str, ...] = ()
     time_limit: float
     silence_limit: float
+
+
+class LoginWay(StrEnum):
+    """How a person signs in: by device code, by the browser on the same machine, or with an API key."""
+
+    DEVICE = "device"
+    BROWSER = "browser"
+    API_KEY = "api_key"
 
 
 class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +56,7 @@ class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     email: str | None = None
     plan: str | None = None
+    by_api_key: bool = False
     made_at: datetime | None = None
     access_expires_at: datetime | None = None
 
@@ -55,11 +68,27 @@ class Turn(msgspec.Struct, frozen=True):
     command: ExecSpec
 
 
+class TurnReport(msgspec.Struct, frozen=True):
+    """What the turn's command saw at its end: text of the files that were asked for, and the login file's SHA-256.
+
+    `files` holds what is a regular file; the agent wrote it, and could have made the whole report up: trust nothing.
+    """
+
+    files: dict[str, str] = {}
+    login_digest: str | None = None
+
+
 class TurnReader(Protocol):
-    """Reads an agent's output as it comes."""
+    """Reads an agent's output as it comes, and hands on what belongs into the log."""
 
     def write(self, data: bytes, /) -> None:
         """Take some bytes of standard output."""
+
+    def close(self) -> None:
+        """All output was written. Safe twice."""
+
+    def report(self) -> TurnReport:
+        """What the turn's command saw at its end; empty where it was cut short."""
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went, once all output was written. Evidence only: a phase is accepted by its files."""
@@ -87,11 +116,24 @@ class AgentAdapter(Protocol):
     def login_facts(self, login_file: bytes) -> LoginFacts:
         """What a stored login says about itself; `usable` is False when it cannot be read."""
 
-    def login_command(self) -> list[str]:
-        """The command that signs in by device code, in a container with an empty login folder."""
+    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+        """The command that signs in that way, in a container with an empty login folder.
+
+        An API key lies in the file `api-key` of that folder, and is gone afterwards. For the browser, the command
+        listens on port 1455 of the container.
+        """
+
+    def logout_command(self) -> list[str]:
+        """The command that revokes the stored login and removes its file; 0 also where there was none."""
+
+    def check_command(self) -> list[str] | None:
+        """The command that renews the stored login without a model turn; None where this agent has no such thing."""
+
+    def read_check(self, printed: bytes) -> LoginCheck:
+        """What the check's output says."""
 
     def turn(self, request: TurnRequest) -> Turn:
         """How to start that phase's turn."""
 
-    def reader(self) -> TurnReader:
-        """A reader for one turn."""
+    def reader(self, log: ByteSink) -> TurnReader:
+        """A reader for one turn; the agent's own lines go on into `log`."""

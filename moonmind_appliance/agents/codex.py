@@ -12,13 +12,18 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
+import msgspec
+
+from moonmind_appliance.agents import codex_logins
 from moonmind_appliance.agents.adapter import (
     AGENT_CA_FILE,
     AGENT_HOME,
     LOGIN_FOLDER,
     SKILLS,
     LoginFacts,
+    LoginWay,
     Turn,
+    TurnReport,
     TurnRequest,
 )
 from moonmind_appliance.models import (
@@ -27,9 +32,11 @@ from moonmind_appliance.models import (
     CodexErrorKind,
     ExecOutcome,
     ExecSpec,
+    LoginCheck,
     QuotaWindow,
     TurnOutcome,
 )
+from moonmind_appliance.redaction import ByteSink
 
 LOGIN_FILE = "auth.json"
 SKILL_MISSING_EXIT = 64
@@ -68,7 +75,18 @@ _UNREACHABLE = frozenset(
         CodexErrorKind.INTERNAL_SERVER_ERROR,
     }
 )
-_LONGEST_LINE = 4 * 1024 * 1024
+_LONGEST_LINE = 32 * 1024 * 1024
+_OWN_LINE = b'{"type": "moonmind.report"'
+
+
+class _Report(msgspec.Struct):
+    """The line that `codex_turn` adds behind Codex's own."""
+
+    codex_error_info: Any = None
+    rate_limits: Any = None
+    limit_told: bool = False
+    login_digest: str | None = None
+    files: dict[str, str] = {}
 
 
 class Codex:
@@ -140,37 +158,48 @@ class Codex:
         plan = openai.get("chatgpt_plan_type") if isinstance(openai, dict) else None
         return LoginFacts(
             usable=usable,
+            by_api_key=usable and not access,
             email=str(identity["email"]) if identity.get("email") else None,
             plan=str(plan) if plan else None,
             made_at=_time(stored.get("last_refresh")),
             access_expires_at=_time(jwt_claims(access).get("exp")),
         )
 
-    def login_command(self) -> list[str]:
-        """`codex login` by device code, with the operator's certificate authorities where there are some."""
-        script = (
-            'if [ -f "$CODEX_HOME/extra-ca.pem" ]; then'
-            ' cat /etc/ssl/certs/ca-certificates.crt "$CODEX_HOME/extra-ca.pem" > "$HOME/ca.pem";'
-            ' rm "$CODEX_HOME/extra-ca.pem"; fi;'
-            " exec codex login --device-auth -c 'cli_auth_credentials_store=\"file\"'"
-            " -c check_for_update_on_startup=false -c analytics.enabled=false"
-        )
-        return ["sh", "-c", script]
+    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+        """`codex login` that way."""
+        return codex_logins.login_command(way)
+
+    def logout_command(self) -> list[str]:
+        """`codex logout`."""
+        return codex_logins.logout_command()
+
+    def check_command(self) -> list[str]:
+        """Codex's app server renews the login and tells the usage windows."""
+        return codex_logins.check_command(_CONFIG)
+
+    def read_check(self, printed: bytes) -> LoginCheck:
+        """What the check's output says."""
+        return codex_logins.read_check(printed)
 
     def turn(self, request: TurnRequest) -> Turn:
         """`codex exec` with the phase's skill, the text through stdin: an argument holds at most 128 KiB."""
         skill = SKILLS[request.phase]
-        prompt = f"{request.workspace}/input/{request.phase.value}.prompt"
         repository = f"{request.workspace}/repo"
-        command = ["python3", "-I", "-S", "-c", self._script, repository, f".agents/skills/{skill}", prompt]
-        command += ["codex", "exec", *self._options(repository)]
-        command += ["--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check", "--strict-config"]
-        command += ["-C", repository, "-"]
-        words = f"${skill}\n\n{request.text}" if request.text else f"${skill}"
+        turn: dict[str, Any] = {"repository": repository, "skill": f".agents/skills/{skill}", "report": request.report}
+        files = {}
+        if request.text:
+            turn["prompt_file"] = f"{request.workspace}/input/{request.phase.value}.prompt"
+            files[turn["prompt_file"]] = f"${skill}\n\n{request.text}".encode()
+        else:
+            turn["prompt"] = f"${skill}"
+        turn["command"] = ["codex", "exec", *self._options(repository)]
+        turn["command"] += ["--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]
+        turn["command"] += ["--strict-config", "-C", repository, "-"]
         return Turn(
-            files={prompt: words.encode()},
+            files=files,
             command=ExecSpec(
-                command=command,
+                command=["python3", "-I", "-S", "-c", self._script],
+                env={"MOONMIND_TURN": json.dumps(turn)},
                 working_dir=repository,
                 time_limit=request.time_limit,
                 silence_limit=request.silence_limit,
@@ -186,9 +215,9 @@ class Codex:
             config.append(f"model={json.dumps(self._model)}")
         return [word for entry in config for word in ("-c", entry)]
 
-    def reader(self) -> "CodexReader":
+    def reader(self, log: ByteSink) -> "CodexReader":
         """A reader for one turn's events."""
-        return CodexReader()
+        return CodexReader(log)
 
 
 class CodexReader:
@@ -197,8 +226,10 @@ class CodexReader:
     Only `turn.completed` and `turn.failed` decide; `error` may be a retry.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log: ByteSink) -> None:
+        self._log = log
         self._held = b""
+        self._report = TurnReport()
         self._completed = False
         self._failed = ""
         self._last_error = ""
@@ -207,18 +238,51 @@ class CodexReader:
         self._usage: dict[str, int] = {}
         self._error_kind: str | None = None
         self._quota: list[QuotaWindow] = []
+        self._limit_told = False
+        self._limit_reached = ""
         self._unknown = 0
 
     def write(self, data: bytes) -> None:
-        """Take some bytes of standard output."""
+        """Take some bytes of standard output; whole lines go on into the log."""
         *lines, self._held = (self._held + data).split(b"\n")
-        if len(self._held) > _LONGEST_LINE:
-            self._held = b""
-            self._unknown += 1
         for line in lines:
             self._read(line)
+        if len(self._held) > _LONGEST_LINE:
+            self._log.write(self._held)
+            self._held = b""
+            self._unknown += 1
+
+    def close(self) -> None:
+        """Read what stands without a line's end."""
+        if self._held:
+            self._read(self._held)
+            self._held = b""
+
+    def report(self) -> TurnReport:
+        """What the turn's command saw at its end."""
+        return self._report
 
     def _read(self, line: bytes) -> None:
+        if line.startswith(_OWN_LINE):
+            self._read_report(line)
+        else:
+            self._log.write(line + b"\n")
+            self._read_event(line)
+
+    def _read_report(self, line: bytes) -> None:
+        try:
+            report = msgspec.json.decode(line, type=_Report)
+        except msgspec.DecodeError:
+            self._unknown += 1
+            return
+        self._error_kind = error_kind(report.codex_error_info)
+        self._quota = quota_windows(report.rate_limits)
+        self._limit_told = report.limit_told
+        reached = report.rate_limits.get("rate_limit_reached_type") if isinstance(report.rate_limits, dict) else None
+        self._limit_reached = reached if isinstance(reached, str) else ""
+        self._report = TurnReport(report.files, report.login_digest)
+
+    def _read_event(self, line: bytes) -> None:
         if not line.strip():
             return
         try:
@@ -236,8 +300,6 @@ class CodexReader:
             self._failed = _message(event.get("error")) or "the turn failed"
         elif kind == "error":
             self._last_error = _message(event)
-        elif kind == "moonmind.rollout":
-            self._read_rollout(event)
         elif kind in ("item.started", "item.updated", "item.completed"):
             item = event.get("item") or {}
             if kind == "item.completed" and item.get("type") == "agent_message":
@@ -245,23 +307,18 @@ class CodexReader:
         elif kind != "turn.started":
             self._unknown += 1
 
-    def _read_rollout(self, event: dict[str, Any]) -> None:
-        self._error_kind = error_kind(event.get("codex_error_info"))
-        self._quota = quota_windows(event.get("rate_limits"))
-
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
-        self._read(self._held)
-        self._held = b""
+        self.close()
         verdict = self._verdict(ended)
-        resets = [w.resets_at for w in self._quota if w.used_percent >= 100 and w.resets_at]  # noqa: PLR2004 - per cent
         return TurnOutcome(
             verdict=verdict,
             message=self._message if verdict is AgentVerdict.COMPLETED else self._failed or self._last_error,
             thread_id=self._thread_id,
             usage=self._usage,
             quota=self._quota,
-            resets_at=max(resets) if resets else None,
+            resets_at=self._resets_at() if verdict is AgentVerdict.QUOTA else None,
+            limit=self._limit_reached or "usage_not_included" if verdict is AgentVerdict.PLAN_WITHOUT_CODEX else None,
             unknown_events=self._unknown,
         )
 
@@ -269,12 +326,27 @@ class CodexReader:
         if self._completed and not self._failed and ended.ok:
             return AgentVerdict.COMPLETED
         if self._error_kind == CodexErrorKind.USAGE_LIMIT_EXCEEDED:
-            return AgentVerdict.QUOTA if self._quota else AgentVerdict.PLAN_WITHOUT_CODEX
+            return AgentVerdict.QUOTA if self._waiting_cures() else AgentVerdict.PLAN_WITHOUT_CODEX
         if self._error_kind == CodexErrorKind.UNAUTHORIZED:
             return AgentVerdict.LOGIN_DEAD
         if self._error_kind in _UNREACHABLE:
             return AgentVerdict.UNREACHABLE
         return AgentVerdict.FAILED
+
+    def _resets_at(self) -> datetime | None:
+        resets = [w.resets_at for w in self._quota if w.used_percent >= 100 and w.resets_at]  # noqa: PLR2004 - per cent
+        return max(resets, default=None)
+
+    def _waiting_cures(self) -> bool:
+        """Whether the limit ends by itself.
+
+        Seen on 0.169.0: with `usage_limit_reached` Codex tells the windows right before the error, even where the
+        answer names none; with `usage_not_included` it tells nothing. Credits and limits that a workspace's owner set
+        come as `rate_limit_reached_type` `workspace_…`.
+        """
+        if self._resets_at() is not None:
+            return True
+        return self._limit_told and not self._limit_reached.startswith("workspace_")
 
 
 def _message(error: Any) -> str:  # noqa: ANN401 - whatever the JSON holds

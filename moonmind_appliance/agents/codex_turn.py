@@ -1,7 +1,8 @@
 """Runs inside the agent container: starts one Codex turn with one skill visible, and reports its rollout.
 
-Standard library only, sent as `python3 -I -S -c`. Arguments: repository, the phase's skill folder, prompt file, then
-Codex's own command. Exit code: Codex's; 64 when the skill is not there.
+Standard library only, sent as `python3 -I -S -c`. MOONMIND_TURN holds one JSON object: `repository`, `skill` (the
+phase's skill folder), `prompt` or `prompt_file`, `command` (Codex's own) and `report` (files to tell of at the end).
+Behind Codex's own lines comes one of type `moonmind.report`. Exit code: Codex's; 64 when the skill is not there.
 
 Codex finds skills in `.agents/skills` and `.codex/skills` of the repository, of the home and of its own folder, to six
 levels deep and through links, and starts every one that the prompt names with `$`. A prompt that carries a
@@ -9,9 +10,11 @@ submitter's text must not choose skills: each but the phase's own is disabled by
 name, also ones that TOML would trip over).
 """
 
+import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from pathlib import Path
 
 NO_SKILL = 64
 DEEPEST = 12
+LARGEST_FILE = 4 * 1024 * 1024
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -69,46 +73,94 @@ def freshen(home: Path, login_folder: Path, extra_ca: Path) -> None:
 def rollout_report(login_folder: Path) -> dict[str, object]:
     """What only the newest rollout file knows: the error's machine code and the usage windows."""
     files = sorted(login_folder.glob("sessions/*/*/*/rollout-*.jsonl"), key=lambda path: path.stat().st_mtime)
-    report: dict[str, object] = {"type": "moonmind.rollout"}
+    report: dict[str, object] = {"type": "moonmind.report"}
     if not files:
         return report
     with files[-1].open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if "rate_limits" not in line and "codex_error_info" not in line:
+            if '"event_msg"' not in line or ('"token_count"' not in line and "codex_error_info" not in line):
+                # A limit that Codex tells right before the error belongs to it; one before more items does not.
+                if '"response_item"' in line:
+                    report.pop("limit_told", None)
                 continue
             try:
-                payload = json.loads(line).get("payload") or {}
-            except (ValueError, AttributeError):
-                continue
-            if isinstance(payload, dict):
-                if payload.get("rate_limits"):
+                entry = json.loads(line)
+                payload = entry["payload"] if entry["type"] == "event_msg" else {}
+                if payload.get("type") == "token_count" and payload.get("rate_limits"):
                     report["rate_limits"] = payload["rate_limits"]
+                    report["limit_told"] = True
                 error = payload.get("error")
-                if isinstance(error, dict) and error.get("codex_error_info"):
-                    report["codex_error_info"] = error["codex_error_info"]
-                elif payload.get("codex_error_info"):
-                    report["codex_error_info"] = payload["codex_error_info"]
+                info = error.get("codex_error_info") if isinstance(error, dict) else payload.get("codex_error_info")
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+            if info:
+                report["codex_error_info"] = info
     return report
 
 
-def main(arguments: list[str]) -> int:
+def read_text(path: Path) -> str | None:
+    """A regular file's text, through no link of its own name; None for anything else."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > LARGEST_FILE:
+            return None
+        return path.read_bytes().decode(errors="replace")
+    except OSError:
+        return None
+
+
+def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
+    """The files that were asked for, by the name they have in the repository; `{feature}` is filled in."""
+    try:
+        recorded = json.loads(read_text(repository / ".specify/feature.json") or "{}")
+        feature = str(recorded.get("feature_directory", "")).rstrip("/")
+    except (ValueError, AttributeError):
+        feature = ""
+    found = {}
+    for name in names:
+        if "{feature}" in name and not feature:
+            continue
+        actual = name.replace("{feature}", feature)
+        text = read_text(repository / actual)
+        if text is not None:
+            found[actual] = text
+    return found
+
+
+def digest(path: Path) -> str | None:
+    """The file's SHA-256, None where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def main() -> int:
     """Run the turn."""
-    repository, skill, prompt, *command = arguments
-    home = Path(os.environ["HOME"])
-    login_folder = Path(os.environ["CODEX_HOME"])
+    turn = json.loads(os.environ.pop("MOONMIND_TURN"))
+    repository, command = Path(turn["repository"]), turn["command"]
+    home, login_folder = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
     freshen(home, login_folder, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))
-    own = Path(repository) / skill / "SKILL.md"
+    own = repository / turn["skill"] / "SKILL.md"
     if not own.is_file():
-        sys.stderr.write(f"The skill {skill} is not in the repository.\n")
+        sys.stderr.write(f"The skill {turn['skill']} is not in the repository.\n")
         return NO_SKILL
-    config = disabled_skills(Path(repository), own, [home, login_folder])
+    config = disabled_skills(repository, own, [home, login_folder])
     command[2:2] = ["-c", f"skills.config={config}"]
-    with Path(prompt).open("rb") as text:
-        code = subprocess.run(command, stdin=text, check=False).returncode  # noqa: S603 - Codex, by fixed name
-    sys.stdout.write("\n" + json.dumps(rollout_report(login_folder)) + "\n")
+    if turn.get("prompt_file"):
+        with Path(turn["prompt_file"]).open("rb") as text:
+            code = subprocess.run(command, stdin=text, check=False).returncode  # noqa: S603 - Codex, by fixed name
+    else:
+        prompt = turn["prompt"].encode()
+        code = subprocess.run(command, input=prompt, check=False).returncode  # noqa: S603 - Codex, by fixed name
+    report = {
+        **rollout_report(login_folder),
+        "login_digest": digest(login_folder / "auth.json"),
+        "files": files_to_report(repository, turn["report"]),
+    }
+    sys.stdout.write("\n" + json.dumps(report) + "\n")
     sys.stdout.flush()
     return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -16,7 +16,7 @@ from moonmind_appliance.phases.context import (
     PhaseContext,
     PhaseResult,
 )
-from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.git_clone import clone_ahead, git_clone
 from moonmind_appliance.phases.open_pr import open_pr
 from moonmind_appliance.phases.prepare_job import prepare_job
 from moonmind_appliance.phases.speckit import speckit_plan, speckit_specify, speckit_tasks
@@ -45,5 +45,6 @@ __all__ = [
     "Names",
     "PhaseContext",
     "PhaseResult",
+    "clone_ahead",
     "remove_containers",
 ]

@@ -155,6 +155,9 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     login_seen: Callable[[bytes | None], None]
     image: ImageState | None = None
     attempt: int = 1
+    login_digest: str | None = None
+    clone_ahead: "Callable[[PhaseContext], PhaseResult] | None" = None
+    clone: "Future[PhaseResult] | None" = None
     removal: Future[tuple[list[str], list[str]]] | None = None
 
     @property
@@ -186,11 +189,12 @@ class PhaseContext(msgspec.Struct, kw_only=True):
         return f"{self.settings.github_server_url}/{self.slug}.git"
 
     @contextmanager
-    def logs(self, phase: PhaseName) -> Iterator["PhaseLogs"]:
-        """This attempt's stdout and stderr artifacts; closed, and so complete, on the way out."""
+    def logs(self, phase: PhaseName, attempt: int | None = None) -> Iterator["PhaseLogs"]:
+        """An attempt's stdout and stderr artifacts (None: this one's); closed, and so complete, on the way out."""
+        attempt = attempt or self.attempt
         logs = PhaseLogs(
-            self.artifacts.log(phase, self.attempt, ArtifactType.STDOUT_LOG),
-            self.artifacts.log(phase, self.attempt, ArtifactType.STDERR_LOG),
+            self.artifacts.log(phase, attempt, ArtifactType.STDOUT_LOG),
+            self.artifacts.log(phase, attempt, ArtifactType.STDERR_LOG),
         )
         try:
             yield logs

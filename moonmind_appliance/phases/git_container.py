@@ -10,6 +10,7 @@ nested repository, with that one's fsmonitor and filters, whatever the outer con
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,13 +123,16 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
     depth = [f"--depth={job['depth']}"] if job["depth"] else []
     refspec = f"+refs/heads/{base}:refs/heads/{base}"
     git("fetch", "--quiet", "--no-tags", *depth, "--end-of-options", job["url"], refspec)
-    commit = git("rev-parse", "--verify", "--end-of-options", f"refs/heads/{base}").decode().strip()
+    commit, tree = git("rev-parse", f"refs/heads/{base}^{{commit}}", f"refs/heads/{base}^{{tree}}").decode().split()
     git("update-ref", f"refs/heads/{branch}", commit)
     git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     git("read-tree", "--reset", "-u", commit)
     copy_for_agent(git, job["url"])
     copied, whole = copy_scaffold(git)
-    (PRIVATE / "base.json").write_text(json.dumps({"commit": commit, "scaffold": copied, "whole": whole}))
+    # With it `stage` begins at the base, and knows which files were not touched since.
+    shutil.copyfile(git.directory / "index", PRIVATE / "base.index")
+    base_facts = {"commit": commit, "tree": tree, "scaffold": copied, "whole": whole}
+    (PRIVATE / "base.json").write_text(json.dumps(base_facts))
     return {"base_commit": commit, "scaffold_files": len(copied), "scaffold_folders": whole}
 
 
@@ -169,12 +173,12 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     git = Git(job)
     base = json.loads((PRIVATE / "base.json").read_text())
     removed = remove_nested_repositories(git.worktree)
-    git("read-tree", base["commit"])
+    shutil.copyfile(PRIVATE / "base.index", git.directory / "index")
     git("add", "--all", "--", ".")
     feature = job.get("feature_directory")
     if feature and is_plain_folder(git.worktree, feature):
         git("add", "--all", "--force", "--", f":(literal){feature}")
-    left_out = take_back(git, base, job)
+    kept, left_out = take_back(git, base, job)
     tree = git("write-tree").decode().strip()
     result: dict[str, Any] = {
         "base_commit": base["commit"],
@@ -183,11 +187,20 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
         "nested_repositories_removed": removed,
         "files": [],
     }
-    if tree == git("rev-parse", f"{base['commit']}^{{tree}}").decode().strip():
+    if tree == base["tree"]:
         return result | {"changed": False, "commit": base["commit"], "patch_bytes": 0}
-    result["files"] = changed_files(git, base["commit"], tree)
     plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
     patch = git("diff-tree", "-r", "-p", "--text", "--full-index", *plain, base["commit"], tree)
+    counts = added_and_removed(patch)
+    result["files"] = [
+        {
+            "path": change["path"].encode(errors="surrogateescape").decode(errors="replace"),
+            "status": change["status"],
+            "added": counts.get(change["path"], (0, 0))[0],
+            "removed": counts.get(change["path"], (0, 0))[1],
+        }
+        for change in kept
+    ]
     identity: dict[str, str | None] = {
         "GIT_AUTHOR_NAME": job["author_name"],
         "GIT_AUTHOR_EMAIL": job["author_email"],
@@ -239,10 +252,13 @@ def make_removable(path: Path) -> None:
                 entry.chmod(0o700)
 
 
-def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> list[dict[str, str]]:
-    """Undo in the index what does not belong into the commit; returns paths and reasons that reviewers should see."""
+def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Undo in the index what does not belong into the commit.
+
+    Returns the changes that stay, and the paths that reviewers should know were left out, with the reason.
+    """
     own = set(base["scaffold"]) | {".specify/feature.json"}
-    left_out, back = [], []
+    left_out, back, kept = [], [], []
     for change in raw_changes(git, "--cached", base["commit"]):
         path, old, new = change["path"], change["old_mode"], change["new_mode"]
         top = PurePosixPath(path).parts[0]
@@ -257,6 +273,8 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> list[dict[
         if reason:
             back.append(change)
             left_out.append({"path": path, "reason": reason})
+        else:
+            kept.append(change)
     lines = b"".join(
         f"{change['old_mode'] if change['old_mode'] != ABSENT else 0} {change['old_id']}\t{change['path']}\0".encode(
             errors="surrogateescape"
@@ -265,7 +283,7 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> list[dict[
     )
     if lines:
         git("update-index", "-z", "--index-info", feed=lines)
-    return left_out
+    return kept, left_out
 
 
 def leaves_tree(path: str, target: bytes) -> bool:
@@ -302,27 +320,29 @@ def raw_changes(git: Git, *words: str) -> list[dict[str, str]]:
     return changes
 
 
-def changed_files(git: Git, base: str, tree: str) -> list[dict[str, Any]]:
-    """Each changed path with its status and its lines added and removed (None for a binary file)."""
-    words = ["-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", base, tree]
-    names = git("diff-tree", "--name-status", *words).split(b"\0")
-    counts: dict[bytes, tuple[bytes, bytes]] = {}
-    for line in git("diff-tree", "--numstat", *words).split(b"\0"):
-        if line:
-            added, removed, path = line.split(b"\t", 2)
-            counts[path] = (added, removed)
-    files = []
-    for status, path in zip(names[::2], names[1::2], strict=False):
-        added, removed = counts.get(path, (b"-", b"-"))
-        files.append(
-            {
-                "path": path.decode(errors="replace"),
-                "status": status.decode(),
-                "added": int(added) if added.isdigit() else None,
-                "removed": int(removed) if removed.isdigit() else None,
-            }
-        )
-    return files
+def added_and_removed(patch: bytes) -> dict[str, tuple[int | None, int | None]]:
+    """Lines added and removed by path, counted in a patch without renames; None twice for a binary file."""
+    counts: dict[str, tuple[int | None, int | None]] = {}
+    for section in re.split(rb"^diff --git ", patch, flags=re.MULTILINE)[1:]:
+        head, hunks, body = section.partition(b"\n@@ ")
+        name = re.search(rb"^\+\+\+ (?!/dev/null)(.+?)\t?$|^--- (?!/dev/null)(.+?)\t?$", head, re.MULTILINE)
+        if not hunks or name is None:
+            continue
+        path = unquote_path(name[1] or name[2])
+        lines = body.split(b"\n")[1:]
+        if b"\0" in body:
+            counts[path] = (None, None)
+        else:
+            counts[path] = (sum(line[:1] == b"+" for line in lines), sum(line[:1] == b"-" for line in lines))
+    return counts
+
+
+def unquote_path(shown: bytes) -> str:
+    """A path as a patch shows it, without `a/` or `b/`; git quotes odd bytes as C does."""
+    if shown.startswith(b'"'):
+        shown = shown[1:-1].decode("latin-1").encode("latin-1", "backslashreplace")
+        shown = shown.decode("unicode_escape").encode("latin-1")
+    return shown[2:].decode(errors="surrogateescape")
 
 
 def push(job: dict[str, Any]) -> dict[str, Any]:

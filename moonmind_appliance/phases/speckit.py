@@ -1,11 +1,11 @@
 """The three Spec Kit phases: one agent turn each, accepted by its files."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, SKILLS, TurnRequest
-from moonmind_appliance.containers.engine import ByteSink
+from moonmind_appliance.agents.adapter import SKILLS, TurnRequest
 from moonmind_appliance.models import (
     AgentVerdict,
     EndReason,
@@ -30,9 +30,9 @@ from moonmind_appliance.phases.acceptance import (
     title,
 )
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
-from moonmind_appliance.phases.start_job_container import LOGIN_FILE_LIMIT
+from moonmind_appliance.phases.start_job_container import read_login
 
-_FILE_LIMIT = 4 * 1024 * 1024
+_RECORD = ".specify/feature.json"
 _IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
 _SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
@@ -48,39 +48,37 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
             phase=phase,
             workspace=ctx.names.workspace,
             text=ctx.run.specify_text if phase is PhaseName.SPECKIT_SPECIFY else "",
+            report=(_RECORD, f"{{feature}}/{OUTPUT_FILES[phase]}", *_template_names(phase)),
             time_limit=ctx.settings.phase_time_limit,
             silence_limit=ctx.settings.phase_silence_limit,
         )
     )
     for path, content in turn.files.items():
         ctx.engine.put_file(ctx.names.agent, path, content)
-    reader = ctx.agent.reader()
     with ctx.logs(phase) as logs:
+        reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
-        ended = run_command(ctx, ctx.names.agent, turn.command, stdout=_Both(reader, logs.stdout), stderr=stderr)
+        ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
+        reader.close()
         # A refreshed login has new secrets: know them before the rest of the log is written out.
-        _look_at_login(ctx)
+        _look_at_login(ctx, reader.report().login_digest)
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
-    result = _judge(phase, ctx, ended, outcome)
+    result = _judge(phase, ctx, ended, outcome, reader.report().files)
     metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
     return msgspec.structs.replace(result, metadata=metadata, turn=outcome, **logs.paths)
 
 
-class _Both:
-    """Events go to the reader as they are, and redacted into the artifact."""
-
-    def __init__(self, *sinks: ByteSink) -> None:
-        self._sinks = sinks
-
-    def write(self, data: bytes) -> None:
-        for sink in self._sinks:
-            sink.write(data)
+def _template_names(phase: PhaseName) -> tuple[str, str]:
+    """The repository's own template, and the image's."""
+    name = TEMPLATES[phase]
+    return f".specify/templates/{name}", f"{_IMAGE_TEMPLATES}/{name}"
 
 
-def _look_at_login(ctx: PhaseContext) -> None:
-    path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
-    ctx.login_seen(ctx.engine.read_file(ctx.names.agent, path, limit=LOGIN_FILE_LIMIT))
+def _look_at_login(ctx: PhaseContext, digest: str | None) -> None:
+    """Read the login file again where it changed."""
+    if digest is None or digest != ctx.login_digest:
+        read_login(ctx)
 
 
 def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
@@ -93,7 +91,9 @@ def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
         run_command(ctx, ctx.names.agent, spec, stdout=Tee(), stderr=Tee())
 
 
-def _judge(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> PhaseResult:
+def _judge(
+    phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, files: Mapping[str, str]
+) -> PhaseResult:
     """What the end of the command, the turn and the files say together; the files have the last word."""
     if ended.ended is not EndReason.EXITED:
         return failed(_cut_short(phase, ctx, ended))
@@ -108,7 +108,7 @@ def _judge(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOu
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=words))
     if turn.verdict is not AgentVerdict.COMPLETED:
         return failed(_turn_failure(phase, ctx, ended, turn))
-    return _accept_files(phase, ctx, turn)
+    return _accept_files(phase, ctx, turn, files)
 
 
 def _cut_short(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failure:
@@ -135,9 +135,9 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
     return failure(code, words + said)
 
 
-def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome) -> PhaseResult:
+def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files: Mapping[str, str]) -> PhaseResult:
     if phase is PhaseName.SPECKIT_SPECIFY:
-        feature = _recorded_feature(ctx)
+        feature = _recorded_feature(files)
         if feature is None:
             words = "specify ended without a feature directory below specs/."
             said = f" The agent said: {turn.message}" if turn.message else ""
@@ -145,10 +145,8 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome) -> Pha
     else:
         feature = str(ctx.metadata(PhaseName.SPECKIT_SPECIFY)["feature_directory"])
     name = f"{feature}/{OUTPUT_FILES[phase]}"
-    text = _read_text(ctx, f"{ctx.names.repository}/{name}")
-    template = _read_text(ctx, f"{ctx.names.repository}/.specify/templates/{TEMPLATES[phase]}") or _read_text(
-        ctx, f"{_IMAGE_TEMPLATES}/{TEMPLATES[phase]}"
-    )
+    text = files.get(name)
+    template = next((files[path] for path in _template_names(phase) if path in files), None)
     refusal = accept(phase, name, text, template)
     if refusal is not None:
         said = f" The agent said: {turn.message}" if turn.message else ""
@@ -161,18 +159,12 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome) -> Pha
     return PhaseResult(metadata=metadata, notes={"clarifications": clarifications(kept)})
 
 
-def _recorded_feature(ctx: PhaseContext) -> str | None:
-    recorded = _read_text(ctx, f"{ctx.names.repository}/.specify/feature.json")
+def _recorded_feature(files: Mapping[str, str]) -> str | None:
     try:
-        content = msgspec.json.decode(recorded or "null")
+        content = msgspec.json.decode(files.get(_RECORD, "null"))
     except msgspec.DecodeError:
         return None
     return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)
-
-
-def _read_text(ctx: PhaseContext, path: str) -> str | None:
-    content = ctx.engine.read_file(ctx.names.agent, path, limit=_FILE_LIMIT)
-    return None if content is None else content.decode(errors="replace")
 
 
 speckit_specify = partial(speckit_phase, PhaseName.SPECKIT_SPECIFY)

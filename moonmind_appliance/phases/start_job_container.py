@@ -1,5 +1,6 @@
 """Start the run's two containers, side by side."""
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
@@ -27,16 +28,25 @@ _SLEEP = ["sleep", "infinity"]
 
 
 def start_job_container(ctx: PhaseContext) -> PhaseResult:
-    """Both containers run; the shard has a login. Made good again on every attempt: leftovers of this run go first."""
+    """Both containers run; the shard has a login. Made good again on every attempt: leftovers of this run go first.
+
+    Where a clone is due it begins as soon as the git container runs, while the agent's still starts: a start takes
+    longer than most clones. `git_clone` waits for it, and is what reports it.
+    """
     names, engine = ctx.names, ctx.engine
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
         engine.remove(container.name)
     engine.ensure_network(ctx.settings.job_network, {LABEL_APPLIANCE: names.appliance_id})
     fresh = engine.ensure_volume(names.workspace_volume, names.labels("workspace"))
     engine.ensure_volume(names.git_volume, names.labels("git"))
-    with ThreadPoolExecutor(2, thread_name_prefix="start") as pool:
-        git, agent = pool.submit(engine.start, git_spec(ctx)), pool.submit(_start_agent, ctx)
+    pool = ThreadPoolExecutor(3, thread_name_prefix="start")
+    try:
+        git, agent = pool.submit(_start_git, ctx), pool.submit(_start_agent, ctx)
+        if ctx.clone_ahead is not None and git.exception() is None:
+            ctx.clone = pool.submit(ctx.clone_ahead, ctx)
         errors = [future.exception() for future in (git, agent)]
+    finally:
+        pool.shutdown(wait=False)
     for error in errors:
         if isinstance(error, NameTaken):
             return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=_holder(error)))
@@ -44,10 +54,7 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
             return failed(failure(FailureCode.IMAGE_MISSING, error.message))
         if error is not None:
             raise error
-    _put_ca(ctx)
-    login = engine.read_file(names.agent, f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
-    ctx.login_seen(login)
-    if login is None:
+    if ctx.login_digest is None:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=f"shard {names.shard.index} has no login"))
     return PhaseResult(
         metadata={
@@ -60,7 +67,29 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
     )
 
 
+def read_login(ctx: PhaseContext) -> None:
+    """Look at the login file in the agent container, and tell what is seen."""
+    login = ctx.engine.read_file(
+        ctx.names.agent, f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT
+    )
+    ctx.login_digest = None if login is None else hashlib.sha256(login).hexdigest()
+    ctx.login_seen(login)
+
+
+def _start_git(ctx: PhaseContext) -> str:
+    container = ctx.engine.start(git_spec(ctx))
+    _put_ca(ctx, ctx.names.git, GIT_CA_FILE)
+    return container
+
+
 def _start_agent(ctx: PhaseContext) -> str:
+    container = _start_when_free(ctx)
+    _put_ca(ctx, ctx.names.agent, AGENT_CA_FILE)
+    read_login(ctx)
+    return container
+
+
+def _start_when_free(ctx: PhaseContext) -> str:
     """Start the agent container; a mere look at the login holds the shard for less than a second."""
     for _ in range(_LOOKS_WAITED_FOR):
         try:
@@ -78,12 +107,10 @@ def _holder(error: NameTaken) -> str:
     return f"{error.name} is held by {role}" + (f" of run {run}" if run else "")
 
 
-def _put_ca(ctx: PhaseContext) -> None:
-    """Give both containers the operator's certificate authorities, each a copy of its own."""
+def _put_ca(ctx: PhaseContext, container: str, path: str) -> None:
+    """Give a container the operator's certificate authorities, a copy of its own."""
     if ctx.settings.extra_ca_certs:
-        bundle = ctx.settings.extra_ca_certs.read_bytes()
-        ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, bundle)
-        ctx.engine.put_file(ctx.names.agent, AGENT_CA_FILE, bundle)
+        ctx.engine.put_file(container, path, ctx.settings.extra_ca_certs.read_bytes())
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:

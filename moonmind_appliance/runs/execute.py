@@ -38,7 +38,7 @@ from moonmind_appliance.models import (
     WaitReason,
     failure,
 )
-from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, remove_containers
+from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, clone_ahead, remove_containers
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
@@ -177,7 +177,10 @@ class _Execution:
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
         no_changes: str | None = None
-        for name in phases_to_do(self._run):
+        to_do = phases_to_do(self._run)
+        if PhaseName.GIT_CLONE in to_do:
+            self._context.clone_ahead = clone_ahead
+        for name in to_do:
             self._context.cancel.check()
             if no_changes is not None:
                 self._skip(name, no_changes)
