@@ -43,9 +43,13 @@ class Invocation:
         return self.err if self.as_json else self.out
 
     def configuration(self, *, demanded: bool = True) -> Configuration:
-        """The settings of this call; notes on the env file are said once. Raises SettingsError."""
+        """The settings of this call. Notes on the env file are said where it is `demanded`, or with -v.
+
+        Raises:
+            SettingsError: with every problem.
+        """
         configuration = configure(self.environment, self.env_file, demanded=demanded)
-        for note in configuration.notes:
+        for note in configuration.notes if demanded or self.verbose else ():
             self.note(note)
         if self.verbose:
             self.note(f"settings from {configuration.env_file or 'the environment alone'}")

@@ -10,6 +10,7 @@ from moonmind_appliance.redaction import Redactor
 
 # What these tell at INFO is told better by our own lines.
 _QUIET = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "huey", "urllib3", "docker", "asyncio", "litestar")
+_FIRST_ERROR = 400
 
 
 class RedactingFormatter(logging.Formatter):
@@ -60,11 +61,24 @@ class JsonFormatter(RedactingFormatter):
         return msgspec.json.encode(entry).decode()
 
 
+def worth_telling(record: logging.LogRecord) -> bool:
+    """Not: a GET that was answered. Whoever watches a run asks twice a second; /metrics counts them."""
+    if record.name != "moonmind_appliance.api.app" or not isinstance(record.args, tuple):
+        return True
+    match record.args:
+        case (("GET" | "HEAD"), _, int(status), *_):
+            return status == 0 or status >= _FIRST_ERROR
+        case _:
+            return True
+
+
 def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> RedactingFormatter:
     """Write the log to stderr in that form (`text` or `json`); returns its formatter. A later call replaces it."""
     formatter: RedactingFormatter = JsonFormatter(redactor) if form == "json" else TextFormatter(redactor)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    if not debug:
+        handler.addFilter(worth_telling)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)

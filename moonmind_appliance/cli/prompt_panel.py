@@ -80,4 +80,4 @@ def qr_code(address: str) -> Text:
     """The address as a QR code of half blocks, dark on light whatever the terminal's colours."""
     drawn = io.StringIO()
     segno.make(address, error="l", micro=False).terminal(drawn, compact=True, border=_QUIET_ZONE)
-    return Text.from_ansi(drawn.getvalue().rstrip("\n"))
+    return Text(drawn.getvalue().rstrip("\n"), "#ffffff on #000000")

@@ -136,7 +136,7 @@ def _coarse(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{max(seconds, 0):.0f} s"
     if seconds < _MOST_MINUTES:
-        return f"{int(seconds) // _MINUTE} m"
+        return f"{seconds / _MINUTE:.0f} m"
     if seconds < _MOST_HOURS:
-        return f"{int(seconds) // _HOUR} h"
-    return f"{int(seconds) // _DAY} d"
+        return f"{seconds / _HOUR:.0f} h"
+    return f"{seconds / _DAY:.0f} d"

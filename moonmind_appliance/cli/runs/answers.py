@@ -184,7 +184,8 @@ def outcome(run: RunView) -> RenderableType:
     pairs: list[tuple[str, str | Text]] = []
     if run.pull_request_url:
         pairs.append(("pull request", Text(clean(run.pull_request_url), "bold")))
-    if run.result_summary and not run.failure:
+    # The summary of a pull request tells its address once more.
+    if run.result_summary and not run.failure and (run.pull_request_url or "\0") not in run.result_summary:
         pairs.append(("result", run.result_summary))
     if run.failure is not None:
         pairs += [

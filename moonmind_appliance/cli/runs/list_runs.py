@@ -11,7 +11,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.answers import RunView, run_view, status_text
 from moonmind_appliance.cli.runs.way import access_options, open_access
-from moonmind_appliance.cli.terminal import ago, clean, line, span, table
+from moonmind_appliance.cli.terminal import ago, clean, span, table
 from moonmind_appliance.models import RunStatus
 
 _LONGEST = 200
@@ -71,17 +71,18 @@ def list_runs(  # noqa: PLR0917 - click calls by name
             clean(run.created_by.username),
             Text(ago(run.accepted_at, now), "dim"),
             span(took.total_seconds()) if took else "",
-            _result(run),
+            _result(run, short=invocation.out.is_terminal),
         )
     below = [Text(f"\nOlder ones: --cursor {clean(answer['next_cursor'])}", "dim")] if answer["next_cursor"] else []
     nothing = Text("No run is like that." if any((status, repository, external_ref)) else "There is no run yet.", "dim")
     invocation.answer(answer, Group(shown, *below) if runs else nothing)
 
 
-def _result(run: RunView) -> Text:
-    """The pull request, the failure's code, or nothing yet."""
+def _result(run: RunView, *, short: bool) -> Text:
+    """The pull request, the failure's code, or nothing yet. Terminals have links; a pipe gets the whole address."""
     if run.failure is not None:
         return Text(clean(run.failure.code), "red")
     if run.pull_request_url:
-        return Text(clean(run.pull_request_url))
-    return Text("dry run" if run.dry_run and run.final else line(""), "dim")
+        address = clean(run.pull_request_url)
+        return Text(f"pull request {address.rpartition('/')[2]}", f"link {address}") if short else Text(address)
+    return Text("dry run" if run.dry_run and run.final else "", "dim")

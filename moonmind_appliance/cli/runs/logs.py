@@ -16,7 +16,7 @@ from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.models import PHASE_ORDER
 
-_LONGEST_SHOWN = 2000
+_LONGEST_SHOWN = 800
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -87,8 +87,8 @@ def _kept(access: RunAccess, run_id: str) -> Iterator[LogLine]:
         again = [part for part in parts if part.startswith("attempt-")]
         attempt = int(again[0].removeprefix("attempt-")) if again else 1
         stream = artifact.artifact_type.removesuffix("_log")
-        found.append((order.index(parts[0]), attempt, stream, artifact.artifact_id))
-    for index, attempt, stream, artifact_id in sorted(found):
+        found.append((order.index(parts[0]), attempt, stream == "stderr", stream, artifact.artifact_id))
+    for index, attempt, _, stream, artifact_id in sorted(found):
         for text in _lines(access.content(run_id, artifact_id)):
             yield LogLine(order[index], stream, attempt, text)
 

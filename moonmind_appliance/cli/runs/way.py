@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from moonmind_appliance.cli.command import PROGRAM
-from moonmind_appliance.cli.configuration import readable
+from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
@@ -20,7 +20,6 @@ from moonmind_appliance.settings import Settings
 
 SERVER_VARIABLE = "MOONMIND_SERVER"
 TOKEN_VARIABLE = "MOONMIND_API_TOKEN"  # noqa: S105 - a variable's name
-DATABASE = "appliance.db"
 
 
 def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +65,7 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
     if token is not None:
         invocation.detail(f"over HTTP, to {address}")
         return Remote(address, token, ca_file=settings.extra_ca_certs)
-    if not named and readable(settings.moonmind_data_dir / DATABASE):
+    if not named and owns_data(settings.moonmind_data_dir):
         from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - a caller over HTTP need not load the store
 
         invocation.detail(f"directly on the data folder {settings.moonmind_data_dir}, as operator")

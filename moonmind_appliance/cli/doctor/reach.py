@@ -1,0 +1,122 @@
+"""What job containers reach: a throw-away container on their network asks for GitHub's and OpenAI's addresses."""
+
+import io
+import secrets
+from typing import NamedTuple
+
+from moonmind_appliance.agents.adapter import WORKSPACES
+from moonmind_appliance.cli.doctor.finding import Finding, ok, wrong
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.settings import Settings
+
+_OPENAI = ("https://auth.openai.com/", "https://chatgpt.com/")
+_LABELS = {"moonmind.role": "doctor"}
+_CONNECT_SECONDS, _SECONDS = 6, 12
+_MEMORY = 256 * 1024**2
+# https://curl.se/libcurl/c/libcurl-errors.html
+_CURL = {
+    5: "the proxy's name is not known",
+    6: "the name is not known to DNS",
+    7: "nothing listens there, or a firewall refuses",
+    28: "no answer in time",
+    35: "TLS does not come about",
+    56: "the connection or the proxy broke off",
+    60: "the TLS certificate is not trusted",
+}
+_NOT_TRUSTED = 60
+
+
+class _Way(NamedTuple):
+    """An address, and by whose way it is reached: git's, or the agent's with its proxy."""
+
+    url: str
+    env: dict[str, str]
+
+
+def reach(engine: ContainerEngine, settings: Settings) -> list[Finding]:
+    """A finding for the network and one for each address. Takes up to a few seconds; leaves nothing behind."""
+    check = "job network"
+    name = f"moonmind-doctor-{secrets.token_hex(4)}"
+    try:
+        _remove_leftovers(engine)
+        engine.ensure_network(settings.job_network, {})
+        engine.ensure_volume(name, _LABELS)
+        try:
+            engine.start(_spec(name, settings))
+            trusted = _trust(engine, name, settings)
+            found = [ok(check, f"{settings.job_network}: a container starts on it")]
+            proxy = _proxy(settings)
+            ways = [_Way(settings.github_server_url, {}), *(_Way(url, proxy) for url in _OPENAI)]
+            return [*found, *(_ask(engine, name, way, trusted=trusted) for way in ways)]
+        finally:
+            engine.remove(name)
+            engine.remove_volume(name)
+    except ApplianceError as error:
+        return [wrong(check, error.message, error.hint or "See the Docker engine's log.")]
+
+
+def _remove_leftovers(engine: ContainerEngine) -> None:
+    """Of a look that was killed: its container has ended by itself."""
+    for container in engine.containers(_LABELS):
+        if not container.running:
+            engine.remove(container.name)
+            engine.remove_volume(container.name)
+
+
+def _proxy(settings: Settings) -> dict[str, str]:
+    """The agent's way out; git has none."""
+    given = {"HTTPS_PROXY": settings.agent_https_proxy, "NO_PROXY": settings.agent_no_proxy}
+    return {name: value for name, value in given.items() if value}
+
+
+def _spec(name: str, settings: Settings) -> ContainerSpec:
+    return ContainerSpec(
+        name=name,
+        image=settings.spec_automation_job_image,
+        # Ends by itself, should nobody be left to remove it.
+        command=["sleep", "120"],
+        labels=_LABELS,
+        limits=Limits(_MEMORY, 1.0, 64),
+        network=settings.job_network,
+        env={"LANG": "C.UTF-8"},
+        mounts=[Mount(name, WORKSPACES)],
+        tmpfs={"/tmp": "rw,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - a path inside the container
+    )
+
+
+def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str | None:
+    """The bundle that job containers trust, as a path inside; None: the image's own."""
+    if settings.extra_ca_certs is None:
+        return None
+    engine.put_file(container, f"{WORKSPACES}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+    bundle = f"{WORKSPACES}/ca.pem"
+    join = f"cat /etc/ssl/certs/ca-certificates.crt {WORKSPACES}/extra-ca.pem > {bundle}"
+    engine.execute(
+        container,
+        ExecSpec(command=["sh", "-c", join], time_limit=_SECONDS),
+        stdout=io.BytesIO(),
+        stderr=io.BytesIO(),
+    )
+    return bundle
+
+
+def _ask(engine: ContainerEngine, container: str, way: _Way, *, trusted: str | None) -> Finding:
+    """Any answer will do: it is reached, and its certificate is trusted."""
+    check = f"from containers: {way.url.split('://')[1].strip('/')}"
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
+    command += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
+    command += ["--cacert", trusted] if trusted else []
+    out, err = io.BytesIO(), io.BytesIO()
+    spec = ExecSpec(command=[*command, way.url], env=way.env, time_limit=_SECONDS + 5)
+    ended = engine.execute(container, spec, stdout=out, stderr=err)
+    through = " through AGENT_HTTPS_PROXY" if way.env.get("HTTPS_PROXY") else ""
+    if ended.ok:
+        return ok(check, f"answers {out.getvalue().decode(errors='replace')}{through}")
+    code = ended.exit_code or 0
+    why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
+    if code == _NOT_TRUSTED:
+        return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the authority in between.")
+    own = "AGENT_HTTPS_PROXY" if way.url in _OPENAI else "GITHUB_SERVER_URL"
+    return wrong(check, f"{why}{through}.", f"Check {own}, JOB_NETWORK, DNS and firewall.")
