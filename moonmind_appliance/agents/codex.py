@@ -120,6 +120,8 @@ class Codex:
     def environment(self) -> dict[str, str]:
         """A clean environment: an API key in it would silently override the ChatGPT login."""
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
+        # Codex's databases need not outlive the container: in memory they cost no sync, and the volume does not grow.
+        env["CODEX_SQLITE_HOME"] = AGENT_HOME
         if self._https_proxy:
             env |= {"HTTPS_PROXY": self._https_proxy, "https_proxy": self._https_proxy}
         if self._no_proxy:
