@@ -1,0 +1,89 @@
+"""compose.yaml and .env.example know every setting, and say the same as the appliance."""
+
+import re
+
+import yaml
+
+from moonmind_appliance.settings import Settings, default_of, options, show
+
+from .stack import DOCUMENT, ROOT
+
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
+FIXED = {"MOONMIND_DATA_DIR", "MOONMIND_HOST", "MOONMIND_PORT", "DOCKER_HOST"}
+OLDER_NAMES = {name for option in options().values() for name in option.older_names}
+
+
+def example_lines():
+    return dict(re.findall(r"^#([A-Z][A-Z_]*)=(.*)$", EXAMPLE, re.MULTILINE))
+
+
+def variables_of_compose():
+    """What compose.yaml itself puts in, and takes where it is not set."""
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    return dict(re.findall(r"\$\{([A-Z_]+)(?::?-([^}]*))?(?::\+[^}]*)?\}", text))
+
+
+def test_compose_hands_every_setting_through():
+    """A setting in .env or the shell reaches the appliance; only where it runs is not the caller's to say."""
+    environment = COMPOSE["services"]["api"]["environment"]
+    assert set(environment) == set(options()) - {"DOCKER_HOST"} | OLDER_NAMES
+    handed = {name for name, value in environment.items() if value is None}
+    assert set(environment) - handed == FIXED - {"DOCKER_HOST"} | {"EXTRA_CA_CERTS", "OIDC_INTERNAL_URL"}
+
+
+def test_the_example_has_every_setting_with_its_sentence():
+    """Each setting's sentence stands there; each that can be set has a line."""
+    for name, option in options().items():
+        assert f"# {option.sentence}\n" in EXAMPLE, name
+    assert set(options()) - FIXED == set(example_lines()) & set(options())
+
+
+def test_the_examples_values_are_the_defaults():
+    """What is commented out is what happens anyway."""
+    lines = {name: value.strip("'") for name, value in example_lines().items()}
+    here = variables_of_compose()
+    for name in set(options()) - FIXED:
+        default = show(default_of(name)) if name != "OIDC_INTERNAL_URL" else here[name]
+        assert lines[name] == default, name
+
+
+def test_the_example_has_every_variable_of_compose():
+    """Names, ports, images and passwords of the stack, with the defaults that compose.yaml has."""
+    lines = example_lines()
+    for name, default in variables_of_compose().items():
+        if name not in options():
+            assert lines[name] == default, name
+    known = {*variables_of_compose(), *options(), *OLDER_NAMES, "COMPOSE_PROFILES"}
+    assert set(lines) <= known
+
+
+def test_compose_waits_longer_than_the_appliance():
+    """The workers have STOP_GRACE; only some time later compose kills."""
+    grace = COMPOSE["services"]["api"]["stop_grace_period"]
+    seconds = int(re.fullmatch(r"\$\{STOP_GRACE_PERIOD:-(\d+)s\}", grace)[1])
+    assert seconds >= Settings().stop_grace + 10
+
+
+def test_volumes_keep_their_plain_names():
+    """No project's prefix: an appliance on the host finds the same logins."""
+    names = {key: volume["name"] for key, volume in COMPOSE["volumes"].items()}
+    prefix = default_of("CODEX_VOLUME_PREFIX")
+    for number in range(3):
+        assert names[f"codex_auth_{number}"] == f"${{CODEX_VOLUME_PREFIX:-{prefix}}}{number}"
+
+
+def test_keycloak_comes_with_its_profile_alone():
+    """Whoever does not ask for Keycloak gets none, and needs none."""
+    services = COMPOSE["services"]
+    assert {name for name, service in services.items() if "keycloak" in service.get("profiles", [])} == {
+        "keycloak",
+        "keycloak-db",
+    }
+    assert set(services["api"]["depends_on"]) == {"job-image"}
+
+
+def test_the_document_names_every_service():
+    """docs/compose.md speaks of each."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [name for name in COMPOSE["services"] if f"`{name}`" not in text and f" {name}\n" not in text] == []

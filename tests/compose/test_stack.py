@@ -1,0 +1,184 @@
+"""The stack of compose.yaml, from `up` to a finished run to `down --volumes`, by the commands of docs/compose.md."""
+
+import json
+import time
+
+import httpx
+import pytest
+
+from moonmind_appliance.models import FINAL_RUN_STATUSES
+
+from .stack import API, documented
+
+pytestmark = [pytest.mark.compose, pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(900)]
+
+SLUG = "compose/reading-list"
+
+
+@pytest.fixture(scope="module")
+def up(stack):
+    """The appliance alone, as `docker compose up -d` starts it."""
+    stack.mark("up")
+    stack.shell("docker compose up -d")
+    stack.answers()
+    stack.mark("API answers")
+    return stack
+
+
+@pytest.fixture(scope="module")
+def services_without_profile(up):
+    return set(up.containers())
+
+
+@pytest.fixture(scope="module")
+def keycloak(up, services_without_profile):
+    """Keycloak beside it, with a user, and the appliance pointed at it."""
+    up.shell(documented("--profile keycloak up"))
+    up.set(documented("AUTH_PROVIDER=keycloak"))
+    up.compose("up", "-d", "api")
+    up.wait_for_health("keycloak", 180)
+    up.mark("Keycloak is healthy")
+    up.add_user("maya", "correct horse")
+    up.answers()
+    return up
+
+
+@pytest.fixture(scope="module")
+def signed_in(up):
+    """Shard 0 signed in; the stand-in's person says yes."""
+    return up.compose("exec", "-T", "api", "moonmind-appliance", "login-shard", "0")
+
+
+@pytest.fixture(scope="module")
+def caller(keycloak):
+    """Somebody with a token from Keycloak."""
+    headers = {"Authorization": f"Bearer {keycloak.token('maya', 'correct horse')}"}
+    with httpx.Client(base_url=keycloak.api_url, headers=headers, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def run(stack, signed_in, caller):
+    """A run, from its submission to its end."""
+    stack.mark("signed in, token in hand")
+    stack.github.add_repository(SLUG)
+    answer = caller.post(
+        f"{API}/runs", json={"repository": SLUG, "specify_text": "# Dark mode\n\n- Goal: dark colours"}
+    )
+    assert answer.status_code == 202, answer.text
+    ends = time.monotonic() + 120
+    while (seen := caller.get(answer.headers["Location"]).raise_for_status().json())[
+        "status"
+    ] not in FINAL_RUN_STATUSES:
+        assert time.monotonic() < ends, json.dumps(seen, indent=1) + stack.compose("logs", "api")
+        time.sleep(0.1)
+    stack.mark("run is finished")
+    stack.remember_appliance(seen["run_id"])
+    print(f"\nseconds from up: {stack.times()}")
+    return seen
+
+
+def test_up_without_the_profile_starts_the_appliance_alone(services_without_profile):
+    """`docker compose up -d` needs no Keycloak: the API, and the service that made the login volumes and ended."""
+    assert services_without_profile == {"api", "job-image"}
+
+
+def test_the_service_that_makes_the_volumes_has_ended(up):
+    """It did its work, and does not run."""
+    state = up.containers()["job-image"]["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0)
+
+
+def test_the_health_check_finds_the_api_healthy(up):
+    """`docker compose ps` says healthy."""
+    up.wait_for_health("api", 60)
+
+
+def test_the_api_is_published_on_this_machine_alone(up):
+    """Both ports are bound to the loopback address unless somebody decides otherwise."""
+    bindings = up.containers()["api"]["HostConfig"]["PortBindings"]["5000/tcp"]
+    assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
+
+
+def test_the_appliance_has_no_privilege_but_the_socket(up):
+    """No capability, no new privileges, a read-only root; what it mounts is its data, the socket and a CA bundle."""
+    state = up.containers()["api"]
+    host = state["HostConfig"]
+    assert (host["Privileged"], host["CapDrop"], host["CapAdd"], host["ReadonlyRootfs"]) == (False, ["ALL"], None, True)
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert {mount["Destination"]: mount["RW"] for mount in state["Mounts"]} == {
+        "/work": True,
+        "/var/run/docker.sock": True,
+        "/run/moonmind/extra-ca.pem": False,
+    }
+
+
+def test_nobody_comes_in_without_a_token(up):
+    """Keycloak or not, there is no open API."""
+    assert httpx.get(f"{up.api_url}{API}/runs").status_code == 401
+
+
+def test_tokens_name_the_address_that_callers_use(keycloak):
+    """Keycloak names itself by the published address, also to the appliance, which asks by another."""
+    answer = httpx.get(f"{keycloak.keycloak_url}/realms/moonmind/.well-known/openid-configuration").raise_for_status()
+    assert answer.json()["issuer"] == f"{keycloak.keycloak_url}/realms/moonmind"
+
+
+def test_a_documented_token_opens_the_api(caller):
+    """A user made in Keycloak gets a token by the document's command, and the appliance takes it."""
+    assert caller.get(f"{API}/runs").status_code == 200
+
+
+def test_everything_is_ready(keycloak, signed_in):
+    """With a token for GitHub, one login and Keycloak, nothing is missing."""
+    answer = httpx.get(f"{keycloak.api_url}{API}/ready", timeout=30)
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_run_goes_through_the_stack(stack, run):
+    """Submitted with Keycloak's token, it ends with a draft pull request, and is the caller's."""
+    assert run["status"] == "succeeded", run["failure"]
+    assert run["created_by"]["username"] == "maya"
+    (pull,) = stack.github.pull_requests(SLUG)
+    assert (pull.draft, pull.html_url, pull.head) == (True, run["pull_request_url"], run["branch_name"])
+
+
+def test_artifacts_lie_where_the_instructions_say(stack, run):
+    """Under /work/runs/<run_id>/artifacts in the container."""
+    listed = stack.compose("exec", "-T", "api", "ls", f"/work/runs/{run['run_id']}/artifacts").split()
+    assert {entry["name"] for entry in run["artifacts"]} <= set(listed)
+
+
+def test_artifacts_are_downloaded_through_the_api(caller, run):
+    """By the address that the artifact's detail gives."""
+    first = run["artifacts"][0]
+    detail = caller.get(f"{API}/runs/{run['run_id']}/artifacts/{first['artifact_id']}").raise_for_status().json()
+    assert len(caller.get(detail["download_url"]).raise_for_status().content) == first["size_bytes"]
+
+
+def test_the_github_token_reaches_no_log(stack, run):
+    """Nothing that the stack logged has it."""
+    assert stack.settings["GITHUB_TOKEN"] not in stack.compose("logs")
+
+
+def test_a_new_container_goes_on_with_the_old_data(stack, run, caller):
+    """`down` and `up` keep runs, artifacts and logins; the old container ended by itself, in time."""
+    stack.compose("stop", "api")
+    assert stack.containers()["api"]["State"]["ExitCode"] == 0
+    stack.compose("up", "-d", "--force-recreate", "api")
+    stack.answers()
+    assert caller.get(f"{API}/runs/{run['run_id']}").json() == run
+    shards = json.loads(stack.compose("exec", "-T", "api", "moonmind-appliance", "shards", "--json"))
+    assert [shard["login"] for shard in shards["items"]][:1] == ["present"]
+
+
+def test_down_with_volumes_leaves_nothing(stack, run):
+    """Containers, networks and volumes are gone, logins too; the documented clean-up takes what the runs left."""
+    stack.compose("down", "--volumes")
+    assert stack.leftovers(f"com.docker.compose.project={stack.project}") == []
+    (appliance_id,) = stack.appliance_ids
+    left = stack.leftovers(f"moonmind.appliance={appliance_id}")
+    assert all(name.startswith(("moonmind-run-", "moonmind-git-")) for name in left)
+    stack.clean_up()
+    volumes = stack.docker("volume", "ls", "--quiet").split()
+    assert [name for name in volumes if stack.id in name or run["run_id"] in name] == []
