@@ -22,12 +22,12 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.dispatch import Doorbell, Workers
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import Actor, LoginState, ShardName
+from moonmind_appliance.models import Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.execute import Executor, Tools, utc_now
 from moonmind_appliance.runs.health import Check, Checks
-from moonmind_appliance.runs.readiness import refresh_login, say_who_waits
+from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
 from moonmind_appliance.runs.retention import retain
 from moonmind_appliance.settings import Secret, Settings
@@ -190,13 +190,7 @@ class Appliance:
         return Readiness(checks)
 
     def _look_at_logins(self) -> None:
-        """Find logins that were made or lost behind our back; ring for those that were made."""
-        for state in self.tools.store.shards.all(self.settings.codex_shards):
-            if state.login in (LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD):
-                seen = refresh_login(self.tools, state, self.tools.clock())
-                if seen.login is LoginState.PRESENT:
-                    self._workers.ring(state.shard, "")
-        say_who_waits(self.tools)
+        look_after_logins(self.tools)
 
     def _ring_again(self) -> None:
         ring_queued(self.tools)

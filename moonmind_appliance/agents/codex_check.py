@@ -5,7 +5,7 @@ speaks JSON-RPC, a message a line. Prints one JSON line.
 
 Seen on 0.169.0: `account/read` with `refreshToken` renews the login; the `account` of its answer is null when OpenAI
 refused the renewal (expired, reused, invalidated), and the answer is an error when nobody could be asked.
-`account/rateLimits/read` tells the usage windows. `codex debug models` renews too, but says neither whether nor why not.
+`account/rateLimits/read` tells the usage windows. `codex debug models` renews too, but never says why not.
 """
 
 import hashlib

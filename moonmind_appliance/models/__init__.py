@@ -7,6 +7,7 @@ from moonmind_appliance.models.agent import (
     AgentInfo,
     AgentVerdict,
     CodexErrorKind,
+    LoginCheck,
     QuotaWindow,
     TurnOutcome,
 )
@@ -42,7 +43,7 @@ from moonmind_appliance.models.run import (
     may_move_phase,
     may_move_run,
 )
-from moonmind_appliance.models.shard import LoginState, Shard, ShardName
+from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, ShardName
 
 __all__ = [
     "FAILURES",
@@ -68,6 +69,8 @@ __all__ = [
     "FailureKind",
     "ImageState",
     "Limits",
+    "LoginCheck",
+    "LoginFault",
     "LoginState",
     "Mount",
     "Phase",

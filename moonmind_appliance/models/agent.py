@@ -46,7 +46,11 @@ class AgentVerdict(StrEnum):
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How one agent turn ended. `message` is what the agent said last, for people."""
+    """How one agent turn ended. `message` is what the agent said last, for people.
+
+    `resets_at` is when a used-up limit starts again (UTC); `limit` the machine code of a limit that waiting does not
+    cure, such as `workspace_member_credits_depleted`.
+    """
 
     verdict: AgentVerdict
     message: str = ""
@@ -54,4 +58,18 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, int] = {}
     quota: list[QuotaWindow] = []
     resets_at: datetime | None = None
+    limit: str | None = None
     unknown_events: int = 0
+
+
+class LoginCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login's renewal told, without a model turn.
+
+    `alive` is None where nobody could say (no network, no answer in time); `refreshed` says that it was renewed.
+    `words` are the agent's own, for people. `quota` is None where the windows were not told.
+    """
+
+    alive: bool | None
+    refreshed: bool = False
+    words: str = ""
+    quota: list[QuotaWindow] | None = None

@@ -9,12 +9,27 @@ from moonmind_appliance.models.agent import QuotaWindow
 
 
 class LoginState(StrEnum):
-    """What is known of a shard's login. Only `present` takes runs; `unknown` is looked at before a claim."""
+    """What is known of a shard's login. Only `present` takes runs; `unknown` is looked at before a claim.
+
+    `dead`: it cannot be used or renewed any more. `refused`: it is good, but its account may not use the agent (plan,
+    credits, an administrator), which no waiting cures.
+    """
 
     UNKNOWN = "unknown"
     ABSENT = "absent"
     PRESENT = "present"
     DEAD = "dead"
+    REFUSED = "refused"
+
+
+class LoginFault(StrEnum):
+    """Why a login does not take runs: stable codes beside the words of `login_reason`."""
+
+    NO_LOGIN = "no_login"
+    FILE_UNREADABLE = "file_unreadable"
+    REFRESH_REFUSED = "refresh_refused"
+    UNAUTHORIZED = "unauthorized"
+    ACCOUNT_REFUSED = "account_refused"
 
 
 class ShardName(msgspec.Struct, frozen=True):
@@ -45,17 +60,31 @@ class ShardName(msgspec.Struct, frozen=True):
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """What the appliance knows of one shard. Times are UTC."""
+    """What the appliance knows of one shard. Times are UTC.
+
+    `login_since` is when `login` became what it is; `login_at` when the account was signed in. `checked_at` is the last
+    look at the login file, `last_refresh_at` the last renewal that worked, `refresh_problem` why the last try since
+    did neither work nor was refused ("" when none failed), `last_turn_at` the last model turn that worked.
+    `login_digest` tells whether the file changed. `check_wanted`: something happened that a dead login could explain.
+    """
 
     shard: int
     login: LoginState = LoginState.UNKNOWN
+    login_fault: LoginFault | None = None
     login_reason: str = ""
+    login_since: datetime | None = None
+    login_digest: str = ""
+    by_api_key: bool = False
     account_email: str | None = None
     plan: str | None = None
     login_at: datetime | None = None
     checked_at: datetime | None = None
     access_expires_at: datetime | None = None
     last_refresh_at: datetime | None = None
+    refresh_tried_at: datetime | None = None
+    refresh_problem: str = ""
     last_turn_at: datetime | None = None
+    check_wanted: bool = False
     quota: list[QuotaWindow] = []
+    quota_at: datetime | None = None
     rests_until: datetime | None = None

@@ -4,6 +4,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, WaitingFor, WaitReason, failure
 from moonmind_appliance.phases.context import (
@@ -23,7 +24,7 @@ LOGIN_FILE_LIMIT = 256 * 1024
 # A Docker tmpfs is noexec unless said otherwise.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
-_LOOKS_WAITED_FOR = 20
+_SHORT_WORK_SECONDS = 60.0
 _SLEEP = ["sleep", "infinity"]
 
 
@@ -90,15 +91,8 @@ def _start_agent(ctx: PhaseContext) -> str:
 
 
 def _start_when_free(ctx: PhaseContext) -> str:
-    """Start the agent container; a mere look at the login holds the shard for less than a second."""
-    for _ in range(_LOOKS_WAITED_FOR):
-        try:
-            return ctx.engine.start(agent_spec(ctx))
-        except NameTaken as error:
-            if error.holder.get(LABEL_ROLE) != "look":
-                raise
-            ctx.cancel.wait(0.25)
-    return ctx.engine.start(agent_spec(ctx))
+    """Start the agent container; short work on the login, such as a check, is waited for."""
+    return start_under_lock(ctx.engine, agent_spec(ctx), patience=_SHORT_WORK_SECONDS, cancel=ctx.cancel)
 
 
 def _holder(error: NameTaken) -> str:

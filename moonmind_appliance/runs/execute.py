@@ -28,7 +28,6 @@ from moonmind_appliance.models import (
     AgentVerdict,
     Failure,
     FailureCode,
-    LoginState,
     PhaseName,
     PhaseStatus,
     Run,
@@ -43,9 +42,11 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
-from moonmind_appliance.runs.readiness import ready_to_claim
+from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
 from moonmind_appliance.runs.resume import phases_to_do
+from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
 from moonmind_appliance.store import Store
 
@@ -54,7 +55,6 @@ MOST_INTERRUPTIONS = 5
 _ENGINE_PAUSE = timedelta(seconds=20)
 _BUSY_PAUSE = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=2)
-_QUOTA_PAUSE = timedelta(minutes=15)
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class _Execution:
             if not isinstance(error, LeaseLost):
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
-        self._note_turn(result)
+        result = self._note_turn(result)
         if result.notes:
             self._tools.store.runs.note(self._run.run_id, self._lease, **result.notes)
             self._context.run = msgspec.structs.replace(self._run, **result.notes)
@@ -302,24 +302,30 @@ class _Execution:
         _log.info("Run %s is back in the queue; it goes on after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
-        """Back into the queue, with the reason; a ring for the time it may go on."""
+        """Back into the queue: to another shard at once where one can go on, else with the reason and a ring."""
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING)
-        _removed, problems = remove_containers(self._tools.engine, self._tools.appliance_id, self._run.run_id)
+        tools, shard = self._tools, self._context.names.shard.index
+        _removed, problems = remove_containers(tools.engine, tools.appliance_id, self._run.run_id)
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
-        self._tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waiting_for, interrupted=False)
-        if waiting_for.until is not None:
-            self._tools.doorbell.ring_at(self._context.names.shard.index, self._run.run_id, waiting_for.until)
-        _log.info("Run %s waits for %s: %s", self._run.run_id, waiting_for.reason.value, waiting_for.detail)
+        waits = why_nobody_goes_on(tools, self._run, waiting_for)
+        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False)
+        if waits is None:
+            about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
+            tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
+            ring(tools.store, tools.doorbell, tools.settings, self._run, now=tools.clock())
+            _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
+            return
+        if waits.until is not None:
+            tools.doorbell.ring_at(shard, self._run.run_id, waits.until)
+        _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
         """A wait that only time ends has a time."""
-        pauses = {WaitReason.SHARD_BUSY: _BUSY_PAUSE, WaitReason.QUOTA: _QUOTA_PAUSE}
-        pause = pauses.get(waiting_for.reason)
-        if waiting_for.until is not None or pause is None:
+        if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
             return waiting_for
-        return msgspec.structs.replace(waiting_for, until=self._in(pause))
+        return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
 
     def _in(self, pause: timedelta) -> datetime:
         return self._tools.clock() + pause
@@ -328,25 +334,21 @@ class _Execution:
         tools, shard = self._tools, self._context.names.shard.index
         note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
 
-    def _note_turn(self, result: PhaseResult) -> None:
-        """What a turn told about its login and its quota."""
-        if result.turn is None:
-            return
-        tools, index = self._tools, self._context.names.shard.index
-        shard = tools.store.shards.get(index)
-        now, event = tools.clock(), None
-        if result.turn.quota:
-            shard = msgspec.structs.replace(shard, quota=result.turn.quota)
-        if result.turn.verdict is AgentVerdict.COMPLETED:
-            shard = msgspec.structs.replace(shard, last_turn_at=now)
-        elif result.turn.verdict is AgentVerdict.LOGIN_DEAD:
-            shard = msgspec.structs.replace(shard, login=LoginState.DEAD, login_reason=result.turn.message)
-            event = "shard.login_dead"
-        elif result.turn.verdict is AgentVerdict.QUOTA:
-            until = result.turn.resets_at or self._in(_QUOTA_PAUSE)
-            shard = msgspec.structs.replace(shard, rests_until=until)
-            event = "shard.rests"
-        tools.store.shards.save(shard, event=event)
+    def _note_turn(self, result: PhaseResult) -> PhaseResult:
+        """Keep what a turn told about its login and its quota; an account's own refusal only moves the run on."""
+        turn, tools, index = result.turn, self._tools, self._context.names.shard.index
+        if turn is None:
+            return result
+        now = tools.clock()
+        pause = rest_jitter(turn, now)
+        state = tools.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
+        if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
+            tools.doorbell.ring_at(index, "", state.rests_until)
+        if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
+            moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
+            if why_nobody_goes_on(tools, self._run, moves) is None:
+                return msgspec.structs.replace(result, failure=None, waiting_for=moves)
+        return result
 
     def _summary(self) -> str:
         if self._context.dry_run:

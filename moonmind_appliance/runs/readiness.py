@@ -2,11 +2,14 @@
 
 import logging
 import shutil
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from moonmind_appliance.errors import EngineError, NameTaken
-from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
+from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
+from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
+from moonmind_appliance.shards.evidence import admitted_again, rest_over
+from moonmind_appliance.shards.health import check_shard, nearly_used, renewal_is_due, rests
 from moonmind_appliance.shards.look import look_at_shard, note_login
 
 if TYPE_CHECKING:
@@ -14,27 +17,35 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=1)
+# How long a shard that is about to run dry leaves a run to another one that is idle.
+_LEAVE_TO_OTHERS = timedelta(seconds=5)
+# A login that is there is looked at this often: somebody may have taken it away.
+_LOOK_EVERY = timedelta(minutes=15)
+# An account that was refused gets one more try after this: its plan or credits may have been mended.
+_ADMIT_AGAIN_AFTER = timedelta(hours=1)
+_TICK = timedelta(seconds=60)
 
 _log = logging.getLogger(__name__)
 
 
 def ready_to_claim(tools: "Tools", shard: int) -> bool:
-    """Whether the shard has room, a login and quota. Looks at a login that is not known to be there."""
+    """Whether the shard has room, a login and quota. Looks at a login that is not known to be there or to be good."""
     now = tools.clock()
     if shutil.disk_usage(tools.settings.moonmind_data_dir).free < tools.settings.min_free_disk:
         _all_wait(tools, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder is nearly full"), shard)
         return False
-    state = tools.store.shards.get(shard)
+    state = tools.store.shards.change(shard, lambda known: rest_over(known, now=now))
     if state.login is not LoginState.PRESENT:
         state = refresh_login(tools, state, now)
+    elif renewal_is_due(state, now):
+        state = renew_login(tools, state)
+    say_who_waits(tools)
     if state.login is not LoginState.PRESENT:
-        say_who_waits(tools)
         return False
-    if state.rests_until is not None and state.rests_until > now:
+    if rests(state, now) and state.rests_until is not None:
         tools.doorbell.ring_at(shard, "", state.rests_until)
-        say_who_waits(tools)
         return False
-    return True
+    return not _left_to_others(tools, state, now)
 
 
 def refresh_login(tools: "Tools", state: Shard, now: datetime) -> Shard:
@@ -42,15 +53,48 @@ def refresh_login(tools: "Tools", state: Shard, now: datetime) -> Shard:
     name = tools.shards[state.shard]
     try:
         login_file = look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
-    except NameTaken as error:
-        _log.info("Shard %s cannot be looked at: %s", state.shard, error.message)
-        tools.doorbell.ring_at(state.shard, "", now + _LOOK_AGAIN)
-        return state
     except EngineError as error:
-        _log.warning("Shard %s cannot be looked at: %s", state.shard, error)
-        tools.doorbell.ring_at(state.shard, "", now + _LOOK_AGAIN)
-        return state
+        return _later(tools, state, now, error)
     return note_login(tools.store, tools.redactor, tools.agent, state.shard, login_file, now=now)
+
+
+def renew_login(tools: "Tools", state: Shard, *, wanted: bool = False) -> Shard:
+    """Check a shard's login without a model turn; it is renewed where that is due, or `wanted`.
+
+    What cannot be checked now stays as it was, and is looked at again soon.
+    """
+    try:
+        return check_shard(
+            tools.engine,
+            tools.settings,
+            tools.agent,
+            tools.shards[state.shard],
+            appliance_id=tools.appliance_id,
+            store=tools.store,
+            redactor=tools.redactor,
+            clock=tools.clock,
+            renew=wanted,
+        )
+    except EngineError as error:
+        return _later(tools, state, tools.clock(), error)
+
+
+def look_after_logins(tools: "Tools") -> None:
+    """What the clock does once a minute: find logins that were made, lost or died, renew those that end soon.
+
+    A shard with a run in hand is left alone: the run tells how its login is. Rings for every shard that can take runs
+    again, so that no wait outlasts its reason, whatever became of the queues' file.
+    """
+    now = tools.clock()
+    busy = {run.shard for run in tools.store.runs.in_progress()}
+    for number in range(len(tools.shards)):
+        try:
+            before = tools.store.shards.get(number)
+            seen = _look_after(tools, before, now, busy)
+            _ring_for(tools, before, seen, now)
+        except ApplianceError as error:
+            _log.warning("Shard %s could not be looked after: %s", number, error)
+    say_who_waits(tools)
 
 
 def say_who_waits(tools: "Tools") -> None:
@@ -58,28 +102,109 @@ def say_who_waits(tools: "Tools") -> None:
     now = tools.clock()
     shards = tools.store.shards.all(len(tools.shards))
     for run in tools.store.runs.queued():
-        mine = [shard for shard in shards if run.shard_pin in (None, shard.shard)]
-        reason = why_wait(mine, now)
+        reason = why_wait(allowed(shards, run.shard_pin), now)
+        waits = run.waiting_for
         if reason is not None:
-            if run.waiting_for is None or run.waiting_for.reason is not reason.reason:
+            if waits is None or (waits.reason, waits.until, waits.detail) != (
+                reason.reason,
+                reason.until,
+                reason.detail,
+            ):
                 tools.store.runs.wait(run.run_id, reason)
-        elif run.waiting_for is not None and run.waiting_for.reason in (WaitReason.LOGIN, WaitReason.QUOTA):
+        elif waits is not None and waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA):
             tools.store.runs.wait(run.run_id, None)
 
 
-def why_wait(shards: list[Shard], now: datetime) -> WaitingFor | None:
+def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     """What the shards that a run may use lack, all of them; None where one could take it. Pure."""
-    unknown = [shard for shard in shards if shard.login is LoginState.UNKNOWN]
-    present = [shard for shard in shards if shard.login is LoginState.PRESENT]
-    if unknown:
+    if any(shard.login is LoginState.UNKNOWN for shard in shards):
         return None
+    present = [shard for shard in shards if shard.login is LoginState.PRESENT]
     if not present:
-        numbers = ", ".join(str(shard.shard) for shard in shards) or "none"
-        return WaitingFor(WaitReason.LOGIN, None, f"no login on shard {numbers}")
-    rests = [shard.rests_until for shard in present]
-    if all(until is not None and until > now for until in rests):
-        return WaitingFor(WaitReason.QUOTA, min(u for u in rests if u is not None), "every login's quota is used up")
+        return WaitingFor(WaitReason.LOGIN, None, _no_login(shards))
+    ends = [shard.rests_until for shard in present if rests(shard, now) and shard.rests_until is not None]
+    if len(ends) == len(present):
+        numbers = _numbers(present)
+        return WaitingFor(WaitReason.QUOTA, min(ends), f"the usage window of shard {numbers} is used up")
     return None
+
+
+def why_nobody_goes_on(tools: "Tools", run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
+    """Why a run that its shard cannot go on with must wait; None where another shard can take it at once."""
+    if waiting_for.reason not in (WaitReason.LOGIN, WaitReason.QUOTA):
+        return waiting_for
+    return why_wait(allowed(tools.store.shards.all(len(tools.shards)), run.shard_pin), tools.clock())
+
+
+def allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:
+    """The shards that a run may use."""
+    return [shard for shard in shards if pin is None or shard.shard == pin]
+
+
+def _no_login(shards: Sequence[Shard]) -> str:
+    if not shards:
+        return "the shard that the run is pinned to does not exist any more"
+    return "; ".join(
+        f"shard {shard.shard}: {shard.login_reason or f'login {shard.login.value}'}"
+        for shard in sorted(shards, key=lambda shard: shard.shard)
+    )
+
+
+def _numbers(shards: Sequence[Shard]) -> str:
+    return ", ".join(str(shard.shard) for shard in shards)
+
+
+def _left_to_others(tools: "Tools", state: Shard, now: datetime) -> bool:
+    """Whether a shard that is about to run dry leaves the queue to one that is not, and is idle."""
+    if not nearly_used(state, now):
+        return False
+    queued = tools.store.runs.queued()
+    if not queued or any(run.shard_pin == state.shard for run in queued):
+        return False
+    busy = {run.shard for run in tools.store.runs.in_progress()}
+    for other in tools.store.shards.all(len(tools.shards)):
+        fit = other.login is LoginState.PRESENT and not rests(other, now) and not nearly_used(other, now)
+        if other.shard != state.shard and other.shard not in busy and fit:
+            tools.doorbell.ring(other.shard, "")
+            tools.doorbell.ring_at(state.shard, "", now + _LEAVE_TO_OTHERS)
+            tools.store.events.add(
+                "shard.left_to_others", shard=state.shard, data={"to": other.shard, "windows": state.quota}
+            )
+            return True
+    return False
+
+
+def _look_after(tools: "Tools", known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
+    if known.rests_until is not None and known.rests_until <= now:
+        known = tools.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
+    if known.shard in busy:
+        return known
+    if known.login is LoginState.REFUSED:
+        if known.login_since is not None and now - known.login_since >= _ADMIT_AGAIN_AFTER:
+            why = f"one more try after {_ADMIT_AGAIN_AFTER}"
+            return tools.store.shards.change(known.shard, lambda state: admitted_again(state, now=now, why=why))
+        return refresh_login(tools, known, now)
+    if renewal_is_due(known, now):
+        return renew_login(tools, known)
+    if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _LOOK_EVERY:
+        return known
+    return refresh_login(tools, known, now)
+
+
+def _ring_for(tools: "Tools", before: Shard, seen: Shard, now: datetime) -> None:
+    if seen.login is not LoginState.PRESENT:
+        return
+    if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
+        tools.doorbell.ring_at(seen.shard, "", seen.rests_until)
+    elif before.login is not LoginState.PRESENT or (before.rests_until is not None and seen.rests_until is None):
+        tools.doorbell.ring(seen.shard, "")
+
+
+def _later(tools: "Tools", state: Shard, now: datetime, error: EngineError) -> Shard:
+    level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
+    _log.log(level, "Shard %s cannot be looked at now: %s", state.shard, error)
+    tools.doorbell.ring_at(state.shard, "", now + _LOOK_AGAIN)
+    return state
 
 
 def _all_wait(tools: "Tools", waiting_for: WaitingFor, shard: int) -> None:

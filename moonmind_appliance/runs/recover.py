@@ -11,8 +11,9 @@ from moonmind_appliance.runs.ring import ring
 
 _log = logging.getLogger(__name__)
 
-# A sign-in may be going on in another process; its container ends by itself.
-_LIVES_ELSEWHERE = frozenset({"login"})
+# A sign-in may be going on in another process, and a check may be renewing a login: killed in the middle, it would
+# spend the old tokens and keep no new ones. Both containers end by themselves.
+_LIVES_ELSEWHERE = frozenset({"login", "check"})
 
 
 class Recovered(msgspec.Struct, frozen=True):

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.dispatch import Doorbell, Workers
 from moonmind_appliance.models import LoginState, Run, Shard
-from moonmind_appliance.runs.readiness import why_wait
+from moonmind_appliance.runs.readiness import allowed, why_wait
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.health import nearly_used, rests
 from moonmind_appliance.store import Store
 
 _log = logging.getLogger(__name__)
@@ -18,7 +19,10 @@ _MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
 
 
 def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
-    """The shard to ring: logged in before logged out, rested before resting, idle before busy, longest unused first.
+    """The shard to ring.
+
+    Logged in before logged out, rested before resting, idle before busy, with quota before nearly without, longest
+    unused first.
 
     Args:
         shards: all of them.
@@ -30,18 +34,19 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
         the shard's number; None when the pin names a shard that does not exist any more.
     """
 
-    def order(shard: Shard) -> tuple[bool, bool, bool, bool, datetime, int]:
+    def order(shard: Shard) -> tuple[bool, bool, bool, bool, bool, datetime, int]:
         return (
             shard.login not in _MAY_WORK,
-            shard.rests_until is not None and shard.rests_until > now,
+            rests(shard, now),
             shard.shard not in idle,
+            nearly_used(shard, now),
             shard.login is not LoginState.PRESENT,
             shard.last_turn_at or _LONG_AGO,
             shard.shard,
         )
 
-    allowed = _allowed(shards, pin)
-    return min(allowed, key=order).shard if allowed else None
+    may_use = allowed(shards, pin)
+    return min(may_use, key=order).shard if may_use else None
 
 
 def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now: datetime) -> None:
@@ -51,7 +56,7 @@ def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now:
     """
     try:
         shards = store.shards.all(settings.codex_shards)
-        if waits := why_wait(_allowed(shards, run.shard_pin), now):
+        if waits := why_wait(allowed(shards, run.shard_pin), now):
             store.runs.wait(run.run_id, waits)
         if isinstance(doorbell, Workers):
             idle = set(doorbell.idle())
@@ -64,7 +69,3 @@ def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now:
         doorbell.ring(shard, run.run_id)
     except Exception:  # noqa: BLE001 - the run is kept; whatever went wrong here must not fail its submitter
         _log.exception("Run %s is queued, but no shard could be rung.", run.run_id)
-
-
-def _allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:
-    return [shard for shard in shards if pin is None or shard.shard == pin]

@@ -1,31 +1,57 @@
-"""Sign a shard in: in a staging volume first, moved over only on success.
+"""Sign a shard in: beside the old login first, moved over only on success.
 
-`codex login` revokes and deletes the stored login before it asks for a code (seen on 0.169.0): a login that fails,
-is refused or is cut off must not touch the one that works.
+`codex login` revokes and deletes the stored login before it asks for a code (seen on 0.169.0): a login that fails, is
+refused or is cut off must not touch the one that works. So it is made in a staging volume; the shard's own volume is
+mounted for the moment of the move alone, under the shard's lock, and the file is replaced in one rename.
 """
 
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter, LoginWay
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
-from moonmind_appliance.models import EndReason, ExecSpec, ShardName
+from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT
-from moonmind_appliance.shards.spec import LOGIN_SECONDS, STAGING_FOLDER, login_labels, login_spec, staging_volume
+from moonmind_appliance.shards.spec import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LOGIN_SECONDS,
+    login_labels,
+    login_spec,
+    staging_volume,
+)
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_ADDRESS = re.compile(r"https?://\S+")
+_ADDRESS = re.compile(r"https://\S+|http://(?!localhost|127\.)\S+")
 _CODE = re.compile(r"\b[A-Z0-9]{4,6}-[A-Z0-9]{4,6}\b")
 _LAST_WORDS = 500
+_UNTOUCHED = "The old login, if any, is untouched."
+
+# The container of a sign-in ends by itself this long after the sign-in's process is gone.
+_ALIVE_FILE = f"{LOGIN_FOLDER}/alive"
+_BEAT_SECONDS = 3.0
+_SILENT_LOOKS = 10
+_ENDS_WITHOUT_ITS_PROCESS = (
+    "last=; same=0; "
+    f"while [ $same -lt {_SILENT_LOOKS} ]; do sleep 2; now=$(cat {_ALIVE_FILE} 2>/dev/null); "
+    'if [ "$now" = "$last" ]; then same=$((same+1)); else same=0; last=$now; fi; done'
+)
+_OTHER_SIGN_IN_SECONDS = 30.0
+_SETTLE_SECONDS = 3.0
 
 
 class LoginPrompt(msgspec.Struct, frozen=True):
-    """What the person has to do: open the address and type the code; `seconds` are left at first."""
+    """What the person has to do: open the address and type the code, if there is one; `seconds` are left at first."""
 
     address: str
     code: str
@@ -37,19 +63,26 @@ class LoginFailed(ApplianceError):
 
 
 class _PromptReader:
-    """Finds address and code in what Codex prints."""
+    """Finds the address, and the code where there is one, in what Codex prints."""
 
-    def __init__(self, tell: Callable[[LoginPrompt], None]) -> None:
+    def __init__(self, tell: Callable[[LoginPrompt], None], *, with_code: bool) -> None:
         self._tell = tell
+        self._with_code = with_code
         self._told = False
+        self._lock = threading.Lock()
         self.text = ""
 
     def write(self, data: bytes) -> None:
-        self.text = _ANSI.sub("", self.text + data.decode(errors="replace"))
-        address, code = _ADDRESS.search(self.text), _CODE.search(self.text)
-        if address and code and not self._told:
+        with self._lock:
+            self.text = _ANSI.sub("", self.text + data.decode(errors="replace"))
+            # A whole line: an address may arrive in pieces.
+            *lines, _rest = self.text.splitlines(keepends=True) or [""]
+            whole = "".join([*lines, _rest if _rest.endswith("\n") else ""])
+            address, code = _ADDRESS.search(whole), _CODE.search(whole)
+            if self._told or not address or (self._with_code and not code):
+                return
             self._told = True
-            self._tell(LoginPrompt(address[0], code[0], LOGIN_SECONDS))
+        self._tell(LoginPrompt(address[0], code[0] if code and self._with_code else "", LOGIN_SECONDS))
 
 
 def login_shard(
@@ -62,8 +95,10 @@ def login_shard(
     tell: Callable[[LoginPrompt], None],
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
+    way: LoginWay = LoginWay.DEVICE,
+    api_key: str | None = None,
 ) -> bytes:
-    """Sign in by device code; returns the new login file. Safe to call again after any failure.
+    """Sign in; returns the new login file, which is stored then. Safe to call again after any failure.
 
     Args:
         engine: where the shard's volume is.
@@ -71,127 +106,275 @@ def login_shard(
         agent: whose login it is.
         shard: which one.
         appliance_id: for the labels.
-        tell: shows the prompt to the person.
+        tell: shows the prompt to the person; not called for an API key.
         wait_for_shard: called once when a run holds the shard at the moment of the move.
         cancel: gives up.
+        way: by device code; by the browser on this machine, whose callback comes to port 1455 of the loopback
+            interface; or with an API key.
+        api_key: the key, for that way only.
 
     Raises:
-        LoginFailed: refused, timed out, cancelled, or another login of this shard is going on.
+        LoginFailed: refused, timed out, cancelled, or another sign-in of this shard is going on.
         EngineError: the engine failed.
     """
     name, staging = f"{shard.volume}-login", staging_volume(shard)
-    engine.ensure_network(settings.job_network, {"moonmind.appliance": appliance_id})
-    spec = login_spec(settings, agent, shard, appliance_id, role="login", name=name, login_volume=staging)
-    _take_staging(engine, name, staging, login_labels(shard, appliance_id, "staging"))
-    try:
-        try:
-            engine.start(spec)
-        except NameTaken as error:
-            raise LoginFailed(
-                f"Another sign-in of shard {shard.index} is going on.", hint="Finish or stop it, then try again."
-            ) from error
-        _put_ca(engine, settings, name)
-        login_file = _sign_in(engine, agent, name, tell, cancel)
-        engine.remove(name)
-        _move_over(engine, settings, agent, shard, appliance_id, wait_for_shard, cancel)
-        return login_file
-    finally:
-        _give_staging_back(engine, name, staging)
-
-
-def _take_staging(engine: ContainerEngine, name: str, staging: str, labels: dict[str, str]) -> None:
-    """An empty staging volume. What a crashed sign-in left is removed; a living one keeps its volume."""
-    for container in engine.containers(labels | {"moonmind.role": "login"}):
-        if container.name == name and not container.running:
-            engine.remove(name)
-    try:
-        engine.remove_volume(staging)
-    except EngineError as error:
-        raise LoginFailed(
-            f"Another sign-in uses {staging}.", hint=f"Finish it, or remove the container {name}; then try again."
-        ) from error
-    engine.ensure_volume(staging, labels)
-
-
-def _give_staging_back(engine: ContainerEngine, name: str, staging: str) -> None:
-    engine.remove(name)
-    engine.remove_volume(staging)
-
-
-def _put_ca(engine: ContainerEngine, settings: Settings, container: str) -> None:
-    if settings.extra_ca_certs:
-        engine.put_file(container, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
-
-
-def _sign_in(
-    engine: ContainerEngine,
-    agent: AgentAdapter,
-    container: str,
-    tell: Callable[[LoginPrompt], None],
-    cancel: CancelToken | None,
-) -> bytes:
-    out, err = _PromptReader(tell), _PromptReader(lambda _prompt: None)
-    spec = ExecSpec(command=agent.login_command(), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
-    ended = engine.execute(container, spec, stdout=out, stderr=err, cancel=cancel)
-    if ended.ended is EndReason.CANCELLED:
-        raise LoginFailed("The sign-in was stopped; the old login, if any, is untouched.")
-    if not ended.ok:
-        words = " ".join((err.text or out.text).split())[-_LAST_WORDS:]
-        raise LoginFailed(
-            f"The sign-in did not succeed; the old login, if any, is untouched. Codex said: {words}",
-            hint="Is device code login enabled in the account's security settings?",
-        )
-    login_file = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
-    if login_file is None or not agent.login_facts(login_file).usable:
-        raise LoginFailed("Codex said that it signed in, but left no login file.", hint="Try again.")
+    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
+    with _staging_container(engine, settings, agent, shard, appliance_id, name=name, staging=staging, cancel=cancel):
+        if settings.extra_ca_certs:
+            engine.put_file(name, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+        if api_key is not None:
+            engine.put_file(name, f"{LOGIN_FOLDER}/api-key", api_key.strip().encode())
+        login_file = _sign_in(engine, agent, name, way=way, tell=tell, cancel=cancel)
+    store_login(
+        engine,
+        settings,
+        agent,
+        shard,
+        login_file,
+        appliance_id=appliance_id,
+        wait_for_shard=wait_for_shard,
+        cancel=cancel,
+    )
     return login_file
 
 
-def _move_over(  # noqa: PLR0917 - the same words as its caller
+def login_from_file(
+    engine: ContainerEngine,
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    content: bytes,
+    *,
+    appliance_id: str,
+    wait_for_shard: Callable[[NameTaken], None],
+    cancel: CancelToken | None = None,
+) -> bytes:
+    """Bring in a login that was made elsewhere; returns it. See `login_shard` for the arguments.
+
+    The copy that it came from must not be used any more: the first of the two that renews itself spends the other's
+    refresh token. Whoever calls says so.
+
+    Raises:
+        LoginFailed: the content is no login.
+        EngineError: the engine failed.
+    """
+    if len(content) > LOGIN_FILE_LIMIT or not agent.login_facts(content).usable:
+        raise LoginFailed(
+            f"This is no {agent.login_files()[0]} with a login in it. {_UNTOUCHED}",
+            hint="Give the file that `codex login` wrote into its CODEX_HOME (by default ~/.codex).",
+        )
+    store_login(
+        engine,
+        settings,
+        agent,
+        shard,
+        content,
+        appliance_id=appliance_id,
+        wait_for_shard=wait_for_shard,
+        cancel=cancel,
+    )
+    return content
+
+
+def store_login(
+    engine: ContainerEngine,
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    login_file: bytes,
+    *,
+    appliance_id: str,
+    wait_for_shard: Callable[[NameTaken], None],
+    cancel: CancelToken | None = None,
+) -> None:
+    """Replace the login file in one rename, under the shard's lock; waits for a run that holds the shard.
+
+    Raises:
+        LoginFailed: cancelled while waiting, or the volume did not take the file.
+    """
+    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
+    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+    with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=wait_for_shard, cancel=cancel):
+        file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
+        engine.put_file(shard.lock, f"{file}.new", login_file)
+        words = _PromptReader(lambda _prompt: None, with_code=False)
+        command = f"chmod 600 {file}.new && sync {file}.new && mv -f {file}.new {file} && sync {LOGIN_FOLDER}"
+        spec = ExecSpec(command=["sh", "-c", command], time_limit=30)
+        if not engine.execute(shard.lock, spec, stdout=words, stderr=words).ok:
+            raise LoginFailed(f"The new login could not be stored in {shard.volume}: {words.text.strip()}")
+
+
+@contextmanager
+def hold_shard(
     engine: ContainerEngine,
     settings: Settings,
     agent: AgentAdapter,
     shard: ShardName,
     appliance_id: str,
-    wait_for_shard: Callable[[NameTaken], None],
+    *,
+    wait_for_shard: Callable[[NameTaken], None] | None,
     cancel: CancelToken | None,
-) -> None:
-    """Replace the login file in one rename, under the shard's lock."""
-    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+) -> Iterator[None]:
+    """A running container with the login, under the shard's lock, for at most a minute.
+
+    Args:
+        engine: where the shard's volume is.
+        settings: image, network, limits.
+        agent: whose login it is.
+        shard: which one.
+        appliance_id: for the labels.
+        wait_for_shard: called once when a run holds the shard, which is waited for; None: it is not.
+        cancel: ends the waiting.
+
+    Raises:
+        NameTaken: a run holds the shard, and is not waited for.
+        LoginFailed: cancelled while waiting.
+    """
+    spec = login_spec(settings, agent, shard, appliance_id, role=MOVE, name=shard.lock, login_volume=shard.volume)
+    sleep, told = cancel or CancelToken(), False
+    while True:
+        try:
+            start_under_lock(engine, spec, cancel=cancel)
+            break
+        except NameTaken as error:
+            if wait_for_shard is None:
+                raise
+            if not told:
+                wait_for_shard(error)
+                told = True
+            if sleep.wait(1.0):
+                raise LoginFailed(f"The sign-in was stopped. {_UNTOUCHED}") from error
+    try:
+        yield
+    finally:
+        engine.remove(shard.lock)
+
+
+def who_holds(error: NameTaken) -> str:
+    """Who holds a shard, in words for people."""
+    role, run = error.holder.get(LABEL_ROLE, ""), error.holder.get(LABEL_RUN)
+    if run:
+        return f"run {run}"
+    return {
+        "login": "another sign-in",
+        "check": "a health check",
+        "look": "a look at the login",
+    }.get(role, f"the container {error.name}")
+
+
+@contextmanager
+def _staging_container(
+    engine: ContainerEngine,
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    appliance_id: str,
+    *,
+    name: str,
+    staging: str,
+    cancel: CancelToken | None,
+) -> Iterator[None]:
+    """A running container with an empty login folder. One that a crash left ends by itself, and is taken over."""
     spec = login_spec(
         settings,
         agent,
         shard,
         appliance_id,
         role="login",
-        name=shard.lock,
-        login_volume=shard.volume,
-        staging=staging_volume(shard),
+        name=name,
+        login_volume=staging,
+        command=["sh", "-c", _ENDS_WITHOUT_ITS_PROCESS],
     )
-    told = False
+    labels = login_labels(shard, appliance_id, "staging")
+    began = time.monotonic()
+    sleep = cancel or CancelToken()
     while True:
         try:
+            engine.ensure_volume(staging, labels)
             engine.start(spec)
             break
         except NameTaken as error:
-            if not told:
-                wait_for_shard(error)
-                told = True
-            if cancel is not None and cancel.wait(1.0):
-                raise LoginFailed("The sign-in was stopped; the old login, if any, is untouched.") from error
-            if cancel is None:
-                time.sleep(1.0)
+            if not error.running and error.holder and time.monotonic() > began + _SETTLE_SECONDS:
+                # Ended, and nobody took it away.
+                engine.remove(name)
+                _remove_volume(engine, staging)
+            if time.monotonic() > began + _OTHER_SIGN_IN_SECONDS or sleep.reason is not None:
+                raise LoginFailed(
+                    f"Another sign-in of shard {shard.index} is going on.", hint="Finish or stop it, then try again."
+                ) from error
+            sleep.wait(1.0)
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(engine, name, over), name=f"sign-in-{shard.index}", daemon=True)
     try:
-        file = agent.login_files()[0]
-        command = (
-            f"cp {STAGING_FOLDER}/{file} {LOGIN_FOLDER}/{file}.new && chmod 600 {LOGIN_FOLDER}/{file}.new"
-            f" && sync {LOGIN_FOLDER}/{file}.new && mv {LOGIN_FOLDER}/{file}.new {LOGIN_FOLDER}/{file}"
+        # What a crashed sign-in left must not be taken for this one's.
+        engine.execute(
+            name,
+            ExecSpec(command=["sh", "-c", f"rm -rf {LOGIN_FOLDER}/* {LOGIN_FOLDER}/.[!.]*"], time_limit=30),
+            stdout=_Nowhere(),
+            stderr=_Nowhere(),
         )
-        words = _PromptReader(lambda _prompt: None)
-        ended = engine.execute(
-            shard.lock, ExecSpec(command=["sh", "-c", command], time_limit=60), stdout=words, stderr=words
-        )
-        if not ended.ok:
-            raise LoginFailed(f"The new login could not be stored in {shard.volume}: {words.text.strip()}")
+        beat.start()
+        yield
     finally:
-        engine.remove(shard.lock)
+        over.set()
+        if beat.ident:
+            beat.join()
+        engine.remove(name)
+        _remove_volume(engine, staging)
+
+
+class _Nowhere:
+    def write(self, data: bytes) -> None:
+        """Drop it."""
+
+
+def _beat(engine: ContainerEngine, container: str, over: threading.Event) -> None:
+    count = 0
+    while True:
+        count += 1
+        try:
+            engine.put_file(container, _ALIVE_FILE, str(count).encode())
+        except EngineError:
+            return
+        if over.wait(_BEAT_SECONDS):
+            return
+
+
+def _remove_volume(engine: ContainerEngine, volume: str) -> None:
+    try:
+        engine.remove_volume(volume)
+    except EngineError:
+        # The next sign-in has taken it already.
+        return
+
+
+def _sign_in(
+    engine: ContainerEngine,
+    agent: AgentAdapter,
+    container: str,
+    *,
+    way: LoginWay,
+    tell: Callable[[LoginPrompt], None],
+    cancel: CancelToken | None,
+) -> bytes:
+    said = _PromptReader(tell, with_code=way is LoginWay.DEVICE)
+    spec = ExecSpec(command=agent.login_command(way), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
+
+    def execute() -> ExecOutcome:
+        return engine.execute(container, spec, stdout=said, stderr=said, cancel=cancel)
+
+    if way is LoginWay.BROWSER:
+        with CallbackRelay(engine, container):
+            ended = execute()
+    else:
+        ended = execute()
+    if ended.ended is EndReason.CANCELLED:
+        raise LoginFailed(f"The sign-in was stopped. {_UNTOUCHED}")
+    if not ended.ok:
+        words = " ".join(said.text.split())[-_LAST_WORDS:]
+        hint = "Is device code login enabled in the account's security settings?" if way is LoginWay.DEVICE else ""
+        raise LoginFailed(f"The sign-in did not succeed. {_UNTOUCHED} Codex said: {words}", hint=hint)
+    login_file = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+    if login_file is None or not agent.login_facts(login_file).usable:
+        raise LoginFailed(f"Codex said that it signed in, but left no login file. {_UNTOUCHED}", hint="Try again.")
+    return login_file

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-import msgspec
-
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.models import LoginState, Shard, ShardName
+from moonmind_appliance.containers.volume_lock import LOOK, start_under_lock
+from moonmind_appliance.models import Shard, ShardName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.spec import login_labels, login_spec
+from moonmind_appliance.shards.evidence import file_seen
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
 from moonmind_appliance.store import Store
 
 LOGIN_FILE_LIMIT = 256 * 1024
@@ -26,13 +26,13 @@ def look_at_shard(
     """The stored login file, or None where there is none. Holds the shard's lock for the time of the look.
 
     Raises:
-        NameTaken: a run or a login uses the shard.
+        NameTaken: a run, a login or a check uses the shard.
         EngineError: also when the job image is missing.
     """
-    engine.ensure_network(settings.job_network, {"moonmind.appliance": appliance_id})
+    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
     engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
-    spec = login_spec(settings, agent, shard, appliance_id, role="look", name=shard.lock, login_volume=shard.volume)
-    container = engine.start(spec, run=False)
+    spec = login_spec(settings, agent, shard, appliance_id, role=LOOK, name=shard.lock, login_volume=shard.volume)
+    container = start_under_lock(engine, spec, run=False)
     try:
         return engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
     finally:
@@ -40,35 +40,22 @@ def look_at_shard(
 
 
 def note_login(
-    store: Store, redactor: Redactor, agent: AgentAdapter, shard: int, login_file: bytes | None, *, now: datetime
+    store: Store,
+    redactor: Redactor,
+    agent: AgentAdapter,
+    shard: int,
+    login_file: bytes | None,
+    *,
+    now: datetime,
+    signed_in: bool = False,
 ) -> Shard:
-    """Keep what a look at the login file told. A login that is known to be dead stays dead until its file changes."""
-    known = store.shards.get(shard)
-    if login_file is None:
-        seen = msgspec.structs.replace(
-            known, login=LoginState.ABSENT, login_reason="no login in the volume", login_at=None, checked_at=now
-        )
-    else:
+    """Keep what a look at the login file told, and its secrets for redaction.
+
+    A login that is known to be dead stays dead until its file changes, or `signed_in` says that it is a new one.
+    """
+    facts = None
+    if login_file is not None:
         for kind, value in agent.secrets_of(login_file).items():
             redactor.add(f"shard {shard} {kind}", value)
         facts = agent.login_facts(login_file)
-        if not facts.usable:
-            seen = msgspec.structs.replace(
-                known, login=LoginState.DEAD, login_reason="the login file cannot be read", checked_at=now
-            )
-        elif known.login is LoginState.DEAD and known.login_at == facts.made_at:
-            seen = msgspec.structs.replace(known, checked_at=now)
-        else:
-            seen = msgspec.structs.replace(
-                known,
-                login=LoginState.PRESENT,
-                login_reason="",
-                account_email=facts.email,
-                plan=facts.plan,
-                login_at=facts.made_at,
-                access_expires_at=facts.access_expires_at,
-                checked_at=now,
-            )
-    changed = seen.login is not known.login
-    store.shards.save(seen, event=f"shard.login_{seen.login.value}" if changed else None)
-    return seen
+    return store.shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))

@@ -1,15 +1,17 @@
 """The containers of login work: like the agent's, and under the same lock where they mount the shard's volume."""
 
-from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER, WORKSPACES, AgentAdapter
+from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER, AgentAdapter
 from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
 from moonmind_appliance.settings import Settings
 
 LABEL_APPLIANCE = "moonmind.appliance"
+LABEL_RUN = "moonmind.run"
 LABEL_SHARD = "moonmind.shard"
 LABEL_ROLE = "moonmind.role"
-STAGING_FOLDER = WORKSPACES
 # Codex gives up on a device code after this.
 LOGIN_SECONDS = 15 * 60
+# What works under a shard's lock is over by then.
+SHORT_WORK_SECONDS = 60
 
 
 def staging_volume(shard: ShardName) -> str:
@@ -31,22 +33,18 @@ def login_spec(
     role: str,
     name: str,
     login_volume: str,
-    staging: str | None = None,
+    command: list[str] | None = None,
 ) -> ContainerSpec:
-    """A container with `login_volume` as the agent's login folder, and `staging` beside it."""
-    mounts = [Mount(login_volume, LOGIN_FOLDER)]
-    if staging:
-        mounts.append(Mount(staging, STAGING_FOLDER))
+    """A container with `login_volume` as the agent's login folder; it ends by itself, whoever is left to remove it."""
     return ContainerSpec(
         name=name,
         image=settings.spec_automation_job_image,
-        # Ends by itself: nobody is left to remove it when a sign-in is killed.
-        command=["sleep", str(LOGIN_SECONDS + 60)],
+        command=command or ["sleep", str(SHORT_WORK_SECONDS)],
         labels=login_labels(shard, appliance_id, role),
         limits=Limits(settings.container_memory, settings.container_cpus, settings.container_pids),
         network=settings.job_network,
         env=agent.environment(),
-        mounts=mounts,
+        mounts=[Mount(login_volume, LOGIN_FOLDER)],
         tmpfs={
             "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 - a path inside the container
             AGENT_HOME: "rw,exec,nosuid,nodev,size=64m,mode=0700,uid=1000,gid=1000",

@@ -1,11 +1,26 @@
 """What is known of each shard."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from moonmind_appliance.models import Shard
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_text, to_shard
+
+
+class ShardEvent(NamedTuple):
+    """What a change of a shard's state is told as."""
+
+    kind: str
+    data: Mapping[str, object] = {}
+
+
+class ShardChange(NamedTuple):
+    """A shard's next state, with the events that tell of it."""
+
+    shard: Shard
+    events: Sequence[ShardEvent] = ()
 
 
 class ShardStore:
@@ -41,3 +56,22 @@ class ShardStore:
             )
             if event is not None:
                 record(connection, event, shard=shard.shard, data=data)
+
+    def change(self, shard: int, how: Callable[[Shard], ShardChange]) -> Shard:
+        """Replace the state by what `how` makes of it, in one transaction: no other process's change is lost.
+
+        Raises:
+            StoreError: the row cannot be read; it names the shard.
+        """
+        with self._database.write() as connection:
+            row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
+            known = Shard(shard=shard) if row is None else to_shard(row)
+            changed = how(known)
+            if changed.shard != known or row is None:
+                connection.execute(
+                    "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
+                    (shard, json_text(changed.shard)),
+                )
+            for event in changed.events:
+                record(connection, event.kind, shard=shard, data=event.data)
+        return changed.shard

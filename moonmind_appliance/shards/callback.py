@@ -1,0 +1,103 @@
+"""Carry the browser's callback into the container in which a sign-in waits for it.
+
+`codex login` listens on the loopback interface of its own network namespace (127.0.0.1:1455, seen on 0.169.0), and the
+address that the browser is sent back to is fixed. No port of the container is published: the same port is opened on
+this machine's loopback interface, and each request is repeated inside the container by curl.
+"""
+
+import io
+import secrets
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import ApplianceError, EngineError
+from moonmind_appliance.models import ExecSpec
+
+CALLBACK_PORT = 1455
+_LONGEST_PATH = 16 * 1024
+_PATHS = ("/auth/callback", "/success", "/cancel")
+
+
+class CallbackPortTaken(ApplianceError):
+    """The port that the browser comes back to is not free on this machine."""
+
+
+class CallbackRelay:
+    """Listens for the time of a `with` block.
+
+    Raises:
+        CallbackPortTaken: on the way in.
+    """
+
+    def __init__(self, engine: ContainerEngine, container: str, *, port: int = CALLBACK_PORT) -> None:
+        try:
+            self._server = _Server(engine, container, port)
+        except OSError as error:
+            raise CallbackPortTaken(
+                f"Port {port} of this machine is not free: {error.strerror}.",
+                hint="The browser must come back to it: end what listens there, or sign in by device code.",
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="callback", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, engine: ContainerEngine, container: str, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Repeat)
+        self.engine = engine
+        self.container = container
+
+
+class _Repeat(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Repeat the request in the container; the answer goes back as it is."""
+        wanted = self.path.partition("?")[0]
+        if wanted not in _PATHS or len(self.path) > _LONGEST_PATH or any(c in self.path for c in '"\\\r\n'):
+            self.send_error(404)
+            return
+        answer = self._repeat()
+        if answer is None:
+            self.send_error(502, "The sign-in does not listen any more.")
+            return
+        self.wfile.write(answer)
+        self.close_connection = True
+
+    def _repeat(self) -> bytes | None:
+        # The code in it is a secret: it goes through a file of the staging volume, not through an argument.
+        config = f"{LOGIN_FOLDER}/callback-{secrets.token_hex(8)}"
+        content = f'url = "http://127.0.0.1:{CALLBACK_PORT}{self.path}"\n'
+        command = f"curl --silent --show-error --include --http1.0 --max-time 60 --config {config}; rm -f {config}"
+        answer = io.BytesIO()
+        try:
+            self.server.engine.put_file(self.server.container, config, content.encode())
+            spec = ExecSpec(command=["sh", "-c", f"NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 {command}"], time_limit=90)
+            self.server.engine.execute(self.server.container, spec, stdout=answer, stderr=io.BytesIO())
+        except EngineError:
+            return None
+        return answer.getvalue() or None
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
+        """Nothing: the path holds a code."""

@@ -1,0 +1,195 @@
+"""How a shard's login is: four grades that are never mixed up, and the check that renews it without a model turn."""
+
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
+from moonmind_appliance.models import ExecSpec, LoginState, QuotaWindow, Shard, ShardName
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.evidence import login_checked
+from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT, look_at_shard, note_login
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
+from moonmind_appliance.store import Store
+
+# Before its end an access token is renewed by the check; Codex itself would in the last five minutes.
+RENEW_BEFORE = timedelta(minutes=30)
+# After a try that nobody answered.
+TRY_AGAIN_AFTER = timedelta(minutes=5)
+# From here on a window is about to run dry.
+NEARLY_USED_PERCENT = 90.0
+
+_CHECK_LIMIT_SECONDS = 45
+
+
+class GradeName(StrEnum):
+    """The four things that can be known of a login, the weakest first."""
+
+    LOGIN_FILE = "login_file"
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - a grade's name
+    REFRESH = "refresh"
+    MODEL_TURN = "model_turn"
+
+
+class Grade(msgspec.Struct, frozen=True):
+    """One of them. `good` is None where nobody knows; `at` is when it was last seen (of a token: when it ends)."""
+
+    name: GradeName
+    good: bool | None
+    at: datetime | None
+    words: str
+
+
+class LoginHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A shard's login in words: what it is and since when, why, what to do, and the four grades."""
+
+    shard: int
+    login: LoginState
+    since: datetime | None
+    why: str
+    next_step: str
+    takes_runs: bool
+    grades: list[Grade]
+
+
+def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
+    """What is known, in words; looks at nothing."""
+    return LoginHealth(
+        shard=shard.shard,
+        login=shard.login,
+        since=shard.login_since,
+        why=shard.login_reason,
+        next_step=next_step(shard),
+        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now),
+        grades=[_file(shard), _token(shard, now), _refresh(shard), _turn(shard)],
+    )
+
+
+def next_step(shard: Shard) -> str:
+    """What the operator does about it; "" where nothing is to be done."""
+    sign_in = f"Run `moonmind-appliance login-shard {shard.shard}`."
+    return {
+        LoginState.ABSENT: sign_in,
+        LoginState.DEAD: sign_in,
+        LoginState.REFUSED: f"Have the account's plan or credits mended, or sign another account in. {sign_in}",
+        LoginState.UNKNOWN: "It is looked at within a minute while `serve` runs.",
+        LoginState.PRESENT: "",
+    }[shard.login]
+
+
+def rests(shard: Shard, now: datetime) -> bool:
+    """Whether the shard waits for its usage window."""
+    return shard.rests_until is not None and shard.rests_until > now
+
+
+def nearly_used(shard: Shard, now: datetime) -> bool:
+    """Whether one of the login's usage windows is about to run dry."""
+    return any(_is_nearly_used(window, now) for window in shard.quota)
+
+
+def _is_nearly_used(window: QuotaWindow, now: datetime) -> bool:
+    over = window.resets_at is not None and window.resets_at <= now
+    return window.used_percent >= NEARLY_USED_PERCENT and not over
+
+
+def renewal_is_due(shard: Shard, now: datetime) -> bool:
+    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it."""
+    if shard.login is not LoginState.PRESENT or shard.by_api_key:
+        return False
+    if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
+        return False
+    ends = shard.access_expires_at
+    return shard.check_wanted or (ends is not None and ends - now <= RENEW_BEFORE)
+
+
+def check_shard(
+    engine: ContainerEngine,
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    *,
+    appliance_id: str,
+    store: Store,
+    redactor: Redactor,
+    clock: Callable[[], datetime],
+    renew: bool = False,
+) -> Shard:
+    """Look at the login and, where its token ends soon or `renew` says so, renew it; never a model turn. Safe again.
+
+    Holds the shard's lock meanwhile. A crash in the middle leaves a container that ends by itself within a minute, so
+    that a renewal that has begun is finished and its new tokens are stored.
+
+    Raises:
+        NameTaken: a run, a sign-in or another check uses the shard.
+        EngineError: also when the job image is missing.
+    """
+    login_file = look_at_shard(engine, settings, agent, shard, appliance_id=appliance_id)
+    seen = note_login(store, redactor, agent, shard.index, login_file, now=clock())
+    command = agent.check_command()
+    if command is None or seen.by_api_key or seen.login in (LoginState.ABSENT, LoginState.UNKNOWN):
+        return seen
+    if login_file is None or not agent.login_facts(login_file).usable or not (renew or renewal_is_due(seen, clock())):
+        return seen
+    spec = login_spec(settings, agent, shard, appliance_id, role=CHECK, name=shard.lock, login_volume=shard.volume)
+    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
+    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+    container = start_under_lock(engine, spec)
+    printed = io.BytesIO()
+    try:
+        if settings.extra_ca_certs:
+            engine.put_file(container, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+        engine.execute(
+            container,
+            ExecSpec(command=command, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
+            stdout=printed,
+            stderr=io.BytesIO(),
+        )
+        renewed = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+    finally:
+        engine.remove(container)
+    note_login(store, redactor, agent, shard.index, renewed, now=clock())
+    told = agent.read_check(printed.getvalue())
+    told = msgspec.structs.replace(told, words=redactor.redact_text(told.words))
+    return store.shards.change(shard.index, lambda known: login_checked(known, told, now=clock()))
+
+
+def _file(shard: Shard) -> Grade:
+    good = {LoginState.UNKNOWN: None, LoginState.ABSENT: False}.get(shard.login, True)
+    words = {None: "not looked at yet", False: "no login file", True: "there is a login file"}[good]
+    return Grade(GradeName.LOGIN_FILE, good, shard.checked_at, words)
+
+
+def _token(shard: Shard, now: datetime) -> Grade:
+    ends = shard.access_expires_at
+    if shard.by_api_key:
+        return Grade(GradeName.ACCESS_TOKEN, None, None, "an API key has no end")
+    if ends is None:
+        return Grade(GradeName.ACCESS_TOKEN, None, None, "unknown")
+    good = ends > now
+    return Grade(GradeName.ACCESS_TOKEN, good, ends, "is good until then" if good else "ended then; it must be renewed")
+
+
+def _refresh(shard: Shard) -> Grade:
+    at = shard.last_refresh_at
+    if shard.login is LoginState.DEAD:
+        return Grade(
+            GradeName.REFRESH, good=False, at=at, words="refused" if at is None else "worked last then; refused since"
+        )
+    if shard.refresh_problem:
+        return Grade(GradeName.REFRESH, good=None, at=at, words=f"the last try failed: {shard.refresh_problem}")
+    if at is None:
+        return Grade(GradeName.REFRESH, good=None, at=None, words="not needed yet")
+    return Grade(GradeName.REFRESH, good=True, at=at, words="worked last then")
+
+
+def _turn(shard: Shard) -> Grade:
+    at = shard.last_turn_at
+    if shard.login in (LoginState.DEAD, LoginState.REFUSED):
+        return Grade(GradeName.MODEL_TURN, good=False, at=at, words="none since" if at else "none yet")
+    return Grade(GradeName.MODEL_TURN, None if at is None else True, at, "worked last then" if at else "none yet")

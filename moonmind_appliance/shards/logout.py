@@ -1,0 +1,54 @@
+"""Sign a shard out: the login is revoked at OpenAI, and its file is gone."""
+
+import io
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.errors import ApplianceError, NameTaken
+from moonmind_appliance.models import ExecSpec, ShardName
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.login import hold_shard, who_holds
+from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels
+
+_LOGOUT_SECONDS = 40
+
+
+class LogoutRefused(ApplianceError):
+    """Somebody holds the shard; nothing was changed."""
+
+
+def logout_shard(
+    engine: ContainerEngine,
+    settings: Settings,
+    agent: AgentAdapter,
+    shard: ShardName,
+    *,
+    appliance_id: str,
+    cancel: CancelToken | None = None,
+) -> bool:
+    """Sign out; True where there was a login. Safe twice. The file goes even where OpenAI cannot be told.
+
+    Raises:
+        LogoutRefused: a run, or another sign-in, holds the shard; says who.
+        EngineError: the engine failed.
+    """
+    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
+    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+    file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
+    try:
+        with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=None, cancel=cancel):
+            known = engine.read_file(shard.lock, file, limit=LOGIN_FILE_LIMIT)
+            if known is None:
+                return False
+            if settings.extra_ca_certs:
+                engine.put_file(shard.lock, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+            for command in (agent.logout_command(), ["rm", "-f", file]):
+                spec = ExecSpec(command=command, time_limit=_LOGOUT_SECONDS, working_dir="/work")
+                engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
+            return True
+    except NameTaken as error:
+        raise LogoutRefused(
+            f"Shard {shard.index} is held by {who_holds(error)}; nothing was changed.",
+            hint="Wait for its end, or cancel the run; then try again.",
+        ) from error
