@@ -23,7 +23,7 @@ _DONE = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseS
 class _Row:
     status: str = PhaseStatus.PENDING.value
     attempt: int = 0
-    since: float = 0.0
+    since: float | None = None
     seconds: float | None = None
 
 
@@ -58,7 +58,7 @@ class PhaseBoard:
         if status in _GOING and row.status not in _GOING:
             row.since = now - (seconds or 0.0)
         if status in _DONE:
-            row.seconds = seconds if seconds is not None else (now - row.since if row.since else None)
+            row.seconds = seconds if seconds is not None else (None if row.since is None else now - row.since)
         row.status, row.attempt = status, attempt
         if not self._console.is_terminal and status != PhaseStatus.PENDING.value:
             again = f" (attempt {attempt})" if attempt > 1 else ""
@@ -70,7 +70,7 @@ class PhaseBoard:
         text = line(text)
         if text != self._headline:
             self._headline = text
-            if not self._console.is_terminal:
+            if text and not self._console.is_terminal:
                 self.say(text)
 
     def say(self, text: str) -> None:
@@ -91,7 +91,7 @@ class PhaseBoard:
             style = STYLES.get(row.status, "")
             going = row.status == PhaseStatus.RUNNING.value
             mark = self._spinner if going else Text(MARKS.get(row.status, "?"), style)
-            seconds = now - row.since if row.status in _GOING else row.seconds
+            seconds = now - row.since if row.status in _GOING and row.since is not None else row.seconds
             told = "" if row.status in {"pending", "succeeded", "running"} else row.status
             again = f"attempt {row.attempt}" if row.attempt > 1 else ""
             grid.add_row(

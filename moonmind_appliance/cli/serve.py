@@ -68,7 +68,10 @@ def banner(settings: Settings, store: Store, listening: socket.socket) -> str:
     """The first line: where it answers, where its data is, which shards are signed in, where the docs are."""
     port = listening.getsockname()[1]
     host = f"[{settings.moonmind_host}]" if ":" in settings.moonmind_host else settings.moonmind_host
-    shards = ", ".join(f"{shard.shard} {_LOGINS[shard.login]}" for shard in store.shards.all(settings.codex_shards))
+    shards = ", ".join(
+        f"{shard.shard} {_LOGINS.get(shard.login, shard.login.value)}"
+        for shard in store.shards.all(settings.codex_shards)
+    )
     return (
         f"MoonMind appliance {appliance_version()} on http://{host}:{port}{BASE_PATH}; "
         f"data in {settings.moonmind_data_dir}; shards: {shards}; API docs on http://{host}:{port}{SCHEMA_PATH}"

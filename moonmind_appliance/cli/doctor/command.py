@@ -44,8 +44,9 @@ def doctor(invocation: Invocation, *, offline: bool) -> Exit:
     """Check everything that a run needs, and say what to do.
 
     Looks at settings, data folder, disk, Docker engine, job image, what job containers reach, the GitHub token and the
-    repositories, the shards' logins, the API's address, `serve`, Keycloak, and the clock. A throw-away container is gone
-    afterwards; the job network and the logins' volumes are made where they are missing. Ends with 1 when something is wrong.
+    repositories, the shards' logins, the API's address, `serve`, Keycloak, and the clock. The job network and the
+    logins' volumes are made where they are missing; a throw-away container is gone afterwards. Ends with 1 when
+    something is wrong.
     """
     progress = invocation.err.status("Looking …") if invocation.err.is_terminal else nullcontext()
     with progress:

@@ -42,5 +42,5 @@ def _finding(shard: Shard, *, needed: bool) -> Finding:
         LoginState.ABSENT: "Nobody is signed in.",
         LoginState.DEAD: f"The login is dead: {clean(shard.login_reason)}.",
         LoginState.UNKNOWN: "Nobody could look at it yet.",
-    }[shard.login]
+    }.get(shard.login, clean(shard.login_reason))
     return (wrong if needed or shard.login is LoginState.DEAD else note)(check, seen, sign_in)

@@ -33,23 +33,28 @@ class LogLine(msgspec.Struct, frozen=True):
     examples=[
         ("Everything so far", f"{PROGRAM} runs logs latest"),
         ("One phase, as it goes", f"{PROGRAM} runs logs latest --phase speckit_plan --follow"),
-        ("The agent's own events", f"{PROGRAM} runs logs 5b0c6a5e --phase speckit_plan --raw | jq .type"),
+        (
+            "The agent's own events",
+            f"{PROGRAM} runs logs 5b0c6a5e --phase speckit_plan --stream stdout --raw | jq .type",
+        ),
     ],
 )
 @run_argument
 @click.option("--phase", type=click.Choice([name.value for name in PHASE_ORDER]), help="Only this phase.")
+@click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only standard output, or only standard error.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the run ends.")
 @click.option(
     "--raw", is_flag=True, help="Lines exactly as they were kept; without it, Codex's events are put in words."
 )
 @access_options
 @click.pass_obj
-def logs(
+def logs(  # noqa: PLR0917 - click calls by name
     invocation: Invocation,
     server: str | None,
     token_file: Path | None,
     run: str,
     phase: str | None,
+    stream: str | None,
     *,
     following: bool,
     raw: bool,
@@ -64,7 +69,7 @@ def logs(
         lines = _following(access, run_id) if following else _kept(access, run_id)
         before = ("", "", 0)
         for found in lines:
-            if phase is not None and found.phase != phase:
+            if phase not in {None, found.phase} or stream not in {None, found.stream}:
                 continue
             if invocation.as_json:
                 invocation.json_line(found)

@@ -1,0 +1,140 @@
+"""Which way to the runs is taken, and as whom."""
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from moonmind_appliance.cli.exits import CommandFailed
+from moonmind_appliance.cli.runs.way import server_address
+from tests.api.served import Served
+from tests.cli.terminal import Terminal
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://moon.example", "https://moon.example"),
+        ("https://moon.example/", "https://moon.example"),
+        ("moon.example:5000", "http://moon.example:5000"),
+        ("https://moon.example/api/spec-automation/", "https://moon.example"),
+        ("https://proxy.example/moon", "https://proxy.example/moon"),
+    ],
+)
+def test_an_address_is_taken_as_people_give_it(given: str, expected: str) -> None:
+    """With or without the API's path."""
+    assert server_address(given) == expected
+
+
+@pytest.mark.parametrize("given", ["ftp://moon.example", "https://", "https://me:secret@moon.example", "http://a/?b=c"])
+def test_an_address_that_is_none_is_refused(given: str) -> None:
+    """A password in it would be sent to nobody knows whom."""
+    with pytest.raises(CommandFailed):
+        server_address(given)
+
+
+def test_a_token_goes_over_http_as_its_owner(terminal: Terminal, served: Served) -> None:
+    """Also on the appliance's own machine: the caller sees the own runs only."""
+    served.submit("bob")
+    mine = served.submit("ann")
+    called = terminal.call("runs", "list", "--json", "-v", MOONMIND_API_TOKEN=served.tokens["ann"])
+    assert [item["run_id"] for item in called.json["items"]] == [mine]
+    assert f"over HTTP, to {served.address}" in called.stderr
+
+
+def test_a_token_file_wins_over_the_environment(terminal: Terminal, served: Served, tmp_path: Path) -> None:
+    """One line, the token alone."""
+    path = tmp_path / "token"
+    path.write_text(served.tokens["bob"] + "\n", encoding="utf-8")
+    bobs = served.submit("bob")
+    called = terminal.call("runs", "list", "--json", "--token-file", str(path), MOONMIND_API_TOKEN=served.tokens["ann"])
+    assert [item["run_id"] for item in called.json["items"]] == [bobs]
+
+
+def test_without_a_token_the_data_folder_is_the_way(terminal: Terminal, served: Served) -> None:
+    """Who may write it is operator and sees all; -v says so."""
+    served.submit("ann")
+    served.submit("bob")
+    called = terminal.call("runs", "list", "--json", "-v")
+    assert len(called.json["items"]) == 2
+    assert f"directly on the data folder {terminal.data_dir}, as operator" in called.stderr
+    assert terminal.call("runs", "list", "--json").stderr == ""
+
+
+def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal, served: Served) -> None:
+    """Somebody who names a server means it: without a token it is refused."""
+    called = terminal.call("runs", "list", "--server", served.address)
+    assert called.code == 5
+    assert called.stdout == ""
+    assert "Set MOONMIND_API_TOKEN, give --token-file, or run `moonmind-appliance login`" in called.stderr
+
+
+@pytest.mark.parametrize("token", ["mma_" + "x" * 43, "zq-no-token-of-ours"])
+def test_a_wrong_token_is_refused_without_being_shown(terminal: Terminal, served: Served, token: str) -> None:
+    """With the code of a refusal."""
+    called = terminal.call("runs", "list", "--debug", MOONMIND_API_TOKEN=token)
+    assert called.code == 5
+    assert "unknown, expired or revoked" in called.stderr
+    assert token not in called.stderr
+
+
+def test_a_token_that_cannot_be_one_is_not_sent(terminal: Terminal, served: Served) -> None:
+    """A line break in a header would be another header."""
+    called = terminal.call("runs", "list", MOONMIND_API_TOKEN="one two")
+    assert called.code == 5
+    assert "one two" not in called.stderr
+
+
+def test_nobody_at_the_address(terminal: Terminal) -> None:
+    """Said in one line, with what to do."""
+    called = terminal.call("runs", "list", "--server", "http://127.0.0.1:9", MOONMIND_API_TOKEN="t")
+    assert called.code == 4
+    assert called.stderr.startswith("error: No appliance answers on http://127.0.0.1:9 (")
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """Something else that speaks HTTP: it sends everybody elsewhere."""
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "http://127.0.0.1:9/login")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
+    """What answers is no appliance, and that is said."""
+    called = terminal.call("runs", "list", "--server", stranger, MOONMIND_API_TOKEN="t")
+    assert called.code == 4
+    assert "is no appliance (status 302 and points to http://127.0.0.1:9/login)" in called.stderr
+
+
+def test_a_run_that_is_submitted_directly_belongs_to_this_user(terminal: Terminal) -> None:
+    """It is kept although nobody serves, and that is said."""
+    called = terminal.call(
+        "runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="Basket.", MOONMIND_PORT="9"
+    )
+    assert called.code == 5
+    terminal.data_dir.mkdir(mode=0o700)
+    called = terminal.call(
+        "runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="Basket.", MOONMIND_PORT="9"
+    )
+    assert called.code == 0
+    assert "No `serve` answers on this machine" in called.stderr
+    detail = terminal.call("runs", "show", "latest", "--json").json
+    assert detail["created_by"]["subject"].startswith("os:")

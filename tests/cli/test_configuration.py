@@ -1,0 +1,83 @@
+"""Where settings come from."""
+
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.cli.configuration import configure, misspelled, read_env_file
+from moonmind_appliance.errors import SettingsError
+from tests.cli.terminal import Terminal
+
+
+def file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "my.env"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_line_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """Quotes come off, comments are left out, and `$` means nothing: a secret may hold one."""
+    path = file(
+        tmp_path, "# GITHUB_TOKEN=old\nGITHUB_TOKEN='a$b${HOME}'\nexport MOONMIND_PORT=5001\nGIT_AUTHOR_NAME=A B\n"
+    )
+    assert read_env_file(path) == {
+        "GITHUB_TOKEN": "a$b${HOME}",
+        "MOONMIND_PORT": "5001",
+        "GIT_AUTHOR_NAME": "A B",
+    }
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """And the source of each value is known."""
+    path = file(tmp_path, "MOONMIND_PORT=5001\nCODEX_SHARDS=1\n")
+    loaded = configure({"MOONMIND_PORT": "5002"}, path).loaded
+    assert (loaded.settings.moonmind_port, loaded.sources["MOONMIND_PORT"]) == (5002, "environment")
+    assert (loaded.settings.codex_shards, loaded.sources["CODEX_SHARDS"]) == (1, "env file")
+
+
+def test_a_variable_names_the_file(tmp_path: Path) -> None:
+    """MOONMIND_ENV_FILE, where no option does."""
+    path = file(tmp_path, "MOONMIND_PORT=5001\n")
+    assert configure({"MOONMIND_ENV_FILE": str(path)}, None).settings.moonmind_port == 5001
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    """A silent default would hide a typing error."""
+    with pytest.raises(SettingsError, match="is not there"):
+        configure({}, tmp_path / "other.env")
+
+
+def test_a_line_that_is_none_is_named_but_not_shown(tmp_path: Path) -> None:
+    """It may hold half a secret."""
+    path = file(tmp_path, "MOONMIND_PORT=5001\nGITHUB_TOKEN ghp_halfasecret\n")
+    with pytest.raises(SettingsError) as refused:
+        configure({}, path)
+    assert "line 2" in str(refused.value)
+    assert "ghp_half" not in str(refused.value)
+
+
+def test_a_misspelled_name_is_noticed() -> None:
+    """Names that are like no setting are somebody else's, and left alone."""
+    names = ["GITHUB_TOKN", "CODEX_SHARD", "HTTPS_PROXY", "PATH", "GITHUB_TOKEN_FILE", "API_CLIENT_SECRET"]
+    assert misspelled(names) == [("GITHUB_TOKN", "GITHUB_TOKEN"), ("CODEX_SHARD", "CODEX_SHARDS")]
+
+
+def test_settings_shows_values_and_sources_and_no_secret(terminal: Terminal, tmp_path: Path) -> None:
+    """For people and for programs."""
+    path = file(tmp_path, "GITHUB_TOKEN=ghp_verysecretvalue\nMOONMIND_PORT=5001\n")
+    called = terminal.call("settings", "--json", "--env-file", str(path))
+    rows = {row["name"]: row for row in called.json}
+    assert (rows["GITHUB_TOKEN"]["value"], rows["GITHUB_TOKEN"]["source"]) == ("***", "env file")
+    assert (rows["MOONMIND_PORT"]["value"], rows["MOONMIND_PORT"]["source"]) == ("5001", "env file")
+    shown = terminal.call("settings", "--env-file", str(path))
+    assert "ghp_verysecret" not in shown.stdout + called.stdout
+    assert f"Env file: {path}" in shown.stdout
+
+
+def test_every_problem_of_the_settings_is_told_at_once(terminal: Terminal) -> None:
+    """With a hint each, and the settings' own exit code."""
+    called = terminal.call("settings", MOONMIND_PORT="none", CODEX_SHARDS="0")
+    assert called.code == 3
+    assert called.stdout == ""
+    assert "MOONMIND_PORT: is not a whole number" in called.stderr
+    assert "CODEX_SHARDS: is not a whole number" in called.stderr

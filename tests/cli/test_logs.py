@@ -1,0 +1,69 @@
+"""The log's form: one line a record, threads named, secrets out."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from moonmind_appliance.cli.logs import JsonFormatter, TextFormatter, worth_telling
+from moonmind_appliance.redaction import Redactor
+
+SECRET = "a-secret-Value-0815"
+REDACTOR = Redactor({"GITHUB_TOKEN": SECRET})
+
+
+def record(
+    message: str, *arguments: object, name: str = "moonmind_appliance.x", trace: bool = False
+) -> logging.LogRecord:
+    info = None
+    if trace:
+        try:
+            raise ValueError(SECRET)
+        except ValueError:
+            info = sys.exc_info()
+    made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, arguments, info)
+    made.threadName = "codex-0"
+    return made
+
+
+def test_text_names_level_and_thread() -> None:
+    """And keeps a record on its line: nobody forges a second one."""
+    line = TextFormatter(REDACTOR).format(record("run %s\n2026-01-01 fake", "r1"))
+    assert line.endswith("WARNING codex-0: run r1\\n2026-01-01 fake")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(REDACTOR), JsonFormatter(REDACTOR)])
+def test_secrets_are_out_of_messages_and_traces(formatter: logging.Formatter) -> None:
+    """In both forms."""
+    written = formatter.format(record("token %s", SECRET, trace=True))
+    assert SECRET not in written
+    assert "[redacted:GITHUB_TOKEN]" in written
+    assert "ValueError" in written
+
+
+def test_json_is_one_object_a_line() -> None:
+    """With the names that collectors know."""
+    line = JsonFormatter(REDACTOR).format(record("two\nlines"))
+    entry = json.loads(line)
+    assert "\n" not in line
+    assert (entry["level"], entry["thread"], entry["message"]) == ("warning", "codex-0", "two\nlines")
+    assert entry["time"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "expected"),
+    [("GET", 200, False), ("HEAD", 206, False), ("GET", 404, True), ("GET", 0, True), ("POST", 202, True)],
+)
+def test_reads_that_went_well_are_left_out(method: str, status: int, expected: bool) -> None:
+    """Everything that changes something or fails stays."""
+    told = record(
+        "%s %s %d in %.1f ms, request %s", method, "/runs", status, 1.0, "id", name="moonmind_appliance.api.app"
+    )
+    assert worth_telling(told) is expected
+
+
+def test_other_records_stay() -> None:
+    """Whatever they look like."""
+    assert worth_telling(record("GET %s", "x"))

@@ -1,0 +1,144 @@
+"""What every command has in common: help, errors as one line, exit codes."""
+
+import click
+import pytest
+
+from moonmind_appliance.cli import program
+from moonmind_appliance.cli.command import Command, Lazy
+from moonmind_appliance.cli.exits import Exit, exit_of
+from moonmind_appliance.errors import (
+    ApplianceError,
+    Conflict,
+    DataFolderInUse,
+    EngineUnreachable,
+    Forbidden,
+    GitHubError,
+    InvalidRequest,
+    LoginError,
+    NotFound,
+    SettingsError,
+    StoreError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+from tests.cli.terminal import Called, Terminal
+
+SECRET = "ghp_" + "Ab1" * 12
+
+
+@click.command(cls=Command)
+@click.argument("how")
+@click.pass_obj
+def fails(_: object, how: str) -> None:
+    """Fail in a way."""
+    if how == "ctrl-c":
+        raise KeyboardInterrupt
+    if how == "known":
+        raise NotFound("There is no such thing.", hint="Look elsewhere.")
+    raise RuntimeError(f"the pipe burst near {SECRET}\x1b[2J")
+
+
+@pytest.fixture
+def failing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal whose program has one more command."""
+    monkeypatch.setitem(program.main.lazy, "fails", Lazy(f"{__name__}:fails", "Fail in a way."))
+    monkeypatch.setattr(program.main, "get_command", lambda _context, name: fails if name == "fails" else None)
+    return terminal
+
+
+def only_line(called: Called) -> str:
+    assert called.stdout == ""
+    (line,) = called.stderr.splitlines()
+    return line
+
+
+def test_help_names_every_command_and_exit_code(terminal: Terminal) -> None:
+    """--help and no word at all both teach; -h is enough."""
+    called = terminal.call("-h")
+    assert called.code == 0
+    assert [name for name in program.COMMANDS if f"  {name} " not in called.stdout] == []
+    assert "130  stopped with Ctrl-C" in called.stdout
+
+
+def test_a_known_error_is_one_line(failing: Terminal) -> None:
+    """What, where, what to do; the code says the kind."""
+    called = failing.call("fails", "known")
+    assert only_line(called) == "error: There is no such thing. Look elsewhere."
+    assert called.code == Exit.NOT_FOUND
+
+
+def test_an_unexpected_error_is_one_line_without_trace_secret_or_escape(failing: Terminal) -> None:
+    """A defect says so, and where its trace is."""
+    called = failing.call("fails", "badly")
+    line = only_line(called)
+    assert line.startswith("error: unexpected RuntimeError: the pipe burst near [redacted:GitHub token]")
+    assert "--debug" in line
+    assert "\x1b" not in line
+    assert called.code == Exit.FAILED
+
+
+def test_debug_shows_the_trace_and_still_no_secret(failing: Terminal) -> None:
+    """Who mends it gets the trace."""
+    called = failing.call("fails", "badly", "--debug")
+    assert "Traceback (most recent call last)" in called.stderr
+    assert SECRET not in called.stderr
+
+
+def test_ctrl_c_has_a_code_of_its_own(failing: Terminal) -> None:
+    """As shells have it: 128 and the signal."""
+    called = failing.call("fails", "ctrl-c")
+    assert called.stderr.strip() == "error: stopped"
+    assert called.code == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tokn"], "There is no command 'tokn'. Did you mean token?"),
+        (["runs", "sumbit"], "There is no command 'sumbit'. Did you mean submit?"),
+        (["runs", "submit"], "Missing option '--repository'."),
+        (["login-shard", "one"], "'one' is not a valid integer"),
+        (["runs", "list", "--stauts", "failed"], "No such option '--stauts'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_used_ends_with_2(terminal: Terminal, words: list[str], told: str) -> None:
+    """It says what is wrong, and where help is."""
+    called = terminal.call(*words)
+    assert called.code == Exit.USAGE
+    assert called.stderr.startswith("error: ")
+    assert told in called.stderr
+    assert "--help` shows how it is used." in called.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError([]), Exit.SETTINGS),
+        (InvalidRequest("no"), Exit.USAGE),
+        (TooLarge("no"), Exit.USAGE),
+        (Unauthenticated("no"), Exit.REFUSED),
+        (Forbidden("no"), Exit.REFUSED),
+        (NotFound("no"), Exit.NOT_FOUND),
+        (Conflict("no"), Exit.FAILED),
+        (Unavailable("no", code="draining", retry_after=1), Exit.UNAVAILABLE),
+        (EngineUnreachable("no"), Exit.UNAVAILABLE),
+        (DataFolderInUse("no"), Exit.UNAVAILABLE),
+        (StoreError("no"), Exit.FAILED),
+        (LoginError("no", code="not_logged_in"), Exit.REFUSED),
+        (LoginError("no", code="identity_provider_unreachable"), Exit.UNAVAILABLE),
+        (GitHubError("no", status=None), Exit.UNAVAILABLE),
+        (GitHubError("no", status=401), Exit.REFUSED),
+        (GitHubError("no", status=500), Exit.FAILED),
+    ],
+)
+def test_each_kind_of_error_has_its_code(error: ApplianceError, code: Exit) -> None:
+    """The table of errors and exit codes."""
+    assert exit_of(error) == code
+
+
+def test_a_file_that_is_not_ours_is_a_refusal() -> None:
+    """Whatever the error's kind: permission is permission."""
+    error = StoreError("no")
+    error.__cause__ = PermissionError()
+    assert exit_of(error) == Exit.REFUSED

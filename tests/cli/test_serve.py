@@ -1,0 +1,142 @@
+"""`serve` as a process: it starts, says where, stops with 0, and says why it cannot."""
+
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import httpx
+import pytest
+
+from tests.cli.terminal import Called, Terminal
+
+SECRET = "ghp_" + "Zy9" * 12
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class Serving:
+    """A `serve` that answers; stopped at the end at the latest."""
+
+    def __init__(self, terminal: Terminal, **variables: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api/spec-automation"
+        # An engine that is not there: nothing of this machine's own is touched.
+        unreal = {"DOCKER_HOST": f"unix://{terminal.home}/none.sock", "MOONMIND_PORT": str(self.port)}
+        self.process: subprocess.Popen[str] = terminal.start("serve", **unreal, **variables)
+        for _ in range(600):
+            try:
+                self.version = httpx.get(f"{self.url}/health", trust_env=False).json()["version"]
+                return
+            except httpx.HTTPError:
+                assert self.process.poll() is None, self.process.communicate()[1]
+                time.sleep(0.05)
+        raise AssertionError("serve never answered")
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> Called:
+        self.process.send_signal(sig)
+        stdout, stderr = self.process.communicate(timeout=30)
+        return Called(self.process.returncode, stdout, stderr)
+
+    def __enter__(self) -> "Serving":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signal.Signals) -> None:
+    """The first line: address, data, shards, docs. SIGTERM and Ctrl-C are orderly ends."""
+    with Serving(terminal, CODEX_SHARDS="2") as serving:
+        called = serving.stop(sig)
+    assert called.code == 0
+    assert called.stdout == ""
+    banner = next(text for text in called.stderr.splitlines() if "MoonMind appliance" in text)
+    assert serving.url in banner
+    assert f"data in {terminal.data_dir}; shards: 0 not looked at yet, 1 not looked at yet" in banner
+    assert f"{serving.url}/schema" in banner
+    assert f"{sig.name}: stopping. No run is in hand." in called.stderr
+    assert stat.S_IMODE(terminal.data_dir.stat().st_mode) == 0o700
+
+
+def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
+    """From the first command line to the first answer, in processes of their own."""
+    with Serving(terminal) as serving:
+        made = terminal.run("token", "create", "--name", "ann", "--json")
+        here = {"MOONMIND_SERVER": f"http://127.0.0.1:{serving.port}", "MOONMIND_API_TOKEN": made.json["token"]}
+        listed = terminal.run("runs", "list", "--json", **here)
+        serving.stop()
+        gone = terminal.run("runs", "list", "--json", **here)
+    assert listed.json == {"items": [], "next_cursor": None}
+    assert (gone.code, gone.stdout) == (4, "")
+    assert "No appliance answers on" in gone.stderr
+
+
+def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -> None:
+    """One object a line; a secret that a caller sends comes out redacted."""
+    with Serving(terminal, MOONMIND_LOG_FORMAT="json", GITHUB_TOKEN=SECRET) as serving:
+        httpx.delete(f"{serving.url}/{SECRET}", trust_env=False)
+        called = serving.stop()
+    lines = Called(0, called.stderr, "").lines
+    assert all(set(line) >= {"time", "level", "thread", "logger", "message"} for line in lines)
+    assert any("DELETE /api/spec-automation/[redacted:" in line["message"] for line in lines)
+    assert SECRET not in called.stderr
+
+
+def test_reads_that_went_well_are_not_logged(terminal: Terminal) -> None:
+    """Whoever watches a run asks twice a second; refusals stay in the log."""
+    with Serving(terminal) as serving:
+        httpx.get(f"{serving.url}/runs", trust_env=False)
+        called = serving.stop()
+    assert "/runs 401" in called.stderr
+    assert "/health 200" not in called.stderr
+
+
+def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
+    """With how to find who has it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        called = terminal.run("serve", MOONMIND_PORT=str(port))
+    assert called.code == 4
+    last = called.stderr.splitlines()[-1]
+    assert last.startswith(f"error: The address 127.0.0.1:{port} is in use by another process. `ss -ltnp")
+
+
+def test_an_address_of_another_machine_is_a_setting_to_mend(terminal: Terminal) -> None:
+    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    called = terminal.run("serve", MOONMIND_HOST="192.0.2.1")
+    assert called.code == 3
+    assert "Set MOONMIND_HOST to an address of this machine." in called.stderr
+
+
+def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
+    """The second one says who has it, whatever its port."""
+    with Serving(terminal) as serving:
+        called = terminal.run("serve", MOONMIND_PORT=str(free_port()))
+        assert called.code == 4
+        assert f"served by another process (pid {serving.process.pid})" in called.stderr
+        assert serving.stop().code == 0
+
+
+def test_settings_that_cannot_be_used_end_it_at_once(terminal: Terminal) -> None:
+    """All problems, no trace."""
+    called = terminal.run("serve", MOONMIND_PORT="x", STOP_GRACE="never")
+    assert called.code == 3
+    assert "MOONMIND_PORT:" in called.stderr
+    assert "STOP_GRACE:" in called.stderr
+    assert "Traceback" not in called.stderr
+
+
+def test_a_data_folder_that_cannot_be_made_is_said(terminal: Terminal) -> None:
+    """A file is in the way."""
+    (terminal.home / "file").touch()
+    called = terminal.run("serve", MOONMIND_DATA_DIR=str(terminal.home / "file" / "data"))
+    assert called.code == 1
+    assert called.stderr.splitlines()[-1].startswith("error: The data folder")

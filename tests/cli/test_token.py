@@ -1,0 +1,71 @@
+"""Tokens: made once, listed without themselves, ended at once."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.api.served import BASE, Served
+from tests.cli.terminal import Terminal
+
+
+def test_a_token_that_was_made_is_taken_by_the_api(terminal: Terminal, served: Served) -> None:
+    """stdout is the token alone; a running appliance takes it at once."""
+    made = terminal.call("token", "create", "--name", "zoe")
+    token = made.stdout.strip()
+    assert re.fullmatch(r"mma_[A-Za-z0-9_-]{43}", token)
+    answer = httpx.get(f"{served.address}{BASE}/runs", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    shards = httpx.get(f"{served.address}{BASE}/shards", headers={"Authorization": f"Bearer {token}"})
+    assert shards.status_code == 403
+
+
+def test_an_operators_token_sees_shards(terminal: Terminal, served: Served) -> None:
+    """With --json the token is a field of the one object."""
+    made = terminal.call("token", "create", "--name", "zoe", "--role", "operator", "--expires", "90d", "--json").json
+    ends = datetime.fromisoformat(made["expires_at"])
+    assert timedelta(days=89) < ends - datetime.now(UTC) <= timedelta(days=90)
+    answer = httpx.get(f"{served.address}{BASE}/shards", headers={"Authorization": f"Bearer {made['token']}"})
+    assert answer.status_code == 200
+
+
+def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
+    """From the next request on; its name is free again."""
+    token = terminal.call("token", "create", "--name", "zoe").stdout.strip()
+    assert terminal.call("token", "revoke", "zoe").code == 0
+    answer = httpx.get(f"{served.address}{BASE}/runs", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 401
+    assert terminal.call("token", "create", "--name", "zoe").code == 0
+
+
+def test_a_list_never_holds_a_token(terminal: Terminal) -> None:
+    """Names, roles, ends; revoked ones only on request."""
+    token = terminal.call("token", "create", "--name", "ann").stdout.strip()
+    terminal.call("token", "create", "--name", "gone")
+    terminal.call("token", "revoke", "gone")
+    called = terminal.call("token", "list", "--json")
+    assert [(row["name"], row["role"], row["state"]) for row in called.json] == [("ann", "user", "in use")]
+    assert [row["state"] for row in terminal.call("token", "list", "--all", "--json").json] == ["in use", "revoked"]
+    assert token not in called.stdout + terminal.call("token", "list").stdout
+
+
+def test_a_name_is_given_once(terminal: Terminal) -> None:
+    """While its token is in use."""
+    terminal.call("token", "create", "--name", "ann")
+    called = terminal.call("token", "create", "--name", "ann")
+    assert (called.code, called.stdout) == (1, "")
+    assert called.stderr == "error: A token named ann exists. Revoke it first, or choose another name.\n"
+
+
+def test_revoking_what_is_not_there_says_so(terminal: Terminal) -> None:
+    """With the code of what was not found."""
+    assert terminal.call("token", "revoke", "nobody").code == 6
+
+
+@pytest.mark.parametrize("when", ["90", "d90", "0d", "2020-01-01", "2026-13-01", "99999d", "soon"])
+def test_an_end_that_is_none_is_refused(terminal: Terminal, when: str) -> None:
+    """Nothing is made."""
+    called = terminal.call("token", "create", "--name", "ann", "--expires", when)
+    assert called.code == 2
+    assert terminal.call("token", "list", "--json").json == []
