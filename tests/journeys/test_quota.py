@@ -1,0 +1,122 @@
+"""A used-up usage window: the run goes on elsewhere, or waits and starts by itself. Nothing is done twice."""
+
+import uuid
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from moonmind_appliance import settings
+from moonmind_appliance.models import LoginState, RunStatus
+from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
+
+from .conftest import Caller
+from .served import Served
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
+PHASES = ("speckit-specify", "speckit-plan", "speckit-tasks")
+
+
+@pytest.fixture
+def slug(stage):
+    name = f"journey/quota-{uuid.uuid4().hex[:8]}"
+    stage.github.add_repository(name)
+    return name
+
+
+@pytest.fixture
+def rested(stage, running):
+    """Both shards signed in and rested; a good day afterwards."""
+    for shard in (0, 1):
+        stage.sign_in(running, shard)
+    yield running.appliance.tools.store
+    stage.openai.play(Scenario())
+
+
+def kinds(store, **which):
+    return [event.kind for event in store.events.after(0, limit=1000, **which)]
+
+
+def finished_turns(stage, before):
+    return [turn.phase for turn in stage.openai.turns[before:] if turn.finished]
+
+
+def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(stage, rested, caller, slug):
+    """The other account finishes it at once; the phases that were done are not done again."""
+    before = len(stage.openai.turns)
+    stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=3600), phase="speckit-plan", times=1)
+    run = caller.wait(caller.submit(slug, TEXT))
+    assert run["status"] == "succeeded", run["failure"]
+    assert finished_turns(stage, before) == list(PHASES)
+    accounts = [turn.account for turn in stage.openai.turns[before:]]
+    assert accounts[0] == accounts[1] != accounts[2] == accounts[3]
+    assert "run.goes_on_elsewhere" in kinds(rested, run_id=run["run_id"])
+    cut = [shard for shard in rested.shards.all(2) if shard.rests_until]
+    assert len(cut) == 1
+    assert 3500 < (cut[0].rests_until - datetime.now(UTC)).total_seconds() < 3700
+    assert [phase["attempt"] for phase in run["phases"] if phase["phase"] == "speckit_specify"] == [1]
+
+
+def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(stage, rested, caller, slug):
+    """A refused account is set aside and says who must act; the last one's refusal is the run's."""
+    stage.openai.play(Scenario(Play.USAGE_NOT_INCLUDED))
+    run = caller.wait(caller.submit(slug, TEXT))
+    assert (run["status"], run["failure"]["code"], run["failure"]["who_acts"]) == (
+        "failed",
+        "plan_without_codex",
+        "operator",
+    )
+    assert [shard.login for shard in rested.shards.all(2)] == [LoginState.REFUSED] * 2
+    assert all("plan" in shard.login_reason for shard in rested.shards.all(2))
+
+
+@pytest.mark.timeout(240)
+def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
+    """CODEX_SHARDS=1: queued, waiting for quota, with the time; it goes on then although the appliance was killed."""
+    with Stage(settings.load({}).settings, shards=1) as stage:
+        served = Served(stage, tmp_path / "serve.log").start()
+        try:
+            stage.sign_in_by(served.environment)
+            slug = "journey/quota-alone"
+            stage.github.add_repository(slug)
+            stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=20), phase="speckit-tasks", times=1)
+            with served.client() as client:
+                caller = Caller(client)
+                run_id = caller.submit(slug, TEXT)
+                waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
+                assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "quota")
+                until = datetime.fromisoformat(waits["waiting_for"]["until"])
+                served.kill()
+                (stage.data_dir / "huey.db").unlink()
+                served.start()
+                run = caller.wait(run_id)
+            assert run["status"] == "succeeded", run["failure"]
+            assert finished_turns(stage, 0) == list(PHASES)
+            began = next(phase["started_at"] for phase in run["phases"] if phase["phase"] == "speckit_tasks")
+            assert datetime.fromisoformat(began) >= until
+        finally:
+            served.close()
+
+
+@pytest.mark.timeout(240)
+def test_three_accounts_at_their_limit_wait_and_go_on(tmp_path):
+    """Every run waits for the first window that starts again, says until when, and all of them are finished."""
+    with Stage(settings.load({}).settings, shards=3) as stage, RunningAppliance(stage.settings) as running:
+        for shard in range(3):
+            stage.sign_in(running, shard)
+        slug = "journey/quota-three"
+        stage.github.add_repository(slug)
+        store = running.appliance.tools.store
+        token = store.tokens.create("three", operator=True, expires_at=None)
+        stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=15), times=3)
+        with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+            caller = Caller(client)
+            runs = [caller.submit(slug, f"# Wish {number}\n\n- Goal: number {number}") for number in range(4)]
+            caller.wait(runs[0], until=lambda _run: all(s.rests_until for s in store.shards.all(3)))
+            waits = caller.wait(runs[3], until=lambda run: run["waiting_for"] is not None)
+            assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "quota")
+            ended = [caller.wait(run_id, seconds=150) for run_id in runs]
+        assert [run["status"] for run in ended] == [RunStatus.SUCCEEDED.value] * 4
