@@ -31,6 +31,9 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     if staged.result is None:
         return failed(_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
     change = staged.result
+    if change["changed"] and not change["too_large"] and len(staged.rest) != change["patch_bytes"]:
+        words = f"Of the change's {change['patch_bytes']} bytes only {len(staged.rest)} could be looked through."
+        return failed(failure(FailureCode.COMMIT_FAILED, words))
     paths = [file["path"] for file in change["files"]]
     findings = scan_change(ctx, staged.rest, paths)
     refusal = _refusal(ctx, change, findings)
@@ -116,7 +119,7 @@ def _status(ctx: PhaseContext, change: dict[str, Any]) -> dict[str, Any]:
         "changed": change["changed"],
         "pushed": False,
         "dry_run": ctx.dry_run,
-        "files": len(change["files"]),
+        "files": change["file_count"],
         "patch_bytes": change["patch_bytes"],
         "paths": [file["path"] for file in change["files"]][:200],
         "left_out": change["left_out"],

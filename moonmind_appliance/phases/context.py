@@ -37,6 +37,8 @@ LABEL_ROLE = "moonmind.role"
 # The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
 GIT_FOLDER = "/work/git"
 GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
+# What Spec Kit puts into a repository that has none.
+SCAFFOLD = "/opt/spec-kit/scaffold"
 
 
 class LogSink(ByteSink, Protocol):
@@ -156,6 +158,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     image: ImageState | None = None
     attempt: int = 1
     login_digest: str | None = None
+    files_there: set[str] = msgspec.field(default_factory=set)
     clone_ahead: "Callable[[PhaseContext], PhaseResult] | None" = None
     clone: "Future[PhaseResult] | None" = None
     removal: Future[tuple[list[str], list[str]]] | None = None
@@ -215,9 +218,11 @@ class PhaseLogs:
         return {"stdout_path": self.stdout.storage_path, "stderr_path": self.stderr.storage_path}
 
     def close(self) -> None:
-        """End both."""
-        self.stdout.close()
-        self.stderr.close()
+        """End both, whatever the first one says."""
+        try:
+            self.stdout.close()
+        finally:
+            self.stderr.close()
 
 
 class Tee:

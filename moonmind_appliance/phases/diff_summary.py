@@ -16,6 +16,8 @@ def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
     else:
         lines += ["| file | status | added | removed |", "| --- | --- | ---: | ---: |"]
         lines += [file_row(file) for file in change["files"]]
+        if more := change["file_count"] - len(change["files"]):
+            lines += ["", f"… and {more} more."]
     if change["left_out"]:
         lines += ["", "Left out of the commit:", ""]
         lines += [f"- `{cell(entry['path'])}`: {entry['reason']}" for entry in change["left_out"]]
@@ -26,13 +28,14 @@ def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
 
 
 def file_row(file: dict[str, Any]) -> str:
-    """One changed file as a row; a binary file has no line counts."""
-    counts = ["binary" if file[key] is None else str(file[key]) for key in ("added", "removed")]
+    """One changed file as a row; a binary file has no line counts, and those of a change too large were not counted."""
+    counts = ["binary" if file.get(key, "?") is None else str(file.get(key, "?")) for key in ("added", "removed")]
     return (
         f"| `{cell(file['path'])}` | {_STATUS_WORDS.get(file['status'], file['status'])} | {counts[0]} | {counts[1]} |"
     )
 
 
 def cell(text: str) -> str:
-    """Text that breaks neither a table nor a code span."""
-    return text.replace("`", "'").replace("|", "\\|").replace("\n", " ").replace("\r", " ")
+    """Text that breaks neither a table nor a code span, and shows itself as it is: no marks that turn its direction."""
+    plain = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return plain.replace("`", "'").replace("|", "\\|")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from moonmind_appliance.models import ExecOutcome, ExecSpec
-from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, PhaseLogs, Tee, run_command
+from moonmind_appliance.phases.context import GIT_FOLDER, SCAFFOLD, PhaseContext, PhaseLogs, Tee, run_command
 
 _SCRIPT = resources.files(__package__).joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024
@@ -62,6 +62,8 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
 def common_job(ctx: PhaseContext) -> dict[str, Any]:
     """What every verb needs to know. Holds no secret."""
     return {
+        "private": GIT_FOLDER,
+        "scaffold": SCAFFOLD,
         "workspace": ctx.names.workspace,
         "repository": ctx.names.repository,
         "url": ctx.clone_url(),

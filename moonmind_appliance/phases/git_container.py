@@ -8,21 +8,28 @@ are the work tree. Before git looks at the work tree every nested `.git` is remo
 nested repository, with that one's fsmonitor and filters, whatever the outer configuration says (seen on 2.39).
 """
 
+import filecmp
 import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
-PRIVATE = Path("/work/git")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-SCAFFOLD = Path("/opt/spec-kit/scaffold")
 GITLINK = "160000"
 SYMLINK = "120000"
 ABSENT = "000000"
+# Of a change that is too large so many files are told: a package manager leaves hundreds of thousands.
+MOST_TOLD = 1000
+
+# What git takes for `.git` on behalf of file systems that do (verify_path in git's read-cache.c; GitHub refuses the
+# same): HFS+ ignores these characters, NTFS blanks and dots at the end, what follows a colon, and has a short name.
+IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+MODULES_NAME = re.compile(r"\.gitmodules|gitmod~\d|gi7[0-9a-f]{3}~\d")
 
 # Configuration that nothing in the work tree can change: it comes with the command.
 SAFE = {
@@ -61,15 +68,16 @@ class Git:
     """git with the private clone as GIT_DIR and the run's folder as work tree."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self.directory = PRIVATE / "clone.git"
+        self.private = Path(job["private"])
+        self.directory = self.private / "clone.git"
         self.worktree = Path(job["repository"])
         config = dict(SAFE)
-        if (PRIVATE / "ca.pem").exists():
-            config["http.sslCAInfo"] = str(PRIVATE / "ca.pem")
+        if (self.private / "ca.pem").exists():
+            config["http.sslCAInfo"] = str(self.private / "ca.pem")
         secret = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG_")},
-            "HOME": str(PRIVATE),
+            "HOME": str(self.private),
             "LC_ALL": "C",
             "GIT_DIR": str(self.directory),
             "GIT_WORK_TREE": str(self.worktree),
@@ -84,8 +92,15 @@ class Git:
         for index, (key, value) in enumerate(config.items(), start=secret):
             self.env |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
 
-    def __call__(self, *words: str, feed: bytes | None = None, env: dict[str, str | None] | None = None) -> bytes:
-        """Run git; its standard error is ours.
+    def __call__(
+        self,
+        *words: str,
+        feed: bytes | None = None,
+        env: dict[str, str | None] | None = None,
+        into: IO[bytes] | None = None,
+        cwd: Path | None = None,
+    ) -> bytes:
+        """Run git and return what it wrote, unless that goes `into` a file; its standard error is ours.
 
         Raises:
             GitError: it said no.
@@ -95,13 +110,13 @@ class Git:
             check=False,
             input=feed,
             stdin=None if feed is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=into or subprocess.PIPE,
             env={key: value for key, value in {**self.env, **(env or {})}.items() if value is not None},
-            cwd=self.worktree if self.worktree.is_dir() else PRIVATE,
+            cwd=cwd or (self.worktree if self.worktree.is_dir() else self.private),
         )
         if done.returncode:
             raise GitError(f"git {words[0]} ended with exit code {done.returncode}")
-        return done.stdout
+        return done.stdout or b""
 
 
 def clone(job: dict[str, Any]) -> dict[str, Any]:
@@ -109,14 +124,14 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
 
     Safe twice: what an earlier attempt left is removed first.
     """
-    workspace = Path(job["workspace"])
-    for leftover in (PRIVATE / "clone.git", workspace / "repo", workspace / "input", workspace / "out"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    workspace, private = Path(job["workspace"]), Path(job["private"])
+    for leftover in (private / "clone.git", workspace):
+        remove(leftover)
     for folder in ("repo", "input", "out"):
         (workspace / folder).mkdir(parents=True)
-    extra = PRIVATE / "extra-ca.pem"
+    extra = private / "extra-ca.pem"
     if extra.is_file():
-        (PRIVATE / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra.read_bytes())
+        (private / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra.read_bytes())
     git = Git(job)
     base, branch = job["base_branch"], job["branch"]
     git("init", "--quiet", "--bare", "--template=", "--initial-branch", "main", env={"GIT_WORK_TREE": None})
@@ -128,11 +143,12 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
     git("symbolic-ref", "HEAD", f"refs/heads/{branch}")
     git("read-tree", "--reset", "-u", commit)
     copy_for_agent(git, job["url"])
-    copied, whole = copy_scaffold(git)
-    # With it `stage` begins at the base, and knows which files were not touched since.
-    shutil.copyfile(git.directory / "index", PRIVATE / "base.index")
+    copied, whole = copy_scaffold(git, Path(job["scaffold"]))
+    # With it `stage` begins at the base, and knows which files were not touched since. Its time is kept: git reads
+    # again what is as new as the index.
+    shutil.copy2(git.directory / "index", private / "base.index")
     base_facts = {"commit": commit, "tree": tree, "scaffold": copied, "whole": whole}
-    (PRIVATE / "base.json").write_text(json.dumps(base_facts))
+    (private / "base.json").write_text(json.dumps(base_facts))
     return {"base_commit": commit, "scaffold_files": len(copied), "scaffold_folders": whole}
 
 
@@ -144,21 +160,23 @@ def copy_for_agent(git: Git, url: str) -> None:
         config.write(f'[core]\n\tbare = false\n[remote "origin"]\n\turl = {json.dumps(url)}\n')
 
 
-def copy_scaffold(git: Git) -> tuple[list[str], list[str]]:
+def copy_scaffold(git: Git, scaffold: Path) -> tuple[list[str], list[str]]:
     """Copy the Spec Kit files that the repository lacks; returns them, and the top folders that are ours alone.
 
     Nothing of the repository's own is replaced, and nothing is written through a link that the repository brings.
     """
-    whole = [top.name for top in SCAFFOLD.iterdir() if not os.path.lexists(git.worktree / top.name)]
+    whole = [top.name for top in scaffold.iterdir() if not os.path.lexists(git.worktree / top.name)]
     copied = []
-    for source in sorted(SCAFFOLD.rglob("*")):
-        path = source.relative_to(SCAFFOLD)
+    for source in sorted(scaffold.rglob("*")):
+        path = source.relative_to(scaffold)
         target = git.worktree / path
         if any((git.worktree / parent).is_symlink() for parent in path.parents) or os.path.lexists(target):
             continue
+        if not target.parent.is_dir():
+            continue
         if source.is_dir():
             target.mkdir()
-        elif target.parent.is_dir():
+        else:
             shutil.copyfile(source, target)
             shutil.copymode(source, target)
             copied.append(path.as_posix())
@@ -171,36 +189,37 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Safe twice.
     """
     git = Git(job)
-    base = json.loads((PRIVATE / "base.json").read_text())
-    removed = remove_nested_repositories(git.worktree)
-    shutil.copyfile(PRIVATE / "base.index", git.directory / "index")
+    for folder in (git.worktree.parent, git.worktree):
+        if folder.is_symlink() or not folder.is_dir():
+            raise GitError(f"{folder} is no folder of the run's own any more")
+    base = json.loads((git.private / "base.json").read_text())
+    removed, refused = make_fit(git.worktree)
+    shutil.copy2(git.private / "base.index", git.directory / "index")
     git("add", "--all", "--", ".")
     feature = job.get("feature_directory")
-    if feature and is_plain_folder(git.worktree, feature):
+    if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
         git("add", "--all", "--force", "--", f":(literal){feature}")
     kept, left_out = take_back(git, base, job)
     tree = git("write-tree").decode().strip()
     result: dict[str, Any] = {
         "base_commit": base["commit"],
         "tree": tree,
-        "left_out": left_out,
+        "left_out": refused + left_out,
         "nested_repositories_removed": removed,
         "files": [],
+        "file_count": len(kept),
     }
     if tree == base["tree"]:
         return result | {"changed": False, "commit": base["commit"], "patch_bytes": 0}
-    plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
-    patch = git("diff-tree", "-r", "-p", "--text", "--full-index", *plain, base["commit"], tree)
-    counts = added_and_removed(patch)
-    result["files"] = [
-        {
-            "path": change["path"].encode(errors="surrogateescape").decode(errors="replace"),
-            "status": change["status"],
-            "added": counts.get(change["path"], (0, 0))[0],
-            "removed": counts.get(change["path"], (0, 0))[1],
-        }
-        for change in kept
-    ]
+    size = write_patch(git, base["commit"], tree, kept, job["max_bytes"])
+    if size > job["max_bytes"]:
+        result["files"] = [{"path": shown(change["path"]), "status": change["status"]} for change in kept[:MOST_TOLD]]
+    else:
+        counts = added_and_removed((git.private / "change.patch").read_bytes())
+        for change in kept:
+            added, gone = counts.get(change["path"], (0, 0))
+            told = {"path": shown(change["path"]), "status": change["status"], "added": added, "removed": gone}
+            result["files"].append(told)
     identity: dict[str, str | None] = {
         "GIT_AUTHOR_NAME": job["author_name"],
         "GIT_AUTHOR_EMAIL": job["author_email"],
@@ -213,10 +232,32 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     message = job["message"].encode()
     commit = git("commit-tree", tree, "-p", base["commit"], feed=message, env=identity).decode().strip()
     git("update-ref", f"refs/heads/{job['branch']}", commit)
-    too_large = len(patch) > job["max_bytes"]
-    if not too_large:
-        (PRIVATE / "change.patch").write_bytes(patch)
-    return result | {"changed": True, "commit": commit, "patch_bytes": len(patch), "too_large": too_large}
+    return result | {"changed": True, "commit": commit, "patch_bytes": size, "too_large": size > job["max_bytes"]}
+
+
+def write_patch(git: Git, base: str, tree: str, kept: list[dict[str, str]], max_bytes: int) -> int:
+    """Write the patch to its file; returns its size in bytes.
+
+    Where the files have grown by more than `max_bytes`, none is made, and that is returned: git takes several times a
+    file's size of memory to show it, and cannot show one of a gigabyte at all.
+    """
+    ids = "".join(f"{change['old_id']}\n{change['new_id']}\n" for change in kept).encode()
+    sizes = [
+        int(line) if line.isdigit() else 0
+        for line in git("cat-file", "--batch-check=%(objectsize)", feed=ids).split(b"\n")
+    ]
+    grown = sum(max(0, new - old) for old, new in zip(sizes[::2], sizes[1::2], strict=False))
+    if grown > max_bytes:
+        return grown
+    plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
+    with (git.private / "change.patch").open("wb") as patch:
+        git("diff-tree", "-r", "-p", "--text", "--full-index", *plain, base, tree, into=patch)
+        return os.fstat(patch.fileno()).st_size
+
+
+def shown(path: str) -> str:
+    """A path as people and strict JSON readers take it: odd bytes are replacement characters."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_plain_folder(worktree: Path, path: str) -> bool:
@@ -225,31 +266,66 @@ def is_plain_folder(worktree: Path, path: str) -> bool:
     return all(step.is_dir() and not step.is_symlink() for step in steps)
 
 
-def remove_nested_repositories(worktree: Path) -> list[str]:
-    """Remove every `.git`, file, folder or link, at any depth; returns those below the top. Follows no link."""
-    removed = []
+def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Make the work tree one that git can take. Follows no link.
+
+    Every `.git`, file, folder or link, at any depth, is removed, and whatever other file systems take for one; so is
+    what is neither file, folder nor link. Folders and files become their owner's to read.
+
+    Returns the repositories removed below the top, and the links that git refuses by their name, with the reason.
+    """
+    removed, refused = [], []
+    worktree.chmod(0o755)
     for folder, folders, files in os.walk(worktree, topdown=True, followlinks=False):
-        for name in [entry for entry in (*folders, *files) if entry.lower() == ".git"]:
-            path = Path(folder) / name
-            if path.is_symlink() or not path.is_dir():
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            below = shown(path.relative_to(worktree).as_posix())
+            mode = path.lstat().st_mode
+            if is_git_name(name):
+                remove(path)
+                if below != ".git":
+                    removed.append(below)
+            elif stat.S_ISDIR(mode):
+                own(path, mode, 0o700)
+            elif stat.S_ISREG(mode):
+                own(path, mode, 0o400)
+            elif not stat.S_ISLNK(mode):
                 path.unlink()
-            else:
-                make_removable(path)
-                shutil.rmtree(path)
-            if Path(folder) != worktree:
-                removed.append(path.relative_to(worktree).as_posix())
-        folders[:] = [entry for entry in folders if entry.lower() != ".git"]
-    return sorted(removed)
+            elif any(MODULES_NAME.fullmatch(part) for part in plain_parts(name)):
+                path.unlink()
+                refused.append({"path": below, "reason": "a link by a name that git keeps for a file"})
+        folders[:] = [name for name in folders if not is_git_name(name)]
+    return sorted(removed), refused
 
 
-def make_removable(path: Path) -> None:
-    """Folders that their owner may not write to cannot be emptied."""
+def own(path: Path, mode: int, rights: int) -> None:
+    """Give the owner these rights where they are missing."""
+    if mode & rights != rights:
+        path.chmod(stat.S_IMODE(mode) | rights)
+
+
+def is_git_name(name: str) -> bool:
+    """Whether git or another system's file system takes a name for `.git`."""
+    return any(part in (".git", "git~1") for part in plain_parts(name))
+
+
+def plain_parts(name: str) -> list[str]:
+    """A name's parts as the most lenient file system reads them."""
+    return [part.split(":")[0].rstrip(" .") for part in IGNORED_BY_HFS.sub("", name).lower().split("\\")]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, link or folder, also one whose folders nobody may write to. Safe twice."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
     path.chmod(0o700)
     for folder, folders, _files in os.walk(path, followlinks=False):
         for name in folders:
             entry = Path(folder) / name
             if not entry.is_symlink():
                 entry.chmod(0o700)
+    shutil.rmtree(path)
 
 
 def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -257,22 +333,28 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
 
     Returns the changes that stay, and the paths that reviewers should know were left out, with the reason.
     """
-    own = set(base["scaffold"]) | {".specify/feature.json"}
+    own_files = set(base["scaffold"]) | {".specify/feature.json"}
+    changes = raw_changes(git, "--cached", base["commit"])
+    same = untouched(git, changes)
     left_out, back, kept = [], [], []
-    for change in raw_changes(git, "--cached", base["commit"]):
+    for change in changes:
         path, old, new = change["path"], change["old_mode"], change["new_mode"]
         top = PurePosixPath(path).parts[0]
         reason = ""
-        if not job["commit_scaffold"] and old == ABSENT and (path in own or top in base["whole"]):
+        if not job["commit_scaffold"] and old == ABSENT and (path in own_files or top in base["whole"]):
             back.append(change)
             continue
+        if path in same:
+            back.append(change | {"old_mode": new})
+            if new == old:
+                continue
         if GITLINK in (old, new):
             reason = "a submodule's commit never changes here"
         elif new == SYMLINK and leaves_tree(path, git("cat-file", "blob", change["new_id"])):
             reason = "a link that leaves the repository"
         if reason:
             back.append(change)
-            left_out.append({"path": path, "reason": reason})
+            left_out.append({"path": shown(path), "reason": reason})
         else:
             kept.append(change)
     lines = b"".join(
@@ -286,19 +368,36 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
     return kept, left_out
 
 
+def untouched(git: Git, changes: list[dict[str, str]]) -> set[str]:
+    """The files that git would convert into something else although they are what a checkout of the base writes.
+
+    Many a repository has files against its own attributes (line endings, encodings); nobody asked to have them mended.
+    """
+    edited = [
+        c["path"] for c in changes if {c["old_mode"], c["new_mode"]} <= {"100644", "100755"} and c["status"] == "M"
+    ]
+    if not edited:
+        return set()
+    fresh = git.private / "fresh"
+    remove(fresh)
+    fresh.mkdir()
+    paths = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in edited)
+    places = {"GIT_WORK_TREE": str(fresh), "GIT_INDEX_FILE": str(git.private / "base.index")}
+    git("checkout-index", "--force", "-z", "--stdin", feed=paths, env=dict(places), cwd=fresh)
+    same = {path for path in edited if filecmp.cmp(fresh / path, git.worktree / path, shallow=False)}
+    remove(fresh)
+    return same
+
+
 def leaves_tree(path: str, target: bytes) -> bool:
     """Whether a link at `path` points outside the repository, or into a `.git`; by its text alone."""
     text = target.decode(errors="surrogateescape")
-    if text.startswith("/") or "\0" in text:
+    parts = PurePosixPath(text).parts
+    if text.startswith("/") or "\0" in text or any(is_git_name(part) for part in parts):
         return True
-    depth = len(PurePosixPath(path).parts) - 1
-    for part in PurePosixPath(text).parts:
-        if part.lower() == ".git":
-            return True
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return True
-    return False
+    ups = parts.count("..")
+    # Up again behind a name: where that leads depends on whether the name is a link.
+    return ".." in parts[ups:] or ups > len(PurePosixPath(path).parts) - 1
 
 
 def raw_changes(git: Git, *words: str) -> list[dict[str, str]]:
@@ -373,7 +472,7 @@ def main(verb: str) -> int:
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()
     if verb == "stage" and result["changed"] and not result["too_large"]:
-        with (PRIVATE / "change.patch").open("rb") as patch:
+        with (Path(job["private"]) / "change.patch").open("rb") as patch:
             shutil.copyfileobj(patch, sys.stdout.buffer)
     return 0
 

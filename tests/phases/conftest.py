@@ -1,0 +1,23 @@
+"""A laboratory for each test of the git container's program."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from tests.phases.git_laboratory import TOKEN, Laboratory, laboratory
+
+
+@pytest.fixture(scope="session")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitHub]:
+    """One stand-in for all of these tests; each has its own repository."""
+    with StandInGitHub(("127.0.0.1", 0), tmp_path_factory.mktemp("github")) as made:
+        made.add_token(TOKEN)
+        yield made
+
+
+@pytest.fixture
+def lab(github: StandInGitHub) -> Iterator[Laboratory]:
+    """Folders, a repository, and the program."""
+    with laboratory(github) as made:
+        yield made
