@@ -20,6 +20,7 @@ from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
     LOGIN_FOLDER,
     SKILLS,
+    WORKSPACES,
     LoginFacts,
     LoginWay,
     Turn,
@@ -190,7 +191,7 @@ class Codex:
         turn: dict[str, Any] = {"repository": repository, "skill": f".agents/skills/{skill}", "report": request.report}
         files = {}
         if request.text:
-            turn["prompt_file"] = f"{request.workspace}/input/{request.phase.value}.prompt"
+            turn["prompt_file"] = f"{WORKSPACES}/{request.phase.value}.prompt"
             files[turn["prompt_file"]] = f"${skill}\n\n{request.text}".encode()
         else:
             turn["prompt"] = f"${skill}"

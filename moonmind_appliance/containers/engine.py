@@ -6,7 +6,7 @@ given once, which is what makes it a lock. Safe in parallel: everything, also `e
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from moonmind_appliance.errors import InterruptReason, RunInterrupted
@@ -117,6 +117,9 @@ class ContainerEngine(Protocol):
             ContainerNotFound: there is no such container.
             Exception: what a sink raised, after the command's processes were ended.
         """
+
+    def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+        """Several files at the cost of one for each folder. See `put_file`."""
 
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
         """Write a file, owned by user 1000, into a writable volume (no tmpfs) of the container, running or not.

@@ -8,7 +8,7 @@ import itertools
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
@@ -368,6 +368,11 @@ class FakeEngine:
                 raise EngineError(f"Could not find the file {posixpath.dirname(path)} in container {container}")
             volume.others.discard(below)
             volume.files[below] = FakeFile(content, mode)
+
+    def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
+        """Write several files, one after the other."""
+        for path, content in files.items():
+            self.put_file(container, path, content, mode=mode)
 
     def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
         """The file's bytes from a volume or the image, or None where there is no regular file."""

@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import SKILLS, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.models import (
     AgentVerdict,
     EndReason,
@@ -22,7 +22,6 @@ from moonmind_appliance.models import (
 from moonmind_appliance.phases.acceptance import (
     OUTPUT_FILES,
     SIDE_FILES,
-    TEMPLATES,
     accept,
     clarifications,
     feature_directory,
@@ -31,9 +30,8 @@ from moonmind_appliance.phases.acceptance import (
 )
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
 from moonmind_appliance.phases.start_job_container import read_login
+from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 
-_RECORD = ".specify/feature.json"
-_IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
 _SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
 _LONGEST_SECTION = 8000
@@ -43,18 +41,10 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first."""
     if ctx.attempt > 1:
         _forget_earlier_attempt(phase, ctx)
-    turn = ctx.agent.turn(
-        TurnRequest(
-            phase=phase,
-            workspace=ctx.names.workspace,
-            text=ctx.run.specify_text if phase is PhaseName.SPECKIT_SPECIFY else "",
-            report=(_RECORD, f"{{feature}}/{OUTPUT_FILES[phase]}", *_template_names(phase)),
-            time_limit=ctx.settings.phase_time_limit,
-            silence_limit=ctx.settings.phase_silence_limit,
-        )
-    )
-    for path, content in turn.files.items():
-        ctx.engine.put_file(ctx.names.agent, path, content)
+    turn = turn_of(phase, ctx)
+    missing = {path: content for path, content in turn.files.items() if path not in ctx.files_there}
+    if missing:
+        ctx.engine.put_files(ctx.names.agent, missing)
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
@@ -67,12 +57,6 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
     metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
     return msgspec.structs.replace(result, metadata=metadata, turn=outcome, **logs.paths)
-
-
-def _template_names(phase: PhaseName) -> tuple[str, str]:
-    """The repository's own template, and the image's."""
-    name = TEMPLATES[phase]
-    return f".specify/templates/{name}", f"{_IMAGE_TEMPLATES}/{name}"
 
 
 def _look_at_login(ctx: PhaseContext, digest: str | None) -> None:
@@ -146,7 +130,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
         feature = str(ctx.metadata(PhaseName.SPECKIT_SPECIFY)["feature_directory"])
     name = f"{feature}/{OUTPUT_FILES[phase]}"
     text = files.get(name)
-    template = next((files[path] for path in _template_names(phase) if path in files), None)
+    template = next((files[path] for path in template_names(phase) if path in files), None)
     refusal = accept(phase, name, text, template)
     if refusal is not None:
         said = f" The agent said: {turn.message}" if turn.message else ""
@@ -161,7 +145,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 
 def _recorded_feature(files: Mapping[str, str]) -> str | None:
     try:
-        content = msgspec.json.decode(files.get(_RECORD, "null"))
+        content = msgspec.json.decode(files.get(FEATURE_RECORD, "null"))
     except msgspec.DecodeError:
         return None
     return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)

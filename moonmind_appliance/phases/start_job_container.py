@@ -1,12 +1,12 @@
 """Start the run's two containers, side by side."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
-from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, WaitingFor, WaitReason, failure
+from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, PhaseName, WaitingFor, WaitReason, failure
 from moonmind_appliance.phases.context import (
     GIT_CA_FILE,
     GIT_FOLDER,
@@ -17,6 +17,7 @@ from moonmind_appliance.phases.context import (
     PhaseResult,
     failed,
 )
+from moonmind_appliance.phases.turns import turn_of
 
 # A login file larger than this is none.
 LOGIN_FILE_LIMIT = 256 * 1024
@@ -42,7 +43,9 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
     engine.ensure_volume(names.git_volume, names.labels("git"))
     pool = ThreadPoolExecutor(3, thread_name_prefix="start")
     try:
-        git, agent = pool.submit(_start_git, ctx), pool.submit(_start_agent, ctx)
+        git = pool.submit(_start_git, ctx)
+        # One after the other: side by side each start takes twice as long, and the clone needs only the first.
+        agent = pool.submit(_start_agent, ctx, git)
         if ctx.clone_ahead is not None and git.exception() is None:
             ctx.clone = pool.submit(ctx.clone_ahead, ctx)
         errors = [future.exception() for future in (git, agent)]
@@ -79,13 +82,22 @@ def read_login(ctx: PhaseContext) -> None:
 
 def _start_git(ctx: PhaseContext) -> str:
     container = ctx.engine.start(git_spec(ctx))
-    _put_ca(ctx, ctx.names.git, GIT_CA_FILE)
+    if ctx.settings.extra_ca_certs and ctx.settings.github_server_url.startswith("https:"):
+        ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, ctx.settings.extra_ca_certs.read_bytes())
     return container
 
 
-def _start_agent(ctx: PhaseContext) -> str:
+def _start_agent(ctx: PhaseContext, git: Future[str]) -> str:
+    if git.exception() is not None:
+        return ""
     container = _start_when_free(ctx)
-    _put_ca(ctx, ctx.names.agent, AGENT_CA_FILE)
+    files = {}
+    if ctx.settings.extra_ca_certs:
+        files[AGENT_CA_FILE] = ctx.settings.extra_ca_certs.read_bytes()
+    if ctx.clone_ahead is not None:
+        files |= turn_of(PhaseName.SPECKIT_SPECIFY, ctx).files
+    ctx.engine.put_files(ctx.names.agent, files)
+    ctx.files_there = set(files)
     read_login(ctx)
     return container
 
@@ -99,12 +111,6 @@ def _holder(error: NameTaken) -> str:
     """Who holds the shard, in words."""
     role, run = error.holder.get(LABEL_ROLE, "a container of unknown purpose"), error.holder.get(LABEL_RUN)
     return f"{error.name} is held by {role}" + (f" of run {run}" if run else "")
-
-
-def _put_ca(ctx: PhaseContext, container: str, path: str) -> None:
-    """Give a container the operator's certificate authorities, a copy of its own."""
-    if ctx.settings.extra_ca_certs:
-        ctx.engine.put_file(container, path, ctx.settings.extra_ca_certs.read_bytes())
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:

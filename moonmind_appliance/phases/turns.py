@@ -1,0 +1,29 @@
+"""The turn that a Spec Kit phase asks of the agent."""
+
+from moonmind_appliance.agents.adapter import Turn, TurnRequest
+from moonmind_appliance.models import PhaseName
+from moonmind_appliance.phases.acceptance import OUTPUT_FILES, TEMPLATES
+from moonmind_appliance.phases.context import PhaseContext
+
+FEATURE_RECORD = ".specify/feature.json"
+_IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
+
+
+def turn_of(phase: PhaseName, ctx: PhaseContext) -> Turn:
+    """The phase's turn; only `specify` carries the submitter's text."""
+    return ctx.agent.turn(
+        TurnRequest(
+            phase=phase,
+            workspace=ctx.names.workspace,
+            text=ctx.run.specify_text if phase is PhaseName.SPECKIT_SPECIFY else "",
+            report=(FEATURE_RECORD, f"{{feature}}/{OUTPUT_FILES[phase]}", *template_names(phase)),
+            time_limit=ctx.settings.phase_time_limit,
+            silence_limit=ctx.settings.phase_silence_limit,
+        )
+    )
+
+
+def template_names(phase: PhaseName) -> tuple[str, str]:
+    """The repository's own template, and the image's."""
+    name = TEMPLATES[phase]
+    return f".specify/templates/{name}", f"{_IMAGE_TEMPLATES}/{name}"
