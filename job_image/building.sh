@@ -61,12 +61,13 @@ put_ca_bundle() {
 
 # build TAG CONTENT DOCKERFILE CONTEXT OPTION…: builds, quietly unless $verbose; shows the end of the output on failure.
 build() {
-    local tag=$1 content=$2 dockerfile=$3 context=$4 log name status=0
+    local tag=$1 content=$2 dockerfile=$3 context=$4 log name older status=0
     local options=(--file "$dockerfile" --tag "$tag" --label "moonmind.image.content=$content" "${@:5}")
     # By name only: their values may hold a password, which would then stand in this process's arguments.
     for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PIP_INDEX_URL; do
         [[ ${!name:-} ]] && options+=(--build-arg "$name")
     done
+    older=$(docker image inspect --format '{{.Id}}' "$tag" 2> /dev/null || true)
     log=$(mktemp -t image-build.XXXXXX)
     if [[ ${verbose:-} ]]; then
         docker build "${options[@]}" "$context" 2>&1 | tee "$log" || status=$?
@@ -78,5 +79,7 @@ build() {
         fail "$tag could not be built. The whole output: $log"
     fi
     rm -f "$log"
+    # What the tag named before; it stays where another tag or a container still needs it.
+    [[ ! $older ]] || docker image rm "$older" > /dev/null 2>&1 || true
     say "$tag: $(($(docker image inspect --format '{{.Size}}' "$tag") / 1000000)) MB"
 }
