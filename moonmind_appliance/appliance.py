@@ -25,11 +25,12 @@ from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.execute import Executor, Tools, utc_now
+from moonmind_appliance.runs.execute import Executor
 from moonmind_appliance.runs.health import Check, Checks
 from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
 from moonmind_appliance.runs.retention import retain
+from moonmind_appliance.runs.tools import Tools, utc_now
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.lock import DataFolderLock

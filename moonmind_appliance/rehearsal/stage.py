@@ -24,7 +24,7 @@ from moonmind_appliance.errors import EngineError
 from moonmind_appliance.models import ShardName
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
-from moonmind_appliance.runs.execute import Tools
+from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.serving import make_server, open_socket
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.login import LoginPrompt, login_shard

@@ -3,16 +3,12 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import AgentAdapter
-from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import (
     ApplianceError,
     DiskFull,
@@ -22,7 +18,6 @@ from moonmind_appliance.errors import (
     LeaseLost,
     RunInterrupted,
 )
-from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
     PHASE_ORDER,
     AgentVerdict,
@@ -38,17 +33,15 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, clone_ahead, remove_containers
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
 from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
 from moonmind_appliance.runs.resume import phases_to_do
 from moonmind_appliance.runs.ring import ring
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
-from moonmind_appliance.store import Store
 
 # A run that takes the appliance down with it each time must not do so for ever.
 MOST_INTERRUPTIONS = 5
@@ -57,22 +50,6 @@ _BUSY_PAUSE = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=2)
 
 _log = logging.getLogger(__name__)
-
-
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What execution works with; made once by the composition root."""
-
-    settings: Settings
-    store: Store
-    engine: ContainerEngine
-    github: GitHub | None
-    agent: AgentAdapter
-    redactor: Redactor
-    files: ArtifactFiles
-    doorbell: Doorbell
-    shards: tuple[ShardName, ...]
-    appliance_id: str
-    clock: Callable[[], datetime]
 
 
 class Executor:
@@ -355,8 +332,3 @@ class _Execution:
             return f"Dry run: nothing was pushed; the branch would be {self._context.branch}."
         how = self._run.phase(PhaseName.OPEN_PR).metadata.get("how", "")
         return f"Pull request {self._run.pull_request_url} ({how})."
-
-
-def utc_now() -> datetime:
-    """The clock of everything that is kept."""
-    return datetime.now(UTC)

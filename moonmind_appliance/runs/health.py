@@ -9,7 +9,7 @@ import msgspec
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import LoginState
-from moonmind_appliance.runs.execute import Tools
+from moonmind_appliance.runs.tools import Tools
 
 # Probes come every few seconds and from anybody: the engine is asked this often at the most.
 _CACHED_SECONDS = 5.0

@@ -4,16 +4,13 @@ import logging
 import shutil
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
+from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.evidence import admitted_again, rest_over
 from moonmind_appliance.shards.health import check_shard, nearly_used, renewal_is_due, rests
 from moonmind_appliance.shards.look import look_at_shard, note_login
-
-if TYPE_CHECKING:
-    from moonmind_appliance.runs.execute import Tools
 
 _LOOK_AGAIN = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=1)
@@ -28,7 +25,7 @@ _TICK = timedelta(seconds=60)
 _log = logging.getLogger(__name__)
 
 
-def ready_to_claim(tools: "Tools", shard: int) -> bool:
+def ready_to_claim(tools: Tools, shard: int) -> bool:
     """Whether the shard has room, a login and quota. Looks at a login that is not known to be there or to be good."""
     now = tools.clock()
     if shutil.disk_usage(tools.settings.moonmind_data_dir).free < tools.settings.min_free_disk:
@@ -48,7 +45,7 @@ def ready_to_claim(tools: "Tools", shard: int) -> bool:
     return not _left_to_others(tools, state, now)
 
 
-def refresh_login(tools: "Tools", state: Shard, now: datetime) -> Shard:
+def refresh_login(tools: Tools, state: Shard, now: datetime) -> Shard:
     """Look at a shard's login; what cannot be looked at now stays as it was, and is looked at again soon."""
     name = tools.shards[state.shard]
     try:
@@ -58,7 +55,7 @@ def refresh_login(tools: "Tools", state: Shard, now: datetime) -> Shard:
     return note_login(tools.store, tools.redactor, tools.agent, state.shard, login_file, now=now)
 
 
-def renew_login(tools: "Tools", state: Shard, *, wanted: bool = False) -> Shard:
+def renew_login(tools: Tools, state: Shard, *, wanted: bool = False) -> Shard:
     """Check a shard's login without a model turn; it is renewed where that is due, or `wanted`.
 
     What cannot be checked now stays as it was, and is looked at again soon.
@@ -79,7 +76,7 @@ def renew_login(tools: "Tools", state: Shard, *, wanted: bool = False) -> Shard:
         return _later(tools, state, tools.clock(), error)
 
 
-def look_after_logins(tools: "Tools") -> None:
+def look_after_logins(tools: Tools) -> None:
     """What the clock does once a minute: find logins that were made, lost or died, renew those that end soon.
 
     A shard with a run in hand is left alone: the run tells how its login is. Rings for every shard that can take runs
@@ -97,7 +94,7 @@ def look_after_logins(tools: "Tools") -> None:
     say_who_waits(tools)
 
 
-def say_who_waits(tools: "Tools") -> None:
+def say_who_waits(tools: Tools) -> None:
     """Give each queued run the reason why no shard that it may use takes it; take the reason back where one does."""
     now = tools.clock()
     shards = tools.store.shards.all(len(tools.shards))
@@ -129,7 +126,7 @@ def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     return None
 
 
-def why_nobody_goes_on(tools: "Tools", run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
+def why_nobody_goes_on(tools: Tools, run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
     """Why a run that its shard cannot go on with must wait; None where another shard can take it at once."""
     if waiting_for.reason not in (WaitReason.LOGIN, WaitReason.QUOTA):
         return waiting_for
@@ -154,7 +151,7 @@ def _numbers(shards: Sequence[Shard]) -> str:
     return ", ".join(str(shard.shard) for shard in shards)
 
 
-def _left_to_others(tools: "Tools", state: Shard, now: datetime) -> bool:
+def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
     """Whether a shard that is about to run dry leaves the queue to one that is not, and is idle."""
     if not nearly_used(state, now):
         return False
@@ -174,7 +171,7 @@ def _left_to_others(tools: "Tools", state: Shard, now: datetime) -> bool:
     return False
 
 
-def _look_after(tools: "Tools", known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
+def _look_after(tools: Tools, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
     if known.rests_until is not None and known.rests_until <= now:
         known = tools.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
     if known.shard in busy:
@@ -191,7 +188,7 @@ def _look_after(tools: "Tools", known: Shard, now: datetime, busy: Collection[in
     return refresh_login(tools, known, now)
 
 
-def _ring_for(tools: "Tools", before: Shard, seen: Shard, now: datetime) -> None:
+def _ring_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
     if seen.login is not LoginState.PRESENT:
         return
     if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
@@ -200,14 +197,14 @@ def _ring_for(tools: "Tools", before: Shard, seen: Shard, now: datetime) -> None
         tools.doorbell.ring(seen.shard, "")
 
 
-def _later(tools: "Tools", state: Shard, now: datetime, error: EngineError) -> Shard:
+def _later(tools: Tools, state: Shard, now: datetime, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be looked at now: %s", state.shard, error)
     tools.doorbell.ring_at(state.shard, "", now + _LOOK_AGAIN)
     return state
 
 
-def _all_wait(tools: "Tools", waiting_for: WaitingFor, shard: int) -> None:
+def _all_wait(tools: Tools, waiting_for: WaitingFor, shard: int) -> None:
     for run in tools.store.runs.queued():
         if run.waiting_for is None or run.waiting_for.reason is not waiting_for.reason:
             tools.store.runs.wait(run.run_id, waiting_for)

@@ -6,8 +6,8 @@ import msgspec
 
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
-from moonmind_appliance.runs.execute import Tools
 from moonmind_appliance.runs.ring import ring
+from moonmind_appliance.runs.tools import Tools
 
 _log = logging.getLogger(__name__)
 

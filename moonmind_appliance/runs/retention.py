@@ -4,7 +4,7 @@ import logging
 
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_RUN
-from moonmind_appliance.runs.execute import Tools
+from moonmind_appliance.runs.tools import Tools
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from moonmind_appliance.agents.adapter import LoginWay
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.execute import Tools
 from moonmind_appliance.runs.readiness import say_who_waits
+from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.look import note_login

@@ -1,0 +1,37 @@
+"""What execution, recovery and the other verbs work with: made once by the composition root."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import AgentAdapter
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.models import ShardName
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What execution works with; made once by the composition root."""
+
+    settings: Settings
+    store: Store
+    engine: ContainerEngine
+    github: GitHub | None
+    agent: AgentAdapter
+    redactor: Redactor
+    files: ArtifactFiles
+    doorbell: Doorbell
+    shards: tuple[ShardName, ...]
+    appliance_id: str
+    clock: Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The clock of everything that is kept."""
+    return datetime.now(UTC)
