@@ -26,6 +26,7 @@ _PLACEHOLDER = re.compile(r"\[[^\[\]\n]{3,}\]")
 _TASK_ID = re.compile(r"^\s*[-*] \[[ xX]\] \**T\d{2,}\b", re.MULTILINE)
 _CLARIFICATION = re.compile(r"\[NEEDS CLARIFICATION:?\s*([^\]]*)\]", re.IGNORECASE)
 _HEADING = re.compile(r"^#\s+(?:Feature Specification:\s*)?(.+?)\s*$", re.MULTILINE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _SECTION = re.compile(r"^##+\s+(.+?)\s*$", re.MULTILINE)
 # Of the template's lines that hold a placeholder, so many may stand on in a filled file (an example kept on purpose).
 _MOST_LEFT = 0.3
@@ -55,8 +56,11 @@ def is_unfilled(text: str, template: str) -> bool:
     lines = {line.strip() for line in text.splitlines()}
     if lines == {line.strip() for line in template.splitlines()}:
         return True
-    comments = re.sub(r"<!--.*?-->", "", template, flags=re.DOTALL)
-    placeholders = {line.strip() for line in comments.splitlines() if _PLACEHOLDER.search(line) and "](" not in line}
+    placeholders = {
+        line.strip()
+        for line in _COMMENT.sub("", template).splitlines()
+        if _PLACEHOLDER.search(line) and "](" not in line
+    }
     if not placeholders:
         return False
     return len(placeholders & lines) / len(placeholders) > _MOST_LEFT
@@ -70,7 +74,7 @@ def clarifications(text: str) -> list[str]:
 
 def title(text: str) -> str | None:
     """The specification's heading, without Spec Kit's own prefix; None where there is none."""
-    match = _HEADING.search(text)
+    match = _HEADING.search(_COMMENT.sub("", text.removeprefix("\ufeff")))
     if not match:
         return None
     words = " ".join(match[1].replace("`", "").split())
@@ -80,8 +84,8 @@ def title(text: str) -> str | None:
 def section(text: str, name: str) -> str:
     """The text below the heading that begins with `name`, up to the next heading; "" where there is none."""
     headings = list(_SECTION.finditer(text))
-    for here, following in zip(headings, [*headings[1:], None], strict=True):
-        if here[1].lower().startswith(name.lower()):
-            body = text[here.end() : following.start() if following else len(text)]
-            return re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL).strip()
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    for heading, end in zip(headings, ends, strict=False):
+        if heading[1].lower().startswith(name.lower()):
+            return _COMMENT.sub("", text[heading.end() : end]).strip()
     return ""

@@ -4,12 +4,12 @@ from typing import Any
 
 import msgspec
 
-from moonmind_appliance.models import ArtifactType, EndReason, Failure, FailureCode, PhaseName, failure
+from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, failure
 from moonmind_appliance.phases.context import PhaseContext, PhaseLogs, PhaseResult, failed
 from moonmind_appliance.phases.credential_audit import credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
-from moonmind_appliance.phases.git_commands import GitAnswer, git_command
-from moonmind_appliance.phases.github_failures import git_failure
+from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.pull_request_text import quiet
 
 _PHASE = PhaseName.COMMIT_PUSH
 
@@ -29,7 +29,7 @@ def commit_push(ctx: PhaseContext) -> PhaseResult:
 def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     staged = git_command(ctx, "stage", _stage_job(ctx), logs, with_token=False)
     if staged.result is None:
-        return failed(_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
+        return failed(answer_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
     change = staged.result
     if change["changed"] and not change["too_large"] and len(staged.rest) != change["patch_bytes"]:
         words = f"Of the change's {change['patch_bytes']} bytes only {len(staged.rest)} could be looked through."
@@ -59,13 +59,13 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         return failed(refusal, **status)
     if not change["changed"]:
         words = "The phases' files exist and are filled, and equal those of the base branch: there is nothing to push."
-        return PhaseResult(metadata=status, no_changes=words)
+        return PhaseResult(metadata=status | {"no_changes": words}, no_changes=words)
     return PhaseResult(metadata=status)
 
 
 def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
     specify = ctx.metadata(PhaseName.SPECKIT_SPECIFY)
-    heading = specify.get("title") or "specification"
+    heading = quiet(specify.get("title") or "specification")
     message = f"Add the specification: {heading}\n\nSpecification, plan and tasks by GitHub Spec Kit.\n\n"
     return {
         "feature_directory": specify.get("feature_directory"),
@@ -95,19 +95,11 @@ def _refusal(ctx: PhaseContext, change: dict[str, Any], findings: list[dict[str,
 def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> Failure | None:
     answer = git_command(ctx, "push", {"commit": commit}, logs, with_token=True)
     if answer.result is None:
-        return _failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
+        return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
     if not answer.result["pushed"]:
         words = f"The branch {ctx.branch} exists in {ctx.slug} at another commit ({answer.result['conflict'][:12]})."
         return failure(FailureCode.BRANCH_CONFLICT, words)
     return None
-
-
-def _failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:
-    if answer.outcome.ended is EndReason.TIMED_OUT:
-        return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
-    if answer.outcome.ended is EndReason.CONTAINER_GONE:
-        return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
-    return git_failure(answer.stderr, otherwise, doing)
 
 
 def _status(ctx: PhaseContext, change: dict[str, Any]) -> dict[str, Any]:

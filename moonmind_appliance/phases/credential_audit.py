@@ -4,6 +4,7 @@ from typing import Any
 
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_container import shown, unquote_path
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.redaction import SHAPES, Finding
 
@@ -76,7 +77,7 @@ def added_text(patch: bytes) -> list[tuple[str, int, bytes]]:
             end()
             in_hunk = False
         elif not in_hunk and line.startswith(b"+++ "):
-            path = line[4:].decode(errors="replace").removeprefix("b/")
+            path = shown(unquote_path(line[4:].removesuffix(b"\t")))
         elif line.startswith(b"@@ "):
             end()
             in_hunk = True

@@ -2,10 +2,9 @@
 
 import msgspec
 
-from moonmind_appliance.models import EndReason, FailureCode, PhaseName, failure
+from moonmind_appliance.models import FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed
-from moonmind_appliance.phases.git_commands import git_command
-from moonmind_appliance.phases.github_failures import git_failure
+from moonmind_appliance.phases.git_commands import answer_failure, git_command
 
 
 def git_clone(ctx: PhaseContext) -> PhaseResult:
@@ -25,11 +24,8 @@ def clone(ctx: PhaseContext, attempt: int) -> PhaseResult:
     """Clone, whichever phase is being reported meanwhile."""
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs:
         answer = git_command(ctx, "clone", {}, logs, with_token=True)
-    if answer.outcome.ended is EndReason.TIMED_OUT:
-        words = f"The clone of {ctx.slug} took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s)."
-        result = failed(failure(FailureCode.CLONE_FAILED, words))
-    elif answer.result is None:
-        result = failed(git_failure(answer.stderr, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
+    if answer.result is None:
+        result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
     else:
         result = PhaseResult(metadata=answer.result, notes={"branch_name": ctx.branch})
     return msgspec.structs.replace(result, **logs.paths)

@@ -1,21 +1,30 @@
 """Asks the git container for one of its verbs: `clone`, `stage` or `push`."""
 
 import base64
+import re
 from importlib import resources
 from typing import Any
 
 import msgspec
 
-from moonmind_appliance.models import ExecOutcome, ExecSpec
+from moonmind_appliance.errors import DiskFull
+from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.context import GIT_FOLDER, SCAFFOLD, PhaseContext, PhaseLogs, Tee, run_command
+from moonmind_appliance.phases.github_failures import git_failure
 
 _SCRIPT = resources.files(__package__).joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024
+# Of ours: GitHub's own words come behind "remote:".
+_NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)
 
 
 class GitAnswer(msgspec.Struct, frozen=True):
-    """What the verb gave back: its result (None when git said no), what followed it, and git's own words."""
+    """What the verb gave back: its result (None when git said no), what followed it, and git's own words.
 
+    `talked` says whether the verb talks to GitHub: only then are words GitHub's.
+    """
+
+    talked: bool
     outcome: ExecOutcome
     result: dict[str, Any] | None
     rest: bytes
@@ -34,7 +43,11 @@ class _Collected:
 
 
 def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLogs, *, with_token: bool) -> GitAnswer:
-    """Run a verb; `with_token` only for those that talk to GitHub."""
+    """Run a verb; `with_token` only for those that talk to GitHub.
+
+    Raises:
+        DiskFull: there is no room where the engine keeps its volumes.
+    """
     env = {"MOONMIND_JOB": msgspec.json.encode(common_job(ctx) | job).decode()}
     if with_token:
         env |= credentials(ctx)
@@ -56,7 +69,18 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
     logs.stdout.write(line + b"\n")
     result = msgspec.json.decode(line) if outcome.ok and line else None
     words = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
-    return GitAnswer(outcome, result, rest, words)
+    if result is None and _NO_ROOM.search(words):
+        raise DiskFull("The Docker engine has no room left for the run's volumes.", hint="Make room on its disk.")
+    return GitAnswer(with_token, outcome, result, rest, words)
+
+
+def answer_failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:
+    """Why a verb gave no result; `otherwise` where nothing more is known than that git could not do it."""
+    if answer.outcome.ended is EndReason.TIMED_OUT:
+        return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
+    if answer.outcome.ended is EndReason.CONTAINER_GONE:
+        return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
+    return git_failure(answer.stderr, otherwise, doing, talked=answer.talked)
 
 
 def common_job(ctx: PhaseContext) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.models import Failure, FailureCode, failure
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
-_SERVER = 500
+_FIRST_ERROR, _SERVER = 400, 500
 
 # git's and GitHub's own words on standard error, first match first.
 _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
     (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
+    (r"archived so it is read-only", FailureCode.REPOSITORY_ARCHIVED),
     (
-        r"remote rejected|protected branch|hook declined|pre-receive|GH00\d|push declined|rule violations",
+        r"remote rejected|protected branch|hook declined|pre-receive|\bGH\d{3}\b|push declined|rule violations",
         FailureCode.PUSH_REJECTED,
     ),
     (r"\[rejected\]|stale info|non-fast-forward|fetch first", FailureCode.BRANCH_CONFLICT),
@@ -24,7 +25,8 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
     (
         (
             r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: 5\d\d|"
-            r"SSL certificate|Operation too slow|early EOF|gnutls|unexpected disconnect|Empty reply"
+            r"(?i:certificate|gnutls|\bTLS\b|\bproxy\b)|Operation too slow|early EOF|"
+            r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out"
         ),
         FailureCode.GITHUB_UNREACHABLE,
     ),
@@ -32,11 +34,12 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
 
 
 def rest_failure(error: GitHubError, doing: str) -> Failure:
-    """The failure for a REST answer; `doing` completes "GitHub refused …"."""
+    """The failure for a REST answer; `doing` completes "GitHub refused …" and "GitHub could not be asked …"."""
     words = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED
-    elif error.status is None or error.status >= _SERVER:
+    elif error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
+        # No answer, or one that is not GitHub's.
         code = FailureCode.GITHUB_UNREACHABLE
     elif error.status == _UNAUTHORIZED:
         code = FailureCode.GITHUB_TOKEN_REJECTED
@@ -46,13 +49,18 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
         code = FailureCode.PUSH_NOT_PERMITTED
     else:
         code = FailureCode.PULL_REQUEST_REFUSED
-    status = f"status {error.status}" if error.status else "no answer"
-    return failure(code, f"GitHub refused {doing} ({status}).{words}", retry_at=error.retry_at)
+    if code is FailureCode.GITHUB_UNREACHABLE:
+        return failure(code, f"GitHub could not be asked {doing}. {error.message}", retry_at=error.retry_at)
+    return failure(code, f"GitHub refused {doing} (status {error.status}).{words}", retry_at=error.retry_at)
 
 
-def git_failure(stderr: str, otherwise: FailureCode, doing: str) -> Failure:
-    """The failure for what git wrote on standard error; `otherwise` where nothing is known."""
-    code = next((code for pattern, code in _GIT_WORDS if re.search(pattern, stderr)), otherwise)
+def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, talked: bool = True) -> Failure:
+    """The failure for what git wrote on standard error; `otherwise` where nothing is known.
+
+    Unless git `talked` to GitHub its words are about files, whose names can be anything.
+    """
+    known = _GIT_WORDS if talked else ()
+    code = next((code for pattern, code in known if re.search(pattern, stderr)), otherwise)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
     return failure(code, f"git could not {doing}. It said: {' / '.join(told) or 'nothing'}")

@@ -24,7 +24,7 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
         pull, how = _find_or_open(ctx, ctx.github, text)
         labels = _label(ctx, ctx.github, pull)
     except GitHubError as error:
-        return failed(rest_failure(error, f"the pull request for {ctx.branch}"), title=text.title)
+        return failed(rest_failure(error, f"to open the pull request for {ctx.branch}"), title=text.title)
     notes = {"pull_request_url": pull.html_url}
     metadata = {"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels}
     return PhaseResult(metadata=metadata, notes=notes)

@@ -1,0 +1,206 @@
+"""When a phase's file counts as written, and what is read out of it."""
+
+import subprocess
+
+import pytest
+
+from moonmind_appliance.models import FailureCode, PhaseName
+from moonmind_appliance.phases.acceptance import (
+    OUTPUT_FILES,
+    TEMPLATES,
+    accept,
+    clarifications,
+    feature_directory,
+    section,
+    title,
+)
+from moonmind_appliance.rehearsal.openai.model import documents
+from moonmind_appliance.rehearsal.openai.model.brief import read_text
+
+SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
+BRIEF = read_text("# Dark mode\n\n- Goal: people can switch to dark colours\n- The choice is kept\n")
+FILLED = {
+    SPECIFY: documents.specification(BRIEF, "001-dark-mode", "2026-03-01", questions=True),
+    PLAN: documents.plan(BRIEF, "001-dark-mode", "2026-03-01"),
+    TASKS: documents.tasks(BRIEF, "001-dark-mode"),
+}
+TEMPLATE = (
+    "# Plan: [FEATURE]\n\n## Summary\n\n[What is built]\n\n"
+    "<!-- [not a placeholder] -->\n\n- [First step]\n- [Second step]\n"
+)
+
+
+def code(phase: PhaseName, text: str | None, template: str | None = TEMPLATE) -> FailureCode | None:
+    refusal = accept(phase, f"specs/001-x/{OUTPUT_FILES[phase]}", text, template)
+    return None if refusal is None else refusal.code
+
+
+@pytest.mark.parametrize("phase", [SPECIFY, PLAN, TASKS])
+@pytest.mark.parametrize("text", [None, "", " \n\t\n"])
+def test_a_file_that_is_missing_or_blank_is_not_accepted(phase: PhaseName, text: str | None) -> None:
+    """Whatever the agent said."""
+    assert code(phase, text) is FailureCode.PHASE_OUTPUT_MISSING
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEMPLATE,
+        TEMPLATE.replace("\n", "\r\n"),
+        TEMPLATE.replace("# Plan: [FEATURE]", "# Plan: Dark mode"),
+        f"```\n{TEMPLATE}```\n",
+        "\n".join(f"   {line}  " for line in TEMPLATE.splitlines()),
+        TEMPLATE + "\n## More\n\nWords of my own.\n",
+    ],
+)
+def test_the_template_is_not_accepted_however_it_is_dressed(text: str) -> None:
+    """Other line ends, another heading, indented, in a fence, with words behind it: its placeholders stand."""
+    assert code(PLAN, text) is FailureCode.TEMPLATE_LEFT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Plan: Dark mode\n\n## Summary\n\nA switch.\n\n- Draw it\n- Wire it\n",
+        # One placeholder of four may stand on.
+        TEMPLATE.replace("[FEATURE]", "x").replace("[What is built]", "y").replace("[First step]", "z"),
+        "Own words in an own order, without any heading.",
+        "# Plan\n\nSee [the docs](https://example.invalid/a) and `list[int]`.\n",
+    ],
+)
+def test_a_filled_file_is_accepted(text: str) -> None:
+    """Also in another order than the template's, or with an example kept."""
+    assert code(PLAN, text) is None
+
+
+@pytest.mark.parametrize("template", [None, "", "# No placeholder here\n"])
+def test_without_placeholders_any_words_are_accepted(template: str | None) -> None:
+    """A repository's own template may be of any form, or missing."""
+    assert code(PLAN, "# Words\n", template) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ("- [ ] T001 Draw the switch", True),
+        ("* [x] T010 [P] Draw", True),
+        ("  - [X] **T100** Draw", True),
+        ("- [ ] Draw the switch", False),
+        ("- T001 Draw", False),
+        ("T001", False),
+        ("- [ ] T1 Draw", False),
+        ("Run `- [ ] T001` first", False),
+    ],
+)
+def test_tasks_have_ids_in_check_boxes(line: str, accepted: bool) -> None:  # noqa: FBT001 - a table
+    """As Spec Kit's later commands look for them."""
+    assert code(TASKS, f"# Tasks\n\n{line}\n") is (None if accepted else FailureCode.TASKS_WITHOUT_IDS)
+
+
+HOSTILE = [
+    "specs/../etc",
+    "specs/..",
+    "specs/.",
+    "specs/",
+    "specs",
+    "/specs/001-x",
+    "specs/001-x/../../..",
+    "specs/001-x/deep",
+    "specs//001-x",
+    "specs/001-x//",
+    "specs/-rf",
+    "specs/.git",
+    "specs/001 x",
+    "specs/001-x\n",
+    "specs/001-x\0",
+    "specs/001-x;id",
+    "specs/$(id)",
+    "specs/`id`",
+    "specs/001-x|",
+    "specs/\u202e001",
+    "SPECS/001-x",
+    "./specs/001-x",
+    "~/specs",
+    "specs/" + "x" * 200,
+    "",
+    None,
+    7,
+    ["specs/001-x"],
+    {"a": 1},
+    True,
+]
+
+
+@pytest.mark.parametrize("recorded", HOSTILE)
+def test_a_feature_directory_that_is_none_is_not_believed(recorded: object) -> None:
+    """The agent wrote the record: one plain folder right below specs/, or nothing."""
+    assert feature_directory(recorded) is None
+
+
+@pytest.mark.parametrize("recorded", ["specs/001-dark-mode", "specs/001-dark-mode/", "specs/20260301-x.y_z"])
+def test_a_feature_directory_is_a_folder_below_specs(recorded: str) -> None:
+    """A slash at its end is dropped."""
+    assert feature_directory(recorded) == recorded.removesuffix("/")
+
+
+def test_open_questions_come_once_and_in_order() -> None:
+    """Over several lines, in any case, with or without a colon or words."""
+    text = "a [NEEDS CLARIFICATION: who\n  pays?] b [needs clarification when?]"
+    text += " [NEEDS CLARIFICATION: who pays?] [NEEDS CLARIFICATION]"
+    assert clarifications(text) == ["who pays?", "when?", "unspecified"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# Feature Specification: Dark mode\n", "Dark mode"),
+        ("\ufeff# Feature Specification: Dark mode\r\n", "Dark mode"),
+        ("intro\n#   Dark   `mode`  \n", "Dark mode"),
+        ("## Only deeper\n", None),
+        ("no heading", None),
+        ("<!--\n# Not this\n-->\n# This\n", "This"),
+        ("# " + "x" * 200, "x" * 119 + "…"),
+    ],
+)
+def test_the_title_is_the_first_heading_in_short(text: str, expected: str | None) -> None:
+    """Without Spec Kit's own prefix, code marks and superfluous blanks; None where there is none."""
+    assert title(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("## Assumptions\n\n- one\n- two\n\n## Next\n\nx", "- one\n- two"),
+        ("## assumptions *(mandatory)*\n- one", "- one"),
+        ("### Assumptions\n<!-- fill\nme -->\n- one\n", "- one"),
+        ("## Assumptions\n## Next", ""),
+        ("## Other\n- one", ""),
+        ("# Assumptions are no section\n- one", ""),
+    ],
+)
+def test_a_section_ends_at_the_next_heading(text: str, expected: str) -> None:
+    """Comments of the template are not part of it."""
+    assert section(text, "Assumptions") == expected
+
+
+@pytest.fixture(scope="module")
+def spec_kits() -> dict[PhaseName, str]:
+    """The templates of the job image."""
+    folder = "/opt/spec-kit/scaffold/.specify/templates"
+    read = ["docker", "run", "--rm", "--network=none", "moonmind/spec-automation-job:latest", "cat"]
+    return {
+        phase: subprocess.run([*read, f"{folder}/{name}"], capture_output=True, text=True, check=True).stdout
+        for phase, name in TEMPLATES.items()
+    }
+
+
+@pytest.mark.docker
+@pytest.mark.image
+def test_spec_kits_own_templates_are_told_from_filled_files(spec_kits: dict[PhaseName, str]) -> None:
+    """Each template is refused as it is, with another heading, and with its first half filled; a filled file is not."""
+    for phase, template in spec_kits.items():
+        assert code(phase, template, template) is FailureCode.TEMPLATE_LEFT
+        lines = template.splitlines()
+        begun = "\n".join(["# Dark mode", "", "Filled words.", *lines[len(lines) // 2 :]])
+        assert code(phase, begun, template) is FailureCode.TEMPLATE_LEFT, phase
+        assert code(phase, FILLED[phase], template) is None, phase
