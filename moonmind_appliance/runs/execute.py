@@ -79,13 +79,6 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
             return sorted(self._tokens)
 
-    def cancel(self, run_id: str) -> None:
-        """End a run of this process now, without waiting for its heartbeat. Unknown ids are ignored."""
-        with self._lock:
-            token = self._tokens.get(run_id)
-        if token is not None:
-            token.cancel(InterruptReason.CANCELLED)
-
     def _execute(self, run: Run, lease: str, shard: ShardName) -> None:
         token = CancelToken()
         with self._lock:

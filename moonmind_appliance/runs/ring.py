@@ -49,6 +49,18 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
     return min(may_use, key=order).shard if may_use else None
 
 
+def others_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> list[int]:
+    """The idle shards beside the first that could take a run as well as it."""
+    return [
+        shard.shard
+        for shard in allowed(shards, pin)
+        if shard.shard in idle
+        and shard.login is LoginState.PRESENT
+        and not rests(shard, now)
+        and not nearly_used(shard, now)
+    ]
+
+
 def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now: datetime) -> None:
     """Tell one shard of a queued run; where none can take it, the run says at once what it waits for.
 
@@ -67,5 +79,8 @@ def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now:
             _log.warning("Run %s is pinned to shard %s, which does not exist.", run.run_id, run.shard_pin)
             return
         doorbell.ring(shard, run.run_id)
+        # Two runs that come in the same moment find the same shard idle: whoever is free looks, too.
+        for other in others_to_ring(shards, idle - {shard}, run.shard_pin, now):
+            doorbell.ring(other, run.run_id)
     except Exception:  # noqa: BLE001 - the run is kept; whatever went wrong here must not fail its submitter
         _log.exception("Run %s is queued, but no shard could be rung.", run.run_id)
