@@ -18,6 +18,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from moonmind_appliance.cli.program import main
+from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE
 from moonmind_appliance.models import (
     FAILURES,
     PHASE_MOVES,
@@ -60,7 +61,7 @@ def read(name: str) -> Page:
     seen: dict[str, int] = {}
     tokens = MarkdownIt("commonmark").enable("table").parse((ROOT / name).read_text(encoding="utf-8"))
     for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.type == "fence" and token.info.strip() == "bash":
+        if token.type == "fence" and token.info.strip() in {"bash", "sh"}:
             page.shell.append(token.content)
         for child in token.children or ():
             if child.type == "code_inline":
@@ -213,7 +214,7 @@ def test_every_label_in_docker_is_explained(label: str) -> None:
 
 def test_every_role_in_docker_is_named() -> None:
     """Each value that the code gives to the label."""
-    given = set()
+    given = {LOOK, CHECK, MOVE}
     for path in PACKAGE.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         given |= set(re.findall(r'\brole="(\w+)"', source))
