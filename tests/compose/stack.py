@@ -60,7 +60,7 @@ class Stack:
         self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         self.environment |= {
             "COMPOSE_PROJECT_NAME": self.project,
-            "COMPOSE_FILE": str(ROOT / "compose.yaml"),
+            "COMPOSE_FILE": f"{ROOT / 'compose.yaml'}:{folder / 'override.yaml'}",
             "COMPOSE_ENV_FILES": str(folder / ".env"),
         }
         if docker_config:
@@ -84,6 +84,9 @@ class Stack:
             "AGENT_HTTPS_PROXY": self.openai.proxy_url,
             "EXTRA_CA_CERTS": str(self.folder / "ca.pem"),
         }
+        # The quick compiler alone: a short life.
+        quick = {"services": {"keycloak": {"environment": {"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}}}}
+        (self.folder / "override.yaml").write_text(json.dumps(quick), encoding="utf-8")
         self.set("".join(f"{name}={value}\n" for name, value in self.settings.items()))
 
     def set(self, lines):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from moonmind_appliance.models import FINAL_RUN_STATUSES
+from moonmind_appliance.rehearsal.openai import Play, Scenario
 
 from .stack import API, documented
 
@@ -31,7 +32,14 @@ def services_without_profile(up):
 
 
 @pytest.fixture(scope="module")
-def keycloak(up, services_without_profile):
+def local_answer(up):
+    """What the API answers to a token of its own, made by the document's command, before there is any Keycloak."""
+    script = documented("token create") + "\nprintf '%s' \"$MOONMIND_API_TOKEN\"\n"
+    return httpx.get(f"{up.api_url}{API}/shards", headers={"Authorization": f"Bearer {up.shell(script)}"})
+
+
+@pytest.fixture(scope="module")
+def keycloak(up, services_without_profile, local_answer):
     """Keycloak beside it, with a user, and the appliance pointed at it."""
     up.shell(documented("--profile keycloak up"))
     up.set(documented("AUTH_PROVIDER=keycloak"))
@@ -118,6 +126,11 @@ def test_nobody_comes_in_without_a_token(up):
     assert httpx.get(f"{up.api_url}{API}/runs").status_code == 401
 
 
+def test_without_keycloak_the_appliance_makes_tokens(local_answer):
+    """The document's other way to a token: no user, no Keycloak."""
+    assert local_answer.status_code == 200
+
+
 def test_tokens_name_the_address_that_callers_use(keycloak):
     """Keycloak names itself by the published address, also to the appliance, which asks by another."""
     answer = httpx.get(f"{keycloak.keycloak_url}/realms/moonmind/.well-known/openid-configuration").raise_for_status()
@@ -172,13 +185,23 @@ def test_a_new_container_goes_on_with_the_old_data(stack, run, caller):
     assert [shard["login"] for shard in shards["items"]][:1] == ["present"]
 
 
-def test_down_with_volumes_leaves_nothing(stack, run):
-    """Containers, networks and volumes are gone, logins too; the documented clean-up takes what the runs left."""
+def test_down_with_volumes_leaves_nothing(stack, run, caller):
+    """Containers, networks and volumes are gone, logins and the containers of a run in flight too.
+
+    What runs left, their workspaces, is taken by the documented clean-up.
+    """
+    stack.openai.play(Scenario(Play.SILENT))
+    location = caller.post(f"{API}/runs", json={"repository": SLUG, "specify_text": "# Night"}).headers["Location"]
+    ends = time.monotonic() + 60
+    while caller.get(location).json()["phases"][3]["status"] != "running":
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    (appliance_id,) = stack.appliance_ids
+    label = f"moonmind.appliance={appliance_id}"
+    assert any(name.endswith("-in-use") for name in stack.leftovers(label))
     stack.compose("down", "--volumes")
     assert stack.leftovers(f"com.docker.compose.project={stack.project}") == []
-    (appliance_id,) = stack.appliance_ids
-    left = stack.leftovers(f"moonmind.appliance={appliance_id}")
-    assert all(name.startswith(("moonmind-run-", "moonmind-git-")) for name in left)
+    assert all(name.startswith(("moonmind-run-", "moonmind-git-")) for name in stack.leftovers(label))
     stack.clean_up()
     volumes = stack.docker("volume", "ls", "--quiet").split()
     assert [name for name in volumes if stack.id in name or run["run_id"] in name] == []
