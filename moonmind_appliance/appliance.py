@@ -28,6 +28,7 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.execute import Executor
 from moonmind_appliance.runs.health import Check, Checks
 from moonmind_appliance.runs.readiness import look_after_logins
+from moonmind_appliance.runs.reap import Reaper
 from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
 from moonmind_appliance.runs.retention import retain
 from moonmind_appliance.runs.tools import Tools, utc_now
@@ -118,6 +119,7 @@ class Appliance:
             detach(self.tools)
             raise
         self._executor = Executor(self.tools)
+        self._reaper = Reaper(self.tools)
         self._oidc = _verifier(settings)
         self._checks = Checks(self.tools, self._workers.alive)
         self.api = build_api(
@@ -194,6 +196,7 @@ class Appliance:
         look_after_logins(self.tools)
 
     def _ring_again(self) -> None:
+        self._reaper.reap()
         ring_queued(self.tools)
 
     def _retain(self) -> None:

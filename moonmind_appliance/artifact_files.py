@@ -20,6 +20,7 @@ from moonmind_appliance.redaction import Redactor
 
 # One path component that is no dot file and means the same on every file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -98,6 +99,13 @@ class ArtifactFiles:
             hint="Artifacts are removed when their time is over.",
             code="artifact_gone",
         )
+
+    def run_ids(self) -> list[str]:
+        """The runs that anything is kept of on disk; a folder by another name is none of ours."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self._runs) if _RUN_ID.fullmatch(entry.name))
+        except FileNotFoundError:
+            return []
 
     def remove_run(self, run_id: str) -> None:
         """Remove everything kept of a run. Safe twice.

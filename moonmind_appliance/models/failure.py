@@ -31,14 +31,10 @@ class FailureCode(StrEnum):
     GITHUB_UNREACHABLE = "github_unreachable"
     GITHUB_RATE_LIMITED = "github_rate_limited"
     IMAGE_MISSING = "image_missing"
-    IMAGE_UNFIT = "image_unfit"
     CONTAINER_FAILED = "container_failed"
-    WORKSPACE_LOST = "workspace_lost"
     CLONE_FAILED = "clone_failed"
     SKILL_MISSING = "skill_missing"
-    LOGIN_DEAD = "login_dead"
     PLAN_WITHOUT_CODEX = "plan_without_codex"
-    QUOTA_EXHAUSTED = "quota_exhausted"
     AGENT_FAILED = "agent_failed"
     AGENT_UNREACHABLE = "agent_unreachable"
     AGENT_TIMED_OUT = "agent_timed_out"
@@ -96,16 +92,9 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR,
         "Build the job image with ./install.sh, or set SPEC_AUTOMATION_JOB_IMAGE; then retry.",
     ),
-    FailureCode.IMAGE_UNFIT: FailureKind(
-        WhoActs.OPERATOR,
-        "Rebuild the job image with ./install.sh; see job_image/README.md for what it must hold.",
-    ),
     FailureCode.CONTAINER_FAILED: FailureKind(
         WhoActs.OPERATOR,
         "Look at `moonmind-appliance doctor` and the Docker engine's log; then retry the run.",
-    ),
-    FailureCode.WORKSPACE_LOST: FailureKind(
-        WhoActs.SUBMITTER, "The run's volume is gone; submit the specification again."
     ),
     FailureCode.CLONE_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the git_clone phase's stderr artifact; then retry the run."
@@ -114,16 +103,9 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.SUBMITTER,
         "The repository brings its own Spec Kit files without this skill: add it there, or remove them.",
     ),
-    FailureCode.LOGIN_DEAD: FailureKind(
-        WhoActs.OPERATOR,
-        "Sign the shard in again with `moonmind-appliance login-shard N`, then retry the run.",
-    ),
     FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
         WhoActs.OPERATOR,
         "This ChatGPT plan does not include Codex, or has no credit: sign in another account, then retry.",
-    ),
-    FailureCode.QUOTA_EXHAUSTED: FailureKind(
-        WhoActs.NOBODY, "Wait until the account's usage window starts again; then retry the run."
     ),
     FailureCode.AGENT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the phase's stdout and stderr artifacts; then retry the run."

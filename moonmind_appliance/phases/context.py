@@ -175,7 +175,10 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be pushed."""
+        """Whether nothing may be pushed. What the commit was made as, it stays, whatever the settings are now."""
+        commit = self.run.phase(PhaseName.COMMIT_PUSH)
+        if commit.status is PhaseStatus.SUCCEEDED and "dry_run" in commit.metadata:
+            return bool(commit.metadata["dry_run"])
         return self.run.dry_run or self.settings.spec_workflow_test_mode
 
     def metadata(self, phase: PhaseName) -> dict[str, Any]:

@@ -39,8 +39,10 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
         engine.remove(container.name)
     engine.ensure_network(ctx.settings.job_network, {LABEL_APPLIANCE: names.appliance_id})
-    fresh = engine.ensure_volume(names.workspace_volume, names.labels("workspace"))
-    engine.ensure_volume(names.git_volume, names.labels("git"))
+    made = [
+        engine.ensure_volume(names.workspace_volume, names.labels("workspace")),
+        engine.ensure_volume(names.git_volume, names.labels("git")),
+    ]
     pool = ThreadPoolExecutor(3, thread_name_prefix="start")
     try:
         git = pool.submit(_start_git, ctx)
@@ -65,7 +67,7 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
             "agent_container": agent.result(),
             "git_container": git.result(),
             "workspace_volume": names.workspace_volume,
-            "workspace_is_new": fresh,
+            "workspace_is_new": any(made),
             "shard_volume": names.shard.volume,
         }
     )

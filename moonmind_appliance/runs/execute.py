@@ -1,6 +1,7 @@
 """Execute runs on a shard: claim, the nine phases in order, cleanup always, one final status."""
 
 import logging
+import shutil
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from moonmind_appliance.errors import (
     InterruptReason,
     LeaseLost,
     RunInterrupted,
+    StoreError,
 )
 from moonmind_appliance.models import (
     PHASE_ORDER,
@@ -37,7 +39,7 @@ from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
 from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
-from moonmind_appliance.runs.resume import phases_to_do
+from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
@@ -137,6 +139,9 @@ class _Execution:
         except EngineError as error:
             self._end_with(failure(FailureCode.CONTAINER_FAILED, self._tools.redactor.redact_text(str(error))))
         except Exception as error:  # noqa: BLE001 - a defect must end the run, not the worker
+            if isinstance(error, StoreError) and self._disk_is_full():
+                self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
+                return
             _log.exception("Run %s failed by a defect.", self._run.run_id)
             words = str(error) if isinstance(error, ApplianceError) else type(error).__name__
             self._end_with(failure(FailureCode.INTERNAL_ERROR, self._tools.redactor.redact_text(words)))
@@ -146,11 +151,14 @@ class _Execution:
             times = f"The run was cut off {self._run.interruptions} times."
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
-        no_changes: str | None = None
         to_do = phases_to_do(self._run)
+        # An earlier attempt may have been cut off between the commit and what follows it.
+        done_before = None if PhaseName.COMMIT_PUSH in to_do else self._run.phase(PhaseName.COMMIT_PUSH)
+        no_changes: str | None = done_before.metadata.get("no_changes") if done_before else None
         if PhaseName.GIT_CLONE in to_do:
             self._context.clone_ahead = clone_ahead
-        for name in to_do:
+        while to_do:
+            name = to_do.pop(0)
             self._context.cancel.check()
             if no_changes is not None:
                 self._skip(name, no_changes)
@@ -163,12 +171,24 @@ class _Execution:
                 self._end_with(result.failure)
                 return
             no_changes = result.no_changes
+            if result.metadata.get("workspace_is_new"):
+                to_do = self._begin_again(to_do)
             if name is PhaseName.COMMIT_PUSH:
                 self._remove_early()
         if no_changes is not None:
             self._end(RunStatus.NO_CHANGES, no_changes)
         else:
             self._end(RunStatus.SUCCEEDED, self._summary())
+
+    def _begin_again(self, to_do: list[PhaseName]) -> list[PhaseName]:
+        """What is to do in new volumes; where the old ones were lost, somebody should be able to see it."""
+        again = phases_after_loss(to_do)
+        lost = [name.value for name in again if name not in to_do]
+        if lost:
+            tools, shard = self._tools, self._context.names.shard.index
+            tools.store.events.add("run.workspace_lost", run_id=self._run.run_id, shard=shard, data={"again": lost})
+            _log.warning("Run %s: its volumes are gone; it begins again at the clone.", self._run.run_id)
+        return again
 
     def _one(self, name: PhaseName) -> PhaseResult:
         """Run one phase between its two rows."""
@@ -252,13 +272,17 @@ class _Execution:
 
     def _end(self, status: RunStatus, summary: str, reason: Failure | None = None) -> None:
         self._cleanup()
-        keep_metrics(self._context)
+        try:
+            keep_metrics(self._context)
+        except StoreError as error:
+            _log.warning("Run %s: its metrics could not be kept: %s", self._run.run_id, error)
         now = self._tools.clock()
+        # Before the end: a run that is cut off here ends again.
+        kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
+        self._tools.store.artifacts.expire_at(self._run.run_id, kept_until)
         self._tools.store.runs.finish(
             self._run.run_id, self._lease, status, now=now, result_summary=summary, failure=reason
         )
-        kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
-        self._tools.store.artifacts.expire_at(self._run.run_id, kept_until)
         _log.info("Run %s ended: %s. %s", self._run.run_id, status.value, summary)
 
     def _interrupted(self, reason: InterruptReason) -> None:
@@ -296,6 +320,10 @@ class _Execution:
         if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
             return waiting_for
         return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
+
+    def _disk_is_full(self) -> bool:
+        settings = self._tools.settings
+        return shutil.disk_usage(settings.moonmind_data_dir).free < settings.min_free_disk
 
     def _in(self, pause: timedelta) -> datetime:
         return self._tools.clock() + pause

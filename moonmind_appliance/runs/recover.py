@@ -42,12 +42,19 @@ def remove_orphans(tools: Tools) -> list[str]:
     """Remove this appliance's containers that belong to no execution; returns their names."""
     removed = []
     try:
-        for container in tools.engine.containers({LABEL_APPLIANCE: tools.appliance_id}):
-            if LABEL_RUN in container.labels or container.labels.get(LABEL_ROLE) not in _LIVES_ELSEWHERE:
-                tools.engine.remove(container.container_id)
-                removed.append(container.name)
+        found = tools.engine.containers({LABEL_APPLIANCE: tools.appliance_id})
     except EngineError as error:
-        _log.warning("Containers of an earlier process could not be removed yet: %s", error)
+        _log.warning("Containers of an earlier process could not be looked for: %s", error)
+        return []
+    for container in found:
+        lives_elsewhere = container.running and container.labels.get(LABEL_ROLE) in _LIVES_ELSEWHERE
+        if lives_elsewhere and LABEL_RUN not in container.labels:
+            continue
+        try:
+            tools.engine.remove(container.container_id)
+            removed.append(container.name)
+        except EngineError as error:
+            _log.warning("The container %s of an earlier process could not be removed yet: %s", container.name, error)
     return removed
 
 
