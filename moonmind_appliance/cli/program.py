@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting, its value and where it came from."),
     "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, what it runs, what waits."),
     "login-shard": Lazy(f"{_HERE}.login_shard:login_shard", "Sign a shard in to ChatGPT by device code."),
+    "logout-shard": Lazy(f"{_HERE}.login_shard:logout_shard", "Sign a shard out: the login is revoked and removed."),
     "token": Lazy(f"{_HERE}.token:token", "Make, list and revoke the API's own tokens."),
     "login": Lazy(f"{_HERE}.login:login", "Log in at Keycloak, for `runs` from this machine."),
     "logout": Lazy(f"{_HERE}.login:logout", "Forget the Keycloak login."),

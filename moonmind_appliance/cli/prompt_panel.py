@@ -17,6 +17,8 @@ from moonmind_appliance.cli.terminal import clean
 
 _QUIET_ZONE = 2
 _MINUTE = 60
+_FRAME = 6
+_OTHER_LINES = 9
 
 
 class Prompt(NamedTuple):
@@ -41,15 +43,16 @@ class PromptPanel:
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
-            self._live = Live(self, console=self._console, refresh_per_second=5)
+            if not self._prompt.code:
+                # Too long for a line of the panel: outside it can be copied whole.
+                self._console.print(clean(self._prompt.address), style="bold cyan", soft_wrap=True)
+            self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
             self._live.start()
         else:
             minutes = max(1, round((self._prompt.ends - time.monotonic()) / _MINUTE))
+            type_it = f" and type the code {self._prompt.code}" if self._prompt.code else ""
             self._console.print(
-                clean(
-                    f"{self._prompt.title}: open {self._prompt.address} and type the code {self._prompt.code} "
-                    f"(good for {minutes} minutes)."
-                ),
+                clean(f"{self._prompt.title}: open {self._prompt.address}{type_it} (good for {minutes} minutes)."),
                 soft_wrap=True,
             )
         return self
@@ -64,16 +67,21 @@ class PromptPanel:
         """The panel."""
         left = max(0, int(self._prompt.ends - time.monotonic()))
         self._spinner.update(text=Text(f"{self.waits_for}, {left // _MINUTE}:{left % _MINUTE:02d} left", "dim"))
-        parts: list[RenderableType] = [
-            Text.assemble("1. Open  ", (clean(self._prompt.address), "bold cyan underline")),
-            Text.assemble("2. Type  ", (clean(self._prompt.code), "bold reverse")),
-            Text(),
-        ]
-        code = qr_code(self._prompt.complete)
-        if code.cell_len and options.max_width > max(map(len, code.plain.splitlines())) + 4:
-            parts += [Align.center(code), Text()]
-        parts.append(self._spinner)
+        parts: list[RenderableType] = [Text("Open the address above in a browser on this machine.")]
+        if self._prompt.code:
+            parts = [Text.assemble("1. Open  ", (clean(self._prompt.address), "bold cyan underline"), overflow="fold")]
+            parts.append(Text.assemble("2. Type  ", (clean(self._prompt.code), "bold reverse")))
+            parts += self._qr_code(options)
+        parts += [Text(), self._spinner]
         yield Panel(Group(*parts), title=clean(self._prompt.title), border_style="cyan", padding=(1, 2))
+
+    def _qr_code(self, options: ConsoleOptions) -> list[RenderableType]:
+        """Where there is room for it. An address without a code leads back to this machine: no phone can use it."""
+        code = qr_code(self._prompt.complete)
+        rows = code.plain.splitlines()
+        if options.max_width < len(rows[0]) + _FRAME or options.size.height < len(rows) + _OTHER_LINES:
+            return []
+        return [Text(), Align.center(code)]
 
 
 def qr_code(address: str) -> Text:

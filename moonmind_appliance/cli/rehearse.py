@@ -18,11 +18,19 @@ from moonmind_appliance.rehearsal.play import SAMPLE_SPEC, RehearsalOptions, Reh
 from moonmind_appliance.rehearsal.play import rehearse as play
 from moonmind_appliance.rehearsal.scenarios import DAYS
 
-_SCENARIOS = "; ".join(f"{name}: {day.shows}" for name, day in DAYS.items())
+
+class RehearseCommand(Command):
+    """Tells the scenarios under the options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Options, then scenarios."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Scenarios"):
+            formatter.write_dl([(name, day.shows) for name, day in DAYS.items()])
 
 
 @click.command(
-    cls=Command,
+    cls=RehearseCommand,
     examples=[
         ("The whole job, with a small sample", f"{PROGRAM} rehearse"),
         (
@@ -52,7 +60,7 @@ _SCENARIOS = "; ".join(f"{name}: {day.shows}" for name, day in DAYS.items())
     default="normal",
     show_default=True,
     metavar="NAME",
-    help=f"What happens. {_SCENARIOS}.",
+    help="What happens; the scenarios stand below.",
 )
 @click.option("--keep", is_flag=True, help="Leave the data folder, the stand-ins' files and the volumes behind.")
 @click.option(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +17,34 @@ from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import STYLES, ago, clean, clock, line, table
 from moonmind_appliance.models import QuotaWindow
 
-_MARKS = {"present": "● signed in", "absent": "○ no login", "dead": "✖ dead", "unknown": "? not looked at"}
+_MARKS = {
+    "present": "● signed in",
+    "absent": "○ no login",
+    "dead": "✖ dead",
+    "refused": "✖ refused",
+    "unknown": "? not looked at",
+}
 _HOUR, _DAY = 60, 1440
 _NEARLY_USED = 80.0
 _MOST_WAITING = 200
+
+
+class _Grade(msgspec.Struct):
+    """One of the four things that can be known of a login."""
+
+    name: str
+    good: bool | None
+    words: str
+    at: datetime | None = None
+
+
+class _Health(msgspec.Struct):
+    """The login in words."""
+
+    why: str = ""
+    next_step: str = ""
+    since: datetime | None = None
+    grades: list[_Grade] = []
 
 
 class _Shard(msgspec.Struct):
@@ -36,29 +61,41 @@ class _Shard(msgspec.Struct):
     quota: list[QuotaWindow] = []
     rests_until: datetime | None = None
     run_id: str | None = None
+    by_api_key: bool = False
+    health: _Health | None = None
 
 
 @click.command(
     cls=Command,
     examples=[
         ("All of them", f"{PROGRAM} shards"),
+        ("Whether they still work, without spending a model turn", f"{PROGRAM} shards --check"),
         ("Of another machine, as an operator", f"{PROGRAM} shards --server https://moonmind.example.com"),
         ("Those that need a login", f"{PROGRAM} shards --json | jq '.items[] | select(.login != \"present\").shard'"),
     ],
 )
+@click.option("--check", is_flag=True, help="Look at the logins now and renew them; only on the appliance's machine.")
 @access_options
 @click.pass_obj
-def shards(invocation: Invocation, server: str | None, token_file: Any) -> None:  # noqa: ANN401 - see access_options
+def shards(invocation: Invocation, server: str | None, token_file: Path | None, *, check: bool) -> None:
     """Show each shard: login, quota, what it runs, what waits.
 
     A login is as it was last seen: a running `serve` looks at it every minute and before each run. Over HTTP it needs
-    the operator role. Where a login is dead or missing, `login-shard N` makes a new one.
+    the operator role. Where a login is dead or missing, `login-shard N` makes a new one. With -v the four grades of
+    each login are shown: its file is there, its access token is unexpired, a renewal worked last, a model turn worked
+    last.
     """
+    if check:
+        from moonmind_appliance.cli.check_logins import check_logins  # noqa: PLC0415 - a caller over HTTP needs no engine
+
+        check_logins(invocation)
     with open_access(invocation, server, token_file) as access:
         items = access.shards()
         waiting = _waiting(access)
     now = datetime.now(UTC)
-    invocation.answer({"items": items, "waiting": waiting}, _shown(items, waiting, now))
+    invocation.answer(
+        {"items": items, "waiting": waiting}, _shown(items, waiting, now, grades=invocation.verbose or check)
+    )
 
 
 def _waiting(access: RunAccess) -> list[dict[str, Any]]:
@@ -70,7 +107,9 @@ def _waiting(access: RunAccess) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(items: Sequence[dict[str, Any]], waiting: Sequence[dict[str, Any]], now: datetime) -> RenderableType:
+def _shown(
+    items: Sequence[dict[str, Any]], waiting: Sequence[dict[str, Any]], now: datetime, *, grades: bool
+) -> RenderableType:
     shown = table(
         "SHARD", "LOGIN", "ACCOUNT", "PLAN", "MADE", "ACCESS ENDS", "LAST TURN", "QUOTA USED", "NOW", right={"SHARD"}
     )
@@ -87,17 +126,40 @@ def _shown(items: Sequence[dict[str, Any]], waiting: Sequence[dict[str, Any]], n
             quota_text(shard.quota, now),
             _doing(shard, now),
         )
-        if shard.login in {"absent", "dead"}:
-            reason = f" ({line(shard.login_reason)})" if shard.login_reason else ""
-            below.append(
-                Text(f"Shard {shard.shard} takes no run{reason}: {PROGRAM} login-shard {shard.shard}", "yellow")
-            )
+        below += [*_trouble(shard), *(_grades(shard, now) if grades else [])]
     if waiting:
         below.append(Text(_waiting_text(waiting), "yellow"))
     return Group(shown, *([Text(), *below] if below else []))
 
 
+def _trouble(shard: _Shard) -> list[RenderableType]:
+    """Why the shard takes no run, and what to do about it."""
+    if shard.login in {"present", "unknown"}:
+        return []
+    health = shard.health or _Health()
+    why = line(health.why or shard.login_reason)
+    reason = f" ({why})" if why else ""
+    since = f" since {clock(health.since)}" if health.since else ""
+    to_do = clean(health.next_step) or f"Run `{PROGRAM} login-shard {shard.shard}`."
+    return [Text(f"Shard {shard.shard} takes no run{since}{reason}. {to_do}", "yellow")]
+
+
+def _grades(shard: _Shard, now: datetime) -> list[RenderableType]:
+    """What is known of the login, and since when: four things that are never mixed up."""
+    if shard.health is None:
+        return []
+    shown: list[RenderableType] = [Text(f"Shard {shard.shard}:", "bold")]
+    for grade in shard.health.grades:
+        mark, style = {True: ("✔", "green"), False: ("✖", "red"), None: ("?", "dim")}[grade.good]
+        name = clean(grade.name).replace("_", " ")
+        at = f", {ago(grade.at, now)}" if grade.at else ""
+        shown.append(Text.assemble("  ", (mark, style), f" {name}: {line(grade.words)}{at}"))
+    return shown
+
+
 def _access(shard: _Shard, now: datetime) -> Text:
+    if shard.by_api_key:
+        return Text("API key")
     if shard.access_expires_at is None:
         return Text("-")
     if shard.access_expires_at <= now:

@@ -32,6 +32,7 @@ STYLES = {
     "present": "green",
     "absent": "yellow",
     "dead": "bold red",
+    "refused": "bold red",
     "unknown": "dim",
     "ok": "green",
     "note": "yellow",

@@ -19,7 +19,7 @@ def record(
     info = None
     if trace:
         try:
-            raise ValueError(SECRET)
+            int(SECRET)
         except ValueError:
             info = sys.exc_info()
     made = logging.LogRecord(name, logging.WARNING, __file__, 1, message, arguments, info)
@@ -56,7 +56,7 @@ def test_json_is_one_object_a_line() -> None:
     ("method", "status", "expected"),
     [("GET", 200, False), ("HEAD", 206, False), ("GET", 404, True), ("GET", 0, True), ("POST", 202, True)],
 )
-def test_reads_that_went_well_are_left_out(method: str, status: int, expected: bool) -> None:
+def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected: bool) -> None:
     """Everything that changes something or fails stays."""
     told = record(
         "%s %s %d in %.1f ms, request %s", method, "/runs", status, 1.0, "id", name="moonmind_appliance.api.app"

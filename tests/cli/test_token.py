@@ -11,7 +11,7 @@ from tests.cli.terminal import Terminal
 
 
 def test_a_token_that_was_made_is_taken_by_the_api(terminal: Terminal, served: Served) -> None:
-    """stdout is the token alone; a running appliance takes it at once."""
+    """Only the token goes to stdout; a running appliance takes it at once."""
     made = terminal.call("token", "create", "--name", "zoe")
     token = made.stdout.strip()
     assert re.fullmatch(r"mma_[A-Za-z0-9_-]{43}", token)

@@ -18,7 +18,8 @@ from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.serving import open_socket
 from moonmind_appliance.settings import Settings
 
-OLDEST_ENGINE = (20, 10)
+# Of Docker 20.10.
+OLDEST_API = (1, 41)
 CONTRACT = "1"
 _LABELS = ("moonmind.codex.version", "moonmind.spec-kit.version", "moonmind.job-image.version")
 _OTHERS = 0o077
@@ -54,8 +55,7 @@ def docker_engine(engine: ContainerEngine) -> Finding:
         info = engine.info()
     except ApplianceError as error:
         return wrong(check, error.message, error.hint or "Start the Docker engine.")
-    numbers = tuple(int(part) for part in info.version.split("+")[0].split("-")[0].split(".")[:2] if part.isdigit())
-    if numbers < OLDEST_ENGINE:
+    if tuple(int(part) for part in info.api_version.split(".") if part.isdigit()) < OLDEST_API:
         return wrong(check, f"{info.version} is too old.", "Install Docker 20.10 or newer.")
     return ok(check, f"{info.version}, API {info.api_version}")
 
@@ -96,7 +96,7 @@ def api_and_serve(settings: Settings) -> list[Finding]:
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{settings.moonmind_port}"
     try:
-        with httpx.Client(base_url=address + BASE_PATH, trust_env=False, timeout=10) as client:
+        with httpx.Client(base_url=address + BASE_PATH, trust_env=False, timeout=5) as client:
             alive = client.get("/health")
             if alive.status_code != httpx.codes.OK or "version" not in alive.text:
                 raise httpx.RequestError("something else answers")

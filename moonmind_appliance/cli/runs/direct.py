@@ -32,6 +32,7 @@ from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.health import health_of
 from moonmind_appliance.store import Store
 
 _LOOK_EVERY = 0.25
@@ -125,7 +126,13 @@ class Direct:
         in_hand = {run.shard: run.run_id for run in self._store.runs.in_progress()}
         states = self._store.shards.all(self._settings.codex_shards)
         names = shard_names(self._settings)
-        return [_json(shard_detail(each, names[each.shard], in_hand.get(each.shard))) for each in states]
+        now = datetime.now(UTC)
+        # The grades are told beside what the API tells.
+        return [
+            _json(shard_detail(each, names[each.shard], in_hand.get(each.shard)))
+            | {"by_api_key": each.by_api_key, "health": _json(health_of(each, now=now))}
+            for each in states
+        ]
 
     def close(self) -> None:
         """Close the files."""

@@ -1,0 +1,83 @@
+"""`login-shard`, `logout-shard`, `shards --check`: the real Codex CLI's sign-in from the command line."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance import settings
+from moonmind_appliance.rehearsal.stage import Stage
+from tests.cli.terminal import Terminal
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage(settings.load({}).settings, shards=2) as made:
+        yield made
+
+
+@pytest.fixture
+def operator(stage: Stage, tmp_path: Path) -> Terminal:
+    """An operator's shell on the stage."""
+    return Terminal(tmp_path, stage.environment())
+
+
+def test_a_sign_in_shows_the_code_and_ends_signed_in(operator: Terminal) -> None:
+    """The prompt first, then the account; a second sign-in replaces it; signing out ends it, safe twice."""
+    first = operator.run("login-shard", "0", "--json")
+    assert [line["event"] for line in first.lines] == ["prompt", "signed_in"]
+    assert first.lines[0]["address"] == "https://auth.openai.com/codex/device"
+    assert first.lines[0]["code"] in first.stderr
+    assert first.lines[1]["shard"]["login"] == "present"
+
+    again = operator.run("login-shard", "0")
+    assert again.stdout.startswith("✔ Shard 0 is signed in as codex-")
+
+    shards = operator.run("shards", "--json").json["items"]
+    assert [shard["login"] for shard in shards] == ["present", "unknown"]
+    assert operator.run("logout-shard", "0", "--json").json["was_signed_in"] is True
+    assert operator.run("logout-shard", "0", "--json").json["was_signed_in"] is False
+
+
+def test_ctrl_c_leaves_the_old_login(operator: Terminal, stage: Stage) -> None:
+    """It is undone in order: no container is left, and the login before still answers a check."""
+    operator.run("login-shard", "1")
+    known = operator.run("shards", "--json").json["items"][1]
+    process = operator.start("login-shard", "1", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "prompt"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the old login, if any, is untouched" in stderr
+    assert "Traceback" not in stderr
+
+    checked = operator.run("shards", "--check", "--json").json["items"][1]
+    assert (checked["login"], checked["account_email"]) == ("present", known["account_email"])
+    assert [grade["good"] for grade in checked["health"]["grades"]][:3] == [True, True, True]
+    mine = [f"moonmind_rehearsal_{stage.id}_1{suffix}" for suffix in ("-login", "-in-use")]
+    assert not {container.name for container in stage.engine.containers({})} & set(mine)
+
+
+def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) -> None:
+    """And an API key is taken from stdin, never from the command line."""
+    path = tmp_path / "auth.json"
+    path.write_text("{}", encoding="utf-8")
+    called = operator.run("login-shard", "0", "--from-file", str(path))
+    assert called.code == 1
+    assert "with a login in it" in called.stderr
+    nothing = operator.run("login-shard", "0", "--api-key")
+    assert nothing.code == 2
+    assert "There is no API key on stdin." in nothing.stderr
+
+
+def test_ways_exclude_each_other(operator: Terminal) -> None:
+    """One at a time; and only shards that there are."""
+    assert operator.call("login-shard", "0", "--browser", "--api-key").code == 2
+    called = operator.call("login-shard", "2")
+    assert called.code == 2
+    assert "Give 0 to 1" in called.stderr

@@ -1,0 +1,45 @@
+"""`rehearse`: the whole job, told as it happens."""
+
+import pytest
+
+from moonmind_appliance.rehearsal.scenarios import DAYS
+from tests.cli.terminal import ROOT, Terminal
+
+
+@pytest.mark.docker
+@pytest.mark.image
+@pytest.mark.timeout(200)
+def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
+    """Phases go by on stderr; stdout is the report; nothing is left in the operator's own data folder."""
+    called = terminal.run("rehearse", "--think", "0", "--json")
+    assert called.code == 0, called.stderr
+    report = called.json
+    assert (report["as_expected"], report["problem"], report["run"]["status"]) == (True, None, "succeeded")
+    assert report["pull_requests"][0]["draft"] is True
+    assert {path.rpartition("/")[2] for path in report["commit_files"]} >= {"spec.md", "plan.md", "tasks.md"}
+    assert "speckit_tasks succeeded" in called.stderr
+    assert not terminal.data_dir.exists()
+
+
+def test_help_tells_every_scenario(terminal: Terminal) -> None:
+    """With what it shows, the page too; another name is refused before anything starts."""
+    told = " ".join(terminal.call("rehearse", "--help").stdout.split())
+    assert [name for name, day in DAYS.items() if f"{name} {day.shows}" not in told] == []
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    assert [name for name, day in DAYS.items() if f"| `{name}` | {day.shows} |" not in page] == []
+    assert terminal.call("rehearse", "--scenario", "sunny").code == 2
+
+
+@pytest.mark.docker
+def test_without_an_image_it_says_how_to_build_one(terminal: Terminal) -> None:
+    """And leaves nothing behind."""
+    called = terminal.run("rehearse", SPEC_AUTOMATION_JOB_IMAGE="moonmind/none:none")
+    assert called.code == 1
+    assert called.stderr.splitlines()[-1] == (
+        "error: The Docker engine has no image moonmind/none:none. Build it with ./install.sh."
+    )
+
+
+def test_without_an_engine_it_says_so(terminal: Terminal) -> None:
+    """With the code of what does not answer."""
+    assert terminal.run("rehearse", DOCKER_HOST=f"unix://{terminal.home}/none.sock").code == 4
