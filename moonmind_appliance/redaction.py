@@ -8,7 +8,8 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -19,6 +20,9 @@ _LONGEST_LINE = 256 * 1024
 # Longer than any token seen (ChatGPT's access tokens are about 2 kB).
 _OVERLAP = 16 * 1024
 _BASE64_TAIL = 3
+# Below base64's usual line length nothing is wrapped.
+_SHORTEST_WRAPPED = 60
+_LINE_BREAK = re.compile(rb"\r?\n|\\n")
 
 
 class Shape(NamedTuple):
@@ -104,11 +108,52 @@ def encodings(value: str) -> set[bytes]:
     return {form for form in forms if len(form) >= SHORTEST_VALUE}
 
 
-def _pattern(form: bytes) -> bytes:
-    """A form as a pattern; long base64 may be wrapped into lines, also inside a JSON string."""
-    if len(form) < 60:  # noqa: PLR2004 - below base64's usual line length nothing is wrapped
-        return re.escape(form)
-    return b"(?:\\r?\\n|\\\\n)?".join(re.escape(form[i : i + 1]) for i in range(len(form)))
+class _Form(NamedTuple):
+    """One form of a value; long base64 may be wrapped into lines, also inside a JSON string."""
+
+    form: bytes
+    kind: str
+    may_be_wrapped: bool
+
+
+class _Bytes:
+    """Bytes as they are."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def place(self, index: int) -> int:
+        """Where the byte stood."""
+        return index
+
+
+class _Unwrapped(_Bytes):
+    """Bytes without their line breaks, and where each byte stood."""
+
+    def __init__(self, data: bytes) -> None:
+        kept, at, gone = [], 0, 0
+        self._places: list[int] = []
+        self._gone: list[int] = []
+        for line_break in _LINE_BREAK.finditer(data):
+            kept.append(data[at : line_break.start()])
+            at = line_break.end()
+            gone += at - line_break.start()
+            self._places.append(at - gone)
+            self._gone.append(gone)
+        kept.append(data[at:])
+        super().__init__(b"".join(kept) if self._places else data)
+
+    def place(self, index: int) -> int:
+        """Where the byte stood."""
+        before = bisect_right(self._places, index)
+        return index + (self._gone[before - 1] if before else 0)
+
+
+def _all_of(form: bytes, data: bytes) -> Iterator[int]:
+    at = data.find(form)
+    while at >= 0:
+        yield at
+        at = data.find(form, at + 1)
 
 
 class Redactor:
@@ -117,7 +162,7 @@ class Redactor:
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, list[str]] = {}
-        self._compiled: tuple[re.Pattern[bytes] | None, list[str]] = (None, [])
+        self._forms: tuple[_Form, ...] = ()
         for kind, value in (secrets or {}).items():
             self.add(kind, value)
 
@@ -131,16 +176,33 @@ class Redactor:
                 return
             values.append(value)
             del values[:-_KEPT_PER_KIND]
-            self._compiled = self._compile()
+            self._forms = tuple(
+                _Form(form, kind, len(form) >= _SHORTEST_WRAPPED)
+                for kind, values in self._values.items()
+                for value in values
+                for form in encodings(value)
+            )
 
-    def _compile(self) -> tuple[re.Pattern[bytes] | None, list[str]]:
-        pairs = [(form, kind) for kind, values in self._values.items() for value in values for form in encodings(value)]
-        # Longest first: a value that holds another one is named as itself.
-        pairs.sort(key=lambda pair: (-len(pair[0]), pair))
-        if not pairs:
-            return None, []
-        pattern = b"|".join(b"(%b)" % _pattern(form) for form, _ in pairs)
-        return re.compile(pattern), [kind for _, kind in pairs]
+    def _known(self, data: bytes) -> list[tuple[int, int, str]]:
+        """Where known values stand: start, end, kind; in order, without overlap, a value that holds another first.
+
+        Plain searches: an expression of all forms takes seconds to compile, and tokens are renewed in mid-run.
+        """
+        plain, unwrapped = _Bytes(data), _Unwrapped(data)
+        found: list[tuple[int, int, str]] = []
+        for form, kind, may_be_wrapped in self._forms:
+            within = unwrapped if may_be_wrapped else plain
+            ends = ((at, at + len(form) - 1) for at in _all_of(form, within.data))
+            found += [(within.place(start), within.place(last) + 1, kind) for start, last in ends]
+        if not found:
+            return []
+        found.sort(key=lambda hit: (hit[0], -hit[1], hit[2]))
+        kept, end = [], 0
+        for hit in found:
+            if hit[0] >= end:
+                kept.append(hit)
+                end = hit[1]
+        return kept
 
     def kinds(self) -> list[str]:
         """What is searched for by value; for the credential audit."""
@@ -149,9 +211,11 @@ class Redactor:
 
     def redact(self, data: bytes) -> bytes:
         """The bytes with each secret replaced by `[redacted:kind]`."""
-        by_value, kinds = self._compiled
-        if by_value is not None:
-            data = by_value.sub(lambda m: b"[redacted:%b]" % kinds[(m.lastindex or 1) - 1].encode(), data)
+        parts, at = [], 0
+        for start, end, kind in self._known(data):
+            parts += [data[at:start], b"[redacted:%b]" % kind.encode()]
+            at = end
+        data = b"".join([*parts, data[at:]])
         return _SHAPES.sub(_replace_shape, data)
 
     def redact_text(self, text: str) -> str:
@@ -160,10 +224,7 @@ class Redactor:
 
     def find(self, data: bytes) -> list[Finding]:
         """Every known value and every certain shape in the bytes, by offset."""
-        by_value, kinds = self._compiled
-        found = []
-        if by_value is not None:
-            found = [Finding(kinds[(m.lastindex or 1) - 1], m.start()) for m in by_value.finditer(data)]
+        found = [Finding(kind, start) for start, _, kind in self._known(data)]
         found += [Finding(_shape_of(m).kind, m.start()) for m in _CERTAIN.finditer(data)]
         return sorted(found, key=lambda finding: finding.offset)
 
