@@ -97,10 +97,10 @@ def misspelled(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def owns_data(data_dir: Path) -> bool:
     """Whether this user may work on the data folder: write its database, or make one where there is none yet."""
+    if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
+        return False
     database = data_dir / "appliance.db"
-    if database.exists():
-        return os.access(database, os.R_OK | os.W_OK) and os.access(data_dir, os.W_OK | os.X_OK)
-    return os.access(data_dir, os.R_OK | os.W_OK | os.X_OK)
+    return not database.exists() or os.access(database, os.R_OK | os.W_OK)
 
 
 def _unreadable(path: Path, what: str, hint: str) -> SettingsError:

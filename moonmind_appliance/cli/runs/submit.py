@@ -12,6 +12,7 @@ from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 
+# The API judges the size; this only keeps a wrong file out of memory.
 _MOST_BYTES = 2 * 1024**2
 
 
@@ -97,6 +98,10 @@ def _read(spec: Path) -> str:
         raise CommandFailed(
             f"The specification {spec} cannot be read ({error.strerror}).", hint="Check the file.", code=Exit.USAGE
         ) from None
+    if len(content) > _MOST_BYTES:
+        raise CommandFailed(
+            f"The specification {spec} has more than 256 KiB.", hint="Shorten it, or split it.", code=Exit.USAGE
+        )
     try:
         return content.decode()
     except UnicodeDecodeError as error:

@@ -71,6 +71,14 @@ def test_a_text_that_is_not_utf8_is_refused(caller: Terminal) -> None:
     assert "is not UTF-8 (byte 3)" in called.stderr
 
 
+@pytest.mark.parametrize("size", [256 * 1024 + 1, 3 * 1024**2])
+def test_a_text_that_is_too_long_is_refused(caller: Terminal, served: Served, size: int) -> None:
+    """Whoever sees it first, the code is the same, and nothing is kept."""
+    called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="x" * size)
+    assert called.code == 2
+    assert served.store.runs.queued() == []
+
+
 def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
     """As the API does, its cursor included."""
     runs = [served.submit(external_ref=f"ref-{number}") for number in range(3)]

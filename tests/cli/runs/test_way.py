@@ -1,5 +1,8 @@
 """Which way to the runs is taken, and as whom."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -7,10 +10,12 @@ from threading import Thread
 
 import pytest
 
+from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.runs.way import server_address
+from moonmind_appliance.store import Store
 from tests.api.served import Served
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import ROOT, Terminal
 
 
 @pytest.mark.parametrize(
@@ -122,6 +127,30 @@ def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
     called = terminal.call("runs", "list", "--server", stranger, MOONMIND_API_TOKEN="t")
     assert called.code == 4
     assert "is no appliance (status 302 and points to http://127.0.0.1:9/login)" in called.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_data_folder_of_somebody_else_is_no_way(terminal: Terminal) -> None:
+    """Permission on the files is what makes the operator: anybody else needs a token."""
+    Store.open(terminal.data_dir).close()
+    terminal.home.chmod(0o755)
+    look = "import sys; from pathlib import Path; from moonmind_appliance.cli.configuration import owns_data; "
+    look += "print(owns_data(Path(sys.argv[1])))"
+    try:
+        told = subprocess.run(
+            [sys.executable, "-B", "-c", look, terminal.data_dir],
+            env={"PYTHONPATH": str(ROOT)},
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (PermissionError, subprocess.CalledProcessError):
+        pytest.skip("nobody else may read this Python or this checkout")
+    assert told.stdout == "False\n"
+    assert owns_data(terminal.data_dir)
 
 
 def test_a_run_that_is_submitted_directly_belongs_to_this_user(terminal: Terminal) -> None:
