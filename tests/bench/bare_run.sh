@@ -27,10 +27,13 @@ turn() {
     -c check_for_update_on_startup=false -c analytics.enabled=false -c features.apps=false -c features.plugins=false \
     -c features.remote_plugin=false -c features.unbounded_connection_retries=false - > /tmp/events.jsonl 2> /dev/null
 }
+# shellcheck disable=SC2016 # the dollar is Codex's
 turn '$speckit-specify' "$SPEC"
 step speckit_specify
+# shellcheck disable=SC2016
 turn '$speckit-plan' ''
 step speckit_plan
+# shellcheck disable=SC2016
 turn '$speckit-tasks' ''
 step speckit_tasks
 git add --all
