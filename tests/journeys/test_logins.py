@@ -1,0 +1,447 @@
+"""The real Codex CLI's logins: what is told of them is true, and what does not work leaves what worked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from moonmind_appliance import settings
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
+from moonmind_appliance.appliance import attach, detach
+from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.errors import InterruptReason, NameTaken
+from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
+from moonmind_appliance.phases import Names
+from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
+from moonmind_appliance.runs.readiness import look_after_logins
+from moonmind_appliance.runs.sign_in import bring_login, sign_in, sign_out
+from moonmind_appliance.shards.health import GradeName, check_shard, health_of
+from moonmind_appliance.shards.login import LoginFailed
+from moonmind_appliance.shards.logout import LogoutRefused
+from moonmind_appliance.shards.look import look_at_shard, note_login
+from moonmind_appliance.shards.spec import login_spec
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
+LONG = 10 * 24 * 3600.0
+
+
+@pytest.fixture(scope="module")
+def tools(running):
+    return running.appliance.tools
+
+
+@pytest.fixture(autouse=True)
+def good_day(stage):
+    """Tokens that last, and nobody who refuses."""
+    yield
+    stage.openai.play(Scenario())
+    stage.openai.accounts.access_seconds = LONG
+    stage.openai.accounts.refresh_seconds = 9 * LONG
+
+
+@pytest.fixture
+def slug(stage):
+    name = f"journey/logins-{uuid.uuid4().hex[:8]}"
+    stage.github.add_repository(name)
+    return name
+
+
+def login_file(tools, shard):
+    return look_at_shard(
+        tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
+    )
+
+
+def enter(tools, shard, **more):
+    told = []
+    state = sign_in(tools, shard, tell=told.append, wait_for_shard=lambda _busy: None, **more)
+    return state, told
+
+
+def check(tools, shard, **more):
+    return check_shard(
+        tools.engine,
+        tools.settings,
+        tools.agent,
+        tools.shards[shard],
+        appliance_id=tools.appliance_id,
+        store=tools.store,
+        redactor=tools.redactor,
+        clock=tools.clock,
+        **more,
+    )
+
+
+def put_login(tools, shard, content):
+    """Change the stored file behind the appliance's back."""
+    name = tools.shards[shard]
+    spec = login_spec(
+        tools.settings,
+        tools.agent,
+        name,
+        tools.appliance_id,
+        role="login",
+        name=name.lock,
+        login_volume=name.volume,
+    )
+    tools.engine.start(spec)
+    try:
+        if content is None:
+            nowhere = Nowhere()
+            command = ExecSpec(command=["rm", "-f", f"{LOGIN_FOLDER}/auth.json"])
+            tools.engine.execute(name.lock, command, stdout=nowhere, stderr=nowhere)
+        else:
+            tools.engine.put_file(name.lock, f"{LOGIN_FOLDER}/auth.json", content)
+    finally:
+        tools.engine.remove(name.lock)
+
+
+class Nowhere:
+    def write(self, data):
+        pass
+
+
+def grades(state):
+    return {grade.name: grade.good for grade in health_of(state, now=datetime.now(UTC)).grades}
+
+
+# Health
+
+
+def test_a_new_login_is_a_file_and_a_good_token_and_nothing_more(tools):
+    """Nothing is claimed that was not seen: no renewal yet, no turn yet."""
+    state, (prompt,) = enter(tools, 1)
+    assert prompt.address.startswith("https://auth.openai.com/")
+    assert grades(state) == {
+        GradeName.LOGIN_FILE: True,
+        GradeName.ACCESS_TOKEN: True,
+        GradeName.REFRESH: None,
+        GradeName.MODEL_TURN: None,
+    }
+    assert (state.login, state.account_email is not None, state.plan) == (LoginState.PRESENT, True, "plus")
+
+
+def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(stage, tools):
+    """The check renews it; the file has a new token, and no turn was asked for."""
+    stage.openai.accounts.access_seconds = 600
+    enter(tools, 1)
+    stage.openai.accounts.access_seconds = LONG
+    turns, before = len(stage.openai.turns), login_file(tools, 1)
+    state = check(tools, 1)
+    assert login_file(tools, 1) != before
+    assert grades(state)[GradeName.REFRESH] is True
+    assert state.access_expires_at > datetime.now(UTC) + timedelta(days=9)
+    assert state.login_at < state.last_refresh_at
+    assert len(stage.openai.turns) == turns
+
+
+def test_a_token_that_lasts_is_left_alone(stage, tools):
+    """Otherwise it is a look: nothing is asked of OpenAI."""
+    enter(tools, 1)
+    asked = len(stage.openai.requests)
+    state = check(tools, 1)
+    assert state.login is LoginState.PRESENT
+    assert len(stage.openai.requests) == asked
+
+
+@pytest.mark.parametrize(
+    "why", [RefusalCode.REFRESH_EXPIRED, RefusalCode.REFRESH_REUSED, RefusalCode.REFRESH_INVALIDATED]
+)
+def test_a_refused_renewal_is_a_dead_login(stage, tools, why):
+    """Dead, since when, in whose words, what to do; and dead it stays at the next look."""
+    stage.openai.accounts.access_seconds = 600
+    enter(tools, 1)
+    for account in stage.openai.accounts:
+        if account.email == tools.store.shards.get(1).account_email:
+            stage.openai.accounts.sign_out(account, why)
+    state = check(tools, 1)
+    health = health_of(state, now=datetime.now(UTC))
+    assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.REFRESH_REFUSED)
+    assert grades(state)[GradeName.REFRESH] is False
+    assert "login-shard 1" in health.next_step
+    assert "refuses to renew" in health.why
+    assert health.since is not None
+    look_after_logins(tools)
+    assert tools.store.shards.get(1).login is LoginState.DEAD
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "fault"),
+    [
+        (None, LoginState.ABSENT, LoginFault.NO_LOGIN),
+        (b"{garbage", LoginState.DEAD, LoginFault.FILE_UNREADABLE),
+        (b"{}", LoginState.DEAD, LoginFault.FILE_UNREADABLE),
+    ],
+    ids=["missing", "garbage", "empty"],
+)
+def test_a_file_that_is_no_login(tools, content, state, fault):
+    """It is called what it is, and never healthy."""
+    enter(tools, 1)
+    put_login(tools, 1, content)
+    seen = check(tools, 1)
+    assert (seen.login, seen.login_fault) == (state, fault)
+    assert not health_of(seen, now=datetime.now(UTC)).takes_runs
+
+
+def test_no_network_is_no_death(stage, tools):
+    """A renewal that nobody answered leaves the login as it was, and says so."""
+    stage.openai.accounts.access_seconds = 600
+    enter(tools, 1)
+    before = login_file(tools, 1)
+    offline = settings.load(stage.environment() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
+    others = attach(offline)
+    try:
+        state = check(others, 1)
+    finally:
+        detach(others)
+    assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, None)
+    assert state.refresh_problem
+    assert login_file(tools, 1) == before
+
+
+# Runs and logins
+
+
+def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slug):
+    """The other account goes on at the phase that was cut; the dead one says that it is."""
+    for shard in (0, 1):
+        enter(tools, shard)
+    stage.openai.play(Scenario(Play.DEAD_LOGIN), phase="speckit-plan", times=1)
+    run = caller.wait(caller.submit(slug, TEXT))
+    assert run["status"] == "succeeded", run["failure"]
+    states = {shard.login for shard in tools.store.shards.all(2)}
+    assert states == {LoginState.PRESENT, LoginState.DEAD}
+    dead = next(shard for shard in tools.store.shards.all(2) if shard.login is LoginState.DEAD)
+    assert dead.login_fault is LoginFault.UNAUTHORIZED
+    assert run["shard"] != dead.shard
+
+
+def test_a_run_waits_for_a_login_and_starts_when_one_is_made(stage, tools, caller, slug):
+    """Nobody is signed in: queued, waiting for a login; it starts by itself behind the sign-in."""
+    for shard in (0, 1):
+        sign_out(tools, shard)
+    run_id = caller.submit(slug, TEXT)
+    waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
+    assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "login")
+    enter(tools, 0)
+    run = caller.wait(run_id)
+    assert (run["status"], run["shard"]) == ("succeeded", 0)
+
+
+# Signing in
+
+
+def test_a_refused_sign_in_leaves_the_old_login(stage, tools):
+    """The person says no: the file is byte for byte what it was, and it still works."""
+    enter(tools, 1)
+    before = login_file(tools, 1)
+    stage.openai._logins._approve_after_polls = None
+    try:
+        with pytest.raises(LoginFailed, match="untouched"):
+            enter_and(tools, lambda prompt: stage.openai.deny(prompt.code))
+    finally:
+        stage.openai._logins._approve_after_polls = 0
+    assert login_file(tools, 1) == before
+    assert check(tools, 1, renew=True).last_refresh_at is not None
+
+
+def enter_and(tools, tell):
+    return sign_in(tools, 1, tell=tell, wait_for_shard=lambda _busy: None)
+
+
+def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
+    """Ctrl-C while the person still thinks."""
+    enter(tools, 1)
+    before = login_file(tools, 1)
+    stage.openai._logins._approve_after_polls = None
+    cancel = CancelToken()
+    try:
+        with pytest.raises(LoginFailed, match="untouched"):
+            sign_in(
+                tools,
+                1,
+                tell=lambda _prompt: cancel.cancel(InterruptReason.CANCELLED),
+                wait_for_shard=lambda _busy: None,
+                cancel=cancel,
+            )
+    finally:
+        stage.openai._logins._approve_after_polls = 0
+    assert login_file(tools, 1) == before
+
+
+def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, tools):
+    """Killed (-9) while the person still thinks: nothing of it is in the way for longer than half a minute."""
+    enter(tools, 1)
+    before = login_file(tools, 1)
+    stage.openai._logins._approve_after_polls = None
+    code = (
+        "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
+        "from moonmind_appliance.runs.sign_in import sign_in\nimport os\n"
+        "tools = attach(settings.load(os.environ).settings)\n"
+        "sign_in(tools, 1, tell=lambda p: print(p.code, flush=True), wait_for_shard=lambda b: None)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
+    environment |= stage.environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline().strip()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finally:
+        stage.openai._logins._approve_after_polls = 0
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert login_file(tools, 1) == before
+    state, _ = enter(tools, 1)
+    assert state.login is LoginState.PRESENT
+    assert login_file(tools, 1) != before
+
+
+def test_two_sign_ins_of_one_shard(stage, tools):
+    """The second is refused politely and does not disturb the first."""
+    stage.openai._logins._approve_after_polls = None
+    codes, ended, prompted = [], [], threading.Event()
+
+    def first():
+        def tell(prompt):
+            codes.append(prompt.code)
+            prompted.set()
+
+        ended.append(sign_in(tools, 1, tell=tell, wait_for_shard=lambda _busy: None))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    try:
+        assert prompted.wait(60)
+        cancel = CancelToken()
+        threading.Timer(5, cancel.cancel, [InterruptReason.CANCELLED]).start()
+        with pytest.raises(LoginFailed, match="Another sign-in"):
+            sign_in(tools, 1, tell=lambda _p: None, wait_for_shard=lambda _busy: None, cancel=cancel)
+        stage.openai.approve(codes[0])
+    finally:
+        stage.openai._logins._approve_after_polls = 0
+        thread.join(60)
+    assert [state.login for state in ended] == [LoginState.PRESENT]
+
+
+def test_two_shards_are_signed_in_at_once(tools):
+    """Each has a volume and a container of its own."""
+    ended = {}
+
+    def one(shard):
+        ended[shard] = enter(tools, shard)[0]
+
+    threads = [threading.Thread(target=one, args=[shard]) for shard in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    assert {shard: state.login for shard, state in ended.items()} == {0: LoginState.PRESENT, 1: LoginState.PRESENT}
+
+
+def test_a_login_is_brought_in_from_a_file(stage, tools):
+    """It is stored as it is; what is no login is refused and changes nothing."""
+    enter(tools, 1)
+    brought = login_file(tools, 1)
+    sign_out_only_here(tools)
+    state = bring_login(tools, 1, brought, wait_for_shard=lambda _busy: None)
+    assert (state.login, login_file(tools, 1)) == (LoginState.PRESENT, brought)
+    for wrong in (b"{}", b"not json", b"x" * 300_000):
+        with pytest.raises(LoginFailed, match="untouched"):
+            bring_login(tools, 1, wrong, wait_for_shard=lambda _busy: None)
+    assert login_file(tools, 1) == brought
+    assert check(tools, 1, renew=True).login is LoginState.PRESENT
+
+
+def sign_out_only_here(tools):
+    put_login(tools, 1, None)
+    note_login(tools.store, tools.redactor, tools.agent, 1, None, now=tools.clock())
+
+
+def test_an_api_key_is_a_login_too(tools):
+    """It goes through a file of the staging volume, is known to the redactor, and has no end."""
+    key = "sk-proj-" + "A1b2C3d4" * 5
+    state, told = enter(tools, 1, way=LoginWay.API_KEY, api_key=f"{key}\n")
+    assert (state.login, state.by_api_key, told) == (LoginState.PRESENT, True, [])
+    assert json.loads(login_file(tools, 1))["OPENAI_API_KEY"] == key
+    assert key not in tools.redactor.redact_text(f"it is {key}.")
+    assert check(tools, 1).login is LoginState.PRESENT
+    enter(tools, 1)
+
+
+def test_a_sign_out_revokes_and_removes(stage, tools):
+    """OpenAI is told, the file is gone; twice is safe."""
+    enter(tools, 1)
+    asked = len(stage.openai.requests)
+    state, was = sign_out(tools, 1)
+    assert (state.login, was, login_file(tools, 1)) == (LoginState.ABSENT, True, None)
+    assert "/oauth/revoke" in [request.path for request in stage.openai.requests[asked:]]
+    assert sign_out(tools, 1) == (tools.store.shards.get(1), False)
+    enter(tools, 1)
+
+
+# Who holds a shard
+
+
+@pytest.fixture
+def held_by_a_run(tools):
+    """A container like a run's."""
+    name = tools.shards[1]
+    labels = Names("run-that-holds", tools.appliance_id, name).labels("agent")
+    spec = login_spec(
+        tools.settings, tools.agent, name, tools.appliance_id, role="agent", name=name.lock, login_volume=name.volume
+    )
+    tools.engine.start(msgspec.structs.replace(spec, labels=labels))
+    yield tools
+    tools.engine.remove(name.lock)
+
+
+def test_a_check_never_runs_beside_a_run(held_by_a_run):
+    """It is told who holds the shard."""
+    with pytest.raises(NameTaken) as refusal:
+        check(held_by_a_run, 1, renew=True)
+    assert refusal.value.holder["moonmind.run"] == "run-that-holds"
+
+
+def test_a_sign_out_is_refused_beside_a_run(held_by_a_run):
+    """With who holds it."""
+    with pytest.raises(LogoutRefused, match="run run-that-holds"):
+        sign_out(held_by_a_run, 1)
+
+
+def test_a_sign_in_waits_for_a_run(held_by_a_run):
+    """It says who holds the shard once, and moves the login over at the run's end."""
+    tools = held_by_a_run
+    told = []
+
+    def wait(busy):
+        told.append(busy.holder["moonmind.run"])
+        tools.engine.remove(tools.shards[1].lock)
+
+    state = sign_in(tools, 1, tell=lambda _prompt: None, wait_for_shard=wait)
+    assert (state.login, told) == (LoginState.PRESENT, ["run-that-holds"])
+
+
+def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
+    """A container that ended, or a look that nobody ends, is taken away by whoever comes next."""
+    enter(tools, 1)
+    name = tools.shards[1]
+    for role, run in (("look", False), ("check", True)):
+        spec = login_spec(
+            tools.settings, tools.agent, name, tools.appliance_id, role=role, name=name.lock, login_volume=name.volume
+        )
+        tools.engine.start(spec, run=run)
+        if run:
+            tools.engine.kill(name.lock)
+        assert check(tools, 1).login is LoginState.PRESENT
