@@ -1,0 +1,828 @@
+"""From a claim to one final status, or back into the queue with a reason; nothing is left behind."""
+
+import json
+import shutil
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from moonmind_appliance.containers.fake import FakeExec
+from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable, StoreError
+from moonmind_appliance.models import (
+    PHASE_ORDER,
+    ContainerSpec,
+    Limits,
+    LoginState,
+    PhaseName,
+    Run,
+    RunStatus,
+    WaitReason,
+    failure,
+)
+from moonmind_appliance.models.failure import FailureCode
+from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.runs.cancel import cancel_run
+from moonmind_appliance.runs.execute import MOST_INTERRUPTIONS
+from moonmind_appliance.runs.retry import retry_run
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store.shards import ShardChange
+from tests.runs.world import ANN, BOB, COMMIT, FEATURE, TOKEN, InBackground, World, ends
+from tests.runs.world import world as make_world
+
+SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
+ALL_DONE = dict.fromkeys([name.value for name in PHASE_ORDER], "succeeded")
+
+
+def says(**fields: Any) -> Any:
+    """An act that only answers."""
+    return lambda _process: fields
+
+
+def retry(world: World, run: Run) -> Run:
+    retry_run(world.store, world.bell, world.tools.settings, ANN, run.run_id, now=world.clock())
+    world.work()
+    return world.stored(run)
+
+
+# Success
+
+
+def test_a_run_succeeds_with_a_draft_pull_request_and_leaves_no_container(world: World) -> None:
+    """Nine phases in order, one pull request, a summary that names it; both volumes are kept."""
+    run = world.run()
+    (pull,) = world.github.pull_requests(world.slug)
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert world.statuses(run) == ALL_DONE
+    assert (pull.draft, pull.head, pull.html_url) == (True, run.branch_name, run.pull_request_url)
+    assert run.result_summary == f"Pull request {pull.html_url} (opened as a draft)."
+    assert world.containers() == []
+    assert {f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"} <= set(world.engine.volume_data)
+
+
+def test_every_move_leaves_an_event(world: World) -> None:
+    """The run's moves and each phase's, in order, and nothing else."""
+    run = world.run()
+    assert world.kinds(run) == [
+        "run.queued",
+        "run.claimed",
+        *["phase.running", "phase.succeeded"] * 9,
+        "run.succeeded",
+    ]
+
+
+def test_what_became_known_is_kept_in_the_row(world: World) -> None:
+    """Branch, agent, open questions, login, times."""
+    text = "# Dark mode\n\n[NEEDS CLARIFICATION: who?]\n"
+    world.agent.acts[SPECIFY] = [
+        says(files={".specify/feature.json": json.dumps({"feature_directory": FEATURE}), f"{FEATURE}/spec.md": text})
+    ]
+    run = world.run()
+    assert run.branch_name == f"speckit/20260301/{run.run_id[:8]}"
+    assert run.agent is not None
+    assert (run.agent.backend, run.clarifications, run.shard) == ("scripted", ["who?"], 0)
+    assert run.completed_at == world.clock()
+    assert world.store.shards.get(0).login is LoginState.PRESENT
+
+
+def test_artifacts_are_kept_for_their_time(world: World) -> None:
+    """Every kind, complete on disk, and each expires after ARTIFACT_RETENTION."""
+    run = world.run()
+    artifacts = world.store.artifacts.list(run.run_id)
+    expected = (
+        run.completed_at + timedelta(seconds=world.tools.settings.artifact_retention) if run.completed_at else None
+    )
+    assert {artifact.expires_at for artifact in artifacts} == {expected}
+    assert {artifact.artifact_type.value for artifact in artifacts} == {
+        "stdout_log",
+        "stderr_log",
+        "diff_summary",
+        "commit_status",
+        "credential_audit",
+        "metrics_snapshot",
+        "environment_info",
+    }
+    for artifact in artifacts:
+        assert world.tools.files.path(artifact.storage_path).stat().st_size == artifact.size_bytes
+
+
+def test_metrics_sum_the_phases(world: World) -> None:
+    """Tokens of the three turns, an entry a phase, how long the run waited."""
+    run = world.run()
+    artifact = next(a for a in world.store.artifacts.list(run.run_id) if a.name == "metrics.json")
+    metrics = json.loads(world.tools.files.path(artifact.storage_path).read_bytes())
+    assert metrics["usage"] == {"output_tokens": 21}
+    assert [entry["phase"] for entry in metrics["phases"]] == [name.value for name in PHASE_ORDER]
+    assert metrics["waited_seconds"] == 0
+
+
+# Nothing is published
+
+
+@pytest.mark.parametrize("mode", [{}, {"spec_workflow_test_mode": True}])
+def test_a_dry_run_publishes_nothing(tmp_path: Path, github: StandInGitHub, mode: dict[str, bool]) -> None:
+    """By request or for all: the commit is made and looked through; no push, no pull request, its words are kept."""
+    with make_world(tmp_path / "data", github, **mode) as world:
+        run = world.run(dry_run=not mode)
+        assert ends(run) == (RunStatus.SUCCEEDED, None)
+        assert world.git_verbs == ["clone", "stage"]
+        assert world.github.pull_requests(world.slug) == []
+        assert run.result_summary == f"Dry run: nothing was pushed; the branch would be {run.branch_name}."
+        opened = run.phase(PhaseName.OPEN_PR)
+        assert (opened.status.value, opened.metadata["title"]) == ("skipped", "Dark mode")
+
+
+def test_a_tree_that_equals_the_base_is_no_change(world: World) -> None:
+    """`no_changes`, no push, no pull request, and the reason in the summary and in the skipped phase."""
+    world.git_acts["stage"] = [says(changed=False, patch_bytes=0, files=[], file_count=0)]
+    run = world.run()
+    assert ends(run) == (RunStatus.NO_CHANGES, None)
+    assert "nothing to push" in (run.result_summary or "")
+    assert run.phase(PhaseName.OPEN_PR).metadata == {"reason": run.result_summary}
+    assert world.git_verbs == ["clone", "stage"]
+
+
+def test_a_run_without_changes_that_is_cut_off_behind_its_commit_stays_one(world: World) -> None:
+    """The next attempt opens no pull request for a branch that was never pushed."""
+    world.git_acts["stage"] = [says(changed=False, patch_bytes=0, files=[], file_count=0)]
+    run = world.submit()
+    cut_off_behind(world, run, PhaseName.COMMIT_PUSH)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.NO_CHANGES, None)
+    assert world.github.pull_requests(world.slug) == []
+
+
+def cut_off_behind(world: World, run: Run, phase: PhaseName) -> None:
+    """Let the process end in the moment in which the phase's row is written."""
+    store, saved = world.store.runs, world.store.runs.save_phase
+
+    class CutOff(BaseException):
+        pass
+
+    class Stop:
+        """Passes everything on to the store, up to the moment."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def save_phase(self, run_id: str, lease: str, entry: Any) -> None:
+            saved(run_id, lease, entry)
+            if entry.phase is phase and entry.status.value == "succeeded":
+                raise CutOff
+
+    world.store.runs = Stop()  # type: ignore[assignment]
+    try:
+        with pytest.raises(CutOff):
+            world.work()
+    finally:
+        world.store.runs = store
+    lease = world.stored(run).lease
+    assert store.requeue_abandoned(run.run_id, lease)
+
+
+def test_a_dry_run_by_settings_that_are_changed_back_stays_one(world: World) -> None:
+    """Cut off behind its commit, and restarted without SPEC_WORKFLOW_TEST_MODE: no pull request of a missing branch."""
+    run = world.submit()
+    world.after(spec_workflow_test_mode=True)
+    cut_off_behind(world, run, PhaseName.COMMIT_PUSH)
+    world.after(spec_workflow_test_mode=False)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert world.github.pull_requests(world.slug) == []
+
+
+# Failures
+
+
+TURN_FAILURES = [
+    ({"verdict": "failed", "message": "cannot"}, FailureCode.AGENT_FAILED),
+    ({"verdict": "unreachable"}, FailureCode.AGENT_UNREACHABLE),
+    ({"verdict": "failed", "exit_code": 64}, FailureCode.SKILL_MISSING),
+    ({"files": {}}, FailureCode.PHASE_OUTPUT_MISSING),
+]
+
+
+@pytest.mark.parametrize(("said", "code"), TURN_FAILURES)
+def test_a_turn_that_failed_fails_the_run(world: World, said: dict[str, Any], code: FailureCode) -> None:
+    """With a stable code, the phase marked, what follows untouched, and everything cleaned up."""
+    world.agent.acts[SPECIFY] = [says(**said)]
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, code.value)
+    assert world.statuses(run) == ALL_DONE | {
+        "speckit_specify": "failed",
+        "speckit_plan": "pending",
+        "speckit_tasks": "pending",
+        "commit_push": "pending",
+        "open_pr": "pending",
+    }
+    assert run.phase(SPECIFY).metadata["failure"]["code"] == code.value
+    assert run.result_summary == run.failure.message if run.failure else False
+    assert world.containers() == []
+
+
+def over_the_limit(process: FakeExec) -> None:
+    process.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"phase_time_limit": 0.05, "phase_silence_limit": 9}, FailureCode.AGENT_TIMED_OUT),
+        ({"phase_time_limit": 9, "phase_silence_limit": 0.05}, FailureCode.AGENT_SILENT),
+    ],
+)
+def test_a_turn_over_its_limit_fails_the_run(
+    tmp_path: Path, github: StandInGitHub, limits: dict[str, float], code: FailureCode
+) -> None:
+    """Of all time, and of silence."""
+    with make_world(tmp_path / "data", github, **limits) as world:
+        world.agent.acts[PLAN] = [over_the_limit]
+        assert ends(world.run()) == (RunStatus.FAILED, code.value)
+        assert world.containers() == []
+
+
+def test_a_container_that_dies_under_the_agent_fails_the_run(world: World) -> None:
+    """Out of memory, or removed by somebody."""
+    world.agent.acts[PLAN] = [lambda process: process.kill_container()]
+    assert ends(world.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+
+
+@pytest.mark.parametrize("verb", ["clone", "stage", "push"])
+def test_a_git_container_that_dies_fails_the_run(world: World, verb: str) -> None:
+    """Under each verb; nobody is sent to GitHub for it."""
+    world.git_acts[verb] = [lambda process: process.kill_container()]
+    assert ends(world.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+    assert world.containers() == []
+
+
+def git_says(words: str) -> Any:
+    def act(process: FakeExec) -> dict[str, Any]:
+        process.stderr.write(words.encode())
+        return {"exit_code": 1}
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "code"),
+    [
+        ("clone", "fatal: couldn't find remote ref refs/heads/main", FailureCode.BASE_BRANCH_NOT_FOUND),
+        ("clone", "fatal: bad thing", FailureCode.CLONE_FAILED),
+        ("stage", "error: 401", FailureCode.COMMIT_FAILED),
+        ("push", "! [remote rejected] (pre-receive hook declined)", FailureCode.PUSH_REJECTED),
+        ("push", "fatal: bad thing", FailureCode.PUSH_REJECTED),
+    ],
+)
+def test_gits_refusal_fails_the_run(world: World, verb: str, words: str, code: FailureCode) -> None:
+    """By the verb and git's words, which the submitter reads."""
+    world.git_acts[verb] = [git_says(words)]
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, code.value)
+    assert words in (run.result_summary or "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "code"),
+    [
+        ("stage", {"too_large": True, "patch_bytes": 11 * 1024**2, "patch": ""}, FailureCode.CHANGE_TOO_LARGE),
+        # What could not be looked through whole is not pushed.
+        ("stage", {"patch_bytes": 10_000}, FailureCode.COMMIT_FAILED),
+        ("push", {"pushed": False, "conflict": "d" * 40}, FailureCode.BRANCH_CONFLICT),
+    ],
+)
+def test_a_change_that_cannot_be_pushed_fails_the_run(
+    world: World, verb: str, answer: dict[str, Any], code: FailureCode
+) -> None:
+    """Too large, not seen whole, or its branch taken; no pull request is opened."""
+    world.git_acts[verb] = [says(**answer)]
+    assert ends(world.run()) == (RunStatus.FAILED, code.value)
+    assert world.github.pull_requests(world.slug) == []
+
+
+@pytest.mark.parametrize("secret", [TOKEN, "rt_secretOfShard0-0123456789", "ghp_" + "a1B2" * 9])
+def test_a_secret_in_the_change_stops_it(world: World, secret: str) -> None:
+    """The appliance's own, the login's, or one by its shape: nothing is pushed, and it is in no file that is kept."""
+    patch = f"diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,2 @@\n+words\n+key: {secret}\n"
+    world.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.SECRET_IN_CHANGE.value)
+    assert "in x line 2" in (run.result_summary or "")
+    assert "push" not in world.git_verbs
+    assert_nowhere(world, secret)
+
+
+def assert_nowhere(world: World, secret: str) -> None:
+    folder = world.tools.settings.moonmind_data_dir
+    hits = [str(path) for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert hits == []
+
+
+def test_a_defect_ends_the_run_and_tells_no_secret(world: World) -> None:
+    """`internal_error` with the error's kind alone; the worker goes on with the next run."""
+
+    def defect(_process: FakeExec) -> None:
+        raise RuntimeError(f"token {TOKEN} in /root/.netrc")
+
+    world.agent.acts[PLAN] = [defect]
+    run, other = world.submit(), world.submit()
+    world.work()
+    run = world.stored(run)
+    assert ends(run) == (RunStatus.FAILED, FailureCode.INTERNAL_ERROR.value)
+    assert run.result_summary == "RuntimeError"
+    assert run.phase(PLAN).metadata == {"error": "RuntimeError"}
+    assert_nowhere(world, TOKEN)
+    assert world.stored(other).status is RunStatus.SUCCEEDED
+    assert world.containers() == []
+
+
+def test_an_engine_that_says_no_fails_the_run(world: World) -> None:
+    """With the engine's own words."""
+    world.engine.fail(EngineError("cannot start: no such runtime"), method="start", at=2)
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+    assert "no such runtime" in (run.result_summary or "")
+
+
+def test_an_image_that_is_gone_is_said_before_any_turn(world: World) -> None:
+    """At the first phase."""
+    world.work()
+    world.engine.images.clear()
+    for shard in world.tools.shards:
+        assert world.store.shards.get(shard.index).login in (LoginState.PRESENT, LoginState.UNKNOWN)
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.IMAGE_MISSING.value)
+    assert world.agent.turns == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"repository": "acme/nowhere"}, FailureCode.REPOSITORY_NOT_FOUND),
+        ({"base_branch": "nowhere"}, FailureCode.BASE_BRANCH_NOT_FOUND),
+    ],
+)
+def test_what_cannot_end_well_is_refused_first(world: World, fields: dict[str, str], code: FailureCode) -> None:
+    """No container, no turn."""
+    assert ends(world.run(**fields)) == (RunStatus.FAILED, code.value)
+    assert world.agent.turns == []
+    assert world.git_verbs == []
+
+
+def test_cleanup_that_fails_is_recorded_and_changes_no_result(world: World) -> None:
+    """The pull request is open: the run succeeded, and says what it could not clean."""
+    world.engine.fail(EngineError("device or resource busy"), method="remove", at=2, times=2)
+    run = world.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    problems = run.phase(PhaseName.CLEANUP).metadata["not_cleaned"]
+    assert len(problems) == 2
+    assert all("device or resource busy" in problem for problem in problems)
+
+
+def test_metrics_that_cannot_be_kept_change_no_result(world: World) -> None:
+    """A full disk at the very end does not undo a pull request."""
+
+    def fill(_process: FakeExec) -> None:
+        folder = world.tools.settings.moonmind_data_dir / "runs"
+        (next(folder.iterdir()) / "artifacts" / "metrics.json").mkdir()
+
+    world.git_acts["push"] = [fill]
+    assert ends(world.run()) == (RunStatus.SUCCEEDED, None)
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["image", "ensure_network", "ensure_volume", "start", "put_file", "read_file", "execute", "kill"],
+)
+def test_an_engine_that_goes_away_is_waited_for(world: World, method: str) -> None:
+    """In every phase: queued with the reason and a time, a ring for it, and the run then finishes."""
+    world.work()
+    world.store.shards.change(0, _present)
+    run = world.submit()
+    world.engine.fail(EngineUnreachable("no engine at unix:///nowhere"), method=method)
+    world.work()
+    waiting = world.stored(run)
+    assert waiting.status is RunStatus.QUEUED
+    assert waiting.waiting_for is not None
+    assert (waiting.waiting_for.reason, waiting.waiting_for.until) == (
+        WaitReason.ENGINE,
+        world.clock() + timedelta(seconds=20),
+    )
+    assert (0, run.run_id, waiting.waiting_for.until) in world.bell.timed
+    assert world.containers() == []
+    world.work()
+    assert world.stored(run).status is RunStatus.QUEUED, "it waits for its time"
+    world.clock.advance(seconds=21)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert len(world.github.pull_requests(world.slug)) == 1
+
+
+def _present(known: Any) -> Any:
+    """A login that was looked at already, so that only the run talks to the engine."""
+    return ShardChange(msgspec.structs.replace(known, login=LoginState.PRESENT))
+
+
+def test_an_engine_without_room_is_waited_for(world: World) -> None:
+    """Docker's own word, and git's on a volume that is full; the run goes on when there is room."""
+    run = world.submit()
+    world.engine.fail(DiskFull("no space left on device"), method="ensure_volume", at=2)
+    world.git_acts["clone"] = [git_says("fatal: write error: No space left on device")]
+    for _ in range(2):
+        world.work()
+        waiting = world.stored(run).waiting_for
+        assert waiting is not None
+        assert waiting.reason is WaitReason.DISK
+        world.clock.advance(minutes=3)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+class Filling:
+    """Settings of a disk that fills while a run is in hand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.full = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "min_free_disk" and self.full:
+            return shutil.disk_usage(self._settings.moonmind_data_dir).total + 1
+        return getattr(self._settings, name)
+
+
+def test_a_data_disk_without_room_is_waited_for(world: World) -> None:
+    """An artifact that cannot be written because the disk is full is no defect."""
+    settings = Filling(world.tools.settings)
+
+    def fill(_process: FakeExec) -> None:
+        settings.full = True
+        raise StoreError("x cannot be written: there is no room left on the disk.")
+
+    world.agent.acts[PLAN] = [fill]
+    world.with_tools(settings=settings)
+    run = world.submit()
+    world.work()
+    waiting = world.stored(run).waiting_for
+    assert waiting is not None
+    assert waiting.reason is WaitReason.DISK
+    settings.full = False
+    world.clock.advance(minutes=3)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_shard_that_somebody_else_holds_is_waited_for(world: World) -> None:
+    """The run says who holds it, starts later, and touches that container never."""
+    run = world.submit(shard=0)
+    lock = world.tools.shards[0].lock
+    world.engine.ensure_network("jobs", {})
+    held = {LABEL_APPLIANCE: "another", LABEL_ROLE: "agent", LABEL_RUN: "theirs"}
+    world.store.shards.change(0, _present)
+    world.engine.start(
+        ContainerSpec(
+            name=lock, image=next(iter(world.engine.images)), command=["x"], labels=held, limits=Limits(1, 1, 1)
+        )
+    )
+    world.work()
+    waiting = world.stored(run).waiting_for
+    assert waiting is not None
+    assert (waiting.reason, waiting.detail) == (WaitReason.SHARD_BUSY, f"{lock} is held by agent of run theirs")
+    assert world.containers() == [lock]
+    world.engine.remove(lock)
+    world.clock.advance(seconds=16)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_shard_without_a_login_is_waited_for(world: World) -> None:
+    """Until somebody signs in: no turn, no failure, no time."""
+    for shard in (0, 1):
+        world.sign_out(shard)
+    run = world.submit()
+    world.work(0)
+    world.work(1)
+    waiting = world.stored(run).waiting_for
+    assert waiting is not None
+    assert (waiting.reason, waiting.until) == (WaitReason.LOGIN, None)
+    world.sign_in(1)
+    world.work(1)
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_run_whose_login_dies_goes_on_elsewhere_where_it_stood(world: World) -> None:
+    """The second shard takes it up at the phase that the first one could not do."""
+    world.agent.acts[PLAN] = [says(verdict="login_dead", message="refused")]
+    run = world.submit()
+    world.work(1)
+    world.work(0)
+    world.work(1)
+    run = world.stored(run)
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert world.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
+    assert world.git_verbs == ["clone", "stage", "push"]
+
+
+# Cut off, cancelled, stopped
+
+
+@pytest.mark.parametrize("phase", [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP])
+def test_a_run_that_is_cut_off_behind_a_phase_goes_on_with_the_next(world: World, phase: PhaseName) -> None:
+    """What is done is not done again, but for the containers, and the clone that `specify` builds on."""
+    run = world.submit()
+    cut_off_behind(world, run, phase)
+    world.agent.turns.clear()
+    world.git_verbs.clear()
+    world.work()
+    done = PHASE_ORDER.index(phase)
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert world.agent.turns == [name for name in (SPECIFY, PLAN, TASKS) if PHASE_ORDER.index(name) > done]
+    assert ("clone" in world.git_verbs) is (done < PHASE_ORDER.index(SPECIFY))
+    assert ("push" in world.git_verbs) is (done < PHASE_ORDER.index(PhaseName.COMMIT_PUSH))
+    assert len(world.github.pull_requests(world.slug)) == 1
+    assert world.containers() == []
+
+
+def test_volumes_that_vanished_meanwhile_are_made_again(world: World) -> None:
+    """Pruned between two attempts: the run begins again at the clone, and says so in an event."""
+    run = world.submit()
+    cut_off_behind(world, run, PLAN)
+    for name in world.containers():
+        world.engine.remove(name)
+    for volume in (f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"):
+        world.engine.remove_volume(volume)
+    world.agent.turns.clear()
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert world.git_verbs == ["clone", "clone", "stage", "push"]
+    assert world.agent.turns == [SPECIFY, PLAN, TASKS]
+    lost = [event for event in world.store.events.after(0, run_id=run.run_id) if event.kind == "run.workspace_lost"]
+    assert [event.data["again"] for event in lost] == [["git_clone", "speckit_specify", "speckit_plan"]]
+
+
+def test_one_lost_volume_is_as_bad_as_two(world: World) -> None:
+    """Without the private clone nothing of the workspace can be committed."""
+    run = world.submit()
+    cut_off_behind(world, run, TASKS)
+    for name in world.containers():
+        world.engine.remove(name)
+    world.engine.remove_volume(f"moonmind-git-{run.run_id}")
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert world.git_verbs == ["clone", "clone", "stage", "push"]
+
+
+def test_volumes_that_vanish_behind_the_commit_matter_no_more(world: World) -> None:
+    """What is pushed is pushed: only the pull request is left to open, without any container."""
+    run = world.submit()
+    cut_off_behind(world, run, PhaseName.COMMIT_PUSH)
+    for name in world.containers():
+        world.engine.remove(name)
+    for volume in (f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"):
+        world.engine.remove_volume(volume)
+    world.engine.calls.clear()
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert [name for method, name in world.engine.calls if method == "start"] == []
+
+
+def test_a_run_that_is_cut_off_too_often_fails(world: World) -> None:
+    """Something in it takes the appliance down: somebody must look."""
+    run = world.submit()
+    for _ in range(MOST_INTERRUPTIONS + 1):
+        claimed = world.store.runs.claim(0, "lease", now=world.clock(), lease_seconds=30)
+        assert claimed is not None
+        assert world.store.runs.requeue_abandoned(run.run_id, "lease")
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.FAILED, FailureCode.CUT_OFF_TOO_OFTEN.value)
+    again = retry(world, run)
+    assert ends(again) == (RunStatus.SUCCEEDED, None)
+
+
+class Blocked:
+    """An act that begins, tells, and does not end by itself."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    def __call__(self, process: FakeExec) -> None:
+        self.begun.set()
+        process.sleep(30)
+
+
+@pytest.fixture
+def blocked() -> Blocked:
+    return Blocked()
+
+
+@pytest.mark.parametrize("place", ["clone", SPECIFY, "stage", "push"])
+def test_a_cancelled_run_ends_soon_and_leaves_nothing(world: World, blocked: Blocked, place: str) -> None:
+    """In a turn as in git: its processes end with it, no pull request, one final status; its files expire."""
+    if place == SPECIFY:
+        world.agent.acts[SPECIFY] = [blocked]
+    else:
+        world.git_acts[place] = [blocked]
+    run = world.submit()
+    worker = InBackground(world.work)
+    assert blocked.begun.wait(10)
+    cancel_run(world.store, ANN, run.run_id, now=world.clock())
+    worker.join()
+    run = world.stored(run)
+    assert ends(run) == (RunStatus.CANCELLED, None)
+    assert run.result_summary == "The run was cancelled."
+    assert world.containers() == []
+    assert world.github.pull_requests(world.slug) == []
+    assert all(artifact.expires_at for artifact in world.store.artifacts.list(run.run_id))
+
+
+def test_a_cancelled_run_can_be_retried(world: World, blocked: Blocked) -> None:
+    """It goes on at the phase that was cut."""
+    world.agent.acts[PLAN] = [blocked]
+    run = world.submit()
+    worker = InBackground(world.work)
+    assert blocked.begun.wait(10)
+    cancel_run(world.store, ANN, run.run_id, now=world.clock())
+    worker.join()
+    assert ends(retry(world, run)) == (RunStatus.SUCCEEDED, None)
+    assert world.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
+
+
+def test_a_run_that_waits_is_cancelled_at_once(world: World) -> None:
+    """And stays so when its time has come."""
+    run = world.submit()
+    world.engine.fail(DiskFull("full"), method="ensure_volume", at=2)
+    world.work()
+    cancel_run(world.store, ANN, run.run_id, now=world.clock())
+    world.clock.advance(minutes=5)
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.CANCELLED, None)
+    assert world.agent.turns == []
+
+
+@pytest.mark.parametrize("place", ["clone", SPECIFY, "push"])
+def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(world: World, blocked: Blocked, place: str) -> None:
+    """At once, without a container left and without counting as a crash; one pull request in the end."""
+    if place == SPECIFY:
+        world.agent.acts[SPECIFY] = [blocked]
+    else:
+        world.git_acts[place] = [blocked]
+    run = world.submit()
+    worker = InBackground(world.work)
+    assert blocked.begun.wait(10)
+    assert world.executor.stop() == [run.run_id]
+    worker.join()
+    stopped = world.stored(run)
+    assert (stopped.status, stopped.waiting_for, stopped.interruptions) == (RunStatus.QUEUED, None, 0)
+    assert world.containers() == []
+    world.work()
+    assert world.stored(run).status is RunStatus.QUEUED, "a stopping executor claims nothing"
+    world.after()
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert len(world.github.pull_requests(world.slug)) == 1
+
+
+def test_a_lost_lease_lets_go_of_the_row(world: World, blocked: Blocked) -> None:
+    """Whoever claims it next owns it: the first one writes nothing more."""
+    world.agent.acts[PLAN] = [blocked]
+    run = world.submit()
+    worker = InBackground(world.work)
+    assert blocked.begun.wait(10)
+    assert world.store.runs.requeue_abandoned(run.run_id, world.stored(run).lease)
+    other = world.store.runs.claim(1, "other", now=world.clock(), lease_seconds=30)
+    assert other is not None
+    worker.join()
+    kept = world.stored(run)
+    assert (kept.status, kept.lease, kept.shard) == (RunStatus.IN_PROGRESS, "other", 1)
+
+
+# Retry
+
+
+@pytest.mark.parametrize(
+    ("arrange", "first", "second"),
+    [
+        (lambda w: w.git_acts["clone"].append(git_says("fatal: x")), [], [SPECIFY, PLAN, TASKS]),
+        (lambda w: w.agent.acts[SPECIFY].append(says(verdict="failed")), [SPECIFY], [SPECIFY, PLAN, TASKS]),
+        (lambda w: w.agent.acts[TASKS].append(says(verdict="failed")), [SPECIFY, PLAN, TASKS], [TASKS]),
+        (lambda w: w.git_acts["push"].append(git_says("fatal: x")), [SPECIFY, PLAN, TASKS], []),
+    ],
+)
+def test_a_retried_run_goes_on_at_the_phase_that_failed(world: World, arrange: Any, first: Any, second: Any) -> None:
+    """And finishes: no turn that went well is paid twice."""
+    arrange(world)
+    run = world.run()
+    assert run.status is RunStatus.FAILED
+    assert world.agent.turns == first
+    world.agent.turns.clear()
+    again = retry(world, run)
+    assert ends(again) == (RunStatus.SUCCEEDED, None)
+    assert world.agent.turns == second
+    assert all(artifact.expires_at for artifact in world.store.artifacts.list(run.run_id))
+
+
+def test_each_attempt_keeps_its_own_logs(world: World) -> None:
+    """What the first one said can still be read."""
+    world.agent.acts[PLAN] = [says(verdict="failed", message="first words")]
+    again = retry(world, world.run())
+    names = {artifact.name: artifact for artifact in world.store.artifacts.list(again.run_id)}
+    assert {"speckit_plan.stdout.jsonl", "speckit_plan.attempt-2.stdout.jsonl"} <= set(names)
+    first = world.tools.files.path(names["speckit_plan.stdout.jsonl"].storage_path).read_text()
+    assert "first words" in first
+    assert again.phase(PLAN).attempt == 2
+
+
+def test_a_pull_request_whose_answer_was_lost_is_found_again(world: World) -> None:
+    """Neither failed nor opened twice."""
+    world.github.play(Scenario.LOST_ANSWER, times=1)
+    run = world.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert len(world.github.pull_requests(world.slug)) == 1
+    assert "answer was lost" in (run.result_summary or "")
+
+
+def test_a_repository_without_drafts_gets_a_marked_pull_request(world: World) -> None:
+    """An ordinary one with [Draft] in its title, and the summary says so."""
+    world.github.play(Scenario.DRAFT_REFUSED)
+    try:
+        run = world.run()
+    finally:
+        world.github.end(Scenario.DRAFT_REFUSED)
+    (pull,) = world.github.pull_requests(world.slug)
+    assert (pull.draft, pull.title) == (False, "[Draft] Dark mode")
+    assert "does not take draft pull requests" in (run.result_summary or "")
+
+
+def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a_push(world: World) -> None:
+    """The branch is there: the retry opens the pull request, and starts no container."""
+    world.git_acts["push"] = [lambda _process: world.github.play(Scenario.UNREACHABLE)]
+    try:
+        run = world.run()
+    finally:
+        world.github.end(Scenario.UNREACHABLE)
+    assert ends(run) == (RunStatus.FAILED, FailureCode.GITHUB_UNREACHABLE.value)
+    world.engine.calls.clear()
+    again = retry(world, run)
+    assert ends(again) == (RunStatus.SUCCEEDED, None)
+    assert "start" not in {method for method, _ in world.engine.calls}
+
+
+# Several at once
+
+
+def test_a_shard_works_off_the_queue_and_takes_users_in_turn(world: World) -> None:
+    """Oldest first; while one user's run is in progress elsewhere, another user's comes before that user's next."""
+    anns = [world.submit(ANN) for _ in range(2)]
+    bobs = world.submit(BOB)
+    blocked = Blocked()
+    world.agent.acts[SPECIFY] = [blocked]
+    worker = InBackground(lambda: world.work(0))
+    assert blocked.begun.wait(10)
+    claimed = world.store.runs.claim(1, "probe", now=world.clock(), lease_seconds=30)
+    assert claimed is not None
+    assert claimed.run_id == bobs.run_id
+    world.store.runs.release(bobs.run_id, "probe", waiting_for=None, interrupted=False)
+    world.work(1)
+    assert [world.stored(run).status.value for run in (bobs, anns[1])] == ["succeeded", "succeeded"]
+    world.executor.stop()
+    worker.join()
+
+
+def test_two_shards_work_side_by_side_each_under_its_own_lock(world: World) -> None:
+    """Two runs at once, on two logins, in four containers; neither waits for the other."""
+    world.store.shards.change(0, _present)
+    world.store.shards.change(1, _present)
+    both = threading.Barrier(3)
+    seen: list[list[str]] = []
+
+    def meet(_process: FakeExec) -> None:
+        both.wait(10)
+        seen.append(world.containers())
+        both.wait(10)
+
+    world.agent.acts[SPECIFY] = [meet, meet]
+    runs = [world.submit(ANN, shard=0), world.submit(ANN, shard=1)]
+    workers = [InBackground(lambda shard=shard: world.work(shard)) for shard in (0, 1)]  # type: ignore[misc]
+    both.wait(10)
+    both.wait(10)
+    for worker in workers:
+        worker.join()
+    assert [ends(world.stored(run)) for run in runs] == [(RunStatus.SUCCEEDED, None)] * 2
+    assert set(seen[0]) == {
+        *(shard.lock for shard in world.tools.shards),
+        *(f"moonmind-git-{run.run_id}" for run in runs),
+    }
+
+
+def test_every_failure_that_a_run_ends_with_is_in_the_words_of_its_code(world: World) -> None:
+    """Row, phase and summary say the same."""
+    world.git_acts["push"] = [says(pushed=False, conflict="d" * 40)]
+    run = world.run()
+    assert run.failure == failure(FailureCode.BRANCH_CONFLICT, run.result_summary or "")
+    assert run.phase(PhaseName.COMMIT_PUSH).metadata["commit"] == COMMIT

@@ -1,0 +1,107 @@
+"""Which phases an attempt runs, for every state that an earlier one may have left."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonmind_appliance.models import PHASE_ORDER, Actor, Phase, PhaseName, PhaseStatus, Run
+from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
+
+DONE = {PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED}
+IN_CONTAINERS = {
+    PhaseName.GIT_CLONE,
+    PhaseName.SPECKIT_SPECIFY,
+    PhaseName.SPECKIT_PLAN,
+    PhaseName.SPECKIT_TASKS,
+    PhaseName.COMMIT_PUSH,
+}
+START = PhaseName.START_JOB_CONTAINER
+BEFORE_CLEANUP = [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP]
+
+
+def run(states: dict[PhaseName, PhaseStatus]) -> Run:
+    return Run(
+        run_id="r",
+        repository="a/b",
+        specify_text="x",
+        accepted_at=datetime(2026, 3, 1, tzinfo=UTC),
+        created_by=Actor("local:a", "a"),
+        phases=[Phase(phase=name, status=states.get(name, PhaseStatus.PENDING)) for name in PHASE_ORDER],
+    )
+
+
+def up_to(last: PhaseName | None) -> dict[PhaseName, PhaseStatus]:
+    done = PHASE_ORDER[: PHASE_ORDER.index(last) + 1] if last else ()
+    return dict.fromkeys(done, PhaseStatus.SUCCEEDED)
+
+
+TABLE = {
+    None: BEFORE_CLEANUP,
+    PhaseName.PREPARE_JOB: BEFORE_CLEANUP[1:],
+    PhaseName.START_JOB_CONTAINER: BEFORE_CLEANUP[1:],
+    PhaseName.GIT_CLONE: BEFORE_CLEANUP[1:],
+    PhaseName.SPECKIT_SPECIFY: [START, *BEFORE_CLEANUP[4:]],
+    PhaseName.SPECKIT_PLAN: [START, *BEFORE_CLEANUP[5:]],
+    PhaseName.SPECKIT_TASKS: [START, *BEFORE_CLEANUP[6:]],
+    PhaseName.COMMIT_PUSH: [PhaseName.OPEN_PR],
+    PhaseName.OPEN_PR: [],
+    PhaseName.CLEANUP: [],
+}
+
+
+@pytest.mark.parametrize("last", TABLE)
+def test_a_run_goes_on_behind_its_last_phase(last: PhaseName | None) -> None:
+    """With containers where anything needs them, and a new clone where `specify` is still to do."""
+    assert phases_to_do(run(up_to(last))) == TABLE[last]
+
+
+STATES = st.fixed_dictionaries({name: st.sampled_from(PhaseStatus) for name in PHASE_ORDER})
+
+
+@given(STATES)
+def test_any_state_gives_an_order_that_can_be_run(states: dict[PhaseName, PhaseStatus]) -> None:
+    """In order, each phase once, never `cleanup`, containers before what needs them, nothing published twice."""
+    to_do = phases_to_do(run(states))
+    assert to_do == sorted(set(to_do), key=PHASE_ORDER.index)
+    assert PhaseName.CLEANUP not in to_do
+    assert (START in to_do) is bool(IN_CONTAINERS & set(to_do))
+    for published in (PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR):
+        if states[published] in DONE and published not in to_do:
+            assert not (set(to_do) & set(PHASE_ORDER[: PHASE_ORDER.index(published)]))
+    if states[PhaseName.OPEN_PR] in DONE:
+        assert to_do == []
+
+
+@given(STATES)
+def test_what_is_not_done_is_done_and_so_is_all_that_builds_on_it(states: dict[PhaseName, PhaseStatus]) -> None:
+    """Behind the first phase that is to do nothing is left out, unless it was published."""
+    to_do = [name for name in phases_to_do(run(states)) if name is not START]
+    if to_do:
+        first = BEFORE_CLEANUP.index(to_do[0])
+        assert to_do == [name for name in BEFORE_CLEANUP[first:] if name is not START]
+    published = states[PhaseName.OPEN_PR] in DONE or states[PhaseName.COMMIT_PUSH] in DONE
+    open_phases = [name for name in BEFORE_CLEANUP if states[name] not in DONE and name is not START]
+    if not published:
+        assert set(open_phases) <= set(to_do)
+
+
+@given(STATES)
+def test_the_clone_is_new_whenever_specify_runs(states: dict[PhaseName, PhaseStatus]) -> None:
+    """A half-made feature of a cut-off `specify` must not be found."""
+    to_do = phases_to_do(run(states))
+    if PhaseName.SPECKIT_SPECIFY in to_do:
+        assert PhaseName.GIT_CLONE in to_do
+
+
+@given(STATES)
+def test_lost_volumes_bring_back_everything_that_was_made_in_them(states: dict[PhaseName, PhaseStatus]) -> None:
+    """From the clone on, in order, and nothing before it that was not to do anyway."""
+    to_do = phases_to_do(run(states))
+    if START not in to_do:
+        return
+    rest = to_do[to_do.index(START) + 1 :]
+    again = phases_after_loss(rest)
+    assert again == BEFORE_CLEANUP[BEFORE_CLEANUP.index(PhaseName.GIT_CLONE) :]
+    assert set(rest) <= set(again)

@@ -1,0 +1,380 @@
+"""What execution needs, without Docker and without a model.
+
+The fake engine, a scripted agent, a real store on disk, and GitHub's stand-in over real HTTP.
+"""
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from moonmind_appliance.agents.adapter import LoginFacts, LoginWay, Turn, TurnReport, TurnRequest
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.containers.engine import ByteSink
+from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
+from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.models import (
+    Actor,
+    AgentInfo,
+    AgentVerdict,
+    ContainerSpec,
+    ExecOutcome,
+    ExecSpec,
+    LoginCheck,
+    PhaseName,
+    Run,
+    RunStatus,
+    ShardName,
+    TurnOutcome,
+)
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.runs.execute import Executor
+from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.store import Store
+from tests.phases.git_laboratory import git
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ANN = Actor("local:ann", "ann")
+BOB = Actor("local:bob", "bob")
+TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
+FEATURE = "specs/001-dark-mode"
+COMMIT = "c" * 40
+BASE = "b" * 40
+PATCH = b"diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+words\n"
+DOCUMENTS = {
+    PhaseName.SPECKIT_SPECIFY: (
+        "spec.md",
+        "# Feature Specification: Dark mode\n\n## Assumptions\n\n- people have eyes\n",
+    ),
+    PhaseName.SPECKIT_PLAN: ("plan.md", "# Plan\n\nBuild it.\n"),
+    PhaseName.SPECKIT_TASKS: ("tasks.md", "# Tasks\n\n- [ ] T001 Build it\n"),
+}
+
+Act = Callable[[FakeExec], dict[str, Any] | None]
+"""What a turn does; returns what differs from a turn that went well."""
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+class Bell(Doorbell):
+    """Keeps who was rung, and when."""
+
+    def __init__(self) -> None:
+        self.rings: list[tuple[int, str]] = []
+        self.timed: list[tuple[int, str, datetime]] = []
+
+    def ring(self, shard: int, run_id: str) -> None:
+        self.rings.append((shard, run_id))
+
+    def ring_at(self, shard: int, run_id: str, at: datetime) -> None:
+        self.timed.append((shard, run_id, at))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Reader:
+    """Reads the last line of a scripted turn."""
+
+    def __init__(self, log: ByteSink) -> None:
+        self._log = log
+        self._text = b""
+
+    def write(self, data: bytes, /) -> None:
+        self._text += data
+        self._log.write(data)
+
+    def close(self) -> None:
+        """All is handed on already."""
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        lines = self._text.splitlines()
+        return json.loads(lines[-1]) if lines else {}
+
+    def report(self) -> TurnReport:
+        return TurnReport(self._said.get("files", {}), self._said.get("login"))
+
+    def outcome(self, ended: ExecOutcome) -> TurnOutcome:
+        said = self._said
+        verdict = AgentVerdict(said.get("verdict", "completed" if ended.ok else "failed"))
+        resets = said.get("resets_at")
+        return TurnOutcome(
+            verdict=verdict,
+            message=said.get("message", ""),
+            usage={"output_tokens": 7},
+            resets_at=datetime.fromisoformat(resets) if resets else None,
+        )
+
+
+class ScriptedAgent:
+    """An `AgentAdapter` whose turns are the test's."""
+
+    backend = "scripted"
+
+    def __init__(self) -> None:
+        self.acts: dict[PhaseName, list[Act]] = defaultdict(list)
+        self.turns: list[PhaseName] = []
+
+    def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
+        return AgentInfo("scripted", "1", "none")
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def login_files(self) -> tuple[str, ...]:
+        return ("auth.json",)
+
+    def secrets_of(self, login_file: bytes) -> dict[str, str]:
+        return {"refresh_token": login_file.decode()}
+
+    def login_facts(self, login_file: bytes) -> LoginFacts:
+        return LoginFacts(usable=True, email="ann@example.invalid", made_at=NOW)
+
+    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+        return ["login"]
+
+    def logout_command(self) -> list[str]:
+        return ["logout"]
+
+    def check_command(self) -> list[str] | None:
+        return None
+
+    def read_check(self, printed: bytes) -> LoginCheck:
+        raise NotImplementedError
+
+    def turn(self, request: TurnRequest) -> Turn:
+        files = {f"{request.workspace.rpartition('/')[0]}/prompt": request.text.encode()} if request.text else {}
+        return Turn(
+            files,
+            ExecSpec(
+                command=["agent", request.phase.value],
+                working_dir=f"{request.workspace}/repo",
+                time_limit=request.time_limit,
+                silence_limit=request.silence_limit,
+            ),
+        )
+
+    def reader(self, log: ByteSink) -> Reader:
+        return Reader(log)
+
+    def answer(self, process: FakeExec) -> int:
+        """What the fake engine does for a turn."""
+        phase = PhaseName(process.spec.command[1])
+        self.turns.append(phase)
+        name, text = DOCUMENTS[phase]
+        said: dict[str, Any] = {
+            "files": {".specify/feature.json": json.dumps({"feature_directory": FEATURE}), f"{FEATURE}/{name}": text},
+        }
+        act = self.acts[phase].pop(0) if self.acts[phase] else None
+        said |= (act(process) if act else None) or {}
+        process.stdout.write(json.dumps(said).encode() + b"\n")
+        return int(said.get("exit_code", 0))
+
+
+@dataclass
+class World:
+    """A house to execute in."""
+
+    tools: Tools
+    engine: FakeEngine
+    agent: ScriptedAgent
+    github: StandInGitHub
+    bell: Bell
+    clock: Clock
+    slug: str
+    executor: Executor = field(init=False)
+    git_acts: dict[str, list[Act]] = field(default_factory=lambda: defaultdict(list))
+    git_verbs: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.executor = Executor(self.tools)
+        self.engine.on_exec(_is_turn, self.agent.answer)
+        self.engine.on_exec(_is_git, self._git)
+        for shard in self.tools.shards:
+            self.sign_in(shard.index)
+
+    @property
+    def store(self) -> Store:
+        return self.tools.store
+
+    def sign_in(self, shard: int) -> None:
+        name = self.tools.shards[shard].volume
+        self.engine.ensure_volume(name, {})
+        self.engine.volume_data[name].files["auth.json"] = FakeFile(f"rt_secretOfShard{shard}-0123456789".encode())
+
+    def sign_out(self, shard: int) -> None:
+        self.engine.volume_data[self.tools.shards[shard].volume].files.clear()
+
+    def submit(self, actor: Actor = ANN, **fields: Any) -> Run:
+        request = SubmitRequest(**({"repository": self.slug, "specify_text": "Dark mode, please."} | fields))
+        self.clock.advance(seconds=1)
+        return submit_run(
+            self.store, self.bell, self.tools.settings, actor, request, redactor=self.tools.redactor, now=self.clock()
+        )
+
+    def work(self, shard: int = 0) -> None:
+        """Answer a ring on that shard, in this thread."""
+        self.executor.work(shard, "")
+
+    def stored(self, run: Run) -> Run:
+        kept = self.store.runs.get(run.run_id)
+        assert kept is not None
+        return kept
+
+    def run(self, **fields: Any) -> Run:
+        """Submit one and work it off."""
+        run = self.submit(**fields)
+        self.work()
+        return self.stored(run)
+
+    def after(self, **settings: Any) -> None:
+        """Another process on the same data, after a restart with these settings."""
+        changed = {name: getattr(self.tools.settings, name) for name in Settings.__struct_fields__} | settings
+        self.with_tools(settings=Settings(**changed))
+
+    def with_tools(self, **tools: Any) -> None:
+        """Execute with other tools from now on."""
+        known = {name: getattr(self.tools, name) for name in Tools.__struct_fields__}
+        self.executor = Executor(Tools(**(known | tools)))
+
+    def kinds(self, run: Run) -> list[str]:
+        """The events of a run, without those of its files and notes."""
+        events = self.store.events.after(0, run_id=run.run_id, limit=1000)
+        return [event.kind for event in events if event.kind not in ("artifact.saved", "run.noted")]
+
+    def statuses(self, run: Run) -> dict[str, str]:
+        return {phase.phase.value: phase.status.value for phase in self.stored(run).phases}
+
+    def containers(self) -> list[str]:
+        return sorted(self.engine.container_data)
+
+    def _git(self, process: FakeExec) -> int:
+        job = json.loads(process.env["MOONMIND_JOB"])
+        verb = process.spec.command[-1]
+        self.git_verbs.append(verb)
+        said: dict[str, Any] = {}
+        if verb == "clone":
+            process.make_folder(job["repository"])
+            said = {"base_commit": BASE, "scaffold_files": 0, "scaffold_folders": []}
+        elif verb == "stage":
+            said = {
+                "base_commit": BASE,
+                "tree": "t" * 40,
+                "commit": COMMIT,
+                "changed": True,
+                "too_large": False,
+                "patch_bytes": len(PATCH),
+                "left_out": [],
+                "nested_repositories_removed": [],
+                "files": [{"path": "x", "status": "A", "added": 1, "removed": 0}],
+                "file_count": 1,
+            }
+        else:
+            said = {"pushed": True, "commit": job["commit"]}
+        act = self.git_acts[verb].pop(0) if self.git_acts[verb] else None
+        said |= (act(process) if act else None) or {}
+        if code := said.get("exit_code"):
+            return int(code)
+        if verb == "push" and said["pushed"]:
+            self._publish(job["branch"])
+        process.stdout.write(json.dumps(said).encode() + b"\n")
+        if verb == "stage" and said["changed"]:
+            process.stdout.write(said.get("patch", PATCH.decode()).encode())
+        return 0
+
+    def _publish(self, branch: str) -> None:
+        """What the push would have done: the branch, one commit ahead of its base."""
+        bare = self.github.git_folder(self.slug)
+        tree = git(bare, "rev-parse", "main^{tree}").decode().strip()
+        commit = git(bare, "commit-tree", tree, "-p", "main", "-m", branch).decode().strip()
+        git(bare, "update-ref", f"refs/heads/{branch}", commit)
+
+
+def _is_turn(_: ContainerSpec, spec: ExecSpec) -> bool:
+    return spec.command[0] == "agent"
+
+
+def _is_git(_: ContainerSpec, spec: ExecSpec) -> bool:
+    return "MOONMIND_JOB" in spec.env
+
+
+_numbers = iter(range(1_000_000))
+
+
+@contextmanager
+def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[World]:
+    slug = f"acme/shop-{next(_numbers)}"
+    github.add_repository(slug)
+    github.add_token(TOKEN)
+    made = Settings(
+        **(
+            {
+                "moonmind_data_dir": data_dir,
+                "min_free_disk": 1,
+                "codex_shards": 2,
+                "github_token": Secret(TOKEN),
+                "github_api_url": github.api_url,
+                "github_server_url": github.server_url,
+            }
+            | settings
+        )
+    )
+    store = Store.open(data_dir)
+    clock, engine, agent, bell = Clock(), FakeEngine(), ScriptedAgent(), Bell()
+    door = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
+    tools = Tools(
+        settings=made,
+        store=store,
+        engine=engine,
+        github=door,
+        agent=agent,
+        redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
+        files=ArtifactFiles(data_dir),
+        doorbell=bell,
+        shards=tuple(ShardName(index, "codex_auth_") for index in range(made.codex_shards)),
+        appliance_id=store.appliance_id,
+        clock=clock,
+    )
+    try:
+        yield World(tools, engine, agent, github, bell, clock, slug)
+    finally:
+        door.close()
+        store.close()
+
+
+def ends(run: Run) -> tuple[RunStatus, str | None]:
+    """Where it stands, and why."""
+    return run.status, run.failure.code.value if run.failure else None
+
+
+class InBackground:
+    """A worker's thread; whoever waits for it fails rather than hangs."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the worker never let go"
