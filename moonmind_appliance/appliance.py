@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
 
-from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.api.app import build_api
 from moonmind_appliance.api.parts import ApiParts, Readiness
 from moonmind_appliance.artifact_files import ArtifactFiles
@@ -33,7 +33,7 @@ from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
 from moonmind_appliance.runs.retention import retain
 from moonmind_appliance.runs.tools import Tools, utc_now
 from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.store import Store
+from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 
 _LOOK_AT_LOGINS_EVERY = 60
@@ -79,12 +79,7 @@ def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Re
         store=store,
         engine=DockerEngine(settings.docker_host),
         github=github,
-        agent=Codex(
-            model=settings.codex_model,
-            https_proxy=settings.agent_https_proxy,
-            no_proxy=settings.agent_no_proxy,
-            extra_ca=settings.extra_ca_certs is not None,
-        ),
+        agent=agent_of(settings),
         redactor=redactor or Redactor(secrets_of(settings)),
         files=ArtifactFiles(settings.moonmind_data_dir),
         doorbell=doorbell or Doorbell(settings.moonmind_data_dir, shards),
@@ -109,14 +104,15 @@ class Appliance:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = threading.Event()
-        shards = shard_names(settings)
-        self._workers = Workers(settings.moonmind_data_dir, shards, work=self._work)
-        self.tools = attach(settings, doorbell=self._workers)
+        make_data_folder(settings.moonmind_data_dir)
         self._lock = DataFolderLock(settings.moonmind_data_dir)
+        # Before the database is opened: it may be brought up to this code, and nobody else must be serving it then.
+        self._lock.acquire()
         try:
-            self._lock.acquire()
+            self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
+            self.tools = attach(settings, doorbell=self._workers)
         except BaseException:
-            detach(self.tools)
+            self._lock.release()
             raise
         self._executor = Executor(self.tools)
         self._reaper = Reaper(self.tools)

@@ -146,7 +146,9 @@ def _changed_files(bare: Path, branch: str) -> list[str]:
 
 def _play(url: str, token: str, spec: str, say: Callable[..., None]) -> dict[str, Any]:
     """Submit over HTTP and follow the run to its end."""
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+    ) as client:
         body = {"repository": SLUG, "base_branch": _BASE_BRANCH, "specify_text": spec, "external_ref": "rehearsal"}
         answer = client.post(f"{API}/runs", json=body)
         if answer.status_code != httpx.codes.ACCEPTED:
@@ -174,7 +176,7 @@ def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
     """An artifact's text, downloaded as a caller would; "" where the run has none of the name."""
     for artifact in run["artifacts"]:
         if artifact["name"] == name:
-            with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as client:
+            with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
                 path = f"{API}/runs/{run['run_id']}/artifacts/{artifact['artifact_id']}"
                 return client.get(f"{path}/content").raise_for_status().text
     return ""

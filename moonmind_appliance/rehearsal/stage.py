@@ -3,13 +3,14 @@
 Nothing of it meets another rehearsal or the real appliance, and all of it is gone afterwards.
 """
 
+import os
 import secrets
 import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -90,6 +91,7 @@ class Stage:
         stack.callback(engine.close)
         gateway = engine.ensure_network(self.network, {LABEL_REHEARSAL: self.id})
         stack.callback(self._remove_leftovers)
+        stack.enter_context(without_proxy(gateway))
         self.openai = stack.enter_context(StandInOpenAI(gateway, think_seconds=self._think_seconds))
         self.github = stack.enter_context(StandInGitHub((gateway, 0), self.folder / "github"))
         self.github.add_token(self.github_token)
@@ -209,6 +211,22 @@ class RunningAppliance:
 
     def _run(self) -> None:
         self._server.run(sockets=[self._listening])
+
+
+@contextmanager
+def without_proxy(address: str) -> Iterator[None]:
+    """Take an address out of what this process reaches by the operator's proxy, where one is set."""
+    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
+    for name, value in before.items():
+        os.environ[name] = ",".join(filter(None, (value, address)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _sign_in(tools: Tools, shard: int) -> LoginPrompt:

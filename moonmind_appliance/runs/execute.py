@@ -195,8 +195,11 @@ class _Execution:
         self._begin(name)
         try:
             result = PHASES[name](self._context)
-        except RunInterrupted:
-            self._save(name, PhaseStatus.RETRYING)
+        except RunInterrupted as interrupted:
+            if interrupted.reason is InterruptReason.CANCELLED:
+                self._save(name, PhaseStatus.FAILED, error="cancelled")
+            else:
+                self._save(name, PhaseStatus.RETRYING)
             raise
         except Exception as error:
             if not isinstance(error, LeaseLost):

@@ -22,9 +22,25 @@ __all__ = [
     "ShardStore",
     "Store",
     "TokenStore",
+    "make_data_folder",
 ]
 
 DATABASE_NAME = "appliance.db"
+
+
+def make_data_folder(data_dir: Path) -> None:
+    """Make the folder, for its owner alone. Safe twice.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder {data_dir} cannot be made: {error.strerror}.",
+            hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
+        ) from error
 
 
 class Store:
@@ -45,13 +61,7 @@ class Store:
         Raises:
             StoreError: the folder or the file cannot be used; it says why and what to do.
         """
-        try:
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"The data folder {data_dir} cannot be made: {error.strerror}.",
-                hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
-            ) from error
+        make_data_folder(data_dir)
         database = Database(data_dir / DATABASE_NAME)
         try:
             database.migrate()
