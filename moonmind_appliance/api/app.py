@@ -27,6 +27,8 @@ from moonmind_appliance.api.wire import answer_head, common_headers, finish_body
 _log = logging.getLogger(__name__)
 
 _CALLERS_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+# Asked every few seconds by whatever watches over the appliance; at INFO they would bury the other lines.
+_PROBES = {f"{BASE_PATH}/health", f"{BASE_PATH}/ready"}
 
 
 class Api(Litestar):
@@ -67,7 +69,8 @@ class Api(Litestar):
             status, seconds = answer[0] if answer else (0, time.monotonic() - began)
             route = str(scope.get("path_template") or "none")
             self.state["metrics"].answered(method, route, status, seconds)
-            _log.info(
+            _log.log(
+                logging.DEBUG if route in _PROBES else logging.INFO,
                 "%s %s %d in %.1f ms, request %s",
                 method,
                 scope["raw_path"].decode("latin-1"),

@@ -1,12 +1,15 @@
 """Probes, shards and metrics."""
 
+import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from moonmind_appliance.models import LoginState, Shard
 from moonmind_appliance.runs.health import Check
-from tests.api.served import Served
+from tests.api.served import Served, serve
 
 SHARD_FIELDS = [
     "shard",
@@ -101,3 +104,13 @@ def test_metrics_tell_what_there_is_and_what_was_answered(served: Served) -> Non
     assert samples["moonmind_http_requests_total", *sorted(("GET", "none", "404"))] == 1
     assert samples["moonmind_http_request_seconds_count", route] == 1
     assert run_id not in answer.text
+
+
+def test_probes_leave_no_line_at_info(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks every few seconds does not bury the other lines; at DEBUG theirs are there too."""
+    caplog.set_level(logging.DEBUG, "moonmind_appliance.api.app")
+    with serve(tmp_path) as served:
+        for address in ("/health", "/ready", "/runs"):
+            served.client().get(address, headers={"X-Request-ID": "probe-1"})
+    lines = [record for record in caplog.records if "probe-1" in record.getMessage()]
+    assert [record.levelname for record in lines] == ["DEBUG", "DEBUG", "INFO"]
