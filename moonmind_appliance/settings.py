@@ -20,6 +20,7 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_SPAN = 3650 * 86400
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 
 
@@ -71,7 +72,7 @@ def _flag(raw: str) -> bool:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
-        if not re.fullmatch(r"[+-]?\d{1,12}", raw) or not low <= int(raw) <= high:
+        if not re.fullmatch(r"[+-]?[0-9]{1,12}", raw) or not low <= int(raw) <= high:
             raise ValueError(f"is not a whole number from {low} to {high}")
         return int(raw)
 
@@ -88,18 +89,27 @@ def _cpus(raw: str) -> float:
     return value
 
 
-def _size(raw: str) -> int:
-    match = re.fullmatch(r"(\d{1,12})\s*([kmg]?)i?b?", raw.lower())
-    if not match:
-        raise ValueError("is not a size such as 512m or 4g")
-    return int(match[1]) * _SIZES[match[2]]
+def _size(low: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,12})\s*([kmg]?)i?b?", raw.lower())
+        if not match:
+            raise ValueError("is not a size such as 512m or 4g")
+        size = int(match[1]) * _SIZES[match[2]]
+        if size < low:
+            raise ValueError(f"is less than {low} bytes")
+        return size
+
+    return parse
 
 
 def _span(raw: str) -> int:
-    match = re.fullmatch(r"(\d{1,9})\s*([smhd]?)", raw.lower())
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd]?)", raw.lower())
     if not match or int(match[1]) == 0:
         raise ValueError("is not a time span such as 90s, 30m, 12h or 7d")
-    return int(match[1]) * _SPANS[match[2]]
+    seconds = int(match[1]) * _SPANS[match[2]]
+    if seconds > _LONGEST_SPAN:
+        raise ValueError("is longer than ten years")
+    return seconds
 
 
 def _slugs(raw: str) -> tuple[str, ...]:
@@ -121,7 +131,16 @@ def _url(raw: str) -> str:
 
 
 def _path(raw: str) -> Path:
-    return Path(raw).expanduser().absolute()
+    try:
+        return Path(raw).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("names the home of somebody who is not known here") from error
+
+
+def _name(raw: str) -> str:
+    if not re.search(r"\w", raw) or re.search(r"[<>\x00-\x1f\x7f]", raw):
+        raise ValueError("is not a name that git takes: letters, and none of < > or control characters")
+    return raw
 
 
 def _existing_file(raw: str) -> Path:
@@ -138,6 +157,12 @@ def _choice(*words: str) -> Callable[[str], str]:
         return raw.lower()
 
     return parse
+
+
+def _backend(raw: str) -> str:
+    if not re.fullmatch(r"codex|spec-kit:[a-z0-9][a-z0-9-]{0,40}", raw):
+        raise ValueError("is neither codex nor spec-kit:INTEGRATION")
+    return raw
 
 
 def _prefix(raw: str) -> str:
@@ -261,11 +286,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "true or false.",
         ),
     ] = False
-    git_author_name: Annotated[str, Option("Author and committer name of the commits.", _text, "Give a name.")] = (
+    git_author_name: Annotated[str, Option("Author and committer name of the commits.", _name, "Give a name.")] = (
         "MoonMind Appliance"
     )
     git_author_email: Annotated[
-        str, Option("Author and committer e-mail of the commits.", _text, "Give an e-mail address.")
+        str, Option("Author and committer e-mail of the commits.", _name, "Give an e-mail address.")
     ] = "moonmind-appliance@users.noreply.localhost"
     clone_depth: Annotated[
         int,
@@ -276,7 +301,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 50
     max_change_bytes: Annotated[
-        int, Option("Largest change, as a patch, that is pushed.", _size, "Give a size such as 10m.")
+        int, Option("Largest change, as a patch, that is pushed.", _size(1024), "Give a size such as 10m.")
     ] = 10 * 1024**2
     spec_automation_job_image: Annotated[
         str, Option("Image of the job containers.", _text, "Give an image reference.")
@@ -298,7 +323,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "moonmind-jobs"
     container_memory: Annotated[
-        int, Option("Memory limit of each job container.", _size, "Give a size such as 4g.")
+        int, Option("Memory limit of each job container.", _size(64 * 1024**2), "Give a size such as 4g.")
     ] = 4 * 1024**3
     container_cpus: Annotated[
         float, Option("CPU limit of each job container.", _cpus, "Give a number such as 2 or 0.5.")
@@ -317,6 +342,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Give a Docker volume name.",
         ),
     ] = "codex_auth_"
+    agent_backend: Annotated[
+        str,
+        Option(
+            "Agent of the Spec Kit phases: codex, or spec-kit:INTEGRATION for another one that Spec Kit knows.",
+            _backend,
+            "codex, or spec-kit: and a key that `specify integration list` shows.",
+        ),
+    ] = "codex"
     codex_model: Annotated[
         str | None,
         Option("Model that Codex is asked for; empty: Codex's own default.", _text, "Give a model name."),
@@ -365,7 +398,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 7 * 86400
     min_free_disk: Annotated[
         int,
-        Option("Free space in the data folder below which no run is taken.", _size, "Give a size such as 1g."),
+        Option("Free space in the data folder below which no run is taken.", _size(0), "Give a size such as 1g."),
     ] = 1024**3
     stop_grace: Annotated[
         int,
@@ -450,10 +483,10 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
         sources[name] = "default"
         try:
             found = _find(name, option, layers)
-        except OSError as error:
-            problems.append(
-                SettingProblem(f"{name}_FILE", f"cannot be read: {error.strerror}.", "Check the path and its rights.")
-            )
+        except (OSError, ValueError) as error:
+            # Of bytes that are no text only that is said: they may be a secret's.
+            why = error.strerror if isinstance(error, OSError) else "it is not the name of a text file in UTF-8"
+            problems.append(SettingProblem(f"{name}_FILE", f"cannot be read: {why}.", "Check the path and its rights."))
             continue
         if found is None:
             continue

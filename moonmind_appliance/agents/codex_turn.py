@@ -23,6 +23,8 @@ from pathlib import Path
 NO_SKILL = 64
 DEEPEST = 12
 LARGEST_FILE = 4 * 1024 * 1024
+# Of every agent that a shard may have a login for: another agent's is not this one's to remove.
+LOGIN_FILES = ("auth.json", "agent.env")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -59,7 +61,7 @@ def freshen(home: Path, login_folder: Path, extra_ca: Path) -> None:
     if marker.exists():
         return
     for entry in login_folder.iterdir():
-        if entry.name == "auth.json":
+        if entry.name in LOGIN_FILES:
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)

@@ -1,0 +1,229 @@
+"""Any agent that Spec Kit has an integration for, driven by Spec Kit's own engine: `specify workflow run`.
+
+Spec Kit knows how each agent is called without a person; the appliance hands it a workflow of one command a phase. The
+agent itself must be in the job image. Its login is a file of variables, such as an API key, brought in with
+`login-shard N --from-file`; the integration's own variables (`SPECKIT_INTEGRATION_<KEY>_EXTRA_ARGS`, `…_EXECUTABLE`)
+may stand there too. Facts about Spec Kit are those seen on 1.2.3.
+"""
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import (
+    AGENT_CA_FILE,
+    AGENT_HOME,
+    LOGIN_FOLDER,
+    LoginFacts,
+    LoginWay,
+    Turn,
+    TurnReport,
+    TurnRequest,
+)
+from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.agents.workflow_turn import LOGIN_FILE, NO_INTEGRATION
+from moonmind_appliance.models import (
+    AgentInfo,
+    AgentVerdict,
+    ExecOutcome,
+    ExecSpec,
+    LoginCheck,
+    PhaseName,
+    TurnOutcome,
+)
+from moonmind_appliance.redaction import ByteSink
+
+COMMANDS: dict[PhaseName, str] = {
+    PhaseName.SPECKIT_SPECIFY: "speckit.specify",
+    PhaseName.SPECKIT_PLAN: "speckit.plan",
+    PhaseName.SPECKIT_TASKS: "speckit.tasks",
+}
+BACKEND_PREFIX = "spec-kit:"
+_OWN_LINE = b'{"type": "moonmind.report"'
+_LONGEST_LINE = 32 * 1024 * 1024
+_LAST_WORDS = 600
+
+
+class _Report(msgspec.Struct):
+    login_digest: str | None = None
+    files: dict[str, str] = {}
+
+
+class SpecKitWorkflow:
+    """One of Spec Kit's integrations, by its key; an `AgentAdapter`."""
+
+    def __init__(
+        self,
+        integration: str,
+        *,
+        https_proxy: str | None = None,
+        no_proxy: str | None = None,
+        extra_ca: bool = False,
+    ) -> None:
+        self._integration = integration
+        self._https_proxy = https_proxy
+        self._no_proxy = no_proxy
+        self._extra_ca = extra_ca
+        self._script = script_of("codex_turn", "workflow_turn")
+
+    @property
+    def backend(self) -> str:
+        """Spec Kit and the integration's key."""
+        return f"{BACKEND_PREFIX}{self._integration}"
+
+    def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
+        """The agent's version by the label `moonmind.<integration>.version`, and Spec Kit's."""
+        spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")
+        return AgentInfo(
+            backend=self.backend,
+            version=image_labels.get(f"moonmind.{self._integration}.version", "unknown"),
+            prompt_pack_version=f"spec-kit {spec_kit}, workflow",
+        )
+
+    def environment(self) -> dict[str, str]:
+        """A clean environment; the login's variables come with the turn alone."""
+        env = {"HOME": AGENT_HOME, "MOONMIND_LOGIN_FOLDER": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
+        # What Codex's part of the turn's program asks for.
+        env["CODEX_HOME"] = LOGIN_FOLDER
+        if self._https_proxy:
+            env |= {"HTTPS_PROXY": self._https_proxy, "https_proxy": self._https_proxy}
+        if self._no_proxy:
+            env |= {"NO_PROXY": self._no_proxy, "no_proxy": self._no_proxy}
+        if self._extra_ca:
+            bundle = f"{AGENT_HOME}/ca.pem"
+            env |= {"MOONMIND_EXTRA_CA": AGENT_CA_FILE, "SSL_CERT_FILE": bundle, "NODE_EXTRA_CA_CERTS": bundle}
+        return env
+
+    def login_files(self) -> tuple[str, ...]:
+        """The file of variables."""
+        return (LOGIN_FILE,)
+
+    def secrets_of(self, login_file: bytes) -> dict[str, str]:
+        """Every value: which of them is a secret only the agent knows."""
+        return {name: value for name, value in _variables(login_file).items() if not name.startswith("SPECKIT_")}
+
+    def login_facts(self, login_file: bytes) -> LoginFacts:
+        """Usable where it names a variable; it has no account and no end."""
+        return LoginFacts(usable=bool(self.secrets_of(login_file)), by_api_key=True)
+
+    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+        """There is no sign-in: says how the login comes in, and fails."""
+        words = f"{self.backend} has no sign-in ({way.value}): bring its variables in with --from-file."
+        return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", words]
+
+    def logout_command(self) -> list[str]:
+        """Nothing is told to anybody; the file goes."""
+        return ["rm", "-f", f"{LOGIN_FOLDER}/{LOGIN_FILE}"]
+
+    def check_command(self) -> None:
+        """Nothing can be asked without a model turn."""
+
+    def read_check(self, printed: bytes) -> LoginCheck:  # noqa: ARG002 - the protocol's shape
+        """Nothing is known."""
+        return LoginCheck(alive=None)
+
+    def turn(self, request: TurnRequest) -> Turn:
+        """A workflow of the phase's one command; the text stands in its file."""
+        workflow = f"{request.workspace}/input/{request.phase.value}.workflow.yml"
+        repository = f"{request.workspace}/repo"
+        turn = {
+            "repository": repository,
+            "integration": self._integration,
+            "workflow": workflow,
+            "report": request.report,
+        }
+        return Turn(
+            files={workflow: self._workflow(request.phase, request.text)},
+            command=ExecSpec(
+                command=["python3", "-I", "-S", "-c", self._script],
+                env={"MOONMIND_TURN": json.dumps(turn)},
+                working_dir=repository,
+                time_limit=request.time_limit,
+                silence_limit=request.silence_limit,
+            ),
+        )
+
+    def _workflow(self, phase: PhaseName, text: str) -> bytes:
+        """YAML; the text is an input's default, so that Spec Kit's own expressions in it stay text."""
+        command = COMMANDS[phase]
+        arguments = '{args: "{{ inputs.text }}"}'
+        integration = yaml_string(self._integration)
+        lines = [
+            'schema_version: "1.0"',
+            f'workflow: {{id: "moonmind-{phase.value.replace("_", "-")}", name: "{command}", version: "1.0.0"}}',
+            "inputs:",
+            f"  text: {{type: string, required: false, default: {yaml_string(text)}}}",
+            "steps:",
+            f'  - {{id: phase, command: "{command}", integration: {integration}, input: {arguments}}}',
+        ]
+        return "\n".join([*lines, ""]).encode()
+
+    def reader(self, log: ByteSink) -> "WorkflowReader":
+        """A reader for one turn."""
+        return WorkflowReader(log)
+
+
+class WorkflowReader:
+    """Hands the agent's lines on, and keeps the last of them. How the turn went, Spec Kit's exit code says."""
+
+    def __init__(self, log: ByteSink) -> None:
+        self._log = log
+        self._held = b""
+        self._tail = b""
+        self._report = TurnReport()
+
+    def write(self, data: bytes) -> None:
+        """Take some bytes; whole lines go on into the log."""
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in lines:
+            self._read(line + b"\n")
+        if len(self._held) > _LONGEST_LINE:
+            self._read(self._held)
+            self._held = b""
+
+    def _read(self, line: bytes) -> None:
+        if not line.startswith(_OWN_LINE):
+            self._log.write(line)
+            self._tail = (self._tail + line)[-_LAST_WORDS:]
+            return
+        try:
+            report = msgspec.json.decode(line, type=_Report)
+        except msgspec.DecodeError:
+            return
+        self._report = TurnReport(report.files, report.login_digest)
+
+    def close(self) -> None:
+        """Read what stands without a line's end."""
+        if self._held:
+            self._read(self._held)
+            self._held = b""
+
+    def report(self) -> TurnReport:
+        """What the turn's command saw at its end."""
+        return self._report
+
+    def outcome(self, ended: ExecOutcome) -> TurnOutcome:
+        """How the turn went."""
+        self.close()
+        words = " ".join(self._tail.decode(errors="replace").split())
+        if ended.exit_code == NO_INTEGRATION:
+            words = "Spec Kit could not set the integration up; see the phase's stderr."
+        verdict = AgentVerdict.COMPLETED if ended.ok else AgentVerdict.FAILED
+        return TurnOutcome(verdict=verdict, message=words)
+
+
+def yaml_string(text: str) -> str:
+    """Any text as a double-quoted YAML scalar of plain ASCII (https://yaml.org/spec/1.2.2/#57-escaped-characters)."""
+    plain = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    coded = (plain.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in text)
+    return f'"{"".join(coded)}"'
+
+
+def _variables(login_file: bytes) -> dict[str, str]:
+    found = {}
+    for line in login_file.decode(errors="replace").splitlines():
+        name, equals, value = line.partition("=")
+        if equals and name.strip().isidentifier() and value.strip():
+            found[name.strip()] = value.strip()
+    return found

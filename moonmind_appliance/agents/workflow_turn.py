@@ -1,0 +1,128 @@
+"""Runs inside the agent container: one Spec Kit command through `specify workflow run`, whichever agent does it.
+
+Standard library only, sent together with `codex_turn`. MOONMIND_TURN holds one JSON object: `repository`,
+`integration`, `workflow` (the file) and `report` (files to tell of at the end). Behind the agent's own output comes a
+line of type `moonmind.report`. Exit code: Spec Kit's; 65 when the integration could not be set up.
+
+The integration's files are put into the repository for the time of the turn: reviewers did not ask for them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from moonmind_appliance.agents.codex_turn import SYSTEM_BUNDLE, digest, files_to_report, freshen
+
+NO_INTEGRATION = 65
+LOGIN_FILE = "agent.env"
+RUNS = ".specify/workflows/runs"
+
+
+def login_variables(login: Path) -> dict[str, str]:
+    """The stored login: a variable a line, NAME=value."""
+    try:
+        lines = login.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def files_of(repository: Path) -> set[Path]:
+    """Every file of the worktree, links too, without git's own."""
+    found = set()
+    for folder, folders, files in os.walk(repository):
+        if Path(folder) == repository and ".git" in folders:
+            folders.remove(".git")
+        found |= {Path(folder) / name for name in files}
+    return found
+
+
+class Installed:
+    """The integration's files, for the time of a `with` block; `note` tells the next turn of them."""
+
+    def __init__(self, repository: Path, integration: str, note: Path) -> None:
+        self.repository = repository
+        self.note = note
+        self.integration = integration
+        self.before: set[Path] = set()
+        self.kept: dict[Path, bytes] = {}
+        self.added: set[Path] = set()
+        self.problem = ""
+
+    def __enter__(self) -> Self:
+        self.before = files_of(self.repository) - self.left_by_a_cut_off_turn()
+        own = [path for path in self.before if ".specify" in path.relative_to(self.repository).parts]
+        self.kept = {path: path.read_bytes() for path in own if path.is_file() and not path.is_symlink()}
+        command = ["specify", "integration", "install", self.integration, "--script", "sh"]
+        done = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
+            command, cwd=self.repository, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        self.added = files_of(self.repository) - self.before
+        self.note.write_text(json.dumps([str(path) for path in self.added]), encoding="utf-8")
+        if done.returncode != 0 and "already installed" not in done.stdout + done.stderr:
+            self.problem = (done.stderr + done.stdout).strip()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.repository / RUNS, ignore_errors=True)
+        for path in self.added:
+            path.unlink(missing_ok=True)
+        for folder in sorted({parent for path in self.added for parent in path.parents}, reverse=True):
+            if folder.is_relative_to(self.repository) and folder != self.repository and folder.is_dir():
+                self.remove_empty(folder)
+        record = self.repository / ".specify/feature.json"
+        for path, content in self.kept.items():
+            if path != record and path.is_file() and not path.is_symlink() and path.read_bytes() != content:
+                path.write_bytes(content)
+
+    def left_by_a_cut_off_turn(self) -> set[Path]:
+        """What an earlier turn installed and could not take away again."""
+        try:
+            return {Path(name) for name in json.loads(self.note.read_text(encoding="utf-8"))}
+        except (OSError, ValueError):
+            return set()
+
+    @staticmethod
+    def remove_empty(folder: Path) -> None:
+        """Remove a folder that the installation made, unless the agent put something into it."""
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def main() -> int:
+    """Run the turn."""
+    turn = json.loads(os.environ.pop("MOONMIND_TURN"))
+    repository, login = Path(turn["repository"]), Path(os.environ["MOONMIND_LOGIN_FOLDER"]) / LOGIN_FILE
+    home, extra_ca = Path(os.environ["HOME"]), Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent"))
+    freshen(home, login.parent, extra_ca)
+    if not (home / "ca.pem").exists() and SYSTEM_BUNDLE.is_file():
+        (home / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes())
+    note = Path(turn["workflow"]).with_name("installed.json")
+    with Installed(repository, turn["integration"], note) as installed:
+        if installed.problem:
+            sys.stderr.write(f"Spec Kit cannot set up {turn['integration']}: {installed.problem}\n")
+            return NO_INTEGRATION
+        code = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
+            ["specify", "workflow", "run", turn["workflow"], "--json"],  # noqa: S607 - on the image's path
+            cwd=repository,
+            env={**os.environ, **login_variables(login)},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        ).returncode
+        report = {
+            "type": "moonmind.report",
+            "login_digest": digest(login),
+            "files": files_to_report(repository, turn["report"]),
+        }
+    sys.stdout.write("\n" + json.dumps(report) + "\n")
+    sys.stdout.flush()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
