@@ -13,6 +13,7 @@ PYTHON_LOCKS = (
     "tests/requirements.txt",
     "job_image/requirements.txt",
     "job_image/requirements-build.txt",
+    "tests/setup/go/requirements.txt",
 )
 NPM_LOCKS = sorted(
     str(path.relative_to(ROOT))

@@ -1,31 +1,27 @@
 #!/usr/bin/env bash
 # Brings newman, which runs Postman collections, for the tests, and prints its path. Safe twice, and side by side.
 #
-# Needs Node 16 or newer and npm; where they are missing and this runs as root, they are installed with apt-get.
+# It needs Node 16 or newer; where the machine has none, or no npm, the Node that the job image is built with is fetched
+# and stands first in the PATH of the tests.
 set -euo pipefail
 
-lock="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)/newman"
-cache="${TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/moonmind-appliance-tests}/newman"
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/setup/shared/bringing.sh
+. "$here/shared/bringing.sh"
 
-say() { echo "newman.sh: $*" >&2; }
+lock="$here/newman"
+cache="$cache_root/newman"
 
 mkdir -p "$cache"
 exec 9> "$cache/lock"
 flock 9
 
+trust_ca_bundle
+bring_node
 if ! cmp --silent "$lock/package-lock.json" "$cache/installed.json"; then
-    if ! command -v npm > /dev/null; then
-        if [[ $(id -u) -ne 0 ]]; then
-            say "please install: nodejs npm"
-            exit 1
-        fi
-        say "installing: nodejs npm"
-        apt-get install -y --no-install-recommends nodejs npm >&2
-    fi
-    say "fetching with npm"
     rm -f "$cache/installed.json"
     cp "$lock/package.json" "$lock/package-lock.json" "$cache"
-    npm ci --prefix "$cache" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    put_npm_packages "$cache"
     cp "$lock/package-lock.json" "$cache/installed.json"
 fi
 echo "$cache/node_modules/newman/bin/newman.js"
