@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import msgspec
 import pytest
 
@@ -23,6 +26,7 @@ from moonmind_appliance.rehearsal.openai import Play, Scenario
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
 from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.sign_in import bring_login, sign_in, sign_out
+from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
@@ -445,3 +449,58 @@ def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
         if run:
             tools.engine.kill(name.lock)
         assert check(tools, 1).login is LoginState.PRESENT
+
+
+# With a browser on this machine
+
+
+def test_a_sign_in_with_the_browser_of_this_machine(stage, tools):
+    """The browser comes back to port 1455 of this machine, and the container that waits there hears of it."""
+    pages = []
+
+    def browse(prompt):
+        assert prompt.code == ""
+
+        def go():
+            with httpx.Client(proxy=stage.openai.proxy_url, verify=trusting(stage)) as outside:
+                sent = outside.get(prompt.address)
+            with httpx.Client(trust_env=False, timeout=60) as inside:
+                pages.append(inside.get(sent.headers["location"], follow_redirects=True))
+
+        browsing.append(threading.Thread(target=go))
+        browsing[0].start()
+
+    browsing = []
+    state = sign_in(tools, 1, way=LoginWay.BROWSER, tell=browse, wait_for_shard=lambda _busy: None)
+    browsing[0].join(60)
+    assert state.login is LoginState.PRESENT
+    assert login_file(tools, 1) is not None
+    assert [page.status_code for page in pages] == [200]
+    assert check(tools, 1, renew=True).last_refresh_at is not None
+
+
+def trusting(stage):
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=stage.openai.ca_pem.decode())
+    return context
+
+
+def test_a_taken_callback_port_is_said(tools):
+    """Before anything is asked of anybody."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 1455))
+        other.listen()
+        with pytest.raises(CallbackPortTaken, match="1455"):
+            enter(tools, 1, way=LoginWay.BROWSER)
+    assert tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"}) == []
+
+
+def test_a_check_tells_the_usage_windows(stage, tools):
+    """Without a model turn; the windows say how much is used, how long they are and when they start again."""
+    enter(tools, 1)
+    turns = len(stage.openai.turns)
+    state = check(tools, 1, renew=True)
+    assert [window.window_minutes for window in state.quota] == [300, 10_080]
+    assert all(window.resets_at > datetime.now(UTC) for window in state.quota)
+    assert len(stage.openai.turns) == turns

@@ -1,4 +1,4 @@
-"""auth.openai.com: the device login, and the token endpoint.
+"""auth.openai.com: the device login, the sign-in in a browser, and the token endpoint.
 
 Requests and answers are as Codex CLI 0.169.0 sends and needs them; the code of a login that still waits
 (`deviceauth_authorization_pending`) is as public clients of the original report it.
@@ -6,12 +6,13 @@ Requests and answers are as Codex CLI 0.169.0 sends and needs them; the code of 
 
 import base64
 import hashlib
+import re
 import secrets
 import threading
 import time
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 from litestar import MediaType, Request, Response, get, post
@@ -31,6 +32,8 @@ from moonmind_appliance.rehearsal.openai.accounts import (
 _CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ0123456789"
 _CODE_SECONDS = 15 * 60
 _REDIRECT = f"{ISSUER}/deviceauth/callback"
+# Where the sign-in in a browser comes back to, on the person's own machine.
+_CALLBACK = re.compile(r"http://(?:localhost|127\.0\.0\.1):1455/auth/callback")
 
 
 class LoginState(StrEnum):
@@ -47,6 +50,7 @@ class _DeviceLogin:
         self.device_auth_id = f"deviceauth_{secrets.token_hex(16)}"
         self.user_code = "-".join(_letters(size) for size in (4, 5))
         self.verifier = secrets.token_urlsafe(48)
+        self.challenge = _challenge(self.verifier)
         self.authorization_code = f"ac_{secrets.token_urlsafe(32)}"
         self.started = time.monotonic()
         self.polls = 0
@@ -104,6 +108,14 @@ class DeviceLogins:
                     return
         raise KeyError(user_code)
 
+    def authorize(self, challenge: str) -> str:
+        """A sign-in in the browser, where the person says yes at once: the code that the browser brings back."""
+        login = _DeviceLogin()
+        login.state, login.challenge = LoginState.APPROVED, challenge
+        with self._lock:
+            self._logins.append(login)
+        return login.authorization_code
+
     def poll(self, device_auth_id: str, user_code: str) -> tuple[LoginState | None, dict[str, str]]:
         """The login's state (None: no such login) and, once approved, what the client needs for its tokens."""
         with self._lock:
@@ -120,7 +132,7 @@ class DeviceLogins:
                 return login.state, {}
             return login.state, {
                 "authorization_code": login.authorization_code,
-                "code_challenge": _challenge(login.verifier),
+                "code_challenge": login.challenge,
                 "code_verifier": login.verifier,
             }
 
@@ -131,7 +143,7 @@ class DeviceLogins:
                 if (
                     login.state is LoginState.APPROVED
                     and login.authorization_code == authorization_code
-                    and login.verifier == verifier
+                    and login.challenge == _challenge(verifier)
                 ):
                     login.state = LoginState.USED
                     return self._accounts.sign_in(login.account or self._accounts.next_to_sign_in())
@@ -215,15 +227,35 @@ def login_routes(logins: DeviceLogins, accounts: Accounts) -> list[BaseRouteHand
     async def device_page() -> str:
         return "This is a rehearsal: the login is approved by the stand-in, not on this page.\n"
 
-    return [user_code, device_token, token, revoke, device_page]
+    return [user_code, device_token, _sign_in_page(logins), token, revoke, device_page]
+
+
+def _sign_in_page(logins: DeviceLogins) -> BaseRouteHandler:
+    @get("/oauth/authorize", status_code=302)
+    async def authorize(request: Request[Any, Any, Any]) -> Response[Any]:
+        return _send_back(logins, dict(request.query_params))
+
+    return authorize
+
+
+def _send_back(logins: DeviceLogins, asked: dict[str, str]) -> Response[Any]:
+    """The sign-in page, where the person says yes at once."""
+    back = asked.get("redirect_uri", "")
+    wanted = {"client_id": CLIENT_ID, "response_type": "code", "code_challenge_method": "S256"}
+    if any(asked.get(name) != value for name, value in wanted.items()) or not _CALLBACK.fullmatch(back):
+        return _refused(400, "invalid_request", "This is no sign-in of Codex.")
+    answer = {"code": logins.authorize(asked.get("code_challenge", "")), "state": asked.get("state", "")}
+    return Response(b"", status_code=302, headers={"location": f"{back}?{urlencode(answer)}"})
 
 
 def _exchange_code(logins: DeviceLogins, body: bytes) -> Response[Any]:
     form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-    wanted = {"grant_type": "authorization_code", "client_id": CLIENT_ID, "redirect_uri": _REDIRECT}
+    wanted = {"grant_type": "authorization_code", "client_id": CLIENT_ID}
     for name, value in wanted.items():
         if form.get(name) != value:
             return _refused(400, "invalid_request", f"{name} must be {value}.")
+    if form.get("redirect_uri") != _REDIRECT and not _CALLBACK.fullmatch(form.get("redirect_uri", "")):
+        return _refused(400, "invalid_request", f"redirect_uri must be {_REDIRECT}.")
     tokens = logins.redeem(form.get("code", ""), form.get("code_verifier", ""))
     if tokens is None:
         return _refused(400, "invalid_grant", "The code or its verifier is wrong, used or expired.")

@@ -59,7 +59,7 @@ class ModelServer:
         await asyncio.sleep(self._think_seconds)
         self._refuse(turn)
         act = _act(asked, turn)
-        quota = _quota_headers(self._used(account), turn.scenario)
+        quota = _quota_headers(self.used(account), turn.scenario)
         size = len(json.dumps(body))
         return Stream(self._stream(turn, act, size), media_type="text/event-stream", headers=quota)
 
@@ -83,7 +83,7 @@ class ModelServer:
             turn.requests += 1
             return turn
 
-    def _used(self, account: Account) -> float:
+    def used(self, account: Account) -> float:
         """Percent of the account's short window that is used: a little more with each turn."""
         with self._lock:
             turns = sum(1 for turn in self._turns.values() if turn.account == account)
@@ -161,7 +161,25 @@ def response_routes(model: ModelServer) -> list[BaseRouteHandler]:
         body = check(await request.body(), dict(request.headers))
         return await model.answer(account, body, dict(request.headers))
 
-    return [web_socket, responses]
+    @get("/backend-api/wham/usage")
+    async def usage(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        account = caller(request, model.accounts)
+        used, now = model.used(account), int(time.time())
+        windows = {
+            name: {
+                "used_percent": int(percent),
+                "limit_window_seconds": minutes * 60,
+                "reset_after_seconds": seconds,
+                "reset_at": now + seconds,
+            }
+            for name, percent, minutes, seconds in (
+                ("primary_window", used, _PRIMARY_MINUTES, 3600),
+                ("secondary_window", used / 5, _SECONDARY_MINUTES, 4 * 24 * 3600),
+            )
+        }
+        return {"plan_type": account.plan_type, "rate_limit": {"allowed": True, "limit_reached": False, **windows}}
+
+    return [web_socket, responses, usage]
 
 
 def check(raw: bytes, headers: dict[str, str]) -> dict[str, Any]:
