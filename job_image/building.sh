@@ -3,6 +3,8 @@
 readonly pull_seconds=120
 building_here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly building_here
+# The label that says what an image was made of; the caller may choose another.
+content_label=moonmind.image.content
 
 say() { printf '%s\n' "$*"; }
 fail() {
@@ -17,20 +19,21 @@ need_engine() {
 
 has_image() { docker image inspect "$1" > /dev/null 2>&1; }
 
-# pick_base PUBLIC: prints the base image to use; the public one, or one made here where it cannot be pulled.
+# pick_base PUBLIC: prints the base image to use; the public one, or one made here where it cannot be pulled. With $force,
+# one that was made here earlier is made again.
 pick_base() {
     local public=$1 made error
     # shellcheck source=/dev/null
     made=moonmind/base:$(. /etc/os-release && echo "${VERSION_CODENAME:-local}")
     if has_image "$public"; then
         echo "$public"
-    elif has_image "$made"; then
+    elif [[ ! ${force:-} ]] && has_image "$made"; then
         echo "$made"
     elif error=$(timeout "$pull_seconds" docker pull -q "$public" 2>&1); then
         echo "$public"
     else
         say "$public cannot be pulled (${error:-no answer in $pull_seconds s}); making a base image here." >&2
-        "$building_here/make_base.sh" --tag "$made" >&2
+        "$building_here/make_base.sh" --tag "$made" >&2 || return
         echo "$made"
     fi
 }
@@ -44,7 +47,7 @@ hash_of_folder() {
 
 # made_of TAG CONTENT: whether the image is there and made of that content.
 made_of() {
-    local label='{{index .Config.Labels "moonmind.image.content"}}'
+    local label="{{index .Config.Labels \"$content_label\"}}"
     [[ $(docker image inspect --format "$label" "$1" 2> /dev/null || true) == "$2" ]]
 }
 
@@ -52,17 +55,19 @@ made_of() {
 put_ca_bundle() {
     local bundle
     for bundle in "${EXTRA_CA_CERTS:-}" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt; do
-        if [[ $bundle && -r $bundle ]]; then
+        [[ $bundle ]] || continue
+        if [[ -r $bundle ]]; then
             cp "$bundle" "$1"
             return
         fi
+        say "The CA bundle $bundle cannot be read; trying the next."
     done
 }
 
 # build TAG CONTENT DOCKERFILE CONTEXT OPTION…: builds, quietly unless $verbose; shows the end of the output on failure.
 build() {
     local tag=$1 content=$2 dockerfile=$3 context=$4 log name older status=0
-    local options=(--file "$dockerfile" --tag "$tag" --label "moonmind.image.content=$content" "${@:5}")
+    local options=(--file "$dockerfile" --tag "$tag" --label "$content_label=$content" "${@:5}")
     # By name only: their values may hold a password, which would then stand in this process's arguments.
     for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PIP_INDEX_URL; do
         [[ ${!name:-} ]] && options+=(--build-arg "$name")
@@ -74,6 +79,8 @@ build() {
     else
         docker build "${options[@]}" "$context" > "$log" 2>&1 || status=$?
     fi
+    # The build's own checks, without what a newer builder puts before their lines.
+    sed -nE 's/^(#[0-9]+ [0-9.]+ )?(ok|FAIL)  /  \2  /p' "$log"
     if ((status)); then
         [[ ${verbose:-} ]] || tail -n 25 "$log" >&2
         fail "$tag could not be built. The whole output: $log"
