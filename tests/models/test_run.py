@@ -1,0 +1,237 @@
+"""The moves that states may make, and that each thing comes out of the store as it went in."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from moonmind_appliance.models import (
+    FINAL_RUN_STATUSES,
+    PHASE_MOVES,
+    PHASE_ORDER,
+    RUN_MOVES,
+    Actor,
+    AgentInfo,
+    Artifact,
+    ArtifactType,
+    FailureCode,
+    LoginState,
+    Phase,
+    PhaseName,
+    PhaseStatus,
+    QuotaWindow,
+    Run,
+    RunStatus,
+    Shard,
+    WaitingFor,
+    WaitReason,
+    failure,
+    may_move_phase,
+    may_move_run,
+)
+from moonmind_appliance.store import Store
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+# The design's own words, arrow by arrow.
+RUN_ARROWS = """
+queued -> in_progress cancelled
+in_progress -> succeeded no_changes failed cancelled queued
+failed -> queued
+cancelled -> queued
+succeeded ->
+no_changes ->
+"""
+PHASE_ARROWS = """
+pending -> running skipped
+running -> succeeded failed skipped retrying
+failed -> retrying
+retrying -> running skipped
+succeeded -> retrying
+skipped -> retrying
+"""
+
+
+def arrows(text: str) -> dict[str, set[str]]:
+    pairs = (line.split("->") for line in text.strip().splitlines())
+    return {source.strip(): set(targets.split()) for source, targets in pairs}
+
+
+def test_a_run_moves_as_designed_and_no_other_way() -> None:
+    """Every pair of states, allowed or not."""
+    allowed = arrows(RUN_ARROWS)
+    assert set(RUN_MOVES) == set(RunStatus)
+    for source in RunStatus:
+        for target in RunStatus:
+            assert may_move_run(source, target) is (target.value in allowed[source.value])
+
+
+def test_a_phase_moves_as_designed_and_no_other_way() -> None:
+    """Every pair of states, allowed or not."""
+    allowed = arrows(PHASE_ARROWS)
+    assert set(PHASE_MOVES) == set(PhaseStatus)
+    for source in PhaseStatus:
+        for target in PhaseStatus:
+            assert may_move_phase(source, target) is (target.value in allowed[source.value])
+
+
+def test_a_final_run_moves_by_retry_alone() -> None:
+    """And what is not final can end."""
+    for status in RunStatus:
+        targets = RUN_MOVES[status]
+        if status in FINAL_RUN_STATUSES:
+            assert targets <= {RunStatus.QUEUED}
+        else:
+            assert targets & FINAL_RUN_STATUSES
+
+
+def test_every_phase_status_can_still_come_to_an_end() -> None:
+    """From each state there is a way to succeeded."""
+    reached = {PhaseStatus.SUCCEEDED}
+    while more := {source for source, targets in PHASE_MOVES.items() if targets & reached} - reached:
+        reached |= more
+    assert reached == set(PhaseStatus)
+
+
+def test_the_nine_phases_have_their_order() -> None:
+    """As the documentation counts them."""
+    assert [name.value for name in PHASE_ORDER] == [
+        "prepare_job",
+        "start_job_container",
+        "git_clone",
+        "speckit_specify",
+        "speckit_plan",
+        "speckit_tasks",
+        "commit_push",
+        "open_pr",
+        "cleanup",
+    ]
+
+
+def test_a_phase_without_a_row_is_pending() -> None:
+    """A run that never began has all nine."""
+    run = Run(run_id="r", repository="a/b", specify_text="x", accepted_at=NOW, created_by=Actor("s", "u"))
+    assert run.phase(PhaseName.OPEN_PR) == Phase(phase=PhaseName.OPEN_PR)
+
+
+# Through the store and back
+
+
+RUN = Run(
+    run_id="0a1b2c3d-0000-4000-8000-000000000000",
+    repository="Acme/Shop",
+    specify_text="Ünïcode \U0001f319\r\n\ttab \u2028 'quotes' \"too\"",
+    accepted_at=NOW,
+    created_by=Actor("local:ann", "ann", operator=True),
+    base_branch="release/2026",
+    dry_run=True,
+    external_ref="JIRA-7",
+    shard_pin=1,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def stored(store: Store) -> Run:
+    run = store.runs.get(RUN.run_id)
+    assert run is not None
+    return run
+
+
+def test_a_run_comes_back_as_it_was_submitted(store: Store) -> None:
+    """Byte for byte, with its nine pending phases."""
+    store.runs.insert(RUN)
+    pending = [Phase(phase=name) for name in PHASE_ORDER]
+    assert stored(store) == msgspec.structs.replace(RUN, phases=pending)
+
+
+@pytest.mark.parametrize("reason", WaitReason)
+def test_every_reason_to_wait_comes_back(store: Store, reason: WaitReason) -> None:
+    """With its time and words, and without a time."""
+    store.runs.insert(RUN)
+    for waits in (WaitingFor(reason, NOW + timedelta(hours=1), "why"), WaitingFor(reason)):
+        store.runs.wait(RUN.run_id, waits)
+        assert stored(store).waiting_for == waits
+
+
+@pytest.mark.parametrize("code", FailureCode)
+def test_every_failure_comes_back(store: Store, code: FailureCode) -> None:
+    """With its time to come back."""
+    store.runs.insert(RUN)
+    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    why = failure(code, "words", retry_at=NOW)
+    store.runs.finish(RUN.run_id, "lease", RunStatus.FAILED, now=NOW, result_summary="words", failure=why)
+    assert (stored(store).failure, stored(store).status) == (why, RunStatus.FAILED)
+
+
+@pytest.mark.parametrize("name", PhaseName)
+def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
+    """With its attempt, times, logs and whatever JSON it recorded."""
+    store.runs.insert(RUN)
+    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    phase = Phase(
+        phase=name,
+        status=PhaseStatus.RUNNING,
+        attempt=3,
+        started_at=NOW,
+        completed_at=NOW + timedelta(seconds=1),
+        stdout_path="runs/x/out",
+        stderr_path="runs/x/err",
+        metadata={"a": [1, 2.5, None, True], "b": {"ü": "\ufffd"}},
+    )
+    store.runs.save_phase(RUN.run_id, "lease", phase)
+    assert stored(store).phase(name) == phase
+
+
+def test_what_a_run_becomes_comes_back(store: Store) -> None:
+    """Branch, address, questions, agent, end."""
+    store.runs.insert(RUN)
+    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    known = {
+        "branch_name": "b",
+        "pull_request_url": "https://x",
+        "clarifications": ["a", "b"],
+        "agent": AgentInfo("a", "1", "2"),
+    }
+    store.runs.note(RUN.run_id, "lease", **known)  # type: ignore[arg-type]
+    store.runs.finish(RUN.run_id, "lease", RunStatus.SUCCEEDED, now=NOW, result_summary="done", failure=None)
+    run = stored(store)
+    assert {name: getattr(run, name) for name in known} == known
+    assert (run.completed_at, run.result_summary, run.started_at, run.shard) == (NOW, "done", NOW, 1)
+
+
+@pytest.mark.parametrize("kind", ArtifactType)
+def test_every_kind_of_artifact_comes_back(store: Store, kind: ArtifactType) -> None:
+    """With its time to expire and without."""
+    store.runs.insert(RUN)
+    artifact = Artifact(
+        artifact_id=f"id-{kind.value}",
+        run_id=RUN.run_id,
+        name=f"{kind.value}.log",
+        artifact_type=kind,
+        storage_path="runs/x",
+        content_type="text/plain",
+        size_bytes=2**40,
+        sha256="0" * 64,
+        source_phase=PhaseName.CLEANUP,
+        created_at=NOW,
+    )
+    for expires in (None, NOW):
+        kept = msgspec.structs.replace(artifact, expires_at=expires)
+        store.artifacts.save(kept)
+        assert store.artifacts.list(RUN.run_id) == [kept]
+
+
+@pytest.mark.parametrize("state", LoginState)
+def test_every_state_of_a_login_comes_back(store: Store, state: LoginState) -> None:
+    """With its quota windows."""
+    shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], rests_until=NOW)
+    store.shards.save(shard)
+    assert store.shards.get(3) == shard

@@ -1,0 +1,153 @@
+"""The one process: what it takes to start, that nothing of it is left when it stops, and that there is only one."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from litestar.testing import TestClient
+
+from moonmind_appliance.appliance import Appliance, attach, detach, secrets_of, shard_names
+from moonmind_appliance.errors import DataFolderInUse, SettingsError, StoreError
+from moonmind_appliance.models import Actor, Run, RunStatus
+from moonmind_appliance.runs.tools import utc_now
+from moonmind_appliance.settings import Secret, Settings, load
+
+TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Nothing else is there: no engine, no GitHub."""
+    return Settings(
+        moonmind_data_dir=tmp_path / "data",
+        docker_host=f"unix://{tmp_path}/no-engine.sock",
+        github_token=Secret(TOKEN),
+        github_api_url="http://127.0.0.1:9",
+        min_free_disk=1,
+        stop_grace=20,
+    )
+
+
+@pytest.fixture
+def appliance(settings: Settings) -> Iterator[Appliance]:
+    made = Appliance(settings)
+    yield made
+    made.stop()
+
+
+def run(run_id: str) -> Run:
+    return Run(
+        run_id=run_id, repository="a/b", specify_text="x", accepted_at=utc_now(), created_by=Actor("local:ann", "ann")
+    )
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_it_starts_without_an_engine_and_takes_requests(appliance: Appliance) -> None:
+    """A Docker that is down stops nothing: the API answers, readiness says what is missing."""
+    token = appliance.tools.store.tokens.create("ann", operator=True, expires_at=None)
+    with TestClient(appliance.api) as client:
+        assert client.get("/api/spec-automation/health").status_code == httpx.codes.OK
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = client.post(
+            "/api/spec-automation/runs", json={"repository": "a/b", "specify_text": "x"}, headers=headers
+        )
+        assert answer.status_code == httpx.codes.ACCEPTED
+
+
+def test_a_second_process_on_the_same_data_folder_is_refused(appliance: Appliance, settings: Settings) -> None:
+    """With its process id; the refused one leaves nothing open, and the first goes on."""
+    before = threads()
+    with pytest.raises(DataFolderInUse):
+        Appliance(settings)
+    assert threads() == before
+    appliance.start()
+    assert appliance.tools.store.runs.counts()
+
+
+def test_other_processes_may_attach_meanwhile(appliance: Appliance, settings: Settings) -> None:
+    """The command line and the TUI work on the same database, without the lock."""
+    tools = attach(settings)
+    try:
+        assert tools.appliance_id == appliance.tools.appliance_id
+    finally:
+        detach(tools)
+        detach(tools)
+
+
+def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
+    """A run that was in progress is queued again, before any worker runs."""
+    tools = attach(settings)
+    tools.store.runs.insert(run("r1"))
+    tools.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
+    detach(tools)
+    appliance = Appliance(settings)
+    try:
+        recovered = appliance.start()
+        assert recovered.runs_requeued == ["r1"]
+        kept = appliance.tools.store.runs.get("r1")
+        assert kept is not None
+        assert (kept.status, kept.interruptions) == (RunStatus.QUEUED, 1)
+    finally:
+        appliance.stop()
+
+
+def test_a_stop_leaves_nothing_and_can_come_twice(settings: Settings) -> None:
+    """No thread, no lock: the next process starts at once. Also without a start before."""
+    before = threads()
+    for start in (True, False):
+        appliance = Appliance(settings)
+        if start:
+            appliance.start()
+            assert {"codex-0", "codex-1", "codex-2"} <= threads()
+        appliance.stop()
+        appliance.stop()
+        assert threads() <= before | {"AnyIO worker thread"}
+    Appliance(settings).stop()
+
+
+def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
+    """503 with `draining`, while what is known can still be read."""
+    token = appliance.tools.store.tokens.create("ann", operator=True, expires_at=None)
+    headers = {"Authorization": f"Bearer {token}"}
+    with TestClient(appliance.api) as client:
+        appliance.begin_stopping()
+        answer = client.post(
+            "/api/spec-automation/runs", json={"repository": "a/b", "specify_text": "x"}, headers=headers
+        )
+        assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+        assert client.get("/api/spec-automation/runs", headers=headers).status_code == httpx.codes.OK
+
+
+def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path, settings: Settings) -> None:
+    """A file stands in its place: what, where, what to do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be made"):
+        Appliance(load({"MOONMIND_DATA_DIR": str(tmp_path / "file" / "data")}).settings)
+
+
+def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -> None:
+    """Not a failure of the first run; it is not told."""
+    bad = load({"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_TOKEN": f"{TOKEN}\u2026"}).settings
+    with pytest.raises(SettingsError) as caught:
+        Appliance(bad)
+    assert TOKEN not in str(caught.value)
+
+
+def test_every_secret_of_the_settings_is_redacted() -> None:
+    """By the variable's name."""
+    made = load({"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}).settings
+    assert secrets_of(made) == {"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}
+
+
+def test_each_shard_has_a_queue_a_thread_a_volume_and_a_lock() -> None:
+    """By its number and the prefix."""
+    names = shard_names(load({"CODEX_SHARDS": "2", "CODEX_VOLUME_PREFIX": "login_"}).settings)
+    assert [(name.queue, name.thread, name.volume, name.lock) for name in names] == [
+        ("codex-0", "codex-0", "login_0", "login_0-in-use"),
+        ("codex-1", "codex-1", "login_1", "login_1-in-use"),
+    ]
