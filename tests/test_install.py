@@ -1,9 +1,11 @@
 """What `install.sh` and `tests/run` say when something is not as it must be. Installing needs a fresh machine."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +78,46 @@ def test_not_root(open_folder: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "needs root" in done.stderr
     assert "sudo" in done.stderr
+
+
+def test_fast_leaves_out_what_needs_more_than_python() -> None:
+    """Each marker names something that `tests/run --fast` does not bring."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    markers = {line.partition(":")[0] for line in options["markers"]}
+    chosen = re.search(r'selection=\(-m "([^"]*)"\)', (ROOT / "tests/run").read_text(encoding="utf-8"))
+    assert chosen
+    assert set(chosen[1].split(" and ")) == {f"not {marker}" for marker in markers}
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "next_step"),
+    [
+        ("commands.sh", "missing: curl jq", "run this as root, or install them by hand: curl jq"),
+        ("keycloak.sh", "missing: default-jdk-headless maven unzip", "run this as root"),
+        ("compose.sh", "uv is not there", "run tests/run --fast once"),
+        ("newman.sh", "uv is not there", "run tests/run --fast once"),
+    ],
+)
+def test_setup_that_cannot_go_on(open_folder: Path, script: str, said: str, next_step: str) -> None:
+    """On a bare machine, a setup script that may not install says what is missing and what to do."""
+    copy = shutil.copytree(ROOT / "tests/setup", open_folder / "tests/setup")
+    commands = open_folder / "bin"
+    commands.mkdir()
+    for name in ("basename", "bash", "cmp", "dirname", "flock", "grep", "head", "mkdir", "sed", "sha256sum", "sort"):
+        (commands / name).symlink_to(str(shutil.which(name)))
+    cache = open_folder / "cache"
+    cache.mkdir(mode=0o777)
+    cache.chmod(0o777)
+    setpriv = str(shutil.which("setpriv"))
+    drop = (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else ()
+    done = subprocess.run(
+        [*drop, str(shutil.which("bash")), copy / script],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={"PATH": str(commands), "TEST_CACHE": str(cache)},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{script}: {said}" in done.stderr
+    assert f"{script}: What to do: {next_step}" in done.stderr

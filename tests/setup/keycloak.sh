@@ -58,7 +58,8 @@ if [[ ! -f $home/.built ]]; then
     install_missing
     if [[ ! -f $zip ]] || ! sum_is_right; then
         say "fetching Keycloak $version with Maven"
-        attempt "Keycloak could not be fetched" "$network_next" fetch
+        attempt "Keycloak could not be fetched" \
+            "see above; Maven takes its mirror and proxy from ~/.m2/settings.xml alone, not from the environment." fetch
         if ! sum_is_right; then
             rm -f "$zip"
             fail "what Maven brought is not Keycloak $version (its SHA-256 differs); it is removed." \
