@@ -345,10 +345,8 @@ class CodexReader:
 
         Seen on 0.169.0: with `usage_limit_reached` Codex tells the windows right before the error, even where the
         answer names none; with `usage_not_included` it tells nothing. Credits and limits that a workspace's owner set
-        come as `rate_limit_reached_type` `workspace_…`.
+        come as `rate_limit_reached_type` `workspace_…`, also where a window is used up.
         """
-        if self._resets_at() is not None:
-            return True
         return self._limit_told and not self._limit_reached.startswith("workspace_")
 
 

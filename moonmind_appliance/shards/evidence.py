@@ -22,6 +22,7 @@ REST_UNTOLD = timedelta(minutes=15)
 
 _STANDS_UNTIL_THE_FILE_CHANGES = frozenset({LoginState.DEAD, LoginState.REFUSED})
 _LONGEST_WORDS = 300
+_USED_UP = 100.0
 
 
 def file_seen(
@@ -79,7 +80,10 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
     """A try to renew the login; the file was seen before."""
     seen = msgspec.structs.replace(known, check_wanted=False, refresh_tried_at=now)
     if check.quota is not None:
-        seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now)
+        ends = [w.resets_at for w in check.quota if w.used_percent >= _USED_UP and w.resets_at and w.resets_at > now]
+        # A rest whose end the refused turn did not tell.
+        until = max(ends) if ends and known.rests_until is not None else known.rests_until
+        seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now, rests_until=until)
     if check.alive is False:
         words = f"OpenAI refuses to renew the login. {check.words}".strip()[:_LONGEST_WORDS]
         return _judged(known, seen, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
@@ -107,7 +111,7 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             return _judged(known, seen, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
         case AgentVerdict.QUOTA:
             until = (turn.resets_at or now + REST_UNTOLD) + jitter
-            seen = msgspec.structs.replace(seen, rests_until=until)
+            seen = msgspec.structs.replace(seen, rests_until=until, check_wanted=turn.resets_at is None)
             told = {"until": until, "resets_at": turn.resets_at, "windows": turn.quota}
             return ShardChange(seen, [ShardEvent("shard.rests", told)])
         case _:

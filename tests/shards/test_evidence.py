@@ -1,0 +1,230 @@
+"""What each piece of evidence makes of a shard's state."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from moonmind_appliance.agents.adapter import LoginFacts
+from moonmind_appliance.models import (
+    AgentVerdict,
+    LoginCheck,
+    LoginFault,
+    LoginState,
+    QuotaWindow,
+    Shard,
+    TurnOutcome,
+)
+from moonmind_appliance.shards.evidence import (
+    REST_UNTOLD,
+    admitted_again,
+    file_seen,
+    login_checked,
+    rest_jitter,
+    rest_over,
+    turn_ended,
+    who_must_act,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+FILE, NEWER = b"the login", b"the login, renewed"
+
+
+def facts(made: datetime = NOW - HOUR, **more: Any) -> LoginFacts:
+    known: dict[str, Any] = {"usable": True, "email": "a@example.org", "plan": "plus", "made_at": made}
+    return LoginFacts(**(known | more))
+
+
+def signed_in(**more: Any) -> Shard:
+    shard = file_seen(Shard(shard=1), FILE, facts(), now=NOW - HOUR, signed_in=True).shard
+    return msgspec.structs.replace(shard, **more)
+
+
+def ended(verdict: AgentVerdict, **more: Any) -> TurnOutcome:
+    return TurnOutcome(verdict=verdict, message="words", **more)
+
+
+def after_turn(known: Shard, turn: TurnOutcome) -> Shard:
+    return turn_ended(known, turn, now=NOW, jitter=timedelta(seconds=3)).shard
+
+
+# The login file
+
+
+def test_a_first_look_tells_account_plan_and_age() -> None:
+    """And an event says that the login is there."""
+    change = file_seen(Shard(shard=1), FILE, facts(), now=NOW)
+    seen = change.shard
+    assert (seen.login, seen.account_email, seen.plan, seen.login_at) == (
+        LoginState.PRESENT,
+        "a@example.org",
+        "plus",
+        NOW - HOUR,
+    )
+    assert (seen.login_since, seen.checked_at, seen.last_refresh_at) == (NOW, NOW, None)
+    assert [event.kind for event in change.events] == ["shard.login_present"]
+
+
+def test_the_same_file_again_is_no_news() -> None:
+    """Only the time of the look changes."""
+    change = file_seen(signed_in(), FILE, facts(), now=NOW)
+    assert change.shard == msgspec.structs.replace(signed_in(), checked_at=NOW)
+    assert change.events == ()
+
+
+def test_a_changed_file_of_the_same_account_is_a_renewal() -> None:
+    """The login keeps its age; the renewal has its own time and event."""
+    change = file_seen(signed_in(), NEWER, facts(NOW), now=NOW)
+    assert (change.shard.login_at, change.shard.last_refresh_at) == (NOW - HOUR, NOW)
+    assert [event.kind for event in change.events] == ["shard.refreshed"]
+
+
+def test_another_account_is_a_new_login() -> None:
+    """Nothing that was known of the old account is said of the new one."""
+    old = signed_in(quota=[QuotaWindow(99.0)], rests_until=NOW + HOUR, last_turn_at=NOW, last_refresh_at=NOW)
+    seen = file_seen(old, NEWER, facts(NOW, email="b@example.org"), now=NOW).shard
+    assert (seen.account_email, seen.quota, seen.rests_until, seen.last_turn_at, seen.last_refresh_at) == (
+        "b@example.org",
+        [],
+        None,
+        None,
+        None,
+    )
+
+
+def test_the_same_account_signed_in_again_still_has_its_limit() -> None:
+    """A new login does not give a used-up window back; whether it works is to be seen anew."""
+    old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW)
+    seen = file_seen(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
+    assert (seen.rests_until, seen.last_turn_at, seen.login_at) == (NOW + HOUR, None, NOW)
+
+
+@pytest.mark.parametrize(
+    ("file", "about", "login", "fault"),
+    [
+        (None, None, LoginState.ABSENT, LoginFault.NO_LOGIN),
+        (b"{", LoginFacts(usable=False), LoginState.DEAD, LoginFault.FILE_UNREADABLE),
+    ],
+)
+def test_no_login_and_no_usable_login_are_told_apart(
+    file: bytes | None, about: LoginFacts | None, login: LoginState, fault: LoginFault
+) -> None:
+    """Each with its code, its words and since when."""
+    change = file_seen(signed_in(), file, about, now=NOW)
+    assert (change.shard.login, change.shard.login_fault, change.shard.login_since) == (login, fault, NOW)
+    assert change.shard.login_reason
+    assert [event.kind for event in change.events] == [f"shard.login_{login.value}"]
+
+
+@pytest.mark.parametrize("verdict", [AgentVerdict.LOGIN_DEAD, AgentVerdict.PLAN_WITHOUT_CODEX])
+def test_a_look_does_not_raise_the_dead(verdict: AgentVerdict) -> None:
+    """The same file stays as bad as it was; since when stays too."""
+    bad = after_turn(signed_in(), ended(verdict))
+    seen = file_seen(bad, FILE, facts(), now=NOW + HOUR).shard
+    assert (seen.login, seen.login_since) == (bad.login, NOW)
+    assert file_seen(bad, NEWER, facts(NOW), now=NOW, signed_in=True).shard.login is LoginState.PRESENT
+
+
+def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
+    """Who could renew is not dead; who was refused still has the same plan."""
+    dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
+    refused = after_turn(signed_in(), ended(AgentVerdict.PLAN_WITHOUT_CODEX))
+    assert file_seen(dead, NEWER, facts(NOW), now=NOW).shard.login is LoginState.PRESENT
+    assert file_seen(refused, NEWER, facts(NOW), now=NOW).shard.login is LoginState.REFUSED
+
+
+# The check
+
+
+@pytest.mark.parametrize(
+    ("check", "login", "refreshed", "problem"),
+    [
+        (LoginCheck(alive=True, refreshed=True), LoginState.PRESENT, NOW, ""),
+        (LoginCheck(alive=False, words="used already"), LoginState.DEAD, None, ""),
+        (LoginCheck(alive=None, words="no route"), LoginState.PRESENT, None, "no route"),
+        (LoginCheck(alive=True, refreshed=False, words="500"), LoginState.PRESENT, None, "500"),
+        (LoginCheck(alive=None), LoginState.PRESENT, None, "nobody answered"),
+    ],
+)
+def test_a_check_tells_alive_dead_and_unknown_apart(
+    check: LoginCheck, login: LoginState, refreshed: datetime | None, problem: str
+) -> None:
+    """Only OpenAI's refusal is death; what nobody answered is a problem with a name."""
+    seen = login_checked(signed_in(check_wanted=True), check, now=NOW).shard
+    assert (seen.login, seen.last_refresh_at, seen.refresh_problem) == (login, refreshed, problem)
+    assert (seen.check_wanted, seen.refresh_tried_at) == (False, NOW)
+
+
+def test_a_check_tells_when_an_untold_rest_ends() -> None:
+    """The refused turn named no time; the usage windows do."""
+    rests = after_turn(signed_in(), ended(AgentVerdict.QUOTA))
+    assert (rests.rests_until, rests.check_wanted) == (NOW + REST_UNTOLD + timedelta(seconds=3), True)
+    told = LoginCheck(alive=True, refreshed=True, quota=[QuotaWindow(100.0, 300, NOW + HOUR), QuotaWindow(20.0)])
+    assert login_checked(rests, told, now=NOW).shard.rests_until == NOW + HOUR
+
+
+# Turns
+
+
+def test_a_turn_that_worked_is_the_best_evidence() -> None:
+    """Whatever was thought before, the login is good."""
+    dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
+    seen = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
+    assert (seen.login, seen.login_fault, seen.last_turn_at, seen.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
+
+
+def test_a_used_up_window_rests_the_shard_a_little_longer_than_told() -> None:
+    """The login stays good, and the event says until when."""
+    change = turn_ended(
+        signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + HOUR), now=NOW, jitter=timedelta(seconds=3)
+    )
+    assert (change.shard.login, change.shard.rests_until) == (LoginState.PRESENT, NOW + HOUR + timedelta(seconds=3))
+    (event,) = change.events
+    assert (event.kind, event.data["resets_at"]) == ("shard.rests", NOW + HOUR)
+
+
+@pytest.mark.parametrize("rest", [timedelta(0), MINUTE, 5 * HOUR, -HOUR])
+def test_the_jitter_is_small(rest: timedelta) -> None:
+    """At least a second, at most half a minute and a twentieth of the rest."""
+    jitter = rest_jitter(ended(AgentVerdict.QUOTA, resets_at=NOW + rest), NOW).total_seconds()
+    assert 1 <= jitter <= 1 + min(30, max(0, rest.total_seconds() / 20))
+
+
+def test_a_refused_account_says_who_must_act() -> None:
+    """Each limit that waiting does not cure names its own person."""
+    turn = ended(AgentVerdict.PLAN_WITHOUT_CODEX, limit="workspace_member_credits_depleted")
+    seen = after_turn(signed_in(), turn)
+    assert (seen.login, seen.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
+    assert "owner" in seen.login_reason
+    sentences = {who_must_act(limit) for limit in (None, "workspace_owner_usage_limit_reached", turn.limit)}
+    assert len(sentences) == 3
+
+
+@pytest.mark.parametrize("verdict", [AgentVerdict.FAILED, AgentVerdict.UNREACHABLE])
+def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: AgentVerdict) -> None:
+    """It says nothing about the login by itself."""
+    seen = after_turn(signed_in(), ended(verdict))
+    assert seen == signed_in(check_wanted=True)
+
+
+# The clock
+
+
+def test_a_rest_ends_by_itself() -> None:
+    """At its time, once, with an event."""
+    rests = signed_in(rests_until=NOW)
+    assert rest_over(rests, now=NOW - MINUTE).shard == rests
+    change = rest_over(rests, now=NOW)
+    assert change.shard.rests_until is None
+    assert [event.kind for event in change.events] == ["shard.rested"]
+    assert rest_over(change.shard, now=NOW).events == ()
+
+
+def test_only_a_refused_account_is_admitted_again() -> None:
+    """A dead login is not: nothing but a new one mends it."""
+    refused = after_turn(signed_in(), ended(AgentVerdict.PLAN_WITHOUT_CODEX))
+    dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
+    assert admitted_again(refused, now=NOW, why="").shard.login is LoginState.PRESENT
+    assert admitted_again(dead, now=NOW, why="").shard == dead
