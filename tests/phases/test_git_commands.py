@@ -1,0 +1,260 @@
+"""The git container for real: its image, its user, its limits, and what the phases make of its answers."""
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.models import (
+    Actor,
+    ArtifactType,
+    ExecSpec,
+    FailureCode,
+    Phase,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    ShardName,
+)
+from moonmind_appliance.phases.commit_push import commit_push
+from moonmind_appliance.phases.context import Names, PhaseContext, PhaseResult, Tee
+from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.start_job_container import git_spec
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.settings import Secret, Settings
+from tests.phases.git_laboratory import FEATURE, TOKEN, git
+from tests.runs.world import ScriptedAgent
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+SPEC = f"{FEATURE}/spec.md"
+
+
+class Kept:
+    """An `ArtifactRecorder` in memory; its logs too."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> Any:
+        tee = Tee(keep=10**6)
+        tee.storage_path, tee.close = f"{phase.value}.{artifact_type.value}", lambda: None  # type: ignore[attr-defined]
+        return tee
+
+    def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
+        self.files[name] = content
+        return name
+
+
+class Place:
+    """One run's git container, and a repository on a stand-in that it can reach."""
+
+    def __init__(self, engine: DockerEngine, github: StandInGitHub, network: str) -> None:
+        self.engine, self.github = engine, github
+        run_id = str(uuid.uuid4())
+        self.slug = f"acme/{run_id[:8]}"
+        self.settings = Settings(
+            github_token=Secret(TOKEN), github_server_url=github.server_url, job_network=network, clone_depth=10
+        )
+        self.run = Run(
+            run_id=run_id,
+            repository=self.slug,
+            specify_text="x",
+            accepted_at=datetime(2026, 3, 1, tzinfo=UTC),
+            created_by=Actor("local:ann", "ann"),
+            phases=[
+                Phase(
+                    phase=PhaseName.SPECKIT_SPECIFY,
+                    status=PhaseStatus.SUCCEEDED,
+                    metadata={"feature_directory": FEATURE, "title": "Dark mode"},
+                )
+            ],
+        )
+        self.kept = Kept()
+        self.context = PhaseContext(
+            run=self.run,
+            settings=self.settings,
+            names=Names(run_id, f"tests-{run_id}", ShardName(0, f"tests-{run_id[:8]}-")),
+            engine=engine,
+            github=None,
+            agent=ScriptedAgent(),
+            redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
+            artifacts=self.kept,
+            cancel=CancelToken(),
+            login_seen=lambda _login: None,
+        )
+
+    def host(self, folder: Path) -> None:
+        self.github.add_repository(self.slug, folder)
+
+    def agent(self, script: str) -> None:
+        """Work in the repository as the agent would: the same user, the same volume."""
+        words = Tee()
+        spec = ExecSpec(command=["bash", "-euc", script], working_dir=self.context.names.repository, time_limit=60)
+        ended = self.engine.execute(self.context.names.git, spec, stdout=words, stderr=words)
+        assert ended.ok, words.tail
+
+    def clone(self) -> PhaseResult:
+        return git_clone(self.context)
+
+    def commit(self) -> PhaseResult:
+        return commit_push(self.context)
+
+    def pushed(self) -> dict[str, str]:
+        """The paths of the pushed commit with their modes there."""
+        bare = self.github.git_folder(self.slug)
+        raw = git(bare, "diff", "--raw", "-z", "--no-renames", "main", self.context.branch).split(b"\0")
+        return {
+            path.decode(errors="surrogateescape"): head.split()[1].decode()
+            for head, path in zip(raw[::2], raw[1::2], strict=False)
+        }
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerEngine]:
+    made = DockerEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def network(engine: DockerEngine) -> Iterator[tuple[str, str]]:
+    """A network of these tests' own, and this machine's address on it."""
+    name = f"tests-git-{uuid.uuid4().hex[:8]}"
+    yield name, engine.ensure_network(name, {"moonmind.test": name})
+    engine.remove_network(name)
+
+
+@pytest.fixture(scope="module")
+def reachable(network: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitHub]:
+    with StandInGitHub((network[1], 0), tmp_path_factory.mktemp("github")) as made:
+        made.add_token(TOKEN)
+        yield made
+
+
+@pytest.fixture
+def place(engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str]) -> Iterator[Place]:
+    made = Place(engine, reachable, network[0])
+    names = made.context.names
+    for volume in (names.workspace_volume, names.git_volume):
+        engine.ensure_volume(volume, names.labels("test"))
+    try:
+        engine.start(git_spec(made.context))
+        yield made
+    finally:
+        engine.remove(names.git)
+        for volume in (names.workspace_volume, names.git_volume):
+            engine.remove_volume(volume)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A repository with what is easily broken: encodings, line ends, a submodule, a link, a program."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "wide.txt").write_text("grüße\n", encoding="utf-8")
+    (folder / "kyrillic.txt").write_text("привет\n", encoding="utf-8")
+    (folder / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "link").symlink_to("run.sh")
+    git(folder, "add", "--all")
+    (folder / ".gitattributes").write_text(
+        "wide.txt text working-tree-encoding=UTF-16LE-BOM\nkyrillic.txt text working-tree-encoding=KOI8-R\n"
+        "crlf.txt text\n"
+    )
+    (folder / ".gitmodules").write_text('[submodule "lib"]\n\tpath = lib\n\turl = https://example.invalid/lib\n')
+    git(folder, "add", "--all")
+    git(folder, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    git(folder, "commit", "--quiet", "-m", "first")
+    return folder
+
+
+def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(place: Place, source: Path) -> None:
+    """As user 1000 on a read-only root: sealed folders, pipes, nested repositories, encodings that git must know."""
+    place.host(source)
+    assert place.clone().failure is None
+    place.agent(
+        f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md;"
+        "head -c 2 wide.txt | od -An -tx1 | grep -q 'ff fe';"
+        "cp wide.txt copy; mv copy wide.txt; touch crlf.txt kyrillic.txt;"
+        "mkdir sealed; echo 1 > sealed/a; chmod 0 sealed; echo 2 > unreadable; chmod 0 unreadable;"
+        "mkfifo pipe; ln -s /work/git/clone.git out; git init -q nested; echo 3 > nested/b; chmod 0555 nested;"
+        "mkdir -p deep/git~1"
+    )
+    result = place.commit()
+    assert result.failure is None
+    assert place.pushed() == {SPEC: "100644", "sealed/a": "100644", "unreadable": "100644", "nested/b": "100644"}
+    assert result.metadata["nested_repositories_removed"] == ["deep/git~1", "nested/.git"]
+    assert {entry["path"] for entry in result.metadata["left_out"]} == {"out"}
+    assert set(place.kept.files) == {"credential_audit.json", "diff_summary.md", "change.patch", "commit_status.json"}
+
+
+def test_both_verbs_are_safe_twice(place: Place, source: Path) -> None:
+    """A second attempt, with what the first one left: the same commit, and the branch counts as pushed."""
+    place.host(source)
+    place.clone()
+    place.agent("mkdir -p mod/cache; echo x > mod/cache/f; chmod -R a-w mod")
+    place.clone()
+    place.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
+    first, second = place.commit(), place.commit()
+    assert (first.failure, second.failure) == (None, None)
+    assert first.metadata["commit"] == second.metadata["commit"]
+    assert place.pushed() == {SPEC: "100644"}
+
+
+def test_the_token_is_seen_by_no_other_process_and_in_no_file(place: Place, source: Path) -> None:
+    """Neither in an argument, nor in the container's settings, nor in its volumes."""
+    place.host(source)
+    place.clone()
+    place.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
+    place.commit()
+    names = place.context.names
+    inspected = subprocess.run(["docker", "inspect", names.git], capture_output=True, text=True, check=True).stdout
+    assert "laboratoryToken" not in inspected
+    words = Tee()
+    look = "grep -rl -e laboratoryToken -e eC1hY2Nlc3MtdG9rZW4 /work 2>/dev/null; true"
+    place.engine.execute(names.git, ExecSpec(command=["sh", "-c", look]), stdout=words, stderr=words)
+    assert words.tail == b""
+
+
+def test_a_secret_in_a_file_is_found_where_it_stands(place: Place, source: Path) -> None:
+    """By file and line, also in a name that must be quoted; nothing is pushed."""
+    place.host(source)
+    place.clone()
+    place.agent(f"mkdir -p {FEATURE}; printf 'a\\nb\\nkey {TOKEN}\\n' > {FEATURE}/'grüße \"x\".md'")
+    result = place.commit()
+    assert result.failure is not None
+    assert result.failure.code is FailureCode.SECRET_IN_CHANGE
+    assert f'{FEATURE}/grüße "x".md line 3' in result.failure.message
+    assert TOKEN.encode() not in b"".join(place.kept.files.values())
+    assert "change.patch" not in place.kept.files
+
+
+def test_a_wrong_token_is_the_operators(place: Place, source: Path) -> None:
+    """By GitHub's real words to real git."""
+    place.host(source)
+    place.github.remove_token(TOKEN)
+    try:
+        result = place.clone()
+    finally:
+        place.github.add_token(TOKEN)
+    assert result.failure is not None
+    assert result.failure.code is FailureCode.GITHUB_TOKEN_REJECTED
+
+
+def test_a_container_that_is_gone_is_said(place: Place, source: Path) -> None:
+    """Not taken for a failure of git or GitHub."""
+    place.host(source)
+    place.engine.kill(place.context.names.git)
+    result = place.clone()
+    assert result.failure is not None
+    assert result.failure.code is FailureCode.CONTAINER_FAILED
