@@ -7,10 +7,9 @@ import os
 import secrets
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,9 +20,15 @@ from moonmind_appliance import settings as settings_of
 from moonmind_appliance.appliance import Appliance, attach, detach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.errors import EngineError
-from moonmind_appliance.models import ShardName
 from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.rehearsal.leftovers import (
+    KEPT,
+    make_stage_folder,
+    remove_dead_stages,
+    remove_stage,
+    stage_network,
+    stage_volume_prefix,
+)
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.serving import make_server, open_socket
@@ -84,11 +89,16 @@ class Stage:
         self._stack.close()
 
     def _set_up(self, stack: ExitStack) -> None:
-        self.folder = self._folder or Path(tempfile.mkdtemp(prefix=f"moonmind-rehearsal-{self.id}-"))
+        if self._folder is None:
+            self.folder, lock = make_stage_folder(self.id)
+            stack.callback(lock.release)
+        else:
+            self.folder = self._folder
         stack.callback(self._remove_folder)
         engine = DockerEngine(self._base.docker_host)
         self.engine = engine
         stack.callback(engine.close)
+        remove_dead_stages(engine)
         gateway = engine.ensure_network(self.network, {LABEL_REHEARSAL: self.id})
         stack.callback(self._remove_leftovers)
         stack.enter_context(without_proxy(gateway))
@@ -101,7 +111,7 @@ class Stage:
     @property
     def network(self) -> str:
         """The job containers' network."""
-        return f"moonmind-rehearsal-{self.id}"
+        return stage_network(self.id)
 
     @property
     def data_dir(self) -> Path:
@@ -121,7 +131,7 @@ class Stage:
             "EXTRA_CA_CERTS": str(self.folder / "ca.pem"),
             "JOB_NETWORK": self.network,
             "CODEX_SHARDS": str(self._shards),
-            "CODEX_VOLUME_PREFIX": f"moonmind_rehearsal_{self.id}_",
+            "CODEX_VOLUME_PREFIX": stage_volume_prefix(self.id),
             "SPEC_AUTOMATION_JOB_IMAGE": self._base.spec_automation_job_image,
             "CONTAINER_MEMORY": str(self._base.container_memory),
             "CONTAINER_CPUS": str(self._base.container_cpus),
@@ -153,26 +163,13 @@ class Stage:
         return found or b""
 
     def _remove_leftovers(self) -> None:
-        """Containers, volumes and the network of this stage; safe twice."""
-        if self.keep:
-            return
-        names = [ShardName(index, f"moonmind_rehearsal_{self.id}_") for index in range(64)]
-        mine = {name.volume for name in names}
-        appliance_ids = {
-            volume.labels.get("moonmind.appliance") for volume in self.engine.volumes({}) if volume.name in mine
-        }
-        with suppress(EngineError):
-            for appliance_id in appliance_ids - {None}:
-                label = {"moonmind.appliance": str(appliance_id)}
-                for container in self.engine.containers(label):
-                    self.engine.remove(container.container_id)
-                for volume in self.engine.volumes(label):
-                    self.engine.remove_volume(volume.name)
-        with suppress(EngineError):
-            self.engine.remove_network(self.network)
+        if not self.keep:
+            remove_stage(self.engine, self.id)
 
     def _remove_folder(self) -> None:
-        if not self.keep and self._folder is None:
+        if self.keep:
+            (self.folder / KEPT).touch()
+        elif self._folder is None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

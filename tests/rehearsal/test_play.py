@@ -1,5 +1,7 @@
 """A rehearsal plays the whole job without accounts, on good days and bad ones, and leaves nothing behind."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -55,6 +57,22 @@ def test_two_rehearsals_at_once_do_not_meet_and_leave_nothing():
         reports = [future.result()[0] for future in [pool.submit(play, "normal") for _ in range(2)]]
     assert [report.problem for report in reports] == [None, None]
     assert len({report.run["run_id"] for report in reports}) == 2
+    assert left_behind() - before == set()
+
+
+def test_what_a_killed_rehearsal_left_is_removed_by_the_next():
+    """Containers, volumes, network and folder of a rehearsal that was killed are gone once another one has begun."""
+    command = [sys.executable, "-c", "from moonmind_appliance.cli import main; main()", "rehearse", "--think", "5"]
+    before = left_behind()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as killed:
+        told = ""
+        while "speckit_specify running" not in told:
+            line = killed.stdout.readline()
+            assert line, told
+            told += line
+        killed.kill()
+    assert left_behind() - before
+    play("normal")
     assert left_behind() - before == set()
 
 
