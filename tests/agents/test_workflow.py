@@ -1,0 +1,90 @@
+"""Another agent, through Spec Kit's engine."""
+
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonmind_appliance.agents.adapter import LoginWay, TurnRequest
+from moonmind_appliance.agents.choose import agent_of
+from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.agents.workflow import NO_INTEGRATION, SpecKitWorkflow, yaml_string
+from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, PhaseName
+from moonmind_appliance.settings import Settings
+
+AGENT = SpecKitWorkflow("claude")
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes, /) -> None:
+        self.data += data
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_stays_itself_in_a_workflow(text: str) -> None:
+    """Quotes, line breaks, control characters, YAML's own signs: read again, it is the same."""
+    assert yaml.safe_load(yaml_string(text)) == text
+
+
+def test_a_turn_is_a_workflow_of_one_command() -> None:
+    """No gate, no second step; the text is data of an input."""
+    request = TurnRequest(
+        phase=PhaseName.SPECKIT_SPECIFY, workspace="/w", text="a {{ b }}", time_limit=5, silence_limit=4
+    )
+    turn = AGENT.turn(request)
+    ((path, content),) = turn.files.items()
+    flow = yaml.safe_load(content)
+    assert [(step["command"], step["integration"]) for step in flow["steps"]] == [("speckit.specify", "claude")]
+    assert flow["inputs"]["text"]["default"] == "a {{ b }}"
+    assert json.loads(turn.command.env["MOONMIND_TURN"])["workflow"] == path
+    assert (turn.command.time_limit, turn.command.silence_limit) == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"), [(0, AgentVerdict.COMPLETED), (1, AgentVerdict.FAILED), (NO_INTEGRATION, AgentVerdict.FAILED)]
+)
+def test_how_a_turn_went(code: int, verdict: AgentVerdict) -> None:
+    """Spec Kit's exit code says it; the report line stays out of the log."""
+    log = Kept()
+    reader = AGENT.reader(log)
+    reader.write(b'working\n{"type": "moonmind.report", "login_digest": "d", "fi')
+    reader.write(b'les": {"a": "b"}}\nrest')
+    outcome = reader.outcome(ExecOutcome(EndReason.EXITED, code, 1.0))
+    assert outcome.verdict is verdict
+    assert log.data == b"working\nrest"
+    assert (reader.report().files, reader.report().login_digest) == ({"a": "b"}, "d")
+
+
+def test_the_login_is_a_file_of_variables() -> None:
+    """Its values are secrets, Spec Kit's own variables are not."""
+    file = b"# mine\nANTHROPIC_API_KEY = key-1\nSPECKIT_INTEGRATION_CLAUDE_EXTRA_ARGS=--yes\nnonsense\n"
+    assert AGENT.secrets_of(file) == {"ANTHROPIC_API_KEY": "key-1"}
+    assert AGENT.login_facts(file).usable
+    assert not AGENT.login_facts(b"nonsense\nEMPTY=\n").usable
+
+
+def test_what_it_cannot_do_it_says() -> None:
+    """There is no sign-in and no check; nothing is guessed."""
+    assert "--from-file" in " ".join(AGENT.login_command(LoginWay.DEVICE))
+    assert AGENT.check_command() is None
+    assert AGENT.read_check(b"").alive is None
+
+
+def test_the_setting_chooses() -> None:
+    """AGENT_BACKEND names one or the other."""
+    assert isinstance(agent_of(Settings()), Codex)
+    assert agent_of(Settings(agent_backend="spec-kit:gemini")).backend == "spec-kit:gemini"
+
+
+def test_a_program_that_is_sent_stands_alone() -> None:
+    """It compiles, runs one main, and imports nothing of the appliance."""
+    program = script_of("codex_turn", "workflow_turn")
+    compile(program, "program", "exec")
+    assert "moonmind_appliance.agents" not in program
+    assert program.count('if __name__ == "__main__"') == 1
