@@ -1,0 +1,77 @@
+"""Who waits for whom where a shard's lock is taken: runs are never disturbed, what a crash left is."""
+
+import threading
+
+import msgspec
+import pytest
+
+from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine
+from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE, start_under_lock
+from moonmind_appliance.errors import InterruptReason, NameTaken
+from moonmind_appliance.models import ContainerSpec, Limits
+
+LIMITS = Limits(1, 1.0, 16)
+MINE = ContainerSpec(name="codex_auth_1-in-use", image=JOB_IMAGE, command=["x"], labels={}, limits=LIMITS)
+
+
+def held_by(role: str, **labels: str) -> ContainerSpec:
+    return msgspec.structs.replace(MINE, labels={"moonmind.role": role, **labels})
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+def test_a_free_lock_is_taken_at_once(engine: FakeEngine) -> None:
+    """One call."""
+    start_under_lock(engine, MINE)
+    assert engine.calls == [("start", MINE.name)]
+
+
+@pytest.mark.parametrize("role", ["agent", "", "somebody"])
+def test_a_run_or_a_stranger_is_not_waited_for(engine: FakeEngine, role: str) -> None:
+    """Who holds the lock is said at once; the holder stays."""
+    engine.start(held_by(role, **{"moonmind.run": "r"}))
+    with pytest.raises(NameTaken) as refusal:
+        start_under_lock(engine, MINE)
+    assert refusal.value.holder["moonmind.run"] == "r"
+    assert engine.calls == [("start", MINE.name)] * 2
+
+
+@pytest.mark.parametrize("role", [LOOK, CHECK, MOVE])
+def test_short_work_is_waited_for(engine: FakeEngine, role: str) -> None:
+    """It ends, and the lock goes on."""
+    engine.start(held_by(role))
+    threading.Timer(0.4, engine.remove, [MINE.name]).start()
+    start_under_lock(engine, MINE)
+    assert engine.container_data[MINE.name].spec is MINE
+
+
+@pytest.mark.parametrize(("role", "run"), [(LOOK, False), (CHECK, True), (MOVE, True)])
+def test_what_a_crash_left_is_removed(engine: FakeEngine, role: str, *, run: bool) -> None:
+    """A look never runs; the others have ended."""
+    engine.start(held_by(role), run=run)
+    engine.kill(MINE.name)
+    start_under_lock(engine, MINE)
+    assert engine.container_data[MINE.name].spec is MINE
+
+
+@pytest.mark.parametrize("role", [CHECK, MOVE])
+def test_work_that_still_runs_is_never_removed(engine: FakeEngine, role: str) -> None:
+    """A renewal that is killed in the middle would cost the login."""
+    holder = held_by(role)
+    engine.start(holder)
+    with pytest.raises(NameTaken):
+        start_under_lock(engine, MINE, patience=0.5)
+    assert engine.container_data[MINE.name].spec is holder
+
+
+def test_waiting_ends_when_it_is_told_to(engine: FakeEngine) -> None:
+    """A cancelled run does not wait on."""
+    cancel = CancelToken()
+    cancel.cancel(InterruptReason.CANCELLED)
+    engine.start(held_by(CHECK))
+    with pytest.raises(NameTaken):
+        start_under_lock(engine, MINE, patience=3600, cancel=cancel)

@@ -1,0 +1,215 @@
+"""Which shard takes which run, who waits for what, and what the clock does about it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from moonmind_appliance.models import (
+    LoginState,
+    PhaseName,
+    QuotaWindow,
+    RunStatus,
+    Shard,
+    WaitReason,
+)
+from moonmind_appliance.runs.readiness import look_after_logins, ready_to_claim, why_wait
+from moonmind_appliance.runs.recover import recover
+from tests.runs.world import ANN, BOB, NOW, World
+
+HOUR = timedelta(hours=1)
+P, U, A, D, R = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD, LoginState.REFUSED
+
+
+def shard(number: int, login: LoginState = P, **more: Any) -> Shard:
+    return Shard(shard=number, login=login, **more)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shards", "reason", "until"),
+    [
+        ("a good login takes it", [shard(0)], None, None),
+        ("one good login among bad ones is enough", [shard(0, D), shard(1)], None, None),
+        ("what nobody has looked at may take it", [shard(0, A), shard(1, U)], None, None),
+        ("no login anywhere", [shard(0, A), shard(1, D)], WaitReason.LOGIN, None),
+        ("a refused account takes nothing", [shard(0, R)], WaitReason.LOGIN, None),
+        ("no shard at all", [], WaitReason.LOGIN, None),
+        ("all rest: until the first one is rested", [shard(0, rests_until=NOW + 2 * HOUR)], WaitReason.QUOTA, 2),
+        (
+            "the earliest of two",
+            [shard(0, rests_until=NOW + 2 * HOUR), shard(1, rests_until=NOW + HOUR)],
+            WaitReason.QUOTA,
+            1,
+        ),
+        ("a dead login does not rest", [shard(0, D), shard(1, rests_until=NOW + HOUR)], WaitReason.QUOTA, 1),
+        ("a rest that is over is none", [shard(0, rests_until=NOW)], None, None),
+    ],
+)
+def test_why_a_run_waits(rule: str, shards: list[Shard], reason: WaitReason | None, until: int | None) -> None:
+    """For what all of its shards lack, until the first of them has it."""
+    waits = why_wait(shards, NOW)
+    assert (waits.reason if waits else None) is reason, rule
+    if waits:
+        assert waits.until == (None if until is None else NOW + until * HOUR)
+        assert waits.detail
+
+
+def used(percent: float) -> Callable[[Shard], Shard]:
+    return lambda state: msgspec.structs.replace(state, login=P, quota=[QuotaWindow(percent, 300, NOW + HOUR)])
+
+
+def change(world: World, number: int, how: Callable[[Shard], Shard]) -> None:
+    world.store.shards.save(how(world.store.shards.get(number)))
+
+
+def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(world: World) -> None:
+    """The other one is rung, this one comes back in a moment, and an event tells of it."""
+    change(world, 0, used(95.0))
+    change(world, 1, used(10.0))
+    world.submit()
+    world.bell.rings.clear()
+    assert not ready_to_claim(world.tools, 0)
+    assert ready_to_claim(world.tools, 1)
+    assert world.bell.rings == [(1, "")]
+    assert [number for number, _run, _at in world.bell.timed] == [0]
+    assert "shard.left_to_others" in [event.kind for event in world.store.events.after(0, limit=500)]
+
+
+def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(world: World) -> None:
+    """No queue waits while a shard idles."""
+    change(world, 0, used(95.0))
+    change(world, 1, used(10.0))
+    world.submit()
+    world.submit()
+    assert world.store.runs.claim(1, "lease", now=world.clock(), lease_seconds=60)
+    assert ready_to_claim(world.tools, 0)
+
+
+def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(world: World) -> None:
+    """Nobody else may."""
+    change(world, 0, used(95.0))
+    change(world, 1, used(10.0))
+    run = world.submit(shard=0)
+    world.work(0)
+    assert world.stored(run).status is RunStatus.SUCCEEDED
+
+
+def limit(until: datetime) -> Callable[[Any], dict[str, Any]]:
+    return lambda _process: {"verdict": "quota", "resets_at": until.isoformat(), "exit_code": 1}
+
+
+def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(world: World) -> None:
+    """Queued, with the time; when it has come each shard is rung, also after a start without its queues' file."""
+    world.agent.acts[PhaseName.SPECKIT_PLAN] = [limit(NOW + HOUR), limit(NOW + 2 * HOUR)]
+    run = world.submit()
+    world.work(0)
+    assert world.stored(run).waiting_for is None
+    world.work(1)
+    waits = world.stored(run).waiting_for
+    assert waits is not None
+    first = world.store.shards.get(0).rests_until
+    assert (waits.reason, waits.until) == (WaitReason.QUOTA, first)
+    assert first is not None
+    assert NOW + HOUR < first < NOW + HOUR + timedelta(minutes=1)
+    world.clock.now = first - timedelta(seconds=30)
+    world.bell.timed.clear()
+    recover(world.tools)
+    look_after_logins(world.tools)
+    assert (0, "", first) in world.bell.timed
+    world.work(0)
+    assert world.stored(run).status is RunStatus.QUEUED
+    world.clock.now = first
+    world.work(0)
+    assert world.stored(run).status is RunStatus.SUCCEEDED
+    assert world.agent.turns.count(PhaseName.SPECKIT_SPECIFY) == 1
+
+
+def refuses(_process: Any) -> dict[str, Any]:
+    return {"verdict": "plan_without_codex", "message": "no", "exit_code": 1}
+
+
+def test_a_refused_account_costs_one_run_and_not_the_queue(world: World) -> None:
+    """One shard, ten runs: the first names who must act, the others wait; an hour later one more is tried."""
+    world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [refuses]
+    world.store.shards.save(shard(1, A))
+    world.sign_out(1)
+    runs = [world.submit() for _ in range(10)]
+    world.work(0)
+    assert [world.stored(run).status for run in runs] == [RunStatus.FAILED] + [RunStatus.QUEUED] * 9
+    waits = world.stored(runs[1]).waiting_for
+    assert waits is not None
+    assert waits.reason is WaitReason.LOGIN
+    look_after_logins(world.tools)
+    assert world.store.shards.get(0).login is R
+    world.clock.advance(hours=1)
+    look_after_logins(world.tools)
+    world.work(0)
+    assert {world.stored(run).status for run in runs[1:]} == {RunStatus.SUCCEEDED}
+
+
+def test_a_login_that_was_made_behind_our_back_is_found(world: World) -> None:
+    """The clock looks, rings, and takes the reason back."""
+    for number in (0, 1):
+        world.sign_out(number)
+    run = world.submit()
+    world.work(0)
+    world.work(1)
+    assert world.stored(run).waiting_for is not None
+    world.sign_in(1)
+    world.bell.rings.clear()
+    look_after_logins(world.tools)
+    assert world.bell.rings == [(1, "")]
+    assert world.stored(run).waiting_for is None
+
+
+def test_a_login_that_was_taken_away_is_missed(world: World) -> None:
+    """A login that is thought to be there is looked at now and then."""
+    look_after_logins(world.tools)
+    world.sign_out(0)
+    look_after_logins(world.tools)
+    assert world.store.shards.get(0).login is P
+    world.clock.advance(minutes=16)
+    look_after_logins(world.tools)
+    assert world.store.shards.get(0).login is A
+
+
+def test_the_clock_leaves_a_shard_with_a_run_alone(world: World) -> None:
+    """Not even a look: the run tells how its login is."""
+    world.submit()
+    assert world.store.runs.claim(0, "lease", now=world.clock(), lease_seconds=60)
+    world.engine.calls.clear()
+    look_after_logins(world.tools)
+    assert ("start", world.tools.shards[0].lock) not in world.engine.calls
+    assert ("start", world.tools.shards[1].lock) in world.engine.calls
+
+
+def test_no_users_hundred_runs_starve_another_users_one(world: World) -> None:
+    """Behind a hundred runs of one user, another's single run is the next that a free shard takes."""
+    crowd = [world.submit(ANN) for _ in range(100)]
+    first = world.store.runs.claim(0, "lease-0", now=world.clock(), lease_seconds=60)
+    assert first is not None
+    assert first.run_id == crowd[0].run_id
+    single = world.submit(BOB)
+    taken = world.store.runs.claim(1, "lease-1", now=world.clock(), lease_seconds=60)
+    assert taken is not None
+    assert taken.run_id == single.run_id
+
+
+def test_one_shard_has_no_rough_edge(world: World) -> None:
+    """A login that dies: the run waits, says for what, and goes on where it stood once there is a new login."""
+    world.agent.acts[PhaseName.SPECKIT_TASKS] = [lambda _process: {"verdict": "login_dead", "exit_code": 1}]
+    run = world.submit(shard=0)
+    world.work(0)
+    waits = world.stored(run).waiting_for
+    assert waits is not None
+    assert (waits.reason, waits.until) == (WaitReason.LOGIN, None)
+    assert "shard 0" in waits.detail
+    world.work(0)
+    assert world.stored(run).status is RunStatus.QUEUED
+    volume = world.engine.volume_data[world.tools.shards[0].volume]
+    volume.files["auth.json"].content = b"rt_aNewLoginOfShard0-0123456789"
+    world.work(0)
+    assert world.stored(run).status is RunStatus.SUCCEEDED
+    assert world.agent.turns.count(PhaseName.SPECKIT_PLAN) == 1
