@@ -189,31 +189,31 @@ SECONDARY = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#
 
 
 @pytest.mark.parametrize(
-    ("answer", "seconds"),
+    ("answered", "seconds"),
     [
-        (said(403, retry_after="30"), 30),
-        (said(429, retry_after="0"), 0),
-        (said(503, retry_after="120"), 120),
-        (said(403, retry_after=format_datetime(soon(90), usegmt=True)), 90),
-        (said(403, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), 600),
-        (said(429, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), 600),
-        (said(403, x_ratelimit_remaining="0"), 60),
-        (said(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"), 60),
-        (said(403, x_ratelimit_remaining="0", x_ratelimit_reset="9" * 30), 60),
-        (said(429), 60),
-        (said(403, {"message": "Slow down", "documentation_url": SECONDARY}), 60),
-        (said(403), None),
-        (said(403, retry_after="whenever"), None),
-        (said(403, retry_after="inf"), None),
-        (said(403, retry_after="-5"), None),
-        (said(403, retry_after="9" * 30), None),
-        (said(403, x_ratelimit_remaining="17", x_ratelimit_reset=str(int(soon(600).timestamp()))), None),
-        (said(404, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), None),
+        (lambda: said(403, retry_after="30"), 30),
+        (lambda: said(429, retry_after="0"), 0),
+        (lambda: said(503, retry_after="120"), 120),
+        (lambda: said(403, retry_after=format_datetime(soon(90), usegmt=True)), 90),
+        (lambda: said(403, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), 600),
+        (lambda: said(429, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), 600),
+        (lambda: said(403, x_ratelimit_remaining="0"), 60),
+        (lambda: said(403, x_ratelimit_remaining="0", x_ratelimit_reset="soon"), 60),
+        (lambda: said(403, x_ratelimit_remaining="0", x_ratelimit_reset="9" * 30), 60),
+        (lambda: said(429), 60),
+        (lambda: said(403, {"message": "Slow down", "documentation_url": SECONDARY}), 60),
+        (lambda: said(403), None),
+        (lambda: said(403, retry_after="whenever"), None),
+        (lambda: said(403, retry_after="inf"), None),
+        (lambda: said(403, retry_after="-5"), None),
+        (lambda: said(403, retry_after="9" * 30), None),
+        (lambda: said(403, x_ratelimit_remaining="17", x_ratelimit_reset=str(int(soon(600).timestamp()))), None),
+        (lambda: said(404, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), None),
     ],
 )
-def test_githubs_wish_to_wait_is_told_as_a_time(answer: httpx.Response, seconds: float | None) -> None:
+def test_githubs_wish_to_wait_is_told_as_a_time(answered: Callable[[], httpx.Response], seconds: float | None) -> None:
     """From `Retry-After`, else from the used-up limit, else a minute; never from the sentence."""
-    error = Exchanged(answer, pauses=()).refused()
+    error = Exchanged(answered(), pauses=()).refused()
     if seconds is None:
         assert error.retry_at is None
     else:

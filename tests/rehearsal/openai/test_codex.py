@@ -72,9 +72,10 @@ class Desk:
         turn = self.codex.turn(request)
         for path, content in turn.files.items():
             self.engine.put_file(self.container, path, content)
-        stdout, stderr, reader = Sink(), Sink(), self.codex.reader()
-        ended = self.engine.execute(self.container, turn.command, stdout=stdout, stderr=stderr)
-        reader.write(stdout.data)
+        stdout, stderr = Sink(), Sink()
+        reader = self.codex.reader(stdout)
+        ended = self.engine.execute(self.container, turn.command, stdout=reader, stderr=stderr)
+        reader.close()
         return Played(reader.outcome(ended), ended, stdout.data.decode())
 
     def fresh_repository(self) -> None:
