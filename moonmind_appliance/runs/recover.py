@@ -8,6 +8,7 @@ from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +35,15 @@ def recover(tools: Tools) -> Recovered:
     for run in tools.store.runs.in_progress():
         if tools.store.runs.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
+            _want_check(tools, run.shard)
             _log.info("Run %s was cut off; it goes on at its first open phase.", run.run_id)
     return Recovered(removed, requeued, ring_queued(tools))
+
+
+def _want_check(tools: Tools, shard: int | None) -> None:
+    """The agent may have been killed while it renewed its login, with the old tokens spent: look before it is used."""
+    if shard is not None and shard < len(tools.shards):
+        tools.store.shards.change(shard, lambda known: ShardChange(msgspec.structs.replace(known, check_wanted=True)))
 
 
 def remove_orphans(tools: Tools) -> list[str]:

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +25,8 @@ from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import Play, Scenario
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
-from moonmind_appliance.runs.readiness import look_after_logins
+from moonmind_appliance.runs.readiness import look_after_logins, renew_login
+from moonmind_appliance.runs.recover import remove_orphans
 from moonmind_appliance.runs.sign_in import bring_login, sign_in, sign_out
 from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
@@ -294,9 +296,7 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
         "tools = attach(settings.load(os.environ).settings)\n"
         "sign_in(tools, 1, tell=lambda p: print(p.code, flush=True), wait_for_shard=lambda b: None)\n"
     )
-    environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
-    environment |= stage.environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    process = elsewhere(stage, code)
     try:
         assert process.stdout.readline().strip()
         process.send_signal(signal.SIGKILL)
@@ -504,3 +504,52 @@ def test_a_check_tells_the_usage_windows(stage, tools):
     assert [window.window_minutes for window in state.quota] == [300, 10_080]
     assert all(window.resets_at > datetime.now(UTC) for window in state.quota)
     assert len(stage.openai.turns) == turns
+
+
+# Killed in the middle of a renewal
+
+
+def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monkeypatch):
+    """Killed (-9) after the old token was spent: the renewal is finished in its container, and a restart lets it."""
+    enter(tools, 1)
+    before = tools.store.shards.get(1)
+    spent, answered, refresh = threading.Event(), threading.Event(), stage.openai.accounts.refresh
+
+    def slow_refresh(token):
+        tokens = refresh(token)
+        spent.set()
+        assert answered.wait(60)
+        return tokens
+
+    monkeypatch.setattr(stage.openai.accounts, "refresh", slow_refresh)
+    code = (
+        "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
+        "from moonmind_appliance.runs.readiness import renew_login\n"
+        "tools = attach(settings.load(os.environ).settings)\n"
+        "renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
+    )
+    process = elsewhere(stage, code)
+    try:
+        assert spent.wait(60)
+        process.kill()
+        process.wait()
+        remove_orphans(tools)
+        held = tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "check"})
+        assert [container.running for container in held] == [True]
+    finally:
+        answered.set()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    limit = time.monotonic() + 90
+    while (state := renew_login(tools, before, wanted=True)).refresh_tried_at == before.refresh_tried_at:
+        assert time.monotonic() < limit
+    assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, True)
+    assert state.last_refresh_at > before.login_at
+
+
+def elsewhere(stage, code):
+    """Another process of the same appliance."""
+    environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
+    environment |= stage.environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)

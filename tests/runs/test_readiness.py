@@ -213,3 +213,11 @@ def test_one_shard_has_no_rough_edge(world: World) -> None:
     world.work(0)
     assert world.stored(run).status is RunStatus.SUCCEEDED
     assert world.agent.turns.count(PhaseName.SPECKIT_PLAN) == 1
+
+
+def test_after_a_crash_the_login_is_checked_before_it_is_used(world: World) -> None:
+    """The agent may have been killed with its old tokens spent: never healthy and dead."""
+    world.submit()
+    assert world.store.runs.claim(0, "lease", now=world.clock(), lease_seconds=60)
+    recover(world.tools)
+    assert [state.check_wanted for state in world.store.shards.all(2)] == [True, False]
