@@ -36,7 +36,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, clone_ahead, remove_containers
 from moonmind_appliance.runs.artifacts import RunArtifacts
-from moonmind_appliance.runs.heartbeat import LEASE_SECONDS, Heartbeat
+from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
 from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
 from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
@@ -55,10 +55,14 @@ _log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Executes runs, one a shard at a time. `work` is called by that shard's worker thread."""
+    """Executes runs, one a shard at a time. `work` is called by that shard's worker thread.
 
-    def __init__(self, tools: Tools) -> None:
+    A claim is kept alive, and a cancel heard, every `beat` seconds.
+    """
+
+    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS) -> None:
         self._tools = tools
+        self._beat = beat
         self._lock = threading.Lock()
         self._tokens: dict[str, CancelToken] = {}
         self._stopping = False
@@ -88,7 +92,7 @@ class Executor:
             if self._stopping:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
-            with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock):
+            with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock, beat=self._beat):
                 _Execution(self._tools, run, lease, shard, token).carry_out()
         except LeaseLost:
             _log.warning("Run %s belongs to another claim now; this one lets go.", run.run_id)

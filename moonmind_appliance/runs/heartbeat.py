@@ -19,11 +19,19 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread of its own for the time of a `with` block."""
+    """A thread of its own for the time of a `with` block; it beats every `beat` seconds."""
 
     def __init__(
-        self, store: Store, run: Run, lease: str, token: CancelToken, *, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        run: Run,
+        lease: str,
+        token: CancelToken,
+        *,
+        clock: Callable[[], datetime],
+        beat: float = BEAT_SECONDS,
     ) -> None:
+        self._seconds = beat
         self._store, self._run_id, self._lease, self._token, self._clock = store, run.run_id, lease, token, clock
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{run.short_id}", daemon=True)
@@ -39,7 +47,7 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
+        while not self._over.wait(self._seconds):
             try:
                 cancelled = self._store.runs.heartbeat(
                     self._run_id, self._lease, now=self._clock(), lease_seconds=LEASE_SECONDS

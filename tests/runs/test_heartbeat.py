@@ -11,7 +11,7 @@ from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import InterruptReason, StoreError
 from moonmind_appliance.models import Run
 from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
-from tests.runs.world import World
+from tests.runs.world import BEAT, World
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(world: World) -> Run:
 @pytest.fixture
 def token(world: World, run: Run) -> Iterator[CancelToken]:
     token = CancelToken()
-    with Heartbeat(world.store, run, "lease", token, clock=world.clock):
+    with Heartbeat(world.store, run, "lease", token, clock=world.clock, beat=BEAT):
         yield token
 
 
@@ -33,10 +33,10 @@ def beat(world: World, run: Run) -> datetime:
     """Wait for the next beat; until when the claim lives then."""
     world.clock.advance(seconds=100)
     expected = world.clock() + timedelta(seconds=LEASE_SECONDS)
-    for _ in range(100):
+    for _ in range(400):
         if world.store.runs.lease_until(run.run_id) == expected:
             return expected
-        threading.Event().wait(0.1)
+        threading.Event().wait(0.05)
     raise AssertionError("no beat came")
 
 
@@ -85,6 +85,6 @@ class Failing:
 def test_a_beat_that_fails_ends_nothing(world: World, run: Run) -> None:
     """A full disk must not end a run that is nearly done: the next beat may be kept."""
     token, failing = CancelToken(), Failing(world.store, 1)
-    with Heartbeat(failing, run, "lease", token, clock=world.clock):  # type: ignore[arg-type]
+    with Heartbeat(failing, run, "lease", token, clock=world.clock, beat=BEAT):  # type: ignore[arg-type]
         beat(world, run)
     assert (failing.left, token.reason) == (0, None)

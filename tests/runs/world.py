@@ -49,6 +49,8 @@ TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
 COMMIT = "c" * 40
 BASE = "b" * 40
+# A hundredth of the real one's: nobody should wait for a cancel here.
+BEAT = 0.02
 PATCH = b"diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+words\n"
 DOCUMENTS = {
     PhaseName.SPECKIT_SPECIFY: (
@@ -208,7 +210,7 @@ class World:
     git_verbs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.tools)
+        self.executor = Executor(self.tools, beat=BEAT)
         self.engine.on_exec(_is_turn, self.agent.answer)
         self.engine.on_exec(_is_git, self._git)
         for shard in self.tools.shards:
@@ -256,7 +258,7 @@ class World:
     def with_tools(self, **tools: Any) -> None:
         """Execute with other tools from now on."""
         known = {name: getattr(self.tools, name) for name in Tools.__struct_fields__}
-        self.executor = Executor(Tools(**(known | tools)))
+        self.executor = Executor(Tools(**(known | tools)), beat=BEAT)
 
     def kinds(self, run: Run) -> list[str]:
         """The events of a run, without those of its files and notes."""
