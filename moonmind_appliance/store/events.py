@@ -57,6 +57,14 @@ class EventStore:
                 )
             return [to_event(row) for row in rows]
 
+    def of_shard(self, shard: int, *, limit: int = 20) -> list[Event]:
+        """The newest events of a shard itself, not of the runs on it; newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT * FROM events WHERE shard = ? AND run_id IS NULL ORDER BY event_id DESC LIMIT ?", (shard, limit)
+            )
+            return [to_event(row) for row in rows]
+
     def latest(self) -> int:
         """The last id given, 0 when there was none: where one starts who wants only what comes."""
         with self._database.read() as connection:

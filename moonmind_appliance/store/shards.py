@@ -1,5 +1,6 @@
 """What is known of each shard."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,6 +8,8 @@ from moonmind_appliance.models import Shard
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_text, to_shard
+
+_log = logging.getLogger(__name__)
 
 
 class ShardEvent(NamedTuple):
@@ -74,4 +77,6 @@ class ShardStore:
                 )
             for event in changed.events:
                 record(connection, event.kind, shard=shard, data=event.data)
+        for event in changed.events:
+            _log.info("Shard %d: %s %s", shard, event.kind, json_text(dict(event.data)))
         return changed.shard
