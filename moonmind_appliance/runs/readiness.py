@@ -155,8 +155,8 @@ def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
     """Whether a shard that is about to run dry leaves the queue to one that is not, and is idle."""
     if not nearly_used(state, now):
         return False
-    queued = tools.store.runs.queued()
-    if not queued or any(run.shard_pin == state.shard for run in queued):
+    may_begin = [run for run in tools.store.runs.queued() if run.waiting_for is None]
+    if any(run.shard_pin == state.shard for run in may_begin) or all(run.shard_pin is not None for run in may_begin):
         return False
     busy = {run.shard for run in tools.store.runs.in_progress()}
     for other in tools.store.shards.all(len(tools.shards)):

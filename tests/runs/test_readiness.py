@@ -13,6 +13,7 @@ from moonmind_appliance.models import (
     QuotaWindow,
     RunStatus,
     Shard,
+    WaitingFor,
     WaitReason,
 )
 from moonmind_appliance.runs.readiness import look_after_logins, ready_to_claim, why_wait
@@ -94,6 +95,18 @@ def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(world: World) -> No
     run = world.submit(shard=0)
     world.work(0)
     assert world.stored(run).status is RunStatus.SUCCEEDED
+
+
+def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(world: World) -> None:
+    """Runs that wait, or are pinned elsewhere, make it ring nobody over and over."""
+    change(world, 0, used(95.0))
+    change(world, 1, used(10.0))
+    waits = world.submit()
+    world.store.runs.wait(waits.run_id, WaitingFor(WaitReason.DISK, world.clock() + HOUR, "no room"))
+    world.submit(shard=1)
+    world.bell.rings.clear()
+    assert ready_to_claim(world.tools, 0)
+    assert world.bell.rings == []
 
 
 def limit(until: datetime) -> Callable[[Any], dict[str, Any]]:
