@@ -61,7 +61,7 @@ SAFE = {
 
 
 class GitError(Exception):
-    """A git command failed; its words are on standard error already."""
+    """The verb cannot be done; git's own words, if any, are on standard error already."""
 
 
 class Git:
@@ -276,25 +276,28 @@ def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
     """
     removed, refused = [], []
     worktree.chmod(0o755)
-    for folder, folders, files in os.walk(worktree, topdown=True, followlinks=False):
-        for name in (*folders, *files):
-            path = Path(folder, name)
+    folders = [worktree]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            found = list(entries)
+        for entry in found:
+            path = Path(entry.path)
             below = shown(path.relative_to(worktree).as_posix())
-            mode = path.lstat().st_mode
-            if is_git_name(name):
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if is_git_name(entry.name):
                 remove(path)
                 if below != ".git":
                     removed.append(below)
             elif stat.S_ISDIR(mode):
                 own(path, mode, 0o700)
+                folders.append(path)
             elif stat.S_ISREG(mode):
                 own(path, mode, 0o400)
             elif not stat.S_ISLNK(mode):
                 path.unlink()
-            elif any(MODULES_NAME.fullmatch(part) for part in plain_parts(name)):
+            elif any(MODULES_NAME.fullmatch(part) for part in plain_parts(entry.name)):
                 path.unlink()
                 refused.append({"path": below, "reason": "a link by a name that git keeps for a file"})
-        folders[:] = [name for name in folders if not is_git_name(name)]
     return sorted(removed), refused
 
 
@@ -319,13 +322,11 @@ def remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    path.chmod(0o700)
-    for folder, folders, _files in os.walk(path, followlinks=False):
-        for name in folders:
-            entry = Path(folder) / name
-            if not entry.is_symlink():
-                entry.chmod(0o700)
-    shutil.rmtree(path)
+    # These reach what is nested deeper than a path is long.
+    for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+        subprocess.run([*words, "--", path], check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - coreutils
+    if path.exists():
+        raise GitError(f"{path} cannot be removed")
 
 
 def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -468,6 +469,9 @@ def main(verb: str) -> int:
         result = {"clone": clone, "stage": stage, "push": push}[verb](job)
     except GitError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror}: {shown(os.fsdecode(error.filename or ''))[-200:]}\n")
         return 1
     sys.stdout.write(json.dumps(result) + "\n")
     sys.stdout.flush()

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -225,5 +224,5 @@ def laboratory(github: StandInGitHub) -> Iterator[Laboratory]:
     try:
         yield Laboratory(root, github)
     finally:
-        subprocess.run(["chmod", "-R", "u+rwX", root], check=False, capture_output=True)
-        shutil.rmtree(root, ignore_errors=True)
+        for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*words, root], check=False, capture_output=True)

@@ -94,6 +94,34 @@ def test_a_clone_begins_anew_whatever_the_agent_left(lab: Laboratory) -> None:
     assert answer.result["scaffold_files"] == 5
 
 
+DEEP = """python3 -c 'import os
+for _ in range({levels}):
+    os.mkdir("d"); os.chdir("d")
+open("f", "w").close()'"""
+
+
+def test_a_tree_deeper_than_a_path_is_long_is_refused_in_one_line(lab: Laboratory) -> None:
+    """No trace of a program; and the next clone begins anew all the same."""
+    lab.host()
+    lab.clone()
+    lab.agent(DEEP.format(levels=3000))
+    answer = lab.run("stage", **lab.stage_job())
+    assert (answer.code, answer.result) == (1, {})
+    assert "File name too long" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    lab.clone()
+    assert not (lab.repository / "d").exists()
+
+
+def test_a_deep_tree_is_committed(lab: Laboratory) -> None:
+    """As deep as git itself goes."""
+    lab.host()
+    lab.clone()
+    lab.specify()
+    lab.agent(DEEP.format(levels=1000))
+    assert len(lab.changes(lab.stage())) == 2
+
+
 def test_a_clone_replaces_a_repository_that_became_a_link(lab: Laboratory) -> None:
     """The link is removed, what it points to stays."""
     lab.host()
