@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -23,7 +22,7 @@ from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import InterruptReason, NameTaken
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import Scenario
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
 from moonmind_appliance.runs.readiness import look_after_logins, renew_login
 from moonmind_appliance.runs.recover import remove_orphans
@@ -37,13 +36,15 @@ from moonmind_appliance.shards.spec import login_spec
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
-TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
 LONG = 10 * 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
-def tools(running):
-    return running.appliance.tools
+def tools(stage):
+    """Of an appliance that does not serve: nobody else looks after these logins."""
+    made = attach(stage.settings)
+    yield made
+    detach(made)
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +54,6 @@ def good_day(stage):
     stage.openai.play(Scenario())
     stage.openai.accounts.access_seconds = LONG
     stage.openai.accounts.refresh_seconds = 9 * LONG
-
-
-@pytest.fixture
-def slug(stage):
-    name = f"journey/logins-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(name)
-    return name
 
 
 def login_file(tools, shard):
@@ -213,35 +207,6 @@ def test_no_network_is_no_death(stage, tools):
     assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, None)
     assert state.refresh_problem
     assert login_file(tools, 1) == before
-
-
-# Runs and logins
-
-
-def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slug):
-    """The other account goes on at the phase that was cut; the dead one says that it is."""
-    for shard in (0, 1):
-        enter(tools, shard)
-    stage.openai.play(Scenario(Play.DEAD_LOGIN), phase="speckit-plan", times=1)
-    run = caller.wait(caller.submit(slug, TEXT))
-    assert run["status"] == "succeeded", run["failure"]
-    states = {shard.login for shard in tools.store.shards.all(2)}
-    assert states == {LoginState.PRESENT, LoginState.DEAD}
-    dead = next(shard for shard in tools.store.shards.all(2) if shard.login is LoginState.DEAD)
-    assert dead.login_fault is LoginFault.UNAUTHORIZED
-    assert run["shard"] != dead.shard
-
-
-def test_a_run_waits_for_a_login_and_starts_when_one_is_made(stage, tools, caller, slug):
-    """Nobody is signed in: queued, waiting for a login; it starts by itself behind the sign-in."""
-    for shard in (0, 1):
-        sign_out(tools, shard)
-    run_id = caller.submit(slug, TEXT)
-    waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
-    assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "login")
-    enter(tools, 0)
-    run = caller.wait(run_id)
-    assert (run["status"], run["shard"]) == ("succeeded", 0)
 
 
 # Signing in

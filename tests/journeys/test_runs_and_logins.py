@@ -1,0 +1,56 @@
+"""Runs and the logins that they work with: one that dies, and one that is made."""
+
+import uuid
+
+import pytest
+
+from moonmind_appliance.models import LoginFault, LoginState
+from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.runs.sign_in import sign_in, sign_out
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
+
+
+@pytest.fixture(scope="module")
+def tools(running):
+    return running.appliance.tools
+
+
+@pytest.fixture
+def slug(stage):
+    name = f"journey/logins-{uuid.uuid4().hex[:8]}"
+    stage.github.add_repository(name)
+    yield name
+    stage.openai.play(Scenario())
+
+
+def enter(tools, shard):
+    return sign_in(tools, shard, tell=lambda _prompt: None, wait_for_shard=lambda _busy: None)
+
+
+def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slug):
+    """The other account goes on at the phase that was cut; the dead one says that it is."""
+    for shard in (0, 1):
+        enter(tools, shard)
+    stage.openai.play(Scenario(Play.DEAD_LOGIN), phase="speckit-plan", times=1)
+    run = caller.wait(caller.submit(slug, TEXT))
+    assert run["status"] == "succeeded", run["failure"]
+    states = {shard.login for shard in tools.store.shards.all(2)}
+    assert states == {LoginState.PRESENT, LoginState.DEAD}
+    dead = next(shard for shard in tools.store.shards.all(2) if shard.login is LoginState.DEAD)
+    assert dead.login_fault is LoginFault.UNAUTHORIZED
+    assert run["shard"] != dead.shard
+
+
+def test_a_run_waits_for_a_login_and_starts_when_one_is_made(stage, tools, caller, slug):
+    """Nobody is signed in: queued, waiting for a login; it starts by itself behind the sign-in."""
+    for shard in (0, 1):
+        sign_out(tools, shard)
+    run_id = caller.submit(slug, TEXT)
+    waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
+    assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "login")
+    enter(tools, 0)
+    run = caller.wait(run_id)
+    assert (run["status"], run["shard"]) == ("succeeded", 0)
