@@ -88,7 +88,7 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
     def say(text: str, **more: str) -> None:
         tell(Step(text=text, seconds=time.monotonic() - began, **more))
 
-    with Stage(base, think_seconds=options.think_seconds) as stage, _source(day, options) as source:
+    with Stage(base, think_seconds=options.think_seconds, shards=day.shards) as stage, _source(day, options) as source:
         stage.keep = options.keep
         _refuse_without_image(stage)
         stage.github.add_repository(SLUG, source)
@@ -96,14 +96,27 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
         say(f"Stand-ins for OpenAI and GitHub answer on {stage.github.server_url}.")
         with RunningAppliance(stage.settings) as running:
             say(f"The appliance answers on {running.url}.")
-            prompt = stage.sign_in(running)
-            say(f"Shard 0 is signed in by device code {prompt.code}.")
+            for shard in range(day.shards):
+                prompt = stage.sign_in(running, shard)
+                say(f"Shard {shard} is signed in by device code {prompt.code}.")
             token = running.appliance.tools.store.tokens.create(
                 TOKEN_NAME, operator=False, expires_at=running.appliance.tools.clock() + timedelta(hours=1)
             )
-            run = _play(running.url, token, options.spec, say)
-            summary = _artifact(running.url, token, run, "diff_summary.md")
-        return _report(stage, day, options, run=run, summary=summary, seconds=time.monotonic() - began)
+
+            def sign_in_again() -> None:
+                if day.signs_in_again:
+                    say(f"Shard 0 is signed in again by device code {stage.sign_in(running).code}.")
+
+            specs = [options.spec] if day.runs == 1 else _numbered(options.spec, day.runs)
+            runs = _play(running.url, token, specs, say, sign_in_again)
+            summary = _artifact(running.url, token, runs[0], "diff_summary.md")
+        return _report(stage, day, options, runs=runs, summary=summary, seconds=time.monotonic() - began)
+
+
+def _numbered(spec: str, count: int) -> list[str]:
+    """As many specifications, told apart by their first line."""
+    first, _, rest = spec.partition("\n")
+    return [f"{first} {number}\n{rest}" for number in range(1, count + 1)]
 
 
 def _refuse_without_image(stage: Stage) -> None:
@@ -144,32 +157,61 @@ def _changed_files(bare: Path, branch: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def _play(url: str, token: str, spec: str, say: Callable[..., None]) -> dict[str, Any]:
-    """Submit over HTTP and follow the run to its end."""
+def _play(
+    url: str, token: str, specs: list[str], say: Callable[..., None], sign_in_again: Callable[[], None]
+) -> list[dict[str, Any]]:
+    """Submit over HTTP and follow the runs to their ends; returns them as they were submitted."""
     with httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
     ) as client:
-        body = {"repository": SLUG, "base_branch": _BASE_BRANCH, "specify_text": spec, "external_ref": "rehearsal"}
-        answer = client.post(f"{API}/runs", json=body)
-        if answer.status_code != httpx.codes.ACCEPTED:
-            raise RehearsalFailed(f"The run was not accepted: {answer.status_code} {answer.text}")
-        run_id = answer.json()["run_id"]
-        say(f"Submitted over HTTP: 202, run {run_id}.")
-        shown: dict[str, tuple[str, int]] = {}
+        ids = [_submit(client, spec) for spec in specs]
+        say(f"Submitted over HTTP: 202, run {ids[0]}." if len(ids) == 1 else f"Submitted {len(ids)} runs over HTTP.")
+        shown: dict[str, object] = {}
         limit = time.monotonic() + _LONGEST_SECONDS
         while True:
-            run: dict[str, Any] = client.get(f"{API}/runs/{run_id}").raise_for_status().json()
-            for phase in run["phases"]:
-                state = (phase["status"], phase["attempt"])
-                if shown.get(phase["phase"], ("pending", 0)) != state:
-                    shown[phase["phase"]] = state
-                    say(phase["phase"], phase=phase["phase"], status=phase["status"])
-            if run["status"] in FINAL_RUN_STATUSES:
-                say(f"The run ended: {run['status']}.")
-                return run
+            runs = [client.get(f"{API}/runs/{run_id}").raise_for_status().json() for run_id in ids]
+            for run in runs:
+                waits = _tell(run, shown, say, whole=len(ids) == 1)
+                if waits == "login":
+                    sign_in_again()
+            if all(run["status"] in FINAL_RUN_STATUSES for run in runs):
+                return runs
             if time.monotonic() > limit:
-                raise RehearsalFailed(f"The run did not end within {_LONGEST_SECONDS} s: {run['status']}.")
-            time.sleep(_POLL_SECONDS)
+                raise RehearsalFailed(f"The runs did not end within {_LONGEST_SECONDS} s.")
+            time.sleep(_POLL_SECONDS * len(ids))
+
+
+def _submit(client: httpx.Client, spec: str) -> str:
+    body = {"repository": SLUG, "base_branch": _BASE_BRANCH, "specify_text": spec, "external_ref": "rehearsal"}
+    answer = client.post(f"{API}/runs", json=body)
+    if answer.status_code != httpx.codes.ACCEPTED:
+        raise RehearsalFailed(f"The run was not accepted: {answer.status_code} {answer.text}")
+    return str(answer.json()["run_id"])
+
+
+def _tell(run: dict[str, Any], shown: dict[str, object], say: Callable[..., None], *, whole: bool) -> str | None:
+    """Show what changed: each phase of a single run, where one of several stands; returns what it newly waits for."""
+    run_id = run["run_id"]
+    for phase in run["phases"] if whole else []:
+        state = (phase["status"], phase["attempt"])
+        if shown.get(phase["phase"], ("pending", 0)) != state:
+            shown[phase["phase"]] = state
+            say(phase["phase"], phase=phase["phase"], status=phase["status"])
+    waiting = run["waiting_for"] or {}
+    stands = (run["status"], waiting.get("reason"), run["shard"] if run["status"] == "in_progress" else None)
+    if shown.get(run_id) == stands:
+        return None
+    shown[run_id] = stands
+    name = "The run" if whole else f"Run {run_id[:8]}"
+    if run["status"] in FINAL_RUN_STATUSES:
+        say(f"{name} ended: {run['status']}.")
+    elif waiting:
+        until = f" until {waiting['until']}" if waiting.get("until") else ""
+        say(f"{name} waits for {waiting['reason']}{until}.")
+        return str(waiting["reason"])
+    elif not whole and run["status"] == "in_progress":
+        say(f"{name} goes on shard {run['shard']}.")
+    return None
 
 
 def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
@@ -183,10 +225,15 @@ def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
 
 
 def _report(
-    stage: Stage, day: Day, options: RehearsalOptions, *, run: dict[str, Any], summary: str, seconds: float
+    stage: Stage, day: Day, options: RehearsalOptions, *, runs: list[dict[str, Any]], summary: str, seconds: float
 ) -> RehearsalReport:
-    pulls = [pull for pull in stage.github.pull_requests(SLUG) if pull.head == run["branch_name"]]
-    problem = _difference(day, run, len(pulls), stage)
+    run = runs[0]
+    hosted = stage.github.pull_requests(SLUG)
+    pulls = [pull for pull in hosted if pull.head in {each["branch_name"] for each in runs}]
+    problems = [
+        _difference(day, each, sum(pull.head == each["branch_name"] for pull in hosted), stage) for each in runs
+    ]
+    problem = next((found for found in problems if found), None) or _turns_spent_twice(day, stage)
     folder = stage.data_dir / "runs" / run["run_id"] / "artifacts"
     return RehearsalReport(
         scenario=options.scenario,
@@ -203,6 +250,14 @@ def _report(
         kept=str(stage.folder) if options.keep else None,
         refused_hosts=stage.openai.refused_hosts,
     )
+
+
+def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
+    """A run that had to wait or move must not pay for finished phases again."""
+    begun = sum(turn.skills == ("speckit-specify",) for turn in stage.openai.turns)
+    if day.times is not None and begun != day.runs:
+        return f"The model was asked {begun} times for {day.runs} specification(s)."
+    return None
 
 
 def _difference(day: Day, run: dict[str, Any], pulls: int, stage: Stage) -> str | None:

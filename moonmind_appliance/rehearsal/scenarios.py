@@ -19,12 +19,21 @@ class Expected(NamedTuple):
 
 
 class Day(NamedTuple):
-    """A scenario: what it shows, what is set up for it, and how it must end."""
+    """A scenario: what it shows, what is set up for it, and how every run of it must end.
+
+    `openai` is played from `phase` on, for `times` turns (None: all); a used-up limit starts again after `resets_in`
+    seconds. `signs_in_again`: somebody signs the shard in when a run waits for it.
+    """
 
     shows: str
     expected: Expected
     openai: model.Play = model.Play.NORMAL
     phase: str | None = None
+    times: int | None = None
+    resets_in: int = 3600
+    signs_in_again: bool = False
+    shards: int = 1
+    runs: int = 1
     github: hub.Scenario | None = None
     prepare: Callable[[Path, str], None] | None = None
 
@@ -76,11 +85,38 @@ DAYS: dict[str, Day] = {
         Expected(RunStatus.SUCCEEDED),
         github=hub.Scenario.DRAFT_REFUSED,
     ),
+    "usage-limit": Day(
+        "the account's usage limit is hit in the plan: the run waits, and goes on by itself",
+        Expected(RunStatus.SUCCEEDED),
+        openai=model.Play.USAGE_LIMIT,
+        phase="speckit-plan",
+        times=1,
+        resets_in=5,
+    ),
+    "dead-login": Day(
+        "the login dies in the plan: the run waits for a new one, and goes on by itself",
+        Expected(RunStatus.SUCCEEDED),
+        openai=model.Play.DEAD_LOGIN,
+        phase="speckit-plan",
+        times=1,
+        signs_in_again=True,
+    ),
+    "three-shards": Day(
+        "twelve runs on three accounts, one of which hits its limit: its run goes on elsewhere",
+        Expected(RunStatus.SUCCEEDED),
+        openai=model.Play.USAGE_LIMIT,
+        phase="speckit-plan",
+        times=1,
+        shards=3,
+        runs=12,
+    ),
 }
 
 
 def put_on(day: Day, openai: StandInOpenAI, github: hub.StandInGitHub) -> None:
     """Let both stand-ins play it."""
-    openai.play(model.Scenario(day.openai), phase=day.phase)
+    if day.times is not None:
+        openai.play(model.NORMAL)
+    openai.play(model.Scenario(day.openai, resets_in=day.resets_in), phase=day.phase, times=day.times)
     if day.github is not None:
         github.play(day.github)

@@ -40,7 +40,7 @@ def test_each_day_ends_as_it_must(scenario):
     if DAYS[scenario].expected.failure is not None:
         kind = FAILURES[FailureCode(failure["code"])]
         assert (failure["who_acts"], failure["next_step"]) == (kind.who_acts.value, kind.next_step)
-    assert len(report.pull_requests) == DAYS[scenario].expected.pull_requests
+    assert len(report.pull_requests) == DAYS[scenario].expected.pull_requests * DAYS[scenario].runs
     assert bool(report.commit_files) == bool(report.pull_requests)
 
 
