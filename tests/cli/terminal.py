@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -34,6 +35,10 @@ class Called:
 
 
 @dataclass
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A person's shell: its variables, and nothing of this machine's own settings."""
 
@@ -75,6 +80,8 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever starts the tests in the background leaves SIGINT ignored, and a child inherits that.
+            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - sets one signal, takes no lock
         )
 
     def run(self, *words: str, **variables: str) -> Called:
