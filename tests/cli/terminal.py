@@ -34,11 +34,11 @@ class Called:
         return [json.loads(line) for line in self.stdout.splitlines()]
 
 
-@dataclass
 def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+@dataclass
 class Terminal:
     """A person's shell: its variables, and nothing of this machine's own settings."""
 
