@@ -11,6 +11,7 @@ from moonmind_appliance.models import (
     AgentInfo,
     Artifact,
     ArtifactType,
+    Event,
     Failure,
     LoginState,
     Phase,
@@ -23,6 +24,7 @@ from moonmind_appliance.models import (
     ShardName,
     WaitReason,
 )
+from moonmind_appliance.shards.health import LoginHealth, health_of
 
 
 class RunAccepted(msgspec.Struct, frozen=True):
@@ -118,6 +120,14 @@ class RunPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
+class ShardEvent(msgspec.Struct, frozen=True):
+    """A decision about a shard, or what became of its login."""
+
+    kind: str
+    at: datetime
+    data: dict[str, Any]
+
+
 class ShardDetail(msgspec.Struct, frozen=True):
     """A shard: its login as last seen, its quota, and the run that it has in hand."""
 
@@ -136,6 +146,9 @@ class ShardDetail(msgspec.Struct, frozen=True):
     quota: list[QuotaWindow]
     rests_until: datetime | None
     run_id: str | None
+    by_api_key: bool
+    health: LoginHealth
+    events: list[ShardEvent]
 
 
 class ShardList(msgspec.Struct, frozen=True):
@@ -197,8 +210,10 @@ def artifact_detail(artifact: Artifact, download_url: str) -> ArtifactDetail:
     )
 
 
-def shard_detail(shard: Shard, name: ShardName, run_id: str | None) -> ShardDetail:
-    """A shard with its names and the run in hand."""
+def shard_detail(
+    shard: Shard, name: ShardName, run_id: str | None, events: Sequence[Event], *, now: datetime
+) -> ShardDetail:
+    """A shard with its names, the run in hand and its newest events."""
     return ShardDetail(
         shard=shard.shard,
         queue=name.queue,
@@ -215,6 +230,9 @@ def shard_detail(shard: Shard, name: ShardName, run_id: str | None) -> ShardDeta
         quota=shard.quota,
         rests_until=shard.rests_until,
         run_id=run_id,
+        by_api_key=shard.by_api_key,
+        health=health_of(shard, now=now),
+        events=[ShardEvent(event.kind, event.at, event.data) for event in events],
     )
 
 

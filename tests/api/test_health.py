@@ -27,6 +27,9 @@ SHARD_FIELDS = [
     "quota",
     "rests_until",
     "run_id",
+    "by_api_key",
+    "health",
+    "events",
 ]
 
 

@@ -32,7 +32,6 @@ from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.health import health_of
 from moonmind_appliance.store import Store
 
 _LOOK_EVERY = 0.25
@@ -127,10 +126,16 @@ class Direct:
         states = self._store.shards.all(self._settings.codex_shards)
         names = shard_names(self._settings)
         now = datetime.now(UTC)
-        # The grades are told beside what the API tells.
         return [
-            _json(shard_detail(each, names[each.shard], in_hand.get(each.shard)))
-            | {"by_api_key": each.by_api_key, "health": _json(health_of(each, now=now))}
+            _json(
+                shard_detail(
+                    each,
+                    names[each.shard],
+                    in_hand.get(each.shard),
+                    self._store.events.of_shard(each.shard, limit=10),
+                    now=now,
+                )
+            )
             for each in states
         ]
 
