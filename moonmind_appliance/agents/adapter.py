@@ -30,7 +30,7 @@ SKILLS: dict[PhaseName, str] = {
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One phase's turn. `text` is the submitter's, byte for byte data; only `specify` has one.
 
-    `workspace` holds `repo/` and `input/`. `report` names files to be told of at the end, relative to the repository or
+    `workspace` holds `repo/`. `report` names files to be told of at the end, relative to the repository or
     absolute; `{feature}` stands for the directory that `.specify/feature.json` names. Limits are in seconds.
     """
 
@@ -62,7 +62,10 @@ class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """How a turn is started: files to put into the container first (path to content), then one command."""
+    """How a turn is started: files to put into the container first (path to content), then one command.
+
+    The files lie in `WORKSPACES` itself: they may be put while the clone still makes the run's folder below it.
+    """
 
     files: dict[str, bytes]
     command: ExecSpec

@@ -12,11 +12,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-import msgspec
-
 from moonmind_appliance.agents import codex_logins
 from moonmind_appliance.agents.adapter import (
-    AGENT_CA_FILE,
     AGENT_HOME,
     LOGIN_FOLDER,
     SKILLS,
@@ -24,9 +21,10 @@ from moonmind_appliance.agents.adapter import (
     LoginFacts,
     LoginWay,
     Turn,
-    TurnReport,
     TurnRequest,
 )
+from moonmind_appliance.agents.outward import Outward
+from moonmind_appliance.agents.turn_output import Report, TurnOutput
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -76,18 +74,14 @@ _UNREACHABLE = frozenset(
         CodexErrorKind.INTERNAL_SERVER_ERROR,
     }
 )
-_LONGEST_LINE = 32 * 1024 * 1024
-_OWN_LINE = b'{"type": "moonmind.report"'
 
 
-class _Report(msgspec.Struct):
+class _Report(Report):
     """The line that `codex_turn` adds behind Codex's own."""
 
     codex_error_info: Any = None
     rate_limits: Any = None
     limit_told: bool = False
-    login_digest: str | None = None
-    files: dict[str, str] = {}
 
 
 class Codex:
@@ -95,18 +89,9 @@ class Codex:
 
     backend = "codex"
 
-    def __init__(
-        self,
-        *,
-        model: str | None = None,
-        https_proxy: str | None = None,
-        no_proxy: str | None = None,
-        extra_ca: bool = False,
-    ) -> None:
+    def __init__(self, *, model: str | None = None, outward: Outward | None = None) -> None:
         self._model = model
-        self._https_proxy = https_proxy
-        self._no_proxy = no_proxy
-        self._extra_ca = extra_ca
+        self._outward = outward or Outward()
         self._script = resources.files(__package__).joinpath("codex_turn.py").read_text(encoding="utf-8")
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
@@ -123,14 +108,7 @@ class Codex:
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
         # Codex's databases need not outlive the container: in memory they cost no sync, and the volume does not grow.
         env["CODEX_SQLITE_HOME"] = AGENT_HOME
-        if self._https_proxy:
-            env |= {"HTTPS_PROXY": self._https_proxy, "https_proxy": self._https_proxy}
-        if self._no_proxy:
-            env |= {"NO_PROXY": self._no_proxy, "no_proxy": self._no_proxy}
-        if self._extra_ca:
-            bundle = f"{AGENT_HOME}/ca.pem"
-            env |= {"MOONMIND_EXTRA_CA": AGENT_CA_FILE, "CODEX_CA_CERTIFICATE": bundle, "SSL_CERT_FILE": bundle}
-        return env
+        return env | self._outward.environment("CODEX_CA_CERTIFICATE")
 
     def login_files(self) -> tuple[str, ...]:
         """`auth.json` alone; the rest of Codex's folder is made anew."""
@@ -223,69 +201,26 @@ class Codex:
         return CodexReader(log)
 
 
-class CodexReader:
+class CodexReader(TurnOutput[_Report]):
     """Reads `codex exec --json` line by line.
 
     Only `turn.completed` and `turn.failed` decide; `error` may be a retry.
     """
 
     def __init__(self, log: ByteSink) -> None:
-        self._log = log
-        self._held = b""
-        self._report = TurnReport()
+        super().__init__(log, _Report)
         self._completed = False
         self._failed = ""
         self._last_error = ""
         self._message = ""
         self._thread_id: str | None = None
         self._usage: dict[str, int] = {}
-        self._error_kind: str | None = None
-        self._quota: list[QuotaWindow] = []
-        self._limit_told = False
-        self._limit_reached = ""
         self._unknown = 0
 
-    def write(self, data: bytes) -> None:
-        """Take some bytes of standard output; whole lines go on into the log."""
-        *lines, self._held = (self._held + data).split(b"\n")
-        for line in lines:
-            self._read(line)
-        if len(self._held) > _LONGEST_LINE:
-            self._log.write(self._held)
-            self._held = b""
-            self._unknown += 1
-
-    def close(self) -> None:
-        """Read what stands without a line's end."""
-        if self._held:
-            self._read(self._held)
-            self._held = b""
-
-    def report(self) -> TurnReport:
-        """What the turn's command saw at its end."""
-        return self._report
+    def _not_understood(self) -> None:
+        self._unknown += 1
 
     def _read(self, line: bytes) -> None:
-        if line.startswith(_OWN_LINE):
-            self._read_report(line)
-        else:
-            self._log.write(line + b"\n")
-            self._read_event(line)
-
-    def _read_report(self, line: bytes) -> None:
-        try:
-            report = msgspec.json.decode(line, type=_Report)
-        except msgspec.DecodeError:
-            self._unknown += 1
-            return
-        self._error_kind = error_kind(report.codex_error_info)
-        self._quota = quota_windows(report.rate_limits)
-        self._limit_told = report.limit_told
-        reached = report.rate_limits.get("rate_limit_reached_type") if isinstance(report.rate_limits, dict) else None
-        self._limit_reached = reached if isinstance(reached, str) else ""
-        self._report = TurnReport(report.files, report.login_digest)
-
-    def _read_event(self, line: bytes) -> None:
         if not line.strip():
             return
         try:
@@ -313,41 +248,52 @@ class CodexReader:
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
         self.close()
-        verdict = self._verdict(ended)
+        report = self._report or _Report()
+        quota, reached = quota_windows(report.rate_limits), _limit_reached(report.rate_limits)
+        verdict = self._verdict(ended, report, reached)
         return TurnOutcome(
             verdict=verdict,
             message=self._message if verdict is AgentVerdict.COMPLETED else self._failed or self._last_error,
             thread_id=self._thread_id,
             usage=self._usage,
-            quota=self._quota,
-            resets_at=self._resets_at() if verdict is AgentVerdict.QUOTA else None,
-            limit=self._limit_reached or "usage_not_included" if verdict is AgentVerdict.PLAN_WITHOUT_CODEX else None,
+            quota=quota,
+            resets_at=_resets_at(quota) if verdict is AgentVerdict.QUOTA else None,
+            limit=reached or "usage_not_included" if verdict is AgentVerdict.PLAN_WITHOUT_CODEX else None,
             unknown_events=self._unknown,
         )
 
-    def _verdict(self, ended: ExecOutcome) -> AgentVerdict:
+    def _verdict(self, ended: ExecOutcome, report: _Report, reached: str) -> AgentVerdict:
         if self._completed and not self._failed and ended.ok:
             return AgentVerdict.COMPLETED
-        if self._error_kind == CodexErrorKind.USAGE_LIMIT_EXCEEDED:
-            return AgentVerdict.QUOTA if self._waiting_cures() else AgentVerdict.PLAN_WITHOUT_CODEX
-        if self._error_kind == CodexErrorKind.UNAUTHORIZED:
+        kind = error_kind(report.codex_error_info)
+        if kind == CodexErrorKind.USAGE_LIMIT_EXCEEDED:
+            return AgentVerdict.QUOTA if _waiting_cures(report, reached) else AgentVerdict.PLAN_WITHOUT_CODEX
+        if kind == CodexErrorKind.UNAUTHORIZED:
             return AgentVerdict.LOGIN_DEAD
-        if self._error_kind in _UNREACHABLE:
+        if kind in _UNREACHABLE:
             return AgentVerdict.UNREACHABLE
         return AgentVerdict.FAILED
 
-    def _resets_at(self) -> datetime | None:
-        resets = [w.resets_at for w in self._quota if w.used_percent >= 100 and w.resets_at]  # noqa: PLR2004 - per cent
-        return max(resets, default=None)
 
-    def _waiting_cures(self) -> bool:
-        """Whether the limit ends by itself.
+def _resets_at(quota: list[QuotaWindow]) -> datetime | None:
+    resets = [w.resets_at for w in quota if w.used_percent >= 100 and w.resets_at]  # noqa: PLR2004 - per cent
+    return max(resets, default=None)
 
-        Seen on 0.169.0: with `usage_limit_reached` Codex tells the windows right before the error, even where the
-        answer names none; with `usage_not_included` it tells nothing. Credits and limits that a workspace's owner set
-        come as `rate_limit_reached_type` `workspace_…`, also where a window is used up.
-        """
-        return self._limit_told and not self._limit_reached.startswith("workspace_")
+
+def _limit_reached(limits: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
+    """The `rate_limit_reached_type` of a rollout's `rate_limits`; "" where there is none."""
+    reached = limits.get("rate_limit_reached_type") if isinstance(limits, dict) else None
+    return reached if isinstance(reached, str) else ""
+
+
+def _waiting_cures(report: _Report, reached: str) -> bool:
+    """Whether the limit ends by itself.
+
+    Seen on 0.169.0: with `usage_limit_reached` Codex tells the windows right before the error, even where the answer
+    names none; with `usage_not_included` it tells nothing. Credits and limits that a workspace's owner set come as
+    `rate_limit_reached_type` `workspace_…`, also where a window is used up.
+    """
+    return report.limit_told and not reached.startswith("workspace_")
 
 
 def _message(error: Any) -> str:  # noqa: ANN401 - whatever the JSON holds

@@ -9,20 +9,19 @@ may stand there too. Facts about Spec Kit are those seen on 1.2.3.
 import json
 from collections.abc import Mapping
 
-import msgspec
-
 from moonmind_appliance.agents.adapter import (
-    AGENT_CA_FILE,
     AGENT_HOME,
     LOGIN_FOLDER,
+    WORKSPACES,
     LoginFacts,
     LoginWay,
     Turn,
-    TurnReport,
     TurnRequest,
 )
+from moonmind_appliance.agents.outward import Outward
 from moonmind_appliance.agents.script import script_of
-from moonmind_appliance.agents.workflow_turn import LOGIN_FILE, NO_INTEGRATION
+from moonmind_appliance.agents.turn_output import Report, TurnOutput
+from moonmind_appliance.agents.workflow_turn import LOGIN_FILE, NO_INTEGRATION, login_variables
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -40,31 +39,15 @@ COMMANDS: dict[PhaseName, str] = {
     PhaseName.SPECKIT_TASKS: "speckit.tasks",
 }
 BACKEND_PREFIX = "spec-kit:"
-_OWN_LINE = b'{"type": "moonmind.report"'
-_LONGEST_LINE = 32 * 1024 * 1024
 _LAST_WORDS = 600
-
-
-class _Report(msgspec.Struct):
-    login_digest: str | None = None
-    files: dict[str, str] = {}
 
 
 class SpecKitWorkflow:
     """One of Spec Kit's integrations, by its key; an `AgentAdapter`."""
 
-    def __init__(
-        self,
-        integration: str,
-        *,
-        https_proxy: str | None = None,
-        no_proxy: str | None = None,
-        extra_ca: bool = False,
-    ) -> None:
+    def __init__(self, integration: str, *, outward: Outward | None = None) -> None:
         self._integration = integration
-        self._https_proxy = https_proxy
-        self._no_proxy = no_proxy
-        self._extra_ca = extra_ca
+        self._outward = outward or Outward()
         self._script = script_of("codex_turn", "workflow_turn")
 
     @property
@@ -86,14 +69,7 @@ class SpecKitWorkflow:
         env = {"HOME": AGENT_HOME, "MOONMIND_LOGIN_FOLDER": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
         # What Codex's part of the turn's program asks for.
         env["CODEX_HOME"] = LOGIN_FOLDER
-        if self._https_proxy:
-            env |= {"HTTPS_PROXY": self._https_proxy, "https_proxy": self._https_proxy}
-        if self._no_proxy:
-            env |= {"NO_PROXY": self._no_proxy, "no_proxy": self._no_proxy}
-        if self._extra_ca:
-            bundle = f"{AGENT_HOME}/ca.pem"
-            env |= {"MOONMIND_EXTRA_CA": AGENT_CA_FILE, "SSL_CERT_FILE": bundle, "NODE_EXTRA_CA_CERTS": bundle}
-        return env
+        return env | self._outward.environment("NODE_EXTRA_CA_CERTS")
 
     def login_files(self) -> tuple[str, ...]:
         """The file of variables."""
@@ -101,7 +77,8 @@ class SpecKitWorkflow:
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
         """Every value: which of them is a secret only the agent knows."""
-        return {name: value for name, value in _variables(login_file).items() if not name.startswith("SPECKIT_")}
+        variables = login_variables(login_file.decode(errors="replace"))
+        return {name: value for name, value in variables.items() if not name.startswith("SPECKIT_")}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
         """Usable where it names a variable; it has no account and no end."""
@@ -125,7 +102,7 @@ class SpecKitWorkflow:
 
     def turn(self, request: TurnRequest) -> Turn:
         """A workflow of the phase's one command; the text stands in its file."""
-        workflow = f"{request.workspace}/input/{request.phase.value}.workflow.yml"
+        workflow = f"{WORKSPACES}/{request.phase.value}.workflow.yml"
         repository = f"{request.workspace}/repo"
         turn = {
             "repository": repository,
@@ -164,44 +141,15 @@ class SpecKitWorkflow:
         return WorkflowReader(log)
 
 
-class WorkflowReader:
-    """Hands the agent's lines on, and keeps the last of them. How the turn went, Spec Kit's exit code says."""
+class WorkflowReader(TurnOutput[Report]):
+    """Keeps the last of the agent's lines. How the turn went, Spec Kit's exit code says."""
 
     def __init__(self, log: ByteSink) -> None:
-        self._log = log
-        self._held = b""
+        super().__init__(log, Report)
         self._tail = b""
-        self._report = TurnReport()
-
-    def write(self, data: bytes) -> None:
-        """Take some bytes; whole lines go on into the log."""
-        *lines, self._held = (self._held + data).split(b"\n")
-        for line in lines:
-            self._read(line + b"\n")
-        if len(self._held) > _LONGEST_LINE:
-            self._read(self._held)
-            self._held = b""
 
     def _read(self, line: bytes) -> None:
-        if not line.startswith(_OWN_LINE):
-            self._log.write(line)
-            self._tail = (self._tail + line)[-_LAST_WORDS:]
-            return
-        try:
-            report = msgspec.json.decode(line, type=_Report)
-        except msgspec.DecodeError:
-            return
-        self._report = TurnReport(report.files, report.login_digest)
-
-    def close(self) -> None:
-        """Read what stands without a line's end."""
-        if self._held:
-            self._read(self._held)
-            self._held = b""
-
-    def report(self) -> TurnReport:
-        """What the turn's command saw at its end."""
-        return self._report
+        self._tail = (self._tail + line)[-_LAST_WORDS:]
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
@@ -218,12 +166,3 @@ def yaml_string(text: str) -> str:
     plain = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     coded = (plain.get(c) or (c if " " <= c <= "~" else f"\\U{ord(c):08X}") for c in text)
     return f'"{"".join(coded)}"'
-
-
-def _variables(login_file: bytes) -> dict[str, str]:
-    found = {}
-    for line in login_file.decode(errors="replace").splitlines():
-        name, equals, value = line.partition("=")
-        if equals and name.strip().isidentifier() and value.strip():
-            found[name.strip()] = value.strip()
-    return found

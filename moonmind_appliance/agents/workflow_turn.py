@@ -15,21 +15,17 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from moonmind_appliance.agents.codex_turn import SYSTEM_BUNDLE, digest, files_to_report, freshen
+from moonmind_appliance.agents.codex_turn import SYSTEM_BUNDLE, digest, files_to_report, freshen, read_text
 
 NO_INTEGRATION = 65
 LOGIN_FILE = "agent.env"
 RUNS = ".specify/workflows/runs"
 
 
-def login_variables(login: Path) -> dict[str, str]:
-    """The stored login: a variable a line, NAME=value."""
-    try:
-        lines = login.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return {}
-    pairs = [line.partition("=") for line in lines if "=" in line and not line.lstrip().startswith("#")]
-    return {name.strip(): value.strip() for name, _, value in pairs}
+def login_variables(stored: str) -> dict[str, str]:
+    """The stored login: a variable a line, NAME=value; what is no such line is left alone."""
+    pairs = [line.partition("=") for line in stored.splitlines()]
+    return {name.strip(): value.strip() for name, _, value in pairs if name.strip().isidentifier() and value.strip()}
 
 
 def files_of(repository: Path) -> set[Path]:
@@ -110,7 +106,7 @@ def main() -> int:
         code = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
             ["specify", "workflow", "run", turn["workflow"], "--json"],  # noqa: S607 - on the image's path
             cwd=repository,
-            env={**os.environ, **login_variables(login)},
+            env={**os.environ, **login_variables(read_text(login) or "")},
             stdin=subprocess.DEVNULL,
             check=False,
         ).returncode

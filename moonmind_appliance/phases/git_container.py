@@ -127,8 +127,7 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
     workspace, private = Path(job["workspace"]), Path(job["private"])
     for leftover in (private / "clone.git", workspace):
         remove(leftover)
-    for folder in ("repo", "input", "out"):
-        (workspace / folder).mkdir(parents=True)
+    (workspace / "repo").mkdir(parents=True)
     extra = private / "extra-ca.pem"
     if extra.is_file():
         (private / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra.read_bytes())

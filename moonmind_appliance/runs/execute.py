@@ -107,7 +107,6 @@ class _Execution:
     def __init__(self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken) -> None:
         self._tools = tools
         self._lease = lease
-        self._ended = False
         self._context = PhaseContext(
             run=run,
             settings=tools.settings,

@@ -1,13 +1,14 @@
 """Another agent, through Spec Kit's engine."""
 
 import json
+import posixpath
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonmind_appliance.agents.adapter import LoginWay, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginWay, TurnRequest
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.agents.script import script_of
@@ -30,6 +31,14 @@ class Kept:
 def test_any_text_stays_itself_in_a_workflow(text: str) -> None:
     """Quotes, line breaks, control characters, YAML's own signs: read again, it is the same."""
     assert yaml.safe_load(yaml_string(text)) == text
+
+
+@pytest.mark.parametrize("agent", [AGENT, Codex()])
+@pytest.mark.parametrize("phase", list(SKILLS))
+def test_a_turns_files_lie_outside_the_runs_folder(agent: AgentAdapter, phase: PhaseName) -> None:
+    """They are put while the clone still empties and makes that folder."""
+    request = TurnRequest(phase=phase, workspace=f"{WORKSPACES}/r", text="text", time_limit=5, silence_limit=4)
+    assert {posixpath.dirname(path) for path in agent.turn(request).files} <= {WORKSPACES}
 
 
 def test_a_turn_is_a_workflow_of_one_command() -> None:

@@ -86,11 +86,11 @@ def test_a_clone_begins_anew_whatever_the_agent_left(lab: Laboratory) -> None:
     lab.agent(
         "mkdir -p cache/mod sealed; echo 1 > cache/mod/a; echo 2 > sealed/b; chmod 0555 cache/mod; chmod 0 sealed"
     )
-    lab.agent("cd ..; rmdir input; ln -s /etc input; rm -r out; echo x > out")
+    lab.agent("cd ..; mv repo gone; ln -s /etc repo; echo x > out")
     answer = lab.clone()
     assert sorted(entry.name for entry in lab.repository.iterdir()) == [".agents", ".git", ".specify", "README.md"]
-    assert (lab.workspace / "input").is_dir()
-    assert not (lab.workspace / "input").is_symlink()
+    assert [entry.name for entry in lab.workspace.iterdir()] == ["repo"]
+    assert not lab.repository.is_symlink()
     assert answer.result["scaffold_files"] == 5
 
 

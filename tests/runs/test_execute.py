@@ -325,7 +325,7 @@ def test_a_defect_ends_the_run_and_tells_no_secret(world: World) -> None:
     """`internal_error` with the error's kind alone; the worker goes on with the next run."""
 
     def defect(_process: FakeExec) -> None:
-        raise RuntimeError(f"token {TOKEN} in /root/.netrc")
+        raise RuntimeError(f"token {TOKEN} in ~/.netrc")
 
     world.agent.acts[PLAN] = [defect]
     run, other = world.submit(), world.submit()

@@ -10,6 +10,7 @@ import pytest
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES, TurnRequest
 from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.agents.outward import Outward
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.models import (
     AgentVerdict,
@@ -80,7 +81,7 @@ class Desk:
 
     def fresh_repository(self) -> None:
         self.shell(
-            f"rm -rf {WORKSPACE}; mkdir -p {WORKSPACE}/repo {WORKSPACE}/input; cd {WORKSPACE}/repo; git init -q;"
+            f"rm -rf {WORKSPACE}; mkdir -p {WORKSPACE}/repo; cd {WORKSPACE}/repo; git init -q;"
             " cp -R /opt/spec-kit/scaffold/. ."
         )
 
@@ -101,7 +102,7 @@ def room() -> Iterator[Desk]:
         engine.ensure_volume(volume, LABELS)
     try:
         with StandInOpenAI(gateway) as openai:
-            codex = Codex(https_proxy=openai.proxy_url, extra_ca=True)
+            codex = Codex(outward=Outward(https_proxy=openai.proxy_url, extra_ca=True))
             spec = ContainerSpec(
                 name=name,
                 image=IMAGE,

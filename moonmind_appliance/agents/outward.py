@@ -1,0 +1,36 @@
+"""How an agent's container reaches the world: proxy and certificate authorities."""
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME
+from moonmind_appliance.settings import Settings
+
+_BUNDLE = f"{AGENT_HOME}/ca.pem"
+
+
+class Outward(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's proxy, and whether the operator brings certificate authorities."""
+
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    extra_ca: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Outward":
+        """As the settings say."""
+        return cls(
+            https_proxy=settings.agent_https_proxy,
+            no_proxy=settings.agent_no_proxy,
+            extra_ca=settings.extra_ca_certs is not None,
+        )
+
+    def environment(self, ca_variable: str) -> dict[str, str]:
+        """Variables that any agent understands; `ca_variable` is the one by which this agent takes a CA bundle."""
+        env: dict[str, str] = {}
+        if self.https_proxy:
+            env |= {"HTTPS_PROXY": self.https_proxy, "https_proxy": self.https_proxy}
+        if self.no_proxy:
+            env |= {"NO_PROXY": self.no_proxy, "no_proxy": self.no_proxy}
+        if self.extra_ca:
+            env |= {"MOONMIND_EXTRA_CA": AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
+        return env
