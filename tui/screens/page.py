@@ -31,7 +31,12 @@ class Page(Screen[None]):
     WHERE: ClassVar[Where] = Where.EVERYWHERE
     MODE: ClassVar[str] = ""
     """Which of the numbered screens this belongs to."""
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-w60"),
+        (80, "-w80"),
+        (120, "-w120"),
+        (160, "-w160"),
+    ]
     AUTO_FOCUS = ""
 
     @property
