@@ -285,9 +285,9 @@ class TerminalApp(App[None]):
             for widget in screen.query("*"):
                 widget.refresh()
 
-    async def action_command_palette(self) -> None:
+    async def action_command_palette(self) -> None:  # type: ignore[override] # Textual awaits what is awaitable
         """Open the palette, without the blinking cursor, which writes to the terminal all the time."""
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, CommandPalette):
             palette = CommandPalette(id="--command-palette")
             await self.push_screen(palette)
             palette.query_one(Input).cursor_blink = False

@@ -27,7 +27,7 @@ def send(text: str, environment: Mapping[str, str], write: Callable[[str], None]
 
 def _by_tmux(text: str) -> bool:
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, no argument of others
+        done = subprocess.run(
             ["tmux", "load-buffer", "-w", "-"],  # noqa: S607 - the tmux of the user
             input=text.encode(),
             capture_output=True,

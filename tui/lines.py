@@ -1,5 +1,6 @@
 """A view on numbered lines of which only the visible ones are made; the base of tables, logs and documents."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.style import Style
@@ -86,19 +87,19 @@ class Lines(ScrollView, can_focus=True):
 
     # What a subclass or a screen calls.
 
-    def lines_changed(self, *changed: int) -> None:
-        """Repaint these lines; without any: everything, with the new number of lines."""
-        if changed:
-            top = self.scroll_offset.y
-            for y in changed:
-                if top <= y < top + self.size.height:
-                    self.refresh(Region(0, y - top, self.size.width, 1))
-            return
+    def lines_changed(self) -> None:
+        """Repaint everything, with the new number of lines."""
         self.virtual_size = Size(self.widest or 0, self.line_count)
         last = max(0, self.line_count - 1)
-        if self.cursor > last:
-            self.cursor = last
+        self.cursor = min(self.cursor, last)
         self.refresh()
+
+    def repaint_lines(self, lines: Iterable[int]) -> None:
+        """Repaint those of these lines that are visible."""
+        top = round(self.scroll_y)
+        for y in lines:
+            if top <= y < top + self.size.height:
+                self.refresh(Region(0, y - top, self.size.width, 1))
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
         """Put the cursor on line `y` and show it; `middle`: in the middle of the page if the view has to jump."""
@@ -205,7 +206,7 @@ class Lines(ScrollView, can_focus=True):
     def watch_cursor(self, old: int, new: int) -> None:
         """Repaint the two lines."""
         if self.has_cursor:
-            self.lines_changed(old, new)
+            self.repaint_lines((old, new))
         self.post_message(self.CursorMoved(self))
 
     def action_cursor(self, by: int) -> None:

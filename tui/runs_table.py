@@ -191,14 +191,8 @@ class RunsTable(Lines):
     def repaint_changed(self) -> None:
         """Repaint the visible lines whose text is not what was painted."""
         top = round(self.scroll_y)
-        self.lines_changed(
-            *(
-                y
-                for y in range(top, min(top + self.size.height, self.line_count))
-                if self._painted.get(y) != self._text(y)
-            )
-            or (-1,)
-        )
+        visible = range(top, min(top + self.size.height, self.line_count))
+        self.repaint_lines(y for y in visible if self._painted.get(y) != self._text(y))
 
     def line(self, y: int) -> Text:
         """A run; its id alone while its row is being read."""

@@ -38,9 +38,8 @@ def cancel(page: Page, run: RunSummary) -> None:
 def retry(page: Page, run: RunSummary) -> None:
     """Queue the run again; says on the page what came of it."""
     if run.status not in _RETRYABLE:
-        page.say(
-            f"Run {run.short_id} is {run.status.value.replace('_', ' ')}. Only failed and cancelled runs can be retried."
-        )
+        status = run.status.value.replace("_", " ")
+        page.say(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
         return
     tools, actor = page.tui.tools, page.tui.actor
     work = partial(retry_run, tools.store, tools.doorbell, tools.settings, actor, run.run_id, now=tools.clock())

@@ -42,7 +42,7 @@ def terminal_problem(stdin: Stream, stdout: Stream, stderr: Stream, environment:
         return f"The terminal interface needs a terminal that can move its cursor, and TERM is {term or 'not set'}."
     encoding = (stderr.encoding or "").lower().replace("-", "").replace("_", "")
     if encoding != "utf8":
-        return f"The terminal interface needs UTF-8, and this terminal's encoding is {stderr.encoding}: set LC_ALL=C.UTF-8."
+        return f"The terminal interface needs UTF-8, and the encoding is {stderr.encoding}: set LC_ALL=C.UTF-8."
     return ""
 
 

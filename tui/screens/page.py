@@ -31,12 +31,7 @@ class Page(Screen[None]):
     WHERE: ClassVar[Where] = Where.EVERYWHERE
     MODE: ClassVar[str] = ""
     """Which of the numbered screens this belongs to."""
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
-        (0, "-w60"),
-        (80, "-w80"),
-        (120, "-w120"),
-        (160, "-w160"),
-    ]
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]  # noqa: RUF012
     AUTO_FOCUS = ""
 
     @property
