@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -101,7 +102,7 @@ def draft_file(data_folder: Path, environment: Mapping[str, str] = os.environ) -
 
 def _encodable(draft: Draft) -> Draft:
     """Half of a surrogate pair has no UTF-8 form; the form says so, the draft keeps the rest."""
-    fields = {
+    fields: dict[str, Any] = {
         name: value.encode(errors="replace").decode() if isinstance(value, str) else value
         for name, value in msgspec.structs.asdict(draft).items()
     }
