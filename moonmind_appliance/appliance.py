@@ -9,8 +9,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
@@ -63,39 +63,45 @@ def shard_names(settings: Settings) -> tuple[ShardName, ...]:
     return tuple(ShardName(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
 
 
-def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Redactor | None = None) -> Tools:
+@contextmanager
+def attach(
+    settings: Settings, *, doorbell: Doorbell | None = None, redactor: Redactor | None = None
+) -> Iterator[Tools]:
     """Everything that verbs work with, on the data folder of these settings; makes and migrates it where needed.
 
+    The end of the `with` block closes all of it, also a `doorbell` that was passed in: database, engine, GitHub.
+
     Raises:
-        StoreError: the data folder or its database cannot be used.
+        StoreError: the data folder or its database cannot be used; nothing stays open.
+        SettingsError: a setting cannot be used, such as a token that cannot be sent; nothing stays open.
     """
-    store = Store.open(settings.moonmind_data_dir)
-    shards = shard_names(settings)
-    github = None
-    if settings.github_token:
-        github = GitHub(api_url=settings.github_api_url, token=settings.github_token, ca_file=settings.extra_ca_certs)
-    return Tools(
-        settings=settings,
-        store=store,
-        engine=DockerEngine(settings.docker_host),
-        github=github,
-        agent=agent_of(settings),
-        redactor=redactor or Redactor(secrets_of(settings)),
-        files=ArtifactFiles(settings.moonmind_data_dir),
-        doorbell=doorbell or Doorbell(settings.moonmind_data_dir, shards),
-        shards=shards,
-        appliance_id=store.appliance_id,
-        clock=utc_now,
-    )
-
-
-def detach(tools: Tools) -> None:
-    """Close every door that `attach` opened. Safe twice."""
-    tools.doorbell.close()
-    if tools.github is not None:
-        tools.github.close()
-    tools.engine.close()
-    tools.store.close()
+    with ExitStack() as opened:
+        store = Store.open(settings.moonmind_data_dir)
+        opened.callback(store.close)
+        engine = DockerEngine(settings.docker_host)
+        opened.callback(engine.close)
+        github = None
+        if settings.github_token:
+            github = GitHub(
+                api_url=settings.github_api_url, token=settings.github_token, ca_file=settings.extra_ca_certs
+            )
+            opened.callback(github.close)
+        shards = shard_names(settings)
+        doorbell = doorbell or Doorbell(settings.moonmind_data_dir, shards)
+        opened.callback(doorbell.close)
+        yield Tools(
+            settings=settings,
+            store=store,
+            engine=engine,
+            github=github,
+            agent=agent_of(settings),
+            redactor=redactor or Redactor(secrets_of(settings)),
+            files=ArtifactFiles(settings.moonmind_data_dir),
+            doorbell=doorbell,
+            shards=shards,
+            appliance_id=store.appliance_id,
+            clock=utc_now,
+        )
 
 
 class Appliance:
@@ -110,7 +116,8 @@ class Appliance:
         self._lock.acquire()
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
-            self.tools = attach(settings, doorbell=self._workers)
+            self._opened = ExitStack()
+            self.tools = self._opened.enter_context(attach(settings, doorbell=self._workers))
         except BaseException:
             self._lock.release()
             raise
@@ -170,7 +177,7 @@ class Appliance:
             _log.warning("A worker did not let go in %d s; recovery does the rest.", self.settings.stop_grace)
         if self._oidc is not None:
             self._oidc.close()
-        detach(self.tools)
+        self._opened.close()
         self._lock.release()
         _log.info("Stopped in %.1f s.", time.monotonic() - began)
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from litestar.testing import TestClient
 
-from moonmind_appliance.appliance import Appliance, attach, detach, secrets_of, shard_names
+from moonmind_appliance.appliance import Appliance, attach, secrets_of, shard_names
 from moonmind_appliance.errors import DataFolderInUse, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
 from moonmind_appliance.runs.tools import utc_now
@@ -71,20 +71,15 @@ def test_a_second_process_on_the_same_data_folder_is_refused(appliance: Applianc
 
 def test_other_processes_may_attach_meanwhile(appliance: Appliance, settings: Settings) -> None:
     """The command line and the TUI work on the same database, without the lock."""
-    tools = attach(settings)
-    try:
+    with attach(settings) as tools:
         assert tools.appliance_id == appliance.tools.appliance_id
-    finally:
-        detach(tools)
-        detach(tools)
 
 
 def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
     """A run that was in progress is queued again, before any worker runs."""
-    tools = attach(settings)
-    tools.store.runs.insert(run("r1"))
-    tools.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
-    detach(tools)
+    with attach(settings) as tools:
+        tools.store.runs.insert(run("r1"))
+        tools.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
     appliance = Appliance(settings)
     try:
         recovered = appliance.start()

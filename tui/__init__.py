@@ -1,1 +1,1 @@
-"""The terminal interface: attaches to the same database as `serve`, on the same verbs and read models as the API."""
+"""The terminal interface: run the appliance from a terminal, on the same database and verbs as the API."""

@@ -1,36 +1,32 @@
-"""Look at the logins now: renewed where they can be, without a model turn, never beside a run on the same volume."""
+"""`shards --check`: check the logins now, and say which shard is being checked."""
 
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.readiness import renew_login, say_who_waits
+from moonmind_appliance.runs.check_login import check_login
 
 
 def check_logins(invocation: Invocation) -> list[Shard]:
-    """Check every shard that has no run in hand; the states as they are then.
+    """Check every shard that runs nothing; the states as they are then.
 
     Raises:
         EngineUnreachable: no engine answers.
         StoreError: the data folder cannot be used.
     """
-    tools = attach(invocation.settings())
-    try:
+    with attach(invocation.settings()) as tools:
         try:
             tools.engine.info()
         except EngineUnreachable:
-            invocation.note("The logins were not looked at.")
+            invocation.note("The logins were not checked.")
             raise
-        busy = {run.shard: run for run in tools.store.runs.in_progress()}
         states = []
-        for state in tools.store.shards.all(len(tools.shards)):
-            if state.shard in busy:
-                invocation.note(f"Shard {state.shard} works on a run, which tells how its login is.")
-                states.append(state)
-            else:
-                invocation.detail(f"looking at shard {state.shard}")
-                states.append(renew_login(tools, state, wanted=True))
-        say_who_waits(tools)
+        for shard in range(len(tools.shards)):
+            invocation.detail(f"checking shard {shard}")
+            state, run_id = check_login(tools, shard)
+            if run_id is not None:
+                invocation.note(
+                    f"Shard {shard} was not checked: it executes run {run_id}, which shows how its login is."
+                )
+            states.append(state)
         return states
-    finally:
-        tools.store.close()

@@ -1,12 +1,14 @@
 """`login-shard` and `logout-shard`: a shard's sign-in, with what the person has to do shown until it is done."""
 
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import click
 from rich.text import Text
@@ -18,15 +20,20 @@ from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.prompt_panel import Prompt, PromptPanel
 from moonmind_appliance.cli.terminal import clean
-from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.errors import ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.sign_in import bring_login, sign_in, sign_out
+from moonmind_appliance.runs.sign_in import (
+    SignedIn,
+    SignIn,
+    SignInFailed,
+    SignInPrompt,
+    SignInStep,
+    SignInWaiting,
+    sign_out,
+)
 from moonmind_appliance.runs.tools import Tools
-from moonmind_appliance.shards.login import LoginPrompt, who_holds
+from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
 
-_LOOK_EVERY = 0.2
 _LONGEST_KEY = 1000
 
 
@@ -73,21 +80,14 @@ def login_shard(
     key = _key(invocation) if api_key else None
     way = LoginWay.BROWSER if browser else LoginWay.API_KEY if api_key else LoginWay.DEVICE
     with _tools(invocation, shard) as tools:
-
-        def work(news: list[LoginPrompt | NameTaken], cancel: CancelToken) -> Shard:
-            if from_file:
-                return bring_login(tools, shard, content, wait_for_shard=news.append, cancel=cancel)
-            return sign_in(
-                tools, shard, tell=news.append, wait_for_shard=news.append, cancel=cancel, way=way, api_key=key
-            )
-
-        seen = _SignIn(invocation, shard, work).carry_out()
+        sign_in = SignIn.from_file(tools, shard, content) if from_file else SignIn(tools, shard, way=way, api_key=key)
+        signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:
         invocation.note(
             f"Do not use {from_file} any more, nor the machine it came from: the first of the two copies that renews "
             "itself ends the other."
         )
-    _tell(invocation, seen)
+    _tell(invocation, signed_in)
 
 
 @click.command(
@@ -115,19 +115,13 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
 
 @contextmanager
 def _tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
-    """The verbs' tools, once it is sure that there is such a shard and an image to work with."""
+    """The verbs' tools, once it is sure that there is such a shard."""
     settings = invocation.settings()
     if shard >= settings.codex_shards:
         hint = f"Give 0 to {settings.codex_shards - 1}, or raise CODEX_SHARDS."
         raise CommandFailed(f"There is no shard {shard}.", hint=hint, code=Exit.USAGE)
-    tools = attach(settings)
-    try:
-        image = settings.spec_automation_job_image
-        if tools.engine.image(image) is None:
-            raise ImageNotFound(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
+    with attach(settings) as tools:
         yield tools
-    finally:
-        tools.store.close()
 
 
 def _content(path: Path) -> bytes:
@@ -152,77 +146,101 @@ def _key(invocation: Invocation) -> str:
     return key
 
 
-class _SignIn:
-    """The sign-in in a thread of its own, so that Ctrl-C ends it in order."""
+@contextmanager
+def _stopped_by_signals(sign_in: SignIn) -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM stops the sign-in in order and sets the event; a second one does what it always does.
 
-    def __init__(
-        self,
-        invocation: Invocation,
-        shard: int,
-        work: Callable[[list[LoginPrompt | NameTaken], CancelToken], Shard],
-    ) -> None:
+    A handler, not `except KeyboardInterrupt`: that could be raised anywhere, also where nothing catches it yet.
+    """
+    stopped = threading.Event()
+    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    # A shell starts background commands with SIGINT ignored: that stays so.
+    caught = {sig: handler for sig, handler in before.items() if handler is not signal.SIG_IGN}
+
+    def restore() -> None:
+        for sig, handler in caught.items():
+            signal.signal(sig, handler)
+
+    def cancel() -> None:
+        stopped.set()
+        sign_in.cancel()
+
+    def stop(_sig: int, _frame: FrameType | None) -> None:
+        restore()
+        # In a thread: the code that the signal interrupts may hold the locks that `cancel` takes.
+        threading.Thread(target=cancel, name="stop-sign-in").start()
+
+    for sig in caught:
+        signal.signal(sig, stop)
+    try:
+        yield stopped
+    finally:
+        restore()
+
+
+class _Show:
+    """Shows a sign-in's steps as they come."""
+
+    def __init__(self, invocation: Invocation, shard: int) -> None:
         self._invocation = invocation
         self._shard = shard
-        self._do = work
-        self._cancel = CancelToken()
-        # Not the thread's `join`: an interrupted one takes the thread for ended (seen on Python 3.11).
-        self._over = threading.Event()
         self._stack = ExitStack()
         self._panel: PromptPanel | None = None
-        self._news: list[LoginPrompt | NameTaken] = []
-        self._seen: Shard | None = None
-        self._error: BaseException | None = None
 
-    def carry_out(self) -> Shard:
-        """The shard as it is then. Raises what the sign-in raised, or KeyboardInterrupt once it is undone."""
-        threading.Thread(target=self._work, name="sign-in", daemon=True).start()
-        with self._stack:
+    def to_the_end(self, sign_in: SignIn) -> Shard:
+        """The shard as it is then.
+
+        Raises:
+            ApplianceError: the sign-in failed.
+            KeyboardInterrupt: it was stopped.
+        """
+        with _stopped_by_signals(sign_in) as stopped:
             try:
-                while not self._over.wait(_LOOK_EVERY):
-                    while self._news:
-                        self._show(self._news.pop(0))
+                with self._stack:
+                    for step in sign_in:
+                        self._show(step)
             except KeyboardInterrupt:
-                self._cancel.cancel(InterruptReason.CANCELLED)
-                self._over.wait()
-                self._stack.close()
-                if self._seen is None:
-                    self._invocation.note("The sign-in was stopped; the old login, if any, is untouched.")
+                # The second Ctrl-C: the person does not want to wait until all is undone. It ends by itself.
                 raise
-        if self._error is not None:
-            raise self._error
-        if self._seen is None:
-            raise AssertionError("a sign-in without error has a result")
-        return self._seen
+            except BaseException:
+                sign_in.close()
+                raise
+        match step:
+            case SignInFailed(error=LoginFailed(), cancelled=True):
+                self._invocation.note("The sign-in was stopped; the old login, if any, is untouched.")
+                raise KeyboardInterrupt
+            case SignInFailed(error=error):
+                raise error
+            case SignedIn(shard=state):
+                if stopped.is_set():
+                    self._invocation.note("Too late to stop the sign-in: the new login was being stored already.")
+                return state
+        raise AssertionError("a sign-in ends with one of these steps")
 
-    def _work(self) -> None:
-        try:
-            self._seen = self._do(self._news, self._cancel)
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
-            self._error = error
-        finally:
-            self._over.set()
+    def _show(self, step: SignInStep) -> None:
+        if isinstance(step, SignInPrompt):
+            self._show_prompt(step)
+        elif isinstance(step, SignInWaiting):
+            self._show_holder(step.holder)
 
-    def _show(self, news: LoginPrompt | NameTaken) -> None:
-        if isinstance(news, NameTaken):
-            self._show_holder(news)
-            return
+    def _show_prompt(self, step: SignInPrompt) -> None:
         if self._invocation.as_json:
-            until = datetime.now(UTC) + timedelta(seconds=news.seconds)
             self._invocation.json_line(
-                {"event": "prompt", "address": news.address, "code": news.code or None, "until": until}
+                {"event": "prompt", "address": step.address, "code": step.code or None, "until": step.expires_at}
             )
+        left = (step.expires_at - datetime.now(UTC)).total_seconds()
         title = f"Sign shard {self._shard} in to ChatGPT"
-        prompt = Prompt(title, news.address, news.address, news.code, time.monotonic() + news.seconds)
+        prompt = Prompt(title, step.address, step.address, step.code, time.monotonic() + left)
         self._panel = self._stack.enter_context(PromptPanel(self._invocation.err, prompt))
 
-    def _show_holder(self, news: NameTaken) -> None:
-        words = f"Shard {self._shard} is held by {who_holds(news)}; the new login takes its place when that ends"
+    def _show_holder(self, holder: str) -> None:
+        words = f"Shard {self._shard} is held by {holder}; the new login takes its place when that ends"
         if self._panel is not None and self._invocation.err.is_terminal:
             self._panel.waits_for = words
         else:
             self._invocation.note(f"{words}.")
         if self._invocation.as_json:
-            self._invocation.json_line({"event": "waiting", "for": who_holds(news)})
+            self._invocation.json_line({"event": "waiting", "for": holder})
 
 
 def _tell(invocation: Invocation, shard: Shard) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 import uvicorn
 
 from moonmind_appliance import settings as settings_of
-from moonmind_appliance.appliance import Appliance, attach, detach
+from moonmind_appliance.appliance import Appliance, attach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.rehearsal.github import StandInGitHub
@@ -30,11 +30,11 @@ from moonmind_appliance.rehearsal.leftovers import (
     stage_volume_prefix,
 )
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
+from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.serving import make_server, open_socket
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.login import LoginPrompt, login_shard
-from moonmind_appliance.shards.look import look_at_shard, note_login
+from moonmind_appliance.shards.look import look_at_shard
 
 SLUG = "rehearsal/reading-list"
 TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
@@ -142,17 +142,14 @@ class Stage:
             own["DOCKER_HOST"] = self._base.docker_host
         return own | self._overrides
 
-    def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> LoginPrompt:
+    def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> SignInPrompt:
         """Sign a shard in by the real device login; the stand-in's person says yes."""
         return _sign_in(appliance.appliance.tools, shard)
 
-    def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> LoginPrompt:
+    def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> SignInPrompt:
         """The same for an appliance that runs in another process with these variables."""
-        tools = attach(settings_of.load(environment).settings)
-        try:
+        with attach(settings_of.load(environment).settings) as tools:
             return _sign_in(tools, shard)
-        finally:
-            detach(tools)
 
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, as a test that looks for its tokens needs it."""
@@ -226,17 +223,12 @@ def without_proxy(address: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _sign_in(tools: Tools, shard: int) -> LoginPrompt:
-    prompts: list[LoginPrompt] = []
-    login_file = login_shard(
-        tools.engine,
-        tools.settings,
-        tools.agent,
-        tools.shards[shard],
-        appliance_id=tools.appliance_id,
-        tell=prompts.append,
-        wait_for_shard=lambda _busy: None,
-    )
-    note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
-    tools.doorbell.ring(shard, "")
+def _sign_in(tools: Tools, shard: int) -> SignInPrompt:
+    prompts: list[SignInPrompt] = []
+    with SignIn(tools, shard) as steps:
+        for step in steps:
+            if isinstance(step, SignInPrompt):
+                prompts.append(step)
+            elif isinstance(step, SignInFailed):
+                raise step.error
     return prompts[0]

@@ -1,74 +1,218 @@
-"""Sign a shard in or out, and let the runs that waited for it go on."""
+"""Sign a shard in or out, and start the runs that waited for it.
 
-from collections.abc import Callable
+A sign-in takes minutes and needs a person in the middle of it. `SignIn` is therefore an iterator of steps: the command
+line and the TUI show each step as it comes, and both can stop it.
+"""
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Self
+
+import msgspec
 
 from moonmind_appliance.agents.adapter import LoginWay
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.errors import NameTaken
+from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import Shard
 from moonmind_appliance.runs.readiness import say_who_waits
 from moonmind_appliance.runs.tools import Tools
-from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard
+from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard, who_holds
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.shards.spec import LABEL_RUN
 
 
-def sign_in(
-    tools: Tools,
-    shard: int,
-    *,
-    tell: Callable[[LoginPrompt], None],
-    wait_for_shard: Callable[[NameTaken], None],
-    cancel: CancelToken | None = None,
-    way: LoginWay = LoginWay.DEVICE,
-    api_key: str | None = None,
-) -> Shard:
-    """Sign in, and ring for the runs that wait. See `login_shard`.
+class SignInPrompt(msgspec.Struct, frozen=True, tag=True):
+    """The person must open `address` before `expires_at` (with time zone), and type `code` there ("": no code)."""
 
-    Raises:
-        LoginFailed: the old login, if any, is untouched.
-        EngineError: the engine failed.
+    address: str
+    code: str
+    expires_at: datetime
+
+
+class SignInWaiting(msgspec.Struct, frozen=True, tag=True):
+    """The new login is complete and is stored as soon as `holder` ends. `run_id` is set if the holder is a run."""
+
+    holder: str
+    run_id: str | None = None
+
+
+class SignedIn(msgspec.Struct, frozen=True, tag=True):
+    """Last step: the new login is stored, and the runs that waited for a login start."""
+
+    shard: Shard
+
+
+class SignInFailed(msgspec.Struct, frozen=True, tag=True):
+    """Last step: the login from before, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
+
+    If `error` is a `StoreError`, the new login is in its volume all the same, and the next check of the shard finds it.
     """
-    login_file = login_shard(
-        tools.engine,
-        tools.settings,
-        tools.agent,
-        tools.shards[shard],
-        appliance_id=tools.appliance_id,
-        tell=tell,
-        wait_for_shard=wait_for_shard,
-        cancel=cancel,
-        way=way,
-        api_key=api_key,
-    )
-    return _signed_in(tools, shard, login_file, way.value)
+
+    error: ApplianceError
+    cancelled: bool = False
+
+    @property
+    def message(self) -> str:
+        """What went wrong; contains no secret."""
+        return self.error.message
+
+    @property
+    def hint(self) -> str:
+        """What to do; "" if there is nothing to advise."""
+        return self.error.hint
 
 
-def bring_login(
-    tools: Tools,
-    shard: int,
-    content: bytes,
-    *,
-    wait_for_shard: Callable[[NameTaken], None],
-    cancel: CancelToken | None = None,
-) -> Shard:
-    """Bring in a login file that was made elsewhere, and ring for the runs that wait. See `login_from_file`.
+SignInStep = SignInPrompt | SignInWaiting | SignedIn | SignInFailed
 
-    Raises:
-        LoginFailed: the content is no login.
-        EngineError: the engine failed.
+
+class SignIn:
+    """One sign-in of one shard: an iterator of steps that blocks until the next step, and ends after the last one.
+
+    The steps are at most one `SignInPrompt` (none for an API key or a file), at most one `SignInWaiting`, and always
+    one `SignedIn` or `SignInFailed` at the end. When the last step arrives, no container of the sign-in is left.
+
+    Iterate in one thread. `cancel` may be called from any thread, at any time, several times, and does not block: the
+    last step follows within seconds, and it is `SignedIn` if the login was already being stored. `close`, or the end
+    of a `with` block, cancels and waits until everything is undone. An abandoned iterator continues until the prompt
+    expires, so use `with`:
+
+        with SignIn(tools, 0) as steps:
+            for step in steps:
+                ...
+
+    Nothing happens before the first `next`. An exception that is not an `ApplianceError` is a defect; `next` raises it.
+
+    Args:
+        tools: what verbs work with; must stay open until the sign-in is over.
+        shard: the number of one of `tools.shards`.
+        way: by device code; by a browser on this machine, which calls back to port 1455 of the loopback interface; or
+            with an API key.
+        api_key: the key, for `LoginWay.API_KEY` only.
+        login_file: store this login instead, see `from_file`.
     """
-    login_file = login_from_file(
-        tools.engine,
-        tools.settings,
-        tools.agent,
-        tools.shards[shard],
-        content,
-        appliance_id=tools.appliance_id,
-        wait_for_shard=wait_for_shard,
-        cancel=cancel,
-    )
-    return _signed_in(tools, shard, login_file, "file")
+
+    def __init__(
+        self,
+        tools: Tools,
+        shard: int,
+        *,
+        way: LoginWay = LoginWay.DEVICE,
+        api_key: str | None = None,
+        login_file: bytes | None = None,
+    ) -> None:
+        self._tools = tools
+        self._shard = shard
+        self._way = way
+        self._api_key = api_key
+        self._login_file = login_file
+        self._cancel = CancelToken()
+        # The sign-in reports from inside a blocking call to the engine, so it runs in a thread of its own.
+        self._steps: SimpleQueue[SignInStep | BaseException] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # Not `Thread.join`: after an interrupted one the thread counts as ended (seen on Python 3.11).
+        self._ended = threading.Event()
+        self._over = False
+
+    @classmethod
+    def from_file(cls, tools: Tools, shard: int, content: bytes) -> Self:
+        """Store a login file that was made elsewhere.
+
+        The other copy must not be used any more: the first of the two that renews itself invalidates the other.
+        """
+        return cls(tools, shard, login_file=content)
+
+    def __iter__(self) -> Iterator[SignInStep]:
+        return self
+
+    def __next__(self) -> SignInStep:
+        if self._over:
+            raise StopIteration
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"sign-in-{self._shard}", daemon=True)
+            self._thread.start()
+        step = self._steps.get()
+        if isinstance(step, BaseException):
+            self._over = True
+            raise step
+        self._over = isinstance(step, SignedIn | SignInFailed)
+        return step
+
+    def cancel(self) -> None:
+        """Stop the sign-in; returns at once. No effect after the last step."""
+        self._cancel.cancel(InterruptReason.CANCELLED)
+
+    def close(self) -> None:
+        """Stop the sign-in and wait until it is undone, which takes seconds. No effect after the last step."""
+        self.cancel()
+        if self._thread is not None:
+            self._ended.wait()
+        self._over = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        last: SignInStep | BaseException
+        try:
+            self._refuse_without_image()
+            last = SignedIn(self._sign_in())
+        except ApplianceError as error:
+            last = SignInFailed(error, cancelled=self._cancel.reason is not None)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that iterates
+            last = error
+        self._steps.put(last)
+        self._ended.set()
+
+    def _sign_in(self) -> Shard:
+        tools, name = self._tools, self._tools.shards[self._shard]
+        if self._login_file is not None:
+            way = "file"
+            login_file = login_from_file(
+                tools.engine,
+                tools.settings,
+                tools.agent,
+                name,
+                self._login_file,
+                appliance_id=tools.appliance_id,
+                wait_for_shard=self._must_wait,
+                cancel=self._cancel,
+            )
+        else:
+            way = self._way.value
+            login_file = login_shard(
+                tools.engine,
+                tools.settings,
+                tools.agent,
+                name,
+                appliance_id=tools.appliance_id,
+                tell=self._prompted,
+                wait_for_shard=self._must_wait,
+                cancel=self._cancel,
+                way=self._way,
+                api_key=self._api_key,
+            )
+        return _signed_in(tools, self._shard, login_file, way)
+
+    def _refuse_without_image(self) -> None:
+        image = self._tools.settings.spec_automation_job_image
+        if self._tools.engine.image(image) is None:
+            raise ImageNotFound(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
+
+    def _prompted(self, prompt: LoginPrompt) -> None:
+        expires_at = self._tools.clock() + timedelta(seconds=prompt.seconds)
+        self._steps.put(SignInPrompt(prompt.address, prompt.code, expires_at))
+
+    def _must_wait(self, taken: NameTaken) -> None:
+        self._steps.put(SignInWaiting(who_holds(taken), taken.holder.get(LABEL_RUN)))
 
 
 def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> tuple[Shard, bool]:

@@ -62,6 +62,10 @@ class LoginFailed(ApplianceError):
     """The sign-in did not succeed; the old login, if any, is untouched."""
 
 
+def _stopped() -> LoginFailed:
+    return LoginFailed(f"The sign-in was stopped. {_UNTOUCHED}")
+
+
 class _PromptReader:
     """Finds the address, and the code where there is one, in what Codex prints."""
 
@@ -195,6 +199,9 @@ def store_login(
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
     engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
     with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=wait_for_shard, cancel=cancel):
+        # The last moment at which a cancel leaves the old login as it was.
+        if cancel is not None and cancel.reason is not None:
+            raise _stopped()
         file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
         engine.put_file(shard.lock, f"{file}.new", login_file)
         words = _PromptReader(lambda _prompt: None, with_code=False)
@@ -243,7 +250,7 @@ def hold_shard(
                 wait_for_shard(error)
                 told = True
             if sleep.wait(1.0):
-                raise LoginFailed(f"The sign-in was stopped. {_UNTOUCHED}") from error
+                raise _stopped() from error
     try:
         yield
     finally:
@@ -298,7 +305,9 @@ def _staging_container(
                 # Ended, and nobody took it away.
                 engine.remove(name)
                 _remove_volume(engine, staging)
-            if time.monotonic() > began + _OTHER_SIGN_IN_SECONDS or sleep.reason is not None:
+            if sleep.reason is not None:
+                raise _stopped() from error
+            if time.monotonic() > began + _OTHER_SIGN_IN_SECONDS:
                 raise LoginFailed(
                     f"Another sign-in of shard {shard.index} is going on.", hint="Finish or stop it, then try again."
                 ) from error
@@ -369,7 +378,7 @@ def _sign_in(
     else:
         ended = execute()
     if ended.ended is EndReason.CANCELLED:
-        raise LoginFailed(f"The sign-in was stopped. {_UNTOUCHED}")
+        raise _stopped()
     if not ended.ok:
         words = " ".join(said.text.split())[-_LAST_WORDS:]
         hint = "Is device code login enabled in the account's security settings?" if way is LoginWay.DEVICE else ""

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from moonmind_appliance.appliance import attach, detach
+from moonmind_appliance.appliance import attach
 from moonmind_appliance.settings import load
 
 MAIN = "from moonmind_appliance.cli import main; main()"
@@ -26,9 +26,8 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.process = None
-        tools = attach(load(self.environment).settings)
-        self.token = tools.store.tokens.create(f"served-{port}", operator=True, expires_at=None)
-        detach(tools)
+        with attach(load(self.environment).settings) as tools:
+            self.token = tools.store.tokens.create(f"served-{port}", operator=True, expires_at=None)
 
     def start(self):
         clean = {

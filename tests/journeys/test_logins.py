@@ -17,16 +17,15 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
-from moonmind_appliance.appliance import attach, detach
-from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.errors import InterruptReason, NameTaken
+from moonmind_appliance.appliance import attach
+from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import Scenario
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
 from moonmind_appliance.runs.readiness import look_after_logins, renew_login
 from moonmind_appliance.runs.recover import remove_orphans
-from moonmind_appliance.runs.sign_in import bring_login, sign_in, sign_out
+from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt, SignInWaiting, sign_out
 from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
 from moonmind_appliance.shards.login import LoginFailed
@@ -42,9 +41,8 @@ LONG = 10 * 24 * 3600.0
 @pytest.fixture(scope="module")
 def tools(stage):
     """Of an appliance that does not serve: nobody else looks after these logins."""
-    made = attach(stage.settings)
-    yield made
-    detach(made)
+    with attach(stage.settings) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +61,16 @@ def login_file(tools, shard):
 
 
 def enter(tools, shard, **more):
-    told = []
-    state = sign_in(tools, shard, tell=told.append, wait_for_shard=lambda _busy: None, **more)
-    return state, told
+    """Sign in; the shard's state then, and the steps before."""
+    with SignIn(tools, shard, **more) as steps:
+        return to_the_end(steps)
+
+
+def to_the_end(steps):
+    *before, last = steps
+    if isinstance(last, SignInFailed):
+        raise last.error
+    return last.shard, before
 
 
 def check(tools, shard, **more):
@@ -199,11 +204,8 @@ def test_no_network_is_no_death(stage, tools):
     enter(tools, 1)
     before = login_file(tools, 1)
     offline = settings.load(stage.environment() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
-    others = attach(offline)
-    try:
+    with attach(offline) as others:
         state = check(others, 1)
-    finally:
-        detach(others)
     assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, None)
     assert state.refresh_problem
     assert login_file(tools, 1) == before
@@ -218,16 +220,14 @@ def test_a_refused_sign_in_leaves_the_old_login(stage, tools):
     before = login_file(tools, 1)
     stage.openai._logins._approve_after_polls = None
     try:
-        with pytest.raises(LoginFailed, match="untouched"):
-            enter_and(tools, lambda prompt: stage.openai.deny(prompt.code))
+        with SignIn(tools, 1) as steps:
+            stage.openai.deny(next(steps).code)
+            with pytest.raises(LoginFailed, match="untouched"):
+                to_the_end(steps)
     finally:
         stage.openai._logins._approve_after_polls = 0
     assert login_file(tools, 1) == before
     assert check(tools, 1, renew=True).last_refresh_at is not None
-
-
-def enter_and(tools, tell):
-    return sign_in(tools, 1, tell=tell, wait_for_shard=lambda _busy: None)
 
 
 def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
@@ -235,18 +235,14 @@ def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
     enter(tools, 1)
     before = login_file(tools, 1)
     stage.openai._logins._approve_after_polls = None
-    cancel = CancelToken()
     try:
-        with pytest.raises(LoginFailed, match="untouched"):
-            sign_in(
-                tools,
-                1,
-                tell=lambda _prompt: cancel.cancel(InterruptReason.CANCELLED),
-                wait_for_shard=lambda _busy: None,
-                cancel=cancel,
-            )
+        with SignIn(tools, 1) as steps:
+            assert isinstance(next(steps), SignInPrompt)
+            steps.cancel()
+            (last,) = steps
     finally:
         stage.openai._logins._approve_after_polls = 0
+    assert (last.cancelled, type(last.error)) == (True, LoginFailed)
     assert login_file(tools, 1) == before
 
 
@@ -257,9 +253,9 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
     stage.openai._logins._approve_after_polls = None
     code = (
         "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
-        "from moonmind_appliance.runs.sign_in import sign_in\nimport os\n"
-        "tools = attach(settings.load(os.environ).settings)\n"
-        "sign_in(tools, 1, tell=lambda p: print(p.code, flush=True), wait_for_shard=lambda b: None)\n"
+        "from moonmind_appliance.runs.sign_in import SignIn\nimport os\n"
+        "with attach(settings.load(os.environ).settings) as tools, SignIn(tools, 1) as steps:\n"
+        "    print(next(steps).code, flush=True)\n    next(steps)\n"
     )
     process = elsewhere(stage, code)
     try:
@@ -280,28 +276,18 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
 def test_two_sign_ins_of_one_shard(stage, tools):
     """The second is refused politely and does not disturb the first."""
     stage.openai._logins._approve_after_polls = None
-    codes, ended, prompted = [], [], threading.Event()
-
-    def first():
-        def tell(prompt):
-            codes.append(prompt.code)
-            prompted.set()
-
-        ended.append(sign_in(tools, 1, tell=tell, wait_for_shard=lambda _busy: None))
-
-    thread = threading.Thread(target=first)
-    thread.start()
     try:
-        assert prompted.wait(60)
-        cancel = CancelToken()
-        threading.Timer(5, cancel.cancel, [InterruptReason.CANCELLED]).start()
-        with pytest.raises(LoginFailed, match="Another sign-in"):
-            sign_in(tools, 1, tell=lambda _p: None, wait_for_shard=lambda _busy: None, cancel=cancel)
-        stage.openai.approve(codes[0])
+        with SignIn(tools, 1) as first:
+            prompt = next(first)
+            with SignIn(tools, 1) as second:
+                threading.Timer(5, second.cancel).start()
+                (refused,) = second
+            stage.openai.approve(prompt.code)
+            state, _ = to_the_end(first)
     finally:
         stage.openai._logins._approve_after_polls = 0
-        thread.join(60)
-    assert [state.login for state in ended] == [LoginState.PRESENT]
+    assert refused.cancelled
+    assert state.login is LoginState.PRESENT
 
 
 def test_two_shards_are_signed_in_at_once(tools):
@@ -324,11 +310,11 @@ def test_a_login_is_brought_in_from_a_file(stage, tools):
     enter(tools, 1)
     brought = login_file(tools, 1)
     sign_out_only_here(tools)
-    state = bring_login(tools, 1, brought, wait_for_shard=lambda _busy: None)
+    state, _ = to_the_end(SignIn.from_file(tools, 1, brought))
     assert (state.login, login_file(tools, 1)) == (LoginState.PRESENT, brought)
     for wrong in (b"{}", b"not json", b"x" * 300_000):
         with pytest.raises(LoginFailed, match="untouched"):
-            bring_login(tools, 1, wrong, wait_for_shard=lambda _busy: None)
+            to_the_end(SignIn.from_file(tools, 1, wrong))
     assert login_file(tools, 1) == brought
     assert check(tools, 1, renew=True).login is LoginState.PRESENT
 
@@ -392,14 +378,12 @@ def test_a_sign_out_is_refused_beside_a_run(held_by_a_run):
 def test_a_sign_in_waits_for_a_run(held_by_a_run):
     """It says who holds the shard once, and moves the login over at the run's end."""
     tools = held_by_a_run
-    told = []
-
-    def wait(busy):
-        told.append(busy.holder["moonmind.run"])
+    with SignIn(tools, 1) as steps:
+        assert isinstance(next(steps), SignInPrompt)
+        assert next(steps) == SignInWaiting("run run-that-holds", "run-that-holds")
         tools.engine.remove(tools.shards[1].lock)
-
-    state = sign_in(tools, 1, tell=lambda _prompt: None, wait_for_shard=wait)
-    assert (state.login, told) == (LoginState.PRESENT, ["run-that-holds"])
+        state, between = to_the_end(steps)
+    assert (state.login, between) == (LoginState.PRESENT, [])
 
 
 def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
@@ -421,26 +405,17 @@ def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
 
 def test_a_sign_in_with_the_browser_of_this_machine(stage, tools):
     """The browser comes back to port 1455 of this machine, and the container that waits there hears of it."""
-    pages = []
-
-    def browse(prompt):
+    with SignIn(tools, 1, way=LoginWay.BROWSER) as steps:
+        prompt = next(steps)
         assert prompt.code == ""
-
-        def go():
-            with httpx.Client(proxy=stage.openai.proxy_url, verify=trusting(stage)) as outside:
-                sent = outside.get(prompt.address)
-            with httpx.Client(trust_env=False, timeout=60) as inside:
-                pages.append(inside.get(sent.headers["location"], follow_redirects=True))
-
-        browsing.append(threading.Thread(target=go))
-        browsing[0].start()
-
-    browsing = []
-    state = sign_in(tools, 1, way=LoginWay.BROWSER, tell=browse, wait_for_shard=lambda _busy: None)
-    browsing[0].join(60)
+        with httpx.Client(proxy=stage.openai.proxy_url, verify=trusting(stage)) as outside:
+            sent = outside.get(prompt.address)
+        with httpx.Client(trust_env=False, timeout=60) as inside:
+            page = inside.get(sent.headers["location"], follow_redirects=True)
+        state, _ = to_the_end(steps)
     assert state.login is LoginState.PRESENT
     assert login_file(tools, 1) is not None
-    assert [page.status_code for page in pages] == [200]
+    assert page.status_code == httpx.codes.OK
     assert check(tools, 1, renew=True).last_refresh_at is not None
 
 
@@ -490,8 +465,8 @@ def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monk
     code = (
         "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
         "from moonmind_appliance.runs.readiness import renew_login\n"
-        "tools = attach(settings.load(os.environ).settings)\n"
-        "renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
+        "with attach(settings.load(os.environ).settings) as tools:\n"
+        "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
     )
     process = elsewhere(stage, code)
     try:

@@ -10,7 +10,7 @@ from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.rehearsal.openai import feature_files
 from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
-from moonmind_appliance.runs.sign_in import bring_login
+from moonmind_appliance.runs.sign_in import SignIn
 
 from .conftest import Caller, docker, files_below, git
 
@@ -67,8 +67,8 @@ def played(image):
         RunningAppliance(stage.settings) as running,
     ):
         tools = running.appliance.tools
-        state = bring_login(tools, 0, f"STAND_IN_KEY={KEY}\n".encode(), wait_for_shard=lambda _busy: None)
-        assert state.login is LoginState.PRESENT
+        (step,) = SignIn.from_file(tools, 0, f"STAND_IN_KEY={KEY}\n".encode())
+        assert step.shard.login is LoginState.PRESENT
         stage.github.add_repository("journey/other-agent")
         token = tools.store.tokens.create("other", operator=True, expires_at=None)
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:

@@ -6,7 +6,7 @@ import pytest
 
 from moonmind_appliance.models import LoginFault, LoginState
 from moonmind_appliance.rehearsal.openai import Play, Scenario
-from moonmind_appliance.runs.sign_in import sign_in, sign_out
+from moonmind_appliance.runs.sign_in import SignedIn, SignIn, sign_out
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -27,7 +27,8 @@ def slug(stage):
 
 
 def enter(tools, shard):
-    return sign_in(tools, shard, tell=lambda _prompt: None, wait_for_shard=lambda _busy: None)
+    *_, last = SignIn(tools, shard)
+    assert isinstance(last, SignedIn), last
 
 
 def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slug):

@@ -15,20 +15,15 @@ def login_findings(settings: Settings, *, look: bool) -> list[Finding]:
     if not settings.moonmind_data_dir.exists():
         return [wrong("logins", "Nobody is signed in yet.", f"{PROGRAM} login-shard 0")]
     try:
-        tools = attach(settings)
+        with attach(settings) as tools:
+            shards = tools.store.shards.all(settings.codex_shards)
+            if look:
+                shards = [
+                    refresh_login(tools, shard, tools.clock()) if shard.login is LoginState.UNKNOWN else shard
+                    for shard in shards
+                ]
     except ApplianceError as error:
         return [wrong("logins", error.message, error.hint)]
-    try:
-        shards = tools.store.shards.all(settings.codex_shards)
-        if look:
-            shards = [
-                refresh_login(tools, shard, tools.clock()) if shard.login is LoginState.UNKNOWN else shard
-                for shard in shards
-            ]
-    except ApplianceError as error:
-        return [wrong("logins", error.message, error.hint)]
-    finally:
-        tools.store.close()
     alone = not any(shard.login is LoginState.PRESENT for shard in shards)
     return [_finding(shard, needed=alone and shard.shard == 0) for shard in shards]
 
