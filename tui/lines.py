@@ -157,9 +157,7 @@ class Lines(ScrollView, can_focus=True):
             text.stylize(style, start, len(text.plain) if end == -1 else end)
         if cursor:
             focused = self.has_focus or self.screen.focused is None
-            base += self.get_component_rich_style(
-                "lines--cursor-focused" if focused else "lines--cursor", partial=True
-            )
+            base += self.get_component_rich_style("lines--cursor-focused" if focused else "lines--cursor", partial=True)
         text.end = ""
         strip = Strip(list(text.render(self.app.console)))
         strip = strip.crop_extend(scroll_x, scroll_x + self.size.width, None).apply_style(base)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Static, TextArea
 
 from moonmind_appliance.errors import ApplianceError, RequestError
@@ -31,7 +32,12 @@ class Page(Screen[None]):
     WHERE: ClassVar[Where] = Where.EVERYWHERE
     MODE: ClassVar[str] = ""
     """Which of the numbered screens this belongs to."""
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-w60"),
+        (80, "-w80"),
+        (120, "-w120"),
+        (160, "-w160"),
+    ]
     AUTO_FOCUS = ""
 
     @property
@@ -125,3 +131,10 @@ class Page(Screen[None]):
         """Letters belong to the text field that has the focus."""
         del parameters
         return not (self.typing and blocked_while_typing(self.WHERE, action))
+
+
+def page_of(widget: Widget) -> Page:
+    """The page that a widget belongs to."""
+    screen = widget.screen
+    assert isinstance(screen, Page)  # noqa: S101 - our widgets are on pages only
+    return screen
