@@ -20,10 +20,10 @@ from moonmind_appliance.api.paths import content_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.ranges import ByteRange, Unsatisfiable, is_current, wanted_range
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.api.schemas import ArtifactDetail, artifact_detail
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Artifact
 from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.views.run_detail import ArtifactDetail, artifact_detail
 
 _CHUNK = 256 * 1024
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")

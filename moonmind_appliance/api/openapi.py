@@ -24,7 +24,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response import File
 
-from moonmind_appliance.api import schemas as answers
+from moonmind_appliance.api import schemas
 from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api.problems import Problem, ProblemField
 from moonmind_appliance.runs.submit import (
@@ -36,6 +36,7 @@ from moonmind_appliance.runs.submit import (
     OWNER_PATTERN,
     SubmitRequest,
 )
+from moonmind_appliance.views import run_detail, run_summary, shard_view
 
 _DESCRIPTION = """\
 A specification text in, a draft pull request out. Every request but those for health and this page carries
@@ -128,11 +129,12 @@ def complete(app: Litestar) -> None:
         for operation in (item.get, item.post):
             if operation is not None:
                 _complete_operation(operation)
-    schemas = (app.openapi_schema.components or Components()).schemas or {}
-    for struct in (*vars(answers).values(), SubmitRequest, Problem, ProblemField):
-        if isinstance(struct, type) and struct.__name__ in schemas:
-            schemas[struct.__name__].description = inspect.getdoc(struct)
-    request = schemas["SubmitRequest"]
+    described = (app.openapi_schema.components or Components()).schemas or {}
+    answers = [value for module in (schemas, run_summary, run_detail, shard_view) for value in vars(module).values()]
+    for struct in (*answers, SubmitRequest, Problem, ProblemField):
+        if isinstance(struct, type) and struct.__name__ in described:
+            described[struct.__name__].description = inspect.getdoc(struct)
+    request = described["SubmitRequest"]
     request.additional_properties = False
     fields = request.properties or {}
     _limit(fields["repository"], pattern=rf"^{OWNER_PATTERN}/{NAME_PATTERN}$")

@@ -10,17 +10,16 @@ from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from moonmind_appliance.api.auth import require_token
-from moonmind_appliance.api.cursor import cursor_of, place_of
 from moonmind_appliance.api.paths import run_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.api.schemas import RunAccepted, RunDetail, RunPage, run_accepted, run_detail, run_summary
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
-from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.views.run_detail import RunDetail, run_detail
+from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, run_accepted, run_page
 
 LONGEST_PAGE = 200
 
@@ -93,16 +92,13 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
 ) -> RunPage:
     """The caller's runs, newest first; an operator sees everybody's. Runs that come meanwhile do not move the pages."""
     _check_parameters(request, status)
-    found = request.parts.store.runs.list(
+    wanted = RunFilter(
         created_by=None if request.actor.operator else request.actor.subject,
-        status=status,
+        statuses=frozenset() if status is None else frozenset({status}),
         repository=repository,
         external_ref=external_ref,
-        limit=limit + 1,
-        before=None if cursor is None else place_of(cursor),
     )
-    page = found[:limit]
-    return RunPage([run_summary(run) for run in page], cursor_of(page[-1]) if len(found) > limit else None)
+    return run_page(request.parts.store, wanted, limit=limit, cursor=cursor)
 
 
 @get(
@@ -115,9 +111,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
 )
 def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     """Everything that is known of the run. For news as they come, follow its events."""
-    store = request.parts.store
-    run = visible_run(store, request.actor, str(run_id))
-    return run_detail(run, store.artifacts.list(run.run_id))
+    return run_detail(request.parts.store, request.actor, str(run_id))
 
 
 @post(

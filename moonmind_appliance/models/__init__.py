@@ -43,6 +43,7 @@ from moonmind_appliance.models.run import (
     may_move_phase,
     may_move_run,
 )
+from moonmind_appliance.models.run_list import RunFilter, RunOrder
 from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, ShardName
 
 __all__ = [
@@ -78,6 +79,8 @@ __all__ = [
     "PhaseStatus",
     "QuotaWindow",
     "Run",
+    "RunFilter",
+    "RunOrder",
     "RunStatus",
     "Shard",
     "ShardName",

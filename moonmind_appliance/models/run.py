@@ -136,8 +136,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run's row. Times are UTC; `repository` is "owner/name"; `phases` come in `PHASE_ORDER`.
 
-    `shard` is where it ran last, `shard_pin` where the caller wants it. `lease` names the claim that may write
-    to the row while it is in progress.
+    `specify_text` is empty in lists: they leave it out. `shard` is where it ran last, `shard_pin` where the caller
+    wants it. `lease` names the claim that may write to the row while it is in progress.
     """
 
     run_id: str

@@ -8,9 +8,11 @@ from moonmind_appliance.store.artifacts import ArtifactStore
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
+from moonmind_appliance.store.run_lists import RunHead, RunLists
 from moonmind_appliance.store.runs import RunStore
 from moonmind_appliance.store.shards import ShardStore
 from moonmind_appliance.store.tokens import LocalToken, TokenStore
+from moonmind_appliance.store.watch import NewEvents, Watch
 
 __all__ = [
     "ArtifactStore",
@@ -18,10 +20,14 @@ __all__ = [
     "Database",
     "EventStore",
     "LocalToken",
+    "NewEvents",
+    "RunHead",
+    "RunLists",
     "RunStore",
     "ShardStore",
     "Store",
     "TokenStore",
+    "Watch",
     "make_data_folder",
 ]
 
@@ -49,6 +55,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.runs = RunStore(database)
+        self.run_lists = RunLists(database)
         self.artifacts = ArtifactStore(database)
         self.shards = ShardStore(database)
         self.events = EventStore(database)

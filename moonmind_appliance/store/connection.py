@@ -175,6 +175,8 @@ class Database:
         raw = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row
+        # SQLite's own lower() knows ASCII only.
+        raw.create_function("casefold", 1, str.casefold, deterministic=True)
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA synchronous = FULL")
         if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":

@@ -126,8 +126,27 @@ def m0001_first_tables(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO appliance VALUES ('appliance_id', ?)", (str(uuid.uuid4()),))
 
 
+def m0002_lists_without_text(connection: sqlite3.Connection) -> None:
+    """The specification text moves into a table of its own, so that lists do not read through it. Indexes for lists."""
+    for statement in (
+        "CREATE TABLE specifications (run_id TEXT PRIMARY KEY REFERENCES runs, text TEXT NOT NULL) STRICT",
+        "INSERT INTO specifications SELECT run_id, specify_text FROM runs",
+        "ALTER TABLE runs DROP COLUMN specify_text",
+        "ALTER TABLE runs ADD COLUMN username TEXT NOT NULL DEFAULT ''",
+        """
+        UPDATE runs SET username = coalesce(json_extract(created_by, '$.username'), '')
+        WHERE json_valid(created_by)
+        """,
+        "DROP INDEX runs_newest",
+        # With the status, so that a list of ids needs the index alone.
+        "CREATE INDEX runs_newest ON runs (accepted_at, run_id, status)",
+        "CREATE INDEX runs_of_repository ON runs (repository, accepted_at, run_id)",
+    ):
+        connection.execute(statement)
+
+
 # Append only: what has run somewhere is never changed.
-MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables,)
+MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables, m0002_lists_without_text)
 
 
 def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:

@@ -45,8 +45,8 @@ def json_or_none(value: object) -> str | None:
 _RUN_JSON = ("created_by", "waiting_for", "failure", "clarifications", "agent")
 
 
-def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row]) -> Run:
-    """A run with its phases.
+def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row] = (), *, specify_text: str = "") -> Run:
+    """A run with its phases; lists give neither phases nor text.
 
     Raises:
         StoreError: a column cannot be read; it names the run.
@@ -56,6 +56,7 @@ def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row]) -> Run:
         f"Run {row['run_id']}",
         lambda: {
             **_columns(row, Run, _RUN_JSON),
+            "specify_text": specify_text,
             "phases": [_columns(phase, Phase, ("metadata",)) for phase in phases],
         },
     )

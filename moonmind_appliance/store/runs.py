@@ -5,9 +5,9 @@ Every change of state is checked against the moves that `models` allows and writ
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
@@ -87,7 +87,13 @@ class RunStore:
         """
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None else to_run(row, _phase_rows(connection, run_id))
+            return None if row is None else _whole(connection, row)
+
+    def specification(self, run_id: str) -> str | None:
+        """The specification text alone; None when there is no such run."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
+            return None if row is None else str(row["text"])
 
     def claim(
         self,
@@ -124,7 +130,7 @@ class RunStore:
                 if row is None:
                     return None
                 try:
-                    run = to_run(row, _phase_rows(connection, row["run_id"]))
+                    run = _whole(connection, row)
                 except StoreError as error:
                     _fail_unreadable(connection, row["run_id"], error, now)
                     continue
@@ -342,11 +348,11 @@ class RunStore:
             return _read(connection, run_id)
 
     def in_progress(self) -> list[Run]:
-        """All runs that some claim holds, oldest first."""
+        """All runs that some claim holds, oldest first, without their texts."""
         return self._open(RunStatus.IN_PROGRESS)
 
     def queued(self) -> list[Run]:
-        """All queued runs, oldest first."""
+        """All queued runs, oldest first, without their texts."""
         return self._open(RunStatus.QUEUED)
 
     def requeue_abandoned(self, run_id: str, lease: str | None) -> bool:
@@ -380,52 +386,17 @@ class RunStore:
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT * FROM runs WHERE status = ? ORDER BY accepted_at, run_id", (status.value,)
-            )
-            return _readable(connection, rows)
-
-    def list(
-        self,
-        *,
-        created_by: str | None = None,
-        status: RunStatus | None = None,
-        repository: str | None = None,
-        external_ref: str | None = None,
-        limit: int = 50,
-        before: tuple[datetime, str] | None = None,
-    ) -> list[Run]:
-        """Runs, newest first, after the cursor `before` (`accepted_at` and `run_id` of the last one seen).
-
-        Args:
-            created_by: the submitter's subject.
-            status: only runs that stand there.
-            repository: "owner/name" in any case, as GitHub compares it.
-            external_ref: exactly.
-            limit: at most so many; fewer come only when there are no more.
-            before: only runs older than that.
-        """
-        wanted: list[tuple[str, Any]] = [
-            ("subject = :created_by", created_by),
-            ("status = :status", None if status is None else status.value),
-            ("repository = :repository", repository),
-            ("external_ref = :external_ref", external_ref),
-            ("(accepted_at, run_id) < (:at, :id)", before),
-        ]
-        where = " AND ".join(clause for clause, value in wanted if value is not None) or "TRUE"
-        at, last_id = (time_text(before[0]), before[1]) if before else (None, None)
-        values = {
-            "created_by": created_by,
-            "status": wanted[1][1],
-            "repository": repository,
-            "external_ref": external_ref,
-            "at": at,
-            "id": last_id,
-        }
-        with self._database.read() as connection:
-            rows = connection.execute(
-                f"SELECT * FROM runs WHERE {where} ORDER BY accepted_at DESC, run_id DESC",  # noqa: S608 - fixed clauses
-                values,
-            )
-            return _readable(connection, rows, limit)
+            ).fetchall()
+            phases: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
+            for phase in connection.execute(
+                """
+                SELECT phases.* FROM phases JOIN runs USING (run_id) WHERE runs.status = ?
+                ORDER BY phases.run_id, position
+                """,
+                (status.value,),
+            ):
+                phases[phase["run_id"]].append(phase)
+        return _readable(rows, phases)
 
 
 _CLAIM = """
@@ -453,17 +424,17 @@ def _insert_rows(connection: sqlite3.Connection, run: Run) -> None:
     waiting = _waiting(run.waiting_for)
     connection.execute(
         """
-        INSERT INTO runs (run_id, repository, specify_text, accepted_at, subject, created_by, base_branch, dry_run,
+        INSERT INTO runs (run_id, repository, accepted_at, subject, username, created_by, base_branch, dry_run,
             external_ref, shard_pin, status, waiting_for, waiting_until, clarifications)
-        VALUES (:run_id, :repository, :specify_text, :accepted_at, :subject, :created_by, :base_branch, :dry_run,
+        VALUES (:run_id, :repository, :accepted_at, :subject, :username, :created_by, :base_branch, :dry_run,
             :external_ref, :shard_pin, 'queued', :what, :until, :clarifications)
         """,
         {
             "run_id": run.run_id,
             "repository": run.repository,
-            "specify_text": run.specify_text,
             "accepted_at": time_text(run.accepted_at),
             "subject": run.created_by.subject,
+            "username": run.created_by.username,
             "created_by": json_text(run.created_by),
             "base_branch": run.base_branch,
             "dry_run": run.dry_run,
@@ -473,6 +444,7 @@ def _insert_rows(connection: sqlite3.Connection, run: Run) -> None:
             **waiting,
         },
     )
+    connection.execute("INSERT INTO specifications VALUES (?, ?)", (run.run_id, run.specify_text))
     connection.executemany(
         "INSERT INTO phases (run_id, position, phase, status) VALUES (?, ?, ?, 'pending')",
         [(run.run_id, position, name.value) for position, name in enumerate(PHASE_ORDER)],
@@ -483,20 +455,30 @@ def _read(connection: sqlite3.Connection, run_id: str) -> Run:
     row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
         raise NotFound(f"There is no run {run_id}.", code="run_not_found")
-    return to_run(row, _phase_rows(connection, run_id))
+    return _whole(connection, row)
+
+
+def _whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Run:
+    """The run with its phases and its specification text."""
+    run_id = row["run_id"]
+    text = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
+    if text is None:
+        raise StoreError(
+            f"Run {run_id}: its specification text is missing.",
+            hint="The database was changed by hand; put back a copy from the backups folder.",
+        )
+    return to_run(row, _phase_rows(connection, run_id), specify_text=text["text"])
 
 
 def _phase_rows(connection: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
     return connection.execute("SELECT * FROM phases WHERE run_id = ? ORDER BY position", (run_id,)).fetchall()
 
 
-def _readable(connection: sqlite3.Connection, rows: Iterable[sqlite3.Row], limit: int | None = None) -> list[Run]:
+def _readable(rows: Iterable[sqlite3.Row], phases: Mapping[str, Iterable[sqlite3.Row]]) -> list[Run]:
     runs: list[Run] = []
     for row in rows:
-        if limit is not None and len(runs) >= limit:
-            break
         try:
-            runs.append(to_run(row, _phase_rows(connection, row["run_id"])))
+            runs.append(to_run(row, phases.get(row["run_id"], ())))
         except StoreError as error:
             _log.error("%s", error)
     return runs

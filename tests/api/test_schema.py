@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.api.problems import PROBLEMS
-from moonmind_appliance.api.schemas import RunDetail
+from moonmind_appliance.views.run_detail import RunDetail
 from tests.api.served import BASE, REQUEST, Served
 
 RULES = Path(__file__).with_name("schemathesis.toml")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance import settings
+from moonmind_appliance.models import RunFilter
 from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
         print(f"\nrequests {run['stats']['requests']}, checks {run['stats']['assertions']}")
         # The delivered sample has the line breaks of JSON, as the instructions write it.
         assert "\n\n- Goal: Validate automation from Postman\n" in stage.openai.turns[0].prompt
-        (row,) = running.appliance.tools.store.runs.list()
+        (row,) = running.appliance.tools.store.run_lists.page(RunFilter(), limit=2)
         assert row.created_by.username == user.username
 
 

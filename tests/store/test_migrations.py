@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import Run
+from moonmind_appliance.models import Run, RunFilter
 from moonmind_appliance.store import Database, Store
 from moonmind_appliance.store.migrations import MIGRATIONS
 
@@ -36,6 +36,11 @@ def records(path: Path) -> list[str]:
     names = [row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY rowid")]
     connection.close()
     return names
+
+
+def _columns_of(store: Store, table: str) -> set[str]:
+    with store.database.read() as connection:
+        return {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def test_new_database(store: Store, data_dir: Path) -> None:
@@ -83,6 +88,34 @@ def test_no_step_without_a_copy(store: Store, data_dir: Path) -> None:
         store.database.migrate((*MIGRATIONS, m9001_wishes))
     assert "Nothing was changed" in refusal.value.hint
     assert "wishes" not in tables(data_dir / "appliance.db")
+
+
+def test_the_text_moves_out_of_the_runs(data_dir: Path) -> None:
+    """A database of the first version keeps its runs with their texts; the user name can be searched for."""
+    data_dir.mkdir()
+    old = Database(data_dir / "appliance.db")
+    old.migrate(MIGRATIONS[:1])
+    text = "Add a basket.\r\n" + "ä" * 100_000
+    with old.write() as connection:
+        connection.execute(
+            """
+            INSERT INTO runs (run_id, repository, specify_text, accepted_at, subject, created_by, base_branch, dry_run,
+                status)
+            VALUES ('r1', 'Acme/Shop', ?, '2026-03-01T12:00:00.000000Z', 'local:ann',
+                '{"subject":"local:ann","username":"Ann"}', 'main', 0, 'queued')
+            """,
+            (text,),
+        )
+    old.close()
+    store = Store.open(data_dir)
+    run = store.runs.get("r1")
+    found = store.run_lists.page(RunFilter(text="ann"), limit=2)
+    columns = _columns_of(store, "runs")
+    store.close()
+    assert run is not None
+    assert (run.specify_text, run.created_by.username) == (text, "Ann")
+    assert [(each.run_id, each.specify_text) for each in found] == [("r1", "")]
+    assert "specify_text" not in columns
 
 
 def test_newer_database(store: Store, data_dir: Path) -> None:

@@ -10,16 +10,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from moonmind_appliance.api.cursor import cursor_of, place_of
 from moonmind_appliance.api.paths import BASE_PATH
 from moonmind_appliance.api.run_tail import Place, RunTail
-from moonmind_appliance.api.schemas import (
-    artifact_detail,
-    run_accepted,
-    run_detail,
-    run_summary,
-    shard_detail,
-)
 from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.cli.runs.access import News
@@ -33,6 +25,9 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
+from moonmind_appliance.views.run_detail import artifact_detail, run_detail
+from moonmind_appliance.views.run_summary import RunFilter, run_accepted, run_page
+from moonmind_appliance.views.shard_view import shard_views
 
 _LOOK_EVERY = 0.25
 _CHUNK = 256 * 1024
@@ -65,25 +60,19 @@ class Direct:
         return _json(run_accepted(run))
 
     def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
-        """A page of everybody's runs. Each has `shard_pin`, which the API does not tell, too."""
-        limit = int(filters.get("limit") or 50)
-        status, cursor = filters.get("status"), filters.get("cursor")
-        found = self._store.runs.list(
-            created_by=None,
-            status=RunStatus(status) if status else None,
+        """A page of everybody's runs."""
+        status = filters.get("status")
+        wanted = RunFilter(
+            statuses=frozenset({RunStatus(status)} if status else ()),
             repository=filters.get("repository"),
             external_ref=filters.get("external_ref"),
-            limit=limit + 1,
-            before=place_of(cursor) if cursor else None,
         )
-        page = found[:limit]
-        items = [_json(run_summary(run)) | {"shard_pin": run.shard_pin} for run in page]
-        return {"items": items, "next_cursor": cursor_of(page[-1]) if len(found) > limit else None}
+        limit = int(filters.get("limit") or 50)
+        return _json(run_page(self._store, wanted, limit=limit, cursor=filters.get("cursor")))
 
     def detail(self, run_id: str) -> dict[str, Any]:
         """The run with its phases and artifacts."""
-        run = visible_run(self._store, self._actor, run_id)
-        return _json(run_detail(run, self._store.artifacts.list(run_id)))
+        return _json(run_detail(self._store, self._actor, run_id))
 
     def cancel(self, run_id: str) -> dict[str, Any]:
         """End a run."""
@@ -122,22 +111,7 @@ class Direct:
 
     def shards(self) -> list[dict[str, Any]]:
         """All shards, by number."""
-        in_hand = {run.shard: run.run_id for run in self._store.runs.in_progress()}
-        states = self._store.shards.all(self._settings.codex_shards)
-        names = shard_names(self._settings)
-        now = datetime.now(UTC)
-        return [
-            _json(
-                shard_detail(
-                    each,
-                    names[each.shard],
-                    in_hand.get(each.shard),
-                    self._store.events.of_shard(each.shard, limit=10),
-                    now=now,
-                )
-            )
-            for each in states
-        ]
+        return [_json(view) for view in shard_views(self._store, self._settings, now=datetime.now(UTC))]
 
     def close(self) -> None:
         """Close the files."""

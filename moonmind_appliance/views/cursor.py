@@ -9,21 +9,20 @@ from uuid import UUID
 import msgspec
 
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
-from moonmind_appliance.models import Run
 
 _Place = tuple[Annotated[datetime, msgspec.Meta(tz=True)], UUID]
 
 
-def cursor_of(run: Run) -> str:
-    """The cursor of the page that begins behind that run."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((run.accepted_at, run.run_id))).rstrip(b"=").decode()
+def cursor_after(accepted_at: datetime, run_id: str) -> str:
+    """The cursor of the page that begins after that run."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((accepted_at, run_id))).rstrip(b"=").decode()
 
 
 def place_of(cursor: str) -> tuple[datetime, str]:
     """Acceptance time and id of the run before the page.
 
     Raises:
-        InvalidRequest: the cursor is none of ours.
+        InvalidRequest: the cursor is not one of this list.
     """
     try:
         coded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
