@@ -1,7 +1,7 @@
 """`tui`: the terminal interface."""
 
 import sys
-from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -9,6 +9,14 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.settings import Settings
+
+
+class _Served(NamedTuple):
+    """Whether an appliance answers at the address of the settings."""
+
+    answers: bool
+    ready: bool
 
 
 @click.command(
@@ -45,7 +53,24 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
             hint="Run as the user that owns it, for example with sudo.",
             code=Exit.REFUSED,
         )
-    return _run(settings, theme_of(invocation.environment, theme), dict(invocation.environment))
+    from moonmind_appliance.appliance import attach  # noqa: PLC0415 - not for a terminal that is refused
+    from moonmind_appliance.cli.runs.direct import system_actor  # noqa: PLC0415
+    from tui.app import TerminalApp  # noqa: PLC0415
+
+    with attach(settings) as tools:
+        app = TerminalApp(
+            tools,
+            system_actor(),
+            serve_state=_served,
+            theme_name=theme_of(invocation.environment, theme),
+            environment=dict(invocation.environment),
+        )
+        app.run()
+        return Exit(app.return_code or 0)
 
 
-__all__ = ["Path", "tui"]
+def _served(settings: Settings) -> _Served:
+    from moonmind_appliance.cli.runs.direct import serve_answers  # noqa: PLC0415
+
+    answers = serve_answers(settings)
+    return _Served(answers, ready=answers)
