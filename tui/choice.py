@@ -1,7 +1,7 @@
 """A field with a few values, on one line: arrows, space or a click go to the next value."""
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class Choice(Widget, Generic[T], can_focus=True):
     """Posts `Changed` when another value is chosen by the person, not by `choose`."""
 
-    BINDINGS: list[BindingType] = [  # noqa: RUF012 - Textual's name and type
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space", "step(1)", "Next value", show=False),
         Binding("left", "step(-1)", "Previous value", show=False),
     ]
@@ -55,7 +55,7 @@ class Choice(Widget, Generic[T], can_focus=True):
     def render(self) -> Text:
         """The value between arrows."""
         label = one_line(self._options[self._index][1])
-        return Text(f"‹ {label} ›", no_wrap=True, overflow="ellipsis")
+        return Text(f"< {label} >", no_wrap=True, overflow="ellipsis")
 
     def action_step(self, by: int) -> None:
         """Choose the next or previous value."""

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from rich.text import Text
@@ -14,13 +14,13 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Input, Static, TextArea
 
-from moonmind_appliance.errors import ApplianceError, InvalidRequest, RequestError
+from moonmind_appliance.errors import ApplianceError, RequestError
 from moonmind_appliance.models import Run
 from moonmind_appliance.runs.submit import submit_run
 from moonmind_appliance.views.run_detail import run_detail, specification
 from moonmind_appliance.views.run_summary import recent_repositories
 from tui.choice import Choice
-from tui.drafts import Draft, draft_file
+from tui.drafts import Draft, DraftFile, draft_file
 from tui.editor import Editor
 from tui.keys import Where, bindings
 from tui.new_run_form import FIELDS, Checked, check_draft, request_of, shard_choices, size_text
@@ -62,21 +62,7 @@ class NewRunScreen(Page):
     MODE = "runs"
     BINDINGS = bindings(Where.NEW_RUN)
     AUTO_FOCUS = "#repository"
-    CSS: ClassVar[str] = """
-    NewRunScreen #head { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    NewRunScreen #notice { height: auto; padding: 0 1; display: none; }
-    NewRunScreen .row { height: auto; max-height: 4; padding: 0 1; }
-    NewRunScreen .label { width: 13; height: 1; }
-    NewRunScreen .field { width: 32; height: 1; background: $surface; padding: 0 1; }
-    NewRunScreen .field:focus { background: $cursor; }
-    NewRunScreen.-w120 .field { width: 48; }
-    NewRunScreen .problem { width: 1fr; height: auto; margin-left: 2; }
-    NewRunScreen #load { display: none; }
-    NewRunScreen #path { width: 1fr; }
-    NewRunScreen #text-head { height: auto; max-height: 3; padding: 0 1; margin-top: 1; }
-    NewRunScreen Editor { height: 1fr; border: none; border-left: outer $border; padding: 0 1; background: $background; }
-    NewRunScreen Editor:focus { border: none; border-left: outer $primary; }
-    """
+    CSS_PATH = "new_run.tcss"
 
     def __init__(self, again: str | None = None) -> None:
         super().__init__()
@@ -84,6 +70,7 @@ class NewRunScreen(Page):
         self._touched: set[str] = set()
         self._problems: dict[str, str] = {}
         self._recent: list[str] = []
+        self._latest = Draft()
         self._saved: Draft | None = None
         self._not_saved = ""
         self._opened = self._submitting = self._submitted = False
@@ -157,7 +144,7 @@ class NewRunScreen(Page):
         self._put(kept)
         self.confirm(
             "Replace the draft?",
-            f"A draft for {kept.repository or 'a new run'} is kept. It is lost when the form is filled in from the run.",
+            f"The draft for {kept.repository or 'a new run'} is lost when the form is filled in from the run.",
             "Replace it",
             partial(self._put, again),
         )
@@ -171,6 +158,7 @@ class NewRunScreen(Page):
         self._dry_run.choose(draft.dry_run)
         self._editor.replace(draft.specify_text, (0, 0), self._editor.document.end)
         self._editor.move_cursor((0, 0))
+        self._latest = self.draft
         self._touched = {name for name in FIELDS if getattr(draft, name)}
         self._check()
 
@@ -201,7 +189,7 @@ class NewRunScreen(Page):
         )
 
     @property
-    def _draft_file(self) -> "DraftFile":
+    def _draft_file(self) -> DraftFile:
         return draft_file(self.tui.settings.moonmind_data_dir, self.tui.environment)
 
     def read(self) -> None:
@@ -230,8 +218,9 @@ class NewRunScreen(Page):
         self._edited(event.choice.id or "")
 
     def _edited(self, field: str) -> None:
-        value = getattr(self.draft, field) if field != "specify_text" else self._editor.text
-        if value:
+        # Kept here, as the fields are gone when the screen goes.
+        self._latest = self.draft
+        if getattr(self._latest, field):
             self._touched.add(field)
         if self._timer is not None:
             self._timer.stop()
@@ -273,13 +262,15 @@ class NewRunScreen(Page):
         self._line("head", Text.assemble(("New run", "bold"), "  ", (self._draft_words(), palette.muted)))
         for name in _LABELS:
             self._line(f"{name}-problem", self._beside(name))
+            self.query_one(f"#{name}-problem").set_class(bool(self._shown_problem(name)), "-wrong")
         head = Text.assemble(("Specification", "bold"), "  ", (size_text(self._editor.text), palette.muted))
         if problem := self._shown_problem("specify_text"):
             head.append(f"  ✗ {problem}", palette.bad)
         self._line("text-head", head)
         notice = self.query_one("#notice", Static)
         notice.display = self.tui.serves is False
-        self._line("notice", Text("! Nothing serves: the run is kept, and starts with `serve`.", palette.waiting))
+        words = "! Nothing serves. The run is kept, and starts when `moonmind-appliance serve` runs."
+        self._line("notice", Text(words, palette.waiting))
 
     def _beside(self, name: str) -> Text:
         palette = self.tui.palette
@@ -370,7 +361,7 @@ class NewRunScreen(Page):
     def on_unmount(self) -> None:
         """Keep what was typed since the last look, also when the terminal is closed."""
         if self._opened and not self._submitted:
-            self._look(self.draft)
+            self._look(self._latest)
 
     # Submit.
 
@@ -406,14 +397,14 @@ class NewRunScreen(Page):
             # It comes back as a draft, which is better than a submitted run that looks refused.
             return
 
-    async def _accepted(self, run: Run) -> None:
+    def _accepted(self, run: Run) -> None:
         page = make_screen("run", run.run_id)
-        await self.app.switch_screen(page)
+        self.app.switch_screen(page)
         words = f"Run {run.short_id} is accepted."
         if self.tui.serves is False:
             words += " Nothing serves: it starts with `moonmind-appliance serve`."
         if isinstance(page, Page):
-            page.say(words)
+            page.call_after_refresh(page.say, words)
 
     def _refused(self, error: ApplianceError) -> None:
         self._submitting = False

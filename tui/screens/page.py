@@ -70,6 +70,9 @@ class Page(Screen[None]):
     def tick(self) -> None:
         """Ten seconds have passed: repaint the ages and countdowns whose text changed, and nothing else."""
 
+    def serve_changed(self) -> None:
+        """It was asked whether anything serves: `TerminalApp.serves` is the answer."""
+
     def on_mount(self) -> None:
         """Show who serves."""
         self.top.show(self.tui.serve_text, self.MODE)
