@@ -241,6 +241,7 @@ class TerminalApp(App[None]):
         self.serve_state = state
         for page in self.pages:
             page.top.show(self.serve_text, page.MODE)
+            page.serve_changed()
 
     def _tick(self) -> None:
         for page in self.pages:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Static, TextArea
 
 from moonmind_appliance.errors import ApplianceError, RequestError
@@ -63,6 +64,9 @@ class Page(Screen[None]):
 
     def tick(self) -> None:
         """Ten seconds have passed: repaint the ages and countdowns whose text changed, and nothing else."""
+
+    def serve_changed(self) -> None:
+        """It was asked whether anything serves: `TerminalApp.serves` is the answer."""
 
     def on_mount(self) -> None:
         """Show who serves."""
@@ -125,3 +129,10 @@ class Page(Screen[None]):
         """Letters belong to the text field that has the focus."""
         del parameters
         return not (self.typing and blocked_while_typing(self.WHERE, action))
+
+
+def page_of(widget: Widget) -> Page:
+    """The page that a widget belongs to."""
+    screen = widget.screen
+    assert isinstance(screen, Page)  # noqa: S101 - our widgets are on pages only
+    return screen
