@@ -11,7 +11,6 @@ import httpx
 import msgspec
 
 from moonmind_appliance.api.paths import BASE_PATH
-from moonmind_appliance.api.run_tail import Place, RunTail
 from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.cli.runs.access import News
@@ -27,6 +26,7 @@ from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_detail import artifact_detail, run_detail
 from moonmind_appliance.views.run_summary import RunFilter, run_accepted, run_page
+from moonmind_appliance.views.run_tail import Place, RunTail
 from moonmind_appliance.views.shard_view import shard_views
 
 _LOOK_EVERY = 0.25
