@@ -115,6 +115,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("back", "escape", "Esc", "back", "Back", "Go back. The draft is kept.", typing=True),
     ),
     Where.SHARDS: (
+        Key("open", "enter", "Enter", "open_run", "Run", "Open the run in progress."),
         Key("sign_in", "i", "i", "sign_in", "Sign in", "Sign the shard in to ChatGPT."),
         Key("sign_out", "X", "X", "sign_out", "Sign out", "Revoke and remove the shard's login. It asks first."),
         Key("check", "c", "c", "check", "Check", "Check the shard's login now."),
@@ -123,6 +124,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
     Where.LOGIN: (
         Key("copy", "c", "c", "copy_code", "Copy code", "Copy the code."),
         Key("address", "o", "o", "copy_address", "Copy address", "Copy the address."),
+        Key("again", "r", "r", "again", "Again", "Try again after a failure."),
         Key("back", "escape", "Esc", "back", "Back", "Stop. The old login stays as it is.", typing=True),
     ),
     Where.CHECKS: (Key("again", "r", "r", "again", "Check again", "Run all checks again."),),

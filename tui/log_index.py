@@ -186,4 +186,3 @@ class LogIndex:
 
     def _read(self, offset: int, length: int) -> bytes:
         return os.pread(self._file, max(0, length), offset) if self._file >= 0 else b""
-
