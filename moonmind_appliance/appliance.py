@@ -69,7 +69,8 @@ def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Re
     Raises:
         StoreError: the data folder or its database cannot be used.
     """
-    store = Store.open(settings.moonmind_data_dir)
+    redactor = redactor or Redactor(secrets_of(settings))
+    store = Store.open(settings.moonmind_data_dir, redactor=redactor)
     shards = shard_names(settings)
     github = None
     if settings.github_token:
@@ -80,7 +81,7 @@ def attach(settings: Settings, *, doorbell: Doorbell | None = None, redactor: Re
         engine=DockerEngine(settings.docker_host),
         github=github,
         agent=agent_of(settings),
-        redactor=redactor or Redactor(secrets_of(settings)),
+        redactor=redactor,
         files=ArtifactFiles(settings.moonmind_data_dir),
         doorbell=doorbell or Doorbell(settings.moonmind_data_dir, shards),
         shards=shards,
