@@ -16,7 +16,7 @@ _NAME = 20
 def head_text(
     findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, ready: bool | None, now: datetime
 ) -> str:
-    """How it is as a whole: `2 problems, 1 note. Looked at 12:04. Ready for runs: no.`"""
+    """How it is as a whole, in sentences."""
     if findings is None:
         return "Not looked at yet."
     wrong, notes = (sum(finding.level == level for finding in findings) for level in ("wrong", "note"))

@@ -52,7 +52,7 @@ def card_text(card: Card, *, now: datetime, palette: Palette, width: int, events
 
 
 def waiting_text(waiting: Sequence[WaitingRun], now: datetime) -> str:
-    """How many runs wait, and for what: `3 runs wait: 2 for their turn, 1 for quota until 14:20.`"""
+    """How many runs wait, and for what, in a sentence."""
     if not waiting:
         return "No run waits."
     reasons: dict[str, int] = {}

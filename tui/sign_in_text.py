@@ -38,8 +38,8 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
         return Text(f"✗ {words} Press r to try again, Esc to go back.", palette.bad)
     if isinstance(step, SignInWaiting):
         return Text(
-            f"‖ Confirmed. {one_line(step.holder).capitalize()} uses the shard; the new login takes its place when that "
-            "ends. Esc keeps the old login.",
+            f"‖ Confirmed. {one_line(step.holder).capitalize()} uses the shard; the new login is stored when that ends. "
+            "Esc keeps the old login.",
             palette.waiting,
         )
     if expires_at is None:
