@@ -21,6 +21,12 @@ _ACTORS: dict[WhoActs, str] = {
     WhoActs.NOBODY: "It resolves by itself",
 }
 
+_ENDS: dict[RunStatus, str] = {
+    RunStatus.FAILED: "Failed.",
+    RunStatus.CANCELLED: "Cancelled. r queues it again.",
+    RunStatus.NO_CHANGES: "Ended without a change to propose.",
+}
+
 
 def waiting_text(waiting: WaitingForDetail | None, now: datetime) -> str:
     """What a queued run waits for, until when, and how long that is."""
@@ -56,26 +62,33 @@ def current_phase(phases: Sequence[PhaseStatus]) -> str:
     return ""
 
 
-def outcome_text(run: RunSummary, phases: Sequence[PhaseStatus], now: datetime, *, serves: bool | None) -> str:
-    """The run in one or two sentences."""
-    match run.status:
-        case RunStatus.QUEUED:
-            idle = " Nothing serves: it starts with `serve`." if serves is False else ""
-            return waiting_text(run.waiting_for, now) + idle
-        case RunStatus.IN_PROGRESS:
-            phase = current_phase(phases)
-            shard = f" on shard {run.shard}" if run.shard is not None else ""
-            since = f", since {age((now - run.started_at).total_seconds())}" if run.started_at else ""
-            return f"Runs {phase or 'its phases'}{shard}{since}."
-        case RunStatus.FAILED:
-            code = f"{run.failure.code.value}: {one_line(run.failure.message)} " if run.failure else "Failed. "
-            return code + failure_text(run, now)
-        case RunStatus.CANCELLED:
-            return "Cancelled. r queues it again."
-        case RunStatus.NO_CHANGES:
-            return "Ended without a change to propose."
-        case RunStatus.SUCCEEDED:
-            return _success_text(run)
+def outcome_text(
+    run: RunSummary, phases: Sequence[PhaseStatus], now: datetime, *, serves: bool | None, message: bool = False
+) -> str:
+    """The run in one or two sentences; `message`: a failure with all that is known of it."""
+    if run.status is RunStatus.QUEUED:
+        idle = " Nothing serves: it starts with `serve`." if serves is False else ""
+        return waiting_text(run.waiting_for, now) + idle
+    if run.status is RunStatus.IN_PROGRESS:
+        phase = current_phase(phases)
+        shard = f" on shard {run.shard}" if run.shard is not None else ""
+        since = f", since {age((now - run.started_at).total_seconds())}" if run.started_at else ""
+        return f"Runs {phase or 'its phases'}{shard}{since}."
+    if run.failure is not None:
+        told = f": {one_line(run.failure.message)}" if message else "."
+        return f"{run.failure.code.value}{told} {failure_text(run, now)}"
+    return _ENDS.get(run.status) or _success_text(run)
+
+
+def about_text(run: RunSummary, now: datetime) -> str:
+    """Who submitted the run and when, and how long it has taken."""
+    told = f"Submitted by {one_line(run.created_by.username)} {clock(run.accepted_at, now)}"
+    took = run.seconds(now)
+    if run.started_at is not None and took is not None:
+        told += f", began {clock(run.started_at, now)}"
+        if run.completed_at is not None:
+            told += f", ended {clock(run.completed_at, now)} after {length(took)}"
+    return f"{told}{f', shard {run.shard}' if run.shard is not None else ''}."
 
 
 def _success_text(run: RunSummary) -> str:

@@ -9,7 +9,7 @@ import pytest
 from moonmind_appliance.errors import StoreError
 from tui.log_index import BLOCK, LONGEST_LINE, LogIndex
 
-RANDOM = random.Random(1)
+RANDOM = random.Random(1)  # noqa: S311 - test data
 LOGS = {
     "empty": b"",
     "one": b"only",

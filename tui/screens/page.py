@@ -32,6 +32,7 @@ class Page(Screen[None]):
     WHERE: ClassVar[Where] = Where.EVERYWHERE
     MODE: ClassVar[str] = ""
     """Which of the numbered screens this belongs to."""
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-h24"), (32, "-h32")]  # noqa: RUF012 - as in Screen
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]  # noqa: RUF012
     AUTO_FOCUS = ""
 

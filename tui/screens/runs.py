@@ -1,5 +1,6 @@
 """The runs: a live table of all, the running and waiting ones first."""
 
+import os
 import webbrowser
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -17,6 +18,7 @@ from tui.keys import Where, bindings
 from tui.runs_table import RunsTable, Window, heading
 from tui.screens import make_screen
 from tui.screens.page import Page
+from tui.static import update
 from tui.steer import cancel, retry
 
 
@@ -107,14 +109,14 @@ class RunsScreen(Page):
         self._show_about()
 
     def _show_heading(self) -> None:
-        _update(self.query_one("#heading", Static), Text(heading(self.table.size.width), no_wrap=True))
+        update(self.query_one("#heading", Static), Text(heading(self.table.size.width), no_wrap=True))
 
     def _show_bar(self) -> None:
         found = len(self.table.ids)
         count = f"{found:,} runs" if found == self._total else f"{found:,} of {self._total:,} runs"
-        _update(self.query_one("#count", Static), Text("1 run" if count == "1 runs" else count))
+        update(self.query_one("#count", Static), Text("1 run" if count == "1 runs" else count))
         follow = "on" if self.table.follow else "off"
-        _update(self.query_one("#sort", Static), Text(f"sort {self._order.value}  follow {follow}"))
+        update(self.query_one("#sort", Static), Text(f"sort {self._order.value}  follow {follow}"))
 
     def _show_about(self) -> None:
         about = self.query_one("#about", Static)
@@ -122,13 +124,13 @@ class RunsScreen(Page):
         palette = self.tui.palette
         if row is not None:
             sentence = outcome_text(row.summary, row.phases, self.tui.now(), serves=self.tui.serves)
-            _update(about, Text.assemble((row.summary.short_id, palette.strong), " ", sentence))
+            update(about, Text.assemble((row.summary.short_id, palette.strong), " ", sentence))
         elif self.table.ids:
             return
         elif self._total == 0:
-            _update(about, Text("No runs yet. Press n to submit one."))
+            update(about, Text("No runs yet. Press n to submit one."))
         elif self._total is not None:
-            _update(about, Text("No run contains that text. Esc clears the filter."))
+            update(about, Text("No run contains that text. Esc clears the filter."))
 
     # Keys.
 
@@ -214,12 +216,6 @@ class RunsScreen(Page):
         self._show_bar()
 
 
-def _update(widget: Static, text: Text) -> None:
-    """Show a text, if it is another one: an update repaints also when nothing differs."""
-    if widget.content != text:
-        widget.update(text)
-
-
 def open_address(page: Page, short_id: str, address: str | None) -> None:
     """Open the address in a browser on the machine that the interface runs on, or say why not."""
     if not address:
@@ -243,6 +239,4 @@ def _browse(address: str) -> bool:
 
 
 def _has_display() -> bool:
-    import os  # noqa: PLC0415
-
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
