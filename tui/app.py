@@ -258,6 +258,9 @@ class TerminalApp(App[None]):
         if action in _OURS:
             if self.screen.is_modal and action not in {"leave", "suspend_process"}:
                 return False
+            if action == "suspend_process" and isinstance(self.focused, TextArea):
+                # Undo, in the editor.
+                return False
             typing = isinstance(self.focused, Input | TextArea)
             return not (typing and blocked_while_typing(Where.EVERYWHERE, action))
         return True

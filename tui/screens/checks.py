@@ -12,6 +12,7 @@ from textual.widgets import Static
 from tui.check_lines import check_lines, head_text
 from tui.keys import Where, bindings
 from tui.screens.page import Page
+from tui.static import update
 from tui.text_lines import TextLines
 
 
@@ -117,10 +118,8 @@ class ChecksScreen(Page):
         )
         if self._missing:
             words += f" Missing: {', '.join(finding.check for finding in self._missing)}."
-        line = self.query_one("#head", Static)
         text = Text.assemble(
             ("Checks", "bold"), "  ", (words, palette.muted if ready is not False else palette.waiting)
         )
-        if line.content != text:
-            line.update(text)
+        update(self.query_one("#head", Static), text)
         self.query_one("#findings", TextLines).show(lambda width: check_lines(shown, self.tui.palette, width))

@@ -16,6 +16,7 @@ from tui.keys import Where, bindings
 from tui.qr import qr_code, qr_size
 from tui.screens.page import Page
 from tui.sign_in_text import instructions, outcome
+from tui.static import update
 
 # Beside the QR code the longest word, the address, must fit.
 _TEXT_WIDTH = 42
@@ -128,9 +129,7 @@ class LoginScreen(Page):
         return self.size.width >= columns + _TEXT_WIDTH and self.size.height >= lines + _OTHER_LINES
 
     def _put(self, name: str, text: Text) -> None:
-        line = self.query_one(f"#{name}", Static)
-        if line.content != text:
-            line.update(text)
+        update(self.query_one(f"#{name}", Static), text)
 
     def tick(self) -> None:
         """The time left."""

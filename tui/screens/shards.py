@@ -18,6 +18,7 @@ from tui.keys import Where, bindings
 from tui.screens import make_screen
 from tui.screens.page import Page, page_of
 from tui.shard_card import LOGIN_SIGNS, Card, card_text, waiting_text
+from tui.static import update
 from tui.text import one_line
 
 _FEW_EVENTS, _MANY_EVENTS = 2, 6
@@ -62,8 +63,7 @@ class ShardCard(Static, can_focus=True):
             events=_MANY_EVENTS if page.size.height >= _HIGH_SCREEN else _FEW_EVENTS,
             selected=self.has_focus,
         )
-        if self.content != text:
-            self.update(text)
+        update(self, text)
 
     def on_resize(self, event: events.Resize) -> None:
         """Break the lines anew."""
@@ -116,10 +116,8 @@ class ShardsScreen(Page):
         else:
             for widget, card in zip(shown, loaded.cards, strict=True):
                 widget.show(card)
-        line = self.query_one("#waiting", Static)
         text = Text(waiting_text(loaded.waiting, self.tui.now()), self.tui.palette.muted)
-        if line.content != text:
-            line.update(text)
+        update(self.query_one("#waiting", Static), text)
 
     def tick(self) -> None:
         """Ages and times left."""

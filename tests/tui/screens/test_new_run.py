@@ -228,7 +228,7 @@ async def test_ctrl_o_loads_a_file(attached, tmp_path):
         form = await open_form(app, pilot)
         await fill_in(form, pilot, specify_text="# Before")
         await pilot.press("ctrl+o")
-        await write(pilot, str(tmp_path / "spec.md"))
+        form.query_one("#path", Input).value = str(tmp_path / "spec.md")
         await pilot.press("enter")
         await until(pilot, lambda: form.draft.specify_text == "# Über\n")
         await pilot.press("ctrl+z")
@@ -241,7 +241,7 @@ async def test_a_file_that_cannot_be_loaded_is_told_and_changes_nothing(attached
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         await pilot.press("ctrl+o")
-        await write(pilot, str(tmp_path / "none.md"))
+        form.query_one("#path", Input).value = str(tmp_path / "none.md")
         await pilot.press("enter")
         await until(pilot, lambda: "cannot be read" in shown(form, "message"))
         await pilot.press("escape")
