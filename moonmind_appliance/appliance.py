@@ -75,8 +75,9 @@ def attach(
         StoreError: the data folder or its database cannot be used; nothing stays open.
         SettingsError: a setting cannot be used, such as a token that cannot be sent; nothing stays open.
     """
+    redactor = redactor or Redactor(secrets_of(settings))
     with ExitStack() as opened:
-        store = Store.open(settings.moonmind_data_dir)
+        store = Store.open(settings.moonmind_data_dir, redactor=redactor)
         opened.callback(store.close)
         engine = DockerEngine(settings.docker_host)
         opened.callback(engine.close)
@@ -95,7 +96,7 @@ def attach(
             engine=engine,
             github=github,
             agent=agent_of(settings),
-            redactor=redactor or Redactor(secrets_of(settings)),
+            redactor=redactor,
             files=ArtifactFiles(settings.moonmind_data_dir),
             doorbell=doorbell,
             shards=shards,

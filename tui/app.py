@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -63,7 +63,8 @@ class TerminalApp(App[None]):
         actor: who submits, cancels and retries.
         serve_state: asks whether anything serves; may block, is called in a thread.
         theme_name: the theme to begin with.
-        environment: of the process, for TMUX.
+        environment: of the process, for TMUX and the user's state folder.
+        exit_codes: of the commands, each with its meaning, for the help screen.
     """
 
     TITLE = "MoonMind appliance"
@@ -86,6 +87,7 @@ class TerminalApp(App[None]):
         serve_state: Callable[[Settings], Served],
         theme_name: ThemeName = ThemeName.DARK,
         environment: dict[str, str] | None = None,
+        exit_codes: Sequence[tuple[int, str]] = (),
     ) -> None:
         if theme_name is ThemeName.NONE:
             # Textual takes it out again when it has read it.
@@ -95,6 +97,7 @@ class TerminalApp(App[None]):
         self.actor = actor
         self.background = Background()
         self.feed = Feed(self, tools.store)
+        self.exit_codes = tuple(exit_codes)
         self.environment = dict(os.environ) if environment is None else environment
         self.serve_state: Served | None = None
         """The last answer; None before the first one."""
@@ -255,6 +258,9 @@ class TerminalApp(App[None]):
         if action in _OURS:
             if self.screen.is_modal and action not in {"leave", "suspend_process"}:
                 return False
+            if action == "suspend_process" and isinstance(self.focused, TextArea):
+                # Undo, in the editor.
+                return False
             typing = isinstance(self.focused, Input | TextArea)
             return not (typing and blocked_while_typing(Where.EVERYWHERE, action))
         return True
@@ -270,7 +276,7 @@ class TerminalApp(App[None]):
     async def action_help(self) -> None:
         """Show every key."""
         if self.screen.__class__.__name__ != "HelpScreen":
-            await self.push_screen(make_screen("help"))
+            await self.push_screen(make_screen("help", getattr(self.screen, "WHERE", None)))
 
     def action_leave(self) -> None:
         """Leave; runs go on."""

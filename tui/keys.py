@@ -49,7 +49,15 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("palette", "ctrl+p", "Ctrl-P", "command_palette", "", "Find a command by its name.", typing=True),
         Key("palette_colon", "colon", ":", "command_palette", "", "Find a command by its name."),
         Key("theme", "ctrl+t", "Ctrl-T", "next_theme", "", "Change between dark, light and no colour.", typing=True),
-        Key("suspend", "ctrl+z", "Ctrl-Z", "suspend_process", "", "Back to the shell; `fg` returns.", typing=True),
+        Key(
+            "suspend",
+            "ctrl+z",
+            "Ctrl-Z",
+            "suspend_process",
+            "",
+            "Back to the shell; `fg` returns. In the editor: undo.",
+            typing=True,
+        ),
         Key("leave", "q", "q", "leave", "", "Leave. Runs go on."),
         Key("leave_typing", "ctrl+q", "Ctrl-Q", "leave", "", "Leave, also while you type. Runs go on.", typing=True),
     ),
@@ -116,6 +124,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("back", "escape", "Esc", "back", "Back", "Go back. The draft is kept.", typing=True),
     ),
     Where.SHARDS: (
+        Key("open", "enter", "Enter", "open_run", "Run", "Open the run in progress."),
         Key("sign_in", "i", "i", "sign_in", "Sign in", "Sign the shard in to ChatGPT."),
         Key("sign_out", "X", "X", "sign_out", "Sign out", "Revoke and remove the shard's login. It asks first."),
         Key("check", "c", "c", "check", "Check", "Check the shard's login now."),
@@ -124,6 +133,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
     Where.LOGIN: (
         Key("copy", "c", "c", "copy_code", "Copy code", "Copy the code."),
         Key("address", "o", "o", "copy_address", "Copy address", "Copy the address."),
+        Key("again", "r", "r", "again", "Again", "Try again after a failure."),
         Key("back", "escape", "Esc", "back", "Back", "Stop. The old login stays as it is.", typing=True),
     ),
     Where.CHECKS: (Key("again", "r", "r", "again", "Check again", "Run all checks again."),),

@@ -19,9 +19,9 @@ from litestar.response import Stream
 from moonmind_appliance.api.auth import bearer_token, require_token
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems, request_id
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.api.run_tail import Place, RunTail
 from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated
 from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.views.run_tail import Place, RunTail
 
 _log = logging.getLogger(__name__)
 

@@ -1,16 +1,21 @@
-"""The log: one line a record, text or JSON, every record through the redactor before it is written."""
+"""The log: one line a record, text or JSON, every record through the redactor before it is written.
 
+Messages and traces contain text of callers, agents and repositories. No character of it reaches the log raw that a
+terminal acts on, that is invisible, or that changes the reading order.
+"""
+
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 
-import msgspec
-
+from moonmind_appliance.printable import escape, escape_json
 from moonmind_appliance.redaction import Redactor
 
 # What these tell at INFO is told better by our own lines.
 _QUIET = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "huey", "urllib3", "docker", "asyncio", "litestar")
 _FIRST_ERROR = 400
+_LONGEST_MESSAGE = 16 * 1024
 
 
 class RedactingFormatter(logging.Formatter):
@@ -20,45 +25,46 @@ class RedactingFormatter(logging.Formatter):
         super().__init__()
         self.redactor = redactor
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as it is written."""
-        return self.redactor.redact_text(self.shape(record))
-
-    def shape(self, record: logging.LogRecord) -> str:
-        """The record as text, secrets still in it."""
-        raise NotImplementedError
+    def message(self, record: logging.LogRecord) -> str:
+        """The message without secrets and of a bounded length: callers and agents fill some of it."""
+        # Redact before the cut: half a secret would not be recognised.
+        message = self.redactor.redact_text(record.getMessage().rstrip("\r\n"))
+        if len(message) <= _LONGEST_MESSAGE:
+            return message
+        return f"{message[:_LONGEST_MESSAGE]} … ({len(message) - _LONGEST_MESSAGE} more characters)"
 
     def trace(self, record: logging.LogRecord) -> str:
-        """The exception's trace, or ""."""
-        return self.formatException(record.exc_info) if record.exc_info else ""
+        """The exception's trace without secrets, or ""."""
+        return self.redactor.redact_text(self.formatException(record.exc_info)) if record.exc_info else ""
 
 
 class TextFormatter(RedactingFormatter):
-    """Time, level, thread, words: for people. The thread is the shard's, `codex-0`, where a run is worked on."""
+    """Time, level, thread, message: for people. The thread is the shard's, `codex-0`, where a run is worked on."""
 
-    def shape(self, record: logging.LogRecord) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         """One line; a trace follows, indented."""
         at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        words = "\\n".join(record.getMessage().splitlines())
-        trace = "".join(f"\n    {line}" for line in self.trace(record).splitlines())
-        return f"{at:%Y-%m-%d %H:%M:%S}.{record.msecs:03.0f} {record.levelname:<7} {record.threadName}: {words}{trace}"
+        time = f"{at:%Y-%m-%d %H:%M:%S}.{record.msecs:03.0f}"
+        line = f"{time} {record.levelname:<7} {escape(str(record.threadName))}: {escape(self.message(record))}"
+        trace = self.trace(record)
+        return "\n    ".join([line, *(escape(part) for part in trace.split("\n"))]) if trace else line
 
 
 class JsonFormatter(RedactingFormatter):
     """One JSON object a line, for collectors: time (RFC 3339, UTC), level, thread, logger, message, trace."""
 
-    def shape(self, record: logging.LogRecord) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         """One line."""
         entry = {
-            "time": datetime.fromtimestamp(record.created, UTC),
+            "time": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
             "level": record.levelname.lower(),
             "thread": record.threadName,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": self.message(record),
         }
         if trace := self.trace(record):
             entry["trace"] = trace
-        return msgspec.json.encode(entry).decode()
+        return escape_json(json.dumps(entry, ensure_ascii=False, separators=(",", ":")))
 
 
 def worth_telling(record: logging.LogRecord) -> bool:

@@ -1,6 +1,5 @@
 """How things look: consoles, words for times and sizes, colours of states; words of others are cleaned first."""
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# An agent or a repository may have put escape sequences into its words: they must not steer the terminal.
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from moonmind_appliance.printable import strip
 
 # Piped output has no width: a table's row stays one line.
 _PIPED_WIDTH = 4096
@@ -60,8 +58,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(text: str) -> str:
-    """The text without control characters and escape sequences; tabs and line breaks stay."""
-    return _CONTROL.sub("", text)
+    """The text without escape sequences and invisible characters; tabs and line breaks stay.
+
+    An agent, a repository or a caller may have put them there to steer the terminal or to change what is read.
+    """
+    return strip(text)
 
 
 def line(text: str) -> str:

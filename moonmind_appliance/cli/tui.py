@@ -7,7 +7,7 @@ import click
 
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.configuration import owns_data
-from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.exits import MEANINGS, CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.settings import Settings
 
@@ -64,6 +64,7 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
             serve_state=_served,
             theme_name=theme_of(invocation.environment, theme),
             environment=dict(invocation.environment),
+            exit_codes=[(code.value, meaning) for code, meaning in MEANINGS.items()],
         )
         app.run()
         return Exit(app.return_code or 0)

@@ -12,6 +12,7 @@ import msgspec
 from moonmind_appliance.dispatch import Doorbell
 from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
 from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.printable import invisible
 from moonmind_appliance.redaction import Redactor, join_kinds
 from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.settings import Settings
@@ -36,7 +37,6 @@ _BRANCH_REFUSALS = (
     (re.compile(r"\A/|/\Z|\.\Z"), "begins or ends with a slash, or ends with a dot"),
     (re.compile(r"(?:\A|/)\.|\.lock(?:/|\Z)"), "has a part that begins with a dot or ends with .lock"),
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 KEY_PATTERN = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
 _KEY = re.compile(KEY_PATTERN)
 
@@ -231,7 +231,7 @@ def _text_problems(text: str) -> list[FieldProblem]:
 def _branch_problems(branch: str) -> list[FieldProblem]:
     if why := branch_refusal(branch):
         return [FieldProblem("base_branch", f"Is no branch name that git takes: it {why}.")]
-    return _unicode_problems("base_branch", branch)
+    return _visible_problems("base_branch", branch)
 
 
 def _reference_problems(reference: str | None) -> list[FieldProblem]:
@@ -242,9 +242,7 @@ def _reference_problems(reference: str | None) -> list[FieldProblem]:
         problems.append(
             FieldProblem("external_ref", f"Has {len(reference)} characters; {MAX_EXTERNAL_REF} are allowed.")
         )
-    if _CONTROL.search(reference):
-        problems.append(FieldProblem("external_ref", "Holds a control character: remove it."))
-    return problems + _unicode_problems("external_ref", reference)
+    return problems + _visible_problems("external_ref", reference)
 
 
 def _shard_problems(shard: int | None, count: int) -> list[FieldProblem]:
@@ -283,6 +281,13 @@ def _unicode_problems(field: str, text: str) -> list[FieldProblem]:
     except UnicodeEncodeError:
         # Half of a surrogate pair has no UTF-8 form: neither SQLite nor git could keep it.
         return [FieldProblem(field, "Holds half of a surrogate pair: send whole Unicode characters.")]
+    return []
+
+
+def _visible_problems(field: str, text: str) -> list[FieldProblem]:
+    """A name is shown in terminals, logs and the pull request: it must read there as what it is."""
+    if found := invisible(text):
+        return [FieldProblem(field, f"Contains {found}. Names may contain visible characters only: remove it.")]
     return []
 
 

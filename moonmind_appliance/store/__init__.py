@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
+from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.artifacts import ArtifactStore
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import EventStore
@@ -62,14 +63,17 @@ class Store:
         self.tokens = TokenStore(database)
 
     @classmethod
-    def open(cls, data_dir: Path) -> "Store":
+    def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":
         """Open `<data>/appliance.db` with its tables brought up to this code. Safe twice.
+
+        Every text is redacted before it is written: by `redactor`, or without one by form alone.
 
         Raises:
             StoreError: the folder or the file cannot be used; it says why and what to do.
         """
         make_data_folder(data_dir)
-        database = Database(data_dir / DATABASE_NAME)
+        redact = None if redactor is None else redactor.redact_text
+        database = Database(data_dir / DATABASE_NAME, redact=redact)
         try:
             database.migrate()
         except BaseException:

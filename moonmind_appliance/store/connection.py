@@ -4,12 +4,14 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
+from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.migrations import MIGRATIONS, Migration, apply
+from moonmind_appliance.store.redacting import RedactingConnection
 
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
@@ -76,11 +78,15 @@ class Database:
 
     Args:
         path: the file; it is made, readable by its owner only, when it is missing.
+        redact: takes secrets out of a text before it is written; None: those that are known by their form.
         busy_seconds: how long one waits for another's write to end.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> None:
+    def __init__(
+        self, path: Path, *, redact: Callable[[str], str] | None = None, busy_seconds: float = _BUSY_SECONDS
+    ) -> None:
         self.path = path
+        self.redact = redact or Redactor().redact_text
         self._busy_seconds = busy_seconds
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -172,7 +178,14 @@ class Database:
         # (https://www.sqlite.org/howtocorrupt.html, 2.2). What hinders it, SQLite will meet too and say.
         with suppress(OSError):
             os.mknod(self.path, 0o600)
-        raw = sqlite3.connect(self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False)
+        raw = sqlite3.connect(
+            self.path,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=RedactingConnection,
+        )
+        raw.redact = self.redact
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row
         # SQLite's own lower() knows ASCII only.

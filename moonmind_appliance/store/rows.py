@@ -12,6 +12,7 @@ import msgspec
 
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Artifact, Event, Phase, Run, Shard
+from moonmind_appliance.store.redacting import JsonText
 
 _T = TypeVar("_T")
 
@@ -32,12 +33,12 @@ def time_or_none(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
-def json_text(value: object) -> str:
+def json_text(value: object) -> JsonText:
     """A struct, list or dict as it is stored."""
-    return msgspec.json.encode(value).decode()
+    return JsonText(msgspec.json.encode(value).decode())
 
 
-def json_or_none(value: object) -> str | None:
+def json_or_none(value: object) -> JsonText | None:
     """A struct as it is stored, or NULL."""
     return None if value is None else json_text(value)
 

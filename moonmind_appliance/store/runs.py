@@ -29,6 +29,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
+from moonmind_appliance.store.redacting import Verbatim
 from moonmind_appliance.store.rows import json_or_none, json_text, time_or_none, time_text, to_run
 
 _log = logging.getLogger(__name__)
@@ -433,9 +434,9 @@ def _insert_rows(connection: sqlite3.Connection, run: Run) -> None:
             "run_id": run.run_id,
             "repository": run.repository,
             "accepted_at": time_text(run.accepted_at),
-            "subject": run.created_by.subject,
-            "username": run.created_by.username,
-            "created_by": json_text(run.created_by),
+            "subject": Verbatim(run.created_by.subject),
+            "username": Verbatim(run.created_by.username),
+            "created_by": Verbatim(json_text(run.created_by)),
             "base_branch": run.base_branch,
             "dry_run": run.dry_run,
             "external_ref": run.external_ref,
@@ -444,7 +445,7 @@ def _insert_rows(connection: sqlite3.Connection, run: Run) -> None:
             **waiting,
         },
     )
-    connection.execute("INSERT INTO specifications VALUES (?, ?)", (run.run_id, run.specify_text))
+    connection.execute("INSERT INTO specifications VALUES (?, ?)", (run.run_id, Verbatim(run.specify_text)))
     connection.executemany(
         "INSERT INTO phases (run_id, position, phase, status) VALUES (?, ?, ?, 'pending')",
         [(run.run_id, position, name.value) for position, name in enumerate(PHASE_ORDER)],

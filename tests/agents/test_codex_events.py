@@ -47,7 +47,7 @@ def test_a_script_of_several_lines_keeps_its_lines():
         (
             {"type": "file_change", "changes": [{"kind": "add", "path": "a.md"}, {"kind": "update", "path": "b.md"}]},
             LineKind.FILES,
-            ["add a.md", "update b.md"],
+            ["file add: a.md", "file update: b.md"],
         ),
         ({"type": "file_change", "changes": "odd"}, LineKind.FILES, ["no file changed"]),
         (

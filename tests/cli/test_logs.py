@@ -43,6 +43,42 @@ def test_secrets_are_out_of_messages_and_traces(formatter: logging.Formatter) ->
     assert "ValueError" in written
 
 
+STEERING = "\x1b]0;t\x07 \x1b[2J \x9b2J \u202e \u2028 \u200b \U000e0041 \x00 \r"
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(REDACTOR), JsonFormatter(REDACTOR)])
+@pytest.mark.parametrize("character", [c for c in STEERING if not c.isprintable()])
+def test_no_record_steers_a_terminal_or_hides_text(formatter: logging.Formatter, character: str) -> None:
+    """An agent's message, a caller's branch name, a thread's name, an exception's text: all are escaped."""
+    made = record("run %s", f"a{character}b")
+    made.threadName = f"codex{character}"
+    made.exc_info = (ValueError, ValueError(f"x{character}y"), None)
+    assert all(line.isprintable() for line in formatter.format(made).split("\n"))
+
+
+def test_json_escapes_without_changing_the_message() -> None:
+    """A collector reads the message as it was."""
+    line = JsonFormatter(REDACTOR).format(record("a %s b", STEERING))
+    assert line.isprintable()
+    assert json.loads(line)["message"] == f"a {STEERING} b"
+
+
+def test_half_a_surrogate_pair_does_not_cost_the_record() -> None:
+    """What has no UTF-8 form is written as a question mark."""
+    assert "branch b?" in TextFormatter(REDACTOR).format(record("branch %s", "b\ud800"))
+    assert json.loads(JsonFormatter(REDACTOR).format(record("branch %s", "b\ud800")))["message"] == "branch b?"
+
+
+def test_a_record_has_a_bounded_length() -> None:
+    """The rest is counted; a secret at the cut is taken out before it."""
+    long = "x" * (16 * 1024 - 5) + SECRET + "y" * 100_000
+    for formatter in (TextFormatter(REDACTOR), JsonFormatter(REDACTOR)):
+        line = formatter.format(record("%s", long))
+        assert len(line) < 17 * 1024
+        assert "more characters)" in line
+        assert SECRET[:6] not in line
+
+
 def test_json_is_one_object_a_line() -> None:
     """With the names that collectors know."""
     line = JsonFormatter(REDACTOR).format(record("two\nlines"))

@@ -21,6 +21,11 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         ("\x1b]0;title\x07bell\x07", "bell"),
         ("\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("back\x08\x08\rover\x9b2J", "backover2J"),
+        ("a\u202egnp.exe", "agnp.exe"),
+        ("\u2066isolated\u2069", "isolated"),
+        ("zero\u200bwidth\u2060joined\ufeff", "zerowidthjoined"),
+        ("tag\U000e0041s", "tags"),
+        ("two\u2028lines", "two\nlines"),
     ],
 )
 def test_words_of_others_cannot_steer_the_terminal(text: str, expected: str) -> None:

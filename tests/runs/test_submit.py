@@ -82,6 +82,25 @@ def test_half_a_surrogate_pair_is_refused(house: House) -> None:
     assert set(found) == {"specify_text", "external_ref", "base_branch"}
 
 
+@pytest.mark.parametrize("field", ["base_branch", "external_ref"])
+@pytest.mark.parametrize(
+    "character", list("\x1b\x9b\x85\xad\u061c\u200b\u200d\u2028\u2029\u202e\u2066\ufeff\U000e0041")
+)
+def test_names_with_invisible_characters_are_refused(house: House, field: str, character: str) -> None:
+    """Categories Cc, Cf, Zl and Zp: they would change what a terminal, a log or a reviewer shows."""
+    found = problems(house, **{field: f"a{character}b"})
+    assert list(found) == [field]
+    if ord(character) > 0x7F:
+        assert f"U+{ord(character):04X}" in found[field]
+
+
+@pytest.mark.parametrize("name", ["größe", "漢字", "rocket-🚀", "नमस्ते"])
+def test_visible_names_of_any_script_are_taken(house: House, name: str) -> None:
+    """Letters, marks and symbols are what they look like."""
+    run = house.submit(base_branch=name, external_ref=name)
+    assert (run.base_branch, run.external_ref) == (name, name)
+
+
 @pytest.mark.parametrize(
     "repository",
     ["a/b", "MoonLadderStudios/moonmind", "a-b/.github", "octo_corp/x", "a/b.c_d-e", "a" * 39 + "/" + "b" * 100],

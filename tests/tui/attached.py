@@ -103,7 +103,7 @@ async def settle(pilot: Any) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         for _ in range(3):
             await pilot.pause()
-            while not pilot.app.background.idle:
+            while not pilot.app.background.idle:  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.005)
         await pilot.pause()
 
@@ -111,6 +111,6 @@ async def settle(pilot: Any) -> None:
 async def until(pilot: Any, true: Any) -> None:
     """Wait until that is so."""
     async with asyncio.timeout(WAIT_SECONDS):
-        while not true():
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
-            await pilot.pause()
+    await pilot.pause()

@@ -21,6 +21,12 @@ def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """Textual runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
 def attached(tmp_path: Path) -> Iterator[Attached]:
     with attached_to(tmp_path / "data") as made:
         yield made

@@ -11,6 +11,7 @@ SCREENS: dict[str, str] = {
     "run": "tui.screens.run:RunScreen",
     "new_run": "tui.screens.new_run:NewRunScreen",
     "shards": "tui.screens.shards:ShardsScreen",
+    "login": "tui.screens.login:LoginScreen",
     "checks": "tui.screens.checks:ChecksScreen",
     "help": "tui.screens.help:HelpScreen",
 }

@@ -28,6 +28,7 @@ from tui.recent_input import RecentInput
 from tui.screens import make_screen
 from tui.screens.page import Page
 from tui.spec_file import read_specification
+from tui.static import update
 from tui.text import clean, clock, one_line
 
 _CHECK_AFTER_SECONDS = 0.3
@@ -298,9 +299,7 @@ class NewRunScreen(Page):
         return f"draft saved {clock(self._saved.saved_at, self.tui.now())}"
 
     def _line(self, name: str, text: Text) -> None:
-        line = self.query_one(f"#{name}", Static)
-        if line.content != text:
-            line.update(text)
+        update(self.query_one(f"#{name}", Static), text)
 
     def tick(self) -> None:
         """The time of the draft may need its date by now; something may serve by now."""

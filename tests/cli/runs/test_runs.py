@@ -207,3 +207,14 @@ def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> N
     assert [item["shard"] for item in told["items"]] == [0, 1, 2]
     assert [run["run_id"] for run in told["waiting"]] == [run_id]
     assert "1 run waits" in caller.call("shards").stdout
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["runs", "show", "latest"], ["shards"]])
+def test_both_ways_answer_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
+    """Field by field: only the way differs, not the answer."""
+    served.submit(shard=1)
+    run_id = served.submit(external_ref="x-1")
+    served.keep(run_id, "git_clone.stdout.log", b"cloned\n")
+    directly = terminal.call(*words, "--json")
+    over_http = terminal.call(*words, "--json", MOONMIND_API_TOKEN=served.tokens["olga"])
+    assert over_http.json == directly.json

@@ -12,14 +12,11 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import FieldProblem, InvalidRequest, NotFound
 from moonmind_appliance.models import FINAL_RUN_STATUSES, Event, Phase, PhaseStatus, RunStatus
 from moonmind_appliance.store import Store
+from moonmind_appliance.views.log_lines import split_lines
 
-LONGEST_LINE = 64 * 1024
 _READ = 256 * 1024
 _EVENTS = 200
 _MESSAGES = 500
-# https://www.rfc-editor.org/rfc/rfc3629: the first byte of a character of several begins with 11, the others with 10.
-_UTF8_FIRST = 0b1100_0000
-_UTF8_LATER = 0b1000_0000
 
 _PLACE = re.compile(r"(\d{1,18})((?:;[a-z_]{1,40}\.(?:stdout|stderr)@\d{1,9}=\d{1,18}){0,40})")
 _ENDED = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseStatus.SKIPPED.value})
@@ -85,6 +82,16 @@ class Message(NamedTuple):
             self.name.encode(),
             msgspec.json.encode(self.data),
         )
+
+
+def events(store: Store, run_id: str, *, after: int = 0, limit: int = 200) -> list[Event]:
+    """The run's next events after that id, oldest first."""
+    return store.events.after(after, run_id=run_id, limit=limit)
+
+
+def events_before(store: Store, run_id: str, before: int | None = None, *, limit: int = 200) -> list[Event]:
+    """The run's last events before that id (None: its last ones), oldest first."""
+    return store.events.before(before, run_id=run_id, limit=limit)
 
 
 class RunTail:
@@ -176,35 +183,3 @@ class RunTail:
 
     def _end(self, status: RunStatus) -> Message:
         return Message("end", {"status": status}, str(self._place))
-
-
-def split_lines(data: bytes, *, whole: bool) -> Iterator[tuple[str, int]]:
-    """Lines without their line break, and how many bytes each took.
-
-    A line longer than `LONGEST_LINE` comes in pieces. An unfinished last line comes only when the data is `whole`.
-    """
-    start = 0
-    while start < len(data):
-        end = data.find(b"\n", start, start + LONGEST_LINE)
-        if end >= 0:
-            yield data[start:end].decode(errors="replace").removesuffix("\r"), end + 1 - start
-            start = end + 1
-            continue
-        piece = data[start : start + LONGEST_LINE]
-        if len(piece) < LONGEST_LINE:
-            if whole:
-                yield piece.decode(errors="replace"), len(piece)
-            return
-        piece = piece[: _character_end(piece)]
-        yield piece.decode(errors="replace"), len(piece)
-        start += len(piece)
-
-
-def _character_end(piece: bytes) -> int:
-    """Where the last whole UTF-8 character of a full piece ends."""
-    for back in range(1, 4):
-        if piece[-back] & _UTF8_FIRST == _UTF8_FIRST:
-            return len(piece) - back
-        if piece[-back] < _UTF8_LATER:
-            break
-    return len(piece)

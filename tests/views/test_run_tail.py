@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonmind_appliance.api.run_tail import LONGEST_LINE, LogName, Message, Place, RunTail, split_lines
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import InvalidRequest
 from moonmind_appliance.models import Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
+from moonmind_appliance.views.run_tail import LogName, Message, Place, RunTail, events, events_before
 from tests.runs.house import NOW, House, open_house
 
 PLAN = PhaseName.SPECKIT_PLAN
@@ -192,3 +193,18 @@ def test_a_very_long_line_comes_in_pieces_of_whole_characters() -> None:
 def test_log_names_are_told_apart() -> None:
     """By phase, stream and attempt."""
     assert LogName.parse(str(LogName("speckit_plan", "stderr", 3))) == ("speckit_plan", "stderr", 3)
+
+
+def test_events_by_page(live: Live) -> None:
+    """Forwards from any event, and backwards from the last one, always oldest first; of this run alone."""
+    live.store.events.add("shard.looked", shard=0)
+    for number in range(5):
+        live.store.events.add("run.noted", run_id=live.run.run_id, data={"n": number})
+    whole = events(live.store, live.run.run_id)
+    ids = [event.event_id for event in whole]
+    assert {event.run_id for event in whole} == {live.run.run_id}
+    assert [event.data.get("n") for event in whole][-5:] == [0, 1, 2, 3, 4]
+    assert events(live.store, live.run.run_id, after=ids[1], limit=2) == whole[2:4]
+    assert events_before(live.store, live.run.run_id, limit=2) == whole[-2:]
+    assert events_before(live.store, live.run.run_id, ids[-2], limit=3) == whole[-5:-2]
+    assert events_before(live.store, live.run.run_id, ids[0]) == []

@@ -1,0 +1,88 @@
+"""Text of others, made safe to show: every character that is invisible or steers a terminal is removed or escaped.
+
+What counts as printable is Python's `str.isprintable`, which follows the Unicode categories: control (Cc), format (Cf,
+with the bidirectional and zero-width marks and the tags), surrogate (Cs), private use (Co), unassigned (Cn), line and
+paragraph separators (Zl, Zp), and blanks other than the space (Zs).
+"""
+
+import re
+import unicodedata
+
+_ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)")
+_NOT_ASCII = re.compile(r"[^ -~]")
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_BEYOND_16_BITS = 0x10000
+
+# Not shown, or shown as a break or in another order than they are stored.
+_INVISIBLE_CATEGORIES = {
+    "Cc": "a control character",
+    "Cf": "an invisible format character",
+    "Cs": "half of a surrogate pair",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
+
+
+def escape(text: str) -> str:
+    r"""The text on one line, with every unprintable character written as `\n`, `\x1b`, `\u202e` or `\U000e0041`."""
+    return text if text.isprintable() else _NOT_ASCII.sub(_escape_one, text)
+
+
+def escape_json(encoded: str) -> str:
+    r"""JSON with every unprintable character written as `\u202e`; the value that it decodes to is the same."""
+    return encoded if encoded.isprintable() else _NOT_ASCII.sub(_escape_one_in_json, encoded)
+
+
+def replace(text: str, mark: str = "\ufffd") -> str:
+    """The text with every unprintable character replaced by `mark`."""
+    if text.isprintable():
+        return text
+    return _NOT_ASCII.sub(lambda found: found[0] if found[0].isprintable() else mark, text)
+
+
+def strip(text: str) -> str:
+    """The text without escape sequences and unprintable characters; blanks, tabs and line breaks stay."""
+    return text if text.isprintable() else _NOT_ASCII.sub(_keep_visible, _ESCAPE_SEQUENCE.sub("", text))
+
+
+def invisible(text: str) -> str:
+    """Which invisible character the text contains first, as `U+202E, an invisible format character`; "" for none.
+
+    Private use and unassigned characters are not among them: a font shows them, and which are assigned depends on the
+    version of Unicode.
+    """
+    if text.isprintable():
+        return ""
+    for found in _NOT_ASCII.finditer(text):
+        what = _INVISIBLE_CATEGORIES.get(unicodedata.category(found[0]))
+        if what:
+            return f"U+{ord(found[0]):04X}, {what}"
+    return ""
+
+
+def _escape_one(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x100:  # noqa: PLR2004 - two hexadecimal digits
+        return _SHORT_ESCAPES.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code < _BEYOND_16_BITS else f"\\U{code:08x}"
+
+
+def _escape_one_in_json(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def _keep_visible(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable() or character in "\n\t":
+        return character
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return character
+    return "\n" if category in ("Zl", "Zp") else ""

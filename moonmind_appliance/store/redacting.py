@@ -1,0 +1,93 @@
+"""The one place where text enters the database: secrets are taken out of every value that a statement writes.
+
+What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, a file's name, a failure
+message. The connection itself redacts, so that no caller can forget it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+# Of one JSON column. What the appliance itself writes is far below; what an agent made it write is cut here at the latest.
+LONGEST_TEXT = 64 * 1024
+MOST_ENTRIES = 1000
+LONGEST_JSON = 1024 * 1024
+
+_CUT = "…"
+
+
+class Verbatim(str):
+    """Text that is stored as it is: the caller's own specification, which was searched when it came, and what
+    identifies a caller, which must not become equal to another's.
+    """
+
+    __slots__ = ()
+
+
+class JsonText(str):
+    """JSON whose texts are redacted one by one, keys included, so that it stays JSON."""
+
+    __slots__ = ()
+
+
+class RedactingConnection(sqlite3.Connection):
+    """A connection whose INSERT, UPDATE and DELETE statements redact their text parameters; a SELECT's stay.
+
+    `redact` is set by the `Database` right after it connects.
+    """
+
+    redact: Callable[[str], str]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as sqlite3 has it
+        """Execute one statement."""
+        return super().execute(sql, self._cleaned(sql, parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Execute one statement for each of several rows."""
+        return super().executemany(sql, [self._cleaned(sql, row) for row in parameters])
+
+    def _cleaned(self, sql: str, parameters: Any) -> Any:  # noqa: ANN401 - as sqlite3 has it
+        if not parameters or sql.lstrip()[:6].upper() == "SELECT":
+            return parameters
+        if isinstance(parameters, Mapping):
+            return {name: self._value(value) for name, value in parameters.items()}
+        return [self._value(value) for value in parameters]
+
+    def _value(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if isinstance(value, Verbatim):
+            return str(value)
+        if isinstance(value, JsonText):
+            cleaned = _Bounded(self.redact).value(msgspec.json.decode(str(value)))
+            return msgspec.json.encode(cleaned).decode()
+        return self.redact(value)
+
+
+class _Bounded:
+    """Redacts the texts of one JSON value, and bounds their length and number."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._left = LONGEST_JSON
+
+    def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
+        """The value with its texts redacted."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, list):
+            return [self.value(entry) for entry in value[:MOST_ENTRIES]]
+        if isinstance(value, dict):
+            entries = list(value.items())[:MOST_ENTRIES]
+            return {self._text(key): self.value(entry) for key, entry in entries}
+        return value
+
+    def _text(self, text: str) -> str:
+        redacted = self._redact(text)
+        longest = min(LONGEST_TEXT, self._left)
+        if len(redacted) > longest:
+            redacted = redacted[:longest] + _CUT
+        self._left = max(0, self._left - len(redacted))
+        return redacted
