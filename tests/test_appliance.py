@@ -1,17 +1,20 @@
 """The one process: what it takes to start, that nothing of it is left when it stops, and that there is only one."""
 
+import gc
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from moonmind_appliance.appliance import Appliance, attach, secrets_of, shard_names
-from moonmind_appliance.errors import DataFolderInUse, SettingsError, StoreError
+from moonmind_appliance.errors import DataFolderInUse, EngineUnreachable, GitHubError, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
-from moonmind_appliance.runs.tools import utc_now
+from moonmind_appliance.runs.tools import Tools, utc_now
 from moonmind_appliance.settings import Secret, Settings, load
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
@@ -73,6 +76,69 @@ def test_other_processes_may_attach_meanwhile(appliance: Appliance, settings: Se
     """The command line and the TUI work on the same database, without the lock."""
     with attach(settings) as tools:
         assert tools.appliance_id == appliance.tools.appliance_id
+
+
+def open_files() -> list[str]:
+    """What this process has open, by where it leads; sockets by their number."""
+    opened = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        # The folder's own descriptor is gone by now.
+        with suppress(FileNotFoundError):
+            opened.append(str(descriptor.readlink()))
+    return sorted(opened)
+
+
+def test_attach_closes_everything(settings: Settings) -> None:
+    """Database, wake-up queue, engine and GitHub, also those that other threads used; and so does an error inside."""
+    gc.collect()
+    before = open_files()
+
+    def use(tools: Tools) -> None:
+        tools.store.runs.counts()
+        tools.doorbell.ring(0, "")
+        with pytest.raises(EngineUnreachable):
+            tools.engine.info()
+        assert tools.github is not None
+        with pytest.raises(GitHubError):
+            tools.github.repository("a/b")
+
+    with attach(settings) as tools:
+        use(tools)
+        thread = threading.Thread(target=use, args=[tools])
+        thread.start()
+        thread.join()
+        assert len(open_files()) > len(before)
+    assert open_files() == before
+
+    def fail() -> None:
+        with attach(settings) as tools:
+            use(tools)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert open_files() == before
+
+
+@pytest.mark.docker
+def test_attach_closes_the_connections_to_a_real_engine(settings: Settings) -> None:
+    """An engine that answers keeps connections open; they end with the block."""
+    gc.collect()
+    before = open_files()
+    with attach(msgspec.structs.replace(settings, docker_host=None)) as tools:
+        tools.engine.info()
+        assert len(open_files()) > len(before)
+    assert open_files() == before
+
+
+def test_an_attach_that_fails_leaves_nothing_open(settings: Settings) -> None:
+    """A token that cannot be sent is found after the database was opened."""
+    gc.collect()
+    before = open_files()
+    bad = load({"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_TOKEN": f"{TOKEN}\u2026"}).settings
+    with pytest.raises(SettingsError), attach(bad):
+        pass
+    assert open_files() == before
 
 
 def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:

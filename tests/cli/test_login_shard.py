@@ -43,24 +43,45 @@ def test_a_sign_in_shows_the_code_and_ends_signed_in(operator: Terminal) -> None
     assert operator.run("logout-shard", "0", "--json").json["was_signed_in"] is False
 
 
-def test_ctrl_c_leaves_the_old_login(operator: Terminal, stage: Stage) -> None:
+def no_container_of_a_sign_in(stage: Stage, shard: int) -> bool:
+    mine = {f"moonmind_rehearsal_{stage.id}_{shard}{suffix}" for suffix in ("-login", "-in-use")}
+    return not {container.name for container in stage.engine.containers({})} & mine
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_a_stopped_sign_in_leaves_the_old_login(operator: Terminal, stage: Stage, sent: signal.Signals) -> None:
     """It is undone in order: no container is left, and the login before still answers a check."""
     operator.run("login-shard", "1")
     known = operator.run("shards", "--json").json["items"][1]
-    process = operator.start("login-shard", "1", "--json")
-    assert process.stdout is not None
-    assert json.loads(process.stdout.readline())["event"] == "prompt"
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    with stage.openai.undecided_logins():
+        process = operator.start("login-shard", "1", "--json")
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "prompt"
+        process.send_signal(sent)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the old login, if any, is untouched" in stderr
     assert "Traceback" not in stderr
+    assert no_container_of_a_sign_in(stage, 1)
 
     checked = operator.run("shards", "--check", "--json").json["items"][1]
     assert (checked["login"], checked["account_email"]) == ("present", known["account_email"])
     assert [grade["good"] for grade in checked["health"]["grades"]][:3] == [True, True, True]
-    mine = [f"moonmind_rehearsal_{stage.id}_1{suffix}" for suffix in ("-login", "-in-use")]
-    assert not {container.name for container in stage.engine.containers({})} & set(mine)
+
+
+def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, stage: Stage) -> None:
+    """Whatever comes first, the command says which: stopped and untouched, or too late and signed in."""
+    process = operator.start("login-shard", "1", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "prompt"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    if process.returncode == 130:
+        assert (stdout, "the old login, if any, is untouched" in stderr) == ("", True)
+    else:
+        assert (process.returncode, json.loads(stdout)["event"]) == (0, "signed_in")
+        assert "Too late to stop the sign-in" in stderr
+    assert no_container_of_a_sign_in(stage, 1)
 
 
 def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -218,14 +217,10 @@ def test_a_refused_sign_in_leaves_the_old_login(stage, tools):
     """The person says no: the file is byte for byte what it was, and it still works."""
     enter(tools, 1)
     before = login_file(tools, 1)
-    stage.openai._logins._approve_after_polls = None
-    try:
-        with SignIn(tools, 1) as steps:
-            stage.openai.deny(next(steps).code)
-            with pytest.raises(LoginFailed, match="untouched"):
-                to_the_end(steps)
-    finally:
-        stage.openai._logins._approve_after_polls = 0
+    with stage.openai.undecided_logins(), SignIn(tools, 1) as steps:
+        stage.openai.deny(next(steps).code)
+        with pytest.raises(LoginFailed, match="untouched"):
+            to_the_end(steps)
     assert login_file(tools, 1) == before
     assert check(tools, 1, renew=True).last_refresh_at is not None
 
@@ -234,14 +229,10 @@ def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
     """Ctrl-C while the person still thinks."""
     enter(tools, 1)
     before = login_file(tools, 1)
-    stage.openai._logins._approve_after_polls = None
-    try:
-        with SignIn(tools, 1) as steps:
-            assert isinstance(next(steps), SignInPrompt)
-            steps.cancel()
-            (last,) = steps
-    finally:
-        stage.openai._logins._approve_after_polls = 0
+    with stage.openai.undecided_logins(), SignIn(tools, 1) as steps:
+        assert isinstance(next(steps), SignInPrompt)
+        steps.cancel()
+        (last,) = steps
     assert (last.cancelled, type(last.error)) == (True, LoginFailed)
     assert login_file(tools, 1) == before
 
@@ -250,23 +241,20 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
     """Killed (-9) while the person still thinks: nothing of it is in the way for longer than half a minute."""
     enter(tools, 1)
     before = login_file(tools, 1)
-    stage.openai._logins._approve_after_polls = None
     code = (
         "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
         "from moonmind_appliance.runs.sign_in import SignIn\nimport os\n"
         "with attach(settings.load(os.environ).settings) as tools, SignIn(tools, 1) as steps:\n"
         "    print(next(steps).code, flush=True)\n    next(steps)\n"
     )
-    process = elsewhere(stage, code)
-    try:
-        assert process.stdout.readline().strip()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    finally:
-        stage.openai._logins._approve_after_polls = 0
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with stage.openai.undecided_logins():
+        process = elsewhere(stage, code)
+        try:
+            assert process.stdout.readline().strip()
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
     assert login_file(tools, 1) == before
     state, _ = enter(tools, 1)
     assert state.login is LoginState.PRESENT
@@ -275,18 +263,12 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
 
 def test_two_sign_ins_of_one_shard(stage, tools):
     """The second is refused politely and does not disturb the first."""
-    stage.openai._logins._approve_after_polls = None
-    try:
-        with SignIn(tools, 1) as first:
-            prompt = next(first)
-            with SignIn(tools, 1) as second:
-                threading.Timer(5, second.cancel).start()
-                (refused,) = second
-            stage.openai.approve(prompt.code)
-            state, _ = to_the_end(first)
-    finally:
-        stage.openai._logins._approve_after_polls = 0
-    assert refused.cancelled
+    with stage.openai.undecided_logins(), SignIn(tools, 1) as first:
+        prompt = next(first)
+        (refused,) = SignIn(tools, 1)
+        stage.openai.approve(prompt.code)
+        state, _ = to_the_end(first)
+    assert "Another sign-in of shard 1" in refused.message
     assert state.login is LoginState.PRESENT
 
 

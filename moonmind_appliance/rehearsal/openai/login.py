@@ -10,6 +10,8 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -86,6 +88,16 @@ class DeviceLogins:
         """User codes that wait for a person."""
         with self._lock:
             return [login.user_code for login in self._logins if login.state is LoginState.PENDING]
+
+    @contextmanager
+    def undecided(self) -> Iterator[None]:
+        """In the `with` block no login is approved by itself."""
+        before = self._approve_after_polls, self._approve_after_seconds
+        self._approve_after_polls = self._approve_after_seconds = None
+        try:
+            yield
+        finally:
+            self._approve_after_polls, self._approve_after_seconds = before
 
     def begin(self) -> tuple[str, str]:
         """A new login: its id and the code that the person types."""

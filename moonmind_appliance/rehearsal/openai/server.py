@@ -5,6 +5,8 @@ import logging
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
@@ -137,6 +139,12 @@ class StandInOpenAI:
     def deny(self, user_code: str) -> None:
         """Decline a device login. Raises KeyError where none waits under that code."""
         self._logins.decide(user_code, LoginState.DENIED)
+
+    @contextmanager
+    def undecided_logins(self) -> Iterator[None]:
+        """In the `with` block no device login is approved by itself: only by `approve`."""
+        with self._logins.undecided():
+            yield
 
     def play(self, scenario: Scenario, *, phase: str | None = None, times: int | None = None) -> None:
         """Change the scenario for turns that begin from now on; see `Programme.play`."""
