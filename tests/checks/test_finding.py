@@ -9,7 +9,10 @@ from moonmind_appliance.errors import StoreError
 
 
 def test_what_cannot_be_looked_at_is_a_finding() -> None:
-    """An error of ours with its own advice, one of the operating system with the check's; what was found before stays."""
+    """An error of ours brings its own advice, one of the operating system gets the check's.
+
+    What was found before stays.
+    """
 
     def refused() -> list[Finding]:
         raise StoreError("It is locked.", hint="Wait.")

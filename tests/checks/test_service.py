@@ -72,7 +72,7 @@ def answering(body: bytes, *, status: int = 200) -> Iterator[Settings]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
