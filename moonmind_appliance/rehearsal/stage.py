@@ -237,6 +237,6 @@ def _sign_in(tools: Tools, shard: int) -> LoginPrompt:
         tell=prompts.append,
         wait_for_shard=lambda _busy: None,
     )
-    note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+    note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock(), signed_in=True)
     tools.doorbell.ring(shard, "")
     return prompts[0]
