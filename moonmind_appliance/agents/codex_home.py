@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 # Of every agent that a shard may have a login for: another agent's is not this one's to remove.
 LOGIN_FILES = ("auth.json", "agent.env")
@@ -25,16 +25,25 @@ LOOK_SECONDS = 0.1
 CLEAN_SECONDS = 20
 
 
-def read_regular(path: Path, limit: int) -> bytes | None:
-    """The bytes of a regular file that is not larger than the limit; None for anything else, links too."""
+def open_regular(path: Path) -> BinaryIO | None:
+    """A regular file, opened to be read; None for anything else, links too."""
     try:
         # Without O_NONBLOCK a planted FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes | None:
+    """The bytes of a regular file that is not larger than the limit; None for anything else."""
+    file = open_regular(path)
+    if file is None:
+        return None
+    with file:
         content = file.read(limit + 1)
     return content if len(content) <= limit else None
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, read_regular, trust
+from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, open_regular, read_regular, trust
 
 NO_SKILL = 64
 DEEPEST = 12
@@ -110,13 +110,10 @@ def rollout_report(codex_home: Path, began: float) -> dict[str, object]:
     """
     report: dict[str, object] = {"type": "moonmind.report"}
     path = own_rollout(codex_home, began)
-    if path is None:
+    file = None if path is None else open_regular(path)
+    if file is None:
         return report
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return report
-    with os.fdopen(descriptor, "rb") as file:
+    with file:
         for line in rollout_lines(file):
             if b'"event_msg"' not in line or (b'"token_count"' not in line and b"codex_error_info" not in line):
                 # A limit that Codex tells right before the error belongs to it; one before more items does not.
