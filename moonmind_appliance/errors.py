@@ -162,6 +162,10 @@ class ContainerNotFound(EngineError):
     """The container is gone."""
 
 
+class UnreadableFile(EngineError):
+    """A file in a container is too large, or no regular file."""
+
+
 class DiskFull(EngineError):
     """The engine has no room left."""
 

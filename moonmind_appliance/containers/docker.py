@@ -29,6 +29,7 @@ from moonmind_appliance.errors import (
     EngineUnreachable,
     ImageNotFound,
     NameTaken,
+    UnreadableFile,
 )
 from moonmind_appliance.models import (
     ContainerSpec,
@@ -263,16 +264,18 @@ class DockerEngine:
     def _put_archive(self, container: str, folder: str, archive: bytes) -> None:
         self._ask(lambda client: client.put_archive(container, folder, archive))
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
         """The file's bytes, or None where there is no regular file. See `ContainerEngine.read_file`."""
         url = f"/containers/{quote(container, safe='')}/archive"
         try:
             with self._ask(lambda client: _get(client, url, path=path)) as response:
                 stat = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
                 if stat["mode"] & _NOT_REGULAR:
+                    if strict:
+                        raise UnreadableFile(f"{path} is not a regular file.")
                     return None
                 if stat["size"] > limit:
-                    raise EngineError(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
+                    raise UnreadableFile(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
                 return _unpack(response, limit)
         except _Missing:
             return None

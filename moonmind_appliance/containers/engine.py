@@ -127,8 +127,12 @@ class ContainerEngine(Protocol):
         Its folder must exist. What has the path, a symlink too, is replaced.
         """
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
-        """The file's bytes, or None where there is no regular file. Raises EngineError past `limit` bytes.
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
+        """The file's bytes, or None where there is no regular file.
+
+        Raises:
+            UnreadableFile: it has more than `limit` bytes; with `strict` also where the path is something else than a
+                regular file.
 
         Reads from volumes and from the image, not from a tmpfs. Also reads from a container that was created with
         `run=False`, or has ended. The last part of the path is not followed where it is a symlink; those before it are.

@@ -17,6 +17,7 @@ from moonmind_appliance.errors import (
     EngineError,
     ImageNotFound,
     NameTaken,
+    UnreadableFile,
 )
 from moonmind_appliance.models import (
     ContainerSpec,
@@ -238,6 +239,15 @@ class FakeEngine:
             file = files.get(path if mount is None else _below(mount, path))
             return None if file is None else file.content
 
+    def _is_something_else(self, container: str, path: str) -> bool:
+        with self._lock:
+            found = self._container(container)
+            mount = _mount_of(found.spec, path)
+            if mount is None:
+                return False
+            volume = self.volume_data[mount.volume]
+            return _below(mount, path) in volume.others | volume.folders
+
     def add_symlink(self, container: str, path: str) -> None:
         """Put something in a volume that is neither a file nor a folder."""
         with self._lock:
@@ -374,12 +384,14 @@ class FakeEngine:
         for path, content in files.items():
             self.put_file(container, path, content, mode=mode)
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
         """The file's bytes from a volume or the image, or None where there is no regular file."""
         self._called("read_file", path)
         content = self.file(container, path)
+        if content is None and strict and self._is_something_else(container, path):
+            raise UnreadableFile(f"{path} is not a regular file.")
         if content is not None and len(content) > limit:
-            raise EngineError(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
+            raise UnreadableFile(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
         return content
 
     def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:

@@ -38,7 +38,12 @@ _LONGEST_SECTION = 8000
 
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
-    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first."""
+    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first.
+
+    A turn that left another account's login, or none that can be used, is the last one on this shard.
+    """
+    if ctx.login_problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
     if ctx.attempt > 1:
         _forget_earlier_attempt(phase, ctx)
     turn = turn_of(phase, ctx)

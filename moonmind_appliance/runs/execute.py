@@ -25,6 +25,7 @@ from moonmind_appliance.models import (
     AgentVerdict,
     Failure,
     FailureCode,
+    LoginState,
     PhaseName,
     PhaseStatus,
     Run,
@@ -334,9 +335,11 @@ class _Execution:
     def _in(self, pause: timedelta) -> datetime:
         return self._tools.clock() + pause
 
-    def _login_seen(self, login_file: bytes | None) -> None:
+    def _login_seen(self, login_file: bytes | None) -> str:
+        """Keep what the file tells; why the run must not use it, "" where it may."""
         tools, shard = self._tools, self._context.names.shard.index
-        note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
 
     def _note_turn(self, result: PhaseResult) -> PhaseResult:
         """Keep what a turn told about its login and its quota; an account's own refusal only moves the run on."""

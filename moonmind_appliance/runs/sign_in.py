@@ -230,7 +230,7 @@ def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> 
         appliance_id=tools.appliance_id,
         cancel=cancel,
     )
-    state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock())
+    state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock(), signed_in=True)
     if was:
         tools.store.events.add("shard.signed_out", shard=shard)
     say_who_waits(tools)

@@ -7,15 +7,15 @@ from enum import StrEnum
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
-from moonmind_appliance.models import ExecSpec, LoginState, QuotaWindow, Shard, ShardName
+from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard, ShardName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.evidence import login_checked
-from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT, look_at_shard, note_login
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
+from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, login_checked
+from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec, put_extra_ca
 from moonmind_appliance.store import Store
 
 # Before its end an access token is renewed by the check; Codex itself would in the last five minutes.
@@ -99,8 +99,17 @@ def _is_nearly_used(window: QuotaWindow, now: datetime) -> bool:
 
 
 def renewal_is_due(shard: Shard, now: datetime) -> bool:
-    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it."""
-    if shard.login is not LoginState.PRESENT or shard.by_api_key:
+    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it.
+
+    A login that only a turn called dead is asked about, too: any process in the agent's container can say so.
+    """
+    if shard.by_api_key:
+        return False
+    if shard.login is LoginState.DEAD and shard.login_fault is LoginFault.UNAUTHORIZED:
+        tried = shard.refresh_tried_at
+        again = TRY_AGAIN_AFTER if shard.check_wanted and shard.refresh_problem else ASK_AGAIN_AFTER
+        return tried is None or now >= tried + again or (shard.check_wanted and not shard.refresh_problem)
+    if shard.login is not LoginState.PRESENT:
         return False
     if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
         return False
@@ -134,7 +143,7 @@ def check_shard(
     command = agent.check_command()
     if command is None or seen.by_api_key or seen.login in (LoginState.ABSENT, LoginState.UNKNOWN):
         return seen
-    if login_file is None or not agent.login_facts(login_file).usable or not (renew or renewal_is_due(seen, clock())):
+    if seen.login_fault in SHOWN_BY_THE_FILE or not (renew or renewal_is_due(seen, clock())):
         return seen
     spec = login_spec(settings, agent, shard, appliance_id, role=CHECK, name=shard.lock, login_volume=shard.volume)
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
@@ -142,15 +151,14 @@ def check_shard(
     container = start_under_lock(engine, spec)
     printed = io.BytesIO()
     try:
-        if settings.extra_ca_certs:
-            engine.put_file(container, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+        env = put_extra_ca(engine, settings, container)
         engine.execute(
             container,
-            ExecSpec(command=command, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
+            ExecSpec(command=command, env=env, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
             stdout=printed,
             stderr=io.BytesIO(),
         )
-        renewed = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+        renewed = read_login(engine, agent, container)
     finally:
         engine.remove(container)
     note_login(store, redactor, agent, shard.index, renewed, now=clock())
