@@ -55,7 +55,6 @@ def note_login(
     """
     facts = None
     if login_file is not None:
-        for kind, value in agent.secrets_of(login_file).items():
-            redactor.add(f"shard {shard} {kind}", value)
+        redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in)
         facts = agent.login_facts(login_file)
     return store.shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))
