@@ -40,6 +40,7 @@ class FailureCode(StrEnum):
     AGENT_TIMED_OUT = "agent_timed_out"
     AGENT_SILENT = "agent_silent"
     PHASE_OUTPUT_MISSING = "phase_output_missing"
+    PHASE_OUTPUT_TOO_LARGE = "phase_output_too_large"
     TEMPLATE_LEFT = "template_left"
     TASKS_WITHOUT_IDS = "tasks_without_ids"
     SECRET_IN_CHANGE = "secret_in_change"  # noqa: S105 - a code's name, no secret
@@ -123,6 +124,9 @@ FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.PHASE_OUTPUT_MISSING: FailureKind(
         WhoActs.SUBMITTER,
         "Read what the agent answered in the phase's artifacts, make the specification clearer, submit again.",
+    ),
+    FailureCode.PHASE_OUTPUT_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER, "Ask for less in one specification, or split it into several runs; submit again."
     ),
     FailureCode.TEMPLATE_LEFT: FailureKind(
         WhoActs.SUBMITTER, "The agent left the template unfilled: make the specification clearer, or retry."

@@ -151,7 +151,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 def _recorded_feature(files: Mapping[str, str]) -> str | None:
     try:
         content = msgspec.json.decode(files.get(FEATURE_RECORD, "null"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)
 

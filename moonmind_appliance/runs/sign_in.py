@@ -231,6 +231,7 @@ def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> 
         cancel=cancel,
     )
     state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock(), signed_in=True)
+    tools.redactor.forget(f"shard {shard}")
     if was:
         tools.store.events.add("shard.signed_out", shard=shard)
     say_who_waits(tools)

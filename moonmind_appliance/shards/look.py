@@ -62,8 +62,7 @@ def note_login(
     """
     facts = None
     if login_file is not None:
-        for kind, value in agent.secrets_of(login_file).items():
-            redactor.add(f"shard {shard} {kind}", value)
+        redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in)
         facts = agent.login_facts(login_file)
         # Claims of the file's own tokens, which the agent could have written.
         email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
