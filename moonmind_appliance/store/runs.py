@@ -80,21 +80,26 @@ class RunStore:
             _tell(connection, "run.queued", run.run_id, RunStatus.QUEUED, at=run.accepted_at)
             return _read(connection, run.run_id)
 
-    def get(self, run_id: str) -> Run | None:
-        """The run with its phases in order.
+    def get(self, run_id: str, *, text: bool = True) -> Run | None:
+        """The run with its phases in order. Without `text` its `specify_text` is empty, and not read.
 
         Raises:
             StoreError: the row cannot be read.
         """
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None else _whole(connection, row)
+            if row is None:
+                return None
+            return _whole(connection, row) if text else to_run(row, _phase_rows(connection, run_id))
 
-    def specification(self, run_id: str) -> str | None:
-        """The specification text alone; None when there is no such run."""
+    def specification(self, run_id: str) -> str:
+        """The specification text alone.
+
+        Raises:
+            StoreError: there is none.
+        """
         with self._database.read() as connection:
-            row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None else str(row["text"])
+            return _specification(connection, run_id)
 
     def claim(
         self,
@@ -466,13 +471,17 @@ def _read(connection: sqlite3.Connection, run_id: str) -> Run:
 def _whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Run:
     """The run with its phases and its specification text."""
     run_id = row["run_id"]
-    text = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
-    if text is None:
+    return to_run(row, _phase_rows(connection, run_id), specify_text=_specification(connection, run_id))
+
+
+def _specification(connection: sqlite3.Connection, run_id: str) -> str:
+    row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None:
         raise StoreError(
             f"Run {run_id}: its specification text is missing.",
             hint="The database was changed by hand; put back a copy from the backups folder.",
         )
-    return to_run(row, _phase_rows(connection, run_id), specify_text=text["text"])
+    return str(row["text"])
 
 
 def _phase_rows(connection: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
