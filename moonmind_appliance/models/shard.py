@@ -73,6 +73,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     did neither work nor was refused ("" when none failed), `last_turn_at` the last model turn that worked.
     `login_digest` tells whether the file changed. `account` is the account that was signed in, by the adapter's short
     name for it ("" when no sign-in was seen). `check_wanted`: something happened that only OpenAI can confirm.
+    `paused_at`: since then an operator keeps the shard from taking runs.
 
     Bounds are checked before a state is stored: what cannot be read again must not be written.
     """
@@ -98,3 +99,4 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     quota: Annotated[list[QuotaWindow], Meta(max_length=8)] = []
     quota_at: datetime | None = None
     rests_until: datetime | None = None
+    paused_at: datetime | None = None

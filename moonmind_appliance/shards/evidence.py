@@ -52,8 +52,13 @@ def file_seen(
     """
     if login_file is None or facts is None:
         # A login that comes back without a sign-in must be the same account's.
-        account = "" if signed_in else known.account
-        gone = Shard(shard=known.shard, account=account, last_turn_at=known.last_turn_at, checked_at=now)
+        gone = Shard(
+            shard=known.shard,
+            account="" if signed_in else known.account,
+            last_turn_at=known.last_turn_at,
+            checked_at=now,
+            paused_at=known.paused_at,
+        )
         return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "there is no login in the volume", now)
     digest = hashlib.sha256(login_file).hexdigest()
     seen = msgspec.structs.replace(known, checked_at=now, login_digest=digest)

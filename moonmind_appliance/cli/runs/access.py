@@ -1,10 +1,16 @@
-"""What can be done to runs, whichever way: over HTTP or on the data folder.
+"""What can be done to runs, whichever way: over HTTP or on the data folder. Both ways answer with the same structs."""
 
-Answers are the JSON of the REST contract, so that everything above looks the same either way.
-"""
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from moonmind_appliance.models import RunStatus
+from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
+from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary
+from moonmind_appliance.views.shard_view import ShardView
+
+if TYPE_CHECKING:
+    # It brings huey along, which no caller over HTTP needs.
+    from moonmind_appliance.runs.submit import SubmitRequest
 
 
 class News(NamedTuple):
@@ -15,27 +21,43 @@ class News(NamedTuple):
 
 
 class RunAccess(Protocol):
-    """What can be done to runs. Answers are the API's JSON; every method raises `RequestError` as the API means it.
+    """What can be done to runs. Every method raises `RequestError` as the API means it.
 
     A run that does not answer for a while raises `Unavailable`.
     """
 
-    def submit(self, request: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    def submit(self, request: "SubmitRequest", idempotency_key: str | None) -> RunAccepted:
         """POST /runs."""
 
-    def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
-        """GET /runs: `items` and `next_cursor`."""
+    def page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        repository: str | None = None,
+        external_ref: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """GET /runs."""
 
-    def detail(self, run_id: str) -> dict[str, Any]:
+    def find(self, name: str) -> str:
+        """The whole id of the run that `latest`, its id, or four or more of its first characters name.
+
+        Raises:
+            NotFound: no run that this caller sees.
+            InvalidRequest: several runs, or not an id.
+        """
+
+    def detail(self, run_id: str) -> RunDetail:
         """GET /runs/{run_id}."""
 
-    def cancel(self, run_id: str) -> dict[str, Any]:
+    def cancel(self, run_id: str) -> RunAccepted:
         """POST …/cancel."""
 
-    def retry(self, run_id: str) -> dict[str, Any]:
+    def retry(self, run_id: str) -> RunAccepted:
         """POST …/retry."""
 
-    def artifact(self, run_id: str, artifact_id: str) -> dict[str, Any]:
+    def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
         """GET …/artifacts/{artifact_id}."""
 
     def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
@@ -44,8 +66,11 @@ class RunAccess(Protocol):
     def news(self, run_id: str) -> Iterator[News]:
         """Everything that happened and then what happens, until the run has ended."""
 
-    def shards(self) -> list[dict[str, Any]]:
+    def shards(self) -> list[ShardView]:
         """GET /shards, the items."""
 
+    def waiting(self) -> Sequence[RunSummary]:
+        """The queued runs, oldest first; over HTTP at most the 200 newest of them."""
+
     def close(self) -> None:
-        """Let go of connections. Safe twice."""
+        """Close connections. Safe twice."""

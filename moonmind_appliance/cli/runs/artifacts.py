@@ -4,15 +4,22 @@ import hashlib
 from pathlib import Path
 
 import click
+import msgspec
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.answers import ArtifactView, resolve, run_view
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean, clock, size, table
+from moonmind_appliance.views.run_detail import ArtifactSummary
+
+
+class Downloaded(ArtifactSummary, frozen=True):
+    """A kept file, and where it was written."""
+
+    path: str
 
 
 @click.command(
@@ -46,30 +53,30 @@ def artifacts(  # noqa: PLR0917 - click calls by name
     Secrets are taken out before anything is kept. The files are kept for a week (ARTIFACT_RETENTION) after the end.
     """
     with open_access(invocation, server, token_file) as access:
-        run_id = resolve(access, run)
-        answer = access.detail(run_id)
-        chosen = [item for item in answer["artifacts"] if not names or item["name"] in names]
-        if missing := sorted(set(names) - {item["name"] for item in chosen}):
+        run_id = access.find(run)
+        found = [artifact for artifact in access.detail(run_id).artifacts if not names or artifact.name in names]
+        if missing := sorted(set(names) - {artifact.name for artifact in found}):
             raise CommandFailed(
                 f"Run {run_id[:8]} has no artifact {', '.join(missing)}.",
                 hint=f"`{PROGRAM} runs artifacts {run_id[:8]}` lists them.",
             )
-        found = run_view({**answer, "artifacts": chosen}).artifacts
+        written = []
         if download is not None:
-            for item, artifact in zip(chosen, found, strict=True):
-                item["path"] = str(_download(access, run_id, artifact, download))
-                invocation.detail(item["path"])
+            for artifact in found:
+                path = str(_download(access, run_id, artifact, download))
+                written.append(Downloaded(**msgspec.structs.asdict(artifact), path=path))
+                invocation.detail(path)
     if download is not None:
-        invocation.answer(chosen, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
+        invocation.answer(written, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
         return
     shown = table("NAME", "TYPE", "SIZE", "KEPT UNTIL", right={"SIZE"})
     for artifact in found:
         kept = clock(artifact.expires_at) or "the run ends"
-        shown.add_row(clean(artifact.name), Text(clean(artifact.artifact_type), "dim"), size(artifact.size_bytes), kept)
-    invocation.answer(chosen, shown if found else Text("The run has no artifact.", "dim"))
+        shown.add_row(clean(artifact.name), Text(artifact.artifact_type, "dim"), size(artifact.size_bytes), kept)
+    invocation.answer(found, shown if found else Text("The run has no artifact.", "dim"))
 
 
-def _download(access: RunAccess, run_id: str, artifact: ArtifactView, folder: Path) -> Path:
+def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: Path) -> Path:
     """Write the file beside its place, check it, move it there."""
     if artifact.name != Path(artifact.name).name or artifact.name.startswith("."):
         raise CommandFailed(
@@ -85,7 +92,7 @@ def _download(access: RunAccess, run_id: str, artifact: ArtifactView, folder: Pa
                 digest.update(data)
                 file.write(data)
         # A log that still grows has no checksum yet.
-        expected = access.artifact(run_id, artifact.artifact_id)["sha256"]
+        expected = access.artifact(run_id, artifact.artifact_id).sha256
         if expected and expected != digest.hexdigest():
             raise CommandFailed(f"{artifact.name} did not arrive whole.", hint="Try again.")
         beside.replace(path)

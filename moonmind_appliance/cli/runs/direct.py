@@ -3,7 +3,7 @@
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +23,10 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from moonmind_appliance.views.run_detail import artifact_detail, run_detail
-from moonmind_appliance.views.run_summary import RunFilter, run_accepted, run_page
+from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
+from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
 from moonmind_appliance.views.run_tail import Place, RunTail
-from moonmind_appliance.views.shard_view import shard_views
+from moonmind_appliance.views.shard_view import ShardView, WaitingRun, shard_views, waiting_runs
 
 _LOOK_EVERY = 0.25
 _CHUNK = 256 * 1024
@@ -43,50 +43,60 @@ class Direct:
         self._doorbell = Doorbell(settings.moonmind_data_dir, shard_names(settings))
         self._actor = system_actor()
 
-    def submit(self, request: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
         """Keep a run and ring."""
         run = submit_run(
             self._store,
             self._doorbell,
             self._settings,
             self._actor,
-            msgspec.convert(dict(request), SubmitRequest),
+            request,
             redactor=Redactor(secrets_of(self._settings)),
             now=datetime.now(UTC),
             idempotency_key=idempotency_key,
         )
         self._say_who_works()
-        return _json(run_accepted(run))
+        return run_accepted(run)
 
-    def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+    def page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        repository: str | None = None,
+        external_ref: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunPage:
         """A page of everybody's runs."""
-        status = filters.get("status")
         wanted = RunFilter(
-            statuses=frozenset({RunStatus(status)} if status else ()),
-            repository=filters.get("repository"),
-            external_ref=filters.get("external_ref"),
+            statuses=frozenset() if status is None else frozenset({status}),
+            repository=repository,
+            external_ref=external_ref,
         )
-        limit = int(filters.get("limit") or 50)
-        return _json(run_page(self._store, wanted, limit=limit, cursor=filters.get("cursor")))
+        return run_page(self._store, wanted, limit=limit, cursor=cursor)
 
-    def detail(self, run_id: str) -> dict[str, Any]:
+    def find(self, name: str) -> str:
+        """The whole id of the run of that name."""
+        return find_run(self._store, self._actor, name)
+
+    def detail(self, run_id: str) -> RunDetail:
         """The run with its phases and artifacts."""
-        return _json(run_detail(self._store, self._actor, run_id))
+        return run_detail(self._store, self._actor, run_id)
 
-    def cancel(self, run_id: str) -> dict[str, Any]:
+    def cancel(self, run_id: str) -> RunAccepted:
         """End a run."""
-        return _json(run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC))))
+        return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
 
-    def retry(self, run_id: str) -> dict[str, Any]:
+    def retry(self, run_id: str) -> RunAccepted:
         """Queue it again and ring."""
         run = retry_run(self._store, self._doorbell, self._settings, self._actor, run_id, now=datetime.now(UTC))
         self._say_who_works()
-        return _json(run_accepted(run))
+        return run_accepted(run)
 
-    def artifact(self, run_id: str, artifact_id: str) -> dict[str, Any]:
+    def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
         """What is known of one."""
         found = self._artifact(run_id, artifact_id)
-        return _json(artifact_detail(found, self._files.path(found.storage_path).as_uri()))
+        return artifact_detail(found, self._files.path(found.storage_path).as_uri())
 
     def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
         """The file's bytes."""
@@ -108,9 +118,13 @@ class Direct:
             if not messages and not tail.ended:
                 time.sleep(_LOOK_EVERY)
 
-    def shards(self) -> list[dict[str, Any]]:
+    def shards(self) -> list[ShardView]:
         """All shards, by number."""
-        return [_json(view) for view in shard_views(self._store, self._settings, now=datetime.now(UTC))]
+        return shard_views(self._store, self._settings, now=datetime.now(UTC))
+
+    def waiting(self) -> list[WaitingRun]:
+        """The queued runs, oldest first."""
+        return waiting_runs(self._store)
 
     def close(self) -> None:
         """Close the files."""

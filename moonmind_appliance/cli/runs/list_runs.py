@@ -9,10 +9,11 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import RunView, run_view, status_text
+from moonmind_appliance.cli.runs.answers import status_text
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import ago, clean, span, table
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.views.run_summary import RunSummary
 
 _LONGEST = 200
 
@@ -50,38 +51,36 @@ def list_runs(  # noqa: PLR0917 - click calls by name
 
     You see the runs that you submitted; an operator sees everybody's.
     """
-    filters = {
-        "status": status,
-        "repository": repository,
-        "external_ref": external_ref,
-        "limit": limit,
-        "cursor": cursor,
-    }
     with open_access(invocation, server, token_file) as access:
-        answer = access.page(filters)
+        page = access.page(
+            status=RunStatus(status) if status else None,
+            repository=repository,
+            external_ref=external_ref,
+            limit=limit,
+            cursor=cursor,
+        )
     now = datetime.now(UTC)
     shown = table("RUN", "STATUS", "REPOSITORY", "BY", "SUBMITTED", "TOOK", "RESULT", right={"TOOK"})
-    runs = [run_view(item) for item in answer["items"]]
-    for run in runs:
-        took = (run.completed_at or now) - run.started_at if run.started_at else None
+    for run in page.items:
+        seconds = run.seconds(now)
         shown.add_row(
-            Text(run.short_id, "bold"),
+            Text(clean(run.short_id), "bold"),
             status_text(run),
             clean(run.repository),
             clean(run.created_by.username),
             Text(ago(run.accepted_at, now), "dim"),
-            span(took.total_seconds()) if took else "",
+            "" if seconds is None else span(seconds),
             _result(run, short=invocation.out.is_terminal),
         )
-    below = [Text(f"\nOlder ones: --cursor {clean(answer['next_cursor'])}", "dim")] if answer["next_cursor"] else []
+    below = [Text(f"\nOlder ones: --cursor {clean(page.next_cursor)}", "dim")] if page.next_cursor else []
     nothing = Text("No run is like that." if any((status, repository, external_ref)) else "There is no run yet.", "dim")
-    invocation.answer(answer, Group(shown, *below) if runs else nothing)
+    invocation.answer(page, Group(shown, *below) if page.items else nothing)
 
 
-def _result(run: RunView, *, short: bool) -> Text:
+def _result(run: RunSummary, *, short: bool) -> Text:
     """The pull request, the failure's code, or nothing yet. Terminals have links; a pipe gets the whole address."""
     if run.failure is not None:
-        return Text(clean(run.failure.code), "red")
+        return Text(run.failure.code, "red")
     if run.pull_request_url:
         address = clean(run.pull_request_url)
         return Text(f"pull request {address.rpartition('/')[2]}", f"link {address}") if short else Text(address)

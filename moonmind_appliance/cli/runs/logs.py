@@ -11,10 +11,9 @@ from rich.text import Text
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.answers import resolve, run_view
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
-from moonmind_appliance.models import PHASE_ORDER
+from moonmind_appliance.models import PHASE_ORDER, ArtifactType
 
 _LONGEST_SHOWN = 800
 
@@ -65,7 +64,7 @@ def logs(  # noqa: PLR0917 - click calls by name
     `stream`, `attempt` and `line`.
     """
     with open_access(invocation, server, token_file) as access:
-        run_id = resolve(access, run)
+        run_id = access.find(run)
         lines = _following(access, run_id) if following else _kept(access, run_id)
         before = ("", "", 0)
         for found in lines:
@@ -85,9 +84,9 @@ def _kept(access: RunAccess, run_id: str) -> Iterator[LogLine]:
     """The logs as they are now, phase by phase."""
     order = [name.value for name in PHASE_ORDER]
     found = []
-    for artifact in run_view(access.detail(run_id)).artifacts:
+    for artifact in access.detail(run_id).artifacts:
         parts = artifact.name.split(".")
-        if artifact.artifact_type not in {"stdout_log", "stderr_log"} or parts[0] not in order:
+        if artifact.artifact_type not in {ArtifactType.STDOUT_LOG, ArtifactType.STDERR_LOG} or parts[0] not in order:
             continue
         again = [part for part in parts if part.startswith("attempt-")]
         attempt = int(again[0].removeprefix("attempt-")) if again else 1

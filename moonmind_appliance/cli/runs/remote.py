@@ -1,14 +1,15 @@
 """The way over HTTP, to the REST API of an appliance anywhere."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
+from moonmind_appliance.cli.command import PROGRAM
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.runs.access import News
 from moonmind_appliance.errors import (
@@ -22,6 +23,16 @@ from moonmind_appliance.errors import (
     Unauthenticated,
     Unavailable,
 )
+from moonmind_appliance.models import RunStatus
+from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
+from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary, check_run_name
+from moonmind_appliance.views.shard_view import ShardView
+
+if TYPE_CHECKING:
+    # It brings huey along, which no caller over HTTP needs.
+    from moonmind_appliance.runs.submit import SubmitRequest
+
+_T = TypeVar("_T")
 
 _API = "/api/spec-automation"
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
@@ -30,6 +41,9 @@ _STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _STREAM_TRIES = 20
 _LONGEST_PAUSE = 5.0
 _CHUNK = 256 * 1024
+# The API has no search by prefix: a run is looked for among the newest.
+_LONGEST_PAGE = 200
+_PAGES_SEARCHED = 10
 
 _BY_STATUS: dict[int, type[RequestError]] = {
     400: InvalidRequest,
@@ -54,6 +68,10 @@ class _Problem(msgspec.Struct):
     title: str = ""
     code: str = ""
     errors: list[_ProblemField] = []
+
+
+class _Shards(msgspec.Struct):
+    items: list[ShardView]
 
 
 class _Bearer(httpx.Auth):
@@ -84,30 +102,75 @@ class Remote:
             headers={"Accept": "application/json", "User-Agent": "moonmind-appliance-cli"},
         )
 
-    def submit(self, request: Mapping[str, Any], idempotency_key: str | None) -> dict[str, Any]:
+    def submit(self, request: "SubmitRequest", idempotency_key: str | None) -> RunAccepted:
         """POST /runs."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
-        return self._ask("POST", "/runs", json=dict(request), headers=headers)
+        return self._ask(RunAccepted, "POST", "/runs", json=msgspec.to_builtins(request), headers=headers)
 
-    def page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+    def page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        repository: str | None = None,
+        external_ref: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> RunPage:
         """GET /runs."""
-        return self._ask("GET", "/runs", params={name: value for name, value in filters.items() if value is not None})
+        given = {
+            "status": None if status is None else status.value,
+            "repository": repository,
+            "external_ref": external_ref,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return self._ask(
+            RunPage, "GET", "/runs", params={name: value for name, value in given.items() if value is not None}
+        )
 
-    def detail(self, run_id: str) -> dict[str, Any]:
+    def find(self, name: str) -> str:
+        """The whole id: of the newest run, or among the 2,000 newest that this caller sees."""
+        text = name.strip().lower()
+        if text == "latest":
+            newest = self.page(limit=1).items
+            if not newest:
+                raise NotFound("There is no run yet.", hint="Submit one.", code="run_not_found")
+            return newest[0].run_id
+        if check_run_name(name):
+            return text
+        found: list[str] = []
+        cursor = None
+        for _ in range(_PAGES_SEARCHED):
+            page = self.page(limit=_LONGEST_PAGE, cursor=cursor)
+            found += [run.run_id for run in page.items if run.run_id.startswith(text)]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        if len(found) > 1:
+            raise InvalidRequest(f"Several runs begin with {text}.", hint="Give more of the id.")
+        if not found:
+            raise NotFound(
+                f"There is no run that begins with {text}.",
+                hint="Check the id; you see the runs that you submitted.",
+                code="run_not_found",
+            )
+        return found[0]
+
+    def detail(self, run_id: str) -> RunDetail:
         """GET /runs/{run_id}."""
-        return self._ask("GET", f"/runs/{run_id}")
+        return self._ask(RunDetail, "GET", f"/runs/{run_id}")
 
-    def cancel(self, run_id: str) -> dict[str, Any]:
+    def cancel(self, run_id: str) -> RunAccepted:
         """POST …/cancel."""
-        return self._ask("POST", f"/runs/{run_id}/cancel")
+        return self._ask(RunAccepted, "POST", f"/runs/{run_id}/cancel")
 
-    def retry(self, run_id: str) -> dict[str, Any]:
+    def retry(self, run_id: str) -> RunAccepted:
         """POST …/retry."""
-        return self._ask("POST", f"/runs/{run_id}/retry")
+        return self._ask(RunAccepted, "POST", f"/runs/{run_id}/retry")
 
-    def artifact(self, run_id: str, artifact_id: str) -> dict[str, Any]:
+    def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
         """GET …/artifacts/{artifact_id}."""
-        return self._ask("GET", f"/runs/{run_id}/artifacts/{artifact_id}")
+        return self._ask(ArtifactDetail, "GET", f"/runs/{run_id}/artifacts/{artifact_id}")
 
     def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
         """GET …/content."""
@@ -118,10 +181,13 @@ class Remote:
         except httpx.HTTPError as error:
             raise self._silence(error) from None
 
-    def shards(self) -> list[dict[str, Any]]:
+    def shards(self) -> list[ShardView]:
         """GET /shards."""
-        items: list[dict[str, Any]] = self._ask("GET", "/shards")["items"]
-        return items
+        return self._ask(_Shards, "GET", "/shards").items
+
+    def waiting(self) -> list[RunSummary]:
+        """GET /runs?status=queued, the 200 newest, oldest first."""
+        return self.page(status=RunStatus.QUEUED, limit=_LONGEST_PAGE).items[::-1]
 
     def news(self, run_id: str) -> Iterator[News]:
         """GET …/events; goes on behind the last event when the connection is lost or the appliance restarts."""
@@ -161,17 +227,23 @@ class Remote:
         """Close the connections."""
         self._client.close()
 
-    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - handed on to httpx
+    def _ask(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - handed on to httpx
+        """The answer as that struct. A newer appliance may send more fields: they are left out."""
         try:
             answer = self._client.request(method, path, **more)
         except httpx.HTTPError as error:
             raise self._silence(error) from None
         self._check(answer)
         try:
-            found: dict[str, Any] = msgspec.json.decode(answer.content, type=dict[str, Any])
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.ValidationError as error:
+            raise CommandFailed(
+                f"The answer of {self._server} cannot be understood: {error}.",
+                hint=f"If an appliance answers there, it has another version than this program: "
+                f"compare `{PROGRAM} version` on both machines.",
+            ) from None
         except msgspec.MsgspecError:
             raise self._stranger(answer) from None
-        return found
 
     def _check(self, answer: httpx.Response) -> None:
         """Raise what the API means by a refusal."""

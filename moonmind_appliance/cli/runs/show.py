@@ -8,8 +8,9 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import head, outcome, phases_table, resolve, run_view
+from moonmind_appliance.cli.runs.answers import head, outcome, phases_table
 from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.terminal import clean
 
 
 @click.command(
@@ -25,10 +26,10 @@ from moonmind_appliance.cli.runs.way import access_options, open_access
 def show(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> None:
     """Show everything that is known of a run."""
     with open_access(invocation, server, token_file) as access:
-        answer = access.detail(resolve(access, run))
-    view = run_view(answer)
-    parts: list[RenderableType] = [head(view), Text(), phases_table(view), Text(), outcome(view)]
-    if view.artifacts:
-        many = len(view.artifacts)
-        parts.append(Text(f"{many} artifact{'s' * (many > 1)}: {PROGRAM} runs artifacts {view.short_id}", "dim"))
-    invocation.answer(answer, Group(*parts))
+        detail = access.detail(access.find(run))
+    parts: list[RenderableType] = [head(detail), Text(), phases_table(detail), Text(), outcome(detail)]
+    if detail.artifacts:
+        many = len(detail.artifacts)
+        shown = f"{many} artifact{'s' * (many > 1)}: {PROGRAM} runs artifacts {clean(detail.short_id)}"
+        parts.append(Text(shown, "dim"))
+    invocation.answer(detail, Group(*parts))

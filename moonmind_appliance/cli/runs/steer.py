@@ -8,10 +8,10 @@ from rich.text import Text
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import resolve
 from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.runs.way import access_options, open_access
-from moonmind_appliance.cli.terminal import state
+from moonmind_appliance.cli.terminal import clean, state
+from moonmind_appliance.models import RunStatus
 
 
 @click.command(cls=Command, examples=[("The run that was submitted last", f"{PROGRAM} runs cancel latest")])
@@ -25,10 +25,10 @@ def cancel(invocation: Invocation, server: str | None, token_file: Path | None, 
     it again.
     """
     with open_access(invocation, server, token_file) as access:
-        answer = access.cancel(resolve(access, run))
-    at_once = answer["status"] == "cancelled"
+        answer = access.cancel(access.find(run))
+    at_once = answer.status is RunStatus.CANCELLED
     words = " is cancelled." if at_once else " is told to end; it will be cancelled within seconds."
-    invocation.answer(answer, Text(f"Run {answer['run_id'][:8]}{words}"))
+    invocation.answer(answer, Text(f"Run {clean(answer.run_id[:8])}{words}"))
 
 
 @click.command(
@@ -48,9 +48,9 @@ def retry(invocation: Invocation, server: str | None, token_file: Path | None, r
     It goes on at its first phase that is not done: model time that was spent is not spent again.
     """
     with open_access(invocation, server, token_file) as access:
-        answer = access.retry(resolve(access, run))
+        answer = access.retry(access.find(run))
         if wait:
-            return follow(invocation, access, str(answer["run_id"]))
-    told = Text.assemble(f"Run {answer['run_id'][:8]} is ", state(answer["status"]), " again.")
+            return follow(invocation, access, answer.run_id)
+    told = Text.assemble(f"Run {clean(answer.run_id[:8])} is ", state(answer.status), " again.")
     invocation.answer(answer, told)
     return Exit.OK

@@ -11,6 +11,7 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
+from moonmind_appliance.runs.submit import SubmitRequest
 
 # The API judges the size; this only keeps a wrong file out of memory.
 _MOST_BYTES = 2 * 1024**2
@@ -68,22 +69,22 @@ def submit(  # noqa: PLR0917 - click calls by name
     When the command comes back the run is kept, whatever happens to the appliance. With --json it answers what the API
     answers: `run_id`, `status`, `accepted_at`; with --wait the whole run at its end instead.
     """
-    request = {
-        "repository": repository,
-        "specify_text": _read(spec),
-        "base_branch": base_branch,
-        "dry_run": dry_run,
-        "external_ref": external_ref,
-        "shard": shard,
-    }
+    request = SubmitRequest(
+        repository=repository,
+        specify_text=_read(spec),
+        base_branch=base_branch,
+        dry_run=dry_run,
+        external_ref=external_ref,
+        shard=shard,
+    )
     with open_access(invocation, server, token_file) as access:
         accepted = access.submit(request, idempotency_key)
-        run_id = str(accepted["run_id"])
+        run_id = accepted.run_id
         if wait:
             invocation.progress.print(Text(f"Run {clean(run_id)} is accepted."), soft_wrap=True)
             return follow(invocation, access, run_id)
     told = Text.assemble(
-        "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {run_id[:8]}"
+        "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {clean(run_id[:8])}"
     )
     invocation.answer(accepted, told)
     return Exit.OK

@@ -3,7 +3,6 @@
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Group
@@ -14,11 +13,12 @@ from moonmind_appliance.cli.exits import Exit, exit_of
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.answers import RunView, outcome, resolve, run_view
+from moonmind_appliance.cli.runs.answers import outcome, waits
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean, span, state
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.views.run_detail import RunDetail
 
 _LOOK_EVERY = 0.5
 _AWAY_LOOK_EVERY = 2.0
@@ -43,45 +43,44 @@ def watch(invocation: Invocation, server: str | None, token_file: Path | None, r
     stops the watching, not the run. With --json, phases are told on stderr, and stdout gets the whole run at its end.
     """
     with open_access(invocation, server, token_file) as access:
-        return follow(invocation, access, resolve(access, run))
+        return follow(invocation, access, access.find(run))
 
 
 def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
     """Show the run to its end and say how it ended."""
     board = PhaseBoard(invocation.progress)
-    answer = access.detail(run_id)
+    run = access.detail(run_id)
     try:
         with board.live():
-            while not _told(board, run_view(answer)):
+            while not _told(board, run):
                 time.sleep(_LOOK_EVERY)
-                answer = _again(board, access, run_id)
+                run = _again(board, access, run_id)
     except KeyboardInterrupt:
         invocation.note(f"The run goes on. Follow it again: {PROGRAM} runs watch {run_id[:8]}")
         raise
-    run = run_view(answer)
     took = run.completed_at - run.started_at if run.completed_at and run.started_at else None
     ended = Text.assemble(
         "\nThe run ended: ", state(run.status), f" after {span(took.total_seconds())}." if took else "."
     )
-    invocation.answer(answer, Group(ended, outcome(run)))
+    invocation.answer(run, Group(ended, outcome(run)))
     return Exit.RUN_FAILED if run.status in {RunStatus.FAILED, RunStatus.CANCELLED} else Exit.OK
 
 
-def _told(board: PhaseBoard, run: RunView) -> bool:
+def _told(board: PhaseBoard, run: RunDetail) -> bool:
     """Tell the board how the run stands; whether it has ended."""
     now = datetime.now(UTC)
     for phase in run.phases:
         board.phase(phase.phase, phase.status, phase.attempt, phase.seconds(now))
     if not run.final:
         where = "" if run.shard is None or run.status == RunStatus.QUEUED else f" on shard {run.shard}"
-        waits = f", {run.waiting_for}" if run.waiting_for else ""
-        board.headline(f"{run.short_id} {clean(run.repository)}: {clean(run.status)}{where}{waits}")
+        wait = f", {waits(run)}" if run.waiting_for else ""
+        board.headline(f"{clean(run.short_id)} {clean(run.repository)}: {run.status}{where}{wait}")
     else:
         board.headline("")
     return run.final
 
 
-def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> dict[str, Any]:
+def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
     """The run now; an appliance that is away for a while, as at a restart, is waited for."""
     limit = time.monotonic() + _LONGEST_AWAY
     while True:

@@ -207,3 +207,30 @@ def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> N
     assert [item["shard"] for item in told["items"]] == [0, 1, 2]
     assert [run["run_id"] for run in told["waiting"]] == [run_id]
     assert "1 run waits" in caller.call("shards").stdout
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["runs", "show", "latest"], ["shards"]])
+def test_both_ways_answer_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
+    """Field by field: only the way differs, not the answer."""
+    served.submit(shard=1)
+    run_id = served.submit(external_ref="x-1")
+    served.keep(run_id, "git_clone.stdout.log", b"cloned\n")
+    directly = terminal.call(*words, "--json")
+    over_http = terminal.call(*words, "--json", MOONMIND_API_TOKEN=served.tokens["olga"])
+    assert over_http.json == directly.json
+
+
+def test_pause_and_resume(terminal: Terminal, served: Served) -> None:
+    """A paused shard is shown with what to do; both commands are safe twice; unknown shards are refused."""
+    for _ in range(2):
+        called = terminal.call("pause-shard", "1")
+        assert called.code == 0
+        assert called.stdout.startswith("Shard 1 is paused and takes no more runs.")
+    assert served.store.shards.get(1).paused_at is not None
+    shown = terminal.call("shards").stdout
+    assert "Shard 1 is paused since" in shown
+    assert "moonmind-appliance resume-shard 1" in shown
+    assert terminal.call("resume-shard", "1", "--json").json["shard"]["paused_at"] is None
+    assert terminal.call("resume-shard", "1").stdout == "Shard 1 takes runs.\n"
+    assert "paused" not in terminal.call("shards").stdout
+    assert terminal.call("pause-shard", "3").code == 2
