@@ -74,7 +74,7 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
         "author_name": ctx.settings.git_author_name,
         "author_email": ctx.settings.git_author_email,
         "date": f"{int(ctx.run.accepted_at.timestamp())} +0000",
-        "message": f"{message}MoonMind-Run: {ctx.run.run_id}\n",
+        "message": ctx.redactor.redact_text(f"{message}MoonMind-Run: {ctx.run.run_id}\n"),
     }
 
 

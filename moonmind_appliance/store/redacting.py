@@ -16,6 +16,8 @@ MOST_ENTRIES = 1000
 LONGEST_JSON = 1024 * 1024
 
 _CUT = "…"
+# What a cut may leave of a secret at the end of a text has no known form any more.
+_LONGEST_SECRET = 32 * 1024
 
 
 class Verbatim(str):
@@ -85,8 +87,12 @@ class _Bounded:
         return value
 
     def _text(self, text: str) -> str:
-        redacted = self._redact(text)
         longest = min(LONGEST_TEXT, self._left)
+        if not longest and text:
+            return _CUT
+        redacted = self._redact(text[:LONGEST_JSON])
+        if len(text) > LONGEST_JSON:
+            longest = min(longest, max(0, len(redacted) - _LONGEST_SECRET))
         if len(redacted) > longest:
             redacted = redacted[:longest] + _CUT
         self._left = max(0, self._left - len(redacted))
