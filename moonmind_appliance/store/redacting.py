@@ -21,8 +21,10 @@ _LONGEST_SECRET = 32 * 1024
 
 
 class Verbatim(str):
-    """Text that is stored as it is: the caller's own specification, which was searched when it came, and what
-    identifies a caller, which must not become equal to another's.
+    """Text that is stored as it is.
+
+    The caller's own specification, which was searched when it came; and what identifies a caller, which must not become
+    equal to what identifies another.
     """
 
     __slots__ = ()

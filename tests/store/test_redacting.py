@@ -103,14 +103,11 @@ def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("canary", CANARIES)
 @pytest.mark.parametrize("shape", ["{}", "The agent said: {}.", 'Authorization: Bearer {}"', '"{}\\', "\n{}\n"])
-def test_no_field_keeps_a_secret(
-    store: Store, data_dir: Path, claimed: Run, now: datetime, canary: str, shape: str
-) -> None:
+def test_no_field_keeps_a_secret(store: Store, data_dir: Path, claimed: Run, now: datetime, shape: str) -> None:
     """By value and by form, alone, quoted and beside other text; every row can still be read."""
-    write_everywhere(store, claimed, now, shape.format(canary))
-    assert canary.encode() not in on_disk(data_dir)
+    write_everywhere(store, claimed, now, " ".join(shape.format(canary) for canary in CANARIES))
+    assert [canary for canary in CANARIES if canary.encode() in on_disk(data_dir)] == []
     kept = store.runs.get(claimed.run_id)
     assert kept is not None
     assert "[redacted:" in str(kept.failure)
