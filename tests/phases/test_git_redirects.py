@@ -31,7 +31,8 @@ class Recorder:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
@@ -75,7 +76,7 @@ def lab_at(server: Recorder) -> Iterator[Laboratory]:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_clone_does_not_follow_a_redirect(thief: Recorder, status: int) -> None:
-    """git asks the configured server once, with the token, and gives up; the other host hears nothing."""
+    """Git asks the configured server once, with the token, and gives up; the other host hears nothing."""
     with redirecting(thief.url, status) as server, lab_at(server) as lab:
         answer = lab.run("clone")
     assert answer.code == 1
