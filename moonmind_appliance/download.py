@@ -74,7 +74,7 @@ class DownloadFolder:
             Incomplete: the checksum differs; nothing is left.
             OSError: the disk refused, or a folder has the name; nothing is left.
         """
-        if name != os.path.basename(name) or name.startswith(".") or not 0 < len(os.fsencode(name)) <= _LONGEST_NAME:
+        if name != Path(name).name or name.startswith(".") or not 0 < len(os.fsencode(name)) <= _LONGEST_NAME:
             raise BadName(name)
         part = f".moonmind-{secrets.token_hex(16)}.part"
         file = os.open(part, _NEW_FILE, 0o666, dir_fd=self._folder)
@@ -85,7 +85,7 @@ class DownloadFolder:
                     digest.update(chunk)
                     target.write(chunk)
             if sha256 and sha256 != digest.hexdigest():
-                raise Incomplete(name)
+                raise Incomplete(name)  # noqa: TRY301 - what follows every failure is the same
             os.rename(part, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         except BaseException:
             with suppress(OSError):

@@ -41,6 +41,10 @@ GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 
+MEASURE_EVERY = 10.0
+"""Seconds between two measurements of a run's workspace, at least."""
+
+
 class LogSink(ByteSink, Protocol):
     """An artifact that grows while a command runs."""
 
@@ -143,7 +147,10 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class PhaseContext(msgspec.Struct, kw_only=True):
-    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1."""
+    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1.
+
+    `workspace_bytes` is what the run's volumes used when they were last measured.
+    """
 
     run: Run
     settings: Settings
@@ -157,6 +164,8 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     login_seen: Callable[[bytes | None], None]
     image: ImageState | None = None
     attempt: int = 1
+    measure_every: float = MEASURE_EVERY
+    workspace_bytes: int | None = None
     login_digest: str | None = None
     files_there: set[str] = msgspec.field(default_factory=set)
     clone_ahead: "Callable[[PhaseContext], PhaseResult] | None" = None

@@ -1,7 +1,7 @@
 """The one place where text enters the database: secrets are taken out of every value that a statement writes.
 
-What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, a file's name, a failure
-message. The connection itself redacts, so that no caller can forget it.
+What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, the name of a file, a
+failure message. The connection itself redacts, so that no caller can forget it.
 """
 
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-# Of one JSON column. What the appliance itself writes is far below; what an agent made it write is cut here at the latest.
+# Of one JSON column. What the appliance itself writes is far below this; what an agent made it write is cut here.
 LONGEST_TEXT = 64 * 1024
 MOST_ENTRIES = 1000
 LONGEST_JSON = 1024 * 1024
