@@ -45,6 +45,7 @@ class FailureCode(StrEnum):
     TASKS_WITHOUT_IDS = "tasks_without_ids"
     SECRET_IN_CHANGE = "secret_in_change"  # noqa: S105 - a code's name, no secret
     CHANGE_TOO_LARGE = "change_too_large"
+    WORKSPACE_TOO_LARGE = "workspace_too_large"
     COMMIT_FAILED = "commit_failed"
     PUSH_REJECTED = "push_rejected"
     WORKFLOW_SCOPE_MISSING = "workflow_scope_missing"
@@ -141,6 +142,10 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.CHANGE_TOO_LARGE: FailureKind(
         WhoActs.SUBMITTER, "Nothing was pushed. Ask for less, or have the operator raise MAX_CHANGE_BYTES."
+    ),
+    FailureCode.WORKSPACE_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Make the specification smaller, or have the operator raise MAX_WORKSPACE_BYTES.",
     ),
     FailureCode.COMMIT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the commit_push phase's stderr artifact; then retry the run."

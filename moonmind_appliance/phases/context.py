@@ -41,6 +41,10 @@ GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 
+MEASURE_EVERY = 10.0
+"""Seconds between two measurements of a run's workspace, at least."""
+
+
 class LogSink(ByteSink, Protocol):
     """An artifact that grows while a command runs."""
 
@@ -147,6 +151,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     `login_seen` keeps what the login file tells, and answers why the run must not use it ("" where it may). The last
     answer is in `login_problem`.
+    `workspace_bytes` is what the run's volumes used when they were last measured.
     """
 
     run: Run
@@ -161,6 +166,8 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     login_seen: Callable[[bytes | None], str]
     image: ImageState | None = None
     attempt: int = 1
+    measure_every: float = MEASURE_EVERY
+    workspace_bytes: int | None = None
     login_digest: str | None = None
     login_problem: str = ""
     files_there: set[str] = msgspec.field(default_factory=set)

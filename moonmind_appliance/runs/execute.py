@@ -35,7 +35,15 @@ from moonmind_appliance.models import (
     WaitReason,
     failure,
 )
-from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, clone_ahead, remove_containers
+from moonmind_appliance.phases import (
+    MEASURE_EVERY,
+    PHASES,
+    Names,
+    PhaseContext,
+    PhaseResult,
+    clone_ahead,
+    remove_containers,
+)
 from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
@@ -58,12 +66,13 @@ _log = logging.getLogger(__name__)
 class Executor:
     """Executes runs, one a shard at a time. `work` is called by that shard's worker thread.
 
-    A claim is kept alive, and a cancel heard, every `beat` seconds.
+    A claim is kept alive, and a cancel heard, every `beat` seconds; disk use is measured every `measure_every` seconds.
     """
 
-    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS) -> None:
+    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY) -> None:
         self._tools = tools
         self._beat = beat
+        self._measure_every = measure_every
         self._lock = threading.Lock()
         self._tokens: dict[str, CancelToken] = {}
         self._stopping = False
@@ -94,7 +103,7 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
             with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock, beat=self._beat):
-                _Execution(self._tools, run, lease, shard, token).carry_out()
+                _Execution(self._tools, run, lease, shard, token, self._measure_every).carry_out()
         except LeaseLost:
             _log.warning("Run %s belongs to another claim now; this one lets go.", run.run_id)
         finally:
@@ -105,7 +114,9 @@ class Executor:
 class _Execution:
     """One claim of one run, from its first open phase to its end or its next wait."""
 
-    def __init__(self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken) -> None:
+    def __init__(  # noqa: PLR0917 - one caller, above
+        self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
+    ) -> None:
         self._tools = tools
         self._lease = lease
         self._context = PhaseContext(
@@ -117,8 +128,14 @@ class _Execution:
             agent=tools.agent,
             redactor=tools.redactor,
             artifacts=RunArtifacts(
-                run.run_id, store=tools.store, files=tools.files, redactor=tools.redactor, clock=tools.clock
+                run.run_id,
+                store=tools.store,
+                files=tools.files,
+                redactor=tools.redactor,
+                clock=tools.clock,
+                longest_log=tools.settings.max_log_bytes,
             ),
+            measure_every=measure_every,
             cancel=token,
             login_seen=self._login_seen,
         )

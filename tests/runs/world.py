@@ -342,7 +342,8 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
             | settings
         )
     )
-    store = Store.open(data_dir)
+    redactor = Redactor({"GITHUB_TOKEN": TOKEN})
+    store = Store.open(data_dir, redactor=redactor)
     clock, engine, agent, bell = Clock(), FakeEngine(), ScriptedAgent(), Bell()
     door = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
     tools = Tools(
@@ -351,7 +352,7 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
         engine=engine,
         github=door,
         agent=agent,
-        redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
+        redactor=redactor,
         files=ArtifactFiles(data_dir),
         doorbell=bell,
         shards=tuple(ShardName(index, "codex_auth_") for index in range(made.codex_shards)),
