@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from litestar import Litestar
 
 from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.health import Check
@@ -50,7 +50,7 @@ class ApiParts:
     """
 
     store: Store
-    doorbell: Doorbell
+    wakeups: Wakeups
     settings: Settings
     redactor: Redactor
     artifact_files: ArtifactFiles
