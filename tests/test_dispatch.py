@@ -446,12 +446,12 @@ class TestStop:
         assert workers.stop(0)
         assert make_workers().stop(0)
 
-    def test_signal_handlers_are_untouched(self, workers: Workers) -> None:
+    def test_signal_handlers_are_untouched(self, make_workers: Callable[[], Workers]) -> None:
         """Starting leaves the process's signal handlers as they are."""
-        assert workers.alive()
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = [signal.getsignal(each) for each in signals]
+        make_workers().start()
+        assert [signal.getsignal(each) for each in signals] == before
 
 
 class TestIdle:

@@ -8,7 +8,7 @@ import posixpath
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -33,7 +33,6 @@ from moonmind_appliance.errors import (
 from moonmind_appliance.models import (
     ContainerSpec,
     ContainerState,
-    EndReason,
     EngineInfo,
     ExecOutcome,
     ExecSpec,
@@ -63,11 +62,6 @@ _REMOVED_WITHIN = 20.0
 
 # Bits of Go's os.FileMode that say that a file is not a regular one (Engine API, X-Docker-Container-Path-Stat).
 _NOT_REGULAR = (1 << 31) | (1 << 27) | (1 << 26) | (1 << 25) | (1 << 24) | (1 << 21) | (1 << 19)
-
-
-# A tar archive's blocks around each file, and at its end (20 blocks); long names take some more.
-_TAR_OVERHEAD = 16 * 1024
-_TAR_EXITS = {0, 1, 2}  # all well, a file changed meanwhile, a file is missing or may not be read
 
 
 class _Conflict(EngineError):
@@ -279,20 +273,6 @@ class DockerEngine:
         except requests.RequestException as error:
             raise self._unreachable(error) from error
 
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files at about the cost of one. See `ContainerEngine.read_files`."""
-        # Each archive call makes an engine of 20.10 start itself anew, 35 ms; one exec is little more than that.
-        if len(paths) > 1:
-            packed = _Bounded(limit + len(paths) * _TAR_OVERHEAD, _too_many_bytes(limit))
-            outcome = self.execute(container, convert.pack_files(paths), stdout=packed, stderr=_Nowhere())
-            if outcome.ended is EndReason.EXITED and outcome.exit_code in _TAR_EXITS:
-                return _unpack_all(bytes(packed.kept), paths, limit)
-        found: dict[str, bytes | None] = {}
-        for path in paths:
-            found[path] = content = self.read_file(container, path, limit=limit)
-            limit -= len(content or b"")
-        return found
-
     # Execs
 
     def execute(
@@ -307,9 +287,9 @@ class DockerEngine:
         """Run a command and wait for its end. See `ContainerEngine.execute`."""
         return Execution(self, container, spec, stdout=stdout, stderr=stderr, cancel=cancel).run()
 
-    def create_exec(self, container: str, spec: ExecSpec, mark: str) -> str:
+    def create_exec(self, container: str, spec: ExecSpec) -> str:
         """Part of `ExecCalls`."""
-        arguments = convert.exec_arguments(spec, mark)
+        arguments = convert.exec_arguments(spec)
         try:
             return str(self._ask(lambda client: client.exec_create(container, **arguments))["Id"])
         except _Conflict as conflict:
@@ -328,7 +308,8 @@ class DockerEngine:
                 connection.close()
                 raise
         except HijackRefused as refused:
-            if refused.status in {404, 409}:
+            # Engines of 20.10 answer 500 where the container ended a moment ago.
+            if refused.status in {404, 409} or "is not running" in refused.message:
                 raise ExecGone(refused.message) from refused
             raise
         except OSError as error:
@@ -449,43 +430,6 @@ def _unpack(response: requests.Response, limit: int) -> bytes | None:
         member = archive.next()
         content = archive.extractfile(member) if member is not None and member.isreg() else None
         return None if content is None else content.read(limit + 1)
-
-
-class _Bounded:
-    """Keeps what is written; raises past the limit, which ends the command."""
-
-    def __init__(self, limit: int, message: str) -> None:
-        self._limit = limit
-        self._message = message
-        self.kept = bytearray()
-
-    def write(self, data: bytes, /) -> None:
-        """Keep it while there is room."""
-        if len(self.kept) + len(data) > self._limit:
-            raise EngineError(self._message)
-        self.kept += data
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Forget it."""
-
-
-def _unpack_all(packed: bytes, paths: Sequence[str], limit: int) -> dict[str, bytes | None]:
-    """What is a regular file in the archive, and None for the other paths."""
-    found: dict[str, bytes | None] = dict.fromkeys(paths)
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            if content is not None and member.name in found:
-                found[member.name] = content.read()
-    if sum(len(content or b"") for content in found.values()) > limit:
-        raise EngineError(_too_many_bytes(limit))
-    return found
-
-
-def _too_many_bytes(limit: int) -> str:
-    return f"The files have more than the {limit} bytes that are read."
 
 
 def _translated(error: docker.errors.APIError) -> EngineError:

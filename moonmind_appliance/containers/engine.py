@@ -6,7 +6,7 @@ given once, which is what makes it a lock. Safe in parallel: everything, also `e
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from moonmind_appliance.errors import InterruptReason, RunInterrupted
@@ -106,16 +106,18 @@ class ContainerEngine(Protocol):
     ) -> ExecOutcome:
         """Run a command with an empty, closed stdin and wait for its end; output streams into the sinks meanwhile.
 
-        On a time limit, silence limit or cancel the command's processes are ended, by killing the container where
-        nothing gentler works; a cancel is seen within a tenth of a second. A child that the command left in the
-        background is not waited for. All output has been handed on when it returns. A container that does not run,
-        or ends meanwhile, or an engine that goes away is `CONTAINER_GONE`. A command that cannot be started ends with
-        126 or 127, and the reason in its output. Processes inherit the variable `MOONMIND_EXEC`, by which they are
-        found.
+        A time limit, silence limit or cancel ends the command by killing its container: nothing that it started is
+        left, and the container's volumes can still be read. A cancel is noticed within a tenth of a second; one from
+        before the start starts nothing, and the container continues. Where the container must survive, the command
+        needs a limit of its own, such as `timeout`.
+
+        A child that the command left in the background is not waited for. All output has been passed on when it
+        returns. A container that does not run, or ends meanwhile, or an engine that goes away is `CONTAINER_GONE`. A
+        command that cannot be started ends with 126 or 127, and the reason in its output.
 
         Raises:
             ContainerNotFound: there is no such container.
-            Exception: what a sink raised, after the command's processes were ended.
+            Exception: what a sink raised, after the container was killed.
         """
 
     def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
@@ -132,13 +134,6 @@ class ContainerEngine(Protocol):
 
         Reads from volumes and from the image, not from a tmpfs. Also reads from a container that was created with
         `run=False`, or has ended. The last part of the path is not followed where it is a symlink; those before it are.
-        """
-
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files at about the cost of one: each path with what `read_file` would say.
-
-        `limit` is for all of them together. In a running container it reads as user 1000, what that user cannot read
-        is None.
         """
 
     def kill(self, container: str) -> bool:

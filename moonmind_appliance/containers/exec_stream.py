@@ -141,38 +141,3 @@ class Demultiplexer:
                 self._sink = sink
                 self._due = int.from_bytes(self._header[4:], "big")
                 self._header = b""
-
-
-class LeaderLine:
-    """Keeps stderr's first line, the process id that `convert.exec_arguments` has the exec say, from the sink.
-
-    Where the first line is something else, as when the engine could not start the shell, it is output like any other.
-    """
-
-    _LONGEST = 12
-
-    def __init__(self, sink: ByteSink) -> None:
-        self._sink = sink
-        self._held: bytes | None = b""
-        self.process_id: int | None = None
-
-    def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
-        if self._held is None:
-            self._sink.write(data)
-            return
-        self._held += data
-        line, newline, rest = self._held.partition(b"\n")
-        if newline and line.isdigit() and len(line) < self._LONGEST:
-            self.process_id = int(line)
-            self._held = None
-            if rest:
-                self._sink.write(rest)
-        elif newline or len(self._held) >= self._LONGEST:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on what is held back; nothing more is expected of the first line."""
-        held, self._held = self._held, None
-        if held:
-            self._sink.write(held)

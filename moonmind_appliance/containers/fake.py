@@ -8,7 +8,7 @@ import itertools
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
@@ -349,12 +349,18 @@ class FakeEngine:
             self.execs.append((found.spec.name, spec))
         process = FakeExec(self, found, spec, (stdout, stderr), cancel)
         code: int | None = None
+        if cancel is not None and cancel.reason is not None:
+            return ExecOutcome(EndReason.CANCELLED, None, 0.0)
         try:
             process.check()
             code = (answer(process) if callable(answer) else answer) or 0
             ended = EndReason.EXITED if found.running else EndReason.CONTAINER_GONE
-        except ExecEnded as over:
-            ended = over.reason
+        except BaseException as error:
+            # As on a real engine: an exec that ends early ends its container.
+            found.ended.set()
+            if not isinstance(error, ExecEnded):
+                raise
+            ended = error.reason
         return ExecOutcome(ended, code if ended is EndReason.EXITED else None, time.monotonic() - started)
 
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
@@ -381,15 +387,6 @@ class FakeEngine:
         if content is not None and len(content) > limit:
             raise EngineError(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
         return content
-
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files; counts as one call."""
-        self._called("read_files", " ".join(paths))
-        self._container(container)
-        found = {path: self.file(container, path) for path in paths}
-        if sum(len(content or b"") for content in found.values()) > limit:
-            raise EngineError(f"The files have more than the {limit} bytes that are read.")
-        return found
 
     def kill(self, container: str) -> bool:
         """End all processes at once; False where it did not run."""

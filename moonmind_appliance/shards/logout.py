@@ -43,8 +43,10 @@ def logout_shard(
                 return False
             if settings.extra_ca_certs:
                 engine.put_file(shard.lock, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
-            for command in (agent.logout_command(), ["rm", "-f", file]):
-                spec = ExecSpec(command=command, time_limit=_LOGOUT_SECONDS, working_dir="/work")
+            # Its own limit: an exec's limit would end the container, which the second command needs.
+            sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
+            for command in (sign_out, ["rm", "-f", file]):
+                spec = ExecSpec(command=command, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
                 engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
             return True
     except NameTaken as error:

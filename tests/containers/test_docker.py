@@ -2,9 +2,11 @@
 
 import http.server
 import json
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import docker
@@ -159,7 +161,7 @@ class TestFiles:
 
 
 class TestEndedCommands:
-    """No process of a command that was ended is left."""
+    """Of a command that was ended no process is left, and its container has ended."""
 
     pytestmark = on_docker
 
@@ -182,16 +184,17 @@ class TestEndedCommands:
         ],
     )
     def test_its_processes_end(self, docker_lab: Laboratory, script: str) -> None:
-        """Children, other sessions, orphans, those that ignore signals and those that hide; the container runs on."""
-        box = docker_lab.box()
-        running = docker_lab.begin(box, _shell(script))
+        """Children, other sessions, orphans, those that ignore signals and those that hide."""
+        seconds = f"4711.{secrets.randbelow(10**9)}"
+        running = docker_lab.begin(docker_lab.box(), _shell(script.replace("4711", seconds)))
         running.cancel.cancel(InterruptReason.CANCELLED)
         assert running.outcome().ended is EndReason.CANCELLED
-        assert _said(docker_lab, box, "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").count("4711") == 0
+        assert running.output == b"begun\n"
+        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
+        assert seconds not in _commands_on_this_machine()
 
-    def test_a_command_that_cannot_be_ended_takes_its_container_along(self, docker_lab: Laboratory) -> None:
-        """One that has used up all processes leaves no room for the exec that would end it."""
-        box = docker_lab.box()
+    def test_one_that_used_up_all_processes_ends(self, docker_lab: Laboratory) -> None:
+        """It leaves no room for another process in its container, which none is needed for."""
         bomb = """exec python3 -c '
 import os, time
 full = False
@@ -203,19 +206,36 @@ while True:
         full = full or print("begun", flush=True) or True
         time.sleep(0.01)
 '"""
-        running = docker_lab.begin(box, _shell(bomb))
+        running = docker_lab.begin(docker_lab.box(), _shell(bomb))
         running.cancel.cancel(InterruptReason.SHUTDOWN)
         assert running.outcome().ended is EndReason.CANCELLED
-        left = docker_lab.run(box, _shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"))
-        assert b"4711" not in left.stdout
+        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
 
     def test_a_flood_of_output_can_be_ended(self, docker_lab: Laboratory) -> None:
-        """Output is read on while the command is ended: an engine whose output nobody takes ends nothing."""
-        box = docker_lab.box()
-        running = _begin_quietly(docker_lab, box, "yes")
+        """Output is read while the container is killed: the engine blocks on output that is not read."""
+        running = _begin_quietly(docker_lab, docker_lab.box(), "yes")
         running.cancel.cancel(InterruptReason.CANCELLED)
         assert running.outcome().ended is EndReason.CANCELLED
-        assert docker_lab.run(box, _shell("true")).outcome.ok
+        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
+
+    def test_the_last_output_is_there(self, docker_lab: Laboratory) -> None:
+        """All that the command printed before its silence, a megabyte, is passed on."""
+        ran = docker_lab.run(docker_lab.box(), _shell("head -c 1000000 /dev/zero; sleep 4711"), silence_limit=1.0)
+        assert (ran.outcome.ended, len(ran.stdout)) == (EndReason.SILENT, 1_000_000)
+
+    def test_it_ends_at_once(self, docker_lab: Laboratory) -> None:
+        """The container's init ignores SIGTERM; nothing waits for it."""
+        ran = docker_lab.run(docker_lab.box(), _shell("trap '' TERM; sleep 4711"), time_limit=0.5)
+        assert ran.outcome.ended is EndReason.TIMED_OUT
+        assert ran.outcome.seconds < 8
+
+
+def _commands_on_this_machine() -> str:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_bytes().decode(errors="replace"))
+    return "\n".join(found)
 
 
 def _begin_quietly(lab: Laboratory, box: str, script: str) -> Running:
@@ -248,12 +268,13 @@ class TestEndings:
         ran = docker_lab.run(docker_lab.box(), _shell(chatter))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
 
-    def test_a_command_that_is_not_there_ends_with_127(self, docker_lab: Laboratory) -> None:
-        """As in a shell, with the reason on stderr."""
+    def test_a_command_that_does_not_exist_ends_with_126_or_127(self, docker_lab: Laboratory) -> None:
+        """With the reason in the output; which of the two depends on the engine."""
         lab = docker_lab
         sinks = Running(lab, "", _shell(""), {})
         outcome = lab.engine.execute(lab.box(), ExecSpec(command=["no-such-program"]), stdout=sinks, stderr=sinks)
-        assert (outcome.ended, outcome.exit_code) == (EndReason.EXITED, 127)
+        assert outcome.ended is EndReason.EXITED
+        assert outcome.exit_code in {126, 127}
         assert b"no-such-program" in sinks.output
 
     def test_a_folder_that_is_not_there_ends_with_126_or_127(self, docker_lab: Laboratory) -> None:
@@ -268,6 +289,19 @@ class TestEndings:
         box = docker_lab.box()
         ran = docker_lab.run(box, _shell("kill -9 $$"))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 137)
+
+    def test_an_exec_that_meets_the_containers_end_is_gone(self, docker_lab: Laboratory) -> None:
+        """Wherever the kill hits it: before, during or after its start."""
+        ended = set()
+        for tenth in range(12):
+            box = docker_lab.box(str(tenth))
+            timer = threading.Timer(tenth / 100, docker_lab.engine.kill, [box])
+            timer.start()
+            while (ran := docker_lab.run(box, _shell("echo said"))).outcome.ended is EndReason.EXITED:
+                assert (ran.outcome.exit_code, ran.stdout) == (0, b"said\n")
+            ended.add(ran.outcome.ended)
+            timer.join()
+        assert ended == {EndReason.CONTAINER_GONE}
 
     def test_a_container_whose_main_command_ends_is_gone(self, docker_lab: Laboratory) -> None:
         """Its execs die with it."""

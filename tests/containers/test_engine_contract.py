@@ -62,6 +62,10 @@ CHATTER = Program("while :; do echo tick; sleep 0.02; done", _ticks(100_000, 0.0
 SLOW_TICKS = Program("for i in 1 2 3 4 5 6; do echo tick; sleep 0.5; done", _ticks(6, 0.5))
 
 
+def _running(lab: Laboratory) -> list[str]:
+    return [each.name for each in lab.engine.containers(lab.labels) if each.running]
+
+
 # Names, images and states
 
 
@@ -269,18 +273,19 @@ def test_big_output_passes_through(lab: Laboratory) -> None:
 
 
 def test_a_time_limit_ends_a_command_that_talks(lab: Laboratory) -> None:
-    """It counts from the start, whatever is said; what was said is there, and the container runs on."""
+    """It counts from the start, whatever the command prints; the output is there, and the container has ended."""
     box = lab.box()
     ran = lab.run(box, CHATTER, time_limit=0.5)
     assert (ran.outcome.ended, ran.outcome.ok) == (EndReason.TIMED_OUT, False)
     assert ran.stdout.startswith(b"tick\n")
-    assert lab.run(box, TRUE).outcome.ok
+    assert _running(lab) == []
 
 
 def test_a_silence_limit_ends_a_command_that_hangs(lab: Laboratory) -> None:
     """It counts from the last output."""
     ran = lab.run(lab.box(), SAY_AND_WAIT, silence_limit=0.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.SILENT, b"begun\n")
+    assert _running(lab) == []
 
 
 def test_a_silence_limit_spares_a_command_that_talks(lab: Laboratory) -> None:
@@ -290,31 +295,45 @@ def test_a_silence_limit_spares_a_command_that_talks(lab: Laboratory) -> None:
 
 
 def test_a_cancel_ends_the_command(lab: Laboratory) -> None:
-    """What was said before is there, and the container runs on."""
-    box = lab.box()
-    running = lab.begin(box, SAY_AND_WAIT)
+    """The output until then is there, and the container has ended."""
+    running = lab.begin(lab.box(), SAY_AND_WAIT)
     running.cancel.cancel(InterruptReason.CANCELLED)
     assert running.outcome().ended is EndReason.CANCELLED
     assert running.output == b"begun\n"
-    assert lab.run(box, TRUE).outcome.ok
+    assert _running(lab) == []
 
 
 def test_a_cancel_before_the_start_starts_nothing(lab: Laboratory) -> None:
-    """A token that was cancelled before gives CANCELLED without a word of output."""
+    """A token that was cancelled before gives CANCELLED without output, and the container continues."""
     token = CancelToken()
     token.cancel(InterruptReason.SHUTDOWN)
-    ran = lab.run(lab.box(), SAY, cancel=token)
-    assert (ran.outcome.ended, ran.stdout, ran.stderr) == (EndReason.CANCELLED, b"", b"")
-
-
-def test_ending_one_command_spares_the_other(lab: Laboratory) -> None:
-    """Two commands in one container: only the one whose limit is reached ends."""
     box = lab.box()
-    other = lab.begin(box, WAIT_FOR_GO)
+    ran = lab.run(box, SAY, cancel=token)
+    assert (ran.outcome.ended, ran.stdout, ran.stderr) == (EndReason.CANCELLED, b"", b"")
+    assert lab.run(box, TRUE).outcome.ok
+
+
+def test_ending_one_command_ends_its_container(lab: Laboratory) -> None:
+    """Of two commands in one container, the other one is CONTAINER_GONE; commands in other containers continue."""
+    box, elsewhere = lab.box("one"), lab.box("two")
+    other, third = lab.begin(box, SAY_AND_WAIT), lab.begin(elsewhere, WAIT_FOR_GO)
     assert lab.run(box, SAY_AND_WAIT, time_limit=0.5).outcome.ended is EndReason.TIMED_OUT
-    assert other.is_alive()
-    lab.engine.put_file(box, f"{WORK}/go", b"")
-    assert other.outcome().ok
+    assert (other.outcome().ended, other.output) == (EndReason.CONTAINER_GONE, b"begun\n")
+    lab.engine.put_file(elsewhere, f"{WORK}/go", b"")
+    assert third.outcome().ok
+
+
+def test_files_are_read_after_a_command_was_ended(lab: Laboratory) -> None:
+    """What it wrote into a volume is there."""
+
+    def answer(process: FakeExec) -> None:
+        process.write_file(f"{WORK}/a", b"written\n")
+        process.sleep(60)
+
+    box = lab.box()
+    ran = lab.run(box, Program(f"echo written >{WORK}/a; sleep 60", answer), time_limit=0.5)
+    assert ran.outcome.ended is EndReason.TIMED_OUT
+    assert lab.engine.read_file(box, f"{WORK}/a", limit=100) == b"written\n"
 
 
 @pytest.mark.parametrize("end", ["kill", "remove"])
@@ -361,11 +380,10 @@ class _Refusing:
 
 
 def test_a_sink_that_fails_ends_the_command(lab: Laboratory) -> None:
-    """Its error is raised, the command does not run on unheard, and the container does."""
-    box = lab.box()
+    """Its error is raised, and the command does not continue while its output is lost."""
     with pytest.raises(OSError, match="no space for output"):
-        lab.run(box, SAY_AND_WAIT, stdout=_Refusing())
-    assert lab.run(box, TRUE).outcome.ok
+        lab.run(lab.box(), SAY_AND_WAIT, stdout=_Refusing())
+    assert _running(lab) == []
 
 
 def test_many_commands_run_at_once(lab: Laboratory) -> None:
@@ -427,42 +445,6 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
     assert lab.engine.read_file(box, f"{WORK}/five", limit=5) == b"12345"
     with pytest.raises(EngineError, match="at most 4"):
         lab.engine.read_file(box, f"{WORK}/five", limit=4)
-
-
-@pytest.mark.parametrize("state", ["running", "killed"])
-def test_several_files_are_read_at_once(lab: Laboratory, state: str) -> None:
-    """Each path has its bytes, or None where there is no regular file."""
-
-    def answer(process: FakeExec) -> None:
-        process.write_file(f"{WORK}/a b", b"one\n")
-        process.write_file(f"{WORK}/-x", b"two\n")
-        process.engine.add_symlink(process.container.container_id, f"{WORK}/link")
-
-    box = lab.box()
-    lab.run(box, Program(f"cd {WORK} && echo one >'a b' && echo two >./-x && ln -s 'a b' link", answer))
-    if state == "killed":
-        lab.engine.kill(box)
-    paths = [f"{WORK}/a b", f"{WORK}/-x", f"{WORK}/link", f"{WORK}/absent", f"{WORK}/a*"]
-    assert lab.engine.read_files(box, paths, limit=8) == dict(
-        zip(paths, [b"one\n", b"two\n", *[None] * 3], strict=True)
-    )
-    with pytest.raises(EngineError, match="bytes"):
-        lab.engine.read_files(box, paths, limit=7)
-    assert lab.engine.read_files(box, paths[:1], limit=4) == {paths[0]: b"one\n"}
-    assert lab.engine.read_files(box, [], limit=0) == {}
-
-
-def test_files_with_one_content_are_each_read(lab: Laboratory) -> None:
-    """Two names of one file (hard links) both have its bytes."""
-
-    def answer(process: FakeExec) -> None:
-        process.write_file(f"{WORK}/a", b"same\n")
-        process.write_file(f"{WORK}/b", b"same\n")
-
-    box = lab.box()
-    lab.run(box, Program(f"cd {WORK} && echo same >a && ln a b", answer))
-    paths = [f"{WORK}/a", f"{WORK}/b"]
-    assert lab.engine.read_files(box, paths, limit=10) == dict.fromkeys(paths, b"same\n")
 
 
 def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
