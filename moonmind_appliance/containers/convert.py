@@ -1,4 +1,4 @@
-"""Our specs to the Docker Engine API's JSON bodies: pure, no client, no look at the machine.
+"""Converts specs to the Docker Engine API's JSON bodies. Pure: no client, no input or output.
 
 Field names and meanings are those of the Engine API, version 1.41 (`POST /containers/create`,
 `POST /containers/{id}/exec`), unchanged in later versions.
@@ -16,7 +16,7 @@ _CPU_PERIOD_MICROSECONDS = 100_000
 
 
 def container_body(spec: ContainerSpec) -> dict[str, Any]:
-    """The body that creates the container, hardened; the name is a query parameter of its own.
+    """The body that creates the container, hardened. The name is a query parameter.
 
     Raises:
         ValueError: the command is empty.
@@ -25,7 +25,7 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
         raise ValueError("a container needs a command")
     return {
         "Image": spec.image,
-        # The spec's command is all that runs: an entrypoint of the image would wrap it.
+        # Only the spec's command runs: an entrypoint of the image would wrap it.
         "Entrypoint": [],
         "Cmd": list(spec.command),
         "User": JOB_USER,
@@ -54,12 +54,12 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "IpcMode": "private",
         "Init": True,
         "Memory": spec.limits.memory_bytes,
-        "MemorySwap": spec.limits.memory_bytes,  # the sum of both: no swap
-        # Not NanoCpus: the engine refuses those where the machine has fewer CPUs.
+        "MemorySwap": spec.limits.memory_bytes,  # memory and swap together, so no swap
+        # Not NanoCpus: the engine refuses more of those than the machine has CPUs.
         "CpuPeriod": _CPU_PERIOD_MICROSECONDS,
         "CpuQuota": round(spec.limits.cpus * _CPU_PERIOD_MICROSECONDS),
         "PidsLimit": spec.limits.pids,
-        # A core dump in the workspace would hold the login's tokens.
+        # A core dump in the workspace would contain the login's tokens.
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "LogConfig": {"Type": "none", "Config": {}},
         "RestartPolicy": {"Name": "no"},
@@ -79,10 +79,10 @@ def _mount(mount: Mount) -> dict[str, Any]:
 
 
 def tmpfs_options(given: str, limits: Limits) -> str:
-    """The mount options of a tmpfs: what is given, and user 1000 and a bounded size where those are not.
+    """The mount options of a tmpfs: the given ones, and defaults for owner, mode and size.
 
-    Docker adds `noexec,nosuid,nodev`; `exec` must be given where programs are to run. Without a size a tmpfs may
-    grow until the memory limit kills the job; half of that limit is a "no space left" instead.
+    Docker adds `noexec,nosuid,nodev`; give `exec` to run programs there. A tmpfs without a size grows until the memory
+    limit kills the job; with half of that limit, a write fails with "no space left" instead.
     """
     options = [option for option in given.split(",") if option]
     names = {option.partition("=")[0] for option in options}
@@ -91,7 +91,7 @@ def tmpfs_options(given: str, limits: Limits) -> str:
 
 
 def environment(env: dict[str, str]) -> list[str]:
-    """`NAME=value` lines in the order of the names."""
+    """`NAME=value` lines, sorted by name."""
     return [f"{name}={value}" for name, value in sorted(env.items())]
 
 

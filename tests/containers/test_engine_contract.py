@@ -1,4 +1,4 @@
-"""The rules of `ContainerEngine`, held by the fake engine and by Docker alike."""
+"""The rules of `ContainerEngine`, for the fake engine and for Docker."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +70,7 @@ def _running(lab: Laboratory) -> list[str]:
 
 
 def test_a_name_is_a_lock(lab: Laboratory) -> None:
-    """Of 20 starts of one name at once exactly one wins; the others learn who did."""
+    """Of 20 simultaneous starts with one name exactly one succeeds; the others get its labels."""
     lab.engine.ensure_volume(lab.name("work"), lab.labels)
 
     def start(number: int) -> str | NameTaken:
@@ -89,7 +89,7 @@ def test_a_name_is_a_lock(lab: Laboratory) -> None:
     assert [each.labels["number"] for each in lab.engine.containers(lab.labels)] == [str(winners[0])]
 
 
-def test_a_taken_name_says_whether_its_holder_runs(lab: Laboratory) -> None:
+def test_a_taken_name_reports_whether_its_holder_runs(lab: Laboratory) -> None:
     """NameTaken has the name, the holder's labels, and whether it runs."""
     box = lab.box()
     with pytest.raises(NameTaken) as running:
@@ -103,21 +103,21 @@ def test_a_taken_name_says_whether_its_holder_runs(lab: Laboratory) -> None:
 
 
 def test_a_removed_name_is_free(lab: Laboratory) -> None:
-    """As soon as `remove` returns the name can be given again."""
+    """As soon as `remove` returns, the name can be used again."""
     for _ in range(3):
         lab.engine.remove(lab.box())
     assert lab.engine.containers(lab.labels) == []
 
 
 def test_a_removal_by_two_frees_the_name_for_both(lab: Laboratory) -> None:
-    """`remove` may be called by several threads at once; whoever returns finds the name free."""
+    """Several threads may call `remove` at once; the name is free when the first one returns."""
     box = lab.box()
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lab.engine.remove, [box] * 6))
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_an_image_that_is_not_there_makes_nothing(lab: Laboratory) -> None:
+def test_a_missing_image_creates_nothing(lab: Laboratory) -> None:
     """`start` raises ImageNotFound, and `image` answers None."""
     with pytest.raises(ImageNotFound):
         lab.engine.start(lab.spec(image=f"{ABSENT}:latest"))
@@ -125,15 +125,15 @@ def test_an_image_that_is_not_there_makes_nothing(lab: Laboratory) -> None:
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_a_start_that_fails_makes_nothing(lab: Laboratory) -> None:
-    """A container that cannot run, as its network is not there, is not left behind."""
+def test_a_failed_start_creates_nothing(lab: Laboratory) -> None:
+    """A container that cannot start because its network does not exist is removed."""
     with pytest.raises(EngineError, match="not found"):
         lab.engine.start(lab.spec(network=ABSENT))
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_an_image_says_what_it_is(lab: Laboratory) -> None:
-    """`image` has the reference that was asked for, and an id."""
+def test_an_image_has_a_reference_and_an_id(lab: Laboratory) -> None:
+    """`image` has the given reference, and an id."""
     image = lab.engine.image(lab.spec().image)
     assert image is not None
     assert (image.reference, image.image_id.startswith("sha256:")) == (lab.spec().image, True)
@@ -153,20 +153,20 @@ def test_containers_are_found_by_all_their_labels(lab: Laboratory) -> None:
 
 
 def test_kill_and_remove_are_safe_twice(lab: Laboratory) -> None:
-    """The second call says False, as it does for what never was."""
+    """The second call returns False, as it does for a container that never existed."""
     box = lab.box()
     assert [lab.engine.kill(box), lab.engine.kill(box), lab.engine.kill(ABSENT)] == [True, False, False]
     assert [lab.engine.remove(box), lab.engine.remove(box), lab.engine.remove(ABSENT)] == [True, False, False]
 
 
 def test_a_killed_container_has_ended_when_kill_returns(lab: Laboratory) -> None:
-    """Nothing of it runs any more; it is still there."""
+    """No process of it runs; the container still exists."""
     lab.engine.kill(lab.box())
     assert [each.running for each in lab.engine.containers(lab.labels)] == [False]
 
 
 def test_a_container_answers_to_its_name_and_its_id(lab: Laboratory) -> None:
-    """Every method takes either."""
+    """Every method accepts both."""
     lab.engine.ensure_volume(lab.name("work"), lab.labels)
     container_id = lab.engine.start(lab.spec())
     lab.engine.put_file(container_id, f"{WORK}/a", b"a")
@@ -178,15 +178,15 @@ def test_a_container_answers_to_its_name_and_its_id(lab: Laboratory) -> None:
 # Networks and volumes
 
 
-def test_a_network_is_made_once(lab: Laboratory) -> None:
-    """`ensure_network` gives the same gateway each time; `remove_network` says whether there was one."""
+def test_a_network_is_created_once(lab: Laboratory) -> None:
+    """`ensure_network` gives the same gateway each time; `remove_network` returns whether there was one."""
     gateways = {lab.engine.ensure_network(lab.name("net"), lab.labels) for _ in range(2)}
     assert len(gateways) == 1
     assert [lab.engine.remove_network(lab.name("net")) for _ in range(2)] == [True, False]
 
 
-def test_a_volume_is_made_once(lab: Laboratory) -> None:
-    """Of many calls at once exactly one says that it made it; it is found by its labels, and removed once."""
+def test_a_volume_is_created_once(lab: Laboratory) -> None:
+    """Of many simultaneous calls exactly one creates it; it is found by its labels, and removed once."""
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: lab.engine.ensure_volume(lab.name("v"), {**lab.labels, "kind": "x"}), range(8)))
     assert sorted(made) == [False] * 7 + [True]
@@ -196,7 +196,7 @@ def test_a_volume_is_made_once(lab: Laboratory) -> None:
 
 
 def test_a_volume_in_use_stays(lab: Laboratory) -> None:
-    """`remove_volume` raises while a container mounts it, and works when that is gone."""
+    """`remove_volume` raises while a container mounts it, and works after the container was removed."""
     box = lab.box()
     with pytest.raises(EngineError, match="in use"):
         lab.engine.remove_volume(lab.name("work"))
@@ -215,7 +215,7 @@ def test_an_exec_gives_its_output_and_exit_code(lab: Laboratory) -> None:
 
 
 def test_output_arrives_while_the_command_runs(lab: Laboratory) -> None:
-    """The first line is there before the command can go on."""
+    """The first line is there before the command can continue."""
     box = lab.box()
     running = lab.begin(box, WAIT_FOR_GO)
     assert (running.output, running.is_alive()) == (b"first\n", True)
@@ -244,14 +244,14 @@ def test_an_exec_has_its_environment_and_folder(lab: Laboratory) -> None:
 
 
 def test_output_is_bytes(lab: Laboratory) -> None:
-    """What is no text comes through unchanged."""
+    """Bytes that are not text arrive unchanged."""
     said = bytes([0, 1, 13, 10, 128, 255, 0])
     ran = lab.run(lab.box(), Program(r"printf '\0\1\15\12\200\377\0'", _says(said)))
     assert ran.stdout == said
 
 
-def test_big_output_passes_through(lab: Laboratory) -> None:
-    """50 MB arrive whole, and in pieces of at most a megabyte: nothing collects them."""
+def test_large_output(lab: Laboratory) -> None:
+    """50 MB arrive complete, in pieces of at most a megabyte: nothing buffers them."""
 
     class Counted:
         total = largest = 0
@@ -272,7 +272,7 @@ def test_big_output_passes_through(lab: Laboratory) -> None:
     assert counted.largest <= 1024**2
 
 
-def test_a_time_limit_ends_a_command_that_talks(lab: Laboratory) -> None:
+def test_a_time_limit_ends_a_command_that_prints(lab: Laboratory) -> None:
     """It counts from the start, whatever the command prints; the output is there, and the container has ended."""
     box = lab.box()
     ran = lab.run(box, CHATTER, time_limit=0.5)
@@ -288,8 +288,8 @@ def test_a_silence_limit_ends_a_command_that_hangs(lab: Laboratory) -> None:
     assert _running(lab) == []
 
 
-def test_a_silence_limit_spares_a_command_that_talks(lab: Laboratory) -> None:
-    """A command that takes longer than the limit, but says something now and then, runs to its end."""
+def test_a_silence_limit_allows_a_command_that_prints(lab: Laboratory) -> None:
+    """A command that takes longer than the limit, but prints in between, runs to its end."""
     ran = lab.run(lab.box(), SLOW_TICKS, silence_limit=2.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.EXITED, b"tick\n" * 6)
 
@@ -356,7 +356,7 @@ def test_a_container_that_does_not_run_runs_nothing(lab: Laboratory) -> None:
     assert ended == [EndReason.CONTAINER_GONE] * 2
 
 
-def test_a_container_that_is_not_there_is_an_error(lab: Laboratory) -> None:
+def test_a_missing_container_is_an_error(lab: Laboratory) -> None:
     """`execute`, `put_file` and `read_file` raise ContainerNotFound."""
     with pytest.raises(ContainerNotFound):
         lab.run(ABSENT, TRUE)
@@ -367,7 +367,7 @@ def test_a_container_that_is_not_there_is_an_error(lab: Laboratory) -> None:
 
 
 def test_an_empty_command_is_refused(lab: Laboratory) -> None:
-    """Neither a container nor an exec can do nothing."""
+    """A container and an exec need a command."""
     with pytest.raises(ValueError, match="command"):
         lab.engine.start(lab.spec(command=[]))
     with pytest.raises(ValueError, match="command"):
@@ -422,7 +422,7 @@ def test_a_file_of_a_container_that_never_ran_is_read(lab: Laboratory) -> None:
 
 
 def test_only_regular_files_are_read(lab: Laboratory) -> None:
-    """A folder, a symlink, a pipe and what is not there are None."""
+    """A folder, a symlink, a pipe and a missing file are None."""
 
     def answer(process: FakeExec) -> None:
         process.make_folder(f"{WORK}/folder")
@@ -448,7 +448,7 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
 
 
 def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
-    """`put_file` onto a symlink that the job planted leaves the link's target alone."""
+    """`put_file` onto a symlink that the job created leaves the link's target unchanged."""
 
     def answer(process: FakeExec) -> None:
         process.write_file(f"{WORK}/target", b"old\n")
@@ -462,8 +462,8 @@ def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
 
 
 @pytest.mark.parametrize("path", [f"{WORK}/no/such/folder/file", "/etc/planted", "/read-only/file"])
-def test_a_file_goes_into_a_writable_mount_only(lab: Laboratory, path: str) -> None:
-    """No missing folder is made, the image is not changed, a read-only mount stays as it is."""
+def test_a_file_can_only_be_written_to_a_writable_mount(lab: Laboratory, path: str) -> None:
+    """A missing folder is not created; the image and a read-only mount stay unchanged."""
     lab.engine.ensure_volume(lab.name("fixed"), lab.labels)
     box = lab.box(mounts=[Mount(lab.name("work"), WORK), Mount(lab.name("fixed"), "/read-only", read_only=True)])
     with pytest.raises(EngineError):
