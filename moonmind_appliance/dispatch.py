@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,17 @@ class Wakeups:
 
     def wake(self, shard: int) -> None:
         """Wake the shard's worker. Never raises: a failure is logged, and the worker finds the run within minutes."""
-        self._try(shard, None)
+        self._wake(shard)
 
     def wake_at(self, shard: int, at: datetime) -> None:
         """Wake the shard's worker within about a second after `at` (with a time zone). Never raises."""
-        self._try(shard, at)
+        self._wake(shard, at)
 
     def idle(self) -> list[int] | None:
         """The shards whose worker waits for a wake-up; None where that is not known: in every process but one."""
         return None
 
-    def _try(self, shard: int, at: datetime | None) -> None:
+    def _wake(self, shard: int, at: datetime | None = None) -> None:
         if shard not in self._shards:
             _log.warning("There is no shard %d to wake.", shard)
             return
@@ -145,13 +146,7 @@ class Workers(Wakeups):
 
     def idle(self) -> list[int]:
         """The shards whose thread runs, and neither works nor was woken to."""
-        alive = self.alive()
-        inboxes = {shard: consumer.inbox for shard, consumer in self._consumers.items()}
-        return [
-            shard
-            for shard, inbox in inboxes.items()
-            if alive[self._shards[shard].thread] and not inbox.working and not inbox.woken.is_set()
-        ]
+        return [shard for shard, consumer in self._consumers.items() if consumer.is_idle()]
 
     def _send(self, shard: int, at: datetime | None) -> None:
         self._consumers[shard].huey.send(at)
@@ -176,8 +171,15 @@ class Workers(Wakeups):
                     consumer.check_worker_health()
 
     def _run_jobs(self) -> None:
-        while not self._stopping.wait(max(0.0, min(job.due for job in self._jobs) - time.monotonic())):
-            min(self._jobs, key=lambda job: job.due).run()
+        while True:
+            job = min(self._jobs, key=lambda job: job.due)
+            if self._stopping.wait(max(0.0, job.due - time.monotonic())):
+                return
+            try:
+                job.run()
+            except Exception:  # noqa: BLE001 - the next time may succeed, and other jobs must run
+                _log.exception("The periodic job %s failed.", job.name)
+            job.due = time.monotonic() + job.seconds
 
 
 class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
@@ -223,19 +225,12 @@ class _Inbox(_File):
     def __init__(self, shard: ShardName, path: Path, work: Callable[[int], None]) -> None:
         self.woken = threading.Event()
         self.working = False
-        self._shard = shard.index
-        self._work = work
+        self.work: Callable[[], None] = lambda: work(shard.index)
         super().__init__(shard.queue, path)
 
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
         del data, priority
         self.woken.set()
-
-    def do_work(self) -> None:
-        try:
-            self._work(self._shard)
-        except Exception:  # noqa: BLE001 - the thread must take the next wake-up
-            _log.exception("The work of shard %d failed.", self._shard)
 
 
 class _Queue(Huey):  # type: ignore[misc] # huey has no types
@@ -267,8 +262,12 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
         inbox.working = True
         # Cleared before the work begins: a wake-up from here on means work once more.
         inbox.woken.clear()
-        if not self.stop_flag.is_set():
-            inbox.do_work()
+        if self.stop_flag.is_set():
+            return
+        try:
+            inbox.work()
+        except Exception:  # noqa: BLE001 - the thread must take the next wake-up
+            _log.exception("The work of %s failed.", inbox.name)
 
 
 class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
@@ -281,6 +280,10 @@ class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
         self._thread = thread
         super().__init__(_Queue(inbox), workers=1, periodic=False, scheduler_interval=1)
 
+    def is_idle(self) -> bool:
+        (_, thread), *_ = self.worker_threads
+        return thread.is_alive() and not self.inbox.working and not self.inbox.woken.is_set()
+
     def threads(self) -> list[threading.Thread]:
         return [*(thread for _, thread in self.worker_threads), self.scheduler]
 
@@ -291,18 +294,11 @@ class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
         """The signals are the web server's."""
 
 
+@dataclass
 class _Job:
     """A periodic job; `due` by the monotonic clock, in seconds."""
 
-    def __init__(self, name: str, seconds: float, job: Callable[[], None]) -> None:
-        self._name = name
-        self._seconds = seconds
-        self._job = job
-        self.due = time.monotonic()
-
-    def run(self) -> None:
-        try:
-            self._job()
-        except Exception:  # noqa: BLE001 - the next time may succeed, and other jobs must run
-            _log.exception("The periodic job %s failed.", self._name)
-        self.due = time.monotonic() + self._seconds
+    name: str
+    seconds: float
+    run: Callable[[], None]
+    due: float = 0.0

@@ -100,7 +100,7 @@ class EngineAddress:
             raise
 
     def _connect_ssh(self, timeout: float) -> socket.socket:
-        """Connect through `ssh HOST docker system dial-stdio`, as Docker's own tools do; the host needs Docker's client."""
+        """Connect through `ssh HOST docker system dial-stdio`, which needs Docker's client on that host."""
         ours, theirs = socket.socketpair()
         command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, int(timeout))}"]
         command += ["-l", self.user] if self.user else []

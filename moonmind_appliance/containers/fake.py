@@ -81,8 +81,8 @@ class FakeContainer:
 class FakeExec:
     """A running command, as its answer uses it.
 
-    Output is passed on at once. A limit, a cancel or the container's end raises `ExecEnded` from `sleep` and from the next
-    output; the answer must not catch it.
+    Output is passed on at once. A limit, a cancel or the container's end raises `ExecEnded` from `sleep` and from the
+    next output; the answer must not catch it.
     """
 
     def __init__(
