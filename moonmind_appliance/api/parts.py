@@ -9,7 +9,7 @@ from litestar import Litestar
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
@@ -39,7 +39,7 @@ class ApiParts:
     """
 
     store: Store
-    doorbell: Doorbell
+    wakeups: Wakeups
     settings: Settings
     redactor: Redactor
     artifact_files: ArtifactFiles

@@ -49,8 +49,8 @@ from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heart
 from moonmind_appliance.runs.metrics import keep_metrics
 from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
 from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
-from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
 
@@ -77,9 +77,8 @@ class Executor:
         self._tokens: dict[str, CancelToken] = {}
         self._stopping = False
 
-    def work(self, shard: int, run_id: str) -> None:
-        """Answer a ring: execute runs until there is none for this shard. The ring's `run_id` is a hint only."""
-        _log.debug("Shard %s was rung for %s.", shard, run_id)
+    def work(self, shard: int) -> None:
+        """Execute runs until there is none for this shard."""
         while not self._stopping and ready_to_claim(self._tools, shard):
             lease = str(uuid.uuid4())
             run = self._tools.store.runs.claim(shard, lease, now=self._tools.clock(), lease_seconds=LEASE_SECONDS)
@@ -320,7 +319,7 @@ class _Execution:
         _log.info("Run %s is back in the queue; it goes on after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
-        """Back into the queue: to another shard at once where one can go on, else with the reason and a ring."""
+        """Back into the queue: to another shard at once where one can go on, else with the reason and a wake-up."""
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING)
         tools, shard = self._tools, self._context.names.shard.index
@@ -332,11 +331,11 @@ class _Execution:
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
-            ring(tools.store, tools.doorbell, tools.settings, self._run, now=tools.clock())
+            wake_for(tools.store, tools.wakeups, tools.settings, self._run, now=tools.clock())
             _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
             return
         if waits.until is not None:
-            tools.doorbell.ring_at(shard, self._run.run_id, waits.until)
+            tools.wakeups.wake_at(shard, waits.until)
         _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
@@ -367,7 +366,7 @@ class _Execution:
         pause = rest_jitter(turn, now)
         state = tools.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
         if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
-            tools.doorbell.ring_at(index, "", state.rests_until)
+            tools.wakeups.wake_at(index, state.rests_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
             if why_nobody_goes_on(tools, self._run, moves) is None:

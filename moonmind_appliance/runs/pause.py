@@ -48,7 +48,7 @@ def resume_shard(tools: Tools, shard: int) -> Shard:
 
     state = tools.store.shards.change(shard, resumed)
     say_who_waits(tools)
-    tools.doorbell.ring(shard, "")
+    tools.wakeups.wake(shard)
     return state
 
 

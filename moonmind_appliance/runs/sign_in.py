@@ -242,5 +242,5 @@ def _signed_in(tools: Tools, shard: int, login_file: bytes, way: str) -> Shard:
     state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock(), signed_in=True)
     tools.store.events.add("shard.signed_in", shard=shard, data={"way": way})
     say_who_waits(tools)
-    tools.doorbell.ring(shard, "")
+    tools.wakeups.wake(shard)
     return state

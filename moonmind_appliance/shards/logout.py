@@ -42,11 +42,13 @@ def logout_shard(
             if read_login(engine, agent, shard.lock) is None:
                 return False
             env = put_extra_ca(engine, settings, shard.lock)
+            # Its own limit: an exec's limit would end the container, which the second command needs.
+            sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
             # By another name it is out of the way, also where a folder has it that cannot be emptied.
             gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
             remove = f"rm -rf {file}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
-            for command in (agent.logout_command(), ["sh", "-c", remove]):
-                spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS, working_dir="/work")
+            for command in (sign_out, ["sh", "-c", remove]):
+                spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
                 engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
             return True
     except NameTaken as error:

@@ -21,7 +21,7 @@ from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, Phas
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.runs.house import RememberingBell
+from tests.runs.house import RecordedWakeups
 
 BASE = "/api/spec-automation"
 REQUEST = {"repository": "acme/shop", "specify_text": "Add a basket."}
@@ -100,7 +100,7 @@ def serve(
     checks: dict[str, Finding] = {}
     parts = ApiParts(
         store=store,
-        doorbell=RememberingBell(),
+        wakeups=RecordedWakeups(),
         settings=Settings(moonmind_data_dir=data_dir, **({"min_free_disk": 1} | settings)),
         redactor=Redactor(),
         artifact_files=ArtifactFiles(data_dir),

@@ -8,7 +8,7 @@ from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus, Shard, WaitingFor, WaitReason
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from moonmind_appliance.runs.readiness import look_after_logins, why_wait
-from moonmind_appliance.runs.ring import first_to_ring, others_to_ring
+from moonmind_appliance.runs.wake import first_to_wake, others_to_wake
 from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.health import health_of
 from tests.runs.world import NOW, World
@@ -46,10 +46,10 @@ def test_resume(world: World) -> None:
     """Wakes the shard, which then takes what waited for it."""
     pause_shard(world.tools, 0)
     run = world.submit(shard=0)
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     state = resume_shard(world.tools, 0)
     assert state.paused_at is None
-    assert world.bell.rings == [(0, "")]
+    assert world.wakeups.woken == [0]
     world.work(0)
     assert world.stored(run).status is RunStatus.SUCCEEDED
 
@@ -79,13 +79,13 @@ def test_a_pinned_run_says_what_it_waits_for(world: World) -> None:
 def test_a_paused_shard_is_not_woken(world: World) -> None:
     """Neither for a new run, nor when its login comes back, nor by the clock."""
     pause_shard(world.tools, 0)
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     world.submit(shard=0)
     world.store.shards.save(Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
     world.clock.advance(seconds=60)
     look_after_logins(world.tools)
     assert world.store.shards.get(0).login is PRESENT
-    assert [shard for shard, _ in world.bell.rings if shard == 0] == []
+    assert [shard for shard in world.wakeups.woken if shard == 0] == []
 
 
 def test_a_run_in_progress_goes_on(world: World) -> None:
@@ -149,6 +149,6 @@ def test_why_a_run_waits(shards: list[Shard], reason: WaitReason | None) -> None
 def test_which_shard_is_woken() -> None:
     """Never a paused one."""
     shards = [Shard(shard=0, login=PRESENT, paused_at=NOW), Shard(shard=1, login=LoginState.DEAD)]
-    assert first_to_ring(shards, {0, 1}, None, NOW) == 1
-    assert first_to_ring(shards, {0, 1}, 0, NOW) is None
-    assert others_to_ring(shards, {0, 1}, None, NOW) == []
+    assert first_to_wake(shards, {0, 1}, None, NOW) == 1
+    assert first_to_wake(shards, {0, 1}, 0, NOW) is None
+    assert others_to_wake(shards, {0, 1}, None, NOW) == []

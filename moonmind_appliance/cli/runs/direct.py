@@ -13,7 +13,7 @@ from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import serve_state
 from moonmind_appliance.cli.runs.access import News
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
 from moonmind_appliance.redaction import Redactor
@@ -40,14 +40,14 @@ class Direct:
         self._note = note
         self._store = Store.open(settings.moonmind_data_dir)
         self._files = ArtifactFiles(settings.moonmind_data_dir)
-        self._doorbell = Doorbell(settings.moonmind_data_dir, shard_names(settings))
+        self._wakeups = Wakeups(settings.moonmind_data_dir, shard_names(settings))
         self._actor = system_actor()
 
     def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
-        """Keep a run and ring."""
+        """Save a run, and wake a shard."""
         run = submit_run(
             self._store,
-            self._doorbell,
+            self._wakeups,
             self._settings,
             self._actor,
             request,
@@ -88,8 +88,8 @@ class Direct:
         return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
 
     def retry(self, run_id: str) -> RunAccepted:
-        """Queue it again and ring."""
-        run = retry_run(self._store, self._doorbell, self._settings, self._actor, run_id, now=datetime.now(UTC))
+        """Queue it again, and wake a shard."""
+        run = retry_run(self._store, self._wakeups, self._settings, self._actor, run_id, now=datetime.now(UTC))
         self._say_who_works()
         return run_accepted(run)
 
@@ -128,7 +128,6 @@ class Direct:
 
     def close(self) -> None:
         """Close the files."""
-        self._doorbell.close()
         self._store.close()
 
     def _artifact(self, run_id: str, artifact_id: str) -> Artifact:

@@ -1,10 +1,10 @@
-"""Which shard hears of a queued run first. The row is the truth: a ring that fails only makes the run start later."""
+"""Which shards are woken for a queued run. The run's row is the truth: without a wake-up the run only starts later."""
 
 import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.runs.readiness import allowed, why_wait
 from moonmind_appliance.settings import Settings
@@ -14,21 +14,21 @@ from moonmind_appliance.store import Store
 _log = logging.getLogger(__name__)
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-# A login that nobody has looked at yet may be there: its worker looks before it claims.
+# A login that was not checked yet may be good: its worker checks it before it claims.
 _MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
 
 
-def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
-    """The shard to ring.
+def first_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
+    """The shard that is likely to start a run first.
 
-    Logged in before logged out, rested before resting, idle before busy, with quota before nearly without, longest
-    unused first.
+    Signed in before signed out, not cooling down before cooling down, idle before busy, with quota before nearly
+    without, longest unused first.
 
     Args:
         shards: all of them.
-        idle: the numbers of those that have nothing in hand.
-        pin: where the caller wants the run, None: anywhere.
-        now: the time against which a rest is judged.
+        idle: the numbers of those that execute no run.
+        pin: the shard that the caller asked for; None: any.
+        now: the time to compare a cooldown with.
 
     Returns:
         the shard's number; None when the pin names a shard that does not exist any more, or all are paused.
@@ -49,8 +49,8 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
     return min(may_use, key=order).shard if may_use else None
 
 
-def others_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> list[int]:
-    """The idle shards beside the first that could take a run as well as it."""
+def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> list[int]:
+    """The idle shards that could take a run as well as the first one."""
     return [
         shard.shard
         for shard in allowed(shards, pin)
@@ -62,26 +62,27 @@ def others_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | No
     ]
 
 
-def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now: datetime) -> None:
-    """Tell one shard of a queued run; where none can take it, the run says at once what it waits for.
+def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, now: datetime) -> None:
+    """Wake shards for a queued run. Where none can take it, the run says at once what it waits for.
 
-    Never raises: a failure is a log line, and the run starts with the next free shard.
+    Never raises: a failure is logged, and the run starts with the next free shard.
     """
     try:
         shards = store.shards.all(settings.codex_shards)
         if waits := why_wait(allowed(shards, run.shard_pin), now):
             store.runs.wait(run.run_id, waits)
-        if isinstance(doorbell, Workers):
-            idle = set(doorbell.idle())
-        else:
+        known_idle = wakeups.idle()
+        if known_idle is None:
             idle = {shard.shard for shard in shards} - {other.shard for other in store.runs.in_progress()}
-        shard = first_to_ring(shards, idle, run.shard_pin, now)
+        else:
+            idle = set(known_idle)
+        shard = first_to_wake(shards, idle, run.shard_pin, now)
         if shard is None:
             _log.warning("Run %s waits: no shard that it may use exists and is not paused.", run.run_id)
             return
-        doorbell.ring(shard, run.run_id)
-        # Two runs that come in the same moment find the same shard idle: whoever is free looks, too.
-        for other in others_to_ring(shards, idle - {shard}, run.shard_pin, now):
-            doorbell.ring(other, run.run_id)
-    except Exception:  # noqa: BLE001 - the run is kept; whatever went wrong here must not fail its submitter
-        _log.exception("Run %s is queued, but no shard could be rung.", run.run_id)
+        wakeups.wake(shard)
+        # Two runs submitted in the same moment find the same shard idle: wake the other idle ones, too.
+        for other in others_to_wake(shards, idle - {shard}, run.shard_pin, now):
+            wakeups.wake(other)
+    except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
+        _log.exception("Run %s is queued, but no shard could be woken.", run.run_id)

@@ -1,11 +1,11 @@
-"""Which shard hears of a run first."""
+"""Which shard is woken for a run."""
 
 from datetime import timedelta
 
 import pytest
 
 from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.runs.ring import first_to_ring
+from moonmind_appliance.runs.wake import first_to_wake
 from tests.runs.house import NOW
 
 P, U, A, D = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD
@@ -36,12 +36,12 @@ def shard(
         ("a rested one before one out of quota", [shard(0, rests=HOUR), shard(1)], {0}, None, 1),
         ("one whose rest is over counts as rested", [shard(0, rests=-HOUR), shard(1)], {0}, None, 0),
         ("the pinned one, whatever it is", [shard(0), shard(1, D)], {0}, 1, 1),
-        ("nobody, when the pinned one is gone", [shard(0)], {0}, 7, None),
+        ("none, when the pinned one is gone", [shard(0)], {0}, 7, None),
         ("some shard, even if none has a login", [shard(0, A), shard(1, D)], set(), None, 0),
     ],
 )
-def test_the_shard_to_ring(
+def test_the_shard_to_wake(
     rule: str, shards: list[Shard], idle: set[int], pin: int | None, expected: int | None
 ) -> None:
-    """Rung is the shard that can begin first."""
-    assert first_to_ring(shards, idle, pin, NOW) == expected, rule
+    """The shard that can begin first is woken."""
+    assert first_to_wake(shards, idle, pin, NOW) == expected, rule
