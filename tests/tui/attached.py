@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.models import Actor, Run
@@ -18,6 +17,7 @@ from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from tests.runs.house import RememberingBell, shard_names
+from tests.runs.world import ScriptedAgent
 from tui.app import TerminalApp
 from tui.terminal import ThemeName
 
@@ -84,7 +84,7 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
         store=store,
         engine=engine,
         github=None,
-        agent=Codex(model=None),
+        agent=ScriptedAgent(),
         redactor=Redactor(),
         files=ArtifactFiles(folder),
         doorbell=bell,
