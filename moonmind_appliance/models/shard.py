@@ -66,6 +66,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     look at the login file, `last_refresh_at` the last renewal that worked, `refresh_problem` why the last try since
     did neither work nor was refused ("" when none failed), `last_turn_at` the last model turn that worked.
     `login_digest` tells whether the file changed. `check_wanted`: something happened that a dead login could explain.
+    `paused_at`: an operator lets the shard take no run since then.
     """
 
     shard: int
@@ -88,3 +89,4 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     quota: list[QuotaWindow] = []
     quota_at: datetime | None = None
     rests_until: datetime | None = None
+    paused_at: datetime | None = None

@@ -9,7 +9,7 @@ from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.evidence import admitted_again, rest_over
-from moonmind_appliance.shards.health import check_shard, nearly_used, renewal_is_due, rests
+from moonmind_appliance.shards.health import check_shard, health_of, nearly_used, renewal_is_due, rests
 from moonmind_appliance.shards.look import look_at_shard, note_login
 
 _LOOK_AGAIN = timedelta(seconds=15)
@@ -37,7 +37,7 @@ def ready_to_claim(tools: Tools, shard: int) -> bool:
     elif renewal_is_due(state, now):
         state = renew_login(tools, state)
     say_who_waits(tools)
-    if state.login is not LoginState.PRESENT:
+    if state.login is not LoginState.PRESENT or state.paused_at is not None:
         return False
     if rests(state, now) and state.rests_until is not None:
         tools.doorbell.ring_at(shard, "", state.rests_until)
@@ -108,12 +108,16 @@ def say_who_waits(tools: Tools) -> None:
                 reason.detail,
             ):
                 tools.store.runs.wait(run.run_id, reason)
-        elif waits is not None and waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA):
+        elif waits is not None and (waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA) or _paused(waits)):
             tools.store.runs.wait(run.run_id, None)
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     """What the shards that a run may use lack, all of them; None where one could take it. Pure."""
+    paused = [shard for shard in shards if shard.paused_at is not None]
+    shards = [shard for shard in shards if shard.paused_at is None]
+    if paused and not shards:
+        return WaitingFor(WaitReason.SHARD_BUSY, None, f"shard {_numbers(paused)} is paused")
     if any(shard.login is LoginState.UNKNOWN for shard in shards):
         return None
     present = [shard for shard in shards if shard.login is LoginState.PRESENT]
@@ -147,6 +151,11 @@ def _no_login(shards: Sequence[Shard]) -> str:
     )
 
 
+def _paused(waits: WaitingFor) -> bool:
+    """A shard that is busy gives a time to try again; one that is paused does not."""
+    return waits.reason is WaitReason.SHARD_BUSY and waits.until is None
+
+
 def _numbers(shards: Sequence[Shard]) -> str:
     return ", ".join(str(shard.shard) for shard in shards)
 
@@ -160,7 +169,7 @@ def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
         return False
     busy = {run.shard for run in tools.store.runs.in_progress()}
     for other in tools.store.shards.all(len(tools.shards)):
-        fit = other.login is LoginState.PRESENT and not rests(other, now) and not nearly_used(other, now)
+        fit = health_of(other, now=now).takes_runs and not nearly_used(other, now)
         if other.shard != state.shard and other.shard not in busy and fit:
             tools.doorbell.ring(other.shard, "")
             tools.doorbell.ring_at(state.shard, "", now + _LEAVE_TO_OTHERS)
@@ -189,7 +198,7 @@ def _look_after(tools: Tools, known: Shard, now: datetime, busy: Collection[int 
 
 
 def _ring_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
-    if seen.login is not LoginState.PRESENT:
+    if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
         return
     if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
         tools.doorbell.ring_at(seen.shard, "", seen.rests_until)

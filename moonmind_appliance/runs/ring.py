@@ -31,7 +31,7 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
         now: the time against which a rest is judged.
 
     Returns:
-        the shard's number; None when the pin names a shard that does not exist any more.
+        the shard's number; None when the pin names a shard that does not exist any more, or all are paused.
     """
 
     def order(shard: Shard) -> tuple[bool, bool, bool, bool, bool, datetime, int]:
@@ -45,7 +45,7 @@ def first_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
             shard.shard,
         )
 
-    may_use = allowed(shards, pin)
+    may_use = [shard for shard in allowed(shards, pin) if shard.paused_at is None]
     return min(may_use, key=order).shard if may_use else None
 
 
@@ -58,6 +58,7 @@ def others_to_ring(shards: Sequence[Shard], idle: Collection[int], pin: int | No
         and shard.login is LoginState.PRESENT
         and not rests(shard, now)
         and not nearly_used(shard, now)
+        and shard.paused_at is None
     ]
 
 
@@ -76,7 +77,7 @@ def ring(store: Store, doorbell: Doorbell, settings: Settings, run: Run, *, now:
             idle = {shard.shard for shard in shards} - {other.shard for other in store.runs.in_progress()}
         shard = first_to_ring(shards, idle, run.shard_pin, now)
         if shard is None:
-            _log.warning("Run %s is pinned to shard %s, which does not exist.", run.run_id, run.shard_pin)
+            _log.warning("Run %s waits: no shard that it may use exists and is not paused.", run.run_id)
             return
         doorbell.ring(shard, run.run_id)
         # Two runs that come in the same moment find the same shard idle: whoever is free looks, too.

@@ -38,7 +38,7 @@ def file_seen(
         signed_in: the file was made by a sign-in just now, and not by a renewal.
     """
     if login_file is None or facts is None:
-        gone = Shard(shard=known.shard, last_turn_at=known.last_turn_at, checked_at=now)
+        gone = Shard(shard=known.shard, last_turn_at=known.last_turn_at, checked_at=now, paused_at=known.paused_at)
         return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "there is no login in the volume", now)
     digest = hashlib.sha256(login_file).hexdigest()
     seen = msgspec.structs.replace(known, checked_at=now, login_digest=digest)

@@ -66,7 +66,7 @@ def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
         since=shard.login_since,
         why=shard.login_reason,
         next_step=next_step(shard),
-        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now),
+        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now) and shard.paused_at is None,
         grades=[_file(shard), _token(shard, now), _refresh(shard), _turn(shard)],
     )
 
@@ -79,7 +79,7 @@ def next_step(shard: Shard) -> str:
         LoginState.DEAD: sign_in,
         LoginState.REFUSED: f"Have the account's plan or credits mended, or sign another account in. {sign_in}",
         LoginState.UNKNOWN: "It is looked at within a minute while `serve` runs.",
-        LoginState.PRESENT: "",
+        LoginState.PRESENT: "" if shard.paused_at is None else f"Run `moonmind-appliance resume-shard {shard.shard}`.",
     }[shard.login]
 
 

@@ -107,7 +107,8 @@ class RunStore:
     ) -> Run | None:
         """Take a queued run for this shard: of the user with the fewest in progress, the oldest.
 
-        Left alone are runs that are pinned to another shard or wait for a time that has not come. Two claims never
+        Left alone are runs that are pinned to another shard or wait for a time that has not come; a paused shard takes
+        none. Two claims never
         take the same run, whichever threads or processes make them.
 
         Args:
@@ -412,6 +413,9 @@ _CLAIM = """
         WHERE waiting.status = 'queued'
             AND (waiting.shard_pin IS NULL OR waiting.shard_pin = :shard)
             AND (waiting.waiting_until IS NULL OR waiting.waiting_until <= :now)
+            AND NOT EXISTS (
+                SELECT 1 FROM shards WHERE shard = :shard AND json_extract(state, '$.paused_at') IS NOT NULL
+            )
             AND (:began_on IS NULL OR waiting.shard IS NULL
                 OR waiting.shard IN (SELECT value FROM json_each(:began_on)))
         ORDER BY coalesce(busy.runs, 0), waiting.accepted_at, waiting.run_id
