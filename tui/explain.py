@@ -72,8 +72,8 @@ def outcome_text(
     if run.status is RunStatus.IN_PROGRESS:
         phase = current_phase(phases)
         shard = f" on shard {run.shard}" if run.shard is not None else ""
-        since = f", since {age((now - run.started_at).total_seconds())}" if run.started_at else ""
-        return f"Runs {phase or 'its phases'}{shard}{since}."
+        since = f", started {age((now - run.started_at).total_seconds())} ago" if run.started_at else ""
+        return f"Running {phase or 'its phases'}{shard}{since}."
     if run.failure is not None:
         told = f": {one_line(run.failure.message)}" if message else "."
         return f"{run.failure.code.value}{told} {failure_text(run, now)}"

@@ -103,6 +103,8 @@ class Lines(ScrollView, can_focus=True):
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
         """Put the cursor on line `y` and show it; `middle`: in the middle of the page if the view has to jump."""
+        if not self.line_count:
+            return
         y = max(0, min(y, self.line_count - 1))
         top, height = round(self.scroll_y), max(1, self.size.height)
         if not top <= y < top + height:
@@ -160,6 +162,9 @@ class Lines(ScrollView, can_focus=True):
             focused = self.has_focus or self.screen.focused is None
             base += self.get_component_rich_style("lines--cursor-focused" if focused else "lines--cursor", partial=True)
         text.end = ""
+        if text.style and not text.spans:
+            # Rich leaves out the style of a text without spans.
+            text.stylize(text.style)
         strip = Strip(list(text.render(self.app.console)))
         strip = strip.crop_extend(scroll_x, scroll_x + self.size.width, None).apply_style(base)
         return strip.apply_offsets(scroll_x, row)
@@ -246,6 +251,12 @@ class Lines(ScrollView, can_focus=True):
         """Tell that the line under the cursor is wanted."""
         if self.line_count:
             self.post_message(self.Opened(self))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Keep the cursor in view."""
+        del event
+        if self.has_cursor:
+            self.call_after_refresh(lambda: self.go_to(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the click was; a click on the cursor opens the line."""

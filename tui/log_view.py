@@ -77,8 +77,8 @@ class LogView(Lines):
 
     # What the page calls.
 
-    def open(self, path: Path | None, *, events_in_it: bool, follow: bool) -> None:
-        """Show this log, from its start or, following, from its end. The same log again stays where it is."""
+    def open(self, path: Path | None, *, events_in_it: bool, follow: bool, from_end: bool = False) -> None:
+        """Show this log, from its start or its end; following begins at the end. The same log again stays as it is."""
         if path == self._path and (self._index is not None or path is None):
             return
         self._path, self._events, self.follow = path, events_in_it, follow
@@ -87,7 +87,9 @@ class LogView(Lines):
         if path is None:
             self._take_nothing()
             return
-        page_of(self).ask("log-open", partial(_opened, path), partial(self._open_done, path), self._open_failed)
+        page_of(self).ask(
+            "log-open", partial(_opened, path), partial(self._open_done, path, follow or from_end), self._open_failed
+        )
 
     def poll(self) -> None:
         """Look whether the log has grown; ask for it a few times a second while the run goes on."""
@@ -101,9 +103,13 @@ class LogView(Lines):
             return self._problem
         if self._index is None or not self._rows:
             return "no output" if self._index is not None else ""
-        top, bottom = self._index_of(self._top), self._index_of(self._top) + self.size.height - 1
-        first, last = (self._rows[max(0, min(number, len(self._rows) - 1))].line + 1 for number in (top, bottom))
-        return f"{first:,}-{last:,} of {self._index.line_count:,}"
+        top = max(0, self._index_of(self._top))
+        bottom = top + max(1, self.size.height) - 1
+        total = self._index.line_count
+        # Behind the last row there may be lines that tell nothing.
+        ends = bottom >= len(self._rows) - 1
+        last = total if ends and self._at_end else self._rows[min(bottom, len(self._rows) - 1)].line + 1
+        return f"{self._rows[top].line + 1:,}-{last:,} of {total:,}"
 
     @property
     def found(self) -> Found | None:
@@ -184,12 +190,12 @@ class LogView(Lines):
         """Close the log."""
         self._close()
 
-    def _open_done(self, path: Path, index: LogIndex) -> None:
+    def _open_done(self, path: Path, at_end: bool, index: LogIndex) -> None:  # noqa: FBT001 - bound by partial
         if path != self._path or not self.is_attached:
             index.close()
             return
         self._index = index
-        self._read(Wish(index.line_count if self.follow else 0, at_end=self.follow))
+        self._read(Wish(index.line_count if at_end else 0, at_end=at_end))
         self.poll()
 
     def _open_failed(self, error: Exception) -> None:
@@ -402,6 +408,8 @@ class LogView(Lines):
     def go_to(self, y: int, *, middle: bool = False) -> None:
         """Put the cursor on a row that is known, and show it."""
         del middle
+        if not self._rows:
+            return
         height = max(1, self.size.height)
         y = max(self._first, min(y, self._first + len(self._rows) - 1))
         if not self._top <= y < self._top + height:

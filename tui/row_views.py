@@ -1,5 +1,6 @@
 """Small lists of a run: its events, and its artifacts."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,6 @@ from textual import events
 from moonmind_appliance.models import Event
 from moonmind_appliance.views.run_detail import ArtifactSummary
 from tui.lines import Lines
-from tui.log_page import broken
 from tui.screens.page import page_of
 from tui.text import clock, fit, one_line, right, size
 
@@ -26,8 +26,10 @@ _TONES = {
     "running": "running",
     "claimed": "running",
 }
+# What these are is plain without the name.
+_UNNAMED = frozenset({"phase", "message", "name"})
 # The kind says it already.
-_LEFT_OUT = frozenset({"status"})
+_LEFT_OUT = frozenset({"status", "artifact_id", "artifact_type"})
 
 
 def event_detail(data: Mapping[str, Any]) -> str:
@@ -37,9 +39,12 @@ def event_detail(data: Mapping[str, Any]) -> str:
         if name in _LEFT_OUT or value in (None, "", [], {}):
             continue
         shown = event_detail(value) if isinstance(value, Mapping) else value
+        if name == "size_bytes":
+            told.append(size(int(value)))
+            continue
         if isinstance(value, list):
             shown = ", ".join(str(each) for each in value)
-        told.append(str(shown) if name in {"phase", "message"} else f"{name.replace('_', ' ')} {shown}")
+        told.append(str(shown) if name in _UNNAMED else f"{name.replace('_', ' ')} {shown}")
     return one_line(", ".join(told))
 
 
@@ -58,7 +63,7 @@ class EventsView(Lines):
 
     def add(self, more: Sequence[Event]) -> None:
         """Add newer events; a cursor on the last line stays on the last line."""
-        new = [event for event in more if event.event_id > self.last_id]
+        new = [event for event in more if event.event_id > self.last_id and not _begins_artifact(event)]
         if not new:
             return
         at_end = self.cursor >= self.line_count - 1
@@ -87,7 +92,7 @@ class EventsView(Lines):
         palette = page_of(self).tui.palette
         tone = _TONES.get(event.kind.rpartition(".")[2], "plain")
         indent = _TIME_WIDTH + _KIND_WIDTH + 3
-        parts = broken(event_detail(event.data), max(10, self.size.width - indent)) or [""]
+        parts = textwrap.wrap(event_detail(event.data), max(10, self.size.width - indent)) or [""]
         head = Text(no_wrap=True, end="")
         head.append(f" {fit(_stamp(event.at), _TIME_WIDTH)} ", palette.muted)
         head.append(
@@ -95,6 +100,11 @@ class EventsView(Lines):
         )
         head.append(parts[0])
         return [head, *(Text(" " * indent + part, no_wrap=True, end="") for part in parts[1:])]
+
+
+def _begins_artifact(event: Event) -> bool:
+    """A log is saved when it begins and when it ends: only the end says something."""
+    return event.kind == "artifact.saved" and not event.data.get("size_bytes")
 
 
 def _stamp(at: datetime) -> str:

@@ -8,7 +8,7 @@ from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.views.run_summary import RunSummary
 from tui.screens.page import Page
 
-_RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 
 def cancel(page: Page, run: RunSummary) -> None:
@@ -37,7 +37,7 @@ def cancel(page: Page, run: RunSummary) -> None:
 
 def retry(page: Page, run: RunSummary) -> None:
     """Queue the run again; says on the page what came of it."""
-    if run.status not in _RETRYABLE:
+    if run.status not in RETRYABLE:
         status = run.status.value.replace("_", " ")
         page.say(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
         return

@@ -16,17 +16,16 @@ from tui.text import age, fit, length, right
 _NAME_WIDTH = 19
 _LENGTH_WIDTH = 6
 _ATTEMPT_WIDTH = 5
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _NARROWEST_BAR = 4
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `width` cells of which that share is filled, in eighths of a cell; what is above 0 shows."""
-    eighths = round(max(0.0, min(share, 1.0)) * width * 8)
+    """A bar of `width` cells of which that share is filled, in halves of a cell; what is above 0 shows."""
+    halves = round(max(0.0, min(share, 1.0)) * width * 2)
     if share > 0:
-        eighths = max(1, eighths)
-    whole, part = divmod(eighths, 8)
-    return ("█" * whole + (_EIGHTHS[part] if part else "")).ljust(width)
+        halves = max(1, halves)
+    whole, part = divmod(halves, 2)
+    return ("━" * whole + "╸" * part).ljust(width)
 
 
 def phase_text(phase: PhaseDetail, longest: float, width: int, now: datetime, palette: Palette) -> Text:

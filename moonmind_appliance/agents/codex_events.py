@@ -87,7 +87,9 @@ def _item(item: dict[str, Any], output_limit: int) -> list[EventLine]:
     if kind == "command_execution":
         return _command(item, output_limit)
     if kind == "file_change":
-        changes = [f"file {change.get('kind', 'change')}: {change.get('path', '?')}" for change in _entries(item, "changes")]
+        changes = [
+            f"file {change.get('kind', 'change')}: {change.get('path', '?')}" for change in _entries(item, "changes")
+        ]
         return [EventLine(LineKind.FILES, text) for text in changes or ["no file changed"]]
     if kind == "todo_list":
         return [

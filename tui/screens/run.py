@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
-from moonmind_appliance.models import Event
+from moonmind_appliance.models import Event, PhaseStatus
 from moonmind_appliance.views.changes import Change
 from moonmind_appliance.views.run_detail import RunDetail, run_detail
 from tui.diff_view import DiffView
@@ -26,7 +27,7 @@ from tui.screens.page import Page
 from tui.screens.runs import open_address
 from tui.signs import run_sign
 from tui.static import update
-from tui.steer import cancel, retry
+from tui.steer import RETRYABLE, cancel, retry
 from tui.tab_line import TabLine
 from tui.text import one_line
 from tui.timeline import Timeline
@@ -51,7 +52,7 @@ class RunScreen(Page):
 
     WHERE = Where.RUN
     MODE = "runs"
-    BINDINGS = [*bindings(Where.LOG), *bindings(Where.RUN)]  # noqa: RUF012 - as Textual has it
+    BINDINGS = [*bindings(Where.RUN), *bindings(Where.LOG)]  # noqa: RUF012 - as Textual has it
     AUTO_FOCUS = "#log"
 
     def __init__(self, run_id: str, tab: str = "") -> None:
@@ -124,8 +125,8 @@ class RunScreen(Page):
     def _load(self, last_event: int) -> Loaded:
         tools = self.tui.tools
         run = run_detail(tools.store, self.tui.actor, self._run_id)
-        events = tools.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
-        return Loaded(run, log_files(run.artifacts, tools.files), events)
+        new = tools.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
+        return Loaded(run, log_files(run.artifacts, tools.files), new)
 
     def changed(self, change: Change) -> None:
         """Read again when the change may be of this run."""
@@ -143,6 +144,7 @@ class RunScreen(Page):
 
     def _show(self, loaded: Loaded) -> None:
         was_running = self._run is None or not self._run.final
+        old_status = None if self._run is None else self._run.status
         self._run, self._logs = loaded.run, loaded.logs
         self._show_header()
         self.timeline.show(loaded.run.phases)
@@ -154,6 +156,8 @@ class RunScreen(Page):
         if self._tab not in {"log", "artifacts", "events"}:
             self._read_texts()
         self._show_state()
+        if old_status is not loaded.run.status:
+            self.refresh_bindings()
 
     def _choose_log(self) -> None:
         """Show the log of the phase that runs, until another one is chosen."""
@@ -169,11 +173,13 @@ class RunScreen(Page):
 
     def _open_log(self, log: LogFile, *, follow: bool) -> None:
         self._log = log
-        self.log_view.open(log.path, events_in_it=log.has_events, follow=follow)
-        for number, phase in enumerate(self._run.phases if self._run else ()):
-            if phase.phase is log.phase:
-                with self.prevent(Lines.CursorMoved):
-                    self.timeline.go_to(number)
+        phases = self._run.phases if self._run else []
+        number, phase = next((n, phase) for n, phase in enumerate(phases) if phase.phase is log.phase)
+        # Why a phase failed is at the end.
+        failed = phase.status is PhaseStatus.FAILED
+        self.log_view.open(log.path, events_in_it=log.has_events, follow=follow, from_end=failed)
+        with self.prevent(Lines.CursorMoved):
+            self.timeline.go_to(number)
         self._show_state()
 
     def _read_texts(self) -> None:
@@ -220,8 +226,10 @@ class RunScreen(Page):
         update(self.query_one("#header", Static), left)
         now = self.tui.now()
         statuses = [phase.status for phase in run.phases]
-        about = outcome_text(run, statuses, now, serves=self.tui.serves, message=True)
-        update(self.query_one("#about", Static), Text.assemble(about, "\n", (about_text(run, now), palette.muted)))
+        about = Text(outcome_text(run, statuses, now, serves=self.tui.serves, message=True))
+        if run.failure is not None:
+            about.stylize(palette.bad, 0, len(run.failure.code.value))
+        update(self.query_one("#about", Static), about.append(f"\n{about_text(run, now)}", palette.muted))
 
     def _show_state(self) -> None:
         view, log = self.log_view, self._log
@@ -268,7 +276,7 @@ class RunScreen(Page):
         """Another phase: show its log."""
         if message.lines is not self.timeline or (phase := self.timeline.selected) is None:
             return
-        log = log_of_phase(self._logs, phase.phase, failed=phase.status.value == "failed")
+        log = log_of_phase(self._logs, phase.phase, failed=phase.status is PhaseStatus.FAILED)
         if log is not None and log != self._log:
             self._chosen = True
             self._open_log(log, follow=phase.completed_at is None)
@@ -480,7 +488,21 @@ class RunScreen(Page):
             return False
         if self.typing and action in _LOG_ACTIONS:
             return False
+        run = self._run
+        if (action == "cancel_run" and run is not None and run.final) or (
+            action == "retry_run" and run is not None and run.status not in RETRYABLE
+        ):
+            # Left out of the footer; `on_key` says why.
+            return False
         return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a run cannot be cancelled or retried now."""
+        if self._run is not None and not self.typing:
+            if event.key == "x":
+                cancel(self, self._run)
+            elif event.key == "r":
+                retry(self, self._run)
 
     # Keys of the run.
 

@@ -124,7 +124,11 @@ class RunsScreen(Page):
         palette = self.tui.palette
         if row is not None:
             sentence = outcome_text(row.summary, row.phases, self.tui.now(), serves=self.tui.serves)
-            update(about, Text.assemble((row.summary.short_id, palette.strong), " ", sentence))
+            text = Text.assemble((row.summary.short_id, palette.strong), " ")
+            failed = row.summary.failure
+            tone = palette.bad if failed is not None else palette.plain
+            code, _, rest = sentence.partition(" ") if failed is not None else (sentence, "", "")
+            update(about, text.append(code, tone).append(f" {rest}" if rest else ""))
         elif self.table.ids:
             return
         elif self._total == 0:
