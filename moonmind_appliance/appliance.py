@@ -17,16 +17,17 @@ from litestar import Litestar
 
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts, Readiness
+from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import Finding, Readiness
+from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.dispatch import Doorbell, Workers
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
-from moonmind_appliance.oidc import OidcVerifier
+from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.execute import Executor
-from moonmind_appliance.runs.health import Check, Checks
 from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.reap import Reaper
 from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
@@ -125,7 +126,7 @@ class Appliance:
         self._executor = Executor(self.tools)
         self._reaper = Reaper(self.tools)
         self._oidc = _verifier(settings)
-        self._checks = Checks(self.tools, self._workers.alive)
+        self._readiness = Readiness(self.tools, self._workers.alive)
         self.api = build_api(
             ApiParts(
                 store=self.tools.store,
@@ -134,7 +135,7 @@ class Appliance:
                 redactor=self.tools.redactor,
                 artifact_files=self.tools.files,
                 authenticate=self._authenticator(),
-                readiness=self._readiness,
+                readiness=self._ready,
                 version=appliance_version(),
                 stopping=self.stopping,
                 lifespan=self._lifespan,
@@ -188,13 +189,11 @@ class Appliance:
     def _authenticator(self) -> Callable[[str], Actor | None]:
         return self._oidc.verify if self._oidc is not None else self.tools.store.tokens.actor
 
-    def _readiness(self) -> Readiness:
-        checks = self._checks.now()
+    def _ready(self) -> dict[str, Finding]:
+        found = self._readiness.now()
         if self._oidc is not None:
-            status = self._oidc.check(max_age=_OIDC_CHECK_AGE)
-            good = bool(status.reachable) and status.keys > 0
-            checks.append(Check("identity_provider", good, "" if good else status.error or "No keys were fetched yet."))
-        return Readiness(checks)
+            found["identity_provider"] = identity_provider(self._oidc.check(max_age=_OIDC_CHECK_AGE))
+        return found
 
     def _look_at_logins(self) -> None:
         look_after_logins(self.tools)
@@ -208,14 +207,7 @@ class Appliance:
 
 
 def _verifier(settings: Settings) -> OidcVerifier | None:
-    if settings.auth_provider != "keycloak" or settings.oidc_issuer_url is None:
-        return None
-    if settings.oidc_client_secret and settings.oidc_client_secret.reveal() == "changeme":
+    secret = settings.oidc_client_secret
+    if settings.auth_provider == "keycloak" and secret and secret.reveal() == "changeme":
         _log.warning("OIDC_CLIENT_SECRET is `changeme`: set a secret of your own in Keycloak and here.")
-    return OidcVerifier(
-        issuer=settings.oidc_issuer_url,
-        client_id=settings.oidc_client_id,
-        operator_role=settings.oidc_operator_role,
-        internal_url=settings.oidc_internal_url,
-        ca_file=settings.extra_ca_certs,
-    )
+    return verifier_of(settings)

@@ -17,12 +17,12 @@ from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.metrics import Metrics, metrics_router
 from moonmind_appliance.api.openapi import complete, openapi_config
 from moonmind_appliance.api.parts import ApiParts
-from moonmind_appliance.api.paths import BASE_PATH
 from moonmind_appliance.api.problems import to_problem
 from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
 from moonmind_appliance.api.wire import answer_head, common_headers, finish_body
+from moonmind_appliance.api_address import BASE_PATH
 
 _log = logging.getLogger(__name__)
 

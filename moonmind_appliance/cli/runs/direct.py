@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import msgspec
 
-from moonmind_appliance.api.paths import BASE_PATH
 from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import serve_state
 from moonmind_appliance.cli.runs.access import News
 from moonmind_appliance.dispatch import Doorbell
 from moonmind_appliance.errors import NotFound
@@ -140,20 +139,8 @@ class Direct:
 
     def _say_who_works(self) -> None:
         """A queued run needs somebody to take it."""
-        if not serve_answers(self._settings):
+        if not serve_state(self._settings).answers:
             self._note("No `serve` answers on this machine: the run is kept, and starts when one does.")
-
-
-def serve_answers(settings: Settings) -> bool:
-    """Whether an appliance answers at the address of these settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.moonmind_host, settings.moonmind_host)  # noqa: S104 - compared
-    host = f"[{host}]" if ":" in host else host
-    try:
-        with httpx.Client(trust_env=False, timeout=3) as client:
-            answer = client.get(f"http://{host}:{settings.moonmind_port}{BASE_PATH}/health")
-    except httpx.HTTPError:
-        return False
-    return answer.status_code == httpx.codes.OK
 
 
 def system_actor() -> Actor:

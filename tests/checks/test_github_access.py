@@ -1,4 +1,4 @@
-"""The doctor's looks at GitHub, on the stand-in."""
+"""The checks of GitHub, on the stand-in."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.cli.doctor.finding import Finding
-from moonmind_appliance.cli.doctor.github_access import github_findings
+from moonmind_appliance.checks import Finding
+from moonmind_appliance.checks.github_access import GitHubChecks
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
 
@@ -30,17 +30,17 @@ def look(github: StandInGitHub, *slugs: str, token: str | None = TOKEN, **fields
         github_token=Secret(token) if token else None,
         spec_workflow_github_repository=slugs,
     )
-    return github_findings(settings)[0]
+    return list(GitHubChecks(settings)())
 
 
 def grades(findings: list[Finding]) -> list[str]:
-    return [finding.grade.value for finding in findings]
+    return [finding.level.value for finding in findings]
 
 
 def test_a_good_token_and_repository(github: StandInGitHub) -> None:
     """Its scopes, and the branch that runs start from."""
     token, repository = look(github, "acme/shop")
-    assert (token.grade, repository.grade) == ("ok", "ok")
+    assert (token.level, repository.level) == ("ok", "ok")
     assert "scopes: repo, workflow" in token.seen
     assert "default branch main" in repository.seen
 
@@ -81,13 +81,14 @@ def test_a_token_that_is_refused(github: StandInGitHub) -> None:
 
 def test_no_token_and_nobody_there(github: StandInGitHub) -> None:
     """What to set, what to check."""
-    assert look(github, token=None)[0].to_do == "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE."
+    assert look(github, token=None)[0].to_do == "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`."
     assert "GITHUB_API_URL" in look(github, github_api_url="http://127.0.0.1:9")[0].to_do
 
 
 def test_githubs_time_comes_along(github: StandInGitHub) -> None:
     """For a look at this machine's clock."""
     settings = Settings(github_api_url=github.api_url, github_token=Secret(TOKEN))
-    seen = github_findings(settings)[1]
-    assert seen is not None
-    assert abs(datetime.now(UTC) - seen) < timedelta(minutes=1)
+    checks = GitHubChecks(settings)
+    list(checks())
+    assert checks.time is not None
+    assert abs(datetime.now(UTC) - checks.time) < timedelta(minutes=1)
