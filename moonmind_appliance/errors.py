@@ -15,6 +15,7 @@ ApplianceError
 │   ├── ImageNotFound
 │   ├── NameTaken            also the shard's lock: says who holds it
 │   ├── ContainerNotFound
+│   ├── UnreadableFile       too large, or no regular file
 │   └── DiskFull
 ├── GitHubError              GitHub said no, or could not be reached
 ├── LoginError               the command line has no token from Keycloak, and why

@@ -115,12 +115,7 @@ def submit_run(
     """
     refuse_when_draining(draining=draining)
     check(request, settings, redactor, idempotency_key=idempotency_key)
-    if settings.allowed_repositories and request.repository.lower() not in settings.allowed_repositories:
-        raise Forbidden(
-            f"This appliance does not work on {request.repository}.",
-            hint="Ask the operator to add it to SPEC_WORKFLOW_GITHUB_REPOSITORY.",
-            code="repository_not_allowed",
-        )
+    check_repository_allowed(request.repository, settings)
     _refuse_when_disk_is_full(settings)
     run = Run(
         run_id=str(uuid.uuid4()),
@@ -182,6 +177,20 @@ def check(
         )
     if problems:
         raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
+
+
+def check_repository_allowed(repository: str, settings: Settings) -> None:
+    """Refuse a repository that the settings do not name, where they name any.
+
+    Raises:
+        Forbidden: `repository_not_allowed`.
+    """
+    if settings.allowed_repositories and repository.lower() not in settings.allowed_repositories:
+        raise Forbidden(
+            f"This appliance does not work on {repository}.",
+            hint="Ask the operator to add it to SPEC_WORKFLOW_GITHUB_REPOSITORY.",
+            code="repository_not_allowed",
+        )
 
 
 def branch_refusal(name: str) -> str | None:

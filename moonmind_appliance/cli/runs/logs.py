@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 from rich.text import Text
 
+from moonmind_appliance.agents.codex_events import event_lines
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.models import PHASE_ORDER, ArtifactType
-
-_LONGEST_SHOWN = 800
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -122,46 +120,8 @@ def _print(invocation: Invocation, found: LogLine, *, raw: bool) -> None:
         # On a terminal even raw lines must not steer it.
         invocation.out.print(clean(found.line) if invocation.out.is_terminal else found.line, soft_wrap=True)
         return
-    told = in_words(found.line) if found.phase.startswith("speckit_") and found.stream == "stdout" else found.line
-    if told is not None:
-        invocation.out.print(Text(clean(told), "red" if found.stream == "stderr" else ""), soft_wrap=True)
-
-
-def in_words(text: str) -> str | None:
-    """One of Codex's JSON events for people; None for those that tell nothing; other text as it is."""
-    try:
-        event: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
-    if not isinstance(event, dict):
-        return text
-    kind, item = event.get("type"), event.get("item")
-    if kind == "item.completed" and isinstance(item, dict):
-        return _item(item)
-    if kind in {"error", "turn.failed"}:
-        error = event.get("error")
-        return f"! {event.get('message') or (error.get('message') if isinstance(error, dict) else error)}"
-    if kind == "turn.completed" and isinstance(event.get("usage"), dict):
-        usage = event["usage"]
-        return f"turn completed: {usage.get('input_tokens', '?')} tokens in, {usage.get('output_tokens', '?')} out"
-    return None
-
-
-def _item(item: dict[str, Any]) -> str | None:
-    match item.get("type"):
-        case "agent_message" | "reasoning":
-            return str(item.get("text", ""))
-        case "command_execution":
-            output = str(item.get("aggregated_output", "")).rstrip()
-            shown = f"\n{output[:_LONGEST_SHOWN]}{' …' if len(output) > _LONGEST_SHOWN else ''}" if output else ""
-            return f"$ {item.get('command', '')}  → {item.get('exit_code', '?')}{shown}"
-        case "file_change":
-            changes = item.get("changes")
-            named = [
-                f"{change.get('kind', 'change')} {change.get('path', '?')}"
-                for change in (changes if isinstance(changes, list) else [])
-                if isinstance(change, dict)
-            ]
-            return "files: " + ", ".join(named)
-        case kind:
-            return f"({kind})"
+    shown = [found.line]
+    if found.phase.startswith("speckit_") and found.stream == "stdout":
+        shown = [line.text for line in event_lines(found.line)]
+    for text in shown:
+        invocation.out.print(Text(clean(text), "red" if found.stream == "stderr" else ""), soft_wrap=True)

@@ -1,0 +1,77 @@
+"""`tui`: the terminal interface."""
+
+import sys
+from typing import NamedTuple
+
+import click
+
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.configuration import owns_data
+from moonmind_appliance.cli.exits import MEANINGS, CommandFailed, Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.settings import Settings
+
+
+class _Served(NamedTuple):
+    """Whether an appliance answers at the address of the settings."""
+
+    answers: bool
+    ready: bool
+
+
+@click.command(
+    cls=Command,
+    json=False,
+    examples=[
+        ("Runs, shards and checks of the appliance on this machine", f"{PROGRAM} tui"),
+        ("On a terminal with a light background", f"{PROGRAM} tui --theme light"),
+    ],
+)
+@click.option(
+    "--theme",
+    type=click.Choice(["dark", "light", "none"]),
+    help="Colours.  [default: none with NO_COLOR, light where COLORFGBG says so, else dark]",
+)
+@click.pass_obj
+def tui(invocation: Invocation, theme: str | None) -> Exit:
+    """Run the appliance from the terminal.
+
+    Submit runs, follow them, read their logs, cancel and retry them, sign shards in and out. It works on the data
+    folder of this machine, whether `serve` is running or not. The footer shows the keys, `?` shows all of them.
+    Leaving never stops a run.
+    """
+    # Textual takes a fifth of a second to import: only this command pays for it.
+    from tui.terminal import terminal_problem, theme_of  # noqa: PLC0415
+
+    problem = terminal_problem(sys.stdin, sys.stdout, sys.stderr, invocation.environment)
+    if problem:
+        raise CommandFailed(problem, hint=f"Use `{PROGRAM} runs` and `{PROGRAM} shards` instead.", code=Exit.USAGE)
+    settings = invocation.settings(demanded=False)
+    if not owns_data(settings.moonmind_data_dir):
+        raise CommandFailed(
+            f"The data folder {settings.moonmind_data_dir} belongs to another user.",
+            hint="Run as the user that owns it, for example with sudo.",
+            code=Exit.REFUSED,
+        )
+    from moonmind_appliance.appliance import attach  # noqa: PLC0415 - not for a terminal that is refused
+    from moonmind_appliance.cli.runs.direct import system_actor  # noqa: PLC0415
+    from tui.app import TerminalApp  # noqa: PLC0415
+
+    with attach(settings) as tools:
+        app = TerminalApp(
+            tools,
+            system_actor(),
+            serve_state=_served,
+            theme_name=theme_of(invocation.environment, theme),
+            environment=dict(invocation.environment),
+            exit_codes=[(code.value, meaning) for code, meaning in MEANINGS.items()],
+        )
+        app.run()
+        return Exit(app.return_code or 0)
+
+
+def _served(settings: Settings) -> _Served:
+    from moonmind_appliance.cli.runs.direct import serve_answers  # noqa: PLC0415
+
+    answers = serve_answers(settings)
+    return _Served(answers, ready=answers)

@@ -1,0 +1,116 @@
+"""What the terminal interface is attached to in its tests: a real store on disk, an engine without Docker, a clock."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.containers.fake import FakeEngine
+from moonmind_appliance.models import Actor, Run
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
+from tests.runs.house import RecordedWakeups, shard_names
+from tests.runs.world import ScriptedAgent
+from tui.app import TerminalApp
+from tui.terminal import ThemeName
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+OPERATOR = Actor("os:olga", "olga", operator=True)
+WAIT_SECONDS = 20
+
+
+@dataclass
+class Served:
+    """The answer of the process that serves."""
+
+    answers: bool = True
+    ready: bool = True
+
+
+@dataclass
+class Attached:
+    tools: Tools
+    engine: FakeEngine
+    wakeups: RecordedWakeups
+    folder: Path
+    now: list[datetime]
+    served: Served = field(default_factory=Served)
+
+    @property
+    def store(self) -> Store:
+        return self.tools.store
+
+    def advance(self, **span: float) -> None:
+        self.now[0] += timedelta(**span)
+
+    def submit(self, actor: Actor = OPERATOR, **fields: Any) -> Run:
+        request = SubmitRequest(**({"repository": "acme/shop", "specify_text": "# Basket\n"} | fields))
+        self.advance(seconds=1)
+        return submit_run(
+            self.store,
+            self.wakeups,
+            self.tools.settings,
+            actor,
+            request,
+            redactor=self.tools.redactor,
+            now=self.tools.clock(),
+        )
+
+    def app(self, **options: Any) -> TerminalApp:
+        environment = {"XDG_STATE_HOME": str(self.folder / "state")}
+        return TerminalApp(
+            self.tools,
+            OPERATOR,
+            serve_state=lambda _settings: self.served,
+            **({"theme_name": ThemeName.DARK, "environment": environment} | options),
+        )
+
+
+@contextmanager
+def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
+    """Two shards, both unknown yet."""
+    given = Settings(moonmind_data_dir=folder, **({"min_free_disk": 1, "codex_shards": 2} | settings))
+    store = Store.open(folder)
+    engine, wakeups, now = FakeEngine(), RecordedWakeups(), [NOW]
+    tools = Tools(
+        settings=given,
+        store=store,
+        engine=engine,
+        github=None,
+        agent=ScriptedAgent(),
+        redactor=Redactor(),
+        files=ArtifactFiles(folder),
+        wakeups=wakeups,
+        shards=tuple(shard_names(given.codex_shards)),
+        appliance_id="tests",
+        clock=lambda: now[0],
+    )
+    try:
+        yield Attached(tools, engine, wakeups, folder, now)
+    finally:
+        store.close()
+
+
+async def settle(pilot: Any) -> None:
+    """Wait until no job runs, no message waits, and everything is painted."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        for _ in range(3):
+            await pilot.pause()
+            while not pilot.app.background.idle:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+        await pilot.pause()
+
+
+async def until(pilot: Any, true: Any) -> None:
+    """Wait until that is so."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+    await pilot.pause()

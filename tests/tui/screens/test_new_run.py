@@ -1,0 +1,289 @@
+"""The new-run form: every key, every field, the draft, and what is submitted."""
+
+import pytest
+from textual.widgets import Input, Static, TextArea
+
+from moonmind_appliance.models import LoginState, RunStatus, Shard
+from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
+from tests.tui.attached import attached_to, settle, until
+from tui.drafts import Draft, draft_file
+from tui.screens import make_screen
+from tui.screens.confirm import Confirm
+from tui.screens.new_run import NewRunScreen
+
+pytestmark = pytest.mark.anyio
+
+DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="next")
+
+
+@pytest.fixture
+def kept(attached):
+    """The file of the draft."""
+    return draft_file(attached.tools.settings.moonmind_data_dir, {"XDG_STATE_HOME": str(attached.folder / "state")})
+
+
+async def open_form(app, pilot, *arguments):
+    await settle(pilot)
+    form = make_screen("new_run", *arguments)
+    await app.push_screen(form)
+    await settle(pilot)
+    assert isinstance(form, NewRunScreen)
+    return form
+
+
+def shown(form, name):
+    return str(form.query_one(f"#{name}", Static).content)
+
+
+async def write(pilot, text):
+    """Type it, as a burst."""
+    await pilot.press(*["space" if character == " " else character for character in text])
+
+
+async def fill_in(form, pilot, **fields):
+    values = {"repository": "acme/shop", "specify_text": "# Basket\n"} | fields
+    for name, value in values.items():
+        field = form.query_one(f"#{name}")
+        if isinstance(field, TextArea):
+            field.text = value
+        else:
+            assert isinstance(field, Input)
+            field.value = value
+    await until(pilot, lambda: form._saved is not None and form._saved.same_as(form.draft))
+
+
+def runs_of(attached):
+    return [attached.store.runs.get(run_id) for run_id in run_ids(attached.store, RunFilter(), RunOrder.NEWEST)]
+
+
+async def test_ctrl_s_submits_the_fields_and_opens_the_run(attached):
+    """One queued run with exactly what was typed."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await write(pilot, "acme/shop")
+        await pilot.press("tab")
+        form.query_one("#base_branch", Input).value = ""
+        await write(pilot, "next")
+        await pilot.press("tab")
+        await write(pilot, "ticket 7")
+        await pilot.press("tab", "right", "tab", "space", "tab")
+        await write(pilot, "# Basket")
+        await pilot.press("enter")
+        await write(pilot, "Text")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is not form)
+    (run,) = runs_of(attached)
+    assert (run.repository, run.base_branch, run.external_ref) == ("acme/shop", "next", "ticket 7")
+    assert (run.specify_text, run.shard_pin, run.dry_run) == ("# Basket\nText", 0, True)
+    assert (run.status, run.created_by.subject) == (RunStatus.QUEUED, "os:olga")
+    assert attached.wakeups.woken
+
+
+async def test_a_field_that_cannot_be_used_is_told_beside_it(attached):
+    """As it is typed; a field that was never filled in is not wrong yet."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await write(pilot, "shop")
+        await until(pilot, lambda: "owner/name" in shown(form, "repository-problem"))
+        assert "✗" not in shown(form, "text-head")
+        form.query_one("#base_branch", Input).value = "a b"
+        await until(pilot, lambda: "✗" in shown(form, "base_branch-problem"))
+        form.query_one("#repository", Input).value = "acme/shop"
+        await until(pilot, lambda: "✗" not in shown(form, "repository-problem"))
+
+
+async def test_nothing_is_submitted_while_a_field_is_wrong(attached):
+    """The first wrong field gets the focus; every problem is shown then."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "Not submitted: 2 fields" in shown(form, "message"))
+        assert "✗" in shown(form, "repository-problem")
+        assert "✗" in shown(form, "text-head")
+        assert app.focused is form.query_one("#repository")
+    assert runs_of(attached) == []
+
+
+async def test_a_repository_that_is_not_allowed_is_told(tmp_path):
+    """As the settings say."""
+    with attached_to(tmp_path / "data", spec_workflow_github_repository=("acme/only",)) as attached:
+        app = attached.app()
+        async with app.run_test() as pilot:
+            form = await open_form(app, pilot)
+            await write(pilot, "acme/shop")
+            await until(pilot, lambda: "does not work on acme/shop" in shown(form, "repository-problem"))
+
+
+async def test_pressed_twice_it_submits_one_run(attached):
+    """Whoever is impatient gets no second pull request."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await fill_in(form, pilot)
+        await pilot.press("ctrl+s", "ctrl+s")
+        await until(pilot, lambda: app.screen is not form)
+        await settle(pilot)
+    assert len(runs_of(attached)) == 1
+
+
+async def test_a_draft_survives_a_closed_terminal(attached, kept):
+    """It is kept while it is typed, and shown by the next form; submitting removes it."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await fill_in(form, pilot, specify_text="# Half a th")
+        assert kept.load().specify_text == "# Half a th"
+        # Typed after the last look: the terminal is gone before the next one.
+        form.query_one("#specify_text", TextArea).insert("# ought\n", (0, 0))
+        await pilot.pause()
+    assert kept.load().specify_text == "# ought\n# Half a th"
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        assert form.draft.specify_text == "# ought\n# Half a th"
+        assert "draft of 12:00" in shown(form, "message")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is not form)
+    assert kept.load() is None
+
+
+async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, kept):
+    """The form says so; the draft from before stays."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await fill_in(form, pilot)
+        form.query_one("#specify_text", TextArea).text = "token ghp_" + "a1B2" * 9
+        await until(pilot, lambda: "not saved: it contains a secret" in shown(form, "head"))
+    assert kept.load().specify_text == "# Basket\n"
+
+
+async def test_escape_goes_back_and_keeps_the_draft(attached, kept):
+    """No question: nothing is lost."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await write(pilot, "acme/x")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not form)
+    assert kept.load().repository == "acme/x"
+
+
+async def test_a_run_is_submitted_again_with_changes(attached):
+    """The form begins with its fields."""
+    run = attached.submit(
+        repository="acme/web", base_branch="next", specify_text="# One\n", external_ref="r", dry_run=True
+    )
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot, run.run_id)
+        assert form.draft == Draft(
+            repository="acme/web", base_branch="next", specify_text="# One\n", external_ref="r", dry_run=True
+        )
+
+
+@pytest.mark.parametrize(("key", "text"), [("y", "# One\n"), ("n", "# Kept\n")])
+async def test_a_draft_is_not_lost_to_a_run_that_is_submitted_again(attached, kept, key, text):
+    """It asks first."""
+    kept.save(DRAFT)
+    run = attached.submit(specify_text="# One\n")
+    app = attached.app()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        form = make_screen("new_run", run.run_id)
+        await app.push_screen(form)
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen is form)
+        await settle(pilot)
+        assert form.draft.specify_text == text
+
+
+async def test_earlier_repositories_are_offered(attached):
+    """The most recent first; up brings back what was typed."""
+    for repository in ("acme/one", "acme/two", "other/three"):
+        attached.submit(repository=repository)
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        assert "other/three, acme/two" in shown(form, "repository-problem")
+        await write(pilot, "acme")
+        await pilot.press("down")
+        assert form.draft.repository == "acme/two"
+        await pilot.press("down")
+        assert form.draft.repository == "acme/one"
+        await pilot.press("up", "up")
+        assert form.draft.repository == "acme"
+
+
+async def test_ctrl_o_loads_a_file(attached, tmp_path):
+    """And Ctrl-Z brings the text from before back."""
+    (tmp_path / "spec.md").write_bytes("\ufeff# Über\n".encode())
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await fill_in(form, pilot, specify_text="# Before")
+        await pilot.press("ctrl+o")
+        form.query_one("#path", Input).value = str(tmp_path / "spec.md")
+        await pilot.press("enter")
+        await until(pilot, lambda: form.draft.specify_text == "# Über\n")
+        await pilot.press("ctrl+z")
+        assert form.draft.specify_text == "# Before"
+
+
+async def test_a_file_that_cannot_be_loaded_is_told_and_changes_nothing(attached, tmp_path):
+    """Escape closes the line for the path."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await pilot.press("ctrl+o")
+        form.query_one("#path", Input).value = str(tmp_path / "none.md")
+        await pilot.press("enter")
+        await until(pilot, lambda: "cannot be read" in shown(form, "message"))
+        await pilot.press("escape")
+        assert not form.query_one("#load").display
+        assert app.screen is form
+
+
+async def test_ctrl_n_empties_the_form_after_a_question(attached, kept):
+    """And removes the draft."""
+    kept.save(DRAFT)
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: form.draft == Draft())
+        await until(pilot, lambda: kept.load() is None)
+
+
+async def test_it_says_that_nothing_serves(attached):
+    """The run is kept then; after submitting it is said again."""
+    attached.served.answers = False
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        assert form.query_one("#notice").display
+        assert "Nothing serves" in shown(form, "notice")
+
+
+async def test_what_is_known_of_a_shard_is_shown_in_the_field(attached):
+    """Its account, or that the run would wait."""
+    attached.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="ada@example.org"))
+    attached.store.shards.save(Shard(shard=1, login=LoginState.DEAD))
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        field = form.query_one("#shard")
+        app.set_focus(field)
+        seen = []
+        for _ in range(4):
+            seen.append(str(field.render()))
+            await pilot.press("right")
+        assert seen == ["< any >", "< 0 ada@example.org >", "< 1 dead login: the run waits for a new one >", "< any >"]
+        await pilot.press("left", "left")
+        assert form.draft.shard == 1

@@ -1,0 +1,332 @@
+"""The app: screens, themes, signals, and everything that all screens share."""
+
+import asyncio
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from rich.text import Text
+from textual import events
+from textual.app import App, SystemCommand
+from textual.command import CommandPalette
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
+
+from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.models import Actor
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Settings
+from tui import clipboard
+from tui.background import Background
+from tui.feed import DataChanged, DataFound, DataLost, Feed
+from tui.keys import KEYS, Where, bindings, blocked_while_typing
+from tui.screens import make_screen
+from tui.screens.page import Page
+from tui.signs import Palette
+from tui.terminal import ThemeName
+from tui.text import clean, clock
+from tui.themes import PALETTES, THEMES, themes
+
+ERROR_FILE = "tui-errors.log"
+
+_LOOK_AT_SERVE_SECONDS = 10.0
+_TICK_SECONDS = 10.0
+_SHOWN_COPY = 60
+
+
+class Served(Protocol):
+    """What the app asks of the process that serves: whether it answers, and whether it is ready."""
+
+    @property
+    def answers(self) -> bool:
+        """The API answers at its address."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Nothing is missing for a run."""
+        ...
+
+
+class TerminalApp(App[None]):
+    """The terminal interface on an attached appliance. It never blocks and never stops a run.
+
+    Args:
+        tools: of `attach`; the caller closes them after the app has ended.
+        actor: who submits, cancels and retries.
+        serve_state: asks whether anything serves; may block, is called in a thread.
+        theme_name: the theme to begin with.
+        environment: of the process, for TMUX and the user's state folder.
+        exit_codes: of the commands, each with its meaning, for the help screen.
+    """
+
+    TITLE = "MoonMind appliance"
+    CSS_PATH = "app.tcss"
+    BINDINGS = bindings(Where.EVERYWHERE)
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "runs": partial(make_screen, "runs"),
+        "shards": partial(make_screen, "shards"),
+        "checks": partial(make_screen, "checks"),
+    }
+    DEFAULT_MODE = "runs"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "f24"  # our own keys open it
+
+    def __init__(
+        self,
+        tools: Tools,
+        actor: Actor,
+        *,
+        serve_state: Callable[[Settings], Served],
+        theme_name: ThemeName = ThemeName.DARK,
+        environment: dict[str, str] | None = None,
+        exit_codes: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        if theme_name is ThemeName.NONE:
+            # Textual takes it out again when it has read it.
+            os.environ["NO_COLOR"] = "1"
+        super().__init__(watch_css=False)
+        self.tools = tools
+        self.actor = actor
+        self.background = Background()
+        self.feed = Feed(self, tools.store)
+        self.exit_codes = tuple(exit_codes)
+        self.environment = dict(os.environ) if environment is None else environment
+        self.serve_state: Served | None = None
+        """The last answer; None before the first one."""
+        self._ask_serve = serve_state
+        self._lost: ApplianceError | None = None
+        self.animation_level = "none"
+        for theme in themes():
+            self.register_theme(theme)
+        self.theme = THEMES[theme_name]
+
+    # What screens use.
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the attached appliance."""
+        return self.tools.settings
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return self.tools.clock()
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the theme."""
+        return PALETTES.get(self.theme, PALETTES[THEMES[ThemeName.DARK]])
+
+    @property
+    def serves(self) -> bool | None:
+        """Whether an appliance serves; None: not known yet."""
+        return None if self.serve_state is None else self.serve_state.answers
+
+    @property
+    def serve_text(self) -> Text:
+        """The same for the top line."""
+        if self.serve_state is None:
+            return Text("serve: asking")
+        if not self.serve_state.answers:
+            return Text("‖ serve: not running", self.palette.waiting)
+        if not self.serve_state.ready:
+            return Text("! serve: not ready (3)", self.palette.waiting)
+        return Text("serve: running")
+
+    def copy(self, text: str, what: str) -> None:
+        """Send a text to the clipboard of the person's terminal, and say so."""
+
+        def sent(how: str) -> None:
+            shown = text if len(text) <= _SHOWN_COPY else f"{text[: _SHOWN_COPY - 1]}…"
+            if isinstance(self.screen, Page):
+                self.screen.say(f"{what} {how}: {' '.join(shown.split())}")
+
+        self.background.ask(self, "", partial(clipboard.send, text, self.environment, self._write), sent, self._ignore)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual calls this for a selection."""
+        self._clipboard = text
+        self.copy(text, "Selection")
+
+    def _write(self, data: str) -> None:
+        if self._driver is not None:
+            self._driver.write(data)
+
+    @staticmethod
+    def _ignore(error: ApplianceError) -> None:
+        del error
+
+    # Start and end.
+
+    def on_mount(self) -> None:
+        """Begin to watch the database, the serving process and the clock."""
+        self._catch_signals()
+        self.app_resume_signal.subscribe(self, self._repaint)
+        self.feed.start()
+        self._look_at_serve()
+        self.set_interval(_LOOK_AT_SERVE_SECONDS, self._look_at_serve)
+        self.set_interval(_TICK_SECONDS, self._tick)
+
+    def on_unmount(self) -> None:
+        """End the threads."""
+        self.feed.stop()
+        self.background.close()
+
+    def _catch_signals(self) -> None:
+        """Put the terminal back on SIGTERM and SIGHUP, which otherwise leave it raw, with mouse codes."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # Not in the main thread: the one who started the loop there takes care of signals.
+            with suppress(RuntimeError, ValueError, NotImplementedError):
+                loop.add_signal_handler(number, self.exit)
+
+    def _repaint(self, app: App[Any]) -> None:
+        """After `fg`, which by itself repaints nothing."""
+        del app
+        self.screen.refresh(layout=True)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables, for themes that do not have them."""
+        return {"cursor": "ansi_default", "cursor-blurred": "ansi_default"}
+
+    def _fatal_error(self) -> None:
+        """A defect: its trace goes to a file, without local variables, which may contain secrets.
+
+        Textual's own shows the trace with them on the terminal.
+        """
+        self.bell()
+        trace = self.tools.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
+        path = self.settings.moonmind_data_dir / ERROR_FILE
+        where = f"The trace is in {path}: please report it." if _append(path, trace) else "No trace could be written."
+        name = type(sys.exc_info()[1]).__name__
+        self._exit_renderables.append(
+            Text(f"error: the terminal interface ended with a defect ({name}). Runs go on. {where}")
+        )
+        self._close_messages_no_wait()
+
+    # Messages of the feed.
+
+    @property
+    def pages(self) -> list[Page]:
+        """The pages that are shown, the upper one last: a page may be seen behind a question."""
+        return [screen for screen in self.screen_stack if isinstance(screen, Page)][-1:]
+
+    def on_data_changed(self, message: DataChanged) -> None:
+        """Let the shown page read again."""
+        for page in self.pages:
+            page.changed(message.change)
+
+    def on_data_lost(self, message: DataLost) -> None:
+        """Say it, and leave what is shown as it is."""
+        self._lost = message.error
+        for page in self.pages:
+            page.say(f"✗ {message.error} Shown: state of {clock(self.now(), self.now())}.", tone="bad")
+
+    def on_data_found(self, message: DataFound) -> None:
+        """Read again."""
+        del message
+        self._lost = None
+        for page in self.pages:
+            page.say("The database can be read again.")
+            page.read()
+
+    def _look_at_serve(self) -> None:
+        self.background.ask(self, "serve", partial(self._ask_serve, self.settings), self._serve_seen, self._ignore)
+
+    def _serve_seen(self, state: Served) -> None:
+        self.serve_state = state
+        for page in self.pages:
+            page.top.show(self.serve_text, page.MODE)
+            page.serve_changed()
+
+    def _tick(self) -> None:
+        for page in self.pages:
+            page.tick()
+
+    # Keys.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters belong to the text field that has the focus; questions and the palette have keys of their own."""
+        del parameters
+        if action in _OURS:
+            if self.screen.is_modal and action not in {"leave", "suspend_process"}:
+                return False
+            if action == "suspend_process" and isinstance(self.focused, TextArea):
+                # Undo, in the editor.
+                return False
+            typing = isinstance(self.focused, Input | TextArea)
+            return not (typing and blocked_while_typing(Where.EVERYWHERE, action))
+        return True
+
+    async def action_show(self, mode: str) -> None:
+        """Show one of the numbered screens; on the one that is shown already, go back to its first page."""
+        if mode == self.current_mode:
+            while len(self.screen_stack) > 1:
+                await self.pop_screen()
+            return
+        await self.switch_mode(mode)
+
+    async def action_help(self) -> None:
+        """Show every key."""
+        if self.screen.__class__.__name__ != "HelpScreen":
+            await self.push_screen(make_screen("help", getattr(self.screen, "WHERE", None)))
+
+    def action_leave(self) -> None:
+        """Leave; runs go on."""
+        self.exit()
+
+    def action_next_theme(self) -> None:
+        """Dark, light, no colour."""
+        names = list(THEMES.values())
+        following = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
+        self.theme = following
+        for screen in self.screen_stack:
+            screen.refresh(layout=True, repaint=True)
+            for widget in screen.query("*"):
+                widget.refresh()
+
+    async def action_command_palette(self) -> None:  # type: ignore[override] # Textual awaits what is awaitable
+        """Open the palette, without the blinking cursor, which writes to the terminal all the time."""
+        if not isinstance(self.screen, CommandPalette):
+            palette = CommandPalette(id="--command-palette")
+            await self.push_screen(palette)
+            palette.query_one(Input).cursor_blink = False
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Everything that has a key here."""
+        where = getattr(screen, "WHERE", None)
+        parts = [where] if isinstance(where, Where) else []
+        for part in [*parts, Where.EVERYWHERE]:
+            target = self if part is Where.EVERYWHERE else screen
+            for key in KEYS[part]:
+                if key.name.endswith("_typing") or key.name in {"palette", "palette_colon"}:
+                    continue
+                title = f"{key.label or key.help.rstrip('.')} ({key.shown})"
+                yield SystemCommand(clean(title), key.help, partial(self.run_action, key.action, target))
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that does nothing here is no error."""
+        del event
+
+
+_OURS = frozenset(key.action.partition("(")[0] for key in KEYS[Where.EVERYWHERE])
+
+
+def _append(path: Path, text: str) -> bool:
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(file, "a", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError:
+        return False
+    return True
+
+
+__all__ = ["ERROR_FILE", "Served", "TerminalApp"]

@@ -1,0 +1,69 @@
+"""A field with a few values, on one line: arrows, space or a click go to the next value."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from rich.text import Text
+from textual.binding import Binding, BindingType
+from textual.events import Click
+from textual.message import Message
+from textual.widget import Widget
+
+from tui.text import one_line
+
+T = TypeVar("T")
+
+
+class Choice(Widget, Generic[T], can_focus=True):
+    """Posts `Changed` when another value is chosen by the person, not by `choose`."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "step(1)", "Next value", show=False),
+        Binding("left", "step(-1)", "Previous value", show=False),
+    ]
+
+    class Changed(Message):
+        """Another value was chosen."""
+
+        def __init__(self, choice: "Choice[T]") -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self, options: Sequence[tuple[T, str]], *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._options = list(options)
+        self._index = 0
+
+    @property
+    def value(self) -> T:
+        """The chosen value."""
+        return self._options[self._index][0]
+
+    def choose(self, value: T) -> None:
+        """Show this value; the first one, where there is no such value."""
+        values = [option for option, _ in self._options]
+        self._index = values.index(value) if value in values else 0
+        self.refresh()
+
+    def offer(self, options: Sequence[tuple[T, str]]) -> None:
+        """Other values; the chosen one stays chosen where it is among them."""
+        if list(options) != self._options:
+            chosen = self.value
+            self._options = list(options)
+            self.choose(chosen)
+
+    def render(self) -> Text:
+        """The value between arrows."""
+        label = one_line(self._options[self._index][1])
+        return Text(f"< {label} >", no_wrap=True, overflow="ellipsis")
+
+    def action_step(self, by: int) -> None:
+        """Choose the next or previous value."""
+        self._index = (self._index + by) % len(self._options)
+        self.refresh()
+        self.post_message(self.Changed(self))
+
+    def on_click(self, event: Click) -> None:
+        """Choose the next value."""
+        event.stop()
+        self.action_step(1)

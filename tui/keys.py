@@ -1,0 +1,176 @@
+"""Every key, in one table: the bindings, the footer, the palette and the help screen are made from it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from textual.binding import Binding, BindingType
+
+
+class Where(StrEnum):
+    """The part of the interface that a key belongs to; the value is the heading on the help screen."""
+
+    EVERYWHERE = "Everywhere"
+    LINES = "Lists and texts"
+    RUNS = "Runs"
+    RUN = "A run"
+    LOG = "Log of a run"
+    NEW_RUN = "New run"
+    SHARDS = "Shards"
+    LOGIN = "Sign-in"
+    CHECKS = "Checks"
+    HELP = "Help"
+    CONFIRM = "Questions"
+
+
+class Key(NamedTuple):
+    """One key.
+
+    `keys` are Textual's names, comma-separated; `shown` is how people read them. `label` is for the footer ("": the
+    footer leaves it out), `help` is a sentence. A key that is not for `typing` does nothing while a text field has
+    the focus, so that its letter reaches the field.
+    """
+
+    name: str
+    keys: str
+    shown: str
+    action: str
+    label: str
+    help: str
+    typing: bool = False
+
+
+KEYS: dict[Where, tuple[Key, ...]] = {
+    Where.EVERYWHERE: (
+        Key("runs", "1", "1", "show('runs')", "", "Show the runs."),
+        Key("shards", "2", "2", "show('shards')", "", "Show the shards: logins and quotas."),
+        Key("checks", "3", "3", "show('checks')", "", "Show what is missing for a run."),
+        Key("help", "question_mark,4", "?", "help", "Help", "Show every key."),
+        Key("help_typing", "f1", "F1", "help", "", "Show every key, also while you type.", typing=True),
+        Key("palette", "ctrl+p", "Ctrl-P", "command_palette", "", "Find a command by its name.", typing=True),
+        Key("palette_colon", "colon", ":", "command_palette", "", "Find a command by its name."),
+        Key("theme", "ctrl+t", "Ctrl-T", "next_theme", "", "Change between dark, light and no colour.", typing=True),
+        Key(
+            "suspend",
+            "ctrl+z",
+            "Ctrl-Z",
+            "suspend_process",
+            "",
+            "To the shell; `fg` returns. Editor: undo.",
+            typing=True,
+        ),
+        Key("leave", "q", "q", "leave", "", "Leave. Runs go on."),
+        Key("leave_typing", "ctrl+q", "Ctrl-Q", "leave", "", "Leave, also while you type. Runs go on.", typing=True),
+    ),
+    Where.LINES: (
+        Key("down", "down,j", "↓ j", "cursor(1)", "", "One line down."),
+        Key("up", "up,k", "↑ k", "cursor(-1)", "", "One line up."),
+        Key("page_down", "pagedown,ctrl+f,space", "PgDn", "page(1)", "", "One page down."),
+        Key("page_up", "pageup,ctrl+b", "PgUp", "page(-1)", "", "One page up."),
+        Key("first", "home,g", "Home g", "first", "", "To the first line."),
+        Key("last", "end,G", "End G", "last", "", "To the last line."),
+        Key("left", "left", "←", "sideways(-8)", "", "Move the text to the right."),
+        Key("right", "right", "→", "sideways(8)", "", "Move the text to the left."),
+        Key("open", "enter", "Enter", "open", "", "Open the line."),
+    ),
+    Where.RUNS: (
+        Key("open", "enter", "Enter", "open_run", "Open", "Open the run."),
+        Key("filter", "slash", "/", "filter", "Filter", "Show only runs that contain a text."),
+        Key("new", "n", "n", "new_run", "New", "Submit a new run."),
+        Key("again", "N", "N", "again", "", "Submit again, with changes: the form is filled in from this run."),
+        Key("cancel", "x", "x", "cancel_run", "Cancel", "End the run. It asks first."),
+        Key("retry", "r", "r", "retry_run", "Retry", "Queue a failed or cancelled run again."),
+        Key("logs", "l", "l", "open_run('log')", "Log", "Open the run's log."),
+        Key("artifacts", "a", "a", "open_run('artifacts')", "", "Open the run's artifacts."),
+        Key("copy", "y", "y", "copy_id", "", "Copy the run's id."),
+        Key("address", "o", "o", "copy_address", "", "Copy the pull request's address."),
+        Key("browse", "O", "O", "open_address", "", "Open the pull request in a browser on this machine."),
+        Key("sort", "s", "s", "sort", "Sort", "Next order: active, newest, oldest, repository, status, duration."),
+        Key("follow", "f", "f", "follow", "Follow", "Keep the cursor on the first run as new runs come."),
+        Key("clear", "escape", "Esc", "clear", "", "Clear the filter.", typing=True),
+        Key("leave", "q", "q", "app.leave", "Leave", "Leave. Runs go on."),
+    ),
+    Where.RUN: (
+        Key("back", "escape", "Esc", "back", "Back", "Close the search line, else go back to the runs.", typing=True),
+        Key("next_tab", "right_square_bracket", "]", "tab(1)", "Tab", "Next tab."),
+        Key("previous_tab", "left_square_bracket", "[", "tab(-1)", "", "Previous tab."),
+        Key("search", "slash", "/", "search", "Search", "Find a text."),
+        Key("cancel", "x", "x", "cancel_run", "Cancel", "End the run. It asks first."),
+        Key("retry", "r", "r", "retry_run", "Retry", "Queue a failed or cancelled run again."),
+        Key("zoom", "z", "z", "zoom", "Zoom", "Give the tab the whole screen, or take it back."),
+        Key("next_phase", "plus,J", "+", "phase(1)", "", "Log of the next phase."),
+        Key("previous_phase", "minus,K", "-", "phase(-1)", "", "Log of the previous phase."),
+        Key("next_match", "n", "n", "match(1)", "", "Next place where the text is found."),
+        Key("previous_match", "N", "N", "match(-1)", "", "Previous place where the text is found."),
+        Key("again", "A", "A", "again", "", "Submit again, with changes: the form is filled in from this run."),
+        Key("logs", "l", "l", "show_tab('log')", "", "Show the log."),
+        Key("artifacts", "a", "a", "show_tab('artifacts')", "", "Show the artifacts."),
+        Key("save", "s", "s", "save", "", "Save the selected artifact, or what the tab shows, to a file."),
+        Key("copy_path", "p", "p", "copy_path", "", "Copy the path of the selected artifact."),
+        Key("copy", "y", "y", "copy_id", "", "Copy the run's id."),
+        Key("copy_line", "c", "c", "copy_line", "", "Copy the line under the cursor."),
+        Key("address", "o", "o", "copy_address", "", "Copy the pull request's address."),
+        Key("browse", "O", "O", "open_address", "", "Open the pull request in a browser on this machine."),
+    ),
+    Where.LOG: (
+        Key("follow", "f", "f", "follow", "Follow", "Stay at the end as lines come."),
+        Key("wrap", "w", "w", "wrap", "Wrap", "Break long lines, or cut them."),
+        Key("error", "e", "e", "first_error", "Error", "To the first error."),
+        Key("raw", "v", "v", "raw", "Raw", "Show Codex's events as they are, or as a person reads them."),
+    ),
+    Where.NEW_RUN: (
+        Key("submit", "ctrl+s", "Ctrl-S", "submit", "Submit", "Submit the run.", typing=True),
+        Key("load", "ctrl+o", "Ctrl-O", "load", "Load", "Load the specification from a file.", typing=True),
+        Key("clear", "ctrl+n", "Ctrl-N", "clear_form", "Clear", "Empty the form. It asks first.", typing=True),
+        Key("back", "escape", "Esc", "back", "Back", "Go back. The draft is kept.", typing=True),
+    ),
+    Where.SHARDS: (
+        Key("open", "enter", "Enter", "open_run", "Run", "Open the run in progress."),
+        Key("sign_in", "i", "i", "sign_in", "Sign in", "Sign the shard in to ChatGPT."),
+        Key("sign_out", "X", "X", "sign_out", "Sign out", "Revoke and remove the shard's login. It asks first."),
+        Key("check", "c", "c", "check", "Check", "Check the shard's login now."),
+        Key("pause", "p", "p", "pause", "Pause", "Pause the shard, or resume it. It asks first."),
+    ),
+    Where.LOGIN: (
+        Key("copy", "c", "c", "copy_code", "Copy code", "Copy the code."),
+        Key("address", "o", "o", "copy_address", "Copy address", "Copy the address."),
+        Key("again", "r", "r", "again", "Again", "Try again after a failure."),
+        Key("back", "escape", "Esc", "back", "Back", "Stop. The old login stays as it is.", typing=True),
+    ),
+    Where.CHECKS: (Key("again", "r", "r", "again", "Check again", "Run all checks again."),),
+    Where.HELP: (Key("back", "escape", "Esc", "back", "Back", "Close the help."),),
+    Where.CONFIRM: (
+        Key("yes", "y", "y", "answer(True)", "", "Yes."),
+        Key("no", "n,escape", "n Esc", "answer(False)", "", "No."),
+        Key("other", "left,right,h,l", "← →", "other", "", "The other button."),
+    ),
+}
+
+_NOT_WHILE_TYPING = frozenset(
+    (where, key.action.partition("(")[0]) for where, keys in KEYS.items() for key in keys if not key.typing
+) - frozenset((where, key.action.partition("(")[0]) for where, keys in KEYS.items() for key in keys if key.typing)
+
+
+def bindings(where: Where, *, priority: bool = True) -> list[BindingType]:
+    """Textual's bindings for a part of the interface.
+
+    They have priority over the focused widget: a key that was typed ahead of a change of focus is then neither lost
+    nor given to the widget that had the focus before.
+    """
+    return [
+        Binding(
+            key.keys,
+            key.action,
+            key.label or key.help.rstrip("."),
+            show=bool(key.label),
+            key_display=key.shown,
+            priority=priority,
+            tooltip=key.help,
+            id=f"{where.name.lower()}.{key.name}",
+        )
+        for key in KEYS[where]
+    ]
+
+
+def blocked_while_typing(where: Where, action: str) -> bool:
+    """Whether the action's key is a letter that belongs to a text field that has the focus."""
+    return (where, action) in _NOT_WHILE_TYPING

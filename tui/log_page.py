@@ -1,0 +1,109 @@
+"""The lines of a log as rows of the screen, around a place: cleaned, broken or cut, Codex's events in words. Pure."""
+
+from typing import NamedTuple
+
+from rich.cells import cell_len, chop_cells
+
+from moonmind_appliance.agents.codex_events import LineKind, event_lines
+from tui.log_index import LogIndex
+from tui.text import clean
+
+# What is wider than this cannot be read by moving sideways: `w` breaks the line.
+WIDEST = 4_000
+
+_BATCH = 64
+_TONES = {
+    LineKind.MESSAGE: ("", "plain"),
+    LineKind.REASONING: ("", "muted"),
+    LineKind.COMMAND: ("", "heading"),
+    LineKind.OUTPUT: ("  ", "muted"),
+    LineKind.FILES: ("~ ", "good"),
+    LineKind.PLAN: ("", "plain"),
+    LineKind.USAGE: ("= ", "muted"),
+    LineKind.ERROR: ("", "bad"),
+    LineKind.OTHER: ("", "muted"),
+    LineKind.TEXT: ("", "plain"),
+}
+
+
+class How(NamedTuple):
+    """How lines become rows.
+
+    `width`: cells to break lines at; 0 cuts them. `events`: lines that are Codex's events are put in words.
+    """
+
+    width: int = 0
+    events: bool = False
+
+
+class Row(NamedTuple):
+    """A row of the screen: part `part` of line `line`, clean, in the tone of that name."""
+
+    line: int
+    part: int
+    text: str
+    tone: str = "plain"
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What orders rows."""
+        return self.line, self.part
+
+
+class Rows(NamedTuple):
+    """Consecutive rows; `at_start` and `at_end` say whether there are none before and after them."""
+
+    rows: list[Row]
+    at_start: bool
+    at_end: bool
+
+
+def rows_of(number: int, line: bytes, how: How) -> list[Row]:
+    """The rows of one line: one, several, or none for an event that tells nothing."""
+    text = line.decode(errors="replace").rstrip("\r")
+    found = [("", "plain", text)]
+    if how.events:
+        found = [(*_TONES[event.kind], event.text) for event in event_lines(text)]
+    rows = [
+        (tone, part)
+        for prefix, tone, told in found
+        for part in broken(prefix + clean(told).replace("\n", " "), how.width)
+    ]
+    return [Row(number, part, shown, tone) for part, (tone, shown) in enumerate(rows)]
+
+
+def broken(text: str, width: int) -> list[str]:
+    """The text in parts of at most `width` cells; with width 0 in one part, cut."""
+    if width <= 0:
+        return [text if len(text) <= WIDEST else f"{text[:WIDEST]} … w breaks the line"]
+    if text.isascii():
+        return [text[start : start + width] for start in range(0, len(text), width)] or [""]
+    if cell_len(text) <= width:
+        return [text]
+    return chop_cells(text, width)
+
+
+def rows_around(index: LogIndex, line: int, before: int, after: int, how: How) -> Rows:
+    """At least `before` rows before that line, and `after` rows from it on, as far as there are any.
+
+    Reads from disk. Events that tell nothing are read over, however many they are.
+    """
+    count = index.line_count
+    line = max(0, min(line, count))
+    below: list[Row] = []
+    following = line
+    while len(below) < after and following < count:
+        lines = index.read(following, _BATCH)
+        for number, content in enumerate(lines, following):
+            below += rows_of(number, content, how)
+        following += len(lines) or _BATCH
+    above: list[Row] = []
+    first = line
+    while len(above) < before and first > 0:
+        start = max(0, first - _BATCH)
+        batch: list[Row] = []
+        for number, content in enumerate(index.read(start, first - start), start):
+            batch += rows_of(number, content, how)
+        above = batch + above
+        first = start
+    return Rows(above + below, at_start=first == 0, at_end=following >= count)

@@ -1,0 +1,488 @@
+"""A log of any size: only the rows around the visible ones are read, in a thread."""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.selection import Selection
+from textual.strip import Strip
+
+from moonmind_appliance.errors import StoreError
+from tui.lines import MOST_COPIED_LINES, Lines
+from tui.log_index import LogIndex
+from tui.log_page import WIDEST, How, Row, Rows, rows_around
+from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, first_error, search
+from tui.screens.page import page_of
+
+# The first lines are there at once; the rest is looked at in pieces, so that reading is never kept waiting.
+_FIRST_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 16 * 1024 * 1024
+# Rows get numbers that stay the same while others are read before and after them.
+_MIDDLE = 1 << 40
+_PAGES_AROUND = 3
+
+
+class Wish(NamedTuple):
+    """What to show once rows are read: that line at the top, or the end of the log at the bottom.
+
+    `anew`: the rows that are shown do not say where the view is. `cursor`: the line for the cursor, shown somewhere.
+    """
+
+    line: int
+    at_end: bool = False
+    anew: bool = False
+    cursor: int | None = None
+
+
+class LogView(Lines):
+    """Shows one log at a time.
+
+    `open` may be called again for another log. Everything is read in threads; until the rows are there, the old ones
+    stay. `poll` looks whether the log has grown.
+    """
+
+    class StateChanged(Message):
+        """What `state` returns may be different."""
+
+    class Searched(Message):
+        """A search has ended."""
+
+        def __init__(self, *, found: bool) -> None:
+            super().__init__()
+            self.found = found
+
+    class NoError(Message):
+        """No line reports an error."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.follow = False
+        self.wrap = False
+        self.raw = False
+        self._index: LogIndex | None = None
+        self._path: Path | None = None
+        self._events = False
+        self._rows: list[Row] = []
+        self._first = _MIDDLE  # the number of the first row
+        self._top = _MIDDLE  # the number of the row at the top
+        self._at_start = self._at_end = True
+        self._scrolling = False
+        self._found: Found | None = None
+        self._problem = ""
+
+    # What the page calls.
+
+    def open(self, path: Path | None, *, events_in_it: bool, follow: bool, from_end: bool = False) -> None:
+        """Show this log, from its start or its end; following begins at the end. The same log again stays as it is."""
+        if path == self._path and (self._index is not None or path is None):
+            return
+        self._path, self._events, self.follow = path, events_in_it, follow
+        self._close()
+        self._found, self._problem = None, ""
+        if path is None:
+            self._take_nothing()
+            return
+        page_of(self).ask(
+            "log-open", partial(_opened, path), partial(self._open_done, path, follow or from_end), self._open_failed
+        )
+
+    def poll(self) -> None:
+        """Look whether the log has grown; ask for it a few times a second while the run goes on."""
+        if self._index is not None:
+            page_of(self).ask("log-poll", partial(self._index.extend, _PIECE_BYTES), self._extended)
+
+    @property
+    def state(self) -> str:
+        """Where the view is, in words: `118-124 of 124 lines`."""
+        if self._problem:
+            return self._problem
+        if self._index is None or not self._rows:
+            return "no output" if self._index is not None else ""
+        top = max(0, self._index_of(self._top))
+        bottom = top + max(1, self.size.height) - 1
+        total = self._index.line_count
+        # Behind the last row there may be lines that tell nothing.
+        ends = bottom >= len(self._rows) - 1
+        last = total if ends and self._at_end else self._rows[min(bottom, len(self._rows) - 1)].line + 1
+        return f"{self._rows[top].line + 1:,}-{last:,} of {total:,}"
+
+    @property
+    def found(self) -> Found | None:
+        """The place that the last search went to."""
+        return self._found
+
+    @property
+    def shows_events(self) -> bool:
+        """Whether the log has Codex's events."""
+        return self._events
+
+    def set_follow(self, follow: bool) -> None:  # noqa: FBT001 - the value of a switch
+        """Stay at the end, or not."""
+        self.follow = follow
+        if follow:
+            self.action_last()
+        self.post_message(self.StateChanged())
+
+    def set_wrap(self, wrap: bool) -> None:  # noqa: FBT001 - the value of a switch
+        """Break long lines, or cut them."""
+        self.wrap = wrap
+        self.scroll_to(x=0, animate=False)
+        self._again()
+
+    def set_raw(self, raw: bool) -> None:  # noqa: FBT001 - the value of a switch
+        """Show Codex's events as they are, or in words."""
+        self.raw = raw
+        self._again()
+
+    def search(self, needle: str, step: int) -> None:
+        """Go to the next place (1) or the previous one (-1) that contains the text; then `Searched` is posted."""
+        self.show_needle(needle)
+        index, line = self._index, self._cursor_line
+        if index is None or not needle:
+            self.post_message(self.Searched(found=False))
+            return
+
+        def finished(found: Found | None) -> None:
+            self._found = found
+            if found is not None:
+                self.follow = False
+                self._show_line(found.line)
+            self.post_message(self.StateChanged())
+            self.post_message(self.Searched(found=found is not None))
+
+        page_of(self).ask("log-search", partial(search, index, needle, line, step, self._how), finished)
+
+    def first_error(self) -> None:
+        """Go to the first line that reports an error; where there is none, `NoError` is posted."""
+        index = self._index
+        if index is None:
+            self.post_message(self.NoError())
+            return
+        pattern = ERROR_IN_EVENTS if self._events else ERROR_IN_TEXT
+
+        def finished(line: int | None) -> None:
+            if line is not None:
+                self.follow = False
+                self._show_line(line)
+            else:
+                self.post_message(self.NoError())
+
+        page_of(self).ask("log-search", partial(first_error, index, pattern), finished)
+
+    def copied_line(self) -> str:
+        """The text of the line under the cursor, all its parts."""
+        line = self._cursor_line
+        return "".join(row.text for row in self._rows if row.line == line)
+
+    # Opening and growing.
+
+    def _close(self) -> None:
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+
+    def on_unmount(self) -> None:
+        """Close the log."""
+        self._close()
+
+    def _open_done(self, path: Path, at_end: bool, index: LogIndex) -> None:  # noqa: FBT001 - bound by partial
+        if path != self._path or not self.is_attached:
+            index.close()
+            return
+        self._index = index
+        self._read(Wish(index.line_count if at_end else 0, at_end=at_end))
+        self.poll()
+
+    def _open_failed(self, error: Exception) -> None:
+        self._problem = str(error)
+        self._take_nothing()
+
+    def _take_nothing(self) -> None:
+        self._rows, self._at_start, self._at_end = [], True, True
+        self.refresh()
+        self.post_message(self.StateChanged())
+
+    def _extended(self, grown: bool) -> None:  # noqa: FBT001 - an answer
+        if not grown or self._index is None:
+            return
+        if self.follow:
+            self._read(Wish(self._index.line_count, at_end=True))
+        elif self._at_end:
+            self._read(Wish(self._line_of(self._top)))
+        else:
+            self._set_scrollbar()
+            self.post_message(self.StateChanged())
+        # Not all of it may have been looked at.
+        self.poll()
+
+    # Reading rows.
+
+    @property
+    def _how(self) -> How:
+        return How(self.size.width if self.wrap else 0, self._events and not self.raw)
+
+    def _again(self) -> None:
+        """Read the same place anew, as rows of another kind."""
+        line = self._line_of(self._top)
+        self._rows = []
+        if self._index is not None:
+            self._read(Wish(self._index.line_count if self.follow else line, at_end=self.follow, anew=True))
+        self.screen.clear_selection()
+        self.post_message(self.StateChanged())
+
+    def _read(self, wish: Wish) -> None:
+        """Read the rows around a line, then show them."""
+        index, height = self._index, max(1, self.size.height or self.app.size.height)
+        if index is None:
+            return
+        around = _PAGES_AROUND * height
+        work = partial(rows_around, index, wish.line, around, around, self._how)
+        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
+
+    def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
+        if index is not self._index or how != self._how:
+            return
+        old_rows, old_first = self._rows, self._first
+        self._rows, self._at_start, self._at_end = read.rows, read.at_start, read.at_end
+        self._first = self._renumbered(old_rows, old_first)
+        height = max(1, self.size.height)
+        last = self._first + len(self._rows) - 1
+        if wish.at_end or (self.follow and read.at_end):
+            self._top = max(self._first, last - height + 1)
+            self.cursor = max(self._first, last)
+        elif wish.cursor is not None:
+            target = self._number_of(wish.cursor)
+            if not self._top <= target < self._top + height or wish.anew:
+                self._top = max(self._first, target - height // 2)
+            self.cursor = target
+        elif wish.anew or not old_rows:
+            self._top = self._number_of(wish.line)
+            self.cursor = self._top
+        self._clamp()
+        self.widest = 0 if self.wrap else WIDEST
+        self._set_scrollbar()
+        self.refresh()
+        self.post_message(self.StateChanged())
+
+    def _renumbered(self, old_rows: list[Row], old_first: int) -> int:
+        """The number of the first row, so that a row that was known before keeps its number."""
+        known = {row.place: number for number, row in enumerate(old_rows, old_first)}
+        for number, row in enumerate(self._rows):
+            if row.place in known:
+                return known[row.place] - number
+        return _MIDDLE
+
+    def _number_of(self, line: int) -> int:
+        """The number of the first row of that line, or of what follows it."""
+        for number, row in enumerate(self._rows, self._first):
+            if row.line >= line:
+                return number
+        return self._first + max(0, len(self._rows) - 1)
+
+    def _index_of(self, number: int) -> int:
+        return number - self._first
+
+    def _line_of(self, number: int) -> int:
+        if not self._rows:
+            return 0
+        return self._rows[max(0, min(self._index_of(number), len(self._rows) - 1))].line
+
+    @property
+    def _cursor_line(self) -> int:
+        return self._line_of(self.cursor)
+
+    def _clamp(self) -> None:
+        last = self._first + len(self._rows) - 1
+        self._top = max(self._first, min(self._top, last - max(1, self.size.height) + 1))
+        self.cursor = max(self._first, min(self.cursor, max(self._first, last)))
+
+    def _set_scrollbar(self) -> None:
+        """The scroll bar counts lines; what is between lines it does not know."""
+        if self._index is None:
+            return
+        self._scrolling = True
+        try:
+            wanted = Size(self.widest, self._index.line_count + max(0, self.size.height - 1))
+            if self.virtual_size != wanted:
+                self.virtual_size = wanted
+            self.scroll_to(y=self._line_of(self._top), animate=False, force=True)
+        finally:
+            self._scrolling = False
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The scroll bar was moved: by us, or by the mouse."""
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = new_value
+        if not self._scrolling and round(new_value) != round(old_value):
+            self.follow = False
+            self._read(Wish(round(new_value), anew=True))
+
+    # Lines.
+
+    @property
+    def line_count(self) -> int:
+        """Rows that are known."""
+        return len(self._rows)
+
+    def plain(self, y: int) -> str:
+        """The text of a row."""
+        index = self._index_of(y)
+        return self._rows[index].text if 0 <= index < len(self._rows) else ""
+
+    def line(self, y: int) -> Text:
+        """A row in its tone."""
+        row = self._rows[self._index_of(y)]
+        return Text(row.text, page_of(self).tui.palette.tone(row.tone), no_wrap=True, end="")
+
+    @property
+    def match_style(self) -> Style:
+        """The theme's."""
+        return page_of(self).tui.palette.match
+
+    def render_line(self, y: int) -> Strip:
+        """One visible row."""
+        number = self._top + y
+        base = self.rich_style
+        if not 0 <= self._index_of(number) < len(self._rows):
+            return Strip.blank(self.size.width, base)
+        scroll_x = 0 if self.wrap else self.scroll_offset.x
+        return self.paint(self.line(number), number, scroll_x, base, cursor=number == self.cursor)
+
+    def lines_changed(self) -> None:
+        """Repaint everything."""
+        self.refresh()
+
+    def _paint_rows(self, *numbers: int) -> None:
+        for number in numbers:
+            if self._top <= number < self._top + self.size.height:
+                self.refresh(Region(0, number - self._top, self.size.width, 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Repaint the two rows."""
+        self._paint_rows(old, new)
+        self.post_message(self.CursorMoved(self))
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The selected text of the rows that are known."""
+        last_row = self._first + len(self._rows) - 1
+        first = max(self._first, selection.start.y if selection.start else self._first)
+        last = min(last_row, selection.end.y if selection.end else last_row, first + MOST_COPIED_LINES - 1)
+        taken = []
+        for number in range(first, last + 1):
+            span = selection.get_span(number)
+            if span is not None:
+                plain = self.plain(number)
+                taken.append(plain[span[0] : len(plain) if span[1] == -1 else span[1]].rstrip())
+        return "\n".join(taken), "\n"
+
+    # Moving.
+
+    def _show_line(self, line: int) -> None:
+        """Put the cursor on that line."""
+        if self._rows and self._rows[0].line <= line <= self._rows[-1].line:
+            self.go_to(self._number_of(line))
+        else:
+            self._rows = []
+            self._read(Wish(line, anew=True, cursor=line))
+
+    def _scroll(self, top: int) -> None:
+        """Show that row at the top, and read more when the known rows come to an end."""
+        height = max(1, self.size.height)
+        last = self._first + len(self._rows) - 1
+        top = max(self._first, min(top, last - height + 1))
+        if top != self._top:
+            self._top = top
+            self._set_scrollbar()
+            self.refresh()
+            self.post_message(self.StateChanged())
+        short_above = top - self._first < height and not self._at_start
+        short_below = last - top < 2 * height and not self._at_end
+        if short_above or short_below:
+            self._read(Wish(self._line_of(top)))
+
+    def go_to(self, y: int, *, middle: bool = False) -> None:
+        """Put the cursor on a row that is known, and show it."""
+        del middle
+        if not self._rows:
+            return
+        height = max(1, self.size.height)
+        y = max(self._first, min(y, self._first + len(self._rows) - 1))
+        if not self._top <= y < self._top + height:
+            self._scroll(y - height // 2)
+        self.cursor = y
+
+    def action_cursor(self, by: int) -> None:
+        """Move by rows; upwards it ends following."""
+        if by < 0:
+            self._stop_following()
+        self.go_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """Move by pages, with one row of the old page left."""
+        if by < 0:
+            self._stop_following()
+        offset, old = self.cursor - self._top, self._top
+        self._scroll(self._top + by * max(1, self.size.height - 1))
+        last = self._first + len(self._rows) - 1
+        edge = last if by > 0 else self._first
+        self.cursor = max(self._first, min(self._top + offset, last)) if self._top != old else edge
+
+    def action_first(self) -> None:
+        """To the start of the log."""
+        self._stop_following()
+        if self._at_start and self._rows:
+            self._scroll(self._first)
+            self.cursor = self._first
+        elif self._index is not None:
+            self._rows = []
+            self._read(Wish(0, anew=True))
+
+    def action_last(self) -> None:
+        """To the end of the log."""
+        if self._at_end and self._rows:
+            last = self._first + len(self._rows) - 1
+            self._scroll(last)
+            self.cursor = last
+        elif self._index is not None:
+            self._read(Wish(self._index.line_count, at_end=True))
+
+    def _wheel(self, by: int) -> None:
+        if by < 0:
+            self._stop_following()
+        self._scroll(self._top + by)
+        self.cursor = max(self._top, min(self.cursor, self._top + max(1, self.size.height) - 1))
+
+    def _stop_following(self) -> None:
+        if self.follow:
+            self.follow = False
+            self.post_message(self.StateChanged())
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the click was."""
+        number = self._top + event.get_content_offset_capture(self).y
+        if 0 <= self._index_of(number) < len(self._rows):
+            self.cursor = number
+
+    def on_resize(self, event: events.Resize) -> None:
+        """More rows may be visible, and broken lines are broken elsewhere."""
+        del event
+        if self._index is not None:
+            if self.wrap:
+                self._again()
+            else:
+                self._read(Wish(self._line_of(self._top), at_end=self.follow))
+
+
+def _opened(path: Path) -> LogIndex:
+    index = LogIndex(path)
+    try:
+        index.extend(_FIRST_BYTES)
+    except OSError as error:
+        index.close()
+        raise StoreError(f"The log {path} cannot be read: {error.strerror}.") from error
+    return index

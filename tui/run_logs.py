@@ -1,0 +1,94 @@
+"""The logs of a run: which there are, and which one to show first. Pure but for the sizes on disk."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.errors import NotFound
+from moonmind_appliance.models import PHASE_ORDER, ArtifactType, PhaseName, PhaseStatus
+from moonmind_appliance.views.run_detail import ArtifactSummary, PhaseDetail
+
+_STREAMS = {ArtifactType.STDOUT_LOG: "stdout", ArtifactType.STDERR_LOG: "stderr"}
+_NAMES = {phase.value: phase for phase in PHASE_ORDER}
+
+
+class LogFile(NamedTuple):
+    """One stream of one attempt of a phase; `size` in bytes as it is on disk now."""
+
+    phase: PhaseName
+    attempt: int
+    stream: str
+    path: Path
+    size: int
+
+    @property
+    def title(self) -> str:
+        """The log in words."""
+        again = f" attempt {self.attempt}" if self.attempt > 1 else ""
+        return f"{self.phase.value} {self.stream}{again}"
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it has Codex's events."""
+        return self.path.suffix == ".jsonl"
+
+
+def log_files(artifacts: Sequence[ArtifactSummary], files: ArtifactFiles) -> list[LogFile]:
+    """The logs, by phase, attempt and stream. Looks at the disk; a file that is gone is left out."""
+    found = []
+    for artifact in artifacts:
+        parts = artifact.name.split(".")
+        phase, stream = _NAMES.get(parts[0]), _STREAMS.get(artifact.artifact_type)
+        if phase is None or stream is None:
+            continue
+        try:
+            path = files.path(artifact.storage_path)
+            size = path.stat().st_size
+        except (NotFound, OSError):
+            continue
+        found.append(LogFile(phase, _attempt(parts), stream, path, size))
+    return sorted(found, key=lambda log: (PHASE_ORDER.index(log.phase), log.attempt, log.stream == "stderr"))
+
+
+def _attempt(parts: Sequence[str]) -> int:
+    for part in parts:
+        if part.startswith("attempt-") and part[8:].isdigit():
+            return int(part[8:])
+    return 1
+
+
+def log_of_phase(logs: Sequence[LogFile], phase: PhaseName, *, failed: bool) -> LogFile | None:
+    """The log of the phase's last attempt: its output, or for a failed phase its errors, where there are any."""
+    mine = [log for log in logs if log.phase is phase]
+    if not mine:
+        return None
+    last = [log for log in mine if log.attempt == mine[-1].attempt]
+    order = ("stderr", "stdout") if failed else ("stdout", "stderr")
+    written = [log for stream in order for log in last if log.stream == stream and log.size]
+    return written[0] if written else last[0]
+
+
+def log_to_show(logs: Sequence[LogFile], phases: Sequence[PhaseDetail]) -> LogFile | None:
+    """The log to open a run with: of the phase that runs, else that failed, else the first one with output."""
+    for wanted in (PhaseStatus.RUNNING, PhaseStatus.FAILED):
+        for phase in phases:
+            if phase.status is wanted:
+                log = log_of_phase(logs, phase.phase, failed=wanted is PhaseStatus.FAILED)
+                if log is not None:
+                    return log
+    written = [log for log in logs if log.size]
+    agent = [log for log in written if log.has_events]
+    return next(iter([*agent, *written, *logs]), None)
+
+
+def neighbour(logs: Sequence[LogFile], shown: LogFile | None, step: int) -> LogFile | None:
+    """The next log with output (1), or the previous one (-1)."""
+    written = [log for log in logs if log.size or (shown is not None and log.path == shown.path)]
+    if not written:
+        return None
+    if shown is None:
+        return written[0 if step > 0 else -1]
+    paths = [log.path for log in written]
+    place = paths.index(shown.path) if shown.path in paths else 0
+    return written[(place + step) % len(written)]

@@ -1,0 +1,225 @@
+"""The live table of runs: it knows the ids of all, and the rows of what is visible."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.message import Message
+
+from moonmind_appliance.views.run_summary import RunRow
+from tui.explain import short_waiting_text
+from tui.lines import Lines
+from tui.signs import PHASE_SIGNS, Palette, run_sign
+from tui.text import age, fit, length, one_line, right
+
+_WIDE, _WIDEST = 112, 150
+
+
+class Column(NamedTuple):
+    """A column; `width` in cells, numbers are at the right."""
+
+    name: str
+    title: str
+    width: int
+    number: bool = False
+
+
+class Cell(NamedTuple):
+    """The text of one field and its tone."""
+
+    text: str
+    tone: str = "plain"
+
+
+class Window(NamedTuple):
+    """What the table wants to know: rows around line `top`, for a page of `height` lines."""
+
+    top: int
+    height: int
+
+    def around(self, ids: Sequence[str]) -> Sequence[str]:
+        """The ids of three pages."""
+        return ids[max(0, self.top - self.height) : self.top + 2 * self.height]
+
+
+def columns(width: int) -> list[Column]:
+    """The columns that fit into so many cells, with one cell between them."""
+    wide, widest = width >= _WIDE, width >= _WIDEST
+    fixed = [
+        Column("status", " STATUS", 12),
+        Column("id", "ID", 8),
+        Column("repository", "REPOSITORY", 0),
+        Column("phases", "PHASES", 9),
+        Column("age", "AGE", 4, number=True),
+        Column("took", "TOOK", 5, number=True),
+        Column("shard", "SH", 2, number=True),
+        Column("note", "NOTE", 0),
+    ]
+    if wide:
+        fixed.insert(3, Column("branch", "BRANCH", 12))
+        fixed.append(Column("user", "WHO", 10))
+    if widest:
+        fixed.insert(4, Column("ref", "REF", 14))
+    free = width - sum(column.width for column in fixed) - (len(fixed) - 1)
+    note = max(10, free * 2 // 5)
+    sizes = {"repository": max(8, free - note), "note": note}
+    return [column._replace(width=sizes.get(column.name, column.width)) for column in fixed]
+
+
+def heading(width: int) -> str:
+    """The columns' titles."""
+    return " ".join(
+        right(column.title, column.width) if column.number else fit(column.title, column.width)
+        for column in columns(width)
+    )
+
+
+def cells(row: RunRow, now: datetime) -> dict[str, Cell]:
+    """A run's fields but for the phases, by the column's name."""
+    run = row.summary
+    sign = run_sign(run.status, waiting=run.waiting_for is not None)
+    took = run.seconds(now)
+    # A running run's time changes by the minute, a finished one's never.
+    shown = "-" if took is None else length(took) if run.completed_at else age(took)
+    note = Cell(one_line(run.created_by.username), "muted")
+    if run.waiting_for is not None and not run.final:
+        note = Cell(short_waiting_text(run.waiting_for, now), "waiting")
+    elif run.failure is not None and run.final:
+        note = Cell(run.failure.code.value, "bad")
+    elif run.dry_run:
+        note = Cell(f"dry run · {one_line(run.created_by.username)}", "muted")
+    return {
+        "status": Cell(f" {sign.mark} {sign.word}", sign.tone),
+        "id": Cell(run.short_id),
+        "repository": Cell(one_line(run.repository), "strong"),
+        "branch": Cell(one_line(run.base_branch), "muted"),
+        "ref": Cell(one_line(run.external_ref or "-"), "muted"),
+        "age": Cell(age((now - run.accepted_at).total_seconds()), "muted"),
+        "took": Cell(shown),
+        "shard": Cell("-" if run.shard is None else str(run.shard)),
+        "note": note,
+        "user": Cell(one_line(run.created_by.username), "muted"),
+    }
+
+
+def row_text(row: RunRow, width: int, now: datetime, palette: Palette) -> Text:
+    """A run as a line of `width` cells."""
+    text = Text(no_wrap=True, end="")
+    fields = cells(row, now)
+    for number, column in enumerate(columns(width)):
+        if number:
+            text.append(" ")
+        if column.name == "phases":
+            for status in row.phases:
+                sign = PHASE_SIGNS[status]
+                text.append(sign.mark, palette.tone(sign.tone))
+            text.append(" " * (column.width - len(row.phases)))
+            continue
+        cell = fields[column.name]
+        shown = right(cell.text, column.width) if column.number else fit(cell.text, column.width)
+        text.append(shown, palette.tone(cell.tone))
+    return text
+
+
+class RunsTable(Lines):
+    """The table. It asks for rows by `RowsWanted`; `show` gives it ids and rows. The cursor is an id, not a number."""
+
+    class RowsWanted(Message):
+        """Rows near the visible ones are not known."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.ids: Sequence[str] = ()
+        self.rows: dict[str, RunRow] = {}
+        self.follow = False
+        self._painted: dict[int, Text] = {}
+        self._wanted = False
+
+    @property
+    def line_count(self) -> int:
+        """One line a run."""
+        return len(self.ids)
+
+    @property
+    def selected_id(self) -> str | None:
+        """The id under the cursor."""
+        return self.ids[self.cursor] if self.cursor < len(self.ids) else None
+
+    @property
+    def selected(self) -> RunRow | None:
+        """The run under the cursor, once it is known."""
+        found = self.selected_id
+        return None if found is None else self.rows.get(found)
+
+    @property
+    def window(self) -> Window:
+        """What is visible."""
+        return Window(round(self.scroll_y), self.size.height or self.app.size.height)
+
+    def show(self, ids: Sequence[str], rows: Mapping[str, RunRow]) -> None:
+        """Take the newest order and the rows around the window; repaints what differs."""
+        self._wanted = False
+        selected, old_cursor, top = self.selected_id, self.cursor, round(self.scroll_y)
+        self.rows = dict(rows)
+        if ids == self.ids:
+            self.repaint_changed()
+            return
+        self.ids = ids
+        cursor = old_cursor
+        if self.follow or selected is None:
+            cursor = 0
+        elif not (old_cursor < len(ids) and ids[old_cursor] == selected):
+            try:
+                cursor = ids.index(selected)
+            except ValueError:
+                cursor = max(0, min(old_cursor, len(ids) - 1))
+        if len(ids) != round(self.virtual_size.height):
+            self._painted.clear()
+            self.lines_changed()
+        # The run under the cursor stays where it is on the screen; at the top, new runs push it down.
+        new_top = 0 if self.follow or top == 0 else max(0, top + cursor - old_cursor)
+        if new_top == 0 and cursor >= self.size.height > 0:
+            new_top = cursor - self.size.height + 1
+        if new_top != top:
+            self._show_from(new_top)
+        self.cursor = cursor
+        self.repaint_changed()
+
+    def repaint_changed(self) -> None:
+        """Repaint the visible lines whose text is not what was painted."""
+        top = round(self.scroll_y)
+        visible = range(top, min(top + self.size.height, self.line_count))
+        self.repaint_lines(y for y in visible if self._painted.get(y) != self._text(y))
+
+    def line(self, y: int) -> Text:
+        """A run; its id alone while its row is being read."""
+        text = self._text(y)
+        self._painted[y] = text
+        if len(self._painted) > 4 * max(1, self.size.height):
+            self._painted = {y: text}
+        if self.ids[y] not in self.rows and not self._wanted:
+            self._wanted = True
+            self.post_message(self.RowsWanted())
+        return text.copy()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The columns have other widths."""
+        del event
+        self._painted.clear()
+
+    def _text(self, y: int) -> Text:
+        run_id = self.ids[y]
+        row = self.rows.get(run_id)
+        palette: Palette = self.app.palette  # type: ignore[attr-defined] # the app of `tui.app`
+        if row is None:
+            return Text(f"{'':13}{run_id[:8]} …", palette.muted)
+        return row_text(row, self.size.width, self.app.now(), palette)  # type: ignore[attr-defined] # as above
+
+    @property
+    def match_style(self) -> Style:
+        """The theme's."""
+        style: Style = self.app.palette.match  # type: ignore[attr-defined] # as above
+        return style

@@ -1,0 +1,424 @@
+"""The form that submits a run: checked as you type, kept as a draft until it is submitted."""
+
+import uuid
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import Input, Static, TextArea
+
+from moonmind_appliance.errors import ApplianceError, RequestError
+from moonmind_appliance.models import Run
+from moonmind_appliance.runs.submit import submit_run
+from moonmind_appliance.views.run_detail import run_detail, specification
+from moonmind_appliance.views.run_summary import recent_repositories
+from tui.choice import Choice
+from tui.drafts import Draft, DraftFile, draft_file
+from tui.editor import Editor
+from tui.keys import Where, bindings
+from tui.new_run_form import FIELDS, Checked, check_draft, request_of, shard_choices, size_text
+from tui.recent_input import RecentInput
+from tui.screens import make_screen
+from tui.screens.page import Page
+from tui.spec_file import read_specification
+from tui.static import update
+from tui.text import clean, clock, one_line
+
+_CHECK_AFTER_SECONDS = 0.3
+_LABELS = {
+    "repository": "Repository",
+    "base_branch": "Base branch",
+    "external_ref": "Reference",
+    "shard": "Shard",
+    "dry_run": "Dry run",
+}
+
+
+class _Opened(NamedTuple):
+    """What the form begins with: the kept draft, and the fields of the run that is submitted again."""
+
+    kept: Draft | None
+    again: Draft | None
+
+
+class _Looked(NamedTuple):
+    """What was found, and what became of the draft: when it was saved, or why not."""
+
+    checked: Checked
+    draft: Draft
+    problem: str
+
+
+class NewRunScreen(Page):
+    """The form. `again` is the id of a run whose fields it begins with."""
+
+    WHERE = Where.NEW_RUN
+    MODE = "runs"
+    BINDINGS = bindings(Where.NEW_RUN)
+    AUTO_FOCUS = "#repository"
+    CSS_PATH = "new_run.tcss"
+
+    def __init__(self, again: str | None = None) -> None:
+        super().__init__()
+        self._again = again
+        self._touched: set[str] = set()
+        self._problems: dict[str, str] = {}
+        self._recent: list[str] = []
+        self._latest = Draft()
+        self._saved: Draft | None = None
+        self._not_saved = ""
+        self._opened = self._submitting = self._submitted = False
+        self._timer: Timer | None = None
+        self._key = str(uuid.uuid4())
+
+    def body(self) -> ComposeResult:
+        """The fields, each with its problem beside it; then the text."""
+        yield Static("", id="head", markup=False)
+        yield Static("", id="notice", markup=False)
+        fields: dict[str, RecentInput | Input | Choice[int | None] | Choice[bool]] = {
+            "repository": RecentInput(placeholder="owner/name", id="repository"),
+            "base_branch": Input("main", id="base_branch"),
+            "external_ref": Input(placeholder="optional", id="external_ref"),
+            "shard": Choice[int | None]([(None, "any")], id="shard"),
+            "dry_run": Choice([(False, "no"), (True, "yes")], id="dry_run"),
+        }
+        for name, field in fields.items():
+            if isinstance(field, Input):
+                field.cursor_blink = False
+            field.add_class("field")
+            with Horizontal(classes="row"):
+                yield Static(_LABELS[name], classes="label")
+                yield field
+                yield Static("", id=f"{name}-problem", classes="problem", markup=False)
+        with Horizontal(id="load", classes="row"):
+            yield Static("File", classes="label")
+            path = Input(placeholder="path of a text file on this machine; Enter loads it, Esc closes", id="path")
+            path.cursor_blink = False
+            yield path
+        with Vertical(id="text"):
+            yield Static("", id="text-head", markup=False)
+            yield Editor(id="specify_text")
+
+    def on_mount(self) -> None:
+        """Fill in the draft, or the run that is submitted again."""
+        super().on_mount()
+        self._show()
+        self.ask("open", self._open, self._fill)
+
+    def _open(self) -> _Opened:
+        kept = self._draft_file.load()
+        if self._again is None:
+            return _Opened(kept, None)
+        store, actor = self.tui.tools.store, self.tui.actor
+        run = run_detail(store, actor, self._again)
+        again = Draft(
+            repository=run.repository,
+            base_branch=run.base_branch,
+            specify_text=specification(store, actor, self._again),
+            dry_run=run.dry_run,
+            external_ref=run.external_ref or "",
+        )
+        return _Opened(kept, again)
+
+    def _fill(self, opened: _Opened) -> None:
+        self._opened = True
+        kept = None if opened.kept is None or opened.kept.empty else opened.kept
+        if opened.again is None:
+            if kept is not None:
+                self._saved = kept
+                self._put(kept)
+                when = f" of {clock(kept.saved_at, self.tui.now())}" if kept.saved_at else ""
+                self.say(f"This is the draft{when}. Ctrl-N empties the form.")
+            self._check()
+            return
+        again = opened.again
+        if kept is None or kept.same_as(again):
+            self._put(again)
+            return
+        self._put(kept)
+        self.confirm(
+            "Replace the draft?",
+            f"The draft for {kept.repository or 'a new run'} is lost when the form is filled in from the run.",
+            "Replace it",
+            partial(self._put, again),
+        )
+
+    def _put(self, draft: Draft) -> None:
+        """Show these fields."""
+        self.query_one("#repository", RecentInput).value = draft.repository
+        self.query_one("#base_branch", Input).value = draft.base_branch
+        self.query_one("#external_ref", Input).value = draft.external_ref
+        self._shards.choose(draft.shard)
+        self._dry_run.choose(draft.dry_run)
+        self._editor.replace(draft.specify_text, (0, 0), self._editor.document.end)
+        self._editor.move_cursor((0, 0))
+        self._latest = self.draft
+        self._touched = {name for name in FIELDS if getattr(draft, name)}
+        self._check()
+
+    # What the fields say.
+
+    @property
+    def _editor(self) -> Editor:
+        return self.query_one("#specify_text", Editor)
+
+    @property
+    def _shards(self) -> "Choice[int | None]":
+        return self.query_one("#shard", Choice)
+
+    @property
+    def _dry_run(self) -> "Choice[bool]":
+        return self.query_one("#dry_run", Choice)
+
+    @property
+    def draft(self) -> Draft:
+        """The fields as they are now."""
+        return Draft(
+            repository=self.query_one("#repository", RecentInput).value,
+            base_branch=self.query_one("#base_branch", Input).value,
+            external_ref=self.query_one("#external_ref", Input).value,
+            specify_text=self._editor.text,
+            dry_run=self._dry_run.value,
+            shard=self._shards.value,
+        )
+
+    @property
+    def _draft_file(self) -> DraftFile:
+        return draft_file(self.tui.settings.moonmind_data_dir, self.tui.environment)
+
+    def read(self) -> None:
+        """Offer the repositories and shards that there are now."""
+        store, count = self.tui.tools.store, self.tui.settings.codex_shards
+        self.ask("offers", lambda: (recent_repositories(store), shard_choices(store.shards.all(count))), self._offer)
+
+    def _offer(self, offers: tuple[list[str], Sequence[tuple[int | None, str]]]) -> None:
+        self._recent, choices = offers
+        self.query_one("#repository", RecentInput).recent = self._recent
+        self._shards.offer(choices)
+        self._show()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Check what was typed."""
+        if event.input.id in FIELDS:
+            self._edited(event.input.id)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Check what was typed."""
+        if event.text_area.id in FIELDS:
+            self._edited(event.text_area.id)
+
+    def on_choice_changed(self, event: "Choice.Changed") -> None:
+        """Check what was chosen."""
+        self._edited(event.choice.id or "")
+
+    def _edited(self, field: str) -> None:
+        # Kept here, as the fields are gone when the screen goes.
+        self._latest = self.draft
+        if getattr(self._latest, field):
+            self._touched.add(field)
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(_CHECK_AFTER_SECONDS, self._check)
+
+    def _check(self) -> None:
+        if self._opened and not self._submitted:
+            self.ask("check", partial(self._look, self.draft), self._looked)
+
+    def _look(self, draft: Draft) -> _Looked:
+        """Check the draft and keep it; in a thread."""
+        checked = check_draft(draft, self.tui.settings, self.tui.tools.redactor)
+        if self._submitted or (self._saved is not None and draft.same_as(self._saved)):
+            return _Looked(checked, self._saved or draft, "")
+        if checked.secret:
+            return _Looked(checked, draft, "it contains a secret")
+        draft = msgspec.structs.replace(draft, saved_at=self.tui.now())
+        try:
+            if draft.empty:
+                self._draft_file.clear()
+            else:
+                self._draft_file.save(draft)
+        except OSError as error:
+            return _Looked(checked, draft, error.strerror or "the disk refuses it")
+        return _Looked(checked, draft, "")
+
+    def _looked(self, looked: _Looked) -> None:
+        self._problems = looked.checked.problems
+        self._not_saved = looked.problem
+        if not looked.problem:
+            self._saved = looked.draft
+        self._show()
+
+    # What is shown.
+
+    def _show(self) -> None:
+        """The lines around the fields; only what differs is painted."""
+        palette = self.tui.palette
+        self._line("head", Text.assemble(("New run", "bold"), "  ", (self._draft_words(), palette.muted)))
+        for name in _LABELS:
+            self._line(f"{name}-problem", self._beside(name))
+            self.query_one(f"#{name}-problem").set_class(bool(self._shown_problem(name)), "-wrong")
+        head = Text.assemble(("Specification", "bold"), "  ", (size_text(self._editor.text), palette.muted))
+        if problem := self._shown_problem("specify_text"):
+            head.append(f"  ✗ {problem}", palette.bad)
+        self._line("text-head", head)
+        notice = self.query_one("#notice", Static)
+        notice.display = self.tui.serves is False
+        words = "! Nothing serves. The run is kept, and starts when `moonmind-appliance serve` runs."
+        self._line("notice", Text(words, palette.waiting))
+
+    def _beside(self, name: str) -> Text:
+        palette = self.tui.palette
+        if problem := self._shown_problem(name):
+            return Text(f"✗ {problem}", palette.bad)
+        hint = ""
+        if name == "repository" and self._recent:
+            hint = f"↓ recent: {', '.join(one_line(repository) for repository in self._recent[:3])}"
+        elif name == "dry_run" and (self._dry_run.value or self.tui.settings.spec_workflow_test_mode):
+            test_mode = self.tui.settings.spec_workflow_test_mode
+            hint = "test mode: nothing is pushed" if test_mode else "everything up to the commit; nothing is pushed"
+        elif name == "external_ref":
+            hint = "your own id, to find the run again"
+        return Text(hint, palette.muted)
+
+    def _shown_problem(self, name: str) -> str:
+        """A field that was never filled in is not wrong yet."""
+        return clean(self._problems.get(name, "")) if name in self._touched else ""
+
+    def _draft_words(self) -> str:
+        if self._not_saved:
+            return f"draft not saved: {self._not_saved}"
+        if self._saved is None or self._saved.empty or self._saved.saved_at is None:
+            return ""
+        return f"draft saved {clock(self._saved.saved_at, self.tui.now())}"
+
+    def _line(self, name: str, text: Text) -> None:
+        update(self.query_one(f"#{name}", Static), text)
+
+    def tick(self) -> None:
+        """The time of the draft may need its date by now; something may serve by now."""
+        self._show()
+
+    def serve_changed(self) -> None:
+        """Say whether the run would start at once."""
+        self._show()
+
+    # Keys.
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field, and loads the file whose path was given."""
+        event.stop()
+        if event.input.id == "path":
+            self.ask("load", partial(read_specification, Path(event.value).expanduser()), self._loaded)
+        else:
+            self.focus_next()
+
+    def on_key(self, event: events.Key) -> None:
+        """Arrows go from field to field, as in any form."""
+        step = {"down": 1, "up": -1}.get(event.key)
+        if step is not None and isinstance(self.focused, Input | Choice):
+            event.stop()
+            self.screen.focus_next() if step > 0 else self.screen.focus_previous()
+
+    def action_load(self) -> None:
+        """Ask for the path of a file."""
+        self.query_one("#load").display = True
+        self.set_focus(self.query_one("#path"))
+
+    def _loaded(self, text: str) -> None:
+        self.query_one("#load").display = False
+        self._editor.replace(text, (0, 0), self._editor.document.end)
+        self._editor.move_cursor((0, 0))
+        self.set_focus(self._editor)
+        self.say("Loaded. Ctrl-Z brings back the text from before.")
+
+    def action_clear_form(self) -> None:
+        """Empty the form, after a question."""
+        if self.draft.empty:
+            self._put(Draft())
+        else:
+            self.confirm("Empty the form?", "The draft is removed.", "Empty it", self._clear)
+
+    def _clear(self) -> None:
+        self._put(Draft())
+        self.set_focus(self.query_one("#repository"))
+
+    def action_back(self) -> None:
+        """Close the line for a file, else go back; the draft is kept."""
+        if self.query_one("#load").display:
+            self.query_one("#load").display = False
+            self.set_focus(self._editor)
+            return
+        self.dismiss()
+
+    def on_unmount(self) -> None:
+        """Keep what was typed since the last look, also when the terminal is closed."""
+        if self._opened and not self._submitted:
+            self._look(self._latest)
+
+    # Submit.
+
+    def action_submit(self) -> None:
+        """Submit, unless a field cannot be used."""
+        if self._submitting or not self._opened:
+            return
+        self._submitting = True
+        self._touched = set(FIELDS)
+        self.ask("submit", partial(self._submit, self.draft), self._accepted, self._refused)
+
+    def _submit(self, draft: Draft) -> Run:
+        tools = self.tui.tools
+        run = submit_run(
+            tools.store,
+            tools.wakeups,
+            tools.settings,
+            self.tui.actor,
+            request_of(draft),
+            redactor=tools.redactor,
+            now=tools.clock(),
+            # The same form gives one run, also after an answer that was lost.
+            idempotency_key=self._key,
+        )
+        self._submitted = True
+        self._forget_draft()
+        return run
+
+    def _forget_draft(self) -> None:
+        try:
+            self._draft_file.clear()
+        except OSError:
+            # It comes back as a draft, which is better than a submitted run that looks refused.
+            return
+
+    def _accepted(self, run: Run) -> None:
+        page = make_screen("run", run.run_id)
+        self.app.switch_screen(page)
+        words = f"Run {run.short_id} is accepted."
+        if self.tui.serves is False:
+            words += " Nothing serves: it starts with `moonmind-appliance serve`."
+        if isinstance(page, Page):
+            page.call_after_refresh(page.say, words)
+
+    def _refused(self, error: ApplianceError) -> None:
+        self._submitting = False
+        # Another text is another run.
+        self._key = str(uuid.uuid4())
+        if not isinstance(error, RequestError) or not getattr(error, "fields", ()):
+            self.show_error(error)
+            self._show()
+            return
+        self._problems = {problem.field: problem.message for problem in reversed(error.fields)}
+        self._show()
+        first = next((name for name in FIELDS if name in self._problems), None)
+        if first is None:
+            self.show_error(error)
+            return
+        self.set_focus(self.query_one(f"#{first}"))
+        words = "1 field" if len(self._problems) == 1 else f"{len(self._problems)} fields"
+        self.say(f"✗ Not submitted: {words} cannot be used.", tone="bad")

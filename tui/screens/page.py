@@ -1,0 +1,139 @@
+"""What every screen has: the line on top, the message line and the footer; and how it asks for data."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static, TextArea
+
+from moonmind_appliance.errors import ApplianceError, RequestError
+from moonmind_appliance.views.changes import Change
+from tui.keys import Where, blocked_while_typing
+from tui.screens.confirm import Confirm
+from tui.text import clean
+from tui.top_line import TopLine
+
+if TYPE_CHECKING:
+    from tui.app import TerminalApp
+
+T = TypeVar("T")
+
+
+class Page(Screen[None]):
+    """A screen of the interface.
+
+    A subclass sets `WHERE` and `MODE`, and gives `body`. `read` asks for what it shows; it is called when the page is
+    shown and after each change of the database. Data come back in callbacks, so no method here blocks.
+    """
+
+    WHERE: ClassVar[Where] = Where.EVERYWHERE
+    MODE: ClassVar[str] = ""
+    """Which of the numbered screens this belongs to."""
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-h24"), (32, "-h32")]  # noqa: RUF012 - as in Screen
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]  # noqa: RUF012
+    AUTO_FOCUS = ""
+
+    @property
+    def tui(self) -> "TerminalApp":
+        """The app, by its own type."""
+        from tui.app import TerminalApp  # noqa: PLC0415 - the app imports the screens
+
+        assert isinstance(self.app, TerminalApp)  # noqa: S101 - pages are made for this app
+        return self.app
+
+    def compose(self) -> ComposeResult:
+        """Top line, the page's body, message line, footer."""
+        yield TopLine(id="top")
+        yield from self.body()
+        yield Static("", id="message", markup=False)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def body(self) -> ComposeResult:
+        """The widgets between the top line and the message line."""
+        raise NotImplementedError
+
+    def read(self) -> None:
+        """Ask for everything that the page shows."""
+
+    def changed(self, change: Change) -> None:
+        """The database changed while the page is shown: read again, if the change can matter."""
+        del change
+        self.read()
+
+    def tick(self) -> None:
+        """Ten seconds have passed: repaint the ages and countdowns whose text changed, and nothing else."""
+
+    def serve_changed(self) -> None:
+        """It was asked whether anything serves: `TerminalApp.serves` is the answer."""
+
+    def on_mount(self) -> None:
+        """Show who serves."""
+        self.top.show(self.tui.serve_text, self.MODE)
+
+    def on_screen_resume(self) -> None:
+        """What was read before may be old."""
+        self.top.show(self.tui.serve_text, self.MODE)
+        self.read()
+
+    @property
+    def top(self) -> TopLine:
+        """The line on top."""
+        return self.query_one("#top", TopLine)
+
+    # Work in threads.
+
+    def ask(
+        self,
+        key: str,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[ApplianceError], None] | None = None,
+    ) -> None:
+        """`Background.ask`, with this page as the owner; an error is shown in the message line."""
+        self.tui.background.ask(self, key, work, done, failed or self.show_error)
+
+    def confirm(self, question: str, consequence: str, yes: str, then: Callable[[], None]) -> None:
+        """Ask before something that cannot be undone; `then` is called after a yes."""
+
+        def answered(answer: bool | None) -> None:  # noqa: FBT001 - the dialog's answer
+            if answer:
+                then()
+
+        self.app.push_screen(Confirm(question, consequence, yes=yes), answered)
+
+    # The message line.
+
+    def say(self, message: str, *, tone: str = "plain") -> None:
+        """Show a sentence until another one takes its place."""
+        line = self.query_one("#message", Static)
+        text = Text(clean(message), self.tui.palette.tone(tone), no_wrap=True, overflow="ellipsis")
+        if line.content != text:
+            line.update(text)
+
+    def show_error(self, error: ApplianceError) -> None:
+        """Show what went wrong and what to do, on one line."""
+        fields = [f"{field}: {message}" for field, message in getattr(error, "fields", ())]
+        words = " ".join([str(error), *fields]) if isinstance(error, RequestError) else str(error)
+        self.say(f"✗ {' '.join(words.split())}", tone="bad")
+
+    # Keys.
+
+    @property
+    def typing(self) -> bool:
+        """Whether a text field has the focus."""
+        return isinstance(self.focused, Input | TextArea)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters belong to the text field that has the focus."""
+        del parameters
+        return not (self.typing and blocked_while_typing(self.WHERE, action))
+
+
+def page_of(widget: Widget) -> Page:
+    """The page that a widget belongs to."""
+    screen = widget.screen
+    assert isinstance(screen, Page)  # noqa: S101 - our widgets are on pages only
+    return screen

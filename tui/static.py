@@ -1,0 +1,10 @@
+"""A text on the screen that is repainted only when it changes."""
+
+from rich.text import Text
+from textual.widgets import Static
+
+
+def update(widget: Static, text: Text) -> None:
+    """Show a text, if it is another one: Textual repaints also when nothing differs."""
+    if widget.content != text:
+        widget.update(text)

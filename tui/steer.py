@@ -1,0 +1,52 @@
+"""Cancel and retry a run from any page that shows one."""
+
+from functools import partial
+
+from moonmind_appliance.models import Run, RunStatus
+from moonmind_appliance.runs.cancel import cancel_run
+from moonmind_appliance.runs.retry import retry_run
+from moonmind_appliance.views.run_summary import RunSummary
+from tui.screens.page import Page
+
+RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+def cancel(page: Page, run: RunSummary) -> None:
+    """End the run, after a question; says on the page what came of it."""
+    if run.final:
+        page.say(f"Run {run.short_id} has ended ({run.status.value}). Nothing is left to cancel.")
+        return
+    tools, actor = page.tui.tools, page.tui.actor
+
+    def do() -> None:
+        page.ask("", lambda: cancel_run(tools.store, actor, run.run_id, now=tools.clock()), cancelled)
+
+    def cancelled(now: Run) -> None:
+        if now.status is RunStatus.CANCELLED:
+            page.say(f"Run {run.short_id} is cancelled.")
+        else:
+            page.say(f"Run {run.short_id} is told to end. It will be cancelled within seconds.")
+
+    page.confirm(
+        f"Cancel run {run.short_id} of {run.repository}?",
+        "A running phase is stopped. What was pushed already stays. r queues the run again.",
+        "Cancel the run",
+        do,
+    )
+
+
+def retry(page: Page, run: RunSummary) -> None:
+    """Queue the run again; says on the page what came of it."""
+    if run.status not in RETRYABLE:
+        status = run.status.value.replace("_", " ")
+        page.say(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
+        return
+    tools, actor = page.tui.tools, page.tui.actor
+    work = partial(retry_run, tools.store, tools.wakeups, tools.settings, actor, run.run_id, now=tools.clock())
+
+    def queued(now: Run) -> None:
+        del now
+        idle = "" if page.tui.serves is not False else " Nothing serves: it starts with `serve`."
+        page.say(f"Run {run.short_id} is queued again.{idle}")
+
+    page.ask("", work, queued)

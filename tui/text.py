@@ -1,0 +1,104 @@
+"""Texts of others, made safe and cut to fit; times and sizes as people read them."""
+
+import re
+from datetime import datetime
+
+from rich.cells import cell_len, set_cell_size
+
+# Escape sequences and control characters, and what turns or hides text: bidirectional marks and zero-width characters
+# (https://www.unicode.org/reports/tr9/, 2). An agent or a repository may have put them into its output.
+_UNSAFE = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+_TAB = 4
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MANY_MINUTES, _MANY_HOURS = 60 * _MINUTE, 48 * _HOUR
+_KILO = 1024
+
+
+def clean(text: str) -> str:
+    """The text without anything that steers or deceives a terminal, tabs as spaces. Line breaks stay."""
+    return _UNSAFE.sub("", text.replace("\t", " " * _TAB))
+
+
+def one_line(text: str) -> str:
+    """`clean`, with every run of white space as one space."""
+    return " ".join(clean(text).split())
+
+
+def fit(text: str, width: int) -> str:
+    """The text in exactly `width` cells; what does not fit is cut and ends with `…`."""
+    if width <= 0:
+        return ""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, width - 1) + "…"
+
+
+def right(text: str, width: int) -> str:
+    """`fit`, at the right."""
+    return " " * max(0, width - cell_len(text)) + fit(text, min(width, cell_len(text)))
+
+
+def age(seconds: float) -> str:
+    """An age that changes by the minute, in at most four cells: <1m, 12m, 3h, 5d."""
+    if seconds < _MINUTE:
+        return "<1m"
+    if seconds < _MANY_MINUTES:
+        return f"{int(seconds // _MINUTE)}m"
+    if seconds < _MANY_HOURS:
+        return f"{int(seconds // _HOUR)}h"
+    return f"{int(seconds // _DAY)}d"
+
+
+def length(seconds: float) -> str:
+    """How long something took: 0.4s, 42s, 3m05s, 2h10m, 5d."""
+    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds the decimal matters
+        return f"{max(seconds, 0.0):.1f}s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f}s"
+    if seconds < _MANY_MINUTES:
+        return f"{int(seconds) // _MINUTE}m{int(seconds) % _MINUTE:02d}s"
+    if seconds < _MANY_HOURS:
+        return f"{int(seconds) // _HOUR}h{int(seconds) % _HOUR // _MINUTE:02d}m"
+    return f"{int(seconds) // _DAY}d"
+
+
+def running_length(seconds: float) -> str:
+    """How long something has been running: by the minute, so that it is not repainted every second."""
+    return age(seconds)
+
+
+def countdown(seconds: float) -> str:
+    """Time left: by the minute, in the last minute by ten seconds; "now" when it is over."""
+    if seconds <= 0:
+        return "now"
+    if seconds <= _MINUTE:
+        return f"{-(-int(seconds) // 10) * 10 or 10} s"
+    minutes = -(-int(seconds) // _MINUTE)
+    if minutes < _MANY_MINUTES // _MINUTE:
+        return f"{minutes} min"
+    if minutes < _MANY_HOURS // _MINUTE:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // (24 * 60)} d"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """A time of day on this machine, with the date unless it is today: 14:20, Mon 14:20, 2026-11-03 14:20."""
+    here, today = at.astimezone(), now.astimezone()
+    if here.date() == today.date():
+        return f"{here:%H:%M}"
+    if abs((at - now).total_seconds()) < 6 * _DAY:
+        return f"{here:%a %H:%M}"
+    return f"{here:%Y-%m-%d %H:%M}"
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that fits: 812 B, 4.2 KiB."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < _KILO:
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _KILO
+    return f"{value:.1f} GiB"
