@@ -33,7 +33,7 @@ def data_folder(settings: Settings) -> Finding:
 def free_space(settings: Settings) -> Finding:
     """More than MIN_FREE_DISK is free on the data folder's disk."""
     free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
-    seen = f"The data folder's disk has {_mib(free)} free; MIN_FREE_DISK is {_mib(settings.min_free_disk)}."
+    seen = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
     if free < settings.min_free_disk:
         return wrong("disk", seen, "Free some space, or lower MIN_FREE_DISK.")
     return ok("disk", seen)
@@ -68,5 +68,5 @@ def _nearest(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _mib(count: int) -> str:
-    return f"{count / 1024**2:,.0f} MiB"
+def _size(count: int) -> str:
+    return f"{count / 1024**3:.1f} GiB" if count >= 1024**3 else f"{count / 1024**2:.0f} MiB"

@@ -37,10 +37,10 @@ _OTHER_LINES = 3
 def doctor(invocation: Invocation, *, offline: bool) -> Exit:
     """Check everything that a run needs, and say what to do.
 
-    Looks at settings, data folder, disk, Docker engine, job image, what job containers reach, the GitHub token and the
-    repositories, the shards' logins, the API's address, `serve`, Keycloak, and the clock. The job network and the
-    logins' volumes are made where they are missing; a throw-away container is gone afterwards. Ends with 1 when
-    something is wrong.
+    Looks at settings, data folder, disk, database, Docker engine, job image, what job containers reach, the shards'
+    logins, the API's address, `serve`, the GitHub token and the repositories, Keycloak, and the clock. Each finding is
+    shown as soon as it is there. The job network and the logins' volumes are made where they are missing; a throw-away
+    container is gone afterwards. Ends with 1 when something is wrong.
     """
     findings = _show_as_found(invocation, _findings(invocation, offline=offline))
     bad = sum(finding.level is Level.WRONG for finding in findings)

@@ -1,14 +1,15 @@
 """What the terminal interface is attached to in its tests: a real store on disk, an engine without Docker, a clock."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import Finding, ServeState
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.redaction import Redactor
@@ -23,15 +24,8 @@ from tui.terminal import ThemeName
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPERATOR = Actor("os:olga", "olga", operator=True)
-WAIT_SECONDS = 20
-
-
-@dataclass
-class Served:
-    """The answer of the process that serves."""
-
-    answers: bool = True
-    ready: bool = True
+SERVED = ServeState(answers=True, version="1.2.3", ready=True)
+WAIT_SECONDS = 60
 
 
 @dataclass
@@ -41,7 +35,8 @@ class Attached:
     wakeups: RecordedWakeups
     folder: Path
     now: list[datetime]
-    served: Served = field(default_factory=Served)
+    served: ServeState = SERVED
+    findings: Sequence[Finding] = ()
 
     @property
     def store(self) -> Store:
@@ -64,12 +59,16 @@ class Attached:
         )
 
     def app(self, **options: Any) -> TerminalApp:
-        environment = {"XDG_STATE_HOME": str(self.folder / "state")}
+        given = {
+            "theme_name": ThemeName.DARK,
+            "environment": {"XDG_STATE_HOME": str(self.folder / "state")},
+            "checks": lambda _settings, _tools: iter(self.findings),
+        }
         return TerminalApp(
             self.tools,
             OPERATOR,
             serve_state=lambda _settings: self.served,
-            **({"theme_name": ThemeName.DARK, "environment": environment} | options),
+            **(given | options),
         )
 
 

@@ -3,6 +3,7 @@
 import pytest
 from textual.widgets import Input, Static, TextArea
 
+from moonmind_appliance.checks import ServeState
 from moonmind_appliance.models import LoginState, RunStatus, Shard
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
 from tests.tui.attached import attached_to, settle, until
@@ -263,7 +264,7 @@ async def test_ctrl_n_empties_the_form_after_a_question(attached, kept):
 
 async def test_it_says_that_nothing_serves(attached):
     """The run is kept then; after submitting it is said again."""
-    attached.served.answers = False
+    attached.served = ServeState(answers=False)
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
