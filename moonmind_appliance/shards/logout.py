@@ -44,7 +44,8 @@ def logout_shard(
             env = put_extra_ca(engine, settings, shard.lock)
             # By another name it is out of the way, also where a folder has it that cannot be emptied.
             gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
-            remove = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
+            empty = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}"
+            remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
             for command in (agent.logout_command(), ["sh", "-c", remove]):
                 spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS, working_dir="/work")
                 engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
