@@ -5,6 +5,7 @@ volume: a `config.toml` there would send the next login to another server. So Co
 a new folder of the container's own scratch space, and a login that it renewed there is moved back by rename.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -77,20 +78,20 @@ def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
     except OSError:
         return
     doomed = [entry.path for entry in entries if not (entry.name in keep and is_regular(entry))]
+    # A folder without rights of its owner cannot be emptied. Links below are not followed.
+    run_quietly(["chmod", "-R", "u+rwX", "--", str(folder)])
     for start in range(0, len(doomed), 1000):
         # Not by Python: a tree of thousands of levels ends its recursion.
-        part = doomed[start : start + 1000]
-        try:
-            subprocess.run(  # noqa: S603 - by fixed name
-                ["rm", "-rf", "--", *part],  # noqa: S607 - on the image's path
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=CLEAN_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return
+        run_quietly(["rm", "-rf", "--", *doomed[start : start + 1000]])
+
+
+def run_quietly(command: list[str]) -> None:
+    """Run a command for its effect, as far as it comes in `CLEAN_SECONDS`."""
+    nothing = subprocess.DEVNULL
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - by fixed name
+            command, stdin=nothing, stdout=nothing, stderr=nothing, timeout=CLEAN_SECONDS, check=False
+        )
 
 
 def is_regular(entry: "os.DirEntry[str]") -> bool:

@@ -101,6 +101,7 @@ def file_seen(
             quota=[],
             quota_at=None,
             rests_until=None,
+            refresh_tried_at=None,
         )
     changed = _judged(known, seen, LoginState.PRESENT, None, "", now)
     return ShardChange(changed.shard, [*changed.events, *events])

@@ -22,6 +22,8 @@ from moonmind_appliance.store import Store
 RENEW_BEFORE = timedelta(minutes=30)
 # After a try that nobody answered.
 TRY_AGAIN_AFTER = timedelta(minutes=5)
+# After a check, a rest that a turn reported since is asked about again.
+ASK_ABOUT_REST_AFTER = timedelta(minutes=15)
 # From here on a window is about to run dry.
 NEARLY_USED_PERCENT = 90.0
 
@@ -110,6 +112,9 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
         again = TRY_AGAIN_AFTER if shard.check_wanted and shard.refresh_problem else ASK_AGAIN_AFTER
         return tried is None or now >= tried + again or (shard.check_wanted and not shard.refresh_problem)
     if shard.login is not LoginState.PRESENT:
+        return False
+    if rests(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + ASK_ABOUT_REST_AFTER:
+        # A run that reports a limit over and over must not spend a renewal each time.
         return False
     if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
         return False

@@ -221,7 +221,8 @@ def store_login(
 def _remove_all_but(names: Sequence[str]) -> str:
     """A shell command that removes everything else from the login volume, as far as that is possible."""
     kept = " ".join(f"! -name {name}" for name in names)
-    return f"find {LOGIN_FOLDER} -mindepth 1 -maxdepth 1 {kept} -exec rm -rf -- {{}} + 2>/dev/null"
+    rights = f"chmod -R u+rwX {LOGIN_FOLDER} 2>/dev/null"
+    return f"{rights}; find {LOGIN_FOLDER} -mindepth 1 -maxdepth 1 {kept} -exec rm -rf -- {{}} + 2>/dev/null"
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def logout_shard(
             sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
             # By another name it is out of the way, also where a folder has it that cannot be emptied.
             gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
-            remove = f"rm -rf {file}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
+            empty = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}"
+            remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
             for command in (sign_out, ["sh", "-c", remove]):
                 spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
                 engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())

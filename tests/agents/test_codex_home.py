@@ -51,6 +51,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "a link to nothing": lambda volume: (volume / "prompts").symlink_to("/nowhere"),
     "a pipe": lambda volume: os.mkfifo(volume / "rules"),
     "a deep tree": deep,
+    "a folder without rights": lambda volume: without_rights(volume / "locked"),
     "a name that looks like an option": lambda volume: (volume / "--help").write_text(""),
 }
 
@@ -79,6 +80,11 @@ def listen(path: Path) -> None:
         listening.bind(str(path))
 
 
+def without_rights(path: Path) -> None:
+    full_folder(path)
+    path.chmod(0)
+
+
 def full_folder(path: Path) -> None:
     path.mkdir()
     (path / "inside").write_text("x")
@@ -87,6 +93,7 @@ def full_folder(path: Path) -> None:
 NO_LOGINS: dict[str, Callable[[Path], object]] = {
     "a folder": Path.mkdir,
     "a folder that is not empty": full_folder,
+    "a folder without rights": without_rights,
     "a link to another file": lambda path: path.symlink_to("/etc/passwd"),
     "a link to itself": lambda path: path.symlink_to(path),
     "a pipe": os.mkfifo,
