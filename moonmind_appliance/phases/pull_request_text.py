@@ -33,9 +33,9 @@ _SEPARATED = (
     (re.compile(r"\[(?=[A-Za-z])"), "[ "),
     (re.compile(r"\bskip-(?=checks)", re.IGNORECASE), r"\g<0> "),
 )
-# What means something to Markdown or HTML: anywhere, and at a line's start.
+# What means something to Markdown, HTML or a renderer that makes links of host names: anywhere, and at a line's start.
 # A backslash before it takes the meaning. https://spec.commonmark.org/0.31.2/#backslash-escapes
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$]|^[-+=#:]")
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$]|/(?=/)|(?<=\w)\.(?=[A-Za-z])|^[-+=#:]")
 _LIST_NUMBER = re.compile(r"^(\d{1,9})(?=[.)])")
 
 
