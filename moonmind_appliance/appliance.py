@@ -17,19 +17,20 @@ from litestar import Litestar
 
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts, Readiness
+from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import Finding, Readiness
+from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
-from moonmind_appliance.oidc import OidcVerifier
+from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.execute import Executor
-from moonmind_appliance.runs.health import Check, Checks
 from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.reap import Reaper
-from moonmind_appliance.runs.recover import Recovered, recover, ring_queued
+from moonmind_appliance.runs.recover import Recovered, recover, wake_queued
 from moonmind_appliance.runs.retention import retain
 from moonmind_appliance.runs.tools import Tools, utc_now
 from moonmind_appliance.settings import Secret, Settings
@@ -37,7 +38,7 @@ from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 
 _LOOK_AT_LOGINS_EVERY = 60
-_RING_AGAIN_EVERY = 300
+_WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
 _OIDC_CHECK_AGE = 15
 
@@ -64,12 +65,10 @@ def shard_names(settings: Settings) -> tuple[ShardName, ...]:
 
 
 @contextmanager
-def attach(
-    settings: Settings, *, doorbell: Doorbell | None = None, redactor: Redactor | None = None
-) -> Iterator[Tools]:
+def attach(settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None) -> Iterator[Tools]:
     """Everything that verbs work with, on the data folder of these settings; makes and migrates it where needed.
 
-    The end of the `with` block closes all of it, also a `doorbell` that was passed in: database, engine, GitHub.
+    The end of the `with` block closes all of it: database, engine, GitHub.
 
     Raises:
         StoreError: the data folder or its database cannot be used; nothing stays open.
@@ -88,8 +87,7 @@ def attach(
             )
             opened.callback(github.close)
         shards = shard_names(settings)
-        doorbell = doorbell or Doorbell(settings.moonmind_data_dir, shards)
-        opened.callback(doorbell.close)
+        wakeups = wakeups or Wakeups(settings.moonmind_data_dir, shards)
         yield Tools(
             settings=settings,
             store=store,
@@ -98,7 +96,7 @@ def attach(
             agent=agent_of(settings),
             redactor=redactor,
             files=ArtifactFiles(settings.moonmind_data_dir),
-            doorbell=doorbell,
+            wakeups=wakeups,
             shards=shards,
             appliance_id=store.appliance_id,
             clock=utc_now,
@@ -118,23 +116,23 @@ class Appliance:
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
             self._opened = ExitStack()
-            self.tools = self._opened.enter_context(attach(settings, doorbell=self._workers))
+            self.tools = self._opened.enter_context(attach(settings, wakeups=self._workers))
         except BaseException:
             self._lock.release()
             raise
         self._executor = Executor(self.tools)
         self._reaper = Reaper(self.tools)
         self._oidc = _verifier(settings)
-        self._checks = Checks(self.tools, self._workers.alive)
+        self._readiness = Readiness(self.tools, self._workers.alive)
         self.api = build_api(
             ApiParts(
                 store=self.tools.store,
-                doorbell=self._workers,
+                wakeups=self._workers,
                 settings=settings,
                 redactor=self.tools.redactor,
                 artifact_files=self.tools.files,
                 authenticate=self._authenticator(),
-                readiness=self._readiness,
+                readiness=self._ready,
                 version=appliance_version(),
                 stopping=self.stopping,
                 lifespan=self._lifespan,
@@ -159,7 +157,7 @@ class Appliance:
                 len(recovered.containers_removed),
             )
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
-        self._workers.every("ring-again", _RING_AGAIN_EVERY, self._ring_again)
+        self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
         self._workers.every("retention", _RETAIN_EVERY, self._retain)
         self._workers.start()
         return recovered
@@ -182,40 +180,31 @@ class Appliance:
         self._lock.release()
         _log.info("Stopped in %.1f s.", time.monotonic() - began)
 
-    def _work(self, shard: int, run_id: str) -> None:
-        self._executor.work(shard, run_id)
+    def _work(self, shard: int) -> None:
+        self._executor.work(shard)
 
     def _authenticator(self) -> Callable[[str], Actor | None]:
         return self._oidc.verify if self._oidc is not None else self.tools.store.tokens.actor
 
-    def _readiness(self) -> Readiness:
-        checks = self._checks.now()
+    def _ready(self) -> dict[str, Finding]:
+        found = self._readiness.now()
         if self._oidc is not None:
-            status = self._oidc.check(max_age=_OIDC_CHECK_AGE)
-            good = bool(status.reachable) and status.keys > 0
-            checks.append(Check("identity_provider", good, "" if good else status.error or "No keys were fetched yet."))
-        return Readiness(checks)
+            found["identity_provider"] = identity_provider(self._oidc.check(max_age=_OIDC_CHECK_AGE))
+        return found
 
     def _look_at_logins(self) -> None:
         look_after_logins(self.tools)
 
-    def _ring_again(self) -> None:
+    def _wake_again(self) -> None:
         self._reaper.reap()
-        ring_queued(self.tools)
+        wake_queued(self.tools)
 
     def _retain(self) -> None:
         retain(self.tools)
 
 
 def _verifier(settings: Settings) -> OidcVerifier | None:
-    if settings.auth_provider != "keycloak" or settings.oidc_issuer_url is None:
-        return None
-    if settings.oidc_client_secret and settings.oidc_client_secret.reveal() == "changeme":
+    secret = settings.oidc_client_secret
+    if settings.auth_provider == "keycloak" and secret and secret.reveal() == "changeme":
         _log.warning("OIDC_CLIENT_SECRET is `changeme`: set a secret of your own in Keycloak and here.")
-    return OidcVerifier(
-        issuer=settings.oidc_issuer_url,
-        client_id=settings.oidc_client_id,
-        operator_role=settings.oidc_operator_role,
-        internal_url=settings.oidc_internal_url,
-        ca_file=settings.extra_ca_certs,
-    )
+    return verifier_of(settings)

@@ -42,8 +42,10 @@ class ArtifactFiles:
         self._data = data_dir
         self._runs = data_dir / "runs"
 
-    def open(self, run_id: str, name: str, redactor: Redactor) -> "ArtifactWriter":
+    def open(self, run_id: str, name: str, redactor: Redactor, *, most_bytes: int | None = None) -> "ArtifactWriter":
         """Begin a file that readers see grow; a file of that name is replaced, who reads it keeps the old bytes.
+
+        After `most_bytes` of input a last line says that the rest is not kept; None keeps all.
 
         Raises:
             StoreError: the name cannot be used, or the disk refused.
@@ -55,7 +57,7 @@ class ArtifactFiles:
             file = os.open(path, _NEW_FILE, 0o600)
         except OSError as error:
             raise _refused(path, error) from error
-        return ArtifactWriter(file, path, _storage_path(run_id, name), redactor)
+        return ArtifactWriter(file, path, _storage_path(run_id, name), redactor, most_bytes=most_bytes)
 
     def write(self, run_id: str, name: str, content: bytes, redactor: Redactor) -> Written:
         """Keep a whole file: it is there complete, or not at all.
@@ -138,8 +140,12 @@ class ArtifactFiles:
 class ArtifactWriter:
     """A file that grows: whole lines reach the disk, redacted, as they come. For one thread at a time."""
 
-    def __init__(self, file: int, path: Path, storage_path: str, redactor: Redactor) -> None:
+    def __init__(
+        self, file: int, path: Path, storage_path: str, redactor: Redactor, *, most_bytes: int | None = None
+    ) -> None:
         self.storage_path = storage_path
+        self._most = most_bytes
+        self._left = most_bytes
         self._disk = _GrowingFile(file, path)
         self._redacting = redactor.stream(self._disk)
         self._closed = False
@@ -152,7 +158,15 @@ class ArtifactWriter:
         """
         if self._closed:
             raise StoreError(f"The artifact {self.storage_path} is closed.")
-        self._redacting.write(data)
+        if self._left is None:
+            self._redacting.write(data)
+        elif self._left > 0:
+            self._redacting.write(data[: self._left])
+            self._left -= len(data[: self._left])
+            if not self._left:
+                self._redacting.write(
+                    b"\n[moonmind: cut here, as the log has more than %d bytes]\n" % (self._most or 0)
+                )
 
     def close(self) -> Written:
         """Write what was held back, and end. Safe twice.

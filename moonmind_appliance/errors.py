@@ -15,6 +15,7 @@ ApplianceError
 │   ├── ImageNotFound
 │   ├── NameTaken            also the shard's lock: says who holds it
 │   ├── ContainerNotFound
+│   ├── UnreadableFile       too large, or no regular file
 │   └── DiskFull
 ├── GitHubError              GitHub said no, or could not be reached
 ├── LoginError               the command line has no token from Keycloak, and why
@@ -160,6 +161,10 @@ class NameTaken(EngineError):
 
 class ContainerNotFound(EngineError):
     """The container is gone."""
+
+
+class UnreadableFile(EngineError):
+    """A file in a container is too large, or no regular file."""
 
 
 class DiskFull(EngineError):

@@ -10,6 +10,7 @@ import unicodedata
 
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)")
 _NOT_ASCII = re.compile(r"[^ -~]")
+_NOT_PLAIN = re.compile(r"[^ -~\n\t]")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BEYOND_16_BITS = 0x10000
 
@@ -42,7 +43,7 @@ def replace(text: str, mark: str = "\ufffd") -> str:
 
 def strip(text: str) -> str:
     """The text without escape sequences and unprintable characters; blanks, tabs and line breaks stay."""
-    return text if text.isprintable() else _NOT_ASCII.sub(_keep_visible, _ESCAPE_SEQUENCE.sub("", text))
+    return text if text.isprintable() else _NOT_PLAIN.sub(_keep_visible, _ESCAPE_SEQUENCE.sub("", text))
 
 
 def invisible(text: str) -> str:
@@ -80,7 +81,7 @@ def _escape_one_in_json(found: re.Match[str]) -> str:
 
 def _keep_visible(found: re.Match[str]) -> str:
     character = found[0]
-    if character.isprintable() or character in "\n\t":
+    if character.isprintable():
         return character
     category = unicodedata.category(character)
     if category == "Zs":

@@ -13,61 +13,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from moonmind_appliance.token_shapes import (
+    LONGEST_TOKEN,
+    WINDOW,
+    Span,
+    find_all,
+    find_shapes,
+    is_token,
+    looks_random,
+    merge,
+)
+
 SHORTEST_VALUE = 8
+_LONGEST_VALUE = 16 * 1024
 _TRIVIAL = frozenset({"changeme", "password", "localhost", "undefined", "username"})
 _KEPT_PER_KIND = 4
+_LEARNT_PER_KIND = 8
+_KINDS_PER_SOURCE = 8
 _LONGEST_LINE = 256 * 1024
-# Longer than any token seen (ChatGPT's access tokens are about 2 kB).
-_OVERLAP = 16 * 1024
+# More is worked through in pieces, so that neither memory nor Python's lock is held for all of it.
+_LONGEST_AT_ONCE = 1024 * 1024
 _BASE64_TAIL = 3
 # Below base64's usual line length nothing is wrapped.
 _SHORTEST_WRAPPED = 60
+# A break after every character, of two bytes: further apart the parts of a wrapped value never are.
+_MOST_STRETCHED = 3
 _LINE_BREAK = re.compile(rb"\r?\n|\\n")
-
-
-class Shape(NamedTuple):
-    """What a kind of secret looks like. Only `certain` shapes stop a push: the others also match harmless text."""
-
-    kind: str
-    pattern: bytes
-    certain: bool
-
-
-SHAPES: tuple[Shape, ...] = (
-    Shape("GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36,255}", certain=True),
-    Shape("GitHub fine-grained token", rb"\bgithub_pat_[A-Za-z0-9_]{22,255}", certain=True),
-    Shape("OpenAI API key", rb"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,255}", certain=True),
-    Shape("OpenAI refresh token", rb"\brt_[A-Za-z0-9._-]{24,512}", certain=True),
-    Shape("MoonMind token", rb"\bmma_[A-Za-z0-9_-]{40,64}", certain=True),
-    Shape("GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20,255}", certain=True),
-    Shape("npm token", rb"\bnpm_[A-Za-z0-9]{36}", certain=True),
-    Shape("Slack token", rb"\bxox[abeprs]-[A-Za-z0-9-]{20,255}", certain=True),
-    Shape("AWS access key", rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", certain=True),
-    Shape(
-        "JSON web token",
-        rb"\beyJ[A-Za-z0-9_-]{8,8192}\.eyJ[A-Za-z0-9_-]{8,16384}\.[A-Za-z0-9_-]{8,4096}",
-        certain=True,
-    ),
-    Shape(
-        "private key",
-        rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{16,16384}-----END [A-Z ]{0,30}PRIVATE KEY-----",
-        certain=True,
-    ),
-    Shape(
-        "token in JSON",
-        rb'(?<=_token)\\{0,3}"\s{0,4}:\s{0,4}\\{0,3}"[^"\\\s]{8,8192}',
-        certain=False,
-    ),
-    Shape(
-        "authorization header",
-        rb"(?i:\bauthorization\s{0,4}:\s{0,4}(?:bearer|basic|token)\s{1,4})\S{8,8192}",
-        certain=False,
-    ),
-    Shape("password in an address", rb"(?<=://)[^\s/@:\"']{1,128}:[^\s/@\"']{3,512}(?=@)", certain=False),
-)
-
-_SHAPES = re.compile(b"|".join(b"(?P<s%d>%b)" % (i, shape.pattern) for i, shape in enumerate(SHAPES)))
-_CERTAIN = re.compile(b"|".join(b"(?P<s%d>%b)" % (i, shape.pattern) for i, shape in enumerate(SHAPES) if shape.certain))
+_KEY_BEGINS, _KEY_ENDS = b"-----BEGIN ", b"-----END "
 
 
 class Finding(NamedTuple):
@@ -114,21 +86,11 @@ class _Form(NamedTuple):
     form: bytes
     kind: str
     may_be_wrapped: bool
+    certain: bool
 
 
-class _Bytes:
-    """Bytes as they are."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def place(self, index: int) -> int:
-        """Where the byte stood."""
-        return index
-
-
-class _Unwrapped(_Bytes):
-    """Bytes without their line breaks, and where each byte stood."""
+class _Unwrapped:
+    """Bytes without their line breaks, and where each byte was."""
 
     def __init__(self, data: bytes) -> None:
         kept, at, gone = [], 0, 0
@@ -141,33 +103,47 @@ class _Unwrapped(_Bytes):
             self._places.append(at - gone)
             self._gone.append(gone)
         kept.append(data[at:])
-        super().__init__(b"".join(kept) if self._places else data)
+        self.data = b"".join(kept)
 
     def place(self, index: int) -> int:
-        """Where the byte stood."""
+        """Where the byte was."""
         before = bisect_right(self._places, index)
         return index + (self._gone[before - 1] if before else 0)
 
 
-def _all_of(form: bytes, data: bytes) -> Iterator[int]:
-    at = data.find(form)
-    while at >= 0:
-        yield at
-        at = data.find(form, at + 1)
+class _Learnt:
+    """Values of one kind from one login file: those of a sign-in, and those that were seen in the file later."""
+
+    def __init__(self) -> None:
+        self.signed_in: list[str] = []
+        self.seen: list[str] = []
+
+    def add(self, value: str, *, signed_in: bool) -> bool:
+        """Whether the value is new. However many the file is made to hold, those of a sign-in stay."""
+        if value in self.signed_in or (value in self.seen and not signed_in):
+            return False
+        # The first value was there before any agent ran.
+        kept, most = (
+            (self.signed_in, _KEPT_PER_KIND) if signed_in or not self.signed_in else (self.seen, _LEARNT_PER_KIND)
+        )
+        kept.append(value)
+        del kept[:-most]
+        return True
 
 
 class Redactor:
-    """Knows the appliance's secrets. Thread-safe; `add` may come at any time, a value twice is kept once."""
+    """Knows the appliance's secrets. Thread-safe; `add`, `learn` and `forget` may be called at any time, and twice."""
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, list[str]] = {}
+        self._learnt: dict[str, dict[str, _Learnt]] = {}
         self._forms: tuple[_Form, ...] = ()
         for kind, value in (secrets or {}).items():
             self.add(kind, value)
 
     def add(self, kind: str, value: str) -> None:
-        """Search for `value` from now on. Of each kind the last few values are kept (tokens are refreshed)."""
+        """Search for the operator's own `value` from now on, whatever its form. The last few of a kind are kept."""
         if not is_redactable(value):
             return
         with self._lock:
@@ -176,47 +152,88 @@ class Redactor:
                 return
             values.append(value)
             del values[:-_KEPT_PER_KIND]
-            self._forms = tuple(
-                _Form(form, kind, len(form) >= _SHORTEST_WRAPPED)
-                for kind, values in self._values.items()
-                for value in values
-                for form in encodings(value)
-            )
+            self._forms = tuple(self._all_forms())
 
-    def _known(self, data: bytes) -> list[tuple[int, int, str]]:
-        """Where known values stand: start, end, kind; in order, without overlap, a value that holds another first.
+    def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
+        """Search for the secrets of a login file, which an agent may have written: kind to value.
+
+        A value that has no token's form is left alone. One that could be a token of an unknown issuer is redacted but
+        is no finding: it must not refuse other users' texts and changes.
+
+        Args:
+            source: whose login it is; comes before the kind in marks and findings.
+            secrets: kind to value.
+            signed_in: the file was made by a sign-in just now; no later value takes the place of these.
+        """
+        with self._lock:
+            known = self._learnt.setdefault(source, {})
+            new = False
+            for kind, value in secrets.items():
+                if len(value) > _LONGEST_VALUE or not (is_token(value) or looks_random(value)):
+                    continue
+                if kind in known or len(known) < _KINDS_PER_SOURCE:
+                    new |= known.setdefault(kind, _Learnt()).add(value, signed_in=signed_in)
+            if new:
+                self._forms = tuple(self._all_forms())
+
+    def forget(self, source: str) -> None:
+        """Stop searching for what was learnt from that source: its login was signed out."""
+        with self._lock:
+            if self._learnt.pop(source, None):
+                self._forms = tuple(self._all_forms())
+
+    def _all_values(self) -> Iterator[tuple[str, str, bool]]:
+        """Kind, value, whether it is certain to be a secret."""
+        for kind, values in self._values.items():
+            yield from ((kind, value, True) for value in values)
+        for source, kinds in self._learnt.items():
+            for kind, learnt in kinds.items():
+                for value in dict.fromkeys([*learnt.signed_in, *learnt.seen]):
+                    yield f"{source} {kind}", value, is_token(value)
+
+    def _all_forms(self) -> Iterator[_Form]:
+        for kind, value, certain in self._all_values():
+            for form in encodings(value):
+                yield _Form(form, kind, len(form) >= _SHORTEST_WRAPPED, certain)
+
+    def _known(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
+        """Where known values are; not merged.
 
         Plain searches: an expression of all forms takes seconds to compile, and tokens are renewed in mid-run.
         """
-        plain, unwrapped = _Bytes(data), _Unwrapped(data)
-        found: list[tuple[int, int, str]] = []
-        for form, kind, may_be_wrapped in self._forms:
-            within = unwrapped if may_be_wrapped else plain
-            ends = ((at, at + len(form) - 1) for at in _all_of(form, within.data))
-            found += [(within.place(start), within.place(last) + 1, kind) for start, last in ends]
-        if not found:
-            return []
-        found.sort(key=lambda hit: (hit[0], -hit[1], hit[2]))
-        kept, end = [], 0
-        for hit in found:
-            if hit[0] >= end:
-                kept.append(hit)
-                end = hit[1]
-        return kept
+        forms = [form for form in self._forms if form.certain or not certain_only]
+        found = [
+            Span(at, at + len(form.form), form.kind)
+            for form in forms
+            if not form.may_be_wrapped
+            for at in find_all(form.form, data)
+        ]
+        wrapped = [form for form in forms if form.may_be_wrapped]
+        if wrapped:
+            reach = _MOST_STRETCHED * max(len(form.form) for form in wrapped)
+            for begin in range(0, len(data), WINDOW):
+                found += _wrapped_in(data[begin : begin + WINDOW + reach], begin, wrapped)
+        return found
 
     def kinds(self) -> list[str]:
         """What is searched for by value; for the credential audit."""
         with self._lock:
-            return sorted(self._values)
+            return sorted({kind for kind, _, _ in self._all_values()})
+
+    def spans(self, data: bytes) -> list[Span]:
+        """Where secrets are, in order and without overlap. What is known by its value is named so."""
+        return self._spans(data)
 
     def redact(self, data: bytes) -> bytes:
-        """The bytes with each secret replaced by `[redacted:kind]`."""
-        parts, at = [], 0
-        for start, end, kind in self._known(data):
-            parts += [data[at:start], b"[redacted:%b]" % kind.encode()]
-            at = end
-        data = b"".join([*parts, data[at:]])
-        return _SHAPES.sub(_replace_shape, data)
+        """The bytes with each secret replaced by `[redacted:kind]`. Safe twice."""
+        if len(data) <= _LONGEST_AT_ONCE:
+            return _marked(data, self.spans(data))
+        parts = _Parts()
+        stream = self.stream(parts)
+        for begin in range(0, len(data), _LONGEST_LINE):
+            stream.write(data[begin : begin + _LONGEST_LINE])
+        stream.flush()
+        return b"".join(parts.written)
 
     def redact_text(self, text: str) -> str:
         """`redact` for text."""
@@ -224,9 +241,12 @@ class Redactor:
 
     def find(self, data: bytes) -> list[Finding]:
         """Every known value and every certain shape in the bytes, by offset."""
-        found = [Finding(kind, start) for start, _, kind in self._known(data)]
-        found += [Finding(_shape_of(m).kind, m.start()) for m in _CERTAIN.finditer(data)]
-        return sorted(found, key=lambda finding: finding.offset)
+        return [Finding(span.kind, span.start) for span in self._spans(data, certain_only=True)]
+
+    def _spans(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
+        known = merge(self._known(data, certain_only=certain_only))
+        # A token right behind a known value begins at no word's edge: look for it as if the value were gone.
+        return merge([*known, *find_shapes(_blanked(data, known), certain_only=certain_only)])
 
     def stream(self, sink: ByteSink) -> "RedactingStream":
         """A sink that redacts whole lines on their way into `sink`; call its `flush` at the end."""
@@ -242,22 +262,32 @@ class RedactingStream:
         self._held = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take some bytes; whole lines go on at once."""
+        """Take some bytes; whole lines go on at once. Of an endless line all but the last kilobytes go on."""
         self._held += data
+        if len(self._held) <= _LONGEST_LINE and b"\n" not in data:
+            return
         cut = self._held.rfind(b"\n") + 1
-        key = self._held.find(b"-----BEGIN ")
-        if key >= 0 and b"-----END " not in self._held[key:] and len(self._held) - key < _OVERLAP:
+        key = self._held.rfind(_KEY_BEGINS)
+        if key >= 0 and self._held.find(_KEY_ENDS, key) < 0 and len(self._held) - key < LONGEST_TOKEN:
             cut = min(cut, key)
-        if not cut and len(self._held) > _LONGEST_LINE:
-            cut = self._cut_long_line()
+        if len(self._held) - cut > _LONGEST_LINE:
+            cut = len(self._held) - LONGEST_TOKEN
         if cut > 0:
-            self._sink.write(self._redactor.redact(bytes(self._held[:cut])))
-            del self._held[:cut]
+            self._pass_on(cut)
 
-    def _cut_long_line(self) -> int:
-        """A place in an endless line that no secret spans: behind the last blank or quote before the overlap."""
-        end = len(self._held) - _OVERLAP
-        return max(self._held.rfind(mark, 0, end) for mark in (b" ", b'"', b",", b"\t")) + 1 or end
+    def _pass_on(self, cut: int) -> None:
+        """Write out what is before the cut, or before the secret that spans it."""
+        data = bytes(self._held)
+        before = []
+        for span in self._redactor.spans(data):
+            if span.end > cut:
+                # Longer than a token: neighbours that were made one. Cut it rather than hold it for ever.
+                cut = min(cut, span.start) if len(data) - span.start <= _LONGEST_LINE else span.end
+            if span.end <= cut:
+                before.append(span)
+        if cut:
+            self._sink.write(_marked(data[:cut], before))
+            del self._held[:cut]
 
     def flush(self) -> None:
         """Pass on what was held back. Safe twice."""
@@ -266,21 +296,46 @@ class RedactingStream:
             self._held.clear()
 
 
-def _shape_of(match: re.Match[bytes]) -> Shape:
-    name = match.lastgroup or "s0"
-    return SHAPES[int(name[1:])]
+class _Parts:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes, /) -> None:
+        self.written.append(data)
 
 
-def _replace_shape(match: re.Match[bytes]) -> bytes:
-    shape = _shape_of(match)
-    text = match.group()
-    mark = b"[redacted:%b]" % shape.kind.encode()
-    if shape.kind == "token in JSON":
-        # Keep the quotes, so that a JSON line stays one.
-        return text[: text.rfind(b'"') + 1] + mark
-    if shape.kind == "authorization header":
-        return text[: len(text) - len(text.split()[-1])] + mark
-    return mark
+def _wrapped_in(data: bytes, offset: int, forms: list[_Form]) -> Iterator[Span]:
+    """Where long forms are in a part of the data, in one line or wrapped."""
+    # Cheap, and of a text without any of the forms all that is done.
+    flat = data.replace(b"\\n", b"").replace(b"\r\n", b"").replace(b"\n", b"")
+    present = [form for form in forms if form.form in flat]
+    if present:
+        unwrapped = _Unwrapped(data)
+        for form in present:
+            for at in find_all(form.form, unwrapped.data):
+                start, last = unwrapped.place(at), unwrapped.place(at + len(form.form) - 1)
+                yield Span(offset + start, offset + last + 1, form.kind)
+
+
+def _blanked(data: bytes, spans: list[Span]) -> bytes:
+    """The data with blanks in the place of each span."""
+    if not spans:
+        return data
+    changed = bytearray(data)
+    for span in spans:
+        changed[span.start : span.end] = b" " * (span.end - span.start)
+    return bytes(changed)
+
+
+def _marked(data: bytes, spans: Iterable[Span]) -> bytes:
+    """The bytes with a mark in the place of each span; the spans are in order and do not overlap."""
+    parts, at = [], 0
+    for span in spans:
+        parts += [data[at : span.start], b"[redacted:%b]" % span.kind.encode()]
+        at = span.end
+    return b"".join([*parts, data[at:]])
 
 
 def join_kinds(findings: Iterable[Finding]) -> str:

@@ -58,20 +58,6 @@ def make_server(appliance: Appliance) -> uvicorn.Server:
     return _Server(config, appliance)
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(2048)
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
 def serve(appliance: Appliance, listening: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT; returns whether the start succeeded.
 

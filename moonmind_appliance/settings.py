@@ -303,6 +303,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_change_bytes: Annotated[
         int, Option("Largest change, as a patch, that is pushed.", _size(1024), "Give a size such as 10m.")
     ] = 10 * 1024**2
+    max_workspace_bytes: Annotated[
+        int,
+        Option(
+            "Largest disk use of one run's workspace and clone; a run that passes it is ended.",
+            _size(1024**2),
+            "Give a size such as 10g.",
+        ),
+    ] = 10 * 1024**3
+    max_workspace_files: Annotated[
+        int,
+        Option(
+            "Most files and folders of one run's workspace and clone; a run that passes it is ended.",
+            _whole(1000, 100_000_000),
+            "Give a whole number.",
+        ),
+    ] = 1_000_000
+    max_kept_workspace_bytes: Annotated[
+        int,
+        Option(
+            "Largest workspace that is kept after its run has ended; a retry without it begins at the clone.",
+            _size(0),
+            "Give a size such as 1g.",
+        ),
+    ] = 1024**3
+    max_log_bytes: Annotated[
+        int,
+        Option("Largest log of one phase; what comes after it is not kept.", _size(1024), "Give a size such as 64m."),
+    ] = 64 * 1024**2
     spec_automation_job_image: Annotated[
         str, Option("Image of the job containers.", _text, "Give an image reference.")
     ] = "moonmind/spec-automation-job:latest"

@@ -95,7 +95,7 @@ def test_attach_closes_everything(settings: Settings) -> None:
 
     def use(tools: Tools) -> None:
         tools.store.runs.counts()
-        tools.doorbell.ring(0, "")
+        tools.wakeups.wake(0)
         with pytest.raises(EngineUnreachable):
             tools.engine.info()
         assert tools.github is not None

@@ -1,5 +1,6 @@
-"""Rings reach the shard's own thread; what fails on the way costs a ring at most, never a thread or a caller."""
+"""A wake-up starts the work in the shard's own thread. A failure costs at most a wake-up, no thread and no caller."""
 
+import itertools
 import logging
 import queue
 import resource
@@ -17,40 +18,40 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import ShardName
 
 SHARDS = [ShardName(index, "codex_auth_") for index in range(3)]
 PATIENCE = 20.0
 
-_RING = """
+_WAKE = """
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import ShardName
 
-bell = Doorbell(Path(sys.argv[1]), [ShardName(i, "codex_auth_") for i in range(3)])
-if len(sys.argv) > 4:
-    bell.ring_at(int(sys.argv[2]), sys.argv[3], datetime.now(UTC) + timedelta(seconds=float(sys.argv[4])))
+wakeups = Wakeups(Path(sys.argv[1]), [ShardName(i, "codex_auth_") for i in range(3)])
+if len(sys.argv) > 3:
+    wakeups.wake_at(int(sys.argv[2]), datetime.now(UTC) + timedelta(seconds=float(sys.argv[3])))
 else:
-    bell.ring(int(sys.argv[2]), sys.argv[3])
+    wakeups.wake(int(sys.argv[2]))
 """
 
 
 class Work:
-    """Notes what was called where; a run named after a key of `deeds` does that deed first."""
+    """Records the calls of each shard and their thread; `actions` are run once each, in the shard's thread."""
 
     def __init__(self) -> None:
-        self.calls: queue.Queue[tuple[int, str, str]] = queue.Queue()
-        self.deeds: dict[str, Callable[[], object]] = {}
+        self.calls: queue.Queue[tuple[int, str]] = queue.Queue()
+        self.actions: dict[int, Callable[[], object]] = {}
 
-    def __call__(self, shard: int, run_id: str) -> None:
-        self.calls.put((shard, run_id, threading.current_thread().name))
-        self.deeds.get(run_id, lambda: None)()
+    def __call__(self, shard: int) -> None:
+        self.calls.put((shard, threading.current_thread().name))
+        self.actions.pop(shard, lambda: None)()
 
-    def next(self) -> tuple[int, str, str]:
+    def next(self) -> tuple[int, str]:
         return self.calls.get(timeout=PATIENCE)
 
 
@@ -70,7 +71,6 @@ def make_workers(tmp_path: Path, work: Work) -> Iterator[Callable[[], Workers]]:
     yield make
     for workers in made:
         assert workers.stop(PATIENCE)
-        workers.close()
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def workers(make_workers: Callable[[], Workers]) -> Workers:
 
 @contextmanager
 def no_file_grows() -> Iterator[None]:
-    """The kernel refuses to let any file of this process grow: as on a full disk."""
+    """The kernel lets no file of this process grow, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
@@ -93,369 +93,394 @@ def no_file_grows() -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, old)
 
 
-def until(what: Callable[[], bool]) -> None:
-    """Wait for something that comes by itself."""
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that comes true by itself."""
     deadline = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < deadline, "it did not come"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.01)
 
 
-def ring_in_another_process(folder: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-c", _RING, str(folder), *arguments], check=True)
+def wake_in_another_process(folder: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-c", _WAKE, str(folder), *arguments], check=True)
 
 
-class TestRing:
+class TestWake:
     def test_the_shards_own_thread(self, workers: Workers, work: Work) -> None:
-        """A ring calls the work with its run, in the thread that has the shard's name."""
+        """A wake-up calls the work with the shard's number, in the thread that has the shard's name."""
         for shard in (2, 0, 1):
-            workers.ring(shard, f"run-{shard}")
-            assert work.next() == (shard, f"run-{shard}", f"codex-{shard}")
+            workers.wake(shard)
+            assert work.next() == (shard, f"codex-{shard}")
 
-    def test_side_by_side(self, workers: Workers, work: Work) -> None:
+    def test_in_parallel(self, workers: Workers, work: Work) -> None:
         """All shards work at the same time."""
         together = threading.Barrier(3)
         for shard in range(3):
-            work.deeds[f"run-{shard}"] = lambda: together.wait(PATIENCE)
-            workers.ring(shard, f"run-{shard}")
+            work.actions[shard] = lambda: together.wait(PATIENCE)
+            workers.wake(shard)
         assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
         until(lambda: workers.idle() == [0, 1, 2])
         assert not together.broken
 
-    def test_in_order(self, workers: Workers, work: Work) -> None:
-        """One shard's rings come one after the other, in their order, none lost."""
-        for number in range(30):
-            workers.ring(1, f"run-{number}")
-        assert [work.next()[1] for _ in range(30)] == [f"run-{number}" for number in range(30)]
+    def test_while_working(self, workers: Workers, work: Work) -> None:
+        """However often a shard is woken while it works, it works once more afterwards: that takes all runs."""
+        finish = threading.Event()
+        work.actions[1] = lambda: finish.wait(PATIENCE)
+        workers.wake(1)
+        work.next()
+        for _ in range(30):
+            workers.wake(1)
+        finish.set()
+        assert work.next() == (1, "codex-1")
+        until(lambda: workers.idle() == [0, 1, 2])
+        assert work.calls.empty()
 
     def test_from_many_threads(self, workers: Workers, work: Work) -> None:
-        """Rings of many threads at once all arrive."""
-        threads = [threading.Thread(target=workers.ring, args=(i % 3, f"run-{i}")) for i in range(24)]
+        """Every shard works after its last wake-up, whichever threads woke it."""
+        threads = [threading.Thread(target=workers.wake, args=(i % 3,)) for i in range(24)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert {work.next()[1] for _ in range(24)} == {f"run-{i}" for i in range(24)}
+        until(lambda: workers.idle() == [0, 1, 2])
+        assert {work.next()[0] for _ in range(work.calls.qsize())} == {0, 1, 2}
 
     def test_from_another_process(self, workers: Workers, work: Work, tmp_path: Path) -> None:
-        """A ring of another process arrives."""
-        ring_in_another_process(tmp_path, "1", "theirs")
-        assert work.next() == (1, "theirs", "codex-1")
+        """A wake-up of another process arrives."""
+        wake_in_another_process(tmp_path, "1")
+        assert work.next() == (1, "codex-1")
         assert workers.alive()["codex-1"]
 
     def test_before_the_start(self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path) -> None:
-        """Rings that came before the workers started, from anybody, are heard when they start."""
-        doorbell = Doorbell(tmp_path, SHARDS)
-        doorbell.ring(0, "early")
-        doorbell.close()
+        """Wake-ups of any process between construction and start are heard at the start."""
         workers = make_workers()
-        workers.ring(0, "own")
+        Wakeups(tmp_path, SHARDS).wake(0)
+        workers.wake(2)
         workers.start()
-        assert {work.next()[1], work.next()[1]} == {"early", "own"}
+        assert {work.next()[0], work.next()[0]} == {0, 2}
 
     def test_no_such_shard(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-        """A ring for a shard that is not there is logged and dropped."""
-        workers.ring(7, "lost")
-        workers.ring_at(7, "lost", datetime.now(UTC))
-        assert caplog.text.count("there is no shard 7") == 2
-        workers.ring(0, "next")
-        assert work.next()[1] == "next"
+        """A wake-up for a shard that does not exist is logged and dropped."""
+        workers.wake(7)
+        workers.wake_at(7, datetime.now(UTC))
+        assert caplog.text.count("There is no shard 7") == 2
+        workers.wake(0)
+        assert work.next()[0] == 0
 
-    def test_nowhere_to_ring(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        """A ring that cannot be kept is logged, and does not fail its caller."""
-        Doorbell(tmp_path / "absent", SHARDS).ring(0, "lost")
-        assert "run lost" in caplog.text.lower()
+    def test_no_folder(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A wake-up that cannot be saved is logged, and does not fail its caller."""
+        Wakeups(tmp_path / "absent", SHARDS).wake(0)
+        assert "The wake-up for shard 0 was not saved" in caplog.text
 
     def test_full_disk(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-        """Within the process a ring arrives also when the disk does not take it."""
+        """Within the process a wake-up arrives also on a full disk; one for later is logged as not saved."""
         with no_file_grows():
-            for number in range(3):
-                workers.ring(0, f"run-{number}")
-            assert [work.next()[1] for _ in range(3)] == ["run-0", "run-1", "run-2"]
-        assert "was not kept" in caplog.text
+            for shard in range(3):
+                workers.wake(shard)
+            assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
+            assert caplog.text == ""
+            for number in range(200):
+                workers.wake_at(0, datetime.now(UTC) + timedelta(days=1, seconds=number))
+        assert "was not saved" in caplog.text
 
     def test_private(self, workers: Workers, work: Work, tmp_path: Path) -> None:
-        """The queues' file is its owner's alone."""
-        workers.ring(0, "run")
+        """Only its owner can read the file."""
+        workers.wake_at(0, datetime.now(UTC))
         work.next()
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
 
 class TestSchedule:
     @pytest.mark.parametrize("ahead", [-60.0, 0.5])
-    def test_not_before_its_time(self, workers: Workers, work: Work, ahead: float) -> None:
-        """A ring for a time comes, not before it; one for a time that is over comes too."""
+    def test_not_early(self, workers: Workers, work: Work, ahead: float) -> None:
+        """A wake-up for a time does not come before it; one for a time in the past comes too."""
         at = datetime.now(UTC) + timedelta(seconds=ahead)
-        workers.ring_at(2, "later", at)
-        assert work.next() == (2, "later", "codex-2")
+        workers.wake_at(2, at)
+        assert work.next() == (2, "codex-2")
         assert datetime.now(UTC) >= at
 
     def test_time_zones(self, workers: Workers, work: Work) -> None:
-        """A time of another zone is the moment that it names."""
+        """A time in another zone is the moment that it names."""
         east = datetime.now(UTC).astimezone(ZoneInfo("Asia/Tokyo"))
-        workers.ring_at(0, "tomorrow", east + timedelta(days=1))
-        workers.ring_at(0, "now", east)
-        assert work.next()[1] == "now"
+        workers.wake_at(1, east + timedelta(hours=1))
+        workers.wake_at(0, east)
+        assert work.next()[0] == 0
         assert work.calls.empty()
 
-    def test_of_another_process(self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path) -> None:
-        """What another process scheduled, before the workers started, comes at its time."""
-        ring_in_another_process(tmp_path, "0", "planned", "0.2")
-        make_workers().start()
-        assert work.next()[1] == "planned"
+    def test_the_machines_time_zone(self, tmp_path: Path) -> None:
+        """A time in UTC is that moment also where the clocks of the machine change in between."""
+        hour_that_does_not_exist = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+        script = (
+            "import sys, sqlite3; from datetime import datetime; from pathlib import Path\n"
+            "from moonmind_appliance.dispatch import Wakeups; from moonmind_appliance.models import ShardName\n"
+            "folder = Path(sys.argv[1]); at = datetime.fromisoformat(sys.argv[2])\n"
+            "Wakeups(folder, [ShardName(0, 'codex_auth_')]).wake_at(0, at)\n"
+            "print(sqlite3.connect(folder / 'huey.db').execute('SELECT timestamp FROM schedule').fetchone()[0])\n"
+        )
+        printed = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path), hour_that_does_not_exist.isoformat()],
+            env={"TZ": "America/New_York", "PYTHONPATH": ":".join(sys.path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert float(printed) == hour_that_does_not_exist.timestamp()
 
-    def test_while_at_work(self, workers: Workers, work: Work) -> None:
-        """A ring that comes due while its shard is at work is heard afterwards."""
-        free = threading.Event()
-        work.deeds["long"] = lambda: free.wait(PATIENCE)
-        workers.ring(0, "long")
+    def test_of_another_process(self, workers: Workers, work: Work, tmp_path: Path) -> None:
+        """What another process scheduled comes at its time."""
+        wake_in_another_process(tmp_path, "0", "0.2")
+        assert work.next() == (0, "codex-0")
+        assert workers.alive()["codex-0-schedule"]
+
+    def test_while_working(self, workers: Workers, work: Work) -> None:
+        """A wake-up that is due while its shard works is heard afterwards, and delays no other shard."""
+        finish = threading.Event()
+        work.actions[0] = lambda: finish.wait(PATIENCE)
+        workers.wake(0)
         work.next()
-        workers.ring_at(0, "due", datetime.now(UTC))
-        workers.ring(1, "other shard")
-        assert work.next()[1] == "other shard"
-        free.set()
-        assert work.next()[1] == "due"
+        workers.wake_at(0, datetime.now(UTC))
+        workers.wake_at(1, datetime.now(UTC))
+        assert work.next()[0] == 1
+        finish.set()
+        assert work.next()[0] == 0
 
 
 class TestClock:
-    def test_again_and_again(self, make_workers: Callable[[], Workers]) -> None:
-        """A job is done soon after the start and again, in the thread "clock", whatever it raises."""
+    def test_periodically(self, make_workers: Callable[[], Workers]) -> None:
+        """A job runs soon after the start and again, in the thread "clock", whatever it raises."""
         workers = make_workers()
         done: queue.Queue[str] = queue.Queue()
 
         def job() -> None:
             done.put(threading.current_thread().name)
-            raise ValueError("the job's own trouble")
+            raise ValueError("a failure of the job")
 
-        workers.every("check", 1, job)
+        workers.every("check", 0.1, job)
         workers.start()
         assert [done.get(timeout=PATIENCE) for _ in range(3)] == ["clock"] * 3
         assert workers.alive()["clock"]
 
-    def test_never_twice_at_once(self, make_workers: Callable[[], Workers]) -> None:
-        """A job that takes longer than its interval is not done beside itself, nor do its turns pile up."""
+    def test_interval(self, make_workers: Callable[[], Workers]) -> None:
+        """The interval begins when the job has ended: a slow job does not pile up."""
         workers = make_workers()
-        begun: queue.Queue[float] = queue.Queue()
-        go_on = threading.Event()
+        times: queue.Queue[tuple[float, float]] = queue.Queue()
 
         def slow() -> None:
-            begun.put(time.monotonic())
-            go_on.wait(PATIENCE)
+            began = time.monotonic()
+            workers._stopping.wait(0.3)
+            times.put((began, time.monotonic()))
 
-        workers.every("slow", 1, slow)
+        workers.every("slow", 0.2, slow)
         workers.start()
-        begun.get(timeout=PATIENCE)
-        until(lambda: workers._consumers["clock"].huey.pending_count() >= 2)
-        assert begun.empty()
-        go_on.set()
-        ended = time.monotonic()
-        assert begun.get(timeout=PATIENCE) >= ended + 0.5
+        runs = [times.get(timeout=PATIENCE) for _ in range(3)]
+        assert all(later[0] >= earlier[1] + 0.2 for earlier, later in itertools.pairwise(runs))
 
-    def test_a_job_holds_no_ring_up(self, make_workers: Callable[[], Workers], work: Work) -> None:
-        """While a job takes its time, rings and due rings go on."""
+    def test_several_jobs(self, make_workers: Callable[[], Workers]) -> None:
+        """Each job has its own interval; a frequent one does not keep a rare one from running."""
         workers = make_workers()
-        begun, go_on = threading.Event(), threading.Event()
+        done: queue.Queue[str] = queue.Queue()
+        workers.every("frequent", 0.01, lambda: done.put("frequent"))
+        workers.every("rare", 60, lambda: done.put("rare"))
+        workers.start()
+        seen = [done.get(timeout=PATIENCE) for _ in range(20)]
+        assert seen.count("rare") == 1
+
+    def test_a_job_delays_no_wake_up(self, make_workers: Callable[[], Workers], work: Work) -> None:
+        """While a job runs, wake-ups arrive, also those for a time."""
+        workers = make_workers()
+        begun, finish = threading.Event(), threading.Event()
 
         def slow() -> None:
             begun.set()
-            go_on.wait(PATIENCE)
+            finish.wait(PATIENCE)
 
         workers.every("slow", 60, slow)
         workers.start()
         assert begun.wait(PATIENCE)
-        workers.ring(0, "now")
-        workers.ring_at(1, "due", datetime.now(UTC))
-        assert {work.next()[1], work.next()[1]} == {"now", "due"}
-        go_on.set()
-
-    def test_old_turns_are_forgotten(self, make_workers: Callable[[], Workers]) -> None:
-        """Turns that an earlier process left, also of jobs that are no more, do not disturb the next."""
-        first = make_workers()
-        first.every("old job", 1, lambda: None)
-        first.start()
-        assert first.stop(PATIENCE)
-        done = threading.Event()
-        second = make_workers()
-        second.every("new job", 60, done.set)
-        second.start()
-        assert done.wait(PATIENCE)
+        workers.wake(0)
+        workers.wake_at(1, datetime.now(UTC))
+        assert {work.next()[0], work.next()[0]} == {0, 1}
+        finish.set()
 
 
 class TestTrouble:
     def test_work_that_raises(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-        """Work that raises is logged, and its thread takes the next ring."""
-        work.deeds["bad"] = lambda: 1 / 0
-        workers.ring(0, "bad")
-        workers.ring(0, "good")
-        assert [work.next()[1], work.next()[1]] == ["bad", "good"]
+        """An exception of the work is logged, and its thread takes the next wake-up."""
+        work.actions[0] = lambda: 1 / 0
+        workers.wake(0)
+        assert work.next()[0] == 0
         until(lambda: workers.idle() == [0, 1, 2])
         assert "ZeroDivisionError" in caplog.text
-
-    def test_nonsense(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-        """A message that cannot be read is logged and dropped; the next one is taken."""
-        workers._line(0).huey.storage.enqueue(b"nonsense")
-        workers.ring(0, "next")
-        assert work.next()[1] == "next"
-        assert "codex-0 cannot be read" in caplog.text
+        workers.wake(0)
+        assert work.next()[0] == 0
 
     def test_a_thread_that_dies(self, workers: Workers, work: Work) -> None:
-        """A thread that died is seen, is not idle, and is started again under its name."""
-        work.deeds["deadly"] = lambda: sys.exit(1)
+        """A thread that died is not idle, and is started again under its name."""
+        work.actions[1] = lambda: sys.exit(1)
         thread = next(t for t in threading.enumerate() if t.name == "codex-1")
-        workers.ring(1, "deadly")
+        workers.wake(1)
         work.next()
         thread.join(PATIENCE)
         until(lambda: workers.alive()["codex-1"] and workers.idle() == [0, 1, 2])
-        workers.ring(1, "next")
-        assert work.next() == (1, "next", "codex-1")
+        workers.wake(1)
+        assert work.next() == (1, "codex-1")
 
-    def test_deleted_file(self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path) -> None:
-        """A file that was deleted while nobody ran is made anew."""
-        first = make_workers()
-        first.start()
-        assert first.stop(PATIENCE)
-        for path in tmp_path.glob("huey.db*"):
-            path.unlink()
-        second = make_workers()
-        second.start()
-        second.ring(0, "run")
-        assert work.next()[1] == "run"
-
-    def test_deleted_under_way(self, workers: Workers, work: Work, tmp_path: Path) -> None:
-        """A file that is deleted under way is made anew, for rings from within and from without."""
-        workers.ring(0, "before")
-        work.next()
-        (tmp_path / "huey.db").unlink()
-        ring_in_another_process(tmp_path, "1", "theirs")
-        assert work.next()[1] == "theirs"
-        (tmp_path / "huey.db").unlink()
-        workers.ring(2, "own")
-        assert work.next()[1] == "own"
-        assert (tmp_path / "huey.db").exists()
-
-    @pytest.mark.parametrize("kept", [0, 4096])
-    def test_damaged_file(
-        self,
-        make_workers: Callable[[], Workers],
-        work: Work,
-        tmp_path: Path,
-        caplog: pytest.LogCaptureFixture,
-        kept: int,
-    ) -> None:
-        """A damaged file, from its head or inside, is set aside with a line in the log, and made anew."""
-        first = make_workers()
-        first.start()
-        first.ring(0, "before")
-        work.next()
-        assert first.stop(PATIENCE)
-        file = tmp_path / "huey.db"
-        content = file.read_bytes()
-        file.write_bytes(content[:kept] + b"\xa5" * (len(content) - kept))
-        second = make_workers()
-        second.start()
-        second.ring(0, "after")
-        assert work.next()[1] == "after"
-        assert "was set aside" in caplog.text
-        assert len(list(tmp_path.glob("huey.db.damaged-*"))) == 1
-
-    def test_damaged_under_way(self, workers: Workers, work: Work, tmp_path: Path) -> None:
-        """Damage under way costs no ring of this process, and the file is made anew."""
-        workers.ring(0, "before")
-        work.next()
-        # From outside: closing a file drops the locks that SQLite has on it in the same process.
-        spoil = (
-            "import sys, pathlib; p = pathlib.Path(sys.argv[1]); f = p.open('r+b'); f.write(b'?' * p.stat().st_size)"
+    def test_a_message_that_is_not_hueys(self, workers: Workers, work: Work, tmp_path: Path) -> None:
+        """The content of a message does not matter, and is not read."""
+        other = Wakeups(tmp_path, SHARDS)
+        insert = (
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+            "c.execute(\"INSERT INTO task (queue, data) VALUES ('codex-2', x'00'), ('unknown', x'00')\"); c.commit()"
         )
+        subprocess.run([sys.executable, "-c", insert, str(tmp_path / "huey.db")], check=True)
+        assert work.next() == (2, "codex-2")
+        other.wake(0)
+        assert work.next() == (0, "codex-0")
+
+    @pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\0" + b"\xa5" * 8192])
+    def test_created_anew(
+        self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path, content: bytes
+    ) -> None:
+        """Whatever an earlier process or a crash left of the file, the next start replaces it."""
+        for name in ("huey.db", "huey.db-wal", "huey.db-shm"):
+            (tmp_path / name).write_bytes(content)
+        workers = make_workers()
+        workers.start()
+        wake_in_another_process(tmp_path, "1")
+        workers.wake_at(0, datetime.now(UTC))
+        assert {work.next()[0], work.next()[0]} == {0, 1}
+
+    def test_old_messages(self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path) -> None:
+        """Messages from before the start are dropped: recovery wakes a shard for every queued run."""
+        old = Wakeups(tmp_path, SHARDS)
+        old.wake(0)
+        old.wake_at(1, datetime.now(UTC))
+        workers = make_workers()
+        workers.start()
+        wake_in_another_process(tmp_path, "2")
+        workers.wake_at(2, datetime.now(UTC))
+        assert {work.next()[0], work.next()[0]} == {2}
+        assert work.calls.empty()
+
+    def test_another_process_across_a_restart(
+        self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path
+    ) -> None:
+        """A process that woke shards before `serve` restarted wakes them afterwards, too."""
+        first = make_workers()
+        first.start()
+        other = Wakeups(tmp_path, SHARDS)
+        other.wake(0)
+        assert work.next()[0] == 0
+        assert first.stop(PATIENCE)
+        make_workers().start()
+        other.wake(1)
+        assert work.next()[0] == 1
+
+    def test_damaged_while_running(self, workers: Workers, work: Work, tmp_path: Path) -> None:
+        """Wake-ups within the process do not need the file."""
+        wake_in_another_process(tmp_path, "0")
+        work.next()
+        # From another process: closing a file drops the locks that SQLite has on it in the same process.
+        spoil = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.open('r+b').write(b'?' * p.stat().st_size)"
         for name in ("huey.db", "huey.db-wal"):
             subprocess.run([sys.executable, "-c", spoil, str(tmp_path / name)], check=True)
-        workers.ring(0, "during")
-        assert work.next()[1] == "during"
-        until(lambda: any(tmp_path.glob("huey.db.damaged-*")) and (tmp_path / "huey.db").exists())
-        ring_in_another_process(tmp_path, "0", "after")
-        assert work.next()[1] == "after"
+        wake_in_another_process(tmp_path, "0")
+        workers.wake_at(0, datetime.now(UTC))
+        workers.wake(1)
+        assert work.next()[0] == 1
+
+    def test_unreadable_while_running(
+        self, workers: Workers, work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is logged once, with what to do, and read again when it can be."""
+        execute = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+        command = [sys.executable, "-c", execute, str(tmp_path / "huey.db")]
+        subprocess.run([*command, "ALTER TABLE task RENAME TO other"], check=True)
+        until(lambda: "Restart `serve`" in caplog.text)
+        time.sleep(2.5)
+        subprocess.run([*command, "ALTER TABLE other RENAME TO task"], check=True)
+        wake_in_another_process(tmp_path, "2")
+        assert work.next()[0] == 2
+        assert caplog.text.count("Restart `serve`") == 1
 
     def test_no_folder(self, tmp_path: Path, work: Work) -> None:
-        """Workers that cannot make their file do not start, and say what to do."""
-        workers = Workers(tmp_path / "absent", SHARDS, work=work)
-        with pytest.raises(StoreError, match=r"huey\.db cannot be used") as refusal:
-            workers.start()
+        """Workers that cannot create their file are refused, with what to do."""
+        with pytest.raises(StoreError, match=r"huey\.db cannot be created") as refusal:
+            Workers(tmp_path / "absent", SHARDS, work=work)
         assert refusal.value.hint
-        assert workers.stop(PATIENCE)
 
 
 class TestStop:
-    def test_work_in_hand(self, workers: Workers, work: Work) -> None:
-        """Stopping waits for the work in hand, takes no new message, and ends every thread."""
+    def test_running_work(self, workers: Workers, work: Work) -> None:
+        """Stopping waits for the running work, begins no other, and ends every thread."""
         ended = []
 
-        def deed() -> None:
+        def action() -> None:
             until(workers._stopping.is_set)
             ended.append(True)
 
-        work.deeds["long"] = deed
-        workers.ring(0, "long")
-        workers.ring(0, "not taken")
-        assert work.next()[1] == "long"
+        work.actions[0] = action
+        workers.wake(0)
+        assert work.next()[0] == 0
+        workers.wake(0)
         assert workers.stop(PATIENCE) is True
         assert ended == [True]
         assert work.calls.empty()
         assert set(workers.alive().values()) == {False}
         assert workers.idle() == []
 
-    def test_what_was_not_taken(self, make_workers: Callable[[], Workers], workers: Workers, work: Work) -> None:
-        """A message that was not taken is there for the next process."""
-        assert workers.stop(PATIENCE)
-        workers.ring(0, "kept")
-        make_workers().start()
-        assert work.next()[1] == "kept"
-
     def test_work_that_does_not_end(self, workers: Workers, work: Work) -> None:
-        """When the grace is over stopping says so instead of hanging."""
-        free = threading.Event()
-        work.deeds["endless"] = lambda: free.wait(PATIENCE)
-        workers.ring(0, "endless")
+        """When the grace is over, stopping reports so instead of hanging."""
+        finish = threading.Event()
+        work.actions[0] = lambda: finish.wait(PATIENCE)
+        workers.wake(0)
         work.next()
         assert workers.stop(0.05) is False
         assert workers.alive()["codex-0"]
-        free.set()
+        finish.set()
         assert workers.stop(PATIENCE) is True
 
     def test_twice_and_never_started(self, make_workers: Callable[[], Workers], workers: Workers) -> None:
-        """Stopping twice, or before a start, is fine."""
+        """Stopping twice, or before a start, is allowed."""
         assert workers.stop(PATIENCE)
         assert workers.stop(0)
         assert make_workers().stop(0)
 
-    def test_signals_stay_the_servers(self, workers: Workers) -> None:
+    def test_signal_handlers_are_untouched(self, make_workers: Callable[[], Workers]) -> None:
         """Starting leaves the process's signal handlers as they are."""
-        assert workers.alive()
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = [signal.getsignal(each) for each in signals]
+        make_workers().start()
+        assert [signal.getsignal(each) for each in signals] == before
 
 
 class TestIdle:
-    def test_at_work(self, workers: Workers, work: Work) -> None:
-        """A shard at work is not idle, and is again afterwards; nor is one that was rung and not yet woken."""
-        free = threading.Event()
-        work.deeds["long"] = lambda: free.wait(PATIENCE)
+    def test_while_working(self, workers: Workers, work: Work) -> None:
+        """A shard that works, or was woken and has not begun yet, is not idle."""
+        finish = threading.Event()
+        work.actions[1] = lambda: finish.wait(PATIENCE)
         until(lambda: workers.idle() == [0, 1, 2])
-        workers.ring(1, "long")
+        workers.wake(1)
         assert 1 not in workers.idle()
         work.next()
         assert workers.idle() == [0, 2]
-        free.set()
+        finish.set()
         until(lambda: workers.idle() == [0, 1, 2])
 
     def test_not_started(self, make_workers: Callable[[], Workers]) -> None:
-        """Before the start nobody is idle."""
+        """Before the start no shard is idle."""
         assert make_workers().idle() == []
 
+    def test_another_process(self, tmp_path: Path) -> None:
+        """A process without workers does not know."""
+        assert Wakeups(tmp_path, SHARDS).idle() is None
 
-def test_quiet_log(workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-    """An ordinary ring leaves nothing in the log, down to INFO."""
+
+def test_quiet_log(workers: Workers, work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Ordinary wake-ups leave nothing in the log, down to INFO."""
     with caplog.at_level(logging.INFO):
-        workers.ring(0, "run")
-        work.next()
+        workers.wake(0)
+        Wakeups(tmp_path, SHARDS).wake(1)
+        assert {work.next()[0], work.next()[0]} == {0, 1}
         until(lambda: workers.idle() == [0, 1, 2])
     assert caplog.text == ""

@@ -5,12 +5,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -20,6 +20,7 @@ from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
+from moonmind_appliance.checks import Finding, ServeState, run_checks, serve_state
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import Actor
 from moonmind_appliance.runs.tools import Tools
@@ -42,20 +43,6 @@ _TICK_SECONDS = 10.0
 _SHOWN_COPY = 60
 
 
-class Served(Protocol):
-    """What the app asks of the process that serves: whether it answers, and whether it is ready."""
-
-    @property
-    def answers(self) -> bool:
-        """The API answers at its address."""
-        ...
-
-    @property
-    def ready(self) -> bool:
-        """Nothing is missing for a run."""
-        ...
-
-
 class TerminalApp(App[None]):
     """The terminal interface on an attached appliance. It never blocks and never stops a run.
 
@@ -63,6 +50,7 @@ class TerminalApp(App[None]):
         tools: of `attach`; the caller closes them after the app has ended.
         actor: who submits, cancels and retries.
         serve_state: asks whether anything serves; may block, is called in a thread.
+        checks: makes all checks; may block, is called in a thread.
         theme_name: the theme to begin with.
         environment: of the process, for TMUX and the user's state folder.
         exit_codes: of the commands, each with its meaning, for the help screen.
@@ -85,7 +73,8 @@ class TerminalApp(App[None]):
         tools: Tools,
         actor: Actor,
         *,
-        serve_state: Callable[[Settings], Served],
+        serve_state: Callable[[Settings], ServeState] = serve_state,
+        checks: Callable[[Settings, Tools | None], Iterator[Finding]] = run_checks,
         theme_name: ThemeName = ThemeName.DARK,
         environment: dict[str, str] | None = None,
         exit_codes: Sequence[tuple[int, str]] = (),
@@ -97,9 +86,10 @@ class TerminalApp(App[None]):
         self.feed = Feed(self, tools.store)
         self.exit_codes = tuple(exit_codes)
         self.environment = dict(os.environ) if environment is None else environment
-        self.serve_state: Served | None = None
+        self.serve_state: ServeState | None = None
         """The last answer; None before the first one."""
         self._ask_serve = serve_state
+        self.checks = checks
         self._lost: ApplianceError | None = None
         self.animation_level = "none"
         for theme in themes():
@@ -244,7 +234,7 @@ class TerminalApp(App[None]):
     def _look_at_serve(self) -> None:
         self.background.ask(self, "serve", partial(self._ask_serve, self.settings), self._serve_seen, self._ignore)
 
-    def _serve_seen(self, state: Served) -> None:
+    def _serve_seen(self, state: ServeState) -> None:
         self.serve_state = state
         for page in self.pages:
             page.top.show(self.serve_text, page.MODE)
@@ -334,4 +324,4 @@ def _append(path: Path, text: str) -> bool:
     return True
 
 
-__all__ = ["ERROR_FILE", "Served", "TerminalApp"]
+__all__ = ["ERROR_FILE", "TerminalApp"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from moonmind_appliance.checks import Finding
 from rich.text import Text
 
+from moonmind_appliance.checks import Finding, Level, ServeState
 from tui.signs import LEVEL_SIGNS, Palette
 from tui.text import clean, clock, one_line
 from tui.text_lines import wrapped
@@ -13,24 +13,35 @@ from tui.text_lines import wrapped
 _NAME = 20
 
 
-def head_text(
-    findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, ready: bool | None, now: datetime
-) -> str:
-    """How it is as a whole, in sentences."""
+def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, now: datetime) -> str:
+    """How it is as a whole, such as `2 problems, 1 note, looked at 12:04`."""
     if findings is None:
-        return "Not looked at yet."
-    wrong, notes = (sum(finding.level == level for finding in findings) for level in ("wrong", "note"))
-    parts = [_count(wrong, "problem")] if wrong else ["no problem" if not running else "no problem so far"]
+        return "not looked at yet"
+    wrong, notes = (sum(finding.level is level for finding in findings) for level in (Level.WRONG, Level.NOTE))
+    parts = [_count(wrong, "problem") if wrong or not running else "no problem so far"]
     if notes:
         parts.append(_count(notes, "note"))
-    words = f"{', '.join(parts)}.".capitalize()
-    words += " Looking …" if running else f" Looked at {clock(at, now)}." if at else ""
-    return words + {None: "", True: " Ready for runs: yes.", False: " Ready for runs: no."}[ready]
+    if running:
+        parts.append("looking …")
+    elif at:
+        parts.append(f"looked at {clock(at, now)}")
+    return ", ".join(parts)
+
+
+def service_text(state: ServeState | None, palette: Palette) -> Text:
+    """Whether the service takes and runs work, and what it says is missing."""
+    if state is None:
+        return Text("· The service is being asked.", palette.muted)
+    if not state.answers:
+        return Text("‖ No service answers: runs are kept, and wait for `moonmind-appliance serve`.", palette.waiting)
+    if not state.ready:
+        return Text(f"✗ The service is not ready: {one_line(' '.join(state.problems))}", palette.bad)
+    return Text.assemble(("✓", palette.good), f" The service {one_line(state.version)} is ready for runs.")
 
 
 def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> list[Text]:
     """Each finding: sign, name, what was seen; below it what to do. Problems come first, then notes."""
-    order = {"wrong": 0, "note": 1, "ok": 2}
+    order = {Level.WRONG: 0, Level.NOTE: 1, Level.OK: 2}
     lines: list[Text] = []
     for finding in sorted(findings, key=lambda found: order[found.level]):
         sign = LEVEL_SIGNS[finding.level]
@@ -39,9 +50,10 @@ def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> li
         lines += wrapped(head, Text(clean(finding.seen)), width)
         if finding.to_do:
             indent = Text(" " * (_NAME + 2) + "→ ", palette.tone(sign.tone))
-            lines += wrapped(indent, Text(clean(finding.to_do), palette.strong), width)
+            here = ", or here: 2, then i" if "login-shard" in finding.to_do else ""
+            lines += wrapped(indent, Text(clean(finding.to_do) + here, palette.strong), width)
     return lines
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    return f"{number or 'no'} {word}{'s' if number > 1 else ''}"

@@ -55,7 +55,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
             "Ctrl-Z",
             "suspend_process",
             "",
-            "Back to the shell; `fg` returns. In the editor: undo.",
+            "To the shell; `fg` returns. Editor: undo.",
             typing=True,
         ),
         Key("leave", "q", "q", "leave", "", "Leave. Runs go on."),

@@ -30,10 +30,9 @@ _DETAILS = ("why", "way", "until", "to")
 
 
 class Card(NamedTuple):
-    """What a card shows: the shard, whether it is paused, and the queued runs that only it may take."""
+    """What a card shows: the shard, and the queued runs that only it may take."""
 
     view: ShardView
-    paused: bool
     pinned: Sequence[WaitingRun]
 
 
@@ -97,8 +96,8 @@ def _title(card: Card, now: datetime, palette: Palette, width: int, *, selected:
 def _doing(card: Card, now: datetime, palette: Palette) -> Text:
     view = card.view
     text = Text()
-    if card.paused:
-        text.append("‖ paused", palette.waiting)
+    if view.paused_at is not None:
+        text.append(f"‖ paused since {clock(view.paused_at, now)}", palette.waiting)
     if view.run_id:
         text.append("  " if text else "").append(f"▶ {view.run_id[:_SHORT_ID]}", palette.running)
     elif view.rests_until is not None and view.rests_until > now:

@@ -38,8 +38,7 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
         return Text(f"✗ {words} Press r to try again, Esc to go back.", palette.bad)
     if isinstance(step, SignInWaiting):
         return Text(
-            f"‖ Confirmed. {one_line(step.holder).capitalize()} uses the shard; the new login is stored when that ends. "
-            "Esc keeps the old login.",
+            f"‖ Confirmed. The new login is stored when {one_line(step.holder)} ends. Esc keeps the old login.",
             palette.waiting,
         )
     if expires_at is None:

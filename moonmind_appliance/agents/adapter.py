@@ -19,6 +19,8 @@ AGENT_HOME = "/work/codex-home"
 LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
 WORKSPACES = "/work/runs"
 AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
+# Bytes; a larger file is no login.
+LOGIN_FILE_LIMIT = 256 * 1024
 
 SKILLS: dict[PhaseName, str] = {
     PhaseName.SPECKIT_SPECIFY: "speckit-specify",
@@ -51,9 +53,14 @@ class LoginWay(StrEnum):
 
 
 class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login file says about itself. Times are UTC; nothing here was verified with anybody."""
+    """What a login file says about itself. Times are UTC; nothing here was verified.
+
+    `account` is a short name of the account and the kind of login: the same before and after a renewal, another one
+    for every other account. None where `usable` is False.
+    """
 
     usable: bool
+    account: str | None = None
     email: str | None = None
     plan: str | None = None
     by_api_key: bool = False

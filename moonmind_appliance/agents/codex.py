@@ -5,16 +5,17 @@ in which one of them is missing.
 """
 
 import base64
+import hashlib
 import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib import resources
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeGuard
 
 from moonmind_appliance.agents import codex_logins
 from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
+    LOGIN_FILE_LIMIT,
     LOGIN_FOLDER,
     SKILLS,
     WORKSPACES,
@@ -24,7 +25,19 @@ from moonmind_appliance.agents.adapter import (
     TurnRequest,
 )
 from moonmind_appliance.agents.outward import Outward
+from moonmind_appliance.agents.script import script_of
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
+from moonmind_appliance.agents.untrusted import (
+    Unreadable,
+    as_code,
+    as_count,
+    as_object,
+    as_printable,
+    as_text,
+    as_time,
+    as_window,
+    read_json,
+)
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -38,6 +51,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.redaction import ByteSink
 
 LOGIN_FILE = "auth.json"
+_OPENAI_CLAIMS = "https://api.openai.com/auth"
 SKILL_MISSING_EXIT = 64
 
 # Our own part of the prompt; count up when its words change.
@@ -64,7 +78,18 @@ _CONFIG: tuple[str, ...] = (
     "features.unbounded_connection_retries=false",
     'shell_environment_policy.inherit="core"',
     "skills.bundled.enabled=false",
+    codex_logins.OPENAI_BACKEND,
 )
+
+# Longer ones are logged and not read: none of the events that count is.
+_LONGEST_EVENT = 4 * 1024 * 1024
+_LONGEST_MESSAGE = 64 * 1024
+_LONGEST_CLAIMS = 64 * 1024
+_LONGEST_EMAIL = 254
+_LONGEST_PLAN = 64
+_MOST_COUNTS = 16
+_THREAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KNOWN_KEYS = frozenset({"auth_mode", "OPENAI_API_KEY", "tokens", "last_refresh"})
 
 _UNREACHABLE = frozenset(
     {
@@ -92,7 +117,7 @@ class Codex:
     def __init__(self, *, model: str | None = None, outward: Outward | None = None) -> None:
         self._model = model
         self._outward = outward or Outward()
-        self._script = resources.files(__package__).joinpath("codex_turn.py").read_text(encoding="utf-8")
+        self._script = script_of("codex_home", "codex_turn")
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """Versions of Codex and of the prompts: Spec Kit's and our own."""
@@ -117,33 +142,36 @@ class Codex:
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
         """The tokens in `auth.json`, and an API key where one is stored."""
         try:
-            stored = json.loads(login_file)
-            tokens = stored.get("tokens") or {}
-            found = {name: tokens.get(name) for name in ("id_token", "access_token", "refresh_token")}
-            found["api_key"] = stored.get("OPENAI_API_KEY")
-        except (ValueError, AttributeError):
+            stored = as_object(read_json(login_file, limit=LOGIN_FILE_LIMIT))
+        except Unreadable:
             return {}
-        return {name: value for name, value in found.items() if isinstance(value, str)}
+        tokens = as_object(stored.get("tokens"))
+        found = {name: tokens.get(name) for name in ("id_token", "access_token", "refresh_token")}
+        found["api_key"] = stored.get("OPENAI_API_KEY")
+        return {name: value for name, value in found.items() if _is_token(value)}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
         """Account, plan and times out of `auth.json`, unverified."""
         try:
-            stored = json.loads(login_file)
-            tokens = stored.get("tokens") or {}
-            access = tokens.get("access_token")
-            usable = bool(access and tokens.get("refresh_token")) or bool(stored.get("OPENAI_API_KEY"))
-        except (ValueError, AttributeError):
+            stored = as_object(read_json(login_file, limit=LOGIN_FILE_LIMIT))
+        except Unreadable:
+            return LoginFacts(usable=False)
+        tokens = as_object(stored.get("tokens"))
+        access, api_key = tokens.get("access_token"), stored.get("OPENAI_API_KEY")
+        mode = _auth_mode(stored)
+        by_api_key = mode == "apikey" and _is_token(api_key)
+        if not by_api_key and not (mode == "chatgpt" and _is_token(access) and _is_token(tokens.get("refresh_token"))):
             return LoginFacts(usable=False)
         identity = jwt_claims(tokens.get("id_token"))
-        openai = identity.get("https://api.openai.com/auth")
-        plan = openai.get("chatgpt_plan_type") if isinstance(openai, dict) else None
+        plan = as_object(identity.get(_OPENAI_CLAIMS)).get("chatgpt_plan_type")
         return LoginFacts(
-            usable=usable,
-            by_api_key=usable and not access,
-            email=str(identity["email"]) if identity.get("email") else None,
-            plan=str(plan) if plan else None,
-            made_at=_time(stored.get("last_refresh")),
-            access_expires_at=_time(jwt_claims(access).get("exp")),
+            usable=True,
+            by_api_key=by_api_key,
+            account=_key_account(api_key) if by_api_key else _chatgpt_account(tokens),
+            email=None if by_api_key else as_printable(identity.get("email"), longest=_LONGEST_EMAIL),
+            plan=None if by_api_key else as_printable(plan, longest=_LONGEST_PLAN),
+            made_at=as_time(stored.get("last_refresh")),
+            access_expires_at=None if by_api_key else as_time(jwt_claims(access).get("exp")),
         )
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
@@ -224,26 +252,29 @@ class CodexReader(TurnOutput[_Report]):
         if not line.strip():
             return
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = as_object(read_json(line, limit=_LONGEST_EVENT))
+        except Unreadable:
             self._unknown += 1
             return
-        kind = event.get("type") if isinstance(event, dict) else None
-        if kind == "thread.started":
-            self._thread_id = event.get("thread_id")
-        elif kind == "turn.completed":
-            self._completed = True
-            self._usage = {k: v for k, v in (event.get("usage") or {}).items() if isinstance(v, int)}
-        elif kind == "turn.failed":
-            self._failed = _message(event.get("error")) or "the turn failed"
-        elif kind == "error":
-            self._last_error = _message(event)
-        elif kind in ("item.started", "item.updated", "item.completed"):
-            item = event.get("item") or {}
-            if kind == "item.completed" and item.get("type") == "agent_message":
-                self._message = str(item.get("text") or "")
-        elif kind != "turn.started":
-            self._unknown += 1
+        match event.get("type"):
+            case "thread.started":
+                thread_id = as_text(event.get("thread_id"), longest=64)
+                self._thread_id = thread_id if _THREAD_ID.fullmatch(thread_id) else None
+            case "turn.completed":
+                self._completed = True
+                self._usage = dict(_counts(event.get("usage")))
+            case "turn.failed":
+                self._failed = _message(event.get("error")) or "the turn failed"
+            case "error":
+                self._last_error = _message(event)
+            case "item.completed":
+                item = as_object(event.get("item"))
+                if item.get("type") == "agent_message":
+                    self._message = as_text(item.get("text"), longest=_LONGEST_MESSAGE)
+            case "turn.started" | "item.started" | "item.updated":
+                pass
+            case _:
+                self._unknown += 1
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
@@ -282,8 +313,7 @@ def _resets_at(quota: list[QuotaWindow]) -> datetime | None:
 
 def _limit_reached(limits: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
     """The `rate_limit_reached_type` of a rollout's `rate_limits`; "" where there is none."""
-    reached = limits.get("rate_limit_reached_type") if isinstance(limits, dict) else None
-    return reached if isinstance(reached, str) else ""
+    return as_code(as_object(limits).get("rate_limit_reached_type"))
 
 
 def _waiting_cures(report: _Report, reached: str) -> bool:
@@ -297,53 +327,71 @@ def _waiting_cures(report: _Report, reached: str) -> bool:
 
 
 def _message(error: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
-    return str(error.get("message") or "") if isinstance(error, dict) else str(error or "")
+    return as_text(error.get("message") if isinstance(error, dict) else error, longest=_LONGEST_MESSAGE)
+
+
+def _counts(usage: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - whatever the JSON holds
+    for name, value in list(as_object(usage).items())[:_MOST_COUNTS]:
+        count = as_count(value)
+        if as_code(name) and count is not None:
+            yield name, count
 
 
 def error_kind(info: Any) -> str | None:  # noqa: ANN401 - whatever the JSON holds
     """The machine code of `codex_error_info`: a word, or an object whose only key is the word."""
     if isinstance(info, dict) and info:
-        return str(next(iter(info)))
-    return info if isinstance(info, str) else None
+        info = next(iter(info))
+    return as_code(info) or None
 
 
 def quota_windows(limits: Any) -> list[QuotaWindow]:  # noqa: ANN401 - whatever the JSON holds
     """The windows of a rollout's `rate_limits`; `resets_at` is in epoch seconds there."""
-    windows = []
-    for name in ("primary", "secondary"):
-        window = limits.get(name) if isinstance(limits, dict) else None
-        if not isinstance(window, dict) or not isinstance(window.get("used_percent"), int | float):
-            continue
-        resets = window.get("resets_at")
-        windows.append(
-            QuotaWindow(
-                used_percent=float(window["used_percent"]),
-                window_minutes=window.get("window_minutes"),
-                resets_at=datetime.fromtimestamp(resets, UTC) if isinstance(resets, int | float) else None,
-            )
-        )
-    return windows
+    windows = (as_object(as_object(limits).get(name)) for name in ("primary", "secondary"))
+    found = (as_window(w.get("used_percent"), w.get("window_minutes"), w.get("resets_at")) for w in windows)
+    return [window for window in found if window is not None]
 
 
 def jwt_claims(token: object) -> dict[str, Any]:
     """The claims of a JSON web token, unverified; empty when it is none."""
     try:
-        part = str(token).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        part = str(token).split(".", 2)[1]
+        claims = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        return as_object(read_json(claims, limit=_LONGEST_CLAIMS))
     except (IndexError, ValueError):
         return {}
-    return claims if isinstance(claims, dict) else {}
 
 
-def _time(value: object) -> datetime | None:
-    """Epoch seconds or RFC 3339 as a UTC time; None for anything else."""
-    try:
-        if isinstance(value, int | float):
-            return datetime.fromtimestamp(value, UTC)
-        if isinstance(value, str):
-            # Codex writes nanoseconds; Python takes microseconds.
-            found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value))
-            return found.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None
+def _is_token(value: object) -> TypeGuard[str]:
+    """Whether it could be a token or key: printable ASCII without blanks."""
+    return isinstance(value, str) and value.isascii() and value.isprintable() and bool(value) and " " not in value
+
+
+def _auth_mode(stored: Mapping[str, Any]) -> str:
+    """How Codex would use the file: `auth_mode`, and without one an API key before tokens (seen on 0.169.0).
+
+    A file with another way of signing in beside them is none that the appliance made: "".
+    """
+    if any(value is not None for key, value in stored.items() if key not in _KNOWN_KEYS):
+        return ""
+    mode = stored.get("auth_mode")
+    if mode is None:
+        return "chatgpt" if stored.get("OPENAI_API_KEY") is None else "apikey"
+    return mode if isinstance(mode, str) else ""
+
+
+def _key_account(api_key: object) -> str:
+    return _account_of("api_key", [str(api_key)], [])
+
+
+def _chatgpt_account(tokens: Mapping[str, Any]) -> str:
+    """Every account and person that the tokens name: OpenAI goes by the access token's, Codex by the others."""
+    claims = [as_object(jwt_claims(tokens.get(name)).get(_OPENAI_CLAIMS)) for name in ("access_token", "id_token")]
+    accounts = [tokens.get("account_id"), *(found.get("chatgpt_account_id") for found in claims)]
+    people = [found.get(name) for found in claims for name in ("chatgpt_user_id", "user_id")]
+    return _account_of("chatgpt", accounts, people)
+
+
+def _account_of(kind: str, accounts: list[Any], people: list[Any]) -> str:
+    """A short name for the kind and ids, the same for the same ones wherever and how often they stand."""
+    named = [sorted({value for value in values if isinstance(value, str)}) for values in (accounts, people)]
+    return hashlib.sha256(json.dumps([kind, *named]).encode()).hexdigest()[:32]

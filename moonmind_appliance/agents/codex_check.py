@@ -1,14 +1,13 @@
 """Runs inside a container that holds the shard: asks Codex itself about its login, without a model turn.
 
-Standard library only, sent as `python3 -I -S -c`. Arguments: seconds, then the command of Codex's app server, which
-speaks JSON-RPC, a message a line. Prints one JSON line.
+Standard library only, sent together with `codex_home` as `python3 -I -S -c`. Arguments: seconds, then the command of
+Codex's app server, which speaks JSON-RPC, a message a line. Prints one JSON line.
 
 Seen on 0.169.0: `account/read` with `refreshToken` renews the login; the `account` of its answer is null when OpenAI
 refused the renewal (expired, reused, invalidated), and the answer is an error when nobody could be asked.
 `account/rateLimits/read` tells the usage windows. `codex debug models` renews too, but never says why not.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -17,16 +16,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
-SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, trust
+
 NAME = {"name": "moonmind_appliance", "title": "MoonMind appliance", "version": "1"}
 
 
 class Server:
     """Codex's app server as a child process."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - Codex, by fixed name
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         self.words = ""
         self.asked = 0
@@ -52,36 +52,18 @@ class Server:
         for line in self.process.stdout or ():
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(message, dict) and message.get("id") == self.asked and "method" not in message:
                 return message
         return {}
 
 
-def digest(path: Path) -> str | None:
-    """The file's SHA-256, None where there is none."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
-def trust(home: Path, extra_ca: Path) -> None:
-    """Make the bundle that the environment names, where the operator has authorities of their own."""
-    if extra_ca.is_file():
-        (home / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra_ca.read_bytes())
-        extra_ca.unlink()
-
-
-def main(arguments: list[str]) -> int:
-    """Check."""
-    seconds, *command = arguments
-    folder = Path(os.environ["CODEX_HOME"])
-    trust(Path(os.environ["HOME"]), folder / "extra-ca.pem")
-    before = digest(folder / "auth.json")
-    server = Server(command)
-    clock = threading.Timer(float(seconds), server.process.kill)
+def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str, Any]:
+    """What Codex says of the login in that CODEX_HOME."""
+    before = digest(codex_home.login)
+    server = Server(command, codex_home.environment())
+    clock = threading.Timer(seconds, server.process.kill)
     clock.start()
     report: dict[str, Any] = {}
     try:
@@ -89,7 +71,7 @@ def main(arguments: list[str]) -> int:
             server.tell({"method": "initialized"})
             # Codex renews by itself in the last minutes; only where it did not is it told to.
             report["account"] = server.ask("account/read", refreshToken=False)
-            if digest(folder / "auth.json") == before:
+            if digest(codex_home.login) == before:
                 report["account"] = server.ask("account/read", refreshToken=True)
             report["limits"] = server.ask("account/rateLimits/read")
     except OSError:
@@ -98,9 +80,21 @@ def main(arguments: list[str]) -> int:
         clock.cancel()
         server.process.kill()
         server.process.wait()
-    report["refreshed"] = digest(folder / "auth.json") != before
+    report["refreshed"] = digest(codex_home.login) != before
     report["words"] = server.words
+    return report
+
+
+def main(arguments: list[str]) -> int:
+    """Check."""
+    seconds, *command = arguments
+    home, volume = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
+    trust(home, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))
+    with CodexHome(home, volume) as codex_home:
+        report = check(command, float(seconds), codex_home)
     sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+    clean(volume)
     return 0
 
 

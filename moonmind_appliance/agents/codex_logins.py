@@ -3,13 +3,12 @@
 Commands and answers are those seen on 0.169.0.
 """
 
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import resources
 from typing import Any
 
 from moonmind_appliance.agents.adapter import LoginWay
+from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
 from moonmind_appliance.models import LoginCheck, QuotaWindow
 
 CHECK_SECONDS = 40
@@ -17,7 +16,17 @@ API_KEY_FILE = "api-key"
 # Where Codex listens for the browser's callback, inside its container and on the operator's machine.
 CALLBACK_PORT = 1455
 
-_QUIET = ('cli_auth_credentials_store="file"', "check_for_update_on_startup=false", "analytics.enabled=false")
+# Where Codex sends the login's tokens; its own default. A `config.toml` in its folder could name another server.
+OPENAI_BACKEND = 'chatgpt_base_url="https://chatgpt.com/backend-api/"'
+
+_LARGEST_CHECK = 1024 * 1024
+_LONGEST_MESSAGE = 2000
+_QUIET = (
+    'cli_auth_credentials_store="file"',
+    "check_for_update_on_startup=false",
+    "analytics.enabled=false",
+    OPENAI_BACKEND,
+)
 _TRUST = (
     'if [ -f "$CODEX_HOME/extra-ca.pem" ]; then'
     ' cat /etc/ssl/certs/ca-certificates.crt "$CODEX_HOME/extra-ca.pem" > "$HOME/ca.pem";'
@@ -40,13 +49,13 @@ def login_command(way: LoginWay) -> list[str]:
 
 def logout_command() -> list[str]:
     """`codex logout`: revokes the login at OpenAI and removes the file; exit code 0 also where there was none."""
-    return ["sh", "-c", f"{_TRUST}exec codex logout {_options(_QUIET)}"]
+    command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_logout")]
+    return [*command, "codex", "logout", *(word for entry in _QUIET for word in ("-c", entry))]
 
 
 def check_command(config: Sequence[str]) -> list[str]:
     """Renews the login, and asks for the account and its usage windows, with that configuration."""
-    script = resources.files(__package__).joinpath("codex_check.py").read_text(encoding="utf-8")
-    command = ["python3", "-I", "-S", "-c", script, str(CHECK_SECONDS - 10)]
+    command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_check"), str(CHECK_SECONDS - 10)]
     return [*command, "codex", "app-server", *(word for entry in config for word in ("-c", entry))]
 
 
@@ -58,41 +67,28 @@ def read_check(printed: bytes) -> LoginCheck:
     """What the check printed, judged by its codes alone."""
     lines = printed.strip().splitlines()
     try:
-        report = json.loads(lines[-1]) if lines else {}
-    except ValueError:
+        report = as_object(read_json(lines[-1], limit=_LARGEST_CHECK)) if lines else {}
+    except Unreadable:
         report = {}
-    if not isinstance(report, dict):
-        report = {}
-    words = str(report.get("words") or report.get("problem") or "")
-    answer = report.get("account")
+    message = as_text(report.get("words") or report.get("problem"), longest=_LONGEST_MESSAGE)
+    answer = as_object(report.get("account"))
     alive: bool | None = None
     refreshed = report.get("refreshed") is True
     if refreshed:
         alive = True
-    elif isinstance(answer, dict) and isinstance(answer.get("result"), dict):
+    elif isinstance(answer.get("result"), dict):
         alive = answer["result"].get("account") is not None
-    elif isinstance(answer, dict) and isinstance(answer.get("error"), dict):
-        words = words or str(answer["error"].get("message") or "")
+    elif isinstance(answer.get("error"), dict):
+        message = message or as_text(answer["error"].get("message"), longest=_LONGEST_MESSAGE)
     return LoginCheck(
-        alive=alive, refreshed=refreshed, words=words, quota=_windows(report.get("limits")) if alive else None
+        alive=alive, refreshed=refreshed, words=message, quota=_windows(report.get("limits")) if alive else None
     )
 
 
 def _windows(answer: Any) -> list[QuotaWindow] | None:  # noqa: ANN401 - whatever the JSON holds
-    limits = answer.get("result", {}).get("rateLimits") if isinstance(answer, dict) else None
+    limits = as_object(as_object(answer).get("result")).get("rateLimits")
     if not isinstance(limits, dict):
         return None
-    windows = []
-    for name in ("primary", "secondary"):
-        window = limits.get(name)
-        if not isinstance(window, dict) or not isinstance(window.get("usedPercent"), int | float):
-            continue
-        resets, minutes = window.get("resetsAt"), window.get("windowDurationMins")
-        windows.append(
-            QuotaWindow(
-                used_percent=float(window["usedPercent"]),
-                window_minutes=minutes if isinstance(minutes, int) else None,
-                resets_at=datetime.fromtimestamp(resets, UTC) if isinstance(resets, int | float) else None,
-            )
-        )
-    return windows
+    windows = (as_object(limits.get(name)) for name in ("primary", "secondary"))
+    found = (as_window(w.get("usedPercent"), w.get("windowDurationMins"), w.get("resetsAt")) for w in windows)
+    return [window for window in found if window is not None]

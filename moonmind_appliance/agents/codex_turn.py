@@ -10,22 +10,25 @@ submitter's text must not choose skills: each but the phase's own is disabled by
 name, also ones that TOML would trip over).
 """
 
-import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, open_regular, read_regular, trust
 
 NO_SKILL = 64
 DEEPEST = 12
 LARGEST_FILE = 4 * 1024 * 1024
-# Of every agent that a shard may have a login for: another agent's is not this one's to remove.
-LOGIN_FILES = ("auth.json", "agent.env")
-SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+# Of a rollout, the end is read: the error and the last windows are there.
+LARGEST_ROLLOUT = 64 * 1024 * 1024
+LONGEST_ROLLOUT_LINE = 64 * 1024
+MOST_ROLLOUTS = 100
 
 
 def skill_files(root: Path) -> Iterator[Path]:
@@ -60,54 +63,95 @@ def freshen(home: Path, login_folder: Path, extra_ca: Path) -> None:
     marker = home / ".fresh"
     if marker.exists():
         return
-    for entry in login_folder.iterdir():
-        if entry.name in LOGIN_FILES:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
-    if extra_ca.is_file():
-        (home / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra_ca.read_bytes())
+    clean(login_folder)
+    trust(home, extra_ca)
     marker.touch()
 
 
-def rollout_report(login_folder: Path) -> dict[str, object]:
-    """What only the newest rollout file knows: the error's machine code and the usage windows."""
-    files = sorted(login_folder.glob("sessions/*/*/*/rollout-*.jsonl"), key=lambda path: path.stat().st_mtime)
+def own_rollout(codex_home: Path, began: float) -> Path | None:
+    """The newest rollout of this turn: a regular file below a CODEX_HOME that only this turn had.
+
+    Its time is the inode's own change, which no process can set back or ahead, and not before the turn began.
+    """
+    found: list[tuple[float, Path]] = []
+    now = time.time()
+    for path in codex_home.glob("sessions/[0-9]*/[0-9]*/[0-9]*/rollout-*.jsonl"):
+        if len(found) >= MOST_ROLLOUTS:
+            break
+        try:
+            seen = path.lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(seen.st_mode) and began - 2 <= seen.st_ctime <= now + 2:
+            found.append((seen.st_ctime, path))
+    return max(found, default=(0.0, None))[1]
+
+
+def rollout_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a rollout's last part, without those that are too long for an event of Codex's own."""
+    size = os.fstat(file.fileno()).st_size
+    file.seek(max(0, size - LARGEST_ROLLOUT))
+    whole = True
+    while line := file.readline(LONGEST_ROLLOUT_LINE):
+        ended = line.endswith(b"\n")
+        if whole and (ended or len(line) < LONGEST_ROLLOUT_LINE):
+            yield line
+        elif whole and b'"response_item"' in line[:200]:
+            # Only its kind matters.
+            yield b'{"type":"response_item"}'
+        whole = ended
+
+
+def rollout_report(codex_home: Path, began: float) -> dict[str, object]:
+    """What only the turn's rollout file knows: the error's machine code and the usage windows.
+
+    The agent can write into that file: only the shapes that Codex writes are passed on, and the reader checks them
+    again.
+    """
     report: dict[str, object] = {"type": "moonmind.report"}
-    if not files:
+    path = own_rollout(codex_home, began)
+    file = None if path is None else open_regular(path)
+    if file is None:
         return report
-    with files[-1].open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if '"event_msg"' not in line or ('"token_count"' not in line and "codex_error_info" not in line):
+    with file:
+        for line in rollout_lines(file):
+            if b'"event_msg"' not in line or (b'"token_count"' not in line and b"codex_error_info" not in line):
                 # A limit that Codex tells right before the error belongs to it; one before more items does not.
-                if '"response_item"' in line:
+                if b'"response_item"' in line:
                     report.pop("limit_told", None)
                 continue
             try:
                 entry = json.loads(line)
                 payload = entry["payload"] if entry["type"] == "event_msg" else {}
-                if payload.get("type") == "token_count" and payload.get("rate_limits"):
-                    report["rate_limits"] = payload["rate_limits"]
-                    report["limit_told"] = True
+                limits = payload.get("rate_limits") if payload.get("type") == "token_count" else None
                 error = payload.get("error")
                 info = error.get("codex_error_info") if isinstance(error, dict) else payload.get("codex_error_info")
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
+            if limits:
+                report["rate_limits"] = flat(limits)
+                report["limit_told"] = True
             if info:
-                report["codex_error_info"] = info
+                report["codex_error_info"] = flat(info)
     return report
+
+
+def flat(value: object, levels: int = 3) -> object:
+    """The value without what is deeper, longer or wider than Codex's own events."""
+    if isinstance(value, dict):
+        return {str(key)[:64]: flat(value[key], levels - 1) for key in list(value)[:32]} if levels else {}
+    if isinstance(value, str):
+        return value[:256]
+    # NaN and infinity are no JSON; true and false are.
+    if isinstance(value, int | float) and abs(value) < float(1 << 63):
+        return value
+    return None
 
 
 def read_text(path: Path) -> str | None:
     """A regular file's text, through no link of its own name; None for anything else."""
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode) or path.lstat().st_size > LARGEST_FILE:
-            return None
-        return path.read_bytes().decode(errors="replace")
-    except OSError:
-        return None
+    content = read_regular(path, LARGEST_FILE)
+    return None if content is None else content.decode(errors="replace")
 
 
 def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
@@ -115,7 +159,7 @@ def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
     try:
         recorded = json.loads(read_text(repository / ".specify/feature.json") or "{}")
         feature = str(recorded.get("feature_directory", "")).rstrip("/")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         feature = ""
     found = {}
     for name in names:
@@ -128,14 +172,6 @@ def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
     return found
 
 
-def digest(path: Path) -> str | None:
-    """The file's SHA-256, None where there is none."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None
-
-
 def main() -> int:
     """Run the turn."""
     turn = json.loads(os.environ.pop("MOONMIND_TURN"))
@@ -146,19 +182,23 @@ def main() -> int:
     if not own.is_file():
         sys.stderr.write(f"The skill {turn['skill']} is not in the repository.\n")
         return NO_SKILL
-    config = disabled_skills(repository, own, [home, login_folder])
-    command[2:2] = ["-c", f"skills.config={config}"]
-    if turn.get("prompt_file"):
-        with Path(turn["prompt_file"]).open("rb") as text:
-            code = subprocess.run(command, stdin=text, check=False).returncode  # noqa: S603 - Codex, by fixed name
-    else:
-        prompt = turn["prompt"].encode()
-        code = subprocess.run(command, input=prompt, check=False).returncode  # noqa: S603 - Codex, by fixed name
-    report = {
-        **rollout_report(login_folder),
-        "login_digest": digest(login_folder / "auth.json"),
-        "files": files_to_report(repository, turn["report"]),
-    }
+    began = time.time()
+    with CodexHome(home, login_folder) as codex_home:
+        config = disabled_skills(repository, own, [home, codex_home.folder])
+        command[2:2] = ["-c", f"skills.config={config}"]
+        environment = codex_home.environment()
+        if turn.get("prompt_file"):
+            with Path(turn["prompt_file"]).open("rb") as text:
+                code = subprocess.run(  # noqa: S603 - Codex, by fixed name
+                    command, stdin=text, env=environment, check=False
+                ).returncode
+        else:
+            prompt = turn["prompt"].encode()
+            code = subprocess.run(  # noqa: S603 - Codex, by fixed name
+                command, input=prompt, env=environment, check=False
+            ).returncode
+        report = rollout_report(codex_home.folder, began)
+    report |= {"login_digest": digest(login_folder / "auth.json"), "files": files_to_report(repository, turn["report"])}
     sys.stdout.write("\n" + json.dumps(report) + "\n")
     sys.stdout.flush()
     return code if code >= 0 else 128 - code

@@ -13,8 +13,8 @@ def script_of(*modules: str) -> str:
     Each is standard library only; what a later one imports from an earlier one is there already. None of them uses a
     future import.
     """
-    *earlier, last = [_source(module) for module in modules]
-    return "\n".join([*(_GUARD.sub("\n", source) for source in earlier), _OWN_IMPORT.sub("", last)])
+    *earlier, last = [_OWN_IMPORT.sub("", _source(module)) for module in modules]
+    return "\n".join([*(_GUARD.sub("\n", source) for source in earlier), last])
 
 
 def _source(module: str) -> str:

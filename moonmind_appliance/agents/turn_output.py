@@ -52,7 +52,7 @@ class TurnOutput(Generic[ReportT]):
         if line.startswith(_REPORT_LINE):
             try:
                 self._report = msgspec.json.decode(line, type=self._shape)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._not_understood()
         else:
             self._log.write(line)

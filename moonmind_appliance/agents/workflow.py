@@ -6,11 +6,13 @@ agent itself must be in the job image. Its login is a file of variables, such as
 may stand there too. Facts about Spec Kit are those seen on 1.2.3.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 
 from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
+    LOGIN_FILE_LIMIT,
     LOGIN_FOLDER,
     WORKSPACES,
     LoginFacts,
@@ -48,7 +50,7 @@ class SpecKitWorkflow:
     def __init__(self, integration: str, *, outward: Outward | None = None) -> None:
         self._integration = integration
         self._outward = outward or Outward()
-        self._script = script_of("codex_turn", "workflow_turn")
+        self._script = script_of("codex_home", "codex_turn", "workflow_turn")
 
     @property
     def backend(self) -> str:
@@ -81,8 +83,10 @@ class SpecKitWorkflow:
         return {name: value for name, value in variables.items() if not name.startswith("SPECKIT_")}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
-        """Usable where it names a variable; it has no account and no end."""
-        return LoginFacts(usable=bool(self.secrets_of(login_file)), by_api_key=True)
+        """Usable where it names a variable; it has no end. No agent renews it: any other file is another account."""
+        usable = len(login_file) <= LOGIN_FILE_LIMIT and bool(self.secrets_of(login_file))
+        account = hashlib.sha256(login_file).hexdigest()[:32] if usable else None
+        return LoginFacts(usable=usable, by_api_key=True, account=account)
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
         """There is no sign-in: says how the login comes in, and fails."""

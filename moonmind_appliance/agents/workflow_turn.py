@@ -1,8 +1,8 @@
 """Runs inside the agent container: one Spec Kit command through `specify workflow run`, whichever agent does it.
 
-Standard library only, sent together with `codex_turn`. MOONMIND_TURN holds one JSON object: `repository`,
-`integration`, `workflow` (the file) and `report` (files to tell of at the end). Behind the agent's own output comes a
-line of type `moonmind.report`. Exit code: Spec Kit's; 65 when the integration could not be set up.
+Standard library only, sent together with `codex_home` and `codex_turn`. MOONMIND_TURN holds one JSON object:
+`repository`, `integration`, `workflow` (the file) and `report` (files to tell of at the end). Behind the agent's own
+output comes a line of type `moonmind.report`. Exit code: Spec Kit's; 65 when the integration could not be set up.
 
 The integration's files are put into the repository for the time of the turn: reviewers did not ask for them.
 """
@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from moonmind_appliance.agents.codex_turn import SYSTEM_BUNDLE, digest, files_to_report, freshen, read_text
+from moonmind_appliance.agents.codex_home import SYSTEM_BUNDLE, digest
+from moonmind_appliance.agents.codex_turn import files_to_report, freshen, read_text
 
 NO_INTEGRATION = 65
 LOGIN_FILE = "agent.env"

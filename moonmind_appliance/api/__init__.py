@@ -1,6 +1,6 @@
 """HTTP in, JSON out, no decisions: the REST contract of docs/api.md."""
 
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts, Readiness
+from moonmind_appliance.api.parts import ApiParts
 
-__all__ = ["ApiParts", "Readiness", "build_api"]
+__all__ = ["ApiParts", "build_api"]

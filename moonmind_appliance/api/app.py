@@ -17,16 +17,18 @@ from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.metrics import Metrics, metrics_router
 from moonmind_appliance.api.openapi import complete, openapi_config
 from moonmind_appliance.api.parts import ApiParts
-from moonmind_appliance.api.paths import BASE_PATH
 from moonmind_appliance.api.problems import to_problem
 from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
-from moonmind_appliance.api.wire import answer_head, common_headers, finish_body
+from moonmind_appliance.api.wire import answer_head, common_headers, finish_body, long_address_refused
+from moonmind_appliance.api_address import BASE_PATH
 
 _log = logging.getLogger(__name__)
 
 _CALLERS_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+# Of what a caller made up, so many characters are logged.
+_SHOWN_OF_METHOD, _SHOWN_OF_PATH = 20, 500
 # Asked every few seconds by whatever watches over the appliance; at INFO they would bury the other lines.
 _PROBES = {f"{BASE_PATH}/health", f"{BASE_PATH}/ready"}
 
@@ -62,7 +64,8 @@ class Api(Litestar):
             await send(message)
 
         try:
-            await super().__call__(scope, receive, send_with_id)
+            if not await long_address_refused(scope, send_with_id):
+                await super().__call__(scope, receive, send_with_id)
         finally:
             for callback in reversed(at_end):
                 callback()
@@ -72,8 +75,8 @@ class Api(Litestar):
             _log.log(
                 logging.DEBUG if route in _PROBES else logging.INFO,
                 "%s %s %d in %.1f ms, request %s",
-                method,
-                scope["raw_path"].decode("latin-1"),
+                method[:_SHOWN_OF_METHOD],
+                scope["raw_path"][:_SHOWN_OF_PATH].decode("latin-1"),
                 status,
                 seconds * 1000,
                 request_id,

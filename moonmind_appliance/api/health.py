@@ -7,6 +7,7 @@ from litestar import Response, Router, get
 from moonmind_appliance.api.problems import ProblemField, answer, problem, problems
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.schemas import Health, Ready, ReadyCheck
+from moonmind_appliance.checks import Finding, Level
 
 _RETRY_SECONDS = 15
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -35,8 +36,7 @@ def get_health(request: ApiRequest) -> Response[Health]:
 )
 def get_ready(request: ApiRequest) -> Response[Any]:
     """Whether work can be taken and run, and if not, why: `errors` names the checks that fail. Needs no token."""
-    readiness = request.parts.readiness()
-    checks = [ReadyCheck(check.name, check.ok, check.message) for check in readiness.checks]
+    checks = [_ready_check(name, finding) for name, finding in request.parts.readiness().items()]
     if request.parts.stopping.is_set():
         checks.append(ReadyCheck("stopping", ok=False, message="The appliance is stopping."))
     wrong = [ProblemField(check.name, check.message) for check in checks if not check.ok]
@@ -44,6 +44,12 @@ def get_ready(request: ApiRequest) -> Response[Any]:
         body = problem("not_ready", "The appliance cannot take and run work now. `errors` says why.", wrong)
         return answer(body, {"Retry-After": str(_RETRY_SECONDS)})
     return Response(Ready("ready", checks), headers=_NO_STORE)
+
+
+def _ready_check(name: str, finding: Finding) -> ReadyCheck:
+    # Callers without a token read this: of what is good no more than that it is.
+    good = finding.level is not Level.WRONG
+    return ReadyCheck(name, good, "" if good else f"{finding.seen} {finding.to_do}".strip())
 
 
 health_router = Router("/", route_handlers=[get_health, get_ready], tags=["health"], security=[{}])

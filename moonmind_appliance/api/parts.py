@@ -1,33 +1,21 @@
 """What the API is put together from; the composition root fills it in."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from litestar import Litestar
 
 from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.checks import Finding
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.health import Check
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
-__all__ = ["ApiParts", "Check", "Pace", "Readiness"]
-
-
-@dataclass(frozen=True)
-class Readiness:
-    """Whether work can be taken and run now, check by check. The messages are shown to anybody who asks."""
-
-    checks: list[Check]
-
-    @property
-    def ready(self) -> bool:
-        """All checks are good."""
-        return all(check.ok for check in self.checks)
+__all__ = ["ApiParts", "Pace"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +31,20 @@ class Pace:
 class ApiParts:
     """Everything the API stands on.
 
-    `authenticate` and `readiness` are called in worker threads, several at a time. `authenticate` answers None for a
-    token that is not valid, or raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot tell).
+    `authenticate` and `readiness` are called in worker threads, several at a time. `readiness` returns the checks by
+    their names; anybody may read what it finds wrong. `authenticate` answers None for a token that is not valid, or
+    raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot tell).
     Set `stopping` as soon as the process is told to stop: POSTs are refused with `draining` and event streams end.
     `lifespan` is entered before the first request and left after the last.
     """
 
     store: Store
-    doorbell: Doorbell
+    wakeups: Wakeups
     settings: Settings
     redactor: Redactor
     artifact_files: ArtifactFiles
     authenticate: Callable[[str], Actor | None]
-    readiness: Callable[[], Readiness]
+    readiness: Callable[[], Mapping[str, Finding]]
     version: str
     pace: Pace = Pace()
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -1,6 +1,7 @@
 """The addresses that answers name."""
 
-BASE_PATH = "/api/spec-automation"
+from moonmind_appliance.api_address import BASE_PATH
+
 SCHEMA_PATH = f"{BASE_PATH}/schema"
 
 

@@ -55,6 +55,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "run_not_retryable": ProblemKind(409, "The run cannot be retried"),
     "idempotency_key_reused": ProblemKind(409, "The Idempotency-Key came with another body"),
     "too_large": ProblemKind(413, "Too many bytes"),
+    "address_too_long": ProblemKind(414, "The address is too long"),
     "unsupported_media_type": ProblemKind(415, "The body's type is not taken"),
     "range_not_satisfiable": ProblemKind(416, "The range is outside the content"),
     "too_many_streams": ProblemKind(429, "Too many event streams"),
@@ -207,7 +208,7 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         case 404:
             return "There is nothing at this address. docs/api.md and the schema page list what there is."
         case 405:
-            return f"{request.method} is not allowed here; the Allow header says what is."
+            return f"{request.method[:_SHOWN_OF_METHOD]} is not allowed here; the Allow header says what is."
         case 413:
             return "The body is larger than any request needs. specify_text may have 262144 bytes of UTF-8."
         case _ if isinstance(error, ValidationException) and error.extra:

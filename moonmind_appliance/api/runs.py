@@ -62,7 +62,7 @@ def submit(
     parts = request.parts
     run = submit_run(
         parts.store,
-        parts.doorbell,
+        parts.wakeups,
         parts.settings,
         request.actor,
         data,
@@ -144,7 +144,7 @@ def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     parts = request.parts
     run = retry_run(
         parts.store,
-        parts.doorbell,
+        parts.wakeups,
         parts.settings,
         request.actor,
         str(run_id),

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import cast
 
+import msgspec
 from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
+
+from moonmind_appliance.api.problems import PROBLEM_JSON, problem
+
+# The longest address of ours has some hundred bytes.
+MAX_PATH_BYTES = 1024
+MAX_QUERY_BYTES = 2048
+MAX_COOKIE_BYTES = 4096
 
 _READ_ON_BYTES = 16 * 1024**2
 _READ_ON_SECONDS = 5.0
@@ -83,3 +91,22 @@ def finish_body(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive
         await send(message)
 
     return cast("Receive", receive_counting), send_after_body
+
+
+async def long_address_refused(scope: HTTPScope, send: Send) -> bool:
+    """Answer 414 for an address that is longer than any of ours, before Litestar sees it; whether it did.
+
+    Litestar keeps the last 1,024 paths, queries and cookies it read (`lru_cache` in its router and parsers), a token
+    or not: of 64 KiB each that would be hundreds of megabytes. A long Cookie is dropped, the API reads none.
+    """
+    cookies = sum(len(value) for name, value in scope["headers"] if name == b"cookie")
+    if cookies > MAX_COOKIE_BYTES:
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
+    if len(scope["raw_path"]) <= MAX_PATH_BYTES and len(scope["query_string"]) <= MAX_QUERY_BYTES:
+        return False
+    message = f"The address is too long: at most {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} of query."
+    body = msgspec.json.encode(problem("address_too_long", message))
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": HTTPStatus.REQUEST_URI_TOO_LONG, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return True

@@ -79,7 +79,7 @@ def login_shard(
     content = _content(from_file) if from_file else b""
     key = _key(invocation) if api_key else None
     way = LoginWay.BROWSER if browser else LoginWay.API_KEY if api_key else LoginWay.DEVICE
-    with _tools(invocation, shard) as tools:
+    with shard_tools(invocation, shard) as tools:
         sign_in = SignIn.from_file(tools, shard, content) if from_file else SignIn(tools, shard, way=way, api_key=key)
         signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:
@@ -104,7 +104,7 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
     Refused while a run holds the shard. Runs that could only go there wait for the next `login-shard`. Where OpenAI
     cannot be told, the login is removed here all the same. Safe twice.
     """
-    with _tools(invocation, shard) as tools:
+    with shard_tools(invocation, shard) as tools:
         try:
             state, was = sign_out(tools, shard)
         except LogoutRefused as error:
@@ -114,7 +114,7 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
 
 
 @contextmanager
-def _tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
+def shard_tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
     """The verbs' tools, once it is sure that there is such a shard."""
     settings = invocation.settings()
     if shard >= settings.codex_shards:

@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, Lazy] = {
     "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, what it runs, what waits."),
     "login-shard": Lazy(f"{_HERE}.login_shard:login_shard", "Sign a shard in to ChatGPT by device code."),
     "logout-shard": Lazy(f"{_HERE}.login_shard:logout_shard", "Sign a shard out: the login is revoked and removed."),
+    "pause-shard": Lazy(f"{_HERE}.pause_shard:pause_shard", "Let a shard take no more runs."),
+    "resume-shard": Lazy(f"{_HERE}.pause_shard:resume_shard", "Let a paused shard take runs again."),
     "token": Lazy(f"{_HERE}.token:token", "Make, list and revoke the API's own tokens."),
     "login": Lazy(f"{_HERE}.login:login", "Log in at Keycloak, for `runs` from this machine."),
     "logout": Lazy(f"{_HERE}.login:logout", "Forget the Keycloak login."),

@@ -6,7 +6,8 @@ import socket
 
 import click
 
-from moonmind_appliance.api.paths import BASE_PATH, SCHEMA_PATH
+from moonmind_appliance.api.paths import SCHEMA_PATH
+from moonmind_appliance.api_address import BASE_PATH, AddressUnavailable, open_socket
 from moonmind_appliance.appliance import Appliance, appliance_version, secrets_of
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
@@ -14,7 +15,6 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import start_log
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.serving import open_socket
 from moonmind_appliance.serving import serve as serve_http
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
@@ -52,9 +52,9 @@ def serve(invocation: Invocation) -> Exit:
     formatter.redactor = appliance.tools.redactor
     try:
         listening = open_socket(settings.moonmind_host, settings.moonmind_port)
-    except OSError as error:
+    except AddressUnavailable as error:
         appliance.stop()
-        raise address_problem(error, settings) from error
+        raise CommandFailed(error.message, hint=error.hint, code=_exit_of(error)) from error
     with listening:
         _log.info("%s", banner(settings, appliance.tools.store, listening))
         warn(settings)
@@ -99,23 +99,6 @@ def warn(settings: Settings) -> None:
         _log.warning("SPEC_WORKFLOW_TEST_MODE is on: no run pushes anything.")
 
 
-def address_problem(error: OSError, settings: Settings) -> CommandFailed:
-    """Why the API's address cannot be had, and what to do."""
-    address = f"{settings.moonmind_host}:{settings.moonmind_port}"
-    if error.errno == errno.EADDRINUSE:
-        return CommandFailed(
-            f"The address {address} is in use by another process.",
-            hint=f"`ss -ltnp 'sport = :{settings.moonmind_port}'` shows which: stop it, or set MOONMIND_PORT.",
-            code=Exit.UNAVAILABLE,
-        )
-    if error.errno == errno.EACCES:
-        return CommandFailed(
-            f"This user may not listen on {address}.",
-            hint="Set MOONMIND_PORT to 1024 or above, or run as root.",
-            code=Exit.REFUSED,
-        )
-    return CommandFailed(
-        f"The appliance cannot listen on {address}: {error.strerror or error}.",
-        hint="Set MOONMIND_HOST to an address of this machine.",
-        code=Exit.SETTINGS,
-    )
+def _exit_of(error: AddressUnavailable) -> Exit:
+    """The exit code for an address that cannot be listened at."""
+    return {errno.EADDRINUSE: Exit.UNAVAILABLE, errno.EACCES: Exit.REFUSED}.get(error.errno or 0, Exit.SETTINGS)

@@ -96,12 +96,18 @@ def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datet
 
 def _trouble(shard: ShardView) -> list[RenderableType]:
     """Why the shard takes no run, and what to do about it."""
+    shown: list[RenderableType] = []
+    if shard.paused_at is not None:
+        since = f"is paused since {clock(shard.paused_at)}"
+        shown.append(Text(f"Shard {shard.shard} {since}. Run `{PROGRAM} resume-shard {shard.shard}`.", "yellow"))
     if shard.login in {LoginState.PRESENT, LoginState.UNKNOWN}:
-        return []
+        return shown
     why = line(shard.health.why or shard.login_reason)
     reason = f" ({why})" if why else ""
     since = f" since {clock(shard.health.since)}" if shard.health.since else ""
-    return [Text(f"Shard {shard.shard} takes no run{since}{reason}. {clean(shard.health.next_step)}", "yellow")]
+    to_do = clean(shard.health.next_step)
+    shown.append(Text(f"Shard {shard.shard} takes no run{since}{reason}. {to_do}", "yellow"))
+    return shown
 
 
 def _grades(shard: ShardView, now: datetime) -> list[RenderableType]:
@@ -129,6 +135,8 @@ def _access(shard: ShardView, now: datetime) -> Text:
 def _doing(shard: ShardView, now: datetime) -> Text:
     if shard.run_id:
         return Text(f"run {clean(shard.run_id[:8])}", "cyan")
+    if shard.paused_at is not None:
+        return Text("paused", "yellow")
     if shard.rests_until is not None and shard.rests_until > now:
         return Text(f"rests until {clock(shard.rests_until)}", "yellow")
     return Text("idle", "dim")

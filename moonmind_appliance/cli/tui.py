@@ -1,7 +1,6 @@
 """`tui`: the terminal interface."""
 
 import sys
-from typing import NamedTuple
 
 import click
 
@@ -9,14 +8,6 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import MEANINGS, CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.settings import Settings
-
-
-class _Served(NamedTuple):
-    """Whether an appliance answers at the address of the settings."""
-
-    answers: bool
-    ready: bool
 
 
 @click.command(
@@ -61,17 +52,9 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
         app = TerminalApp(
             tools,
             system_actor(),
-            serve_state=_served,
             theme_name=theme_of(invocation.environment, theme),
             environment=dict(invocation.environment),
             exit_codes=[(code.value, meaning) for code, meaning in MEANINGS.items()],
         )
         app.run()
         return Exit(app.return_code or 0)
-
-
-def _served(settings: Settings) -> _Served:
-    from moonmind_appliance.cli.runs.direct import serve_answers  # noqa: PLC0415
-
-    answers = serve_answers(settings)
-    return _Served(answers, ready=answers)

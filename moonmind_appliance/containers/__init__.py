@@ -1,1 +1,1 @@
-"""Containers: the door to Docker."""
+"""Containers: the adapter to Docker, and a fake with the same contract."""

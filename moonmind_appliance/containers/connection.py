@@ -1,8 +1,7 @@
-"""How a connection to the engine is made, for every form that DOCKER_HOST has.
+"""Connects to the engine, for every form of DOCKER_HOST.
 
-docker-py can do most of this itself. It is made here because the stream of an exec needs a plain socket with the first
-bytes not lost in somebody's buffer, because docker-py opens a new connection for each address that is asked for, and
-because its SSH transport needs a library where Docker's own tools take the machine's `ssh`.
+docker-py can do most of this itself. Three things it cannot: give the plain socket of an exec's stream without bytes
+lost in a buffer, reuse one connection for several addresses, and use the machine's `ssh`, as Docker's own tools do.
 """
 
 import re
@@ -48,7 +47,7 @@ class EngineAddress:
             environment: where DOCKER_TLS_VERIFY and DOCKER_CERT_PATH are looked for; they concern tcp only.
 
         Raises:
-            EngineUnreachable: the address is of none of these forms.
+            EngineUnreachable: the address has none of these forms.
         """
         shown = docker_host or f"unix://{DEFAULT_SOCKET}"
         if shown.startswith("unix://"):
@@ -59,7 +58,7 @@ class EngineAddress:
         )
         if not match or match["host"].startswith("-"):
             raise EngineUnreachable(
-                f"DOCKER_HOST is {shown!r}, which is not an address of a Docker engine.",
+                f"DOCKER_HOST is {shown!r}, which is not a Docker engine's address.",
                 hint="Give unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST.",
             )
         port = int(match["port"]) if match["port"] else None
@@ -101,7 +100,7 @@ class EngineAddress:
             raise
 
     def _connect_ssh(self, timeout: float) -> socket.socket:
-        """Talk through `ssh HOST docker system dial-stdio`, as Docker's own tools do; Docker's client must be there."""
+        """Connect through `ssh HOST docker system dial-stdio`, which needs Docker's client on that host."""
         ours, theirs = socket.socketpair()
         command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, int(timeout))}"]
         command += ["-l", self.user] if self.user else []
@@ -119,13 +118,13 @@ class EngineAddress:
             except OSError:
                 ours.close()
                 raise
-        # It ends when the socket is closed; somebody must take note of that.
+        # It ends when the socket is closed; waiting for it avoids a zombie.
         threading.Thread(target=process.wait, name="ssh-docker", daemon=True).start()
         ours.settimeout(timeout)
         return ours
 
     def hint(self, cause: OSError | None) -> str:
-        """What to do when no engine answers, by the system's reason."""
+        """What to do when the engine does not answer, by the cause."""
         if self.scheme == "ssh":
             return f"Check that `ssh {self.host} docker version` works without a password."
         if isinstance(cause, ssl.SSLError) or (self.certificates and isinstance(cause, FileNotFoundError)):
@@ -134,7 +133,7 @@ class EngineAddress:
             return "Start the Docker engine (systemctl start docker), or set DOCKER_HOST to where it listens."
         if isinstance(cause, PermissionError):
             return "Run as root or as a member of the group docker."
-        return "Check that the Docker engine runs (docker version) and that DOCKER_HOST is right."
+        return "Check that the Docker engine runs (docker version) and that DOCKER_HOST is correct."
 
 
 class EngineAdapter(requests.adapters.HTTPAdapter):
@@ -149,12 +148,12 @@ class EngineAdapter(requests.adapters.HTTPAdapter):
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """The path alone; no proxy stands between us and the engine."""
+        """Only the path, as without a proxy."""
         del proxies
         return request.path_url
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         super().close()
         self._pool.close()
 

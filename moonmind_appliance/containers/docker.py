@@ -8,7 +8,7 @@ import posixpath
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -29,11 +29,11 @@ from moonmind_appliance.errors import (
     EngineUnreachable,
     ImageNotFound,
     NameTaken,
+    UnreadableFile,
 )
 from moonmind_appliance.models import (
     ContainerSpec,
     ContainerState,
-    EndReason,
     EngineInfo,
     ExecOutcome,
     ExecSpec,
@@ -44,44 +44,39 @@ from moonmind_appliance.models import (
 _T = TypeVar("_T")
 
 _BASE_URL = "http://docker:2375"
-"""Host and port are never looked up: `EngineAdapter` knows where the engine is."""
+"""Host and port are placeholders: `EngineAdapter` connects to the engine's address."""
 
 _CALL_TIMEOUT = 120
-"""Seconds for one call: the removal of a big volume takes its time."""
+"""Seconds for one call; removing a large volume is slow."""
 
 _CONNECT_TIMEOUT = 15.0
 
 _LOOK_TIMEOUT = 10.0
-"""Seconds for a look at a running exec: its limits and a cancel wait for it."""
+"""Seconds for the state of a running exec: its limits and a cancel wait for the answer."""
 
 _OLDEST_API = (1, 41)
 _NEWEST_API = (1, 51)
-"""Newest API version whose answers this file knows; engines speak older ones, too."""
+"""Newest API version that this file was tested with; engines support older ones, too."""
 
 _NAME_FREED_WITHIN = 5.0
 _REMOVED_WITHIN = 20.0
 
-# Bits of Go's os.FileMode that say that a file is not a regular one (Engine API, X-Docker-Container-Path-Stat).
+# Bits of Go's os.FileMode that mark anything but a regular file (Engine API, X-Docker-Container-Path-Stat).
 _NOT_REGULAR = (1 << 31) | (1 << 27) | (1 << 26) | (1 << 25) | (1 << 24) | (1 << 21) | (1 << 19)
 
 
-# A tar archive's blocks around each file, and at its end (20 blocks); long names take some more.
-_TAR_OVERHEAD = 16 * 1024
-_TAR_EXITS = {0, 1, 2}  # all well, a file changed meanwhile, a file is missing or may not be read
-
-
 class _Conflict(EngineError):
-    """The state of the thing does not allow it (HTTP 409)."""
+    """The current state of the object does not allow the call (HTTP 409)."""
 
 
 class _Missing(EngineError):
-    """Something other than a container or an image is not there (HTTP 404)."""
+    """Something other than a container or an image does not exist (HTTP 404)."""
 
 
 class DockerEngine:
     """Implements `ContainerEngine` for one Docker engine; one object serves all threads.
 
-    Nothing is connected until the first call. After an engine's restart the next call connects anew.
+    It connects at the first call, and again after the engine restarted.
 
     Args:
         docker_host: DOCKER_HOST's form: unix://, tcp:// or ssh://; None or empty for the local socket.
@@ -98,7 +93,7 @@ class DockerEngine:
         self._making = threading.Lock()
 
     def close(self) -> None:
-        """Close the idle connections. Safe twice; the next call connects anew."""
+        """Close the idle connections. Safe twice; the next call connects again."""
         with self._connecting:
             client, self._connected = self._connected, None
         if client is not None:
@@ -107,12 +102,12 @@ class DockerEngine:
     # What the engine is and has
 
     def info(self) -> EngineInfo:
-        """Who answers."""
+        """The engine's version and API version."""
         version = self._ask(lambda client: client.version())
         return EngineInfo(version=version["Version"], api_version=version["ApiVersion"], operating_system=version["Os"])
 
     def image(self, reference: str) -> ImageState | None:
-        """The image, or None where the engine does not have it. Nothing is pulled."""
+        """The image, or None if the engine does not have it. Nothing is pulled."""
         found: dict[str, Any] | None = self._ask_for(lambda client: client.inspect_image(reference))  # type: ignore[no-untyped-call] # its stub has no types
         if found is None:
             return None
@@ -122,11 +117,11 @@ class DockerEngine:
     # Networks and volumes
 
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
-        """Make the bridge network unless it exists; returns its IPv4 gateway ("" where it has none)."""
+        """Create the bridge network unless it exists; returns its IPv4 gateway ("" if it has none)."""
         with self._making:
             found = self._ask_for(lambda client: client.inspect_network(name))
             if found is None:
-                with suppress(_Conflict):  # another process made it in the same moment
+                with suppress(_Conflict):  # another process created it in the same moment
                     self._ask(
                         lambda client: client.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
                     )
@@ -135,11 +130,11 @@ class DockerEngine:
         return next((gateway.partition("/")[0] for gateway in gateways if "." in gateway), "")
 
     def remove_network(self, name: str) -> bool:
-        """Remove the network; False where there was none."""
+        """Remove the network; False if there was none."""
         return self._did(lambda client: client.remove_network(name))
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
-        """Make the volume unless it exists; True where it was made now."""
+        """Create the volume unless it exists; True if this call created it."""
         with self._making:
             if self._ask_for(lambda client: client.inspect_volume(name)) is not None:
                 return False
@@ -153,7 +148,7 @@ class DockerEngine:
         return sorted(found, key=lambda volume: volume.name)
 
     def remove_volume(self, name: str) -> bool:
-        """Remove the volume; False where there was none. Raises EngineError while a container uses it."""
+        """Remove the volume; False if there was none. Raises EngineError while a container uses it."""
         return self._did(lambda client: client.remove_volume(name))
 
     # Containers
@@ -189,7 +184,7 @@ class DockerEngine:
                 time.sleep(0.05)
 
     def _is_going(self, holder: dict[str, Any]) -> bool:
-        """The engine was told to remove it; where that failed before, it is told again."""
+        """Whether its removal is in progress; one that failed is started again."""
         if holder["State"].get("Dead"):
             with suppress(EngineError):
                 self.remove(holder["Id"])
@@ -211,18 +206,18 @@ class DockerEngine:
         return sorted(found, key=lambda container: container.name)
 
     def kill(self, container: str) -> bool:
-        """End all processes at once and wait for that; False where it did not run."""
+        """Kill all processes and wait until they have ended; False if the container did not run."""
         try:
             if not self._did(lambda client: client.kill(container)):
                 return False
         except _Conflict:
             return False
-        # Engines after 20.10 only send the signal.
+        # Engines after 20.10 do not wait after the signal.
         self._did(lambda client: client.wait(container, timeout=_CALL_TIMEOUT, condition="not-running"))
         return True
 
     def remove(self, container: str) -> bool:
-        """Remove the container whatever its state, and its anonymous volumes; False where there was none."""
+        """Remove the container in any state, and its anonymous volumes; False if there was none."""
         try:
             return self._did(lambda client: client.remove_container(container, v=True, force=True))
         except _Conflict:
@@ -230,12 +225,12 @@ class DockerEngine:
             return True
 
     def _wait_until_removed(self, container: str) -> None:
-        """Somebody else's removal is in progress; when it is over the name is free."""
+        """Wait for a removal that another caller started, so that the name is free."""
         give_up = time.monotonic() + _REMOVED_WITHIN
         while self._ask_for(lambda client: client.inspect_container(container)) is not None:
             if time.monotonic() >= give_up:
                 raise EngineError(
-                    f"The removal of the container {container} does not come to an end.",
+                    f"The container {container} is being removed, and that does not end.",
                     hint="Restart the Docker engine.",
                 )
             time.sleep(0.05)
@@ -247,7 +242,7 @@ class DockerEngine:
         self.put_files(container, {path: content}, mode=mode)
 
     def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
-        """Several files at the cost of one for each folder. See `ContainerEngine.put_files`."""
+        """Write several files with one call to the engine per folder. See `ContainerEngine.put_files`."""
         for folder in dict.fromkeys(posixpath.dirname(path) for path in files):
             packed = io.BytesIO()
             with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -263,35 +258,23 @@ class DockerEngine:
     def _put_archive(self, container: str, folder: str, archive: bytes) -> None:
         self._ask(lambda client: client.put_archive(container, folder, archive))
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
         """The file's bytes, or None where there is no regular file. See `ContainerEngine.read_file`."""
         url = f"/containers/{quote(container, safe='')}/archive"
         try:
             with self._ask(lambda client: _get(client, url, path=path)) as response:
                 stat = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
                 if stat["mode"] & _NOT_REGULAR:
+                    if strict:
+                        raise UnreadableFile(f"{path} is not a regular file.")
                     return None
                 if stat["size"] > limit:
-                    raise EngineError(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
+                    raise UnreadableFile(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
                 return _unpack(response, limit)
         except _Missing:
             return None
         except requests.RequestException as error:
             raise self._unreachable(error) from error
-
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files at about the cost of one. See `ContainerEngine.read_files`."""
-        # Each archive call makes an engine of 20.10 start itself anew, 35 ms; one exec is little more than that.
-        if len(paths) > 1:
-            packed = _Bounded(limit + len(paths) * _TAR_OVERHEAD, _too_many_bytes(limit))
-            outcome = self.execute(container, convert.pack_files(paths), stdout=packed, stderr=_Nowhere())
-            if outcome.ended is EndReason.EXITED and outcome.exit_code in _TAR_EXITS:
-                return _unpack_all(bytes(packed.kept), paths, limit)
-        found: dict[str, bytes | None] = {}
-        for path in paths:
-            found[path] = content = self.read_file(container, path, limit=limit)
-            limit -= len(content or b"")
-        return found
 
     # Execs
 
@@ -307,9 +290,9 @@ class DockerEngine:
         """Run a command and wait for its end. See `ContainerEngine.execute`."""
         return Execution(self, container, spec, stdout=stdout, stderr=stderr, cancel=cancel).run()
 
-    def create_exec(self, container: str, spec: ExecSpec, mark: str) -> str:
+    def create_exec(self, container: str, spec: ExecSpec) -> str:
         """Part of `ExecCalls`."""
-        arguments = convert.exec_arguments(spec, mark)
+        arguments = convert.exec_arguments(spec)
         try:
             return str(self._ask(lambda client: client.exec_create(container, **arguments))["Id"])
         except _Conflict as conflict:
@@ -328,7 +311,8 @@ class DockerEngine:
                 connection.close()
                 raise
         except HijackRefused as refused:
-            if refused.status in {404, 409}:
+            # Engines of 20.10 answer 500 where the container ended a moment ago.
+            if refused.status in {404, 409} or "is not running" in refused.message:
                 raise ExecGone(refused.message) from refused
             raise
         except OSError as error:
@@ -369,13 +353,13 @@ class DockerEngine:
             newest = ()
         if newest < _OLDEST_API:
             raise EngineError(
-                f"What answers at {self._address.shown} is no Docker engine 20.10 or newer"
+                f"{self._address.shown} is not a Docker engine of version 20.10 or newer"
                 f" (API {spoken or 'unknown'}, {answer.status_code}).",
                 hint="Install a newer Docker engine, or set DOCKER_HOST.",
             )
         version = ".".join(str(part) for part in min(newest, _NEWEST_API))
         client = docker.APIClient(base_url=_BASE_URL.replace("http:", "tcp:"), version=version, timeout=_CALL_TIMEOUT)
-        client.trust_env = False  # no proxy and no netrc stands before the engine
+        client.trust_env = False  # no proxy, and no password from netrc, for the engine
         client.mount(_BASE_URL, self._adapter())
         return client
 
@@ -383,7 +367,7 @@ class DockerEngine:
         return EngineAdapter(self._address, connect_timeout=_CONNECT_TIMEOUT)
 
     def _ask(self, call: Callable[[docker.APIClient], _T]) -> _T:
-        """Make one call, its errors translated to the tree of `errors`."""
+        """Make one call; its errors become those of `errors`."""
         try:
             return call(self._client())
         except docker.errors.APIError as error:
@@ -394,14 +378,14 @@ class DockerEngine:
             raise EngineError(f"The Docker engine cannot be used: {error}") from error
 
     def _ask_for(self, call: Callable[[docker.APIClient], _T]) -> _T | None:
-        """As `_ask`; None where the thing is not there."""
+        """As `_ask`; None if the object does not exist."""
         try:
             return self._ask(call)
         except (ContainerNotFound, ImageNotFound, _Missing):
             return None
 
     def _did(self, call: Callable[[docker.APIClient], object]) -> bool:
-        """As `_ask`; False where the thing is not there."""
+        """As `_ask`; False if the object does not exist."""
         try:
             self._ask(call)
         except (ContainerNotFound, ImageNotFound, _Missing):
@@ -410,16 +394,16 @@ class DockerEngine:
 
     def _unreachable(self, error: Exception) -> EngineUnreachable:
         with self._connecting:
-            self._connected = None  # what answers next may be another version
+            self._connected = None  # the next engine may have another version
         if isinstance(error, (requests.Timeout, TimeoutError)):
             return EngineUnreachable(
                 f"The Docker engine at {self._address.shown} did not answer in time.",
-                hint="Look at its load and its log.",
+                hint="Check its load and its log.",
             )
         cause = _system_error(error)
-        said = (cause.strerror if cause else None) or "the connection broke"
+        reason = (cause.strerror if cause else None) or "the connection broke"
         return EngineUnreachable(
-            f"No Docker engine answers at {self._address.shown}: {said}.", hint=self._address.hint(cause)
+            f"No Docker engine answers at {self._address.shown}: {reason}.", hint=self._address.hint(cause)
         )
 
 
@@ -451,64 +435,27 @@ def _unpack(response: requests.Response, limit: int) -> bytes | None:
         return None if content is None else content.read(limit + 1)
 
 
-class _Bounded:
-    """Keeps what is written; raises past the limit, which ends the command."""
-
-    def __init__(self, limit: int, message: str) -> None:
-        self._limit = limit
-        self._message = message
-        self.kept = bytearray()
-
-    def write(self, data: bytes, /) -> None:
-        """Keep it while there is room."""
-        if len(self.kept) + len(data) > self._limit:
-            raise EngineError(self._message)
-        self.kept += data
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Forget it."""
-
-
-def _unpack_all(packed: bytes, paths: Sequence[str], limit: int) -> dict[str, bytes | None]:
-    """What is a regular file in the archive, and None for the other paths."""
-    found: dict[str, bytes | None] = dict.fromkeys(paths)
-    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            if content is not None and member.name in found:
-                found[member.name] = content.read()
-    if sum(len(content or b"") for content in found.values()) > limit:
-        raise EngineError(_too_many_bytes(limit))
-    return found
-
-
-def _too_many_bytes(limit: int) -> str:
-    return f"The files have more than the {limit} bytes that are read."
-
-
 def _translated(error: docker.errors.APIError) -> EngineError:
-    """The engine's refusal in our tree, in the engine's own words."""
-    words = str(error.explanation or error).strip()
-    lower = words.lower()
+    """The engine's error as one of `errors`, with the engine's own message."""
+    message = str(error.explanation or error).strip()
+    lower = message.lower()
     if "no space left on device" in lower:
         return DiskFull(
-            f"The Docker engine has no room left: {words}", hint="Free space on the disk of its data folder."
+            f"The Docker engine's disk is full: {message}", hint="Free space on the disk of its data folder."
         )
     if error.status_code == requests.codes.not_found:
         if "no such container" in lower:
-            return ContainerNotFound(words)
+            return ContainerNotFound(message)
         if isinstance(error, docker.errors.ImageNotFound):
-            return ImageNotFound(words, hint="Build or pull the image on that engine.")
-        return _Missing(words)
+            return ImageNotFound(message, hint="Build or pull the image on that engine.")
+        return _Missing(message)
     if error.status_code == requests.codes.conflict:
-        return _Conflict(words)
-    return EngineError(words)
+        return _Conflict(message)
+    return EngineError(message)
 
 
 def _system_error(error: BaseException) -> OSError | None:
-    """The system's own error at the bottom of what requests and urllib3 made of it."""
+    """The operating system's error inside the errors of requests and urllib3."""
     seen: list[BaseException] = [error]
     for each in seen:
         if isinstance(each, OSError) and not isinstance(each, requests.RequestException) and each.errno:

@@ -1,12 +1,12 @@
-"""The door to a container engine: what every engine must answer.
+"""The interface of a container engine.
 
 Order of calls: `ensure_network`, `ensure_volume`, `start`, any number of `execute`, `kill`, `remove`, `remove_volume`.
-Safe to call twice: `ensure_network`, `ensure_volume`, `kill`, `remove`, `remove_volume`. `start` is not: a name is
-given once, which is what makes it a lock. Safe in parallel: everything, also `execute` on one container.
+Safe to call twice: `ensure_network`, `ensure_volume`, `kill`, `remove`, `remove_volume`. `start` is not: only one
+container can have a name, so a name is a lock. Everything may be called in parallel, also `execute` on one container.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from moonmind_appliance.errors import InterruptReason, RunInterrupted
@@ -22,7 +22,7 @@ from moonmind_appliance.models import (
 
 
 class CancelToken:
-    """Tells work in another thread to end. The first reason stays."""
+    """Asks work in another thread to end. The first reason counts."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -30,66 +30,66 @@ class CancelToken:
         self._reason: InterruptReason | None = None
 
     def cancel(self, reason: InterruptReason) -> None:
-        """Ask for the end. Safe twice."""
+        """Ask the work to end. Safe twice."""
         with self._lock:
             self._reason = self._reason or reason
         self._event.set()
 
     @property
     def reason(self) -> InterruptReason | None:
-        """Why it was asked, or None while it was not."""
+        """Why the work must end; None while it may continue."""
         return self._reason
 
     def wait(self, seconds: float) -> bool:
-        """Sleep up to that long; True as soon as the end is asked for."""
+        """Sleep up to that long; True as soon as the work must end."""
         return self._event.wait(seconds)
 
     def check(self) -> None:
-        """Raise `RunInterrupted` once the end was asked for."""
+        """Raise `RunInterrupted` if the work must end."""
         if self._reason is not None:
             raise RunInterrupted(self._reason)
 
 
 class ByteSink(Protocol):
-    """Takes output as it comes, in any chunks."""
+    """Takes output as it arrives, in chunks of any size."""
 
     def write(self, data: bytes, /) -> object:
         """Take some bytes."""
 
 
 class ContainerEngine(Protocol):
-    """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own words."""
+    """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own message."""
 
     def close(self) -> None:
-        """Close the idle connections. Safe twice; the next call connects anew."""
+        """Close the idle connections. Safe twice; the next call connects again."""
 
     def info(self) -> EngineInfo:
-        """Who answers."""
+        """The engine's version and API version."""
 
     def image(self, reference: str) -> ImageState | None:
-        """The image, or None where the engine does not have it. Nothing is pulled."""
+        """The image, or None if the engine does not have it. Nothing is pulled."""
 
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
-        """Make the bridge network unless it exists; returns its gateway address ("" where it has none)."""
+        """Create the bridge network unless it exists; returns its gateway address ("" if it has none)."""
 
     def remove_network(self, name: str) -> bool:
-        """Remove the network; False where there was none."""
+        """Remove the network; False if there was none."""
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
-        """Make the volume unless it exists; True where it was made now."""
+        """Create the volume unless it exists; True if this call created it."""
 
     def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
         """Volumes that carry all these labels."""
 
     def remove_volume(self, name: str) -> bool:
-        """Remove the volume; False where there was none. Raises EngineError while a container uses it."""
+        """Remove the volume; False if there was none. Raises EngineError while a container uses it."""
 
     def start(self, spec: ContainerSpec, *, run: bool = True) -> str:
         """Create and start a container; returns its id. With `run=False` it is only created: its volumes can be read.
 
         Raises:
-            NameTaken: a container has the name; says who. Nothing was made.
-            ImageNotFound: nothing was made.
+            NameTaken: another container has the name; the error has its labels. Nothing was created.
+            ImageNotFound: nothing was created.
         """
 
     def containers(self, labels: dict[str, str]) -> list[ContainerState]:
@@ -106,20 +106,22 @@ class ContainerEngine(Protocol):
     ) -> ExecOutcome:
         """Run a command with an empty, closed stdin and wait for its end; output streams into the sinks meanwhile.
 
-        On a time limit, silence limit or cancel the command's processes are ended, by killing the container where
-        nothing gentler works; a cancel is seen within a tenth of a second. A child that the command left in the
-        background is not waited for. All output has been handed on when it returns. A container that does not run,
-        or ends meanwhile, or an engine that goes away is `CONTAINER_GONE`. A command that cannot be started ends with
-        126 or 127, and the reason in its output. Processes inherit the variable `MOONMIND_EXEC`, by which they are
-        found.
+        A time limit, silence limit or cancel ends the command by killing its container: nothing that it started is
+        left, and the container's volumes can still be read. A cancel is noticed within a tenth of a second; one from
+        before the start starts nothing, and the container continues. Where the container must survive, the command
+        needs a limit of its own, such as `timeout`.
+
+        A child that the command left in the background is not waited for. All output has been passed on when it
+        returns. A container that does not run, or ends meanwhile, or an engine that goes away is `CONTAINER_GONE`. A
+        command that cannot be started ends with 126 or 127, and the reason in its output.
 
         Raises:
             ContainerNotFound: there is no such container.
-            Exception: what a sink raised, after the command's processes were ended.
+            Exception: what a sink raised, after the container was killed.
         """
 
     def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:
-        """Several files at the cost of one for each folder. See `put_file`."""
+        """Write several files with one call to the engine per folder. See `put_file`."""
 
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
         """Write a file, owned by user 1000, into a writable volume (no tmpfs) of the container, running or not.
@@ -127,22 +129,19 @@ class ContainerEngine(Protocol):
         Its folder must exist. What has the path, a symlink too, is replaced.
         """
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
-        """The file's bytes, or None where there is no regular file. Raises EngineError past `limit` bytes.
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
+        """The file's bytes, or None where there is no regular file.
+
+        Raises:
+            UnreadableFile: it has more than `limit` bytes; with `strict` also where the path is something else than a
+                regular file.
 
         Reads from volumes and from the image, not from a tmpfs. Also reads from a container that was created with
         `run=False`, or has ended. The last part of the path is not followed where it is a symlink; those before it are.
         """
 
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files at about the cost of one: each path with what `read_file` would say.
-
-        `limit` is for all of them together. In a running container it reads as user 1000, what that user cannot read
-        is None.
-        """
-
     def kill(self, container: str) -> bool:
-        """End all processes at once; False where it did not run. They have ended when it returns."""
+        """Kill all processes and wait until they have ended; False if the container did not run."""
 
     def remove(self, container: str) -> bool:
-        """Remove the container whatever its state, and its anonymous volumes; False where there was none."""
+        """Remove the container in any state, and its anonymous volumes; False if there was none."""

@@ -15,7 +15,7 @@ from moonmind_appliance.errors import EngineError
 
 _HEADER = 8
 _STDOUT = 1
-_STDERR = (2, 3)  # 3 is the engine's own complaint
+_STDERR = (2, 3)  # 3 is an error of the engine itself
 _CHUNK = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
 
@@ -29,10 +29,10 @@ class HijackRefused(EngineError):
 
 
 class HijackedConnection:
-    """A connection whose answer is a stream of bytes without an end that was announced."""
+    """A connection whose answer is a stream of bytes of unknown length."""
 
     def __init__(self, connected: socket.socket) -> None:
-        """Takes the socket over, its timeout holds until the stream begins."""
+        """Takes the socket over; its timeout applies until the stream begins."""
         self._socket = connected
         self._rest = b""
         self._ended = False
@@ -46,7 +46,7 @@ class HijackedConnection:
         self.close()
 
     def close(self) -> None:
-        """Let the connection go; the exec runs on. Safe twice."""
+        """Close the connection; the exec continues. Safe twice."""
         self._socket.close()
 
     def post(self, path: str, body: bytes) -> None:
@@ -94,7 +94,7 @@ class HijackedConnection:
         return piece
 
     def _receive(self, timeout: float) -> bytes | None:
-        try:  # first without a wait: TLS may hold bytes that the system's poll does not see
+        try:  # first without waiting: TLS may have bytes that `poll` does not see
             return self._socket.recv(_CHUNK)
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
@@ -109,7 +109,7 @@ class HijackedConnection:
 
 
 class Demultiplexer:
-    """Takes the stream in any pieces and hands each frame's bytes on at once, also of a frame that is not whole yet."""
+    """Splits the stream into its two outputs. Passes bytes on at once, also those of an incomplete frame."""
 
     def __init__(self, stdout: ByteSink, stderr: ByteSink) -> None:
         self._sinks = {_STDOUT: stdout, **dict.fromkeys(_STDERR, stderr)}
@@ -118,10 +118,10 @@ class Demultiplexer:
         self._due = 0
 
     def feed(self, data: bytes) -> None:
-        """Hand on what these bytes hold.
+        """Pass on the output in these bytes.
 
         Raises:
-            EngineError: this is not the engine's format.
+            EngineError: the bytes are not in the engine's format.
         """
         view = memoryview(data)
         while view:
@@ -137,42 +137,7 @@ class Demultiplexer:
             if len(self._header) == _HEADER:
                 sink = self._sinks.get(self._header[0])
                 if sink is None or self._header[1:4] != b"\0\0\0":
-                    raise EngineError("The engine's output stream of an exec cannot be read.")
+                    raise EngineError("The engine sent the output of an exec in an unknown format.")
                 self._sink = sink
                 self._due = int.from_bytes(self._header[4:], "big")
                 self._header = b""
-
-
-class LeaderLine:
-    """Keeps stderr's first line, the process id that `convert.exec_arguments` has the exec say, from the sink.
-
-    Where the first line is something else, as when the engine could not start the shell, it is output like any other.
-    """
-
-    _LONGEST = 12
-
-    def __init__(self, sink: ByteSink) -> None:
-        self._sink = sink
-        self._held: bytes | None = b""
-        self.process_id: int | None = None
-
-    def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
-        if self._held is None:
-            self._sink.write(data)
-            return
-        self._held += data
-        line, newline, rest = self._held.partition(b"\n")
-        if newline and line.isdigit() and len(line) < self._LONGEST:
-            self.process_id = int(line)
-            self._held = None
-            if rest:
-                self._sink.write(rest)
-        elif newline or len(self._held) >= self._LONGEST:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand on what is held back; nothing more is expected of the first line."""
-        held, self._held = self._held, None
-        if held:
-            self._sink.write(held)

@@ -1,14 +1,14 @@
-"""An engine without Docker, for tests of what stands above: the same rules, kept in memory.
+"""An engine without Docker, in memory, for tests of the layers above.
 
-Commands do not run: `on_exec` says what each one answers. Volumes hold files, so what one container writes another one
-reads. The contract tests hold this engine and the real one to the same rules.
+Commands do not run: `on_exec` defines what each one does. Containers share the files of a volume. The contract tests
+check this engine and the real one against the same rules.
 """
 
 import itertools
 import posixpath
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
@@ -17,6 +17,7 @@ from moonmind_appliance.errors import (
     EngineError,
     ImageNotFound,
     NameTaken,
+    UnreadableFile,
 )
 from moonmind_appliance.models import (
     ContainerSpec,
@@ -33,7 +34,7 @@ from moonmind_appliance.models import (
 JOB_IMAGE = "moonmind/spec-automation-job:latest"
 
 Matcher = str | Callable[[ContainerSpec, ExecSpec], bool]
-"""A piece of the command, its words joined with spaces; or a question about the container and the command."""
+"""A part of the command, its words joined with spaces; or a predicate on the container and the command."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ class FakeFile:
 
 @dataclass
 class FakeVolume:
-    """A volume: folders and files by their path below it, "" is its root. What is neither is a symlink or the like."""
+    """A volume: folders and files by their path below it, "" is its root. `others` are symlinks and the like."""
 
     labels: dict[str, str]
     folders: set[str] = field(default_factory=lambda: {""})
@@ -79,10 +80,10 @@ class FakeContainer:
 
 
 class FakeExec:
-    """A command as its answer sees it.
+    """A running command, as its answer uses it.
 
-    Output goes on as it is written. Limits, a cancel and the container's end stop the answer in `sleep` and at the next
-    output, by an exception (`ExecEnded`) that it should let through.
+    Output is passed on at once. A limit, a cancel or the container's end raises `ExecEnded` from `sleep` and from the
+    next output; the answer must not catch it.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class FakeExec:
         return {**self.container.spec.env, **self.spec.env}
 
     def sleep(self, seconds: float) -> None:
-        """Take time, up to the end of the container, the limits or a cancel."""
+        """Wait, at most until the container ends, a limit is reached or a cancel comes."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.check()
@@ -115,7 +116,7 @@ class FakeExec:
         self.check()
 
     def check(self) -> None:
-        """End the answer where the command would have been ended."""
+        """Raise `ExecEnded` if the command must end."""
         now = time.monotonic()
         if not self.container.running:
             raise ExecEnded(EndReason.CONTAINER_GONE)
@@ -131,20 +132,20 @@ class FakeExec:
         self.engine.write_file(self.container.container_id, path, content, mode=mode)
 
     def read_file(self, path: str) -> bytes | None:
-        """A file of a volume or the image."""
+        """The content of a file in a volume or the image; None if there is none."""
         return self.engine.file(self.container.container_id, path)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder in a mounted volume, and those above it."""
+        """Create a folder in a mounted volume, and those above it."""
         self.engine.make_folder(self.container.container_id, path)
 
     def kill_container(self) -> None:
-        """Let the container die under the command."""
+        """End the container, and with it the command."""
         self.container.ended.set()
 
 
 class ExecEnded(Exception):
-    """Ends an answer from outside."""
+    """The command was ended by a limit, a cancel or its container's end."""
 
     def __init__(self, reason: EndReason) -> None:
         super().__init__(reason.value)
@@ -156,14 +157,14 @@ Answer = int | Callable[[FakeExec], int | None]
 
 
 class _Heard:
-    """A sink that notes when something was written, for the silence limit."""
+    """A sink that records when output came, for the silence limit."""
 
     def __init__(self, process: FakeExec, sink: ByteSink) -> None:
         self._process = process
         self._sink = sink
 
     def write(self, data: bytes, /) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._process.check()
         self._process.last_output = time.monotonic()
         self._sink.write(data)
@@ -178,7 +179,7 @@ class _Fault:
 
 
 class FakeEngine:
-    """Implements `ContainerEngine`. Besides the contract: `on_exec`, `fail`, and the attributes for a look inside."""
+    """Implements `ContainerEngine`. Besides the contract: `on_exec`, `fail`, and attributes that tests read."""
 
     def __init__(self) -> None:
         self.images: dict[str, FakeImage] = {JOB_IMAGE: FakeImage()}
@@ -186,26 +187,26 @@ class FakeEngine:
         self.volume_data: dict[str, FakeVolume] = {}
         self.container_data: dict[str, FakeContainer] = {}
         self.calls: list[tuple[str, str]] = []
-        """Every call, in order: the method and the name or reference it was about."""
+        """Every call, in order: the method, and the name or reference that it was called with."""
         self.execs: list[tuple[str, ExecSpec]] = []
-        """Every command that was begun, in order, with its container's name."""
+        """Every command that was started, in order, with its container's name."""
         self._answers: list[tuple[Matcher, Answer]] = []
         self._faults: list[_Fault] = []
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
 
-    # What tests arrange
+    # For tests
 
     def on_exec(self, matcher: Matcher, answer: Answer) -> None:
-        """Say what matching commands do; the rule given last wins. A command without a rule says 0."""
+        """Define what matching commands do; the last rule wins. A command without a rule exits with 0."""
         with self._lock:
             self._answers.insert(0, (matcher, answer))
 
     def fail(self, error: EngineError, *, method: str | None = None, at: int = 1, times: int = 1) -> None:
-        """Let a coming call raise this.
+        """Make a later call raise an error.
 
         Args:
-            error: what it raises, such as `EngineUnreachable("…")`.
+            error: the exception, such as `EngineUnreachable("…")`.
             method: only calls of this method count; None: all.
             at: the first call that fails, 1 is the next one.
             times: how many calls in a row fail.
@@ -214,7 +215,7 @@ class FakeEngine:
             self._faults.append(_Fault(method, at - 1, error, times))
 
     def make_folder(self, container: str, path: str) -> None:
-        """Make a folder in a volume of the container, and those above it."""
+        """Create a folder in a volume of the container, and those above it."""
         with self._lock:
             _, volume, below = self._place(self._container(container), path)
             while below:
@@ -222,7 +223,7 @@ class FakeEngine:
                 below = posixpath.dirname(below)
 
     def write_file(self, container: str, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
-        """Put a file, and the folders above it, in a volume of the container; counts as no call."""
+        """Write a file, and the folders above it, into a volume of the container; does not count as a call."""
         self.make_folder(container, posixpath.dirname(path))
         with self._lock:
             _, volume, below = self._place(self._container(container), path)
@@ -230,7 +231,7 @@ class FakeEngine:
             volume.files[below] = FakeFile(content.encode() if isinstance(content, str) else content, mode)
 
     def file(self, container: str, path: str) -> bytes | None:
-        """A file of a volume of the container or of its image; counts as no call."""
+        """A file of a volume of the container or of its image; does not count as a call."""
         with self._lock:
             found = self._container(container)
             mount = _mount_of(found.spec, path)
@@ -238,8 +239,17 @@ class FakeEngine:
             file = files.get(path if mount is None else _below(mount, path))
             return None if file is None else file.content
 
+    def _is_something_else(self, container: str, path: str) -> bool:
+        with self._lock:
+            found = self._container(container)
+            mount = _mount_of(found.spec, path)
+            if mount is None:
+                return False
+            volume = self.volume_data[mount.volume]
+            return _below(mount, path) in volume.others | volume.folders
+
     def add_symlink(self, container: str, path: str) -> None:
-        """Put something in a volume that is neither a file nor a folder."""
+        """Create something in a volume that is neither a file nor a folder."""
         with self._lock:
             _, volume, below = self._place(self._container(container), path)
             volume.others.add(below)
@@ -250,7 +260,7 @@ class FakeEngine:
         """Nothing is open."""
 
     def info(self) -> EngineInfo:
-        """Who answers."""
+        """A fixed version."""
         self._called("info", "")
         return EngineInfo("fake", "1.41", "linux")
 
@@ -261,14 +271,14 @@ class FakeEngine:
         return None if found is None else ImageState(reference, f"sha256:{reference}", dict(found.labels), 0)
 
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
-        """Make the network unless it exists."""
+        """Create the network unless it exists."""
         self._called("ensure_network", name)
         with self._lock:
             self.networks.setdefault(name, dict(labels))
         return "192.0.2.1"
 
     def remove_network(self, name: str) -> bool:
-        """Remove the network; False where there was none."""
+        """Remove the network; False if there was none."""
         self._called("remove_network", name)
         with self._lock:
             if any(each.spec.network == name and each.running for each in self.container_data.values()):
@@ -276,7 +286,7 @@ class FakeEngine:
             return self.networks.pop(name, None) is not None
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
-        """Make the volume unless it exists; True where it was made now."""
+        """Create the volume unless it exists; True if this call created it."""
         self._called("ensure_volume", name)
         with self._lock:
             made = name not in self.volume_data
@@ -294,7 +304,7 @@ class FakeEngine:
             ]
 
     def remove_volume(self, name: str) -> bool:
-        """Remove the volume; False where there was none."""
+        """Remove the volume; False if there was none."""
         self._called("remove_volume", name)
         with self._lock:
             if any(mount.volume == name for each in self.container_data.values() for mount in each.spec.mounts):
@@ -338,7 +348,7 @@ class FakeEngine:
         stderr: ByteSink,
         cancel: CancelToken | None = None,
     ) -> ExecOutcome:
-        """Let the rule of that command answer."""
+        """Run the answer that matches the command."""
         started = time.monotonic()
         self._called("execute", container)
         if not spec.command:
@@ -349,12 +359,18 @@ class FakeEngine:
             self.execs.append((found.spec.name, spec))
         process = FakeExec(self, found, spec, (stdout, stderr), cancel)
         code: int | None = None
+        if cancel is not None and cancel.reason is not None:
+            return ExecOutcome(EndReason.CANCELLED, None, 0.0)
         try:
             process.check()
             code = (answer(process) if callable(answer) else answer) or 0
             ended = EndReason.EXITED if found.running else EndReason.CONTAINER_GONE
-        except ExecEnded as over:
-            ended = over.reason
+        except BaseException as error:
+            # As on a real engine: an exec that ends early ends its container.
+            found.ended.set()
+            if not isinstance(error, ExecEnded):
+                raise
+            ended = error.reason
         return ExecOutcome(ended, code if ended is EndReason.EXITED else None, time.monotonic() - started)
 
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
@@ -374,25 +390,18 @@ class FakeEngine:
         for path, content in files.items():
             self.put_file(container, path, content, mode=mode)
 
-    def read_file(self, container: str, path: str, *, limit: int) -> bytes | None:
+    def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
         """The file's bytes from a volume or the image, or None where there is no regular file."""
         self._called("read_file", path)
         content = self.file(container, path)
+        if content is None and strict and self._is_something_else(container, path):
+            raise UnreadableFile(f"{path} is not a regular file.")
         if content is not None and len(content) > limit:
-            raise EngineError(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
+            raise UnreadableFile(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
         return content
 
-    def read_files(self, container: str, paths: Sequence[str], *, limit: int) -> dict[str, bytes | None]:
-        """Several files; counts as one call."""
-        self._called("read_files", " ".join(paths))
-        self._container(container)
-        found = {path: self.file(container, path) for path in paths}
-        if sum(len(content or b"") for content in found.values()) > limit:
-            raise EngineError(f"The files have more than the {limit} bytes that are read.")
-        return found
-
     def kill(self, container: str) -> bool:
-        """End all processes at once; False where it did not run."""
+        """End the container; False if it did not run."""
         self._called("kill", container)
         with self._lock:
             found = self._find(container)
@@ -402,7 +411,7 @@ class FakeEngine:
             return was_running
 
     def remove(self, container: str) -> bool:
-        """Remove the container whatever its state; False where there was none."""
+        """Remove the container in any state; False if there was none."""
         self._called("remove", container)
         with self._lock:
             found = self._find(container)

@@ -1,7 +1,7 @@
-"""Take a shard's lock: start the one container that may have its fixed name.
+"""Take a shard's lock by starting the one container that can have its fixed name.
 
-Short work on a login (a look, a check, a move of a new login) is waited for, and what a crash left of it is removed. A
-run's container is never touched here.
+It waits for short work on a login (a look, a check, a move of a new login), and removes what a crash left of such work.
+It never touches the container of a run.
 """
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
@@ -9,11 +9,11 @@ from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import ContainerSpec
 
 LABEL_ROLE = "moonmind.role"
-# Created and never started: no process in it can use the login, so that it may be removed at any time.
+# Created and never started: no process in it uses the login, so it can be removed at any time.
 LOOK = "look"
-# Renews the login: left alone until its own command has ended, which it does by itself.
+# Renews the login: never interrupted; its own command ends by itself.
 CHECK = "check"
-# Replaces the login file: left alone in the same way.
+# Replaces the login file: never interrupted either.
 MOVE = "login"
 
 _SHORT = frozenset({LOOK, CHECK, MOVE})
@@ -33,15 +33,15 @@ def start_under_lock(
     """Start the container; returns its id.
 
     Args:
-        engine: where the volume is.
+        engine: the engine that has the volume.
         spec: its name is the lock.
-        run: False: it is only created.
-        patience: seconds to wait for short work; a run is not waited for.
+        run: False to create it only.
+        patience: seconds to wait for short work; there is no wait for a run.
         cancel: ends the waiting.
 
     Raises:
-        NameTaken: a run holds the shard, or short work outlasted the patience; says who.
-        ImageNotFound: nothing was made.
+        NameTaken: a run has the shard, or short work took longer than `patience`; the error has the holder's labels.
+        ImageNotFound: nothing was created.
     """
     waited = 0.0
     sleep = cancel or CancelToken()

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
@@ -15,10 +17,13 @@ class AgentInfo(msgspec.Struct, frozen=True):
 
 
 class QuotaWindow(msgspec.Struct, frozen=True):
-    """One usage window as the agent reported it: percent used, length in minutes, when it starts again (UTC)."""
+    """One usage window as the agent reported it: percent used, length in minutes, when it starts again (UTC).
 
-    used_percent: float
-    window_minutes: int | None = None
+    The bounds are checked where one is read from JSON, and before a shard's state is stored.
+    """
+
+    used_percent: Annotated[float, Meta(ge=0, le=1000)]
+    window_minutes: Annotated[int, Meta(ge=1, le=527_040)] | None = None
     resets_at: datetime | None = None
 
 

@@ -42,7 +42,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A command in a running container. Its `env` may hold a secret: inspect does not show an exec's environment.
 
-    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output.
+    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output. A command that
+    reaches one of them is ended together with its container.
     """
 
     command: list[str]

@@ -40,10 +40,12 @@ class FailureCode(StrEnum):
     AGENT_TIMED_OUT = "agent_timed_out"
     AGENT_SILENT = "agent_silent"
     PHASE_OUTPUT_MISSING = "phase_output_missing"
+    PHASE_OUTPUT_TOO_LARGE = "phase_output_too_large"
     TEMPLATE_LEFT = "template_left"
     TASKS_WITHOUT_IDS = "tasks_without_ids"
     SECRET_IN_CHANGE = "secret_in_change"  # noqa: S105 - a code's name, no secret
     CHANGE_TOO_LARGE = "change_too_large"
+    WORKSPACE_TOO_LARGE = "workspace_too_large"
     COMMIT_FAILED = "commit_failed"
     PUSH_REJECTED = "push_rejected"
     WORKFLOW_SCOPE_MISSING = "workflow_scope_missing"
@@ -124,6 +126,9 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.SUBMITTER,
         "Read what the agent answered in the phase's artifacts, make the specification clearer, submit again.",
     ),
+    FailureCode.PHASE_OUTPUT_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER, "Ask for less in one specification, or split it into several runs; submit again."
+    ),
     FailureCode.TEMPLATE_LEFT: FailureKind(
         WhoActs.SUBMITTER, "The agent left the template unfilled: make the specification clearer, or retry."
     ),
@@ -137,6 +142,10 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.CHANGE_TOO_LARGE: FailureKind(
         WhoActs.SUBMITTER, "Nothing was pushed. Ask for less, or have the operator raise MAX_CHANGE_BYTES."
+    ),
+    FailureCode.WORKSPACE_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Make the specification smaller, or have the operator raise MAX_WORKSPACE_BYTES.",
     ),
     FailureCode.COMMIT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the commit_push phase's stderr artifact; then retry the run."

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from moonmind_appliance.models.agent import QuotaWindow
 
@@ -30,6 +32,7 @@ class LoginFault(StrEnum):
     REFRESH_REFUSED = "refresh_refused"
     UNAUTHORIZED = "unauthorized"
     ACCOUNT_REFUSED = "account_refused"
+    ACCOUNT_CHANGED = "account_changed"
 
 
 class ShardName(msgspec.Struct, frozen=True):
@@ -59,32 +62,41 @@ class ShardName(msgspec.Struct, frozen=True):
         return f"{self.volume}-in-use"
 
 
+Reason = Annotated[str, Meta(max_length=1000)]
+
+
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """What the appliance knows of one shard. Times are UTC.
 
     `login_since` is when `login` became what it is; `login_at` when the account was signed in. `checked_at` is the last
     look at the login file, `last_refresh_at` the last renewal that worked, `refresh_problem` why the last try since
     did neither work nor was refused ("" when none failed), `last_turn_at` the last model turn that worked.
-    `login_digest` tells whether the file changed. `check_wanted`: something happened that a dead login could explain.
+    `login_digest` tells whether the file changed. `account` is the account that was signed in, by the adapter's short
+    name for it ("" when no sign-in was seen). `check_wanted`: something happened that only OpenAI can confirm.
+    `paused_at`: since then an operator keeps the shard from taking runs.
+
+    Bounds are checked before a state is stored: what cannot be read again must not be written.
     """
 
     shard: int
     login: LoginState = LoginState.UNKNOWN
     login_fault: LoginFault | None = None
-    login_reason: str = ""
+    login_reason: Reason = ""
     login_since: datetime | None = None
-    login_digest: str = ""
+    login_digest: Annotated[str, Meta(max_length=64)] = ""
+    account: Annotated[str, Meta(max_length=64)] = ""
     by_api_key: bool = False
-    account_email: str | None = None
-    plan: str | None = None
+    account_email: Annotated[str, Meta(max_length=254)] | None = None
+    plan: Annotated[str, Meta(max_length=64)] | None = None
     login_at: datetime | None = None
     checked_at: datetime | None = None
     access_expires_at: datetime | None = None
     last_refresh_at: datetime | None = None
     refresh_tried_at: datetime | None = None
-    refresh_problem: str = ""
+    refresh_problem: Reason = ""
     last_turn_at: datetime | None = None
     check_wanted: bool = False
-    quota: list[QuotaWindow] = []
+    quota: Annotated[list[QuotaWindow], Meta(max_length=8)] = []
     quota_at: datetime | None = None
     rests_until: datetime | None = None
+    paused_at: datetime | None = None

@@ -23,14 +23,17 @@ SIDE_FILES: dict[PhaseName, tuple[str, ...]] = {
 
 _FEATURE_DIRECTORY = re.compile(r"specs/[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _PLACEHOLDER = re.compile(r"\[[^\[\]\n]{3,}\]")
-_TASK_ID = re.compile(r"^\s*[-*] \[[ xX]\] \**T\d{2,}\b", re.MULTILINE)
-_CLARIFICATION = re.compile(r"\[NEEDS CLARIFICATION:?\s*([^\]]*)\]", re.IGNORECASE)
-_HEADING = re.compile(r"^#\s+(?:Feature Specification:\s*)?(.+?)\s*$", re.MULTILINE)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_SECTION = re.compile(r"^##+\s+(.+?)\s*$", re.MULTILINE)
+_TASK_ID = re.compile(r"[-*] \[[ xX]\] \**T\d{2,}\b")
+_MARKER = re.compile(r"\[NEEDS CLARIFICATION", re.IGNORECASE)
+_TITLE_PREFIX = "Feature Specification:"
+_COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
 # Of the template's lines that hold a placeholder, so many may stand on in a filled file (an example kept on purpose).
 _MOST_LEFT = 0.3
 _LONGEST_TITLE = 120
+_LONGEST_QUESTION, _MOST_QUESTIONS = 1_000, 100
+
+LONGEST_FILE = 512 * 1024
+"""Characters of a phase's file. Spec Kit's documents have some ten thousand; what is longer is not looked into."""
 
 
 def feature_directory(recorded: object) -> str | None:
@@ -42,23 +45,29 @@ def feature_directory(recorded: object) -> str | None:
 def accept(phase: PhaseName, name: str, text: str | None, template: str | None) -> Failure | None:
     """None when the phase's file is accepted, else why not. `template` is None where the repository has none."""
     if text is None or not text.strip():
-        gone = "is missing" if text is None else "is empty"
+        gone = "is missing, or larger than 4 MiB" if text is None else "is empty"
         return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} ended, but {name} {gone}.")
+    if len(text) > LONGEST_FILE:
+        return failure(
+            FailureCode.PHASE_OUTPUT_TOO_LARGE, f"{name} has {len(text)} characters; {LONGEST_FILE} are allowed."
+        )
     if template is not None and is_unfilled(text, template):
         return failure(FailureCode.TEMPLATE_LEFT, f"{name} is still the unfilled template.")
-    if phase is PhaseName.SPECKIT_TASKS and not _TASK_ID.search(text):
+    if phase is PhaseName.SPECKIT_TASKS and not any(_TASK_ID.match(line.lstrip()) for line in text.split("\n")):
         return failure(FailureCode.TASKS_WITHOUT_IDS, f"{name} holds no task such as `- [ ] T001 …`.")
     return None
 
 
 def is_unfilled(text: str, template: str) -> bool:
-    """Whether most of the template's placeholders still stand."""
+    """Whether most of the template's placeholders still stand. A template that is too long counts as none."""
+    if len(template) > LONGEST_FILE:
+        return False
     lines = {line.strip() for line in text.splitlines()}
     if lines == {line.strip() for line in template.splitlines()}:
         return True
     placeholders = {
         line.strip()
-        for line in _COMMENT.sub("", template).splitlines()
+        for line in without_comments(template).splitlines()
         if _PLACEHOLDER.search(line) and "](" not in line
     }
     if not placeholders:
@@ -67,25 +76,64 @@ def is_unfilled(text: str, template: str) -> bool:
 
 
 def clarifications(text: str) -> list[str]:
-    """The questions of `[NEEDS CLARIFICATION: …]`, each once, in order."""
-    found = (" ".join(match.split()) or "unspecified" for match in _CLARIFICATION.findall(text))
-    return list(dict.fromkeys(found))
+    """The questions of `[NEEDS CLARIFICATION: …]`, each once, in order: at most 100, of at most 1,000 characters."""
+    found: dict[str, None] = {}
+    at = 0
+    while len(found) < _MOST_QUESTIONS and (marker := _MARKER.search(text, at)):
+        end = text.find("]", marker.end())
+        if end < 0:
+            break
+        question = " ".join(text[marker.end() : end].removeprefix(":").split())
+        found[_short(question, _LONGEST_QUESTION) or "unspecified"] = None
+        at = end + 1
+    return list(found)
 
 
 def title(text: str) -> str | None:
     """The specification's heading, without Spec Kit's own prefix; None where there is none."""
-    match = _HEADING.search(_COMMENT.sub("", text.removeprefix("\ufeff")))
-    if not match:
-        return None
-    words = " ".join(match[1].replace("`", "").split())
-    return words if len(words) <= _LONGEST_TITLE else words[: _LONGEST_TITLE - 1].rstrip() + "…"
+    for line in without_comments(text.removeprefix("\ufeff")).split("\n"):
+        level, heading = _heading(line)
+        if level == 1:
+            if heading.lower().startswith(_TITLE_PREFIX.lower()):
+                heading = heading[len(_TITLE_PREFIX) :].lstrip() or heading
+            return _short(" ".join(heading.replace("`", "").split()), _LONGEST_TITLE)
+    return None
 
 
 def section(text: str, name: str) -> str:
     """The text below the heading that begins with `name`, up to the next heading; "" where there is none."""
-    headings = list(_SECTION.finditer(text))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    for heading, end in zip(headings, ends, strict=False):
-        if heading[1].lower().startswith(name.lower()):
-            return _COMMENT.sub("", text[heading.end() : end]).strip()
-    return ""
+    inside: list[str] | None = None
+    for line in text.split("\n"):
+        level, heading = _heading(line)
+        if level > 1:
+            if inside is not None:
+                break
+            if heading.lower().startswith(name.lower()):
+                inside = []
+        elif inside is not None:
+            inside.append(line)
+    return without_comments("\n".join(inside or [])).strip()
+
+
+def without_comments(text: str) -> str:
+    """The text without HTML comments; one that is never closed stays."""
+    parts, at = [], 0
+    while (begin := text.find(_COMMENT_BEGINS, at)) >= 0:
+        end = text.find(_COMMENT_ENDS, begin + len(_COMMENT_BEGINS))
+        if end < 0:
+            break
+        parts.append(text[at:begin])
+        at = end + len(_COMMENT_ENDS)
+    return "".join([*parts, text[at:]])
+
+
+def _heading(line: str) -> tuple[int, str]:
+    """How many number signs a heading has, and its words; 0 for a line that is no heading."""
+    words = line.lstrip("#")
+    level = len(line) - len(words)
+    stripped = words.strip()
+    return (level, stripped) if level and stripped and words[0].isspace() else (0, "")
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

@@ -5,16 +5,38 @@ from concurrent.futures import ThreadPoolExecutor
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases.context import LABEL_APPLIANCE, LABEL_RUN, PhaseContext, PhaseResult, succeeded
+from moonmind_appliance.phases.workspace_watch import watch_git
 
 
 def cleanup(ctx: PhaseContext) -> PhaseResult:
-    """Containers gone, volumes kept until retention; what could not be cleaned is recorded."""
+    """Containers gone; what could not be cleaned is recorded.
+
+    The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: a retry then begins
+    again at the clone.
+    """
     if ctx.removal is not None:
         removed, problems = ctx.removal.result()
     else:
+        watch = watch_git(ctx)
+        watch.measure_now()
+        ctx.workspace_bytes = watch.used if watch.used is not None else ctx.workspace_bytes
         removed, problems = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
-    volumes = [ctx.names.workspace_volume, ctx.names.git_volume]
-    return succeeded(removed=removed, not_cleaned=problems, volumes_kept=volumes)
+    volumes, dropped = [ctx.names.workspace_volume, ctx.names.git_volume], list[str]()
+    if (ctx.workspace_bytes or 0) > ctx.settings.max_kept_workspace_bytes:
+        for volume in volumes:
+            try:
+                ctx.engine.remove_volume(volume)
+                dropped.append(volume)
+            except EngineError as error:
+                problems = [*problems, f"{volume}: {error.message}"]
+    kept = [volume for volume in volumes if volume not in dropped]
+    return succeeded(
+        removed=removed,
+        not_cleaned=problems,
+        volumes_kept=kept,
+        volumes_dropped=dropped,
+        workspace_bytes=ctx.workspace_bytes,
+    )
 
 
 def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from moonmind_appliance.phases.credential_audit import credential_audit, scan_ch
 from moonmind_appliance.phases.diff_summary import diff_summary
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
 from moonmind_appliance.phases.pull_request_text import quiet
+from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
 
@@ -27,7 +28,11 @@ def commit_push(ctx: PhaseContext) -> PhaseResult:
 
 
 def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
-    staged = git_command(ctx, "stage", _stage_job(ctx), logs, with_token=False)
+    with watch_git(ctx, at_once=True) as watch:
+        staged = git_command(ctx, "stage", _stage_job(ctx), logs, with_token=False)
+    ctx.workspace_bytes = watch.used
+    if watch.failure is not None:
+        return failed(watch.failure)
     if staged.result is None:
         return failed(answer_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
     change = staged.result
@@ -74,7 +79,7 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
         "author_name": ctx.settings.git_author_name,
         "author_email": ctx.settings.git_author_email,
         "date": f"{int(ctx.run.accepted_at.timestamp())} +0000",
-        "message": f"{message}MoonMind-Run: {ctx.run.run_id}\n",
+        "message": ctx.redactor.redact_text(f"{message}MoonMind-Run: {ctx.run.run_id}\n"),
     }
 
 

@@ -41,6 +41,10 @@ GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 
+MEASURE_EVERY = 10.0
+"""Seconds between two measurements of a run's workspace, at least."""
+
+
 class LogSink(ByteSink, Protocol):
     """An artifact that grows while a command runs."""
 
@@ -143,7 +147,12 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class PhaseContext(msgspec.Struct, kw_only=True):
-    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1."""
+    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1.
+
+    `login_seen` keeps what the login file tells, and answers why the run must not use it ("" where it may). The last
+    answer is in `login_problem`.
+    `workspace_bytes` is what the run's volumes used when they were last measured.
+    """
 
     run: Run
     settings: Settings
@@ -154,10 +163,13 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     redactor: Redactor
     artifacts: ArtifactRecorder
     cancel: CancelToken
-    login_seen: Callable[[bytes | None], None]
+    login_seen: Callable[[bytes | None], str]
     image: ImageState | None = None
     attempt: int = 1
+    measure_every: float = MEASURE_EVERY
+    workspace_bytes: int | None = None
     login_digest: str | None = None
+    login_problem: str = ""
     files_there: set[str] = msgspec.field(default_factory=set)
     clone_ahead: "Callable[[PhaseContext], PhaseResult] | None" = None
     clone: "Future[PhaseResult] | None" = None

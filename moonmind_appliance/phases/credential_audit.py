@@ -6,7 +6,11 @@ from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_container import shown, unquote_path
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
-from moonmind_appliance.redaction import SHAPES, Finding
+from moonmind_appliance.redaction import Finding
+from moonmind_appliance.token_shapes import SHAPES
+
+# One is enough to stop the push; more than these help nobody to find them.
+MOST_FINDINGS = 200
 
 
 def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[dict[str, Any]]) -> dict[str, Any]:
@@ -43,14 +47,22 @@ def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
 
 
 def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[dict[str, Any]]:
-    """Secrets in the lines that a patch adds and in the names of its files: kind, file and line, never the value."""
+    """Secrets in the lines that a patch adds and in the names of its files: kind, file and line, never the value.
+
+    The first `MOST_FINDINGS` of them.
+    """
     found: list[dict[str, Any]] = [
-        {"kind": hit.kind, "file": "(a file's name)", "line": None} for hit in _find_names(ctx, paths)
+        {"kind": hit.kind, "file": "(a file's name)", "line": None} for hit in _find_names(ctx, paths)[:MOST_FINDINGS]
     ]
-    for path, number, text in added_text(patch):
+    for path, first_line, text in added_text(patch):
+        line, counted = first_line, 0
         for hit in ctx.redactor.find(text):
-            line = number + text.count(b"\n", 0, hit.offset)
+            # From the last finding on: counting from the start each time takes quadratic time.
+            line += text.count(b"\n", counted, hit.offset)
+            counted = hit.offset
             found.append({"kind": hit.kind, "file": ctx.redactor.redact_text(path), "line": line})
+            if len(found) >= MOST_FINDINGS:
+                return found
     return found
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.printable import replace
 
 _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type changed"}
 
@@ -37,5 +38,4 @@ def file_row(file: dict[str, Any]) -> str:
 
 def cell(text: str) -> str:
     """Text that breaks neither a table nor a code span, and shows itself as it is: no marks that turn its direction."""
-    plain = "".join(character if character.isprintable() else "\ufffd" for character in text)
-    return plain.replace("`", "'").replace("|", "\\|")
+    return replace(text).replace("`", "'").replace("|", "\\|")

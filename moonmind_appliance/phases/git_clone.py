@@ -5,6 +5,7 @@ import msgspec
 from moonmind_appliance.models import FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.workspace_watch import watch_git
 
 
 def git_clone(ctx: PhaseContext) -> PhaseResult:
@@ -22,9 +23,12 @@ def clone_ahead(ctx: PhaseContext) -> PhaseResult:
 
 def clone(ctx: PhaseContext, attempt: int) -> PhaseResult:
     """Clone, whichever phase is being reported meanwhile."""
-    with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs:
+    with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
         answer = git_command(ctx, "clone", {}, logs, with_token=True)
-    if answer.result is None:
+    ctx.workspace_bytes = watch.used
+    if watch.failure is not None:
+        result = failed(watch.failure)
+    elif answer.result is None:
         result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
     else:
         result = PhaseResult(metadata=answer.result, notes={"branch_name": ctx.branch})

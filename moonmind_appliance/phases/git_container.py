@@ -55,6 +55,9 @@ SAFE = {
     "push.gpgSign": "false",
     "credential.helper": "",
     "advice.detachedHead": "false",
+    # git sends the token's header to wherever a redirect leads. A renamed repository is asked for by its new name.
+    # git sends the token's header to wherever a redirect leads. A renamed repository is asked for by its new name.
+    "http.followRedirects": "false",
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "120",
 }

@@ -24,7 +24,7 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
     (r"[Rr]epository .*not found|error: 404", FailureCode.REPOSITORY_NOT_FOUND),
     (
         (
-            r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: 5\d\d|"
+            r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: [35]\d\d|"
             r"(?i:certificate|gnutls|\bTLS\b|\bproxy\b)|Operation too slow|early EOF|"
             r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out"
         ),

@@ -1,4 +1,9 @@
-"""Title and body of the pull request. Pure."""
+"""Title and body of the pull request. Pure.
+
+Nothing that an agent, a repository or a caller wrote is Markdown here: each character that means something to
+Markdown or HTML is escaped, so that no link, image, comment, tag or code comes of it. What GitHub looks for in plain
+text, in a commit's message too, is separated by a visible blank: `quiet`.
+"""
 
 import re
 from typing import Any
@@ -6,18 +11,32 @@ from typing import Any
 import msgspec
 
 from moonmind_appliance.phases.diff_summary import cell
+from moonmind_appliance.printable import replace
 
 # GitHub takes 65,536 characters of body and 256 of title. Each part has its share, so that none crowds out another.
 _LONGEST_TITLE = 240
-_LONGEST_SECTION = 8_000
-_LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
-_LONGEST_PATH, _MOST_FILES, _MOST_LEFT_OUT = 200, 100, 50
+# Escaping may double a text.
+_LONGEST_SECTION, _LONGEST_LINE = 6_000, 2_000
+_LONGEST_QUESTION, _MOST_QUESTIONS = 300, 20
+_LONGEST_NAME, _MOST_FILES, _MOST_LEFT_OUT = 150, 100, 40
 
-_COMMENT = re.compile(r"<!--.*?(?:-->|$)", re.DOTALL)
-_ENTITY = re.compile(r"&(?=#|commat;|num;)")
-_MENTION = re.compile(r"(?<![^\W_])@(?=\w)")
-_REFERENCE = re.compile(r"(#|\bGH-)(?=\d)", re.IGNORECASE)
-_CLOSING = re.compile(r"\b(clos|fix|resolv)(?=(?:e|es|ed)?:?\s+\S*(?:#|GH-|://))", re.IGNORECASE)
+# Where a blank keeps GitHub from seeing a mention or a commit of a fork (@), an issue (#1, GH-1), an address, a
+# command that skips CI, or a trailer that skips checks. https://docs.github.com/en/get-started/writing-on-github and
+# https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
+_SEPARATED = (
+    (re.compile(r"@(?=\S)"), "@ "),
+    (re.compile(r"#(?=\w)"), "# "),
+    (re.compile(r"\bGH-(?=\d)", re.IGNORECASE), r"\g<0> "),
+    (re.compile(r":(?=//)"), ": "),
+    (re.compile(r"\b(?:mailto|xmpp):(?=\S)", re.IGNORECASE), r"\g<0> "),
+    (re.compile(r"\bwww\.(?=\S)", re.IGNORECASE), r"\g<0> "),
+    (re.compile(r"\[(?=[A-Za-z])"), "[ "),
+    (re.compile(r"\bskip-(?=checks)", re.IGNORECASE), r"\g<0> "),
+)
+# What means something to Markdown, HTML or a renderer that makes links of host names: anywhere, and at a line's start.
+# A backslash before it takes the meaning. https://spec.commonmark.org/0.31.2/#backslash-escapes
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$]|/(?=/)|(?<=\w)\.(?=[A-Za-z])|^[-+=#:]")
+_LIST_NUMBER = re.compile(r"^(\d{1,9})(?=[.)])")
 
 
 class PullRequestText(msgspec.Struct, frozen=True):
@@ -59,45 +78,60 @@ def pull_request_text(story: Story) -> PullRequestText:
     ]
     if story.clarifications:
         body += ["## Open questions", "", "The specification cannot decide these; please answer in the review.", ""]
-        body += [
-            f"- [ ] {_cut(quiet(question), _LONGEST_QUESTION)}" for question in story.clarifications[:_MOST_QUESTIONS]
-        ]
+        body += [f"- [ ] {_prose(question, _LONGEST_QUESTION)}" for question in story.clarifications[:_MOST_QUESTIONS]]
         body += _more(story.clarifications, _MOST_QUESTIONS)
     if story.assumptions:
         body += ["## Assumptions", "", *_quoted(story.assumptions), ""]
-    body += ["## Files", "", *[f"- {_path(path)}" for path in story.files[:_MOST_FILES]]]
+    body += ["## Files", "", *[f"- {_code(path)}" for path in story.files[:_MOST_FILES]]]
     body += _more(story.files, _MOST_FILES)
     if story.left_out:
         body += ["Left out of the commit:", ""]
-        body += [f"- {_path(entry['path'])}: {entry['reason']}" for entry in story.left_out[:_MOST_LEFT_OUT]]
+        body += [f"- {_code(entry['path'])}: {entry['reason']}" for entry in story.left_out[:_MOST_LEFT_OUT]]
         body += _more(story.left_out, _MOST_LEFT_OUT)
     body += ["## How it was made", "", f"Agent: {story.agent}. Phases: specify, plan, tasks.", f"Run: `{story.run_id}`"]
     if story.external_ref:
-        body += [f"Reference: `{cell(story.external_ref)}`"]
-    title = quiet(" ".join((story.heading or f"Specification {feature.removeprefix('specs/')}").split()))
+        body += [f"Reference: {_code(story.external_ref)}"]
+    title = quiet(story.heading or "") or f"Specification {feature.removeprefix('specs/')}"
     return PullRequestText(_cut(title, _LONGEST_TITLE), "\n".join(body) + "\n")
 
 
 def quiet(text: str) -> str:
-    """Text of the agent's that calls nobody, links no issue and closes none, also as a commit's message.
+    """Foreign text as one visible line of plain text that notifies, links, closes and skips nothing.
 
-    GitHub looks for `@name`, `#12` and `fixes #12` in what Markdown and entities have become: code spans and `&#64;`
-    do not keep it away. A zero-width space does.
+    For a title and a commit's message, which are no Markdown. What keeps GitHub away is a blank that readers see: a
+    zero-width character would hide in what they copy.
     """
-    text = _COMMENT.sub("", text)
-    text = _ENTITY.sub("&amp;", text)
-    text = _CLOSING.sub("\\1\u200b", text)
-    text = _MENTION.sub("@\u200b", text)
-    return _REFERENCE.sub("\\1\u200b", text)
+    return _separated(" ".join(replace(text, " ").split()))
 
 
-def _quoted(markdown: str) -> list[str]:
-    """Lines of a block quote: a fence or tag that is left open in it ends with it."""
-    return _cut("\n".join(f"> {line}" for line in quiet(markdown).splitlines()), _LONGEST_SECTION).split("\n")
+def _separated(text: str) -> str:
+    for pattern, separated in _SEPARATED:
+        text = pattern.sub(separated, text)
+    return text
 
 
-def _path(path: str) -> str:
-    return f"`{_cut(cell(path), _LONGEST_PATH)}`"
+def _prose(text: str, longest: int) -> str:
+    """Foreign text as one line of Markdown that shows it as it is."""
+    return _LIST_NUMBER.sub(r"\g<0>\\", _MARKDOWN.sub(r"\\\g<0>", _cut(quiet(text), longest)))
+
+
+def _quoted(text: str) -> list[str]:
+    """Foreign text as a block quote, line by line."""
+    lines, left = [], _LONGEST_SECTION
+    for line in text.splitlines():
+        if left <= 0:
+            lines += ["", "…"]
+            break
+        lines.append(_prose(line, min(left, _LONGEST_LINE)))
+        left -= len(quiet(line)) + 1
+    # A backslash at the end of a line breaks it.
+    broken = [bool(line and following) for line, following in zip(lines, [*lines[1:], ""], strict=True)]
+    return [f"> {line}\\" if breaks else f"> {line}".rstrip() for line, breaks in zip(lines, broken, strict=True)]
+
+
+def _code(text: str) -> str:
+    """A foreign name as a code span, also in a table."""
+    return f"`{_cut(cell(_separated(replace(text))), _LONGEST_NAME)}`"
 
 
 def _cut(text: str, longest: int) -> str:

@@ -31,6 +31,7 @@ from moonmind_appliance.phases.acceptance import (
 from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
 from moonmind_appliance.phases.start_job_container import read_login
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
+from moonmind_appliance.phases.workspace_watch import watch_agent
 
 _SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
@@ -38,7 +39,12 @@ _LONGEST_SECTION = 8000
 
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
-    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first."""
+    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first.
+
+    A turn that left another account's login, or none that can be used, is the last one on this shard.
+    """
+    if ctx.login_problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
     if ctx.attempt > 1:
         _forget_earlier_attempt(phase, ctx)
     turn = turn_of(phase, ctx)
@@ -48,13 +54,21 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
-        ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
+        with watch_agent(ctx) as watch:
+            ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
         reader.close()
         # A refreshed login has new secrets: know them before the rest of the log is written out.
         _look_at_login(ctx, reader.report().login_digest)
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
+    if result.failure is not None or result.waiting_for is not None:
+        # The next phase measures what a turn that went well has left; after this one there may be none.
+        watch.measure_now()
+    ctx.workspace_bytes = watch.used
+    if watch.failure is not None:
+        result = failed(watch.failure)
+    watch.check_disk()
     metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
     return msgspec.structs.replace(result, metadata=metadata, turn=outcome, **logs.paths)
 
@@ -146,7 +160,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 def _recorded_feature(files: Mapping[str, str]) -> str | None:
     try:
         content = msgspec.json.decode(files.get(FEATURE_RECORD, "null"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)
 

@@ -3,7 +3,8 @@
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FILE_LIMIT, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, PhaseName, WaitingFor, WaitReason, failure
@@ -18,9 +19,6 @@ from moonmind_appliance.phases.context import (
     failed,
 )
 from moonmind_appliance.phases.turns import turn_of
-
-# A login file larger than this is none.
-LOGIN_FILE_LIMIT = 256 * 1024
 
 # A Docker tmpfs is noexec unless said otherwise.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
@@ -60,8 +58,8 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
             return failed(failure(FailureCode.IMAGE_MISSING, error.message))
         if error is not None:
             raise error
-    if ctx.login_digest is None:
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=f"shard {names.shard.index} has no login"))
+    if ctx.login_problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
     return PhaseResult(
         metadata={
             "agent_container": agent.result(),
@@ -74,12 +72,12 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
 
 
 def read_login(ctx: PhaseContext) -> None:
-    """Look at the login file in the agent container, and tell what is seen."""
-    login = ctx.engine.read_file(
-        ctx.names.agent, f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT
-    )
+    """Look at the login file in the agent container, and note whether the run may use it."""
+    path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
+    login = read_login_file(ctx.engine, ctx.names.agent, path, limit=LOGIN_FILE_LIMIT)
     ctx.login_digest = None if login is None else hashlib.sha256(login).hexdigest()
-    ctx.login_seen(login)
+    problem = ctx.login_seen(login)
+    ctx.login_problem = f"shard {ctx.names.shard.index}: {problem}" if problem else ""
 
 
 def _start_git(ctx: PhaseContext) -> str:

@@ -17,6 +17,7 @@ from typing import Self
 import uvicorn
 
 from moonmind_appliance import settings as settings_of
+from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.appliance import Appliance, attach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
@@ -32,7 +33,7 @@ from moonmind_appliance.rehearsal.leftovers import (
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt
 from moonmind_appliance.runs.tools import Tools
-from moonmind_appliance.serving import make_server, open_socket
+from moonmind_appliance.serving import make_server
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.look import look_at_shard
 

@@ -23,12 +23,14 @@ class RunArtifacts:
         files: ArtifactFiles,
         redactor: Redactor,
         clock: Callable[[], datetime],
+        longest_log: int | None = None,
     ) -> None:
         self._run_id = run_id
         self._store = store
         self._files = files
         self._redactor = redactor
         self._clock = clock
+        self._longest_log = longest_log
 
     def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> "GrowingArtifact":
         """A new log; it can be read, and is listed, while it grows."""
@@ -36,7 +38,7 @@ class RunArtifacts:
         again = f".attempt-{attempt}" if attempt > 1 else ""
         suffix = "jsonl" if stream == "stdout" and phase.value.startswith("speckit_") else "log"
         name = f"{phase.value}{again}.{stream}.{suffix}"
-        writer = self._files.open(self._run_id, name, self._redactor)
+        writer = self._files.open(self._run_id, name, self._redactor, most_bytes=self._longest_log)
         artifact = self._artifact(
             name, artifact_type, phase, "text/plain; charset=utf-8", Written(writer.storage_path, 0, "")
         )

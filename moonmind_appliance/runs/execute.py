@@ -25,6 +25,7 @@ from moonmind_appliance.models import (
     AgentVerdict,
     Failure,
     FailureCode,
+    LoginState,
     PhaseName,
     PhaseStatus,
     Run,
@@ -34,14 +35,22 @@ from moonmind_appliance.models import (
     WaitReason,
     failure,
 )
-from moonmind_appliance.phases import PHASES, Names, PhaseContext, PhaseResult, clone_ahead, remove_containers
+from moonmind_appliance.phases import (
+    MEASURE_EVERY,
+    PHASES,
+    Names,
+    PhaseContext,
+    PhaseResult,
+    clone_ahead,
+    remove_containers,
+)
 from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.runs.metrics import keep_metrics
 from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
 from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
-from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
 
@@ -57,19 +66,19 @@ _log = logging.getLogger(__name__)
 class Executor:
     """Executes runs, one a shard at a time. `work` is called by that shard's worker thread.
 
-    A claim is kept alive, and a cancel heard, every `beat` seconds.
+    A claim is kept alive, and a cancel heard, every `beat` seconds; disk use is measured every `measure_every` seconds.
     """
 
-    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS) -> None:
+    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY) -> None:
         self._tools = tools
         self._beat = beat
+        self._measure_every = measure_every
         self._lock = threading.Lock()
         self._tokens: dict[str, CancelToken] = {}
         self._stopping = False
 
-    def work(self, shard: int, run_id: str) -> None:
-        """Answer a ring: execute runs until there is none for this shard. The ring's `run_id` is a hint only."""
-        _log.debug("Shard %s was rung for %s.", shard, run_id)
+    def work(self, shard: int) -> None:
+        """Execute runs until there is none for this shard."""
         while not self._stopping and ready_to_claim(self._tools, shard):
             lease = str(uuid.uuid4())
             run = self._tools.store.runs.claim(shard, lease, now=self._tools.clock(), lease_seconds=LEASE_SECONDS)
@@ -93,7 +102,7 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
             with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock, beat=self._beat):
-                _Execution(self._tools, run, lease, shard, token).carry_out()
+                _Execution(self._tools, run, lease, shard, token, self._measure_every).carry_out()
         except LeaseLost:
             _log.warning("Run %s belongs to another claim now; this one lets go.", run.run_id)
         finally:
@@ -104,7 +113,9 @@ class Executor:
 class _Execution:
     """One claim of one run, from its first open phase to its end or its next wait."""
 
-    def __init__(self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken) -> None:
+    def __init__(  # noqa: PLR0917 - one caller, above
+        self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
+    ) -> None:
         self._tools = tools
         self._lease = lease
         self._context = PhaseContext(
@@ -116,8 +127,14 @@ class _Execution:
             agent=tools.agent,
             redactor=tools.redactor,
             artifacts=RunArtifacts(
-                run.run_id, store=tools.store, files=tools.files, redactor=tools.redactor, clock=tools.clock
+                run.run_id,
+                store=tools.store,
+                files=tools.files,
+                redactor=tools.redactor,
+                clock=tools.clock,
+                longest_log=tools.settings.max_log_bytes,
             ),
+            measure_every=measure_every,
             cancel=token,
             login_seen=self._login_seen,
         )
@@ -302,7 +319,7 @@ class _Execution:
         _log.info("Run %s is back in the queue; it goes on after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
-        """Back into the queue: to another shard at once where one can go on, else with the reason and a ring."""
+        """Back into the queue: to another shard at once where one can go on, else with the reason and a wake-up."""
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING)
         tools, shard = self._tools, self._context.names.shard.index
@@ -314,11 +331,11 @@ class _Execution:
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
-            ring(tools.store, tools.doorbell, tools.settings, self._run, now=tools.clock())
+            wake_for(tools.store, tools.wakeups, tools.settings, self._run, now=tools.clock())
             _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
             return
         if waits.until is not None:
-            tools.doorbell.ring_at(shard, self._run.run_id, waits.until)
+            tools.wakeups.wake_at(shard, waits.until)
         _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
@@ -334,9 +351,11 @@ class _Execution:
     def _in(self, pause: timedelta) -> datetime:
         return self._tools.clock() + pause
 
-    def _login_seen(self, login_file: bytes | None) -> None:
+    def _login_seen(self, login_file: bytes | None) -> str:
+        """Keep what the file tells; why the run must not use it, "" where it may."""
         tools, shard = self._tools, self._context.names.shard.index
-        note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
 
     def _note_turn(self, result: PhaseResult) -> PhaseResult:
         """Keep what a turn told about its login and its quota; an account's own refusal only moves the run on."""
@@ -347,7 +366,7 @@ class _Execution:
         pause = rest_jitter(turn, now)
         state = tools.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
         if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
-            tools.doorbell.ring_at(index, "", state.rests_until)
+            tools.wakeups.wake_at(index, state.rests_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
             if why_nobody_goes_on(tools, self._run, moves) is None:

@@ -9,7 +9,7 @@ from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.evidence import admitted_again, rest_over
-from moonmind_appliance.shards.health import check_shard, nearly_used, renewal_is_due, rests
+from moonmind_appliance.shards.health import check_shard, health_of, nearly_used, renewal_is_due, rests
 from moonmind_appliance.shards.look import look_at_shard, note_login
 
 _LOOK_AGAIN = timedelta(seconds=15)
@@ -37,10 +37,10 @@ def ready_to_claim(tools: Tools, shard: int) -> bool:
     elif renewal_is_due(state, now):
         state = renew_login(tools, state)
     say_who_waits(tools)
-    if state.login is not LoginState.PRESENT:
+    if state.login is not LoginState.PRESENT or state.paused_at is not None:
         return False
     if rests(state, now) and state.rests_until is not None:
-        tools.doorbell.ring_at(shard, "", state.rests_until)
+        tools.wakeups.wake_at(shard, state.rests_until)
         return False
     return not _left_to_others(tools, state, now)
 
@@ -79,8 +79,8 @@ def renew_login(tools: Tools, state: Shard, *, wanted: bool = False) -> Shard:
 def look_after_logins(tools: Tools) -> None:
     """What the clock does once a minute: find logins that were made, lost or died, renew those that end soon.
 
-    A shard with a run in hand is left alone: the run tells how its login is. Rings for every shard that can take runs
-    again, so that no wait outlasts its reason, whatever became of the queues' file.
+    A shard with a run in hand is left alone: the run tells how its login is. Wakes every shard that can take runs
+    again, so that no wait outlasts its reason, whatever became of its wake-up.
     """
     now = tools.clock()
     busy = {run.shard for run in tools.store.runs.in_progress()}
@@ -88,7 +88,7 @@ def look_after_logins(tools: Tools) -> None:
         try:
             before = tools.store.shards.get(number)
             seen = _look_after(tools, before, now, busy)
-            _ring_for(tools, before, seen, now)
+            _wake_for(tools, before, seen, now)
         except ApplianceError as error:
             _log.warning("Shard %s could not be looked after: %s", number, error)
     say_who_waits(tools)
@@ -108,12 +108,16 @@ def say_who_waits(tools: Tools) -> None:
                 reason.detail,
             ):
                 tools.store.runs.wait(run.run_id, reason)
-        elif waits is not None and waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA):
+        elif waits is not None and (waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA) or _paused(waits)):
             tools.store.runs.wait(run.run_id, None)
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     """What the shards that a run may use lack, all of them; None where one could take it. Pure."""
+    paused = [shard for shard in shards if shard.paused_at is not None]
+    shards = [shard for shard in shards if shard.paused_at is None]
+    if paused and not shards:
+        return WaitingFor(WaitReason.SHARD_BUSY, None, f"shard {_numbers(paused)} is paused")
     if any(shard.login is LoginState.UNKNOWN for shard in shards):
         return None
     present = [shard for shard in shards if shard.login is LoginState.PRESENT]
@@ -147,6 +151,11 @@ def _no_login(shards: Sequence[Shard]) -> str:
     )
 
 
+def _paused(waits: WaitingFor) -> bool:
+    """A shard that is busy gives a time to try again; one that is paused does not."""
+    return waits.reason is WaitReason.SHARD_BUSY and waits.until is None
+
+
 def _numbers(shards: Sequence[Shard]) -> str:
     return ", ".join(str(shard.shard) for shard in shards)
 
@@ -160,10 +169,10 @@ def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
         return False
     busy = {run.shard for run in tools.store.runs.in_progress()}
     for other in tools.store.shards.all(len(tools.shards)):
-        fit = other.login is LoginState.PRESENT and not rests(other, now) and not nearly_used(other, now)
+        fit = health_of(other, now=now).takes_runs and not nearly_used(other, now)
         if other.shard != state.shard and other.shard not in busy and fit:
-            tools.doorbell.ring(other.shard, "")
-            tools.doorbell.ring_at(state.shard, "", now + _LEAVE_TO_OTHERS)
+            tools.wakeups.wake(other.shard)
+            tools.wakeups.wake_at(state.shard, now + _LEAVE_TO_OTHERS)
             tools.store.events.add(
                 "shard.left_to_others", shard=state.shard, data={"to": other.shard, "windows": state.quota}
             )
@@ -188,19 +197,19 @@ def _look_after(tools: Tools, known: Shard, now: datetime, busy: Collection[int 
     return refresh_login(tools, known, now)
 
 
-def _ring_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
-    if seen.login is not LoginState.PRESENT:
+def _wake_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
+    if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
         return
     if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
-        tools.doorbell.ring_at(seen.shard, "", seen.rests_until)
+        tools.wakeups.wake_at(seen.shard, seen.rests_until)
     elif before.login is not LoginState.PRESENT or (before.rests_until is not None and seen.rests_until is None):
-        tools.doorbell.ring(seen.shard, "")
+        tools.wakeups.wake(seen.shard)
 
 
 def _later(tools: Tools, state: Shard, now: datetime, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be looked at now: %s", state.shard, error)
-    tools.doorbell.ring_at(state.shard, "", now + _LOOK_AGAIN)
+    tools.wakeups.wake_at(state.shard, now + _LOOK_AGAIN)
     return state
 
 
@@ -209,4 +218,4 @@ def _all_wait(tools: Tools, waiting_for: WaitingFor, shard: int) -> None:
         if run.waiting_for is None or run.waiting_for.reason is not waiting_for.reason:
             tools.store.runs.wait(run.run_id, waiting_for)
     if waiting_for.until is not None:
-        tools.doorbell.ring_at(shard, "", waiting_for.until)
+        tools.wakeups.wake_at(shard, waiting_for.until)

@@ -22,7 +22,7 @@ class Reaper:
         self._unused: set[str] = set()
 
     def reap(self) -> None:
-        """Return lapsed runs to the queue and remove left containers. Safe twice; ring for the queue behind it."""
+        """Return lapsed runs to the queue and remove left containers. Safe twice; wake the shards after it."""
         self.requeue_lapsed()
         self.remove_left_containers()
 

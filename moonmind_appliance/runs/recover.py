@@ -6,8 +6,8 @@ import msgspec
 
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
-from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
@@ -22,11 +22,11 @@ class Recovered(msgspec.Struct, frozen=True):
 
     containers_removed: list[str]
     runs_requeued: list[str]
-    runs_rung: int
+    runs_queued: int
 
 
 def recover(tools: Tools) -> Recovered:
-    """Remove containers that nobody executes any more, return their runs to the queue, and ring. Safe twice.
+    """Remove containers that nobody executes any more, return their runs to the queue, and wake shards. Safe twice.
 
     An engine that does not answer stops nothing: runs wait for it, and starting a run removes its leftovers first.
     """
@@ -37,7 +37,7 @@ def recover(tools: Tools) -> Recovered:
             requeued.append(run.run_id)
             _want_check(tools, run.shard)
             _log.info("Run %s was cut off; it goes on at its first open phase.", run.run_id)
-    return Recovered(removed, requeued, ring_queued(tools))
+    return Recovered(removed, requeued, wake_queued(tools))
 
 
 def _want_check(tools: Tools, shard: int | None) -> None:
@@ -66,14 +66,14 @@ def remove_orphans(tools: Tools) -> list[str]:
     return removed
 
 
-def ring_queued(tools: Tools) -> int:
-    """Ring for every queued run, or schedule the ring for the time it waits for; returns how many."""
+def wake_queued(tools: Tools) -> int:
+    """Wake a shard for every queued run, at the time that it waits for if there is one; returns how many runs."""
     now = tools.clock()
     queued = tools.store.runs.queued()
     for run in queued:
         if run.waiting_for is not None and run.waiting_for.until is not None and run.waiting_for.until > now:
             shard = run.shard_pin if run.shard_pin is not None else run.shard or 0
-            tools.doorbell.ring_at(min(shard, len(tools.shards) - 1), run.run_id, run.waiting_for.until)
+            tools.wakeups.wake_at(min(shard, len(tools.shards) - 1), run.waiting_for.until)
         else:
-            ring(tools.store, tools.doorbell, tools.settings, run, now=now)
+            wake_for(tools.store, tools.wakeups, tools.settings, run, now=now)
     return len(queued)

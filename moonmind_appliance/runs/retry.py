@@ -2,18 +2,18 @@
 
 from datetime import datetime
 
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor, Run
-from moonmind_appliance.runs.ring import ring
 from moonmind_appliance.runs.submit import refuse_when_draining
 from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
 
 def retry_run(
     store: Store,
-    doorbell: Doorbell,
+    wakeups: Wakeups,
     settings: Settings,
     actor: Actor,
     run_id: str,
@@ -21,7 +21,7 @@ def retry_run(
     now: datetime,
     draining: bool = False,
 ) -> Run:
-    """Put the run back into the queue and ring a shard.
+    """Put the run back into the queue, and wake a shard.
 
     Raises:
         NotFound: there is no such run, or it is somebody else's.
@@ -31,5 +31,5 @@ def retry_run(
     refuse_when_draining(draining=draining)
     visible_run(store, actor, run_id)
     run = store.runs.retry(run_id, now=now)
-    ring(store, doorbell, settings, run, now=now)
+    wake_for(store, wakeups, settings, run, now=now)
     return run

@@ -230,7 +230,8 @@ def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> 
         appliance_id=tools.appliance_id,
         cancel=cancel,
     )
-    state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock())
+    state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock(), signed_in=True)
+    tools.redactor.forget(f"shard {shard}")
     if was:
         tools.store.events.add("shard.signed_out", shard=shard)
     say_who_waits(tools)
@@ -241,5 +242,5 @@ def _signed_in(tools: Tools, shard: int, login_file: bytes, way: str) -> Shard:
     state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock(), signed_in=True)
     tools.store.events.add("shard.signed_in", shard=shard, data={"way": way})
     say_who_waits(tools)
-    tools.doorbell.ring(shard, "")
+    tools.wakeups.wake(shard)
     return state

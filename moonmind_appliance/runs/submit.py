@@ -1,4 +1,4 @@
-"""Take a request: check it whole, keep the run durably, then ring a shard."""
+"""Take a request: check it whole, keep the run durably, then wake a shard."""
 
 import hashlib
 import re
@@ -9,12 +9,12 @@ from typing import Annotated
 
 import msgspec
 
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.printable import invisible
 from moonmind_appliance.redaction import Redactor, join_kinds
-from moonmind_appliance.runs.ring import ring
+from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
@@ -80,7 +80,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def submit_run(
     store: Store,
-    doorbell: Doorbell,
+    wakeups: Wakeups,
     settings: Settings,
     actor: Actor,
     request: SubmitRequest,
@@ -90,13 +90,13 @@ def submit_run(
     idempotency_key: str | None = None,
     draining: bool = False,
 ) -> Run:
-    """Keep a new queued run; when this returns it survives a crash. Then ring a shard.
+    """Keep a new queued run; when this returns it survives a crash. Then wake a shard.
 
     Safe twice with an `idempotency_key`: the same actor, key and request give the first run again.
 
     Args:
         store: where the run is kept.
-        doorbell: rings the shard; that it fails does not fail the request.
+        wakeups: wakes the shard; that it fails does not fail the request.
         settings: limits, allowed repositories, test mode.
         actor: who asks.
         request: what is asked.
@@ -132,7 +132,7 @@ def submit_run(
     kept = store.runs.insert(run, idempotency=idempotency)
     if kept.run_id != run.run_id:
         return kept
-    ring(store, doorbell, settings, kept, now=now)
+    wake_for(store, wakeups, settings, kept, now=now)
     return kept
 
 

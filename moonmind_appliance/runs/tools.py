@@ -8,7 +8,7 @@ import msgspec
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import ShardName
 from moonmind_appliance.redaction import Redactor
@@ -26,7 +26,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentAdapter
     redactor: Redactor
     files: ArtifactFiles
-    doorbell: Doorbell
+    wakeups: Wakeups
     shards: tuple[ShardName, ...]
     appliance_id: str
     clock: Callable[[], datetime]

@@ -6,12 +6,12 @@ from moonmind_appliance.store import Store
 
 
 def visible_run(store: Store, actor: Actor, run_id: str) -> Run:
-    """The run, if the actor submitted it or is an operator.
+    """The run without its specification text, if the actor submitted it or is an operator.
 
     Raises:
         NotFound: `run_not_found`, the same words for a run that is not there and for somebody else's.
     """
-    run = store.runs.get(run_id)
+    run = store.runs.get(run_id, text=False)
     if run is None or not (actor.operator or run.created_by.subject == actor.subject):
         raise NotFound(
             f"There is no run {run_id}.",

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -12,16 +13,27 @@ from moonmind_appliance.models import (
     LoginCheck,
     LoginFault,
     LoginState,
+    QuotaWindow,
     Shard,
     TurnOutcome,
 )
 from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
-# A limit whose end nobody told: tried again after this. A refused request spends nothing.
+# A limit whose end is unknown: tried again after this. A refused request spends nothing.
 REST_UNTOLD = timedelta(minutes=15)
+# Codex's longest usage window is a week; a later end was made up.
+LONGEST_REST = timedelta(days=8)
+# A later end is believed only once OpenAI itself was asked: any process in the agent's container can write one. The
+# short usage window has five hours.
+LONGEST_UNCONFIRMED_REST = timedelta(hours=6)
+# A login that a turn called dead is not asked about more often than this.
+ASK_AGAIN_AFTER = timedelta(hours=1)
 
-_STANDS_UNTIL_THE_FILE_CHANGES = frozenset({LoginState.DEAD, LoginState.REFUSED})
+_STANDS_UNTIL_THE_FILE_CHANGES = frozenset({LoginState.PRESENT, LoginState.DEAD, LoginState.REFUSED})
+# What the login file shows; no turn proves the opposite.
+SHOWN_BY_THE_FILE = frozenset({LoginFault.ACCOUNT_CHANGED, LoginFault.FILE_UNREADABLE, LoginFault.NO_LOGIN})
 _LONGEST_WORDS = 300
+_LONGEST_JITTER = timedelta(minutes=1)
 _USED_UP = 100.0
 
 
@@ -35,21 +47,31 @@ def file_seen(
         login_file: None where there is none.
         facts: what the file says about itself.
         now: the time of the look.
-        signed_in: the file was made by a sign-in just now, and not by a renewal.
+        signed_in: the file was made by a sign-in just now, and not by a renewal; without a file: the operator signed
+            the shard out.
     """
     if login_file is None or facts is None:
-        gone = Shard(shard=known.shard, last_turn_at=known.last_turn_at, checked_at=now)
+        # A login that comes back without a sign-in must be the same account's.
+        gone = Shard(
+            shard=known.shard,
+            account="" if signed_in else known.account,
+            last_turn_at=known.last_turn_at,
+            checked_at=now,
+            paused_at=known.paused_at,
+        )
         return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "there is no login in the volume", now)
     digest = hashlib.sha256(login_file).hexdigest()
     seen = msgspec.structs.replace(known, checked_at=now, login_digest=digest)
     if not facts.usable:
         words = "the login file cannot be read or holds no tokens"
         return _judged(known, seen, LoginState.DEAD, LoginFault.FILE_UNREADABLE, words, now)
+    another = _is_another_account(known, facts)
+    if another and not signed_in:
+        words = "the login file is another account's, and nobody signed it in"
+        return _judged(known, seen, LoginState.DEAD, LoginFault.ACCOUNT_CHANGED, words, now)
+    seen = msgspec.structs.replace(seen, account=facts.account or "")
     same_file = digest == known.login_digest and not signed_in
-    same_account = bool(facts.email) and facts.email == known.account_email
     if same_file and known.login in _STANDS_UNTIL_THE_FILE_CHANGES:
-        return ShardChange(seen)
-    if same_file and known.login is LoginState.PRESENT:
         return ShardChange(seen)
     seen = msgspec.structs.replace(
         seen,
@@ -61,41 +83,72 @@ def file_seen(
         check_wanted=False,
     )
     events = []
-    if same_account and not signed_in and known.login_at is not None:
-        if facts.made_at is not None and (known.last_refresh_at or known.login_at) < facts.made_at:
-            seen = msgspec.structs.replace(seen, last_refresh_at=facts.made_at)
-            events.append(ShardEvent("shard.refreshed", {"at": facts.made_at}))
+    if not signed_in and known.login_at is not None:
+        made_at = None if facts.made_at is None else min(facts.made_at, now)
+        if made_at is not None and (known.last_refresh_at or known.login_at) < made_at:
+            seen = msgspec.structs.replace(seen, last_refresh_at=made_at)
+            events.append(ShardEvent("shard.refreshed", {"at": made_at}))
         if known.login is LoginState.REFUSED:
             # A renewal does not bring back what the account was refused.
             return ShardChange(seen, events)
     else:
-        seen = msgspec.structs.replace(seen, login_at=facts.made_at or now, last_refresh_at=None, last_turn_at=None)
-        if not same_account:
-            seen = msgspec.structs.replace(seen, quota=[], quota_at=None, rests_until=None)
+        made_at = min(facts.made_at or now, now)
+        seen = msgspec.structs.replace(
+            seen,
+            login_at=made_at,
+            last_refresh_at=None,
+            last_turn_at=None,
+            quota=[],
+            quota_at=None,
+            rests_until=None,
+            refresh_tried_at=None,
+        )
     changed = _judged(known, seen, LoginState.PRESENT, None, "", now)
     return ShardChange(changed.shard, [*changed.events, *events])
 
 
 def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardChange:
     """A try to renew the login; the file was seen before."""
-    seen = msgspec.structs.replace(known, check_wanted=False, refresh_tried_at=now)
+    # A death that only the agent's container reported stays open until OpenAI answers.
+    open_still = known.login is LoginState.DEAD and check.alive is None and known.check_wanted
+    seen = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
+    events = []
     if check.quota is not None:
-        ends = [w.resets_at for w in check.quota if w.used_percent >= _USED_UP and w.resets_at and w.resets_at > now]
-        # A rest whose end the refused turn did not tell.
-        until = max(ends) if ends and known.rests_until is not None else known.rests_until
+        until = _rest_by(check.quota, known.rests_until, now)
         seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now, rests_until=until)
+        if known.rests_until is not None and until is None:
+            events.append(ShardEvent("shard.rested", {"why": "OpenAI says that no usage window is used up"}))
     if check.alive is False:
         words = f"OpenAI refuses to renew the login. {check.words}".strip()[:_LONGEST_WORDS]
         return _judged(known, seen, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
     if not check.refreshed:
         words = check.words[:_LONGEST_WORDS] or "nobody answered"
-        events = [] if known.refresh_problem else [ShardEvent("shard.refresh_failed", {"why": words})]
+        if not known.refresh_problem:
+            events.append(ShardEvent("shard.refresh_failed", {"why": words}))
         return ShardChange(msgspec.structs.replace(seen, refresh_problem=words), events)
-    return ShardChange(msgspec.structs.replace(seen, refresh_problem="", last_refresh_at=now))
+    return ShardChange(msgspec.structs.replace(seen, refresh_problem="", last_refresh_at=now), events)
+
+
+def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: datetime) -> datetime | None:
+    """Until when a shard that rests has to rest, by what OpenAI itself told; None where it need not."""
+    if known_until is None:
+        return None
+    used_up = [w for w in quota if w.used_percent >= _USED_UP and (w.resets_at is None or w.resets_at > now)]
+    if not used_up:
+        return None
+    ends = [window.resets_at for window in used_up if window.resets_at is not None]
+    return min(max(ends), now + LONGEST_REST) if ends else min(known_until, now + REST_UNTOLD)
 
 
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:
-    """A model turn came to an end."""
+    """A model turn came to an end.
+
+    All of it comes from the agent's container. What would take the login out of use for long is believed for a while,
+    and OpenAI is asked (`check_wanted`).
+    """
+    if known.login_fault in SHOWN_BY_THE_FILE:
+        # The turn was not the work of the account that was signed in.
+        return ShardChange(known)
     seen = known
     if turn.quota:
         seen = msgspec.structs.replace(seen, quota=turn.quota, quota_at=now)
@@ -105,28 +158,37 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             return _judged(known, seen, LoginState.PRESENT, None, "", now)
         case AgentVerdict.LOGIN_DEAD:
             words = f"OpenAI refuses the login. {turn.message}".strip()[:_LONGEST_WORDS]
+            tried = known.refresh_tried_at
+            seen = msgspec.structs.replace(seen, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
             return _judged(known, seen, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
         case AgentVerdict.PLAN_WITHOUT_CODEX:
             words = f"{who_must_act(turn.limit)} {turn.message}".strip()[:_LONGEST_WORDS]
             return _judged(known, seen, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
         case AgentVerdict.QUOTA:
-            until = (turn.resets_at or now + REST_UNTOLD) + jitter
-            seen = msgspec.structs.replace(seen, rests_until=until, check_wanted=turn.resets_at is None)
+            until = rest_end(turn, now) + jitter
+            seen = msgspec.structs.replace(seen, rests_until=until, check_wanted=True)
             told = {"until": until, "resets_at": turn.resets_at, "windows": turn.quota}
             return ShardChange(seen, [ShardEvent("shard.rests", told)])
         case _:
             return ShardChange(msgspec.structs.replace(seen, check_wanted=True))
 
 
+def rest_end(turn: TurnOutcome, now: datetime) -> datetime:
+    """Until when a shard rests by a turn's word alone: a far end is not believed yet, nor one that is over."""
+    told = turn.resets_at
+    believed = told is not None and now < told <= now + LONGEST_UNCONFIRMED_REST
+    return told if told is not None and believed else now + REST_UNTOLD
+
+
 def rest_jitter(turn: TurnOutcome, now: datetime) -> timedelta:
     """How much longer than told a shard rests: clocks differ, and not all shards should begin in the same second."""
-    rest = (turn.resets_at - now if turn.resets_at else REST_UNTOLD).total_seconds()
+    rest = (rest_end(turn, now) - now).total_seconds()
     return timedelta(seconds=1 + random.uniform(0, min(30.0, max(0.0, rest) / 20)))  # noqa: S311 - no secret
 
 
 def rest_over(known: Shard, *, now: datetime) -> ShardChange:
-    """The clock: a rest ends by itself."""
-    if known.rests_until is None or known.rests_until > now:
+    """The clock: a rest ends by itself. One that is longer than any usage window is no rest."""
+    if known.rests_until is None or now < known.rests_until <= now + LONGEST_REST + _LONGEST_JITTER:
         return ShardChange(known)
     return ShardChange(msgspec.structs.replace(known, rests_until=None), [ShardEvent("shard.rested")])
 
@@ -148,6 +210,14 @@ def who_must_act(limit: str | None) -> str:
         "workspace_member_usage_limit_reached": "The limit set for this account is reached: its administrator must"
         " raise it.",
     }.get(limit or "", "The account's ChatGPT plan does not include Codex: its holder must change the plan.")
+
+
+def _is_another_account(known: Shard, facts: LoginFacts) -> bool:
+    """Whether the file is not the account's that was signed in, as far as one is known."""
+    if known.account:
+        return facts.account != known.account
+    # A state of an older version knows the e-mail address alone.
+    return known.account_email is not None and facts.email != known.account_email
 
 
 def _judged(  # noqa: PLR0917 - one row of a table

@@ -7,21 +7,23 @@ from enum import StrEnum
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
-from moonmind_appliance.models import ExecSpec, LoginState, QuotaWindow, Shard, ShardName
+from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard, ShardName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.evidence import login_checked
-from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT, look_at_shard, note_login
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
+from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, login_checked
+from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec, put_extra_ca
 from moonmind_appliance.store import Store
 
 # Before its end an access token is renewed by the check; Codex itself would in the last five minutes.
 RENEW_BEFORE = timedelta(minutes=30)
 # After a try that nobody answered.
 TRY_AGAIN_AFTER = timedelta(minutes=5)
+# After a check, a rest that a turn reported since is asked about again.
+ASK_ABOUT_REST_AFTER = timedelta(minutes=15)
 # From here on a window is about to run dry.
 NEARLY_USED_PERCENT = 90.0
 
@@ -66,7 +68,7 @@ def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
         since=shard.login_since,
         why=shard.login_reason,
         next_step=next_step(shard),
-        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now),
+        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now) and shard.paused_at is None,
         grades=[_file(shard), _token(shard, now), _refresh(shard), _turn(shard)],
     )
 
@@ -79,7 +81,7 @@ def next_step(shard: Shard) -> str:
         LoginState.DEAD: sign_in,
         LoginState.REFUSED: f"Have the account's plan or credits mended, or sign another account in. {sign_in}",
         LoginState.UNKNOWN: "It is looked at within a minute while `serve` runs.",
-        LoginState.PRESENT: "",
+        LoginState.PRESENT: "" if shard.paused_at is None else f"Run `moonmind-appliance resume-shard {shard.shard}`.",
     }[shard.login]
 
 
@@ -99,8 +101,20 @@ def _is_nearly_used(window: QuotaWindow, now: datetime) -> bool:
 
 
 def renewal_is_due(shard: Shard, now: datetime) -> bool:
-    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it."""
-    if shard.login is not LoginState.PRESENT or shard.by_api_key:
+    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it.
+
+    A login that only a turn called dead is asked about, too: any process in the agent's container can say so.
+    """
+    if shard.by_api_key:
+        return False
+    if shard.login is LoginState.DEAD and shard.login_fault is LoginFault.UNAUTHORIZED:
+        tried = shard.refresh_tried_at
+        again = TRY_AGAIN_AFTER if shard.check_wanted and shard.refresh_problem else ASK_AGAIN_AFTER
+        return tried is None or now >= tried + again or (shard.check_wanted and not shard.refresh_problem)
+    if shard.login is not LoginState.PRESENT:
+        return False
+    if rests(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + ASK_ABOUT_REST_AFTER:
+        # A run that reports a limit over and over must not spend a renewal each time.
         return False
     if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
         return False
@@ -134,7 +148,7 @@ def check_shard(
     command = agent.check_command()
     if command is None or seen.by_api_key or seen.login in (LoginState.ABSENT, LoginState.UNKNOWN):
         return seen
-    if login_file is None or not agent.login_facts(login_file).usable or not (renew or renewal_is_due(seen, clock())):
+    if seen.login_fault in SHOWN_BY_THE_FILE or not (renew or renewal_is_due(seen, clock())):
         return seen
     spec = login_spec(settings, agent, shard, appliance_id, role=CHECK, name=shard.lock, login_volume=shard.volume)
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
@@ -142,15 +156,14 @@ def check_shard(
     container = start_under_lock(engine, spec)
     printed = io.BytesIO()
     try:
-        if settings.extra_ca_certs:
-            engine.put_file(container, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+        env = put_extra_ca(engine, settings, container)
         engine.execute(
             container,
-            ExecSpec(command=command, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
+            ExecSpec(command=command, env=env, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
             stdout=printed,
             stderr=io.BytesIO(),
         )
-        renewed = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+        renewed = read_login(engine, agent, container)
     finally:
         engine.remove(container)
     note_login(store, redactor, agent, shard.index, renewed, now=clock())

@@ -6,21 +6,21 @@ mounted for the moment of the move alone, under the shard's lock, and the file i
 """
 
 import re
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter, LoginWay
+from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, AgentAdapter, LoginWay
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.callback import CallbackRelay
-from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT
 from moonmind_appliance.shards.spec import (
     LABEL_APPLIANCE,
     LABEL_ROLE,
@@ -193,6 +193,8 @@ def store_login(
 ) -> None:
     """Replace the login file in one rename, under the shard's lock; waits for a run that holds the shard.
 
+    Whatever an agent left in the volume is removed then: it could be in the way, or change what Codex does.
+
     Raises:
         LoginFailed: cancelled while waiting, or the volume did not take the file.
     """
@@ -203,12 +205,24 @@ def store_login(
         if cancel is not None and cancel.reason is not None:
             raise _stopped()
         file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
-        engine.put_file(shard.lock, f"{file}.new", login_file)
+        # No agent could have given this name to a folder.
+        new, old = (f"{LOGIN_FOLDER}/.{kind}-{secrets.token_hex(8)}" for kind in ("new", "old"))
+        engine.put_file(shard.lock, new, login_file)
         words = _PromptReader(lambda _prompt: None, with_code=False)
-        command = f"chmod 600 {file}.new && sync {file}.new && mv -f {file}.new {file} && sync {LOGIN_FOLDER}"
+        command = (
+            f"chmod 600 {new} && sync {new} && {{ [ ! -d {file} ] || [ -L {file} ] || mv -T {file} {old}; }}"
+            f" && mv -fT {new} {file} && sync {LOGIN_FOLDER} && {{ {_remove_all_but(agent.login_files())}; true; }}"
+        )
         spec = ExecSpec(command=["sh", "-c", command], time_limit=30)
         if not engine.execute(shard.lock, spec, stdout=words, stderr=words).ok:
             raise LoginFailed(f"The new login could not be stored in {shard.volume}: {words.text.strip()}")
+
+
+def _remove_all_but(names: Sequence[str]) -> str:
+    """A shell command that removes everything else from the login volume, as far as that is possible."""
+    kept = " ".join(f"! -name {name}" for name in names)
+    rights = f"chmod -R u+rwX {LOGIN_FOLDER} 2>/dev/null"
+    return f"{rights}; find {LOGIN_FOLDER} -mindepth 1 -maxdepth 1 {kept} -exec rm -rf -- {{}} + 2>/dev/null"
 
 
 @contextmanager

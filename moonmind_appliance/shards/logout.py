@@ -1,6 +1,7 @@
 """Sign a shard out: the login is revoked at OpenAI, and its file is gone."""
 
 import io
+import secrets
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
@@ -8,8 +9,8 @@ from moonmind_appliance.errors import ApplianceError, NameTaken
 from moonmind_appliance.models import ExecSpec, ShardName
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.login import hold_shard, who_holds
-from moonmind_appliance.shards.look import LOGIN_FILE_LIMIT
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels
+from moonmind_appliance.shards.look import read_login
+from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, put_extra_ca
 
 _LOGOUT_SECONDS = 40
 
@@ -38,13 +39,17 @@ def logout_shard(
     file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
     try:
         with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=None, cancel=cancel):
-            known = engine.read_file(shard.lock, file, limit=LOGIN_FILE_LIMIT)
-            if known is None:
+            if read_login(engine, agent, shard.lock) is None:
                 return False
-            if settings.extra_ca_certs:
-                engine.put_file(shard.lock, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
-            for command in (agent.logout_command(), ["rm", "-f", file]):
-                spec = ExecSpec(command=command, time_limit=_LOGOUT_SECONDS, working_dir="/work")
+            env = put_extra_ca(engine, settings, shard.lock)
+            # Its own limit: an exec's limit would end the container, which the second command needs.
+            sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
+            # By another name it is out of the way, also where a folder has it that cannot be emptied.
+            gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
+            empty = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}"
+            remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
+            for command in (sign_out, ["sh", "-c", remove]):
+                spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
                 engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
             return True
     except NameTaken as error:

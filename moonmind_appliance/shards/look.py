@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+import msgspec
+
+from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import LOOK, start_under_lock
 from moonmind_appliance.models import Shard, ShardName
 from moonmind_appliance.redaction import Redactor
@@ -12,7 +15,10 @@ from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
 from moonmind_appliance.store import Store
 
-LOGIN_FILE_LIMIT = 256 * 1024
+
+def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> bytes | None:
+    """The login file in a container that holds the shard; see `read_login_file`."""
+    return read_login_file(engine, container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
 
 
 def look_at_shard(
@@ -23,7 +29,7 @@ def look_at_shard(
     *,
     appliance_id: str,
 ) -> bytes | None:
-    """The stored login file, or None where there is none. Holds the shard's lock for the time of the look.
+    """The stored login file, see `read_login_file`. Holds the shard's lock for the time of the look.
 
     Raises:
         NameTaken: a run, a login or a check uses the shard.
@@ -34,7 +40,7 @@ def look_at_shard(
     spec = login_spec(settings, agent, shard, appliance_id, role=LOOK, name=shard.lock, login_volume=shard.volume)
     container = start_under_lock(engine, spec, run=False)
     try:
-        return engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
+        return read_login(engine, agent, container)
     finally:
         engine.remove(container)
 
@@ -51,11 +57,14 @@ def note_login(
 ) -> Shard:
     """Keep what a look at the login file told, and its secrets for redaction.
 
-    A login that is known to be dead stays dead until its file changes, or `signed_in` says that it is a new one.
+    A login that is known to be dead stays dead until its file changes, or `signed_in` says that it is a new one. Only
+    with `signed_in` the login may be another account's; without a file it says that the shard was signed out.
     """
     facts = None
     if login_file is not None:
-        for kind, value in agent.secrets_of(login_file).items():
-            redactor.add(f"shard {shard} {kind}", value)
+        redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in)
         facts = agent.login_facts(login_file)
+        # Claims of the file's own tokens, which the agent could have written.
+        email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
+        facts = msgspec.structs.replace(facts, email=email, plan=plan)
     return store.shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))

@@ -1,6 +1,9 @@
 """The containers of login work: like the agent's, and under the same lock where they mount the shard's volume."""
 
+import secrets
+
 from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
 from moonmind_appliance.settings import Settings
 
@@ -50,3 +53,15 @@ def login_spec(
             AGENT_HOME: "rw,exec,nosuid,nodev,size=64m,mode=0700,uid=1000,gid=1000",
         },
     )
+
+
+def put_extra_ca(engine: ContainerEngine, settings: Settings, container: str) -> dict[str, str]:
+    """Put the operator's certificate authorities into the login volume; returns the variable that says where.
+
+    Under a name that no agent could have given to a folder there: a known name could be made impossible to write.
+    """
+    if settings.extra_ca_certs is None:
+        return {}
+    path = f"{LOGIN_FOLDER}/extra-ca-{secrets.token_hex(8)}.pem"
+    engine.put_file(container, path, settings.extra_ca_certs.read_bytes())
+    return {"MOONMIND_EXTRA_CA": path}

@@ -1,7 +1,7 @@
 """The one place where text enters the database: secrets are taken out of every value that a statement writes.
 
-What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, a file's name, a failure
-message. The connection itself redacts, so that no caller can forget it.
+What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, the name of a file, a
+failure message. The connection itself redacts, so that no caller can forget it.
 """
 
 import sqlite3
@@ -10,17 +10,21 @@ from typing import Any
 
 import msgspec
 
-# Of one JSON column. What the appliance itself writes is far below; what an agent made it write is cut here at the latest.
+# Of one JSON column. What the appliance itself writes is far below this; what an agent made it write is cut here.
 LONGEST_TEXT = 64 * 1024
 MOST_ENTRIES = 1000
 LONGEST_JSON = 1024 * 1024
 
 _CUT = "…"
+# What a cut may leave of a secret at the end of a text has no known form any more.
+_LONGEST_SECRET = 32 * 1024
 
 
 class Verbatim(str):
-    """Text that is stored as it is: the caller's own specification, which was searched when it came, and what
-    identifies a caller, which must not become equal to another's.
+    """Text that is stored as it is.
+
+    The caller's own specification, which was searched when it came; and what identifies a caller, which must not become
+    equal to what identifies another.
     """
 
     __slots__ = ()
@@ -85,8 +89,12 @@ class _Bounded:
         return value
 
     def _text(self, text: str) -> str:
-        redacted = self._redact(text)
         longest = min(LONGEST_TEXT, self._left)
+        if not longest and text:
+            return _CUT
+        redacted = self._redact(text[:LONGEST_JSON])
+        if len(text) > LONGEST_JSON:
+            longest = min(longest, max(0, len(redacted) - _LONGEST_SECRET))
         if len(redacted) > longest:
             redacted = redacted[:longest] + _CUT
         self._left = max(0, self._left - len(redacted))

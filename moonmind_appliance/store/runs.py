@@ -80,21 +80,26 @@ class RunStore:
             _tell(connection, "run.queued", run.run_id, RunStatus.QUEUED, at=run.accepted_at)
             return _read(connection, run.run_id)
 
-    def get(self, run_id: str) -> Run | None:
-        """The run with its phases in order.
+    def get(self, run_id: str, *, text: bool = True) -> Run | None:
+        """The run with its phases in order. Without `text` its `specify_text` is empty, and not read.
 
         Raises:
             StoreError: the row cannot be read.
         """
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None else _whole(connection, row)
+            if row is None:
+                return None
+            return _whole(connection, row) if text else to_run(row, _phase_rows(connection, run_id))
 
-    def specification(self, run_id: str) -> str | None:
-        """The specification text alone; None when there is no such run."""
+    def specification(self, run_id: str) -> str:
+        """The specification text alone.
+
+        Raises:
+            StoreError: there is none.
+        """
         with self._database.read() as connection:
-            row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None else str(row["text"])
+            return _specification(connection, run_id)
 
     def claim(
         self,
@@ -107,7 +112,8 @@ class RunStore:
     ) -> Run | None:
         """Take a queued run for this shard: of the user with the fewest in progress, the oldest.
 
-        Left alone are runs that are pinned to another shard or wait for a time that has not come. Two claims never
+        Left alone are runs that are pinned to another shard or wait for a time that has not come; a paused shard takes
+        none. Two claims never
         take the same run, whichever threads or processes make them.
 
         Args:
@@ -412,6 +418,9 @@ _CLAIM = """
         WHERE waiting.status = 'queued'
             AND (waiting.shard_pin IS NULL OR waiting.shard_pin = :shard)
             AND (waiting.waiting_until IS NULL OR waiting.waiting_until <= :now)
+            AND NOT EXISTS (
+                SELECT 1 FROM shards WHERE shard = :shard AND json_extract(state, '$.paused_at') IS NOT NULL
+            )
             AND (:began_on IS NULL OR waiting.shard IS NULL
                 OR waiting.shard IN (SELECT value FROM json_each(:began_on)))
         ORDER BY coalesce(busy.runs, 0), waiting.accepted_at, waiting.run_id
@@ -462,13 +471,17 @@ def _read(connection: sqlite3.Connection, run_id: str) -> Run:
 def _whole(connection: sqlite3.Connection, row: sqlite3.Row) -> Run:
     """The run with its phases and its specification text."""
     run_id = row["run_id"]
-    text = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
-    if text is None:
+    return to_run(row, _phase_rows(connection, run_id), specify_text=_specification(connection, run_id))
+
+
+def _specification(connection: sqlite3.Connection, run_id: str) -> str:
+    row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
+    if row is None:
         raise StoreError(
             f"Run {run_id}: its specification text is missing.",
             hint="The database was changed by hand; put back a copy from the backups folder.",
         )
-    return to_run(row, _phase_rows(connection, run_id), specify_text=text["text"])
+    return str(row["text"])
 
 
 def _phase_rows(connection: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:

@@ -1,13 +1,20 @@
 """What is known of each shard."""
 
+import contextlib
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
+
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Shard
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_text, to_shard
+
+_LONGEST_REASON = 300
 
 _log = logging.getLogger(__name__)
 
@@ -27,36 +34,37 @@ class ShardChange(NamedTuple):
 
 
 class ShardStore:
-    """One row a shard; a shard that was never seen gets one whose login is unknown."""
+    """One row a shard; a shard that was never seen gets one whose login is unknown.
+
+    A row that cannot be read is replaced by one whose login is unknown, with the event `shard.state_unreadable`: one
+    bad row must not stop the others. Each state is checked before it is written, so that no row becomes such a one.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, shard: int) -> Shard:
-        """The shard's state.
-
-        Raises:
-            StoreError: the row cannot be read; it names the shard.
-        """
+        """The shard's state."""
         with self._database.read() as connection:
-            row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
-        if row is None:
-            with self._database.write() as connection:
-                connection.execute("INSERT OR IGNORE INTO shards VALUES (?, ?)", (shard, json_text(Shard(shard=shard))))
-                row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
-        return to_shard(row)
+            row = _row(connection, shard)
+        if row is not None:
+            with contextlib.suppress(StoreError):
+                return _state(row)
+        with self._database.write() as connection:
+            return _known(connection, shard)
 
     def all(self, count: int) -> list[Shard]:
         """The shards 0 to `count` - 1."""
         return [self.get(shard) for shard in range(count)]
 
     def save(self, shard: Shard, *, event: str | None = None, data: Mapping[str, object] | None = None) -> None:
-        """Keep the state and, in the same transaction, the event of that kind."""
+        """Keep the state and, in the same transaction, the event of that kind.
+
+        Raises:
+            StoreError: the state could not be read again; nothing was written.
+        """
         with self._database.write() as connection:
-            connection.execute(
-                "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
-                (shard.shard, json_text(shard)),
-            )
+            _write(connection, shard)
             if event is not None:
                 record(connection, event, shard=shard.shard, data=data)
 
@@ -64,19 +72,79 @@ class ShardStore:
         """Replace the state by what `how` makes of it, in one transaction: no other process's change is lost.
 
         Raises:
-            StoreError: the row cannot be read; it names the shard.
+            StoreError: the new state could not be read again; nothing was written.
         """
         with self._database.write() as connection:
-            row = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
-            known = Shard(shard=shard) if row is None else to_shard(row)
+            known = _known(connection, shard)
             changed = how(known)
-            if changed.shard != known or row is None:
-                connection.execute(
-                    "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
-                    (shard, json_text(changed.shard)),
-                )
+            if changed.shard != known:
+                _write(connection, changed.shard)
             for event in changed.events:
                 record(connection, event.kind, shard=shard, data=event.data)
         for event in changed.events:
             _log.info("Shard %d: %s %s", shard, event.kind, json_text(dict(event.data)))
         return changed.shard
+
+
+def _row(connection: sqlite3.Connection, shard: int) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM shards WHERE shard = ?", (shard,)).fetchone()
+    return row
+
+
+def _state(row: sqlite3.Row) -> Shard:
+    """The row's state.
+
+    Raises:
+        StoreError: it cannot be read; it names the shard.
+    """
+    try:
+        state = to_shard(row)
+    except (RecursionError, ValueError) as error:
+        raise StoreError(f"Shard {row['shard']}: the stored row cannot be read ({error}).") from error
+    if state.shard != row["shard"]:
+        raise StoreError(f"Shard {row['shard']}: the stored row is of shard {state.shard}.")
+    return state
+
+
+def _known(connection: sqlite3.Connection, shard: int) -> Shard:
+    """The stored state, inside a transaction that may write; a new one where there is none that can be read."""
+    row = _row(connection, shard)
+    if row is None:
+        fresh = Shard(shard=shard)
+    else:
+        try:
+            return _state(row)
+        except StoreError as error:
+            # Without the account that was signed in, another one's login would be taken for it.
+            fresh = Shard(shard=shard, account=_account(row["state"]))
+            _log.error("%s Its login is looked at anew.", error.message)
+            record(connection, "shard.state_unreadable", shard=shard, data={"why": error.message[:_LONGEST_REASON]})
+    _write(connection, fresh)
+    return fresh
+
+
+def _account(state: str) -> str:
+    """The account in a row that cannot be read as a whole; "" where it cannot be read either."""
+    try:
+        return msgspec.json.decode(state, type=_Account).account
+    except (msgspec.MsgspecError, RecursionError, ValueError):
+        return ""
+
+
+class _Account(msgspec.Struct):
+    account: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+def _write(connection: sqlite3.Connection, shard: Shard) -> None:
+    state = json_text(shard)
+    try:
+        msgspec.json.decode(state, type=Shard)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise StoreError(
+            f"Shard {shard.shard}: the new state is out of bounds and was not stored ({error}).",
+            hint="This is a defect of the appliance; report it.",
+        ) from error
+    connection.execute(
+        "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
+        (shard.shard, state),
+    )

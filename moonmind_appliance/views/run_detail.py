@@ -86,7 +86,8 @@ def specification(store: Store, actor: Actor, run_id: str) -> str:
     Raises:
         NotFound: `run_not_found`.
     """
-    return visible_run(store, actor, run_id).specify_text
+    visible_run(store, actor, run_id)
+    return store.runs.specification(run_id)
 
 
 def detail_of(run: Run, artifacts: Sequence[Artifact]) -> RunDetail:

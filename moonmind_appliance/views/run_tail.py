@@ -116,7 +116,7 @@ class RunTail:
     def _new(self) -> Iterator[Message]:
         # The events first: what they tell of is then surely in the run's row.
         events = self._store.events.after(self._place.event_id, run_id=self._run_id, limit=_EVENTS)
-        run = self._store.runs.get(self._run_id)
+        run = self._store.runs.get(self._run_id, text=False)
         if run is None:
             self.ended = True
             return

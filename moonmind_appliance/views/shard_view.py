@@ -48,6 +48,7 @@ class ShardView(msgspec.Struct, frozen=True):
     by_api_key: bool
     health: LoginHealth
     events: list[ShardEvent]
+    paused_at: datetime | None = None
 
 
 class Severity(StrEnum):
@@ -101,6 +102,7 @@ def shard_views(store: Store, settings: Settings, *, now: datetime) -> list[Shar
                 by_api_key=shard.by_api_key,
                 health=health_of(shard, now=now),
                 events=[ShardEvent(event.kind, event.at, event.data) for event in events],
+                paused_at=shard.paused_at,
             )
         )
     return views

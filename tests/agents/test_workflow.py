@@ -93,7 +93,7 @@ def test_the_setting_chooses() -> None:
 
 def test_a_program_that_is_sent_stands_alone() -> None:
     """It compiles, runs one main, and imports nothing of the appliance."""
-    program = script_of("codex_turn", "workflow_turn")
+    program = script_of("codex_home", "codex_turn", "workflow_turn")
     compile(program, "program", "exec")
     assert "moonmind_appliance.agents" not in program
     assert program.count('if __name__ == "__main__"') == 1

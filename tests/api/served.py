@@ -13,15 +13,15 @@ from typing import Any
 import httpx
 import uvicorn
 
-from moonmind_appliance.api import ApiParts, Readiness, build_api
+from moonmind_appliance.api import ApiParts, build_api
 from moonmind_appliance.api.parts import Pace
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import Finding
 from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.health import Check
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.runs.house import RememberingBell
+from tests.runs.house import RecordedWakeups
 
 BASE = "/api/spec-automation"
 REQUEST = {"repository": "acme/shop", "specify_text": "Add a basket."}
@@ -33,7 +33,7 @@ class Served:
     parts: ApiParts
     address: str
     tokens: dict[str, str]
-    checks: list[Check] = field(default_factory=list)
+    checks: dict[str, Finding] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
 
     @property
@@ -97,15 +97,15 @@ def serve(
     tokens = {
         name: store.tokens.create(name, operator=name == "olga", expires_at=None) for name in ("ann", "bob", "olga")
     }
-    checks: list[Check] = []
+    checks: dict[str, Finding] = {}
     parts = ApiParts(
         store=store,
-        doorbell=RememberingBell(),
+        wakeups=RecordedWakeups(),
         settings=Settings(moonmind_data_dir=data_dir, **({"min_free_disk": 1} | settings)),
         redactor=Redactor(),
         artifact_files=ArtifactFiles(data_dir),
         authenticate=authenticate or store.tokens.actor,
-        readiness=lambda: Readiness(checks),
+        readiness=lambda: checks,
         version="9.9.9",
         pace=pace or Pace(),
     )

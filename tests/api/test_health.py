@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from moonmind_appliance.checks.finding import note, ok, wrong
 from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.runs.health import Check
 from tests.api.served import Served, serve
 
 SHARD_FIELDS = [
@@ -41,25 +41,27 @@ def test_alive_needs_neither_token_nor_database(served: Served) -> None:
 
 
 def test_ready_lists_its_checks(served: Served) -> None:
-    """200 when all are good."""
-    served.checks[:] = [Check("engine", ok=True), Check("disk", ok=True, message="12 GiB free")]
+    """200 when nothing is wrong. Of what is good no more is said: callers need no token."""
+    served.checks.update(engine=ok("Docker engine", "28.1"), disk=note("disk", "12 GiB free"))
     answer = served.client(None).get("/ready")
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ready",
         "checks": [
             {"name": "engine", "ok": True, "message": ""},
-            {"name": "disk", "ok": True, "message": "12 GiB free"},
+            {"name": "disk", "ok": True, "message": ""},
         ],
     }
 
 
 def test_not_ready_says_why(served: Served) -> None:
     """503 with the checks that fail, and a time to ask again."""
-    served.checks[:] = [Check("engine", ok=False, message="Docker does not answer."), Check("disk", ok=True)]
+    served.checks.update(
+        engine=wrong("Docker engine", "Docker does not answer.", "Start it."), disk=ok("disk", "12 GiB")
+    )
     answer = served.client(None).get("/ready")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
-    assert answer.json()["errors"] == [{"field": "engine", "message": "Docker does not answer."}]
+    assert answer.json()["errors"] == [{"field": "engine", "message": "Docker does not answer. Start it."}]
     assert int(answer.headers["retry-after"]) > 0
 
 

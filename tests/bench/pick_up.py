@@ -1,7 +1,7 @@
 """How long an accepted run waits on an idle appliance until a worker has it.
 
 Measured from the moment in which `store.runs.insert` returned (the row is committed and synced) to the moment in which
-the worker has claimed the row and saved `prepare_job` as running. Three ways to ring, on the same store and disk:
+the worker has claimed the row and saved `prepare_job` as running. Three ways to wake it, on the same store and disk:
 
 - within the process, as the API does it;
 - from another process, as the TUI and the command line do it (own connections, nothing shared but the file);
@@ -29,7 +29,7 @@ from typing import NamedTuple
 from huey import SqliteHuey
 from huey.consumer import Consumer
 
-from moonmind_appliance.dispatch import Doorbell, Workers
+from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.models import Actor, Phase, PhaseName, PhaseStatus, Run, ShardName
 from moonmind_appliance.store import Store
 
@@ -53,7 +53,7 @@ class Worker:
         self.done: dict[str, float] = {}
         self.took_one = threading.Event()
 
-    def __call__(self, shard: int, _: str) -> None:
+    def __call__(self, shard: int) -> None:
         now = datetime.now(UTC)
         lease = str(uuid.uuid4())
         run = self._store.runs.claim(shard, lease, now=now, lease_seconds=60)
@@ -65,7 +65,7 @@ class Worker:
         self.took_one.set()
 
 
-def measure(store: Store, ring: Callable[[str], None], worker: Worker, submissions: int, pause: float) -> Figures:
+def measure(store: Store, wake: Callable[[], object], worker: Worker, submissions: int, pause: float) -> Figures:
     """Submit one run after the other, each to an idle system, at odd moments (the same for each way)."""
     waits = []
     dice = random.Random(1)  # noqa: S311 - odd moments, no secrets
@@ -81,7 +81,7 @@ def measure(store: Store, ring: Callable[[str], None], worker: Worker, submissio
         )
         store.runs.insert(run)
         committed = time.perf_counter()
-        ring(run.run_id)
+        wake()
         if not worker.took_one.wait(30):
             sys.exit("A run was not picked up within 30 s.")
         waits.append((worker.done[run.run_id] - committed) * 1000)
@@ -105,11 +105,11 @@ def own_workers(folder: Path, worker: Worker) -> Iterator[Workers]:
 
 
 @contextmanager
-def stock_consumer(folder: Path, worker: Worker) -> Iterator[Callable[[str], None]]:
+def stock_consumer(folder: Path, worker: Worker) -> Iterator[Callable[[], object]]:
     huey = SqliteHuey("stock", filename=str(folder / "stock.db"))
 
-    def take(run_id: str) -> None:
-        worker(0, run_id)
+    def take() -> None:
+        worker(0)
 
     consumer = Consumer(huey)
     consumer.start()
@@ -134,21 +134,20 @@ def main() -> None:
         worker = Worker(store)
         with own_workers(folder, worker) as workers:
 
-            def ring_inside(run_id: str) -> None:
-                workers.ring(workers.idle()[0], run_id)
+            def wake_idle_shard() -> None:
+                workers.wake(workers.idle()[0])
 
-            outside = Doorbell(folder, SHARDS)
-            figures["same_process"] = measure(store, ring_inside, worker, *how)
-            figures["another_process"] = measure(store, lambda run_id: outside.ring(1, run_id), worker, *how)
-            outside.close()
-        with stock_consumer(folder, worker) as ring_stock:
-            figures["stock_huey"] = measure(store, ring_stock, worker, *how)
+            outside = Wakeups(folder, SHARDS)
+            figures["same_process"] = measure(store, wake_idle_shard, worker, *how)
+            figures["another_process"] = measure(store, lambda: outside.wake(1), worker, *how)
+        with stock_consumer(folder, worker) as wake_stock:
+            figures["stock_huey"] = measure(store, wake_stock, worker, *how)
         store.close()
     ratio = round(figures["stock_huey"].median_ms / figures["same_process"].median_ms, 1)
     if options.json:
         print(json.dumps({name: each._asdict() for name, each in figures.items()} | {"ratio_median": ratio}))
         return
-    print(f"{'ring':<16} {'submissions':>11} {'median':>10} {'p99':>10} {'worst':>10}")
+    print(f"{'wake-up':<16} {'submissions':>11} {'median':>10} {'p99':>10} {'worst':>10}")
     for name, each in figures.items():
         times = " ".join(f"{value:>7.2f} ms" for value in each[1:])
         print(f"{name:<16} {each.submissions:>11} {times}")

@@ -1,4 +1,4 @@
-"""A laboratory on each engine: containers of its own, commands that both understand, and all gone afterwards."""
+"""Test containers on each engine, commands for both, and their removal afterwards."""
 
 import io
 import threading
@@ -18,7 +18,7 @@ WORK = "/work/runs"
 
 
 class Program(NamedTuple):
-    """What the real shell runs, and what the fake engine does instead."""
+    """What the real shell runs, and what the fake engine does."""
 
     shell: str
     fake: Answer
@@ -32,7 +32,7 @@ class Ran(NamedTuple):
 
 @dataclass
 class Laboratory:
-    """An engine, and names that nobody else uses."""
+    """An engine, and unique names."""
 
     engine: ContainerEngine
     prefix: str = field(default_factory=lambda: f"contract-{uuid.uuid4().hex[:12]}")
@@ -82,10 +82,10 @@ class Laboratory:
         return Ran(outcome, out.getvalue(), err.getvalue())
 
     def begin(self, container: str, program: Program, **exec_fields: object) -> "Running":
-        """Run it in a thread, and come back with its first output."""
+        """Run it in a thread; returns after its first output."""
         running = Running(self, container, program, exec_fields)
         running.start()
-        assert running.spoke.wait(30), "the command never said a word"
+        assert running.spoke.wait(30), "the command printed nothing"
         return running
 
     def clean_up(self) -> None:

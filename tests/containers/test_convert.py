@@ -116,13 +116,13 @@ def test_a_tmpfs_is_the_users_and_bounded(given: str, expected: str) -> None:
     assert convert.tmpfs_options(given, LIMITS) == expected
 
 
-def test_an_exec_says_its_process_id_and_becomes_the_command() -> None:
-    """The command's words stay words, whatever is in them; nothing of the environment is among them."""
+def test_an_execs_words_stay_words() -> None:
+    """Whatever is in the command, no shell reads it; nothing of the environment is among it."""
     command = ["git", "commit", "-m", "$(reboot) 'x' \"y\""]
     spec = ExecSpec(command=command, env={"TOKEN": "t0p", "A": "b"}, working_dir="/work/runs")
-    assert convert.exec_arguments(spec, "abc") == {
-        "cmd": ["/bin/sh", "-c", 'echo $$ >&2; exec "$@"', "sh", *command],
-        "environment": ["A=b", "MOONMIND_EXEC=abc", "TOKEN=t0p"],
+    assert convert.exec_arguments(spec) == {
+        "cmd": command,
+        "environment": ["A=b", "TOKEN=t0p"],
         "workdir": "/work/runs",
         "user": "1000:1000",
         "stdin": False,
@@ -131,17 +131,3 @@ def test_an_exec_says_its_process_id_and_becomes_the_command() -> None:
         "tty": False,
         "privileged": False,
     }
-
-
-def test_an_exec_cannot_take_another_mark() -> None:
-    """The mark by which processes are found is ours, even where the spec has a variable of that name."""
-    arguments = convert.exec_arguments(ExecSpec(command=["true"], env={"MOONMIND_EXEC": "x"}), "abc")
-    assert arguments["environment"] == ["MOONMIND_EXEC=abc"]
-
-
-@pytest.mark.parametrize(("leader", "said"), [(17, "17"), (None, "none")])
-def test_the_end_is_given_leader_and_mark(leader: int | None, said: str) -> None:
-    """The exec that ends another one gets them as words of its command, not as part of its script."""
-    spec = convert.end_processes(leader, "abc")
-    assert spec.command[-2:] == [said, "MOONMIND_EXEC=abc"]
-    assert spec.env == {}

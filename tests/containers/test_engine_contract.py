@@ -1,4 +1,4 @@
-"""The rules of `ContainerEngine`, held by the fake engine and by Docker alike."""
+"""The rules of `ContainerEngine`, for the fake engine and for Docker."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -62,11 +62,15 @@ CHATTER = Program("while :; do echo tick; sleep 0.02; done", _ticks(100_000, 0.0
 SLOW_TICKS = Program("for i in 1 2 3 4 5 6; do echo tick; sleep 0.5; done", _ticks(6, 0.5))
 
 
+def _running(lab: Laboratory) -> list[str]:
+    return [each.name for each in lab.engine.containers(lab.labels) if each.running]
+
+
 # Names, images and states
 
 
 def test_a_name_is_a_lock(lab: Laboratory) -> None:
-    """Of 20 starts of one name at once exactly one wins; the others learn who did."""
+    """Of 20 simultaneous starts with one name exactly one succeeds; the others get its labels."""
     lab.engine.ensure_volume(lab.name("work"), lab.labels)
 
     def start(number: int) -> str | NameTaken:
@@ -85,7 +89,7 @@ def test_a_name_is_a_lock(lab: Laboratory) -> None:
     assert [each.labels["number"] for each in lab.engine.containers(lab.labels)] == [str(winners[0])]
 
 
-def test_a_taken_name_says_whether_its_holder_runs(lab: Laboratory) -> None:
+def test_a_taken_name_reports_whether_its_holder_runs(lab: Laboratory) -> None:
     """NameTaken has the name, the holder's labels, and whether it runs."""
     box = lab.box()
     with pytest.raises(NameTaken) as running:
@@ -99,21 +103,21 @@ def test_a_taken_name_says_whether_its_holder_runs(lab: Laboratory) -> None:
 
 
 def test_a_removed_name_is_free(lab: Laboratory) -> None:
-    """As soon as `remove` returns the name can be given again."""
+    """As soon as `remove` returns, the name can be used again."""
     for _ in range(3):
         lab.engine.remove(lab.box())
     assert lab.engine.containers(lab.labels) == []
 
 
 def test_a_removal_by_two_frees_the_name_for_both(lab: Laboratory) -> None:
-    """`remove` may be called by several threads at once; whoever returns finds the name free."""
+    """Several threads may call `remove` at once; the name is free when the first one returns."""
     box = lab.box()
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lab.engine.remove, [box] * 6))
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_an_image_that_is_not_there_makes_nothing(lab: Laboratory) -> None:
+def test_a_missing_image_creates_nothing(lab: Laboratory) -> None:
     """`start` raises ImageNotFound, and `image` answers None."""
     with pytest.raises(ImageNotFound):
         lab.engine.start(lab.spec(image=f"{ABSENT}:latest"))
@@ -121,15 +125,15 @@ def test_an_image_that_is_not_there_makes_nothing(lab: Laboratory) -> None:
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_a_start_that_fails_makes_nothing(lab: Laboratory) -> None:
-    """A container that cannot run, as its network is not there, is not left behind."""
+def test_a_failed_start_creates_nothing(lab: Laboratory) -> None:
+    """A container that cannot start because its network does not exist is removed."""
     with pytest.raises(EngineError, match="not found"):
         lab.engine.start(lab.spec(network=ABSENT))
     assert lab.engine.containers(lab.labels) == []
 
 
-def test_an_image_says_what_it_is(lab: Laboratory) -> None:
-    """`image` has the reference that was asked for, and an id."""
+def test_an_image_has_a_reference_and_an_id(lab: Laboratory) -> None:
+    """`image` has the given reference, and an id."""
     image = lab.engine.image(lab.spec().image)
     assert image is not None
     assert (image.reference, image.image_id.startswith("sha256:")) == (lab.spec().image, True)
@@ -149,20 +153,20 @@ def test_containers_are_found_by_all_their_labels(lab: Laboratory) -> None:
 
 
 def test_kill_and_remove_are_safe_twice(lab: Laboratory) -> None:
-    """The second call says False, as it does for what never was."""
+    """The second call returns False, as it does for a container that never existed."""
     box = lab.box()
     assert [lab.engine.kill(box), lab.engine.kill(box), lab.engine.kill(ABSENT)] == [True, False, False]
     assert [lab.engine.remove(box), lab.engine.remove(box), lab.engine.remove(ABSENT)] == [True, False, False]
 
 
 def test_a_killed_container_has_ended_when_kill_returns(lab: Laboratory) -> None:
-    """Nothing of it runs any more; it is still there."""
+    """No process of it runs; the container still exists."""
     lab.engine.kill(lab.box())
     assert [each.running for each in lab.engine.containers(lab.labels)] == [False]
 
 
 def test_a_container_answers_to_its_name_and_its_id(lab: Laboratory) -> None:
-    """Every method takes either."""
+    """Every method accepts both."""
     lab.engine.ensure_volume(lab.name("work"), lab.labels)
     container_id = lab.engine.start(lab.spec())
     lab.engine.put_file(container_id, f"{WORK}/a", b"a")
@@ -174,15 +178,15 @@ def test_a_container_answers_to_its_name_and_its_id(lab: Laboratory) -> None:
 # Networks and volumes
 
 
-def test_a_network_is_made_once(lab: Laboratory) -> None:
-    """`ensure_network` gives the same gateway each time; `remove_network` says whether there was one."""
+def test_a_network_is_created_once(lab: Laboratory) -> None:
+    """`ensure_network` gives the same gateway each time; `remove_network` returns whether there was one."""
     gateways = {lab.engine.ensure_network(lab.name("net"), lab.labels) for _ in range(2)}
     assert len(gateways) == 1
     assert [lab.engine.remove_network(lab.name("net")) for _ in range(2)] == [True, False]
 
 
-def test_a_volume_is_made_once(lab: Laboratory) -> None:
-    """Of many calls at once exactly one says that it made it; it is found by its labels, and removed once."""
+def test_a_volume_is_created_once(lab: Laboratory) -> None:
+    """Of many simultaneous calls exactly one creates it; it is found by its labels, and removed once."""
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: lab.engine.ensure_volume(lab.name("v"), {**lab.labels, "kind": "x"}), range(8)))
     assert sorted(made) == [False] * 7 + [True]
@@ -192,7 +196,7 @@ def test_a_volume_is_made_once(lab: Laboratory) -> None:
 
 
 def test_a_volume_in_use_stays(lab: Laboratory) -> None:
-    """`remove_volume` raises while a container mounts it, and works when that is gone."""
+    """`remove_volume` raises while a container mounts it, and works after the container was removed."""
     box = lab.box()
     with pytest.raises(EngineError, match="in use"):
         lab.engine.remove_volume(lab.name("work"))
@@ -211,7 +215,7 @@ def test_an_exec_gives_its_output_and_exit_code(lab: Laboratory) -> None:
 
 
 def test_output_arrives_while_the_command_runs(lab: Laboratory) -> None:
-    """The first line is there before the command can go on."""
+    """The first line is there before the command can continue."""
     box = lab.box()
     running = lab.begin(box, WAIT_FOR_GO)
     assert (running.output, running.is_alive()) == (b"first\n", True)
@@ -240,14 +244,14 @@ def test_an_exec_has_its_environment_and_folder(lab: Laboratory) -> None:
 
 
 def test_output_is_bytes(lab: Laboratory) -> None:
-    """What is no text comes through unchanged."""
+    """Bytes that are not text arrive unchanged."""
     said = bytes([0, 1, 13, 10, 128, 255, 0])
     ran = lab.run(lab.box(), Program(r"printf '\0\1\15\12\200\377\0'", _says(said)))
     assert ran.stdout == said
 
 
-def test_big_output_passes_through(lab: Laboratory) -> None:
-    """50 MB arrive whole, and in pieces of at most a megabyte: nothing collects them."""
+def test_large_output(lab: Laboratory) -> None:
+    """50 MB arrive complete, in pieces of at most a megabyte: nothing buffers them."""
 
     class Counted:
         total = largest = 0
@@ -268,53 +272,68 @@ def test_big_output_passes_through(lab: Laboratory) -> None:
     assert counted.largest <= 1024**2
 
 
-def test_a_time_limit_ends_a_command_that_talks(lab: Laboratory) -> None:
-    """It counts from the start, whatever is said; what was said is there, and the container runs on."""
+def test_a_time_limit_ends_a_command_that_prints(lab: Laboratory) -> None:
+    """It counts from the start, whatever the command prints; the output is there, and the container has ended."""
     box = lab.box()
     ran = lab.run(box, CHATTER, time_limit=0.5)
     assert (ran.outcome.ended, ran.outcome.ok) == (EndReason.TIMED_OUT, False)
     assert ran.stdout.startswith(b"tick\n")
-    assert lab.run(box, TRUE).outcome.ok
+    assert _running(lab) == []
 
 
 def test_a_silence_limit_ends_a_command_that_hangs(lab: Laboratory) -> None:
     """It counts from the last output."""
     ran = lab.run(lab.box(), SAY_AND_WAIT, silence_limit=0.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.SILENT, b"begun\n")
+    assert _running(lab) == []
 
 
-def test_a_silence_limit_spares_a_command_that_talks(lab: Laboratory) -> None:
-    """A command that takes longer than the limit, but says something now and then, runs to its end."""
+def test_a_silence_limit_allows_a_command_that_prints(lab: Laboratory) -> None:
+    """A command that takes longer than the limit, but prints in between, runs to its end."""
     ran = lab.run(lab.box(), SLOW_TICKS, silence_limit=2.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.EXITED, b"tick\n" * 6)
 
 
 def test_a_cancel_ends_the_command(lab: Laboratory) -> None:
-    """What was said before is there, and the container runs on."""
-    box = lab.box()
-    running = lab.begin(box, SAY_AND_WAIT)
+    """The output until then is there, and the container has ended."""
+    running = lab.begin(lab.box(), SAY_AND_WAIT)
     running.cancel.cancel(InterruptReason.CANCELLED)
     assert running.outcome().ended is EndReason.CANCELLED
     assert running.output == b"begun\n"
-    assert lab.run(box, TRUE).outcome.ok
+    assert _running(lab) == []
 
 
 def test_a_cancel_before_the_start_starts_nothing(lab: Laboratory) -> None:
-    """A token that was cancelled before gives CANCELLED without a word of output."""
+    """A token that was cancelled before gives CANCELLED without output, and the container continues."""
     token = CancelToken()
     token.cancel(InterruptReason.SHUTDOWN)
-    ran = lab.run(lab.box(), SAY, cancel=token)
-    assert (ran.outcome.ended, ran.stdout, ran.stderr) == (EndReason.CANCELLED, b"", b"")
-
-
-def test_ending_one_command_spares_the_other(lab: Laboratory) -> None:
-    """Two commands in one container: only the one whose limit is reached ends."""
     box = lab.box()
-    other = lab.begin(box, WAIT_FOR_GO)
+    ran = lab.run(box, SAY, cancel=token)
+    assert (ran.outcome.ended, ran.stdout, ran.stderr) == (EndReason.CANCELLED, b"", b"")
+    assert lab.run(box, TRUE).outcome.ok
+
+
+def test_ending_one_command_ends_its_container(lab: Laboratory) -> None:
+    """Of two commands in one container, the other one is CONTAINER_GONE; commands in other containers continue."""
+    box, elsewhere = lab.box("one"), lab.box("two")
+    other, third = lab.begin(box, SAY_AND_WAIT), lab.begin(elsewhere, WAIT_FOR_GO)
     assert lab.run(box, SAY_AND_WAIT, time_limit=0.5).outcome.ended is EndReason.TIMED_OUT
-    assert other.is_alive()
-    lab.engine.put_file(box, f"{WORK}/go", b"")
-    assert other.outcome().ok
+    assert (other.outcome().ended, other.output) == (EndReason.CONTAINER_GONE, b"begun\n")
+    lab.engine.put_file(elsewhere, f"{WORK}/go", b"")
+    assert third.outcome().ok
+
+
+def test_files_are_read_after_a_command_was_ended(lab: Laboratory) -> None:
+    """What it wrote into a volume is there."""
+
+    def answer(process: FakeExec) -> None:
+        process.write_file(f"{WORK}/a", b"written\n")
+        process.sleep(60)
+
+    box = lab.box()
+    ran = lab.run(box, Program(f"echo written >{WORK}/a; sleep 60", answer), time_limit=0.5)
+    assert ran.outcome.ended is EndReason.TIMED_OUT
+    assert lab.engine.read_file(box, f"{WORK}/a", limit=100) == b"written\n"
 
 
 @pytest.mark.parametrize("end", ["kill", "remove"])
@@ -337,7 +356,7 @@ def test_a_container_that_does_not_run_runs_nothing(lab: Laboratory) -> None:
     assert ended == [EndReason.CONTAINER_GONE] * 2
 
 
-def test_a_container_that_is_not_there_is_an_error(lab: Laboratory) -> None:
+def test_a_missing_container_is_an_error(lab: Laboratory) -> None:
     """`execute`, `put_file` and `read_file` raise ContainerNotFound."""
     with pytest.raises(ContainerNotFound):
         lab.run(ABSENT, TRUE)
@@ -348,7 +367,7 @@ def test_a_container_that_is_not_there_is_an_error(lab: Laboratory) -> None:
 
 
 def test_an_empty_command_is_refused(lab: Laboratory) -> None:
-    """Neither a container nor an exec can do nothing."""
+    """A container and an exec need a command."""
     with pytest.raises(ValueError, match="command"):
         lab.engine.start(lab.spec(command=[]))
     with pytest.raises(ValueError, match="command"):
@@ -361,11 +380,10 @@ class _Refusing:
 
 
 def test_a_sink_that_fails_ends_the_command(lab: Laboratory) -> None:
-    """Its error is raised, the command does not run on unheard, and the container does."""
-    box = lab.box()
+    """Its error is raised, and the command does not continue while its output is lost."""
     with pytest.raises(OSError, match="no space for output"):
-        lab.run(box, SAY_AND_WAIT, stdout=_Refusing())
-    assert lab.run(box, TRUE).outcome.ok
+        lab.run(lab.box(), SAY_AND_WAIT, stdout=_Refusing())
+    assert _running(lab) == []
 
 
 def test_many_commands_run_at_once(lab: Laboratory) -> None:
@@ -404,7 +422,7 @@ def test_a_file_of_a_container_that_never_ran_is_read(lab: Laboratory) -> None:
 
 
 def test_only_regular_files_are_read(lab: Laboratory) -> None:
-    """A folder, a symlink, a pipe and what is not there are None."""
+    """A folder, a symlink, a pipe and a missing file are None."""
 
     def answer(process: FakeExec) -> None:
         process.make_folder(f"{WORK}/folder")
@@ -429,44 +447,8 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
         lab.engine.read_file(box, f"{WORK}/five", limit=4)
 
 
-@pytest.mark.parametrize("state", ["running", "killed"])
-def test_several_files_are_read_at_once(lab: Laboratory, state: str) -> None:
-    """Each path has its bytes, or None where there is no regular file."""
-
-    def answer(process: FakeExec) -> None:
-        process.write_file(f"{WORK}/a b", b"one\n")
-        process.write_file(f"{WORK}/-x", b"two\n")
-        process.engine.add_symlink(process.container.container_id, f"{WORK}/link")
-
-    box = lab.box()
-    lab.run(box, Program(f"cd {WORK} && echo one >'a b' && echo two >./-x && ln -s 'a b' link", answer))
-    if state == "killed":
-        lab.engine.kill(box)
-    paths = [f"{WORK}/a b", f"{WORK}/-x", f"{WORK}/link", f"{WORK}/absent", f"{WORK}/a*"]
-    assert lab.engine.read_files(box, paths, limit=8) == dict(
-        zip(paths, [b"one\n", b"two\n", *[None] * 3], strict=True)
-    )
-    with pytest.raises(EngineError, match="bytes"):
-        lab.engine.read_files(box, paths, limit=7)
-    assert lab.engine.read_files(box, paths[:1], limit=4) == {paths[0]: b"one\n"}
-    assert lab.engine.read_files(box, [], limit=0) == {}
-
-
-def test_files_with_one_content_are_each_read(lab: Laboratory) -> None:
-    """Two names of one file (hard links) both have its bytes."""
-
-    def answer(process: FakeExec) -> None:
-        process.write_file(f"{WORK}/a", b"same\n")
-        process.write_file(f"{WORK}/b", b"same\n")
-
-    box = lab.box()
-    lab.run(box, Program(f"cd {WORK} && echo same >a && ln a b", answer))
-    paths = [f"{WORK}/a", f"{WORK}/b"]
-    assert lab.engine.read_files(box, paths, limit=10) == dict.fromkeys(paths, b"same\n")
-
-
 def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
-    """`put_file` onto a symlink that the job planted leaves the link's target alone."""
+    """`put_file` onto a symlink that the job created leaves the link's target unchanged."""
 
     def answer(process: FakeExec) -> None:
         process.write_file(f"{WORK}/target", b"old\n")
@@ -480,8 +462,8 @@ def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
 
 
 @pytest.mark.parametrize("path", [f"{WORK}/no/such/folder/file", "/etc/planted", "/read-only/file"])
-def test_a_file_goes_into_a_writable_mount_only(lab: Laboratory, path: str) -> None:
-    """No missing folder is made, the image is not changed, a read-only mount stays as it is."""
+def test_a_file_can_only_be_written_to_a_writable_mount(lab: Laboratory, path: str) -> None:
+    """A missing folder is not created; the image and a read-only mount stay unchanged."""
     lab.engine.ensure_volume(lab.name("fixed"), lab.labels)
     box = lab.box(mounts=[Mount(lab.name("work"), WORK), Mount(lab.name("fixed"), "/read-only", read_only=True)])
     with pytest.raises(EngineError):

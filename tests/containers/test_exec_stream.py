@@ -11,7 +11,6 @@ from moonmind_appliance.containers.exec_stream import (
     Demultiplexer,
     HijackedConnection,
     HijackRefused,
-    LeaderLine,
 )
 from moonmind_appliance.errors import EngineError
 
@@ -45,31 +44,6 @@ def test_another_format_is_an_error(header: bytes) -> None:
     """What is not Docker's format is never taken for output."""
     with pytest.raises(EngineError, match="cannot be read"):
         Demultiplexer(io.BytesIO(), io.BytesIO()).feed(header)
-
-
-@pytest.mark.parametrize(
-    ("pieces", "process_id", "output"),
-    [
-        ([b"17\n"], 17, b""),
-        ([b"17\nwords\n"], 17, b"words\n"),
-        ([b"1", b"7", b"\nwo", b"rds"], 17, b"words"),
-        ([b"OCI runtime exec failed\n"], None, b"OCI runtime exec failed\n"),
-        ([b"sh: not found"], None, b"sh: not found"),
-        ([b"12x\n", b"34\n"], None, b"12x\n34\n"),
-        ([b"123456789012345\n"], None, b"123456789012345\n"),
-        ([b"12"], None, b"12"),
-        ([b"\n5\n"], None, b"\n5\n"),
-        ([], None, b""),
-    ],
-)
-def test_the_first_line_is_the_process_id_or_output(pieces: list[bytes], process_id: int | None, output: bytes) -> None:
-    """A number alone on the first line is kept back; anything else is output."""
-    sink = io.BytesIO()
-    line = LeaderLine(sink)
-    for piece in pieces:
-        line.write(piece)
-    line.flush()
-    assert (line.process_id, sink.getvalue()) == (process_id, output)
 
 
 @pytest.fixture

@@ -32,13 +32,13 @@ def _run(engine: FakeEngine, *command: str) -> tuple[ExecOutcome, bytes]:
 
 
 def test_a_command_without_a_rule_succeeds(engine: FakeEngine) -> None:
-    """It says nothing and exits with 0."""
+    """It prints nothing and exits with 0."""
     outcome, said = _run(engine, "anything")
     assert (outcome.ok, said) == (True, b"")
 
 
 def test_the_last_rule_that_matches_answers(engine: FakeEngine) -> None:
-    """A piece of the command, or a question about container and command."""
+    """The matcher is a part of the command, or a predicate on container and command."""
     engine.on_exec("git", 1)
     engine.on_exec("git push", 2)
     engine.on_exec(lambda container, spec: container.name == "box" and spec.command[-1] == "--force", 3)
@@ -47,7 +47,7 @@ def test_the_last_rule_that_matches_answers(engine: FakeEngine) -> None:
 
 
 def test_an_answer_works_on_the_volumes(engine: FakeEngine) -> None:
-    """It reads and writes files, and makes the folders above them."""
+    """It reads and writes files, and creates the folders above them."""
 
     def answer(process: FakeExec) -> int:
         process.write_file("/work/runs/specs/001/spec.md", "# Title")
@@ -62,7 +62,7 @@ def test_an_answer_works_on_the_volumes(engine: FakeEngine) -> None:
 
 
 def test_an_answer_may_lose_its_container(engine: FakeEngine) -> None:
-    """From then on nothing more is heard of the command."""
+    """After that the command's output is dropped."""
 
     def answer(process: FakeExec) -> int:
         process.stdout.write(b"before")
@@ -75,7 +75,7 @@ def test_an_answer_may_lose_its_container(engine: FakeEngine) -> None:
     assert (outcome.ended, outcome.exit_code, said) == (EndReason.CONTAINER_GONE, None, b"before")
 
 
-def test_a_failure_comes_at_the_call_it_was_given_for(engine: FakeEngine) -> None:
+def test_a_failure_applies_to_the_given_call(engine: FakeEngine) -> None:
     """The second `kill` from now on, twice in a row; other calls are not counted."""
     engine.fail(EngineUnreachable("gone"), method="kill", at=2, times=2)
     answers: list[object] = []
@@ -98,8 +98,8 @@ def test_a_failure_of_any_call(engine: FakeEngine) -> None:
     engine.info()
 
 
-def test_calls_and_commands_are_kept_in_order(engine: FakeEngine) -> None:
-    """Each call with what it was about; each command with its container and its variables."""
+def test_calls_and_commands_are_recorded_in_order(engine: FakeEngine) -> None:
+    """Each call with its object; each command with its container and its variables."""
     engine.calls.clear()
     engine.execute("box", ExecSpec(command=["a"], env={"X": "1"}), stdout=io.BytesIO(), stderr=io.BytesIO())
     engine.remove("box")

@@ -90,7 +90,6 @@ def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
                 assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "quota")
                 until = datetime.fromisoformat(waits["waiting_for"]["until"])
                 served.kill()
-                (stage.data_dir / "huey.db").unlink()
                 served.start()
                 run = caller.wait(run_id)
             assert run["status"] == "succeeded", run["failure"]

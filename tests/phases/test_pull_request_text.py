@@ -5,6 +5,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from moonmind_appliance.phases.pull_request_text import Story, pull_request_text, quiet
 
@@ -35,7 +37,7 @@ def test_reviewers_read_what_is_open_what_was_assumed_and_which_run_made_it() ->
     for part in (
         "`specs/001-dark-mode/plan.md`",
         "- [ ] Who may switch?",
-        "> - People have browsers",
+        "> \\- People have browsers",
         "- `specs/001-dark-mode/spec.md`",
         "- `evil`: a link that leaves the repository",
         f"Run: `{RUN_ID}`",
@@ -84,52 +86,122 @@ def test_many_files_are_counted() -> None:
     assert "… and 150 more." in body
 
 
-# What GitHub would make a mention, a reference or a closing of, in what Markdown has become.
-MENTION = re.compile(r"(?:^|[^a-zA-Z0-9])@[a-zA-Z0-9]")
-REFERENCE = re.compile(r"(?:#|\bGH-)\d", re.IGNORECASE)
-CLOSING = re.compile(
-    r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b:?\s+(?:https?://|[\w./-]*#\u200b?\d)", re.IGNORECASE
-)
+# What GitHub would make a mention, a reference, a closing or a skipped check of, in plain text.
+TRIGGERS = {
+    "mention": re.compile(r"@[\w-]"),
+    "reference": re.compile(r"#\w|\bGH-\d", re.IGNORECASE),
+    "address": re.compile(r"://|\bwww\.\w", re.IGNORECASE),
+    "skipped check": re.compile(
+        r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]|skip-checks:\s*true", re.IGNORECASE
+    ),
+}
+GITHUB_MARKDOWN = MarkdownIt("gfm-like")
+
+HOSTILE = [
+    "@octocat",
+    "ask @octocat, please",
+    "(@octocat) _@octocat_ **@org/team**",
+    "`@octocat",
+    "fixes #12",
+    "**fixes** <https://example.invalid/acme/shop/issues/12>",
+    "Closes: acme/shop#12",
+    "resolved GH-12",
+    "fix https://example.invalid/acme/shop/issues/12",
+    "see acme/shop#12, gh-7 and acme/shop@0123456789abcdef0123456789abcdef01234567",
+    "see acme/shop@0123456",
+    "&#64;octocat &commat;octocat &#35;12",
+    "<!-- @octocat --> #12 <!-- never closed @octocat",
+    "<!-<!-<!-- x -->- y -->- HIDDEN -->",
+    "![seen](https://example.invalid/seen.png)",
+    "<img src=https://example.invalid/seen.png>",
+    "[![seen][1]][1]\n\n[1]: https://example.invalid/seen.png",
+    "[click](https://example.invalid) <https://example.invalid> https://example.invalid www.example.invalid",
+    "mail a@example.invalid <a@example.invalid> mailto:a@example.invalid xmpp:a@example.invalid",
+    "\u202eevil\u2066 z\u200bw \U000e0041\U000e0042 \x1b[31m \xad",
+    "[skip ci]",
+    "[ci skip] [no ci] [skip actions] [actions skip] [SKIP CI]",
+    "[skip\u200b ci] [\u200bskip ci]",
+    "skip-checks: true",
+    "skip-checks:true",
+    "~~~\n# heading\n```\ncode\n<details><summary>x</summary>\n<script>alert(1)</script>",
+    "| a | b |\n| - | - |\n| c | d |\n\n---\n\n===\n1. one\n* two\n+ three\n- [x] done",
+    "    indented\n\ttab\n> quote\n$math$ :smile: [^1]\n\n[^1]: note",
+    "\\[a\\](https://example.invalid) \\<b> \\\\",
+    "a\\",
+]
+
+
+def rendered(body: str) -> list[Token]:
+    """The inline parts of what GitHub's Markdown makes of a text."""
+    blocks = GITHUB_MARKDOWN.parse(body)
+    return [*blocks, *(child for block in blocks for child in block.children or [])]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_foreign_text_reaches_github_as_text_alone(text: str) -> None:
+    """Whichever part it is: no link, image, HTML, emphasis or heading comes of it, and nothing is invisible."""
+    honest = pull_request_text(
+        story(assumptions="x", clarifications=["x"], files=["x"], left_out=[{"path": "x", "reason": "y"}])
+    )
+    said = pull_request_text(
+        story(
+            heading=text,
+            assumptions=text,
+            clarifications=[text],
+            files=[text],
+            left_out=[{"path": text, "reason": "y"}],
+            external_ref=text,
+        )
+    )
+    assert said.title.isprintable()
+    assert all(line.isprintable() for line in said.body.split("\n"))
+    harmless = {token.type for token in rendered(honest.body)} | {"hardbreak", "softbreak", "text_special"}
+    assert {token.type for token in rendered(said.body)} <= harmless
+    shown = [token.content for token in rendered(said.body) if token.type in ("text", "code_inline")]
+    for words in (said.title, said.body, "".join(shown), *shown):
+        for what, trigger in TRIGGERS.items():
+            assert not trigger.search(words), what
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_commits_message_is_quiet(text: str) -> None:
+    """Its subject has the specification's heading."""
+    subject = quiet(text)
+    assert subject.isprintable()
+    assert not any(trigger.search(subject) for trigger in TRIGGERS.values())
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "shown"),
     [
-        "@octocat",
-        "ask @octocat, please",
-        "(@octocat)",
-        "_@octocat_",
-        "`@octocat",
-        "**@org/team**",
-        "fixes #12",
-        "Closes: acme/shop#12",
-        "resolved GH-12",
-        "fix https://example.invalid/acme/shop/issues/12",
-        "see acme/shop#12 and gh-7",
-        "<!-- @octocat --> #12 <!-- never closed @octocat",
+        ("- **Who**: people, 50 % & more_or_less (C# <3)", "- **Who**: people, 50 % & more_or_less (C# <3)"),
+        ("a `code` b \\ c | d", "a `code` b \\ c | d"),
+        ("hi @octocat, #12", "hi @ octocat, # 12"),
     ],
 )
-def test_the_agents_text_calls_nobody_and_closes_nothing(text: str) -> None:
-    """In a title, which a squash makes a commit's message, as in the body."""
-    said = pull_request_text(story(heading=text, assumptions=text, clarifications=[text]))
-    for words in (said.title, said.body):
-        assert MENTION.search(words) is None
-        assert REFERENCE.search(words) is None
-        assert CLOSING.search(words) is None
-        assert "<!--" not in words
+def test_reviewers_see_the_text_as_it_was_written(text: str, shown: str) -> None:
+    """Every character of it; only what calls or links has a blank more."""
+    body = pull_request_text(story(assumptions=text)).body
+    quote = next(line for line in body.splitlines() if line.startswith(">"))
+    inline = GITHUB_MARKDOWN.parse(quote)[2].children or []
+    assert "".join(token.content for token in inline) == shown
 
 
-@pytest.mark.parametrize("entity", ["&#64;octocat", "&#x40;octocat", "&commat;octocat", "&#35;12", "&num;12"])
-def test_an_entity_stays_the_text_that_it_is(entity: str) -> None:
-    """Once Markdown has become HTML, `&#64;` would be an at sign that calls."""
-    assert quiet(entity).startswith("&amp;")
+def test_lines_of_the_assumptions_stay_lines() -> None:
+    """Without their indentation."""
+    body = pull_request_text(story(assumptions="one\n  - two\n\nthree\\\n- four")).body
+    inline = [
+        token for block in GITHUB_MARKDOWN.parse(body.split("## Assumptions")[1]) for token in block.children or []
+    ]
+    shown = "".join("/" if token.type == "hardbreak" else token.content for token in inline)
+    assert shown.startswith("one/- twothree\\/- four")
 
 
 @pytest.mark.parametrize(
-    "text", ["mail a@example.invalid", "C# and F#", "50 % & more", "# Heading", "closing time: 12"]
+    "text", ["C# and F#", "50 % & more", "# Heading", "closing time: 12", "list[0] and a [1]", "größe 漢字 😀"]
 )
 def test_harmless_text_stays_as_it_is(text: str) -> None:
-    """Addresses, languages, ampersands, headings, plain words."""
+    """Languages, ampersands, headings, plain words, any script."""
     assert quiet(text) == text
 
 

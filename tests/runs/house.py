@@ -1,4 +1,4 @@
-"""A store on disk, a bell that remembers its rings, and people to submit."""
+"""A store on disk, wake-ups that are recorded, and people to submit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor, LoginState, Run, RunStatus, Shard, ShardName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
@@ -20,24 +20,28 @@ BOB = Actor("local:bob", "bob")
 OPERATOR = Actor("local:olga", "olga", operator=True)
 
 
-class RememberingBell(Doorbell):
-    """Keeps (shard, run id) instead of writing into huey's file."""
+class RecordedWakeups(Wakeups):
+    """Keeps the shards that were woken, and (shard, time), instead of writing into huey's file."""
 
     def __init__(self, *, broken: bool = False) -> None:
-        self.rings: list[tuple[int, str]] = []
+        self.woken: list[int] = []
+        self.timed: list[tuple[int, datetime]] = []
         self.broken = broken
 
-    def ring(self, shard: int, run_id: str) -> None:
+    def wake(self, shard: int) -> None:
         if self.broken:
-            raise OSError("no bell")
-        self.rings.append((shard, run_id))
+            raise OSError("no wake-up")
+        self.woken.append(shard)
+
+    def wake_at(self, shard: int, at: datetime) -> None:
+        self.timed.append((shard, at))
 
 
 @dataclass
 class House:
     store: Store
     settings: Settings
-    bell: RememberingBell = field(default_factory=RememberingBell)
+    wakeups: RecordedWakeups = field(default_factory=RecordedWakeups)
     redactor: Redactor = field(default_factory=Redactor)
 
     def submit(self, actor: Actor = ANN, **fields: Any) -> Run:
@@ -45,7 +49,7 @@ class House:
         request = SubmitRequest(**({"repository": "acme/shop", "specify_text": "Add a basket."} | fields))
         return submit_run(
             self.store,
-            self.bell,
+            self.wakeups,
             self.settings,
             actor,
             request,

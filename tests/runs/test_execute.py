@@ -44,7 +44,7 @@ def says(**fields: Any) -> Any:
 
 
 def retry(world: World, run: Run) -> Run:
-    retry_run(world.store, world.bell, world.tools.settings, ANN, run.run_id, now=world.clock())
+    retry_run(world.store, world.wakeups, world.tools.settings, ANN, run.run_id, now=world.clock())
     world.work()
     return world.stored(run)
 
@@ -401,7 +401,7 @@ def test_metrics_that_cannot_be_kept_change_no_result(world: World) -> None:
     ["image", "ensure_network", "ensure_volume", "start", "put_file", "read_file", "execute", "kill"],
 )
 def test_an_engine_that_goes_away_is_waited_for(world: World, method: str) -> None:
-    """In every phase: queued with the reason and a time, a ring for it, and the run then finishes."""
+    """In every phase: queued with the reason and a time, a wake-up at that time, and the run then finishes."""
     world.work()
     world.store.shards.change(0, _present)
     run = world.submit()
@@ -414,7 +414,7 @@ def test_an_engine_that_goes_away_is_waited_for(world: World, method: str) -> No
         WaitReason.ENGINE,
         world.clock() + timedelta(seconds=20),
     )
-    assert (0, run.run_id, waiting.waiting_for.until) in world.bell.timed
+    assert (0, waiting.waiting_for.until) in world.wakeups.timed
     assert world.containers() == []
     world.work()
     assert world.stored(run).status is RunStatus.QUEUED, "it waits for its time"

@@ -66,15 +66,15 @@ def change(world: World, number: int, how: Callable[[Shard], Shard]) -> None:
 
 
 def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(world: World) -> None:
-    """The other one is rung, this one comes back in a moment, and an event tells of it."""
+    """The other one is woken, this one looks again in a moment, and an event reports it."""
     change(world, 0, used(95.0))
     change(world, 1, used(10.0))
     world.submit()
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     assert not ready_to_claim(world.tools, 0)
     assert ready_to_claim(world.tools, 1)
-    assert world.bell.rings == [(1, "")]
-    assert [number for number, _run, _at in world.bell.timed] == [0]
+    assert world.wakeups.woken == [1]
+    assert [number for number, _at in world.wakeups.timed] == [0]
     assert "shard.left_to_others" in [event.kind for event in world.store.events.after(0, limit=500)]
 
 
@@ -98,15 +98,15 @@ def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(world: World) -> No
 
 
 def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(world: World) -> None:
-    """Runs that wait, or are pinned elsewhere, make it ring nobody over and over."""
+    """Runs that wait, or are pinned elsewhere, wake no shard over and over."""
     change(world, 0, used(95.0))
     change(world, 1, used(10.0))
     waits = world.submit()
     world.store.runs.wait(waits.run_id, WaitingFor(WaitReason.DISK, world.clock() + HOUR, "no room"))
     world.submit(shard=1)
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     assert ready_to_claim(world.tools, 0)
-    assert world.bell.rings == []
+    assert world.wakeups.woken == []
 
 
 def limit(until: datetime) -> Callable[[Any], dict[str, Any]]:
@@ -114,7 +114,7 @@ def limit(until: datetime) -> Callable[[Any], dict[str, Any]]:
 
 
 def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(world: World) -> None:
-    """Queued, with the time; when it has come each shard is rung, also after a start without its queues' file."""
+    """Queued, with the time; at that time each shard is woken, also after a restart."""
     world.agent.acts[PhaseName.SPECKIT_PLAN] = [limit(NOW + HOUR), limit(NOW + 2 * HOUR)]
     run = world.submit()
     world.work(0)
@@ -127,10 +127,10 @@ def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(world: World) -
     assert first is not None
     assert NOW + HOUR < first < NOW + HOUR + timedelta(minutes=1)
     world.clock.now = first - timedelta(seconds=30)
-    world.bell.timed.clear()
+    world.wakeups.timed.clear()
     recover(world.tools)
     look_after_logins(world.tools)
-    assert (0, "", first) in world.bell.timed
+    assert (0, first) in world.wakeups.timed
     world.work(0)
     assert world.stored(run).status is RunStatus.QUEUED
     world.clock.now = first
@@ -163,7 +163,7 @@ def test_a_refused_account_costs_one_run_and_not_the_queue(world: World) -> None
 
 
 def test_a_login_that_was_made_behind_our_back_is_found(world: World) -> None:
-    """The clock looks, rings, and takes the reason back."""
+    """The clock looks, wakes the shard, and removes the reason."""
     for number in (0, 1):
         world.sign_out(number)
     run = world.submit()
@@ -171,9 +171,9 @@ def test_a_login_that_was_made_behind_our_back_is_found(world: World) -> None:
     world.work(1)
     assert world.stored(run).waiting_for is not None
     world.sign_in(1)
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     look_after_logins(world.tools)
-    assert world.bell.rings == [(1, "")]
+    assert world.wakeups.woken == [1]
     assert world.stored(run).waiting_for is None
 
 

@@ -17,27 +17,27 @@ def box(world: World, name: str, *, running: bool = True, **labels: str) -> None
     )
 
 
-def test_a_run_in_progress_is_queued_again_and_rung(world: World) -> None:
+def test_a_run_in_progress_is_queued_again_and_wakes_a_shard(world: World) -> None:
     """It counts as cut off, and goes on under a new claim."""
     run = world.submit()
     world.store.runs.claim(0, "dead", now=world.clock(), lease_seconds=30)
-    world.bell.rings.clear()
+    world.wakeups.woken.clear()
     recovered = recover(world.tools)
     kept = world.stored(run)
     assert recovered.runs_requeued == [run.run_id]
     assert (kept.status, kept.interruptions, kept.lease) == (RunStatus.QUEUED, 1, None)
-    assert run.run_id in {run_id for _, run_id in world.bell.rings}
+    assert world.wakeups.woken
     assert world.kinds(run)[-1] == "run.requeued"
 
 
 def test_recovering_twice_does_nothing_more(world: World) -> None:
-    """The second time nothing is found; the queue is rung again, which is harmless."""
+    """The second time nothing is found; shards are woken again, which is harmless."""
     world.submit()
     world.store.runs.claim(0, "dead", now=world.clock(), lease_seconds=30)
     box(world, "left", run="x", role="agent")
     recover(world.tools)
     again = recover(world.tools)
-    assert (again.containers_removed, again.runs_requeued, again.runs_rung) == ([], [], 1)
+    assert (again.containers_removed, again.runs_requeued, again.runs_queued) == ([], [], 1)
 
 
 def test_a_run_whose_cancel_was_asked_before_the_crash_is_cancelled(world: World) -> None:
@@ -80,10 +80,10 @@ def test_an_engine_that_does_not_answer_stops_no_start(world: World) -> None:
     assert recover(world.tools).runs_requeued == [run.run_id]
 
 
-def test_a_ring_that_a_lost_queue_forgot_is_scheduled_again(world: World) -> None:
+def test_a_wait_until_a_time_is_scheduled_again(world: World) -> None:
     """For the time that the run waits for, on a shard that exists."""
     run = world.submit(ANN, shard=1)
     until = world.clock().replace(hour=18)
     world.store.runs.wait(run.run_id, WaitingFor(WaitReason.DISK, until))
     recover(world.tools)
-    assert (1, run.run_id, until) in world.bell.timed
+    assert (1, until) in world.wakeups.timed

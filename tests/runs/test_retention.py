@@ -47,7 +47,7 @@ def test_a_run_that_is_open_keeps_everything(world: World) -> None:
     world.agent.acts[PhaseName.SPECKIT_PLAN] = [lambda _process: {"verdict": "failed"}]
     run = world.run()
     world.clock.advance(days=30)
-    retry_run(world.store, world.bell, world.tools.settings, ANN, run.run_id, now=world.clock())
+    retry_run(world.store, world.wakeups, world.tools.settings, ANN, run.run_id, now=world.clock())
     assert retain(world.tools) == []
     assert len(volumes(world, run.run_id)) == 2
 

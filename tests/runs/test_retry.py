@@ -18,30 +18,32 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def retry(house: House, run: Run, actor: Actor = ANN, *, draining: bool = False) -> Run:
-    house.bell.rings.clear()
-    return retry_run(house.store, house.bell, house.settings, actor, run.run_id, now=NOW, draining=draining)
+    house.wakeups.woken.clear()
+    return retry_run(house.store, house.wakeups, house.settings, actor, run.run_id, now=NOW, draining=draining)
 
 
 @pytest.mark.parametrize("actor", [ANN, OPERATOR])
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
-def test_a_failed_or_cancelled_run_is_queued_again_and_rung(house: House, actor: Actor, status: RunStatus) -> None:
+def test_a_failed_or_cancelled_run_is_queued_again_and_wakes_a_shard(
+    house: House, actor: Actor, status: RunStatus
+) -> None:
     """By its submitter and by an operator; it keeps its id, and its end is forgotten."""
     run = house.submit(ANN)
     house.end(run, status)
     again = retry(house, run, actor)
     assert (again.run_id, again.status, again.completed_at) == (run.run_id, RunStatus.QUEUED, None)
-    assert house.bell.rings == [(0, run.run_id)]
+    assert house.wakeups.woken == [0]
 
 
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.NO_CHANGES])
 def test_a_run_that_went_well_cannot_be_retried(house: House, status: RunStatus) -> None:
-    """409 `run_not_retryable`; nobody is rung."""
+    """409 `run_not_retryable`; no shard is woken."""
     run = house.submit()
     house.end(run, status)
     with pytest.raises(Conflict) as caught:
         retry(house, run)
     assert caught.value.code == "run_not_retryable"
-    assert house.bell.rings == []
+    assert house.wakeups.woken == []
 
 
 def test_an_open_run_cannot_be_retried(house: House) -> None:

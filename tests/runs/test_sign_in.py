@@ -94,7 +94,7 @@ def test_the_prompt_comes_first_and_the_shard_last(world: World, person: Person)
     assert isinstance(last, SignedIn)
     assert (last.shard.shard, last.shard.login) == (0, LoginState.PRESENT)
     assert stored(world) == NEW
-    assert world.bell.rings == [(0, "")]
+    assert world.wakeups.woken == [0]
     assert [event.kind for event in world.store.events.after(0, limit=10)][-1] == "shard.signed_in"
     assert world.containers() == []
 

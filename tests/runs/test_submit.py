@@ -26,7 +26,7 @@ def problems(house: House, **fields: Any) -> dict[str, str]:
     with pytest.raises(RequestError) as caught:
         house.submit(**fields)
     assert house.store.runs.queued() == []
-    assert house.bell.rings == []
+    assert house.wakeups.woken == []
     return {problem.field: problem.message for problem in caught.value.fields}
 
 
@@ -56,7 +56,7 @@ def test_256_kib_are_taken_and_one_byte_more_is_too_large(house: House) -> None:
 
 
 def test_all_fields_are_judged_at_once(house: House) -> None:
-    """One answer names every field that cannot be used; nothing is kept, nobody is rung."""
+    """One answer names every field that cannot be used; nothing is kept, no shard is woken."""
     found = problems(
         house,
         repository="acme",
@@ -207,10 +207,10 @@ def test_a_stopping_appliance_takes_no_run(house: House) -> None:
 
 
 def test_the_same_key_and_body_give_the_first_run(house: House) -> None:
-    """A repeated request makes no second run, and rings nobody again."""
+    """A repeated request makes no second run, and wakes no shard again."""
     first = house.submit(idempotency_key="k 1")
     assert house.submit(idempotency_key="k 1").run_id == first.run_id
-    assert len(house.bell.rings) == len(house.store.runs.queued()) == 1
+    assert len(house.wakeups.woken) == len(house.store.runs.queued()) == 1
 
 
 def test_the_same_key_with_another_body_is_a_conflict(house: House) -> None:
@@ -232,19 +232,19 @@ def test_a_key_is_printable_ascii(house: House, key: str) -> None:
     assert list(problems(house, idempotency_key=key)) == ["Idempotency-Key"]
 
 
-def test_a_shard_is_rung_once_the_row_is_there(house: House) -> None:
-    """The ring carries the run's id and goes to a shard that has a login."""
+def test_a_shard_is_woken_once_the_row_is_there(house: House) -> None:
+    """The shard that is woken has a login."""
     house.logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.DEAD)
     run = house.submit()
-    assert house.bell.rings == [(1, run.run_id)]
+    assert house.wakeups.woken == [1]
     assert house.stored(run).waiting_for is None
 
 
-def test_a_pinned_run_rings_its_own_shard(house: House) -> None:
+def test_a_pinned_run_wakes_its_own_shard(house: House) -> None:
     """Wherever else a login is."""
     house.logins(LoginState.PRESENT, LoginState.PRESENT, LoginState.PRESENT)
-    run = house.submit(shard=2)
-    assert house.bell.rings == [(2, run.run_id)]
+    house.submit(shard=2)
+    assert house.wakeups.woken == [2]
 
 
 def test_without_any_login_the_run_says_that_it_waits_for_one(house: House) -> None:
@@ -264,9 +264,9 @@ def test_a_pinned_run_waits_for_its_own_shards_login(house: House) -> None:
     assert waits.reason is WaitReason.LOGIN
 
 
-def test_a_broken_bell_does_not_fail_the_request(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """The row is the truth: the run is kept, and the log says that nobody was rung."""
-    house.bell.broken = True
+def test_a_failed_wake_up_does_not_fail_the_request(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """The row is the truth: the run is kept, and the log says that no shard was woken."""
+    house.wakeups.broken = True
     run = house.submit()
     assert house.stored(run).status is RunStatus.QUEUED
     assert run.run_id in caplog.text

@@ -17,7 +17,6 @@ from moonmind_appliance.agents.adapter import LoginFacts, LoginWay, Turn, TurnRe
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
-from moonmind_appliance.dispatch import Doorbell
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
     Actor,
@@ -41,6 +40,7 @@ from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
 from tests.phases.git_laboratory import git
+from tests.runs.house import RecordedWakeups
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = Actor("local:ann", "ann")
@@ -76,23 +76,6 @@ class Clock:
 
     def advance(self, **span: float) -> None:
         self.now += timedelta(**span)
-
-
-class Bell(Doorbell):
-    """Keeps who was rung, and when."""
-
-    def __init__(self) -> None:
-        self.rings: list[tuple[int, str]] = []
-        self.timed: list[tuple[int, str, datetime]] = []
-
-    def ring(self, shard: int, run_id: str) -> None:
-        self.rings.append((shard, run_id))
-
-    def ring_at(self, shard: int, run_id: str, at: datetime) -> None:
-        self.timed.append((shard, run_id, at))
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class Reader:
@@ -202,7 +185,7 @@ class World:
     engine: FakeEngine
     agent: ScriptedAgent
     github: StandInGitHub
-    bell: Bell
+    wakeups: RecordedWakeups
     clock: Clock
     slug: str
     executor: Executor = field(init=False)
@@ -232,12 +215,18 @@ class World:
         request = SubmitRequest(**({"repository": self.slug, "specify_text": "Dark mode, please."} | fields))
         self.clock.advance(seconds=1)
         return submit_run(
-            self.store, self.bell, self.tools.settings, actor, request, redactor=self.tools.redactor, now=self.clock()
+            self.store,
+            self.wakeups,
+            self.tools.settings,
+            actor,
+            request,
+            redactor=self.tools.redactor,
+            now=self.clock(),
         )
 
     def work(self, shard: int = 0) -> None:
-        """Answer a ring on that shard, in this thread."""
-        self.executor.work(shard, "")
+        """Do that shard's work in this thread."""
+        self.executor.work(shard)
 
     def stored(self, run: Run) -> Run:
         kept = self.store.runs.get(run.run_id)
@@ -342,8 +331,9 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
             | settings
         )
     )
-    store = Store.open(data_dir)
-    clock, engine, agent, bell = Clock(), FakeEngine(), ScriptedAgent(), Bell()
+    redactor = Redactor({"GITHUB_TOKEN": TOKEN})
+    store = Store.open(data_dir, redactor=redactor)
+    clock, engine, agent, wakeups = Clock(), FakeEngine(), ScriptedAgent(), RecordedWakeups()
     door = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
     tools = Tools(
         settings=made,
@@ -351,15 +341,15 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
         engine=engine,
         github=door,
         agent=agent,
-        redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
+        redactor=redactor,
         files=ArtifactFiles(data_dir),
-        doorbell=bell,
+        wakeups=wakeups,
         shards=tuple(ShardName(index, "codex_auth_") for index in range(made.codex_shards)),
         appliance_id=store.appliance_id,
         clock=clock,
     )
     try:
-        yield World(tools, engine, agent, github, bell, clock, slug)
+        yield World(tools, engine, agent, github, wakeups, clock, slug)
     finally:
         door.close()
         store.close()

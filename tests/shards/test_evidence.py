@@ -17,10 +17,12 @@ from moonmind_appliance.models import (
     TurnOutcome,
 )
 from moonmind_appliance.shards.evidence import (
+    LONGEST_REST,
     REST_UNTOLD,
     admitted_again,
     file_seen,
     login_checked,
+    rest_end,
     rest_jitter,
     rest_over,
     turn_ended,
@@ -33,7 +35,7 @@ FILE, NEWER = b"the login", b"the login, renewed"
 
 
 def facts(made: datetime = NOW - HOUR, **more: Any) -> LoginFacts:
-    known: dict[str, Any] = {"usable": True, "email": "a@example.org", "plan": "plus", "made_at": made}
+    known: dict[str, Any] = {"usable": True, "account": "a", "email": "a@example.org", "plan": "plus", "made_at": made}
     return LoginFacts(**(known | more))
 
 
@@ -81,24 +83,75 @@ def test_a_changed_file_of_the_same_account_is_a_renewal() -> None:
     assert [event.kind for event in change.events] == ["shard.refreshed"]
 
 
-def test_another_account_is_a_new_login() -> None:
+def test_another_account_that_is_signed_in_is_a_new_login() -> None:
     """Nothing that was known of the old account is said of the new one."""
     old = signed_in(quota=[QuotaWindow(99.0)], rests_until=NOW + HOUR, last_turn_at=NOW, last_refresh_at=NOW)
-    seen = file_seen(old, NEWER, facts(NOW, email="b@example.org"), now=NOW).shard
-    assert (seen.account_email, seen.quota, seen.rests_until, seen.last_turn_at, seen.last_refresh_at) == (
-        "b@example.org",
-        [],
-        None,
-        None,
-        None,
-    )
+    seen = file_seen(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW, signed_in=True).shard
+    assert (seen.login, seen.account, seen.account_email) == (LoginState.PRESENT, "b", "b@example.org")
+    assert (seen.quota, seen.rests_until, seen.last_turn_at, seen.last_refresh_at) == ([], None, None, None)
 
 
-def test_the_same_account_signed_in_again_still_has_its_limit() -> None:
-    """A new login does not give a used-up window back; whether it works is to be seen anew."""
-    old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW)
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        facts(NOW, account="b", email="b@example.org"),
+        facts(NOW, account="b"),
+        facts(NOW, account="b", by_api_key=True, email=None),
+        facts(NOW, account=None, email=None),
+        facts(NOW - 9 * HOUR, account="b"),
+    ],
+    ids=["another account", "the same address", "an API key", "without a name", "an older file"],
+)
+def test_another_account_that_nobody_signed_in_is_dead(swapped: LoginFacts) -> None:
+    """With its code and an event, once; what is known of the account that was signed in stays."""
+    old = signed_in(quota=[QuotaWindow(9.0)], last_turn_at=NOW - HOUR)
+    change = file_seen(old, NEWER, swapped, now=NOW)
+    seen = change.shard
+    assert (seen.login, seen.login_fault) == (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED)
+    assert (seen.account, seen.account_email, seen.quota) == ("a", "a@example.org", old.quota)
+    assert [(event.kind, event.data["fault"]) for event in change.events] == [
+        ("shard.login_dead", LoginFault.ACCOUNT_CHANGED)
+    ]
+    assert file_seen(seen, NEWER, swapped, now=NOW + HOUR).events == []
+
+
+def test_a_swapped_login_is_not_taken_after_a_look_in_between() -> None:
+    """Neither behind a look that found no file, nor one that found an unreadable one."""
+    gone = file_seen(signed_in(), None, None, now=NOW).shard
+    broken = file_seen(signed_in(), b"{", LoginFacts(usable=False), now=NOW).shard
+    for known in (gone, broken):
+        assert file_seen(known, NEWER, facts(account="b"), now=NOW).shard.login_fault is LoginFault.ACCOUNT_CHANGED
+        assert file_seen(known, FILE, facts(), now=NOW).shard.login is LoginState.PRESENT
+
+
+def test_after_a_sign_out_any_account_may_be_signed_in() -> None:
+    """The operator's own sign-out forgets the account; a file that an operator put there is taken then."""
+    out = file_seen(signed_in(), None, None, now=NOW, signed_in=True).shard
+    assert (out.login, out.account) == (LoginState.ABSENT, "")
+    assert file_seen(out, NEWER, facts(account="b"), now=NOW).shard.login is LoginState.PRESENT
+
+
+def test_a_state_of_an_older_version_takes_the_account_with_the_same_address() -> None:
+    """It knew no other name for an account."""
+    old = signed_in(account="")
+    assert file_seen(old, FILE, facts(), now=NOW).shard.account == "a"
+    assert file_seen(old, NEWER, facts(NOW), now=NOW).shard.last_refresh_at == NOW
+    other = file_seen(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW).shard
+    assert other.login_fault is LoginFault.ACCOUNT_CHANGED
+
+
+@pytest.mark.parametrize("verdict", list(AgentVerdict))
+def test_no_turn_is_evidence_of_an_account_that_was_not_signed_in(verdict: AgentVerdict) -> None:
+    """Neither its success nor its usage windows: they are another account's."""
+    swapped = file_seen(signed_in(), NEWER, facts(account="b"), now=NOW).shard
+    assert after_turn(swapped, ended(verdict, quota=[QuotaWindow(100.0)], resets_at=NOW + HOUR)) == swapped
+
+
+def test_a_sign_in_ends_a_rest() -> None:
+    """Whether the account has quota is to be seen anew, and whether it works."""
+    old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW, quota=[QuotaWindow(100.0)])
     seen = file_seen(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
-    assert (seen.rests_until, seen.last_turn_at, seen.login_at) == (NOW + HOUR, None, NOW)
+    assert (seen.rests_until, seen.quota, seen.last_turn_at, seen.login_at) == (None, [], None, NOW)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +228,68 @@ def test_a_turn_that_worked_is_the_best_evidence() -> None:
     assert (seen.login, seen.login_fault, seen.last_turn_at, seen.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
 
 
+@pytest.mark.parametrize(
+    ("told", "rest"),
+    [
+        (timedelta(hours=5), timedelta(hours=5)),
+        (timedelta(hours=6), timedelta(hours=6)),
+        (timedelta(hours=6, seconds=1), REST_UNTOLD),
+        (timedelta(days=6), REST_UNTOLD),
+        (timedelta(days=355_000), REST_UNTOLD),
+        (timedelta(0), REST_UNTOLD),
+        (timedelta(days=-3000), REST_UNTOLD),
+    ],
+)
+def test_a_turn_alone_rests_a_shard_for_the_short_window_at_most(told: timedelta, rest: timedelta) -> None:
+    """Whatever end it names; OpenAI is asked in any case."""
+    seen = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + told))
+    assert (seen.rests_until, seen.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "quota", "until"),
+    [
+        ("nothing is used up", [QuotaWindow(40.0, 300, NOW + HOUR)], None),
+        ("no window at all", [], None),
+        ("the week is used up", [QuotaWindow(100.0, 10_080, NOW + 100 * HOUR)], NOW + 100 * HOUR),
+        ("an end that no window has", [QuotaWindow(100.0, 10_080, NOW + 9000 * HOUR)], NOW + LONGEST_REST),
+        ("used up, no end named", [QuotaWindow(100.0)], NOW + REST_UNTOLD),
+        ("used up, over since", [QuotaWindow(100.0, 300, NOW - HOUR)], None),
+        ("OpenAI told no windows", None, NOW + HOUR),
+    ],
+)
+def test_a_check_has_the_last_word_about_a_rest(
+    rule: str, quota: list[QuotaWindow] | None, until: datetime | None
+) -> None:
+    """It ends a rest that has no reason, with an event, and lengthens one that has."""
+    change = login_checked(
+        signed_in(rests_until=NOW + HOUR), LoginCheck(alive=True, refreshed=True, quota=quota), now=NOW
+    )
+    assert change.shard.rests_until == until, rule
+    assert [event.kind for event in change.events] == ([] if until else ["shard.rested"])
+
+
+def test_a_rest_until_the_year_3000_is_over() -> None:
+    """One that an older version believed."""
+    change = rest_over(signed_in(rests_until=NOW + timedelta(days=355_000)), now=NOW)
+    assert change.shard.rests_until is None
+    assert rest_over(signed_in(rests_until=NOW + LONGEST_REST), now=NOW).events == ()
+
+
+def test_a_death_that_a_turn_reports_is_asked_about() -> None:
+    """At once, and then once an hour: any process in the agent's container can report it."""
+    dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
+    assert (dead.login, dead.check_wanted) == (LoginState.DEAD, True)
+    alive = login_checked(dead, LoginCheck(alive=True, refreshed=True), now=NOW).shard
+    again = turn_ended(alive, ended(AgentVerdict.LOGIN_DEAD), now=NOW + MINUTE, jitter=MINUTE).shard
+    assert again.check_wanted is False
+    assert turn_ended(alive, ended(AgentVerdict.LOGIN_DEAD), now=NOW + HOUR, jitter=MINUTE).shard.check_wanted is True
+    silent = login_checked(dead, LoginCheck(alive=None), now=NOW).shard
+    assert (silent.login, silent.check_wanted, silent.refresh_problem != "") == (LoginState.DEAD, True, True)
+    refused = login_checked(dead, LoginCheck(alive=False), now=NOW).shard
+    assert (refused.login_fault, refused.check_wanted) == (LoginFault.REFRESH_REFUSED, False)
+
+
 def test_a_used_up_window_rests_the_shard_a_little_longer_than_told() -> None:
     """The login stays good, and the event says until when."""
     change = turn_ended(
@@ -188,8 +303,8 @@ def test_a_used_up_window_rests_the_shard_a_little_longer_than_told() -> None:
 @pytest.mark.parametrize("rest", [timedelta(0), MINUTE, 5 * HOUR, -HOUR])
 def test_the_jitter_is_small(rest: timedelta) -> None:
     """At least a second, at most half a minute and a twentieth of the rest."""
-    jitter = rest_jitter(ended(AgentVerdict.QUOTA, resets_at=NOW + rest), NOW).total_seconds()
-    assert 1 <= jitter <= 1 + min(30, max(0, rest.total_seconds() / 20))
+    turn = ended(AgentVerdict.QUOTA, resets_at=NOW + rest)
+    assert 1 <= rest_jitter(turn, NOW).total_seconds() <= 1 + min(30, (rest_end(turn, NOW) - NOW).total_seconds() / 20)
 
 
 def test_a_refused_account_says_who_must_act() -> None:

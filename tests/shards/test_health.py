@@ -27,6 +27,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 NAME = ShardName(1, "codex_auth_")
 P, D = LoginState.PRESENT, LoginState.DEAD
+UNAUTHORIZED = LoginFault.UNAUTHORIZED
 
 
 def shard(login: LoginState = P, **more: Any) -> Shard:
@@ -80,6 +81,25 @@ def test_whoever_must_act_is_told_what_to_do(login: LoginState) -> None:
         ("something speaks against it", shard(access_expires_at=NOW + HOUR, check_wanted=True), True),
         ("an API key", shard(by_api_key=True, check_wanted=True), False),
         ("a dead login", shard(D, access_expires_at=NOW), False),
+        ("a rest that a turn reported", shard(check_wanted=True, rests_until=NOW + HOUR), True),
+        (
+            "a rest, asked about a moment ago",
+            shard(check_wanted=True, rests_until=NOW + HOUR, refresh_tried_at=NOW - MINUTE),
+            False,
+        ),
+        (
+            "a rest, asked about a while ago",
+            shard(check_wanted=True, rests_until=NOW + HOUR, refresh_tried_at=NOW - 15 * MINUTE),
+            True,
+        ),
+        ("a login that a turn called dead", shard(D, login_fault=UNAUTHORIZED, check_wanted=True), True),
+        ("asked about a moment ago", shard(D, login_fault=UNAUTHORIZED, refresh_tried_at=NOW - MINUTE), False),
+        ("asked about an hour ago", shard(D, login_fault=UNAUTHORIZED, refresh_tried_at=NOW - HOUR), True),
+        (
+            "asked about, and nobody answered",
+            shard(D, login_fault=UNAUTHORIZED, check_wanted=True, refresh_problem="?", refresh_tried_at=NOW - MINUTE),
+            False,
+        ),
         ("tried a moment ago", shard(access_expires_at=NOW, refresh_problem="?", refresh_tried_at=NOW), False),
         (
             "tried long ago",

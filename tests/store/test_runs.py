@@ -158,6 +158,27 @@ class TestCounts:
         assert store.runs.counts() == expected
 
 
+class TestSpecification:
+    def test_apart(self, store: Store, make_run: MakeRun) -> None:
+        """The text can be read by itself, and a run without it."""
+        run = store.runs.insert(make_run(specify_text="Add a basket.\r\n"))
+        assert store.runs.specification(run.run_id) == "Add a basket.\r\n"
+        assert store.runs.get(run.run_id, text=False) == msgspec.structs.replace(run, specify_text="")
+
+    def test_missing(self, store: Store, make_run: MakeRun, now: datetime) -> None:
+        """A run whose text was deleted by hand is refused by name, and a claim fails it and takes the next."""
+        lost, good = (store.runs.insert(make_run()) for _ in range(2))
+        with store.database.write() as connection:
+            connection.execute("DELETE FROM specifications WHERE run_id = ?", (lost.run_id,))
+        for read in (store.runs.get, store.runs.specification):
+            with pytest.raises(StoreError, match=f"{lost.run_id}.*text is missing"):
+                read(lost.run_id)
+        claimed = store.runs.claim(0, "mine", now=now, lease_seconds=9)
+        assert claimed is not None
+        assert claimed.run_id == good.run_id
+        assert store.runs.counts()[RunStatus.FAILED] == 1
+
+
 class TestUnreadableRow:
     @pytest.fixture
     def spoil(self, store: Store, make_run: MakeRun) -> tuple[Run, Run, Run]:

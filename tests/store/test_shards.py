@@ -1,6 +1,7 @@
 """What is known of a shard."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -48,16 +49,87 @@ def test_event_with_the_state(store: Store) -> None:
     assert store.shards.get(2).login is LoginState.DEAD
 
 
-@pytest.mark.parametrize("state", ["{", '{"shard": 0, "login": "married"}', "[]"])
-def test_unreadable(store: Store, state: str) -> None:
-    """A state that cannot be read names its shard and leaves the others."""
+UNREADABLE = [
+    "{",
+    "[]",
+    "",
+    "null",
+    '{"shard": 0, "login": "married"}',
+    '{"shard": 5}',
+    '{"shard": 0, "quota": [{"used_percent": 1, "window_minutes": "soon"}]}',
+    '{"shard": 0, "quota": [{"used_percent": null}]}',
+    '{"shard": 0, "quota": [{"used_percent": -5}]}',
+    '{"shard": 0, "quota": [{"used_percent": 1e300}]}',
+    '{"shard": 0, "rests_until": "3000-99-99T00:00:00Z"}',
+    '{"shard": 0, "login_reason": "' + "x" * 5000 + '"}',
+    '{"shard": 0, "plan": ' + "[" * 100_000 + "}",
+    "\x00\x01\x02",
+]
+
+
+@pytest.mark.parametrize("state", UNREADABLE, ids=range(len(UNREADABLE)))
+def test_a_row_that_cannot_be_read_is_an_unknown_login(store: Store, data_dir: Path, state: str) -> None:
+    """With an event, once; the other shards are as they were, a change builds on it, and a restart finds it so."""
+    store.shards.save(Shard(shard=1, login=LoginState.PRESENT))
     store.shards.all(2)
     with store.database.write() as connection:
         connection.execute("UPDATE shards SET state = ? WHERE shard = 0", (state,))
-    with pytest.raises(StoreError, match="Shard 0") as refusal:
-        store.shards.get(0)
-    assert refusal.value.hint
-    assert store.shards.get(1) == Shard(shard=1)
+    assert store.shards.all(2) == [Shard(shard=0), Shard(shard=1, login=LoginState.PRESENT)]
+    assert store.shards.get(0) == Shard(shard=0)
+    (event,) = store.events.after(0)
+    assert (event.kind, event.shard, "Shard 0" in event.data["why"]) == ("shard.state_unreadable", 0, True)
+    assert len(event.data["why"]) <= 300
+    again = Store.open(data_dir)
+    assert again.shards.change(0, lambda known: ShardChange(msgspec.structs.replace(known, plan="plus"))).plan == "plus"
+    again.close()
+
+
+def test_a_change_of_a_row_that_cannot_be_read(store: Store) -> None:
+    """It builds on an unknown login, and the event is written with it."""
+    store.shards.all(1)
+    with store.database.write() as connection:
+        connection.execute("UPDATE shards SET state = '{' WHERE shard = 0")
+    changed = store.shards.change(0, lambda known: ShardChange(known, [ShardEvent("shard.rested")]))
+    assert changed == store.shards.get(0) == Shard(shard=0)
+    assert [event.kind for event in store.events.after(0)] == ["shard.state_unreadable", "shard.rested"]
+
+
+def test_the_account_outlives_a_row_that_cannot_be_read(store: Store) -> None:
+    """Otherwise any account's login would be taken for the one that was signed in."""
+    store.shards.all(1)
+    with store.database.write() as connection:
+        connection.execute("UPDATE shards SET state = ?", ('{"shard": 0, "login": "married", "account": "abc"}',))
+    assert store.shards.get(0) == Shard(shard=0, account="abc")
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Shard(shard=0, quota=[QuotaWindow(NAN)]),
+        Shard(shard=0, quota=[QuotaWindow(float("inf"))]),
+        Shard(shard=0, quota=[QuotaWindow(-1.0)]),
+        Shard(shard=0, quota=[QuotaWindow(5.0, "soon")]),  # type: ignore[arg-type]
+        Shard(shard=0, quota=[QuotaWindow(5.0, 10**30)]),
+        Shard(shard=0, quota=[QuotaWindow(5.0)] * 9),
+        Shard(shard=0, plan="x" * 10_000),
+        Shard(shard=0, plan=["plus"]),  # type: ignore[arg-type]
+        Shard(shard=0, rests_until="later"),  # type: ignore[arg-type]
+    ],
+    ids=range(9),
+)
+def test_what_could_not_be_read_again_is_not_written(store: Store, state: Shard) -> None:
+    """Neither the state nor its event: the shard is as it was."""
+    known = Shard(shard=0, login=LoginState.PRESENT)
+    store.shards.save(known)
+    with pytest.raises(StoreError, match="Shard 0"):
+        store.shards.change(0, lambda _known: ShardChange(state, [ShardEvent("shard.rests")]))
+    with pytest.raises(StoreError, match="Shard 0"):
+        store.shards.save(state, event="shard.rests")
+    assert store.shards.get(0) == known
+    assert store.events.after(0) == []
 
 
 def test_a_change_builds_on_what_is_stored_then(store: Store) -> None:

@@ -1,15 +1,15 @@
 """What the terminal interface is attached to in its tests: a real store on disk, an engine without Docker, a clock."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import Finding, ServeState
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.redaction import Redactor
@@ -17,31 +17,26 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.runs.house import RememberingBell, shard_names
+from tests.runs.house import RecordedWakeups, shard_names
+from tests.runs.world import ScriptedAgent
 from tui.app import TerminalApp
 from tui.terminal import ThemeName
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 OPERATOR = Actor("os:olga", "olga", operator=True)
-WAIT_SECONDS = 20
-
-
-@dataclass
-class Served:
-    """The answer of the process that serves."""
-
-    answers: bool = True
-    ready: bool = True
+SERVED = ServeState(answers=True, version="1.2.3", ready=True)
+WAIT_SECONDS = 60
 
 
 @dataclass
 class Attached:
     tools: Tools
     engine: FakeEngine
-    bell: RememberingBell
+    wakeups: RecordedWakeups
     folder: Path
     now: list[datetime]
-    served: Served = field(default_factory=Served)
+    served: ServeState = SERVED
+    findings: Sequence[Finding] = ()
 
     @property
     def store(self) -> Store:
@@ -55,7 +50,7 @@ class Attached:
         self.advance(seconds=1)
         return submit_run(
             self.store,
-            self.bell,
+            self.wakeups,
             self.tools.settings,
             actor,
             request,
@@ -64,12 +59,16 @@ class Attached:
         )
 
     def app(self, **options: Any) -> TerminalApp:
-        environment = {"XDG_STATE_HOME": str(self.folder / "state")}
+        given = {
+            "theme_name": ThemeName.DARK,
+            "environment": {"XDG_STATE_HOME": str(self.folder / "state")},
+            "checks": lambda _settings, _tools: iter(self.findings),
+        }
         return TerminalApp(
             self.tools,
             OPERATOR,
             serve_state=lambda _settings: self.served,
-            **({"theme_name": ThemeName.DARK, "environment": environment} | options),
+            **(given | options),
         )
 
 
@@ -78,22 +77,22 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
     """Two shards, both unknown yet."""
     given = Settings(moonmind_data_dir=folder, **({"min_free_disk": 1, "codex_shards": 2} | settings))
     store = Store.open(folder)
-    engine, bell, now = FakeEngine(), RememberingBell(), [NOW]
+    engine, wakeups, now = FakeEngine(), RecordedWakeups(), [NOW]
     tools = Tools(
         settings=given,
         store=store,
         engine=engine,
         github=None,
-        agent=Codex(model=None),
+        agent=ScriptedAgent(),
         redactor=Redactor(),
         files=ArtifactFiles(folder),
-        doorbell=bell,
+        wakeups=wakeups,
         shards=tuple(shard_names(given.codex_shards)),
         appliance_id="tests",
         clock=lambda: now[0],
     )
     try:
-        yield Attached(tools, engine, bell, folder, now)
+        yield Attached(tools, engine, wakeups, folder, now)
     finally:
         store.close()
 

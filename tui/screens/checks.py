@@ -3,13 +3,13 @@
 import threading
 from datetime import datetime
 
-from moonmind_appliance.checks import Finding, readiness, run_checks
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
-from tui.check_lines import check_lines, head_text
+from moonmind_appliance.checks import Finding
+from tui.check_lines import check_lines, head_text, service_text
 from tui.keys import Where, bindings
 from tui.screens.page import Page
 from tui.static import update
@@ -17,7 +17,7 @@ from tui.text_lines import TextLines
 
 
 class ChecksScreen(Page):
-    """Runs all checks when it is first shown and on a key; readiness is looked at all the time."""
+    """Makes all checks when it is first shown and on a key; the service is asked all the time whether it is ready."""
 
     WHERE = Where.CHECKS
     MODE = "checks"
@@ -43,9 +43,8 @@ class ChecksScreen(Page):
         super().__init__()
         self._findings: list[Finding] | None = None
         self._earlier: list[Finding] = []
-        self._running = False
+        self._checking = False
         self._at: datetime | None = None
-        self._missing: list[Finding] | None = None
 
     def body(self) -> ComposeResult:
         """A line for the whole, then the findings."""
@@ -59,10 +58,10 @@ class ChecksScreen(Page):
 
     def action_again(self) -> None:
         """Run all checks; one at a time."""
-        if self._running:
+        if self._checking:
             self.say("The checks are running.")
             return
-        self._running = True
+        self._checking = True
         self._earlier, self._findings = self._findings or [], []
         # A thread of its own: the network may be slow.
         threading.Thread(target=self._check, name="tui-checks", daemon=True).start()
@@ -70,7 +69,7 @@ class ChecksScreen(Page):
 
     def _check(self) -> None:
         try:
-            for finding in run_checks(self.tui.settings, self.tui.tools):
+            for finding in self.tui.checks(self.tui.settings, self.tui.tools):
                 if not self.post_message(self.Found(finding)):
                     return
         except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one sentence
@@ -81,7 +80,7 @@ class ChecksScreen(Page):
     def on_checks_screen_found(self, message: "ChecksScreen.Found") -> None:
         """Show what was found so far."""
         if message.finding is None:
-            self._running, self._at, self._earlier = False, self.tui.now(), []
+            self._checking, self._at, self._earlier = False, self.tui.now(), []
         elif self._findings is not None:
             self._findings.append(message.finding)
         self._show()
@@ -90,36 +89,18 @@ class ChecksScreen(Page):
         """A defect."""
         raise message.error
 
-    def read(self) -> None:
-        """Look whether the appliance is ready."""
-        self.ask("ready", lambda: readiness(self.tui.tools), self._looked)
-
-    def _looked(self, findings: list[Finding]) -> None:
-        self._missing = [finding for finding in findings if finding.level == "wrong"]
+    def serve_changed(self) -> None:
+        """The service was asked whether it is ready."""
         self._show()
-
-    def tick(self) -> None:
-        """Readiness changes without a change of the database, too."""
-        self.read()
 
     def _show(self) -> None:
         """Only what differs is painted. While the checks run, earlier findings stay until they are found anew."""
         found = self._findings or []
         names = {finding.check for finding in found}
         shown = found + [finding for finding in self._earlier if finding.check not in names]
-        ready = None if self._missing is None else not self._missing
-        palette = self.tui.palette
-        words = head_text(
-            None if self._findings is None else shown,
-            running=self._running,
-            at=self._at,
-            ready=ready,
-            now=self.tui.now(),
-        )
-        if self._missing:
-            words += f" Missing: {', '.join(finding.check for finding in self._missing)}."
-        text = Text.assemble(
-            ("Checks", "bold"), "  ", (words, palette.muted if ready is not False else palette.waiting)
-        )
-        update(self.query_one("#head", Static), text)
+        palette, now = self.tui.palette, self.tui.now()
+        words = head_text(None if self._findings is None else shown, running=self._checking, at=self._at, now=now)
+        head = Text.assemble(("Checks", "bold"), "  ", (words, palette.muted), "\n")
+        head.append_text(service_text(self.tui.serve_state, palette))
+        update(self.query_one("#head", Static), head)
         self.query_one("#findings", TextLines).show(lambda width: check_lines(shown, self.tui.palette, width))

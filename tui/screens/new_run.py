@@ -376,7 +376,7 @@ class NewRunScreen(Page):
         tools = self.tui.tools
         run = submit_run(
             tools.store,
-            tools.doorbell,
+            tools.wakeups,
             tools.settings,
             self.tui.actor,
             request_of(draft),

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from moonmind_appliance.models import LoginState, Shard
 from moonmind_appliance.runs.check_login import check_login
+from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from moonmind_appliance.runs.sign_in import sign_out
 from moonmind_appliance.views.shard_view import WaitingRun, shard_views, waiting_runs
 from tui.keys import Where, bindings
@@ -99,12 +100,8 @@ class ShardsScreen(Page):
         pinned = {
             shard: [run for run in waiting if run.shard_pin == shard] for shard in {run.shard_pin for run in waiting}
         }
-        paused = {
-            shard.shard: getattr(shard, "paused_at", None) is not None
-            for shard in store.shards.all(settings.codex_shards)
-        }
         views = shard_views(store, settings, now=self.tui.now())
-        return Loaded([Card(view, paused[view.shard], pinned.get(view.shard, [])) for view in views], waiting)
+        return Loaded([Card(view, pinned.get(view.shard, [])) for view in views], waiting)
 
     def _loaded(self, loaded: Loaded) -> None:
         shown = self.cards
@@ -201,7 +198,7 @@ class ShardsScreen(Page):
         if (card := self.selected) is None:
             return
         shard = card.view.shard
-        if card.paused:
+        if card.view.paused_at is not None:
             self.confirm(
                 f"Resume shard {shard}?", "It takes runs again.", "Resume", partial(self._pause, shard, paused=False)
             )
@@ -214,8 +211,6 @@ class ShardsScreen(Page):
             )
 
     def _pause(self, shard: int, *, paused: bool) -> None:
-        from moonmind_appliance.runs.pause import pause_shard, resume_shard
-
         verb = pause_shard if paused else resume_shard
         self.ask(f"pause-{shard}", partial(verb, self.tui.tools, shard), partial(self._paused, paused))
 

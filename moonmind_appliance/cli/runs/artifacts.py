@@ -1,6 +1,5 @@
 """`runs artifacts`: what a run left, and its bytes."""
 
-import hashlib
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean, clock, size, table
+from moonmind_appliance.download import BadName, DownloadFolder, Incomplete
 from moonmind_appliance.views.run_detail import ArtifactSummary
 
 
@@ -62,10 +62,16 @@ def artifacts(  # noqa: PLR0917 - click calls by name
             )
         written = []
         if download is not None:
-            for artifact in found:
-                path = str(_download(access, run_id, artifact, download))
-                written.append(Downloaded(**msgspec.structs.asdict(artifact), path=path))
-                invocation.detail(path)
+            try:
+                with DownloadFolder(download) as folder:
+                    for artifact in found:
+                        path = str(_download(access, run_id, artifact, folder))
+                        written.append(Downloaded(**msgspec.structs.asdict(artifact), path=path))
+                        invocation.detail(path)
+            except OSError as error:
+                raise CommandFailed(
+                    f"{download} cannot be written ({error.strerror}).", hint="Check the folder and its room."
+                ) from error
     if download is not None:
         invocation.answer(written, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
         return
@@ -76,30 +82,15 @@ def artifacts(  # noqa: PLR0917 - click calls by name
     invocation.answer(found, shown if found else Text("The run has no artifact.", "dim"))
 
 
-def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: Path) -> Path:
-    """Write the file beside its place, check it, move it there."""
-    if artifact.name != Path(artifact.name).name or artifact.name.startswith("."):
+def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: DownloadFolder) -> Path:
+    """Save one artifact under its name."""
+    # A log that still grows has no checksum yet. One that ends after this line is saved without a check.
+    sha256 = access.artifact(run_id, artifact.artifact_id).sha256
+    try:
+        return folder.save(artifact.name, access.content(run_id, artifact.artifact_id), sha256=sha256)
+    except BadName:
         raise CommandFailed(
             f"The artifact's name {clean(artifact.name)!r} is no file name.", hint="Nothing was written."
-        )
-    path = folder / artifact.name
-    beside = folder / f".{artifact.name}.part"
-    digest = hashlib.sha256()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            for data in access.content(run_id, artifact.artifact_id):
-                digest.update(data)
-                file.write(data)
-        # A log that still grows has no checksum yet.
-        expected = access.artifact(run_id, artifact.artifact_id).sha256
-        if expected and expected != digest.hexdigest():
-            raise CommandFailed(f"{artifact.name} did not arrive whole.", hint="Try again.")
-        beside.replace(path)
-    except OSError as error:
-        raise CommandFailed(
-            f"{path} cannot be written ({error.strerror}).", hint="Check the folder and its room."
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+        ) from None
+    except Incomplete:
+        raise CommandFailed(f"{clean(artifact.name)} did not arrive whole.", hint="Try again.") from None

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import msgspec
 
-from moonmind_appliance.api.paths import BASE_PATH
 from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.checks import serve_state
 from moonmind_appliance.cli.runs.access import News
-from moonmind_appliance.dispatch import Doorbell
+from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
 from moonmind_appliance.redaction import Redactor
@@ -41,14 +40,14 @@ class Direct:
         self._note = note
         self._store = Store.open(settings.moonmind_data_dir)
         self._files = ArtifactFiles(settings.moonmind_data_dir)
-        self._doorbell = Doorbell(settings.moonmind_data_dir, shard_names(settings))
+        self._wakeups = Wakeups(settings.moonmind_data_dir, shard_names(settings))
         self._actor = system_actor()
 
     def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
-        """Keep a run and ring."""
+        """Save a run, and wake a shard."""
         run = submit_run(
             self._store,
-            self._doorbell,
+            self._wakeups,
             self._settings,
             self._actor,
             request,
@@ -89,8 +88,8 @@ class Direct:
         return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
 
     def retry(self, run_id: str) -> RunAccepted:
-        """Queue it again and ring."""
-        run = retry_run(self._store, self._doorbell, self._settings, self._actor, run_id, now=datetime.now(UTC))
+        """Queue it again, and wake a shard."""
+        run = retry_run(self._store, self._wakeups, self._settings, self._actor, run_id, now=datetime.now(UTC))
         self._say_who_works()
         return run_accepted(run)
 
@@ -129,7 +128,6 @@ class Direct:
 
     def close(self) -> None:
         """Close the files."""
-        self._doorbell.close()
         self._store.close()
 
     def _artifact(self, run_id: str, artifact_id: str) -> Artifact:
@@ -140,20 +138,8 @@ class Direct:
 
     def _say_who_works(self) -> None:
         """A queued run needs somebody to take it."""
-        if not serve_answers(self._settings):
+        if not serve_state(self._settings).answers:
             self._note("No `serve` answers on this machine: the run is kept, and starts when one does.")
-
-
-def serve_answers(settings: Settings) -> bool:
-    """Whether an appliance answers at the address of these settings."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.moonmind_host, settings.moonmind_host)  # noqa: S104 - compared
-    host = f"[{host}]" if ":" in host else host
-    try:
-        with httpx.Client(trust_env=False, timeout=3) as client:
-            answer = client.get(f"http://{host}:{settings.moonmind_port}{BASE_PATH}/health")
-    except httpx.HTTPError:
-        return False
-    return answer.status_code == httpx.codes.OK
 
 
 def system_actor() -> Actor:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from moonmind_appliance.api_address import local_url
 from moonmind_appliance.cli.command import PROGRAM
 from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed, Exit
@@ -55,7 +56,7 @@ def open_access(invocation: Invocation, server: str | None, token_file: Path | N
 
 def _choose(invocation: Invocation, settings: Settings, server: str | None, token_file: Path | None) -> RunAccess:
     named = server or invocation.environment.get(SERVER_VARIABLE)
-    address = server_address(named) if named else _own_address(settings)
+    address = server_address(named) if named else local_url(settings)
     token = _given_token(invocation, token_file)
     login = TokenFile(default_token_path(invocation.environment))
     if token is None and login.path.exists():
@@ -119,10 +120,3 @@ def server_address(given: str) -> str:
         )
     path = parts.path.rstrip("/").removesuffix("/api/spec-automation")
     return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _own_address(settings: Settings) -> str:
-    """Where the appliance of these settings answers on this machine."""
-    host = settings.moonmind_host
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not listened on
-    return f"http://[{host}]:{settings.moonmind_port}" if ":" in host else f"http://{host}:{settings.moonmind_port}"

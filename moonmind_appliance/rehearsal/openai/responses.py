@@ -41,6 +41,7 @@ class ModelServer:
         self._think_seconds = think_seconds
         self._lock = threading.Lock()
         self._turns: dict[str, Turn] = {}
+        self._limited_until: dict[str, int] = {}
 
     @property
     def turns(self) -> list[Turn]:
@@ -89,6 +90,11 @@ class ModelServer:
             turns = sum(1 for turn in self._turns.values() if turn.account == account)
         return min(99.0, 2.0 + turns * 1.5)
 
+    def limited_until(self, account: Account) -> int:
+        """When the account's used-up window starts again, in epoch seconds; 0 where it never was used up."""
+        with self._lock:
+            return self._limited_until.get(account.account_id, 0)
+
     def _refuse(self, turn: Turn) -> None:
         """Raise what the scenario answers instead of a stream."""
         scenario, account = turn.scenario, turn.account
@@ -97,6 +103,8 @@ class ModelServer:
                 raise _error(400, "invalid_request_error", None, "This request cannot be answered.")
             case Play.USAGE_LIMIT:
                 resets_at = int(time.time()) + scenario.resets_in
+                with self._lock:
+                    self._limited_until[account.account_id] = resets_at
                 error = {
                     "type": "usage_limit_reached",
                     "message": "The usage limit has been reached",
@@ -165,6 +173,7 @@ def response_routes(model: ModelServer) -> list[BaseRouteHandler]:
     async def usage(request: Request[Any, Any, Any]) -> dict[str, Any]:
         account = caller(request, model.accounts)
         used, now = model.used(account), int(time.time())
+        limited = max(0, model.limited_until(account) - now)
         windows = {
             name: {
                 "used_percent": int(percent),
@@ -173,11 +182,14 @@ def response_routes(model: ModelServer) -> list[BaseRouteHandler]:
                 "reset_at": now + seconds,
             }
             for name, percent, minutes, seconds in (
-                ("primary_window", used, _PRIMARY_MINUTES, 3600),
+                ("primary_window", 100 if limited else used, _PRIMARY_MINUTES, limited or 3600),
                 ("secondary_window", used / 5, _SECONDARY_MINUTES, 4 * 24 * 3600),
             )
         }
-        return {"plan_type": account.plan_type, "rate_limit": {"allowed": True, "limit_reached": False, **windows}}
+        return {
+            "plan_type": account.plan_type,
+            "rate_limit": {"allowed": not limited, "limit_reached": bool(limited), **windows},
+        }
 
     return [web_socket, responses, usage]
 

@@ -1,9 +1,9 @@
 """The new-run form: every key, every field, the draft, and what is submitted."""
 
-import msgspec
 import pytest
 from textual.widgets import Input, Static, TextArea
 
+from moonmind_appliance.checks import ServeState
 from moonmind_appliance.models import LoginState, RunStatus, Shard
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
 from tests.tui.attached import attached_to, settle, until
@@ -78,7 +78,7 @@ async def test_ctrl_s_submits_the_fields_and_opens_the_run(attached):
     assert (run.repository, run.base_branch, run.external_ref) == ("acme/shop", "next", "ticket 7")
     assert (run.specify_text, run.shard_pin, run.dry_run) == ("# Basket\nText", 0, True)
     assert (run.status, run.created_by.subject) == (RunStatus.QUEUED, "os:olga")
-    assert attached.bell.rings
+    assert attached.wakeups.woken
 
 
 async def test_a_field_that_cannot_be_used_is_told_beside_it(attached):
@@ -264,7 +264,7 @@ async def test_ctrl_n_empties_the_form_after_a_question(attached, kept):
 
 async def test_it_says_that_nothing_serves(attached):
     """The run is kept then; after submitting it is said again."""
-    attached.served.answers = False
+    attached.served = ServeState(answers=False)
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -286,5 +286,5 @@ async def test_what_is_known_of_a_shard_is_shown_in_the_field(attached):
             seen.append(str(field.render()))
             await pilot.press("right")
         assert seen == ["< any >", "< 0 ada@example.org >", "< 1 dead login: the run waits for a new one >", "< any >"]
-        await pilot.press("left")
-        assert msgspec.structs.asdict(form.draft)["shard"] == 0
+        await pilot.press("left", "left")
+        assert form.draft.shard == 1

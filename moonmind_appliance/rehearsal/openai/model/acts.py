@@ -217,10 +217,10 @@ def _existing(brief: Brief, folders: list[str]) -> str | None:
 def _feature_folder(output: str) -> str | None:
     """The feature folder that a setup script named, as a path from the folder where it ran."""
     named = re.search(r'"FEATURE_DIR":"((?:[^"\\]|\\.)+)"', output)
-    where = re.search(r"^(/\S.*?)\s*$", output, re.MULTILINE)
+    where = re.search(r"^(/\S.*)$", output, re.MULTILINE)
     if not named or not where:
         return None
-    return posixpath.relpath(json.loads(f'"{named[1]}"'), where[1])
+    return posixpath.relpath(json.loads(f'"{named[1]}"'), where[1].rstrip())
 
 
 def _after(output: str, mark: str) -> str:

@@ -18,7 +18,7 @@ _STOP_WORDS = frozenset(
     for word in line.split()
 )
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ x]\]\s+)?(?P<text>\S.*)$")
-_HEADING = re.compile(r"^\s*#{1,6}\s+(?P<text>\S.*?)\s*#*$")
+_HEADING = re.compile(r"^\s*#{1,6}\s+(?P<text>\S.*)$")
 _TITLE_FIELD = re.compile(
     r"""^\s*["']?(?:title|name|feature|summary)["']?\s*:\s*["']?(?P<text>[^"'{}\[\],]+)""", re.IGNORECASE
 )

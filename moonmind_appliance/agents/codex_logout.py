@@ -1,0 +1,28 @@
+"""Runs inside a container that holds the shard: signs Codex out and empties the login volume.
+
+Standard library only, sent together with `codex_home` as `python3 -I -S -c`. Arguments: the command of `codex logout`,
+which revokes the login at OpenAI. The login file goes even where OpenAI cannot be told.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from moonmind_appliance.agents.codex_home import CODEX_LOGIN, LOGIN_FILES, CodexHome, clean, trust
+
+
+def main(command: list[str]) -> int:
+    """Sign out; Codex's exit code."""
+    home, volume = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
+    trust(home, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))
+    with CodexHome(home, volume) as codex_home:
+        code = subprocess.run(  # noqa: S603 - Codex, by fixed name
+            command, stdin=subprocess.DEVNULL, env=codex_home.environment(), check=False
+        ).returncode
+    clean(volume, keep=tuple(name for name in LOGIN_FILES if name != CODEX_LOGIN))
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,58 @@
+"""Where the API listens and answers on this machine."""
+
+import errno
+import socket
+
+from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.settings import Settings
+
+BASE_PATH = "/api/spec-automation"
+
+# An address that means "all of this machine" is for listening; a caller on the machine uses the loopback interface.
+_CALLED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+
+
+class AddressUnavailable(ApplianceError):
+    """The API cannot listen at its address; `errno` is the operating system's error number."""
+
+    def __init__(self, message: str, *, hint: str, number: int | None) -> None:
+        super().__init__(message, hint=hint)
+        self.errno = number
+
+
+def local_url(settings: Settings) -> str:
+    """Address for callers on this machine, without a path: `http://127.0.0.1:5000`."""
+    host = _CALLED_AS.get(settings.moonmind_host, settings.moonmind_host)
+    return f"http://[{host}]:{settings.moonmind_port}" if ":" in host else f"http://{host}:{settings.moonmind_port}"
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one.
+
+    Raises:
+        AddressUnavailable: in use, not allowed, or not an address of this machine; nothing stays open.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise _unavailable(error, host, port) from error
+    return listening
+
+
+def _unavailable(error: OSError, host: str, port: int) -> AddressUnavailable:
+    address = f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        message = f"The address {address} is in use by another process."
+        hint = f"`ss -ltnp 'sport = :{port}'` shows which: stop it, or set MOONMIND_PORT."
+    elif error.errno == errno.EACCES:
+        message = f"This user may not listen on {address}."
+        hint = "Set MOONMIND_PORT to 1024 or above, or run as root."
+    else:
+        message = f"The appliance cannot listen on {address}: {error.strerror or error}."
+        hint = "Set MOONMIND_HOST to an address of this machine."
+    return AddressUnavailable(message, hint=hint, number=error.errno)

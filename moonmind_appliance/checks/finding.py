@@ -1,0 +1,66 @@
+"""What one check found."""
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+
+import msgspec
+
+from moonmind_appliance.errors import ApplianceError
+
+
+class Level(StrEnum):
+    """`wrong` keeps runs from working; `note` is worth knowing."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was seen, and what to do about it ("": nothing). No field contains a secret.
+
+    `check` is for people and unique among the findings of one pass; it can name a shard, a repository or an address.
+    Text of others in `seen` may contain control characters: who shows it cleans it.
+    """
+
+    check: str
+    # The key in `doctor --json`.
+    level: Level = msgspec.field(name="grade")
+    seen: str
+    to_do: str = ""
+
+
+def ok(check: str, seen: str) -> Finding:
+    """As it should be."""
+    return Finding(check, Level.OK, seen)
+
+
+def note(check: str, seen: str, to_do: str = "") -> Finding:
+    """Worth knowing."""
+    return Finding(check, Level.NOTE, seen, to_do)
+
+
+def wrong(check: str, seen: str, to_do: str) -> Finding:
+    """Keeps runs from working."""
+    return Finding(check, Level.WRONG, seen, to_do)
+
+
+def guarded(check: str, look: Callable[[], Finding | Iterable[Finding]], *, to_do: str = "") -> Iterator[Finding]:
+    """The findings of `look`, as they come. If it cannot look, that is a finding, too, and not an exception.
+
+    Args:
+        check: the name of a finding about a failed look.
+        look: makes one finding or several.
+        to_do: what to do if the error does not say it.
+    """
+    try:
+        found = look()
+        if isinstance(found, Finding):
+            yield found
+        else:
+            yield from found
+    except ApplianceError as error:
+        yield wrong(check, error.message, error.hint or to_do)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        yield wrong(check, f"{where}{error.strerror or error}.", to_do)

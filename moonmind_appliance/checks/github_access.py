@@ -1,0 +1,157 @@
+"""GitHub: the token, its scopes, and the repositories that runs may name; through the appliance's own client."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github import GitHub
+from moonmind_appliance.settings import Settings
+
+# Any repository tells a good token from a bad one; this one is GitHub's own example.
+_ANY = "octocat/Hello-World"
+TOKEN = "GitHub token"  # noqa: S105 - the name of a check
+_REJECTED, _NOT_FOUND = 401, 404
+_TIMEOUT = 10.0
+
+
+class _Listening(httpx.BaseTransport):
+    """Passes requests on, and keeps the headers of the last answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        trust = httpx.create_ssl_context()
+        trust.load_default_certs()
+        if settings.extra_ca_certs is not None:
+            trust.load_verify_locations(cafile=settings.extra_ca_certs)
+        # A client, as it uses the proxies of the environment like the appliance's own.
+        self._client = httpx.Client(verify=trust, timeout=_TIMEOUT)
+        self.headers = httpx.Headers()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        answer = self._client.send(request)
+        self.headers = answer.headers
+        # The content is decoded already.
+        kept = [(name, value) for name, value in answer.headers.multi_items() if name != "content-encoding"]
+        return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def token_is_set(settings: Settings) -> Finding:
+    """A token is set; GitHub is not asked."""
+    if settings.github_token is None:
+        return wrong(TOKEN, "GITHUB_TOKEN is not set.", "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`.")
+    return ok(TOKEN, "set, not tried")
+
+
+class GitHubChecks:
+    """The token and each repository, asked at GitHub; afterwards `time` is the time in GitHub's last answer, if any."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.time: datetime | None = None
+
+    def __call__(self) -> Iterator[Finding]:
+        """The findings as they come.
+
+        Raises:
+            SettingsError: the token cannot be sent, or a CA file cannot be used.
+            OSError: a CA file cannot be read.
+        """
+        settings = self._settings
+        if settings.github_token is None:
+            yield token_is_set(settings)
+            return
+        heard = _Listening(settings)
+        try:
+            door = GitHub(
+                api_url=settings.github_api_url,
+                token=settings.github_token,
+                timeout=_TIMEOUT,
+                pauses=(),
+                transport=heard,
+            )
+            try:
+                token = _token(door, heard, settings)
+                self.time = _date(heard.headers)
+                yield token
+                if token.level is Level.WRONG:
+                    return
+                for slug in settings.spec_workflow_github_repository:
+                    yield _repository(door, slug)
+                if not settings.spec_workflow_github_repository:
+                    seen = "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may name every repository of the token."
+                    yield note("repositories", seen)
+            finally:
+                door.close()
+        finally:
+            heard.close()
+
+
+def _token(door: GitHub, heard: _Listening, settings: Settings) -> Finding:
+    """Whether GitHub takes it, and which scopes it has."""
+    try:
+        door.repository(next(iter(settings.spec_workflow_github_repository), _ANY))
+    except GitHubError as error:
+        if error.status != _NOT_FOUND:
+            return _refusal(error)
+    return _scopes(heard.headers.get("x-oauth-scopes"), settings.github_api_url)
+
+
+def _refusal(error: GitHubError) -> Finding:
+    """Why a request that any good token may make was refused."""
+    check = TOKEN
+    if error.status is None:
+        return wrong(check, error.message, "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS.")
+    if error.status == _REJECTED:
+        return wrong(check, "GitHub rejects it: it is wrong, revoked or expired.", "Make a new one.")
+    if error.retry_at is not None:
+        return note(check, "GitHub's rate limit is reached for now.", f"Check again after {error.retry_at:%H:%M} UTC.")
+    return wrong(
+        check, error.message, "Read what GitHub says; an organization's policy may demand that the token is authorized."
+    )
+
+
+def _scopes(given: str | None, address: str) -> Finding:
+    """What a classic token may do; other kinds of token have no scopes."""
+    check = TOKEN
+    if given is None:
+        return ok(check, f"{address} accepts it; this kind of token has no scopes")
+    scopes = {scope.strip() for scope in given.split(",") if scope.strip()}
+    seen = f"{address} accepts it; scopes: {', '.join(sorted(scopes)) or 'none'}"
+    if not scopes & {"repo", "public_repo"}:
+        return wrong(check, seen, "Give it the scope repo.")
+    if "workflow" not in scopes:
+        return note(check, seen, "Without the scope workflow, changes under .github/workflows cannot be pushed.")
+    return ok(check, seen)
+
+
+def _repository(door: GitHub, slug: str) -> Finding:
+    check = f"repository {slug}"
+    try:
+        found = door.repository(slug)
+        branch = door.branch_head(found.full_name, found.default_branch)
+    except GitHubError as error:
+        if error.status == _NOT_FOUND:
+            return wrong(check, "The token has no access to it.", "Check the name, or give the token access.")
+        return wrong(check, error.message, "Read what GitHub says.")
+    if found.archived:
+        return wrong(check, "It is archived: GitHub accepts no push.", "Unarchive it, or take it out of the setting.")
+    if not found.may_push:
+        return wrong(check, "The token may read it, but not push.", "Give its account write access.")
+    if branch is None:
+        return note(check, "It is empty: there is no branch to start from.", "Push a first commit.")
+    return ok(check, f"may be pushed to; default branch {found.default_branch}")
+
+
+def _date(headers: httpx.Headers) -> datetime | None:
+    try:
+        return parsedate_to_datetime(headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,25 @@
+"""The Keycloak realm that issues callers' tokens."""
+
+from moonmind_appliance.checks.finding import Finding, ok, wrong
+from moonmind_appliance.oidc import OidcStatus, verifier_of
+from moonmind_appliance.settings import Settings
+
+
+def identity_provider(status: OidcStatus) -> Finding:
+    """It answered last time it was asked, and there are keys to verify tokens with."""
+    check = "Keycloak"
+    if status.reachable and status.keys:
+        return ok(check, f"answers, {status.keys} key(s)")
+    seen = status.error or "No keys were fetched yet."
+    return wrong(check, seen, "Check OIDC_ISSUER_URL, OIDC_INTERNAL_URL and that Keycloak runs.")
+
+
+def ask_identity_provider(settings: Settings) -> Finding | None:
+    """The same, asked now; None where the appliance issues its own tokens."""
+    verifier = verifier_of(settings)
+    if verifier is None:
+        return None
+    try:
+        return identity_provider(verifier.check(max_age=0))
+    finally:
+        verifier.close()

@@ -1,0 +1,55 @@
+"""The shards' logins as they were last seen; those that were never looked at are looked at now."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
+from moonmind_appliance.models import LoginState, Shard
+from moonmind_appliance.runs.readiness import refresh_login
+from moonmind_appliance.runs.tools import Tools
+
+_PROGRAM = "moonmind-appliance"
+
+
+def logins(tools: Tools, *, look: bool = False) -> Iterator[Finding]:
+    """A finding for each shard, see `shard_logins`.
+
+    Args:
+        tools: what verbs work with.
+        look: look at those logins that were never looked at, which starts a container for each.
+    """
+    shards = tools.store.shards.all(len(tools.shards))
+    if look:
+        now = tools.clock()
+        shards = [refresh_login(tools, each, now) if each.login is LoginState.UNKNOWN else each for each in shards]
+    yield from shard_logins(shards)
+
+
+def shard_logins(shards: Sequence[Shard]) -> list[Finding]:
+    """A finding for each shard. One login is enough to work: a missing one is wrong only if there is no other."""
+    alone = not any(shard.login is LoginState.PRESENT for shard in shards)
+    return [_shard_login(shard, needed=alone and shard.shard == 0) for shard in shards]
+
+
+def no_login_yet() -> Finding:
+    """What to say where no data folder exists."""
+    return wrong("login of shard 0", "Not signed in.", f"{_PROGRAM} login-shard 0")
+
+
+def any_login(findings: Iterable[Finding]) -> Finding:
+    """The finding that says whether any shard can work: the first good one, else the first that is wrong."""
+    found = list(findings)
+    order = (Level.OK, Level.WRONG, Level.NOTE)
+    return min(found, key=lambda finding: order.index(finding.level))
+
+
+def _shard_login(shard: Shard, *, needed: bool) -> Finding:
+    check, sign_in = f"login of shard {shard.shard}", f"{_PROGRAM} login-shard {shard.shard}"
+    if shard.login is LoginState.PRESENT:
+        who = shard.account_email or "signed in"
+        return ok(check, f"{who}, plan {shard.plan}" if shard.plan else who)
+    seen = {
+        LoginState.ABSENT: "Not signed in.",
+        LoginState.DEAD: f"The login is dead: {shard.login_reason}.",
+        LoginState.UNKNOWN: "Not looked at yet.",
+    }.get(shard.login, shard.login_reason)
+    return (wrong if needed or shard.login is LoginState.DEAD else note)(check, seen, sign_in)

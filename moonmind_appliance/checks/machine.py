@@ -1,0 +1,72 @@
+"""This machine: data folder, free disk space, database, clock."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from moonmind_appliance.checks.finding import Finding, note, ok, wrong
+from moonmind_appliance.errors import ApplianceError, StoreError
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import DATABASE_NAME
+
+_OTHERS = 0o077
+_MOST_SKEW = 60.0
+
+
+def data_folder(settings: Settings) -> Finding:
+    """It exists or can be made, other users cannot read it, and this user may write to it."""
+    check, folder = "data folder", settings.moonmind_data_dir
+    nearest = _nearest(folder)
+    if not nearest.is_dir():
+        return wrong(check, f"{nearest} is not a folder.", "Set MOONMIND_DATA_DIR to a folder.")
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        return wrong(check, f"{folder}: this user may not write to {nearest}.", "Run as its owner, usually root.")
+    if nearest != folder:
+        return ok(check, f"{folder} is made at the first start.")
+    if folder.stat().st_mode & _OTHERS:
+        return note(check, f"Other users of this machine can read {folder}.", f"chmod 700 {folder}")
+    return ok(check, str(folder))
+
+
+def free_space(settings: Settings) -> Finding:
+    """More than MIN_FREE_DISK is free on the data folder's disk."""
+    free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
+    seen = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
+    if free < settings.min_free_disk:
+        return wrong("disk", seen, "Free some space, or lower MIN_FREE_DISK.")
+    return ok("disk", seen)
+
+
+def database(settings: Settings, tools: Tools | None, problem: ApplianceError | None = None) -> Finding:
+    """It can be opened and read. `problem` is why there are no `tools`, if it was tried to attach."""
+    check, path = "database", settings.moonmind_data_dir / DATABASE_NAME
+    if isinstance(problem, StoreError):
+        return wrong(check, problem.message, problem.hint or "See the message.")
+    if tools is not None:
+        tools.store.runs.counts()
+        return ok(check, str(path))
+    if path.exists():
+        return note(check, f"{path} was not opened.")
+    return ok(check, f"{path} is made at the first start.")
+
+
+def clock(github: datetime | None, now: datetime) -> Finding:
+    """This machine's clock beside the time in GitHub's answer: tokens and quotas expire by the clock."""
+    if github is None:
+        return note("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared, as GitHub did not answer.")
+    skew = (now - github.astimezone(UTC)).total_seconds()
+    if abs(skew) > _MOST_SKEW:
+        direction = "ahead of" if skew > 0 else "behind"
+        return wrong("clock", f"{abs(skew):.0f} s {direction} GitHub's clock.", "Set it: timedatectl set-ntp true")
+    return ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, as at GitHub")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024**3:.1f} GiB" if count >= 1024**3 else f"{count / 1024**2:.0f} MiB"

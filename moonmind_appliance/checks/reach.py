@@ -1,0 +1,123 @@
+"""What job containers reach: a throw-away container on their network asks for GitHub's and OpenAI's addresses."""
+
+import io
+import secrets
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from moonmind_appliance.agents.adapter import WORKSPACES
+from moonmind_appliance.checks.finding import Finding, ok, wrong
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.settings import Settings
+
+NETWORK = "job network"
+_OPENAI = ("https://auth.openai.com/", "https://chatgpt.com/")
+_LABELS = {"moonmind.role": "doctor"}
+_CONNECT_SECONDS, _SECONDS = 6, 12
+_MEMORY = 256 * 1024**2
+# https://curl.se/libcurl/c/libcurl-errors.html
+_CURL = {
+    5: "DNS does not know the proxy's name",
+    6: "DNS does not know the name",
+    7: "nothing listens there, or a firewall refuses",
+    28: "no answer in time",
+    35: "the TLS handshake failed",
+    56: "the connection was closed early, by the server or the proxy",
+    60: "the TLS certificate is not trusted",
+}
+_NOT_TRUSTED = 60
+
+
+class _Way(NamedTuple):
+    """An address, and the variables with which it is reached: git's, or the agent's with its proxy."""
+
+    url: str
+    env: dict[str, str]
+
+
+def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
+    """A finding for the network and one for each address, as found; up to 12 seconds each. Leaves nothing behind.
+
+    Raises:
+        EngineError: the container could not be made.
+    """
+    name = f"moonmind-doctor-{secrets.token_hex(4)}"
+    _remove_leftovers(engine)
+    engine.ensure_network(settings.job_network, {})
+    engine.ensure_volume(name, _LABELS)
+    try:
+        engine.start(_spec(name, settings))
+        trusted = _trust(engine, name, settings)
+        yield ok(NETWORK, f"{settings.job_network}: a container starts on it")
+        proxy = _proxy(settings)
+        for way in (_Way(settings.github_server_url, {}), *(_Way(url, proxy) for url in _OPENAI)):
+            yield _ask(engine, name, way, trusted=trusted)
+    finally:
+        engine.remove(name)
+        engine.remove_volume(name)
+
+
+def _remove_leftovers(engine: ContainerEngine) -> None:
+    """What a killed check left: its container has ended by itself."""
+    for container in engine.containers(_LABELS):
+        if not container.running:
+            engine.remove(container.name)
+            engine.remove_volume(container.name)
+
+
+def _proxy(settings: Settings) -> dict[str, str]:
+    """The agent's proxy; git uses none."""
+    given = {"HTTPS_PROXY": settings.agent_https_proxy, "NO_PROXY": settings.agent_no_proxy}
+    return {name: value for name, value in given.items() if value}
+
+
+def _spec(name: str, settings: Settings) -> ContainerSpec:
+    return ContainerSpec(
+        name=name,
+        image=settings.spec_automation_job_image,
+        # Ends by itself if this process is killed.
+        command=["sleep", "120"],
+        labels=_LABELS,
+        limits=Limits(_MEMORY, 1.0, 64),
+        network=settings.job_network,
+        env={"LANG": "C.UTF-8"},
+        mounts=[Mount(name, WORKSPACES)],
+        tmpfs={"/tmp": "rw,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - a path inside the container
+    )
+
+
+def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str | None:
+    """The bundle that job containers trust, as a path inside; None: the image's own."""
+    if settings.extra_ca_certs is None:
+        return None
+    engine.put_file(container, f"{WORKSPACES}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+    bundle = f"{WORKSPACES}/ca.pem"
+    join = f"cat /etc/ssl/certs/ca-certificates.crt {WORKSPACES}/extra-ca.pem > {bundle}"
+    engine.execute(
+        container,
+        ExecSpec(command=["sh", "-c", join], time_limit=_SECONDS),
+        stdout=io.BytesIO(),
+        stderr=io.BytesIO(),
+    )
+    return bundle
+
+
+def _ask(engine: ContainerEngine, container: str, way: _Way, *, trusted: str | None) -> Finding:
+    """Any HTTP status will do: the address is reached, and its certificate is trusted."""
+    check = f"from containers: {way.url.split('://')[1].strip('/')}"
+    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
+    command += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
+    command += ["--cacert", trusted] if trusted else []
+    out, err = io.BytesIO(), io.BytesIO()
+    spec = ExecSpec(command=[*command, way.url], env=way.env, time_limit=_SECONDS + 5)
+    ended = engine.execute(container, spec, stdout=out, stderr=err)
+    through = " through AGENT_HTTPS_PROXY" if way.env.get("HTTPS_PROXY") else ""
+    if ended.ok:
+        return ok(check, f"reached{through} (HTTP {out.getvalue().decode(errors='replace')})")
+    code = ended.exit_code or 0
+    why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
+    if code == _NOT_TRUSTED:
+        return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the CA that signed it.")
+    own = "AGENT_HTTPS_PROXY" if way.url in _OPENAI else "GITHUB_SERVER_URL"
+    return wrong(check, f"{why}{through}.", f"Check {own}, JOB_NETWORK, DNS and firewall.")

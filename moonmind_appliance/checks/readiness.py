@@ -1,0 +1,56 @@
+"""Whether work can be taken and run now: the checks behind `/ready`, which cost little."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
+from moonmind_appliance.checks.finding import Finding, Level, guarded
+from moonmind_appliance.checks.github_access import token_is_set
+from moonmind_appliance.checks.logins import any_login, logins
+from moonmind_appliance.checks.machine import database, free_space
+from moonmind_appliance.checks.service import workers
+from moonmind_appliance.runs.tools import Tools
+
+# Probes come every few seconds and from many callers: the engine is asked this often at most.
+_CACHED_SECONDS = 5.0
+
+
+def readiness(tools: Tools) -> dict[str, Finding]:
+    """The checks by their names in `/ready`, made now. Never raises, and asks nobody outside this machine."""
+    settings = tools.settings
+    found = {
+        "database": _one("database", lambda: database(settings, tools)),
+        "disk": _one("disk", lambda: free_space(settings)),
+        "engine": _one("Docker engine", lambda: docker_engine(tools.engine), to_do=START),
+    }
+    if found["engine"].level is not Level.WRONG:
+        found["job_image"] = _one("job image", lambda: job_image(tools.engine, settings), to_do=BUILD)
+    found["github_token"] = token_is_set(settings)
+    found["login"] = any_login(guarded("logins", lambda: logins(tools)))
+    return found
+
+
+class Readiness:
+    """`readiness`, remembered for a few seconds, and the threads of the process that serves. Thread-safe."""
+
+    def __init__(self, tools: Tools, alive: Callable[[], Mapping[str, bool]]) -> None:
+        self._tools = tools
+        self._alive = alive
+        self._lock = threading.Lock()
+        self._at = 0.0
+        self._found: dict[str, Finding] = {}
+
+    def now(self) -> dict[str, Finding]:
+        """The checks by their names in `/ready`."""
+        with self._lock:
+            if not self._found or time.monotonic() - self._at > _CACHED_SECONDS:
+                self._found = readiness(self._tools)
+                self._at = time.monotonic()
+            found = dict(self._found)
+        return found | {"workers": workers(self._alive())}
+
+
+def _one(check: str, look: Callable[[], Finding], *, to_do: str = "") -> Finding:
+    findings: Iterator[Finding] = guarded(check, look, to_do=to_do)
+    return next(findings)

@@ -1,0 +1,91 @@
+"""Everything that a run needs, checked one by one."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from moonmind_appliance.checks import reach as reach_of
+from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
+from moonmind_appliance.checks.finding import Finding, Level, guarded, wrong
+from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_is_set
+from moonmind_appliance.checks.keycloak import ask_identity_provider
+from moonmind_appliance.checks.logins import logins, no_login_yet
+from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
+from moonmind_appliance.checks.service import api_address, serve, serve_state
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import ApplianceError, SettingProblem
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Settings
+
+_FIX = "Fix the setting."
+
+
+def run_checks(
+    settings: Settings, tools: Tools | None, *, problem: ApplianceError | None = None, offline: bool = False
+) -> Iterator[Finding]:
+    """All findings but those about the settings themselves, each as soon as it is found. Blocks; takes up to a minute.
+
+    What cannot be checked is a finding, never an exception. Makes the job network and the logins' volumes where they
+    are missing, and a container that is gone afterwards. May be abandoned after any finding, and repeated.
+
+    Args:
+        settings: what is checked.
+        tools: attached to the data folder; None: there is none yet, or it cannot be used.
+        problem: why it cannot be used.
+        offline: ask neither GitHub nor Keycloak, and start no container.
+    """
+    yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
+    yield from guarded("disk", lambda: free_space(settings))
+    yield from guarded("database", lambda: database(settings, tools, problem))
+    yield from _containers(settings, tools, offline=offline)
+    state = serve_state(settings)
+    yield from guarded("API address", lambda: api_address(settings, state))
+    yield serve(state)
+    github = GitHubChecks(settings)
+    if offline:
+        yield token_is_set(settings)
+    else:
+        yield from guarded(TOKEN, github, to_do=_FIX)
+        yield from guarded("Keycloak", lambda: filter(None, [ask_identity_provider(settings)]), to_do=_FIX)
+    yield clock(github.time, datetime.now(UTC))
+
+
+def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:
+    """A finding for each setting that cannot be used."""
+    return [wrong(f"setting {problem.name}", problem.message, problem.hint) for problem in problems]
+
+
+def _containers(settings: Settings, tools: Tools | None, *, offline: bool) -> Iterator[Finding]:
+    """Engine, image, what containers reach, logins: each needs the one before."""
+    own: DockerEngine | None = None
+    works = False
+    try:
+        engine: ContainerEngine
+        try:
+            engine = tools.engine if tools is not None else (own := DockerEngine(settings.docker_host))
+        except ApplianceError as error:
+            yield wrong("Docker engine", error.message, error.hint or START)
+        else:
+            for finding in _engine_and_image(engine, settings):
+                works = finding.level is Level.OK
+                yield finding
+            if works and not offline:
+                yield from guarded(
+                    reach_of.NETWORK, lambda: reach_of.reach(engine, settings), to_do="See Docker's log."
+                )
+    finally:
+        if own is not None:
+            own.close()
+    if tools is not None:
+        attached = tools
+        yield from guarded("logins", lambda: logins(attached, look=works and not offline))
+    elif not settings.moonmind_data_dir.exists():
+        yield no_login_yet()
+
+
+def _engine_and_image(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
+    for finding in guarded("Docker engine", lambda: docker_engine(engine), to_do=START):
+        yield finding
+        if finding.level is not Level.OK:
+            return
+    yield from guarded("job image", lambda: job_image(engine, settings), to_do=BUILD)

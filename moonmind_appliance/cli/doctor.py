@@ -1,0 +1,116 @@
+"""The command `doctor`: all checks, one after the other, and a table."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from moonmind_appliance.appliance import attach
+from moonmind_appliance.checks import Finding, Level, run_checks, setting_problems
+from moonmind_appliance.checks.finding import note, ok
+from moonmind_appliance.cli.command import PROGRAM, Command
+from moonmind_appliance.cli.exits import Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, line, table
+from moonmind_appliance.errors import ApplianceError, SettingsError
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.settings import Settings
+
+_OTHER_LINES = 3
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("Everything", f"{PROGRAM} doctor"),
+        ("Without asking any other machine", f"{PROGRAM} doctor --offline"),
+        ("What is wrong, for a script", f"{PROGRAM} doctor --json | jq '.[] | select(.grade == \"wrong\")'"),
+    ],
+)
+@click.option("--offline", is_flag=True, help="Ask neither GitHub nor Keycloak, and start no container.")
+@click.pass_obj
+def doctor(invocation: Invocation, *, offline: bool) -> Exit:
+    """Check everything that a run needs, and say what to do.
+
+    Looks at settings, data folder, disk, database, Docker engine, job image, what job containers reach, the shards'
+    logins, the API's address, `serve`, the GitHub token and the repositories, Keycloak, and the clock. Each finding is
+    shown as soon as it is there. The job network and the logins' volumes are made where they are missing; a throw-away
+    container is gone afterwards. Ends with 1 when something is wrong.
+    """
+    findings = _show_as_found(invocation, _findings(invocation, offline=offline))
+    bad = sum(finding.level is Level.WRONG for finding in findings)
+    if bad:
+        end = Text(f"\n{bad} of {len(findings)} checks found something wrong.", "bold red")
+    else:
+        end = Text("\nEverything that a run needs is there.", "bold green")
+    invocation.answer(findings, Group(_table(findings), end))
+    return Exit.FAILED if bad else Exit.OK
+
+
+def _show_as_found(invocation: Invocation, findings: Iterator[Finding]) -> list[Finding]:
+    """All findings; on a terminal the last ones are shown while the checks go on, as a slow network takes a minute."""
+    found: list[Finding] = []
+    if not invocation.err.is_terminal:
+        return list(findings)
+    working = Spinner("dots", Text("Checking …", "dim"), style="cyan")
+    with Live(working, console=invocation.err, refresh_per_second=8, transient=True) as live:
+        for finding in findings:
+            found.append(finding)
+            room = max(1, invocation.err.size.height - _OTHER_LINES)
+            live.update(Group(*(_line(each) for each in found[-room:]), working))
+    return found
+
+
+def _line(finding: Finding) -> Text:
+    style = STYLES[finding.level]
+    words = f"{line(finding.check)}: {line(finding.seen)}"
+    return Text.assemble((f"{MARKS[finding.level]} ", style), words, no_wrap=True, overflow="ellipsis")
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    shown = table("", "CHECK", "SEEN", "TO DO")
+    for finding in findings:
+        style = STYLES[finding.level]
+        shown.add_row(
+            Text(MARKS[finding.level], style),
+            Text(clean(finding.check), "bold" if finding.level is Level.WRONG else ""),
+            clean(finding.seen),
+            Text(clean(finding.to_do), style if finding.level is Level.WRONG else "dim"),
+        )
+    return shown
+
+
+def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
+    try:
+        configuration = invocation.configuration()
+    except SettingsError as error:
+        yield from setting_problems(error.problems)
+        return
+    where = str(configuration.env_file or "the environment alone")
+    if configuration.notes:
+        yield note("settings", " ".join(configuration.notes), "Correct the name, or remove the line.")
+    else:
+        yield ok(
+            "settings", f"{sum(source != 'default' for source in configuration.loaded.sources.values())} set, {where}"
+        )
+    with ExitStack() as stack:
+        tools, problem = _attach(configuration.settings, stack)
+        yield from run_checks(configuration.settings, tools, problem=problem, offline=offline)
+
+
+def _attach(settings: Settings, stack: ExitStack) -> tuple[Tools | None, ApplianceError | None]:
+    """The tools, or why there are none. A data folder that does not exist is not made by a check."""
+    try:
+        if not settings.moonmind_data_dir.exists():
+            return None, None
+        return stack.enter_context(attach(settings)), None
+    except ApplianceError as error:
+        return None, error
+    except OSError:
+        # The check of the data folder says why.
+        return None, None

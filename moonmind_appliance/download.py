@@ -1,0 +1,94 @@
+"""Save an artifact's bytes into a folder that others may be able to write to.
+
+Root downloads into `/tmp` or into a checkout. Whoever may write there can plant links at any name that is known before.
+So the bytes go into a new file with a random name, relative to the folder's descriptor, and one rename puts them at
+their name: it replaces a link, and never follows it.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LONGEST_NAME = 255
+
+
+class BadName(ValueError):
+    """The name is not the name of a file in the folder."""
+
+
+class Incomplete(Exception):
+    """The bytes are not those of the checksum."""
+
+
+class DownloadFolder:
+    """A folder to save files in. Made where it is missing; a context manager that closes its descriptor.
+
+    Raises:
+        OSError: the folder cannot be made or opened, or it is a link that belongs to another user.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        if not path.is_symlink():
+            flags |= os.O_NOFOLLOW
+        elif path.lstat().st_uid not in {0, os.geteuid()}:
+            raise PermissionError(errno.EPERM, "it is a link of another user", str(path))
+        self._folder = os.open(path, flags)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the folder. Safe twice."""
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def save(self, name: str, chunks: Iterable[bytes], *, sha256: str = "") -> Path:
+        """Save a file whole, or not at all; what has the name, a link too, is replaced.
+
+        Args:
+            name: the file's name in the folder.
+            chunks: its bytes, in order.
+            sha256: what they must have, in hexadecimal; "" where it is not known, as of a log that still grows.
+
+        Returns:
+            the file's path, as the folder was named.
+
+        Raises:
+            BadName: the name is hidden, has a path in it, or is no file name.
+            Incomplete: the checksum differs; nothing is left.
+            OSError: the disk refused, or a folder has the name; nothing is left.
+        """
+        if name != Path(name).name or name.startswith(".") or not 0 < len(os.fsencode(name)) <= _LONGEST_NAME:
+            raise BadName(name)
+        part = f".moonmind-{secrets.token_hex(16)}.part"
+        file = os.open(part, _NEW_FILE, 0o666, dir_fd=self._folder)
+        try:
+            digest = hashlib.sha256()
+            with os.fdopen(file, "wb") as target:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    target.write(chunk)
+            if sha256 and sha256 != digest.hexdigest():
+                raise Incomplete(name)  # noqa: TRY301 - what follows every failure is the same
+            os.rename(part, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(part, dir_fd=self._folder)
+            raise
+        return self.path / name

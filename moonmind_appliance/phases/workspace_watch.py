@@ -1,0 +1,234 @@
+"""Watches how much disk a run uses while one of its commands works, and ends the command where it is too much.
+
+The git container measures the workspace: the agent cannot reach that container's processes. Only what the git container
+does not see, the login's folder, is measured in the agent's own container, whose answer is a hint: the largest one that
+is read counts, and one that is never given counts as too much.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from importlib import resources
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
+from moonmind_appliance.models import ExecSpec, Failure, FailureCode, failure
+from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, Tee
+
+_SCRIPT = resources.files(__package__).joinpath("workspace_size.py").read_text(encoding="utf-8")
+# The share of the time that measuring may take.
+_SHARE = 10
+_TIME_LIMIT = 60.0
+_MOST_UNANSWERED = 3
+_LOGIN_BYTES, _LOGIN_FILES = 1024**3, 100_000
+# A file system with fewer free inodes than this is as good as full.
+_FEWEST_FREE_FILES = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Size(msgspec.Struct, frozen=True):
+    """One answer of `workspace_size.py`; bytes and numbers of files."""
+
+    bytes: int
+    files: int
+    hidden: int
+    free_bytes: int
+    free_files: int
+
+
+class Measured(NamedTuple):
+    """Folders that are measured together in one container, and what they may use."""
+
+    container: str
+    folders: Sequence[str]
+    most_bytes: int
+    most_files: int
+    what: str
+    free: Sequence[str] = ()
+    """A command that frees the space before the container is ended: what is left of it outlives the run."""
+
+
+class WorkspaceWatch:
+    """Measures in a thread of its own until the block ends; kills the container `ends` once a limit is passed.
+
+    Args:
+        engine: where the containers run.
+        measured: what is looked at.
+        ends: the container whose command is watched.
+        min_free_disk: free bytes of the file system below which the command is ended too; 0: never.
+        every: seconds between two measurements, at least.
+        at_once: measure at the start too; leaving the block waits for that.
+    """
+
+    def __init__(
+        self,
+        engine: ContainerEngine,
+        measured: Sequence[Measured],
+        *,
+        ends: str,
+        min_free_disk: int = 0,
+        every: float,
+        at_once: bool = False,
+    ) -> None:
+        self._engine = engine
+        self._measured = measured
+        self._ends = ends
+        self._min_free_disk = min_free_disk
+        self._every = every
+        self._at_once = at_once
+        self._stop = CancelToken()
+        self._unanswered: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._watch, name="workspace-watch", daemon=True)
+        self._disk_full = False
+        self.used: int | None = None
+        """Bytes at the last measurement of the first of the measured; None before it."""
+        self.failure: Failure | None = None
+        """Why the command was ended; None where the watch did not end it."""
+
+    def __enter__(self) -> Self:
+        if self._at_once:
+            self._first = threading.Thread(target=self._measure_all, name="workspace-size", daemon=True)
+            self._first.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._at_once and error is None:
+            self._first.join()
+        self._stop.cancel(InterruptReason.SHUTDOWN)
+        self._thread.join()
+
+    def measure_now(self) -> None:
+        """Measure once more, in this thread: what the command left."""
+        if self.failure is None:
+            self._stop = CancelToken()
+            self._measure_all()
+
+    def check_disk(self) -> None:
+        """Say that the watch ended the command since the disk is nearly full.
+
+        Raises:
+            DiskFull: the run must wait until there is room.
+        """
+        if self._disk_full:
+            raise DiskFull(
+                "The disk of the Docker engine's volumes has less free space than MIN_FREE_DISK.",
+                hint="Free space on the disk of the engine's data folder.",
+            )
+
+    def _watch(self) -> None:
+        pause = self._every
+        while not self._stop.wait(pause):
+            began = time.monotonic()
+            self._measure_all()
+            if self.failure is not None or self._disk_full:
+                return
+            pause = max(self._every, _SHARE * (time.monotonic() - began))
+
+    def _measure_all(self) -> None:
+        for each in self._measured:
+            size = self._ask(each)
+            if self._stop.reason is not None and size is None:
+                return
+            if each is self._measured[0] and size is not None:
+                self.used = size.bytes
+            self._judge(each, size)
+            if self.failure is not None or self._disk_full:
+                self._end(each)
+                return
+
+    def _end(self, each: Measured) -> None:
+        nowhere = Tee(keep=0)
+        try:
+            if each.free:
+                spec = ExecSpec(command=list(each.free), time_limit=_TIME_LIMIT)
+                self._engine.execute(each.container, spec, stdout=nowhere, stderr=nowhere)
+            self._engine.kill(self._ends)
+        except EngineError as error:
+            _log.warning("The container %s could not be ended: %s", self._ends, error)
+
+    def _judge(self, each: Measured, size: Size | None) -> None:
+        if size is None:
+            self._unanswered[each.what] = self._unanswered.get(each.what, 0) + 1
+            if self._unanswered[each.what] >= _MOST_UNANSWERED:
+                self._too_large(f"The size of {each.what} could not be measured {_MOST_UNANSWERED} times in a row.")
+            return
+        self._unanswered[each.what] = 0
+        if size.hidden:
+            self._too_large(f"{each.what} holds folders that cannot be measured: unreadable, or nested too deep.")
+        elif size.bytes > each.most_bytes:
+            self._too_large(f"{each.what} uses more than {each.most_bytes} bytes of disk.")
+        elif size.files > each.most_files:
+            self._too_large(f"{each.what} holds more than {each.most_files} files.")
+        elif self._min_free_disk and (size.free_bytes < self._min_free_disk or size.free_files < _FEWEST_FREE_FILES):
+            self._disk_full = True
+
+    def _too_large(self, message: str) -> None:
+        self.failure = failure(FailureCode.WORKSPACE_TOO_LARGE, message[0].upper() + message[1:])
+
+    def _ask(self, each: Measured) -> Size | None:
+        """The largest answer; None where there is none."""
+        job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
+        said, ignored = Tee(), Tee()
+        spec = ExecSpec(
+            command=["python3", "-I", "-S", "-c", _SCRIPT],
+            env={"MOONMIND_MEASURE": msgspec.json.encode(job).decode()},
+            time_limit=_TIME_LIMIT,
+        )
+        try:
+            self._engine.execute(each.container, spec, stdout=said, stderr=ignored, cancel=self._stop)
+        except EngineError as error:
+            _log.info("The size of %s could not be measured: %s", each.what, error)
+            return None
+        # In the agent's container another process can write into this output; it cannot take the true line out of it.
+        answers = [size for line in said.tail.splitlines() if (size := _size_of(line)) is not None]
+        return max(answers, key=lambda size: (size.hidden, size.bytes, size.files), default=None)
+
+
+def _size_of(line: bytes) -> Size | None:
+    try:
+        return msgspec.json.decode(line, type=Size)
+    except msgspec.MsgspecError:
+        return None
+
+
+def watch_agent(ctx: PhaseContext) -> WorkspaceWatch:
+    """The watch over a turn: ends the agent's container."""
+    kept = [word for name in ctx.agent.login_files() for word in ("!", "-name", name)]
+    empty = ["find", LOGIN_FOLDER, "-mindepth", "1", "-maxdepth", "1", *kept, "-exec", "rm", "-rf", "--", "{}", "+"]
+    login = Measured(ctx.names.agent, [LOGIN_FOLDER], _LOGIN_BYTES, _LOGIN_FILES, "the login's folder", empty)
+    # Half of it: a run that has begun goes on for a while after no new one is taken.
+    return _watch(ctx, [_volumes(ctx), login], ends=ctx.names.agent, min_free_disk=ctx.settings.min_free_disk // 2)
+
+
+def watch_git(ctx: PhaseContext, *, at_once: bool = False) -> WorkspaceWatch:
+    """The watch over a verb of the git container; ends that container."""
+    return _watch(ctx, [_volumes(ctx)], ends=ctx.names.git, at_once=at_once)
+
+
+def _volumes(ctx: PhaseContext) -> Measured:
+    settings = ctx.settings
+    return Measured(
+        ctx.names.git,
+        [WORKSPACES, GIT_FOLDER],
+        settings.max_workspace_bytes,
+        settings.max_workspace_files,
+        "the run's workspace",
+    )
+
+
+def _watch(
+    ctx: PhaseContext, measured: Sequence[Measured], *, ends: str, min_free_disk: int = 0, at_once: bool = False
+) -> WorkspaceWatch:
+    return WorkspaceWatch(
+        ctx.engine, measured, ends=ends, min_free_disk=min_free_disk, every=ctx.measure_every, at_once=at_once
+    )

@@ -1,0 +1,57 @@
+"""Pause a shard: it claims no run until it is resumed. Its login is still looked after."""
+
+import msgspec
+
+from moonmind_appliance.errors import NotFound
+from moonmind_appliance.models import Shard
+from moonmind_appliance.runs.readiness import say_who_waits
+from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.store.shards import ShardChange, ShardEvent
+
+
+def pause_shard(tools: Tools, shard: int) -> Shard:
+    """Let the shard claim no run from now on; a run in progress on it goes on. Safe twice. For operators.
+
+    Runs that only this shard could take wait for `shard_busy`, without a time.
+
+    Raises:
+        NotFound: there is no shard of that number.
+        StoreError: the database cannot be used.
+    """
+    _check(tools, shard)
+    now = tools.clock()
+
+    def paused(known: Shard) -> ShardChange:
+        if known.paused_at is not None:
+            return ShardChange(known)
+        return ShardChange(msgspec.structs.replace(known, paused_at=now), [ShardEvent("shard.paused")])
+
+    state = tools.store.shards.change(shard, paused)
+    say_who_waits(tools)
+    return state
+
+
+def resume_shard(tools: Tools, shard: int) -> Shard:
+    """Let a paused shard claim runs again, and wake it. Safe twice. For operators.
+
+    Raises:
+        NotFound: there is no shard of that number.
+        StoreError: the database cannot be used.
+    """
+    _check(tools, shard)
+
+    def resumed(known: Shard) -> ShardChange:
+        if known.paused_at is None:
+            return ShardChange(known)
+        told = ShardEvent("shard.resumed", {"paused_at": known.paused_at})
+        return ShardChange(msgspec.structs.replace(known, paused_at=None), [told])
+
+    state = tools.store.shards.change(shard, resumed)
+    say_who_waits(tools)
+    tools.wakeups.wake(shard)
+    return state
+
+
+def _check(tools: Tools, shard: int) -> None:
+    if not 0 <= shard < len(tools.shards):
+        raise NotFound(f"There is no shard {shard}.", hint=f"Give 0 to {len(tools.shards) - 1}, or raise CODEX_SHARDS.")

@@ -1,0 +1,183 @@
+"""What tokens of well-known issuers look like, and where they are in some bytes.
+
+Every search takes time in proportion to the bytes, whatever they are: a plain search for a fixed part of the token
+comes first, then one bounded expression at that place. An alternation of all shapes would be tried at every byte, and
+on `-eyJ-eyJ…` once more over the next kilobytes. Plain searches run in windows, so that no call keeps Python's lock
+for longer than some milliseconds.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+# Bytes that one uninterrupted search looks at.
+WINDOW = 256 * 1024
+
+LONGEST_TOKEN = 32 * 1024
+"""No shape spans more bytes."""
+
+
+class Span(NamedTuple):
+    """Where a secret is: its first byte, the byte after its last, and its kind."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class Shape(NamedTuple):
+    """What a kind of secret looks like. Only `certain` shapes stop a push: the others also match harmless text.
+
+    `spans` yields start and end of each secret, in order for each fixed part; they may overlap.
+    """
+
+    kind: str
+    spans: Callable[[bytes], Iterator[tuple[int, int]]]
+    certain: bool
+
+
+def find_all(needle: bytes, data: bytes, *, any_case: bool = False) -> Iterator[int]:
+    """Where `needle` begins in the data, without overlap. With `any_case` it must be given in lower case."""
+    at, reach = 0, len(needle) - 1
+    for window in range(0, len(data), WINDOW):
+        end = min(window + WINDOW + reach, len(data))
+        text, offset = (data[window:end].lower(), window) if any_case else (data, 0)
+        at = max(at, window)
+        while (found := text.find(needle, at - offset, end - offset)) >= 0:
+            at = found + offset + len(needle)
+            yield at - len(needle)
+
+
+def merge(spans: list[Span]) -> list[Span]:
+    """The spans in order, with those that overlap made one; it has the kind of the first, the longest of equals."""
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        if merged and span.start < merged[-1].end:
+            if span.end > merged[-1].end:
+                merged[-1] = merged[-1]._replace(end=span.end)
+        else:
+            merged.append(span)
+    return merged
+
+
+def find_shapes(data: bytes, *, certain_only: bool = False) -> list[Span]:
+    """Every secret that is recognised by its form; not merged."""
+    return [
+        Span(start, end, shape.kind)
+        for shape in SHAPES
+        if shape.certain or not certain_only
+        for start, end in shape.spans(data)
+    ]
+
+
+def is_token(value: str) -> bool:
+    """Whether the whole value has the form of one token of a well-known issuer. No ordinary text has."""
+    data = value.encode(errors="replace")
+    return any((start, end) == (0, len(data)) for shape in SHAPES if shape.certain for start, end in shape.spans(data))
+
+
+def looks_random(value: str) -> bool:
+    """Whether the value could be a token of an unknown issuer: long, one word, of mixed characters.
+
+    Words, paths, addresses, commit ids and UUIDs are not; a checksum in base64 is.
+    """
+    if not _ONE_RANDOM_WORD.fullmatch(value):
+        return False
+    kinds = (str.islower, str.isupper, str.isdigit)
+    return all(any(map(kind, value)) for kind in kinds) and len(set(value)) >= _DIFFERENT_CHARACTERS
+
+
+_ONE_RANDOM_WORD = re.compile(r"[A-Za-z0-9_~+=.-]{40,4096}")
+_DIFFERENT_CHARACTERS = 20
+
+
+def _after(*anchors: bytes, pattern: bytes, any_case: bool = False) -> Callable[[bytes], Iterator[tuple[int, int]]]:
+    """Matches of a pattern that begins with one of the anchors. Its first group, where it has one, is the secret."""
+    compiled = re.compile(pattern)
+
+    def spans(data: bytes) -> Iterator[tuple[int, int]]:
+        for anchor in anchors:
+            end = 0
+            for at in find_all(anchor, data, any_case=any_case):
+                if at >= end and (match := compiled.match(data, at)):
+                    end = match.end()
+                    yield match.span(match.lastindex or 0)
+
+    return spans
+
+
+_TOKEN_BYTES = re.compile(rb"[A-Za-z0-9_-]+")
+_CLAIMS_AND_SIGNATURE = re.compile(rb"\.eyJ[A-Za-z0-9_-]{8,16384}\.[A-Za-z0-9_-]{8,4096}")
+_HEADER = re.compile(rb"\beyJ")
+_LONGEST_HEADER = 8192
+_SHORTEST_HEADER = 8
+
+
+def _json_web_tokens(data: bytes) -> Iterator[tuple[int, int]]:
+    """Three parts of base64url, two of which begin as JSON does. The rare middle is looked for, not the first part."""
+    end = 0
+    for dot in find_all(b".eyJ", data):
+        match = _CLAIMS_AND_SIGNATURE.match(data, dot)
+        if match is None:
+            continue
+        # Back to the dot before, so that no byte is looked at for two tokens.
+        begin = max(data.rfind(b".", max(0, dot - _LONGEST_HEADER - 3), dot) + 1, dot - _LONGEST_HEADER - 3, 0)
+        run = _TOKEN_BYTES.match(data[begin:dot][::-1])
+        header = _HEADER.search(data, dot - (run.end() if run else 0), dot)
+        if header and dot - header.end() >= _SHORTEST_HEADER and match.end() > end:
+            end = match.end()
+            yield header.start(), end
+
+
+SHAPES: tuple[Shape, ...] = (
+    Shape(
+        "GitHub token",
+        _after(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", pattern=rb"\bgh[pousr]_[A-Za-z0-9]{36,255}"),
+        certain=True,
+    ),
+    Shape(
+        "GitHub fine-grained token",
+        _after(b"github_pat_", pattern=rb"\bgithub_pat_[A-Za-z0-9_]{22,255}"),
+        certain=True,
+    ),
+    Shape(
+        "OpenAI API key",
+        _after(b"sk-", pattern=rb"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,255}"),
+        certain=True,
+    ),
+    Shape("OpenAI refresh token", _after(b"rt_", pattern=rb"\brt_[A-Za-z0-9._-]{24,512}"), certain=True),
+    Shape("MoonMind token", _after(b"mma_", pattern=rb"\bmma_[A-Za-z0-9_-]{40,64}"), certain=True),
+    Shape("GitLab token", _after(b"glpat-", pattern=rb"\bglpat-[A-Za-z0-9_-]{20,255}"), certain=True),
+    Shape("npm token", _after(b"npm_", pattern=rb"\bnpm_[A-Za-z0-9]{36}"), certain=True),
+    Shape("Slack token", _after(b"xox", pattern=rb"\bxox[abeprs]-[A-Za-z0-9-]{20,255}"), certain=True),
+    Shape("AWS access key", _after(b"AKIA", b"ASIA", pattern=rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"), certain=True),
+    Shape("JSON web token", _json_web_tokens, certain=True),
+    Shape(
+        "private key",
+        _after(
+            b"-----BEGIN ",
+            pattern=rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^-]{16,16384}-----END [A-Z ]{0,30}PRIVATE KEY-----",
+        ),
+        certain=True,
+    ),
+    # The next three never take the mark of an earlier redaction for a secret.
+    Shape(
+        "token in JSON",
+        _after(b"_token", pattern=rb'_token\\{0,3}"\s{0,4}:\s{0,4}\\{0,3}"((?!\[redacted:)[^"\\\s]{8,8192})'),
+        certain=False,
+    ),
+    Shape(
+        "authorization header",
+        _after(
+            b"authorization",
+            pattern=rb"(?i:\bauthorization\s{0,4}:\s{0,4}(?:bearer|basic|token))\s{1,4}((?!\[redacted:)\S{8,8192})",
+            any_case=True,
+        ),
+        certain=False,
+    ),
+    Shape(
+        "password in an address",
+        _after(b"://", pattern=rb"://((?!\[redacted:)[^\s/@:\"']{1,128}:[^\s/@\"']{3,512})(?=@)"),
+        certain=False,
+    ),
+)

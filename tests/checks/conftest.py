@@ -1,0 +1,5 @@
+"""A world for each test."""
+
+from tests.runs.conftest import github, world
+
+__all__ = ["github", "world"]

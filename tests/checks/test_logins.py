@@ -1,0 +1,35 @@
+"""The checks of the shards' logins."""
+
+from moonmind_appliance.checks.logins import any_login, logins, shard_logins
+from moonmind_appliance.models import LoginState, Shard
+from tests.runs.world import World
+
+
+def test_one_login_is_enough() -> None:
+    """A missing one is worth knowing; a dead one is wrong, as somebody counts on it."""
+    shards = [
+        Shard(shard=0, login=LoginState.ABSENT),
+        Shard(shard=1, login=LoginState.PRESENT, account_email="a@b.test", plan="plus"),
+        Shard(shard=2, login=LoginState.DEAD, login_reason="expired"),
+    ]
+    found = shard_logins(shards)
+    assert [(each.level.value, each.seen) for each in found] == [
+        ("note", "Not signed in."),
+        ("ok", "a@b.test, plan plus"),
+        ("wrong", "The login is dead: expired."),
+    ]
+    assert any_login(found) == found[1]
+
+
+def test_no_login_at_all() -> None:
+    """Then the first shard's is what is wrong."""
+    found = shard_logins([Shard(shard=0, login=LoginState.ABSENT), Shard(shard=1, login=LoginState.ABSENT)])
+    assert [each.level.value for each in found] == ["wrong", "note"]
+    assert any_login(found).to_do == "moonmind-appliance login-shard 0"
+
+
+def test_logins_that_were_never_looked_at(world: World) -> None:
+    """They are looked at if that is allowed."""
+    assert [each.seen for each in logins(world.tools)] == ["Not looked at yet."] * 2
+    assert [each.level.value for each in logins(world.tools, look=True)] == ["ok", "ok"]
+    assert [each.level.value for each in logins(world.tools)] == ["ok", "ok"]

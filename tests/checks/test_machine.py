@@ -1,0 +1,64 @@
+"""The checks of this machine."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
+from moonmind_appliance.errors import SettingsError, StoreError
+from moonmind_appliance.settings import Settings
+from tests.runs.world import World
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def test_a_data_folder_that_is_closed_to_others(tmp_path: Path) -> None:
+    """One that is open is worth knowing; one that is not there yet is made."""
+    folder = tmp_path / "data"
+    settings = Settings(moonmind_data_dir=folder)
+    assert data_folder(settings).level == "ok"
+    assert not folder.exists()
+    folder.mkdir(mode=0o755)
+    assert (data_folder(settings).level, data_folder(settings).to_do) == ("note", f"chmod 700 {folder}")
+    folder.chmod(0o700)
+    assert data_folder(settings).level == "ok"
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    """By the same setting by which no run is taken."""
+    assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1)).level == "ok"
+    assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1 << 60)).level == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("seen", "level"),
+    [(NOW + timedelta(seconds=30), "ok"), (NOW - timedelta(minutes=5), "wrong"), (None, "note")],
+)
+def test_a_clock_that_is_wrong(seen: datetime | None, level: str) -> None:
+    """By more than a minute."""
+    assert clock(seen, NOW).level == level
+
+
+def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
+    """Or lies below one."""
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "data"):
+        finding = data_folder(Settings(moonmind_data_dir=folder))
+        assert (finding.level, finding.to_do) == ("wrong", "Set MOONMIND_DATA_DIR to a folder.")
+
+
+def test_a_database_that_is_open_or_not_there_yet(world: World, tmp_path: Path) -> None:
+    """A check makes none."""
+    settings = Settings(moonmind_data_dir=tmp_path / "nothing")
+    assert database(world.tools.settings, world.tools).level == "ok"
+    assert database(settings, None).level == "ok"
+    assert not settings.moonmind_data_dir.exists()
+
+
+def test_a_database_that_cannot_be_used(world: World) -> None:
+    """Why, and what to do; what keeps something else from working is not blamed on it."""
+    why = StoreError("Database x is newer.", hint="Install the newer version.")
+    finding = database(world.tools.settings, None, why)
+    assert (finding.level, finding.seen, finding.to_do) == ("wrong", why.message, why.hint)
+    assert database(world.tools.settings, None, SettingsError([])).level == "note"

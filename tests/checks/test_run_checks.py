@@ -1,0 +1,128 @@
+"""All checks in a row: each finding as it is found, and never an exception."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.appliance import attach
+from moonmind_appliance.checks import Finding, run_checks
+from moonmind_appliance.errors import EngineError, StoreError
+from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.store import DATABASE_NAME
+from tests.runs.world import World
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of a machine that has nothing yet."""
+    return Settings(
+        moonmind_data_dir=tmp_path / "data",
+        docker_host=f"unix://{tmp_path}/no-engine.sock",
+        moonmind_port=1,
+        min_free_disk=1,
+    )
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.check: finding for finding in findings}
+
+
+def test_a_machine_that_has_nothing_yet(settings: Settings) -> None:
+    """What is missing is wrong, and nothing is made."""
+    found = by_name(list(run_checks(settings, None, offline=True)))
+    assert {name: finding.level.value for name, finding in found.items()} == {
+        "data folder": "ok",
+        "disk": "ok",
+        "database": "ok",
+        "Docker engine": "wrong",
+        "login of shard 0": "wrong",
+        "API address": "ok",
+        "serve": "note",
+        "GitHub token": "wrong",
+        "clock": "note",
+    }
+    assert all(finding.to_do for finding in found.values() if finding.level == "wrong")
+    assert not settings.moonmind_data_dir.exists()
+
+
+def test_every_check_has_a_name_of_its_own(world: World) -> None:
+    """An interface shows them by it."""
+    names = [finding.check for finding in run_checks(world.tools.settings, world.tools, offline=True)]
+    assert len(names) == len(set(names))
+
+
+def test_findings_come_as_they_are_found(settings: Settings) -> None:
+    """The first one does not wait for the others, and the rest may be left."""
+    checks = run_checks(settings, None)
+    assert next(checks).check == "data folder"
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def make_newer(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO migrations VALUES ('m9999_of_the_future', '2030-01-01')")
+    connection.close()
+
+
+@pytest.mark.parametrize(("how", "word"), [(damage, "no SQLite database"), (make_newer, "newer")])
+def test_a_database_that_cannot_be_used(settings: Settings, how: object, word: str) -> None:
+    """Damaged, or of a newer program: a finding with what to do, and all other checks are made."""
+    with attach(settings):
+        pass
+    assert callable(how)
+    how(settings.moonmind_data_dir / DATABASE_NAME)
+    with pytest.raises(StoreError) as refused, attach(settings):
+        pass
+    found = by_name(list(run_checks(settings, None, problem=refused.value, offline=True)))
+    assert found["database"].level == "wrong"
+    assert word in found["database"].seen
+    assert found["database"].to_do
+    assert "clock" in found
+
+
+def test_a_database_that_breaks_while_it_is_open(world: World) -> None:
+    """Database and logins are wrong, the rest is checked."""
+    world.store.close()
+    found = by_name(list(run_checks(world.tools.settings, world.tools, offline=True)))
+    assert (found["database"].level, found["logins"].level) == ("wrong", "wrong")
+    assert found["Docker engine"].level == "ok"
+
+
+@pytest.mark.parametrize("method", ["info", "image", "ensure_network", "start"])
+def test_an_engine_that_fails_anywhere(world: World, method: str) -> None:
+    """It is named with what the engine said, and the checks behind it are made."""
+    labels = ("codex", "spec-kit", "job-image")
+    for image in world.engine.images.values():
+        image.labels.update({f"moonmind.{name}.version": "1.0" for name in labels})
+    world.engine.fail(EngineError("The engine is out of order."), method=method)
+    found = by_name([f for f in run_checks(world.tools.settings, world.tools) if "from containers" not in f.check])
+    said = [finding for finding in found.values() if finding.seen == "The engine is out of order."]
+    assert [finding.level.value for finding in said] == ["wrong"]
+    assert said[0].to_do
+    assert "clock" in found
+
+
+def test_a_token_that_cannot_be_sent_and_a_ca_file_that_is_missing(settings: Settings, tmp_path: Path) -> None:
+    """Each is a finding."""
+    given = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    for more in ({"github_token": Secret("a\u2026b")}, {"extra_ca_certs": tmp_path / "none.pem"}):
+        changed = Settings(**(given | {"github_token": Secret("token")} | more))
+        found = by_name(list(run_checks(changed, None)))
+        assert found["GitHub token"].level == "wrong"
+        assert found["GitHub token"].to_do
+
+
+def test_a_database_that_another_process_writes_to(world: World) -> None:
+    """It is read all the same, without waiting."""
+    path = world.tools.settings.moonmind_data_dir / DATABASE_NAME
+    world.store.shards.all(2)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    found = by_name(list(run_checks(world.tools.settings, world.tools, offline=True)))
+    other.close()
+    assert found["database"].level == "ok"
+    assert found["login of shard 0"].level == "wrong", found

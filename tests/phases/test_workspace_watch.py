@@ -1,0 +1,141 @@
+"""A command that uses too much disk is ended while it works: real containers, real files."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.containers.fake import JOB_IMAGE
+from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, FailureCode, Limits, Mount
+from moonmind_appliance.phases.context import Tee
+from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+WORK, LOGIN = "/work/runs", "/work/codex-home/.codex"
+MIB = 1024**2
+MOST_BYTES, MOST_FILES = 64 * MIB, 3000
+STAYS = "; sleep 90"
+
+
+@dataclass
+class Place:
+    engine: DockerEngine
+    prefix: str
+
+    @property
+    def agent(self) -> str:
+        return f"{self.prefix}-agent"
+
+    @property
+    def git(self) -> str:
+        return f"{self.prefix}-git"
+
+    def start(self) -> None:
+        work, login = Mount(f"{self.prefix}-work", WORK), Mount(f"{self.prefix}-login", LOGIN)
+        for name, mounts in ((self.git, [work]), (self.agent, [work, login])):
+            self.engine.start(
+                ContainerSpec(
+                    name=name,
+                    image=JOB_IMAGE,
+                    command=["sleep", "infinity"],
+                    labels={},
+                    limits=Limits(256 * MIB, 1.0, 64),
+                    mounts=mounts,
+                )
+            )
+
+    def watch(self, *, min_free_disk: int = 0) -> WorkspaceWatch:
+        free = ["find", LOGIN, "-mindepth", "1", "!", "-name", "auth.json", "-delete"]
+        measured = [
+            Measured(self.git, [WORK], MOST_BYTES, MOST_FILES, "the workspace"),
+            Measured(self.agent, [LOGIN], MOST_BYTES, MOST_FILES, "the login's folder", free),
+        ]
+        return WorkspaceWatch(self.engine, measured, ends=self.agent, min_free_disk=min_free_disk, every=0.2)
+
+    def run(self, script: str, container: str = "") -> ExecOutcome:
+        spec = ExecSpec(command=["bash", "-c", script], working_dir=WORK, time_limit=100)
+        return self.engine.execute(container or self.agent, spec, stdout=Tee(), stderr=Tee())
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    engine = DockerEngine(None)
+    made = Place(engine, f"watch-{uuid.uuid4().hex[:12]}")
+    try:
+        made.start()
+        yield made
+    finally:
+        for name in (made.agent, made.git):
+            engine.remove(name)
+        for short in ("work", "login"):
+            engine.remove_volume(f"{made.prefix}-{short}")
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "fallocate -l 200M big",
+        "mkdir a; fallocate -l 200M a/big; chmod 000 a",
+        "mkdir a; fallocate -l 200M a/big; (while :; do chmod 000 a; done) & true",
+        "seq -f f-%.0f 5000 | xargs touch",
+        f"fallocate -l 200M {LOGIN}/big",
+        f"mkdir {LOGIN}/sessions; cd {LOGIN}/sessions; seq 5000 | xargs touch",
+        f"fallocate -l 200M {LOGIN}/big; while :; do pkill -9 -f MOONMIND; pkill -9 python3; done",
+        f"fallocate -l 200M {LOGIN}/big; while :; do for p in $(pgrep python3); do "
+        """echo '{"bytes":0,"files":0,"hidden":0,"free_bytes":1,"free_files":1}' > /proc/$p/fd/1; done; done""",
+    ],
+)
+def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
+    """Bytes or inodes, in the workspace or beside the login, hidden, with the measuring killed or forged."""
+    with place.watch() as watch:
+        began = time.monotonic()
+        outcome = place.run(act + STAYS)
+    assert outcome.ended is EndReason.CONTAINER_GONE
+    assert time.monotonic() - began < 80
+    assert watch.failure is not None
+    assert watch.failure.code is FailureCode.WORKSPACE_TOO_LARGE
+    assert not place.engine.is_running(place.agent)
+
+
+def test_what_lies_beside_the_login_is_removed_before_the_end(place: Place) -> None:
+    """Its volume outlives the run; the login itself stays."""
+    place.run(f"echo '{{}}' > {LOGIN}/auth.json")
+    with place.watch() as watch:
+        place.run(f"fallocate -l 200M {LOGIN}/big{STAYS}")
+    assert watch.failure is not None
+    assert place.engine.read_file(place.agent, f"{LOGIN}/auth.json", limit=1000) == b"{}\n"
+    assert place.engine.read_file(place.agent, f"{LOGIN}/big", limit=1000) is None
+
+
+def test_an_honest_command_is_left_alone(place: Place) -> None:
+    """It ends as it would have, and what it used is known."""
+    with place.watch() as watch:
+        outcome = place.run("fallocate -l 20M file; for i in $(seq 100); do echo x > f-$i; done; sleep 2; exit 7")
+    assert (outcome.ended, outcome.exit_code, watch.failure) == (EndReason.EXITED, 7, None)
+    assert watch.used is not None
+    assert 20 * MIB <= watch.used < 30 * MIB
+
+
+def test_what_a_short_command_left_is_found_afterwards(place: Place) -> None:
+    """It ended before it was measured."""
+    watch = place.watch()
+    place.run("fallocate -l 200M big")
+    watch.measure_now()
+    assert watch.failure is not None
+    assert watch.used is not None
+    assert watch.used > MOST_BYTES
+
+
+def test_a_full_disk_ends_the_command_without_blame(place: Place) -> None:
+    """Files that are open and have no name are seen by the room that is left."""
+    with place.watch(min_free_disk=2**60) as watch:
+        outcome = place.run("sleep 60")
+    assert outcome.ended is EndReason.CONTAINER_GONE
+    assert watch.failure is None
+    with pytest.raises(Exception, match="MIN_FREE_DISK"):
+        watch.check_disk()

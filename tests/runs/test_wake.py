@@ -1,0 +1,47 @@
+"""Which shard is woken for a run."""
+
+from datetime import timedelta
+
+import pytest
+
+from moonmind_appliance.models import LoginState, Shard
+from moonmind_appliance.runs.wake import first_to_wake
+from tests.runs.house import NOW
+
+P, U, A, D = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD
+HOUR = timedelta(hours=1)
+
+
+def shard(
+    number: int, login: LoginState = P, *, rests: timedelta | None = None, turn: timedelta | None = None
+) -> Shard:
+    return Shard(
+        shard=number,
+        login=login,
+        rests_until=None if rests is None else NOW + rests,
+        last_turn_at=None if turn is None else NOW + turn,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "shards", "idle", "pin", "expected"),
+    [
+        ("an idle one before a busy one", [shard(0), shard(1)], {1}, None, 1),
+        ("the longest unused of two idle ones", [shard(0, turn=-HOUR), shard(1, turn=-2 * HOUR)], {0, 1}, None, 1),
+        ("one that was never used before all", [shard(0, turn=-HOUR), shard(1)], {0, 1}, None, 1),
+        ("a login before an unknown one", [shard(0, U), shard(1)], {0, 1}, None, 1),
+        ("an idle unknown one before a busy login", [shard(0, U), shard(1)], {0}, None, 0),
+        ("an unknown one before none", [shard(0, A), shard(1, U)], {0, 1}, None, 1),
+        ("a busy login before an idle dead one", [shard(0, D), shard(1)], {0}, None, 1),
+        ("a rested one before one out of quota", [shard(0, rests=HOUR), shard(1)], {0}, None, 1),
+        ("one whose rest is over counts as rested", [shard(0, rests=-HOUR), shard(1)], {0}, None, 0),
+        ("the pinned one, whatever it is", [shard(0), shard(1, D)], {0}, 1, 1),
+        ("none, when the pinned one is gone", [shard(0)], {0}, 7, None),
+        ("some shard, even if none has a login", [shard(0, A), shard(1, D)], set(), None, 0),
+    ],
+)
+def test_the_shard_to_wake(
+    rule: str, shards: list[Shard], idle: set[int], pin: int | None, expected: int | None
+) -> None:
+    """The shard that can begin first is woken."""
+    assert first_to_wake(shards, idle, pin, NOW) == expected, rule

@@ -1,0 +1,141 @@
+"""A run that uses too much disk ends with its own code, leaves nothing large, and can be retried."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from moonmind_appliance.containers.fake import FakeExec
+from moonmind_appliance.models import PhaseName, RunStatus
+from moonmind_appliance.runs.execute import Executor
+from moonmind_appliance.runs.retry import retry_run
+from tests.runs.world import ANN, BEAT, World, ends
+
+SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
+SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
+TOO_LARGE = SMALL | {"bytes": 11 * 1024**3}
+LARGE = SMALL | {"bytes": 2 * 1024**3}
+
+
+class Disk:
+    """What the measuring program says of each place."""
+
+    def __init__(self) -> None:
+        self.workspace: dict[str, int] = SMALL
+        self.login: dict[str, int] = SMALL
+
+    def answer(self, process: FakeExec) -> int:
+        folders = json.loads(process.env["MOONMIND_MEASURE"])["folders"]
+        said = self.workspace if "/work/runs" in folders else self.login
+        process.stdout.write(json.dumps(said).encode() + b"\n")
+        return 0
+
+    def fills(self, **sizes: dict[str, int]) -> Callable[[FakeExec], dict[str, Any]]:
+        """A turn that fills a place, and then works on for long."""
+
+        def act(process: FakeExec) -> dict[str, Any]:
+            for place, size in sizes.items():
+                setattr(self, place, size)
+            process.sleep(30)
+            return {}
+
+        return act
+
+    def leaves(self, size: dict[str, int], **said: Any) -> Callable[[FakeExec], dict[str, Any]]:
+        """A turn that ends right after it has filled the workspace."""
+
+        def act(_: FakeExec) -> dict[str, Any]:
+            self.workspace = size
+            return said
+
+        return act
+
+
+@pytest.fixture
+def disk(world: World) -> Disk:
+    made = Disk()
+    world.engine.on_exec(lambda _, spec: "MOONMIND_MEASURE" in spec.env, made.answer)
+    world.executor = Executor(world.tools, beat=BEAT, measure_every=0.02)
+    return made
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        {"workspace": TOO_LARGE},
+        {"workspace": SMALL | {"files": 1_000_001}},
+        {"workspace": SMALL | {"hidden": 1}},
+        {"login": SMALL | {"bytes": 2 * 1024**3}},
+        {"login": SMALL | {"files": 100_001}},
+    ],
+    ids=str,
+)
+def test_the_turn_is_ended_where_it_stands(world: World, disk: Disk, filled: dict[str, dict[str, int]]) -> None:
+    """With the code `workspace_too_large`; no container is left."""
+    world.agent.acts[PLAN] = [disk.fills(**filled)]
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
+    assert world.containers() == []
+
+
+@pytest.mark.parametrize("said", [{}, {"exit_code": 1}])
+def test_what_is_too_large_is_found_when_the_turn_is_over(world: World, disk: Disk, said: dict[str, Any]) -> None:
+    """Between two measurements: nothing is pushed."""
+    world.executor = Executor(world.tools, beat=BEAT)
+    world.agent.acts[TASKS] = [disk.leaves(TOO_LARGE, **said)]
+    run = world.run()
+    assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
+    assert "push" not in world.git_verbs
+    assert [name for name in world.engine.volume_data if run.run_id in name] == []
+
+
+@pytest.mark.parametrize(("size", "kept"), [(LARGE, 0), (SMALL, 2)])
+def test_a_large_workspace_goes_when_the_run_ends(world: World, disk: Disk, size: dict[str, int], kept: int) -> None:
+    """Also that of a run that succeeds; a small one is kept for its time."""
+    world.agent.acts[TASKS] = [disk.leaves(size)]
+    run = world.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert len([name for name in world.engine.volume_data if run.run_id in name]) == kept
+    assert run.phase(PhaseName.CLEANUP).metadata["workspace_bytes"] == size["bytes"]
+
+
+def test_a_retry_begins_at_the_clone(world: World, disk: Disk) -> None:
+    """The workspace is gone; the run's id and branch stay."""
+    world.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
+    run = world.run()
+    disk.workspace = SMALL
+    retry_run(world.store, world.bell, world.tools.settings, ANN, run.run_id, now=world.clock())
+    world.work()
+    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert world.git_verbs.count("clone") == 2
+
+
+def test_a_full_disk_is_waited_for(world: World, disk: Disk) -> None:
+    """The run lets go of its containers, and so of files that are open and have no name; it goes on later."""
+    world.agent.acts[PLAN] = [disk.fills(workspace=SMALL | {"free_bytes": 0})]
+    world.after(min_free_disk=2)
+    world.executor = Executor(world.executor._tools, beat=BEAT, measure_every=0.02)
+    run = world.run()
+    assert run.status is RunStatus.QUEUED
+    assert run.waiting_for is not None
+    assert run.waiting_for.reason.value == "disk"
+    assert world.containers() == []
+
+
+def test_a_log_is_cut(world: World) -> None:
+    """At MAX_LOG_BYTES, and says so in its last line; the turn is read to its end."""
+    world.after(max_log_bytes=2000)
+
+    def talks(process: FakeExec) -> dict[str, Any]:
+        for _ in range(100):
+            process.stdout.write(b"x" * 99 + b"\n")
+        return {}
+
+    world.agent.acts[PLAN] = [talks]
+    run = world.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    (log,) = (a for a in world.store.artifacts.list(run.run_id) if a.name == "speckit_plan.stdout.jsonl")
+    content = world.tools.files.path(log.storage_path).read_bytes()
+    assert len(content) < 2100
+    assert content.splitlines()[-1] == b"[moonmind: cut here, as the log has more than 2000 bytes]"

@@ -1,0 +1,61 @@
+"""A person who signs in: Codex's part and the browser's, on the engine without Docker."""
+
+import threading
+from dataclasses import dataclass, field
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER
+from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
+from moonmind_appliance.models import ContainerSpec, ExecSpec
+
+OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
+ADDRESS, CODE = "https://auth.openai.com/codex/device", "J7WH-F5B4Q"
+
+
+@dataclass
+class Person:
+    """`decided` is set when the person has answered in the browser, `asked` when Codex has shown the code."""
+
+    engine: FakeEngine
+    asked: threading.Event = field(default_factory=threading.Event)
+    decided: threading.Event = field(default_factory=threading.Event)
+    refuses: bool = False
+
+    def __post_init__(self) -> None:
+        self.engine.on_exec(_is_login, self._codex_login)
+        self.engine.on_exec(_is_move, _move)
+
+    def _codex_login(self, process: FakeExec) -> int:
+        process.stdout.write(f"Open this link:\n\n   {ADDRESS}\n\nand enter the code\n\n   {CODE}\n\n".encode())
+        self.asked.set()
+        while not self.decided.is_set():
+            process.sleep(0.01)
+        if self.refuses:
+            process.stderr.write(b"Error logging in with device code: denied\n")
+            return 1
+        process.write_file(f"{LOGIN_FOLDER}/auth.json", NEW)
+        return 0
+
+
+def _is_login(_: ContainerSpec, spec: ExecSpec) -> bool:
+    return spec.command == ["login"]
+
+
+def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
+    return "mv -f" in spec.command[-1]
+
+
+def _move(process: FakeExec) -> int:
+    content = process.read_file(f"{LOGIN_FOLDER}/auth.json.new")
+    assert content is not None
+    process.write_file(f"{LOGIN_FOLDER}/auth.json", content)
+    return 0
+
+
+def put_login(engine: FakeEngine, volume: str) -> None:
+    """The old login, in its volume."""
+    engine.ensure_volume(volume, {})
+    engine.volume_data[volume].files["auth.json"] = FakeFile(OLD)
+
+
+def stored_login(engine: FakeEngine, volume: str) -> bytes:
+    return bytes(engine.volume_data[volume].files["auth.json"].content)

@@ -1,0 +1,109 @@
+"""The checks: findings as they come, and whether the service is ready."""
+
+import threading
+
+import pytest
+from textual.widgets import Static
+
+from moonmind_appliance.checks import Finding, Level, ServeState
+from tests.tui.attached import settle, until
+from tui.screens.checks import ChecksScreen
+from tui.text_lines import TextLines
+
+pytestmark = pytest.mark.anyio
+
+FINDINGS = [
+    Finding("disk", Level.OK, "75 GiB free"),
+    Finding("login of shard 1", Level.WRONG, "Dead since 09:12.", "moonmind-appliance login-shard 1"),
+    Finding("clock", Level.NOTE, "Not compared."),
+]
+
+
+async def open_checks(app, pilot):
+    await settle(pilot)
+    await pilot.press("3")
+    await until(pilot, lambda: isinstance(app.screen, ChecksScreen))
+    return app.screen
+
+
+def shown(screen):
+    lines = screen.query_one("#findings", TextLines)
+    return [" ".join(lines.plain(y).split()) for y in range(lines.line_count)]
+
+
+def head(screen):
+    return str(screen.query_one("#head", Static).content)
+
+
+async def test_problems_come_first_each_with_what_to_do(attached):
+    """With the word of the command, and the keys that do it here."""
+    attached.findings = FINDINGS
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        await until(pilot, lambda: "looked at 12:00" in head(screen))
+        assert head(screen).splitlines()[0] == "Checks  1 problem, 1 note, looked at 12:00"
+        assert shown(screen) == [
+            "✗ login of shard 1 Dead since 09:12.",
+            "→ moonmind-appliance login-shard 1, or here: 2, then i",
+            "! clock Not compared.",
+            "✓ disk 75 GiB free",
+        ]
+
+
+async def test_findings_are_shown_as_they_are_found(attached):
+    """A slow check holds nothing up; r is refused meanwhile, and checks again afterwards."""
+    go_on = threading.Event()
+    made = []
+
+    def slow(_settings, _tools):
+        made.append(len(made))
+        yield FINDINGS[0]
+        assert go_on.wait(60)
+        yield Finding("clock", Level.NOTE, f"Look {len(made)}.")
+
+    app = attached.app(checks=slow)
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        try:
+            await until(pilot, lambda: shown(screen) == ["✓ disk 75 GiB free"])
+            assert "looking" in head(screen)
+            await pilot.press("r")
+            await until(pilot, lambda: "running" in str(screen.query_one("#message", Static).content))
+            assert made == [0]
+        finally:
+            go_on.set()
+        await until(pilot, lambda: "! clock Look 1." in shown(screen))
+        await pilot.press("r")
+        await until(pilot, lambda: "! clock Look 2." in shown(screen))
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (ServeState(answers=True, version="1.2", ready=True), "✓ The service 1.2 is ready for runs."),
+        (ServeState(answers=False), "No service answers"),
+        (ServeState(answers=True, problems=["engine: no answer"]), "✗ The service is not ready: engine: no answer"),
+    ],
+)
+async def test_it_says_whether_the_service_is_ready(attached, state, says):
+    """And what it misses."""
+    attached.served = state
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        await until(pilot, lambda: says in head(screen))
+
+
+async def test_nothing_is_painted_while_nothing_differs(attached):
+    """The lines of a second look that finds the same are not repainted."""
+    attached.findings = FINDINGS
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        await until(pilot, lambda: len(shown(screen)) == 4)
+        lines, painted = screen.query_one("#findings", TextLines), []
+        lines.refresh = lambda *regions, **_options: painted.append(regions)
+        screen.serve_changed()
+        screen.tick()
+        assert painted == []

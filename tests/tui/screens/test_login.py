@@ -1,0 +1,152 @@
+"""The sign-in screen: what to do, how much time is left, and the outcome; leaving changes nothing."""
+
+import msgspec
+import pytest
+from textual.widgets import Static
+
+from moonmind_appliance.errors import EngineUnreachable
+from moonmind_appliance.models import LoginState
+from moonmind_appliance.shards.spec import LABEL_RUN, login_spec
+from tests.tui.attached import settle, until
+from tests.tui.person import ADDRESS, CODE, NEW, OLD, Person, put_login, stored_login
+from tui.screens import make_screen
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def person(attached):
+    put_login(attached.engine, attached.tools.shards[0].volume)
+    made = Person(attached.engine)
+    yield made
+    made.decided.set()
+
+
+async def open_sign_in(app, pilot):
+    await settle(pilot)
+    screen = make_screen("login", 0)
+    await app.push_screen(screen)
+    await until(pilot, lambda: CODE in shown(screen, "instructions"))
+    return screen
+
+
+def shown(screen, name):
+    return str(screen.query_one(f"#{name}", Static).content)
+
+
+def login_of(attached):
+    return stored_login(attached.engine, attached.tools.shards[0].volume)
+
+
+async def test_a_sign_in_from_the_code_to_the_account(attached, person):
+    """Address, code, QR code, time left; then who is signed in. The new login is stored."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_sign_in(app, pilot)
+        assert ADDRESS in shown(screen, "instructions")
+        assert "15 min left" in shown(screen, "outcome")
+        assert screen.query_one("#qr").display
+        person.decided.set()
+        await until(pilot, lambda: "Shard 0 is signed in as ann@example.invalid" in shown(screen, "outcome"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not screen)
+    assert login_of(attached) == NEW
+    assert attached.store.shards.get(0).login is LoginState.PRESENT
+
+
+async def test_the_time_left_changes_by_the_minute(attached, person):
+    """In the last minute by ten seconds, so that little is written to the terminal."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_sign_in(app, pilot)
+        seen = []
+        for seconds in (61, 20, 13 * 60, 30):
+            attached.advance(seconds=seconds)
+            screen.tick()
+            seen.append(shown(screen, "outcome").split(", ")[1].split(" left")[0])
+        assert seen == ["14 min", "14 min", "40 s", "10 s"]
+
+
+async def test_escape_leaves_the_old_login_as_it_was(attached, person):
+    """The container of the sign-in is gone when the screen closes."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_sign_in(app, pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not screen)
+        assert attached.engine.container_data == {}
+    assert login_of(attached) == OLD
+
+
+async def test_leaving_the_interface_leaves_the_old_login_as_it_was(attached, person):
+    """Also then nothing of the sign-in stays."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        await open_sign_in(app, pilot)
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running)
+    assert attached.engine.container_data == {}
+    assert login_of(attached) == OLD
+
+
+async def test_a_refusal_is_told_and_r_tries_again(attached, person):
+    """With what Codex said."""
+    person.refuses = True
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_sign_in(app, pilot)
+        person.decided.set()
+        await until(pilot, lambda: "denied" in shown(screen, "outcome"))
+        assert login_of(attached) == OLD
+        person.refuses = False
+        await pilot.press("r")
+        await until(pilot, lambda: "is signed in" in shown(screen, "outcome"))
+    assert login_of(attached) == NEW
+
+
+async def test_an_engine_that_does_not_answer_is_told(attached, person):
+    """With what to do."""
+    attached.engine.fail(EngineUnreachable("The Docker engine does not answer.", hint="Start it."), times=100)
+    app = attached.app()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        screen = make_screen("login", 0)
+        await app.push_screen(screen)
+        await until(pilot, lambda: "does not answer. Start it." in shown(screen, "outcome"))
+
+
+async def test_it_says_what_the_new_login_waits_for(attached, person):
+    """A run on the shard goes on; Escape still leaves the old login."""
+    tools, name = attached.tools, attached.tools.shards[0]
+    attached.engine.ensure_network(tools.settings.job_network, {})
+    spec = login_spec(tools.settings, tools.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume)
+    attached.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_sign_in(app, pilot)
+        person.decided.set()
+        await until(pilot, lambda: "stored when run run-1 ends" in shown(screen, "outcome"))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not screen)
+    assert login_of(attached) == OLD
+
+
+async def test_the_code_and_the_address_are_copied(attached, person, monkeypatch):
+    """By the terminal."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        copied = []
+        monkeypatch.setattr(app, "copy", lambda text, what: copied.append((what, text)))
+        await open_sign_in(app, pilot)
+        await pilot.press("c", "o")
+        await pilot.pause()
+        assert copied == [("Code", CODE), ("Address", ADDRESS)]
+
+
+@pytest.mark.parametrize(("size", "drawn"), [((80, 24), True), ((74, 24), False), ((80, 20), False), ((160, 48), True)])
+async def test_the_qr_code_is_drawn_where_there_is_room(attached, person, size, drawn):
+    """Half a QR code helps nobody."""
+    app = attached.app()
+    async with app.run_test(size=size) as pilot:
+        screen = await open_sign_in(app, pilot)
+        assert screen.query_one("#qr").display is drawn
