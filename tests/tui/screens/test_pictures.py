@@ -37,7 +37,7 @@ FINDINGS = [
     Finding(
         "login of shard 1",
         Level.WRONG,
-        "Dead since 09:12: OpenAI refuses to renew it.",
+        "Dead since 09:12.",
         "moonmind-appliance login-shard 1",
     ),
     Finding("clock", Level.NOTE, "2 s behind GitHub's.", "Let the machine's clock be set by NTP."),
