@@ -67,7 +67,7 @@ def test_new_run(attached, shards, snap_compare, size, theme):
     assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)
 
 
-@pytest.mark.parametrize(("size", "theme"), [*SIZES, pytest.param((80, 24), ThemeName.NONE, id="80x24-without-colour")])
+@pytest.mark.parametrize(("size", "theme"), SIZES)
 def test_shards(attached, shards, snap_compare, size, theme):
     """One that works, one that is dead."""
 
