@@ -119,9 +119,13 @@ KEYS: dict[Where, tuple[Key, ...]] = {
     ),
     Where.NEW_RUN: (
         Key("submit", "ctrl+s", "Ctrl-S", "submit", "Submit", "Submit the run.", typing=True),
+        Key("next", "tab", "Tab", "field(1)", "", "Next field.", typing=True),
+        Key("previous", "shift+tab", "Shift-Tab", "field(-1)", "", "Previous field.", typing=True),
+        Key("enter", "enter", "Enter", "enter", "", "Next field. In the editor: a new line.", typing=True),
         Key("load", "ctrl+o", "Ctrl-O", "load", "Load", "Load the specification from a file.", typing=True),
         Key("clear", "ctrl+n", "Ctrl-N", "clear_form", "Clear", "Empty the form. It asks first.", typing=True),
         Key("back", "escape", "Esc", "back", "Back", "Go back. The draft is kept.", typing=True),
+        Key("help", "f1", "F1", "app.help", "Help", "Show every key.", typing=True),
     ),
     Where.SHARDS: (
         Key("open", "enter", "Enter", "open_run", "Run", "Open the run in progress."),

@@ -270,7 +270,7 @@ class NewRunScreen(Page):
         self._line("text-head", head)
         notice = self.query_one("#notice", Static)
         notice.display = self.tui.serves is False
-        words = "! Nothing serves. The run is kept, and starts when `moonmind-appliance serve` runs."
+        words = "! Nothing serves: the run is kept, and waits for `moonmind-appliance serve`."
         self._line("notice", Text(words, palette.waiting))
 
     def _beside(self, name: str) -> Text:
@@ -311,11 +311,24 @@ class NewRunScreen(Page):
 
     # Keys.
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to the next field, and loads the file whose path was given."""
-        event.stop()
-        if event.input.id == "path":
-            self.ask("load", partial(read_specification, Path(event.value).expanduser()), self._loaded)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter is the editor's own."""
+        if action == "enter":
+            return isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
+    def action_field(self, step: int) -> None:
+        """Go to the next field, or the previous one; at once, so that no key typed ahead reaches the old field."""
+        if step > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
+    def action_enter(self) -> None:
+        """Go to the next field, or load the file whose path was given."""
+        path = self.query_one("#path", Input)
+        if path.has_focus:
+            self.ask("load", partial(read_specification, Path(path.value).expanduser()), self._loaded)
         else:
             self.focus_next()
 
@@ -324,7 +337,7 @@ class NewRunScreen(Page):
         step = {"down": 1, "up": -1}.get(event.key)
         if step is not None and isinstance(self.focused, Input | Choice):
             event.stop()
-            self.screen.focus_next() if step > 0 else self.screen.focus_previous()
+            self.action_field(step)
 
     def action_load(self) -> None:
         """Ask for the path of a file."""
@@ -401,7 +414,7 @@ class NewRunScreen(Page):
         self.app.switch_screen(page)
         words = f"Run {run.short_id} is accepted."
         if self.tui.serves is False:
-            words += " Nothing serves: it starts with `moonmind-appliance serve`."
+            words += " Nothing serves: start `moonmind-appliance serve`."
         if isinstance(page, Page):
             page.call_after_refresh(page.say, words)
 
