@@ -19,6 +19,8 @@ WORK, LOGIN = "/work/runs", "/work/codex-home/.codex"
 MIB = 1024**2
 MOST_BYTES, MOST_FILES = 64 * MIB, 3000
 STAYS = "; sleep 90"
+FORGED = '{"bytes":0,"files":0,"hidden":0,"free_bytes":1,"free_files":1}'
+FORGES = f"for p in $(pgrep python3); do echo '{FORGED}' > /proc/$p/fd/1; done"
 
 
 @dataclass
@@ -86,8 +88,7 @@ def place() -> Iterator[Place]:
         f"fallocate -l 200M {LOGIN}/big",
         f"mkdir {LOGIN}/sessions; cd {LOGIN}/sessions; seq 5000 | xargs touch",
         f"fallocate -l 200M {LOGIN}/big; while :; do pkill -9 -f MOONMIND; pkill -9 python3; done",
-        f"fallocate -l 200M {LOGIN}/big; while :; do for p in $(pgrep python3); do "
-        """echo '{"bytes":0,"files":0,"hidden":0,"free_bytes":1,"free_files":1}' > /proc/$p/fd/1; done; done""",
+        f"fallocate -l 200M {LOGIN}/big; while :; do {FORGES}; done",
     ],
 )
 def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
