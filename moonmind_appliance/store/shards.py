@@ -138,7 +138,8 @@ class _Account(msgspec.Struct):
 def _write(connection: sqlite3.Connection, shard: Shard) -> None:
     state = json_text(shard)
     try:
-        msgspec.json.decode(state, type=Shard)
+        # msgspec decodes no subclass of str.
+        msgspec.json.decode(str(state), type=Shard)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise StoreError(
             f"Shard {shard.shard}: the new state is out of bounds and was not stored ({error}).",
