@@ -19,6 +19,7 @@ PROBLEM_JSON = "application/problem+json"
 REALM = "moonmind-appliance"
 _STORE_RETRY_SECONDS = 10
 _STREAMS_RETRY_SECONDS = 15
+_SHOWN_OF_METHOD = 20
 
 
 class ProblemKind(NamedTuple):
