@@ -16,6 +16,7 @@ from rich.text import Text
 from textual import events
 from textual.app import App, SystemCommand
 from textual.command import CommandPalette
+from textual.filter import Monochrome, NoColor
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
@@ -33,7 +34,7 @@ from tui.screens.page import Page
 from tui.signs import Palette
 from tui.terminal import ThemeName
 from tui.text import clean, clock
-from tui.themes import PALETTES, THEMES, themes
+from tui.themes import COLOURLESS, PALETTES, THEMES, themes
 
 ERROR_FILE = "tui-errors.log"
 
@@ -78,9 +79,6 @@ class TerminalApp(App[None]):
         environment: dict[str, str] | None = None,
         exit_codes: Sequence[tuple[int, str]] = (),
     ) -> None:
-        if theme_name is ThemeName.NONE:
-            # Textual takes it out again when it has read it.
-            os.environ["NO_COLOR"] = "1"
         super().__init__(watch_css=False)
         self.tools = tools
         self.actor = actor
@@ -97,6 +95,7 @@ class TerminalApp(App[None]):
         for theme in themes():
             self.register_theme(theme)
         self.theme = THEMES[theme_name]
+        self._filter_colours()
 
     # What screens use.
 
@@ -181,6 +180,11 @@ class TerminalApp(App[None]):
         """After `fg`, which by itself repaints nothing."""
         del app
         self.screen.refresh(layout=True)
+
+    def _filter_colours(self) -> None:
+        """Take every colour out, or none. Textual decides it once, by NO_COLOR, before it knows the theme."""
+        filters = [each for each in self._filters if not isinstance(each, NoColor | Monochrome)]
+        self._filters = [*filters, NoColor()] if self.theme == COLOURLESS else filters
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables, for themes that do not have them."""
@@ -277,6 +281,7 @@ class TerminalApp(App[None]):
         names = list(THEMES.values())
         following = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         self.theme = following
+        self._filter_colours()
         for screen in self.screen_stack:
             screen.refresh(layout=True, repaint=True)
             for widget in screen.query("*"):

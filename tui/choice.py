@@ -32,34 +32,34 @@ class Choice(Widget, Generic[T], can_focus=True):
     def __init__(self, options: Sequence[tuple[T, str]], *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._options = list(options)
-        self._index = 0
+        self._value = self._options[0][0]
 
     @property
     def value(self) -> T:
         """The chosen value."""
-        return self._options[self._index][0]
+        return self._value
 
     def choose(self, value: T) -> None:
-        """Show this value; the first one, where there is no such value."""
-        values = [option for option, _ in self._options]
-        self._index = values.index(value) if value in values else 0
+        """Show this value, also one that is not among the options (yet)."""
+        self._value = value
         self.refresh()
 
     def offer(self, options: Sequence[tuple[T, str]]) -> None:
-        """Other values; the chosen one stays chosen where it is among them."""
+        """Other values; the chosen one stays chosen."""
         if list(options) != self._options:
-            chosen = self.value
             self._options = list(options)
-            self.choose(chosen)
+            self.refresh()
 
     def render(self) -> Text:
         """The value between arrows."""
-        label = one_line(self._options[self._index][1])
-        return Text(f"< {label} >", no_wrap=True, overflow="ellipsis")
+        label = dict(self._options).get(self._value, str(self._value))
+        return Text(f"< {one_line(label)} >", no_wrap=True, overflow="ellipsis")
 
     def action_step(self, by: int) -> None:
         """Choose the next or previous value."""
-        self._index = (self._index + by) % len(self._options)
+        values = [value for value, _ in self._options]
+        place = values.index(self._value) if self._value in values else 0
+        self._value = values[(place + by) % len(values)]
         self.refresh()
         self.post_message(self.Changed(self))
 

@@ -37,12 +37,16 @@ class How(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of the screen: part `part` of line `line`, clean, in the tone of that name."""
+    """A row of the screen: part `part` of line `line`, clean, in the tone of that name.
+
+    `broken`: it goes on where the row before was broken.
+    """
 
     line: int
     part: int
     text: str
     tone: str = "plain"
+    broken: bool = False
 
     @property
     def place(self) -> tuple[int, int]:
@@ -64,12 +68,11 @@ def rows_of(number: int, line: bytes, how: How) -> list[Row]:
     found = [("", "plain", text)]
     if how.events:
         found = [(*_TONES[event.kind], event.text) for event in event_lines(text)]
-    rows = [
-        (tone, part)
-        for prefix, tone, told in found
-        for part in broken(prefix + clean(told).replace("\n", " "), how.width)
-    ]
-    return [Row(number, part, shown, tone) for part, (tone, shown) in enumerate(rows)]
+    rows: list[Row] = []
+    for prefix, tone, told in found:
+        for part, shown in enumerate(broken(prefix + clean(told).replace("\n", " "), how.width)):
+            rows.append(Row(number, len(rows), shown, tone, broken=part > 0))
+    return rows
 
 
 def broken(text: str, width: int) -> list[str]:

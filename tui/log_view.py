@@ -9,10 +9,10 @@ from rich.text import Text
 from textual import events
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.selection import Selection
 from textual.strip import Strip
 
-from moonmind_appliance.errors import StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, Row, Rows, rows_around
@@ -71,7 +71,6 @@ class LogView(Lines):
         self._first = _MIDDLE  # the number of the first row
         self._top = _MIDDLE  # the number of the row at the top
         self._at_start = self._at_end = True
-        self._scrolling = False
         self._found: Found | None = None
         self._problem = ""
 
@@ -175,9 +174,17 @@ class LogView(Lines):
         page_of(self).ask("log-search", partial(first_error, index, pattern), finished)
 
     def copied_line(self) -> str:
-        """The text of the line under the cursor, all its parts."""
-        line = self._cursor_line
-        return "".join(row.text for row in self._rows if row.line == line)
+        """The text under the cursor, with what was broken put together again."""
+        place = self._index_of(self.cursor)
+        if not 0 <= place < len(self._rows):
+            return ""
+        first = place
+        while first > 0 and self._rows[first].broken:
+            first -= 1
+        last = first + 1
+        while last < len(self._rows) and self._rows[last].broken:
+            last += 1
+        return "".join(row.text for row in self._rows[first:last])
 
     # Opening and growing.
 
@@ -305,22 +312,36 @@ class LogView(Lines):
         """The scroll bar counts lines; what is between lines it does not know."""
         if self._index is None:
             return
-        self._scrolling = True
-        try:
-            wanted = Size(self.widest, self._index.line_count + max(0, self.size.height - 1))
-            if self.virtual_size != wanted:
-                self.virtual_size = wanted
-            self.scroll_to(y=self._line_of(self._top), animate=False, force=True)
-        finally:
-            self._scrolling = False
+        wanted = Size(self.widest, self._index.line_count + max(0, self.size.height - 1))
+        if self.virtual_size != wanted:
+            self.virtual_size = wanted
+        self.scroll_to(y=self._line_of(self._top), animate=False, force=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The scroll bar was moved: by us, or by the mouse."""
+        """The scroll bar follows the rows; it does not move them."""
+        del old_value
         if self.show_vertical_scrollbar:
             self.vertical_scrollbar.position = new_value
-        if not self._scrolling and round(new_value) != round(old_value):
-            self.follow = False
-            self._read(Wish(round(new_value), anew=True))
+
+    def _on_scroll_to(self, message: ScrollTo) -> None:
+        """The scroll bar was dragged: show that line."""
+        message.stop()
+        message.prevent_default()
+        if message.y is not None:
+            self._stop_following()
+            self._read(Wish(round(message.y), anew=True))
+
+    def _on_scroll_down(self, event: ScrollDown) -> None:
+        """A click below the handle of the scroll bar."""
+        event.stop()
+        event.prevent_default()
+        self.action_page(1)
+
+    def _on_scroll_up(self, event: ScrollUp) -> None:
+        """A click above the handle of the scroll bar."""
+        event.stop()
+        event.prevent_default()
+        self.action_page(-1)
 
     # Lines.
 
@@ -471,11 +492,13 @@ class LogView(Lines):
     def on_resize(self, event: events.Resize) -> None:
         """More rows may be visible, and broken lines are broken elsewhere."""
         del event
-        if self._index is not None:
-            if self.wrap:
-                self._again()
-            else:
-                self._read(Wish(self._line_of(self._top), at_end=self.follow))
+        if self._index is None:
+            return
+        if self.wrap:
+            self._again()
+            return
+        at_end = self.follow or (self._at_end and self.cursor >= self._first + len(self._rows) - 1)
+        self._read(Wish(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
 
 
 def _opened(path: Path) -> LogIndex:

@@ -6,23 +6,23 @@ from rich.text import Text
 # Modules of white around the code: readers need at least one (tried with OpenCV: 1, 2 and 4 are read, 0 is not).
 QUIET_ZONE = 2
 
-# Written out, as a theme's colours may be the other way round, which readers refuse. The light modules are the drawn
-# ones: without any colour the code is then still right on a dark terminal.
-_STYLE = "#ffffff on #000000"
-_BLOCKS = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
+# Written out, as a theme's colours may be the other way round, which readers refuse. The dark modules are the drawn
+# ones: a font's gaps between blocks then leave the light ones whole.
+COLOURED = "#000000 on #ffffff"
+# Right on a dark terminal.
+COLOURLESS = "reverse"
+_BLOCKS = {(False, False): " ", (False, True): "▄", (True, False): "▀", (True, True): "█"}
 
 
-def qr_code(address: str) -> Text:
+def qr_code(address: str, style: str = COLOURED) -> Text:
     """The code, two rows of modules a line; 36 characters of address make 33 columns and 17 lines."""
-    modules = [
-        [bool(module) for module in row]
-        for row in segno.make(address, error="l", micro=False).matrix_iter(border=QUIET_ZONE)
-    ]
+    made = segno.make(address, error="l", micro=False)
+    modules = [[bool(module) for module in row] for row in made.matrix_iter(border=QUIET_ZONE)]
     if len(modules) % 2:
         modules.append([False] * len(modules[0]))
     pairs = zip(modules[::2], modules[1::2], strict=True)
     lines = ("".join(_BLOCKS[upper, lower] for upper, lower in zip(*pair, strict=True)) for pair in pairs)
-    return Text("\n".join(lines), _STYLE, no_wrap=True)
+    return Text("\n".join(lines), style, no_wrap=True)
 
 
 def qr_size(address: str) -> tuple[int, int]:

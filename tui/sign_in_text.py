@@ -11,14 +11,14 @@ from tui.text import countdown, one_line
 
 def instructions(shard: int, prompt: SignInPrompt | None, palette: Palette) -> Text:
     """What the person has to do."""
-    title = Text(f"Sign shard {shard} in to ChatGPT\n\n", "bold")
+    text = Text.assemble((f"Sign shard {shard} in to ChatGPT\n\n", "bold"))
     if prompt is None:
-        return title.append("Asking OpenAI for a code. This takes some seconds.", palette.muted)
-    return title.append_text(
+        return text.append("Asking OpenAI for a code. This takes some seconds.", palette.muted)
+    return text.append_text(
         Text.assemble(
             "1  Open in any browser:\n   ",
             (one_line(prompt.address), palette.link),
-            "\n\n2  Log in with the account that the shard is to use.\n\n3  Type the code:\n   ",
+            "\n\n2  Log in with the account for this shard.\n\n3  Type the code:\n   ",
             (one_line(prompt.code), palette.strong),
             "\n",
         )

@@ -5,7 +5,7 @@ from textual.theme import Theme
 from tui.signs import DARK, LIGHT, NO_COLOUR, Palette
 from tui.terminal import ThemeName
 
-# Bold and reverse are all that is left of it once NO_COLOR is set.
+# It has the terminal's own colours; the app takes those out too, so that bold, underline and reverse are left.
 COLOURLESS = "ansi-dark"
 
 THEMES: dict[ThemeName, str] = {

@@ -8,8 +8,8 @@ ADDRESS = "https://auth.openai.com/codex/device"
 
 
 def modules_of(text):
-    """Dark modules as a reader sees them: what is not drawn is dark."""
-    dark = {"█": (False, False), "▀": (False, True), "▄": (True, False), " ": (True, True)}
+    """Dark modules as a reader sees them: what is drawn is dark."""
+    dark = {" ": (False, False), "▄": (False, True), "▀": (True, False), "█": (True, True)}
     rows = []
     for line in text.plain.split("\n"):
         pairs = [dark[block] for block in line]
@@ -33,4 +33,4 @@ def test_the_size_is_known_before_it_is_drawn():
 
 def test_it_is_black_on_white_in_every_theme():
     """Readers refuse the other way round."""
-    assert qr_code(ADDRESS).style == "#ffffff on #000000"
+    assert qr_code(ADDRESS).style == "#000000 on #ffffff"

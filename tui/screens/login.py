@@ -13,14 +13,15 @@ from textual.widgets import Static
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.runs.sign_in import SignedIn, SignIn, SignInFailed, SignInPrompt, SignInStep
 from tui.keys import Where, bindings
-from tui.qr import qr_code, qr_size
+from tui.qr import COLOURED, COLOURLESS, qr_code, qr_size
 from tui.screens.page import Page
 from tui.sign_in_text import instructions, outcome
+from tui.signs import NO_COLOUR
 from tui.static import update
 
 # Beside the QR code the longest word, the address, must fit.
 _TEXT_WIDTH = 42
-_OTHER_LINES = 4
+_OTHER_LINES = 5
 _UNDONE_SECONDS = 10
 
 
@@ -102,6 +103,7 @@ class LoginScreen(Page):
             self.dismiss()
             return
         self._show()
+        self.refresh_bindings()
 
     @property
     def _over(self) -> bool:
@@ -119,7 +121,8 @@ class LoginScreen(Page):
         qr = self.query_one("#qr", Static)
         qr.display = self._room_for_qr and not self._over
         if self._prompt is not None and qr.display:
-            self._put("qr", qr_code(self._prompt.address))
+            style = COLOURLESS if palette is NO_COLOUR else COLOURED
+            self._put("qr", qr_code(self._prompt.address, style))
 
     @property
     def _room_for_qr(self) -> bool:
@@ -141,6 +144,12 @@ class LoginScreen(Page):
         self._show()
 
     # Keys.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what failed can be tried again."""
+        if action == "again":
+            return isinstance(self._step, SignInFailed)
+        return super().check_action(action, parameters)
 
     def action_copy_code(self) -> None:
         """Send the code to the terminal's clipboard."""

@@ -85,7 +85,7 @@ class NewRunScreen(Page):
         fields: dict[str, RecentInput | Input | Choice[int | None] | Choice[bool]] = {
             "repository": RecentInput(placeholder="owner/name", id="repository"),
             "base_branch": Input("main", id="base_branch"),
-            "external_ref": Input(placeholder="optional", id="external_ref"),
+            "external_ref": Input(id="external_ref"),
             "shard": Choice[int | None]([(None, "any")], id="shard"),
             "dry_run": Choice([(False, "no"), (True, "yes")], id="dry_run"),
         }
@@ -284,7 +284,7 @@ class NewRunScreen(Page):
             test_mode = self.tui.settings.spec_workflow_test_mode
             hint = "test mode: nothing is pushed" if test_mode else "everything up to the commit; nothing is pushed"
         elif name == "external_ref":
-            hint = "your own id, to find the run again"
+            hint = "optional: your own id for it"
         return Text(hint, palette.muted)
 
     def _shown_problem(self, name: str) -> str:

@@ -14,7 +14,7 @@ from tui.screens.new_run import NewRunScreen
 
 pytestmark = pytest.mark.anyio
 
-DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="next")
+DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="next", shard=1, dry_run=True)
 
 
 @pytest.fixture
@@ -149,6 +149,16 @@ async def test_a_draft_survives_a_closed_terminal(attached, kept):
         await pilot.press("ctrl+s")
         await until(pilot, lambda: app.screen is not form)
     assert kept.load() is None
+
+
+async def test_a_draft_is_shown_with_every_field(attached, kept):
+    """Also the shard, whose choices are read from the database meanwhile."""
+    kept.save(DRAFT)
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        assert form.draft.same_as(DRAFT)
+        assert str(form.query_one("#shard").render()) == "< 1 login not looked at yet >"
 
 
 async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, kept):

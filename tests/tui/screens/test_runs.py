@@ -1,0 +1,404 @@
+"""The list of runs: every key, the filter, live changes, and what goes wrong."""
+
+import pytest
+from textual.widgets import Input, Static
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.models import RunStatus
+from tests.tui.attached import settle, until
+from tests.tui.stories import PULL_REQUEST, everything, succeeded
+from tui.feed import DataFound, DataLost
+from tui.runs_table import RunsTable
+from tui.screens.confirm import Confirm
+from tui.screens.new_run import NewRunScreen
+from tui.screens.run import RunScreen
+from tui.screens.runs import RunsScreen
+
+pytestmark = pytest.mark.anyio
+
+SIZE = (100, 30)
+
+
+@pytest.fixture
+def runs(attached):
+    return everything(attached)
+
+
+@pytest.fixture
+def sent(attached, monkeypatch):
+    """What reached the terminal's clipboard."""
+    texts = []
+
+    def send(text, _environment, _write):
+        texts.append(text)
+        return "sent to your terminal"
+
+    monkeypatch.setattr("tui.clipboard.send", send)
+    return texts
+
+
+def table(app):
+    return app.screen.query_one("#runs", RunsTable)
+
+
+def shown(app, name):
+    return str(app.screen.query_one(f"#{name}", Static).content)
+
+
+def statuses(app):
+    found = table(app)
+    return [found.rows[run_id].summary.status for run_id in found.ids]
+
+
+async def select(app, pilot, run):
+    found = table(app)
+    found.go_to(list(found.ids).index(run.run_id))
+    await settle(pilot)
+
+
+async def test_running_and_queued_runs_come_first(attached, runs):
+    """The others follow, newest first."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert statuses(app) == [
+            RunStatus.IN_PROGRESS,
+            RunStatus.QUEUED,
+            RunStatus.QUEUED,
+            RunStatus.CANCELLED,
+            RunStatus.FAILED,
+            RunStatus.SUCCEEDED,
+        ]
+        assert shown(app, "count") == "6 runs"
+
+
+async def test_a_line_explains_the_selected_run(attached, runs):
+    """What a run waits for and until when; why one failed, who acts and what to do; where the pull request is."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["waiting"])
+        assert "Waits for quota until 14:11 (1 h 55 min)" in shown(app, "about")
+        await select(app, pilot, runs["failed"])
+        assert "push_rejected. GitHub admin: Read what GitHub said" in shown(app, "about")
+        await select(app, pilot, runs["succeeded"])
+        assert PULL_REQUEST in shown(app, "about")
+
+
+async def test_an_empty_list_says_what_to_do(attached):
+    """A first-time operator finds the key."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert shown(app, "about") == "No runs yet. Press n to submit one."
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("GLOBEX", 1), ("failed", 1), ("jira-1", 1), ("olga", 6), ("nothing like it", 0), ("acme", 4)],
+)
+async def test_filter_as_you_type(attached, runs, text, found):
+    """Slash and the letters come in one burst; repository, ref, user and status are searched in any case."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("slash", *["space" if letter == " " else letter for letter in text])
+        await settle(pilot)
+        assert app.screen.query_one("#filter", Input).value == text
+        assert len(table(app).ids) == found
+        assert shown(app, "count") == f"{found} of 6 runs" if found != 6 else "6 runs"
+
+
+async def test_enter_and_down_leave_the_filter_and_escape_clears_it(attached, runs):
+    """The filter stays until Escape."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        for leave in ("enter", "down"):
+            await pilot.press("slash", "g", "l", leave)
+            await settle(pilot)
+            assert app.focused is table(app)
+            assert len(table(app).ids) == 1
+            await pilot.press("escape")
+            await settle(pilot)
+            assert app.focused is table(app)
+            assert len(table(app).ids) == 6
+
+
+async def test_letters_that_are_keys_can_be_typed(attached, runs):
+    """x, r, n, q and 1 do nothing but appear in the filter."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("slash", "x", "r", "n", "q", "1", "question_mark", "colon")
+        await settle(pilot)
+        assert app.screen.query_one("#filter", Input).value == "xrnq1?:"
+        assert isinstance(app.screen, RunsScreen)
+
+
+async def test_new_runs_appear_and_the_cursor_stays_on_its_run(attached, runs):
+    """Also when they come in above it."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["failed"])
+        attached.submit(repository="acme/new")
+        await until(pilot, lambda: len(table(app).ids) == 7)
+        assert table(app).selected_id == runs["failed"].run_id
+
+
+async def test_follow_keeps_the_cursor_on_the_first_run(attached, runs):
+    """`f` turns it on and off."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("s", "down", "down", "f")
+        await settle(pilot)
+        assert shown(app, "sort") == "sort active  follow on" or "follow on" in shown(app, "sort")
+        while "newest" not in shown(app, "sort"):
+            await pilot.press("s")
+            await settle(pilot)
+        new = attached.submit(repository="acme/new")
+        await until(pilot, lambda: table(app).selected_id == new.run_id)
+        await pilot.press("f")
+        await settle(pilot)
+        assert "follow off" in shown(app, "sort")
+
+
+async def test_sort(attached, runs):
+    """`s` goes through all orders and comes back."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        first = list(table(app).ids)
+        seen = []
+        for _ in range(6):
+            await pilot.press("s")
+            await settle(pilot)
+            seen.append(shown(app, "sort").split()[1])
+        assert sorted(seen) == ["active", "duration", "newest", "oldest", "repository", "status"]
+        assert list(table(app).ids) == first
+
+
+async def test_moving(attached, runs):
+    """Arrows and letters, pages, first and last."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        places = []
+        for key in ("down", "j", "k", "up", "end", "home", "G", "g", "pagedown", "pageup"):
+            await pilot.press(key)
+            places.append(table(app).cursor)
+        assert places == [1, 2, 1, 0, 5, 0, 5, 0, 5, 0]
+
+
+@pytest.mark.parametrize(("key", "tab"), [("enter", "log"), ("l", "log"), ("a", "artifacts")])
+async def test_open(attached, runs, key, tab):
+    """Enter, `l` and `a` open the run, on the tab that is meant."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press(key)
+        await settle(pilot)
+        assert isinstance(app.screen, RunScreen)
+        assert app.screen._tab == tab
+        assert app.screen._run_id == runs["running"].run_id
+
+
+async def test_cancel_asks_with_the_focus_on_no(attached, runs):
+    """Enter, `n` and Escape leave the run alone; `y` ends it."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["queued"])
+        for no in ("enter", "n", "escape"):
+            await pilot.press("x")
+            await settle(pilot)
+            assert isinstance(app.screen, Confirm)
+            await pilot.press(no)
+            await settle(pilot)
+            assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.QUEUED
+        await pilot.press("x")
+        await settle(pilot)
+        await pilot.press("y")
+        await settle(pilot)
+        assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.CANCELLED
+        assert "is cancelled." in shown(app, "message")
+
+
+async def test_the_other_button_can_be_reached(attached, runs):
+    """Right and Enter say yes."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["running"])
+        await pilot.press("x")
+        await settle(pilot)
+        await pilot.press("right", "enter")
+        await settle(pilot)
+        assert "is told to end" in shown(app, "message")
+        assert attached.store.runs.get(runs["running"].run_id).cancel_requested_at is not None
+
+
+async def test_a_run_that_has_ended_cannot_be_cancelled(attached, runs):
+    """It is said, and nothing is asked."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["succeeded"])
+        await pilot.press("x")
+        await settle(pilot)
+        assert isinstance(app.screen, RunsScreen)
+        assert "has ended" in shown(app, "message")
+
+
+async def test_retry(attached, runs):
+    """A failed run is queued again; another one is left alone."""
+    app = attached.app()
+    attached.served.answers = False
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["running"])
+        await pilot.press("r")
+        await settle(pilot)
+        assert "Only failed and cancelled runs" in shown(app, "message")
+        await select(app, pilot, runs["failed"])
+        await pilot.press("r")
+        await settle(pilot)
+        assert attached.store.runs.get(runs["failed"].run_id).status is RunStatus.QUEUED
+        assert shown(app, "message").endswith("Nothing serves: it starts with `serve`.")
+
+
+async def test_new_and_again(attached, runs):
+    """`n` opens an empty form, `N` one with the run's values."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("n")
+        await settle(pilot)
+        assert isinstance(app.screen, NewRunScreen)
+        await pilot.press("escape")
+        await settle(pilot)
+        await pilot.press("N")
+        await settle(pilot)
+        assert isinstance(app.screen, NewRunScreen)
+        await until(pilot, lambda: app.screen.draft.repository == "acme/shop")
+
+
+async def test_copy(attached, runs, sent):
+    """`y` copies the id, `o` the pull request's address; where there is none it is said."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("y", "o")
+        await settle(pilot)
+        assert "has no pull request" in shown(app, "message")
+        await select(app, pilot, runs["succeeded"])
+        await pilot.press("o")
+        await settle(pilot)
+        assert sent == [runs["running"].run_id, PULL_REQUEST]
+        assert shown(app, "message") == f"Address sent to your terminal: {PULL_REQUEST}"
+
+
+async def test_browser(attached, runs, monkeypatch):
+    """`O` says where there is no browser, and what to press instead."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await select(app, pilot, runs["succeeded"])
+        await pilot.press("O")
+        await settle(pilot)
+        assert "no browser on this machine. Press o" in shown(app, "message")
+
+
+async def test_leave(attached, runs):
+    """`q` leaves; the run goes on."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("q")
+        await pilot.pause()
+    assert app.return_code == 0
+    assert attached.store.runs.get(runs["running"].run_id).status is RunStatus.IN_PROGRESS
+
+
+async def test_ages_change_with_the_clock(attached, runs):
+    """A tick repaints the lines whose text differs, and none when none does."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        found, painted = table(app), []
+        found.repaint_lines = lambda lines: painted.append(list(lines))
+        app.screen.tick()
+        attached.advance(minutes=1)
+        app.screen.tick()
+        assert painted[0] == []
+        assert painted[1] != []
+
+
+async def test_only_the_rows_near_the_window_are_read(attached):
+    """The list knows the ids of all runs."""
+    for _ in range(150):
+        attached.submit()
+    app = attached.app()
+    async with app.run_test(size=(100, 24)) as pilot:
+        await settle(pilot)
+        height = table(app).size.height
+        assert len(table(app).ids) == 150
+        assert len(table(app).rows) <= 3 * 24
+        await pilot.press("end")
+        await settle(pilot)
+        last = table(app).ids[-1]
+        assert last in table(app).rows
+        assert table(app).ids[0] not in table(app).rows
+        assert round(table(app).scroll_y) == 150 - height
+
+
+async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
+    """The line goes away when the database is back."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        app.post_message(DataLost(StoreError("Database appliance.db: another process kept it locked for too long.")))
+        await settle(pilot)
+        assert "kept it locked for too long. Shown: state of 12:" in shown(app, "message")
+        assert len(table(app).ids) == 6
+        app.post_message(DataFound())
+        await settle(pilot)
+        assert shown(app, "message") == "The database can be read again."
+
+
+async def test_serve_is_shown(attached, runs):
+    """Running or not, on every page."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert "serve: running" in app.serve_text.plain
+        attached.served.answers = False
+        app._look_at_serve()
+        await settle(pilot)
+        assert "serve: not running" in app.screen.top.render().plain
+
+
+async def test_mouse(attached, runs):
+    """A click selects, a click on the selected run opens it, the wheel moves."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.click("#runs", offset=(20, 2))
+        assert table(app).cursor == 2
+        await pilot.click("#runs", offset=(20, 2), times=2)
+        await settle(pilot)
+        assert isinstance(app.screen, RunScreen)
+
+
+async def test_a_finished_run_is_seen(attached):
+    """A change by another connection shows without a key."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        run = succeeded(attached)
+        await until(pilot, lambda: table(app).rows.get(run.run_id) is not None)
+        await until(pilot, lambda: table(app).rows[run.run_id].summary.status is RunStatus.SUCCEEDED)
