@@ -13,6 +13,7 @@ from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.selection import Selection
 from textual.strip import Strip
 
+from moonmind_appliance.errors import StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, Row, Rows, rows_around
