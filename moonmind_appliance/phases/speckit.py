@@ -159,7 +159,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 
 
 def _bounded(questions: list[str]) -> list[str]:
-    """The first questions, each of a length that a list of runs can show; the last entry says how many more there are."""
+    """The first questions, each short enough for a list of runs; the last entry says how many more there are."""
     shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
     more = len(shown) - _MOST_QUESTIONS
     return shown if more <= 0 else [*shown[:_MOST_QUESTIONS], f"and {more} more, see the specification"]

@@ -55,7 +55,7 @@ def test_revoked(store: Store) -> None:
         store.tokens.revoke("ci")
     again = store.tokens.create("ci", operator=True, expires_at=None)
     assert store.tokens.actor(token) is None
-    assert store.tokens.actor(again) == Actor("local:ci", "ci", operator=True)
+    assert store.tokens.actor(again) == Actor("local:ci#2", "ci", operator=True)
     assert [(token.name, token.revoked_at is None) for token in store.tokens.list()] == [("ci", False), ("ci", True)]
 
 
