@@ -11,6 +11,8 @@ import uvicorn
 from moonmind_appliance.appliance import Appliance
 
 _CONNECTIONS_GRACE = 3
+# Of a request's line and headers together, while they are incomplete. A Keycloak token has some kilobytes.
+_MAX_HEAD_BYTES = 32 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ def make_server(appliance: Appliance) -> uvicorn.Server:
         appliance.api,
         host=appliance.settings.moonmind_host,
         port=appliance.settings.moonmind_port,
+        # Named, so that another parser that happens to be installed does not take its place: only this one has a limit.
+        http="h11",
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         log_config=None,
         access_log=False,
         server_header=False,

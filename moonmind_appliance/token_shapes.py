@@ -177,7 +177,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape(
         "password in an address",
-        _after(b"://", pattern=rb"://((?!\[redacted:)[^\s/@:\"']{1,128}:[^\s/@\"']{3,512})(?=@)"),
+        _after(b"://", pattern=rb"://((?!\[redacted:)[^\s/@:\"']{1,128}:(?!\[redacted:)[^\s/@\"']{3,512})(?=@)"),
         certain=False,
     ),
 )

@@ -131,3 +131,138 @@ def test_an_endless_line_is_passed_on_without_losing_a_secret():
     stream.flush()
     assert SECRET.encode() not in kept.data
     assert kept.data.count(b"[redacted:canary]") == 40
+
+
+TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0" + "xA1b2" * 30 + ".c2lnbmF0dXJl"
+SHARD = "shard 0"
+
+
+def jwt(number: int) -> str:
+    return f"eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0{number:06}" + "xA1b2" * 10 + ".c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "the user",
+        "specification",
+        "As a user, I want to sign in",
+        "https://github.com/acme/shop/issues/12",
+        "specs/001-dark-mode/spec.md and plan.md",
+        "moonmind_appliance.phases.pull_request_text",
+        "0123456789abcdef0123456789abcdef01234567",
+        "6f1c2d3e-0000-4000-8000-000000000000-6f1c2d3e",
+        "function_name_that_is_quite_long_and_in_every_file",
+        "A" * 60,
+        "sk-short",
+        "rt_" + "a" * 5,
+        " ".join(["sk-" + "A1b2C3d4" * 6, "the user"]),
+        "eyJhbGciOiJub25lIn0.not-a-token.at-all",
+        "",
+        "x" * 200_000,
+    ],
+)
+def test_a_login_file_teaches_no_words(word):
+    """An agent can write anything into its login file; other users' texts and changes stay what they are."""
+    redactor = Redactor()
+    redactor.learn(SHARD, {"api_key": word, "access_token": word})
+    text = f"before {word} after {word.upper()}".encode()
+    known = Redactor()
+    assert redactor.redact(text) == known.redact(text)
+    assert redactor.find(text) == known.find(text)
+    assert redactor.kinds() == []
+
+
+@pytest.mark.parametrize("token", [TOKEN, "rt_" + "A1b2C3d4" * 6, "sk-proj-" + "A1b2C3d4" * 6])
+@pytest.mark.parametrize(
+    "encode", [str.encode, lambda v: base64.b64encode(v.encode()), lambda v: v.encode().hex().encode()]
+)
+def test_a_login_files_tokens_are_found(token, encode):
+    """In the encodings of every known value; they stop a push."""
+    redactor = Redactor()
+    redactor.learn(SHARD, {"access_token": token})
+    data = b"x " + encode(token) + b" y"
+    assert b"[redacted:shard 0 access_token]" in redactor.redact(data)
+    assert [found.kind for found in redactor.find(data)] == ["shard 0 access_token"]
+
+
+def test_a_token_of_an_unknown_issuer_is_redacted_but_refuses_nothing():
+    """It could be a checksum that an agent took from another user's lock file."""
+    checksum = "sha512-" + base64.b64encode(bytes(range(60, 124))).decode().replace("/", "_")
+    redactor = Redactor()
+    redactor.learn(SHARD, {"refresh_token": checksum})
+    assert redactor.redact(checksum.encode()) == b"[redacted:shard 0 refresh_token]"
+    assert redactor.find(checksum.encode()) == []
+
+
+def test_no_number_of_made_up_tokens_displaces_the_real_ones():
+    """Neither those of the sign-in nor those that were in the file first; the number that is kept is bounded."""
+    redactor = Redactor()
+    first = "rt_first" + "A1b2C3d4" * 6
+    redactor.learn(SHARD, {"refresh_token": first})
+    redactor.learn(SHARD, {"access_token": TOKEN}, signed_in=True)
+    for number in range(500):
+        redactor.learn(SHARD, {"access_token": jwt(number), "refresh_token": f"rt_{number:03}" + "A1b2C3d4" * 6})
+    for real in (TOKEN, first):
+        assert b"[redacted:shard 0 " in redactor.redact(base64.b64encode(real.encode()))
+    assert b"[redacted:shard 0 " in redactor.redact(base64.b64encode(jwt(499).encode()))
+    assert len(redactor._forms) < 400
+
+
+def test_made_up_kinds_are_bounded():
+    """However many names the file has."""
+    redactor = Redactor()
+    for number in range(300):
+        redactor.learn(SHARD, {f"kind {number}": jwt(number)})
+    assert len(redactor.kinds()) == 8
+
+
+def test_one_shards_file_touches_neither_the_operators_secrets_nor_another_shard():
+    """Whatever it holds, and when it is forgotten."""
+    redactor = Redactor({"GITHUB_TOKEN": SECRET})
+    redactor.learn("shard 1", {"access_token": TOKEN}, signed_in=True)
+    for number in range(50):
+        redactor.learn(SHARD, {"GITHUB_TOKEN": jwt(number), "access_token": jwt(number)})
+    redactor.forget(SHARD)
+    assert redactor.kinds() == ["GITHUB_TOKEN", "shard 1 access_token"]
+    assert redactor.redact(SECRET.encode()) == b"[redacted:GITHUB_TOKEN]"
+    assert redactor.redact(base64.b64encode(TOKEN.encode())).startswith(b"[redacted:shard 1 access_token]")
+
+
+def test_what_was_learnt_is_forgotten_with_the_login():
+    """After a sign-out; safe twice."""
+    redactor = Redactor()
+    redactor.learn(SHARD, {"access_token": TOKEN})
+    redactor.forget(SHARD)
+    redactor.forget(SHARD)
+    assert redactor.kinds() == []
+    assert redactor.redact(TOKEN.encode().hex().encode()) == TOKEN.encode().hex().encode()
+
+
+def test_a_repeating_value_takes_no_quadratic_time_to_find():
+    """Hits of a value that overlaps itself are one span."""
+    redactor = Redactor({"canary": "abcd" * 3})
+    assert redactor.redact(b"abcd" * 6 + b"abcd") == b"[redacted:canary]" * 2 + b"abcd"
+
+
+@pytest.mark.parametrize("size", [300_000, 2_000_000])
+def test_a_secret_anywhere_in_a_long_line_is_found(size):
+    """Also where the windows and pieces that it is searched in meet."""
+    redactor = Redactor({"canary": SECRET})
+    for edge in range(256 * 1024, size, 256 * 1024):
+        for shift in (-40, -17, -1, 0, 1):
+            data = bytearray(b"x " * (size // 2))
+            data[edge + shift : edge + shift + len(SECRET)] = SECRET.encode()
+            after = edge + shift + 100
+            data[after : after + len(GITHUB) + 2] = f" {GITHUB} ".encode()
+            redacted = redactor.redact(bytes(data))
+            assert b"[redacted:canary]" in redacted
+            assert b"[redacted:GitHub token]" in redacted
+
+
+def test_redacting_twice_changes_nothing_more():
+    """A mark is no secret."""
+    redactor = Redactor({"canary": SECRET})
+    text = f'Authorization: Bearer {SECRET} https://a:{SECRET}@host {GITHUB} "id_token": "{SECRET}"'.encode()
+    once = redactor.redact(text)
+    assert redactor.redact(once) == once

@@ -74,6 +74,7 @@ class LogView(Lines):
         self._at_start = self._at_end = True
         self._found: Found | None = None
         self._problem = ""
+        self._wish: Wish | None = None
 
     # What the page calls.
 
@@ -248,6 +249,7 @@ class LogView(Lines):
         index, height = self._index, max(1, self.size.height or self.app.size.height)
         if index is None:
             return
+        self._wish = wish
         around = _PAGES_AROUND * height
         work = partial(rows_around, index, wish.line, around, around, self._how)
         page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
@@ -255,9 +257,11 @@ class LogView(Lines):
     def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
         if index is not self._index or how != self._how:
             return
+        self._wish = None
         old_rows, old_first = self._rows, self._first
         self._rows, self._at_start, self._at_end = read.rows, read.at_start, read.at_end
-        self._first = self._renumbered(old_rows, old_first)
+        first = self._renumbered(old_rows, old_first)
+        self._first = _MIDDLE if first is None else first
         height = max(1, self.size.height)
         last = self._first + len(self._rows) - 1
         if wish.at_end or (self.follow and read.at_end):
@@ -268,7 +272,7 @@ class LogView(Lines):
             if not self._top <= target < self._top + height or wish.anew:
                 self._top = max(self._first, target - height // 2)
             self.cursor = target
-        elif wish.anew or not old_rows:
+        elif wish.anew or first is None:
             self._top = self._number_of(wish.line)
             self.cursor = self._top
         self._clamp()
@@ -277,13 +281,13 @@ class LogView(Lines):
         self.refresh()
         self.post_message(self.StateChanged())
 
-    def _renumbered(self, old_rows: list[Row], old_first: int) -> int:
-        """The number of the first row, so that a row that was known before keeps its number."""
+    def _renumbered(self, old_rows: list[Row], old_first: int) -> int | None:
+        """The number of the first row, so that a row that was known before keeps its number; None where none was."""
         known = {row.place: number for number, row in enumerate(old_rows, old_first)}
         for number, row in enumerate(self._rows):
             if row.place in known:
                 return known[row.place] - number
-        return _MIDDLE
+        return None
 
     def _number_of(self, line: int) -> int:
         """The number of the first row of that line, or of what follows it."""
@@ -494,6 +498,10 @@ class LogView(Lines):
         """More rows may be visible, and broken lines are broken elsewhere."""
         del event
         if self._index is None:
+            return
+        if self._wish is not None:
+            # What was asked for is not there yet.
+            self._read(self._wish)
             return
         if self.wrap:
             self._again()

@@ -15,7 +15,7 @@ from tui.lines import Lines
 from tui.signs import PHASE_SIGNS, Palette, run_sign
 from tui.text import age, fit, length, one_line, right
 
-_WIDE, _WIDEST = 112, 150
+_NARROW, _WIDE, _WIDEST = 72, 112, 150
 
 
 class Column(NamedTuple):
@@ -63,6 +63,8 @@ def columns(width: int) -> list[Column]:
         fixed.append(Column("user", "WHO", 10))
     if widest:
         fixed.insert(4, Column("ref", "REF", 14))
+    if width < _NARROW:
+        fixed = [column for column in fixed if column.name not in {"took", "shard"}]
     free = width - sum(column.width for column in fixed) - (len(fixed) - 1)
     note = max(10, free * 2 // 5)
     sizes = {"repository": max(8, free - note), "note": note}

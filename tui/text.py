@@ -1,16 +1,11 @@
 """Texts of others, made safe and cut to fit; times and sizes as people read them."""
 
-import re
 from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
-# Escape sequences and control characters, and what turns or hides text: bidirectional marks and zero-width characters
-# (https://www.unicode.org/reports/tr9/, 2). An agent or a repository may have put them into its output.
-_UNSAFE = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
+from moonmind_appliance.printable import strip
+
 _TAB = 4
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MANY_MINUTES, _MANY_HOURS = 60 * _MINUTE, 48 * _HOUR
@@ -19,7 +14,7 @@ _KILO = 1024
 
 def clean(text: str) -> str:
     """The text without anything that steers or deceives a terminal, tabs as spaces. Line breaks stay."""
-    return _UNSAFE.sub("", text.replace("\t", " " * _TAB))
+    return strip(text.replace("\t", " " * _TAB))
 
 
 def one_line(text: str) -> str:

@@ -41,7 +41,7 @@ class Metrics:
         self.registry.register(_Holdings(parts, open_streams))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer; `seconds` is the time until it began. `route` is the route's template, never the address."""
+        """Count one answer; `seconds` is the time until it began, `route` the template, never the address."""
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 

@@ -17,8 +17,10 @@ _log = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 REALM = "moonmind-appliance"
+_SHOWN_OF_METHOD = 20
 _STORE_RETRY_SECONDS = 10
 _STREAMS_RETRY_SECONDS = 15
+_SHOWN_OF_METHOD = 20
 
 
 class ProblemKind(NamedTuple):

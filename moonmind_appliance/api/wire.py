@@ -11,9 +11,9 @@ from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from moonmind_appliance.api.problems import PROBLEM_JSON, problem
 
-# The longest address of ours has some hundred bytes.
+# The longest path of ours has some hundred bytes; 255 characters of an external_ref have up to 3,060 in a query.
 MAX_PATH_BYTES = 1024
-MAX_QUERY_BYTES = 2048
+MAX_QUERY_BYTES = 4096
 MAX_COOKIE_BYTES = 4096
 
 _READ_ON_BYTES = 16 * 1024**2

@@ -16,8 +16,13 @@ from moonmind_appliance.runs.tools import Tools
 _CACHED_SECONDS = 5.0
 
 
-def readiness(tools: Tools) -> dict[str, Finding]:
-    """The checks by their names in `/ready`, made now. Never raises, and asks nobody outside this machine."""
+def readiness(tools: Tools) -> list[Finding]:
+    """The checks behind `/ready`, made now. Never raises, and asks no other machine than the Docker engine's."""
+    return list(_by_name(tools).values())
+
+
+def _by_name(tools: Tools) -> dict[str, Finding]:
+    """The same by their names in `/ready`."""
     settings = tools.settings
     found = {
         "database": _one("database", lambda: database(settings, tools)),
@@ -45,7 +50,7 @@ class Readiness:
         """The checks by their names in `/ready`."""
         with self._lock:
             if not self._found or time.monotonic() - self._at > _CACHED_SECONDS:
-                self._found = readiness(self._tools)
+                self._found = _by_name(self._tools)
                 self._at = time.monotonic()
             found = dict(self._found)
         return found | {"workers": workers(self._alive())}

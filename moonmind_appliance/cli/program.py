@@ -19,7 +19,7 @@ _HERE = "moonmind_appliance.cli"
 
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy(f"{_HERE}.serve:serve", "Run the appliance: API and workers, until it is stopped."),
-    "tui": Lazy(f"{_HERE}.tui:tui", "Run the appliance from this terminal: runs, shards, checks."),
+    "tui": Lazy(f"{_HERE}.tui:tui", "Run the appliance from the terminal."),
     "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Play a whole run without any account, on stand-ins."),
     "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and say what to do."),
     "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting, its value and where it came from."),

@@ -107,14 +107,15 @@ def _store(invocation: Invocation) -> Iterator[Store]:
     metavar="WHEN",
     help="When it ends: a span (30m, 12h, 90d, 8w) or a date (2027-01-31).  [default: never]",
 )
+@click.option("--keep-runs", is_flag=True, help="See the runs of the revoked token of this name.")
 @click.pass_obj
-def create(invocation: Invocation, name: str, role: str, expires: datetime | None) -> None:
+def create(invocation: Invocation, name: str, role: str, expires: datetime | None, *, keep_runs: bool) -> None:
     """Make a token; it is shown once.
 
     A running `serve` takes it at once.
     """
     with _store(invocation) as store:
-        made = store.tokens.create(name, operator=role == "operator", expires_at=expires)
+        made = store.tokens.create(name, operator=role == "operator", expires_at=expires, keep_runs=keep_runs)
     if invocation.as_json:
         invocation.answer({"token": made, "name": name, "role": role, "expires_at": expires})
         return

@@ -86,8 +86,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     login_digest: Annotated[str, Meta(max_length=64)] = ""
     account: Annotated[str, Meta(max_length=64)] = ""
     by_api_key: bool = False
-    account_email: Annotated[str, Meta(max_length=254)] | None = None
-    plan: Annotated[str, Meta(max_length=64)] | None = None
+    account_email: Annotated[str, Meta(max_length=1000)] | None = None
+    plan: Annotated[str, Meta(max_length=1000)] | None = None
     login_at: datetime | None = None
     checked_at: datetime | None = None
     access_expires_at: datetime | None = None

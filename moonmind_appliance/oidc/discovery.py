@@ -9,6 +9,7 @@ import msgspec
 
 T = TypeVar("T")
 
+LARGEST_ANSWER = 1024 * 1024
 TIMEOUT = httpx.Timeout(3.0, connect=2.0)
 
 
@@ -69,16 +70,21 @@ def get_json(http: httpx.Client, url: str, shape: type[T]) -> T:
     """GET a JSON document of that shape.
 
     Raises:
-        ProviderProblem: no answer, another status than 200, or another shape.
+        ProviderProblem: no answer, another status than 200 (redirects are not followed), too long, or another shape.
     """
+    content = bytearray()
     try:
-        response = http.get(url, headers={"Accept": "application/json"})
+        with http.stream("GET", url, headers={"Accept": "application/json"}) as response:
+            if response.status_code != httpx.codes.OK:
+                raise ProviderProblem(f"Keycloak answers {response.status_code} at {url}.")
+            for data in response.iter_bytes():
+                content += data
+                if len(content) > LARGEST_ANSWER:
+                    raise ProviderProblem(f"Keycloak's answer at {url} has more than {LARGEST_ANSWER} bytes.")
     except httpx.HTTPError as error:
         raise ProviderProblem(f"Keycloak does not answer at {url} ({reason(error)}).") from error
-    if response.status_code != httpx.codes.OK:
-        raise ProviderProblem(f"Keycloak answers {response.status_code} at {url}.")
     try:
-        return msgspec.json.decode(response.content, type=shape)
+        return msgspec.json.decode(bytes(content), type=shape)
     except msgspec.DecodeError as error:
         raise ProviderProblem(f"What Keycloak answers at {url} cannot be read ({error}).") from error
 

@@ -20,8 +20,15 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 KEYS_FRESH_SECONDS = 300
 """Age from which keys are fetched again, so that a withdrawn key goes."""
 
+KEYS_LONGEST_SECONDS = 3600
+"""Age from which keys verify nothing any more, also while Keycloak is away: a withdrawn key ends at last."""
+
 RETRY_SECONDS = 5
 """Shortest time between two fetches that callers cause: by an unknown key, or while Keycloak is away."""
+
+
+MOST_KEYS = 100
+"""A realm has a handful."""
 
 
 class OidcStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +69,15 @@ class SigningKeys:
         """The key of that id, or None where the realm has no such key.
 
         A known key costs a look into a dict. Old keys are fetched again by the one caller who meets them first,
-        while others go on with them; when Keycloak is away they stay in use.
+        while others go on with them; when Keycloak is away they stay in use for an hour.
 
         Raises:
-            Unavailable: Keycloak cannot be reached, and the key is not among those known.
+            Unavailable: Keycloak cannot be reached, and the key is not among those known, or was fetched too long ago.
         """
-        fetched = self._fetched
+        fetched = self._usable_now()
         if fetched is None:
             with self._lock:
-                if self._fetched is None and self._due(self._attempted_at, RETRY_SECONDS):
+                if self._usable_now() is None and self._due(self._attempted_at, RETRY_SECONDS):
                     self._fetch()
         elif kid not in fetched.by_kid:
             self._look_again(kid)
@@ -80,7 +87,7 @@ class SigningKeys:
                     self._fetch()
             finally:
                 self._lock.release()
-        fetched = self._fetched
+        fetched = self._usable_now()
         key = fetched.by_kid.get(kid) if fetched else None
         if key is None and (fetched is None or self._error is not None):
             raise Unavailable(
@@ -101,9 +108,10 @@ class SigningKeys:
     def status(self) -> OidcStatus:
         """How it stood at the last attempt; asks nobody."""
         fetched, attempted_at, error = self._fetched, self._attempted_at, self._error
+        usable = self._usable_now()
         return OidcStatus(
             reachable=None if attempted_at is None else error is None,
-            keys=len(fetched.by_kid) if fetched else 0,
+            keys=len(usable.by_kid) if usable else 0,
             last_fetched=datetime.fromtimestamp(fetched.at, UTC) if fetched else None,
             last_attempted=None if attempted_at is None else datetime.fromtimestamp(attempted_at, UTC),
             error=error,
@@ -118,6 +126,11 @@ class SigningKeys:
             if self._due(self._unknown_at, RETRY_SECONDS):
                 self._fetch()
                 self._unknown_at = self._attempted_at
+
+    def _usable_now(self) -> _Fetched | None:
+        """The keys, unless they were fetched too long ago."""
+        fetched = self._fetched
+        return None if fetched is None or self._due(fetched.at, KEYS_LONGEST_SECONDS) else fetched
 
     def _due(self, last: float | None, seconds: float) -> bool:
         # A clock that was set back must not stop the fetching.
@@ -141,8 +154,12 @@ def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:
     """Signature keys of our algorithms by id. One that cannot be read is passed over, the others stay usable.
 
     Raises:
-        ProviderProblem: none is left.
+        ProviderProblem: none is left, or there are more than `MOST_KEYS`.
     """
+    if len(keys) > MOST_KEYS:
+        raise ProviderProblem(
+            f"The key set that Keycloak publishes has {len(keys)} keys; at most {MOST_KEYS} are read."
+        )
     by_kid: dict[str, jwk.Key] = {}
     for data in keys:
         kid = data.get("kid")

@@ -35,6 +35,15 @@ _RIGHT_TOKEN = "Send the `access_token` of Keycloak's answer, whole and unchange
 _CHECKED_CLAIMS = ("iss", "typ", "exp", "nbf", "iat")
 
 
+def own_subject(sub: str) -> str:
+    """The subject of a realm's user: its `sub`, which never equals the subject of one of the appliance's own tokens.
+
+    Those begin with `local:`. A `sub` that begins so, or with the mark itself, gets the mark in front: two different
+    ones stay different. Keycloak's usual ones, UUIDs, stay as they are, and so do the runs that they own.
+    """
+    return f"oidc:{sub}" if sub.startswith(("local:", "oidc:")) else sub
+
+
 class OidcVerifier:
     """Tells who sends an access token. Safe from several threads; one for the whole process.
 
@@ -113,7 +122,7 @@ class OidcVerifier:
             raise _malformed("names no subject (`sub`)", hint="The realm's client needs the client scope `basic`.")
         username = claims.get("preferred_username")
         return Actor(
-            subject=subject,
+            subject=own_subject(subject),
             username=username if isinstance(username, str) and username else subject,
             operator=self._operator_role in self._roles(claims),
         )

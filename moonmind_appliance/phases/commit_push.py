@@ -13,6 +13,7 @@ from moonmind_appliance.phases.pull_request_text import quiet
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
+_LONGEST_PATH, _MOST_PATHS = 500, 200
 
 
 def commit_push(ctx: PhaseContext) -> PhaseResult:
@@ -118,8 +119,9 @@ def _status(ctx: PhaseContext, change: dict[str, Any]) -> dict[str, Any]:
         "dry_run": ctx.dry_run,
         "files": change["file_count"],
         "patch_bytes": change["patch_bytes"],
-        "paths": [file["path"] for file in change["files"]][:200],
+        "paths": [file["path"][:_LONGEST_PATH] for file in change["files"]][:_MOST_PATHS],
         "left_out": change["left_out"],
+        "left_out_count": change.get("left_out_count", len(change["left_out"])),
         "nested_repositories_removed": change["nested_repositories_removed"],
     }
 

@@ -22,10 +22,16 @@ def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
     if change["left_out"]:
         lines += ["", "Left out of the commit:", ""]
         lines += [f"- `{cell(entry['path'])}`: {entry['reason']}" for entry in change["left_out"]]
+        lines += _more(change.get("left_out_count", 0) - len(change["left_out"]))
     if change["nested_repositories_removed"]:
         lines += ["", "Nested git repositories that were removed before the commit:", ""]
         lines += [f"- `{cell(path)}`" for path in change["nested_repositories_removed"]]
+        lines += _more(change.get("nested_repository_count", 0) - len(change["nested_repositories_removed"]))
     return "\n".join(lines) + "\n"
+
+
+def _more(count: int) -> list[str]:
+    return ["", f"… and {count} more."] if count > 0 else []
 
 
 def file_row(file: dict[str, Any]) -> str:

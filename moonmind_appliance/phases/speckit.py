@@ -36,6 +36,7 @@ from moonmind_appliance.phases.workspace_watch import watch_agent
 _SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
 _LONGEST_SECTION = 8000
+_LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
 
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
@@ -154,7 +155,16 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
         return PhaseResult(metadata=metadata)
     kept = ctx.redactor.redact_text(text or "")
     metadata |= {"title": title(kept), "assumptions": section(kept, "Assumptions")[:_LONGEST_SECTION]}
-    return PhaseResult(metadata=metadata, notes={"clarifications": clarifications(kept)})
+    return PhaseResult(metadata=metadata, notes={"clarifications": _bounded(clarifications(kept))})
+
+
+def _bounded(questions: list[str]) -> list[str]:
+    """The first questions, each short enough for a list of runs; the last entry says how many more there are."""
+    shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
+    if len(shown) <= _MOST_QUESTIONS:
+        return shown
+    listed = _MOST_QUESTIONS - 1
+    return [*shown[:listed], f"and {len(shown) - listed} more, see the specification"]
 
 
 def _recorded_feature(files: Mapping[str, str]) -> str | None:

@@ -18,7 +18,7 @@ import msgspec
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
-from moonmind_appliance.models import ExecSpec, Failure, FailureCode, failure
+from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, Tee
 
 _SCRIPT = resources.files(__package__).joinpath("workspace_size.py").read_text(encoding="utf-8")
@@ -57,6 +57,8 @@ class Measured(NamedTuple):
 
 class WorkspaceWatch:
     """Measures in a thread of its own until the block ends; kills the container `ends` once a limit is passed.
+
+    Leaving the block waits for the measurement that has begun.
 
     Args:
         engine: where the containers run.
@@ -137,7 +139,7 @@ class WorkspaceWatch:
     def _measure_all(self) -> None:
         for each in self._measured:
             size = self._ask(each)
-            if self._stop.reason is not None and size is None:
+            if self._stop.reason is not None and size is None and not self._unanswered.get(each.what):
                 return
             if each is self._measured[0] and size is not None:
                 self.used = size.bytes
@@ -179,16 +181,20 @@ class WorkspaceWatch:
         """The largest answer; None where there is none."""
         job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
         said, ignored = Tee(), Tee()
+        # Not by the exec's limit or a cancel: those end the container.
         spec = ExecSpec(
-            command=["python3", "-I", "-S", "-c", _SCRIPT],
+            command=["timeout", "--kill-after=5", str(_TIME_LIMIT), "python3", "-I", "-S", "-c", _SCRIPT],
             env={"MOONMIND_MEASURE": msgspec.json.encode(job).decode()},
-            time_limit=_TIME_LIMIT,
+            time_limit=2 * _TIME_LIMIT,
         )
         try:
-            self._engine.execute(each.container, spec, stdout=said, stderr=ignored, cancel=self._stop)
+            outcome = self._engine.execute(each.container, spec, stdout=said, stderr=ignored)
         except EngineError as error:
             _log.info("The size of %s could not be measured: %s", each.what, error)
             return None
+        if outcome.ended is EndReason.TIMED_OUT:
+            # Only an agent that stops `timeout` gets here, and its container has ended.
+            self._unanswered[each.what] = _MOST_UNANSWERED
         # In the agent's container another process can write into this output; it cannot take the true line out of it.
         answers = [size for line in said.tail.splitlines() if (size := _size_of(line)) is not None]
         return max(answers, key=lambda size: (size.hidden, size.bytes, size.files), default=None)

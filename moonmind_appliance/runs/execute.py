@@ -247,7 +247,14 @@ class _Execution:
         now = self._tools.clock()
         if status is PhaseStatus.RUNNING:
             phase = msgspec.structs.replace(
-                phase, attempt=self._context.attempt, started_at=now, completed_at=None, metadata={}
+                phase,
+                attempt=self._context.attempt,
+                started_at=now,
+                completed_at=None,
+                # What an attempt before this one left.
+                stdout_path=None,
+                stderr_path=None,
+                metadata={},
             )
         elif status is not PhaseStatus.RETRYING:
             phase = msgspec.structs.replace(phase, completed_at=now)

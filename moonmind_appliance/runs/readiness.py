@@ -181,7 +181,7 @@ def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
 
 
 def _look_after(tools: Tools, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
-    if known.rests_until is not None and known.rests_until <= now:
+    if rest_over(known, now=now).shard != known:
         known = tools.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
     if known.shard in busy:
         return known

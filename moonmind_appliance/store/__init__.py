@@ -3,10 +3,10 @@
 from functools import cached_property
 from pathlib import Path
 
-from moonmind_appliance.errors import StoreError
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.artifacts import ArtifactStore
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.data_folder import make_data_folder
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.store.run_lists import RunHead, RunLists
@@ -33,21 +33,6 @@ __all__ = [
 ]
 
 DATABASE_NAME = "appliance.db"
-
-
-def make_data_folder(data_dir: Path) -> None:
-    """Make the folder, for its owner alone. Safe twice.
-
-    Raises:
-        StoreError: it cannot be made.
-    """
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The data folder {data_dir} cannot be made: {error.strerror}.",
-            hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
-        ) from error
 
 
 class Store:

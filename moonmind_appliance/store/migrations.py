@@ -145,8 +145,17 @@ def m0002_lists_without_text(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def m0003_callers_of_tokens(connection: sqlite3.Connection) -> None:
+    """A token says which caller it speaks for: a new token of a revoked one's name is another caller.
+
+    Tokens that exist go on speaking for their name.
+    """
+    connection.execute("ALTER TABLE tokens ADD COLUMN subject TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE tokens SET subject = 'local:' || name")
+
+
 # Append only: what has run somewhere is never changed.
-MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables, m0002_lists_without_text)
+MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables, m0002_lists_without_text, m0003_callers_of_tokens)
 
 
 def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:

@@ -136,9 +136,8 @@ class _Account(msgspec.Struct):
 
 
 def _write(connection: sqlite3.Connection, shard: Shard) -> None:
-    state = json_text(shard)
     try:
-        msgspec.json.decode(state.encode(), type=Shard)
+        msgspec.json.decode(msgspec.json.encode(shard), type=Shard)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise StoreError(
             f"Shard {shard.shard}: the new state is out of bounds and was not stored ({error}).",
@@ -146,5 +145,5 @@ def _write(connection: sqlite3.Connection, shard: Shard) -> None:
         ) from error
     connection.execute(
         "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",
-        (shard.shard, state),
+        (shard.shard, json_text(shard)),
     )

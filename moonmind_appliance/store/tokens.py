@@ -14,6 +14,7 @@ from moonmind_appliance.errors import Conflict, InvalidRequest, NotFound, StoreE
 from moonmind_appliance.models import Actor
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
+from moonmind_appliance.store.redacting import Verbatim
 from moonmind_appliance.store.rows import time_or_none, time_text
 
 TOKEN_PREFIX = "mma_"  # noqa: S105 - the part that every token has
@@ -43,8 +44,11 @@ class TokenStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str, *, operator: bool, expires_at: datetime | None) -> str:
+    def create(self, name: str, *, operator: bool, expires_at: datetime | None, keep_runs: bool = False) -> str:
         """Make a token; the answer is its only showing.
+
+        Where a revoked token had the name, the new one speaks for another caller, who does not see that one's runs;
+        with `keep_runs` for the same caller.
 
         Raises:
             InvalidRequest: the name cannot be used.
@@ -65,9 +69,22 @@ class TokenStore:
                     hint="Revoke it first, or choose another name.",
                     code="token_name_taken",
                 )
-            connection.execute(
-                "INSERT INTO tokens (name, sha256, operator, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+            before = connection.execute(
+                "SELECT subject FROM tokens WHERE name = ? ORDER BY token_id DESC LIMIT 1", (name,)
+            ).fetchone()
+            made = connection.execute(
+                """
+                INSERT INTO tokens (name, sha256, operator, created_at, expires_at) VALUES (?, ?, ?, ?, ?)
+                RETURNING token_id
+                """,
                 (name, _digest(token), operator, time_text(now), time_or_none(expires_at)),
+            ).fetchone()
+            subject = f"local:{name}"
+            if before is not None:
+                # No name has a `#` in it.
+                subject = before["subject"] if keep_runs else f"local:{name}#{made['token_id']}"
+            connection.execute(
+                "UPDATE tokens SET subject = ? WHERE token_id = ?", (Verbatim(subject), made["token_id"])
             )
             record(connection, "token.created", at=now, data={"name": name, "operator": operator})
         return token
@@ -114,7 +131,7 @@ class TokenStore:
         if row["revoked_at"] is not None or (row["expires_at"] or "~") <= time_text(now):
             return None
         self._note_use(row, now)
-        return Actor(f"local:{row['name']}", row["name"], bool(row["operator"]))
+        return Actor(row["subject"], row["name"], bool(row["operator"]))
 
     def _note_use(self, row: sqlite3.Row, now: datetime) -> None:
         if row["last_used_at"] and row["last_used_at"] > time_text(now - _USE_NOTED_EVERY):

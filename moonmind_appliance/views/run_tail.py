@@ -10,9 +10,10 @@ import msgspec
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import FieldProblem, InvalidRequest, NotFound
-from moonmind_appliance.models import FINAL_RUN_STATUSES, Event, Phase, PhaseStatus, RunStatus
+from moonmind_appliance.models import FINAL_RUN_STATUSES, Event, Phase, PhaseStatus, Run, RunStatus
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.log_lines import split_lines
+from moonmind_appliance.views.phase_logs import phase_logs
 
 _READ = 256 * 1024
 _EVENTS = 200
@@ -103,6 +104,8 @@ class RunTail:
         self._run_id = run_id
         self._place = place
         self._look = iter(())  # type: Iterator[Message]
+        self._run: Run | None = None
+        self._logs: dict[LogName, str] = {}
         self.ended = False
 
     def read(self) -> list[Message]:
@@ -116,7 +119,12 @@ class RunTail:
     def _new(self) -> Iterator[Message]:
         # The events first: what they tell of is then surely in the run's row.
         events = self._store.events.after(self._place.event_id, run_id=self._run_id, limit=_EVENTS)
-        run = self._store.runs.get(self._run_id, text=False)
+        if events or self._run is None:
+            # Every change that matters here has an event; without one the row need not be read again.
+            self._run = self._store.runs.get(self._run_id, text=False)
+            logs = phase_logs(self._store.artifacts.list(self._run_id))
+            self._logs = {LogName(log.phase.value, log.stream, log.attempt): log.storage_path for log in logs}
+        run = self._run
         if run is None:
             self.ended = True
             return
@@ -146,9 +154,12 @@ class RunTail:
                 del self._place.read[name]
 
     def _lines(self, phase: Phase, *, whole: bool) -> Iterator[Message]:
-        for stream, path in (("stdout", phase.stdout_path), ("stderr", phase.stderr_path)):
+        for stream, ended_path in (("stdout", phase.stdout_path), ("stderr", phase.stderr_path)):
+            name = LogName(phase.phase.value, stream, phase.attempt)
+            # The phase's row has the paths once the attempt has ended; the artifacts have them from its first byte on.
+            path = self._logs.get(name) or ended_path
             if path is not None:
-                yield from self._lines_of(LogName(phase.phase.value, stream, phase.attempt), path, whole=whole)
+                yield from self._lines_of(name, path, whole=whole)
 
     def _lines_of(self, name: LogName, path: str, *, whole: bool) -> Iterator[Message]:
         """New lines of a file; the unfinished last one only when the file is `whole`."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonmind_appliance.checks import Level, Readiness, readiness
+from moonmind_appliance.checks import Finding, Level, Readiness, readiness
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.errors import EngineUnreachable
 from tests.runs.world import World
@@ -19,10 +19,15 @@ def ready_world(world: World) -> World:
     return world
 
 
+def found(world: World) -> dict[str, Finding]:
+    """By their names in `/ready`, without those of a process that serves."""
+    return {name: finding for name, finding in Readiness(world.tools, dict).now().items() if name != "workers"}
+
+
 def bad(world: World) -> dict[str, str]:
     return {
         name: f"{finding.seen} {finding.to_do}"
-        for name, finding in readiness(world.tools).items()
+        for name, finding in found(world).items()
         if finding.level is Level.WRONG
     }
 
@@ -30,7 +35,8 @@ def bad(world: World) -> dict[str, str]:
 def test_all_that_is_needed_is_there(ready_world: World) -> None:
     """In the order in which one thing needs another."""
     assert bad(ready_world) == {}
-    assert list(readiness(ready_world.tools)) == ["database", "disk", "engine", "job_image", "github_token", "login"]
+    assert list(found(ready_world)) == ["database", "disk", "engine", "job_image", "github_token", "login"]
+    assert readiness(ready_world.tools) == list(found(ready_world).values())
 
 
 def test_an_engine_that_does_not_answer(ready_world: World) -> None:

@@ -13,6 +13,7 @@ from moonmind_appliance.errors import (
     ImageNotFound,
     InterruptReason,
     NameTaken,
+    UnreadableFile,
 )
 from moonmind_appliance.models import EndReason, ExecSpec, Mount
 
@@ -422,7 +423,7 @@ def test_a_file_of_a_container_that_never_ran_is_read(lab: Laboratory) -> None:
 
 
 def test_only_regular_files_are_read(lab: Laboratory) -> None:
-    """A folder, a symlink, a pipe and a missing file are None."""
+    """A folder, a symlink, a pipe and a missing file are None; with `strict` only the missing file is."""
 
     def answer(process: FakeExec) -> None:
         process.make_folder(f"{WORK}/folder")
@@ -436,6 +437,11 @@ def test_only_regular_files_are_read(lab: Laboratory) -> None:
     names = ["folder", "link", "dangling", "pipe", "absent", "absent/file"]
     assert [lab.engine.read_file(box, f"{WORK}/{name}", limit=100) for name in names] == [None] * 6
     assert lab.engine.read_file(box, "/work", limit=100) is None
+    for name in ("folder", "link", "dangling", "pipe"):
+        with pytest.raises(UnreadableFile, match=name):
+            lab.engine.read_file(box, f"{WORK}/{name}", limit=100, strict=True)
+    assert lab.engine.read_file(box, f"{WORK}/absent", limit=100, strict=True) is None
+    assert lab.engine.read_file(box, f"{WORK}/file", limit=100, strict=True) in (b"secret", b"secret\n")
 
 
 def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
@@ -443,7 +449,7 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
     box = lab.box()
     lab.engine.put_file(box, f"{WORK}/five", b"12345")
     assert lab.engine.read_file(box, f"{WORK}/five", limit=5) == b"12345"
-    with pytest.raises(EngineError, match="at most 4"):
+    with pytest.raises(UnreadableFile, match="at most 4"):
         lab.engine.read_file(box, f"{WORK}/five", limit=4)
 
 

@@ -103,8 +103,9 @@ def test_counting_ends_above_the_limit(lab: Laboratory, agent: Callable[[str], N
 
 def test_a_file_that_goes_meanwhile_is_no_failure(tmp_path: Path) -> None:
     """Such as those that an honest build writes and removes."""
-    code = f"{SCRIPT.partition('if __name__')[0]}\nimport os as real\n" + (
-        "real.lstat = lambda path: (_ for _ in ()).throw(FileNotFoundError())\n"
+    code = (
+        f"{SCRIPT.partition('if __name__')[0]}\n"
+        "os.lstat = lambda path: (_ for _ in ()).throw(FileNotFoundError())\n"
         f"print(json.dumps(measure([{str(tmp_path)!r}], 1, 1)))"
     )
     (tmp_path / "gone").touch()

@@ -10,6 +10,7 @@ import pytest
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, FailureCode, Limits, Mount
+from moonmind_appliance.phases import workspace_watch
 from moonmind_appliance.phases.context import Tee
 from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
 
@@ -19,6 +20,9 @@ WORK, LOGIN = "/work/runs", "/work/codex-home/.codex"
 MIB = 1024**2
 MOST_BYTES, MOST_FILES = 64 * MIB, 3000
 STAYS = "; sleep 90"
+SMALL = '{"bytes":0,"files":0,"hidden":0,"free_bytes":1,"free_files":1}'
+# The image has no pkill.
+EACH_MEASURING = "while :; do for p in /proc/[0-9]*; do read -r name < $p/comm; case $name in timeout|python3)"
 
 
 @dataclass
@@ -85,9 +89,8 @@ def place() -> Iterator[Place]:
         "seq -f f-%.0f 5000 | xargs touch",
         f"fallocate -l 200M {LOGIN}/big",
         f"mkdir {LOGIN}/sessions; cd {LOGIN}/sessions; seq 5000 | xargs touch",
-        f"fallocate -l 200M {LOGIN}/big; while :; do pkill -9 -f MOONMIND; pkill -9 python3; done",
-        f"fallocate -l 200M {LOGIN}/big; while :; do for p in $(pgrep python3); do "
-        """echo '{"bytes":0,"files":0,"hidden":0,"free_bytes":1,"free_files":1}' > /proc/$p/fd/1; done; done""",
+        f"fallocate -l 200M {LOGIN}/big; {EACH_MEASURING} kill -9 ${{p#/proc/}};; esac; done; done 2>/dev/null",
+        f"fallocate -l 200M {LOGIN}/big; {EACH_MEASURING} echo '{SMALL}' > $p/fd/1;; esac; done; done 2>/dev/null",
     ],
 )
 def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
@@ -139,3 +142,22 @@ def test_a_full_disk_ends_the_command_without_blame(place: Place) -> None:
     assert watch.failure is None
     with pytest.raises(Exception, match="MIN_FREE_DISK"):
         watch.check_disk()
+
+
+def test_an_agent_that_stops_the_measuring_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement that never answers counts as too much."""
+    monkeypatch.setattr(workspace_watch, "_TIME_LIMIT", 6.0)
+    with place.watch() as watch:
+        outcome = place.run(f"{EACH_MEASURING} kill -STOP ${{p#/proc/}};; esac; done; done 2>/dev/null")
+    assert outcome.ended is EndReason.CONTAINER_GONE
+    assert watch.failure is not None
+    assert watch.failure.code is FailureCode.WORKSPACE_TOO_LARGE
+
+
+def test_leaving_the_block_ends_no_container(place: Place) -> None:
+    """Also while a measurement runs: the git container is needed afterwards."""
+    for number in range(8):
+        with place.watch():
+            place.run(f"for i in $(seq 200); do echo x > f-{number}-$i; done; sleep 0.{20 + number * 3}")
+    assert place.engine.is_running(place.agent)
+    assert place.engine.is_running(place.git)

@@ -10,9 +10,9 @@ import httpx
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
-from moonmind_appliance.runs.health import check_all
 from moonmind_appliance.runs.readiness import look_after_logins
 from moonmind_appliance.runs.recover import recover
 from moonmind_appliance.shards.look import note_login
@@ -121,10 +121,13 @@ class Hostile:
 
     def __init__(self, world: World, served: Served) -> None:
         self.world = world
+        self.ready = served.checks
         self.client: httpx.Client = served.client("olga")
         self.said: list[Any] = [GOOD]
         """What the next turns say; the last one is said again."""
         self.line = b""
+        for image in world.engine.images.values():
+            image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}
         world.with_tools(agent=Codex())
         world.engine.on_exec(lambda _container, spec: "MOONMIND_TURN" in spec.env, self.turn)
         self.checked: dict[str, Any] | None = CHECKED
@@ -185,8 +188,8 @@ class Hostile:
         assert len(again.shards.all(2)) == 2, rule
         again.close()
         recover(self.tools)
-        assert [check.name for check in check_all(self.tools) if not check.ok] == [], rule
-        for path in ("/shards", "/metrics", "/runs", f"/runs/{run.run_id}", "/health"):
+        self.ready.update(Readiness(self.tools, dict).now())
+        for path in ("/ready", "/shards", "/metrics", "/runs", f"/runs/{run.run_id}", "/health"):
             answer = self.client.get(path)
             assert answer.status_code == 200, (rule, path, answer.text)
         assert "shard.state_unreadable" not in [event.kind for event in again_events(self.world)], rule

@@ -105,7 +105,7 @@ def test_a_retry_begins_at_the_clone(world: World, disk: Disk) -> None:
     world.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
     run = world.run()
     disk.workspace = SMALL
-    retry_run(world.store, world.bell, world.tools.settings, ANN, run.run_id, now=world.clock())
+    retry_run(world.store, world.wakeups, world.tools.settings, ANN, run.run_id, now=world.clock())
     world.work()
     assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
     assert world.git_verbs.count("clone") == 2

@@ -1,5 +1,7 @@
 """Local tokens: shown once, kept as a hash, ended at once."""
 
+import hashlib
+import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 
 from moonmind_appliance.errors import Conflict, InvalidRequest, NotFound
 from moonmind_appliance.models import Actor
-from moonmind_appliance.store import Store
+from moonmind_appliance.store import Database, Store
+from moonmind_appliance.store.migrations import MIGRATIONS
 
 
 def test_actor(store: Store) -> None:
@@ -55,7 +58,7 @@ def test_revoked(store: Store) -> None:
         store.tokens.revoke("ci")
     again = store.tokens.create("ci", operator=True, expires_at=None)
     assert store.tokens.actor(token) is None
-    assert store.tokens.actor(again) == Actor("local:ci", "ci", operator=True)
+    assert store.tokens.actor(again) == Actor("local:ci#2", "ci", operator=True)
     assert [(token.name, token.revoked_at is None) for token in store.tokens.list()] == [("ci", False), ("ci", True)]
 
 
@@ -97,3 +100,48 @@ def test_full_disk(store: Store) -> None:
         connection.execute("PRAGMA query_only = ON")
     assert store.tokens.actor(token) is not None
     assert store.tokens.list()[0].last_used_at is None
+
+
+def test_a_new_token_of_a_revoked_name_is_another_caller(store: Store) -> None:
+    """Each time: it does not see the runs of those before it. Its name for people is the same."""
+    actors = []
+    for _ in range(3):
+        actors.append(store.tokens.actor(store.tokens.create("ann", operator=False, expires_at=None)))
+        store.tokens.revoke("ann")
+    assert [actor.username for actor in actors if actor] == ["ann"] * 3
+    assert len({actor.subject for actor in actors if actor}) == 3
+
+
+def test_no_name_makes_a_token_the_caller_of_another_one(store: Store) -> None:
+    """The mark of a later token is in no name."""
+    store.tokens.create("ann", operator=False, expires_at=None)
+    store.tokens.revoke("ann")
+    with pytest.raises(InvalidRequest):
+        store.tokens.create("ann#2", operator=False, expires_at=None)
+
+
+def test_a_token_can_be_exchanged_for_the_same_caller(store: Store) -> None:
+    """With `keep_runs`: the caller of the last token of that name."""
+    first = store.tokens.actor(store.tokens.create("ann", operator=False, expires_at=None))
+    store.tokens.revoke("ann")
+    second = store.tokens.actor(store.tokens.create("ann", operator=False, expires_at=None, keep_runs=True))
+    assert first == second
+
+
+def test_existing_tokens_go_on_seeing_their_runs(tmp_path: Path) -> None:
+    """A database from before, brought up to this code: also a token whose name was revoked once."""
+    old = Database(tmp_path / "appliance.db")
+    old.migrate(MIGRATIONS[:2])
+    tokens = {}
+    with old.write() as connection:
+        for name, revoked in (("ann", "2026-01-01T00:00:00.000000Z"), ("ann", None), ("bob", None)):
+            tokens[name] = token = "mma_" + secrets.token_urlsafe(32)
+            connection.execute(
+                "INSERT INTO tokens (name, sha256, operator, created_at, revoked_at) VALUES (?, ?, 0, '2026', ?)",
+                (name, hashlib.sha256(token.encode()).digest(), revoked),
+            )
+    old.close()
+    store = Store.open(tmp_path)
+    assert store.tokens.actor(tokens["ann"]) == Actor("local:ann", "ann")
+    assert store.tokens.actor(tokens["bob"]) == Actor("local:bob", "bob")
+    store.close()

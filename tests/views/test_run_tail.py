@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import InvalidRequest
-from moonmind_appliance.models import Phase, PhaseName, PhaseStatus, Run, RunStatus
+from moonmind_appliance.models import ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
 from moonmind_appliance.views.run_tail import LogName, Message, Place, RunTail, events, events_before
 from tests.runs.house import NOW, House, open_house
@@ -208,3 +209,39 @@ def test_events_by_page(live: Live) -> None:
     assert events_before(live.store, live.run.run_id, limit=2) == whole[-2:]
     assert events_before(live.store, live.run.run_id, ids[-2], limit=3) == whole[-5:-2]
     assert events_before(live.store, live.run.run_id, ids[0]) == []
+
+
+def test_lines_come_while_the_phase_runs(live: Live) -> None:
+    """An execution gives the paths of its logs to the phase's row at the end only; the artifacts have them before."""
+    kept = RunArtifacts(
+        live.run.run_id, store=live.store, files=live.files, redactor=Redactor(), clock=lambda: datetime.now(UTC)
+    )
+    tail = live.tail()
+    everything(tail)
+    for attempt in (1, 2):
+        if attempt > 1:
+            live.store.runs.save_phase(
+                live.run.run_id, live.lease, Phase(phase=PLAN, status=PhaseStatus.RETRYING, attempt=1)
+            )
+        live.store.runs.save_phase(
+            live.run.run_id, live.lease, Phase(phase=PLAN, status=PhaseStatus.RUNNING, attempt=attempt)
+        )
+        log = kept.log(PLAN, attempt, ArtifactType.STDOUT_LOG)
+        everything(tail)
+        log.write(f"line of attempt {attempt}\n".encode())
+        told = [message.data for message in everything(tail) if message.name == "log"]
+        assert [(line["attempt"], line["line"]) for line in told] == [(attempt, f"line of attempt {attempt}")]
+        log.close()
+
+
+def test_nothing_is_read_while_nothing_happens(live: Live) -> None:
+    """Without a new event the tail asks for new events, and for nothing else."""
+    tail = live.tail()
+    everything(tail)
+    seen: list[str] = []
+    with live.store.database.read() as connection:
+        connection.set_trace_callback(seen.append)
+    assert tail.read() == []
+    with live.store.database.read() as connection:
+        connection.set_trace_callback(None)
+    assert [text.split()[0:4] for text in seen if text.startswith("SELECT")] == [["SELECT", "*", "FROM", "events"]]

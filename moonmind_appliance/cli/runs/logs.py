@@ -13,7 +13,8 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
-from moonmind_appliance.models import PHASE_ORDER, ArtifactType
+from moonmind_appliance.models import PHASE_ORDER
+from moonmind_appliance.views.phase_logs import phase_logs
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -80,19 +81,9 @@ def logs(  # noqa: PLR0917 - click calls by name
 
 def _kept(access: RunAccess, run_id: str) -> Iterator[LogLine]:
     """The logs as they are now, phase by phase."""
-    order = [name.value for name in PHASE_ORDER]
-    found = []
-    for artifact in access.detail(run_id).artifacts:
-        parts = artifact.name.split(".")
-        if artifact.artifact_type not in {ArtifactType.STDOUT_LOG, ArtifactType.STDERR_LOG} or parts[0] not in order:
-            continue
-        again = [part for part in parts if part.startswith("attempt-")]
-        attempt = int(again[0].removeprefix("attempt-")) if again else 1
-        stream = artifact.artifact_type.removesuffix("_log")
-        found.append((order.index(parts[0]), attempt, stream == "stderr", stream, artifact.artifact_id))
-    for index, attempt, _, stream, artifact_id in sorted(found):
-        for text in _lines(access.content(run_id, artifact_id)):
-            yield LogLine(order[index], stream, attempt, text)
+    for log in phase_logs(access.detail(run_id).artifacts):
+        for text in _lines(access.content(run_id, log.artifact_id)):
+            yield LogLine(log.phase.value, log.stream, log.attempt, text)
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:

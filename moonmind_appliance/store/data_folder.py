@@ -1,0 +1,64 @@
+"""The data folder belongs to this process's user alone, and so does everything in it.
+
+Whoever may write to it can plant a link in the place of the database, or exchange the database itself.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from moonmind_appliance.errors import StoreError
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+# These two may lie on another disk.
+_MAY_BE_LINKED = frozenset({"runs", "backups"})
+
+
+def make_data_folder(data_dir: Path) -> None:
+    """Make the folder, for its owner alone. Safe twice.
+
+    Raises:
+        StoreError: it cannot be made, or another user could have put something into it.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check(data_dir)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder {data_dir} cannot be made: {error.strerror}.",
+            hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
+        ) from error
+
+
+def _check(data_dir: Path) -> None:
+    trusted = {0, os.geteuid()}
+    if data_dir.lstat().st_uid not in trusted:
+        raise _foreign(f"The data folder {data_dir}", data_dir.lstat().st_uid)
+    found = data_dir.stat()
+    if found.st_uid != os.geteuid():
+        raise _foreign(f"The data folder {data_dir}", found.st_uid)
+    if found.st_mode & _OTHERS_WRITE:
+        raise StoreError(
+            f"Other users may write to the data folder {data_dir} (mode {stat.S_IMODE(found.st_mode):04o}).",
+            hint=f"Look at what is in it, then: chmod 700 {data_dir}",
+        )
+    with os.scandir(data_dir) as entries:
+        for entry in entries:
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if info.st_uid not in trusted:
+                raise _foreign(entry.path, info.st_uid)
+            if stat.S_ISLNK(info.st_mode) and entry.name not in _MAY_BE_LINKED:
+                raise StoreError(
+                    f"{entry.path} is a link.",
+                    hint="The appliance follows no link in its data folder. Remove the link, or move the file here.",
+                )
+
+
+def _foreign(what: str, owner: int) -> StoreError:
+    return StoreError(
+        f"{what} belongs to another user (user id {owner}; this process runs as {os.geteuid()}).",
+        hint="Run as that user, give MOONMIND_DATA_DIR a folder of your own, or look at what is in it and use chown.",
+    )

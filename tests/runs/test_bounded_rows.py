@@ -1,0 +1,37 @@
+"""What an agent wrote does not make a run's row, or a list of runs, large."""
+
+import json
+
+from moonmind_appliance.models import PhaseName
+from tests.runs.world import FEATURE, World
+
+
+def specification(text: str) -> object:
+    record = {".specify/feature.json": json.dumps({"feature_directory": FEATURE})}
+    return lambda _: {"files": record | {f"{FEATURE}/spec.md": text}}
+
+
+def test_forty_thousand_questions(world: World) -> None:
+    """The first thirty and how many more; each of a readable length."""
+    text = "# Dark mode\n\n" + "".join(f"[NEEDS CLARIFICATION: number {n}?]\n" for n in range(4000))
+    world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [specification(text)]  # type: ignore[list-item]
+    run = world.run()
+    assert len(run.clarifications) == 30
+    assert run.clarifications[-1] == "and 3971 more, see the specification"
+
+
+def test_one_long_question(world: World) -> None:
+    """Is cut."""
+    world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [  # type: ignore[list-item]
+        specification(f"# Dark mode\n\n[NEEDS CLARIFICATION: {'why ' * 1000}]\n")
+    ]
+    (question,) = world.run().clarifications
+    assert len(question) == 401
+
+
+def test_what_was_left_out_is_bounded_in_the_row(world: World) -> None:
+    """Also where the git container told too much."""
+    many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that leaves the repository"} for n in range(60_000)]
+    world.git_acts["stage"] = [lambda _: {"left_out": many}]
+    run = world.run()
+    assert len(json.dumps(run.phase(PhaseName.COMMIT_PUSH).metadata["left_out"])) < 1024 * 1024

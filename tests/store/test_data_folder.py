@@ -1,0 +1,106 @@
+"""A data folder that another user could have prepared is refused; nothing in it is followed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.store import Store, make_data_folder
+
+OTHER = 1000
+root_alone = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "data"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def refused(folder: Path) -> StoreError:
+    with pytest.raises(StoreError) as refusal:
+        Store.open(folder).close()
+    assert refusal.value.hint
+    return refusal.value
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722, 0o755 | 0o020])
+def test_others_may_not_write(folder: Path, mode: int) -> None:
+    """By group or by all; the message says the mode, and nothing was made in it."""
+    folder.chmod(mode)
+    assert f"{mode:04o}" in refused(folder).message
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755])
+def test_others_may_read_the_folder(folder: Path, mode: int) -> None:
+    """Its files are 0600; installations with such a folder go on."""
+    folder.chmod(mode)
+    Store.open(folder).close()
+
+
+@root_alone
+def test_the_folder_of_another_user(folder: Path) -> None:
+    """Whatever its mode: the owner can change that."""
+    os.chown(folder, OTHER, OTHER)
+    assert f"user id {OTHER}" in refused(folder).message
+
+
+@root_alone
+def test_a_link_of_another_user_to_an_own_folder(tmp_path: Path, folder: Path) -> None:
+    """One's own link is followed: the folder may lie on another disk."""
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    Store.open(link).close()
+    os.chown(link, OTHER, OTHER, follow_symlinks=False)
+    assert f"user id {OTHER}" in refused(link).message
+
+
+@pytest.mark.parametrize(
+    "name", ["appliance.db", "appliance.db-wal", "appliance.db-shm", "huey.db", "serve.lock", "anything"]
+)
+def test_a_planted_link_is_not_followed(tmp_path: Path, folder: Path, name: str) -> None:
+    """What it points to is neither made nor changed."""
+    victim = tmp_path / "victim"
+    (folder / name).symlink_to(victim)
+    assert name in refused(folder).message
+    assert not victim.exists()
+
+
+def test_a_link_to_a_database_is_not_followed(tmp_path: Path, folder: Path) -> None:
+    """Not even to one of the appliance's own."""
+    other = tmp_path / "other"
+    Store.open(other).close()
+    before = (other / "appliance.db").read_bytes()
+    (folder / "appliance.db").symlink_to(other / "appliance.db")
+    assert "is a link" in refused(folder).message
+    assert (other / "appliance.db").read_bytes() == before
+
+
+@root_alone
+@pytest.mark.parametrize("plant", [Path.touch, Path.mkdir, os.mkfifo])
+def test_what_another_user_left_is_refused(folder: Path, plant: Callable[[Path], None]) -> None:
+    """The folder may have been open to all before: a database of another user is not taken."""
+    plant(folder / "appliance.db")
+    os.chown(folder / "appliance.db", OTHER, OTHER)
+    assert "another user" in refused(folder).message
+
+
+def test_the_artifacts_may_lie_on_another_disk(tmp_path: Path, folder: Path) -> None:
+    """By a link of one's own."""
+    (tmp_path / "disk").mkdir()
+    (folder / "runs").symlink_to(tmp_path / "disk")
+    Store.open(folder).close()
+
+
+def test_a_folder_that_is_made_is_private(tmp_path: Path) -> None:
+    """Whatever the umask is."""
+    before = os.umask(0)
+    try:
+        make_data_folder(tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,70 @@
+"""How the list of runs and a run look: a changed picture is a changed design, to be looked at before it is taken over.
+
+`pytest --snapshot-update` takes the new pictures; `snapshot_report.html` shows old and new side by side.
+"""
+
+import uuid
+
+import pytest
+
+from tests.tui.attached import settle, until
+from tests.tui.stories import everything
+from tui.log_view import LogView
+from tui.screens import make_screen
+from tui.terminal import ThemeName
+
+LOOKS = [
+    pytest.param((80, 24), ThemeName.DARK, id="80x24-dark"),
+    pytest.param((160, 48), ThemeName.LIGHT, id="160x48-light"),
+]
+
+
+@pytest.fixture
+def runs(attached, monkeypatch):
+    """With the same ids each time."""
+    numbers = iter(range(1, 10_000))
+    monkeypatch.setattr(
+        uuid, "uuid4", lambda: uuid.UUID(int=next(numbers) * 0x0123456789ABCDEF0123456789AB % (1 << 128))
+    )
+    return everything(attached)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_runs(attached, runs, snap_compare, size, theme):
+    """Every state of a run."""
+
+    async def show(pilot):
+        await settle(pilot)
+        await pilot.press("down", "down")
+        await settle(pilot)
+
+    assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+@pytest.mark.parametrize(("which", "tab"), [("failed", "log"), ("succeeded", "log"), ("succeeded", "diff")])
+def test_run(attached, runs, snap_compare, size, theme, which, tab):  # noqa: PLR0917 - pytest calls by name
+    """A failed run at its last lines, a succeeded one with events in words, and its change."""
+
+    async def show(pilot):
+        await settle(pilot)
+        page = make_screen("run", runs[which].run_id, tab)
+        await pilot.app.push_screen(page)
+        await settle(pilot)
+        await until(pilot, lambda: page.shown.line_count > 0)
+        await settle(pilot)
+        assert tab != "log" or isinstance(page.shown, LogView)
+
+    assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)
+
+
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
+def test_question(attached, runs, snap_compare, size, theme):
+    """Before a run is cancelled, with the focus on No."""
+
+    async def show(pilot):
+        await settle(pilot)
+        await pilot.press("x")
+        await settle(pilot)
+
+    assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)
