@@ -110,7 +110,7 @@ class NewRunScreen(Page):
         """Fill in the draft, or the run that is submitted again."""
         super().on_mount()
         self._show()
-        self.ask("open", self._open, self._fill)
+        self.ask("open", self._open, self._fill, self._not_opened)
 
     def _open(self) -> _Opened:
         kept = self._draft_file.load()
@@ -149,6 +149,11 @@ class NewRunScreen(Page):
             "Replace it",
             partial(self._put, again),
         )
+
+    def _not_opened(self, error: ApplianceError) -> None:
+        """The run could not be read; the form works all the same."""
+        self._opened = True
+        self.show_error(error)
 
     def _put(self, draft: Draft) -> None:
         """Show these fields."""

@@ -476,7 +476,10 @@ class RunScreen(Page):
         self.log_view.first_error()
 
     def action_phase(self, step: int) -> None:
-        """The log of the next phase, or of the previous one."""
+        """The log of the next phase, or of the previous one; in the change the next or previous file."""
+        if self._tab == "diff":
+            self.query_one("#diff", DiffView).next_file(step)
+            return
         log = neighbour(self._logs, self._log, step)
         if log is not None:
             self._chosen = True

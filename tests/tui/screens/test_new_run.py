@@ -211,6 +211,16 @@ async def test_a_run_is_submitted_again_with_changes(attached):
         )
 
 
+async def test_a_run_that_is_gone_leaves_a_form_that_works(attached, kept):
+    """It says so; what is typed is kept."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot, "0f3a9c1e-0000-4000-8000-000000000000")
+        assert "✗" in shown(form, "message")
+        await fill_in(form, pilot)
+        assert kept.load().repository == "acme/shop"
+
+
 @pytest.mark.parametrize(("key", "text"), [("y", "# One\n"), ("n", "# Kept\n")])
 async def test_a_draft_is_not_lost_to_a_run_that_is_submitted_again(attached, kept, key, text):
     """It asks first."""
