@@ -189,7 +189,7 @@ class Hostile:
         again.close()
         recover(self.tools)
         self.ready.update(Readiness(self.tools, dict).now())
-        for path in ("/ready", "/shards", "/metrics", "/runs", f"/runs/{run.run_id}", "/health"):
+        for path in ("/ready", "/shards", "/metrics", f"/runs/{run.run_id}"):
             answer = self.client.get(path)
             assert answer.status_code == 200, (rule, path, answer.text)
         assert "shard.state_unreadable" not in [event.kind for event in again_events(self.world)], rule
