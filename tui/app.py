@@ -212,8 +212,11 @@ class TerminalApp(App[None]):
     def pages(self) -> list[Page]:
         """The page that is shown: a page may be seen behind a question.
 
-        None while it is being opened: it has no widgets yet, and reads everything itself when it has them.
+        None while it is being opened: it has no widgets yet, and reads everything itself when it has them. None while
+        the interface ends, which removes the widgets.
         """
+        if not self.is_running:
+            return []
         shown = [screen for screen in self.screen_stack if isinstance(screen, Page)][-1:]
         return [page for page in shown if page.is_mounted]
 

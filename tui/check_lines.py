@@ -56,7 +56,7 @@ def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> li
 
 def _with_keys(to_do: str) -> str:
     """A command that has keys here, with them."""
-    return f"{to_do}, or here: press 2, then i" if "login-shard" in to_do else to_do
+    return f"{to_do}, or here: 2, then i" if "login-shard" in to_do else to_do
 
 
 def _count(number: int, word: str) -> str:

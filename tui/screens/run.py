@@ -243,7 +243,7 @@ class RunScreen(Page):
             case "log" if not title:
                 state = "No output yet." if self._run is not None and not self._run.final else "No output was kept."
             case "log":
-                follow = "  follow on" if view.follow else "  follow off"
+                follow = "  follow" if view.follow else ""
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
                 # What was found comes early: a narrow panel cuts the end.
