@@ -271,7 +271,7 @@ class LogView(Lines):
             return
         self._wish = wish
         around = _PAGES_AROUND * height
-        work = partial(rows_around, index, wish.line, around, around, self._how)
+        work = partial(_rows, index, wish, around, self._how)
         page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
 
     def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
@@ -531,6 +531,14 @@ class LogView(Lines):
             return
         at_end = self.follow or (self._at_end and self.cursor >= self._first + len(self._rows) - 1)
         self._read(Wish(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
+
+
+def _rows(index: LogIndex, wish: Wish, around: int, how: How) -> Rows:
+    """The rows around what is wanted; the end is known once the whole log was looked at."""
+    if wish.at_end:
+        while index.extend(_PIECE_BYTES):
+            pass
+    return rows_around(index, index.line_count if wish.at_end else wish.line, around, around, how)
 
 
 def _opened(path: Path) -> LogIndex:
