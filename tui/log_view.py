@@ -17,7 +17,7 @@ from moonmind_appliance.errors import ApplianceError, StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, Row, Rows, rows_around
-from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, first_error, search
+from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, counted, first_error, search
 from tui.screens.page import page_of
 
 # The first lines are there at once; the rest is looked at in pieces, so that reading is never kept waiting.
@@ -168,7 +168,7 @@ class LogView(Lines):
     def _search_done(self, index: LogIndex, found: Found | None) -> None:
         if index is not self._index:
             return
-        self._searches.pop(0)
+        needle, _ = self._searches.pop(0)
         self._found = found
         if found is not None:
             self.follow = False
@@ -177,6 +177,13 @@ class LogView(Lines):
         self.post_message(self.Searched(found=found is not None))
         if self._searches:
             self._next_search(index)
+        elif found is not None and not self._how.events:
+            page_of(self).ask("log-count", partial(counted, index, needle, found), self._count_done)
+
+    def _count_done(self, found: Found) -> None:
+        if self._found is not None and self._found.place == found.place:
+            self._found = found
+            self.post_message(self.StateChanged())
 
     def first_error(self) -> None:
         """Go to the first line that reports an error; where there is none, `NoError` is posted."""
