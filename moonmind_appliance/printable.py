@@ -75,8 +75,11 @@ def _escape_one_in_json(found: re.Match[str]) -> str:
     character = found[0]
     if character.isprintable():
         return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+    code = ord(character)
+    if code < _BEYOND_16_BITS:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - _BEYOND_16_BITS, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
 def _keep_visible(found: re.Match[str]) -> str:

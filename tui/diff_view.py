@@ -42,11 +42,6 @@ class DiffView(Lines):
         done = partial(self._show, self._number)
         page_of(self).ask("", partial(_rows, patch, diff_summary), done)
 
-    @property
-    def files(self) -> list[int]:
-        """The lines on which the files begin."""
-        return self._files
-
     def next_file(self, step: int) -> None:
         """Go to the next file (1), or the previous one (-1)."""
         later = [y for y in self._files if y > self.cursor]

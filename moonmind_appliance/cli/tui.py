@@ -38,7 +38,8 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
     if problem:
         raise CommandFailed(problem, hint=f"Use `{PROGRAM} runs` and `{PROGRAM} shards` instead.", code=Exit.USAGE)
     settings = invocation.settings(demanded=False)
-    if not owns_data(settings.moonmind_data_dir):
+    # A folder that is not there yet is made.
+    if settings.moonmind_data_dir.exists() and not owns_data(settings.moonmind_data_dir):
         raise CommandFailed(
             f"The data folder {settings.moonmind_data_dir} belongs to another user.",
             hint="Run as the user that owns it, for example with sudo.",

@@ -67,11 +67,19 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
     )
     line, _, rest = bytes(collected.data).partition(b"\n")
     logs.stdout.write(line + b"\n")
-    result = msgspec.json.decode(line) if outcome.ok and line else None
+    result = _result(line) if outcome.ok else None
     words = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
     if result is None and _NO_ROOM.search(words):
         raise DiskFull("The Docker engine has no room left for the run's volumes.", hint="Make room on its disk.")
     return GitAnswer(with_token, outcome, result, rest, words)
+
+
+def _result(line: bytes) -> dict[str, Any] | None:
+    """The verb's result; None where it is longer than what is kept of it."""
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return None
 
 
 def answer_failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:

@@ -1,7 +1,5 @@
 """Open the draft pull request, or find the one that is there."""
 
-from typing import Any
-
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
@@ -36,34 +34,21 @@ def _text(ctx: PhaseContext) -> PullRequestText:
     specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
     feature = str(specify.get("feature_directory"))
     agent, redact = ctx.run.agent, ctx.redactor.redact_text
-    # Before the text is made: escaped, a token has another form.
+    # Before the text is made: escaped or cut in two, a token has another form.
     story = Story(
         run_id=ctx.run.run_id,
         heading=redact(str(specify.get("title") or "")),
-        feature_directory=feature,
-        external_ref=ctx.run.external_ref,
+        feature_directory=redact(feature),
+        external_ref=redact(ctx.run.external_ref) if ctx.run.external_ref else None,
         clarifications=[redact(question) for question in ctx.run.clarifications],
         assumptions=redact(str(specify.get("assumptions") or "")),
         files=[redact(path) for path in commit.get("paths", [])],
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
         left_out=[entry | {"path": redact(entry["path"])} for entry in commit.get("left_out", [])],
+        left_out_count=commit.get("left_out_count", 0),
     )
-    # Before the texts are shortened: what is left of a secret cut in two has no known form.
-    text = pull_request_text(_redacted(ctx, story))
+    text = pull_request_text(story)
     return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))
-
-
-def _redacted(ctx: PhaseContext, story: Story) -> Story:
-    def clean(value: Any) -> Any:  # noqa: ANN401 - the texts, lists and dicts of a story
-        if isinstance(value, str):
-            return ctx.redactor.redact_text(value)
-        if isinstance(value, list):
-            return [clean(entry) for entry in value]
-        if isinstance(value, dict):
-            return {key: clean(entry) for key, entry in value.items()}
-        return value
-
-    return Story(**{name: clean(getattr(story, name)) for name in Story.__struct_fields__})
 
 
 def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> tuple[PullRequest, str]:

@@ -58,6 +58,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     files: list[str]
     agent: str
     left_out: list[dict[str, Any]]
+    left_out_count: int = 0
 
 
 def pull_request_text(story: Story) -> PullRequestText:
@@ -79,15 +80,15 @@ def pull_request_text(story: Story) -> PullRequestText:
     if story.clarifications:
         body += ["## Open questions", "", "The specification cannot decide these; please answer in the review.", ""]
         body += [f"- [ ] {_prose(question, _LONGEST_QUESTION)}" for question in story.clarifications[:_MOST_QUESTIONS]]
-        body += _more(story.clarifications, _MOST_QUESTIONS)
+        body += _more(len(story.clarifications), _MOST_QUESTIONS)
     if story.assumptions:
         body += ["## Assumptions", "", *_quoted(story.assumptions), ""]
     body += ["## Files", "", *[f"- {_code(path)}" for path in story.files[:_MOST_FILES]]]
-    body += _more(story.files, _MOST_FILES)
+    body += _more(len(story.files), _MOST_FILES)
     if story.left_out:
         body += ["Left out of the commit:", ""]
         body += [f"- {_code(entry['path'])}: {entry['reason']}" for entry in story.left_out[:_MOST_LEFT_OUT]]
-        body += _more(story.left_out, _MOST_LEFT_OUT)
+        body += _more(max(len(story.left_out), story.left_out_count), _MOST_LEFT_OUT)
     body += ["## How it was made", "", f"Agent: {story.agent}. Phases: specify, plan, tasks.", f"Run: `{story.run_id}`"]
     if story.external_ref:
         body += [f"Reference: {_code(story.external_ref)}"]
@@ -138,5 +139,5 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-def _more(entries: list[Any], listed: int) -> list[str]:
-    return ["", f"… and {len(entries) - listed} more.", ""] if len(entries) > listed else [""]
+def _more(count: int, listed: int) -> list[str]:
+    return ["", f"… and {count - listed} more.", ""] if count > listed else [""]

@@ -159,10 +159,11 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 
 
 def _bounded(questions: list[str]) -> list[str]:
-    """The first questions, each short enough for a list of runs; the last entry says how many more there are."""
+    """The first questions, each short enough for a list of runs; the last entry says that there are more."""
     shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
-    more = len(shown) - _MOST_QUESTIONS
-    return shown if more <= 0 else [*shown[:_MOST_QUESTIONS], f"and {more} more, see the specification"]
+    if len(shown) <= _MOST_QUESTIONS:
+        return shown
+    return [*shown[: _MOST_QUESTIONS - 1], "and more, see the specification"]
 
 
 def _recorded_feature(files: Mapping[str, str]) -> str | None:

@@ -50,6 +50,7 @@ class SignInFailed(msgspec.Struct, frozen=True, tag=True):
     """Last step: the login from before, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
 
     If `error` is a `StoreError`, the new login is in its volume all the same, and the next check of the shard finds it.
+    If it is another account's than before, the check calls it `account_changed`, and the shard must be signed in again.
     """
 
     error: ApplianceError

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from datetime import datetime
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_text, to_shard
 
 _LONGEST_REASON = 300
+_T = TypeVar("_T")
+_Account = Annotated[str, msgspec.Meta(max_length=64)]
 
 _log = logging.getLogger(__name__)
 
@@ -115,24 +118,23 @@ def _known(connection: sqlite3.Connection, shard: int) -> Shard:
         try:
             return _state(row)
         except StoreError as error:
-            # Without the account that was signed in, another one's login would be taken for it.
-            fresh = Shard(shard=shard, account=_account(row["state"]))
+            # Without the account that was signed in, another one's login would be taken for it; and what an operator
+            # paused must stay paused.
+            fresh = Shard(shard=shard, account=_kept(row["state"], "account", _Account) or "")
+            fresh = msgspec.structs.replace(fresh, paused_at=_kept(row["state"], "paused_at", datetime))
             _log.error("%s Its login is looked at anew.", error.message)
             record(connection, "shard.state_unreadable", shard=shard, data={"why": error.message[:_LONGEST_REASON]})
     _write(connection, fresh)
     return fresh
 
 
-def _account(state: str) -> str:
-    """The account in a row that cannot be read as a whole; "" where it cannot be read either."""
+def _kept(state: str, name: str, kind: type[_T]) -> _T | None:
+    """One field of a row that cannot be read as a whole; None where it cannot be read either."""
     try:
-        return msgspec.json.decode(state, type=_Account).account
+        fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(fields[name], type=kind) if name in fields else None
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return ""
-
-
-class _Account(msgspec.Struct):
-    account: Annotated[str, msgspec.Meta(max_length=64)] = ""
+        return None
 
 
 def _write(connection: sqlite3.Connection, shard: Shard) -> None:

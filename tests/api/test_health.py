@@ -30,6 +30,7 @@ SHARD_FIELDS = [
     "by_api_key",
     "health",
     "events",
+    "paused_at",
 ]
 
 

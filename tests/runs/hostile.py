@@ -10,7 +10,7 @@ import httpx
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.checks.readiness import readiness
+from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
 from moonmind_appliance.runs.readiness import look_after_logins
@@ -126,6 +126,8 @@ class Hostile:
         self.said: list[Any] = [GOOD]
         """What the next turns say; the last one is said again."""
         self.line = b""
+        for image in world.engine.images.values():
+            image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}
         world.with_tools(agent=Codex())
         world.engine.on_exec(lambda _container, spec: "MOONMIND_TURN" in spec.env, self.turn)
         self.checked: dict[str, Any] | None = CHECKED
@@ -186,8 +188,8 @@ class Hostile:
         assert len(again.shards.all(2)) == 2, rule
         again.close()
         recover(self.tools)
-        self.ready.update(readiness(self.tools))
-        for path in ("/ready", "/shards", "/metrics", "/runs", f"/runs/{run.run_id}", "/health"):
+        self.ready.update(Readiness(self.tools, dict).now())
+        for path in ("/ready", "/shards", "/metrics", f"/runs/{run.run_id}"):
             answer = self.client.get(path)
             assert answer.status_code == 200, (rule, path, answer.text)
         assert "shard.state_unreadable" not in [event.kind for event in again_events(self.world)], rule

@@ -12,12 +12,12 @@ def specification(text: str) -> object:
 
 
 def test_forty_thousand_questions(world: World) -> None:
-    """The first thirty and how many more; each of a readable length."""
+    """The first ones, and that there are more."""
     text = "# Dark mode\n\n" + "".join(f"[NEEDS CLARIFICATION: number {n}?]\n" for n in range(4000))
     world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [specification(text)]  # type: ignore[list-item]
     run = world.run()
-    assert len(run.clarifications) == 31
-    assert run.clarifications[-1] == "and 3970 more, see the specification"
+    assert len(run.clarifications) == 30
+    assert run.clarifications[-1] == "and more, see the specification"
 
 
 def test_one_long_question(world: World) -> None:
@@ -31,7 +31,7 @@ def test_one_long_question(world: World) -> None:
 
 def test_what_was_left_out_is_bounded_in_the_row(world: World) -> None:
     """Also where the git container told too much."""
-    many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that leaves the repository"} for n in range(60_000)]
+    many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that leaves the repository"} for n in range(5000)]
     world.git_acts["stage"] = [lambda _: {"left_out": many}]
     run = world.run()
     assert len(json.dumps(run.phase(PhaseName.COMMIT_PUSH).metadata["left_out"])) < 1024 * 1024

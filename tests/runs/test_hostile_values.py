@@ -41,9 +41,11 @@ def test_a_turn_that_worked(hostile: Hostile, path: tuple[Any, ...]) -> None:
         hostile.attack(f"{path}: {three}")
 
 
-@pytest.mark.parametrize("path", cases({"report": LIMITED["report"], "events": LIMITED["events"]}))
+@pytest.mark.parametrize(
+    "path", [*cases({"report": LIMITED["report"]}), ("events", 1, "error"), ("events", 1, "error", "message")]
+)
 def test_a_turn_at_its_limit(hostile: Hostile, path: tuple[Any, ...]) -> None:
-    """Each field of its events and of its report."""
+    """Each field of its error and of its report."""
     for name, value in VALUES.items():
         hostile.sign_in()
         hostile.said = [replaced(LIMITED, path, value)]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
-from moonmind_appliance.containers.fake import FakeExec
+from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.errors import EngineUnreachable, ImageNotFound, StoreError
 from moonmind_appliance.models import ContainerSpec, ExecSpec, LoginState
 from moonmind_appliance.runs.sign_in import (
@@ -64,10 +64,16 @@ def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _move(process: FakeExec) -> int:
-    content = process.read_file(f"{LOGIN_FOLDER}/auth.json.new")
-    assert content is not None
-    process.write_file(f"{LOGIN_FOLDER}/auth.json", content)
+    """The new login has a name of its own until it is moved."""
+    files = _files(process)
+    (new,) = [name for name in files if name.startswith(".new-")]
+    files["auth.json"] = files.pop(new)
     return 0
+
+
+def _files(process: FakeExec) -> dict[str, FakeFile]:
+    (mount,) = process.container.spec.mounts
+    return process.engine.volume_data[mount.volume].files
 
 
 def stored(world: World, shard: int = 0) -> bytes:
@@ -278,11 +284,10 @@ def test_a_defect_is_raised_where_the_steps_are_asked_for(world: World, person: 
 
 def test_a_sign_out_is_safe_twice(world: World, person: Person) -> None:
     """The second time there was no login."""
-    world.engine.on_exec(lambda _, spec: spec.command[0] == "rm", _remove)
+    world.engine.on_exec(lambda _, spec: "signed-out" in spec.command[-1], _remove)
     assert [sign_out(world.tools, 0)[1] for _ in range(2)] == [True, False]
     assert world.store.shards.get(0).login is LoginState.ABSENT
 
 
 def _remove(process: FakeExec) -> None:
-    for mount in process.container.spec.mounts:
-        process.engine.volume_data[mount.volume].files.pop("auth.json", None)
+    del _files(process)["auth.json"]

@@ -17,6 +17,7 @@ from moonmind_appliance.models import (
     PhaseName,
     PhaseStatus,
     Run,
+    RunFilter,
     RunStatus,
     Shard,
     WaitingFor,
@@ -142,7 +143,8 @@ def test_the_specification_and_the_callers_name_stay_as_they_are(store: Store, m
     kept = [store.runs.insert(make_run(specify_text=text, created_by=Actor(subject, "ann"))) for subject in subjects]
     assert [run.specify_text for run in kept] == [text, text]
     assert [run.created_by.subject for run in kept] == subjects
-    assert [run.run_id for run in store.runs.list(created_by=subjects[1])] == [kept[1].run_id]
+    found = store.run_lists.page(RunFilter(created_by=subjects[1]), limit=9)
+    assert [run.run_id for run in found] == [kept[1].run_id]
 
 
 def test_what_an_agent_made_long_is_cut(store: Store, claimed: Run) -> None:

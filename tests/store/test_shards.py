@@ -94,12 +94,13 @@ def test_a_change_of_a_row_that_cannot_be_read(store: Store) -> None:
     assert [event.kind for event in store.events.after(0)] == ["shard.state_unreadable", "shard.rested"]
 
 
-def test_the_account_outlives_a_row_that_cannot_be_read(store: Store) -> None:
-    """Otherwise any account's login would be taken for the one that was signed in."""
+def test_the_account_and_the_pause_outlive_a_row_that_cannot_be_read(store: Store) -> None:
+    """Otherwise any account's login would be taken for the one that was signed in, and a paused shard would work."""
     store.shards.all(1)
+    state = f'{{"shard": 0, "login": "married", "account": "abc", "paused_at": "{AT:%Y-%m-%dT%H:%M:%SZ}"}}'
     with store.database.write() as connection:
-        connection.execute("UPDATE shards SET state = ?", ('{"shard": 0, "login": "married", "account": "abc"}',))
-    assert store.shards.get(0) == Shard(shard=0, account="abc")
+        connection.execute("UPDATE shards SET state = ?", (state,))
+    assert store.shards.get(0) == Shard(shard=0, account="abc", paused_at=AT)
 
 
 NAN = float("nan")

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -20,10 +19,11 @@ from moonmind_appliance.runs.submit import submit_run
 from moonmind_appliance.views.run_detail import run_detail, specification
 from moonmind_appliance.views.run_summary import recent_repositories
 from tui.choice import Choice
-from tui.drafts import Draft, DraftFile, draft_file
+from tui.draft_keeper import DraftKeeper, Looked
+from tui.drafts import Draft, draft_file
 from tui.editor import Editor
 from tui.keys import Where, bindings
-from tui.new_run_form import FIELDS, Checked, check_draft, request_of, shard_choices, size_text
+from tui.new_run_form import FIELDS, request_of, shard_choices, size_text
 from tui.recent_input import RecentInput
 from tui.screens import make_screen
 from tui.screens.page import Page
@@ -46,14 +46,6 @@ class _Opened(NamedTuple):
 
     kept: Draft | None
     again: Draft | None
-
-
-class _Looked(NamedTuple):
-    """What was found, and what became of the draft: when it was saved, or why not."""
-
-    checked: Checked
-    draft: Draft
-    problem: str
 
 
 class NewRunScreen(Page):
@@ -109,11 +101,14 @@ class NewRunScreen(Page):
     def on_mount(self) -> None:
         """Fill in the draft, or the run that is submitted again."""
         super().on_mount()
+        tools = self.tui.tools
+        file = draft_file(tools.settings.moonmind_data_dir, self.tui.environment)
+        self._keeper = DraftKeeper(file, tools.settings, tools.redactor, tools.clock)
         self._show()
-        self.ask("open", self._open, self._fill)
+        self.ask("open", self._open, self._fill, self._not_opened)
 
     def _open(self) -> _Opened:
-        kept = self._draft_file.load()
+        kept = self._keeper.load()
         if self._again is None:
             return _Opened(kept, None)
         store, actor = self.tui.tools.store, self.tui.actor
@@ -129,7 +124,7 @@ class NewRunScreen(Page):
 
     def _fill(self, opened: _Opened) -> None:
         self._opened = True
-        kept = None if opened.kept is None or opened.kept.empty else opened.kept
+        kept = opened.kept
         if opened.again is None:
             if kept is not None:
                 self._saved = kept
@@ -149,6 +144,11 @@ class NewRunScreen(Page):
             "Replace it",
             partial(self._put, again),
         )
+
+    def _not_opened(self, error: ApplianceError) -> None:
+        """The run could not be read; the form works all the same."""
+        self._opened = True
+        self.show_error(error)
 
     def _put(self, draft: Draft) -> None:
         """Show these fields."""
@@ -189,10 +189,6 @@ class NewRunScreen(Page):
             shard=self._shards.value,
         )
 
-    @property
-    def _draft_file(self) -> DraftFile:
-        return draft_file(self.tui.settings.moonmind_data_dir, self.tui.environment)
-
     def read(self) -> None:
         """Offer the repositories and shards that there are now."""
         store, count = self.tui.tools.store, self.tui.settings.codex_shards
@@ -229,26 +225,9 @@ class NewRunScreen(Page):
 
     def _check(self) -> None:
         if self._opened and not self._submitted:
-            self.ask("check", partial(self._look, self.draft), self._looked)
+            self.ask("check", partial(self._keeper.look, self.draft), self._looked)
 
-    def _look(self, draft: Draft) -> _Looked:
-        """Check the draft and keep it; in a thread."""
-        checked = check_draft(draft, self.tui.settings, self.tui.tools.redactor)
-        if self._submitted or (self._saved is not None and draft.same_as(self._saved)):
-            return _Looked(checked, self._saved or draft, "")
-        if checked.secret:
-            return _Looked(checked, draft, "it contains a secret")
-        draft = msgspec.structs.replace(draft, saved_at=self.tui.now())
-        try:
-            if draft.empty:
-                self._draft_file.clear()
-            else:
-                self._draft_file.save(draft)
-        except OSError as error:
-            return _Looked(checked, draft, error.strerror or "the disk refuses it")
-        return _Looked(checked, draft, "")
-
-    def _looked(self, looked: _Looked) -> None:
+    def _looked(self, looked: Looked) -> None:
         self._problems = looked.checked.problems
         self._not_saved = looked.problem
         if not looked.problem:
@@ -270,7 +249,7 @@ class NewRunScreen(Page):
         self._line("text-head", head)
         notice = self.query_one("#notice", Static)
         notice.display = self.tui.serves is False
-        words = "! Nothing serves. The run is kept, and starts when `moonmind-appliance serve` runs."
+        words = "! Nothing serves: the run is kept, and waits for `moonmind-appliance serve`."
         self._line("notice", Text(words, palette.waiting))
 
     def _beside(self, name: str) -> Text:
@@ -311,11 +290,24 @@ class NewRunScreen(Page):
 
     # Keys.
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to the next field, and loads the file whose path was given."""
-        event.stop()
-        if event.input.id == "path":
-            self.ask("load", partial(read_specification, Path(event.value).expanduser()), self._loaded)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter is the editor's own."""
+        if action == "enter":
+            return isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
+    def action_field(self, step: int) -> None:
+        """Go to the next field, or the previous one; at once, so that no key typed ahead reaches the old field."""
+        if step > 0:
+            self.focus_next()
+        else:
+            self.focus_previous()
+
+    def action_enter(self) -> None:
+        """Go to the next field, or load the file whose path was given."""
+        path = self.query_one("#path", Input)
+        if path.has_focus:
+            self.ask("load", partial(read_specification, Path(path.value).expanduser()), self._loaded)
         else:
             self.focus_next()
 
@@ -324,7 +316,7 @@ class NewRunScreen(Page):
         step = {"down": 1, "up": -1}.get(event.key)
         if step is not None and isinstance(self.focused, Input | Choice):
             event.stop()
-            self.screen.focus_next() if step > 0 else self.screen.focus_previous()
+            self.action_field(step)
 
     def action_load(self) -> None:
         """Ask for the path of a file."""
@@ -360,7 +352,7 @@ class NewRunScreen(Page):
     def on_unmount(self) -> None:
         """Keep what was typed since the last look, also when the terminal is closed."""
         if self._opened and not self._submitted:
-            self._look(self._latest)
+            self._keeper.look(self._latest)
 
     # Submit.
 
@@ -386,29 +378,23 @@ class NewRunScreen(Page):
             idempotency_key=self._key,
         )
         self._submitted = True
-        self._forget_draft()
+        self._keeper.forget()
         return run
-
-    def _forget_draft(self) -> None:
-        try:
-            self._draft_file.clear()
-        except OSError:
-            # It comes back as a draft, which is better than a submitted run that looks refused.
-            return
 
     def _accepted(self, run: Run) -> None:
         page = make_screen("run", run.run_id)
         self.app.switch_screen(page)
         words = f"Run {run.short_id} is accepted."
         if self.tui.serves is False:
-            words += " Nothing serves: it starts with `moonmind-appliance serve`."
+            words += " Nothing serves: start `moonmind-appliance serve`."
         if isinstance(page, Page):
             page.call_after_refresh(page.say, words)
 
     def _refused(self, error: ApplianceError) -> None:
         self._submitting = False
-        # Another text is another run.
-        self._key = str(uuid.uuid4())
+        if isinstance(error, RequestError):
+            # Another text is another run.
+            self._key = str(uuid.uuid4())
         if not isinstance(error, RequestError) or not getattr(error, "fields", ()):
             self.show_error(error)
             self._show()

@@ -240,7 +240,8 @@ class RunScreen(Page):
                 follow = "  follow on" if view.follow else "  follow off"
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
-                state = f"{log.title if log else ''}  {view.state}{follow}{wrap}{how}{self._search_words()}"
+                # What was found comes early: a narrow panel cuts the end.
+                state = f"{log.title if log else ''}  {view.state}{self._search_words()}{follow}{wrap}{how}"
             case "spec" if self._texts is not None and self._texts.spec is None:
                 state = f"The submitted specification{self._search_words()}"
             case "artifacts":
@@ -482,7 +483,10 @@ class RunScreen(Page):
         self.log_view.first_error()
 
     def action_phase(self, step: int) -> None:
-        """The log of the next phase, or of the previous one."""
+        """The log of the next phase, or of the previous one; in the change the next or previous file."""
+        if self._tab == "diff":
+            self.query_one("#diff", DiffView).next_file(step)
+            return
         log = neighbour(self._logs, self._log, step)
         if log is not None:
             self._chosen = True

@@ -167,9 +167,9 @@ class RunsScreen(Page):
         self.filter_field.value = ""
         self.set_focus(self.table)
 
-    def action_new_run(self) -> None:
-        """Open the form."""
-        self.app.push_screen(make_screen("new_run"))
+    async def action_new_run(self) -> None:
+        """Open the form; what is typed next is for its first field."""
+        await self.app.push_screen(make_screen("new_run"))
 
     def action_again(self) -> None:
         """Open the form, filled in from the run under the cursor."""

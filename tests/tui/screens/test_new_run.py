@@ -81,6 +81,21 @@ async def test_ctrl_s_submits_the_fields_and_opens_the_run(attached):
     assert attached.wakeups.woken
 
 
+async def test_tab_and_enter_go_from_field_to_field(attached):
+    """And back; in the editor Enter is a new line."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        seen = []
+        for key in ("tab", "enter", "down", "tab", "tab", "shift+tab", "up"):
+            await pilot.press(key)
+            seen.append(app.focused.id)
+        assert seen == ["base_branch", "external_ref", "shard", "dry_run", "specify_text", "dry_run", "shard"]
+        app.set_focus(form.query_one("#specify_text"))
+        await pilot.press("enter")
+        assert form.draft.specify_text == "\n"
+
+
 async def test_a_field_that_cannot_be_used_is_told_beside_it(attached):
     """As it is typed; a field that was never filled in is not wrong yet."""
     app = attached.app()
@@ -194,6 +209,16 @@ async def test_a_run_is_submitted_again_with_changes(attached):
         assert form.draft == Draft(
             repository="acme/web", base_branch="next", specify_text="# One\n", external_ref="r", dry_run=True
         )
+
+
+async def test_a_run_that_is_gone_leaves_a_form_that_works(attached, kept):
+    """It says so; what is typed is kept."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot, "0f3a9c1e-0000-4000-8000-000000000000")
+        assert "✗" in shown(form, "message")
+        await fill_in(form, pilot)
+        assert kept.load().repository == "acme/shop"
 
 
 @pytest.mark.parametrize(("key", "text"), [("y", "# One\n"), ("n", "# Kept\n")])

@@ -1,0 +1,90 @@
+"""The sign-in screen with the real Codex CLI on the real engine: what it shows is what OpenAI's stand-in gave out."""
+
+import asyncio
+
+import pytest
+from textual.widgets import Static
+
+from moonmind_appliance.appliance import attach
+from moonmind_appliance.checks import ServeState
+from moonmind_appliance.models import Actor, LoginState
+from moonmind_appliance.shards.look import look_at_shard
+from tui.app import TerminalApp
+from tui.screens.login import LoginScreen
+from tui.screens.shards import ShardsScreen
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+OPERATOR = Actor("os:olga", "olga", operator=True)
+
+
+@pytest.fixture
+def tools(stage):
+    with attach(stage.settings) as made:
+        yield made
+
+
+@pytest.fixture
+def undecided(stage):
+    """The person must be asked each time."""
+    stage.openai._logins._approve_after_polls = None
+    yield stage.openai
+    stage.openai._logins._approve_after_polls = 0
+
+
+def login_file(tools):
+    name = tools.shards[1]
+    return look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
+
+
+def test_signed_in_stopped_and_refused_on_the_screen(tools, undecided):
+    """The person confirms the shown code: signed in. Escape and a refusal then leave that login as it is."""
+    asyncio.run(sign_in_stop_and_be_refused(tools, undecided))
+
+
+async def sign_in_stop_and_be_refused(tools, openai):
+    app = TerminalApp(tools, OPERATOR, serve_state=lambda _settings: ServeState(answers=False))
+    async with app.run_test() as pilot:
+        await pilot.press("2")
+        await until(lambda: isinstance(app.screen, ShardsScreen) and len(app.screen.cards) == 2)
+        await pilot.press("j", "i")
+        openai.approve(await code_on(app))
+        await until(lambda: "✓ Shard 1 is signed in as" in text_of(app, "outcome"))
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, ShardsScreen))
+        state = tools.store.shards.get(1)
+        assert state.login is LoginState.PRESENT
+        await until(lambda: state.account_email in str(app.screen.cards[1].content))
+        stored = await asyncio.to_thread(login_file, tools)
+
+        await pilot.press("i")
+        await code_on(app)
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, ShardsScreen))
+        assert await asyncio.to_thread(login_file, tools) == stored
+
+        await pilot.press("i")
+        openai.deny(await code_on(app))
+        await until(lambda: text_of(app, "outcome").startswith("✗"))
+        assert await asyncio.to_thread(login_file, tools) == stored
+        await pilot.press("escape")
+        await until(lambda: isinstance(app.screen, ShardsScreen))
+    left = tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"})
+    assert left == []
+
+
+async def code_on(app):
+    """The code that the screen shows."""
+    await until(lambda: isinstance(app.screen, LoginScreen) and "Type the code" in text_of(app, "instructions"))
+    return text_of(app, "instructions").split("Type the code:")[1].split()[0]
+
+
+def text_of(app, name):
+    found = app.screen.query(f"#{name}")
+    return str(found.first(Static).content) if found else ""
+
+
+async def until(true):
+    async with asyncio.timeout(90):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)

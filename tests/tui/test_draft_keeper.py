@@ -1,0 +1,71 @@
+"""What becomes of the form's draft while it is typed."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+from tui.draft_keeper import DraftKeeper
+from tui.drafts import Draft, DraftFile
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+DRAFT = Draft(repository="acme/shop", specify_text="# Basket\n")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return DraftFile(tmp_path / "state" / "draft.json")
+
+
+@pytest.fixture
+def keeper(file):
+    return DraftKeeper(file, Settings(), Redactor(), lambda: NOW)
+
+
+def test_a_draft_is_checked_and_saved(keeper, file):
+    """With the time; the same one is not written again."""
+    looked = keeper.look(DRAFT)
+    assert (looked.checked.problems, looked.problem, looked.draft.saved_at) == ({}, "", NOW)
+    file.clear()
+    keeper.look(DRAFT)
+    assert file.load() is None
+
+
+def test_a_draft_with_problems_is_saved_too(keeper, file):
+    """It is not finished yet."""
+    looked = keeper.look(Draft(repository="shop"))
+    assert set(looked.checked.problems) == {"repository", "specify_text"}
+    assert file.load().repository == "shop"
+
+
+def test_a_secret_is_not_saved(keeper, file):
+    """Nor does it replace what was saved before."""
+    keeper.look(DRAFT)
+    looked = keeper.look(Draft(repository="acme/shop", specify_text="ghp_" + "a1B2" * 9))
+    assert looked.problem == "it contains a secret"
+    assert file.load().specify_text == "# Basket\n"
+
+
+def test_an_emptied_form_has_no_draft(keeper, file):
+    """Its file is removed."""
+    keeper.look(DRAFT)
+    keeper.look(Draft())
+    assert file.load() is None
+    assert keeper.load() is None
+
+
+def test_a_submitted_draft_does_not_come_back(keeper, file):
+    """Also by a look that began before the submit and ends after it."""
+    keeper.look(DRAFT)
+    keeper.forget()
+    keeper.look(Draft(repository="acme/shop", specify_text="# Late\n"))
+    assert file.load() is None
+
+
+def test_a_disk_that_refuses_is_told(keeper, file):
+    """The form says that the draft is not saved."""
+    file.path.parent.mkdir()
+    file.path.mkdir()
+    assert keeper.look(DRAFT).problem != ""
+    keeper.forget()
