@@ -73,7 +73,10 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("open", "enter", "Enter", "open", "", "Open the line."),
     ),
     Where.RUNS: (
-        Key("open", "enter", "Enter", "open_run", "Open", "Open the run."),
+        Key(
+            "open", "enter", "Enter", "open_run", "Open", "Open the run. In the filter: back to the list.", typing=True
+        ),
+        Key("list", "down", "↓", "to_list", "", "From the filter to the list.", typing=True),
         Key("filter", "slash", "/", "filter", "Filter", "Show only runs that contain a text."),
         Key("new", "n", "n", "new_run", "New", "Submit a new run."),
         Key("again", "N", "N", "again", "", "Submit again, with changes: the form is filled in from this run."),
@@ -106,6 +109,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
             "",
             "Log of the previous phase; previous file of the diff.",
         ),
+        Key("submit", "enter", "Enter", "submit", "", "In the search line: search.", typing=True),
         Key("next_match", "n", "n", "match(1)", "", "Next place where the text is found."),
         Key("previous_match", "N", "N", "match(-1)", "", "Previous place where the text is found."),
         Key("again", "A", "A", "again", "", "Submit again, with changes: the form is filled in from this run."),
@@ -164,8 +168,8 @@ _NOT_WHILE_TYPING = frozenset(
 def bindings(where: Where, *, priority: bool = True) -> list[BindingType]:
     """Textual's bindings for a part of the interface.
 
-    They have priority over the focused widget: a key that was typed ahead of a change of focus is then neither lost
-    nor given to the widget that had the focus before.
+    They have priority over the focused widget: keys that are typed ahead then act in the order in which they were
+    typed. Without it a letter would reach the widget that had the focus before, and `j` would act after `x`.
     """
     return [
         Binding(

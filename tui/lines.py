@@ -26,7 +26,7 @@ class Lines(ScrollView, can_focus=True):
     page, which repaints two lines; at the edge the view jumps by half a page, which repaints the page.
     """
 
-    BINDINGS = bindings(Where.LINES, priority=False)
+    BINDINGS = bindings(Where.LINES)
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lines--cursor", "lines--cursor-focused", "lines--selection"}
     DEFAULT_CSS = """
     Lines {

@@ -75,6 +75,7 @@ class LogView(Lines):
         self._found: Found | None = None
         self._problem = ""
         self._wish: Wish | None = None
+        self._searches: list[tuple[str, int]] = []
 
     # What the page calls.
 
@@ -84,7 +85,8 @@ class LogView(Lines):
             return
         self._path, self._events, self.follow = path, events_in_it, follow
         self._close()
-        self._found, self._problem = None, ""
+        self._found, self._problem, self._wish = None, "", None
+        self._searches.clear()
         if path is None:
             self._take_nothing()
             return
@@ -141,22 +143,36 @@ class LogView(Lines):
         self._again()
 
     def search(self, needle: str, step: int) -> None:
-        """Go to the next place (1) or the previous one (-1) that contains the text; then `Searched` is posted."""
+        """Go to the next place (1) or the previous one (-1) that contains the text; then `Searched` is posted.
+
+        While a search goes on, the next one waits: it begins where that one ends.
+        """
         self.show_needle(needle)
-        index, line = self._index, self._cursor_line
+        index = self._index
         if index is None or not needle:
             self.post_message(self.Searched(found=False))
             return
+        self._searches.append((needle, step))
+        if len(self._searches) == 1:
+            self._next_search(index)
 
-        def finished(found: Found | None) -> None:
-            self._found = found
-            if found is not None:
-                self.follow = False
-                self._show_line(found.line)
-            self.post_message(self.StateChanged())
-            self.post_message(self.Searched(found=found is not None))
+    def _next_search(self, index: LogIndex) -> None:
+        needle, step = self._searches[0]
+        work = partial(search, index, needle, self._cursor_line, step, self._how)
+        page_of(self).ask("log-search", work, partial(self._search_done, index))
 
-        page_of(self).ask("log-search", partial(search, index, needle, line, step, self._how), finished)
+    def _search_done(self, index: LogIndex, found: Found | None) -> None:
+        if index is not self._index:
+            return
+        self._searches.pop(0)
+        self._found = found
+        if found is not None:
+            self.follow = False
+            self._show_line(found.line)
+        self.post_message(self.StateChanged())
+        self.post_message(self.Searched(found=found is not None))
+        if self._searches:
+            self._next_search(index)
 
     def first_error(self) -> None:
         """Go to the first line that reports an error; where there is none, `NoError` is posted."""
@@ -306,6 +322,9 @@ class LogView(Lines):
 
     @property
     def _cursor_line(self) -> int:
+        if self._wish is not None and self._wish.cursor is not None:
+            # It goes there once the rows are read.
+            return self._wish.cursor
         return self._line_of(self.cursor)
 
     def _clamp(self) -> None:

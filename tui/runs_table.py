@@ -15,6 +15,7 @@ from tui.lines import Lines
 from tui.signs import PHASE_SIGNS, Palette, run_sign
 from tui.text import age, fit, length, one_line, right
 
+_WIDEST_REPOSITORY = 40
 _NARROW, _WIDE, _WIDEST = 72, 112, 150
 
 
@@ -66,8 +67,8 @@ def columns(width: int) -> list[Column]:
     if width < _NARROW:
         fixed = [column for column in fixed if column.name not in {"took", "shard"}]
     free = width - sum(column.width for column in fixed) - (len(fixed) - 1)
-    note = max(10, free * 2 // 5)
-    sizes = {"repository": max(8, free - note), "note": note}
+    repository = max(8, min(_WIDEST_REPOSITORY, free - max(10, free * 2 // 5)))
+    sizes = {"repository": repository, "note": max(10, free - repository)}
     return [column._replace(width=sizes.get(column.name, column.width)) for column in fixed]
 
 
@@ -86,13 +87,13 @@ def cells(row: RunRow, now: datetime) -> dict[str, Cell]:
     took = run.seconds(now)
     # A running run's time changes by the minute, a finished one's never.
     shown = "-" if took is None else length(took) if run.completed_at else age(took)
-    note = Cell(one_line(run.created_by.username), "muted")
+    note = Cell("dry run" if run.dry_run else one_line(run.created_by.username), "muted")
     if run.waiting_for is not None and not run.final:
         note = Cell(short_waiting_text(run.waiting_for, now), "waiting")
     elif run.failure is not None and run.final:
         note = Cell(run.failure.code.value, "bad")
-    elif run.dry_run:
-        note = Cell(f"dry run · {one_line(run.created_by.username)}", "muted")
+    elif run.pull_request_url:
+        note = Cell(f"pull request {one_line(run.pull_request_url).rpartition('/')[2]}", "link")
     return {
         "status": Cell(f" {sign.mark} {sign.word}", sign.tone),
         "id": Cell(run.short_id),
@@ -128,6 +129,9 @@ def row_text(row: RunRow, width: int, now: datetime, palette: Palette) -> Text:
 
 class RunsTable(Lines):
     """The table. It asks for rows by `RowsWanted`; `show` gives it ids and rows. The cursor is an id, not a number."""
+
+    class Resized(Message):
+        """The columns have other widths."""
 
     class RowsWanted(Message):
         """Rows near the visible ones are not known."""
@@ -211,6 +215,7 @@ class RunsTable(Lines):
         """The columns have other widths."""
         del event
         self._painted.clear()
+        self.post_message(self.Resized())
 
     def _text(self, y: int) -> Text:
         run_id = self.ids[y]

@@ -354,16 +354,19 @@ class RunScreen(Page):
         update(self.query_one("#asked", Static), Text())
         self.query_one("#state", Static).display = True
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Search, or save."""
-        event.stop()
-        what, value = self._asking, event.value
+    def action_submit(self) -> None:
+        """Search, or save, once the field has taken all keys that were typed before."""
+        self.set_focus(self.shown)
+        self.query_one("#field", Input).call_later(self._submit)
+
+    def _submit(self) -> None:
+        what, value = self._asking, self.query_one("#field", Input).value
         self._end_asking()
         if what == "search":
             self._needle = value
             self.shown.show_needle(value)
             if value:
-                self.action_match(1)
+                self._match(1)
             self._show_state()
         elif what == "save" and value.strip():
             self._save(value)
@@ -373,7 +376,10 @@ class RunScreen(Page):
         self._ask_text("search", "find: ", self._needle)
 
     def action_match(self, step: int) -> None:
-        """The next place, or the previous one."""
+        """The next place, or the previous one; after a search that was typed before."""
+        self.query_one("#field", Input).call_later(self._match, step)
+
+    def _match(self, step: int) -> None:
         if not self._needle:
             self.action_search()
             return
@@ -486,7 +492,9 @@ class RunScreen(Page):
             self._open_log(log, follow=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The log's keys are there while the log is shown."""
+        """The log's keys are there while the log is shown, and Enter submits while a text is asked for."""
+        if action == "submit":
+            return self.typing
         if action in _LOG_ACTIONS and self._tab != "log":
             return False
         if self.typing and action in _LOG_ACTIONS:

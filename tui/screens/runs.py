@@ -6,7 +6,6 @@ from functools import partial
 from typing import ClassVar, NamedTuple
 
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
@@ -96,10 +95,9 @@ class RunsScreen(Page):
         """Open the run."""
         self.action_open_run()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """The columns have other widths."""
-        del event
-        self.call_after_refresh(self._show_heading)
+    def on_runs_table_resized(self) -> None:
+        """The heading stands over the columns."""
+        self._show_heading()
 
     def _show(self, loaded: Loaded) -> None:
         self._total = loaded.total
@@ -139,8 +137,10 @@ class RunsScreen(Page):
     # Keys.
 
     def action_open_run(self, tab: str = "") -> None:
-        """Open the run under the cursor, on that tab."""
-        if (run_id := self.table.selected_id) is not None:
+        """Open the run under the cursor, on that tab; from the filter, go back to the list."""
+        if self.typing:
+            self.set_focus(self.table)
+        elif (run_id := self.table.selected_id) is not None:
             self.app.push_screen(make_screen("run", run_id, tab))
 
     def action_filter(self) -> None:
@@ -152,16 +152,15 @@ class RunsScreen(Page):
         event.stop()
         self.read()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Back to the table, with the filter."""
-        event.stop()
+    def action_to_list(self) -> None:
+        """From the filter down into the list."""
         self.set_focus(self.table)
 
-    def on_key(self, event: events.Key) -> None:
-        """From the filter down into the table."""
-        if self.typing and event.key == "down":
-            event.stop()
-            self.set_focus(self.table)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the list the key for down moves the cursor."""
+        if action == "to_list" or (action == "open_run" and parameters):
+            return self.typing == (action == "to_list")
+        return super().check_action(action, parameters)
 
     def action_clear(self) -> None:
         """Clear the filter and go back to the table."""

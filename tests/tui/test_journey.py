@@ -1,0 +1,131 @@
+"""The program on a real pseudo-terminal: what pilots cannot see, such as keys typed ahead and what is left behind."""
+
+import re
+import signal
+
+import pytest
+
+from moonmind_appliance.models import RunStatus
+from tests.tui.attached import attached_to
+from tests.tui.stories import everything
+from tests.tui.terminal import Pseudo
+
+ENTER, ESCAPE = "\r", "\x1b"
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A data folder with a run in each state, and the environment of a person who owns it."""
+    with attached_to(tmp_path / "data") as attached:
+        runs = everything(attached)
+        environment = {
+            "HOME": str(tmp_path),
+            "MOONMIND_ENV_FILE": "/dev/null",
+            "MOONMIND_DATA_DIR": str(tmp_path / "data"),
+            "MOONMIND_PORT": "1",
+            "MIN_FREE_DISK": "1k",
+        }
+        yield attached, runs, environment
+
+
+def opened(environment, *options, **size):
+    return Pseudo(["moonmind_appliance.cli", "tui", *options], environment, **size)
+
+
+def test_a_person_finds_a_run_reads_its_log_and_cancels_another(prepared):
+    """With keys in bursts, as a person types them; at the end the terminal is as it was."""
+    attached, runs, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("6 runs")
+        terminal.wait("serve: not running")
+        terminal.type("/bill")
+        terminal.wait("2 of 6 runs")
+        terminal.type(f"{ENTER}j{ENTER}")
+        terminal.wait("FAILED")
+        terminal.wait("-301 of 301")
+        terminal.type(f"/line 7{ENTER}n")
+        terminal.wait("find: line 7 2/11")
+        terminal.type(ESCAPE)
+        terminal.wait(lambda text: "find:" not in text)
+        terminal.type("]]")
+        terminal.wait("The submitted specification")
+        terminal.type(ESCAPE)
+        terminal.wait("2 of 6 runs")
+        terminal.type("gx")
+        terminal.wait("Cancel run")
+        terminal.type("y")
+        terminal.wait("is cancelled.")
+        assert attached.store.runs.get(runs["waiting"].run_id).status is RunStatus.CANCELLED
+        terminal.type("q")
+        assert terminal.ended() == 0
+        assert terminal.modes == set()
+        assert b"Traceback" not in terminal.written
+
+
+def test_a_key_typed_ahead_of_a_question_answers_it(prepared):
+    """`x` and `y` in one burst."""
+    attached, runs, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("6 runs")
+        terminal.type("jxy")
+        terminal.wait("is cancelled.")
+        assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.CANCELLED
+
+
+def test_nothing_is_written_while_nothing_changes(prepared):
+    """On the list and on a run."""
+    _, _, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("serve: not running")
+        terminal.quiet(3)
+        assert terminal.read(12) == 0
+        terminal.type(f"G{ENTER}")
+        terminal.wait("SUCCEEDED")
+        terminal.quiet(3)
+        assert terminal.read(12) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_terminal_as_it_was(prepared, number):
+    """No mouse codes in the shell."""
+    _, _, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("6 runs")
+        assert terminal.modes != set()
+        terminal.signal(number)
+        assert terminal.ended() == 0
+        assert terminal.modes == set()
+
+
+def test_without_colour_no_colour_is_sent(prepared):
+    """Bold, underline and reverse alone; NO_COLOR chooses it."""
+    _, _, environment = prepared
+    with opened({**environment, "NO_COLOR": "1"}) as terminal:
+        terminal.wait("6 runs")
+        terminal.type("jj")
+        terminal.quiet(1)
+        sent = {
+            code for codes in re.findall(rb"\x1b\[([0-9;]*)m", bytes(terminal.written)) for code in codes.split(b";")
+        }
+        # Reset, bold, dim, italic, underline, reverse, and the terminal's own two colours.
+        assert sent <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"39", b"49"}
+        assert b"7" in sent
+
+
+def test_a_terminal_that_cannot_move_its_cursor_is_refused(prepared):
+    """One sentence, exit code 2, and nothing is turned on."""
+    _, _, environment = prepared
+    with opened({**environment, "TERM": "dumb"}, columns=200) as terminal:
+        assert terminal.ended() == 2
+        assert "error: The terminal interface needs a terminal that can move its cursor" in terminal.text
+        assert terminal.modes == set()
+
+
+def test_a_newer_database_is_said(prepared):
+    """By name, with what to do."""
+    attached, _, environment = prepared
+    with attached.store.database.write() as connection:
+        connection.execute("INSERT INTO migrations VALUES ('m9999_future', '2030-01-01')")
+    with opened(environment, columns=200) as terminal:
+        assert terminal.ended() != 0
+        assert "was made by a newer version of the appliance" in terminal.text
