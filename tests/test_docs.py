@@ -182,15 +182,15 @@ def test_the_diagrams_have_every_move_and_no_other() -> None:
 
 
 def test_the_layers_are_those_that_the_imports_are_held_to() -> None:
-    """Top to bottom, as `pyproject.toml` has them; and each room is explained."""
+    """Top to bottom, as `pyproject.toml` has them; and each package is explained."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     expected = [re.findall(r"\w+", layer) for layer in layers]
     assert [re.findall(r"\w+", cells[0]) for cells in rows("docs/architecture.md", "## Layers")] == expected
-    rooms = {re.sub(r"\.py$|/$", "", cells[0]) for cells in rows("docs/architecture.md", "## Rooms")}
-    assert rooms == {room for layer in expected for room in layer}
+    packages = {re.sub(r"\.py$|/$", "", cells[0]) for cells in rows("docs/architecture.md", "## Packages")}
+    assert packages == {package for layer in expected for package in layer}
 
 
 def test_every_table_of_the_database_is_explained(tmp_path: Path) -> None:

@@ -166,7 +166,8 @@ class Lines(ScrollView, can_focus=True):
             # Rich leaves out the style of a text without spans.
             text.stylize(text.style)
         strip = Strip(list(text.render(self.app.console)))
-        strip = strip.crop_extend(scroll_x, scroll_x + self.size.width, None).apply_style(base)
+        # Neighbours of one style as one segment: each segment repeats its colours on the way to the terminal.
+        strip = strip.crop_extend(scroll_x, scroll_x + self.size.width, None).apply_style(base).simplify()
         return strip.apply_offsets(scroll_x, row)
 
     def _mark(self, text: Text) -> None:

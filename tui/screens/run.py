@@ -240,7 +240,8 @@ class RunScreen(Page):
                 follow = "  follow on" if view.follow else "  follow off"
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
-                state = f"{log.title if log else ''}  {view.state}{follow}{wrap}{how}{self._search_words()}"
+                # What was found comes early: a narrow panel cuts the end.
+                state = f"{log.title if log else ''}  {view.state}{self._search_words()}{follow}{wrap}{how}"
             case "spec" if self._texts is not None and self._texts.spec is None:
                 state = f"The submitted specification{self._search_words()}"
             case "artifacts":

@@ -71,6 +71,7 @@ class Terminal:
         self._rest = b""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
         (data_dir.parent / "appliance.env").touch()
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
