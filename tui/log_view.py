@@ -13,7 +13,7 @@ from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.selection import Selection
 from textual.strip import Strip
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import ApplianceError, StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, Row, Rows, rows_around
@@ -159,7 +159,11 @@ class LogView(Lines):
     def _next_search(self, index: LogIndex) -> None:
         needle, step = self._searches[0]
         work = partial(search, index, needle, self._cursor_line, step, self._how)
-        page_of(self).ask("log-search", work, partial(self._search_done, index))
+        page_of(self).ask("log-search", work, partial(self._search_done, index), self._search_failed)
+
+    def _search_failed(self, error: ApplianceError) -> None:
+        self._searches.clear()
+        page_of(self).show_error(error)
 
     def _search_done(self, index: LogIndex, found: Found | None) -> None:
         if index is not self._index:
@@ -189,7 +193,7 @@ class LogView(Lines):
             else:
                 self.post_message(self.NoError())
 
-        page_of(self).ask("log-search", partial(first_error, index, pattern), finished)
+        page_of(self).ask("log-error", partial(first_error, index, pattern), finished)
 
     def copied_line(self) -> str:
         """The text under the cursor, with what was broken put together again."""
@@ -267,7 +271,7 @@ class LogView(Lines):
             return
         self._wish = wish
         around = _PAGES_AROUND * height
-        work = partial(rows_around, index, wish.line, around, around, self._how)
+        work = partial(_rows, index, wish, around, self._how)
         page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
 
     def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
@@ -527,6 +531,14 @@ class LogView(Lines):
             return
         at_end = self.follow or (self._at_end and self.cursor >= self._first + len(self._rows) - 1)
         self._read(Wish(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
+
+
+def _rows(index: LogIndex, wish: Wish, around: int, how: How) -> Rows:
+    """The rows around what is wanted; the end is known once the whole log was looked at."""
+    if wish.at_end:
+        while index.extend(_PIECE_BYTES):
+            pass
+    return rows_around(index, index.line_count if wish.at_end else wish.line, around, around, how)
 
 
 def _opened(path: Path) -> LogIndex:
