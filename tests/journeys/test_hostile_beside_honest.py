@@ -6,6 +6,9 @@ The real Codex CLI, engine and git, and the appliance as a process of its own. T
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from typing import NamedTuple
 
 import pytest
@@ -15,7 +18,7 @@ from moonmind_appliance.models import LoginFault, LoginState
 from moonmind_appliance.rehearsal.stage import Stage
 
 from .conftest import API, Caller, docker, files_below, git
-from .served import Served
+from .served import MAIN, Served
 from .side_by_side import (
     HONEST_TEXT,
     OTHER_PATHS,
@@ -140,6 +143,28 @@ def test_no_secret_is_found_anywhere(stage, served, outcome):
     assert b"\x1b" not in places["answers"]
     assert [line for line in served.log.read_text(encoding="utf-8").splitlines() if not line.isprintable()] == []
     assert len(places["details"]) < 256 * 1024
+
+
+def test_a_download_follows_no_planted_link(served, outcome, tmp_path):
+    """The hostile run's artifacts go into a folder where links have their names; what the command prints is plain."""
+    victim, folder = tmp_path / "victim", tmp_path / "folder"
+    victim.write_text("untouched")
+    folder.mkdir()
+    names = [entry["name"] for entry in outcome.hostile["artifacts"]]
+    for name in names:
+        (folder / name).symlink_to(victim)
+        (folder / f".{name}.part").symlink_to(victim)
+    words = ["runs", "artifacts", outcome.hostile["run_id"], "--download", str(folder), "--server", served.url]
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *words],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MOONMIND_API_TOKEN": served.token},
+        capture_output=True,
+        check=True,
+    )
+    assert victim.read_text() == "untouched"
+    assert names
+    assert [name for name in names if not (folder / name).is_file() or (folder / name).is_symlink()] == []
+    assert [line for line in done.stdout.decode().splitlines() if not line.isprintable()] == []
 
 
 def test_the_shard_can_be_used_again_after_a_sign_in(stage, served, outcome, case):
