@@ -63,7 +63,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
-    if result.failure is not None or result.waiting_for is not None:
+    if result.failure is not None or result.waiting_for is not None or ctx.login_problem:
         # The next phase measures what a turn that went well has left; after this one there may be none.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
