@@ -246,7 +246,10 @@ class LogView(Lines):
     def _extended(self, grown: bool) -> None:  # noqa: FBT001 - an answer
         if not grown or self._index is None:
             return
-        if self.follow:
+        if self._wish is not None:
+            # The rows that were asked for come first; what they are asked by must not be forgotten.
+            self._set_scrollbar()
+        elif self.follow:
             self._read(Wish(self._index.line_count, at_end=True))
         elif self._at_end:
             self._read(Wish(self._line_of(self._top)))
@@ -279,7 +282,11 @@ class LogView(Lines):
         self._wish = wish
         around = _PAGES_AROUND * height
         work = partial(_rows, index, wish, around, self._how)
-        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
+        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish), self._read_failed)
+
+    def _read_failed(self, error: ApplianceError) -> None:
+        self._wish = None
+        page_of(self).show_error(error)
 
     def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
         if index is not self._index or how != self._how:
@@ -458,7 +465,7 @@ class LogView(Lines):
             self.post_message(self.StateChanged())
         short_above = top - self._first < height and not self._at_start
         short_below = last - top < 2 * height and not self._at_end
-        if short_above or short_below:
+        if (short_above or short_below) and self._wish is None:
             self._read(Wish(self._line_of(top)))
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
