@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import (
     ApplianceError,
@@ -56,6 +57,7 @@ from moonmind_appliance.shards.look import note_login
 
 # A run that takes the appliance down with it each time must not do so for ever.
 MOST_INTERRUPTIONS = 5
+_REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
 _ENGINE_PAUSE = timedelta(seconds=20)
 _BUSY_PAUSE = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=2)
@@ -334,7 +336,9 @@ class _Execution:
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_nobody_goes_on(tools, self._run, waiting_for)
-        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False)
+        # An agent can report a limit in each of its turns. A run that kept its place would be the next one again.
+        behind = tools.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
+        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind)
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)

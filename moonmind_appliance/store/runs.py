@@ -110,7 +110,7 @@ class RunStore:
         lease_seconds: int,
         began_on: Collection[int] | None = None,
     ) -> Run | None:
-        """Take a queued run for this shard: of the user with the fewest in progress, the oldest.
+        """Take a queued run for this shard: of the user with the fewest in progress, the first in the queue.
 
         Left alone are runs that are pinned to another shard or wait for a time that has not come; a paused shard takes
         none. Two claims never
@@ -278,10 +278,25 @@ class RunStore:
             more = {} if failure is None else {"failure": failure.code.value}
             _tell(connection, f"run.{status.value}", run_id, status, at=now, shard=shard, **more)
 
-    def release(self, run_id: str, lease: str, *, waiting_for: WaitingFor | None, interrupted: bool) -> None:
+    def release(
+        self,
+        run_id: str,
+        lease: str,
+        *,
+        waiting_for: WaitingFor | None,
+        interrupted: bool,
+        queued_at: datetime | None = None,
+    ) -> None:
         """Give a run in progress back to the queue: it must wait, or was interrupted (which is counted).
 
         One whose cancel was requested meanwhile becomes `cancelled` instead: nothing would end its waiting.
+
+        Args:
+            run_id: which run.
+            lease: its claim.
+            waiting_for: what it waits for; None: only its turn.
+            interrupted: whether to count it as an interruption.
+            queued_at: its new place in the queue, after the runs submitted before that time; None: it keeps its place.
 
         Raises:
             LeaseLost: the claim is over.
@@ -289,6 +304,8 @@ class RunStore:
         with self._database.write() as connection:
             row = _own(connection, run_id, lease)
             _requeue(connection, row, waiting_for=waiting_for, interrupted=interrupted)
+            if queued_at is not None:
+                connection.execute("UPDATE runs SET queued_at = ? WHERE run_id = ?", (time_text(queued_at), run_id))
 
     def wait(self, run_id: str, waiting_for: WaitingFor | None) -> None:
         """Say what a queued run waits for (None: only its turn). A run that is not queued is left alone."""
@@ -423,7 +440,7 @@ _CLAIM = """
             )
             AND (:began_on IS NULL OR waiting.shard IS NULL
                 OR waiting.shard IN (SELECT value FROM json_each(:began_on)))
-        ORDER BY coalesce(busy.runs, 0), waiting.accepted_at, waiting.run_id
+        ORDER BY coalesce(busy.runs, 0), coalesce(waiting.queued_at, waiting.accepted_at), waiting.run_id
         LIMIT 1
     )
     RETURNING *

@@ -171,5 +171,9 @@ def run_both(stage, served, attacks):
         if hostile is not None:
             attacked = caller.wait(hostile, until=stands_still, seconds=WAIT_SECONDS)
             logs = [entry["name"] for entry in attacked["artifacts"] if entry["name"].endswith(".stdout.jsonl")]
+            if attacked["status"] == "queued":
+                # OpenAI denies a forged limit, and the run would be tried again.
+                caller.client.post(f"{API}/runs/{hostile}/cancel").raise_for_status()
+                caller.wait(hostile, seconds=WAIT_SECONDS)
             log = "".join(caller.artifact(attacked, name).decode(errors="replace") for name in logs)
     return Outcome(honest, attacked, seconds, asking, log, secrets | {stage.github_token})

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
@@ -38,11 +39,12 @@ LONGEST_P99, LONGEST_ANSWER = 1.5, 5.0
 
 
 class Case(NamedTuple):
-    """What the agent tries, and what must come of it: of its run, and of its shard's login."""
+    """What the agent tries, and what must come of it: of its run, of its shard's login, and the shard's event."""
 
     attacks: tuple[str, ...]
     ends: tuple[str, str]
     login: tuple[LoginState, LoginFault | None]
+    event: str
 
 
 EVERYWHERE = ("rollout", "stream", "configuration")
@@ -51,21 +53,31 @@ CASES = {
         (*EVERYWHERE, "forged_limit", "blank_documents", "many_questions", "disk", "swapped_login"),
         ("failed", "workspace_too_large"),
         (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED),
+        "shard.login_dead",
     ),
     "a forged limit and a login that nobody can read": Case(
         (*EVERYWHERE, "forged_limit", "blank_documents", "deep_login"),
         ("queued", "login"),
         (LoginState.DEAD, LoginFault.FILE_UNREADABLE),
+        "shard.login_dead",
+    ),
+    "a forged limit and words for the redactor": Case(
+        (*EVERYWHERE, "forged_limit", "blank_documents", "taught_words"),
+        ("queued", "quota"),
+        (LoginState.PRESENT, None),
+        "shard.rests",
     ),
     "documents that are slow to read and words for the redactor": Case(
         (*EVERYWHERE, "blank_documents", "many_questions", "taught_words"),
         ("failed", "phase_output_too_large"),
         (LoginState.PRESENT, None),
+        "shard.login_present",
     ),
     "a commit with links, secrets and a folder as login": Case(
         (*EVERYWHERE, "some_questions", "links", "secret_names", "secret_text", "login_folder"),
         ("failed", "secret_in_change"),
         (LoginState.DEAD, LoginFault.FILE_UNREADABLE),
+        "shard.login_dead",
     ),
 }
 
@@ -174,11 +186,10 @@ def test_the_shard_can_be_used_again_after_a_sign_in(stage, served, outcome, cas
         state = caller.client.get(f"{API}/shards").raise_for_status().json()["items"][0]
         assert (state["login"], tools.store.shards.get(0).login_fault) == case.login, state
         kinds = [event["kind"] for event in state["events"]]
-        assert f"shard.login_{case.login[0].value}" in kinds
+        assert case.event in kinds
         assert "shard.state_unreadable" not in kinds
-        if outcome.hostile["status"] == "queued":
-            client.post(f"{API}/runs/{outcome.hostile['run_id']}/cancel").raise_for_status()
-            assert caller.wait(outcome.hostile["run_id"], seconds=WAIT_SECONDS)["status"] == "cancelled"
+        longest = datetime.now(UTC) + timedelta(hours=6, minutes=1)
+        assert state["rests_until"] is None or datetime.fromisoformat(state["rests_until"]) < longest
         stage.sign_in_by(served.environment, 0)
         assert tools.store.shards.get(0).rests_until is None
         run = caller.wait(caller.submit(new_repository(stage), HONEST_TEXT, shard=0), seconds=WAIT_SECONDS)
