@@ -37,6 +37,7 @@ from moonmind_appliance.rehearsal.stage import LABEL_REHEARSAL
 from moonmind_appliance.settings import default_of, options, show
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.connection import Database
+from tui.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "moonmind_appliance"
@@ -233,6 +234,13 @@ def test_each_decision_has_its_number() -> None:
         assert text(f"docs/decisions/{name}").startswith(f"# {number}. ")
 
 
+def test_every_key_of_the_terminal_interface_is_documented() -> None:
+    """In the words of the help screen, under the heading of its part, in the same order."""
+    for where, keys in KEYS.items():
+        documented = rows("docs/tui.md", f"### {where.value}")
+        assert documented == [[key.shown, key.help] for key in keys], where
+
+
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
@@ -326,10 +334,14 @@ def test_every_option_of_a_script_is_in_its_help(script: str) -> None:
 
 def test_every_option_of_a_bench_exists() -> None:
     """Each bench is documented with its path."""
-    benches = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "bench").glob("*.py"))
+    folder = ROOT / "tests" / "bench"
+    sources = {path: path for path in folder.glob("*.py")} | {
+        path.parent: path for path in folder.glob("*/__main__.py")
+    }
+    assert len(sources) > 2
     page = text("docs/contributing.md", "## Benches")
-    for bench in benches:
-        call = re.search(rf"python {re.escape(str(bench))}(.*)", page)
+    for bench, path in sorted(sources.items()):
+        call = re.search(rf"python {re.escape(str(bench.relative_to(ROOT)))}(?![\w./])(.*)", page)
         assert call, bench
-        source = (ROOT / bench).read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
         assert [option for option in re.findall(r"--[\w-]+", call[1]) if f'"{option}"' not in source] == []
