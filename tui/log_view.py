@@ -231,7 +231,8 @@ class LogView(Lines):
             index.close()
             return
         self._index = index
-        self._read(Wish(index.line_count if at_end else 0, at_end=at_end))
+        # Anew: the rows that are still there are of the log before.
+        self._read(Wish(index.line_count if at_end else 0, at_end=at_end, anew=True))
         self.poll()
 
     def _open_failed(self, error: Exception) -> None:
@@ -263,7 +264,7 @@ class LogView(Lines):
 
     @property
     def _how(self) -> How:
-        return How(self.size.width if self.wrap else 0, self._events and not self.raw)
+        return How(self.line_width if self.wrap else 0, self._events and not self.raw)
 
     def _again(self) -> None:
         """Read the same place anew, as rows of another kind."""

@@ -20,9 +20,7 @@ _HERE = "moonmind_appliance.cli"
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy(f"{_HERE}.serve:serve", "Run the appliance: API and workers, until it is stopped."),
     "tui": Lazy(f"{_HERE}.tui:tui", "Run the appliance from the terminal."),
-    "rehearse": Lazy(
-        f"{_HERE}.rehearse:rehearse", "Do a complete run against local stand-ins, without any account."
-    ),
+    "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Do a complete run against local stand-ins, without any account."),
     "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and show how to fix problems."),
     "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting with its value and source."),
     "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, current run and waiting runs."),
