@@ -16,7 +16,7 @@ _NAME = 20
 def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, now: datetime) -> str:
     """How it is as a whole, such as `2 problems, 1 note, looked at 12:04`."""
     if findings is None:
-        return "not looked at yet"
+        return "not checked yet"
     wrong, notes = (sum(finding.level is level for finding in findings) for level in (Level.WRONG, Level.NOTE))
     parts = [_count(wrong, "problem")] if wrong or not running else []
     if notes:

@@ -76,7 +76,7 @@ class LogIndex:
             while self._size < end:
                 # Whole blocks, but for the last one.
                 room = BLOCK - self._size % BLOCK
-                data = os.pread(self._file, min(room if room < BLOCK else _PIECE, end - self._size), self._size)
+                data = self._read(self._size, min(room if room < BLOCK else _PIECE, end - self._size))
                 if not data:
                     break
                 self._add(data)
@@ -185,4 +185,7 @@ class LogIndex:
             return self._read(offset, min(length, self._size - offset))
 
     def _read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file, max(0, length), offset) if self._file >= 0 else b""
+        try:
+            return os.pread(self._file, max(0, length), offset) if self._file >= 0 else b""
+        except OSError as error:
+            raise StoreError(f"The log cannot be read: {error.strerror}.", hint="Check the disk.") from error

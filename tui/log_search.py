@@ -12,11 +12,12 @@ ERROR_IN_EVENTS = re.compile(rb'"type": ?"(?:error|turn\.failed)"|"exit_code": ?
 
 
 class Found(NamedTuple):
-    """A place of the searched text: the line, which one of how many it is (0: not counted)."""
+    """A place of the searched text: its line and byte, and which one of how many it is (0: not counted)."""
 
     line: int
-    number: int
-    total: int
+    place: int
+    number: int = 0
+    total: int = 0
 
 
 def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Found | None:
@@ -40,13 +41,18 @@ def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Foun
                 return None
         found = index.line_at(place)
         if not how.events or _shown_in(index, found, needle, how):
-            total = 0 if how.events else index.count(wanted)
-            return Found(found, index.count(wanted, before=place) + 1 if total else 0, total)
+            return Found(found, place)
         if around and (found >= line if step > 0 else found <= line):
             return None
         place = index.search(
             wanted, index.offset_of(found + 1) if step > 0 else index.offset_of(found), forward=step > 0
         )
+
+
+def counted(index: LogIndex, needle: str, found: Found) -> Found:
+    """The same place, with which one of how many it is: takes as long as reading the log."""
+    wanted = needle.encode()
+    return found._replace(number=index.count(wanted, before=found.place) + 1, total=index.count(wanted))
 
 
 def _shown_in(index: LogIndex, line: int, needle: str, how: How) -> bool:

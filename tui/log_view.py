@@ -13,11 +13,11 @@ from textual.scrollbar import ScrollDown, ScrollTo, ScrollUp
 from textual.selection import Selection
 from textual.strip import Strip
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import ApplianceError, StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, Row, Rows, rows_around
-from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, first_error, search
+from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, counted, first_error, search
 from tui.screens.page import page_of
 
 # The first lines are there at once; the rest is looked at in pieces, so that reading is never kept waiting.
@@ -165,12 +165,16 @@ class LogView(Lines):
     def _next_search(self, index: LogIndex) -> None:
         needle, step = self._searches[0]
         work = partial(search, index, needle, self._cursor_line, step, self._how)
-        page_of(self).ask("log-search", work, partial(self._search_done, index))
+        page_of(self).ask("log-search", work, partial(self._search_done, index), self._search_failed)
+
+    def _search_failed(self, error: ApplianceError) -> None:
+        self._searches.clear()
+        page_of(self).show_error(error)
 
     def _search_done(self, index: LogIndex, found: Found | None) -> None:
         if index is not self._index:
             return
-        self._searches.pop(0)
+        needle, _ = self._searches.pop(0)
         self._found = found
         if found is not None:
             self.follow = False
@@ -179,6 +183,13 @@ class LogView(Lines):
         self.post_message(self.Searched(found=found is not None))
         if self._searches:
             self._next_search(index)
+        elif found is not None and not self._how.events:
+            page_of(self).ask("log-count", partial(counted, index, needle, found), self._count_done)
+
+    def _count_done(self, found: Found) -> None:
+        if self._found is not None and self._found.place == found.place:
+            self._found = found
+            self.post_message(self.StateChanged())
 
     def first_error(self) -> None:
         """Go to the first line that reports an error; where there is none, `NoError` is posted."""
@@ -248,7 +259,10 @@ class LogView(Lines):
     def _extended(self, grown: bool) -> None:  # noqa: FBT001 - an answer
         if not grown or self._index is None:
             return
-        if self.follow:
+        if self._wish is not None:
+            # The rows that were asked for come first; what they are asked by must not be forgotten.
+            self._set_scrollbar()
+        elif self.follow:
             self._read(Wish(self._index.line_count, at_end=True))
         elif self._at_end:
             self._read(Wish(self._line_of(self._top)))
@@ -280,8 +294,12 @@ class LogView(Lines):
             return
         self._wish = wish
         around = _PAGES_AROUND * height
-        work = partial(rows_around, index, wish.line, around, around, self._how)
-        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish))
+        work = partial(_rows, index, wish, around, self._how)
+        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish), self._read_failed)
+
+    def _read_failed(self, error: ApplianceError) -> None:
+        self._wish = None
+        page_of(self).show_error(error)
 
     def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
         if index is not self._index or how != self._how:
@@ -460,7 +478,7 @@ class LogView(Lines):
             self.post_message(self.StateChanged())
         short_above = top - self._first < height and not self._at_start
         short_below = last - top < 2 * height and not self._at_end
-        if short_above or short_below:
+        if (short_above or short_below) and self._wish is None:
             self._read(Wish(self._line_of(top)))
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
@@ -540,6 +558,14 @@ class LogView(Lines):
             return
         at_end = self.follow or (self._at_end and self.cursor >= self._first + len(self._rows) - 1)
         self._read(Wish(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
+
+
+def _rows(index: LogIndex, wish: Wish, around: int, how: How) -> Rows:
+    """The rows around what is wanted; the end is known once the whole log was looked at."""
+    if wish.at_end:
+        while index.extend(_PIECE_BYTES):
+            pass
+    return rows_around(index, index.line_count if wish.at_end else wish.line, around, around, how)
 
 
 def _opened(path: Path) -> LogIndex:

@@ -34,7 +34,7 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
         email, plan = one_line(step.shard.account_email or ""), one_line(step.shard.plan or "")
         who = (f" as {email}" if email else "") + (f" ({plan.capitalize()})" if plan else "")
         return Text(
-            f"✓ Shard {shard} is signed in{who}. Waiting runs start by themselves. Enter goes back.", palette.good
+            f"✓ Shard {shard} is signed in{who}. Waiting runs start automatically. Enter goes back.", palette.good
         )
     if isinstance(step, SignInFailed):
         words = " ".join(part for part in (one_line(step.message), one_line(step.hint)) if part)

@@ -30,6 +30,6 @@ def test_no_login_at_all() -> None:
 
 def test_logins_that_were_never_looked_at(world: World) -> None:
     """They are looked at if that is allowed."""
-    assert [each.seen for each in logins(world.tools)] == ["Not looked at yet."] * 2
+    assert [each.seen for each in logins(world.tools)] == ["Not checked yet."] * 2
     assert [each.level.value for each in logins(world.tools, look=True)] == ["ok", "ok"]
     assert [each.level.value for each in logins(world.tools)] == ["ok", "ok"]

@@ -31,7 +31,7 @@ def test_an_operators_token_sees_shards(terminal: Terminal, served: Served) -> N
 
 
 def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
-    """From the next request on; its name is free again."""
+    """With immediate effect; its name is free again."""
     token = terminal.call("token", "create", "--name", "zoe").stdout.strip()
     assert terminal.call("token", "revoke", "zoe").code == 0
     answer = httpx.get(f"{served.address}{BASE}/runs", headers={"Authorization": f"Bearer {token}"})

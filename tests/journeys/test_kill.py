@@ -31,7 +31,7 @@ def slug(stage):
 
 
 def reaches(phase):
-    """Until that phase runs, or is over already."""
+    """Until that phase runs, or is in the past."""
     return lambda run: next(p for p in run["phases"] if p["phase"] == phase)["status"] not in ("pending", "skipped")
 
 

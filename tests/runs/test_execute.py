@@ -463,7 +463,7 @@ def test_a_data_disk_without_room_is_waited_for(world: World) -> None:
 
     def fill(_process: FakeExec) -> None:
         settings.full = True
-        raise StoreError("x cannot be written: there is no room left on the disk.")
+        raise StoreError("x cannot be written: no space left on the disk.")
 
     world.agent.acts[PLAN] = [fill]
     world.with_tools(settings=settings)

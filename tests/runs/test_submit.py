@@ -73,7 +73,7 @@ def test_all_fields_are_judged_at_once(house: House) -> None:
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
 def test_a_blank_text_is_refused(house: House, text: str) -> None:
     """Blanks of any script are no specification."""
-    assert problems(house, specify_text=text) == {"specify_text": "Is blank: give the specification's text."}
+    assert problems(house, specify_text=text) == {"specify_text": "Must not be blank."}
 
 
 def test_half_a_surrogate_pair_is_refused(house: House) -> None:

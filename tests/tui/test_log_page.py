@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from tests.tui.stories import CODEX
 from tui.log_index import LogIndex
 from tui.log_page import WIDEST, How, broken, rows_around, rows_of
-from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, first_error, search
+from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, counted, first_error, search
 
 
 @pytest.fixture
@@ -82,11 +82,16 @@ def test_events_that_tell_nothing_are_read_over(index_of):
 def test_search_goes_around(index_of):
     """Forwards and backwards, with the place among all."""
     index = index_of(b"one\ntwo\nOne more\n")
-    assert search(index, "ONE", 0, 1, How()) == (2, 2, 2)
-    assert search(index, "one", 2, 1, How()) == (0, 1, 2)
-    assert search(index, "one", 0, -1, How()) == (2, 2, 2)
-    assert search(index, "none", 0, 1, How()) is None
-    assert search(index, "two", 1, 1, How()) == (1, 1, 1)
+
+    def go(needle, line, step):
+        found = search(index, needle, line, step, How())
+        return None if found is None else counted(index, needle, found)
+
+    assert go("ONE", 0, 1) == (2, 8, 2, 2)
+    assert go("one", 2, 1) == (0, 0, 1, 2)
+    assert go("one", 0, -1) == (2, 8, 2, 2)
+    assert go("none", 0, 1) is None
+    assert go("two", 1, 1) == (1, 4, 1, 1)
 
 
 def test_search_in_events_is_in_their_words(index_of):

@@ -88,7 +88,7 @@ def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
     assert [item["run_id"] for item in rest["items"]] == [runs[0]]
     one = caller.call("runs", "list", "--json", "--external-ref", "ref-1", "--status", "queued").json
     assert [item["run_id"] for item in one["items"]] == [runs[1]]
-    assert caller.call("runs", "list", "--repository", "acme/none").stdout == "No run is like that.\n"
+    assert caller.call("runs", "list", "--repository", "acme/none").stdout == "No run matches.\n"
 
 
 def test_a_run_is_named_by_its_beginning_or_as_latest(caller: Terminal, served: Served) -> None:

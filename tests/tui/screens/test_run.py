@@ -108,6 +108,20 @@ async def test_a_failed_run_opens_at_the_end_of_the_failed_log(attached, runs):
         assert page.log_view.plain(page.log_view.cursor) == "remote: error: GH006"
 
 
+async def test_the_end_of_a_big_log_is_the_end(attached, runs):
+    """Though its first part alone is looked at before the first line is shown."""
+    path = attached.folder / f"runs/{runs['failed'].run_id}/artifacts/commit_push.stderr.log"
+    path.write_bytes(b"".join(b"%09d a line of a log\n" % number for number in range(500_000)) + b"the last line\n")
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        page = await open_run(app, pilot, runs["failed"])
+        await until(pilot, lambda: page.log_view.plain(page.log_view.cursor) == "the last line")
+        await until(pilot, lambda: "-500,001 of 500,001" in shown(page, "state"))
+        await pilot.press("g", "slash", *"LAST", "enter")
+        await until(pilot, lambda: "find: LAST 1/1" in shown(page, "state"))
+        assert page.log_view.plain(page.log_view.cursor) == "the last line"
+
+
 async def test_a_running_run_is_followed(attached, runs):
     """Lines that are written appear, events in words, and the last one is shown."""
     app = attached.app()

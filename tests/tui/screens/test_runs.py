@@ -1,5 +1,6 @@
 """The list of runs: every key, the filter, live changes, and what goes wrong."""
 
+import msgspec
 import pytest
 from textual.widgets import Input, Static
 
@@ -255,7 +256,7 @@ async def test_a_run_that_has_ended_cannot_be_cancelled(attached, runs):
 async def test_retry(attached, runs):
     """A failed run is queued again; another one is left alone."""
     app = attached.app()
-    attached.served.answers = False
+    attached.served = msgspec.structs.replace(attached.served, answers=False)
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         await select(app, pilot, runs["running"])
@@ -361,7 +362,7 @@ async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
-        app.post_message(DataLost(StoreError("Database appliance.db: another process kept it locked for too long.")))
+        app.post_message(DataLost(StoreError("Database appliance.db: another process held a lock for too long.")))
         await settle(pilot)
         assert "kept it locked for too long. Shown: state of 12:" in shown(app, "message")
         assert len(table(app).ids) == 6
@@ -376,7 +377,7 @@ async def test_serve_is_shown(attached, runs):
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         assert "serve: running" in app.serve_text.plain
-        attached.served.answers = False
+        attached.served = msgspec.structs.replace(attached.served, answers=False)
         app._look_at_serve()
         await settle(pilot)
         assert "serve: not running" in app.screen.top.render().plain
