@@ -24,7 +24,7 @@ def pause_shard(invocation: Invocation, shard: int) -> None:
     with shard_tools(invocation, shard) as tools:
         state = pause.pause_shard(tools, shard)
         running = next((run.short_id for run in tools.store.runs.in_progress() if run.shard == shard), None)
-    shown = f"Shard {shard} is paused and takes no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
+    shown = f"Shard {shard} is paused and accepts no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
     if running is not None:
         shown += f"\nRun {running} continues on it."
     invocation.answer({"shard": state}, Text(shown))

@@ -16,7 +16,7 @@ def test_one_login_is_enough() -> None:
     assert [(each.level.value, each.seen) for each in found] == [
         ("note", "Not signed in."),
         ("ok", "a@b.test, plan plus"),
-        ("wrong", "The login is dead: expired."),
+        ("wrong", "The login no longer works: expired."),
     ]
     assert any_login(found) == found[1]
 

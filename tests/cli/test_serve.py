@@ -62,7 +62,7 @@ def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signa
     assert serving.url in banner
     assert f"data in {terminal.data_dir}; shards: 0 not checked yet, 1 not checked yet" in banner
     assert f"{serving.url}/schema" in banner
-    assert f"{sig.name}: stopping. No run is in hand." in called.stderr
+    assert f"{sig.name}: stopping. No runs are running." in called.stderr
     assert stat.S_IMODE(terminal.data_dir.stat().st_mode) == 0o700
 
 
@@ -76,7 +76,7 @@ def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
         gone = terminal.run("runs", "list", "--json", **here)
     assert listed.json == {"items": [], "next_cursor": None}
     assert (gone.code, gone.stdout) == (4, "")
-    assert "No appliance answers on" in gone.stderr
+    assert "No appliance responds at" in gone.stderr
 
 
 def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -> None:
@@ -121,7 +121,7 @@ def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
     with Serving(terminal) as serving:
         called = terminal.run("serve", MOONMIND_PORT=str(free_port()))
         assert called.code == 4
-        assert f"served by another process (pid {serving.process.pid})" in called.stderr
+        assert f"already in use by another process (pid {serving.process.pid})" in called.stderr
         assert serving.stop().code == 0
 
 

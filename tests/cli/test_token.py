@@ -55,7 +55,7 @@ def test_a_name_is_given_once(terminal: Terminal) -> None:
     terminal.call("token", "create", "--name", "ann")
     called = terminal.call("token", "create", "--name", "ann")
     assert (called.code, called.stdout) == (1, "")
-    assert called.stderr == "error: A token named ann exists. Revoke it first, or choose another name.\n"
+    assert called.stderr == "error: A token named ann already exists. Revoke it first, or choose another name.\n"
 
 
 def test_revoking_what_is_not_there_says_so(terminal: Terminal) -> None:

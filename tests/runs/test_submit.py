@@ -67,7 +67,7 @@ def test_all_fields_are_judged_at_once(house: House) -> None:
         idempotency_key="",
     )
     assert list(found) == ["repository", "specify_text", "base_branch", "external_ref", "shard", "Idempotency-Key"]
-    assert found["shard"] == "There is no shard 3: give 0 to 2, or leave it out."
+    assert found["shard"] == "Shard 3 does not exist: send 0 to 2, or omit the field."
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
