@@ -237,7 +237,7 @@ async def test_the_other_button_can_be_reached(attached, runs):
         await settle(pilot)
         await pilot.press("right", "enter")
         await settle(pilot)
-        assert "is told to end" in shown(app, "message")
+        assert "is being cancelled" in shown(app, "message")
         assert attached.store.runs.get(runs["running"].run_id).cancel_requested_at is not None
 
 
