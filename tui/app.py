@@ -198,11 +198,15 @@ class TerminalApp(App[None]):
         self.bell()
         trace = self.tools.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
         path = self.settings.moonmind_data_dir / ERROR_FILE
-        where = f"The trace is in {path}: please report it." if _append(path, trace) else "No trace could be written."
+        where = (
+            f"The traceback is in {path}: please report it."
+            if _append(path, trace)
+            else "The traceback could not be written."
+        )
         name = type(sys.exc_info()[1]).__name__
         if not self._exit_renderables:
             self._exit_renderables.append(
-                Text(f"error: the terminal interface ended with a defect ({name}). Runs go on. {where}")
+                Text(f"error: the terminal interface crashed ({name}). Runs continue. {where}")
             )
         self._close_messages_no_wait()
 

@@ -33,7 +33,7 @@ def service_text(state: ServeState | None, palette: Palette) -> Text:
     if state is None:
         return Text("· The service is being asked.", palette.muted)
     if not state.answers:
-        return Text("‖ No service answers: runs are kept, and wait for `moonmind-appliance serve`.", palette.waiting)
+        return Text("‖ The service is not running: runs wait for `moonmind-appliance serve`.", palette.waiting)
     if not state.ready:
         return Text(f"✗ The service is not ready: {_with_keys(one_line(' '.join(state.problems)))}", palette.bad)
     return Text.assemble(("✓", palette.good), f" The service {one_line(state.version)} is ready for runs.")

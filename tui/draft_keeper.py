@@ -53,7 +53,7 @@ class DraftKeeper:
                 else:
                     self._file.save(draft)
             except OSError as error:
-                return Looked(checked, draft, error.strerror or "the disk refuses it")
+                return Looked(checked, draft, error.strerror or "the disk rejected it")
             self._saved = draft
             return Looked(checked, draft, "")
 

@@ -67,7 +67,7 @@ def outcome_text(
 ) -> str:
     """The run in one or two sentences; `message`: a failure with all that is known of it."""
     if run.status is RunStatus.QUEUED:
-        idle = " Nothing serves: it starts with `serve`." if serves is False else ""
+        idle = " `serve` is not running: the run starts when it does." if serves is False else ""
         return waiting_text(run.waiting_for, now) + idle
     if run.status is RunStatus.IN_PROGRESS:
         phase = current_phase(phases)

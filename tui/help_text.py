@@ -10,12 +10,12 @@ from tui.text_lines import wrapped
 
 _KEY = 12
 _COPYING = (
-    "Copied texts go to your terminal by OSC 52, also over ssh; whether it takes them is the terminal's setting.",
+    "Copied texts go to your terminal by OSC 52, also over ssh; the terminal's settings may block it.",
     "Inside tmux they go through `tmux load-buffer -w`. If nothing arrives: `set -s set-clipboard on` in ~/.tmux.conf.",
-    "To copy any text: drag over it with the mouse, then Ctrl-C. With Shift held, most terminals select by themselves.",
+    "To copy any text: drag over it with the mouse, then Ctrl-C. Shift+drag is the terminal's own selection.",
 )
 _LEAVING = (
-    "`moonmind-appliance serve` does the runs, not this program: leaving it, losing the connection or closing the "
+    "`moonmind-appliance serve` executes the runs, not this program: quitting it, losing the connection or closing the "
     "terminal stops no run. An unfinished form is kept as a draft; an unfinished sign-in is undone."
 )
 

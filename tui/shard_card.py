@@ -18,7 +18,7 @@ LOGIN_SIGNS: dict[LoginState, Sign] = {
     LoginState.ABSENT: Sign("·", "no login", "waiting"),
     LoginState.DEAD: Sign("✗", "dead login", "bad"),
     LoginState.REFUSED: Sign("✗", "account refused", "bad"),
-    LoginState.UNKNOWN: Sign("?", "not looked at", "muted"),
+    LoginState.UNKNOWN: Sign("?", "not checked", "muted"),
 }
 _SHORT_ID = 8
 _LABEL = 8
@@ -114,7 +114,7 @@ def _trouble(card: Card, now: datetime, palette: Palette, width: int) -> list[Te
     why = one_line(view.health.why or view.login_reason)
     reason = " ".join(part for part in (since, f"({why})" if why else "") if part)
     words = {
-        LoginState.REFUSED: "Have the plan or credits of the account fixed, or press i for another account.",
+        LoginState.REFUSED: "Ask the account's owner to fix its plan or credits, or press i to use another account.",
     }.get(view.login, "Press i to sign in.")
     room = max(width - _LABEL - 2, 20)
     lines = [Text(line) for line in textwrap.wrap(f"Takes no run {reason}".rstrip(), room)]

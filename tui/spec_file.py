@@ -33,5 +33,5 @@ def read_specification(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(
-            f"{path} is not UTF-8 text: byte {error.start} fits no character.", hint="Convert it to UTF-8."
+            f"{path} is not UTF-8 text: byte {error.start} is not valid.", hint="Convert it to UTF-8."
         ) from None

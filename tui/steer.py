@@ -25,11 +25,11 @@ def cancel(page: Page, run: RunSummary) -> None:
         if now.status is RunStatus.CANCELLED:
             page.say(f"Run {run.short_id} is cancelled.")
         else:
-            page.say(f"Run {run.short_id} is told to end. It will be cancelled within seconds.")
+            page.say(f"Run {run.short_id} is being cancelled. This takes a few seconds.")
 
     page.confirm(
         f"Cancel run {run.short_id} of {run.repository}?",
-        "A running phase is stopped. What was pushed already stays. r queues the run again.",
+        "A running phase is stopped. A branch that was already pushed stays. r queues the run again.",
         "Cancel the run",
         do,
     )
@@ -46,7 +46,7 @@ def retry(page: Page, run: RunSummary) -> None:
 
     def queued(now: Run) -> None:
         del now
-        idle = "" if page.tui.serves is not False else " Nothing serves: it starts with `serve`."
+        idle = "" if page.tui.serves is not False else " `serve` is not running: the run starts when it does."
         page.say(f"Run {run.short_id} is queued again.{idle}")
 
     page.ask("", work, queued)

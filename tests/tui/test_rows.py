@@ -96,8 +96,8 @@ def test_waiting_says_for_what_and_until_when():
 def test_a_queued_run_says_when_nothing_serves():
     """Nothing else would start it."""
     phases = (PhaseStatus.PENDING,) * len(PHASE_ORDER)
-    assert "Nothing serves" in outcome_text(summary(), phases, NOW, serves=False)
-    assert "Nothing serves" not in outcome_text(summary(), phases, NOW, serves=None)
+    assert "`serve` is not running" in outcome_text(summary(), phases, NOW, serves=False)
+    assert "`serve` is not running" not in outcome_text(summary(), phases, NOW, serves=None)
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ class NewRunScreen(Page):
         self._line("text-head", head)
         notice = self.query_one("#notice", Static)
         notice.display = self.tui.serves is False
-        words = "! Nothing serves: the run is kept, and waits for `moonmind-appliance serve`."
+        words = "! The service is not running: the run is queued and waits for `moonmind-appliance serve`."
         self._line("notice", Text(words, palette.waiting))
 
     def _beside(self, name: str) -> Text:
@@ -264,7 +264,7 @@ class NewRunScreen(Page):
             test_mode = self.tui.settings.spec_workflow_test_mode
             hint = "test mode: nothing is pushed" if test_mode else "commits, but pushes nothing"
         elif name == "external_ref":
-            hint = "optional: your own id for it"
+            hint = "optional: your own reference"
         elif isinstance(self.focused, Choice) and self.focused.id == name:
             hint = "← → or Space: another value"
         return Text(hint, palette.muted)
@@ -406,7 +406,7 @@ class NewRunScreen(Page):
         self.app.switch_screen(page)
         words = f"Run {run.short_id} is accepted."
         if self.tui.serves is False:
-            words += " Nothing serves: start `moonmind-appliance serve`."
+            words += " The service is not running: start `moonmind-appliance serve`."
         if isinstance(page, Page):
             page.call_after_refresh(page.say, words)
 

@@ -184,7 +184,7 @@ class ShardsScreen(Page):
     def _checked(self, result: tuple[Shard, str | None]) -> None:
         shard, run_id = result
         if run_id is not None:
-            self.say(f"Shard {shard.shard} executes run {run_id[:8]}, which shows how its login is. Not checked.")
+            self.say(f"Shard {shard.shard} is running run {run_id[:8]}, which updates its login state. Not checked.")
             return
         sign = LOGIN_SIGNS[shard.login]
         why = (
@@ -200,12 +200,12 @@ class ShardsScreen(Page):
         shard = card.view.shard
         if card.view.paused_at is not None:
             self.confirm(
-                f"Resume shard {shard}?", "It takes runs again.", "Resume", partial(self._pause, shard, paused=False)
+                f"Resume shard {shard}?", "It accepts runs again.", "Resume", partial(self._pause, shard, paused=False)
             )
         else:
             self.confirm(
                 f"Pause shard {shard}?",
-                "It takes no run until it is resumed. The run in progress goes on.",
+                "It accepts no new runs until it is resumed. Its current run continues.",
                 "Pause",
                 partial(self._pause, shard, paused=True),
             )

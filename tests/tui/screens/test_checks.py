@@ -82,7 +82,7 @@ async def test_findings_are_shown_as_they_are_found(attached):
     ("state", "says"),
     [
         (ServeState(answers=True, version="1.2", ready=True), "✓ The service 1.2 is ready for runs."),
-        (ServeState(answers=False), "No service answers"),
+        (ServeState(answers=False), "The service is not running"),
         (ServeState(answers=True, problems=["engine: no answer"]), "✗ The service is not ready: engine: no answer"),
     ],
 )

@@ -304,7 +304,7 @@ async def test_it_says_that_nothing_serves(attached):
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         assert form.query_one("#notice").display
-        assert "Nothing serves" in shown(form, "notice")
+        assert "The service is not running" in shown(form, "notice")
 
 
 async def test_what_is_known_of_a_shard_is_shown_in_the_field(attached):

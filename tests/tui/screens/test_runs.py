@@ -237,7 +237,7 @@ async def test_the_other_button_can_be_reached(attached, runs):
         await settle(pilot)
         await pilot.press("right", "enter")
         await settle(pilot)
-        assert "is told to end" in shown(app, "message")
+        assert "is being cancelled" in shown(app, "message")
         assert attached.store.runs.get(runs["running"].run_id).cancel_requested_at is not None
 
 
@@ -267,7 +267,7 @@ async def test_retry(attached, runs):
         await pilot.press("r")
         await settle(pilot)
         assert attached.store.runs.get(runs["failed"].run_id).status is RunStatus.QUEUED
-        assert shown(app, "message").endswith("Nothing serves: it starts with `serve`.")
+        assert shown(app, "message").endswith("`serve` is not running: the run starts when it does.")
 
 
 async def test_new_and_again(attached, runs):
