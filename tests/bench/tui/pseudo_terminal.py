@@ -83,7 +83,9 @@ class Terminal:
             start_new_session=True,
         )
         os.close(slave)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._closed = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self):
         return self
@@ -100,6 +102,10 @@ class Terminal:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        if not self._closed:
+            self._closed = True
+            self._reader.join(5)
+            os.close(self._master)
 
     def _read(self) -> None:
         try:
@@ -107,7 +113,6 @@ class Terminal:
                 self._pieces.append(Piece(time.perf_counter(), data))
         except OSError:
             pass  # the program has ended
-        os.close(self._master)
 
     # What came.
 

@@ -85,7 +85,8 @@ class Person(threading.Thread):
 
     def run(self) -> None:
         for keys in itertools.cycle(_TOUR):
-            if self._stop_event.wait(self._dice.uniform(0.2, 0.6)):
+            # An interface that has ended is counted at the end.
+            if self._stop_event.wait(self._dice.uniform(0.2, 0.6)) or self._terminal.process.poll() is not None:
                 return
             self._terminal.press(keys)
             self.keys += 1
@@ -162,6 +163,8 @@ def measure(folder: Path, seconds: float) -> Together:
 
 def _shows_last(terminal: Terminal) -> bool:
     """Whether the filter finds the run that was submitted last."""
+    if terminal.process.poll() is not None:
+        return False
     terminal.press("\x1b\x1b")
     terminal.rest()
     terminal.press("1")
