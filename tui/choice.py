@@ -17,9 +17,10 @@ T = TypeVar("T")
 class Choice(Widget, Generic[T], can_focus=True):
     """Posts `Changed` when another value is chosen by the person, not by `choose`."""
 
+    # With priority, as all keys: a dry run that is chosen ahead of Ctrl-S must be chosen before the run is submitted.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,space", "step(1)", "Next value", show=False),
-        Binding("left", "step(-1)", "Previous value", show=False),
+        Binding("right,space", "step(1)", "Next value", show=False, priority=True),
+        Binding("left", "step(-1)", "Previous value", show=False, priority=True),
     ]
 
     class Changed(Message):

@@ -327,9 +327,14 @@ class NewRunScreen(Page):
         """Go to the next field, or load the file whose path was given."""
         path = self.query_one("#path", Input)
         if path.has_focus:
-            self.ask("load", partial(read_specification, Path(path.value).expanduser()), self._loaded)
+            # After the keys that were typed before.
+            path.call_later(self._load_file)
         else:
             self.focus_next()
+
+    def _load_file(self) -> None:
+        path = Path(self.query_one("#path", Input).value).expanduser()
+        self.ask("load", partial(read_specification, path), self._loaded)
 
     def on_key(self, event: events.Key) -> None:
         """Arrows go from field to field, as in any form."""
@@ -377,7 +382,16 @@ class NewRunScreen(Page):
     # Submit.
 
     def action_submit(self) -> None:
-        """Submit, unless a field cannot be used."""
+        """Submit, unless a field cannot be used; once every field has taken the keys that were typed before."""
+        self._after_fields(FIELDS)
+
+    def _after_fields(self, names: Sequence[str]) -> None:
+        if names:
+            self.query_one(f"#{names[0]}").call_later(self._after_fields, names[1:])
+        else:
+            self._submit_draft()
+
+    def _submit_draft(self) -> None:
         if self._submitting or not self._opened:
             return
         self._submitting = True

@@ -137,7 +137,7 @@ class RunsScreen(Page):
             state = self.tui.serve_state
             not_ready = state is not None and state.answers and not state.ready
             first = " A run would wait: the service is not ready for runs. Press 3 to see why." if not_ready else ""
-            update(about, Text(f"No runs yet. Press n to submit one.{first}"))
+            update(about, Text(f"No runs in {self.tui.settings.moonmind_data_dir} yet. Press n to submit one.{first}"))
         elif self._total is not None:
             update(about, Text("No run contains that text. Esc clears the filter."))
 

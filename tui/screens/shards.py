@@ -36,9 +36,10 @@ class Loaded(NamedTuple):
 class ShardCard(Static, can_focus=True):
     """One shard. It is painted anew only when its text differs."""
 
+    # With priority, as all keys: `j` that is typed ahead of `i` must choose the shard before it is signed in.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j,right", "app.focus_next", "Next shard", show=False),
-        Binding("up,k,left", "app.focus_previous", "Previous shard", show=False),
+        Binding("down,j,right", "app.focus_next", "Next shard", show=False, priority=True),
+        Binding("up,k,left", "app.focus_previous", "Previous shard", show=False, priority=True),
     ]
 
     def __init__(self, card: Card) -> None:

@@ -69,7 +69,7 @@ def _checks(terminal: Terminal) -> None:
 
 
 def _sign_in(terminal: Terminal) -> None:
-    terminal.shows("No runs yet")
+    terminal.shows("Press n to submit one.")
     terminal.press("2")
     terminal.shows("Sign in")
     terminal.press("i")

@@ -91,7 +91,7 @@ async def test_an_empty_list_says_what_to_do(attached):
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
-        assert shown(app, "about") == "No runs yet. Press n to submit one."
+        assert shown(app, "about") == f"No runs in {attached.folder} yet. Press n to submit one."
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""The terminal interface as an operator uses it: the real program on a real pseudo-terminal, on a real rehearsal."""
+
+import base64
+
+import pytest
+
+from moonmind_appliance.models import LoginState
+from tests.tui.terminal import Pseudo
+
+pytestmark = [pytest.mark.docker, pytest.mark.image]
+
+SLUG = "acme/terminal"
+ENTER, CTRL_S, TAB = "\r", "\x13", "\t"
+TO_THE_TEXT = 5 * TAB
+
+
+@pytest.fixture
+def terminal(stage, running, tmp_path):
+    """`moonmind-appliance tui` on the data folder of the appliance that serves."""
+    stage.github.add_repository(SLUG)
+    own = {"HOME": str(tmp_path), "MOONMIND_ENV_FILE": "/dev/null", "MOONMIND_PORT": str(running.port)}
+    with Pseudo(["moonmind_appliance.cli", "tui"], stage.environment() | own, columns=120, lines=40) as made:
+        yield made
+
+
+def test_from_the_sign_in_to_the_pull_request(stage, running, terminal):
+    """With keys alone: a shard is signed in, a run is submitted and watched, its address copied, its text read."""
+    terminal.wait("serve: running")
+
+    terminal.type("2")
+    terminal.wait("Press i to sign in.")
+    terminal.type("ji")
+    terminal.wait("Shard 1 is signed in as")
+    assert running.appliance.tools.store.shards.get(1).login is LoginState.PRESENT
+    terminal.type(ENTER)
+    terminal.wait(lambda text: "Sign shard 1 in" not in text)
+
+    terminal.type("1")
+    terminal.wait("Press n to submit one.")
+    # In one burst, as a paste comes or as keys come over a slow line: nothing is lost, nothing overtakes.
+    terminal.type(f"n{SLUG}{TO_THE_TEXT}# Due dates{ENTER}{ENTER}- Goal: each book can have a date{CTRL_S}")
+    terminal.wait("is accepted.")
+    terminal.wait("SUCCEEDED")
+    (pull,) = stage.github.pull_requests(SLUG)
+    assert (pull.draft, pull.title) == (True, "Due dates")
+    terminal.wait(f": {pull.html_url}")
+
+    terminal.type("o")
+    terminal.wait("Address sent to your terminal")
+    assert b"\x1b]52;c;" + base64.b64encode(pull.html_url.encode()) in terminal.written
+    terminal.type("]]")
+    terminal.wait("Feature Specification: Due dates")
+
+    terminal.type("q")
+    assert terminal.ended() == 0
+    assert terminal.modes == set()
+    assert b"Traceback" not in terminal.written
