@@ -16,24 +16,24 @@ usage() {
 Usage: sudo ./install.sh [--no-rehearsal] [--prefix DIR] [--help]
 
 Installs the MoonMind appliance from this checkout, on Debian 12 or newer or Ubuntu 24.04
-or newer: what is missing of the system packages and the Docker engine, a Python environment,
+or newer: missing system packages and the Docker engine, a Python environment,
 the `moonmind-appliance` command, its folders, a systemd unit, and the job image. Then it
-plays a rehearsal: a whole run, without any account. Run it again to bring everything up to
-date with the checkout; what has not changed is not done again.
+does a rehearsal: a complete run without any account. Run it again to update everything to
+this checkout; unchanged steps are skipped.
 
-  --no-rehearsal  leave the rehearsal out
-  --prefix DIR    where the Python environment goes (/opt/moonmind-appliance)
+  --no-rehearsal  skip the rehearsal
+  --prefix DIR    folder of the Python environment (/opt/moonmind-appliance)
   --prepare       only what the tests need: the Docker engine, uv and the job image
   --prepare-uv    only uv
   --help          this text
 
 Environment:
-  EXTRA_CA_CERTS, SSL_CERT_FILE  CA bundle that downloads trust, for networks with a TLS proxy;
-                  without them the machine's own bundle. EXTRA_CA_CERTS also becomes a setting,
-                  as does the machine's bundle where authorities have been added to it.
+  EXTRA_CA_CERTS, SSL_CERT_FILE  CA bundle for downloads, for networks with a TLS proxy;
+                  default: the system's bundle. EXTRA_CA_CERTS is also written to the settings,
+                  as is the system's bundle if authorities have been added to it.
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY  used for every download
-  PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries of your own
-  DOCKER_HOST     the Docker engine to use, where it is not the local one
+  PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries to use instead of the public ones
+  DOCKER_HOST     the Docker engine to use, if it is not the local one
 TEXT
 }
 
@@ -80,7 +80,7 @@ quietly() {
     "$@" >> "$log" 2>&1 < /dev/null && return
     local status=$?
     tail -c "+$((start + 1))" "$log" | tail -n 20 | sed 's/^/      | /' >&2
-    fail "\`$1\` ended with $status in the step \"$step_name\"." "see above, or the whole log in $log. Then run install.sh again."
+    fail "\`$1\` failed with exit code $status in the step \"$step_name\"." "read the output above or the full log in $log, then run install.sh again."
 }
 
 need_root() {
@@ -94,7 +94,7 @@ has() { command -v "$1" > /dev/null 2>&1; }
 apt_updated=
 install_packages() {
     need_root "Installing $*"
-    has apt-get || fail "$* is missing, and this is neither Debian nor Ubuntu." "install it by hand and run install.sh again."
+    has apt-get || fail "$* is missing, and this system is neither Debian nor Ubuntu." "install it manually and run install.sh again."
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
     if [[ ! $apt_updated ]]; then
         quietly apt-get -o DPkg::Lock::Timeout=300 update -q
@@ -114,7 +114,7 @@ system_packages() {
     if ((${#missing[@]})); then
         install_packages "${missing[@]}"
     else
-        say "all there"
+        say "already installed"
     fi
     python3 -c 'import sys; sys.exit(sys.version_info < tuple(map(int, sys.argv[1].split("."))))' "$python_minimum" ||
         fail "$(python3 --version) is too old; Python $python_minimum is needed." "use Debian 12, Ubuntu 24.04 or newer."
@@ -129,7 +129,7 @@ start_engine() {
         say "starting the docker service"
         quietly systemctl enable --now docker
     else
-        say "no systemd here: starting dockerd itself, with its log in $engine_log"
+        say "no systemd: starting dockerd directly, with its log in $engine_log"
         setsid nohup dockerd >> "$engine_log" 2>&1 < /dev/null &
     fi
     local waited
@@ -138,17 +138,17 @@ start_engine() {
         sleep 0.2
     done
     [[ -d /run/systemd/system ]] || tail -n 15 "$engine_log" | sed 's/^/      | /' >&2
-    fail "the Docker engine was started and does not answer." "see its log: journalctl -u docker, or $engine_log."
+    fail "the Docker engine was started but does not respond." "read its log: journalctl -u docker, or $engine_log."
 }
 
 docker_engine() {
     begin_step "Docker engine"
     if engine_answers; then
-        say "one answers already"
+        say "already running"
     elif [[ ${DOCKER_HOST:-} ]]; then
-        fail "DOCKER_HOST is $DOCKER_HOST, and no engine answers there." "start that engine, or unset DOCKER_HOST for a local one."
+        fail "DOCKER_HOST is $DOCKER_HOST, and no engine responds there." "start that engine, or unset DOCKER_HOST for a local one."
     elif has docker && has dockerd && ((EUID != 0)); then
-        fail "a Docker engine is installed, but does not answer you." "run it again with sudo, or join the group \"docker\"."
+        fail "a Docker engine is installed but is not accessible to this user." "run it again with sudo, or join the \"docker\" group."
     else
         if ! has dockerd; then
             install_packages docker.io
@@ -171,7 +171,7 @@ uv_tool() {
     if [[ -x $tools/bin/uv && $(cat "$tools/stamp" 2> /dev/null) == "$stamp" ]]; then
         say "already there"
     else
-        mkdir -p "$prefix" 2> /dev/null || fail "the folder $prefix cannot be made." "run it again with sudo, or give another --prefix."
+        mkdir -p "$prefix" 2> /dev/null || fail "the folder $prefix cannot be created." "run it again with sudo, or use another --prefix."
         quietly python3 -m venv --clear "$tools"
         quietly "$tools/bin/pip" install --disable-pip-version-check --no-cache-dir --only-binary :all: --require-hashes \
             -r "$here/requirements-install.txt"
@@ -182,12 +182,12 @@ uv_tool() {
 }
 
 product() {
-    begin_step "The appliance, in a Python environment of its own under $prefix"
+    begin_step "The appliance, in its own Python environment under $prefix"
     local uv=$prefix/tools/bin/uv venv=$prefix/venv stamp sources=("$here/moonmind_appliance" "$here/pyproject.toml" "$here/requirements.txt")
     [[ -d $here/tui ]] && sources+=("$here/tui")
     stamp="$(python3 --version) $(cd "$here" && hash_of "${sources[@]#"$here"/}")"
     if [[ $(cat "$venv/stamp" 2> /dev/null) == "$stamp" ]]; then
-        say "already there, as in this checkout"
+        say "already up to date"
     else
         rm -f "$venv/stamp"
         quietly "$uv" venv --quiet --allow-existing --python "$(command -v python3)" "$venv"
@@ -196,7 +196,7 @@ product() {
             --build-constraints "$here/requirements-install.txt" "$here"
         echo "$stamp" > "$venv/stamp"
         if [[ -d /run/systemd/system ]] && systemctl is-active --quiet moonmind-appliance; then
-            say "the running service is still the older one: systemctl restart moonmind-appliance"
+            say "the running service is still the old version; restart it: systemctl restart moonmind-appliance"
         fi
     fi
     if [[ $(readlink "$command_link" 2> /dev/null) != "$venv/bin/moonmind-appliance" ]]; then
@@ -223,8 +223,8 @@ import sys
 
 from moonmind_appliance.settings import default_of, options, show
 
-print("# Settings of the MoonMind appliance, one NAME=value a line. Each can also be given as NAME_FILE=path of a file")
-print("# that holds the value. A line that begins with # is a setting at its default.")
+print("# Settings of the MoonMind appliance, one NAME=value per line. Each can also be given as NAME_FILE=path of a file")
+print("# that contains the value. Commented lines show the defaults.")
 for name, option in options().items():
     given = sys.argv[1] if name == "EXTRA_CA_CERTS" else ""
     print(f"\n# {option.sentence}")
@@ -235,18 +235,18 @@ PYTHON
 folders_and_settings() {
     begin_step "Data folder and settings"
     if [[ -d $data_dir ]]; then
-        say "$data_dir is already there"
+        say "$data_dir already exists"
     else
         install -d -m 0700 "$data_dir"
-        say "made $data_dir"
+        say "created $data_dir"
     fi
     if [[ -e $env_file ]]; then
-        say "$env_file is already there, and stays as it is"
+        say "$env_file already exists and is not changed"
     else
         install -d -m 0755 "$(dirname "$env_file")"
-        (umask 077 && env_template > "$env_file.new") || fail "the template of $env_file could not be written." "see the message above."
+        (umask 077 && env_template > "$env_file.new") || fail "the template of $env_file could not be written." "read the message above."
         mv "$env_file.new" "$env_file"
-        say "wrote $env_file: give it your GITHUB_TOKEN before the first real run"
+        say "wrote $env_file: set GITHUB_TOKEN there before the first real run"
         [[ ! $(extra_ca_certs) ]] || say "job containers will trust $(extra_ca_certs) (EXTRA_CA_CERTS there)"
     fi
     end_step
@@ -278,29 +278,29 @@ UNIT
 service() {
     begin_step "systemd service"
     if [[ ! -d /run/systemd/system ]]; then
-        say "no systemd here: start the appliance with \`moonmind-appliance serve\`"
+        say "no systemd: start the appliance with \`moonmind-appliance serve\`"
     elif [[ -e $unit_file ]] && cmp -s <(service_unit) "$unit_file"; then
         say "already there"
     else
         service_unit > "$unit_file.new"
         mv "$unit_file.new" "$unit_file"
         quietly systemctl daemon-reload
-        say "installed, not started. When $env_file has your settings: systemctl enable --now moonmind-appliance"
+        say "installed, not started. After editing $env_file: systemctl enable --now moonmind-appliance"
     fi
     end_step
 }
 
 job_image() {
-    begin_step "Job image: Codex CLI, Spec Kit and git for the containers (2 minutes or less when it must be built)"
+    begin_step "Job image: Codex CLI, Spec Kit and git for the containers (up to 2 minutes to build)"
     "$here/job_image/build.sh" < /dev/null 2>&1 | tee -a "$log" | sed 's/^/      /' ||
-        fail "the job image could not be built." "see above, then run install.sh again; job_image/build.sh --verbose shows everything."
+        fail "the job image could not be built." "read the output above, then run install.sh again; job_image/build.sh --verbose shows everything."
     end_step
 }
 
 rehearsal() {
-    begin_step "Rehearsal: one whole run against stand-ins of OpenAI and GitHub"
+    begin_step "Rehearsal: one complete run against local stand-ins for OpenAI and GitHub"
     "$command_link" rehearse < /dev/null ||
-        fail "the rehearsal ended with $?: the appliance is installed, but does not do its job here." \
+        fail "the rehearsal failed with exit code $?: the appliance is installed but does not work on this machine." \
             "run \`moonmind-appliance doctor\`, then \`moonmind-appliance rehearse\` again."
     end_step
 }

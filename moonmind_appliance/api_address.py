@@ -47,12 +47,12 @@ def open_socket(host: str, port: int) -> socket.socket:
 def _unavailable(error: OSError, host: str, port: int) -> AddressUnavailable:
     address = f"{host}:{port}"
     if error.errno == errno.EADDRINUSE:
-        message = f"The address {address} is in use by another process."
+        message = f"The address {address} is already in use by another process."
         hint = f"`ss -ltnp 'sport = :{port}'` shows which: stop it, or set MOONMIND_PORT."
     elif error.errno == errno.EACCES:
-        message = f"This user may not listen on {address}."
+        message = f"This user is not permitted to listen on {address}."
         hint = "Set MOONMIND_PORT to 1024 or above, or run as root."
     else:
         message = f"The appliance cannot listen on {address}: {error.strerror or error}."
-        hint = "Set MOONMIND_HOST to an address of this machine."
+        hint = "Set MOONMIND_HOST to a local address."
     return AddressUnavailable(message, hint=hint, number=error.errno)

@@ -152,7 +152,7 @@ class Appliance:
         recovered = recover(self.tools)
         if recovered.runs_requeued or recovered.containers_removed:
             _log.warning(
-                "After an unclean stop: %d run(s) go on, %d container(s) removed.",
+                "Recovered from an unclean stop: %d run(s) resume, %d container(s) removed.",
                 len(recovered.runs_requeued),
                 len(recovered.containers_removed),
             )
@@ -171,9 +171,11 @@ class Appliance:
         """Let go of everything; runs in hand are back in the queue and go on after the next start. Safe twice."""
         began = time.monotonic()
         for run_id in self.begin_stopping():
-            _log.info("Run %s is interrupted; it goes on after the restart.", run_id)
+            _log.info("Run %s is interrupted; it resumes after the restart.", run_id)
         if not self._workers.stop(self.settings.stop_grace):
-            _log.warning("A worker did not let go in %d s; recovery does the rest.", self.settings.stop_grace)
+            _log.warning(
+                "A worker did not stop within %d s; recovery cleans up at the next start.", self.settings.stop_grace
+            )
         if self._oidc is not None:
             self._oidc.close()
         self._opened.close()
@@ -206,5 +208,5 @@ class Appliance:
 def _verifier(settings: Settings) -> OidcVerifier | None:
     secret = settings.oidc_client_secret
     if settings.auth_provider == "keycloak" and secret and secret.reveal() == "changeme":
-        _log.warning("OIDC_CLIENT_SECRET is `changeme`: set a secret of your own in Keycloak and here.")
+        _log.warning("OIDC_CLIENT_SECRET is `changeme`: set your own secret in Keycloak and here.")
     return verifier_of(settings)

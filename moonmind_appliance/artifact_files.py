@@ -97,8 +97,8 @@ class ArtifactFiles:
         except (OSError, ValueError, RuntimeError):
             pass
         raise NotFound(
-            "The artifact's file is not there.",
-            hint="Artifacts are removed when their time is over.",
+            "The artifact's file does not exist.",
+            hint="Artifacts are removed when their retention period ends.",
             code="artifact_gone",
         )
 
@@ -238,8 +238,8 @@ def _storage_path(run_id: str, name: str) -> str:
 def _check(name: str, what: str) -> None:
     if not _NAME.fullmatch(name):
         raise StoreError(
-            f"The {what} {name[:60]!r} cannot be a file's name.",
-            hint="Use up to 200 letters, digits, dots, dashes and underscores, first a letter or digit.",
+            f"The {what} {name[:60]!r} cannot be used as a file name.",
+            hint="Use up to 200 letters, digits, dots, dashes and underscores; start with a letter or digit.",
         )
 
 
@@ -260,10 +260,10 @@ def _sync_folder(folder: Path) -> None:
 def _refused(path: Path, error: OSError) -> StoreError:
     if error.errno in _NO_ROOM:
         return StoreError(
-            f"{path} cannot be written: there is no room left on the disk.",
+            f"{path} cannot be written: no space left on the disk.",
             hint="Free space on the disk of the data folder.",
         )
     return StoreError(
         f"{path} cannot be changed: {error.strerror}.",
-        hint="Check the disk, and that this user owns the data folder.",
+        hint="Check the disk and that this user owns the data folder.",
     )

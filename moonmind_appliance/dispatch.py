@@ -55,7 +55,7 @@ class Wakeups:
 
     def _wake(self, shard: int, at: datetime | None = None) -> None:
         if shard not in self._shards:
-            _log.warning("There is no shard %d to wake.", shard)
+            _log.warning("Shard %d does not exist and cannot be notified.", shard)
             return
         try:
             self._send(shard, at)

@@ -41,7 +41,7 @@ class DownloadFolder:
         if not path.is_symlink():
             flags |= os.O_NOFOLLOW
         elif path.lstat().st_uid not in {0, os.geteuid()}:
-            raise PermissionError(errno.EPERM, "it is a link of another user", str(path))
+            raise PermissionError(errno.EPERM, "it is a symbolic link owned by another user", str(path))
         self._folder = os.open(path, flags)
 
     def __enter__(self) -> Self:
@@ -70,7 +70,7 @@ class DownloadFolder:
             the file's path, as the folder was named.
 
         Raises:
-            BadName: the name is hidden, has a path in it, or is no file name.
+            BadName: the name is hidden, has a path in it, or is not a safe file name.
             Incomplete: the checksum differs; nothing is left.
             OSError: the disk refused, or a folder has the name; nothing is left.
         """

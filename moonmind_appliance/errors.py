@@ -56,7 +56,7 @@ class SettingsError(ApplianceError):
 
     def __init__(self, problems: Sequence[SettingProblem]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  {p.name}: {p.message} {p.hint}" for p in self.problems)
+        lines = "\n".join(f"  {p.name}: {p.message} {p.hint}".rstrip() for p in self.problems)
         super().__init__(f"{len(self.problems)} setting(s) cannot be used:\n{lines}")
 
 
@@ -153,7 +153,7 @@ class NameTaken(EngineError):
 
     def __init__(self, name: str, holder: Mapping[str, str], *, running: bool) -> None:
         who = ", ".join(f"{key}={value}" for key, value in sorted(holder.items())) or "unknown"
-        super().__init__(f"The container name {name} is taken ({who}).")
+        super().__init__(f"The container name {name} is already in use ({who}).")
         self.name = name
         self.holder = dict(holder)
         self.running = running

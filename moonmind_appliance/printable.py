@@ -18,7 +18,7 @@ _BEYOND_16_BITS = 0x10000
 _INVISIBLE_CATEGORIES = {
     "Cc": "a control character",
     "Cf": "an invisible format character",
-    "Cs": "half of a surrogate pair",
+    "Cs": "an unpaired surrogate",
     "Zl": "a line separator",
     "Zp": "a paragraph separator",
 }

@@ -36,13 +36,13 @@ class _Server(uvicorn.Server):
         name = signal.Signals(sig).name
         if runs:
             _log.warning(
-                "%s: stopping. %d run(s) in hand let go now and go on after the restart: %s",
+                "%s: stopping. %d running run(s) stop now and resume after the restart: %s",
                 name,
                 len(runs),
                 ", ".join(runs),
             )
         else:
-            _log.info("%s: stopping. No run is in hand.", name)
+            _log.info("%s: stopping. No runs are running.", name)
 
 
 def make_server(appliance: Appliance) -> uvicorn.Server:

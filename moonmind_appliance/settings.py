@@ -57,7 +57,7 @@ def _text(raw: str) -> str:
 
 def _secret(raw: str) -> Secret:
     if "\n" in raw or "\r" in raw:
-        raise ValueError("holds a line break")
+        raise ValueError("contains a line break")
     return Secret(raw)
 
 
@@ -116,7 +116,7 @@ def _slugs(raw: str) -> tuple[str, ...]:
     slugs = tuple(part.strip() for part in raw.split(",") if part.strip())
     for slug in slugs:
         if not _SLUG.fullmatch(slug):
-            raise ValueError(f"holds {slug!r}, which is not of the form owner/name")
+            raise ValueError(f"contains {slug!r}, which is not of the form owner/name")
     return slugs
 
 
@@ -126,7 +126,7 @@ def _words(raw: str) -> tuple[str, ...]:
 
 def _url(raw: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):
-        raise ValueError("is not an http(s) address without user, query or fragment")
+        raise ValueError("is not an http(s) URL without user, query and fragment")
     return raw.rstrip("/")
 
 
@@ -134,12 +134,14 @@ def _path(raw: str) -> Path:
     try:
         return Path(raw).expanduser().absolute()
     except RuntimeError as error:
-        raise ValueError("names the home of somebody who is not known here") from error
+        raise ValueError("names the home directory of an unknown user") from error
 
 
 def _name(raw: str) -> str:
     if not re.search(r"\w", raw) or re.search(r"[<>\x00-\x1f\x7f]", raw):
-        raise ValueError("is not a name that git takes: letters, and none of < > or control characters")
+        raise ValueError(
+            "is not a valid Git author value: it needs a letter or digit, and no <, > or control characters"
+        )
     return raw
 
 
@@ -153,7 +155,7 @@ def _existing_file(raw: str) -> Path:
 def _choice(*words: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if raw.lower() not in words:
-            raise ValueError(f"is none of: {', '.join(words)}")
+            raise ValueError(f"is not one of: {', '.join(words)}")
         return raw.lower()
 
     return parse
@@ -173,11 +175,11 @@ def _prefix(raw: str) -> str:
 
 @dataclass(frozen=True)
 class Option:
-    """How one setting is read and explained. `hint` says what a right value looks like."""
+    """How one setting is read and explained. `hint` adds what the parser's message does not say."""
 
     sentence: str
     parse: Callable[[str], Any]
-    hint: str
+    hint: str = ""
     older_names: tuple[str, ...] = ()
 
 
@@ -186,255 +188,182 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     moonmind_data_dir: Annotated[
         Path,
-        Option("Folder of the database, the artifacts and the queues.", _path, "Give an absolute folder."),
+        Option("Folder that contains the database, the artifacts and the queues.", _path),
     ] = Path("/var/lib/moonmind-appliance")
-    moonmind_host: Annotated[
-        str, Option("Address the API listens on.", _text, "Give an IP address or a host name.")
-    ] = "127.0.0.1"
-    moonmind_port: Annotated[
-        int, Option("Port the API listens on.", _whole(1, 65535), "Give a free port, such as 5000.")
-    ] = 5000
+    moonmind_host: Annotated[str, Option("Address the API listens on.", _text)] = "127.0.0.1"
+    moonmind_port: Annotated[int, Option("Port the API listens on.", _whole(1, 65535))] = 5000
     moonmind_log_format: Annotated[
         str,
-        Option(
-            "How `serve` writes its log: text for people, json for collectors.",
-            _choice("text", "json"),
-            "text or json.",
-        ),
+        Option("How `serve` writes its log: text for people, json for collectors.", _choice("text", "json")),
     ] = "text"
     auth_provider: Annotated[
         str,
         Option(
             "Who issues the bearer tokens: local (`moonmind-appliance token create`) or keycloak.",
             _choice("local", "keycloak"),
-            "local or keycloak.",
         ),
     ] = "local"
     oidc_issuer_url: Annotated[
         str | None,
         Option(
-            "Keycloak realm that issues the tokens, exactly as their `iss` says it.",
+            "URL of the Keycloak realm that issues the tokens, exactly as in their `iss` claim.",
             _url,
-            "Give https://HOST/realms/NAME.",
+            "Use https://HOST/realms/NAME.",
         ),
     ] = None
     oidc_internal_url: Annotated[
         str | None,
         Option(
-            "Address by which the appliance itself reaches Keycloak, where it differs from the issuer's.",
+            "Keycloak URL that the appliance itself uses, if it differs from the issuer's.",
             _url,
-            "Give http://HOST:PORT.",
+            "Use http://HOST:PORT.",
         ),
     ] = None
-    oidc_client_id: Annotated[
-        str, Option("Client that access tokens must be for (`azp` or `aud`).", _text, "Give the client's id.")
-    ] = "api-service"
+    oidc_client_id: Annotated[str, Option("Client that access tokens must be issued for (`azp` or `aud`).", _text)] = (
+        "api-service"
+    )
     oidc_client_secret: Annotated[
         Secret | None,
         Option(
-            "Secret of that client, for callers' password grants; the appliance only keeps it out of logs.",
+            "Secret of that client, for callers' password grants; the appliance uses it only to redact it from logs.",
             _secret,
-            "Give the secret alone.",
             older_names=("API_CLIENT_SECRET",),
         ),
     ] = None
-    oidc_operator_role: Annotated[
-        str, Option("Realm or client role that makes a caller an operator.", _text, "Give a role name.")
-    ] = "operator"
-    oidc_cli_client_id: Annotated[
-        str, Option("Public client that `moonmind-appliance login` uses.", _text, "Give the client's id.")
-    ] = "moonmind-cli"
+    oidc_operator_role: Annotated[str, Option("Realm or client role that makes a caller an operator.", _text)] = (
+        "operator"
+    )
+    oidc_cli_client_id: Annotated[str, Option("Public client that `moonmind-appliance login` uses.", _text)] = (
+        "moonmind-cli"
+    )
     github_token: Annotated[
         Secret | None,
         Option(
-            "GitHub token that reads the repositories, pushes branches and opens pull requests (repo scope).",
-            _secret,
-            "Give the token alone, on one line.",
+            "GitHub token that reads the repositories, pushes branches and opens pull requests (repo scope).", _secret
         ),
     ] = None
     github_api_url: Annotated[
         str,
-        Option(
-            "GitHub's REST address; for GitHub Enterprise Server https://HOST/api/v3.",
-            _url,
-            "Give an address.",
-        ),
+        Option("URL of GitHub's REST API; for GitHub Enterprise Server https://HOST/api/v3.", _url),
     ] = "https://api.github.com"
-    github_server_url: Annotated[
-        str, Option("Where repositories are cloned from and pushed to.", _url, "Give an address.")
-    ] = "https://github.com"
+    github_server_url: Annotated[str, Option("URL that repositories are cloned from and pushed to.", _url)] = (
+        "https://github.com"
+    )
     spec_workflow_github_repository: Annotated[
         tuple[str, ...],
         Option(
-            "Repositories that runs may name, comma-separated; empty: every repository the token may push to.",
+            "Repositories that runs may use, comma-separated; empty allows every repository that the token can push "
+            "to.",
             _slugs,
-            "Give owner/name, several with commas between.",
         ),
     ] = ()
-    spec_workflow_test_mode: Annotated[
-        bool, Option("Treat every run as a dry run: nothing is pushed.", _flag, "true or false.")
-    ] = False
+    spec_workflow_test_mode: Annotated[bool, Option("Treat every run as a dry run: nothing is pushed.", _flag)] = False
     pull_request_labels: Annotated[
         tuple[str, ...],
-        Option("Labels put on each pull request, comma-separated.", _words, "Give label names."),
+        Option("Labels put on each pull request, comma-separated.", _words),
     ] = ("spec-kit",)
     commit_scaffold: Annotated[
         bool,
-        Option(
-            "Commit the Spec Kit files that the appliance added to a repository without them.",
-            _flag,
-            "true or false.",
-        ),
+        Option("Also commit the Spec Kit files that the appliance adds to a repository without them.", _flag),
     ] = False
-    git_author_name: Annotated[str, Option("Author and committer name of the commits.", _name, "Give a name.")] = (
-        "MoonMind Appliance"
+    git_author_name: Annotated[str, Option("Author and committer name of the commits.", _name)] = "MoonMind Appliance"
+    git_author_email: Annotated[str, Option("Author and committer e-mail of the commits.", _name)] = (
+        "moonmind-appliance@users.noreply.localhost"
     )
-    git_author_email: Annotated[
-        str, Option("Author and committer e-mail of the commits.", _name, "Give an e-mail address.")
-    ] = "moonmind-appliance@users.noreply.localhost"
     clone_depth: Annotated[
         int,
-        Option(
-            "Commits of history that a clone brings; 0 brings all.",
-            _whole(0, 1_000_000),
-            "Give a whole number.",
-        ),
+        Option("Commits of history to fetch; 0 fetches all.", _whole(0, 1_000_000)),
     ] = 50
-    max_change_bytes: Annotated[
-        int, Option("Largest change, as a patch, that is pushed.", _size(1024), "Give a size such as 10m.")
-    ] = 10 * 1024**2
+    max_change_bytes: Annotated[int, Option("Largest change, measured as a patch, that is pushed.", _size(1024))] = (
+        10 * 1024**2
+    )
     max_workspace_bytes: Annotated[
         int,
-        Option(
-            "Largest disk use of one run's workspace and clone; a run that passes it is ended.",
-            _size(1024**2),
-            "Give a size such as 10g.",
-        ),
+        Option("Largest disk use of one run's workspace and clone; a run that exceeds it is ended.", _size(1024**2)),
     ] = 10 * 1024**3
     max_workspace_files: Annotated[
         int,
         Option(
-            "Most files and folders of one run's workspace and clone; a run that passes it is ended.",
+            "Most files and folders of one run's workspace and clone; a run that exceeds it is ended.",
             _whole(1000, 100_000_000),
-            "Give a whole number.",
         ),
     ] = 1_000_000
     max_kept_workspace_bytes: Annotated[
         int,
         Option(
-            "Largest workspace that is kept after its run has ended; a retry without it begins at the clone.",
-            _size(0),
-            "Give a size such as 1g.",
+            "Largest workspace kept after its run has ended; a retry without a workspace starts at the clone.", _size(0)
         ),
     ] = 1024**3
     max_log_bytes: Annotated[
         int,
-        Option("Largest log of one phase; what comes after it is not kept.", _size(1024), "Give a size such as 64m."),
+        Option("Largest log of one phase; output beyond it is discarded.", _size(1024)),
     ] = 64 * 1024**2
-    spec_automation_job_image: Annotated[
-        str, Option("Image of the job containers.", _text, "Give an image reference.")
-    ] = "moonmind/spec-automation-job:latest"
+    spec_automation_job_image: Annotated[str, Option("Image of the job containers.", _text)] = (
+        "moonmind/spec-automation-job:latest"
+    )
     docker_host: Annotated[
         str | None,
-        Option(
-            "Docker engine's address, as Docker's own tools read it; empty: the local socket.",
-            _text,
-            "Give an address.",
-        ),
+        Option("Address of the Docker engine, in the format of Docker's own tools; empty: the local socket.", _text),
     ] = None
     job_network: Annotated[
         str,
-        Option(
-            "Docker network of the job containers; made when it is missing.",
-            _prefix,
-            "Give a Docker network name.",
-        ),
+        Option("Docker network of the job containers; created if it is missing.", _prefix),
     ] = "moonmind-jobs"
-    container_memory: Annotated[
-        int, Option("Memory limit of each job container.", _size(64 * 1024**2), "Give a size such as 4g.")
-    ] = 4 * 1024**3
-    container_cpus: Annotated[
-        float, Option("CPU limit of each job container.", _cpus, "Give a number such as 2 or 0.5.")
-    ] = 2.0
-    container_pids: Annotated[
-        int, Option("Process limit of each job container.", _whole(16, 1_000_000), "Give a whole number.")
-    ] = 1024
+    container_memory: Annotated[int, Option("Memory limit of each job container.", _size(64 * 1024**2))] = 4 * 1024**3
+    container_cpus: Annotated[float, Option("CPU limit of each job container.", _cpus)] = 2.0
+    container_pids: Annotated[int, Option("Process limit of each job container.", _whole(16, 1_000_000))] = 1024
     codex_shards: Annotated[
-        int, Option("How many shards, and so logins, work side by side.", _whole(1, 64), "Give 1 to 64.")
+        int, Option("Number of shards; each has its own login and runs one run at a time.", _whole(1, 64))
     ] = 3
     codex_volume_prefix: Annotated[
         str,
-        Option(
-            "Docker volumes of the logins are this and the shard's number.",
-            _prefix,
-            "Give a Docker volume name.",
-        ),
+        Option("Prefix of the login volumes' names; the shard's number follows it.", _prefix),
     ] = "codex_auth_"
     agent_backend: Annotated[
         str,
         Option(
-            "Agent of the Spec Kit phases: codex, or spec-kit:INTEGRATION for another one that Spec Kit knows.",
+            "Agent of the Spec Kit phases: codex, or spec-kit:INTEGRATION for another agent that Spec Kit supports.",
             _backend,
-            "codex, or spec-kit: and a key that `specify integration list` shows.",
+            "`specify integration list` shows the integrations.",
         ),
     ] = "codex"
     codex_model: Annotated[
         str | None,
-        Option("Model that Codex is asked for; empty: Codex's own default.", _text, "Give a model name."),
+        Option("Model that Codex uses; empty: Codex's default.", _text),
     ] = None
     agent_https_proxy: Annotated[
         str | None,
         Option(
             "Proxy that the agent container uses for HTTPS.",
             _url,
-            "Give an address such as http://proxy:3128.",
+            "Use an address such as http://proxy:3128.",
         ),
     ] = None
     agent_no_proxy: Annotated[
         str | None,
-        Option("Hosts that the agent container reaches without the proxy.", _text, "Give NO_PROXY's form."),
+        Option("Hosts that the agent container reaches without the proxy.", _text),
     ] = None
     extra_ca_certs: Annotated[
         Path | None,
-        Option(
-            "PEM file of certificate authorities that job containers and Codex must trust.",
-            _existing_file,
-            "Give a PEM file.",
-        ),
+        Option("PEM file of additional certificate authorities that job containers and Codex trust.", _existing_file),
     ] = None
-    phase_time_limit: Annotated[
-        int, Option("Longest time one Spec Kit phase may take.", _span, "Give a time span such as 45m.")
-    ] = 45 * 60
+    phase_time_limit: Annotated[int, Option("Time limit of one Spec Kit phase.", _span)] = 45 * 60
     phase_silence_limit: Annotated[
         int,
-        Option(
-            "Longest time a Spec Kit phase may stay without any output.",
-            _span,
-            "Give a time span such as 10m.",
-        ),
+        Option("Longest time a Spec Kit phase may run without output.", _span),
     ] = 10 * 60
-    git_time_limit: Annotated[
-        int, Option("Longest time a clone or a push may take.", _span, "Give a time span such as 15m.")
-    ] = 15 * 60
+    git_time_limit: Annotated[int, Option("Time limit of a clone or a push.", _span)] = 15 * 60
     artifact_retention: Annotated[
         int,
-        Option(
-            "How long artifacts and workspaces are kept after a run has ended.",
-            _span,
-            "Give a time span such as 7d.",
-        ),
+        Option("How long artifacts and workspaces are kept after a run ends.", _span),
     ] = 7 * 86400
     min_free_disk: Annotated[
         int,
-        Option("Free space in the data folder below which no run is taken.", _size(0), "Give a size such as 1g."),
+        Option("Free space in the data folder below which no run is accepted.", _size(0)),
     ] = 1024**3
     stop_grace: Annotated[
         int,
-        Option(
-            "How long a stopping `serve` waits for its workers to let go.",
-            _span,
-            "Give a time span such as 30s.",
-        ),
+        Option("How long `serve` waits for its workers to stop when it shuts down.", _span),
     ] = 30
 
     @property
@@ -513,8 +442,10 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
             found = _find(name, option, layers)
         except (OSError, ValueError) as error:
             # Of bytes that are no text only that is said: they may be a secret's.
-            why = error.strerror if isinstance(error, OSError) else "it is not the name of a text file in UTF-8"
-            problems.append(SettingProblem(f"{name}_FILE", f"cannot be read: {why}.", "Check the path and its rights."))
+            why = error.strerror if isinstance(error, OSError) else "it is not the path of a UTF-8 text file"
+            problems.append(
+                SettingProblem(f"{name}_FILE", f"cannot be read: {why}.", "Check the path and its permissions.")
+            )
             continue
         if found is None:
             continue
@@ -552,13 +483,13 @@ def _joint_problems(settings: Settings) -> list[SettingProblem]:
             SettingProblem(
                 "PHASE_SILENCE_LIMIT",
                 f"is longer than PHASE_TIME_LIMIT ({settings.phase_silence_limit} s > {settings.phase_time_limit} s).",
-                "Make it shorter, or the time limit longer.",
+                "Lower it, or raise PHASE_TIME_LIMIT.",
             )
         )
     if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
         problems.append(
             SettingProblem(
-                "OIDC_ISSUER_URL", "is needed with AUTH_PROVIDER=keycloak.", "Give https://HOST/realms/NAME."
+                "OIDC_ISSUER_URL", "is required with AUTH_PROVIDER=keycloak.", "Use https://HOST/realms/NAME."
             )
         )
     return problems

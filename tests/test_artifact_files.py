@@ -208,10 +208,10 @@ def test_refusing_disk_stream(files: ArtifactFiles, data: Path, redactor: Redact
 def test_no_room(redactor: Redactor) -> None:
     """A full disk is named as such, with what to do, at the write and at the close."""
     writer = ArtifactWriter(os.open("/dev/full", os.O_WRONLY), Path("a.txt"), "a.txt", redactor)
-    with pytest.raises(StoreError, match="no room left on the disk") as refusal:
+    with pytest.raises(StoreError, match="no space left on the disk") as refusal:
         writer.write(b"line\n")
     assert "Free space" in refusal.value.hint
-    with pytest.raises(StoreError, match="no room left on the disk"):
+    with pytest.raises(StoreError, match="no space left on the disk"):
         writer.close()
 
 

@@ -163,7 +163,7 @@ class TestWake:
         """A wake-up for a shard that does not exist is logged and dropped."""
         workers.wake(7)
         workers.wake_at(7, datetime.now(UTC))
-        assert caplog.text.count("There is no shard 7") == 2
+        assert caplog.text.count("Shard 7 does not exist") == 2
         workers.wake(0)
         assert work.next()[0] == 0
 

@@ -1,6 +1,6 @@
-"""README and docs are whole and true: what they do not name, or name wrongly, fails here.
+"""README and docs agree with the code: a missing or wrong entry fails here.
 
-The REST API's page has its own checks in `tests/api/test_docs.py`, the command line's in `tests/cli/`.
+`tests/api/test_docs.py` checks the page on the REST API, `tests/cli/test_docs.py` the page on the command line.
 """
 
 import re
@@ -37,6 +37,7 @@ from moonmind_appliance.rehearsal.stage import LABEL_REHEARSAL
 from moonmind_appliance.settings import default_of, options, show
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.connection import Database
+from tui.keys import KEYS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "moonmind_appliance"
@@ -47,7 +48,7 @@ SCRIPTS = ("install.sh", "tests/run", "job_image/build.sh")
 
 
 class Page(NamedTuple):
-    """What a page holds: the anchors of its headings, its links and images, shell blocks, code spans."""
+    """The parsed parts of a page: anchors of its headings, links and images, shell blocks, code spans."""
 
     anchors: set[str]
     links: list[str]
@@ -77,7 +78,7 @@ def read(name: str) -> Page:
 
 
 def text(name: str, heading: str = "") -> str:
-    """A page, or what stands under one of its headings, up to the next one of that level."""
+    """A page, or the section under one of its headings, up to the next heading of that level."""
     whole = (ROOT / name).read_text(encoding="utf-8")
     if not heading:
         return whole
@@ -87,7 +88,7 @@ def text(name: str, heading: str = "") -> str:
 
 
 def rows(name: str, heading: str = "") -> list[list[str]]:
-    """The cells of all tables there, without their heads; code marks around a whole cell are taken off."""
+    """The cells of all tables there, without header rows; backticks around a whole cell are removed."""
     found = []
     for block in re.findall(r"(?:^\|.*\n)+", text(name, heading), re.MULTILINE):
         for line in block.splitlines()[2:]:
@@ -97,15 +98,15 @@ def rows(name: str, heading: str = "") -> list[list[str]]:
 
 
 def moves(diagram: str) -> set[tuple[str, str]]:
-    """The arrows of a Mermaid state diagram, but for the first one."""
+    """The arrows of a Mermaid state diagram, except the first one."""
     return set(re.findall(r"^\s*(\w+) --> (\w+)", diagram, re.MULTILINE))
 
 
-# --- what must be named -----------------------------------------------------------------------------------------------
+# --- required entries -------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_stands_with_its_default_and_its_sentence() -> None:
-    """In the words of `moonmind-appliance settings`; a default may be written as people write it (4g, 45m)."""
+def test_every_setting_is_documented_with_its_default_and_its_sentence() -> None:
+    """With the text of `moonmind-appliance settings`; a default may have a unit (4g, 45m)."""
     documented = {cells[0]: cells[1:] for cells in rows("docs/settings.md", "## All settings")}
     assert set(documented) == set(options())
     for name, option in options().items():
@@ -115,16 +116,16 @@ def test_every_setting_stands_with_its_default_and_its_sentence() -> None:
         assert all(f"`{older}`" in text("docs/settings.md") for older in option.older_names), name
 
 
-def test_every_failure_code_stands_with_who_acts_and_the_next_step() -> None:
-    """In the words of the run's `failure`, each once, and no code that does not exist."""
+def test_every_failure_code_is_documented_with_who_acts_and_the_next_step() -> None:
+    """With the text of the run's `failure`; each code once, and no unknown code."""
     documented = [cells for cells in rows("docs/failures.md", "## Failure codes") if len(cells) == 4]
-    told = {code: (who, next_step) for code, who, _, next_step in documented}
-    assert len(told) == len(documented)
-    assert told == {code.value: (kind.who_acts.value, kind.next_step) for code, kind in FAILURES.items()}
+    by_code = {code: (who, next_step) for code, who, _, next_step in documented}
+    assert len(by_code) == len(documented)
+    assert by_code == {code.value: (kind.who_acts.value, kind.next_step) for code, kind in FAILURES.items()}
 
 
-def test_every_failure_code_is_given_somewhere() -> None:
-    """The page promises no code that a run cannot end with."""
+def test_every_failure_code_is_used_in_the_code() -> None:
+    """The page documents no code that a run cannot end with."""
     source = "".join(
         path.read_text(encoding="utf-8")
         for path in PACKAGE.rglob("*.py")
@@ -133,21 +134,21 @@ def test_every_failure_code_is_given_somewhere() -> None:
     assert [code for code in FailureCode if not re.search(rf"FailureCode\.{code.name}\b", source)] == []
 
 
-def test_everybody_who_may_have_to_act_is_named() -> None:
-    """In a table of its own."""
+def test_every_value_of_who_acts_is_documented() -> None:
+    """In a separate table."""
     named = [cells[0] for cells in rows("docs/failures.md", "## Failure codes") if len(cells) == 2]
     assert named == [who.value for who in WhoActs]
 
 
-def test_every_wait_reason_stands_with_what_to_do() -> None:
+def test_every_wait_reason_is_documented_with_what_to_do() -> None:
     """And none that does not exist."""
     documented = {cells[0]: cells[1:] for cells in rows("docs/failures.md", "## What a run waits for")}
     assert set(documented) == {reason.value for reason in WaitReason}
     assert all(all(cells) for cells in documented.values())
 
 
-def test_every_scenario_stands_with_what_it_shows_and_how_it_ends() -> None:
-    """In the words of `moonmind-appliance rehearse --help`."""
+def test_every_scenario_is_documented_with_what_it_shows_and_how_it_ends() -> None:
+    """With the text of `moonmind-appliance rehearse --help`."""
     documented = {name: (shows, end) for name, shows, end in rows("docs/use.md", "### Scenarios of the rehearsal")}
     expected = {}
     for name, day in DAYS.items():
@@ -181,8 +182,8 @@ def test_the_diagrams_have_every_move_and_no_other() -> None:
     assert moves(phase) == {(old.value, new.value) for old, news in PHASE_MOVES.items() for new in news}
 
 
-def test_the_layers_are_those_that_the_imports_are_held_to() -> None:
-    """Top to bottom, as `pyproject.toml` has them; and each package is explained."""
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    """Top to bottom, as in `pyproject.toml`; and each package is explained."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
@@ -233,12 +234,19 @@ def test_each_decision_has_its_number() -> None:
         assert text(f"docs/decisions/{name}").startswith(f"# {number}. ")
 
 
+def test_every_key_of_the_terminal_interface_is_documented() -> None:
+    """In the words of the help screen, under the heading of its part, in the same order."""
+    for where, keys in KEYS.items():
+        documented = rows("docs/tui.md", f"### {where.value}")
+        assert documented == [[key.shown, key.help] for key in keys], where
+
+
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_link_leads_somewhere(name: str) -> None:
-    """To a file of the checkout, and to a heading that it has."""
+def test_every_link_has_a_target(name: str) -> None:
+    """A file of the checkout, and an existing heading in it."""
     broken = []
     for link in read(name).links:
         parts = urlsplit(link)
@@ -252,7 +260,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    """In docs/README.md, which the README links; of a folder its own index."""
+    """In docs/README.md, which the README links; a folder's pages are in the folder's index."""
     assert "docs/README.md" in read("README.md").links
     pages = {str(page.relative_to(DOCS)) for page in (*DOCS.glob("*.md"), *DOCS.glob("*/README.md"))}
     assert pages - {"README.md"} - set(read("docs/README.md").links) == set()
@@ -260,7 +268,7 @@ def test_every_page_is_in_the_index() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_source_file_that_is_named_exists(name: str) -> None:
-    """Below the package, below the checkout, or beside the page; names that begin with a dot are a repository's."""
+    """In the package, the checkout, or the page's folder; names that begin with a dot belong to a repository."""
     places = (PACKAGE, ROOT, (ROOT / name).parent)
     paths = [
         span for span in read(name).spans if re.fullmatch(r"\w[\w.-]*(?:/[\w.-]+)+\.(?:py|sh|toml|json|txt|in)", span)
@@ -272,7 +280,7 @@ def test_every_source_file_that_is_named_exists(name: str) -> None:
 
 
 def calls(name: str, program: str) -> Iterator[list[str]]:
-    """The words behind a program's name wherever the page calls it: in shell blocks and in code spans."""
+    """The arguments of each call of a program in the page's shell blocks and code spans."""
     lines = [line for block in read(name).shell for line in block.replace("\\\n", " ").splitlines()]
     start = re.compile(
         rf"(?:^|\$\(|\||&&|;)\s*(?:sudo\s+|docker compose (?:exec|run) (?:-\S+ )*\w+ |\w+=\S*\s+)*"
@@ -285,7 +293,7 @@ def calls(name: str, program: str) -> Iterator[list[str]]:
 
 
 def problem(words: list[str]) -> str | None:
-    """What the command line has not, of a call of `moonmind-appliance`."""
+    """The first unknown command or option in a call of `moonmind-appliance`, or None."""
     command: click.Command = main
     context = click.Context(main, info_name="moonmind-appliance")
     words = list(words)
@@ -308,8 +316,8 @@ def test_every_example_is_a_command_that_exists(name: str) -> None:
     assert [entry for entry in found if entry[1]] == []
 
 
-def test_examples_are_looked_at() -> None:
-    """The README's are found, and what does not exist is noticed."""
+def test_examples_are_checked() -> None:
+    """The README's examples are found, and an unknown command or option is noticed."""
     assert len(list(calls("README.md", "moonmind-appliance"))) > 5
     assert problem(["runs", "submit", "--repository", "X", "--spec", "spec.md"]) is None
     assert problem(["runs", "launch"]) == "no command launch"
@@ -318,18 +326,22 @@ def test_examples_are_looked_at() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_option_of_a_script_is_in_its_help(script: str) -> None:
-    """Of those that the pages' examples give."""
+    """Each option that the pages' examples use."""
     shown = subprocess.run([ROOT / script, "--help"], capture_output=True, text=True, check=True).stdout
     given = {word for name in NAMES for words in calls(name, script) for word in words if word.startswith("--")}
     assert [option for option in given if not re.search(rf"(?<![\w-]){option}\b", shown)] == []
 
 
 def test_every_option_of_a_bench_exists() -> None:
-    """Benches are called by their path; each one is documented."""
-    benches = sorted(path.relative_to(ROOT) for path in (ROOT / "tests" / "bench").glob("*.py"))
+    """Each bench is documented with its path."""
+    folder = ROOT / "tests" / "bench"
+    sources = {path: path for path in folder.glob("*.py")} | {
+        path.parent: path for path in folder.glob("*/__main__.py")
+    }
+    assert len(sources) > 2
     page = text("docs/contributing.md", "## Benches")
-    for bench in benches:
-        call = re.search(rf"python {re.escape(str(bench))}(.*)", page)
+    for bench, path in sorted(sources.items()):
+        call = re.search(rf"python {re.escape(str(bench.relative_to(ROOT)))}(?![\w./])(.*)", page)
         assert call, bench
-        source = (ROOT / bench).read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
         assert [option for option in re.findall(r"--[\w-]+", call[1]) if f'"{option}"' not in source] == []

@@ -72,7 +72,9 @@ def test_a_taken_name_says_who_holds_it() -> None:
     """By its labels, in order; one that went away in the same moment is unknown."""
     taken = NameTaken("codex_auth_0-in-use", {"moonmind.run": "r1", "moonmind.role": "agent"}, running=True)
     assert isinstance(taken, EngineError)
-    assert str(taken) == "The container name codex_auth_0-in-use is taken (moonmind.role=agent, moonmind.run=r1)."
+    assert (
+        str(taken) == "The container name codex_auth_0-in-use is already in use (moonmind.role=agent, moonmind.run=r1)."
+    )
     assert "(unknown)" in str(NameTaken("x", {}, running=False))
 
 

@@ -94,7 +94,7 @@ def test_strip_removes_what_is_invisible(text: str, expected: str) -> None:
         ("a\U000e0041", "U+E0041, an invisible format character"),
         ("\u2028", "U+2028, a line separator"),
         ("\u2029", "U+2029, a paragraph separator"),
-        ("\ud800", "U+D800, half of a surrogate pair"),
+        ("\ud800", "U+D800, an unpaired surrogate"),
         ("\ue000 \xa0", ""),
     ],
 )

@@ -126,7 +126,7 @@ class TerminalApp(App[None]):
         if not self.serve_state.answers:
             return Text("‖ serve: not running", self.palette.waiting)
         if not self.serve_state.ready:
-            return Text("! serve: not ready (3)", self.palette.waiting)
+            return Text("! serve: not ready, press 3", self.palette.waiting)
         return Text("serve: running")
 
     def copy(self, text: str, what: str) -> None:
@@ -159,8 +159,8 @@ class TerminalApp(App[None]):
         self._catch_signals()
         self.app_resume_signal.subscribe(self, self._repaint)
         self.feed.start()
-        self._look_at_serve()
-        self.set_interval(_LOOK_AT_SERVE_SECONDS, self._look_at_serve)
+        self.look_at_serve()
+        self.set_interval(_LOOK_AT_SERVE_SECONDS, self.look_at_serve)
         self.set_interval(_TICK_SECONDS, self._tick)
 
     def on_unmount(self) -> None:
@@ -193,24 +193,32 @@ class TerminalApp(App[None]):
     def _fatal_error(self) -> None:
         """A defect: its trace goes to a file, without local variables, which may contain secrets.
 
-        Textual's own shows the trace with them on the terminal.
+        Textual's own shows the trace with them on the terminal. What breaks while it ends is in the file only.
         """
         self.bell()
         trace = self.tools.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
         path = self.settings.moonmind_data_dir / ERROR_FILE
         where = f"The trace is in {path}: please report it." if _append(path, trace) else "No trace could be written."
         name = type(sys.exc_info()[1]).__name__
-        self._exit_renderables.append(
-            Text(f"error: the terminal interface ended with a defect ({name}). Runs go on. {where}")
-        )
+        if not self._exit_renderables:
+            self._exit_renderables.append(
+                Text(f"error: the terminal interface ended with a defect ({name}). Runs go on. {where}")
+            )
         self._close_messages_no_wait()
 
     # Messages of the feed.
 
     @property
     def pages(self) -> list[Page]:
-        """The pages that are shown, the upper one last: a page may be seen behind a question."""
-        return [screen for screen in self.screen_stack if isinstance(screen, Page)][-1:]
+        """The page that is shown: a page may be seen behind a question.
+
+        None while it is being opened: it has no widgets yet, and reads everything itself when it has them. None while
+        the interface ends, which removes the widgets.
+        """
+        if not self.is_running:
+            return []
+        shown = [screen for screen in self.screen_stack if isinstance(screen, Page)][-1:]
+        return [page for page in shown if page.is_mounted]
 
     def on_data_changed(self, message: DataChanged) -> None:
         """Let the shown page read again."""
@@ -231,7 +239,8 @@ class TerminalApp(App[None]):
             page.say("The database can be read again.")
             page.read()
 
-    def _look_at_serve(self) -> None:
+    def look_at_serve(self) -> None:
+        """Ask now whether the service is ready; it is asked every ten seconds anyway."""
         self.background.ask(self, "serve", partial(self._ask_serve, self.settings), self._serve_seen, self._ignore)
 
     def _serve_seen(self, state: ServeState) -> None:

@@ -16,9 +16,9 @@ _NAME = 20
 def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, now: datetime) -> str:
     """How it is as a whole, such as `2 problems, 1 note, looked at 12:04`."""
     if findings is None:
-        return "not looked at yet"
+        return "not checked yet"
     wrong, notes = (sum(finding.level is level for finding in findings) for level in (Level.WRONG, Level.NOTE))
-    parts = [_count(wrong, "problem") if wrong or not running else "no problem so far"]
+    parts = [_count(wrong, "problem")] if wrong or not running else []
     if notes:
         parts.append(_count(notes, "note"))
     if running:
@@ -35,7 +35,7 @@ def service_text(state: ServeState | None, palette: Palette) -> Text:
     if not state.answers:
         return Text("‖ No service answers: runs are kept, and wait for `moonmind-appliance serve`.", palette.waiting)
     if not state.ready:
-        return Text(f"✗ The service is not ready: {one_line(' '.join(state.problems))}", palette.bad)
+        return Text(f"✗ The service is not ready: {_with_keys(one_line(' '.join(state.problems)))}", palette.bad)
     return Text.assemble(("✓", palette.good), f" The service {one_line(state.version)} is ready for runs.")
 
 
@@ -50,9 +50,13 @@ def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> li
         lines += wrapped(head, Text(clean(finding.seen)), width)
         if finding.to_do:
             indent = Text(" " * (_NAME + 2) + "→ ", palette.tone(sign.tone))
-            here = ", or here: 2, then i" if "login-shard" in finding.to_do else ""
-            lines += wrapped(indent, Text(clean(finding.to_do) + here, palette.strong), width)
+            lines += wrapped(indent, Text(_with_keys(clean(finding.to_do)), palette.strong), width)
     return lines
+
+
+def _with_keys(to_do: str) -> str:
+    """A command that has keys here, with them."""
+    return f"{to_do}, or here: 2, then i" if "login-shard" in to_do else to_do
 
 
 def _count(number: int, word: str) -> str:

@@ -54,11 +54,11 @@ class Document(Lines):
     def on_resize(self, event: events.Resize) -> None:
         """Break the lines anew when the width differs."""
         del event
-        if self.size.width != self._width:
+        if self.line_width != self._width:
             self._render_anew()
 
     def _render_anew(self) -> None:
-        self._width = self.size.width
+        self._width = self.line_width
         self._number += 1
         if self._width <= 0:
             return

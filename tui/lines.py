@@ -34,6 +34,7 @@ class Lines(ScrollView, can_focus=True):
         scrollbar-size-horizontal: 1;
         overflow-x: hidden;
         overflow-y: auto;
+        scrollbar-gutter: stable;
     }
     """
 
@@ -84,6 +85,11 @@ class Lines(ScrollView, can_focus=True):
     def plain(self, y: int) -> str:
         """The characters of line `y`, for copying and search."""
         return self.line(y).plain
+
+    @property
+    def line_width(self) -> int:
+        """Cells of a line. The scrollbar's column is left free, so the width stays when the scrollbar appears."""
+        return self.scrollable_content_region.width
 
     # What a subclass or a screen calls.
 

@@ -76,6 +76,7 @@ class LogView(Lines):
         self._problem = ""
         self._wish: Wish | None = None
         self._searches: list[tuple[str, int]] = []
+        self._looking = False  # for the first error
 
     # What the page calls.
 
@@ -87,6 +88,7 @@ class LogView(Lines):
         self._close()
         self._found, self._problem, self._wish = None, "", None
         self._searches.clear()
+        self._looking = False
         if path is None:
             self._take_nothing()
             return
@@ -104,15 +106,18 @@ class LogView(Lines):
         """Where the view is, in words: `118-124 of 124 lines`."""
         if self._problem:
             return self._problem
-        if self._index is None or not self._rows:
-            return "no output" if self._index is not None else ""
+        if self._index is None:
+            return ""
+        if not self._rows:
+            return "" if self._index.line_count else "no output"
         top = max(0, self._index_of(self._top))
         bottom = top + max(1, self.size.height) - 1
         total = self._index.line_count
         # Behind the last row there may be lines that tell nothing.
         ends = bottom >= len(self._rows) - 1
         last = total if ends and self._at_end else self._rows[min(bottom, len(self._rows) - 1)].line + 1
-        return f"{self._rows[top].line + 1:,}-{last:,} of {total:,}"
+        searching = "  searching …" if self._searches or self._looking else ""
+        return f"{self._rows[top].line + 1:,}-{last:,} of {total:,}{searching}"
 
     @property
     def found(self) -> Found | None:
@@ -154,6 +159,7 @@ class LogView(Lines):
             return
         self._searches.append((needle, step))
         if len(self._searches) == 1:
+            self.post_message(self.StateChanged())
             self._next_search(index)
 
     def _next_search(self, index: LogIndex) -> None:
@@ -194,12 +200,18 @@ class LogView(Lines):
         pattern = ERROR_IN_EVENTS if self._events else ERROR_IN_TEXT
 
         def finished(line: int | None) -> None:
+            if index is not self._index:
+                return
+            self._looking = False
+            self.post_message(self.StateChanged())
             if line is not None:
                 self.follow = False
                 self._show_line(line)
             else:
                 self.post_message(self.NoError())
 
+        self._looking = True
+        self.post_message(self.StateChanged())
         page_of(self).ask("log-error", partial(first_error, index, pattern), finished)
 
     def copied_line(self) -> str:
@@ -231,7 +243,8 @@ class LogView(Lines):
             index.close()
             return
         self._index = index
-        self._read(Wish(index.line_count if at_end else 0, at_end=at_end))
+        # Anew: the rows that are still there are of the log before.
+        self._read(Wish(index.line_count if at_end else 0, at_end=at_end, anew=True))
         self.poll()
 
     def _open_failed(self, error: Exception) -> None:
@@ -263,7 +276,7 @@ class LogView(Lines):
 
     @property
     def _how(self) -> How:
-        return How(self.size.width if self.wrap else 0, self._events and not self.raw)
+        return How(self.line_width if self.wrap else 0, self._events and not self.raw)
 
     def _again(self) -> None:
         """Read the same place anew, as rows of another kind."""

@@ -69,4 +69,4 @@ def _account(shard: Shard) -> str:
         LoginState.DEAD: "dead login: the run waits for a new one",
         LoginState.REFUSED: "refused account: the run waits",
     }
-    return words.get(shard.login, "login not looked at yet")
+    return words.get(shard.login, "login not checked yet")

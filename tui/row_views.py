@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.text import Text
@@ -92,7 +92,7 @@ class EventsView(Lines):
         palette = page_of(self).tui.palette
         tone = _TONES.get(event.kind.rpartition(".")[2], "plain")
         indent = _TIME_WIDTH + _KIND_WIDTH + 3
-        parts = textwrap.wrap(event_detail(event.data), max(10, self.size.width - indent)) or [""]
+        parts = textwrap.wrap(event_detail(event.data), max(10, self.line_width - indent)) or [""]
         head = Text(no_wrap=True, end="")
         head.append(f" {fit(_stamp(event.at), _TIME_WIDTH)} ", palette.muted)
         head.append(
@@ -105,6 +105,11 @@ class EventsView(Lines):
 def _begins_artifact(event: Event) -> bool:
     """A log is saved when it begins and when it ends: only the end says something."""
     return event.kind == "artifact.saved" and not event.data.get("size_bytes")
+
+
+def _day_or_time(at: datetime, now: datetime) -> str:
+    """The day is enough for what is days away, and fits."""
+    return clock(at, now) if abs(at - now) < timedelta(days=6) else f"{at.astimezone():%Y-%m-%d}"
 
 
 def _stamp(at: datetime) -> str:
@@ -140,8 +145,8 @@ class ArtifactsView(Lines):
         artifact = self._artifacts[y]
         page = page_of(self)
         palette, now = page.tui.palette, page.tui.now()
-        kept = f"until {clock(artifact.expires_at, now)}" if artifact.expires_at else "while it runs"
-        name = self.size.width - _SIZE_WIDTH - _TYPE_WIDTH - _KEPT_WIDTH - 6
+        kept = f"until {_day_or_time(artifact.expires_at, now)}" if artifact.expires_at else "while it runs"
+        name = self.line_width - _SIZE_WIDTH - _TYPE_WIDTH - _KEPT_WIDTH - 6
         text = Text(" ", no_wrap=True, end="")
         text.append(fit(one_line(artifact.name), max(10, name)))
         text.append(f" {right(size(artifact.size_bytes), _SIZE_WIDTH)}  ")

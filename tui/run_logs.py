@@ -69,14 +69,16 @@ def log_of_phase(logs: Sequence[LogFile], phase: PhaseName, *, failed: bool) -> 
     return written[0] if written else last[0]
 
 
-def log_to_show(logs: Sequence[LogFile], phases: Sequence[PhaseDetail]) -> LogFile | None:
-    """The log to open a run with: of the phase that runs, else that failed, else the first one with output."""
+def log_to_show(logs: Sequence[LogFile], phases: Sequence[PhaseDetail], shown: LogFile | None = None) -> LogFile | None:
+    """The log of the phase that runs, else that failed; else the one that is shown, else the first one with output."""
     for wanted in (PhaseStatus.RUNNING, PhaseStatus.FAILED):
         for phase in phases:
             if phase.status is wanted:
                 log = log_of_phase(logs, phase.phase, failed=wanted is PhaseStatus.FAILED)
                 if log is not None:
                     return log
+    if shown is not None:
+        return shown
     written = [log for log in logs if log.size]
     agent = [log for log in written if log.has_events]
     return next(iter([*agent, *written, *logs]), None)

@@ -83,7 +83,7 @@ def save(source: Path | bytes, target: str, folder: Path) -> Path:
 
     Args:
         source: a file, or what to write.
-        target: as typed: relative to `folder`, `~` is the home folder; a folder is no file name.
+        target: as typed: relative to `folder`, `~` is the home folder; a folder is not a safe file name.
         folder: the current folder.
 
     Raises:

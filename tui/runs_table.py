@@ -93,7 +93,7 @@ def cells(row: RunRow, now: datetime) -> dict[str, Cell]:
     elif run.failure is not None and run.final:
         note = Cell(run.failure.code.value, "bad")
     elif run.pull_request_url:
-        note = Cell(f"pull request {one_line(run.pull_request_url).rpartition('/')[2]}", "link")
+        note = Cell(f"draft PR #{one_line(run.pull_request_url).rpartition('/')[2]}", "link")
     return {
         "status": Cell(f" {sign.mark} {sign.word}", sign.tone),
         "id": Cell(run.short_id),
@@ -211,6 +211,10 @@ class RunsTable(Lines):
             self.post_message(self.RowsWanted())
         return text.copy()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter is the page's key, which the footer shows."""
+        return False if action == "open" else super().check_action(action, parameters)
+
     def on_resize(self, event: events.Resize) -> None:
         """The columns have other widths."""
         del event
@@ -223,7 +227,7 @@ class RunsTable(Lines):
         palette: Palette = self.app.palette  # type: ignore[attr-defined] # the app of `tui.app`
         if row is None:
             return Text(f"{'':13}{run_id[:8]} …", palette.muted)
-        return row_text(row, self.size.width, self.app.now(), palette)  # type: ignore[attr-defined] # as above
+        return row_text(row, self.line_width, self.app.now(), palette)  # type: ignore[attr-defined] # as above
 
     @property
     def match_style(self) -> Style:

@@ -162,7 +162,7 @@ def _grade_words(grade: Grade, now: datetime) -> str:
         GradeName.MODEL_TURN: "model turn",
     }
     if grade.good is None:
-        return f"{labels[grade.name]}: {one_line(grade.words)}"
+        return f"{labels[grade.name]}: {one_line(grade.words)} {ago}".strip()
     return words[grade.name, grade.good].strip()
 
 

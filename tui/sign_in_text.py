@@ -9,9 +9,12 @@ from tui.signs import Palette
 from tui.text import countdown, one_line
 
 
-def instructions(shard: int, prompt: SignInPrompt | None, palette: Palette) -> Text:
-    """What the person has to do."""
+def instructions(shard: int, prompt: SignInPrompt | None, palette: Palette, *, done: bool = False) -> Text:
+    """What the person has to do; `done`: nothing more."""
     text = Text.assemble((f"Sign shard {shard} in to ChatGPT\n\n", "bold"))
+    if done:
+        text.rstrip()
+        return text.append("\n")
     if prompt is None:
         return text.append("Asking OpenAI for a code. This takes some seconds.", palette.muted)
     return text.append_text(
@@ -31,11 +34,11 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
         email, plan = one_line(step.shard.account_email or ""), one_line(step.shard.plan or "")
         who = (f" as {email}" if email else "") + (f" ({plan.capitalize()})" if plan else "")
         return Text(
-            f"✓ Shard {shard} is signed in{who}. Waiting runs start by themselves. Esc goes back.", palette.good
+            f"✓ Shard {shard} is signed in{who}. Waiting runs start automatically. Enter goes back.", palette.good
         )
     if isinstance(step, SignInFailed):
         words = " ".join(part for part in (one_line(step.message), one_line(step.hint)) if part)
-        return Text(f"✗ {words} Press r to try again, Esc to go back.", palette.bad)
+        return Text(f"✗ {words} Press r to try again, Enter to go back.", palette.bad)
     if isinstance(step, SignInWaiting):
         return Text(
             f"‖ Confirmed. The new login is stored when {one_line(step.holder)} ends. Esc keeps the old login.",

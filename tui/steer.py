@@ -14,7 +14,7 @@ RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 def cancel(page: Page, run: RunSummary) -> None:
     """End the run, after a question; says on the page what came of it."""
     if run.final:
-        page.say(f"Run {run.short_id} has ended ({run.status.value}). Nothing is left to cancel.")
+        page.say(f"Run {run.short_id} has ended ({run.status.value}). There is nothing to cancel.")
         return
     tools, actor = page.tui.tools, page.tui.actor
 

@@ -38,7 +38,7 @@ class TextLines(Lines):
         self._anew()
 
     def _anew(self) -> None:
-        width = self.size.width
+        width = self.line_width
         if self._make is None or width <= 0:
             return
         rows, old = list(self._make(width)), self._rows

@@ -95,4 +95,4 @@ class Timeline(Lines):
         tui = page_of(self).tui
         now = tui.now()
         longest = max((phase.seconds(now) or 0.0 for phase in self._phases), default=0.0)
-        return phase_text(self._phases[y], longest, self.size.width, now, tui.palette)
+        return phase_text(self._phases[y], longest, self.line_width, now, tui.palette)

@@ -75,7 +75,7 @@ def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str
                 report["account"] = server.ask("account/read", refreshToken=True)
             report["limits"] = server.ask("account/rateLimits/read")
     except OSError:
-        report["problem"] = "Codex's app server ended early."
+        report["problem"] = "Codex's app server exited early."
     finally:
         clock.cancel()
         server.process.kill()

@@ -3,15 +3,20 @@
 The texts come from a model and from commands that it ran: clean them before they reach a terminal.
 """
 
+import re
 import shlex
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
 
+from moonmind_appliance.agents.adapter import WORKSPACES
+
 # Output of a command that is shown without asking for the raw log.
 OUTPUT_LIMIT = 800
 
+# A path below the workspace of a run is shown from the repository on.
+_IN_WORKSPACE = re.compile(rf"^{re.escape(WORKSPACES)}/[^/]+/repo/")
 _SHELLS = frozenset({"sh", "bash", "zsh"})
 _LONGEST_PARSED_COMMAND = 20_000
 _WRAPPED_WORDS = 3
@@ -88,7 +93,8 @@ def _item(item: dict[str, Any], output_limit: int) -> list[EventLine]:
         return _command(item, output_limit)
     if kind == "file_change":
         changes = [
-            f"file {change.get('kind', 'change')}: {change.get('path', '?')}" for change in _entries(item, "changes")
+            f"file {change.get('kind', 'change')}: {_IN_WORKSPACE.sub('', str(change.get('path', '?')))}"
+            for change in _entries(item, "changes")
         ]
         return [EventLine(LineKind.FILES, text) for text in changes or ["no file changed"]]
     if kind == "todo_list":

@@ -61,7 +61,7 @@ def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - whatever the
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Unreadable("a key is repeated in one object")
+        raise Unreadable("an object has a duplicate key")
     return found
 
 
@@ -106,7 +106,7 @@ def as_text(value: object, *, longest: int) -> str:
     """At most that many characters of a text, fit for UTF-8; "" for anything else."""
     if not isinstance(value, str):
         return ""
-    # JSON can escape half of a surrogate pair, which no database and no answer can hold.
+    # JSON can escape an unpaired surrogate, which no database and no answer can hold.
     return value[:longest].encode(errors="replace").decode()
 
 

@@ -90,7 +90,7 @@ class SpecKitWorkflow:
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
         """There is no sign-in: says how the login comes in, and fails."""
-        words = f"{self.backend} has no sign-in ({way.value}): bring its variables in with --from-file."
+        words = f"{self.backend} does not support this sign-in ({way.value}): import its variables with --from-file."
         return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", words]
 
     def logout_command(self) -> list[str]:
@@ -160,7 +160,7 @@ class WorkflowReader(TurnOutput[Report]):
         self.close()
         words = " ".join(self._tail.decode(errors="replace").split())
         if ended.exit_code == NO_INTEGRATION:
-            words = "Spec Kit could not set the integration up; see the phase's stderr."
+            words = "Spec Kit could not set up the integration; see the phase's stderr."
         verdict = AgentVerdict.COMPLETED if ended.ok else AgentVerdict.FAILED
         return TurnOutcome(verdict=verdict, message=words)
 

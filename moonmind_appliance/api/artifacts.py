@@ -34,8 +34,8 @@ _EVERY = ("not_found", "run_not_found", "artifact_not_found", *BEHIND_A_TOKEN)
     "/",
     sync_to_thread=True,
     operation_id="get_artifact",
-    summary="Look at an artifact",
-    response_description="The artifact, with the address of its bytes.",
+    summary="Get an artifact",
+    response_description="The artifact, with the URL of its content.",
     responses=problems(*_EVERY),
 )
 def get_artifact(request: ApiRequest, run_id: FromPath[UUID], artifact_id: FromPath[UUID]) -> ArtifactDetail:
@@ -51,18 +51,18 @@ def get_artifact(request: ApiRequest, run_id: FromPath[UUID], artifact_id: FromP
     media_type="*/*",
     operation_id="get_artifact_content",
     summary="Download an artifact",
-    response_description="The whole content, in the artifact's own type.",
+    response_description="The whole content, in the artifact's own content type.",
     response_headers=[
         ResponseHeader(name, documentation_only=True, required=True, description=words)
         for name, words in (
             ("Content-Disposition", "attachment, with the artifact's name."),
-            ("ETag", "The content's tag: its SHA-256; a weak one while it still grows."),
+            ("ETag", "The content's ETag: its SHA-256, or a weak tag while the content still grows."),
             ("Accept-Ranges", "bytes"),
         )
     ],
     responses={
-        206: ResponseSpec(bytes, generate_examples=False, media_type="*/*", description="The part that was asked for."),
-        304: ResponseSpec(None, description="The caller has this content already (If-None-Match)."),
+        206: ResponseSpec(bytes, generate_examples=False, media_type="*/*", description="The requested range."),
+        304: ResponseSpec(None, description="The caller already has this content (If-None-Match)."),
         **problems("artifact_gone", "range_not_satisfiable", *_EVERY),
     },
 )
@@ -74,10 +74,13 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
         str | None, HeaderParameter(name="Range", description="One range: bytes=0-1023, bytes=1024- or bytes=-1024.")
     ] = None,
     if_range: Annotated[
-        str | None, HeaderParameter(name="If-Range", description="Send the part only while the tag is this one.")
+        str | None,
+        HeaderParameter(
+            name="If-Range", description="Send the range only if the ETag matches; otherwise send the whole content."
+        ),
     ] = None,
     if_none_match: Annotated[
-        str | None, HeaderParameter(name="If-None-Match", description="Send nothing while the tag is one of these.")
+        str | None, HeaderParameter(name="If-None-Match", description="Send no content if one of these ETags matches.")
     ] = None,
 ) -> Response[Any]:
     """The bytes, redacted as they were written. A log that still grows gives what it has."""
@@ -93,7 +96,7 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
         part = wanted_range(bytes_range, if_range, size=state.st_size, etag=etag)
     except Unsatisfiable:
         raise HTTPException(
-            f"The content has {state.st_size} bytes; the range begins behind them.",
+            f"The content has {state.st_size} bytes; the range starts after the end.",
             status_code=416,
             headers={"Content-Range": f"bytes */{state.st_size}"},
         ) from None
@@ -110,7 +113,7 @@ def _artifact(request: ApiRequest, run_id: UUID, artifact_id: UUID) -> Artifact:
     if artifact is None:
         raise NotFound(
             f"Run {run.run_id} has no artifact {artifact_id}.",
-            hint="The run's detail lists its artifacts.",
+            hint="`GET` on the run lists its artifacts.",
             code="artifact_not_found",
         )
     return artifact
@@ -121,7 +124,7 @@ def _open(request: ApiRequest, artifact: Artifact) -> io.FileIO:
     try:
         file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
     except OSError:
-        raise NotFound("The artifact's file is not there any more.", code="artifact_gone") from None
+        raise NotFound("The artifact's file no longer exists.", code="artifact_gone") from None
     request.at_end(file.close)
     return file
 

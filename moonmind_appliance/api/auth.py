@@ -27,7 +27,7 @@ def bearer_token(headers: list[str]) -> str:
         raise Unauthenticated("The request has several Authorization headers.", hint=_HINT, code="invalid_token")
     match = _BEARER.fullmatch(headers[0].strip())
     if not match:
-        raise Unauthenticated("The Authorization header holds no bearer token.", hint=_HINT, code="invalid_token")
+        raise Unauthenticated("The Authorization header contains no bearer token.", hint=_HINT, code="invalid_token")
     return match[1]
 
 
@@ -54,4 +54,6 @@ async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handl
     await require_token(connection, handler)
     actor: Actor = connection.scope["user"]
     if not actor.operator:
-        raise Forbidden("Only operators see this.", hint="Use a token with the operator role.", code="operator_only")
+        raise Forbidden(
+            "Only operators may use this.", hint="Use a token with the operator role.", code="operator_only"
+        )

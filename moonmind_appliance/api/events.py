@@ -63,7 +63,7 @@ class OpenStreams:
     summary="Follow a run",
     response_description="Server-sent events: `run`, `phase`, `artifact`, `log`, and `end` when the run is final.",
     responses={
-        204: ResponseSpec(None, description="The run is final and nothing came after Last-Event-ID."),
+        204: ResponseSpec(None, description="The run has ended and there is nothing after Last-Event-ID."),
         **problems(
             "not_found",
             "run_not_found",
@@ -77,7 +77,9 @@ async def stream_events(
     run_id: FromPath[UUID],
     last_event_id: Annotated[
         str | None,
-        HeaderParameter(name="Last-Event-ID", description="Go on behind this event. Left out: from the beginning."),
+        HeaderParameter(
+            name="Last-Event-ID", description="Resume after this event. Without it, the stream starts at the beginning."
+        ),
     ] = None,
 ) -> Response[Any]:
     """Everything that happened so far, then what happens; ends behind the `end` event, or when the server stops."""
@@ -107,7 +109,7 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
         try:
             messages = await sync_to_thread(tail.read)
         except StoreError as error:
-            _log.error("The event stream of request %s ends: %s", request_id(request), error)
+            _log.error("The event stream of request %s ended: %s", request_id(request), error)
             yield b": the database cannot be read now\n\n"
             return
         now = time.monotonic()

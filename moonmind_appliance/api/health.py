@@ -18,7 +18,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
     sync_to_thread=False,
     operation_id="get_health",
     summary="Alive",
-    response_description="The process answers.",
+    response_description="The process responds.",
     responses=problems(),
 )
 def get_health(request: ApiRequest) -> Response[Health]:
@@ -30,8 +30,8 @@ def get_health(request: ApiRequest) -> Response[Health]:
     "/ready",
     sync_to_thread=True,
     operation_id="get_ready",
-    summary="Able to take and run work",
-    response_description="Work is taken and run.",
+    summary="Ready to accept and run work",
+    response_description="The appliance accepts and runs work.",
     responses=problems("not_ready"),
 )
 def get_ready(request: ApiRequest) -> Response[Any]:
@@ -41,7 +41,7 @@ def get_ready(request: ApiRequest) -> Response[Any]:
         checks.append(ReadyCheck("stopping", ok=False, message="The appliance is stopping."))
     wrong = [ProblemField(check.name, check.message) for check in checks if not check.ok]
     if wrong:
-        body = problem("not_ready", "The appliance cannot take and run work now. `errors` says why.", wrong)
+        body = problem("not_ready", "The appliance cannot accept and run work now. `errors` gives the reasons.", wrong)
         return answer(body, {"Retry-After": str(_RETRY_SECONDS)})
     return Response(Ready("ready", checks), headers=_NO_STORE)
 

@@ -27,13 +27,13 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "moonmind_http_requests",
-            "Requests answered, by method, route and status.",
+            "Requests, by method, route and status.",
             ["method", "route", "status"],
             registry=self.registry,
         )
         self._seconds = Histogram(
             "moonmind_http_request_seconds",
-            "Time until the answer began, by route.",
+            "Time until the response started, by route.",
             ["route"],
             buckets=_SECONDS,
             registry=self.registry,
@@ -46,7 +46,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text form."""
+        """Everything, in Metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
@@ -69,16 +69,18 @@ class _Holdings(Collector):
             runs.add_metric([status.value], counts.get(status, 0))
         yield runs
         login = GaugeMetricFamily(
-            "moonmind_shard_login", "1 for the state of the shard's login.", labels=["shard", "login"]
+            "moonmind_shard_login", "1 for the current state of the shard's login.", labels=["shard", "login"]
         )
         for shard in store.shards.all(settings.codex_shards):
             for state in LoginState:
                 login.add_metric([str(shard.shard), state.value], float(shard.login is state))
         yield login
         free = shutil.disk_usage(settings.moonmind_data_dir).free
-        yield GaugeMetricFamily("moonmind_free_disk_bytes", "Free space on the data folder's disk.", value=free)
-        yield GaugeMetricFamily("moonmind_event_streams", "Event streams that are open.", value=self._open_streams())
-        info = GaugeMetricFamily("moonmind_appliance_info", "The appliance's version.", labels=["version"])
+        yield GaugeMetricFamily(
+            "moonmind_free_disk_bytes", "Free space on the disk that contains the data folder.", value=free
+        )
+        yield GaugeMetricFamily("moonmind_event_streams", "Open event streams.", value=self._open_streams())
+        info = GaugeMetricFamily("moonmind_appliance_info", "Version of the appliance.", labels=["version"])
         info.add_metric([self._parts.version], 1)
         yield info
 
@@ -89,7 +91,7 @@ class _Holdings(Collector):
     media_type="text/plain",
     operation_id="get_metrics",
     summary="Metrics",
-    response_description="Prometheus' text form.",
+    response_description="Metrics in the Prometheus text format.",
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def get_metrics(request: ApiRequest) -> Response[str]:

@@ -39,9 +39,9 @@ from moonmind_appliance.runs.submit import (
 from moonmind_appliance.views import run_detail, run_summary, shard_view
 
 _DESCRIPTION = """\
-A specification text in, a draft pull request out. Every request but those for health and this page carries
+A specification text in, a draft pull request out. Every request except health checks and this page needs
 `Authorization: Bearer TOKEN`. Every error is `application/problem+json`; programs read its `code`.
-Every answer has an `X-Request-ID`, which also stands in the appliance's log."""
+Every response has an `X-Request-ID`, which also appears in the appliance's log."""
 
 # The page runs a script that Litestar writes into it, and loads nothing from elsewhere.
 _PAGE_POLICY = (
@@ -85,10 +85,10 @@ def openapi_config(version: str) -> OpenAPIConfig:
         ),
         security=[{"bearer": []}],
         tags=[
-            Tag(name="runs", description="Submit runs, follow them, steer them."),
-            Tag(name="artifacts", description="What a run leaves behind."),
-            Tag(name="shards", description="The logins that do the work."),
-            Tag(name="health", description="For probes and Prometheus."),
+            Tag(name="runs", description="Submit, follow, cancel and retry runs."),
+            Tag(name="artifacts", description="Files that a run produces."),
+            Tag(name="shards", description="Agent logins; each shard runs one run at a time."),
+            Tag(name="health", description="For health probes and Prometheus."),
         ],
     )
 
@@ -175,13 +175,13 @@ def _complete_response(status: str, response: OpenAPIResponse) -> None:
             if isinstance(example, Example):
                 # OpenAPI has no such field; Litestar writes it when it is set.
                 example.id = None
-    headers["X-Request-ID"] = _header("The request's id; it also stands in the log.")
+    headers["X-Request-ID"] = _header("The request's id; it also appears in the log.")
     if status == "401":
-        headers["WWW-Authenticate"] = _header("Bearer, with the reason when a token came (RFC 6750).")
+        headers["WWW-Authenticate"] = _header("Bearer, with the reason if the request had a token (RFC 6750).")
     if status in {"429", "503"}:
-        headers["Retry-After"] = _header("Seconds until it is worth asking again.")
+        headers["Retry-After"] = _header("Seconds to wait before the next attempt.")
     if status in {"206", "416"}:
-        headers["Content-Range"] = _header("Which bytes these are, or how many there are.")
+        headers["Content-Range"] = _header("The range of this response, or the size of the content.")
 
 
 def _header(description: str) -> OpenAPIHeader:

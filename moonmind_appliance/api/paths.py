@@ -6,7 +6,7 @@ SCHEMA_PATH = f"{BASE_PATH}/schema"
 
 
 def run_path(run_id: str) -> str:
-    """Where the run is."""
+    """URL of the run."""
     return f"{BASE_PATH}/runs/{run_id}"
 
 

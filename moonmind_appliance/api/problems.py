@@ -32,42 +32,42 @@ class ProblemKind(NamedTuple):
 
 PROBLEMS: dict[str, ProblemKind] = {
     "malformed_json": ProblemKind(400, "The body is not JSON"),
-    "invalid_request": ProblemKind(400, "The request cannot be used"),
-    "unauthenticated": ProblemKind(401, "A bearer token is needed"),
+    "invalid_request": ProblemKind(400, "The request is not valid"),
+    "unauthenticated": ProblemKind(401, "A bearer token is required"),
     "invalid_token": ProblemKind(401, "The bearer token is not valid"),
-    "malformed_token": ProblemKind(401, "The access token is not one"),
-    "algorithm_not_allowed": ProblemKind(401, "The access token is signed in a way that is not taken"),
-    "unknown_key": ProblemKind(401, "The access token is signed with an unknown key"),
-    "bad_signature": ProblemKind(401, "The access token's signature is wrong"),
+    "malformed_token": ProblemKind(401, "The token is not an access token"),
+    "algorithm_not_allowed": ProblemKind(401, "The access token's signing algorithm is not accepted"),
+    "unknown_key": ProblemKind(401, "The access token's signing key is unknown"),
+    "bad_signature": ProblemKind(401, "The access token's signature is not valid"),
     "token_expired": ProblemKind(401, "The access token has expired"),
     "token_not_yet_valid": ProblemKind(401, "The access token is not valid yet"),
-    "wrong_issuer": ProblemKind(401, "The access token is another issuer's"),
+    "wrong_issuer": ProblemKind(401, "The access token is from another issuer"),
     "wrong_audience": ProblemKind(401, "The access token is for another client"),
     "wrong_token_type": ProblemKind(401, "The token is no access token"),
     "forbidden": ProblemKind(403, "Not allowed"),
     "operator_only": ProblemKind(403, "Operators only"),
     "repository_not_allowed": ProblemKind(403, "The repository is not allowed"),
-    "not_found": ProblemKind(404, "There is nothing at this address"),
-    "run_not_found": ProblemKind(404, "There is no such run"),
-    "artifact_not_found": ProblemKind(404, "There is no such artifact"),
-    "artifact_gone": ProblemKind(404, "The artifact's bytes are gone"),
-    "method_not_allowed": ProblemKind(405, "The method is not allowed here"),
-    "conflict": ProblemKind(409, "The state does not allow it"),
+    "not_found": ProblemKind(404, "Nothing exists at this URL"),
+    "run_not_found": ProblemKind(404, "The run does not exist"),
+    "artifact_not_found": ProblemKind(404, "The artifact does not exist"),
+    "artifact_gone": ProblemKind(404, "The artifact's content has been removed"),
+    "method_not_allowed": ProblemKind(405, "Method not allowed"),
+    "conflict": ProblemKind(409, "The current state does not allow this"),
     "run_final": ProblemKind(409, "The run has ended"),
     "run_not_retryable": ProblemKind(409, "The run cannot be retried"),
-    "idempotency_key_reused": ProblemKind(409, "The Idempotency-Key came with another body"),
-    "too_large": ProblemKind(413, "Too many bytes"),
-    "address_too_long": ProblemKind(414, "The address is too long"),
-    "unsupported_media_type": ProblemKind(415, "The body's type is not taken"),
+    "idempotency_key_reused": ProblemKind(409, "The Idempotency-Key was used with a different body"),
+    "too_large": ProblemKind(413, "The body is too large"),
+    "address_too_long": ProblemKind(414, "The URL is too long"),
+    "unsupported_media_type": ProblemKind(415, "The body's content type is not supported"),
     "range_not_satisfiable": ProblemKind(416, "The range is outside the content"),
     "too_many_streams": ProblemKind(429, "Too many event streams"),
     "internal_error": ProblemKind(500, "The appliance failed"),
     "disk_blocked": ProblemKind(503, "The disk is full"),
     "draining": ProblemKind(503, "The appliance is stopping"),
-    "not_ready": ProblemKind(503, "The appliance cannot work now"),
+    "not_ready": ProblemKind(503, "The appliance cannot accept or run work now"),
     "identity_provider_unreachable": ProblemKind(503, "The token cannot be checked now"),
-    "store_unavailable": ProblemKind(503, "The database cannot be used"),
-    "unavailable": ProblemKind(503, "Not available now"),
+    "store_unavailable": ProblemKind(503, "The database is unavailable"),
+    "unavailable": ProblemKind(503, "Currently unavailable"),
 }
 
 # Litestar's own errors carry a status only.
@@ -98,15 +98,15 @@ class Problem(msgspec.Struct, frozen=True):
     type: Annotated[
         str,
         msgspec.Meta(
-            description="A name for the kind of problem: urn:moonmind-appliance:problem: and the code.",
+            description="URI of the problem type: urn:moonmind-appliance:problem: followed by the code.",
             examples=["urn:moonmind-appliance:problem:invalid_request"],
         ),
     ]
-    title: Annotated[str, msgspec.Meta(description="The kind of problem in a few words.")]
+    title: Annotated[str, msgspec.Meta(description="Short description of the problem type.")]
     status: Annotated[int, msgspec.Meta(description="The HTTP status.", examples=[400])]
-    detail: Annotated[str, msgspec.Meta(description="What was wrong, and what to do.")]
-    code: Annotated[str, msgspec.Meta(description="A stable name.", examples=["invalid_request"])]
-    errors: Annotated[list[ProblemField], msgspec.Meta(description="The fields that are wrong, all of them.")] = []
+    detail: Annotated[str, msgspec.Meta(description="What is wrong and what to do.")]
+    code: Annotated[str, msgspec.Meta(description="Stable code for programs.", examples=["invalid_request"])]
+    errors: Annotated[list[ProblemField], msgspec.Meta(description="Every field that is not valid.")] = []
 
 
 def problem(code: str, detail: str, errors: list[ProblemField] | None = None, *, status: int | None = None) -> Problem:
@@ -133,16 +133,16 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
         return answer(body, _headers(request, error))
     if isinstance(error, StoreError):
         _log.error("Request %s: %s", request_id(request), error)
-        body = problem("store_unavailable", "The appliance's database cannot be used now; its log says why.")
+        body = problem("store_unavailable", "The database is unavailable; the appliance's log says why.")
         return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)
     if isinstance(error, InternalServerException) and "disconnected" in error.detail:
         # Nobody reads this answer, and nothing is wrong here.
-        _log.info("Request %s: the caller went away before its body was here.", request_id(request))
-        return answer(problem("invalid_request", "The body ended early."))
+        _log.info("Request %s: the caller disconnected before the body was complete.", request_id(request))
+        return answer(problem("invalid_request", "The request body is incomplete."))
     _log.error("Request %s failed.", request_id(request), exc_info=error)
-    detail = f"This is a defect of the appliance: tell the operator the request id {request_id(request)}."
+    detail = f"This is a bug in the appliance: report it to the operator with the request id {request_id(request)}."
     return answer(problem("internal_error", detail))
 
 
@@ -182,7 +182,7 @@ def problems(*codes: str) -> dict[int, ResponseSpec]:
 def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     fields = _fields(error)
     if any(field.field == "data" for field in fields):
-        return answer(problem("malformed_json", "The body is empty. Send one JSON object."))
+        return answer(problem("malformed_json", "The body is empty. Send a JSON object."))
     body = problem(_CODES.get(error.status_code, "invalid_request"), _detail(request, error), fields)
     headers = {"Retry-After": str(_STREAMS_RETRY_SECONDS)} if body.code == "too_many_streams" else {}
     return answer(body, {**(error.headers or {}), **headers})
@@ -208,13 +208,15 @@ def _challenge(request: Request[Any, Any, Any], error: Unauthenticated) -> str:
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     match error.status_code:
         case 404:
-            return "There is nothing at this address. docs/api.md and the schema page list what there is."
+            return "Nothing exists at this URL. docs/api.md and the schema page list every route."
         case 405:
-            return f"{request.method[:_SHOWN_OF_METHOD]} is not allowed here; the Allow header says what is."
+            return (
+                f"{request.method[:_SHOWN_OF_METHOD]} is not allowed here; the Allow header lists the allowed methods."
+            )
         case 413:
-            return "The body is larger than any request needs. specify_text may have 262144 bytes of UTF-8."
+            return "The body is too large. specify_text may have at most 262144 bytes of UTF-8."
         case _ if isinstance(error, ValidationException) and error.extra:
-            return "The request cannot be used. `errors` says what to change."
+            return "The request is not valid. `errors` lists what to change."
         case _:
             return error.detail
 

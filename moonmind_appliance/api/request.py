@@ -64,13 +64,13 @@ def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
     except (msgspec.MsgspecError, ValueError) as error:
         words = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
         raise InvalidRequest(
-            f"The body is not valid JSON: {words}.", hint="Send one JSON object.", code="malformed_json"
+            f"The body is not valid JSON: {words}.", hint="Send a JSON object.", code="malformed_json"
         ) from None
     if not isinstance(given, dict):
-        raise InvalidRequest("The body is JSON, but no object.", hint="Send one JSON object.")
+        raise InvalidRequest("The body is JSON, but not an object.", hint="Send a JSON object.")
     known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     problems = [
-        FieldProblem(name[:_SHOWN], f"Is no field of this request: remove it. Its fields are: {', '.join(known)}.")
+        FieldProblem(name[:_SHOWN], f"Unknown field. Known fields: {', '.join(known)}.")
         for name in islice((name for name in given if name not in known), _SHOWN)
     ]
     values = {}
@@ -81,7 +81,7 @@ def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
             except msgspec.ValidationError as error:
                 problems.append(FieldProblem(name, f"{error}."))
         elif field.required:
-            problems.append(FieldProblem(name, "Is missing: it must be given."))
+            problems.append(FieldProblem(name, "Required field is missing."))
     if problems:
-        raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
+        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
     return struct(**values)

@@ -24,7 +24,7 @@ from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage
 LONGEST_PAGE = 200
 
 _FILTERS = frozenset({"status", "repository", "external_ref", "limit", "cursor"})
-_LOCATION = ResponseHeader("Location", documentation_only=True, required=True, description="Where the run is.")
+_LOCATION = ResponseHeader("Location", documentation_only=True, required=True, description="URL of the run.")
 
 
 @post(
@@ -34,7 +34,7 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
     operation_id="submit_run",
     summary="Submit a run",
     response_headers=[_LOCATION],
-    response_description="The run is kept and queued.",
+    response_description="The run is accepted and queued.",
     responses=problems(
         "malformed_json",
         "repository_not_allowed",
@@ -53,8 +53,10 @@ def submit(
         str | None,
         HeaderParameter(
             name="Idempotency-Key",
-            description="1 to 255 printable ASCII characters. The same key with the same body gives the first run "
-            "again; with another body, 409. Keys are the caller's own and are kept for good.",
+            description=(
+                "1 to 255 printable ASCII characters. The same key with the same body returns the first "
+                "run; with a different body, 409. Keys are per caller and never expire."
+            ),
         ),
     ] = None,
 ) -> Response[RunAccepted]:
@@ -87,8 +89,10 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     status: Annotated[RunStatus | None, QueryParameter(description="Only runs in this status.")] = None,
     repository: Annotated[str | None, QueryParameter(description="Only runs for this owner/name, in any case.")] = None,
     external_ref: Annotated[str | None, QueryParameter(description="Only runs with exactly this reference.")] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=LONGEST_PAGE, description="Longest page.")] = 50,
-    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[
+        int, QueryParameter(ge=1, le=LONGEST_PAGE, description="Maximum number of runs on the page.")
+    ] = 50,
+    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the previous page.")] = None,
 ) -> RunPage:
     """The caller's runs, newest first; an operator sees everybody's. Runs that come meanwhile do not move the pages."""
     _check_parameters(request, status)
@@ -105,7 +109,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     "/{run_id:uuid}",
     sync_to_thread=True,
     operation_id="get_run",
-    summary="Look at a run",
+    summary="Get a run",
     response_description="The run with its phases and artifacts.",
     responses=problems("not_found", "run_not_found", *BEHIND_A_TOKEN),
 )
@@ -121,7 +125,7 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     operation_id="cancel_run",
     summary="Cancel a run",
     response_headers=[_LOCATION],
-    response_description="A queued run is cancelled; one in progress will be as soon as its shard hears of it.",
+    response_description="A queued run is cancelled at once; a running one is cancelled within seconds.",
     responses=problems("not_found", "run_not_found", "run_final", *BEHIND_A_TOKEN),
 )
 def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
@@ -169,15 +173,15 @@ def _check_parameters(request: ApiRequest, status: RunStatus | None) -> None:
     given = request.query_params
     known = ", ".join(sorted(_FILTERS))
     problems = [
-        FieldProblem(name[:100], f"Is no parameter of this list; these are: {known}.")
+        FieldProblem(name[:100], f"Unknown parameter. Known parameters: {known}.")
         for name in islice((name for name in given if name not in _FILTERS), 20)
     ]
-    problems += [FieldProblem(name, "Is given twice.") for name in _FILTERS if len(given.getall(name, [])) > 1]
+    problems += [FieldProblem(name, "Given more than once.") for name in _FILTERS if len(given.getall(name, [])) > 1]
     if "status" in given and status is None:
         # Litestar reads the word null as no value.
-        problems.append(FieldProblem("status", "Is no status of a run."))
+        problems.append(FieldProblem("status", "Unknown run status."))
     if problems:
-        raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
+        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
 
 
 runs_router = Router(

@@ -104,7 +104,7 @@ async def long_address_refused(scope: HTTPScope, send: Send) -> bool:
         scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
     if len(scope["raw_path"]) <= MAX_PATH_BYTES and len(scope["query_string"]) <= MAX_QUERY_BYTES:
         return False
-    message = f"The address is too long: at most {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} of query."
+    message = f"The URL is too long: the limit is {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} of query."
     body = msgspec.json.encode(problem("address_too_long", message))
     headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": HTTPStatus.REQUEST_URI_TOO_LONG, "headers": headers})

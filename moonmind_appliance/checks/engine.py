@@ -10,7 +10,7 @@ CONTRACT = "1"
 _LABELS = ("moonmind.codex.version", "moonmind.spec-kit.version", "moonmind.job-image.version")
 
 START = "Start the Docker engine, or set DOCKER_HOST."
-BUILD = "Build it: ./install.sh, or job_image/build.sh in the checkout."
+BUILD = "Build it with ./install.sh, or with job_image/build.sh in the checkout."
 
 
 def docker_engine(engine: ContainerEngine) -> Finding:

@@ -47,7 +47,7 @@ def token_is_set(settings: Settings) -> Finding:
     """A token is set; GitHub is not asked."""
     if settings.github_token is None:
         return wrong(TOKEN, "GITHUB_TOKEN is not set.", "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`.")
-    return ok(TOKEN, "set, not tried")
+    return ok(TOKEN, "set, not checked")
 
 
 class GitHubChecks:
@@ -86,7 +86,10 @@ class GitHubChecks:
                 for slug in settings.spec_workflow_github_repository:
                     yield _repository(door, slug)
                 if not settings.spec_workflow_github_repository:
-                    seen = "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may name every repository of the token."
+                    seen = (
+                        "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may use every repository that the "
+                        "token can access."
+                    )
                     yield note("repositories", seen)
             finally:
                 door.close()
@@ -110,11 +113,11 @@ def _refusal(error: GitHubError) -> Finding:
     if error.status is None:
         return wrong(check, error.message, "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS.")
     if error.status == _REJECTED:
-        return wrong(check, "GitHub rejects it: it is wrong, revoked or expired.", "Make a new one.")
+        return wrong(check, "GitHub rejected it: it is wrong, revoked or expired.", "Create a new one.")
     if error.retry_at is not None:
-        return note(check, "GitHub's rate limit is reached for now.", f"Check again after {error.retry_at:%H:%M} UTC.")
+        return note(check, "GitHub's rate limit is reached.", f"Check again after {error.retry_at:%H:%M} UTC.")
     return wrong(
-        check, error.message, "Read what GitHub says; an organization's policy may demand that the token is authorized."
+        check, error.message, "Read GitHub's message; the organization's policy may require the token to be authorized."
     )
 
 
@@ -126,9 +129,9 @@ def _scopes(given: str | None, address: str) -> Finding:
     scopes = {scope.strip() for scope in given.split(",") if scope.strip()}
     seen = f"{address} accepts it; scopes: {', '.join(sorted(scopes)) or 'none'}"
     if not scopes & {"repo", "public_repo"}:
-        return wrong(check, seen, "Give it the scope repo.")
+        return wrong(check, seen, "Give it the `repo` scope.")
     if "workflow" not in scopes:
-        return note(check, seen, "Without the scope workflow, changes under .github/workflows cannot be pushed.")
+        return note(check, seen, "Without the `workflow` scope, changes under .github/workflows cannot be pushed.")
     return ok(check, seen)
 
 
@@ -140,14 +143,16 @@ def _repository(door: GitHub, slug: str) -> Finding:
     except GitHubError as error:
         if error.status == _NOT_FOUND:
             return wrong(check, "The token has no access to it.", "Check the name, or give the token access.")
-        return wrong(check, error.message, "Read what GitHub says.")
+        return wrong(check, error.message, "Read GitHub's message.")
     if found.archived:
-        return wrong(check, "It is archived: GitHub accepts no push.", "Unarchive it, or take it out of the setting.")
+        return wrong(
+            check, "It is archived: GitHub rejects pushes to it.", "Unarchive it, or remove it from the setting."
+        )
     if not found.may_push:
-        return wrong(check, "The token may read it, but not push.", "Give its account write access.")
+        return wrong(check, "The token can read it but not push to it.", "Give its account write access.")
     if branch is None:
         return note(check, "It is empty: there is no branch to start from.", "Push a first commit.")
-    return ok(check, f"may be pushed to; default branch {found.default_branch}")
+    return ok(check, f"push access; default branch {found.default_branch}")
 
 
 def _date(headers: httpx.Headers) -> datetime | None:

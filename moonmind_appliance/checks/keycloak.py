@@ -9,8 +9,8 @@ def identity_provider(status: OidcStatus) -> Finding:
     """It answered last time it was asked, and there are keys to verify tokens with."""
     check = "Keycloak"
     if status.reachable and status.keys:
-        return ok(check, f"answers, {status.keys} key(s)")
-    seen = status.error or "No keys were fetched yet."
+        return ok(check, f"responds, {status.keys} key(s)")
+    seen = status.error or "No keys have been fetched yet."
     return wrong(check, seen, "Check OIDC_ISSUER_URL, OIDC_INTERNAL_URL and that Keycloak runs.")
 
 

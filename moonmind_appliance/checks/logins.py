@@ -49,7 +49,7 @@ def _shard_login(shard: Shard, *, needed: bool) -> Finding:
         return ok(check, f"{who}, plan {shard.plan}" if shard.plan else who)
     seen = {
         LoginState.ABSENT: "Not signed in.",
-        LoginState.DEAD: f"The login is dead: {shard.login_reason}.",
-        LoginState.UNKNOWN: "Not looked at yet.",
+        LoginState.DEAD: f"The login no longer works: {shard.login_reason}.",
+        LoginState.UNKNOWN: "Not checked yet.",
     }.get(shard.login, shard.login_reason)
     return (wrong if needed or shard.login is LoginState.DEAD else note)(check, seen, sign_in)

@@ -22,9 +22,9 @@ def data_folder(settings: Settings) -> Finding:
     if not nearest.is_dir():
         return wrong(check, f"{nearest} is not a folder.", "Set MOONMIND_DATA_DIR to a folder.")
     if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
-        return wrong(check, f"{folder}: this user may not write to {nearest}.", "Run as its owner, usually root.")
+        return wrong(check, f"{folder}: this user cannot write to {nearest}.", "Run as its owner, usually root.")
     if nearest != folder:
-        return ok(check, f"{folder} is made at the first start.")
+        return ok(check, f"{folder} is created at the first start.")
     if folder.stat().st_mode & _OTHERS:
         return note(check, f"Other users of this machine can read {folder}.", f"chmod 700 {folder}")
     return ok(check, str(folder))
@@ -48,19 +48,21 @@ def database(settings: Settings, tools: Tools | None, problem: ApplianceError | 
         tools.store.runs.counts()
         return ok(check, str(path))
     if path.exists():
-        return note(check, f"{path} was not opened.")
-    return ok(check, f"{path} is made at the first start.")
+        return note(check, f"{path} could not be opened.")
+    return ok(check, f"{path} is created at the first start.")
 
 
 def clock(github: datetime | None, now: datetime) -> Finding:
     """This machine's clock beside the time in GitHub's answer: tokens and quotas expire by the clock."""
     if github is None:
-        return note("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared, as GitHub did not answer.")
+        return note("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared, because GitHub did not respond.")
     skew = (now - github.astimezone(UTC)).total_seconds()
     if abs(skew) > _MOST_SKEW:
         direction = "ahead of" if skew > 0 else "behind"
-        return wrong("clock", f"{abs(skew):.0f} s {direction} GitHub's clock.", "Set it: timedatectl set-ntp true")
-    return ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, as at GitHub")
+        return wrong(
+            "clock", f"{abs(skew):.0f} s {direction} GitHub's clock.", "Synchronize it: timedatectl set-ntp true"
+        )
+    return ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, matches GitHub's clock")
 
 
 def _nearest(folder: Path) -> Path:

@@ -18,10 +18,10 @@ _CONNECT_SECONDS, _SECONDS = 6, 12
 _MEMORY = 256 * 1024**2
 # https://curl.se/libcurl/c/libcurl-errors.html
 _CURL = {
-    5: "DNS does not know the proxy's name",
-    6: "DNS does not know the name",
-    7: "nothing listens there, or a firewall refuses",
-    28: "no answer in time",
+    5: "DNS cannot resolve the proxy's name",
+    6: "DNS cannot resolve the name",
+    7: "connection refused: nothing listens there, or a firewall blocks it",
+    28: "timed out",
     35: "the TLS handshake failed",
     56: "the connection was closed early, by the server or the proxy",
     60: "the TLS certificate is not trusted",
@@ -49,7 +49,7 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
     try:
         engine.start(_spec(name, settings))
         trusted = _trust(engine, name, settings)
-        yield ok(NETWORK, f"{settings.job_network}: a container starts on it")
+        yield ok(NETWORK, f"{settings.job_network}: a container starts in it")
         proxy = _proxy(settings)
         for way in (_Way(settings.github_server_url, {}), *(_Way(url, proxy) for url in _OPENAI)):
             yield _ask(engine, name, way, trusted=trusted)

@@ -52,7 +52,7 @@ def run_checks(
 
 def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:
     """A finding for each setting that cannot be used."""
-    return [wrong(f"setting {problem.name}", problem.message, problem.hint) for problem in problems]
+    return [wrong(f"setting {problem.name}", problem.message, problem.hint or _FIX) for problem in problems]
 
 
 def _containers(settings: Settings, tools: Tools | None, *, offline: bool) -> Iterator[Finding]:

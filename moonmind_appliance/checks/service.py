@@ -59,7 +59,7 @@ def _ask_ready(client: httpx.Client) -> list[str]:
     try:
         ready = client.get("/ready")
     except httpx.TimeoutException:
-        return ["/ready did not answer in time."]
+        return ["/ready did not respond in time."]
     return [] if ready.status_code == httpx.codes.OK else _problems(ready)
 
 
@@ -68,7 +68,7 @@ def _problems(answer: httpx.Response) -> list[str]:
         told = msgspec.json.decode(answer.content[:_LONGEST_ANSWER], type=_NotReady).errors
     except msgspec.MsgspecError:
         told = []
-    return [f"{problem.field}: {problem.message}" for problem in told] or [f"/ready answers {answer.status_code}."]
+    return [f"{problem.field}: {problem.message}" for problem in told] or [f"/ready returned {answer.status_code}."]
 
 
 def api_address(settings: Settings, state: ServeState) -> Finding:
@@ -90,8 +90,12 @@ def serve(state: ServeState) -> Finding:
     if not state.answers:
         return note(check, "Not running.", "moonmind-appliance serve")
     if state.ready:
-        return ok(check, f"version {state.version}, takes and runs work")
-    return wrong(check, f"version {state.version} cannot work now. {' '.join(state.problems)}", "Fix what it names.")
+        return ok(check, f"version {state.version}, accepts and runs work")
+    return wrong(
+        check,
+        f"version {state.version} cannot run work now. {' '.join(state.problems)}",
+        "Fix the problems that it lists.",
+    )
 
 
 def workers(alive: Mapping[str, bool]) -> Finding:

@@ -26,7 +26,7 @@ def check_logins(invocation: Invocation) -> list[Shard]:
             state, run_id = check_login(tools, shard)
             if run_id is not None:
                 invocation.note(
-                    f"Shard {shard} was not checked: it executes run {run_id}, which shows how its login is."
+                    f"Shard {shard} was not checked: it is running run {run_id}, which updates its login state."
                 )
             states.append(state)
         return states

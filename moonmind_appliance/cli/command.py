@@ -36,15 +36,13 @@ def _common_options(*, json: bool) -> list[click.Parameter]:
             ["--env-file", "env_file"],
             type=click.Path(path_type=Path),
             metavar="PATH",
-            help=f"Settings as NAME=value lines.  [default: ${ENV_FILE_VARIABLE}, else {DEFAULT_ENV_FILE}]",
+            help=f"Settings file with NAME=value lines.  [default: ${ENV_FILE_VARIABLE}, else {DEFAULT_ENV_FILE}]",
         ),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Say more about what is done and how."),
-        click.Option(["--debug"], is_flag=True, help="Show the log, and the trace of an unexpected error."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Print more details."),
+        click.Option(["--debug"], is_flag=True, help="Print the log and, for an unexpected error, the traceback."),
     ]
     if json:
-        given.insert(
-            1, click.Option(["--json", "as_json"], is_flag=True, help="Answer in JSON on stdout, for programs.")
-        )
+        given.insert(1, click.Option(["--json", "as_json"], is_flag=True, help="Print JSON to stdout, for programs."))
     for option in given:
         option.expose_value = False
         option.callback = _keep
@@ -121,7 +119,7 @@ class LazyGroup(click.Group):
         if args and args[0] not in self.lazy and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], self.lazy, 1)
             meant = f" Did you mean {close[0]}?" if close else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{meant}", ctx)
+            raise click.UsageError(f"Unknown command {args[0]!r}.{meant}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -48,14 +48,14 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
         read = path
     except FileNotFoundError:
         if named is not None:
-            raise _unreadable(path, "is not there", "Check the path, or leave it out.") from None
+            raise _unreadable(path, "does not exist", "Check the path, or omit the option.") from None
     except PermissionError:
         if named is not None or demanded:
-            raise _unreadable(path, "may not be read by this user", "Run as root, or as its owner.") from None
-        notes.append(f"{path} may not be read by this user, and was left out.")
+            raise _unreadable(path, "is not readable by this user", "Run as root, or as its owner.") from None
+        notes.append(f"{path} is not readable by this user and was ignored.")
     except OSError as error:
-        raise _unreadable(path, f"cannot be read ({error.strerror})", "Give a file of NAME=value lines.") from None
-    notes += [f"{path}: there is no setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
+        raise _unreadable(path, f"cannot be read ({error.strerror})", "Use a file with NAME=value lines.") from None
+    notes += [f"{path}: unknown setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
     return Configuration(load(environment, lines), read, tuple(notes))
 
 
@@ -74,11 +74,13 @@ def read_env_file(path: Path) -> dict[str, str]:
                 if binding.error or (binding.key is not None and binding.value is None):
                     where = f"{path}, line {binding.original.line}"
                     # The line itself is not shown: it may hold half a secret.
-                    problems.append(SettingProblem(where, "is no NAME=value.", "Mend it, or put # before it."))
+                    problems.append(
+                        SettingProblem(where, "is not a NAME=value line.", "Correct it, or comment it out with #.")
+                    )
                 elif binding.key is not None and binding.value is not None:
                     values[binding.key] = binding.value
     except UnicodeDecodeError:
-        problems.append(SettingProblem(str(path), "is not a text in UTF-8.", "Save it as UTF-8."))
+        problems.append(SettingProblem(str(path), "is not valid UTF-8.", "Save it as UTF-8."))
     if problems:
         raise SettingsError(problems)
     return values

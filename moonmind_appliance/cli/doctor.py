@@ -28,26 +28,26 @@ _OTHER_LINES = 3
     cls=Command,
     examples=[
         ("Everything", f"{PROGRAM} doctor"),
-        ("Without asking any other machine", f"{PROGRAM} doctor --offline"),
-        ("What is wrong, for a script", f"{PROGRAM} doctor --json | jq '.[] | select(.grade == \"wrong\")'"),
+        ("Without network access", f"{PROGRAM} doctor --offline"),
+        ("Only the problems, for a script", f"{PROGRAM} doctor --json | jq '.[] | select(.grade == \"wrong\")'"),
     ],
 )
-@click.option("--offline", is_flag=True, help="Ask neither GitHub nor Keycloak, and start no container.")
+@click.option("--offline", is_flag=True, help="Do not contact GitHub or Keycloak, and start no container.")
 @click.pass_obj
 def doctor(invocation: Invocation, *, offline: bool) -> Exit:
-    """Check everything that a run needs, and say what to do.
+    """Check everything that a run needs, and show how to fix problems.
 
-    Looks at settings, data folder, disk, database, Docker engine, job image, what job containers reach, the shards'
+    Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the shards'
     logins, the API's address, `serve`, the GitHub token and the repositories, Keycloak, and the clock. Each finding is
-    shown as soon as it is there. The job network and the logins' volumes are made where they are missing; a throw-away
-    container is gone afterwards. Ends with 1 when something is wrong.
+    shown as soon as it is known. A missing job network or login volume is created; the test container is removed. The
+    exit code is 1 when a check found a problem.
     """
     findings = _show_as_found(invocation, _findings(invocation, offline=offline))
     bad = sum(finding.level is Level.WRONG for finding in findings)
     if bad:
-        end = Text(f"\n{bad} of {len(findings)} checks found something wrong.", "bold red")
+        end = Text(f"\n{bad} of {len(findings)} checks found a problem.", "bold red")
     else:
-        end = Text("\nEverything that a run needs is there.", "bold green")
+        end = Text("\nEverything that a run needs is available.", "bold green")
     invocation.answer(findings, Group(_table(findings), end))
     return Exit.FAILED if bad else Exit.OK
 
@@ -91,7 +91,7 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
     except SettingsError as error:
         yield from setting_problems(error.problems)
         return
-    where = str(configuration.env_file or "the environment alone")
+    where = str(configuration.env_file or "the environment only")
     if configuration.notes:
         yield note("settings", " ".join(configuration.notes), "Correct the name, or remove the line.")
     else:

@@ -33,14 +33,16 @@ class Exit(IntEnum):
 
 
 MEANINGS: dict[Exit, str] = {
-    Exit.OK: "it worked",
-    Exit.FAILED: "it did not; the line that begins with `error:` says why",
-    Exit.USAGE: "the command line or the request cannot be used",
-    Exit.SETTINGS: "the settings cannot be used",
-    Exit.UNAVAILABLE: "somebody does not answer or is taken: API, Docker engine, Keycloak, GitHub, port, data folder",
-    Exit.REFUSED: "no permission: token missing, wrong or not enough; files that are not yours",
-    Exit.NOT_FOUND: "there is no such run, artifact or token",
-    Exit.RUN_FAILED: "the run that was waited for ended failed or cancelled",
+    Exit.OK: "success",
+    Exit.FAILED: "failure; the line that starts with `error:` gives the reason",
+    Exit.USAGE: "the command line or the request is not valid",
+    Exit.SETTINGS: "the settings are not valid",
+    Exit.UNAVAILABLE: (
+        "a dependency is unavailable or already in use: API, Docker engine, Keycloak, GitHub, port, data folder"
+    ),
+    Exit.REFUSED: "permission denied: token missing, not valid or without the required role; files of another user",
+    Exit.NOT_FOUND: "the run, artifact or token does not exist",
+    Exit.RUN_FAILED: "the awaited run failed or was cancelled",
     Exit.INTERRUPTED: "stopped with Ctrl-C",
 }
 

@@ -52,7 +52,7 @@ class Invocation:
         for note in configuration.notes if demanded or self.verbose else ():
             self.note(note)
         if self.verbose:
-            self.note(f"settings from {configuration.env_file or 'the environment alone'}")
+            self.note(f"settings from {configuration.env_file or 'the environment only'}")
         return configuration
 
     def settings(self, *, demanded: bool = True) -> Settings:

@@ -17,7 +17,7 @@ from moonmind_appliance.settings import Settings
 @click.command(
     cls=Command,
     examples=[
-        ("At the realm of the settings", f"{PROGRAM} login"),
+        ("In the configured realm", f"{PROGRAM} login"),
         ("From a laptop", f"{PROGRAM} login --issuer https://sso.example.com/realms/moonmind"),
         ("Then", f"{PROGRAM} runs list --server https://moonmind.example.com"),
     ],
@@ -25,17 +25,17 @@ from moonmind_appliance.settings import Settings
 @click.option(
     "--issuer",
     metavar="URL",
-    help="Address of the Keycloak realm.  [default: $OIDC_ISSUER_URL, else the realm of the login before]",
+    help="URL of the Keycloak realm.  [default: $OIDC_ISSUER_URL, else the realm of the previous login]",
 )
 @click.option(
     "--client-id", metavar="ID", help="The realm's public client.  [default: $OIDC_CLI_CLIENT_ID, moonmind-cli]"
 )
 @click.pass_obj
 def login(invocation: Invocation, issuer: str | None, client_id: str | None) -> None:
-    """Log in at Keycloak, for `runs` from this machine.
+    """Log in to Keycloak, to use `runs` from this machine.
 
-    Shows an address and a code to confirm in any browser, and keeps the login in a file that only you may read. It is
-    refreshed by itself when it is used. `token show` prints its token for curl, `logout` forgets it.
+    Shows a URL and a code to confirm in any browser, and saves the login in a file that only you can read. It is
+    refreshed automatically. `token show` prints its access token for curl; `logout` removes it.
     """
     settings = invocation.settings(demanded=False)
     file = TokenFile(default_token_path(invocation.environment))
@@ -60,16 +60,16 @@ def login(invocation: Invocation, issuer: str | None, client_id: str | None) -> 
     _tell(invocation, saved, file)
 
 
-@click.command(cls=Command, examples=[("On a machine that is not yours", f"{PROGRAM} logout")])
+@click.command(cls=Command, examples=[("On a shared machine", f"{PROGRAM} logout")])
 @click.pass_obj
 def logout(invocation: Invocation) -> None:
-    """Forget the Keycloak login.
+    """Remove the saved Keycloak login.
 
-    The file is removed. An access token that was already handed out lives until it ends, within minutes as a rule.
+    An access token that was already issued stays valid until it expires, usually within minutes.
     """
     file = TokenFile(default_token_path(invocation.environment))
     removed = file.forget()
-    words = f"The login in {file.path} is forgotten." if removed else "Nobody was logged in."
+    words = f"The login in {file.path} is removed." if removed else "There was no saved login."
     invocation.answer({"removed": removed, "file": str(file.path)}, Text(words))
 
 
@@ -80,8 +80,8 @@ def _realm(settings: Settings, issuer: str | None, file: TokenFile) -> str:
     if before is not None:
         return before.issuer
     raise CommandFailed(
-        "Nobody said where Keycloak is.",
-        hint="Give --issuer https://HOST/realms/NAME, or set OIDC_ISSUER_URL.",
+        "The Keycloak realm is not configured.",
+        hint="Use --issuer https://HOST/realms/NAME, or set OIDC_ISSUER_URL.",
         code=Exit.USAGE,
     )
 
@@ -91,4 +91,4 @@ def _tell(invocation: Invocation, saved: SavedLogin, file: TokenFile) -> None:
     if invocation.as_json:
         invocation.json_line({"event": "logged_in", **told})
     else:
-        invocation.show(Text(f"Logged in as {saved.username or 'somebody without a name'}; kept in {file.path}."))
+        invocation.show(Text(f"Logged in as {saved.username or 'an unnamed user'}; saved in {file.path}."))

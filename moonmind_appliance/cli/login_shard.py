@@ -41,23 +41,25 @@ _LONGEST_KEY = 1000
     cls=Command,
     examples=[
         ("The first account", f"{PROGRAM} login-shard 0"),
-        ("Another account, while runs go on elsewhere", f"{PROGRAM} login-shard 2"),
-        ("With the browser of this machine", f"{PROGRAM} login-shard 0 --browser"),
+        ("Another account, while runs continue on other shards", f"{PROGRAM} login-shard 2"),
+        ("With a browser on this machine", f"{PROGRAM} login-shard 0 --browser"),
         (
-            "With an API key of OpenAI's platform, out of a password store",
+            "With an OpenAI API key from a password store",
             f"pass openai | {PROGRAM} login-shard 0 --api-key",
         ),
     ],
 )
 @click.argument("shard", type=click.IntRange(0), metavar="N")
-@click.option("--browser", is_flag=True, help="Sign in with a browser on this machine; it comes back to port 1455.")
+@click.option(
+    "--browser", is_flag=True, help="Sign in with a browser on this machine; it is redirected to local port 1455."
+)
 @click.option(
     "--from-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="PATH",
-    help="Bring in an auth.json that was made elsewhere. Its other copy must not be used any more.",
+    help="Import an existing auth.json. Do not use any other copy of it afterwards.",
 )
-@click.option("--api-key", is_flag=True, help="Use an API key, read from stdin; runs are then billed by use.")
+@click.option("--api-key", is_flag=True, help="Read an API key from stdin; its runs are billed by usage.")
 @click.pass_obj
 def login_shard(
     invocation: Invocation,
@@ -69,13 +71,13 @@ def login_shard(
 ) -> None:
     """Sign a shard in to ChatGPT by device code.
 
-    Open the address in any browser, log in with the account that the shard is to use, and type the code; "device code
-    login" must be allowed in that account's security settings. The login is made beside the old one and replaces it
-    only when it succeeded: Ctrl-C, a refusal or a lapsed code leave the old one as it was. When a run holds the shard
-    at that moment, the new login waits for its end. Runs that waited for a login then start by themselves.
+    Open the URL in any browser, log in with the account that the shard will use, and enter the code; "device code
+    login" must be enabled in that account's security settings. The new login replaces the old one only after it has
+    succeeded: Ctrl-C, a refusal or an expired code leave the old one unchanged. While a run uses the shard, the new
+    login waits for the run to end. Runs that waited for a login then start automatically.
     """
     if browser + api_key + (from_file is not None) > 1:
-        raise click.UsageError("--browser, --from-file and --api-key exclude each other.", click.get_current_context())
+        raise click.UsageError("Use only one of --browser, --from-file and --api-key.", click.get_current_context())
     content = _content(from_file) if from_file else b""
     key = _key(invocation) if api_key else None
     way = LoginWay.BROWSER if browser else LoginWay.API_KEY if api_key else LoginWay.DEVICE
@@ -84,8 +86,8 @@ def login_shard(
         signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:
         invocation.note(
-            f"Do not use {from_file} any more, nor the machine it came from: the first of the two copies that renews "
-            "itself ends the other."
+            f"Do not use {from_file} again, here or where it came from: when one copy renews its tokens, the other "
+            "copy stops working."
         )
     _tell(invocation, signed_in)
 
@@ -93,7 +95,7 @@ def login_shard(
 @click.command(
     cls=Command,
     examples=[
-        ("Before an account is given to somebody else", f"{PROGRAM} logout-shard 2"),
+        ("Before an account is handed over", f"{PROGRAM} logout-shard 2"),
     ],
 )
 @click.argument("shard", type=click.IntRange(0), metavar="N")
@@ -101,15 +103,15 @@ def login_shard(
 def logout_shard(invocation: Invocation, shard: int) -> None:
     """Sign a shard out: the login is revoked and removed.
 
-    Refused while a run holds the shard. Runs that could only go there wait for the next `login-shard`. Where OpenAI
-    cannot be told, the login is removed here all the same. Safe twice.
+    Fails while a run uses the shard. Runs that need this shard wait for the next `login-shard`. The login is removed
+    locally even if OpenAI cannot be reached to revoke it. Safe to repeat.
     """
     with shard_tools(invocation, shard) as tools:
         try:
             state, was = sign_out(tools, shard)
         except LogoutRefused as error:
             raise CommandFailed(error.message, hint=error.hint, code=Exit.UNAVAILABLE) from None
-    words = f"Shard {shard} is signed out." if was else f"Nobody was signed in on shard {shard}."
+    words = f"Shard {shard} is signed out." if was else f"Shard {shard} had no login."
     invocation.answer({"was_signed_in": was, "shard": state}, Text(words))
 
 
@@ -118,8 +120,8 @@ def shard_tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
     """The verbs' tools, once it is sure that there is such a shard."""
     settings = invocation.settings()
     if shard >= settings.codex_shards:
-        hint = f"Give 0 to {settings.codex_shards - 1}, or raise CODEX_SHARDS."
-        raise CommandFailed(f"There is no shard {shard}.", hint=hint, code=Exit.USAGE)
+        hint = f"Use 0 to {settings.codex_shards - 1}, or raise CODEX_SHARDS."
+        raise CommandFailed(f"Shard {shard} does not exist.", hint=hint, code=Exit.USAGE)
     with attach(settings) as tools:
         yield tools
 
@@ -142,7 +144,7 @@ def _key(invocation: Invocation) -> str:
         given = sys.stdin.read(_LONGEST_KEY)
     key = str(given).strip()
     if not key or not all("!" <= character <= "~" for character in key):
-        raise CommandFailed("There is no API key on stdin.", hint="Give the key alone, on one line.", code=Exit.USAGE)
+        raise CommandFailed("There is no API key on stdin.", hint="Pass only the key, on one line.", code=Exit.USAGE)
     return key
 
 
@@ -207,13 +209,13 @@ class _Show:
                 raise
         match step:
             case SignInFailed(error=LoginFailed(), cancelled=True):
-                self._invocation.note("The sign-in was stopped; the old login, if any, is untouched.")
+                self._invocation.note("The sign-in was stopped; the old login, if any, is unchanged.")
                 raise KeyboardInterrupt
             case SignInFailed(error=error):
                 raise error
             case SignedIn(shard=state):
                 if stopped.is_set():
-                    self._invocation.note("Too late to stop the sign-in: the new login was being stored already.")
+                    self._invocation.note("Too late to stop the sign-in: the new login is already stored.")
                 return state
         raise AssertionError("a sign-in ends with one of these steps")
 
@@ -234,7 +236,7 @@ class _Show:
         self._panel = self._stack.enter_context(PromptPanel(self._invocation.err, prompt))
 
     def _show_holder(self, holder: str) -> None:
-        words = f"Shard {self._shard} is held by {holder}; the new login takes its place when that ends"
+        words = f"Shard {self._shard} is in use by {holder}; the new login replaces the old one when it ends"
         if self._panel is not None and self._invocation.err.is_terminal:
             self._panel.waits_for = words
         else:
@@ -249,5 +251,5 @@ def _tell(invocation: Invocation, shard: Shard) -> None:
         return
     who = f" as {clean(shard.account_email)}" if shard.account_email else ""
     plan = f" (plan {clean(shard.plan)})" if shard.plan else ""
-    words = f"✔ Shard {shard.shard} is signed in{who}{plan}. Waiting runs start by themselves."
+    words = f"✔ Shard {shard.shard} is signed in{who}{plan}. Waiting runs start automatically."
     invocation.show(Text(words, "green"))

@@ -11,22 +11,22 @@ from moonmind_appliance.runs import pause
 
 @click.command(
     cls=Command,
-    examples=[("Before its account is used for something else", f"{PROGRAM} pause-shard 1")],
+    examples=[("Before its account is used elsewhere", f"{PROGRAM} pause-shard 1")],
 )
 @click.argument("shard", type=click.IntRange(0), metavar="N")
 @click.pass_obj
 def pause_shard(invocation: Invocation, shard: int) -> None:
-    """Let a shard take no more runs.
+    """Pause a shard: it accepts no new runs.
 
-    A run in progress on it goes on. The login stays as it is and is still checked. Runs go to the other shards; those
-    that may use this one only wait for `resume-shard`. Safe twice.
+    A running run continues. The login is unchanged and still checked. Runs go to the other shards; runs pinned to this
+    shard wait for `resume-shard`. Safe to repeat.
     """
     with shard_tools(invocation, shard) as tools:
         state = pause.pause_shard(tools, shard)
         running = next((run.short_id for run in tools.store.runs.in_progress() if run.shard == shard), None)
-    shown = f"Shard {shard} is paused and takes no more runs. {PROGRAM} resume-shard {shard} ends that."
+    shown = f"Shard {shard} is paused and accepts no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
     if running is not None:
-        shown += f"\nRun {running} is in progress on it and goes on."
+        shown += f"\nRun {running} continues on it."
     invocation.answer({"shard": state}, Text(shown))
 
 
@@ -34,10 +34,10 @@ def pause_shard(invocation: Invocation, shard: int) -> None:
 @click.argument("shard", type=click.IntRange(0), metavar="N")
 @click.pass_obj
 def resume_shard(invocation: Invocation, shard: int) -> None:
-    """Let a paused shard take runs again.
+    """Resume a paused shard: it accepts runs again.
 
-    Runs that waited for it start by themselves. Safe twice.
+    Runs that waited for it start automatically. Safe to repeat.
     """
     with shard_tools(invocation, shard) as tools:
         state = pause.resume_shard(tools, shard)
-    invocation.answer({"shard": state}, Text(f"Shard {shard} takes runs."))
+    invocation.answer({"shard": state}, Text(f"Shard {shard} accepts runs."))

@@ -20,19 +20,19 @@ _HERE = "moonmind_appliance.cli"
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy(f"{_HERE}.serve:serve", "Run the appliance: API and workers, until it is stopped."),
     "tui": Lazy(f"{_HERE}.tui:tui", "Run the appliance from the terminal."),
-    "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Play a whole run without any account, on stand-ins."),
-    "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and say what to do."),
-    "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting, its value and where it came from."),
-    "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, what it runs, what waits."),
+    "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Do a complete run against local stand-ins, without any account."),
+    "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and show how to fix problems."),
+    "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting with its value and source."),
+    "shards": Lazy(f"{_HERE}.shards:shards", "Show each shard: login, quota, current run and waiting runs."),
     "login-shard": Lazy(f"{_HERE}.login_shard:login_shard", "Sign a shard in to ChatGPT by device code."),
     "logout-shard": Lazy(f"{_HERE}.login_shard:logout_shard", "Sign a shard out: the login is revoked and removed."),
-    "pause-shard": Lazy(f"{_HERE}.pause_shard:pause_shard", "Let a shard take no more runs."),
-    "resume-shard": Lazy(f"{_HERE}.pause_shard:resume_shard", "Let a paused shard take runs again."),
-    "token": Lazy(f"{_HERE}.token:token", "Make, list and revoke the API's own tokens."),
-    "login": Lazy(f"{_HERE}.login:login", "Log in at Keycloak, for `runs` from this machine."),
-    "logout": Lazy(f"{_HERE}.login:logout", "Forget the Keycloak login."),
-    "runs": Lazy(f"{_HERE}.runs:runs", "Submit runs, follow them, get their logs and artifacts."),
-    "version": Lazy(f"{_HERE}.version:version", "Show the versions of the appliance and of what it works with."),
+    "pause-shard": Lazy(f"{_HERE}.pause_shard:pause_shard", "Pause a shard: it accepts no new runs."),
+    "resume-shard": Lazy(f"{_HERE}.pause_shard:resume_shard", "Resume a paused shard: it accepts runs again."),
+    "token": Lazy(f"{_HERE}.token:token", "Create, list and revoke API tokens."),
+    "login": Lazy(f"{_HERE}.login:login", "Log in to Keycloak, to use `runs` from this machine."),
+    "logout": Lazy(f"{_HERE}.login:logout", "Remove the saved Keycloak login."),
+    "runs": Lazy(f"{_HERE}.runs:runs", "Submit and follow runs, read their logs, download their artifacts."),
+    "version": Lazy(f"{_HERE}.version:version", "Show the versions of the appliance and its tools."),
 }
 
 
@@ -79,8 +79,8 @@ class Program(LazyGroup):
     lazy=dict(COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     examples=[
-        ("See the whole job work, without any account", f"{PROGRAM} rehearse"),
-        ("Find out what is missing for real work", f"{PROGRAM} doctor"),
+        ("Do a complete run without any account", f"{PROGRAM} rehearse"),
+        ("Find out what is missing for real runs", f"{PROGRAM} doctor"),
         ("Sign the first shard in, and start", f"{PROGRAM} login-shard 0\n{PROGRAM} serve"),
         (
             "Submit a specification and wait for its pull request",
@@ -89,10 +89,10 @@ class Program(LazyGroup):
     ],
 )
 def main() -> None:
-    """A specification text in, a draft pull request out.
+    """Turns a specification text into a draft pull request.
 
-    Every command knows --help, with examples, and --json for programs: then stdout holds JSON alone, and everything
-    else goes to stderr. Settings come from the environment and an env file; `settings` shows them.
+    Every command has --help, with examples, and --json for programs: stdout then contains only JSON, everything else
+    goes to stderr. Settings come from the environment and an env file; `settings` shows them.
     """
 
 
@@ -114,7 +114,7 @@ def _usage(invocation: Invocation, error: click.ClickException) -> Exit:
     show_error(invocation, message if message.endswith((".", "?")) else f"{message}.")
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
-        invocation.err.print(f"`{context.command_path} --help` shows how it is used.", style="dim", soft_wrap=True)
+        invocation.err.print(f"See `{context.command_path} --help`.", style="dim", soft_wrap=True)
     return Exit.USAGE if isinstance(error, click.UsageError) else Exit.FAILED
 
 
@@ -123,9 +123,9 @@ def _defect(invocation: Invocation, error: Exception) -> Exit:
     words = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
     if invocation.debug:
         _show_trace(invocation)
-        what_to_do = "This is a defect: please report it with the trace above."
+        what_to_do = "This is a bug: please report it with the traceback above."
     else:
-        what_to_do = "This is a defect: run the command again with --debug for its trace, and report it."
+        what_to_do = "This is a bug: run the command again with --debug and report it with the traceback."
     show_error(invocation, f"unexpected {words}. {what_to_do}")
     return Exit.FAILED
 

@@ -39,7 +39,7 @@ class PromptPanel:
         self._prompt = prompt
         self._spinner = Spinner("dots", style="cyan")
         self._live: Live | None = None
-        self.waits_for = "Waiting until it is confirmed"
+        self.waits_for = "Waiting for confirmation"
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -50,9 +50,9 @@ class PromptPanel:
             self._live.start()
         else:
             minutes = max(1, round((self._prompt.ends - time.monotonic()) / _MINUTE))
-            type_it = f" and type the code {self._prompt.code}" if self._prompt.code else ""
+            type_it = f" and enter the code {self._prompt.code}" if self._prompt.code else ""
             self._console.print(
-                clean(f"{self._prompt.title}: open {self._prompt.address}{type_it} (good for {minutes} minutes)."),
+                clean(f"{self._prompt.title}: open {self._prompt.address}{type_it} (valid for {minutes} minutes)."),
                 soft_wrap=True,
             )
         return self
@@ -70,7 +70,7 @@ class PromptPanel:
         parts: list[RenderableType] = [Text("Open the address above in a browser on this machine.")]
         if self._prompt.code:
             parts = [Text.assemble("1. Open  ", (clean(self._prompt.address), "bold cyan underline"), overflow="fold")]
-            parts.append(Text.assemble("2. Type  ", (clean(self._prompt.code), "bold reverse")))
+            parts.append(Text.assemble("2. Enter ", (clean(self._prompt.code), "bold reverse")))
             parts += self._qr_code(options)
         parts += [Text(), self._spinner]
         yield Panel(Group(*parts), title=clean(self._prompt.title), border_style="cyan", padding=(1, 2))

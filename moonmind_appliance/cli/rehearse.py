@@ -32,13 +32,13 @@ class RehearseCommand(Command):
 @click.command(
     cls=RehearseCommand,
     examples=[
-        ("The whole job, with a small sample", f"{PROGRAM} rehearse"),
+        ("A complete run with a small sample", f"{PROGRAM} rehearse"),
         (
-            "With a specification and a repository of one's own",
+            "With your own specification and repository",
             f"{PROGRAM} rehearse --spec spec.md --repository ~/src/shop",
         ),
-        ("A bad day", f"{PROGRAM} rehearse --scenario push-refused"),
-        ("Look at everything afterwards", f"{PROGRAM} rehearse --keep"),
+        ("A failure", f"{PROGRAM} rehearse --scenario push-refused"),
+        ("Keep everything for inspection", f"{PROGRAM} rehearse --keep"),
         ("In a script", f"{PROGRAM} rehearse --json | jq .as_expected"),
     ],
 )
@@ -46,7 +46,7 @@ class RehearseCommand(Command):
     "--spec",
     type=click.File("r", encoding="utf-8"),
     metavar="FILE",
-    help="The specification text to submit; - is stdin.  [default: a sample]",
+    help="The specification to submit; - reads stdin.  [default: a sample]",
 )
 @click.option(
     "--repository",
@@ -60,16 +60,16 @@ class RehearseCommand(Command):
     default="normal",
     show_default=True,
     metavar="NAME",
-    help="What happens; the scenarios stand below.",
+    help="Scenario to rehearse; see the scenarios below.",
 )
-@click.option("--keep", is_flag=True, help="Leave the data folder, the stand-ins' files and the volumes behind.")
+@click.option("--keep", is_flag=True, help="Keep the data folder, the stand-ins' files and the volumes.")
 @click.option(
     "--think",
     type=click.FloatRange(0, 60),
     default=0.3,
     show_default=True,
     metavar="SECONDS",
-    help="How long the stand-in model waits before each answer.",
+    help="Seconds that the stand-in model waits before each response.",
 )
 @click.pass_obj
 def rehearse(  # noqa: PLR0917 - click calls by name
@@ -80,19 +80,19 @@ def rehearse(  # noqa: PLR0917 - click calls by name
     keep: bool,  # noqa: FBT001 - click calls by name
     think: float,
 ) -> Exit:
-    """Play a whole run without any account, on stand-ins.
+    """Do a complete run against local stand-ins, without any account.
 
-    Real Docker, git, Codex CLI and Spec Kit work against stand-ins of OpenAI and GitHub on this machine: a shard signs
-    in, a run is submitted over HTTP, its nine phases go by, and a draft pull request is there. Nothing leaves the
-    machine, no real account, data folder or volume is touched, and everything is gone afterwards. Ends with 0 when the
-    scenario ended as it must, failures that it plays included.
+    The real Docker engine, git, Codex CLI and Spec Kit work against stand-ins for OpenAI and GitHub on this machine:
+    a shard signs in, a run is submitted over HTTP, its nine phases run, and a draft pull request is opened. Nothing
+    leaves the machine, no real account, data folder or volume is touched, and everything is removed afterwards. The
+    exit code is 0 when the scenario ends as expected, including scenarios that end in a failure.
     """
     settings = invocation.settings(demanded=False)
     try:
         text = SAMPLE_SPEC if spec is None else spec.read()
     except UnicodeDecodeError:
         raise CommandFailed(
-            "The specification is not a text in UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
+            "The specification is not valid UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
         ) from None
     options = RehearsalOptions(spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think)
     board = PhaseBoard(invocation.progress)
@@ -111,8 +111,8 @@ def rehearse(  # noqa: PLR0917 - click calls by name
     invocation.answer(report, _shown(report, terminal=invocation.out.is_terminal))
     if not report.as_expected:
         raise CommandFailed(
-            f"The rehearsal did not end as it must: {report.problem}",
-            hint=f"Run `{PROGRAM} doctor`, or look at everything with `{PROGRAM} rehearse --keep`.",
+            f"The rehearsal did not end as expected: {report.problem}",
+            hint=f"Run `{PROGRAM} doctor`, or inspect everything with `{PROGRAM} rehearse --keep`.",
         )
     return Exit.OK
 
@@ -129,14 +129,14 @@ def _shown(report: RehearsalReport, *, terminal: bool) -> RenderableType:
         kind = "draft pull request" if pull["draft"] else "pull request"
         pairs.append((kind, f"#{pull['number']} {pull['title']}\n{pull['url']}"))
     if not report.pull_requests:
-        pairs.append(("pull request", "none, as it must be" if report.as_expected else "none"))
+        pairs.append(("pull request", "none, as expected" if report.as_expected else "none"))
     pairs += [
         ("result", run["result_summary"] or ""),
         ("open questions", "\n".join(run["clarifications"])),
         ("failure code", failure.get("code", "")),
         ("who acts", failure.get("who_acts", "")),
         ("next step", failure.get("next_step", "")),
-        ("artifacts", report.artifacts_folder or f"{len(run['artifacts'])}, gone with the stage (--keep leaves them)"),
+        ("artifacts", report.artifacts_folder or f"{len(run['artifacts'])}, removed at the end (--keep keeps them)"),
         ("kept", report.kept or ""),
     ]
     parts.append(facts(pairs))
@@ -144,5 +144,5 @@ def _shown(report: RehearsalReport, *, terminal: bool) -> RenderableType:
         summary = clean(report.diff_summary).strip()
         parts += [Text(), Markdown(summary) if terminal else Text(summary)]
     if report.as_expected:
-        parts.append(Text(f"\n✔ The rehearsal ended as it must, after {span(report.seconds)}.", "bold green"))
+        parts.append(Text(f"\n✔ The rehearsal ended as expected after {span(report.seconds)}.", "bold green"))
     return Group(*parts)

@@ -28,21 +28,21 @@ _log = logging.getLogger(__name__)
     cls=Command,
     json=False,
     examples=[
-        ("With the settings of /etc/moonmind-appliance/appliance.env", f"{PROGRAM} serve"),
+        ("With the settings in /etc/moonmind-appliance/appliance.env", f"{PROGRAM} serve"),
         (
-            "With other settings, and a log for a collector",
+            "With other settings, and a JSON log for a collector",
             f"MOONMIND_LOG_FORMAT=json {PROGRAM} serve --env-file my.env",
         ),
-        ("Beside another one", f"MOONMIND_DATA_DIR=/srv/second MOONMIND_PORT=5001 {PROGRAM} serve"),
+        ("A second appliance on the same machine", f"MOONMIND_DATA_DIR=/srv/second MOONMIND_PORT=5001 {PROGRAM} serve"),
     ],
 )
 @click.pass_obj
 def serve(invocation: Invocation) -> Exit:
     """Run the appliance: API and workers, until it is stopped.
 
-    The log goes to stderr, as text or JSON (MOONMIND_LOG_FORMAT), without secrets. SIGTERM or Ctrl-C stops it: runs in
-    hand let go within STOP_GRACE and go on after the next start; the exit code is then 0. One data folder is served
-    by one process.
+    The log goes to stderr, as text or JSON (MOONMIND_LOG_FORMAT), without secrets. On SIGTERM or Ctrl-C, running work
+    stops within STOP_GRACE and resumes after the next start; the exit code is then 0. Only one process can use a data
+    folder.
     """
     configuration = invocation.configuration()
     settings = configuration.settings
@@ -80,9 +80,9 @@ def banner(settings: Settings, store: Store, listening: socket.socket) -> str:
 
 _LOGINS = {
     LoginState.PRESENT: "signed in",
-    LoginState.ABSENT: "without login",
-    LoginState.DEAD: "with a dead login",
-    LoginState.UNKNOWN: "not looked at yet",
+    LoginState.ABSENT: "without a login",
+    LoginState.DEAD: "with a login that no longer works",
+    LoginState.UNKNOWN: "not checked yet",
 }
 
 
@@ -92,11 +92,11 @@ def warn(settings: Settings) -> None:
         _log.warning("GITHUB_TOKEN is not set: every run will fail in prepare_job. Set it and restart.")
     if not settings.moonmind_host.startswith(_LOOPBACK):
         _log.warning(
-            "The API listens on %s without TLS: put a TLS proxy in front of it, callers' tokens travel in the clear.",
+            "The API listens on %s without TLS: put a TLS proxy in front of it, or tokens are sent unencrypted.",
             settings.moonmind_host,
         )
     if settings.spec_workflow_test_mode:
-        _log.warning("SPEC_WORKFLOW_TEST_MODE is on: no run pushes anything.")
+        _log.warning("SPEC_WORKFLOW_TEST_MODE is on: runs push nothing.")
 
 
 def _exit_of(error: AddressUnavailable) -> Exit:

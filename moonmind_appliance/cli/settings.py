@@ -13,7 +13,7 @@ from moonmind_appliance.cli.terminal import clean, table
     cls=Command,
     examples=[
         ("Everything", f"{PROGRAM} settings"),
-        ("What an env file would give", f"{PROGRAM} settings --env-file my.env"),
+        ("With another env file", f"{PROGRAM} settings --env-file my.env"),
         (
             "One value, for a script",
             f"{PROGRAM} settings --json | jq -r '.[] | select(.name == \"MOONMIND_PORT\").value'",
@@ -22,10 +22,10 @@ from moonmind_appliance.cli.terminal import clean, table
 )
 @click.pass_obj
 def settings(invocation: Invocation) -> None:
-    """Show every setting, its value and where it came from.
+    """Show every setting with its value and source.
 
-    Secrets are shown as ***. Each setting can also be given as NAME_FILE, the path of a file that holds the value. With
-    -v each one's sentence is shown, too.
+    Secrets are shown as ***. Each setting can also be given as NAME_FILE, the path of a file that contains the value.
+    With -v each setting's description is shown, too.
     """
     configuration = invocation.configuration()
     rows = configuration.loaded.table()

@@ -24,7 +24,7 @@ _MARKS = {
     LoginState.ABSENT: "○ no login",
     LoginState.DEAD: "✖ dead",
     LoginState.REFUSED: "✖ refused",
-    LoginState.UNKNOWN: "? not looked at",
+    LoginState.UNKNOWN: "? not checked",
 }
 
 
@@ -41,21 +41,20 @@ class Waiting(msgspec.Struct, frozen=True):
     cls=Command,
     examples=[
         ("All of them", f"{PROGRAM} shards"),
-        ("Whether they still work, without spending a model turn", f"{PROGRAM} shards --check"),
-        ("Of another machine, as an operator", f"{PROGRAM} shards --server https://moonmind.example.com"),
-        ("Those that need a login", f"{PROGRAM} shards --json | jq '.items[] | select(.login != \"present\").shard'"),
+        ("Check that the logins still work, without using a model turn", f"{PROGRAM} shards --check"),
+        ("On another machine, as an operator", f"{PROGRAM} shards --server https://moonmind.example.com"),
+        ("Shards that need a login", f"{PROGRAM} shards --json | jq '.items[] | select(.login != \"present\").shard'"),
     ],
 )
-@click.option("--check", is_flag=True, help="Look at the logins now and renew them; only on the appliance's machine.")
+@click.option("--check", is_flag=True, help="Check and renew the logins now; only on the appliance's machine.")
 @access_options
 @click.pass_obj
 def shards(invocation: Invocation, server: str | None, token_file: Path | None, *, check: bool) -> None:
-    """Show each shard: login, quota, what it runs, what waits.
+    """Show each shard: login, quota, current run and waiting runs.
 
-    A login is as it was last seen: a running `serve` looks at it every minute and before each run. Over HTTP it needs
-    the operator role. Where a login is dead or missing, `login-shard N` makes a new one. With -v the four grades of
-    each login are shown: its file is there, its access token is unexpired, a renewal worked last, a model turn worked
-    last.
+    The login state is the last one observed: a running `serve` checks it every minute and before each run. Over HTTP
+    the command needs the operator role. Where a login is missing or no longer works, `login-shard N` creates a new
+    one. With -v four facts about each login are shown: login file, access token, last renewal and last model turn.
     """
     if check:
         from moonmind_appliance.cli.check_logins import check_logins  # noqa: PLC0415 - a caller over HTTP needs no engine
@@ -106,7 +105,7 @@ def _trouble(shard: ShardView) -> list[RenderableType]:
     reason = f" ({why})" if why else ""
     since = f" since {clock(shard.health.since)}" if shard.health.since else ""
     to_do = clean(shard.health.next_step)
-    shown.append(Text(f"Shard {shard.shard} takes no run{since}{reason}. {to_do}", "yellow"))
+    shown.append(Text(f"Shard {shard.shard} accepts no runs{since}{reason}. {to_do}", "yellow"))
     return shown
 
 
@@ -116,7 +115,7 @@ def _grades(shard: ShardView, now: datetime) -> list[RenderableType]:
     for grade in shard.health.grades:
         mark, style = {True: ("✔", "green"), False: ("✖", "red"), None: ("?", "dim")}[grade.good]
         name = grade.name.replace("_", " ")
-        at = f", {ago(grade.at, now)}" if grade.at else ""
+        at = f" {ago(grade.at, now)}" if grade.at else ""
         shown.append(Text.assemble("  ", (mark, style), f" {name}: {line(grade.words)}{at}"))
     return shown
 
@@ -138,7 +137,7 @@ def _doing(shard: ShardView, now: datetime) -> Text:
     if shard.paused_at is not None:
         return Text("paused", "yellow")
     if shard.rests_until is not None and shard.rests_until > now:
-        return Text(f"rests until {clock(shard.rests_until)}", "yellow")
+        return Text(f"cools down until {clock(shard.rests_until)}", "yellow")
     return Text("idle", "dim")
 
 

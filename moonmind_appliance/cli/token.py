@@ -20,9 +20,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=3650)
 
 COMMANDS = {
-    "create": Lazy(f"{_HERE}:create", "Make a token; it is shown once."),
-    "list": Lazy(f"{_HERE}:list_tokens", "List the tokens that were made."),
-    "revoke": Lazy(f"{_HERE}:revoke", "End a token at once."),
+    "create": Lazy(f"{_HERE}:create", "Create a token; it is shown once."),
+    "list": Lazy(f"{_HERE}:list_tokens", "List the tokens."),
+    "revoke": Lazy(f"{_HERE}:revoke", "Revoke a token at once."),
     "show": Lazy(f"{_HERE}:show", "Print the Keycloak login's access token, for curl."),
 }
 
@@ -36,10 +36,11 @@ COMMANDS = {
     ],
 )
 def token() -> None:
-    """Make, list and revoke the API's own tokens.
+    """Create, list and revoke API tokens.
 
-    With AUTH_PROVIDER=local (the default) these tokens are what callers send. Only their hashes are kept, so a token
-    that was lost is revoked and made anew. These commands work on the data folder: who may write there is the operator.
+    With AUTH_PROVIDER=local (the default) callers authenticate with these tokens. Only their hashes are stored, so a
+    lost token must be revoked and replaced. These commands work in the data folder: any user who can write to it is an
+    operator.
     """
 
 
@@ -63,12 +64,14 @@ class Lifetime(click.ParamType[datetime]):
                 end = None
         if end is None:
             self.fail(
-                f"{value!r} is neither a span such as 90d, 12h, 30m, 8w nor a date such as 2027-01-31.", param, ctx
+                f"{value!r} is neither a time span such as 90d, 12h, 30m, 8w nor a date such as 2027-01-31.", param, ctx
             )
         if end <= now:
-            self.fail(f"{value!r} is over already.", param, ctx)
+            self.fail(f"{value!r} is in the past.", param, ctx)
         if end > now + _LONGEST:
-            self.fail(f"{value!r} is more than ten years; leave the option out for a token without an end.", param, ctx)
+            self.fail(
+                f"{value!r} is more than ten years; omit the option for a token that does not expire.", param, ctx
+            )
         return end
 
 
@@ -93,26 +96,26 @@ def _store(invocation: Invocation) -> Iterator[Store]:
         ("Into a variable", f"MOONMIND_API_TOKEN=$({PROGRAM} token create --name ci --json | jq -r .token)"),
     ],
 )
-@click.option("--name", required=True, help="Whose token it is; runs are listed under this name.")
+@click.option("--name", required=True, help="Owner of the token; runs are listed under this name.")
 @click.option(
     "--role",
     type=click.Choice(["user", "operator"]),
     default="user",
     show_default=True,
-    help="A user sees and steers the own runs, an operator all of them, and the shards.",
+    help="A user can access only their own runs; an operator can access all runs and the shards.",
 )
 @click.option(
     "--expires",
     type=Lifetime(),
     metavar="WHEN",
-    help="When it ends: a span (30m, 12h, 90d, 8w) or a date (2027-01-31).  [default: never]",
+    help="When it expires: a time span (30m, 12h, 90d, 8w) or a date (2027-01-31).  [default: never]",
 )
-@click.option("--keep-runs", is_flag=True, help="See the runs of the revoked token of this name.")
+@click.option("--keep-runs", is_flag=True, help="Inherit the runs of the revoked token with this name.")
 @click.pass_obj
 def create(invocation: Invocation, name: str, role: str, expires: datetime | None, *, keep_runs: bool) -> None:
-    """Make a token; it is shown once.
+    """Create a token; it is shown once.
 
-    A running `serve` takes it at once.
+    A running `serve` accepts it immediately.
     """
     with _store(invocation) as store:
         made = store.tokens.create(name, operator=role == "operator", expires_at=expires, keep_runs=keep_runs)
@@ -121,21 +124,21 @@ def create(invocation: Invocation, name: str, role: str, expires: datetime | Non
         return
     invocation.out.print(made, soft_wrap=True)
     end = f"until {expires:%Y-%m-%d %H:%M} UTC" if expires else "until it is revoked"
-    invocation.note(f"The token of {name} ({role}), good {end}. It is shown this once: only its hash is kept.")
+    invocation.note(f"The token of {name} ({role}), valid {end}. It is shown only once: only its hash is stored.")
 
 
 @click.command(
     cls=Command,
     name="list",
     examples=[
-        ("Those in use", f"{PROGRAM} token list"),
-        ("All that ever were", f"{PROGRAM} token list --all"),
+        ("Active tokens", f"{PROGRAM} token list"),
+        ("All tokens", f"{PROGRAM} token list --all"),
     ],
 )
-@click.option("--all", "everything", is_flag=True, help="Also those that are revoked or over.")
+@click.option("--all", "everything", is_flag=True, help="Include revoked and expired tokens.")
 @click.pass_obj
 def list_tokens(invocation: Invocation, *, everything: bool) -> None:
-    """List the tokens that were made. The tokens themselves are kept nowhere."""
+    """List the tokens. Only their names and dates: the tokens themselves are not stored."""
     now = datetime.now(UTC)
     with _store(invocation) as store:
         rows = [row for row in store.tokens.list() if everything or _state(row, now) == "in use"]
@@ -150,7 +153,7 @@ def list_tokens(invocation: Invocation, *, everything: bool) -> None:
             ago(row.expires_at, now) or "never",
             ago(row.last_used_at, now) or "never",
         )
-    empty = Text("No token is in use. Make one: moonmind-appliance token create --name NAME", "dim")
+    empty = Text("There are no active tokens. Create one with: moonmind-appliance token create --name NAME", "dim")
     invocation.answer(
         [
             {
@@ -177,12 +180,12 @@ def _state(row: LocalToken, now: datetime) -> str:
 @click.command(
     cls=Command,
     name="revoke",
-    examples=[("From the next request on", f"{PROGRAM} token revoke ci")],
+    examples=[("With immediate effect", f"{PROGRAM} token revoke ci")],
 )
 @click.argument("name")
 @click.pass_obj
 def revoke(invocation: Invocation, name: str) -> None:
-    """End a token at once. Runs that were submitted with it go on."""
+    """Revoke a token at once. Runs that were submitted with it continue."""
     with _store(invocation) as store:
         store.tokens.revoke(name)
     invocation.answer({"name": name, "state": "revoked"}, Text(f"The token {name} is revoked."))
@@ -202,8 +205,8 @@ def revoke(invocation: Invocation, name: str) -> None:
 def show(invocation: Invocation) -> None:
     """Print the Keycloak login's access token, for curl.
 
-    The login is the one of `moonmind-appliance login`; a token that is about to end is refreshed first. Tokens that
-    `token create` made cannot be shown again.
+    Uses the login that `moonmind-appliance login` saved; a token that is about to expire is refreshed first. Tokens
+    created with `token create` cannot be shown again.
     """
     settings = invocation.settings(demanded=False)
     file = TokenFile(default_token_path(invocation.environment))

@@ -21,15 +21,15 @@ from moonmind_appliance.cli.invocation import Invocation
 @click.option(
     "--theme",
     type=click.Choice(["dark", "light", "none"]),
-    help="Colours.  [default: none with NO_COLOR, light where COLORFGBG says so, else dark]",
+    help="Colour theme.  [default: none with NO_COLOR, light if COLORFGBG says so, else dark]",
 )
 @click.pass_obj
 def tui(invocation: Invocation, theme: str | None) -> Exit:
     """Run the appliance from the terminal.
 
-    Submit runs, follow them, read their logs, cancel and retry them, sign shards in and out. It works on the data
+    Submit runs, follow them, read their logs, cancel and retry them, sign shards in and out. It works in the data
     folder of this machine, whether `serve` is running or not. The footer shows the keys, `?` shows all of them.
-    Leaving never stops a run.
+    Quitting never stops a run.
     """
     # Textual takes a fifth of a second to import: only this command pays for it.
     from tui.terminal import terminal_problem, theme_of  # noqa: PLC0415

@@ -28,9 +28,9 @@ _LABELS = {
 )
 @click.pass_obj
 def version(invocation: Invocation) -> None:
-    """Show the versions of the appliance and of what it works with.
+    """Show the versions of the appliance and its tools.
 
-    Codex's and Spec Kit's are those of the job image; without an engine or an image they stay empty.
+    The versions of Codex and Spec Kit are those in the job image; without an engine or image they are empty.
     """
     settings = invocation.settings(demanded=False)
     engine = DockerEngine(settings.docker_host)
@@ -40,7 +40,9 @@ def version(invocation: Invocation) -> None:
         image = engine.image(settings.spec_automation_job_image)
         labels = image.labels if image else {}
         if image is None:
-            invocation.note(f"The engine has no image {settings.spec_automation_job_image}: ./install.sh builds it.")
+            invocation.note(
+                f"The engine has no image {settings.spec_automation_job_image}: build it with ./install.sh."
+            )
     except EngineError as error:
         invocation.note(str(error))
     finally:

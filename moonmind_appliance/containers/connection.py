@@ -59,7 +59,7 @@ class EngineAddress:
         if not match or match["host"].startswith("-"):
             raise EngineUnreachable(
                 f"DOCKER_HOST is {shown!r}, which is not a Docker engine's address.",
-                hint="Give unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST.",
+                hint="Use unix:///var/run/docker.sock, tcp://HOST:PORT or ssh://USER@HOST.",
             )
         port = int(match["port"]) if match["port"] else None
         host = match["host"].strip("[]")
@@ -130,9 +130,9 @@ class EngineAddress:
         if isinstance(cause, ssl.SSLError) or (self.certificates and isinstance(cause, FileNotFoundError)):
             return "Check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
         if isinstance(cause, FileNotFoundError):
-            return "Start the Docker engine (systemctl start docker), or set DOCKER_HOST to where it listens."
+            return "Start the Docker engine (systemctl start docker), or set DOCKER_HOST to its address."
         if isinstance(cause, PermissionError):
-            return "Run as root or as a member of the group docker."
+            return "Run as root or as a member of the `docker` group."
         return "Check that the Docker engine runs (docker version) and that DOCKER_HOST is correct."
 
 

@@ -230,7 +230,7 @@ class DockerEngine:
         while self._ask_for(lambda client: client.inspect_container(container)) is not None:
             if time.monotonic() >= give_up:
                 raise EngineError(
-                    f"The container {container} is being removed, and that does not end.",
+                    f"The container {container} is being removed, but the removal does not finish.",
                     hint="Restart the Docker engine.",
                 )
             time.sleep(0.05)
@@ -269,7 +269,7 @@ class DockerEngine:
                         raise UnreadableFile(f"{path} is not a regular file.")
                     return None
                 if stat["size"] > limit:
-                    raise UnreadableFile(f"The file {path} has {stat['size']} bytes; at most {limit} are read.")
+                    raise UnreadableFile(f"The file {path} has {stat['size']} bytes; the limit is {limit}.")
                 return _unpack(response, limit)
         except _Missing:
             return None
@@ -397,13 +397,13 @@ class DockerEngine:
             self._connected = None  # the next engine may have another version
         if isinstance(error, (requests.Timeout, TimeoutError)):
             return EngineUnreachable(
-                f"The Docker engine at {self._address.shown} did not answer in time.",
+                f"The Docker engine at {self._address.shown} did not respond in time.",
                 hint="Check its load and its log.",
             )
         cause = _system_error(error)
         reason = (cause.strerror if cause else None) or "the connection broke"
         return EngineUnreachable(
-            f"No Docker engine answers at {self._address.shown}: {reason}.", hint=self._address.hint(cause)
+            f"No Docker engine responds at {self._address.shown}: {reason}.", hint=self._address.hint(cause)
         )
 
 

@@ -65,7 +65,7 @@ class HijackedConnection:
         while b"\r\n\r\n" not in answer:
             piece = self._socket.recv(_CHUNK)
             if not piece or len(answer) > _HEAD_LIMIT:
-                raise ConnectionResetError("the engine closed the connection before it answered")
+                raise ConnectionResetError("the engine closed the connection before it responded")
             answer += piece
         answer_head, _, self._rest = answer.partition(b"\r\n\r\n")
         status = int(answer_head.split(None, 2)[1])

@@ -397,7 +397,7 @@ class FakeEngine:
         if content is None and strict and self._is_something_else(container, path):
             raise UnreadableFile(f"{path} is not a regular file.")
         if content is not None and len(content) > limit:
-            raise UnreadableFile(f"The file {path} has {len(content)} bytes; at most {limit} are read.")
+            raise UnreadableFile(f"The file {path} has {len(content)} bytes; the limit is {limit}.")
         return content
 
     def kill(self, container: str) -> bool:

@@ -106,7 +106,7 @@ class Connection:
             return msgspec.json.decode(response.content, type=answer)
         except msgspec.MsgspecError as error:
             raise GitHubError(
-                f"The answer to {_name(request)} is not GitHub's: {error}.", status=response.status_code
+                f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
             ) from None
 
     def _exchange(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
@@ -141,14 +141,14 @@ class Connection:
             target = self._client.build_request(target.method, url, content=target.content)
             if "content-type" in request.headers:
                 target.headers["content-type"] = request.headers["content-type"]
-        raise GitHubError(f"{_name(request)} was redirected without end.", status=response.status_code)
+        raise GitHubError(f"{_name(request)} was redirected too many times.", status=response.status_code)
 
     def _refusal(self, request: httpx.Request, response: httpx.Response) -> GitHubError:
         body = _body(response)
         words = [self._clean(word) for word in _words(body)]
         said = "; ".join(words) or response.reason_phrase
         return GitHubError(
-            f"GitHub answered {response.status_code} to {_name(request)}: {said}",
+            f"GitHub returned {response.status_code} for {_name(request)}: {said}",
             status=response.status_code,
             errors=words,
             retry_at=_retry_at(response, str(body.get("documentation_url", ""))),
@@ -157,7 +157,7 @@ class Connection:
     def _silence(self, request: httpx.Request, error: httpx.TransportError) -> GitHubError:
         why = self._clean(str(error)) or type(error).__name__
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-        return GitHubError(f"No answer from {origin} to {_name(request)}: {why}", status=None)
+        return GitHubError(f"No response from {origin} to {_name(request)}: {why}", status=None)
 
     def _clean(self, text: str) -> str:
         token = self._token.reveal()
@@ -179,8 +179,8 @@ def _check_token(token: Secret) -> None:
             [
                 SettingProblem(
                     "GITHUB_TOKEN",
-                    "holds a character that no GitHub token has.",
-                    "Give the token alone: letters, digits and underscores.",
+                    "contains a character that is not allowed in GitHub tokens.",
+                    "Set it to the token only: letters, digits and underscores.",
                 )
             ]
         )
@@ -192,8 +192,8 @@ def _trust_also(trust: ssl.SSLContext, ca_file: Path) -> None:
     except OSError as error:  # ssl.SSLError is one too
         problem = SettingProblem(
             "EXTRA_CA_CERTS",
-            f"names {ca_file}, which holds no usable certificate ({error}).",
-            "Give a PEM file.",
+            f"names {ca_file}, which contains no usable certificate ({error}).",
+            "Set it to a PEM file.",
         )
         raise SettingsError([problem]) from None
 

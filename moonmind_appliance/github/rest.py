@@ -216,5 +216,5 @@ def _quoted(part: str) -> str:
 def _repository_path(slug: str) -> str:
     owner, _, name = slug.partition("/")
     if any(part in ("", ".", "..") for part in (owner, name)):
-        raise GitHubError(f"{slug!r} cannot be a repository's name; GitHub was not asked.", status=_NOT_FOUND)
+        raise GitHubError(f"{slug!r} is not a valid repository name; no request was sent to GitHub.", status=_NOT_FOUND)
     return f"/repos/{_quoted(owner)}/{_quoted(name)}"

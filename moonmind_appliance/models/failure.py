@@ -67,11 +67,11 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR, "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, restart, and retry the run."
     ),
     FailureCode.GITHUB_TOKEN_REJECTED: FailureKind(
-        WhoActs.OPERATOR, "Make a new GitHub token, put it into GITHUB_TOKEN, restart, and retry the run."
+        WhoActs.OPERATOR, "Create a new GitHub token, set GITHUB_TOKEN to it, restart, and retry the run."
     ),
     FailureCode.REPOSITORY_NOT_FOUND: FailureKind(
         WhoActs.SUBMITTER,
-        "Check the repository's owner and name; if they are right, ask for the token to be given access.",
+        "Check the repository's owner and name; if they are correct, ask the operator to give the token access.",
     ),
     FailureCode.REPOSITORY_ARCHIVED: FailureKind(
         WhoActs.GITHUB_ADMIN, "Unarchive the repository on GitHub, then retry the run."
@@ -88,7 +88,7 @@ FAILURES: dict[FailureCode, FailureKind] = {
         "Check GITHUB_API_URL, GITHUB_SERVER_URL, the network and githubstatus.com; then retry the run.",
     ),
     FailureCode.GITHUB_RATE_LIMITED: FailureKind(
-        WhoActs.NOBODY, "Wait until GitHub's limit is over, then retry the run."
+        WhoActs.NOBODY, "Wait until GitHub's rate limit resets, then retry the run."
     ),
     FailureCode.IMAGE_MISSING: FailureKind(
         WhoActs.OPERATOR,
@@ -96,18 +96,18 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.CONTAINER_FAILED: FailureKind(
         WhoActs.OPERATOR,
-        "Look at `moonmind-appliance doctor` and the Docker engine's log; then retry the run.",
+        "Run `moonmind-appliance doctor`, read the Docker engine's log, then retry the run.",
     ),
     FailureCode.CLONE_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the git_clone phase's stderr artifact; then retry the run."
     ),
     FailureCode.SKILL_MISSING: FailureKind(
         WhoActs.SUBMITTER,
-        "The repository brings its own Spec Kit files without this skill: add it there, or remove them.",
+        "The repository has its own Spec Kit files without this skill: add the skill, or remove the files.",
     ),
     FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
         WhoActs.OPERATOR,
-        "This ChatGPT plan does not include Codex, or has no credit: sign in another account, then retry.",
+        "This ChatGPT plan does not include Codex, or has no credits: sign in another account, then retry.",
     ),
     FailureCode.AGENT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the phase's stdout and stderr artifacts; then retry the run."
@@ -117,42 +117,43 @@ FAILURES: dict[FailureCode, FailureKind] = {
         "Check that job containers reach OpenAI (AGENT_HTTPS_PROXY, EXTRA_CA_CERTS, JOB_NETWORK); then retry.",
     ),
     FailureCode.AGENT_TIMED_OUT: FailureKind(
-        WhoActs.SUBMITTER, "Make the specification smaller, or ask for a longer PHASE_TIME_LIMIT; then retry."
+        WhoActs.SUBMITTER, "Shorten the specification, or ask the operator to raise PHASE_TIME_LIMIT; then retry."
     ),
     FailureCode.AGENT_SILENT: FailureKind(
         WhoActs.OPERATOR, "The agent stalled: retry the run; if it stalls again, raise PHASE_SILENCE_LIMIT."
     ),
     FailureCode.PHASE_OUTPUT_MISSING: FailureKind(
         WhoActs.SUBMITTER,
-        "Read what the agent answered in the phase's artifacts, make the specification clearer, submit again.",
+        "Read the agent's answer in the phase's artifacts, clarify the specification, and submit it again.",
     ),
     FailureCode.PHASE_OUTPUT_TOO_LARGE: FailureKind(
-        WhoActs.SUBMITTER, "Ask for less in one specification, or split it into several runs; submit again."
+        WhoActs.SUBMITTER, "Reduce the specification's scope, or split it into several runs; then submit it again."
     ),
     FailureCode.TEMPLATE_LEFT: FailureKind(
-        WhoActs.SUBMITTER, "The agent left the template unfilled: make the specification clearer, or retry."
+        WhoActs.SUBMITTER, "The agent did not fill in the template: clarify the specification, or retry."
     ),
     FailureCode.TASKS_WITHOUT_IDS: FailureKind(
         WhoActs.SUBMITTER,
-        "The task list holds no task ids: retry the run, or make the specification clearer.",
+        "The task list contains no task ids: retry the run, or clarify the specification.",
     ),
     FailureCode.SECRET_IN_CHANGE: FailureKind(
         WhoActs.SUBMITTER,
-        "Nothing was pushed. Remove the secret from the specification or the repository, rotate it, submit again.",
+        "Nothing was pushed. Remove the secret from the specification or repository, rotate it, and submit again.",
     ),
     FailureCode.CHANGE_TOO_LARGE: FailureKind(
-        WhoActs.SUBMITTER, "Nothing was pushed. Ask for less, or have the operator raise MAX_CHANGE_BYTES."
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Reduce the specification's scope, or ask the operator to raise MAX_CHANGE_BYTES.",
     ),
     FailureCode.WORKSPACE_TOO_LARGE: FailureKind(
         WhoActs.SUBMITTER,
-        "Nothing was pushed. Make the specification smaller, or have the operator raise MAX_WORKSPACE_BYTES.",
+        "Nothing was pushed. Reduce the specification's scope, or ask the operator to raise MAX_WORKSPACE_BYTES.",
     ),
     FailureCode.COMMIT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the commit_push phase's stderr artifact; then retry the run."
     ),
     FailureCode.PUSH_REJECTED: FailureKind(
         WhoActs.GITHUB_ADMIN,
-        "Read what GitHub said, change the rule that refuses the branch, then retry the run.",
+        "Read GitHub's message, change the rule that rejects the branch, then retry the run.",
     ),
     FailureCode.WORKFLOW_SCOPE_MISSING: FailureKind(
         WhoActs.OPERATOR,
@@ -163,15 +164,15 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.PULL_REQUEST_REFUSED: FailureKind(
         WhoActs.GITHUB_ADMIN,
-        "The branch is pushed. Read what GitHub said, mend it, and retry the run, or open the pull request there.",
+        "The branch is pushed. Read GitHub's message, fix the cause and retry, or open the pull request on GitHub.",
     ),
     FailureCode.CUT_OFF_TOO_OFTEN: FailureKind(
         WhoActs.OPERATOR,
-        "The appliance stopped several times during this run: look for the cause, then retry.",
+        "The appliance stopped several times during this run: find the cause, then retry.",
     ),
     FailureCode.INTERNAL_ERROR: FailureKind(
         WhoActs.OPERATOR,
-        "This is a defect of the appliance: report it with the run id and the appliance's log.",
+        "This is a bug in the appliance: report it with the run id and the appliance's log.",
     ),
 }
 

@@ -18,7 +18,7 @@ from moonmind_appliance.oidc.discovery import Discovery, ProviderProblem, discov
 from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-_LOG_IN = "Log in: moonmind-appliance login."
+_LOG_IN = "Log in with `moonmind-appliance login`."
 
 RENEW_BEFORE_SECONDS = 60
 """A token with less life than this is renewed before it is used."""
@@ -107,22 +107,24 @@ class DeviceLogin:
         """
         endpoint = self._realm().device_authorization_endpoint
         if not endpoint:
-            raise LoginError(f"{self._issuer} offers no device grant.", code="login_refused", hint=_ASK_ADMIN)
+            raise LoginError(
+                f"{self._issuer} does not offer the device authorization grant.", code="login_refused", hint=_ASK_ADMIN
+            )
         try:
             answer = self._http.post(endpoint, data={"client_id": self._client_id, "scope": "openid"})
         except httpx.HTTPError as error:
-            self._unreachable(f"{self._issuer} does not answer ({reason(error)}).")
+            self._unreachable(f"{self._issuer} does not respond ({reason(error)}).")
         if answer.status_code != httpx.codes.OK:
             said = _words(answer)
             raise LoginError(
-                f"Keycloak gives the client {self._client_id} no device code: {said}.",
+                f"Keycloak issues no device code to the client {self._client_id}: {said}.",
                 code="login_refused",
                 hint=_ASK_ADMIN,
             )
         try:
             return msgspec.json.decode(answer.content, type=DeviceCode)
         except msgspec.DecodeError as error:
-            self._unreachable(f"What {self._issuer} answers cannot be read ({error}).")
+            self._unreachable(f"The response of {self._issuer} cannot be read ({error}).")
 
     def wait(self, code: DeviceCode) -> SavedLogin:
         """Poll until the person has confirmed the code, declined, or let it lapse.
@@ -151,7 +153,7 @@ class DeviceLogin:
                     raise self._refused(error) from None
             except (httpx.HTTPError, ValueError):
                 interval += SLOW_DOWN_SECONDS
-        raise LoginError("The code lapsed before it was confirmed.", code="login_code_expired", hint=_LOG_IN) from None
+        raise LoginError("The code expired before it was confirmed.", code="login_code_expired", hint=_LOG_IN) from None
 
     def refresh(self, login: SavedLogin) -> SavedLogin:
         """A fresh access token for an old login.
@@ -167,9 +169,9 @@ class DeviceLogin:
             # Lapsed, logged out, disabled or used up: all of them are `invalid_grant`.
             raise (_lapsed() if error.error == "invalid_grant" else self._refused(error)) from None
         except httpx.HTTPError as error:
-            self._unreachable(f"{self._issuer} does not answer ({reason(error)}).")
+            self._unreachable(f"{self._issuer} does not respond ({reason(error)}).")
         except ValueError as error:
-            self._unreachable(f"What {self._issuer} answers cannot be read ({error}).")
+            self._unreachable(f"The response of {self._issuer} cannot be read ({error}).")
 
     def _ask(self, **grant: str) -> SavedLogin:
         """One request to the token endpoint.
@@ -209,13 +211,13 @@ class DeviceLogin:
 
     def _refused(self, error: OAuth2Error) -> LoginError:
         return LoginError(
-            f"Keycloak refuses the client {self._client_id}: {error.description or error.error}.",
+            f"Keycloak rejects the client {self._client_id}: {error.description or error.error}.",
             code="login_refused",
             hint=_ASK_ADMIN,
         )
 
 
-_ASK_ADMIN = "Ask who runs Keycloak whether the client exists and may use the device grant."
+_ASK_ADMIN = "Ask the Keycloak administrator whether the client exists and may use the device authorization grant."
 
 
 def current_access_token(
@@ -247,12 +249,12 @@ def current_access_token(
                     login = realm.refresh(login)
                 file.save(login)
     if login is None:
-        raise LoginError(f"Nobody is logged in: {file.path} is not there.", code="not_logged_in", hint=_LOG_IN)
+        raise LoginError(f"Not logged in: {file.path} does not exist.", code="not_logged_in", hint=_LOG_IN)
     return login.access_token
 
 
 def _lapsed() -> LoginError:
-    return LoginError("The login has lapsed.", code="login_lapsed", hint=_LOG_IN)
+    return LoginError("The login has expired.", code="login_lapsed", hint=_LOG_IN)
 
 
 def _words(answer: httpx.Response) -> str:

@@ -47,8 +47,8 @@ def discover(http: httpx.Client, issuer: str, internal_url: str | None = None) -
     found = get_json(http, url, Discovery)
     if internal_url is None and found.issuer != issuer:
         raise ProviderProblem(
-            f"Keycloak at {url} names itself {found.issuer}, and OIDC_ISSUER_URL is {issuer}: make them equal, "
-            "or set OIDC_INTERNAL_URL to the address by which the appliance reaches Keycloak."
+            f"Keycloak at {url} reports the issuer {found.issuer}, but OIDC_ISSUER_URL is {issuer}: make them equal, "
+            "or set OIDC_INTERNAL_URL to the URL at which the appliance reaches Keycloak."
         )
     return Discovery(
         issuer=issuer,
@@ -76,17 +76,17 @@ def get_json(http: httpx.Client, url: str, shape: type[T]) -> T:
     try:
         with http.stream("GET", url, headers={"Accept": "application/json"}) as response:
             if response.status_code != httpx.codes.OK:
-                raise ProviderProblem(f"Keycloak answers {response.status_code} at {url}.")
+                raise ProviderProblem(f"Keycloak returned {response.status_code} at {url}.")
             for data in response.iter_bytes():
                 content += data
                 if len(content) > LARGEST_ANSWER:
-                    raise ProviderProblem(f"Keycloak's answer at {url} has more than {LARGEST_ANSWER} bytes.")
+                    raise ProviderProblem(f"Keycloak's response at {url} is larger than {LARGEST_ANSWER} bytes.")
     except httpx.HTTPError as error:
-        raise ProviderProblem(f"Keycloak does not answer at {url} ({reason(error)}).") from error
+        raise ProviderProblem(f"Keycloak does not respond at {url} ({reason(error)}).") from error
     try:
         return msgspec.json.decode(bytes(content), type=shape)
     except msgspec.DecodeError as error:
-        raise ProviderProblem(f"What Keycloak answers at {url} cannot be read ({error}).") from error
+        raise ProviderProblem(f"Keycloak's response at {url} cannot be read ({error}).") from error
 
 
 def reason(error: httpx.HTTPError) -> str:

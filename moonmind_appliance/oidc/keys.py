@@ -91,10 +91,10 @@ class SigningKeys:
         key = fetched.by_kid.get(kid) if fetched else None
         if key is None and (fetched is None or self._error is not None):
             raise Unavailable(
-                "The token cannot be checked: the identity provider cannot be reached.",
+                "The token cannot be checked: the identity provider is unreachable.",
                 code="identity_provider_unreachable",
                 retry_after=RETRY_SECONDS,
-                hint="Try again shortly; if it stays so, tell the operator.",
+                hint="Try again in a moment; if this persists, tell the operator.",
             )
         return key
 
@@ -157,9 +157,7 @@ def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:
         ProviderProblem: none is left, or there are more than `MOST_KEYS`.
     """
     if len(keys) > MOST_KEYS:
-        raise ProviderProblem(
-            f"The key set that Keycloak publishes has {len(keys)} keys; at most {MOST_KEYS} are read."
-        )
+        raise ProviderProblem(f"Keycloak publishes {len(keys)} signing keys; the limit is {MOST_KEYS}.")
     by_kid: dict[str, jwk.Key] = {}
     for data in keys:
         kid = data.get("kid")
@@ -172,5 +170,5 @@ def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:
         except (JoseError, ValueError, TypeError, KeyError):
             continue
     if not by_kid:
-        raise ProviderProblem("The key set that Keycloak publishes for the realm has no usable signing key.")
+        raise ProviderProblem("Keycloak publishes no usable signing key for the realm.")
     return by_kid

@@ -54,13 +54,13 @@ class TokenFile:
             raise LoginError(
                 f"The saved login {self.path} cannot be read ({error.strerror}).",
                 code="token_file_unusable",
-                hint="Check who owns it.",
+                hint="Check its owner and permissions.",
             ) from error
         except msgspec.DecodeError:
             raise LoginError(
-                f"The saved login {self.path} cannot be understood.",
+                f"The saved login {self.path} is damaged.",
                 code="token_file_unusable",
-                hint="Log in again: moonmind-appliance login.",
+                hint="Log in again with `moonmind-appliance login`.",
             ) from None
 
     def save(self, login: SavedLogin) -> None:
@@ -113,7 +113,7 @@ class TokenFile:
         return LoginError(
             f"The login cannot be saved to {self.path} ({error.strerror}).",
             code="token_file_unusable",
-            hint="Make the folder writable for you.",
+            hint="Make the directory writable for this user.",
         )
 
     def _make_folder(self) -> None:

@@ -28,8 +28,8 @@ from moonmind_appliance.models import Actor
 from moonmind_appliance.oidc.discovery import open_client
 from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
 
-_NEW_TOKEN = "Get a new access token from Keycloak and send that."  # noqa: S105 - a sentence
-_RIGHT_TOKEN = "Send the `access_token` of Keycloak's answer, whole and unchanged."  # noqa: S105 - a sentence
+_NEW_TOKEN = "Get a new access token from Keycloak."  # noqa: S105 - a sentence
+_RIGHT_TOKEN = "Send the `access_token` of Keycloak's response, complete and unchanged."  # noqa: S105 - a sentence
 
 # In this order, so that a foreign token is called foreign and not merely late.
 _CHECKED_CLAIMS = ("iss", "typ", "exp", "nbf", "iat")
@@ -119,7 +119,7 @@ class OidcVerifier:
         self._check_audience(claims)
         subject = claims.get("sub")
         if not isinstance(subject, str) or not subject:
-            raise _malformed("names no subject (`sub`)", hint="The realm's client needs the client scope `basic`.")
+            raise _malformed("has no subject (`sub`)", hint="The realm's client needs the client scope `basic`.")
         username = claims.get("preferred_username")
         return Actor(
             subject=own_subject(subject),
@@ -137,16 +137,16 @@ class OidcVerifier:
             raise _malformed("is not a signed JSON Web Token") from None
         header = signed.protected
         if not isinstance(header, dict):
-            raise _malformed("has no readable header")
+            raise _malformed("has no valid header")
         if header.get("alg") not in ALGORITHMS:
             raise _algorithm_not_allowed()
         kid = header.get("kid")
         if not isinstance(kid, str) or not kid:
-            raise _malformed("names no key (`kid`)")
+            raise _malformed("has no key id (`kid`)")
         key = self._keys.find(kid)
         if key is None:
             raise Unauthenticated(
-                "The access token is signed with a key that the realm does not have.",
+                "The access token is signed with a key that the realm does not publish.",
                 hint=_NEW_TOKEN,
                 code="unknown_key",
             )
@@ -158,14 +158,14 @@ class OidcVerifier:
             good = False
         if not good:
             raise Unauthenticated(
-                "The access token's signature does not fit its content.",
+                "The access token's signature does not match its content.",
                 hint=_RIGHT_TOKEN,
                 code="bad_signature",
             )
         try:
             return msgspec.json.decode(signed.payload, type=dict[str, Any])
         except msgspec.DecodeError:
-            raise _malformed("holds no JSON object") from None
+            raise _malformed("contains no JSON object") from None
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
         try:
@@ -180,31 +180,31 @@ class OidcVerifier:
     def _refusal(self, claim: str, value: object) -> Unauthenticated:
         if claim == "iss":
             return Unauthenticated(
-                f"The access token was issued by another realm or address than {self._issuer}.",
-                hint="Get the token from exactly that address.",
+                f"The access token was not issued by {self._issuer}.",
+                hint="Get the token from exactly that URL.",
                 code="wrong_issuer",
             )
         if claim == "typ":
             return Unauthenticated(
-                "The token is not an access token; an ID or refresh token does not open this API.",
+                "The token is not an access token; this API does not accept ID or refresh tokens.",
                 hint=_RIGHT_TOKEN,
                 code="wrong_token_type",
             )
         if claim in {"nbf", "iat"} and type(value) in {int, float}:
             return Unauthenticated(
                 "The access token is not valid yet.",
-                hint="Check that the clocks of Keycloak, of this server and of the caller agree.",
+                hint="Check that the clocks of Keycloak and of the appliance agree.",
                 code="token_not_yet_valid",
             )
-        return _malformed(f"holds a `{claim}` that cannot be read")
+        return _malformed(f"has a `{claim}` that is not valid")
 
     def _check_audience(self, claims: Mapping[str, Any]) -> None:
         audience = claims.get("aud")
         named = audience if isinstance(audience, list) else [audience]
         if claims.get("azp") != self._client_id and self._client_id not in named:
             raise Unauthenticated(
-                f"The access token is for another client than {self._client_id}.",
-                hint=f"Get the token with client_id={self._client_id}, or give the other client an audience mapper.",
+                f"The access token is not for the client {self._client_id}.",
+                hint=f"Get the token with client_id={self._client_id}, or add an audience mapper to the other client.",
                 code="wrong_audience",
             )
 
@@ -225,7 +225,7 @@ def _malformed(what: str, *, hint: str = _RIGHT_TOKEN) -> Unauthenticated:
 
 def _algorithm_not_allowed() -> Unauthenticated:
     return Unauthenticated(
-        f"The token is not signed with an algorithm that is accepted here ({', '.join(ALGORITHMS)}).",
+        f"The token's signing algorithm is not accepted. Accepted: {', '.join(ALGORITHMS)}.",
         hint=_RIGHT_TOKEN,
         code="algorithm_not_allowed",
     )

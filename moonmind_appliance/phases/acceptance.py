@@ -46,15 +46,15 @@ def accept(phase: PhaseName, name: str, text: str | None, template: str | None) 
     """None when the phase's file is accepted, else why not. `template` is None where the repository has none."""
     if text is None or not text.strip():
         gone = "is missing, or larger than 4 MiB" if text is None else "is empty"
-        return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} ended, but {name} {gone}.")
+        return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} completed, but {name} {gone}.")
     if len(text) > LONGEST_FILE:
         return failure(
-            FailureCode.PHASE_OUTPUT_TOO_LARGE, f"{name} has {len(text)} characters; {LONGEST_FILE} are allowed."
+            FailureCode.PHASE_OUTPUT_TOO_LARGE, f"{name} has {len(text)} characters; the limit is {LONGEST_FILE}."
         )
     if template is not None and is_unfilled(text, template):
         return failure(FailureCode.TEMPLATE_LEFT, f"{name} is still the unfilled template.")
     if phase is PhaseName.SPECKIT_TASKS and not any(_TASK_ID.match(line.lstrip()) for line in text.split("\n")):
-        return failure(FailureCode.TASKS_WITHOUT_IDS, f"{name} holds no task such as `- [ ] T001 …`.")
+        return failure(FailureCode.TASKS_WITHOUT_IDS, f"{name} contains no task such as `- [ ] T001 …`.")
     return None
 
 

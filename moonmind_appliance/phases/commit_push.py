@@ -38,7 +38,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         return failed(answer_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
     change = staged.result
     if change["changed"] and not change["too_large"] and len(staged.rest) != change["patch_bytes"]:
-        words = f"Of the change's {change['patch_bytes']} bytes only {len(staged.rest)} could be looked through."
+        words = f"Of the change's {change['patch_bytes']} bytes, only {len(staged.rest)} could be searched for secrets."
         return failed(failure(FailureCode.COMMIT_FAILED, words))
     paths = [file["path"] for file in change["files"]]
     findings = scan_change(ctx, staged.rest, paths)
@@ -64,7 +64,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     if refusal is not None:
         return failed(refusal, **status)
     if not change["changed"]:
-        words = "The phases' files exist and are filled, and equal those of the base branch: there is nothing to push."
+        words = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
         return PhaseResult(metadata=status | {"no_changes": words}, no_changes=words)
     return PhaseResult(metadata=status)
 
@@ -94,7 +94,7 @@ def _refusal(ctx: PhaseContext, change: dict[str, Any], findings: list[dict[str,
             f"{f['kind']} in {f['file']}" + (f" line {f['line']}" if f["line"] else "") for f in findings[:5]
         )
         more = f" and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004 - the five named above
-        return failure(FailureCode.SECRET_IN_CHANGE, f"The change holds what looks like a secret: {where}{more}.")
+        return failure(FailureCode.SECRET_IN_CHANGE, f"The change contains what looks like a secret: {where}{more}.")
     return None
 
 
@@ -103,7 +103,10 @@ def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> Failure | None:
     if answer.result is None:
         return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
     if not answer.result["pushed"]:
-        words = f"The branch {ctx.branch} exists in {ctx.slug} at another commit ({answer.result['conflict'][:12]})."
+        words = (
+            f"The branch {ctx.branch} already exists in {ctx.slug} at another commit "
+            f"({answer.result['conflict'][:12]})."
+        )
         return failure(FailureCode.BRANCH_CONFLICT, words)
     return None
 

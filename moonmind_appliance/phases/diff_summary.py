@@ -13,7 +13,7 @@ def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
     lines = [f"# Change of run {ctx.run.run_id}", ""]
     lines += [f"Base: `{ctx.run.base_branch}` at `{change['base_commit']}`", f"Branch: `{ctx.branch}`", ""]
     if not change["changed"]:
-        lines += ["The tree equals the base: no change."]
+        lines += ["No change: the tree is identical to the base."]
     else:
         lines += ["| file | status | added | removed |", "| --- | --- | ---: | ---: |"]
         lines += [file_row(file) for file in change["files"]]
@@ -24,7 +24,7 @@ def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
         lines += [f"- `{cell(entry['path'])}`: {entry['reason']}" for entry in change["left_out"]]
         lines += _more(change.get("left_out_count", 0) - len(change["left_out"]))
     if change["nested_repositories_removed"]:
-        lines += ["", "Nested git repositories that were removed before the commit:", ""]
+        lines += ["", "Nested Git repositories removed before the commit:", ""]
         lines += [f"- `{cell(path)}`" for path in change["nested_repositories_removed"]]
         lines += _more(change.get("nested_repository_count", 0) - len(change["nested_repositories_removed"]))
     return "\n".join(lines) + "\n"

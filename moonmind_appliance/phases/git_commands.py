@@ -70,7 +70,9 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
     result = _result(line) if outcome.ok else None
     words = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
     if result is None and _NO_ROOM.search(words):
-        raise DiskFull("The Docker engine has no room left for the run's volumes.", hint="Make room on its disk.")
+        raise DiskFull(
+            "The Docker engine has no disk space left for the run's volumes.", hint="Free space on its disk."
+        )
     return GitAnswer(with_token, outcome, result, rest, words)
 
 

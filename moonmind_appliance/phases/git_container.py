@@ -195,7 +195,7 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     git = Git(job)
     for folder in (git.worktree.parent, git.worktree):
         if folder.is_symlink() or not folder.is_dir():
-            raise GitError(f"{folder} is no folder of the run's own any more")
+            raise GitError(f"{folder} is no longer a directory of this run")
     base = json.loads((git.private / "base.json").read_text())
     removed, refused = make_fit(git.worktree)
     shutil.copy2(git.private / "base.index", git.directory / "index")
@@ -303,7 +303,7 @@ def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
                 path.unlink()
             elif any(MODULES_NAME.fullmatch(part) for part in plain_parts(entry.name)):
                 path.unlink()
-                refused.append({"path": below, "reason": "a link by a name that git keeps for a file"})
+                refused.append({"path": below, "reason": "a link with a name that Git uses for a file"})
     return sorted(removed), refused
 
 
@@ -357,9 +357,9 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
             if new == old:
                 continue
         if GITLINK in (old, new):
-            reason = "a submodule's commit never changes here"
+            reason = "submodule commits are not changed"
         elif new == SYMLINK and leaves_tree(path, targets[change["new_id"]]):
-            reason = "a link that leaves the repository"
+            reason = "a link that points outside the repository"
         if reason:
             back.append(change)
             left_out.append({"path": shown(path), "reason": reason})

@@ -34,7 +34,7 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
 
 
 def rest_failure(error: GitHubError, doing: str) -> Failure:
-    """The failure for a REST answer; `doing` completes "GitHub refused …" and "GitHub could not be asked …"."""
+    """The failure for a REST answer; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
     words = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED
@@ -50,7 +50,7 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
     else:
         code = FailureCode.PULL_REQUEST_REFUSED
     if code is FailureCode.GITHUB_UNREACHABLE:
-        return failure(code, f"GitHub could not be asked {doing}. {error.message}", retry_at=error.retry_at)
+        return failure(code, f"The request to GitHub {doing} failed. {error.message}", retry_at=error.retry_at)
     return failure(code, f"GitHub refused {doing} (status {error.status}).{words}", retry_at=error.retry_at)
 
 
@@ -63,4 +63,4 @@ def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, talked: bool
     code = next((code for pattern, code in known if re.search(pattern, stderr)), otherwise)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
-    return failure(code, f"git could not {doing}. It said: {' / '.join(told) or 'nothing'}")
+    return failure(code, f"git failed to {doing}. Its output: {' / '.join(told) or 'none'}")

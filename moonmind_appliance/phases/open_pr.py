@@ -19,7 +19,7 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
     if ctx.dry_run:
         return skipped(reason="dry run: no pull request is opened", title=text.title, body=text.body)
     if ctx.github is None:
-        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "No GitHub token is set."))
+        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
     try:
         pull, how = _find_or_open(ctx, ctx.github, text)
         labels = _label(ctx, ctx.github, pull)
@@ -66,11 +66,11 @@ def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> t
         # The answer may have been lost behind a pull request that was made, or another attempt was faster.
         found = github.find_pull_request(ctx.slug, ctx.branch)
         if found is not None:
-            return found, "opened; GitHub's answer was lost"
+            return found, "opened; GitHub's response was lost"
         if not _draft_refused(error):
             raise
     marked = msgspec.structs.replace(text, title=f"[Draft] {text.title}")
-    how = "opened as an ordinary pull request marked [Draft]: this repository does not take draft pull requests"
+    how = "opened as a regular pull request marked [Draft]: this repository does not support draft pull requests"
     return _create(ctx, github, marked, draft=False), how
 
 

@@ -17,7 +17,7 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
         missing = f"The Docker engine has no image {ctx.settings.spec_automation_job_image}."
         return failed(failure(FailureCode.IMAGE_MISSING, missing))
     if ctx.github is None:
-        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "No GitHub token is set."))
+        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
     agent = ctx.agent.info(ctx.image.labels)
     environment = {
         "settings": {v.name: v.shown for v in Loaded(ctx.settings, dict.fromkeys(options(), "")).table()},
@@ -46,9 +46,9 @@ def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:
     try:
         repository = github.repository(slug)
         if repository.archived:
-            return failure(FailureCode.REPOSITORY_ARCHIVED, f"{slug} is archived: GitHub takes no push.")
+            return failure(FailureCode.REPOSITORY_ARCHIVED, f"{slug} is archived: GitHub rejects pushes to it.")
         if not repository.may_push and not ctx.dry_run:
-            return failure(FailureCode.PUSH_NOT_PERMITTED, f"The token may read {slug}, but not push to it.")
+            return failure(FailureCode.PUSH_NOT_PERMITTED, f"The token can read {slug} but not push to it.")
         if github.branch_head(repository.full_name, base) is None:
             return failure(
                 FailureCode.BASE_BRANCH_NOT_FOUND,

@@ -63,7 +63,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
-    if result.failure is not None or result.waiting_for is not None:
+    if result.failure is not None or result.waiting_for is not None or ctx.login_problem:
         # The next phase measures what a turn that went well has left; after this one there may be none.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
@@ -97,7 +97,7 @@ def _judge(
     if ended.ended is not EndReason.EXITED:
         return failed(_cut_short(phase, ctx, ended))
     if ended.exit_code == _SKILL_MISSING_EXIT:
-        words = f"The repository brings its own Spec Kit files, without .agents/skills/{SKILLS[phase]}."
+        words = f"The repository has its own Spec Kit files but no .agents/skills/{SKILLS[phase]}."
         return failed(failure(FailureCode.SKILL_MISSING, words))
     if turn.verdict is AgentVerdict.QUOTA:
         words = f"the usage window of shard {ctx.names.shard.index} is used up"
@@ -116,8 +116,10 @@ def _cut_short(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failu
         return failure(FailureCode.AGENT_TIMED_OUT, words)
     if ended.ended is EndReason.SILENT:
         limit = ctx.settings.phase_silence_limit
-        return failure(FailureCode.AGENT_SILENT, f"{phase.value} said nothing for PHASE_SILENCE_LIMIT ({limit} s).")
-    words = f"The agent container ended during {phase.value}: out of memory, or removed by somebody else."
+        return failure(
+            FailureCode.AGENT_SILENT, f"{phase.value} produced no output for PHASE_SILENCE_LIMIT ({limit} s)."
+        )
+    words = f"The agent container ended during {phase.value}: it ran out of memory, or it was removed from outside."
     return failure(FailureCode.CONTAINER_FAILED, words)
 
 
@@ -138,7 +140,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
     if phase is PhaseName.SPECKIT_SPECIFY:
         feature = _recorded_feature(files)
         if feature is None:
-            words = "specify ended without a feature directory below specs/."
+            words = "specify ended without a feature directory under specs/."
             said = f" The agent said: {turn.message}" if turn.message else ""
             return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, words + said))
     else:

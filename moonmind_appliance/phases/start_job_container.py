@@ -109,8 +109,8 @@ def _start_when_free(ctx: PhaseContext) -> str:
 
 def _holder(error: NameTaken) -> str:
     """Who holds the shard, in words."""
-    role, run = error.holder.get(LABEL_ROLE, "a container of unknown purpose"), error.holder.get(LABEL_RUN)
-    return f"{error.name} is held by {role}" + (f" of run {run}" if run else "")
+    role, run = error.holder.get(LABEL_ROLE, "an unknown container"), error.holder.get(LABEL_RUN)
+    return f"{error.name} is in use by {role}" + (f" of run {run}" if run else "")
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:

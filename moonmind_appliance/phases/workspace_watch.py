@@ -123,8 +123,8 @@ class WorkspaceWatch:
         """
         if self._disk_full:
             raise DiskFull(
-                "The disk of the Docker engine's volumes has less free space than MIN_FREE_DISK.",
-                hint="Free space on the disk of the engine's data folder.",
+                "The Docker engine's disk has less free space than MIN_FREE_DISK.",
+                hint="Free space on the disk that contains the engine's data folder.",
             )
 
     def _watch(self) -> None:
@@ -166,11 +166,13 @@ class WorkspaceWatch:
             return
         self._unanswered[each.what] = 0
         if size.hidden:
-            self._too_large(f"{each.what} holds folders that cannot be measured: unreadable, or nested too deep.")
+            self._too_large(
+                f"{each.what} contains directories that cannot be measured: unreadable, or nested too deeply."
+            )
         elif size.bytes > each.most_bytes:
-            self._too_large(f"{each.what} uses more than {each.most_bytes} bytes of disk.")
+            self._too_large(f"{each.what} uses more than {each.most_bytes} bytes of disk space.")
         elif size.files > each.most_files:
-            self._too_large(f"{each.what} holds more than {each.most_files} files.")
+            self._too_large(f"{each.what} contains more than {each.most_files} files.")
         elif self._min_free_disk and (size.free_bytes < self._min_free_disk or size.free_files < _FEWEST_FREE_FILES):
             self._disk_full = True
 

@@ -82,7 +82,7 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
     day = DAYS.get(options.scenario)
     if day is None:
         known = ", ".join(DAYS)
-        raise RehearsalFailed(f"There is no scenario {options.scenario!r}.", hint=f"Choose one of: {known}.")
+        raise RehearsalFailed(f"Unknown scenario {options.scenario!r}.", hint=f"Choose one of: {known}.")
     began = time.monotonic()
 
     def say(text: str, **more: str) -> None:
@@ -93,9 +93,9 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
         _refuse_without_image(stage)
         stage.github.add_repository(SLUG, source)
         put_on(day, stage.openai, stage.github)
-        say(f"Stand-ins for OpenAI and GitHub answer on {stage.github.server_url}.")
+        say(f"Local stand-ins for OpenAI and GitHub listen on {stage.github.server_url}.")
         with RunningAppliance(stage.settings) as running:
-            say(f"The appliance answers on {running.url}.")
+            say(f"The appliance listens on {running.url}.")
             for shard in range(day.shards):
                 prompt = stage.sign_in(running, shard)
                 say(f"Shard {shard} is signed in by device code {prompt.code}.")
@@ -129,7 +129,7 @@ def _refuse_without_image(stage: Stage) -> None:
 def _source(day: Day, options: RehearsalOptions) -> Iterator[Path | None]:
     """The repository's content: the operator's folder, the sample, or a copy of either that the scenario prepared."""
     if options.repository is not None and not options.repository.is_dir():
-        raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Name a folder or a git repository.")
+        raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Use a folder or a Git repository.")
     if day.prepare is None:
         yield options.repository
         return
@@ -210,7 +210,7 @@ def _tell(run: dict[str, Any], shown: dict[str, object], say: Callable[..., None
         say(f"{name} waits for {waiting['reason']}{until}.")
         return str(waiting["reason"])
     elif not whole and run["status"] == "in_progress":
-        say(f"{name} goes on shard {run['shard']}.")
+        say(f"{name} runs on shard {run['shard']}.")
     return None
 
 
@@ -256,7 +256,7 @@ def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
     """A run that had to wait or move must not pay for finished phases again."""
     begun = sum(turn.skills == ("speckit-specify",) for turn in stage.openai.turns)
     if day.times is not None and begun != day.runs:
-        return f"The model was asked {begun} times for {day.runs} specification(s)."
+        return f"The model received {begun} requests to specify for {day.runs} specification(s)."
     return None
 
 
@@ -264,12 +264,12 @@ def _difference(day: Day, run: dict[str, Any], pulls: int, stage: Stage) -> str 
     """What is not as the scenario must end; None when all is."""
     expected = day.expected
     if run["status"] != expected.status:
-        return f"The run ended {run['status']}, not {expected.status.value}: {run['result_summary']}"
+        return f"The run ended as {run['status']}, not {expected.status.value}: {run['result_summary']}"
     code = (run["failure"] or {}).get("code")
     if code != (expected.failure.value if expected.failure else None):
         return f"The run's failure code is {code}, not {expected.failure}."
     if pulls != expected.pull_requests:
-        return f"GitHub has {pulls} pull request(s) of the run's branch, not {expected.pull_requests}."
+        return f"GitHub has {pulls} pull request(s) from the run's branch, not {expected.pull_requests}."
     if stage.openai.faults:
-        return f"The stand-in model met requests that it does not know: {stage.openai.faults[:3]}"
+        return f"The stand-in model received unknown requests: {stage.openai.faults[:3]}"
     return None

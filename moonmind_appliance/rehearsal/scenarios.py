@@ -49,44 +49,44 @@ def hold_what_would_be_written(repository: Path, text: str) -> None:
 DAYS: dict[str, Day] = {
     "normal": Day("a draft pull request", Expected(RunStatus.SUCCEEDED)),
     "no-changes": Day(
-        "the repository holds the specification already",
+        "the repository already contains the specification",
         Expected(RunStatus.NO_CHANGES, pull_requests=0),
         openai=model.Play.NO_CHANGES,
         prepare=hold_what_would_be_written,
     ),
     "agent-fails": Day(
-        "the model refuses in the middle of the plan",
+        "the model refuses during the plan phase",
         Expected(RunStatus.FAILED, FailureCode.AGENT_FAILED, 0),
         openai=model.Play.AGENT_FAILS,
         phase="speckit-plan",
     ),
     "template-left": Day(
-        "the model leaves the template unfilled, and Codex still exits 0",
+        "the model does not fill in the template, and Codex still exits with 0",
         Expected(RunStatus.FAILED, FailureCode.TEMPLATE_LEFT, 0),
         openai=model.Play.TEMPLATE_LEFT,
     ),
     "clarifications": Day(
-        "open questions reach the reviewers",
+        "open questions appear in the pull request",
         Expected(RunStatus.SUCCEEDED),
         openai=model.Play.CLARIFICATIONS,
     ),
     "push-refused": Day(
-        "a branch rule on GitHub declines the push",
+        "a branch rule on GitHub rejects the push",
         Expected(RunStatus.FAILED, FailureCode.PUSH_REJECTED, 0),
         github=hub.Scenario.PUSH_REFUSED,
     ),
     "pr-exists": Day(
-        "the branch has a pull request already: it is found and updated",
+        "the branch already has a pull request: it is updated",
         Expected(RunStatus.SUCCEEDED),
         github=hub.Scenario.PR_EXISTS,
     ),
     "draft-refused": Day(
-        "the repository takes no drafts: an ordinary pull request marked [Draft]",
+        "the repository does not support drafts: a regular pull request marked [Draft]",
         Expected(RunStatus.SUCCEEDED),
         github=hub.Scenario.DRAFT_REFUSED,
     ),
     "usage-limit": Day(
-        "the account's usage limit is hit in the plan: the run waits, and goes on by itself",
+        "the account reaches its usage limit during the plan: the run waits and resumes automatically",
         Expected(RunStatus.SUCCEEDED),
         openai=model.Play.USAGE_LIMIT,
         phase="speckit-plan",
@@ -94,7 +94,7 @@ DAYS: dict[str, Day] = {
         resets_in=5,
     ),
     "dead-login": Day(
-        "the login dies in the plan: the run waits for a new one, and goes on by itself",
+        "the login is revoked during the plan: the run waits for a new login and resumes automatically",
         Expected(RunStatus.SUCCEEDED),
         openai=model.Play.DEAD_LOGIN,
         phase="speckit-plan",
@@ -102,7 +102,7 @@ DAYS: dict[str, Day] = {
         signs_in_again=True,
     ),
     "three-shards": Day(
-        "twelve runs on three accounts, one of which hits its limit: its run goes on elsewhere",
+        "twelve runs on three accounts, one of which reaches its limit: its run continues on another",
         Expected(RunStatus.SUCCEEDED),
         openai=model.Play.USAGE_LIMIT,
         phase="speckit-plan",

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import (
     ApplianceError,
@@ -56,6 +57,7 @@ from moonmind_appliance.shards.look import note_login
 
 # A run that takes the appliance down with it each time must not do so for ever.
 MOST_INTERRUPTIONS = 5
+_REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
 _ENGINE_PAUSE = timedelta(seconds=20)
 _BUSY_PAUSE = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=2)
@@ -104,7 +106,7 @@ class Executor:
             with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock, beat=self._beat):
                 _Execution(self._tools, run, lease, shard, token, self._measure_every).carry_out()
         except LeaseLost:
-            _log.warning("Run %s belongs to another claim now; this one lets go.", run.run_id)
+            _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
         finally:
             with self._lock:
                 del self._tokens[run.run_id]
@@ -145,7 +147,7 @@ class _Execution:
 
     def carry_out(self) -> None:
         """Execute and leave the row in a state that needs nobody: final, or queued."""
-        _log.info("Run %s begins on shard %s.", self._run.run_id, self._context.names.shard.index)
+        _log.info("Run %s starts on shard %s.", self._run.run_id, self._context.names.shard.index)
         try:
             self._phases()
         except RunInterrupted as interrupted:
@@ -162,13 +164,13 @@ class _Execution:
             if isinstance(error, StoreError) and self._disk_is_full():
                 self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
                 return
-            _log.exception("Run %s failed by a defect.", self._run.run_id)
+            _log.exception("Run %s failed because of a bug.", self._run.run_id)
             words = str(error) if isinstance(error, ApplianceError) else type(error).__name__
             self._end_with(failure(FailureCode.INTERNAL_ERROR, self._tools.redactor.redact_text(words)))
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:
-            times = f"The run was cut off {self._run.interruptions} times."
+            times = f"The run was interrupted {self._run.interruptions} times."
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
         to_do = phases_to_do(self._run)
@@ -207,7 +209,7 @@ class _Execution:
         if lost:
             tools, shard = self._tools, self._context.names.shard.index
             tools.store.events.add("run.workspace_lost", run_id=self._run.run_id, shard=shard, data={"again": lost})
-            _log.warning("Run %s: its volumes are gone; it begins again at the clone.", self._run.run_id)
+            _log.warning("Run %s: its volumes no longer exist; it starts again at the clone.", self._run.run_id)
         return again
 
     def _one(self, name: PhaseName) -> PhaseResult:
@@ -295,7 +297,7 @@ class _Execution:
             raise
         except Exception:  # noqa: BLE001 - see below
             # What could not be cleaned is reaped later; the run's own result stands.
-            _log.exception("Run %s: cleanup failed; leftovers are removed by the next recovery.", self._run.run_id)
+            _log.exception("Run %s: cleanup failed; the next recovery removes what is left.", self._run.run_id)
 
     def _end_with(self, reason: Failure) -> None:
         self._end(RunStatus.FAILED, reason.message, reason)
@@ -305,7 +307,7 @@ class _Execution:
         try:
             keep_metrics(self._context)
         except StoreError as error:
-            _log.warning("Run %s: its metrics could not be kept: %s", self._run.run_id, error)
+            _log.warning("Run %s: its metrics could not be saved: %s", self._run.run_id, error)
         now = self._tools.clock()
         # Before the end: a run that is cut off here ends again.
         kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
@@ -320,10 +322,10 @@ class _Execution:
             self._end(RunStatus.CANCELLED, "The run was cancelled.")
             return
         if reason is InterruptReason.LEASE_LOST:
-            raise LeaseLost(f"Run {self._run.run_id} was claimed by somebody else.")
+            raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
         remove_containers(self._tools.engine, self._tools.appliance_id, self._run.run_id)
         self._tools.store.runs.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
-        _log.info("Run %s is back in the queue; it goes on after the restart.", self._run.run_id)
+        _log.info("Run %s is back in the queue; it resumes after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
         """Back into the queue: to another shard at once where one can go on, else with the reason and a wake-up."""
@@ -334,7 +336,9 @@ class _Execution:
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_nobody_goes_on(tools, self._run, waiting_for)
-        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False)
+        # An agent can report a limit in each of its turns. A run that kept its place would be the next one again.
+        behind = tools.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
+        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind)
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)

@@ -57,7 +57,7 @@ class Heartbeat:
                 return
             except StoreError as error:
                 # A full disk must not end a run that is nearly done: the lease outlives several beats.
-                _log.warning("Run %s: the heartbeat was not kept: %s", self._run_id, error)
+                _log.warning("Run %s: the heartbeat was not saved: %s", self._run_id, error)
                 continue
             if cancelled:
                 self._token.cancel(InterruptReason.CANCELLED)

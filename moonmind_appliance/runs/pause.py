@@ -54,4 +54,6 @@ def resume_shard(tools: Tools, shard: int) -> Shard:
 
 def _check(tools: Tools, shard: int) -> None:
     if not 0 <= shard < len(tools.shards):
-        raise NotFound(f"There is no shard {shard}.", hint=f"Give 0 to {len(tools.shards) - 1}, or raise CODEX_SHARDS.")
+        raise NotFound(
+            f"Shard {shard} does not exist.", hint=f"Use 0 to {len(tools.shards) - 1}, or raise CODEX_SHARDS."
+        )

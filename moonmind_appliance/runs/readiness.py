@@ -29,7 +29,7 @@ def ready_to_claim(tools: Tools, shard: int) -> bool:
     """Whether the shard has room, a login and quota. Looks at a login that is not known to be there or to be good."""
     now = tools.clock()
     if shutil.disk_usage(tools.settings.moonmind_data_dir).free < tools.settings.min_free_disk:
-        _all_wait(tools, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder is nearly full"), shard)
+        _all_wait(tools, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder's disk is nearly full"), shard)
         return False
     state = tools.store.shards.change(shard, lambda known: rest_over(known, now=now))
     if state.login is not LoginState.PRESENT:
@@ -90,7 +90,7 @@ def look_after_logins(tools: Tools) -> None:
             seen = _look_after(tools, before, now, busy)
             _wake_for(tools, before, seen, now)
         except ApplianceError as error:
-            _log.warning("Shard %s could not be looked after: %s", number, error)
+            _log.warning("Shard %s could not be checked: %s", number, error)
     say_who_waits(tools)
 
 
@@ -144,7 +144,7 @@ def allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:
 
 def _no_login(shards: Sequence[Shard]) -> str:
     if not shards:
-        return "the shard that the run is pinned to does not exist any more"
+        return "the shard that the run is pinned to no longer exists"
     return "; ".join(
         f"shard {shard.shard}: {shard.login_reason or f'login {shard.login.value}'}"
         for shard in sorted(shards, key=lambda shard: shard.shard)
@@ -208,7 +208,7 @@ def _wake_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
 
 def _later(tools: Tools, state: Shard, now: datetime, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
-    _log.log(level, "Shard %s cannot be looked at now: %s", state.shard, error)
+    _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
     tools.wakeups.wake_at(state.shard, now + _LOOK_AGAIN)
     return state
 

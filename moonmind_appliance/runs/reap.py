@@ -34,7 +34,9 @@ class Reaper:
             until = store.runs.lease_until(run.run_id)
             if until is not None and until + _GRACE < now and store.runs.requeue_abandoned(run.run_id, run.lease):
                 requeued.append(run.run_id)
-                _log.warning("Run %s: its lease ended at %s; it goes on at its first open phase.", run.run_id, until)
+                _log.warning(
+                    "Run %s: its lease expired at %s; it resumes at its first unfinished phase.", run.run_id, until
+                )
         return requeued
 
     def remove_left_containers(self) -> list[str]:
@@ -51,7 +53,7 @@ class Reaper:
                 if self._is_left(container) and self._remove(container):
                     removed.append(container.name)
         except EngineError as error:
-            _log.warning("The engine cannot be looked through for leftovers now: %s", error)
+            _log.warning("Cannot search the engine for leftover containers now: %s", error)
         self._unused = unused
         return removed
 
@@ -68,5 +70,5 @@ class Reaper:
         except EngineError as error:
             _log.warning("The container %s could not be removed: %s", container.name, error)
             return False
-        _log.warning("The container %s was left by an execution that is over; it is removed.", container.name)
+        _log.warning("The container %s was left by an execution that has ended; removed.", container.name)
         return True

@@ -36,7 +36,7 @@ def recover(tools: Tools) -> Recovered:
         if tools.store.runs.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(tools, run.shard)
-            _log.info("Run %s was cut off; it goes on at its first open phase.", run.run_id)
+            _log.info("Run %s was interrupted; it resumes at its first unfinished phase.", run.run_id)
     return Recovered(removed, requeued, wake_queued(tools))
 
 
@@ -52,7 +52,7 @@ def remove_orphans(tools: Tools) -> list[str]:
     try:
         found = tools.engine.containers({LABEL_APPLIANCE: tools.appliance_id})
     except EngineError as error:
-        _log.warning("Containers of an earlier process could not be looked for: %s", error)
+        _log.warning("Cannot search for containers of an earlier process: %s", error)
         return []
     for container in found:
         lives_elsewhere = container.running and container.labels.get(LABEL_ROLE) in _LIVES_ELSEWHERE

@@ -33,13 +33,13 @@ def retain(tools: Tools) -> list[str]:
             tools.files.remove_run(run_id)
             tools.store.artifacts.remove(run_id)
         except (EngineError, StoreError) as error:
-            _log.warning("Run %s: what is left of it could not be removed yet: %s", run_id, error)
+            _log.warning("Run %s: its containers or volumes could not be removed yet: %s", run_id, error)
             continue
         gone.append(run_id)
-        _log.info("Run %s: artifacts and workspace are over their time and removed.", run_id)
+        _log.info("Run %s: artifacts and workspace removed; their retention period has ended.", run_id)
     forgotten = tools.store.events.prune(now - max(_EVENTS_AT_LEAST, _kept(tools)))
     if forgotten:
-        _log.info("%d events of ended runs are over their time and removed.", forgotten)
+        _log.info("%d events of ended runs removed; their retention period has ended.", forgotten)
     return gone
 
 

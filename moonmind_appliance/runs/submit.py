@@ -30,12 +30,12 @@ _REPOSITORY = re.compile(rf"{OWNER_PATTERN}/{NAME_PATTERN}")
 
 # https://git-scm.com/docs/git-check-ref-format: the rules of a branch's name.
 _BRANCH_REFUSALS = (
-    (re.compile(r"\A-"), "begins with a dash"),
-    (re.compile(r"\A(?:HEAD|@)\Z"), "is a name that git keeps for itself"),
-    (re.compile(r"[\x00-\x20\x7f~^:?*\[\\]"), "holds a blank, a control character or one of ~ ^ : ? * [ \\"),
-    (re.compile(r"\.\.|@\{|//"), "holds .. or @{ or //"),
-    (re.compile(r"\A/|/\Z|\.\Z"), "begins or ends with a slash, or ends with a dot"),
-    (re.compile(r"(?:\A|/)\.|\.lock(?:/|\Z)"), "has a part that begins with a dot or ends with .lock"),
+    (re.compile(r"\A-"), "starts with a dash"),
+    (re.compile(r"\A(?:HEAD|@)\Z"), "is a name that Git reserves"),
+    (re.compile(r"[\x00-\x20\x7f~^:?*\[\\]"), "contains a space, a control character or one of ~ ^ : ? * [ \\"),
+    (re.compile(r"\.\.|@\{|//"), "contains .. or @{ or //"),
+    (re.compile(r"\A/|/\Z|\.\Z"), "starts or ends with a slash, or ends with a dot"),
+    (re.compile(r"(?:\A|/)\.|\.lock(?:/|\Z)"), "has a part that starts with a dot or ends with .lock"),
 )
 KEY_PATTERN = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
 _KEY = re.compile(KEY_PATTERN)
@@ -54,13 +54,15 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     specify_text: Annotated[
         str,
         msgspec.Meta(
-            description="The text that goes to /speckit.specify, byte for byte: Markdown, YAML, JSON or plain words. "
-            "Not blank, without NUL, at most 256 KiB of UTF-8.",
+            description=(
+                "The text passed to /speckit.specify, unchanged: Markdown, YAML, JSON or plain text. Not "
+                "blank, no NUL characters, at most 256 KiB of UTF-8."
+            ),
             examples=["# Dark mode\n\n- Goal: people can switch the site to dark colours"],
         ),
     ]
     base_branch: Annotated[
-        str, msgspec.Meta(description="The branch to start from and to merge into.", examples=["main"])
+        str, msgspec.Meta(description="The branch to start from, and the base of the pull request.", examples=["main"])
     ] = "main"
     dry_run: Annotated[
         bool, msgspec.Meta(description="Do everything up to the commit; push nothing, open no pull request.")
@@ -68,13 +70,15 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     external_ref: Annotated[
         str | None,
         msgspec.Meta(
-            description="The caller's own id, to find the run again; it may repeat. At most 255 characters.",
+            description=(
+                "The caller's own reference, to find the run later; need not be unique. At most 255 characters."
+            ),
             examples=["postman-demo-001"],
         ),
     ] = None
     shard: Annotated[
         int | None,
-        msgspec.Meta(description="Run on this shard only. Left out: on whichever is free.", examples=[0]),
+        msgspec.Meta(description="Run on this shard only. Without it, any free shard runs it.", examples=[0]),
     ] = None
 
 
@@ -144,8 +148,8 @@ def refuse_when_draining(*, draining: bool) -> None:
     """
     if draining:
         raise Unavailable(
-            "The appliance is stopping and takes no work.",
-            hint="Send the request again when it is back.",
+            "The appliance is stopping and accepts no work.",
+            hint="Send the request again after it has restarted.",
             code="draining",
             retry_after=_DRAINING_RETRY_SECONDS,
         )
@@ -171,12 +175,12 @@ def check(
     ]
     if _size(request.specify_text) > MAX_SPECIFY_BYTES:
         raise TooLarge(
-            f"specify_text may have {MAX_SPECIFY_BYTES} bytes of UTF-8.",
+            f"specify_text may have at most {MAX_SPECIFY_BYTES} bytes of UTF-8.",
             hint="Shorten the specification, or split it into several runs.",
             fields=problems,
         )
     if problems:
-        raise InvalidRequest("The request cannot be used.", hint="`errors` says what to change.", fields=problems)
+        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
 
 
 def check_repository_allowed(repository: str, settings: Settings) -> None:
@@ -187,7 +191,7 @@ def check_repository_allowed(repository: str, settings: Settings) -> None:
     """
     if settings.allowed_repositories and repository.lower() not in settings.allowed_repositories:
         raise Forbidden(
-            f"This appliance does not work on {repository}.",
+            f"This appliance is not configured for {repository}.",
             hint="Ask the operator to add it to SPEC_WORKFLOW_GITHUB_REPOSITORY.",
             code="repository_not_allowed",
         )
@@ -211,8 +215,8 @@ def _repository_problems(repository: str) -> list[FieldProblem]:
     return [
         FieldProblem(
             "repository",
-            "Give owner/name as on GitHub: the owner of letters, digits and single dashes (39 at most), the name of "
-            "letters, digits, dots, dashes and underscores (100 at most), without .git.",
+            "Not a valid GitHub repository. Send owner/name without .git. Owner: letters, digits and single dashes, "
+            "at most 39. Name: letters, digits, dots, dashes and underscores, at most 100.",
         )
     ]
 
@@ -220,17 +224,17 @@ def _repository_problems(repository: str) -> list[FieldProblem]:
 def _text_problems(text: str) -> list[FieldProblem]:
     problems = []
     if not text.strip():
-        problems.append(FieldProblem("specify_text", "Is blank: give the specification's text."))
+        problems.append(FieldProblem("specify_text", "Must not be blank."))
     if (nul := text.find("\x00")) >= 0:
         problems.append(FieldProblem("specify_text", f"Holds a NUL character (behind {nul} others): remove it."))
     if (size := _size(text)) > MAX_SPECIFY_BYTES:
-        problems.append(FieldProblem("specify_text", f"Has {size} bytes of UTF-8; {MAX_SPECIFY_BYTES} are allowed."))
+        problems.append(FieldProblem("specify_text", f"Has {size} bytes of UTF-8; the limit is {MAX_SPECIFY_BYTES}."))
     return problems + _unicode_problems("specify_text", text)
 
 
 def _branch_problems(branch: str) -> list[FieldProblem]:
     if why := branch_refusal(branch):
-        return [FieldProblem("base_branch", f"Is no branch name that git takes: it {why}.")]
+        return [FieldProblem("base_branch", f"Not a valid Git branch name: it {why}.")]
     return _visible_problems("base_branch", branch)
 
 
@@ -240,7 +244,7 @@ def _reference_problems(reference: str | None) -> list[FieldProblem]:
     problems = []
     if len(reference) > MAX_EXTERNAL_REF:
         problems.append(
-            FieldProblem("external_ref", f"Has {len(reference)} characters; {MAX_EXTERNAL_REF} are allowed.")
+            FieldProblem("external_ref", f"Has {len(reference)} characters; the limit is {MAX_EXTERNAL_REF}.")
         )
     return problems + _visible_problems("external_ref", reference)
 
@@ -248,7 +252,7 @@ def _reference_problems(reference: str | None) -> list[FieldProblem]:
 def _shard_problems(shard: int | None, count: int) -> list[FieldProblem]:
     if shard is None or 0 <= shard < count:
         return []
-    return [FieldProblem("shard", f"There is no shard {shard}: give 0 to {count - 1}, or leave it out.")]
+    return [FieldProblem("shard", f"Shard {shard} does not exist: send 0 to {count - 1}, or omit the field.")]
 
 
 def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldProblem]:
@@ -261,8 +265,8 @@ def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldPr
     return [
         FieldProblem(
             field,
-            f"Holds a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}) and was not kept. "
-            "Remove it; it has been sent, so replace it wherever it is in use.",
+            f"Holds a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}) and was not stored. "
+            "Remove it, and rotate it: it has been sent over the network.",
         )
         for field, text in texts.items()
         if (findings := redactor.find(text.encode(errors="surrogatepass")))
@@ -272,7 +276,7 @@ def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldPr
 def _key_problems(key: str | None) -> list[FieldProblem]:
     if key is None or (len(key) <= MAX_IDEMPOTENCY_KEY and _KEY.fullmatch(key)):
         return []
-    return [FieldProblem("Idempotency-Key", f"Give 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")]
+    return [FieldProblem("Idempotency-Key", f"Must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters.")]
 
 
 def _unicode_problems(field: str, text: str) -> list[FieldProblem]:
@@ -280,14 +284,14 @@ def _unicode_problems(field: str, text: str) -> list[FieldProblem]:
         text.encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair has no UTF-8 form: neither SQLite nor git could keep it.
-        return [FieldProblem(field, "Holds half of a surrogate pair: send whole Unicode characters.")]
+        return [FieldProblem(field, "Contains an unpaired surrogate: send complete Unicode characters.")]
     return []
 
 
 def _visible_problems(field: str, text: str) -> list[FieldProblem]:
     """A name is shown in terminals, logs and the pull request: it must read there as what it is."""
     if found := invisible(text):
-        return [FieldProblem(field, f"Contains {found}. Names may contain visible characters only: remove it.")]
+        return [FieldProblem(field, f"Contains {found}. Only visible characters are allowed in names.")]
     return []
 
 

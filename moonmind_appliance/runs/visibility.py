@@ -14,8 +14,8 @@ def visible_run(store: Store, actor: Actor, run_id: str) -> Run:
     run = store.runs.get(run_id, text=False)
     if run is None or not (actor.operator or run.created_by.subject == actor.subject):
         raise NotFound(
-            f"There is no run {run_id}.",
-            hint="Check the id; you see the runs that you submitted.",
+            f"Run {run_id} does not exist.",
+            hint="Check the id. You can see only runs that you submitted.",
             code="run_not_found",
         )
     return run

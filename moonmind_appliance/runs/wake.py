@@ -78,11 +78,11 @@ def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, no
             idle = set(known_idle)
         shard = first_to_wake(shards, idle, run.shard_pin, now)
         if shard is None:
-            _log.warning("Run %s waits: no shard that it may use exists and is not paused.", run.run_id)
+            _log.warning("Run %s waits: every shard that it may use is paused or does not exist.", run.run_id)
             return
         wakeups.wake(shard)
         # Two runs submitted in the same moment find the same shard idle: wake the other idle ones, too.
         for other in others_to_wake(shards, idle - {shard}, run.shard_pin, now):
             wakeups.wake(other)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
-        _log.exception("Run %s is queued, but no shard could be woken.", run.run_id)
+        _log.exception("Run %s is queued, but no shard could be notified.", run.run_id)

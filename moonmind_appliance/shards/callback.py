@@ -38,8 +38,11 @@ class CallbackRelay:
             self._server = _Server(engine, container, port)
         except OSError as error:
             raise CallbackPortTaken(
-                f"Port {port} of this machine is not free: {error.strerror}.",
-                hint="The browser must come back to it: end what listens there, or sign in by device code.",
+                f"Port {port} on this machine is already in use: {error.strerror}.",
+                hint=(
+                    "The browser must be redirected to this port: stop the process that listens there, or sign in "
+                    "by device code."
+                ),
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, name="callback", daemon=True)
 
@@ -80,7 +83,7 @@ class _Repeat(BaseHTTPRequestHandler):
             return
         answer = self._repeat()
         if answer is None:
-            self.send_error(502, "The sign-in does not listen any more.")
+            self.send_error(502, "The sign-in no longer accepts this browser redirect.")
             return
         self.wfile.write(answer)
         self.close_connection = True

@@ -59,15 +59,15 @@ def file_seen(
             checked_at=now,
             paused_at=known.paused_at,
         )
-        return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "there is no login in the volume", now)
+        return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "the volume contains no login", now)
     digest = hashlib.sha256(login_file).hexdigest()
     seen = msgspec.structs.replace(known, checked_at=now, login_digest=digest)
     if not facts.usable:
-        words = "the login file cannot be read or holds no tokens"
+        words = "the login file cannot be read or contains no tokens"
         return _judged(known, seen, LoginState.DEAD, LoginFault.FILE_UNREADABLE, words, now)
     another = _is_another_account(known, facts)
     if another and not signed_in:
-        words = "the login file is another account's, and nobody signed it in"
+        words = "the login file belongs to another account, which no sign-in stored"
         return _judged(known, seen, LoginState.DEAD, LoginFault.ACCOUNT_CHANGED, words, now)
     seen = msgspec.structs.replace(seen, account=facts.account or "")
     same_file = digest == known.login_digest and not signed_in
@@ -117,12 +117,12 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
         until = _rest_by(check.quota, known.rests_until, now)
         seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now, rests_until=until)
         if known.rests_until is not None and until is None:
-            events.append(ShardEvent("shard.rested", {"why": "OpenAI says that no usage window is used up"}))
+            events.append(ShardEvent("shard.rested", {"why": "OpenAI reports that no usage window is exhausted"}))
     if check.alive is False:
-        words = f"OpenAI refuses to renew the login. {check.words}".strip()[:_LONGEST_WORDS]
+        words = f"OpenAI refused to renew the login. {check.words}".strip()[:_LONGEST_WORDS]
         return _judged(known, seen, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
     if not check.refreshed:
-        words = check.words[:_LONGEST_WORDS] or "nobody answered"
+        words = check.words[:_LONGEST_WORDS] or "no response"
         if not known.refresh_problem:
             events.append(ShardEvent("shard.refresh_failed", {"why": words}))
         return ShardChange(msgspec.structs.replace(seen, refresh_problem=words), events)
@@ -157,7 +157,7 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             seen = msgspec.structs.replace(seen, last_turn_at=now, check_wanted=False)
             return _judged(known, seen, LoginState.PRESENT, None, "", now)
         case AgentVerdict.LOGIN_DEAD:
-            words = f"OpenAI refuses the login. {turn.message}".strip()[:_LONGEST_WORDS]
+            words = f"OpenAI rejected the login. {turn.message}".strip()[:_LONGEST_WORDS]
             tried = known.refresh_tried_at
             seen = msgspec.structs.replace(seen, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
             return _judged(known, seen, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
@@ -204,12 +204,12 @@ def admitted_again(known: Shard, *, now: datetime, why: str) -> ShardChange:
 def who_must_act(limit: str | None) -> str:
     """One sentence: which of the limits that waiting does not cure it is, and who can lift it."""
     return {
-        "workspace_owner_credits_depleted": "The workspace has no credits left: its owner must buy some.",
-        "workspace_member_credits_depleted": "The workspace has no credits left: its owner must buy some.",
-        "workspace_owner_usage_limit_reached": "The workspace's own limit is reached: its owner must raise it.",
-        "workspace_member_usage_limit_reached": "The limit set for this account is reached: its administrator must"
-        " raise it.",
-    }.get(limit or "", "The account's ChatGPT plan does not include Codex: its holder must change the plan.")
+        "workspace_owner_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
+        "workspace_member_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
+        "workspace_owner_usage_limit_reached": "The workspace's spending limit is reached: its owner must raise it.",
+        "workspace_member_usage_limit_reached": "This account's spending limit is reached: its administrator must "
+        "raise it.",
+    }.get(limit or "", "The account's ChatGPT plan does not include Codex: its owner must change the plan.")
 
 
 def _is_another_account(known: Shard, facts: LoginFacts) -> bool:

@@ -79,8 +79,10 @@ def next_step(shard: Shard) -> str:
     return {
         LoginState.ABSENT: sign_in,
         LoginState.DEAD: sign_in,
-        LoginState.REFUSED: f"Have the account's plan or credits mended, or sign another account in. {sign_in}",
-        LoginState.UNKNOWN: "It is looked at within a minute while `serve` runs.",
+        LoginState.REFUSED: (
+            f"Ask the account's owner to fix its plan or credits, or sign in another account. {sign_in}"
+        ),
+        LoginState.UNKNOWN: "It is checked within a minute while `serve` runs.",
         LoginState.PRESENT: "" if shard.paused_at is None else f"Run `moonmind-appliance resume-shard {shard.shard}`.",
     }[shard.login]
 
@@ -174,35 +176,42 @@ def check_shard(
 
 def _file(shard: Shard) -> Grade:
     good = {LoginState.UNKNOWN: None, LoginState.ABSENT: False}.get(shard.login, True)
-    words = {None: "not looked at yet", False: "no login file", True: "there is a login file"}[good]
+    words = {
+        None: "not checked since" if shard.checked_at else "not checked yet",
+        False: "no login file; checked",
+        True: "login file found; checked",
+    }[good]
     return Grade(GradeName.LOGIN_FILE, good, shard.checked_at, words)
 
 
 def _token(shard: Shard, now: datetime) -> Grade:
     ends = shard.access_expires_at
     if shard.by_api_key:
-        return Grade(GradeName.ACCESS_TOKEN, None, None, "an API key has no end")
+        return Grade(GradeName.ACCESS_TOKEN, None, None, "an API key does not expire")
     if ends is None:
         return Grade(GradeName.ACCESS_TOKEN, None, None, "unknown")
     good = ends > now
-    return Grade(GradeName.ACCESS_TOKEN, good, ends, "is good until then" if good else "ended then; it must be renewed")
+    return Grade(GradeName.ACCESS_TOKEN, good, ends, "valid; expires" if good else "must be renewed; expired")
 
 
 def _refresh(shard: Shard) -> Grade:
     at = shard.last_refresh_at
     if shard.login is LoginState.DEAD:
-        return Grade(
-            GradeName.REFRESH, good=False, at=at, words="refused" if at is None else "worked last then; refused since"
-        )
+        return Grade(GradeName.REFRESH, good=False, at=at, words="rejected" if at is None else "rejected; last worked")
     if shard.refresh_problem:
-        return Grade(GradeName.REFRESH, good=None, at=at, words=f"the last try failed: {shard.refresh_problem}")
+        return Grade(
+            GradeName.REFRESH,
+            good=None,
+            at=at,
+            words=f"the last attempt failed ({shard.refresh_problem})" + ("; last worked" if at else ""),
+        )
     if at is None:
         return Grade(GradeName.REFRESH, good=None, at=None, words="not needed yet")
-    return Grade(GradeName.REFRESH, good=True, at=at, words="worked last then")
+    return Grade(GradeName.REFRESH, good=True, at=at, words="last worked")
 
 
 def _turn(shard: Shard) -> Grade:
     at = shard.last_turn_at
     if shard.login in (LoginState.DEAD, LoginState.REFUSED):
-        return Grade(GradeName.MODEL_TURN, good=False, at=at, words="none since" if at else "none yet")
-    return Grade(GradeName.MODEL_TURN, None if at is None else True, at, "worked last then" if at else "none yet")
+        return Grade(GradeName.MODEL_TURN, good=False, at=at, words="rejected; last worked" if at else "none yet")
+    return Grade(GradeName.MODEL_TURN, None if at is None else True, at, "last worked" if at else "none yet")

@@ -35,7 +35,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ADDRESS = re.compile(r"https://\S+|http://(?!localhost|127\.)\S+")
 _CODE = re.compile(r"\b[A-Z0-9]{4,6}-[A-Z0-9]{4,6}\b")
 _LAST_WORDS = 500
-_UNTOUCHED = "The old login, if any, is untouched."
+_UNTOUCHED = "The old login, if any, is unchanged."
 
 # The container of a sign-in ends by itself this long after the sign-in's process is gone.
 _ALIVE_FILE = f"{LOGIN_FOLDER}/alive"
@@ -59,7 +59,7 @@ class LoginPrompt(msgspec.Struct, frozen=True):
 
 
 class LoginFailed(ApplianceError):
-    """The sign-in did not succeed; the old login, if any, is untouched."""
+    """The sign-in did not succeed; the old login, if any, is unchanged."""
 
 
 def _stopped() -> LoginFailed:
@@ -164,8 +164,8 @@ def login_from_file(
     """
     if len(content) > LOGIN_FILE_LIMIT or not agent.login_facts(content).usable:
         raise LoginFailed(
-            f"This is no {agent.login_files()[0]} with a login in it. {_UNTOUCHED}",
-            hint="Give the file that `codex login` wrote into its CODEX_HOME (by default ~/.codex).",
+            f"This {agent.login_files()[0]} contains no login. {_UNTOUCHED}",
+            hint="Use the file that `codex login` wrote to its CODEX_HOME (by default ~/.codex).",
         )
     store_login(
         engine,
@@ -279,7 +279,7 @@ def who_holds(error: NameTaken) -> str:
     return {
         "login": "another sign-in",
         "check": "a health check",
-        "look": "a look at the login",
+        "look": "a login check",
     }.get(role, f"the container {error.name}")
 
 
@@ -323,7 +323,7 @@ def _staging_container(
                 raise _stopped() from error
             if time.monotonic() > began + _OTHER_SIGN_IN_SECONDS:
                 raise LoginFailed(
-                    f"Another sign-in of shard {shard.index} is going on.", hint="Finish or stop it, then try again."
+                    f"Another sign-in of shard {shard.index} is in progress.", hint="Finish or stop it, then try again."
                 ) from error
             sleep.wait(1.0)
     over = threading.Event()
@@ -396,8 +396,8 @@ def _sign_in(
     if not ended.ok:
         words = " ".join(said.text.split())[-_LAST_WORDS:]
         hint = "Is device code login enabled in the account's security settings?" if way is LoginWay.DEVICE else ""
-        raise LoginFailed(f"The sign-in did not succeed. {_UNTOUCHED} Codex said: {words}", hint=hint)
+        raise LoginFailed(f"The sign-in failed. {_UNTOUCHED} Codex reported: {words}", hint=hint)
     login_file = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
     if login_file is None or not agent.login_facts(login_file).usable:
-        raise LoginFailed(f"Codex said that it signed in, but left no login file. {_UNTOUCHED}", hint="Try again.")
+        raise LoginFailed(f"Codex reported success but wrote no login file. {_UNTOUCHED}", hint="Try again.")
     return login_file

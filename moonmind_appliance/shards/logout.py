@@ -54,6 +54,6 @@ def logout_shard(
             return True
     except NameTaken as error:
         raise LogoutRefused(
-            f"Shard {shard.index} is held by {who_holds(error)}; nothing was changed.",
-            hint="Wait for its end, or cancel the run; then try again.",
+            f"Shard {shard.index} is in use by {who_holds(error)}; nothing was changed.",
+            hint="Wait until it ends, or cancel the run; then try again.",
         ) from error

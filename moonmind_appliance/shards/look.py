@@ -55,7 +55,7 @@ def note_login(
     now: datetime,
     signed_in: bool = False,
 ) -> Shard:
-    """Keep what a look at the login file told, and its secrets for redaction.
+    """Keep what a login check file told, and its secrets for redaction.
 
     A login that is known to be dead stays dead until its file changes, or `signed_in` says that it is a new one. Only
     with `signed_in` the login may be another account's; without a file it says that the shard was signed out.

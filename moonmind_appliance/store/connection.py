@@ -20,29 +20,29 @@ _BUSY_SECONDS = 15.0
 # Primary result codes, https://www.sqlite.org/rescode.html: what they mean to an operator, and what to do.
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: (
-        "there is no room left on the disk",
-        "Free space on the disk of the data folder; nothing was half-written.",
+        "no space left on the disk",
+        "Free space on the data folder's disk. No partial data was written.",
     ),
     sqlite3.SQLITE_READONLY: (
-        "it may only be read",
+        "it is read-only",
         "Check that the disk is mounted writable and that this user owns the data folder.",
     ),
-    sqlite3.SQLITE_PERM: ("access is denied", "Run as the user who owns the data folder."),
+    sqlite3.SQLITE_PERM: ("access is denied", "Run as the user that owns the data folder."),
     sqlite3.SQLITE_CANTOPEN: (
         "it cannot be opened",
-        "Check that the data folder exists, that this user may write to it, and that its disk is not read-only.",
+        "Check that the data folder exists, that this user can write to it, and that its disk is not read-only.",
     ),
     sqlite3.SQLITE_CORRUPT: (
         "the file is damaged",
-        "Stop the appliance, set the file aside, and put a copy from the backups folder in its place.",
+        "Stop the appliance, move the file away, and restore a copy from the backups folder.",
     ),
     sqlite3.SQLITE_NOTADB: (
-        "the file is no SQLite database",
-        "Stop the appliance, set the file aside, and put a copy from the backups folder in its place.",
+        "the file is not an SQLite database",
+        "Stop the appliance, move the file away, and restore a copy from the backups folder.",
     ),
     sqlite3.SQLITE_BUSY: (
-        "another process kept it locked for too long",
-        "Look for a process that holds the file open, such as a backup or a SQLite shell; then try again.",
+        "another process held a lock for too long",
+        "Find the process that has the file open, such as a backup or an SQLite shell; then try again.",
     ),
     sqlite3.SQLITE_IOERR: ("the disk reported an error", "Check the disk and the kernel's log."),
 }
@@ -51,7 +51,7 @@ _MEANINGS: dict[int, tuple[str, str]] = {
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """What a SQLite error means, in our words; SQLite's own stand beside."""
     code = getattr(error, "sqlite_errorcode", None)
-    what, hint = _MEANINGS.get((code or 0) & 0xFF, ("SQLite refused", ""))
+    what, hint = _MEANINGS.get((code or 0) & 0xFF, ("SQLite failed", ""))
     return StoreError(f"Database {path}: {what} ({error}).", hint=hint)
 
 

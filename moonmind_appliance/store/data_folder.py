@@ -25,8 +25,8 @@ def make_data_folder(data_dir: Path) -> None:
         _check(data_dir)
     except OSError as error:
         raise StoreError(
-            f"The data folder {data_dir} cannot be made: {error.strerror}.",
-            hint="Give MOONMIND_DATA_DIR a folder that this user may write to.",
+            f"The data folder {data_dir} cannot be created: {error.strerror}.",
+            hint="Set MOONMIND_DATA_DIR to a folder that this user can write to.",
         ) from error
 
 
@@ -39,8 +39,8 @@ def _check(data_dir: Path) -> None:
         raise _foreign(f"The data folder {data_dir}", found.st_uid)
     if found.st_mode & _OTHERS_WRITE:
         raise StoreError(
-            f"Other users may write to the data folder {data_dir} (mode {stat.S_IMODE(found.st_mode):04o}).",
-            hint=f"Look at what is in it, then: chmod 700 {data_dir}",
+            f"Other users can write to the data folder {data_dir} (mode {stat.S_IMODE(found.st_mode):04o}).",
+            hint=f"Check its content, then run: chmod 700 {data_dir}",
         )
     with os.scandir(data_dir) as entries:
         for entry in entries:
@@ -52,13 +52,13 @@ def _check(data_dir: Path) -> None:
                 raise _foreign(entry.path, info.st_uid)
             if stat.S_ISLNK(info.st_mode) and entry.name not in _MAY_BE_LINKED:
                 raise StoreError(
-                    f"{entry.path} is a link.",
-                    hint="The appliance follows no link in its data folder. Remove the link, or move the file here.",
+                    f"{entry.path} is a symbolic link.",
+                    hint="The appliance does not follow links in its data folder. Replace the link with the file.",
                 )
 
 
 def _foreign(what: str, owner: int) -> StoreError:
     return StoreError(
         f"{what} belongs to another user (user id {owner}; this process runs as {os.geteuid()}).",
-        hint="Run as that user, give MOONMIND_DATA_DIR a folder of your own, or look at what is in it and use chown.",
+        hint="Run as that user, set MOONMIND_DATA_DIR to another folder, or check its content and use chown.",
     )

@@ -27,8 +27,8 @@ class DataFolderLock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(
-                f"The lock {self._path} cannot be made: {error.strerror}.",
-                hint="Check that the data folder exists and that this user may write to it.",
+                f"The lock file {self._path} cannot be created: {error.strerror}.",
+                hint="Check that the data folder exists and that this user can write to it.",
             ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,8 +36,8 @@ class DataFolderLock:
             holder = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(file)
             raise DataFolderInUse(
-                f"The data folder {self._path.parent} is served by another process (pid {holder}).",
-                hint="Stop that one first, or give this one another MOONMIND_DATA_DIR.",
+                f"The data folder {self._path.parent} is already in use by another process (pid {holder}).",
+                hint="Stop that process, or set another MOONMIND_DATA_DIR.",
             ) from None
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)

@@ -154,8 +154,18 @@ def m0003_callers_of_tokens(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE tokens SET subject = 'local:' || name")
 
 
+def m0004_place_in_the_queue(connection: sqlite3.Connection) -> None:
+    """When a run took its place in the queue, where that is later than its submission; NULL: at its submission."""
+    connection.execute("ALTER TABLE runs ADD COLUMN queued_at TEXT")
+
+
 # Append only: what has run somewhere is never changed.
-MIGRATIONS: tuple[Migration, ...] = (m0001_first_tables, m0002_lists_without_text, m0003_callers_of_tokens)
+MIGRATIONS: tuple[Migration, ...] = (
+    m0001_first_tables,
+    m0002_lists_without_text,
+    m0003_callers_of_tokens,
+    m0004_place_in_the_queue,
+)
 
 
 def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:

@@ -107,5 +107,5 @@ def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - a th
     except msgspec.MsgspecError as error:
         raise StoreError(
             f"{what}: the stored row cannot be read ({error}).",
-            hint="It was changed by hand or by another version; put back a copy from the backups folder.",
+            hint="It was changed manually or by another version; restore a copy from the backups folder.",
         ) from error

@@ -59,7 +59,7 @@ class RunStore:
             StoreError: the id exists, the run is not queued, or the database cannot be used.
         """
         if run.status is not RunStatus.QUEUED:
-            raise StoreError(f"Run {run.run_id} cannot begin as {run.status.value}.")
+            raise StoreError(f"Run {run.run_id} cannot start as {run.status.value}.")
         with self._database.write() as connection:
             if idempotency is not None:
                 key, digest = idempotency
@@ -69,8 +69,8 @@ class RunStore:
                 if first is not None:
                     if first["digest"] != digest:
                         raise Conflict(
-                            "This Idempotency-Key was used with another body.",
-                            hint="Send a new key with a new request.",
+                            "This Idempotency-Key was used with a different body.",
+                            hint="Use a new key for a new request.",
                             code="idempotency_key_reused",
                         )
                     return _read(connection, first["run_id"])
@@ -110,7 +110,7 @@ class RunStore:
         lease_seconds: int,
         began_on: Collection[int] | None = None,
     ) -> Run | None:
-        """Take a queued run for this shard: of the user with the fewest in progress, the oldest.
+        """Take a queued run for this shard: of the user with the fewest in progress, the first in the queue.
 
         Left alone are runs that are pinned to another shard or wait for a time that has not come; a paused shard takes
         none. Two claims never
@@ -177,7 +177,8 @@ class RunStore:
             current = PhaseStatus(row["status"])
             if current is not phase.status and not may_move_phase(current, phase.status):
                 raise StoreError(
-                    f"Run {run_id}: phase {phase.phase.value} may not go from {current.value} to {phase.status.value}."
+                    f"Run {run_id}: phase {phase.phase.value} cannot change from {current.value} to "
+                    f"{phase.status.value}."
                 )
             connection.execute(
                 """
@@ -278,10 +279,25 @@ class RunStore:
             more = {} if failure is None else {"failure": failure.code.value}
             _tell(connection, f"run.{status.value}", run_id, status, at=now, shard=shard, **more)
 
-    def release(self, run_id: str, lease: str, *, waiting_for: WaitingFor | None, interrupted: bool) -> None:
+    def release(
+        self,
+        run_id: str,
+        lease: str,
+        *,
+        waiting_for: WaitingFor | None,
+        interrupted: bool,
+        queued_at: datetime | None = None,
+    ) -> None:
         """Give a run in progress back to the queue: it must wait, or was interrupted (which is counted).
 
         One whose cancel was requested meanwhile becomes `cancelled` instead: nothing would end its waiting.
+
+        Args:
+            run_id: which run.
+            lease: its claim.
+            waiting_for: what it waits for; None: only its turn.
+            interrupted: whether to count it as an interruption.
+            queued_at: its new place in the queue, after the runs submitted before that time; None: it keeps its place.
 
         Raises:
             LeaseLost: the claim is over.
@@ -289,6 +305,8 @@ class RunStore:
         with self._database.write() as connection:
             row = _own(connection, run_id, lease)
             _requeue(connection, row, waiting_for=waiting_for, interrupted=interrupted)
+            if queued_at is not None:
+                connection.execute("UPDATE runs SET queued_at = ? WHERE run_id = ?", (time_text(queued_at), run_id))
 
     def wait(self, run_id: str, waiting_for: WaitingFor | None) -> None:
         """Say what a queued run waits for (None: only its turn). A run that is not queued is left alone."""
@@ -323,7 +341,9 @@ class RunStore:
                     _tell(connection, "run.cancel_requested", run_id, run.status, at=now, shard=run.shard)
             else:
                 raise Conflict(
-                    f"Run {run_id} has ended ({run.status.value}).", code="run_final", hint="Nothing is left to cancel."
+                    f"Run {run_id} has ended ({run.status.value}).",
+                    code="run_final",
+                    hint="There is nothing to cancel.",
                 )
             return _read(connection, run_id)
 
@@ -423,7 +443,7 @@ _CLAIM = """
             )
             AND (:began_on IS NULL OR waiting.shard IS NULL
                 OR waiting.shard IN (SELECT value FROM json_each(:began_on)))
-        ORDER BY coalesce(busy.runs, 0), waiting.accepted_at, waiting.run_id
+        ORDER BY coalesce(busy.runs, 0), coalesce(waiting.queued_at, waiting.accepted_at), waiting.run_id
         LIMIT 1
     )
     RETURNING *
@@ -464,7 +484,7 @@ def _insert_rows(connection: sqlite3.Connection, run: Run) -> None:
 def _read(connection: sqlite3.Connection, run_id: str) -> Run:
     row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
-        raise NotFound(f"There is no run {run_id}.", code="run_not_found")
+        raise NotFound(f"Run {run_id} does not exist.", code="run_not_found")
     return _whole(connection, row)
 
 
@@ -479,7 +499,7 @@ def _specification(connection: sqlite3.Connection, run_id: str) -> str:
     if row is None:
         raise StoreError(
             f"Run {run_id}: its specification text is missing.",
-            hint="The database was changed by hand; put back a copy from the backups folder.",
+            hint="The database was changed manually; restore a copy from the backups folder.",
         )
     return str(row["text"])
 
@@ -505,7 +525,7 @@ def _own(connection: sqlite3.Connection, run_id: str, lease: str) -> sqlite3.Row
         (run_id, lease),
     ).fetchone()
     if row is None:
-        raise LeaseLost(f"Run {run_id} is not held by this claim any more.")
+        raise LeaseLost(f"Run {run_id} no longer belongs to this claim.")
     return row
 
 
@@ -548,7 +568,7 @@ def _cancel(connection: sqlite3.Connection, run_id: str, now: datetime) -> None:
 
 
 def _fail_unreadable(connection: sqlite3.Connection, run_id: str, error: StoreError, now: datetime) -> None:
-    _log.error("%s It was failed, so that it does not hold up others.", error)
+    _log.error("%s The run was marked failed so that it does not block the queue.", error)
     what = failure(FailureCode.INTERNAL_ERROR, error.message)
     connection.execute(
         """

@@ -122,7 +122,7 @@ def _known(connection: sqlite3.Connection, shard: int) -> Shard:
             # paused must stay paused.
             fresh = Shard(shard=shard, account=_kept(row["state"], "account", _Account) or "")
             fresh = msgspec.structs.replace(fresh, paused_at=_kept(row["state"], "paused_at", datetime))
-            _log.error("%s Its login is looked at anew.", error.message)
+            _log.error("%s Its login is checked again.", error.message)
             record(connection, "shard.state_unreadable", shard=shard, data={"why": error.message[:_LONGEST_REASON]})
     _write(connection, fresh)
     return fresh
@@ -143,7 +143,7 @@ def _write(connection: sqlite3.Connection, shard: Shard) -> None:
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise StoreError(
             f"Shard {shard.shard}: the new state is out of bounds and was not stored ({error}).",
-            hint="This is a defect of the appliance; report it.",
+            hint="This is a bug in the appliance: report it.",
         ) from error
     connection.execute(
         "INSERT INTO shards VALUES (?, ?) ON CONFLICT (shard) DO UPDATE SET state = excluded.state",

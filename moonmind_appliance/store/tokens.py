@@ -56,8 +56,8 @@ class TokenStore:
         """
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
-                f"The token name {name!r} cannot be used.",
-                hint="Give up to 100 letters, digits, spaces, dots, dashes, underscores or @.",
+                f"The token name {name!r} is not valid.",
+                hint="Use at most 100 letters, digits, spaces, dots, dashes, underscores or @.",
             )
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         now = datetime.now(UTC)
@@ -65,7 +65,7 @@ class TokenStore:
             taken = connection.execute("SELECT 1 FROM tokens WHERE name = ? AND revoked_at IS NULL", (name,)).fetchone()
             if taken:
                 raise Conflict(
-                    f"A token named {name} exists.",
+                    f"A token named {name} already exists.",
                     hint="Revoke it first, or choose another name.",
                     code="token_name_taken",
                 )
@@ -113,7 +113,8 @@ class TokenStore:
             ).rowcount
             if not changed:
                 raise NotFound(
-                    f"There is no token named {name} in use.", hint="`moonmind-appliance token list` shows all."
+                    f"There is no active token named {name}.",
+                    hint="`moonmind-appliance token list` shows all active tokens.",
                 )
             record(connection, "token.revoked", at=now, data={"name": name})
 
@@ -143,7 +144,7 @@ class TokenStore:
                 )
         except StoreError as error:
             # Who may read must still be let in when the disk is full.
-            _log.warning("The use of token %s was not noted: %s", row["name"], error)
+            _log.warning("The last use of token %s was not saved: %s", row["name"], error)
 
 
 def _digest(token: str) -> bytes:

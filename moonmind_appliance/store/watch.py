@@ -51,7 +51,7 @@ class Watch:
         if self._identity() != self._file:
             raise StoreError(
                 f"Database {self._path} was replaced by another file.",
-                hint="Start this program again to work with the new one.",
+                hint="Restart this program to use the new file.",
             )
         try:
             return self._data_version() != self._version
@@ -91,7 +91,7 @@ class Watch:
             found = self._path.stat()
         except OSError as error:
             raise StoreError(
-                f"Database {self._path} cannot be found any more ({error.strerror}).",
+                f"Database {self._path} no longer exists ({error.strerror}).",
                 hint="Check the data folder and its disk.",
             ) from error
         return found.st_dev, found.st_ino

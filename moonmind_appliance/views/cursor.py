@@ -29,5 +29,5 @@ def place_of(cursor: str) -> tuple[datetime, str]:
         accepted_at, run_id = msgspec.json.decode(coded, type=_Place)
         return accepted_at.astimezone(UTC), str(run_id)
     except (ValueError, OverflowError, RecursionError, binascii.Error, msgspec.MsgspecError):
-        problem = FieldProblem("cursor", "Is no cursor of this list: give `next_cursor` of a page, as it is.")
-        raise InvalidRequest("The cursor cannot be used.", fields=[problem]) from None
+        problem = FieldProblem("cursor", "Not a valid cursor: send `next_cursor` of a page unchanged.")
+        raise InvalidRequest("The cursor is not valid.", fields=[problem]) from None

@@ -138,7 +138,7 @@ class _Window:
             size = min(_READ, self._start)
             block = os.pread(self._file, size, self._start - size)
             if len(block) < size:
-                raise OSError("the file became shorter while it was read")
+                raise OSError("the file was truncated during the read")
             self._data = block + self._data
             self._start -= size
 

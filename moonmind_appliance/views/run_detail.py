@@ -56,8 +56,8 @@ class ArtifactSummary(msgspec.Struct, frozen=True):
 class ArtifactDetail(ArtifactSummary, frozen=True):
     """One kept file, with where to get its bytes."""
 
-    download_url: Annotated[str, msgspec.Meta(description="Absolute address of the bytes; needs the same token.")]
-    sha256: Annotated[str, msgspec.Meta(description="Of the whole content, in hexadecimal.")]
+    download_url: Annotated[str, msgspec.Meta(description="Absolute URL of the content; requires the same token.")]
+    sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the whole content, in hexadecimal.")]
     source_phase: PhaseName
     created_at: datetime
 

@@ -172,17 +172,17 @@ def find_run(store: Store, actor: Actor, name: str) -> str:
     if text == "latest":
         newest = store.run_lists.page(RunFilter(created_by=created_by), limit=1)
         if not newest:
-            raise NotFound("There is no run yet.", hint="Submit one.", code="run_not_found")
+            raise NotFound("There are no runs yet.", hint="Submit a run first.", code="run_not_found")
         return newest[0].run_id
     check_run_name(name)
     found = store.run_lists.with_prefix(text, created_by=created_by, limit=2)
     if len(found) == 1:
         return found[0]
     if found:
-        raise InvalidRequest(f"Several runs begin with {text}.", hint="Give more of the id.")
+        raise InvalidRequest(f"More than one run id starts with {text}.", hint="Give more characters of the id.")
     raise NotFound(
-        f"There is no run {text}." if len(text) >= _WHOLE_ID else f"There is no run that begins with {text}.",
-        hint="Check the id; you see the runs that you submitted.",
+        f"Run {text} does not exist." if len(text) >= _WHOLE_ID else f"No run id starts with {text}.",
+        hint="Check the id. You can see only runs that you submitted.",
         code="run_not_found",
     )
 
@@ -197,7 +197,7 @@ def check_run_name(name: str) -> bool:
     if not text or not _ID_CHARACTERS.issuperset(text):
         raise InvalidRequest(f"{name!r} is not a run id.", hint="Give the id, its first characters, or `latest`.")
     if len(text) < SHORTEST_PREFIX:
-        raise InvalidRequest(f"{name!r} is too short.", hint="Give four characters or more of the id.")
+        raise InvalidRequest(f"{name!r} is too short.", hint="Give at least four characters of the id.")
     return len(text) >= _WHOLE_ID
 
 

@@ -63,8 +63,10 @@ class Place:
         """
         match = _PLACE.fullmatch(text)
         if match is None:
-            problem = FieldProblem("Last-Event-ID", "Is no id of this stream: give the last one as it came.")
-            raise InvalidRequest("The stream cannot be resumed there.", fields=[problem])
+            problem = FieldProblem(
+                "Last-Event-ID", "Not a valid event id: send the last `id` of this stream unchanged."
+            )
+            raise InvalidRequest("The stream cannot resume at this event.", fields=[problem])
         pairs = [pair.split("=") for pair in match[2].split(";")[1:]]
         return cls(int(match[1]), {LogName.parse(name): int(offset) for name, offset in pairs})
 

@@ -45,7 +45,10 @@ def test_a_script_of_several_lines_keeps_its_lines():
         ({"type": "agent_message", "text": "Done.\nBye."}, LineKind.MESSAGE, ["Done.", "Bye."]),
         ({"type": "reasoning", "text": "Think"}, LineKind.REASONING, ["Think"]),
         (
-            {"type": "file_change", "changes": [{"kind": "add", "path": "a.md"}, {"kind": "update", "path": "b.md"}]},
+            {
+                "type": "file_change",
+                "changes": [{"kind": "add", "path": "a.md"}, {"kind": "update", "path": "/work/runs/0f3a/repo/b.md"}],
+            },
             LineKind.FILES,
             ["file add: a.md", "file update: b.md"],
         ),

@@ -16,7 +16,7 @@ def test_one_login_is_enough() -> None:
     assert [(each.level.value, each.seen) for each in found] == [
         ("note", "Not signed in."),
         ("ok", "a@b.test, plan plus"),
-        ("wrong", "The login is dead: expired."),
+        ("wrong", "The login no longer works: expired."),
     ]
     assert any_login(found) == found[1]
 
@@ -30,6 +30,6 @@ def test_no_login_at_all() -> None:
 
 def test_logins_that_were_never_looked_at(world: World) -> None:
     """They are looked at if that is allowed."""
-    assert [each.seen for each in logins(world.tools)] == ["Not looked at yet."] * 2
+    assert [each.seen for each in logins(world.tools)] == ["Not checked yet."] * 2
     assert [each.level.value for each in logins(world.tools, look=True)] == ["ok", "ok"]
     assert [each.level.value for each in logins(world.tools)] == ["ok", "ok"]

@@ -68,7 +68,7 @@ def make_newer(path: Path) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize(("how", "word"), [(damage, "no SQLite database"), (make_newer, "newer")])
+@pytest.mark.parametrize(("how", "word"), [(damage, "not an SQLite database"), (make_newer, "newer")])
 def test_a_database_that_cannot_be_used(settings: Settings, how: object, word: str) -> None:
     """Damaged, or of a newer program: a finding with what to do, and all other checks are made."""
     with attach(settings):

@@ -45,7 +45,7 @@ def test_an_address_of_another_machine() -> None:
     settings = Settings(moonmind_host="192.0.2.1", moonmind_port=1)
     with pytest.raises(AddressUnavailable) as refused:
         api_address(settings, NOTHING)
-    assert refused.value.hint == "Set MOONMIND_HOST to an address of this machine."
+    assert refused.value.hint == "Set MOONMIND_HOST to a local address."
 
 
 def test_a_serve_that_runs(tmp_path: Path) -> None:

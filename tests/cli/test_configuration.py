@@ -43,7 +43,7 @@ def test_a_variable_names_the_file(tmp_path: Path) -> None:
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     """A silent default would hide a typing error."""
-    with pytest.raises(SettingsError, match="is not there"):
+    with pytest.raises(SettingsError, match="does not exist"):
         configure({}, tmp_path / "other.env")
 
 

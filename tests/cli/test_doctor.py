@@ -56,7 +56,7 @@ def test_offline_asks_nobody(terminal: Terminal) -> None:
     assert called.code == 1
     assert "✖   Docker engine" in called.stdout
     assert "✖   login of shard 0" in called.stdout
-    assert "checks found something wrong." in called.stdout
+    assert "checks found a problem." in called.stdout
     assert not terminal.data_dir.exists()
 
 

@@ -95,8 +95,8 @@ def test_ctrl_c_has_a_code_of_its_own(failing: Terminal) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["tokn"], "There is no command 'tokn'. Did you mean token?"),
-        (["runs", "sumbit"], "There is no command 'sumbit'. Did you mean submit?"),
+        (["tokn"], "Unknown command 'tokn'. Did you mean token?"),
+        (["runs", "sumbit"], "Unknown command 'sumbit'. Did you mean submit?"),
         (["runs", "submit"], "Missing option '--repository'."),
         (["login-shard", "one"], "'one' is not a valid integer"),
         (["runs", "list", "--stauts", "failed"], "No such option '--stauts'"),
@@ -108,7 +108,7 @@ def test_a_command_line_that_cannot_be_used_ends_with_2(terminal: Terminal, word
     assert called.code == Exit.USAGE
     assert called.stderr.startswith("error: ")
     assert told in called.stderr
-    assert "--help` shows how it is used." in called.stderr
+    assert "--help`." in called.stderr
 
 
 @pytest.mark.parametrize(

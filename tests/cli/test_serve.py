@@ -60,9 +60,9 @@ def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signa
     assert called.stdout == ""
     banner = next(text for text in called.stderr.splitlines() if "MoonMind appliance" in text)
     assert serving.url in banner
-    assert f"data in {terminal.data_dir}; shards: 0 not looked at yet, 1 not looked at yet" in banner
+    assert f"data in {terminal.data_dir}; shards: 0 not checked yet, 1 not checked yet" in banner
     assert f"{serving.url}/schema" in banner
-    assert f"{sig.name}: stopping. No run is in hand." in called.stderr
+    assert f"{sig.name}: stopping. No runs are running." in called.stderr
     assert stat.S_IMODE(terminal.data_dir.stat().st_mode) == 0o700
 
 
@@ -76,7 +76,7 @@ def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
         gone = terminal.run("runs", "list", "--json", **here)
     assert listed.json == {"items": [], "next_cursor": None}
     assert (gone.code, gone.stdout) == (4, "")
-    assert "No appliance answers on" in gone.stderr
+    assert "No appliance responds at" in gone.stderr
 
 
 def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -> None:
@@ -106,14 +106,14 @@ def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
         called = terminal.run("serve", MOONMIND_PORT=str(port))
     assert called.code == 4
     last = called.stderr.splitlines()[-1]
-    assert last.startswith(f"error: The address 127.0.0.1:{port} is in use by another process. `ss -ltnp")
+    assert last.startswith(f"error: The address 127.0.0.1:{port} is already in use by another process. `ss -ltnp")
 
 
 def test_an_address_of_another_machine_is_a_setting_to_mend(terminal: Terminal) -> None:
     """192.0.2.0/24 is nobody's (RFC 5737)."""
     called = terminal.run("serve", MOONMIND_HOST="192.0.2.1")
     assert called.code == 3
-    assert "Set MOONMIND_HOST to an address of this machine." in called.stderr
+    assert "Set MOONMIND_HOST to a local address." in called.stderr
 
 
 def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
@@ -121,7 +121,7 @@ def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
     with Serving(terminal) as serving:
         called = terminal.run("serve", MOONMIND_PORT=str(free_port()))
         assert called.code == 4
-        assert f"served by another process (pid {serving.process.pid})" in called.stderr
+        assert f"already in use by another process (pid {serving.process.pid})" in called.stderr
         assert serving.stop().code == 0
 
 

@@ -31,7 +31,7 @@ def test_an_operators_token_sees_shards(terminal: Terminal, served: Served) -> N
 
 
 def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
-    """From the next request on; its name is free again."""
+    """With immediate effect; its name is free again."""
     token = terminal.call("token", "create", "--name", "zoe").stdout.strip()
     assert terminal.call("token", "revoke", "zoe").code == 0
     answer = httpx.get(f"{served.address}{BASE}/runs", headers={"Authorization": f"Bearer {token}"})
@@ -55,7 +55,7 @@ def test_a_name_is_given_once(terminal: Terminal) -> None:
     terminal.call("token", "create", "--name", "ann")
     called = terminal.call("token", "create", "--name", "ann")
     assert (called.code, called.stdout) == (1, "")
-    assert called.stderr == "error: A token named ann exists. Revoke it first, or choose another name.\n"
+    assert called.stderr == "error: A token named ann already exists. Revoke it first, or choose another name.\n"
 
 
 def test_revoking_what_is_not_there_says_so(terminal: Terminal) -> None:

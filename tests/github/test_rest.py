@@ -72,7 +72,7 @@ def test_a_revoked_token_is_401_in_githubs_words(stand_in: StandInGitHub, door: 
     stand_in.remove_token(TOKEN)
     error = refused(lambda: door.repository(SLUG))
     assert (error.status, error.errors) == (401, ("Bad credentials",))
-    assert str(error) == f"GitHub answered 401 to GET /api/v3/repos/{SLUG}: Bad credentials"
+    assert str(error) == f"GitHub returned 401 for GET /api/v3/repos/{SLUG}: Bad credentials"
 
 
 def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub, door: GitHub) -> None:

@@ -31,7 +31,7 @@ def slug(stage):
 
 
 def reaches(phase):
-    """Until that phase runs, or is over already."""
+    """Until that phase runs, or is in the past."""
     return lambda run: next(p for p in run["phases"] if p["phase"] == phase)["status"] not in ("pending", "skipped")
 
 
@@ -104,5 +104,5 @@ def test_a_stop_in_mid_run_says_what_it_does_and_the_run_goes_on(stage, served, 
         served.start()
         run = caller.wait(run_id)
     assert (code, left, run["status"]) == (0, "", "succeeded")
-    assert f"go on after the restart: {run_id}" in served.log.read_text()
+    assert f"resume after the restart: {run_id}" in served.log.read_text()
     assert len(stage.github.pull_requests(slug)) == 1

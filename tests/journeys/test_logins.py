@@ -173,7 +173,7 @@ def test_a_refused_renewal_is_a_dead_login(stage, tools, why):
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.REFRESH_REFUSED)
     assert grades(state)[GradeName.REFRESH] is False
     assert "login-shard 1" in health.next_step
-    assert "refuses to renew" in health.why
+    assert "refused to renew" in health.why
     assert health.since is not None
     look_after_logins(tools)
     assert tools.store.shards.get(1).login is LoginState.DEAD

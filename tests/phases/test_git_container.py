@@ -605,7 +605,7 @@ def test_a_work_tree_that_became_a_link_is_refused(lab: Laboratory) -> None:
     lab.agent('mv ../repo ../gone; ln -s "$PRIVATE" ../repo', PRIVATE=str(lab.private))
     answer = lab.run("stage", **lab.stage_job())
     assert (answer.code, answer.result) == (1, {})
-    assert "is no folder of the run's own" in answer.stderr
+    assert "is no longer a directory of this run" in answer.stderr
 
 
 # Size

@@ -72,8 +72,8 @@ def test_gits_last_words_are_told() -> None:
     """Three lines, without our own and git's advice."""
     words = "one\ntwo\nthree\nfour\nhint: try this\ngit fetch ended with exit code 128\n\n"
     told = git_failure(words, FailureCode.CLONE_FAILED, "clone acme/shop").message
-    assert told == "git could not clone acme/shop. It said: two / three / four"
-    assert git_failure("", FailureCode.CLONE_FAILED, "clone").message == "git could not clone. It said: nothing"
+    assert told == "git failed to clone acme/shop. Its output: two / three / four"
+    assert git_failure("", FailureCode.CLONE_FAILED, "clone").message == "git failed to clone. Its output: none"
 
 
 def test_names_of_files_are_not_taken_for_githubs_words() -> None:
@@ -103,12 +103,14 @@ def test_a_rest_answer_has_a_code(
     status: int | None, errors: list[str], retry_at: datetime | None, code: FailureCode
 ) -> None:
     """With GitHub's own words and its wish to wait; without an answer, with the reason why there was none."""
-    error = GitHubError("No answer from https://x to GET /y: refused", status=status, errors=errors, retry_at=retry_at)
+    error = GitHubError(
+        "No response from https://x to GET /y: refused", status=status, errors=errors, retry_at=retry_at
+    )
     failure = rest_failure(error, "to show acme/shop")
     assert (failure.code, failure.retry_at) == (code, retry_at)
     assert all(words in failure.message for words in errors)
     if code is FailureCode.GITHUB_UNREACHABLE:
-        assert "No answer from https://x" in failure.message
+        assert "No response from https://x" in failure.message
 
 
 def test_a_limit_is_nobodys_to_mend() -> None:

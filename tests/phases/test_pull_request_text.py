@@ -32,14 +32,14 @@ def story(**fields: object) -> Story:
 
 def test_reviewers_read_what_is_open_what_was_assumed_and_which_run_made_it() -> None:
     """Title, the three documents, questions as boxes to tick, assumptions, files, what was left out, run, reference."""
-    text = pull_request_text(story(left_out=[{"path": "evil", "reason": "a link that leaves the repository"}]))
+    text = pull_request_text(story(left_out=[{"path": "evil", "reason": "a link that points outside the repository"}]))
     assert text.title == "Dark mode"
     for part in (
         "`specs/001-dark-mode/plan.md`",
         "- [ ] Who may switch?",
         "> \\- People have browsers",
         "- `specs/001-dark-mode/spec.md`",
-        "- `evil`: a link that leaves the repository",
+        "- `evil`: a link that points outside the repository",
         f"Run: `{RUN_ID}`",
         "Reference: `JIRA-7`",
     ):
@@ -69,7 +69,8 @@ def test_however_long_the_parts_are_github_takes_the_words_and_the_run_is_named(
             clarifications=[question * times for question in clarifications] * times,
             assumptions=assumptions * times,
             files=[path * times for path in files] * times,
-            left_out=[{"path": path * times, "reason": "a link that leaves the repository"} for path in files] * times,
+            left_out=[{"path": path * times, "reason": "a link that points outside the repository"} for path in files]
+            * times,
         )
     )
     assert len(text.body) < GITHUBS_BODY - 4000

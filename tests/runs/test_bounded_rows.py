@@ -31,7 +31,7 @@ def test_one_long_question(world: World) -> None:
 
 def test_what_was_left_out_is_bounded_in_the_row(world: World) -> None:
     """Also where the git container told too much."""
-    many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that leaves the repository"} for n in range(5000)]
+    many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that points outside the repository"} for n in range(5000)]
     world.git_acts["stage"] = [lambda _: {"left_out": many}]
     run = world.run()
     assert len(json.dumps(run.phase(PhaseName.COMMIT_PUSH).metadata["left_out"])) < 1024 * 1024

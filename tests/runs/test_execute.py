@@ -463,7 +463,7 @@ def test_a_data_disk_without_room_is_waited_for(world: World) -> None:
 
     def fill(_process: FakeExec) -> None:
         settings.full = True
-        raise StoreError("x cannot be written: there is no room left on the disk.")
+        raise StoreError("x cannot be written: no space left on the disk.")
 
     world.agent.acts[PLAN] = [fill]
     world.with_tools(settings=settings)
@@ -493,7 +493,7 @@ def test_a_shard_that_somebody_else_holds_is_waited_for(world: World) -> None:
     world.work()
     waiting = world.stored(run).waiting_for
     assert waiting is not None
-    assert (waiting.reason, waiting.detail) == (WaitReason.SHARD_BUSY, f"{lock} is held by agent of run theirs")
+    assert (waiting.reason, waiting.detail) == (WaitReason.SHARD_BUSY, f"{lock} is in use by agent of run theirs")
     assert world.containers() == [lock]
     world.engine.remove(lock)
     world.clock.advance(seconds=16)
@@ -744,7 +744,7 @@ def test_a_pull_request_whose_answer_was_lost_is_found_again(world: World) -> No
     run = world.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     assert len(world.github.pull_requests(world.slug)) == 1
-    assert "answer was lost" in (run.result_summary or "")
+    assert "response was lost" in (run.result_summary or "")
 
 
 def test_a_repository_without_drafts_gets_a_marked_pull_request(world: World) -> None:
@@ -756,7 +756,7 @@ def test_a_repository_without_drafts_gets_a_marked_pull_request(world: World) ->
         world.github.end(Scenario.DRAFT_REFUSED)
     (pull,) = world.github.pull_requests(world.slug)
     assert (pull.draft, pull.title) == (False, "[Draft] Dark mode")
-    assert "does not take draft pull requests" in (run.result_summary or "")
+    assert "does not support draft pull requests" in (run.result_summary or "")
 
 
 def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a_push(world: World) -> None:

@@ -78,7 +78,7 @@ class Failing:
     def heartbeat(self, *arguments: Any, **options: Any) -> bool:
         if self.left:
             self.left -= 1
-            raise StoreError("there is no room left on the disk")
+            raise StoreError("no space left on the disk")
         return bool(self._store.runs.heartbeat(*arguments, **options))
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.models import LoginFault, LoginState, Run, RunStatus, WaitReason
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.runs.readiness import look_after_logins, ready_to_claim
 from tests.api.served import serve
 from tests.runs.hostile import CHECKED, GOOD, LIMITED, Hostile
+from tests.runs.world import BOB
 from tests.runs.world import world as make_world
 
 YEAR_3000 = 32_503_680_000
@@ -132,3 +134,44 @@ def test_a_real_death_stays_one(hostile: Hostile) -> None:
     assert [state.login_fault for state in hostile.world.store.shards.all(2)] == [LoginFault.REFRESH_REFUSED] * 2
     minute_passes(hostile)
     assert hostile.world.stored(run).status is RunStatus.QUEUED
+
+
+def test_a_run_that_reports_a_limit_in_each_turn_does_not_keep_a_shard(hostile: Hostile) -> None:
+    """OpenAI denies it each time: another user's run, submitted later, is the next one on the shard."""
+    hostile.checked = openai_says(20, None)
+    thief = hostile.world.submit(shard=0)
+    honest = hostile.world.submit(BOB, shard=0)
+    hostile.world.clock.advance(seconds=1)
+
+    def forged(process: FakeExec) -> int:
+        hostile.said = [limited(YEAR_3000)]
+        code = hostile.turn(process)
+        hostile.said = [GOOD]
+        return code
+
+    hostile.world.engine.on_exec(lambda _, spec: thief.run_id in spec.env.get("MOONMIND_TURN", ""), forged)
+    for _ in range(3):
+        hostile.world.work(0)
+        minute_passes(hostile, 16)
+    assert hostile.world.stored(honest).status is RunStatus.SUCCEEDED
+    assert hostile.world.stored(thief).status is RunStatus.QUEUED
+
+
+def test_a_run_that_waited_for_its_quota_comes_before_runs_that_were_submitted_later(hostile: Hostile) -> None:
+    """It lost its place to the runs that were there when its limit was reported, and to no others."""
+    ends = int(hostile.world.clock().timestamp()) + 4 * 3600
+    hostile.checked = openai_says(100, ends)
+    hostile.said = [limited(ends)]
+    first = hostile.world.submit(shard=0)
+    second = hostile.world.submit(shard=0)
+    hostile.world.clock.advance(seconds=1)
+    hostile.world.work(0)
+    hostile.said = [GOOD]
+    third = hostile.world.submit(shard=0)
+    hostile.checked = openai_says(1, None)
+    hostile.world.clock.advance(hours=5)
+    hostile.world.work(0)
+    claimed = [event.run_id for event in hostile.world.store.events.after(0, limit=1000) if event.kind == "run.claimed"]
+    statuses = {hostile.world.stored(run).status for run in (first, second, third)}
+    assert statuses == {RunStatus.SUCCEEDED}
+    assert claimed == [first.run_id, second.run_id, first.run_id, third.run_id]

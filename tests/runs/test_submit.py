@@ -67,13 +67,13 @@ def test_all_fields_are_judged_at_once(house: House) -> None:
         idempotency_key="",
     )
     assert list(found) == ["repository", "specify_text", "base_branch", "external_ref", "shard", "Idempotency-Key"]
-    assert found["shard"] == "There is no shard 3: give 0 to 2, or leave it out."
+    assert found["shard"] == "Shard 3 does not exist: send 0 to 2, or omit the field."
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
 def test_a_blank_text_is_refused(house: House, text: str) -> None:
     """Blanks of any script are no specification."""
-    assert problems(house, specify_text=text) == {"specify_text": "Is blank: give the specification's text."}
+    assert problems(house, specify_text=text) == {"specify_text": "Must not be blank."}
 
 
 def test_half_a_surrogate_pair_is_refused(house: House) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginFacts
 from moonmind_appliance.containers.fake import FakeExec
-from moonmind_appliance.models import PhaseName, RunStatus
+from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.runs.execute import Executor
 from moonmind_appliance.runs.retry import retry_run
 from tests.runs.world import ANN, BEAT, World, ends
@@ -88,6 +89,29 @@ def test_what_is_too_large_is_found_when_the_turn_is_over(world: World, disk: Di
     assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
     assert "push" not in world.git_verbs
     assert [name for name in world.engine.volume_data if run.run_id in name] == []
+
+
+@pytest.mark.parametrize("large", [{"workspace": TOO_LARGE}, {"login": SMALL | {"bytes": 2 * 1024**3}}], ids=str)
+def test_what_is_too_large_is_found_before_a_run_waits_for_a_login(
+    world: World, disk: Disk, large: dict[str, dict[str, int]]
+) -> None:
+    """A turn fills the disk and spoils its login: the run would wait for a sign-in, and keep all of it till then."""
+    world.executor = Executor(world.tools, beat=BEAT)
+
+    def fills_and_spoils(process: FakeExec) -> dict[str, Any]:
+        for place, size in large.items():
+            setattr(disk, place, size)
+        process.write_file(f"{LOGIN_FOLDER}/auth.json", b"spoilt")
+        return {"login": "another digest"}
+
+    def facts(login_file: bytes) -> LoginFacts:
+        return LoginFacts(usable=login_file != b"spoilt", email="ann@example.invalid")
+
+    world.agent.login_facts = facts  # type: ignore[method-assign]
+    world.agent.acts[SPECIFY] = [fills_and_spoils]
+    run = world.run(shard=0)
+    assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
+    assert world.store.shards.get(0).login is LoginState.DEAD
 
 
 @pytest.mark.parametrize(("size", "kept"), [(LARGE, 0), (SMALL, 2)])

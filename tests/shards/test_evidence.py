@@ -198,7 +198,7 @@ def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
         (LoginCheck(alive=False, words="used already"), LoginState.DEAD, None, ""),
         (LoginCheck(alive=None, words="no route"), LoginState.PRESENT, None, "no route"),
         (LoginCheck(alive=True, refreshed=False, words="500"), LoginState.PRESENT, None, "500"),
-        (LoginCheck(alive=None), LoginState.PRESENT, None, "nobody answered"),
+        (LoginCheck(alive=None), LoginState.PRESENT, None, "no response"),
     ],
 )
 def test_a_check_tells_alive_dead_and_unknown_apart(

@@ -217,7 +217,7 @@ def test_a_check_that_printed_nothing_kills_nobody(lab: Lab) -> None:
     lab.put(auth(NOW + MINUTE))
     lab.engine.on_exec("app-server", 137)
     state = lab.check()
-    assert (state.login, state.refresh_problem) == (P, "nobody answered")
+    assert (state.login, state.refresh_problem) == (P, "no response")
 
 
 def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:

@@ -189,7 +189,7 @@ def test_full_disk(store: Store, make_run: Callable[..., Run]) -> None:
     with store.database.read() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreError, match="no room left on the disk") as refusal:
+    with pytest.raises(StoreError, match="no space left on the disk") as refusal:
         store.runs.insert(make_run(specify_text="x" * 200_000))
     assert "Free space" in refusal.value.hint
     assert [run.run_id for run in store.runs.queued()] == [first.run_id]
@@ -200,7 +200,7 @@ def test_full_disk(store: Store, make_run: Callable[..., Run]) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"this is no database at all, not in the least" * 200, "no SQLite database"), (None, "cannot be opened")],
+    [(b"this is no database at all, not in the least" * 200, "not an SQLite database"), (None, "cannot be opened")],
 )
 def test_unusable_file(data_dir: Path, content: bytes | None, words: str) -> None:
     """A file that is no database, or cannot be opened, is said with its path and what to do, and not touched."""
@@ -245,7 +245,7 @@ def test_read_only(store: Store, data_dir: Path) -> None:
     with locked.read() as connection:
         connection.execute("PRAGMA query_only = ON")
         assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] == 0
-    with pytest.raises(StoreError, match="only be read") as refusal:
+    with pytest.raises(StoreError, match="read-only") as refusal:
         Store(locked).events.add("x")
     assert "writable" in refusal.value.hint
     locked.close()
@@ -256,9 +256,9 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
     holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
-    with pytest.raises(StoreError, match="locked for too long") as refusal:
+    with pytest.raises(StoreError, match="held a lock for too long") as refusal:
         Store(impatient).events.add("x")
-    assert "holds the file open" in refusal.value.hint
+    assert "has the file open" in refusal.value.hint
     holder.close()
     Store(impatient).events.add("x")
     impatient.close()

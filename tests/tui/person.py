@@ -45,9 +45,11 @@ def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _move(process: FakeExec) -> int:
-    content = process.read_file(f"{LOGIN_FOLDER}/auth.json.new")
-    assert content is not None
-    process.write_file(f"{LOGIN_FOLDER}/auth.json", content)
+    """The new login has a name of its own until it is moved."""
+    (mount,) = process.container.spec.mounts
+    files = process.engine.volume_data[mount.volume].files
+    (new,) = [name for name in files if name.startswith(".new-")]
+    files["auth.json"] = files.pop(new)
     return 0
 
 

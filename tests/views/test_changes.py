@@ -153,7 +153,7 @@ def test_nothing_is_missed(store: Store, make_run: MakeRun, follow: Callable[[],
     assert frozenset().union(*(change.run_ids for change in seen)) == ids
 
 
-@pytest.mark.parametrize(("loss", "words"), [("removed", "cannot be found"), ("replaced", "replaced")])
+@pytest.mark.parametrize(("loss", "words"), [("removed", "no longer exists"), ("replaced", "replaced")])
 def test_lost_database(store: Store, data_dir: Path, follow: Callable[[], Follower], loss: str, words: str) -> None:
     """A file that is removed or replaced is an error at once; SQLite alone would go on with the old one."""
     follower = follow()

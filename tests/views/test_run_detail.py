@@ -74,4 +74,4 @@ def test_not_to_be_seen(store: Store, run_id: str, read: Callable[[Store, Actor,
     for actor, name in ((BOB, run_id), (OPERATOR, "absent")):
         with pytest.raises(NotFound) as refusal:
             read(store, actor, name)
-        assert (refusal.value.code, refusal.value.message) == ("run_not_found", f"There is no run {name}.")
+        assert (refusal.value.code, refusal.value.message) == ("run_not_found", f"Run {name} does not exist.")

@@ -128,10 +128,10 @@ class TestFindRun:
 
     @pytest.mark.parametrize(
         ("name", "words"),
-        [("5b0c", "Several runs"), ("5b0", "too short"), ("", "not a run id"), ("shop", "not a run id")],
+        [("5b0c", "More than one run"), ("5b0", "too short"), ("", "not a run id"), ("shop", "not a run id")],
     )
     def test_refused(self, store: Store, name: str, words: str) -> None:
-        """Several runs, too few characters, and what cannot be an id."""
+        """More than one run, too few characters, and what cannot be an id."""
         with pytest.raises(InvalidRequest, match=words):
             find_run(store, ANN, name)
 

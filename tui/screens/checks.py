@@ -1,7 +1,7 @@
 """The checks: what `doctor` finds, as it finds it, and whether the appliance is ready for runs."""
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,6 +14,8 @@ from tui.keys import Where, bindings
 from tui.screens.page import Page
 from tui.static import update
 from tui.text_lines import TextLines
+
+_OLD_AFTER = timedelta(seconds=10)
 
 
 class ChecksScreen(Page):
@@ -55,6 +57,13 @@ class ChecksScreen(Page):
         """Run all checks."""
         super().on_mount()
         self.action_again()
+
+    def on_screen_resume(self) -> None:
+        """Findings of some time ago may be wrong by now, such as that of a login."""
+        super().on_screen_resume()
+        self.tui.look_at_serve()
+        if self._at is not None and self.tui.now() - self._at >= _OLD_AFTER and not self._checking:
+            self.action_again()
 
     def action_again(self) -> None:
         """Run all checks; one at a time."""

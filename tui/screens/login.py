@@ -99,8 +99,10 @@ class LoginScreen(Page):
         self._step = message.step
         if isinstance(message.step, SignInPrompt):
             self._prompt = message.step
+        if isinstance(message.step, SignedIn):
+            self.tui.look_at_serve()
         if self._stopping and self._over:
-            self.dismiss()
+            self._close_stopped()
             return
         self._show()
         self.refresh_bindings()
@@ -109,10 +111,21 @@ class LoginScreen(Page):
     def _over(self) -> bool:
         return isinstance(self._step, SignedIn | SignInFailed)
 
+    def _close_stopped(self) -> None:
+        """Close; the page below says what became of the login."""
+        self.dismiss()
+        words = "Sign-in stopped: the login of shard {} is as it was."
+        if isinstance(self._step, SignedIn):
+            words = "✓ Shard {} was signed in before the sign-in could be stopped."
+        below = self.tui.pages
+        if below:
+            below[0].say(words.format(self._shard))
+
     def _show(self) -> None:
         """Only what differs is painted."""
         palette, now = self.tui.palette, self.tui.now()
-        self._put("instructions", instructions(self._shard, self._prompt, palette))
+        done = isinstance(self._step, SignedIn)
+        self._put("instructions", instructions(self._shard, self._prompt, palette, done=done))
         expires = self._prompt.expires_at if self._prompt else None
         words = outcome(self._shard, self._step, expires, now, palette)
         if self._stopping and not self._over:
@@ -146,9 +159,13 @@ class LoginScreen(Page):
     # Keys.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what failed can be tried again."""
+        """Only what failed can be tried again; there is nothing to copy after the end."""
         if action == "again":
             return isinstance(self._step, SignInFailed)
+        if action in {"copy_code", "copy_address"}:
+            return self._prompt is not None and not self._over
+        if action == "done":
+            return self._over
         return super().check_action(action, parameters)
 
     def action_copy_code(self) -> None:
@@ -165,6 +182,10 @@ class LoginScreen(Page):
         """Ask for a new code after a failure."""
         if isinstance(self._step, SignInFailed):
             self._begin()
+
+    def action_done(self) -> None:
+        """After the end: go back."""
+        self.dismiss()
 
     def action_back(self) -> None:
         """Stop; the screen closes when everything is undone. After the end: go back."""

@@ -161,6 +161,7 @@ class NewRunScreen(Page):
         self._editor.move_cursor((0, 0))
         self._latest = self.draft
         self._touched = {name for name in FIELDS if getattr(draft, name)}
+        self._show()
         self._check()
 
     # What the fields say.
@@ -261,9 +262,11 @@ class NewRunScreen(Page):
             hint = f"↓ recent: {', '.join(one_line(repository) for repository in self._recent[:3])}"
         elif name == "dry_run" and (self._dry_run.value or self.tui.settings.spec_workflow_test_mode):
             test_mode = self.tui.settings.spec_workflow_test_mode
-            hint = "test mode: nothing is pushed" if test_mode else "everything up to the commit; nothing is pushed"
+            hint = "test mode: nothing is pushed" if test_mode else "commits, but pushes nothing"
         elif name == "external_ref":
             hint = "optional: your own id for it"
+        elif isinstance(self.focused, Choice) and self.focused.id == name:
+            hint = "← → or Space: another value"
         return Text(hint, palette.muted)
 
     def _shown_problem(self, name: str) -> str:
@@ -295,6 +298,23 @@ class NewRunScreen(Page):
         if action == "enter":
             return isinstance(self.focused, Input)
         return super().check_action(action, parameters)
+
+    async def action_help(self) -> None:
+        """Under the same name as everywhere, so that the footer shows one key for it."""
+        await self.tui.action_help()
+
+    def on_descendant_focus(self) -> None:
+        """The field may have a hint of its own."""
+        self._show_hints()
+
+    def on_descendant_blur(self) -> None:
+        """The same."""
+        self._show_hints()
+
+    def _show_hints(self) -> None:
+        # Fields lose the focus also when the screen goes.
+        if self.is_current:
+            self._show()
 
     def action_field(self, step: int) -> None:
         """Go to the next field, or the previous one; at once, so that no key typed ahead reaches the old field."""

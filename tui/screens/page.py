@@ -107,14 +107,14 @@ class Page(Screen[None]):
     # The message line.
 
     def say(self, message: str, *, tone: str = "plain") -> None:
-        """Show a sentence until another one takes its place."""
+        """Show a sentence until another one takes its place; a long one takes up to three lines."""
         line = self.query_one("#message", Static)
-        text = Text(clean(message), self.tui.palette.tone(tone), no_wrap=True, overflow="ellipsis")
+        text = Text(clean(message), self.tui.palette.tone(tone))
         if line.content != text:
             line.update(text)
 
     def show_error(self, error: ApplianceError) -> None:
-        """Show what went wrong and what to do, on one line."""
+        """Show what went wrong and what to do."""
         fields = [f"{field}: {message}" for field, message in getattr(error, "fields", ())]
         words = " ".join([str(error), *fields]) if isinstance(error, RequestError) else str(error)
         self.say(f"✗ {' '.join(words.split())}", tone="bad")

@@ -62,6 +62,7 @@ class RunScreen(Page):
         self._run: RunDetail | None = None
         self._logs: list[LogFile] = []
         self._log: LogFile | None = None
+        self._opened = ("", Path())
         self._chosen = False
         self._texts_of: list[tuple[str, int]] | None = None
         self._texts: RunTexts | None = None
@@ -145,6 +146,10 @@ class RunScreen(Page):
     def _show(self, loaded: Loaded) -> None:
         was_running = self._run is None or not self._run.final
         old_status = None if self._run is None else self._run.status
+        had_address = self._run is not None and bool(self._run.pull_request_url)
+        if old_status is not None and loaded.run.final and was_running:
+            # What was said was about the run while it ran.
+            self.say("")
         self._run, self._logs = loaded.run, loaded.logs
         self._show_header()
         self.timeline.show(loaded.run.phases)
@@ -156,14 +161,14 @@ class RunScreen(Page):
         if self._tab not in {"log", "artifacts", "events"}:
             self._read_texts()
         self._show_state()
-        if old_status is not loaded.run.status:
+        if (old_status, had_address) != (loaded.run.status, bool(loaded.run.pull_request_url)):
             self.refresh_bindings()
 
     def _choose_log(self) -> None:
         """Show the log of the phase that runs, until another one is chosen."""
         if self._run is None or self._chosen:
             return
-        log = log_to_show(self._logs, self._run.phases)
+        log = log_to_show(self._logs, self._run.phases, self._log)
         if log is None or (self._log is not None and log.path == self._log.path):
             return
         if self._log is not None and not self.log_view.follow:
@@ -173,6 +178,7 @@ class RunScreen(Page):
 
     def _open_log(self, log: LogFile, *, follow: bool) -> None:
         self._log = log
+        self._opened = (log.title, log.path)
         phases = self._run.phases if self._run else []
         number, phase = next((n, phase) for n, phase in enumerate(phases) if phase.phase is log.phase)
         # Why a phase failed is at the end.
@@ -232,20 +238,22 @@ class RunScreen(Page):
         update(self.query_one("#about", Static), about.append(f"\n{about_text(run, now)}", palette.muted))
 
     def _show_state(self) -> None:
-        view, log = self.log_view, self._log
+        view, (title, _) = self.log_view, self._opened
         match self._tab:
-            case "log" if log is None:
+            case "log" if not title:
                 state = "No output yet." if self._run is not None and not self._run.final else "No output was kept."
             case "log":
-                follow = "  follow on" if view.follow else "  follow off"
+                follow = "  follow" if view.follow else ""
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
                 # What was found comes early: a narrow panel cuts the end.
-                state = f"{log.title if log else ''}  {view.state}{self._search_words()}{follow}{wrap}{how}"
+                state = f"{title}  {view.state}{self._search_words()}{follow}{wrap}{how}"
             case "spec" if self._texts is not None and self._texts.spec is None:
-                state = f"The submitted specification{self._search_words()}"
+                state = f"The submitted specification; s saves it.{self._search_words()}"
             case "artifacts":
                 state = "Enter opens, s saves, p copies the path."
+            case "diff" | "spec" | "plan" | "tasks" if self._saved_name():
+                state = f"s saves it as {self._saved_name()}.{self._search_words()}"
             case _:
                 state = self._search_words().strip()
         update(self.query_one("#state", Static), Text(state, no_wrap=True, overflow="ellipsis"))
@@ -301,8 +309,8 @@ class RunScreen(Page):
         if log is not None:
             self._open_log(log, follow=False)
         else:
+            self._opened = (name, path)
             self.log_view.open(path, events_in_it=False, follow=False)
-            self.say(f"The log tab shows {name}.")
         self.action_show_tab("log")
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
@@ -325,11 +333,16 @@ class RunScreen(Page):
 
     def action_show_tab(self, tab: str) -> None:
         """Show this tab."""
-        self._show_tab(tab)
+        self._go_to_tab(tab)
 
     def action_tab(self, step: int) -> None:
         """The next tab, or the previous one."""
-        self._show_tab(TABS[(TABS.index(self._tab) + step) % len(TABS)])
+        self._go_to_tab(TABS[(TABS.index(self._tab) + step) % len(TABS)])
+
+    def _go_to_tab(self, tab: str) -> None:
+        # What was said was about the other tab.
+        self.say("")
+        self._show_tab(tab)
 
     def action_zoom(self) -> None:
         """Give the tab the whole screen, or take it back."""
@@ -412,7 +425,7 @@ class RunScreen(Page):
                 artifact = self.query_one("#artifacts", ArtifactsView).selected
                 return artifact.name if artifact else ""
             case "log":
-                return self._log.path.name if self._log else ""
+                return self._opened[1].name
             case "diff":
                 return "change.patch" if self._texts and self._texts.patch else ""
             case "spec" | "plan" | "tasks":
@@ -428,8 +441,8 @@ class RunScreen(Page):
 
     def _save(self, target: str) -> None:
         source: Path | bytes | None = None
-        if self._tab == "log" and self._log is not None:
-            source = self._log.path
+        if self._tab == "log":
+            source = self._opened[1]
         elif self._tab == "diff" and self._texts is not None:
             source = self._texts.patch
         elif self._tab == "artifacts":
@@ -449,8 +462,8 @@ class RunScreen(Page):
 
     def action_copy_path(self) -> None:
         """Copy the path of the selected artifact, or of the shown log."""
-        if self._tab == "log" and self._log is not None:
-            self.tui.copy(str(self._log.path), "Path")
+        if self._tab == "log" and self._opened[0]:
+            self.tui.copy(str(self._opened[1]), "Path")
             return
         artifact = self.query_one("#artifacts", ArtifactsView).selected
         if self._tab != "artifacts" or artifact is None:
@@ -501,6 +514,8 @@ class RunScreen(Page):
         if self.typing and action in _LOG_ACTIONS:
             return False
         run = self._run
+        if action == "copy_address" and (run is None or not run.pull_request_url):
+            return False
         if (action == "cancel_run" and run is not None and run.final) or (
             action == "retry_run" and run is not None and run.status not in RETRYABLE
         ):
@@ -509,12 +524,14 @@ class RunScreen(Page):
         return super().check_action(action, parameters)
 
     def on_key(self, event: events.Key) -> None:
-        """Say why a run cannot be cancelled or retried now."""
+        """Say why a run cannot be cancelled or retried now, or has no address to copy."""
         if self._run is not None and not self.typing:
             if event.key == "x":
                 cancel(self, self._run)
             elif event.key == "r":
                 retry(self, self._run)
+            elif event.key == "o":
+                self.action_copy_address()
 
     # Keys of the run.
 

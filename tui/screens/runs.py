@@ -82,6 +82,10 @@ class RunsScreen(Page):
         self.table.repaint_changed()
         self._show_about()
 
+    def serve_changed(self) -> None:
+        """A run that waits for nothing but the service says so."""
+        self._show_about()
+
     def on_runs_table_rows_wanted(self, message: RunsTable.RowsWanted) -> None:
         """The table was moved to runs that are not known yet."""
         message.stop()
@@ -107,7 +111,7 @@ class RunsScreen(Page):
         self._show_about()
 
     def _show_heading(self) -> None:
-        update(self.query_one("#heading", Static), Text(heading(self.table.size.width), no_wrap=True))
+        update(self.query_one("#heading", Static), Text(heading(self.table.line_width), no_wrap=True))
 
     def _show_bar(self) -> None:
         found = len(self.table.ids)
@@ -130,7 +134,10 @@ class RunsScreen(Page):
         elif self.table.ids:
             return
         elif self._total == 0:
-            update(about, Text("No runs yet. Press n to submit one."))
+            state = self.tui.serve_state
+            not_ready = state is not None and state.answers and not state.ready
+            first = " A run would wait: the service is not ready for runs. Press 3 to see why." if not_ready else ""
+            update(about, Text(f"No runs yet. Press n to submit one.{first}"))
         elif self._total is not None:
             update(about, Text("No run contains that text. Esc clears the filter."))
 

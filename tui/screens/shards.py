@@ -215,5 +215,5 @@ class ShardsScreen(Page):
         self.ask(f"pause-{shard}", partial(verb, self.tui.tools, shard), partial(self._paused, paused))
 
     def _paused(self, paused: bool, shard: Shard) -> None:  # noqa: FBT001 - bound by partial
-        self.say(f"Shard {shard.shard} {'is paused' if paused else 'takes runs again'}.")
+        self.say(f"Shard {shard.shard} is {'paused' if paused else 'resumed'}.")
         self.read()

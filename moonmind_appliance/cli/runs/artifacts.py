@@ -25,9 +25,9 @@ class Downloaded(ArtifactSummary, frozen=True):
 @click.command(
     cls=Command,
     examples=[
-        ("What there is", f"{PROGRAM} runs artifacts latest"),
-        ("All of it, into a folder", f"{PROGRAM} runs artifacts 5b0c6a5e --download ./run"),
-        ("Only what was changed", f"{PROGRAM} runs artifacts 5b0c6a5e --name diff_summary.md --download ."),
+        ("List them", f"{PROGRAM} runs artifacts latest"),
+        ("Download all to a folder", f"{PROGRAM} runs artifacts 5b0c6a5e --download ./run"),
+        ("Download only the change summary", f"{PROGRAM} runs artifacts 5b0c6a5e --name diff_summary.md --download ."),
     ],
 )
 @run_argument
@@ -35,9 +35,11 @@ class Downloaded(ArtifactSummary, frozen=True):
     "--download",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Put the files there; the folder is made, files of the same names are replaced.",
+    help="Save the files in this folder. It is created if missing; files with the same names are replaced.",
 )
-@click.option("--name", "names", multiple=True, metavar="NAME", help="Only the artifact of this name; may be repeated.")
+@click.option(
+    "--name", "names", multiple=True, metavar="NAME", help="Only the artifact with this name; may be repeated."
+)
 @access_options
 @click.pass_obj
 def artifacts(  # noqa: PLR0917 - click calls by name
@@ -48,9 +50,10 @@ def artifacts(  # noqa: PLR0917 - click calls by name
     download: Path | None,
     names: tuple[str, ...],
 ) -> None:
-    """List what a run left, or download it.
+    """List or download a run's artifacts.
 
-    Secrets are taken out before anything is kept. The files are kept for a week (ARTIFACT_RETENTION) after the end.
+    Secrets are redacted before anything is stored. Artifacts are kept for ARTIFACT_RETENTION after the run ends, by
+    default a week.
     """
     with open_access(invocation, server, token_file) as access:
         run_id = access.find(run)
@@ -70,7 +73,7 @@ def artifacts(  # noqa: PLR0917 - click calls by name
                         invocation.detail(path)
             except OSError as error:
                 raise CommandFailed(
-                    f"{download} cannot be written ({error.strerror}).", hint="Check the folder and its room."
+                    f"{download} cannot be written ({error.strerror}).", hint="Check the folder and its free space."
                 ) from error
     if download is not None:
         invocation.answer(written, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
@@ -79,7 +82,7 @@ def artifacts(  # noqa: PLR0917 - click calls by name
     for artifact in found:
         kept = clock(artifact.expires_at) or "the run ends"
         shown.add_row(clean(artifact.name), Text(artifact.artifact_type, "dim"), size(artifact.size_bytes), kept)
-    invocation.answer(found, shown if found else Text("The run has no artifact.", "dim"))
+    invocation.answer(found, shown if found else Text("The run has no artifacts.", "dim"))
 
 
 def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: DownloadFolder) -> Path:
@@ -90,7 +93,7 @@ def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder:
         return folder.save(artifact.name, access.content(run_id, artifact.artifact_id), sha256=sha256)
     except BadName:
         raise CommandFailed(
-            f"The artifact's name {clean(artifact.name)!r} is no file name.", hint="Nothing was written."
+            f"The artifact's name {clean(artifact.name)!r} is not a safe file name.", hint="Nothing was written."
         ) from None
     except Incomplete:
-        raise CommandFailed(f"{clean(artifact.name)} did not arrive whole.", hint="Try again.") from None
+        raise CommandFailed(f"{clean(artifact.name)} was not downloaded completely.", hint="Try again.") from None

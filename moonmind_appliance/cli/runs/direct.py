@@ -84,7 +84,7 @@ class Direct:
         return run_detail(self._store, self._actor, run_id)
 
     def cancel(self, run_id: str) -> RunAccepted:
-        """End a run."""
+        """Cancel a run."""
         return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
 
     def retry(self, run_id: str) -> RunAccepted:
@@ -106,7 +106,7 @@ class Direct:
                 while data := file.read(_CHUNK):
                     yield data
         except FileNotFoundError:
-            raise NotFound("The artifact's file is not there any more.", code="artifact_gone") from None
+            raise NotFound("The artifact's file no longer exists.", code="artifact_gone") from None
 
     def news(self, run_id: str) -> Iterator[News]:
         """What the API's event stream tells."""
@@ -139,7 +139,7 @@ class Direct:
     def _say_who_works(self) -> None:
         """A queued run needs somebody to take it."""
         if not serve_state(self._settings).answers:
-            self._note("No `serve` answers on this machine: the run is kept, and starts when one does.")
+            self._note("`serve` is not running on this machine: the run is queued and starts when `serve` does.")
 
 
 def system_actor() -> Actor:

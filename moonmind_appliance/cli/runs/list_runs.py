@@ -22,19 +22,27 @@ _LONGEST = 200
     cls=Command,
     name="list",
     examples=[
-        ("The latest", f"{PROGRAM} runs list"),
-        ("Those that failed", f"{PROGRAM} runs list --status failed"),
-        ("One by your own id", f"{PROGRAM} runs list --external-ref build-1841 --json | jq -r '.items[0].run_id'"),
-        ("The page behind", f"{PROGRAM} runs list --cursor CURSOR"),
+        ("The latest runs", f"{PROGRAM} runs list"),
+        ("Failed runs", f"{PROGRAM} runs list --status failed"),
+        (
+            "One run by your own reference",
+            f"{PROGRAM} runs list --external-ref build-1841 --json | jq -r '.items[0].run_id'",
+        ),
+        ("The next page", f"{PROGRAM} runs list --cursor CURSOR"),
     ],
 )
 @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs in this status.")
 @click.option("--repository", metavar="OWNER/NAME", help="Only runs for this repository.")
 @click.option("--external-ref", metavar="TEXT", help="Only runs with exactly this reference.")
 @click.option(
-    "--limit", type=click.IntRange(1, _LONGEST), default=20, show_default=True, metavar="N", help="How many at most."
+    "--limit",
+    type=click.IntRange(1, _LONGEST),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Maximum number of runs.",
 )
-@click.option("--cursor", metavar="CURSOR", help="Go on where the page before ended.")
+@click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
 @access_options
 @click.pass_obj
 def list_runs(  # noqa: PLR0917 - click calls by name
@@ -49,7 +57,7 @@ def list_runs(  # noqa: PLR0917 - click calls by name
 ) -> None:
     """List runs, newest first.
 
-    You see the runs that you submitted; an operator sees everybody's.
+    You see the runs that you submitted; an operator sees all runs.
     """
     with open_access(invocation, server, token_file) as access:
         page = access.page(
@@ -72,8 +80,8 @@ def list_runs(  # noqa: PLR0917 - click calls by name
             "" if seconds is None else span(seconds),
             _result(run, short=invocation.out.is_terminal),
         )
-    below = [Text(f"\nOlder ones: --cursor {clean(page.next_cursor)}", "dim")] if page.next_cursor else []
-    nothing = Text("No run is like that." if any((status, repository, external_ref)) else "There is no run yet.", "dim")
+    below = [Text(f"\nOlder runs: --cursor {clean(page.next_cursor)}", "dim")] if page.next_cursor else []
+    nothing = Text("No run matches." if any((status, repository, external_ref)) else "There are no runs yet.", "dim")
     invocation.answer(page, Group(shown, *below) if page.items else nothing)
 
 

@@ -30,7 +30,7 @@ class LogLine(msgspec.Struct, frozen=True):
     cls=Command,
     examples=[
         ("Everything so far", f"{PROGRAM} runs logs latest"),
-        ("One phase, as it goes", f"{PROGRAM} runs logs latest --phase speckit_plan --follow"),
+        ("One phase, while it runs", f"{PROGRAM} runs logs latest --phase speckit_plan --follow"),
         (
             "The agent's own events",
             f"{PROGRAM} runs logs 5b0c6a5e --phase speckit_plan --stream stdout --raw | jq .type",
@@ -40,9 +40,11 @@ class LogLine(msgspec.Struct, frozen=True):
 @run_argument
 @click.option("--phase", type=click.Choice([name.value for name in PHASE_ORDER]), help="Only this phase.")
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only standard output, or only standard error.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on until the run ends.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Continue until the run ends.")
 @click.option(
-    "--raw", is_flag=True, help="Lines exactly as they were kept; without it, Codex's events are put in words."
+    "--raw",
+    is_flag=True,
+    help="Print the stored lines unchanged; by default Codex's events are shown as readable text.",
 )
 @access_options
 @click.pass_obj
@@ -57,10 +59,10 @@ def logs(  # noqa: PLR0917 - click calls by name
     following: bool,
     raw: bool,
 ) -> None:
-    """Print what the phases said.
+    """Print the output of a run's phases.
 
-    Standard output and standard error of every attempt, by phase. With --json each line is an object with `phase`,
-    `stream`, `attempt` and `line`.
+    Prints standard output and standard error of every attempt, by phase. With --json each line is an object with
+    `phase`, `stream`, `attempt` and `line`.
     """
     with open_access(invocation, server, token_file) as access:
         run_id = access.find(run)

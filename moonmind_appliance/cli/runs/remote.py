@@ -134,7 +134,7 @@ class Remote:
         if text == "latest":
             newest = self.page(limit=1).items
             if not newest:
-                raise NotFound("There is no run yet.", hint="Submit one.", code="run_not_found")
+                raise NotFound("There are no runs yet.", hint="Submit a run first.", code="run_not_found")
             return newest[0].run_id
         if check_run_name(name):
             return text
@@ -147,11 +147,11 @@ class Remote:
             if cursor is None:
                 break
         if len(found) > 1:
-            raise InvalidRequest(f"Several runs begin with {text}.", hint="Give more of the id.")
+            raise InvalidRequest(f"More than one run id starts with {text}.", hint="Give more characters of the id.")
         if not found:
             raise NotFound(
-                f"There is no run that begins with {text}.",
-                hint="Check the id; you see the runs that you submitted.",
+                f"No run id starts with {text}.",
+                hint="Check the id. You can see only runs that you submitted.",
                 code="run_not_found",
             )
         return found[0]
@@ -238,9 +238,11 @@ class Remote:
             return msgspec.json.decode(answer.content, type=kind)
         except msgspec.ValidationError as error:
             raise CommandFailed(
-                f"The answer of {self._server} cannot be understood: {error}.",
-                hint=f"If an appliance answers there, it has another version than this program: "
-                f"compare `{PROGRAM} version` on both machines.",
+                f"The response of {self._server} is not valid: {error}.",
+                hint=(
+                    f"If it is an appliance, its version differs from this program's: compare `{PROGRAM} version` "
+                    "on both machines."
+                ),
             ) from None
         except msgspec.MsgspecError:
             raise self._stranger(answer) from None
@@ -261,22 +263,22 @@ class Remote:
             raise Unavailable(words, code=problem.code, retry_after=int(after) if after.isdigit() else 10)
         kind = _BY_STATUS.get(answer.status_code)
         if kind is None:
-            raise CommandFailed(f"{self._server} answered {answer.status_code}: {words}")
+            raise CommandFailed(f"{self._server} returned {answer.status_code}: {words}")
         raise kind(words, code=problem.code, fields=fields)
 
     def _silence(self, error: httpx.HTTPError) -> CommandFailed:
         why = "timed out" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
         return CommandFailed(
-            f"No appliance answers on {self._server} ({why}).",
-            hint="Is `moonmind-appliance serve` running there? --server or MOONMIND_SERVER names another one.",
+            f"No appliance responds at {self._server} ({why}).",
+            hint="Is `moonmind-appliance serve` running there? Use --server or MOONMIND_SERVER to select another one.",
             code=Exit.UNAVAILABLE,
         )
 
     def _stranger(self, answer: httpx.Response) -> CommandFailed:
         location = answer.headers.get("location")
-        more = f" and points to {location}" if location else ""
+        more = f", redirect to {location}" if location else ""
         return CommandFailed(
-            f"What answers on {self._server} is no appliance (status {answer.status_code}{more}).",
+            f"{self._server} is not an appliance (status {answer.status_code}{more}).",
             hint="Check --server or MOONMIND_SERVER.",
             code=Exit.UNAVAILABLE,
         )

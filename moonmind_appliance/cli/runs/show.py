@@ -24,7 +24,7 @@ from moonmind_appliance.cli.terminal import clean
 @access_options
 @click.pass_obj
 def show(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> None:
-    """Show everything that is known of a run."""
+    """Show all details of a run."""
     with open_access(invocation, server, token_file) as access:
         detail = access.detail(access.find(run))
     parts: list[RenderableType] = [head(detail), Text(), phases_table(detail), Text(), outcome(detail)]

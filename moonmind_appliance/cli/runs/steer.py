@@ -14,38 +14,38 @@ from moonmind_appliance.cli.terminal import clean, state
 from moonmind_appliance.models import RunStatus
 
 
-@click.command(cls=Command, examples=[("The run that was submitted last", f"{PROGRAM} runs cancel latest")])
+@click.command(cls=Command, examples=[("The most recently submitted run", f"{PROGRAM} runs cancel latest")])
 @run_argument
 @access_options
 @click.pass_obj
 def cancel(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> None:
-    """End a run.
+    """Cancel a run.
 
-    A queued run is cancelled at once, one in progress within seconds; what it pushed already stays. `runs retry` queues
-    it again.
+    A queued run is cancelled at once, a running one within seconds; a branch that was already pushed stays. `runs
+    retry` queues it again.
     """
     with open_access(invocation, server, token_file) as access:
         answer = access.cancel(access.find(run))
     at_once = answer.status is RunStatus.CANCELLED
-    words = " is cancelled." if at_once else " is told to end; it will be cancelled within seconds."
+    words = " is cancelled." if at_once else " is being cancelled; this takes a few seconds."
     invocation.answer(answer, Text(f"Run {clean(answer.run_id[:8])}{words}"))
 
 
 @click.command(
     cls=Command,
     examples=[
-        ("Go on where it failed", f"{PROGRAM} runs retry 5b0c6a5e"),
-        ("And follow it", f"{PROGRAM} runs retry 5b0c6a5e --wait"),
+        ("Continue at the failed phase", f"{PROGRAM} runs retry 5b0c6a5e"),
+        ("Retry and follow it", f"{PROGRAM} runs retry 5b0c6a5e --wait"),
     ],
 )
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit code 7 when it fails.")
+@click.option("--wait", is_flag=True, help="Follow the run until it ends; exit code 7 if it fails.")
 @run_argument
 @access_options
 @click.pass_obj
 def retry(invocation: Invocation, server: str | None, token_file: Path | None, run: str, *, wait: bool) -> Exit:
     """Queue a failed or cancelled run again.
 
-    It goes on at its first phase that is not done: model time that was spent is not spent again.
+    It continues at its first unfinished phase: completed phases do not use model time again.
     """
     with open_access(invocation, server, token_file) as access:
         answer = access.retry(access.find(run))

@@ -21,7 +21,7 @@ _MOST_BYTES = 2 * 1024**2
     cls=Command,
     examples=[
         (
-            "Submit, and come back with the pull request",
+            "Submit, and wait for the pull request",
             f"{PROGRAM} runs submit --repository owner/name --spec spec.md --wait",
         ),
         (
@@ -29,7 +29,7 @@ _MOST_BYTES = 2 * 1024**2
             f"generate-spec | {PROGRAM} runs submit --repository owner/name --spec - --json",
         ),
         (
-            "Safe to repeat, in a CI job",
+            "In a CI job, safe to repeat",
             f'{PROGRAM} runs submit --repository owner/name --spec spec.md --wait --idempotency-key "$CI_JOB_ID"',
         ),
     ],
@@ -40,14 +40,16 @@ _MOST_BYTES = 2 * 1024**2
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="The specification text, in UTF-8; - is stdin. It reaches the agent byte for byte.",
+    help="The specification, in UTF-8; - reads stdin. It is passed to the agent unchanged.",
 )
 @click.option("--base-branch", default="main", show_default=True, metavar="NAME", help="The branch to start from.")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the commit; push nothing, open no pull request.")
-@click.option("--external-ref", metavar="TEXT", help="Your own id, to find the run again (`runs list --external-ref`).")
+@click.option(
+    "--external-ref", metavar="TEXT", help="Your own reference, to find the run later (`runs list --external-ref`)."
+)
 @click.option("--shard", type=click.IntRange(0), metavar="N", help="Run on this shard only.")
-@click.option("--idempotency-key", metavar="KEY", help="The same key and request again give the first run again.")
-@click.option("--wait", is_flag=True, help="Follow the run to its end; exit code 7 when it fails.")
+@click.option("--idempotency-key", metavar="KEY", help="Repeating the request with the same key returns the first run.")
+@click.option("--wait", is_flag=True, help="Follow the run until it ends; exit code 7 if it fails.")
 @access_options
 @click.pass_obj
 def submit(  # noqa: PLR0917 - click calls by name
@@ -66,8 +68,8 @@ def submit(  # noqa: PLR0917 - click calls by name
 ) -> Exit:
     """Submit a specification; with --wait, follow it to its end.
 
-    When the command comes back the run is kept, whatever happens to the appliance. With --json it answers what the API
-    answers: `run_id`, `status`, `accepted_at`; with --wait the whole run at its end instead.
+    When the command returns, the run is stored and survives a restart of the appliance. With --json it prints the
+    API's response: `run_id`, `status`, `accepted_at`; with --wait, the complete run after it has ended.
     """
     request = SubmitRequest(
         repository=repository,
@@ -101,11 +103,13 @@ def _read(spec: Path) -> str:
         ) from None
     if len(content) > _MOST_BYTES:
         raise CommandFailed(
-            f"The specification {spec} has more than 256 KiB.", hint="Shorten it, or split it.", code=Exit.USAGE
+            f"The specification {spec} is larger than 256 KiB.", hint="Shorten it, or split it.", code=Exit.USAGE
         )
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         raise CommandFailed(
-            f"The specification {spec} is not UTF-8 (byte {error.start}).", hint="Save it as UTF-8.", code=Exit.USAGE
+            f"The specification {spec} is not valid UTF-8 (at byte {error.start}).",
+            hint="Save it as UTF-8.",
+            code=Exit.USAGE,
         ) from None

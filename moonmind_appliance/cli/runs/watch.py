@@ -29,7 +29,7 @@ _LONGEST_AWAY = 300.0
 @click.command(
     cls=Command,
     examples=[
-        ("The run that was submitted last", f"{PROGRAM} runs watch latest"),
+        ("The most recently submitted run", f"{PROGRAM} runs watch latest"),
         ("In a script, for its pull request", f"{PROGRAM} runs watch 5b0c6a5e --json | jq -r .pull_request_url"),
     ],
 )
@@ -39,8 +39,8 @@ _LONGEST_AWAY = 300.0
 def watch(invocation: Invocation, server: str | None, token_file: Path | None, run: str) -> Exit:
     """Follow a run's phases until it ends.
 
-    Ends with the pull request, or with the failure's code, who acts, and the next step; the exit code is then 7. Ctrl-C
-    stops the watching, not the run. With --json, phases are told on stderr, and stdout gets the whole run at its end.
+    Shows the pull request at the end, or the failure code, who acts, and the next step; the exit code is then 7.
+    Ctrl-C stops watching, not the run. With --json, progress goes to stderr and the complete run to stdout at its end.
     """
     with open_access(invocation, server, token_file) as access:
         return follow(invocation, access, access.find(run))
@@ -56,7 +56,7 @@ def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
                 time.sleep(_LOOK_EVERY)
                 run = _again(board, access, run_id)
     except KeyboardInterrupt:
-        invocation.note(f"The run goes on. Follow it again: {PROGRAM} runs watch {run_id[:8]}")
+        invocation.note(f"The run continues. Follow it again with: {PROGRAM} runs watch {run_id[:8]}")
         raise
     took = run.completed_at - run.started_at if run.completed_at and run.started_at else None
     ended = Text.assemble(
@@ -89,5 +89,5 @@ def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
         except ApplianceError as error:
             if exit_of(error) is not Exit.UNAVAILABLE or time.monotonic() > limit:
                 raise
-            board.headline(f"{run_id[:8]}: the appliance does not answer; trying again")
+            board.headline(f"{run_id[:8]}: the appliance does not respond; trying again")
             time.sleep(_AWAY_LOOK_EVERY)

@@ -29,12 +29,12 @@ def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--token-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="PATH",
-        help=f"File that holds a token.  [default: ${TOKEN_VARIABLE}, else the saved login]",
+        help=f"File that contains a token.  [default: ${TOKEN_VARIABLE}, else the saved login]",
     )(function)
     return click.option(
         "--server",
         metavar="URL",
-        help=f"The appliance's address.  [default: ${SERVER_VARIABLE}, else host and port of the settings]",
+        help=f"URL of the appliance.  [default: ${SERVER_VARIABLE}, else host and port of the settings]",
     )(function)
 
 
@@ -44,7 +44,7 @@ def open_access(invocation: Invocation, server: str | None, token_file: Path | N
 
     Raises:
         Unauthenticated: there is none.
-        SettingsError: the settings cannot be used.
+        SettingsError: the settings are not valid.
     """
     settings = invocation.settings(demanded=False)
     access = _choose(invocation, settings, server, token_file)
@@ -69,11 +69,11 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
     if not named and owns_data(settings.moonmind_data_dir):
         from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - a caller over HTTP need not load the store
 
-        invocation.detail(f"directly on the data folder {settings.moonmind_data_dir}, as operator")
+        invocation.detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
         return Direct(settings, note=invocation.note)
     raise Unauthenticated(
         f"There is no token for {address}.",
-        hint=f"Set {TOKEN_VARIABLE}, give --token-file, or run `{PROGRAM} login`; "
+        hint=f"Set {TOKEN_VARIABLE}, use --token-file, or run `{PROGRAM} login`; "
         "on the appliance's own machine, run as the user that owns its data folder.",
     )
 
@@ -86,7 +86,7 @@ def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[]
         except (OSError, UnicodeDecodeError) as error:
             raise CommandFailed(
                 f"The token file {token_file} cannot be read ({getattr(error, 'strerror', None) or 'no text'}).",
-                hint="Give a file that holds the token alone.",
+                hint="Use a file that contains only the token.",
                 code=Exit.REFUSED,
             ) from None
         where = f"token of {token_file}"
@@ -97,8 +97,8 @@ def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[]
             return None
     if not text or not all("!" <= character <= "~" for character in text):
         raise CommandFailed(
-            f"The {where} is none: it is empty, or holds what no token has.",
-            hint="Give the token alone, on one line.",
+            f"The {where} is not valid: it is empty, or contains characters that tokens do not have.",
+            hint="Use only the token, on one line.",
             code=Exit.REFUSED,
         )
     invocation.detail(where)
@@ -116,7 +116,7 @@ def server_address(given: str) -> str:
         or "@" in parts.netloc
     ):
         raise CommandFailed(
-            f"{given!r} is no address of an appliance.", hint="Give http(s)://HOST[:PORT].", code=Exit.USAGE
+            f"{given!r} is not a valid appliance URL.", hint="Use http(s)://HOST[:PORT].", code=Exit.USAGE
         )
     path = parts.path.rstrip("/").removesuffix("/api/spec-automation")
     return f"{parts.scheme}://{parts.netloc}{path}"

@@ -237,7 +237,7 @@ def login_routes(logins: DeviceLogins, accounts: Accounts) -> list[BaseRouteHand
 
     @get("/codex/device", media_type=MediaType.TEXT)
     async def device_page() -> str:
-        return "This is a rehearsal: the login is approved by the stand-in, not on this page.\n"
+        return "This is a rehearsal: the login is approved automatically, not on this page.\n"
 
     return [user_code, device_token, _sign_in_page(logins), token, revoke, device_page]
 

@@ -77,7 +77,7 @@ class ModelServer:
                     skills=asked.skills,
                     offered_skills=asked.offered_skills,
                     prompt=asked.prompt,
-                    scenario=self._programme.take(phase),
+                    scenario=self._programme.take(phase, account),
                     tools=asked.tools,
                 )
                 self._turns[turn.turn_id] = turn

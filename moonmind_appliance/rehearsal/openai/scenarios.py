@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import msgspec
 
+from moonmind_appliance.rehearsal.openai.accounts import Account
+
 
 class Play(StrEnum):
     """A good day, and the bad ones."""
@@ -30,13 +32,16 @@ class Scenario(msgspec.Struct, frozen=True):
     """A play and its numbers.
 
     `resets_in`: seconds until a used-up limit starts again. `drops`: how many streams of a turn break off before one
-    comes through (Codex tries again five times). `secret`: what `leak-file` writes into the change.
+    comes through (Codex tries again five times). `secret`: what `leak-file` writes into the change. `script`: what
+    `hostile` runs in a shell instead of its own script, once in each phase after the phase's files are written;
+    `$FEATURE` is the feature folder.
     """
 
     play: Play = Play.NORMAL
     resets_in: int = 3600
     drops: int = 1
     secret: str = "ghp_" + "Rehearsal0" * 3 + "Aa1Bb2"
+    script: str | None = None
 
 
 NORMAL = Scenario()
@@ -44,9 +49,10 @@ SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
 
 
 class _Rule:
-    def __init__(self, scenario: Scenario, skills: tuple[str, ...], times: int | None) -> None:
+    def __init__(self, scenario: Scenario, skills: tuple[str, ...], times: int | None, account: Account | None) -> None:
         self.scenario = scenario
         self.skills = skills
+        self.account = account
         self.left = times
 
 
@@ -55,15 +61,23 @@ class Programme:
 
     def __init__(self, scenario: Scenario) -> None:
         self._lock = threading.Lock()
-        self._rules: list[_Rule] = [_Rule(scenario, (), None)]
+        self._rules: list[_Rule] = [_Rule(scenario, (), None, None)]
 
-    def play(self, scenario: Scenario, *, phase: str | None = None, times: int | None = None) -> None:
+    def play(
+        self,
+        scenario: Scenario,
+        *,
+        phase: str | None = None,
+        times: int | None = None,
+        account: Account | None = None,
+    ) -> None:
         """Put a scenario on for the turns that begin from now on.
 
         Args:
             scenario: what to play.
             phase: from this skill on (`speckit-plan` or `speckit_plan`: plan and tasks); None: every turn.
             times: for so many turns, then what was on before; None: until the next call.
+            account: only for turns of this account; other accounts' turns keep what was set before.
 
         Raises:
             ValueError: there is no such phase.
@@ -72,18 +86,20 @@ class Programme:
         if first not in SKILLS:
             raise ValueError(f"phase must be one of {', '.join(SKILLS)}, not {phase!r}")
         skills = SKILLS[SKILLS.index(first) :] if phase else ()
-        rule = _Rule(scenario, skills, times)
+        rule = _Rule(scenario, skills, times, account)
         with self._lock:
-            if times is None and not skills:
+            if times is None and not skills and account is None:
                 self._rules = [rule]
             else:
                 self._rules.append(rule)
 
-    def take(self, skill: str | None) -> Scenario:
-        """The scenario of a turn that begins with that skill; counts it."""
+    def take(self, skill: str | None, account: Account) -> Scenario:
+        """The scenario of an account's turn that begins with that skill; counts it."""
         with self._lock:
             for rule in reversed(self._rules):
                 if rule.skills and skill not in rule.skills:
+                    continue
+                if rule.account not in {None, account}:
                     continue
                 if rule.left == 0:
                     continue

@@ -146,9 +146,16 @@ class StandInOpenAI:
         with self._logins.undecided():
             yield
 
-    def play(self, scenario: Scenario, *, phase: str | None = None, times: int | None = None) -> None:
+    def play(
+        self,
+        scenario: Scenario,
+        *,
+        phase: str | None = None,
+        times: int | None = None,
+        account: Account | None = None,
+    ) -> None:
         """Change the scenario for turns that begin from now on; see `Programme.play`."""
-        self._programme.play(scenario, phase=phase, times=times)
+        self._programme.play(scenario, phase=phase, times=times, account=account)
 
     def start(self) -> Self:
         """Listen. Returns itself once requests are answered.

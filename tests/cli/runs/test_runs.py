@@ -68,7 +68,7 @@ def test_a_text_that_is_not_utf8_is_refused(caller: Terminal) -> None:
     """Nothing is guessed."""
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=b"caf\xe9")
     assert called.code == 2
-    assert "is not UTF-8 (byte 3)" in called.stderr
+    assert "is not valid UTF-8 (at byte 3)" in called.stderr
 
 
 @pytest.mark.parametrize("size", [256 * 1024 + 1, 3 * 1024**2])
@@ -88,7 +88,7 @@ def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
     assert [item["run_id"] for item in rest["items"]] == [runs[0]]
     one = caller.call("runs", "list", "--json", "--external-ref", "ref-1", "--status", "queued").json
     assert [item["run_id"] for item in one["items"]] == [runs[1]]
-    assert caller.call("runs", "list", "--repository", "acme/none").stdout == "No run is like that.\n"
+    assert caller.call("runs", "list", "--repository", "acme/none").stdout == "No run matches.\n"
 
 
 def test_a_run_is_named_by_its_beginning_or_as_latest(caller: Terminal, served: Served) -> None:
@@ -225,12 +225,12 @@ def test_pause_and_resume(terminal: Terminal, served: Served) -> None:
     for _ in range(2):
         called = terminal.call("pause-shard", "1")
         assert called.code == 0
-        assert called.stdout.startswith("Shard 1 is paused and takes no more runs.")
+        assert called.stdout.startswith("Shard 1 is paused and accepts no new runs.")
     assert served.store.shards.get(1).paused_at is not None
     shown = terminal.call("shards").stdout
     assert "Shard 1 is paused since" in shown
     assert "moonmind-appliance resume-shard 1" in shown
     assert terminal.call("resume-shard", "1", "--json").json["shard"]["paused_at"] is None
-    assert terminal.call("resume-shard", "1").stdout == "Shard 1 takes runs.\n"
+    assert terminal.call("resume-shard", "1").stdout == "Shard 1 accepts runs.\n"
     assert "paused" not in terminal.call("shards").stdout
     assert terminal.call("pause-shard", "3").code == 2

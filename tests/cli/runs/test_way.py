@@ -68,7 +68,7 @@ def test_without_a_token_the_data_folder_is_the_way(terminal: Terminal, served: 
     served.submit("bob")
     called = terminal.call("runs", "list", "--json", "-v")
     assert len(called.json["items"]) == 2
-    assert f"directly on the data folder {terminal.data_dir}, as operator" in called.stderr
+    assert f"directly in the data folder {terminal.data_dir}, as operator" in called.stderr
     assert terminal.call("runs", "list", "--json").stderr == ""
 
 
@@ -77,7 +77,7 @@ def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal,
     called = terminal.call("runs", "list", "--server", served.address)
     assert called.code == 5
     assert called.stdout == ""
-    assert "Set MOONMIND_API_TOKEN, give --token-file, or run `moonmind-appliance login`" in called.stderr
+    assert "Set MOONMIND_API_TOKEN, use --token-file, or run `moonmind-appliance login`" in called.stderr
 
 
 @pytest.mark.parametrize("token", ["mma_" + "x" * 43, "zq-no-token-of-ours"])
@@ -100,7 +100,7 @@ def test_nobody_at_the_address(terminal: Terminal) -> None:
     """Said in one line, with what to do."""
     called = terminal.call("runs", "list", "--server", "http://127.0.0.1:9", MOONMIND_API_TOKEN="t")
     assert called.code == 4
-    assert called.stderr.startswith("error: No appliance answers on http://127.0.0.1:9 (")
+    assert called.stderr.startswith("error: No appliance responds at http://127.0.0.1:9 (")
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
     """What answers is no appliance, and that is said."""
     called = terminal.call("runs", "list", "--server", stranger, MOONMIND_API_TOKEN="t")
     assert called.code == 4
-    assert "is no appliance (status 302 and points to http://127.0.0.1:9/login)" in called.stderr
+    assert "is not an appliance (status 302, redirect to http://127.0.0.1:9/login)" in called.stderr
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> 
     """One line that says what is wrong and what to compare."""
     called = terminal.call("runs", "list", "--server", newer, MOONMIND_API_TOKEN="t")
     assert called.code == 1
-    assert called.stderr.startswith(f"error: The answer of {newer} cannot be understood: ")
+    assert called.stderr.startswith(f"error: The response of {newer} is not valid: ")
     assert "compare `moonmind-appliance version`" in called.stderr
     assert "Traceback" not in called.stderr
 
@@ -223,6 +223,6 @@ def test_a_run_that_is_submitted_directly_belongs_to_this_user(terminal: Termina
         "runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="Basket.", MOONMIND_PORT="9"
     )
     assert called.code == 0
-    assert "No `serve` answers on this machine" in called.stderr
+    assert "`serve` is not running on this machine" in called.stderr
     detail = terminal.call("runs", "show", "latest", "--json").json
     assert detail["created_by"]["subject"].startswith("os:")

@@ -1,14 +1,16 @@
 import pytest
 
 from moonmind_appliance.models import PhaseName
+from moonmind_appliance.rehearsal.openai.accounts import made_up_accounts
 from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Programme, Scenario
 
 LIMIT = Scenario(Play.USAGE_LIMIT)
 FAILS = Scenario(Play.AGENT_FAILS)
+ANN, BOB = made_up_accounts(2)
 
 
 def _plays(programme: Programme, *skills: str) -> list[Play]:
-    return [programme.take(f"speckit-{skill}").play for skill in skills]
+    return [programme.take(f"speckit-{skill}", ANN).play for skill in skills]
 
 
 def test_a_scenario_holds_for_every_turn() -> None:
@@ -40,6 +42,14 @@ def test_phase_and_times_go_together() -> None:
     programme.play(LIMIT, phase="speckit-plan", times=1)
     plays = _plays(programme, "specify", "plan", "plan", "tasks")
     assert plays == [Play.NORMAL, Play.USAGE_LIMIT, Play.NORMAL, Play.NORMAL]
+
+
+def test_a_scenario_may_be_one_accounts() -> None:
+    """The turns of other accounts stay as they were."""
+    programme = Programme(NORMAL)
+    programme.play(FAILS, account=BOB)
+    plays = [programme.take("speckit-plan", account).play for account in (ANN, BOB, ANN, BOB)]
+    assert plays == [Play.NORMAL, Play.AGENT_FAILS] * 2
 
 
 def test_a_new_scenario_for_all_turns_forgets_the_older_ones() -> None:

@@ -51,7 +51,7 @@ trust_ca_bundle() {
 install_debian_packages() {
     local next="run this as root, or install them by hand: $*"
     ((EUID == 0)) || fail "missing: $*." "$next"
-    has apt-get || fail "missing: $*; and this is neither Debian nor Ubuntu." "$next"
+    has apt-get || fail "missing: $*; and this system is neither Debian nor Ubuntu." "$next"
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
     say "installing $*"
     attempt "the lists of packages could not be fetched" "$network_next" \

@@ -173,7 +173,7 @@ async def test_a_draft_is_shown_with_every_field(attached, kept):
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         assert form.draft.same_as(DRAFT)
-        assert str(form.query_one("#shard").render()) == "< 1 login not looked at yet >"
+        assert str(form.query_one("#shard").render()) == "< 1 login not checked yet >"
 
 
 async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, kept):

@@ -4,8 +4,10 @@ import pytest
 from textual.widgets import Input, Static
 
 from moonmind_appliance.models import PhaseName, RunStatus
+from moonmind_appliance.views.changes import Change
 from tests.tui.attached import settle, until
 from tests.tui.stories import CODEX, PULL_REQUEST, everything, item
+from tui.feed import DataChanged
 from tui.log_view import LogView
 from tui.screens import make_screen
 from tui.screens.confirm import Confirm
@@ -455,3 +457,14 @@ async def test_every_size(attached, runs, size):
         await pilot.resize_terminal(*size)
         await settle(pilot)
         assert app.screen is page
+
+
+async def test_a_change_while_the_page_is_being_opened_breaks_nothing(attached, runs):
+    """The page has no widgets yet; when it has them it reads everything."""
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        opened = app.push_screen(make_screen("run", runs["queued"].run_id))
+        app.on_data_changed(DataChanged(Change(frozenset(), frozenset(), 0, other=True)))
+        await opened
+        await until(pilot, lambda: runs["queued"].short_id in str(app.screen.query_one("#header", Static).content))

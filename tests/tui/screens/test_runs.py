@@ -362,7 +362,7 @@ async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
-        app.post_message(DataLost(StoreError("Database appliance.db: another process kept it locked for too long.")))
+        app.post_message(DataLost(StoreError("Database appliance.db: another process held a lock for too long.")))
         await settle(pilot)
         assert "kept it locked for too long. Shown: state of 12:" in shown(app, "message")
         assert len(table(app).ids) == 6

@@ -33,7 +33,7 @@ SIGNED_IN = Shard(
 DEAD = Shard(
     shard=1,
     login=LoginState.DEAD,
-    login_reason="OpenAI refuses to renew the login",
+    login_reason="OpenAI refused to renew the login",
     login_since=NOW - timedelta(hours=3),
     account_email="bob@example.org",
 )
@@ -81,7 +81,7 @@ async def test_a_card_says_why_a_shard_takes_no_run_and_what_to_press(attached):
     async with app.run_test() as pilot:
         text = card(await open_shards(app, pilot), 1)
         assert "✗ dead login  bob@example.org" in text
-        assert "Takes no run since 09:00 (OpenAI refuses to renew the login)" in text
+        assert "Takes no run since 09:00 (OpenAI refused to renew the login)" in text
         assert "Press i to sign in." in text
 
 

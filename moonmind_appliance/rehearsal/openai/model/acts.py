@@ -130,6 +130,9 @@ def _extras(situation: Situation, folder: str) -> list[Act]:
     """What the play adds to the work."""
     match situation.scenario.play:
         case Play.HOSTILE:
+            script = situation.scenario.script
+            if script is not None:
+                return [_shell(f"FEATURE={shlex.quote(folder)}\n{script}")]
             return [_shell(mischief.plant(folder))]
         case Play.LEAK_OUTPUT:
             return [_shell(mischief.PRINT_CREDENTIALS)]

@@ -1,0 +1,179 @@
+"""A hostile agent's run on shard 0 and an honest user's run on shard 1, at the same time, while the API is asked."""
+
+import math
+import shlex
+import threading
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+from typing import NamedTuple
+
+import httpx
+
+from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.appliance import attach
+from moonmind_appliance.models import FINAL_RUN_STATUSES
+from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.settings import load
+from moonmind_appliance.shards.look import look_at_shard
+
+from .conftest import API, Caller
+
+# "the user" and "limit" are words that the hostile agent tries to have redacted.
+HONEST_TEXT = "# Dark mode\n\n- Goal: the user can switch to dark colours without a limit"
+HOSTILE_TEXT = "# Light mode\n\n- Goal: people can switch to light colours"
+OTHER_PATHS = ("/ready", "/shards", "/metrics", "/runs")
+HEALTH_EVERY, OTHERS_EVERY = 0.05, 1.0
+MOST_ASKED = 8000
+WAIT_SECONDS = 300
+OVERRIDES = {"MAX_WORKSPACE_BYTES": "64m"}
+"""Settings of the stage: small enough that a test fills it."""
+
+
+class Answer(NamedTuple):
+    """One answer of the API; the status is 0 where there was none."""
+
+    path: str
+    status: int
+    seconds: float
+    body: str
+
+
+class Asking:
+    """Asks `/health` often and the other pages now and then, in the block; at most `MOST_ASKED` times each."""
+
+    def __init__(self, served):
+        self._served = served
+        self._over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(("/health",), HEALTH_EVERY)),
+            threading.Thread(target=self._ask, args=(OTHER_PATHS, OTHERS_EVERY)),
+        ]
+        self.answers = []
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, paths, every):
+        with self._served.client() as client:
+            for _ in range(MOST_ASKED):
+                for path in paths:
+                    self.answers.append(ask(client, path))
+                if self._over.wait(every):
+                    return
+
+    def seconds(self, path="/health"):
+        """How long the answers took, in order of length."""
+        return sorted(answer.seconds for answer in self.answers if answer.path == path)
+
+    def refused(self):
+        """Every answer that was not 200."""
+        return [(answer.path, answer.status, answer.body) for answer in self.answers if answer.status != 200]
+
+
+def ask(client, path):
+    began = time.monotonic()
+    try:
+        answer = client.get(f"{API}{path}")
+    except httpx.HTTPError as error:
+        return Answer(path, 0, time.monotonic() - began, repr(error))
+    return Answer(path, answer.status_code, time.monotonic() - began, answer.text)
+
+
+def percentile(ordered, percent):
+    """The nearest-rank percentile of values that are in order."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+@contextmanager
+def tools_of(served):
+    """The appliance's stores and engine, beside the process that serves."""
+    with attach(load(served.environment).settings) as tools:
+        yield tools
+
+
+def login_secrets(tools, shard):
+    """The tokens that a shard's login volume holds now."""
+    found = look_at_shard(
+        tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
+    )
+    return set(Codex().secrets_of(found or b"").values())
+
+
+def sign_both_in(stage, served):
+    """New logins of two accounts; returns the account of shard 0 and all tokens."""
+    for shard in (0, 1):
+        stage.sign_in_by(served.environment, shard)
+    with tools_of(served) as tools:
+        email = tools.store.shards.get(0).account_email
+        secrets = login_secrets(tools, 0) | login_secrets(tools, 1)
+    return next(account for account in stage.openai.accounts if account.email == email), secrets
+
+
+def shell_script(attacks):
+    """What the hostile agent's model starts in each phase."""
+    source = resources.files(__package__).joinpath("attack.py").read_text(encoding="utf-8")
+    names = shlex.join(attacks)
+    return f"python3 -I -S - \"$FEATURE\" {names} <<'END_OF_ATTACK' 2>&1\n{source}\nEND_OF_ATTACK\n"
+
+
+class Outcome(NamedTuple):
+    """How both runs went; `honest` and `hostile` are run details, the hostile one as it first stopped moving."""
+
+    honest: dict
+    hostile: dict
+    honest_seconds: float
+    asking: Asking
+    log: str
+    secrets: set
+
+
+def new_repository(stage):
+    slug = f"journey/side-by-side-{uuid.uuid4().hex[:8]}"
+    stage.github.add_repository(slug)
+    return slug
+
+
+def stands_still(run):
+    """Final, or waiting for what does not come by itself."""
+    return run["status"] in FINAL_RUN_STATUSES or run["waiting_for"] is not None
+
+
+def run_both(stage, served, attacks):
+    """Sign both shards in, start the hostile run on shard 0, the honest one on shard 1 as soon as the other works.
+
+    Without attacks only the honest run is started.
+    """
+    thief, secrets = sign_both_in(stage, served)
+    mine, other = new_repository(stage), new_repository(stage)
+    with ExitStack() as stack:
+        caller = Caller(stack.enter_context(served.client()))
+        asking = stack.enter_context(Asking(served))
+        hostile = None
+        if attacks:
+            stage.openai.play(Scenario(Play.HOSTILE, script=shell_script(attacks)), account=thief)
+            stack.callback(stage.openai.play, Scenario())
+            hostile = caller.submit(other, HOSTILE_TEXT, shard=0)
+            caller.wait(hostile, until=lambda run: run["status"] != "queued", seconds=WAIT_SECONDS)
+        began = time.monotonic()
+        mine_id = caller.submit(mine, HONEST_TEXT, shard=1)
+        honest = caller.wait(mine_id, seconds=WAIT_SECONDS)
+        seconds = time.monotonic() - began
+        attacked, log = {}, ""
+        if hostile is not None:
+            attacked = caller.wait(hostile, until=stands_still, seconds=WAIT_SECONDS)
+            logs = [entry["name"] for entry in attacked["artifacts"] if entry["name"].endswith(".stdout.jsonl")]
+            if attacked["status"] == "queued":
+                # OpenAI denies a forged limit, and the run would be tried again.
+                caller.client.post(f"{API}/runs/{hostile}/cancel").raise_for_status()
+                caller.wait(hostile, seconds=WAIT_SECONDS)
+            log = "".join(caller.artifact(attacked, name).decode(errors="replace") for name in logs)
+    return Outcome(honest, attacked, seconds, asking, log, secrets | {stage.github_token})
