@@ -129,3 +129,17 @@ def test_a_newer_database_is_said(prepared):
     with opened(environment, columns=200) as terminal:
         assert terminal.ended() != 0
         assert "was made by a newer version of the appliance" in terminal.text
+
+
+def test_a_dry_run_chosen_and_submitted_in_one_burst_is_a_dry_run(prepared):
+    """Ctrl-S does not overtake the keys before it."""
+    attached, _, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("6 runs")
+        terminal.type("nacme/burst\t\t\t\t \t# Title\x13")
+        terminal.wait("is accepted.")
+        terminal.type("q")
+        assert terminal.ended() == 0
+    (run,) = [run for run in attached.store.runs.queued() if run.repository == "acme/burst"]
+    assert run.dry_run
+    assert attached.store.runs.specification(run.run_id) == "# Title"

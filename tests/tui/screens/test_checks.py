@@ -107,3 +107,30 @@ async def test_nothing_is_painted_while_nothing_differs(attached):
         screen.serve_changed()
         screen.tick()
         assert painted == []
+
+
+async def test_old_findings_are_looked_at_again_when_the_screen_is_shown(attached):
+    """A login may have been renewed meanwhile."""
+    attached.findings = FINDINGS
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        await until(pilot, lambda: "looked at 12:00" in head(screen))
+        attached.findings = FINDINGS[:1]
+        attached.advance(minutes=5)
+        await pilot.press("1", "3")
+        await until(pilot, lambda: "looked at 12:05" in head(screen))
+        assert shown(screen) == ["✓ disk 75 GiB free"]
+
+
+async def test_the_scrollbar_covers_no_text(attached):
+    """It appears when there are more findings than lines."""
+    attached.findings = [Finding(f"check {number}", Level.OK, "word " * 40) for number in range(20)]
+    app = attached.app()
+    async with app.run_test() as pilot:
+        screen = await open_checks(app, pilot)
+        await until(pilot, lambda: len(shown(screen)) >= 60)
+        lines = screen.query_one("#findings", TextLines)
+        assert lines.show_vertical_scrollbar
+        widest = max(lines.line(y).cell_len for y in range(lines.line_count))
+        assert widest <= lines.size.width - lines.scrollbar_size_vertical

@@ -48,7 +48,8 @@ async def test_a_sign_in_from_the_code_to_the_account(attached, person):
         assert screen.query_one("#qr").display
         person.decided.set()
         await until(pilot, lambda: "Shard 0 is signed in as ann@example.invalid" in shown(screen, "outcome"))
-        await pilot.press("escape")
+        assert "Type the code" not in shown(screen, "instructions")
+        await pilot.press("enter")
         await until(pilot, lambda: app.screen is not screen)
     assert login_of(attached) == NEW
     assert attached.store.shards.get(0).login is LoginState.PRESENT

@@ -468,3 +468,18 @@ async def test_a_change_while_the_page_is_being_opened_breaks_nothing(attached, 
         app.on_data_changed(DataChanged(Change(frozenset(), frozenset(), 0, other=True)))
         await opened
         await until(pilot, lambda: runs["queued"].short_id in str(app.screen.query_one("#header", Static).content))
+
+
+async def test_an_artifact_is_shown_from_its_start_under_its_name(attached, runs):
+    """Also after another log; what s saves is what is shown."""
+    run = runs["succeeded"]
+    app = attached.app()
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await open_run(app, pilot, run)
+        await until(pilot, lambda: screen.log_view.line_count > 0)
+        path = attached.folder / "environment.json"
+        path.write_text("".join(f"line {number}\n" for number in range(400)))
+        screen._show_artifact("environment.json", path)
+        await until(pilot, lambda: "environment.json  1-" in str(screen.query_one("#state", Static).content))
+        await pilot.press("s")
+        assert screen.query_one("#field", Input).value == "environment.json"
