@@ -27,7 +27,7 @@ _TASK_ID = re.compile(r"[-*] \[[ xX]\] \**T\d{2,}\b")
 _MARKER = re.compile(r"\[NEEDS CLARIFICATION", re.IGNORECASE)
 _TITLE_PREFIX = "Feature Specification:"
 _COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
-# Most placeholder lines of the template that a filled file may still contain (an example kept on purpose).
+# Largest share of the template's placeholder lines that a filled file may still contain (an example kept on purpose).
 _MOST_LEFT = 0.3
 _LONGEST_TITLE = 120
 _LONGEST_QUESTION, _MOST_QUESTIONS = 1_000, 100

@@ -108,7 +108,7 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
 
 
 def credentials(ctx: PhaseContext) -> dict[str, str]:
-    """The GitHub token as Git configuration in the exec's environment: no argument, file or container setting has it."""
+    """The GitHub token as Git configuration in the exec's environment: not an argument, file or container setting."""
     token = ctx.settings.github_token
     words = f"x-access-token:{token.reveal() if token else ''}"
     return {

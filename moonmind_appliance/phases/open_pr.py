@@ -34,7 +34,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
     specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
     feature = str(specify.get("feature_directory"))
     agent, redact = ctx.run.agent, ctx.redactor.redact_text
-    # Redact before the text is composed: a token that is escaped or cut is not recognised.
+    # Redact before the text is composed: a token that is escaped or cut is no longer recognised.
     story = Story(
         run_id=ctx.run.run_id,
         heading=redact(str(specify.get("title") or "")),

@@ -28,7 +28,7 @@ _SLEEP = ["sleep", "infinity"]
 
 
 def start_job_container(ctx: PhaseContext) -> PhaseResult:
-    """Start both containers; check the shard's login. Every attempt repeats this and removes this run's leftovers first.
+    """Start both containers; check the shard's login. Every attempt does this, and removes this run's leftovers first.
 
     If a clone is due, it begins as soon as the git container runs, while the agent container is still starting: a start
     takes longer than most clones. `git_clone` waits for it and reports it.
