@@ -117,7 +117,7 @@ def _trouble(card: Card, now: datetime, palette: Palette, width: int) -> list[Te
         LoginState.REFUSED: "Ask the account's owner to fix its plan or credits, or press i to use another account.",
     }.get(view.login, "Press i to sign in.")
     room = max(width - _LABEL - 2, 20)
-    lines = [Text(line) for line in textwrap.wrap(f"Takes no run {reason}".rstrip(), room)]
+    lines = [Text(line) for line in textwrap.wrap(f"Accepts no runs {reason}".rstrip(), room)]
     lines.append(Text(words, palette.tone(LOGIN_SIGNS[view.login].tone)))
     return [_labelled("", line, palette) for line in lines]
 

@@ -81,7 +81,7 @@ async def test_a_card_says_why_a_shard_takes_no_run_and_what_to_press(attached):
     async with app.run_test() as pilot:
         text = card(await open_shards(app, pilot), 1)
         assert "✗ dead login  bob@example.org" in text
-        assert "Takes no run since 09:00 (OpenAI refused to renew the login)" in text
+        assert "Accepts no runs since 09:00 (OpenAI refused to renew the login)" in text
         assert "Press i to sign in." in text
 
 
