@@ -42,8 +42,8 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A command in a running container. Its `env` may contain a secret: inspect does not show an exec's environment.
 
-    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output. If a
-    command reaches a limit, its container is ended.
+    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output. If a command
+    reaches a limit, its container is ended.
     """
 
     command: list[str]

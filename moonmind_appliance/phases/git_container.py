@@ -191,7 +191,7 @@ def copy_scaffold(git: Git, scaffold: Path) -> tuple[list[str], list[str]]:
 def stage(job: dict[str, Any]) -> dict[str, Any]:
     """Add the agent's files to the private index, and make a tree, a commit and a patch of them.
 
-    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Safe twice.
+    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Idempotent.
     """
     git = Git(job)
     for folder in (git.worktree.parent, git.worktree):

@@ -74,5 +74,5 @@ class Store:
             return str(row["value"])
 
     def close(self) -> None:
-        """Close the database. Safe twice."""
+        """Close the database. Idempotent."""
         self.database.close()

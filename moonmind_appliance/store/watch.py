@@ -80,7 +80,7 @@ class Watch:
         )
 
     def close(self) -> None:
-        """Close the connection. Safe twice."""
+        """Close the connection. Idempotent."""
         self._connection.close()
 
     def _data_version(self) -> int:
