@@ -43,7 +43,7 @@ class ArtifactFiles:
         self._runs = data_dir / "runs"
 
     def open(self, run_id: str, name: str, redactor: Redactor, *, most_bytes: int | None = None) -> "ArtifactWriter":
-        """Create a file that can be read while it grows. It replaces a file of that name; readers of the old file keep it.
+        """Create a file that can be read while it grows. Replaces a file of that name; its readers keep the old bytes.
 
         After `most_bytes` of input a last line says that the rest is not stored; None: no limit.
 

@@ -220,7 +220,7 @@ class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
 
 
 class _Inbox(_File):
-    """A worker's wake-ups. A wake-up from this process only sets an event: it is noticed at once, without disk access."""
+    """A worker's wake-ups. One from this process only sets an event: it is noticed at once, without disk access."""
 
     def __init__(self, shard: ShardName, path: Path, work: Callable[[int], None]) -> None:
         self.woken = threading.Event()
@@ -252,7 +252,7 @@ class _Queue(Huey):  # type: ignore[misc] # huey has no types
 
 
 class _Worker(Worker):  # type: ignore[misc] # huey has no types
-    """Waits for an event, whereas huey's own worker polls with increasing pauses. Several wake-ups cause one call of `work`."""
+    """Waits for an event; huey's own worker polls with increasing pauses. Several wake-ups cause one call of `work`."""
 
     def loop(self, now: datetime | None = None) -> None:
         del now

@@ -1,8 +1,8 @@
 """Makes untrusted text safe to show: removes or escapes characters that are invisible or control a terminal.
 
 Unprintable characters are those of Python's `str.isprintable`, which follows the Unicode categories: control (Cc),
-format (Cf, with the bidirectional and zero-width marks and the tags), surrogate (Cs), private use (Co), unassigned (Cn),
-line and paragraph separators (Zl, Zp), and blanks other than the space (Zs).
+format (Cf, with the bidirectional and zero-width marks and the tags), surrogate (Cs), private use (Co), unassigned
+(Cn), line and paragraph separators (Zl, Zp), and blanks other than the space (Zs).
 """
 
 import re

@@ -157,8 +157,8 @@ class Redactor:
     def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
         """Search for the secrets of a login file, which an agent may have written: kind to value.
 
-        A value without a token's form is ignored. One that could be a token of an unknown issuer is redacted but is not a
-        finding: it must not cause refusals of other users' texts and changes.
+        A value without a token's form is ignored. One that could be a token of an unknown issuer is redacted but is not
+        a finding: it must not cause refusals of other users' texts and changes.
 
         Args:
             source: whose login it is; precedes the kind in marks and findings.
@@ -263,7 +263,7 @@ class RedactingStream:
         self._held = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Process bytes; complete lines are passed on at once. Of a very long line all but the last kilobytes are passed on."""
+        """Process bytes; complete lines are passed on at once, and of a very long line all but the last kilobytes."""
         self._held += data
         if len(self._held) <= _LONGEST_LINE and b"\n" not in data:
             return

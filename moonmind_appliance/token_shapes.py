@@ -49,7 +49,7 @@ def find_all(needle: bytes, data: bytes, *, any_case: bool = False) -> Iterator[
 
 
 def merge(spans: list[Span]) -> list[Span]:
-    """The spans in order, with overlapping ones merged. A merged span has the kind of the first, the longest of equals."""
+    """The spans in order, overlapping ones merged. A merged span has the kind of the first, the longest of equals."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if merged and span.start < merged[-1].end:
