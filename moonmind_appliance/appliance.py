@@ -163,7 +163,7 @@ class Appliance:
         return recovered
 
     def begin_stopping(self) -> list[str]:
-        """Refuse new work and interrupt the running runs; returns their ids. Idempotent; called when a signal arrives."""
+        """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""
         self.stopping.set()
         return self._executor.stop()
 

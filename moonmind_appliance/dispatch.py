@@ -1,6 +1,6 @@
 """Wake-ups through huey: one queue and one named worker thread per shard, and a thread for periodic jobs.
 
-A wake-up carries no data, and may be lost, repeated or late: the run's row is the truth, and a woken worker takes every
+A wake-up carries no data, and may be lost, repeated or late: the run's row decides, and a woken worker takes every
 run that it can. So waking never raises, and each start of `serve` creates a new `<data>/huey.db`.
 
 Order of calls: `every`, `start`, `stop`. `wake` and `wake_at` may be called at any time, from any thread.

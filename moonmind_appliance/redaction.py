@@ -53,7 +53,7 @@ class ByteSink(Protocol):
     """Accepts bytes in chunks of any size."""
 
     def write(self, data: bytes, /) -> object:
-        """Take some bytes."""
+        """Process bytes."""
 
 
 def is_redactable(value: str) -> bool:
