@@ -59,7 +59,6 @@ SAFE = {
     "credential.helper": "",
     "advice.detachedHead": "false",
     # Git sends the token's header to the target of any redirect. A renamed repository is requested by its new name.
-    # Git sends the token's header to the target of any redirect. A renamed repository is requested by its new name.
     "http.followRedirects": "false",
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "120",
