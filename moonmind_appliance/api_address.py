@@ -1,4 +1,4 @@
-"""Where the API listens and answers on this machine."""
+"""The API's address on this machine."""
 
 import errno
 import socket
@@ -8,7 +8,7 @@ from moonmind_appliance.settings import Settings
 
 BASE_PATH = "/api/spec-automation"
 
-# An address that means "all of this machine" is for listening; a caller on the machine uses the loopback interface.
+# The wildcard addresses are only for listening; a local caller uses the loopback interface.
 _CALLED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
 
 
@@ -27,10 +27,10 @@ def local_url(settings: Settings) -> str:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one.
+    """A listening TCP socket; port 0 selects a free port.
 
     Raises:
-        AddressUnavailable: in use, not allowed, or not an address of this machine; nothing stays open.
+        AddressUnavailable: in use, not permitted, or not an address of this machine; no socket is left open.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -1,7 +1,7 @@
-"""The composition root: builds everything from `Settings`; starts and stops the one process.
+"""The composition root: creates everything from `Settings`; starts and stops the process.
 
-Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new requests, workers let go of their
-runs, the doors close. `Appliance` is for the serving process; `attach` gives other processes (command line, TUI) the
+Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new requests, workers release their
+runs, connections close. `Appliance` is for the serving process; `attach` gives other processes (command line, TUI) the
 same tools on the same database.
 """
 
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 def appliance_version() -> str:
-    """The installed version; "0+checkout" where it runs from a checkout that was not installed."""
+    """The installed version; "0+checkout" in a checkout that was not installed."""
     try:
         return version("moonmind-appliance")
     except PackageNotFoundError:
@@ -54,7 +54,7 @@ def appliance_version() -> str:
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:
-    """The settings' secret values by their variable's name, for redaction."""
+    """The settings' secret values by variable name, for redaction."""
     values = {name.upper(): getattr(settings, name) for name in settings.__struct_fields__}
     return {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
 
@@ -66,13 +66,13 @@ def shard_names(settings: Settings) -> tuple[ShardName, ...]:
 
 @contextmanager
 def attach(settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None) -> Iterator[Tools]:
-    """Everything that verbs work with, on the data folder of these settings; makes and migrates it where needed.
+    """The verbs' dependencies, with these settings; creates and migrates the data folder if needed.
 
-    The end of the `with` block closes all of it: database, engine, GitHub.
+    The end of the `with` block closes the database and the clients of the engine and GitHub.
 
     Raises:
-        StoreError: the data folder or its database cannot be used; nothing stays open.
-        SettingsError: a setting cannot be used, such as a token that cannot be sent; nothing stays open.
+        StoreError: the data folder or its database cannot be used; nothing is left open.
+        SettingsError: a setting cannot be used, such as a token that cannot be sent; nothing is left open.
     """
     redactor = redactor or Redactor(secrets_of(settings))
     with ExitStack() as opened:
@@ -104,14 +104,14 @@ def attach(settings: Settings, *, wakeups: Wakeups | None = None, redactor: Reda
 
 
 class Appliance:
-    """The one process. `start` and `stop` are called once each, by the API's lifespan."""
+    """The serving process. The API's lifespan calls `start` and `stop` once each."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = threading.Event()
         make_data_folder(settings.moonmind_data_dir)
         self._lock = DataFolderLock(settings.moonmind_data_dir)
-        # Before the database is opened: it may be brought up to this code, and nobody else must be serving it then.
+        # Before the database is opened: it may be migrated, and no other process may serve it then.
         self._lock.acquire()
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
@@ -148,7 +148,7 @@ class Appliance:
             await asyncio.to_thread(self.stop)
 
     def start(self) -> Recovered:
-        """Make good what a crash left, then let the workers begin."""
+        """Recover from a crash, then start the workers."""
         recovered = recover(self.tools)
         if recovered.runs_requeued or recovered.containers_removed:
             _log.warning(
@@ -163,12 +163,12 @@ class Appliance:
         return recovered
 
     def begin_stopping(self) -> list[str]:
-        """Refuse new work and tell the runs in hand to let go; returns their ids. Safe twice, from a signal too."""
+        """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""
         self.stopping.set()
         return self._executor.stop()
 
     def stop(self) -> None:
-        """Let go of everything; runs in hand are back in the queue and go on after the next start. Safe twice."""
+        """Stop and close everything; interrupted runs are queued and continue after the next start. Idempotent."""
         began = time.monotonic()
         for run_id in self.begin_stopping():
             _log.info("Run %s is interrupted; it resumes after the restart.", run_id)

@@ -1,6 +1,6 @@
-"""The door to disk: what a run leaves behind, redacted, under `<data>/runs/<run_id>/artifacts/`.
+"""Artifact files on disk: a run's redacted files under `<data>/runs/<run_id>/artifacts/`.
 
-Folders are 0700, files 0600. What a `Written` says (size, SHA-256) is true of the redacted bytes on disk.
+Folders have mode 0700, files 0600. A `Written` has the size and SHA-256 of the redacted bytes on disk.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from moonmind_appliance.errors import NotFound, StoreError
 from moonmind_appliance.redaction import Redactor
 
-# One path component that is no dot file and means the same on every file system.
+# One path component that is not a dot file and is valid on every file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Written(NamedTuple):
-    """A kept file. `storage_path` is relative to the data folder."""
+    """A stored file. `storage_path` is relative to the data folder."""
 
     storage_path: str
     size_bytes: int
@@ -36,19 +36,19 @@ class Written(NamedTuple):
 
 
 class ArtifactFiles:
-    """The artifacts' files. Safe in parallel for different names."""
+    """The artifacts' files. Thread-safe for different names."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data = data_dir
         self._runs = data_dir / "runs"
 
     def open(self, run_id: str, name: str, redactor: Redactor, *, most_bytes: int | None = None) -> "ArtifactWriter":
-        """Begin a file that readers see grow; a file of that name is replaced, who reads it keeps the old bytes.
+        """Create a file that can be read while it grows. Replaces a file of that name; its readers keep the old bytes.
 
-        After `most_bytes` of input a last line says that the rest is not kept; None keeps all.
+        After `most_bytes` of input a last line says that the rest is not stored; None: no limit.
 
         Raises:
-            StoreError: the name cannot be used, or the disk refused.
+            StoreError: the name cannot be used, or the file cannot be written.
         """
         folder = self._folder(run_id, name)
         path = folder / name
@@ -60,10 +60,10 @@ class ArtifactFiles:
         return ArtifactWriter(file, path, _storage_path(run_id, name), redactor, most_bytes=most_bytes)
 
     def write(self, run_id: str, name: str, content: bytes, redactor: Redactor) -> Written:
-        """Keep a whole file: it is there complete, or not at all.
+        """Write a whole file atomically.
 
         Raises:
-            StoreError: the name cannot be used, or the disk refused.
+            StoreError: the name cannot be used, or the file cannot be written.
         """
         folder = self._folder(run_id, name)
         path = folder / name
@@ -85,10 +85,10 @@ class ArtifactFiles:
         return Written(_storage_path(run_id, name), len(data), hashlib.sha256(data).hexdigest())
 
     def path(self, storage_path: str) -> Path:
-        """Where the file of that storage path lies.
+        """The file of that storage path.
 
         Raises:
-            NotFound: it leads out of the data folder's `runs`, or the file is gone.
+            NotFound: the path leads out of the data folder's `runs`, or the file does not exist.
         """
         try:
             path = (self._data / storage_path).resolve(strict=True)
@@ -103,17 +103,17 @@ class ArtifactFiles:
         )
 
     def run_ids(self) -> list[str]:
-        """The runs that anything is kept of on disk; a folder by another name is none of ours."""
+        """The ids of the runs with files on disk; folders whose name is not a run id are ignored."""
         try:
             return sorted(entry.name for entry in os.scandir(self._runs) if _RUN_ID.fullmatch(entry.name))
         except FileNotFoundError:
             return []
 
     def remove_run(self, run_id: str) -> None:
-        """Remove everything kept of a run. Safe twice.
+        """Remove all files of a run. Idempotent.
 
         Raises:
-            StoreError: the id cannot be used, or the disk refused.
+            StoreError: the id cannot be used, or a file cannot be removed.
         """
         _check(run_id, "run id")
         folder = self._runs / run_id
@@ -129,7 +129,7 @@ class ArtifactFiles:
         _check(name, "artifact name")
         folder = self._runs / run_id / "artifacts"
         try:
-            # One by one: `parents=True` would give the upper ones the default mode.
+            # One by one: `parents=True` would create the upper folders with the default mode.
             for part in (self._runs, self._runs / run_id, folder):
                 part.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -138,7 +138,7 @@ class ArtifactFiles:
 
 
 class ArtifactWriter:
-    """A file that grows: whole lines reach the disk, redacted, as they come. For one thread at a time."""
+    """A growing file: complete lines are redacted and written as they arrive. For one thread at a time."""
 
     def __init__(
         self, file: int, path: Path, storage_path: str, redactor: Redactor, *, most_bytes: int | None = None
@@ -151,10 +151,10 @@ class ArtifactWriter:
         self._closed = False
 
     def write(self, data: bytes, /) -> None:
-        """Take some bytes, in any chunks.
+        """Write bytes, in chunks of any size.
 
         Raises:
-            StoreError: the disk refused, now or before, or the writer is closed.
+            StoreError: a write failed, now or before, or the writer is closed.
         """
         if self._closed:
             raise StoreError(f"The artifact {self.storage_path} is closed.")
@@ -169,10 +169,10 @@ class ArtifactWriter:
                 )
 
     def close(self) -> Written:
-        """Write what was held back, and end. Safe twice.
+        """Write the buffered rest and close the file. Idempotent.
 
         Raises:
-            StoreError: the disk refused, now or before; the file is closed all the same, with what it has.
+            StoreError: a write failed, now or before; the file is closed nevertheless, with the bytes written so far.
         """
         if not self._closed:
             self._closed = True
@@ -198,7 +198,7 @@ class ArtifactWriter:
 
 
 class _GrowingFile:
-    """Counts and hashes what really reached the disk. After the first refusal it takes nothing more."""
+    """Counts and hashes the bytes that were actually written. After the first failed write it refuses all others."""
 
     def __init__(self, file: int, path: Path) -> None:
         self.size = 0

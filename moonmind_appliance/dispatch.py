@@ -1,7 +1,7 @@
 """Wake-ups through huey: one queue and one named worker thread per shard, and a thread for periodic jobs.
 
-A wake-up carries no data, and may be lost, repeated or late: the run's row is the truth, and a woken worker takes every
-run that it can. So waking never raises, and `<data>/huey.db` is created anew at each start of `serve`.
+A wake-up carries no data, and may be lost, repeated or late: the run's row decides, and a woken worker takes every
+run that it can. So waking never raises, and each start of `serve` creates a new `<data>/huey.db`.
 
 Order of calls: `every`, `start`, `stop`. `wake` and `wake_at` may be called at any time, from any thread.
 Facts about huey are of version 3.5.4.
@@ -50,7 +50,7 @@ class Wakeups:
         self._wake(shard, at)
 
     def idle(self) -> list[int] | None:
-        """The shards whose worker waits for a wake-up; None where that is not known: in every process but one."""
+        """The shards whose worker waits for a wake-up; None if unknown, as in every process except the serving one."""
         return None
 
     def _wake(self, shard: int, at: datetime | None = None) -> None:
@@ -72,9 +72,9 @@ class Workers(Wakeups):
     """The shards' worker threads, in the one process that serves.
 
     Args:
-        data_dir: the data folder; the caller has its lock, as `huey.db` is created anew here.
-        shards: one thread each, of that name.
-        work: called as `work(shard)` in that shard's thread. What it raises is logged, and the thread continues.
+        data_dir: the data folder; the caller must have its lock, as this replaces `huey.db`.
+        shards: one thread each, named after the shard.
+        work: called as `work(shard)` in that shard's thread. An exception from it is logged, and the thread continues.
 
     Raises:
         StoreError: `huey.db` cannot be created.
@@ -98,16 +98,16 @@ class Workers(Wakeups):
         self._jobs: list[_Job] = []
         self._reader = threading.Thread(target=self._read_file, name="wake-ups", daemon=True)
         self._clock = threading.Thread(target=self._run_jobs, name=_CLOCK_THREAD, daemon=True)
-        # huey logs every message at INFO, and once a second for each shard that the file cannot be read.
+        # huey logs every message at INFO, and if the file cannot be read, one error per shard and second.
         logging.getLogger("huey").setLevel(logging.WARNING)
         logging.getLogger("huey.consumer.Scheduler").setLevel(logging.CRITICAL)
 
     def every(self, name: str, seconds: float, job: Callable[[], None]) -> None:
-        """Run a job in the thread `clock`, first at `start`, then so many seconds after it last ended."""
+        """Run a job in the thread `clock`, first at `start`, then `seconds` after each end."""
         self._jobs.append(_Job(name, seconds, job))
 
     def start(self) -> None:
-        """Start the threads; once."""
+        """Start the threads. Call it once."""
         for consumer in self._consumers.values():
             consumer.start()
         self._reader.start()
@@ -115,10 +115,10 @@ class Workers(Wakeups):
             self._clock.start()
 
     def stop(self, grace: float) -> bool:
-        """Begin no more work, and wait up to `grace` seconds for the running work. Safe twice.
+        """Start no more work, and wait up to `grace` seconds for the running work. Idempotent.
 
         Returns:
-            True if all threads have ended. Those that have not end with the process.
+            True if all threads have ended. The others end with the process.
         """
         deadline = time.monotonic() + grace
         self._stopping.set()
@@ -138,21 +138,21 @@ class Workers(Wakeups):
         return ended
 
     def alive(self) -> dict[str, bool]:
-        """Each thread's name and whether it runs. A worker that died is started again within about a second."""
+        """Each thread's name and whether it runs. A worker that died is restarted within about a second."""
         threads = [thread for consumer in self._consumers.values() for thread in consumer.threads()]
         if self._jobs:
             threads.append(self._clock)
         return {thread.name: thread.is_alive() for thread in threads}
 
     def idle(self) -> list[int]:
-        """The shards whose thread runs, and neither works nor was woken to."""
+        """The shards whose thread runs, does not work and has no pending wake-up."""
         return [shard for shard, consumer in self._consumers.items() if consumer.is_idle()]
 
     def _send(self, shard: int, at: datetime | None) -> None:
         self._consumers[shard].huey.send(at)
 
     def _read_file(self) -> None:
-        """Pass other processes' wake-ups on, and restart workers that died, as only huey's own main loop would."""
+        """Forward other processes' wake-ups, and restart dead workers, which otherwise only huey's main loop does."""
         inboxes = {consumer.inbox.name: consumer.inbox for consumer in self._consumers.values()}
         failing = False
         check_threads_at = 0.0
@@ -186,15 +186,15 @@ class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
     """The file that all queues and processes share."""
 
     def __init__(self, name: str, path: Path) -> None:
-        # Not by opening: closing the file again would drop the locks that this process's other connections have on it.
+        # Not with `open`: closing the file would drop the locks that this process's other connections have on it.
         with contextlib.suppress(FileExistsError):
             os.mknod(path, 0o600)
         self._version: int | None = None
-        # Not synced: after a power cut the file is replaced anyway.
+        # No sync needed: after a power failure the file is replaced anyway.
         super().__init__(name, filename=str(path), cache_mb=1, fsync=False)
 
     def take_messages(self) -> set[str]:
-        """Delete all messages; returns the queues that had any. Costs little while nothing writes to the file."""
+        """Delete all messages; returns the queues that had any. Cheap while no process writes to the file."""
         # Changes when another connection commits: https://www.sqlite.org/pragma.html#pragma_data_version
         version = self.sql("PRAGMA data_version", results=True)[0][0]
         if version == self._version:
@@ -204,13 +204,13 @@ class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
         return queues
 
     def add_to_schedule(self, data: bytes, ts: datetime) -> None:
-        # huey passes UTC without a time zone, and takes its timestamp as if it were local time: an hour off when the
-        # clocks change.
+        # huey passes UTC without a time zone, and computes its timestamp as local time: an hour off when the clocks
+        # change.
         super().add_to_schedule(data, ts.replace(tzinfo=UTC))
 
     def read_schedule(self, ts: datetime) -> Any:  # noqa: ANN401 - huey's messages
         at = ts.replace(tzinfo=UTC)
-        # Looking, once a second and queue, needs no exclusive transaction; only taking does.
+        # The read, once per second and queue, needs no exclusive transaction; only removal does.
         due = self.sql(
             "SELECT 1 FROM schedule WHERE queue = ? AND timestamp <= ? LIMIT 1",
             (self.name, at.timestamp()),
@@ -220,7 +220,7 @@ class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
 
 
 class _Inbox(_File):
-    """What a worker waits on. A wake-up from this process is an event alone: noticed at once, and without the disk."""
+    """A worker's wake-ups. One from this process only sets an event: it is noticed at once, without disk access."""
 
     def __init__(self, shard: ShardName, path: Path, work: Callable[[int], None]) -> None:
         self.woken = threading.Event()
@@ -234,13 +234,13 @@ class _Inbox(_File):
 
 
 class _Queue(Huey):  # type: ignore[misc] # huey has no types
-    """A shard's huey, and its one kind of message. Messages are counted, never executed."""
+    """A shard's huey instance, with one kind of message. Messages are counted, never executed."""
 
     def __init__(self, storage: _File) -> None:
         super().__init__(storage.name, storage_class=lambda _: storage, results=False)
 
         def wake() -> None:
-            """Names the message."""
+            """Give the message its name."""
 
         self._wake = self.task()(wake)
 
@@ -252,7 +252,7 @@ class _Queue(Huey):  # type: ignore[misc] # huey has no types
 
 
 class _Worker(Worker):  # type: ignore[misc] # huey has no types
-    """Waits for an event, where huey's own polls with growing pauses. Several wake-ups are one call of the work."""
+    """Waits for an event; huey's own worker polls with increasing pauses. Several wake-ups cause one call of `work`."""
 
     def loop(self, now: datetime | None = None) -> None:
         del now
@@ -260,7 +260,7 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
         inbox.working = False
         inbox.woken.wait()
         inbox.working = True
-        # Cleared before the work begins: a wake-up from here on means work once more.
+        # Clear it before the work starts: a later wake-up must cause another call.
         inbox.woken.clear()
         if self.stop_flag.is_set():
             return
@@ -271,7 +271,7 @@ class _Worker(Worker):  # type: ignore[misc] # huey has no types
 
 
 class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
-    """A worker thread of a given name, and its scheduler, in a process that handles signals itself."""
+    """A named worker thread and its scheduler, in a process that handles signals itself."""
 
     worker_class = _Worker
 
@@ -291,12 +291,12 @@ class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
         return super()._create_process(process, f"{self._thread}-schedule" if name == "Scheduler" else self._thread)
 
     def _set_signal_handlers(self) -> None:
-        """The signals are the web server's."""
+        """Do nothing: the web server handles the signals."""
 
 
 @dataclass
 class _Job:
-    """A periodic job; `due` by the monotonic clock, in seconds."""
+    """A periodic job; `due` is in seconds of the monotonic clock."""
 
     name: str
     seconds: float

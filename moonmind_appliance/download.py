@@ -1,8 +1,8 @@
-"""Save an artifact's bytes into a folder that others may be able to write to.
+"""Save an artifact's bytes into a folder that other users may be able to write to.
 
-Root downloads into `/tmp` or into a checkout. Whoever may write there can plant links at any name that is known before.
-So the bytes go into a new file with a random name, relative to the folder's descriptor, and one rename puts them at
-their name: it replaces a link, and never follows it.
+Root may download into `/tmp` or into a checkout, where another user could create links at any predictable name. So the
+bytes go into a new file with a random name, relative to the folder's descriptor. One rename then moves it to its name:
+the rename replaces a link, and never follows it.
 """
 
 import errno
@@ -20,15 +20,15 @@ _LONGEST_NAME = 255
 
 
 class BadName(ValueError):
-    """The name is not the name of a file in the folder."""
+    """Not a valid name of a file in the folder."""
 
 
 class Incomplete(Exception):
-    """The bytes are not those of the checksum."""
+    """The bytes do not match the checksum."""
 
 
 class DownloadFolder:
-    """A folder to save files in. Made where it is missing; a context manager that closes its descriptor.
+    """A folder to save files in, created if it is missing; a context manager that closes its descriptor.
 
     Raises:
         OSError: the folder cannot be made or opened, or it is a link that belongs to another user.
@@ -53,26 +53,26 @@ class DownloadFolder:
         self.close()
 
     def close(self) -> None:
-        """Close the folder. Safe twice."""
+        """Close the folder. Idempotent."""
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
 
     def save(self, name: str, chunks: Iterable[bytes], *, sha256: str = "") -> Path:
-        """Save a file whole, or not at all; what has the name, a link too, is replaced.
+        """Save a file atomically; replaces an existing file or link of that name.
 
         Args:
             name: the file's name in the folder.
             chunks: its bytes, in order.
-            sha256: what they must have, in hexadecimal; "" where it is not known, as of a log that still grows.
+            sha256: the expected checksum in hexadecimal; "" if unknown, as for a log that is still growing.
 
         Returns:
-            the file's path, as the folder was named.
+            the file's path, below the folder's path as given.
 
         Raises:
-            BadName: the name is hidden, has a path in it, or is not a safe file name.
-            Incomplete: the checksum differs; nothing is left.
-            OSError: the disk refused, or a folder has the name; nothing is left.
+            BadName: the name is hidden, contains a path, or is not a safe file name.
+            Incomplete: the checksum differs; no file is left.
+            OSError: the write failed, or a folder has the name; no file is left.
         """
         if name != Path(name).name or name.startswith(".") or not 0 < len(os.fsencode(name)) <= _LONGEST_NAME:
             raise BadName(name)

@@ -1,28 +1,28 @@
-"""The error tree: "we failed". "The job failed" is a result, see `models.Failure`.
+"""The error tree. A failed job is not an error but a result, see `models.Failure`.
 
 ApplianceError
-├── SettingsError            settings that cannot work; all problems at once
-├── RequestError             the caller can mend it; the API maps each to one status
+├── SettingsError            invalid settings; lists all problems
+├── RequestError             the caller can fix it; the API maps each to one status
 │   ├── InvalidRequest       400
 │   ├── Unauthenticated      401
 │   ├── Forbidden            403
 │   ├── NotFound             404
 │   ├── Conflict             409
 │   ├── TooLarge             413
-│   └── Unavailable          503, with a time to come back
-├── EngineError              Docker said no
+│   └── Unavailable          503, with a time to retry after
+├── EngineError              Docker refused or failed
 │   ├── EngineUnreachable
 │   ├── ImageNotFound
-│   ├── NameTaken            also the shard's lock: says who holds it
+│   ├── NameTaken            also for the shard's lock: says who has it
 │   ├── ContainerNotFound
-│   ├── UnreadableFile       too large, or no regular file
+│   ├── UnreadableFile       too large, or not a regular file
 │   └── DiskFull
-├── GitHubError              GitHub said no, or could not be reached
-├── LoginError               the command line has no token from Keycloak, and why
+├── GitHubError              GitHub refused, or could not be reached
+├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
 │   ├── DataFolderInUse
-│   └── LeaseLost            somebody else owns the run now: stop touching it
-└── RunInterrupted           a cancel, a shutdown or a lost lease ends the work in hand
+│   └── LeaseLost            the claim on the run is over: do not write to it
+└── RunInterrupted           a cancel, a shutdown or a lost lease ends the running work
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 
 class ApplianceError(Exception):
-    """Base of all. `message` says what was wrong and where; `hint` says what to do. Neither holds a secret."""
+    """Base class. `message` says what was wrong and where; `hint` says what to do. Neither contains a secret."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class ApplianceError(Exception):
 
 
 class SettingProblem(NamedTuple):
-    """One setting that cannot work."""
+    """One invalid setting."""
 
     name: str
     message: str
@@ -52,7 +52,7 @@ class SettingProblem(NamedTuple):
 
 
 class SettingsError(ApplianceError):
-    """All problems of the settings, found in one pass."""
+    """Invalid settings; lists all problems."""
 
     def __init__(self, problems: Sequence[SettingProblem]) -> None:
         self.problems = tuple(problems)
@@ -61,14 +61,14 @@ class SettingsError(ApplianceError):
 
 
 class FieldProblem(NamedTuple):
-    """One field of a request that cannot be used."""
+    """One invalid field of a request."""
 
     field: str
     message: str
 
 
 class RequestError(ApplianceError):
-    """Something the caller sent or asked; `code` is stable, `status` is HTTP's."""
+    """A problem of the caller's request; `code` is stable, `status` is the HTTP status."""
 
     status = 400
     default_code = "invalid_request"
@@ -87,46 +87,46 @@ class RequestError(ApplianceError):
 
 
 class InvalidRequest(RequestError):
-    """A payload, parameter or header that cannot be used."""
+    """An invalid payload, parameter or header."""
 
 
 class Unauthenticated(RequestError):
-    """No token, or one that is not valid."""
+    """No token, or an invalid one."""
 
     status = 401
     default_code = "unauthenticated"
 
 
 class Forbidden(RequestError):
-    """Known caller, not allowed."""
+    """The caller is known but not allowed to do this."""
 
     status = 403
     default_code = "forbidden"
 
 
 class NotFound(RequestError):
-    """Not there, or not this caller's to see."""
+    """It does not exist, or the caller may not see it."""
 
     status = 404
     default_code = "not_found"
 
 
 class Conflict(RequestError):
-    """The thing's state does not allow it."""
+    """The resource's state does not allow it."""
 
     status = 409
     default_code = "conflict"
 
 
 class TooLarge(RequestError):
-    """More bytes than are taken."""
+    """More bytes than accepted."""
 
     status = 413
     default_code = "too_large"
 
 
 class Unavailable(RequestError):
-    """Not now; `retry_after` is in seconds."""
+    """Temporarily not possible; `retry_after` is in seconds."""
 
     status = 503
     default_code = "unavailable"
@@ -149,7 +149,7 @@ class ImageNotFound(EngineError):
 
 
 class NameTaken(EngineError):
-    """A container of that name exists. `holder` are its labels (empty: it went away in the same moment)."""
+    """A container of that name exists. `holder` contains its labels (empty: it was removed in the meantime)."""
 
     def __init__(self, name: str, holder: Mapping[str, str], *, running: bool) -> None:
         who = ", ".join(f"{key}={value}" for key, value in sorted(holder.items())) or "unknown"
@@ -160,21 +160,22 @@ class NameTaken(EngineError):
 
 
 class ContainerNotFound(EngineError):
-    """The container is gone."""
+    """The container does not exist."""
 
 
 class UnreadableFile(EngineError):
-    """A file in a container is too large, or no regular file."""
+    """A file in a container is too large, or not a regular file."""
 
 
 class DiskFull(EngineError):
-    """The engine has no room left."""
+    """The engine's disk is full."""
 
 
 class GitHubError(ApplianceError):
-    """GitHub's answer was not the wished one.
+    """A request to GitHub failed.
 
-    `status` is HTTP's, None when nothing answered. `errors` are GitHub's own words, `retry_at` its wish.
+    `status` is the HTTP status, None without a response. `errors` are GitHub's messages, `retry_at` the time it asks
+    for.
     """
 
     def __init__(
@@ -192,7 +193,7 @@ class GitHubError(ApplianceError):
 
 
 class LoginError(ApplianceError):
-    """The command line's login at Keycloak did not come about or does not hold; `code` is stable."""
+    """The command line's login at Keycloak failed or is no longer valid; `code` is stable."""
 
     def __init__(self, message: str, *, code: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -208,11 +209,11 @@ class DataFolderInUse(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The run is not this claim's any more."""
+    """The run no longer belongs to this claim."""
 
 
 class InterruptReason(StrEnum):
-    """Why the work in hand must end."""
+    """Why the running work must end."""
 
     CANCELLED = "cancelled"
     SHUTDOWN = "shutdown"
@@ -220,7 +221,7 @@ class InterruptReason(StrEnum):
 
 
 class RunInterrupted(ApplianceError):
-    """The work in hand was told to end."""
+    """The running work was interrupted."""
 
     def __init__(self, reason: InterruptReason) -> None:
         super().__init__(f"The run was interrupted: {reason.value}.")

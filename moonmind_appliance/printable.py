@@ -1,8 +1,8 @@
-"""Text of others, made safe to show: every character that is invisible or steers a terminal is removed or escaped.
+"""Makes untrusted text safe to show: removes or escapes characters that are invisible or control a terminal.
 
-What counts as printable is Python's `str.isprintable`, which follows the Unicode categories: control (Cc), format (Cf,
-with the bidirectional and zero-width marks and the tags), surrogate (Cs), private use (Co), unassigned (Cn), line and
-paragraph separators (Zl, Zp), and blanks other than the space (Zs).
+Unprintable characters are those of Python's `str.isprintable`, which follows the Unicode categories: control (Cc),
+format (Cf, with the bidirectional and zero-width marks and the tags), surrogate (Cs), private use (Co), unassigned
+(Cn), line and paragraph separators (Zl, Zp), and blanks other than the space (Zs).
 """
 
 import re
@@ -14,7 +14,7 @@ _NOT_PLAIN = re.compile(r"[^ -~\n\t]")
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BEYOND_16_BITS = 0x10000
 
-# Not shown, or shown as a break or in another order than they are stored.
+# Characters that are not displayed, or displayed as a break, or that change the order of display.
 _INVISIBLE_CATEGORIES = {
     "Cc": "a control character",
     "Cf": "an invisible format character",
@@ -42,15 +42,15 @@ def replace(text: str, mark: str = "\ufffd") -> str:
 
 
 def strip(text: str) -> str:
-    """The text without escape sequences and unprintable characters; blanks, tabs and line breaks stay."""
+    """The text without escape sequences and unprintable characters; blanks, tabs and line breaks are kept."""
     return text if text.isprintable() else _NOT_PLAIN.sub(_keep_visible, _ESCAPE_SEQUENCE.sub("", text))
 
 
 def invisible(text: str) -> str:
-    """Which invisible character the text contains first, as `U+202E, an invisible format character`; "" for none.
+    """The text's first invisible character, as `U+202E, an invisible format character`; "" if there is none.
 
-    Private use and unassigned characters are not among them: a font shows them, and which are assigned depends on the
-    version of Unicode.
+    Private-use and unassigned characters do not count: a font shows them, and which characters are assigned depends on
+    the version of Unicode.
     """
     if text.isprintable():
         return ""

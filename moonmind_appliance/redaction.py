@@ -1,7 +1,7 @@
-"""Secrets out of every byte that is kept.
+"""Removes secrets from all stored bytes.
 
-Two nets: by value (each secret the appliance knows, in its common encodings) and by shape (what tokens of well-known
-issuers look like). A value that is short or trivial is not redacted by value: a secret of "1" would eat every digit.
+Two methods: by value (each secret the appliance knows, in its common encodings) and by shape (tokens of well-known
+issuers). A short or trivial value is not redacted by value: a secret of "1" would redact every digit 1.
 """
 
 import base64
@@ -31,38 +31,38 @@ _KEPT_PER_KIND = 4
 _LEARNT_PER_KIND = 8
 _KINDS_PER_SOURCE = 8
 _LONGEST_LINE = 256 * 1024
-# More is worked through in pieces, so that neither memory nor Python's lock is held for all of it.
+# Longer data is processed in pieces, to limit memory use and the time that Python's lock is held.
 _LONGEST_AT_ONCE = 1024 * 1024
 _BASE64_TAIL = 3
-# Below base64's usual line length nothing is wrapped.
+# Shorter values are not wrapped: this is below base64's usual line length.
 _SHORTEST_WRAPPED = 60
-# A break after every character, of two bytes: further apart the parts of a wrapped value never are.
+# Most that wrapping can lengthen a value: a two-byte break after every character.
 _MOST_STRETCHED = 3
 _LINE_BREAK = re.compile(rb"\r?\n|\\n")
 _KEY_BEGINS, _KEY_ENDS = b"-----BEGIN ", b"-----END "
 
 
 class Finding(NamedTuple):
-    """A secret that was found: its kind and where it begins, in bytes. Never the secret."""
+    """A secret that was found: its kind and byte offset, never its value."""
 
     kind: str
     offset: int
 
 
 class ByteSink(Protocol):
-    """Takes bytes in any chunks."""
+    """Accepts bytes in chunks of any size."""
 
     def write(self, data: bytes, /) -> object:
-        """Take some bytes."""
+        """Process bytes."""
 
 
 def is_redactable(value: str) -> bool:
-    """Whether a value is long and odd enough to be searched for without eating harmless text."""
+    """Whether a value is long and unusual enough to search for without redacting harmless text."""
     return len(value) >= SHORTEST_VALUE and len(set(value)) > _BASE64_TAIL and value.lower() not in _TRIVIAL
 
 
 def encodings(value: str) -> set[bytes]:
-    """The forms in which a value commonly turns up: as is, JSON, percent, hexadecimal, base64 at each alignment."""
+    """The common encodings of a value: unchanged, JSON, percent, hexadecimal, base64 at each alignment."""
     raw = value.encode()
     forms = {
         raw,
@@ -73,7 +73,7 @@ def encodings(value: str) -> set[bytes]:
     }
     for shift in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            # The first and last characters of a base64 text depend on the neighbours: leave them out.
+            # The first and last characters of a base64 text depend on the adjacent bytes: leave them out.
             coded = encode(b"\0" * shift + raw).rstrip(b"=")
             core = coded[(0, 2, 3)[shift] : len(coded) - (1 if (len(raw) + shift) % 3 else 0)]
             forms.add(core)
@@ -81,7 +81,7 @@ def encodings(value: str) -> set[bytes]:
 
 
 class _Form(NamedTuple):
-    """One form of a value; long base64 may be wrapped into lines, also inside a JSON string."""
+    """One encoding of a value; long base64 may be wrapped into lines, also inside a JSON string."""
 
     form: bytes
     kind: str
@@ -90,7 +90,7 @@ class _Form(NamedTuple):
 
 
 class _Unwrapped:
-    """Bytes without their line breaks, and where each byte was."""
+    """Bytes without line breaks, and the original offset of each byte."""
 
     def __init__(self, data: bytes) -> None:
         kept, at, gone = [], 0, 0
@@ -106,23 +106,23 @@ class _Unwrapped:
         self.data = b"".join(kept)
 
     def place(self, index: int) -> int:
-        """Where the byte was."""
+        """The byte's original offset."""
         before = bisect_right(self._places, index)
         return index + (self._gone[before - 1] if before else 0)
 
 
 class _Learnt:
-    """Values of one kind from one login file: those of a sign-in, and those that were seen in the file later."""
+    """Values of one kind from one login file: those of sign-ins, and those seen in the file later."""
 
     def __init__(self) -> None:
         self.signed_in: list[str] = []
         self.seen: list[str] = []
 
     def add(self, value: str, *, signed_in: bool) -> bool:
-        """Whether the value is new. However many the file is made to hold, those of a sign-in stay."""
+        """Add a value; returns whether it is new. Later values never displace those of a sign-in."""
         if value in self.signed_in or (value in self.seen and not signed_in):
             return False
-        # The first value was there before any agent ran.
+        # The first value was in the file before any agent ran.
         kept, most = (
             (self.signed_in, _KEPT_PER_KIND) if signed_in or not self.signed_in else (self.seen, _LEARNT_PER_KIND)
         )
@@ -132,7 +132,7 @@ class _Learnt:
 
 
 class Redactor:
-    """Knows the appliance's secrets. Thread-safe; `add`, `learn` and `forget` may be called at any time, and twice."""
+    """Finds and redacts the appliance's secrets. Thread-safe; `add`, `learn` and `forget` are idempotent."""
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._lock = threading.Lock()
@@ -143,7 +143,7 @@ class Redactor:
             self.add(kind, value)
 
     def add(self, kind: str, value: str) -> None:
-        """Search for the operator's own `value` from now on, whatever its form. The last few of a kind are kept."""
+        """Search for the operator's `value` from now on, even if no shape matches. The last few of a kind are kept."""
         if not is_redactable(value):
             return
         with self._lock:
@@ -157,13 +157,13 @@ class Redactor:
     def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
         """Search for the secrets of a login file, which an agent may have written: kind to value.
 
-        A value that has no token's form is left alone. One that could be a token of an unknown issuer is redacted but
-        is no finding: it must not refuse other users' texts and changes.
+        A value without a token's form is ignored. One that could be a token of an unknown issuer is redacted but is not
+        a finding: it must not cause refusals of other users' texts and changes.
 
         Args:
-            source: whose login it is; comes before the kind in marks and findings.
+            source: whose login it is; precedes the kind in marks and findings.
             secrets: kind to value.
-            signed_in: the file was made by a sign-in just now; no later value takes the place of these.
+            signed_in: a sign-in has just written the file; no later value displaces these.
         """
         with self._lock:
             known = self._learnt.setdefault(source, {})
@@ -177,13 +177,13 @@ class Redactor:
                 self._forms = tuple(self._all_forms())
 
     def forget(self, source: str) -> None:
-        """Stop searching for what was learnt from that source: its login was signed out."""
+        """Stop searching for the secrets of that source: its login was signed out."""
         with self._lock:
             if self._learnt.pop(source, None):
                 self._forms = tuple(self._all_forms())
 
     def _all_values(self) -> Iterator[tuple[str, str, bool]]:
-        """Kind, value, whether it is certain to be a secret."""
+        """Kind, value, and whether it is certainly a secret."""
         for kind, values in self._values.items():
             yield from ((kind, value, True) for value in values)
         for source, kinds in self._learnt.items():
@@ -197,9 +197,10 @@ class Redactor:
                 yield _Form(form, kind, len(form) >= _SHORTEST_WRAPPED, certain)
 
     def _known(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
-        """Where known values are; not merged.
+        """The spans of known values; not merged.
 
-        Plain searches: an expression of all forms takes seconds to compile, and tokens are renewed in mid-run.
+        Uses plain searches: a regular expression of all encodings takes seconds to compile, and tokens are renewed
+        during runs.
         """
         forms = [form for form in self._forms if form.certain or not certain_only]
         found = [
@@ -216,16 +217,16 @@ class Redactor:
         return found
 
     def kinds(self) -> list[str]:
-        """What is searched for by value; for the credential audit."""
+        """The kinds of secrets searched for by value, for the credential audit."""
         with self._lock:
             return sorted({kind for kind, _, _ in self._all_values()})
 
     def spans(self, data: bytes) -> list[Span]:
-        """Where secrets are, in order and without overlap. What is known by its value is named so."""
+        """The spans of secrets, in order and without overlap. A value that is known has the kind of that value."""
         return self._spans(data)
 
     def redact(self, data: bytes) -> bytes:
-        """The bytes with each secret replaced by `[redacted:kind]`. Safe twice."""
+        """The bytes with each secret replaced by `[redacted:kind]`. Idempotent."""
         if len(data) <= _LONGEST_AT_ONCE:
             return _marked(data, self.spans(data))
         parts = _Parts()
@@ -245,16 +246,16 @@ class Redactor:
 
     def _spans(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
         known = merge(self._known(data, certain_only=certain_only))
-        # A token right behind a known value begins at no word's edge: look for it as if the value were gone.
+        # A token directly after a known value does not begin at a word boundary: search with the value blanked out.
         return merge([*known, *find_shapes(_blanked(data, known), certain_only=certain_only)])
 
     def stream(self, sink: ByteSink) -> "RedactingStream":
-        """A sink that redacts whole lines on their way into `sink`; call its `flush` at the end."""
+        """A sink that redacts complete lines and writes them to `sink`; call its `flush` at the end."""
         return RedactingStream(self, sink)
 
 
 class RedactingStream:
-    """Holds an unfinished line back, so that a secret cut in two by a chunk's edge is still seen. Not thread-safe."""
+    """Buffers an incomplete line, so that a secret split across chunks is found. Not thread-safe."""
 
     def __init__(self, redactor: Redactor, sink: ByteSink) -> None:
         self._redactor = redactor
@@ -262,7 +263,7 @@ class RedactingStream:
         self._held = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take some bytes; whole lines go on at once. Of an endless line all but the last kilobytes go on."""
+        """Process bytes; complete lines are passed on at once, and of a very long line all but the last kilobytes."""
         self._held += data
         if len(self._held) <= _LONGEST_LINE and b"\n" not in data:
             return
@@ -276,12 +277,12 @@ class RedactingStream:
             self._pass_on(cut)
 
     def _pass_on(self, cut: int) -> None:
-        """Write out what is before the cut, or before the secret that spans it."""
+        """Write the bytes before the cut, or before the secret that spans it."""
         data = bytes(self._held)
         before = []
         for span in self._redactor.spans(data):
             if span.end > cut:
-                # Longer than a token: neighbours that were made one. Cut it rather than hold it for ever.
+                # Longer than a token: adjacent spans that were merged. Cut it rather than buffer it indefinitely.
                 cut = min(cut, span.start) if len(data) - span.start <= _LONGEST_LINE else span.end
             if span.end <= cut:
                 before.append(span)
@@ -290,14 +291,14 @@ class RedactingStream:
             del self._held[:cut]
 
     def flush(self) -> None:
-        """Pass on what was held back. Safe twice."""
+        """Pass on the buffered bytes. Idempotent."""
         if self._held:
             self._sink.write(self._redactor.redact(bytes(self._held)))
             self._held.clear()
 
 
 class _Parts:
-    """A sink that keeps what it is given."""
+    """A sink that collects its input."""
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -307,8 +308,8 @@ class _Parts:
 
 
 def _wrapped_in(data: bytes, offset: int, forms: list[_Form]) -> Iterator[Span]:
-    """Where long forms are in a part of the data, in one line or wrapped."""
-    # Cheap, and of a text without any of the forms all that is done.
+    """The spans of long encodings in a part of the data, in one line or wrapped."""
+    # A cheap test, sufficient for a text without any of the encodings.
     flat = data.replace(b"\\n", b"").replace(b"\r\n", b"").replace(b"\n", b"")
     present = [form for form in forms if form.form in flat]
     if present:
@@ -320,7 +321,7 @@ def _wrapped_in(data: bytes, offset: int, forms: list[_Form]) -> Iterator[Span]:
 
 
 def _blanked(data: bytes, spans: list[Span]) -> bytes:
-    """The data with blanks in the place of each span."""
+    """The data with each span replaced by blanks."""
     if not spans:
         return data
     changed = bytearray(data)
@@ -330,7 +331,7 @@ def _blanked(data: bytes, spans: list[Span]) -> bytes:
 
 
 def _marked(data: bytes, spans: Iterable[Span]) -> bytes:
-    """The bytes with a mark in the place of each span; the spans are in order and do not overlap."""
+    """The bytes with each span replaced by a mark; the spans are in order and do not overlap."""
     parts, at = [], 0
     for span in spans:
         parts += [data[at : span.start], b"[redacted:%b]" % span.kind.encode()]
@@ -339,5 +340,5 @@ def _marked(data: bytes, spans: Iterable[Span]) -> bytes:
 
 
 def join_kinds(findings: Iterable[Finding]) -> str:
-    """The kinds of some findings, each once, for a sentence."""
+    """The distinct kinds of the findings, as text for a sentence."""
     return ", ".join(sorted({finding.kind for finding in findings}))

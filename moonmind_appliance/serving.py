@@ -1,4 +1,4 @@
-"""Answer HTTP until told to stop: uvicorn around the appliance's API."""
+"""Serve the appliance's API with uvicorn until a signal arrives."""
 
 import logging
 import signal
@@ -11,23 +11,23 @@ import uvicorn
 from moonmind_appliance.appliance import Appliance
 
 _CONNECTIONS_GRACE = 3
-# Of a request's line and headers together, while they are incomplete. A Keycloak token has some kilobytes.
+# Most bytes of an incomplete request line and headers. A Keycloak token has several kilobytes.
 _MAX_HEAD_BYTES = 32 * 1024
 
 _log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Says what a stop means for the runs in hand before anything is torn down."""
+    """Announces what a stop means for the running runs before the shutdown begins."""
 
     def __init__(self, config: uvicorn.Config, appliance: Appliance) -> None:
         super().__init__(config)
         self._appliance = appliance
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain and stop; a second one: do not wait for connections."""
+        """First signal: drain and stop. Second signal: do not wait for connections."""
         if not self.should_exit:
-            # Not in the signal's own frame: the tokens' locks may be held by the thread that it interrupts.
+            # Not in the signal handler: the interrupted thread may have the locks that this needs.
             threading.Thread(target=self._announce, args=(sig,), name="stopping").start()
         super().handle_exit(sig, frame)
 
@@ -51,7 +51,7 @@ def make_server(appliance: Appliance) -> uvicorn.Server:
         appliance.api,
         host=appliance.settings.moonmind_host,
         port=appliance.settings.moonmind_port,
-        # Named, so that another parser that happens to be installed does not take its place: only this one has a limit.
+        # Set explicitly, so that uvicorn does not choose another installed parser: only this one has a limit.
         http="h11",
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         log_config=None,
@@ -66,8 +66,8 @@ def make_server(appliance: Appliance) -> uvicorn.Server:
 def serve(appliance: Appliance, listening: socket.socket) -> bool:
     """Serve until SIGTERM or SIGINT; returns whether the start succeeded.
 
-    uvicorn raises a signal that it caught once more when it ends: with no handler of ours behind it nothing after the
-    call would run, and the process would end by signal instead of with its own exit code.
+    When uvicorn ends, it raises a caught signal again. Without a handler of the appliance the process would end by that
+    signal, without running the code after the call and without its own exit code.
     """
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, _swallow)
@@ -77,4 +77,4 @@ def serve(appliance: Appliance, listening: socket.socket) -> bool:
 
 
 def _swallow(_sig: int, _frame: FrameType | None) -> None:
-    """The signal has done its work already."""
+    """Ignore the signal: uvicorn has already handled it."""

@@ -25,7 +25,7 @@ _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 
 
 class Secret:
-    """A value that shows itself only when asked: never in a repr, a log line or a traceback."""
+    """A value that only `reveal` returns: it never appears in a repr, a log line or a traceback."""
 
     __slots__ = ("_value",)
 
@@ -175,7 +175,7 @@ def _prefix(raw: str) -> str:
 
 @dataclass(frozen=True)
 class Option:
-    """How one setting is read and explained. `hint` adds what the parser's message does not say."""
+    """How one setting is parsed and documented. `hint` supplements the parser's message."""
 
     sentence: str
     parse: Callable[[str], Any]
@@ -368,7 +368,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def allowed_repositories(self) -> frozenset[str]:
-        """Repositories that runs may name, in lower case as GitHub compares them; empty: any."""
+        """Repositories that runs may use, in lower case, as GitHub ignores case; empty: any."""
         return frozenset(slug.lower() for slug in self.spec_workflow_github_repository)
 
 
@@ -382,7 +382,7 @@ class SettingValue(NamedTuple):
 
 
 def options() -> dict[str, Option]:
-    """Each variable's name and how it is read, in the order of the docs."""
+    """Each variable's name and option, in the order of the docs."""
     hints = get_type_hints(Settings, include_extras=True)
     return {
         field.upper(): next(arg for arg in get_args(hints[field])[1:] if isinstance(arg, Option))
@@ -396,7 +396,7 @@ def default_of(name: str) -> Any:  # noqa: ANN401 - settings have many types
 
 
 def show(value: Any) -> str:  # noqa: ANN401 - settings have many types
-    """A value as people read it; a secret is masked."""
+    """A value for display; a secret is masked."""
     if value is None:
         return ""
     if isinstance(value, Secret):
@@ -409,7 +409,7 @@ def show(value: Any) -> str:  # noqa: ANN401 - settings have many types
 
 
 class Loaded(NamedTuple):
-    """Settings, and where each value came from (variable's name to source)."""
+    """Settings, and the source of each value by variable name."""
 
     settings: Settings
     sources: dict[str, str]
@@ -430,7 +430,7 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
         env_file: the env file's lines, already parsed.
 
     Raises:
-        SettingsError: with every problem found, not only the first.
+        SettingsError: lists all problems, not only the first.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -441,7 +441,7 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
         try:
             found = _find(name, option, layers)
         except (OSError, ValueError) as error:
-            # Of bytes that are no text only that is said: they may be a secret's.
+            # Do not show invalid bytes in the message: they may be part of a secret.
             why = error.strerror if isinstance(error, OSError) else "it is not the path of a UTF-8 text file"
             problems.append(
                 SettingProblem(f"{name}_FILE", f"cannot be read: {why}.", "Check the path and its permissions.")
@@ -463,7 +463,7 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
 
 
 def _find(name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]], ...]) -> tuple[str, str] | None:
-    """The raw value and its source; an empty value counts as not given."""
+    """The raw value and its source; an empty value counts as unset."""
     for layer, mapping in layers:
         for alias in (name, *option.older_names):
             if raw := mapping.get(alias, "").strip():
@@ -476,7 +476,7 @@ def _find(name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]]
 
 
 def _joint_problems(settings: Settings) -> list[SettingProblem]:
-    """What only shows when settings are seen together."""
+    """Problems with combinations of settings."""
     problems = []
     if settings.phase_silence_limit > settings.phase_time_limit:
         problems.append(

@@ -1,24 +1,24 @@
-"""What tokens of well-known issuers look like, and where they are in some bytes.
+"""The shapes of tokens of well-known issuers, and the search for them.
 
-Every search takes time in proportion to the bytes, whatever they are: a plain search for a fixed part of the token
-comes first, then one bounded expression at that place. An alternation of all shapes would be tried at every byte, and
-on `-eyJ-eyJ…` once more over the next kilobytes. Plain searches run in windows, so that no call keeps Python's lock
-for longer than some milliseconds.
+Every search takes linear time for any input: it first finds a fixed part of the token with a plain search, then matches
+one bounded expression there. An alternation of all shapes would be tried at every byte, and on `-eyJ-eyJ…` each try
+would scan the next kilobytes. Plain searches run in windows, so that no call holds Python's lock for longer than some
+milliseconds.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-# Bytes that one uninterrupted search looks at.
+# Bytes that one uninterrupted search examines.
 WINDOW = 256 * 1024
 
 LONGEST_TOKEN = 32 * 1024
-"""No shape spans more bytes."""
+"""Most bytes that a shape spans."""
 
 
 class Span(NamedTuple):
-    """Where a secret is: its first byte, the byte after its last, and its kind."""
+    """The position of a secret: its first byte, the byte after its last, and its kind."""
 
     start: int
     end: int
@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a kind of secret looks like. Only `certain` shapes stop a push: the others also match harmless text.
+    """The shape of a kind of secret. Only `certain` shapes stop a push: the others also match harmless text.
 
     `spans` yields start and end of each secret, in order for each fixed part; they may overlap.
     """
@@ -37,7 +37,7 @@ class Shape(NamedTuple):
 
 
 def find_all(needle: bytes, data: bytes, *, any_case: bool = False) -> Iterator[int]:
-    """Where `needle` begins in the data, without overlap. With `any_case` it must be given in lower case."""
+    """The offsets of `needle` in the data, without overlap. With `any_case` it must be in lower case."""
     at, reach = 0, len(needle) - 1
     for window in range(0, len(data), WINDOW):
         end = min(window + WINDOW + reach, len(data))
@@ -49,7 +49,7 @@ def find_all(needle: bytes, data: bytes, *, any_case: bool = False) -> Iterator[
 
 
 def merge(spans: list[Span]) -> list[Span]:
-    """The spans in order, with those that overlap made one; it has the kind of the first, the longest of equals."""
+    """The spans in order, overlapping ones merged. A merged span has the kind of the first, the longest of equals."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.end)):
         if merged and span.start < merged[-1].end:
@@ -61,7 +61,7 @@ def merge(spans: list[Span]) -> list[Span]:
 
 
 def find_shapes(data: bytes, *, certain_only: bool = False) -> list[Span]:
-    """Every secret that is recognised by its form; not merged."""
+    """All secrets recognised by their shape; not merged."""
     return [
         Span(start, end, shape.kind)
         for shape in SHAPES
@@ -71,7 +71,7 @@ def find_shapes(data: bytes, *, certain_only: bool = False) -> list[Span]:
 
 
 def is_token(value: str) -> bool:
-    """Whether the whole value has the form of one token of a well-known issuer. No ordinary text has."""
+    """Whether the whole value has the shape of one token of a well-known issuer. Ordinary text never has."""
     data = value.encode(errors="replace")
     return any((start, end) == (0, len(data)) for shape in SHAPES if shape.certain for start, end in shape.spans(data))
 
@@ -92,7 +92,7 @@ _DIFFERENT_CHARACTERS = 20
 
 
 def _after(*anchors: bytes, pattern: bytes, any_case: bool = False) -> Callable[[bytes], Iterator[tuple[int, int]]]:
-    """Matches of a pattern that begins with one of the anchors. Its first group, where it has one, is the secret."""
+    """Matches of a pattern that begins with one of the anchors. Its first group, if any, is the secret."""
     compiled = re.compile(pattern)
 
     def spans(data: bytes) -> Iterator[tuple[int, int]]:
@@ -114,13 +114,13 @@ _SHORTEST_HEADER = 8
 
 
 def _json_web_tokens(data: bytes) -> Iterator[tuple[int, int]]:
-    """Three parts of base64url, two of which begin as JSON does. The rare middle is looked for, not the first part."""
+    """Three parts of base64url, two of which begin like JSON. Searches for the rarer middle part, not the first."""
     end = 0
     for dot in find_all(b".eyJ", data):
         match = _CLAIMS_AND_SIGNATURE.match(data, dot)
         if match is None:
             continue
-        # Back to the dot before, so that no byte is looked at for two tokens.
+        # Search back only to the previous dot, so that no byte is examined for two tokens.
         begin = max(data.rfind(b".", max(0, dot - _LONGEST_HEADER - 3), dot) + 1, dot - _LONGEST_HEADER - 3, 0)
         run = _TOKEN_BYTES.match(data[begin:dot][::-1])
         header = _HEADER.search(data, dot - (run.end() if run else 0), dot)
@@ -160,7 +160,7 @@ SHAPES: tuple[Shape, ...] = (
         ),
         certain=True,
     ),
-    # The next three never take the mark of an earlier redaction for a secret.
+    # The next three never match the mark of an earlier redaction.
     Shape(
         "token in JSON",
         _after(b"_token", pattern=rb'_token\\{0,3}"\s{0,4}:\s{0,4}\\{0,3}"((?!\[redacted:)[^"\\\s]{8,8192})'),

@@ -1,7 +1,7 @@
 """The interface that an agent must implement for the three Spec Kit phases.
 
-An adapter defines how its container is set up and how a turn is started, and parses how the turn went. It starts nothing
-itself: phases pass its `ExecSpec` to the container engine, and the output to its reader.
+An adapter defines how its container is set up and how a turn is started, and parses how the turn went. It starts
+nothing itself: phases pass its `ExecSpec` to the container engine, and the output to its reader.
 """
 
 from collections.abc import Mapping

@@ -132,7 +132,7 @@ class Codex:
     def environment(self) -> dict[str, str]:
         """A clean environment: an API key in it would silently override the ChatGPT login."""
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
-        # Codex's databases are not needed after the container: in memory they need no sync, and the volume does not grow.
+        # Codex's databases are not needed after the run: in memory they need no sync, and the volume does not grow.
         env["CODEX_SQLITE_HOME"] = AGENT_HOME
         return env | self._outward.environment("CODEX_CA_CERTIFICATE")
 

@@ -25,7 +25,7 @@ class Outward(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def environment(self, ca_variable: str) -> dict[str, str]:
-        """Variables that every agent understands; `ca_variable` is the name of this agent's variable for a CA bundle."""
+        """Variables that every agent understands; `ca_variable` names this agent's variable for a CA bundle."""
         env: dict[str, str] = {}
         if self.https_proxy:
             env |= {"HTTPS_PROXY": self.https_proxy, "https_proxy": self.https_proxy}

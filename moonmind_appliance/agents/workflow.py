@@ -83,7 +83,7 @@ class SpecKitWorkflow:
         return {name: value for name, value in variables.items() if not name.startswith("SPECKIT_")}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
-        """Usable if it contains a variable; it never expires. No agent renews it, so a different file is another account."""
+        """Usable if it contains a variable; never expires. No agent renews it: a different file is another account."""
         usable = len(login_file) <= LOGIN_FILE_LIMIT and bool(self.secrets_of(login_file))
         account = hashlib.sha256(login_file).hexdigest()[:32] if usable else None
         return LoginFacts(usable=usable, by_api_key=True, account=account)

@@ -1,6 +1,6 @@
-"""The plain data that the rooms hand to each other, and the moves that it may make.
+"""Data types shared by all packages, and the state transitions that they allow.
 
-One idea a file; importers name this package only.
+Import them from this package, not from its modules.
 """
 
 from moonmind_appliance.models.agent import (

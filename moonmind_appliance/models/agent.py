@@ -1,4 +1,4 @@
-"""What an agent answers: who it is, how a turn ended, what is left of its quota."""
+"""An agent's results: its version, how a turn ended, and its remaining quota."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from msgspec import Meta
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
-    """Which agent worked: recorded with the run."""
+    """The agent and its versions, recorded with the run."""
 
     backend: str
     version: str
@@ -17,9 +17,9 @@ class AgentInfo(msgspec.Struct, frozen=True):
 
 
 class QuotaWindow(msgspec.Struct, frozen=True):
-    """One usage window as the agent reported it: percent used, length in minutes, when it starts again (UTC).
+    """One usage window as the agent reported it: percent used, length in minutes, reset time (UTC).
 
-    The bounds are checked where one is read from JSON, and before a shard's state is stored.
+    The bounds are checked when one is read from JSON, and before a shard's state is stored.
     """
 
     used_percent: Annotated[float, Meta(ge=0, le=1000)]
@@ -40,7 +40,7 @@ class CodexErrorKind(StrEnum):
 
 
 class AgentVerdict(StrEnum):
-    """How a turn ended, in the appliance's words."""
+    """How a turn ended, in the appliance's terms."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -51,10 +51,10 @@ class AgentVerdict(StrEnum):
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How one agent turn ended. `message` is what the agent said last, for people.
+    """How one agent turn ended. `message` is the agent's last message, for display.
 
-    `resets_at` is when a used-up limit starts again (UTC); `limit` the machine code of a limit that waiting does not
-    cure, such as `workspace_member_credits_depleted`.
+    `resets_at` is when a used-up limit resets (UTC); `limit` is the machine code of a limit that does not reset by
+    itself, such as `workspace_member_credits_depleted`.
     """
 
     verdict: AgentVerdict
@@ -68,10 +68,10 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoginCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login's renewal told, without a model turn.
+    """The result of a login check without a model turn.
 
-    `alive` is None where nobody could say (no network, no answer in time); `refreshed` says that it was renewed.
-    `words` are the agent's own, for people. `quota` is None where the windows were not told.
+    `alive` is None if unknown (no network, no response in time); `refreshed` says that the login was renewed.
+    `words` is the agent's own message, for display. `quota` is None if the windows were not reported.
     """
 
     alive: bool | None

@@ -1,4 +1,4 @@
-"""What phases ask of a container engine, and what it answers: plain data."""
+"""Requests to a container engine and its results: plain data."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A named volume at a path of the container."""
+    """A named volume mounted at a path of the container."""
 
     volume: str
     target: str
@@ -14,7 +14,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a container may use: bytes of memory, CPUs (fractions allowed), processes."""
+    """A container's limits: bytes of memory, CPUs (fractions allowed), processes."""
 
     memory_bytes: int
     cpus: float
@@ -24,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True):
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A hardened container: user 1000, read-only root, no capabilities, no new privileges, an init as PID 1.
 
-    `tmpfs` maps a path to its mount options. `env` must hold no secret: inspect shows it.
+    `tmpfs` maps a path to its mount options. `env` must contain no secret: inspect shows it.
     """
 
     name: str
@@ -40,10 +40,10 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A command in a running container. Its `env` may hold a secret: inspect does not show an exec's environment.
+    """A command in a running container. Its `env` may contain a secret: inspect does not show an exec's environment.
 
-    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output. A command that
-    reaches one of them is ended together with its container.
+    `time_limit` is in seconds from the start, `silence_limit` in seconds since the last byte of output. If a command
+    reaches a limit, its container is ended.
     """
 
     command: list[str]
@@ -54,7 +54,7 @@ class ExecSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndReason(StrEnum):
-    """Why an exec is over. Only `exited` has an exit code that means anything."""
+    """Why an exec ended. The exit code is meaningful only for `exited`."""
 
     EXITED = "exited"
     TIMED_OUT = "timed_out"
@@ -64,7 +64,7 @@ class EndReason(StrEnum):
 
 
 class ExecOutcome(msgspec.Struct, frozen=True):
-    """How an exec ended, after its last output was handed to the sinks. `seconds` is wall time."""
+    """How an exec ended, after the sinks received its last output. `seconds` is wall time."""
 
     ended: EndReason
     exit_code: int | None
@@ -72,7 +72,7 @@ class ExecOutcome(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """It ran to its end and said 0."""
+        """Whether it exited with code 0."""
         return self.ended is EndReason.EXITED and self.exit_code == 0
 
 
@@ -93,7 +93,7 @@ class VolumeState(msgspec.Struct, frozen=True):
 
 
 class ImageState(msgspec.Struct, frozen=True):
-    """An image the engine has."""
+    """An image of the engine."""
 
     reference: str
     image_id: str
@@ -102,7 +102,7 @@ class ImageState(msgspec.Struct, frozen=True):
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """The engine that answers: its version, API version and operating system."""
+    """The engine's version, API version and operating system."""
 
     version: str
     api_version: str

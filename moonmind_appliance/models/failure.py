@@ -1,6 +1,6 @@
-"""Why a job failed: a stable code, who must act, a sentence, the next step.
+"""Why a job failed: a stable code, who must act, a message, the next step.
 
-The same words stand in the API, the TUI, the command line and the pull request.
+The API, the TUI, the command line and the pull request use the same texts.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ import msgspec
 
 
 class WhoActs(StrEnum):
-    """Who can mend it. `nobody`: it mends itself at `retry_at`."""
+    """Who can fix it. `nobody`: it resolves by itself at `retry_at`."""
 
     OPERATOR = "operator"
     SUBMITTER = "submitter"
@@ -20,7 +20,7 @@ class WhoActs(StrEnum):
 
 
 class FailureCode(StrEnum):
-    """Stable names; `FAILURES` says for each who acts and what comes next."""
+    """Stable codes; `FAILURES` says for each who must act and how."""
 
     GITHUB_TOKEN_MISSING = "github_token_missing"  # noqa: S105 - a code's name, no secret
     GITHUB_TOKEN_REJECTED = "github_token_rejected"  # noqa: S105 - a code's name, no secret
@@ -56,7 +56,7 @@ class FailureCode(StrEnum):
 
 
 class FailureKind(NamedTuple):
-    """What is always true of a code: who acts, and what they do next."""
+    """The constant facts of a code: who must act, and the next step."""
 
     who_acts: WhoActs
     next_step: str
@@ -178,7 +178,7 @@ FAILURES: dict[FailureCode, FailureKind] = {
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a run or phase failed. `message` holds no secret; `retry_at` is UTC."""
+    """Why a run or phase failed. `message` contains no secret; `retry_at` is UTC."""
 
     code: FailureCode
     who_acts: WhoActs
@@ -190,6 +190,6 @@ class Failure(msgspec.Struct, frozen=True):
 def failure(
     code: FailureCode, message: str, *, retry_at: datetime | None = None, who_acts: WhoActs | None = None
 ) -> Failure:
-    """A failure of that code in the words of `FAILURES`; `who_acts` differs only where a case knows better."""
+    """A failure of that code with the texts of `FAILURES`; pass `who_acts` only if it differs in this case."""
     kind = FAILURES[code]
     return Failure(code, who_acts or kind.who_acts, message, kind.next_step, retry_at)

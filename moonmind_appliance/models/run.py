@@ -1,4 +1,4 @@
-"""A run, its nine phases, its artifacts and its events, and the moves their states may make."""
+"""A run, its nine phases, its artifacts and its events, and the allowed transitions of their states."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from moonmind_appliance.models.failure import Failure
 
 
 class RunStatus(StrEnum):
-    """Where a run stands; see `RUN_MOVES` for what may follow."""
+    """A run's status; `RUN_MOVES` has the allowed transitions."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -25,7 +25,7 @@ FINAL_RUN_STATUSES = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus
 
 RUN_MOVES: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.IN_PROGRESS, RunStatus.CANCELLED}),
-    # Back to `queued` when it must wait, or was cut off by a crash or a shutdown.
+    # Back to `queued` if it must wait, or was interrupted by a crash or a shutdown.
     RunStatus.IN_PROGRESS: frozenset(
         {
             RunStatus.SUCCEEDED,
@@ -37,14 +37,14 @@ RUN_MOVES: dict[RunStatus, frozenset[RunStatus]] = {
     ),
     RunStatus.SUCCEEDED: frozenset(),
     RunStatus.NO_CHANGES: frozenset(),
-    # By retry.
+    # By a retry.
     RunStatus.FAILED: frozenset({RunStatus.QUEUED}),
     RunStatus.CANCELLED: frozenset({RunStatus.QUEUED}),
 }
 
 
 class PhaseName(StrEnum):
-    """The nine steps of a run, in order."""
+    """The nine phases of a run, in order."""
 
     PREPARE_JOB = "prepare_job"
     START_JOB_CONTAINER = "start_job_container"
@@ -61,7 +61,7 @@ PHASE_ORDER: tuple[PhaseName, ...] = tuple(PhaseName)
 
 
 class PhaseStatus(StrEnum):
-    """Where a phase stands; see `PHASE_MOVES` for what may follow."""
+    """A phase's status; `PHASE_MOVES` has the allowed transitions."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -78,7 +78,7 @@ PHASE_MOVES: dict[PhaseStatus, frozenset[PhaseStatus]] = {
     ),
     PhaseStatus.FAILED: frozenset({PhaseStatus.RETRYING}),
     PhaseStatus.RETRYING: frozenset({PhaseStatus.RUNNING, PhaseStatus.SKIPPED}),
-    # What only keeps a run alive (containers, the agent's copy) is made good again on every attempt.
+    # Phases that only provide what a run needs (containers, the agent's copy) are repeated on every attempt.
     PhaseStatus.SUCCEEDED: frozenset({PhaseStatus.RETRYING}),
     PhaseStatus.SKIPPED: frozenset({PhaseStatus.RETRYING}),
 }
@@ -95,7 +95,7 @@ def may_move_phase(current: PhaseStatus, target: PhaseStatus) -> bool:
 
 
 class WaitReason(StrEnum):
-    """What a queued run waits for, when it is more than its turn."""
+    """What a queued run waits for, apart from its turn."""
 
     LOGIN = "login"
     QUOTA = "quota"
@@ -105,7 +105,7 @@ class WaitReason(StrEnum):
 
 
 class WaitingFor(msgspec.Struct, frozen=True):
-    """Why a queued run does not start, and until when (None: until somebody acts)."""
+    """Why a queued run does not start, and until when (None: until a person acts)."""
 
     reason: WaitReason
     until: datetime | None = None
@@ -113,7 +113,7 @@ class WaitingFor(msgspec.Struct, frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who asks: the token's subject and a name for people; `operator` sees and steers all runs."""
+    """The caller: the token's subject and a display name; an `operator` sees and controls all runs."""
 
     subject: str
     username: str
@@ -134,10 +134,10 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's row. Times are UTC; `repository` is "owner/name"; `phases` come in `PHASE_ORDER`.
+    """One run's row. Times are UTC; `repository` is "owner/name"; `phases` are in `PHASE_ORDER`.
 
-    `specify_text` is empty in lists: they leave it out. `shard` is where it ran last, `shard_pin` where the caller
-    wants it. `lease` names the claim that may write to the row while it is in progress.
+    `specify_text` is empty in lists. `shard` is the shard it ran on last, `shard_pin` the one that the caller
+    requested. `lease` names the claim that may write to the row while the run is in progress.
     """
 
     run_id: str
@@ -166,7 +166,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     phases: list[Phase] = []
 
     def phase(self, name: PhaseName) -> Phase:
-        """The phase of that name; a phase that has no row yet is pending."""
+        """The phase of that name; a phase without a row is pending."""
         for phase in self.phases:
             if phase.phase == name:
                 return phase
@@ -174,12 +174,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def short_id(self) -> str:
-        """The first eight characters of the id: for branch names and people."""
+        """The first eight characters of the id, for branch names and display."""
         return self.run_id[:8]
 
 
 class ArtifactType(StrEnum):
-    """What an artifact holds."""
+    """An artifact's kind of content."""
 
     STDOUT_LOG = "stdout_log"
     STDERR_LOG = "stderr_log"
@@ -191,7 +191,7 @@ class ArtifactType(StrEnum):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """One kept file of a run, redacted. `storage_path` is relative to the data folder."""
+    """One stored file of a run, redacted. `storage_path` is relative to the data folder."""
 
     artifact_id: str
     run_id: str
@@ -207,7 +207,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a run or a shard; `event_id` rises by the order of writing."""
+    """Something that happened to a run or a shard; `event_id` increases in the order of writing."""
 
     event_id: int
     kind: str

@@ -23,7 +23,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunOrder(StrEnum):
-    """How a list is sorted. Runs that are equal come newest first.
+    """How a list is sorted. Ties are sorted newest first.
 
     `active`: runs in progress, then queued runs, then all others. `duration`: longest first, runs that never started
     last.

@@ -11,10 +11,10 @@ from moonmind_appliance.models.agent import QuotaWindow
 
 
 class LoginState(StrEnum):
-    """What is known of a shard's login. Only `present` takes runs; `unknown` is looked at before a claim.
+    """The known state of a shard's login. Only `present` takes runs; `unknown` is checked before a claim.
 
-    `dead`: it cannot be used or renewed any more. `refused`: it is good, but its account may not use the agent (plan,
-    credits, an administrator), which no waiting cures.
+    `dead`: it can no longer be used or renewed. `refused`: it is valid, but its account may not use the agent (plan,
+    credits, an administrator), which does not resolve by itself.
     """
 
     UNKNOWN = "unknown"
@@ -25,7 +25,7 @@ class LoginState(StrEnum):
 
 
 class LoginFault(StrEnum):
-    """Why a login does not take runs: stable codes beside the words of `login_reason`."""
+    """Why a login does not take runs: stable codes in addition to the text of `login_reason`."""
 
     NO_LOGIN = "no_login"
     FILE_UNREADABLE = "file_unreadable"
@@ -53,12 +53,12 @@ class ShardName(msgspec.Struct, frozen=True):
 
     @property
     def volume(self) -> str:
-        """The Docker volume that keeps the login."""
+        """The Docker volume with the login."""
         return f"{self.prefix}{self.index}"
 
     @property
     def lock(self) -> str:
-        """The name of the one container that may mount the volume: holding the name is holding the lock."""
+        """The name of the only container that may mount the volume: a container of this name is the lock."""
         return f"{self.volume}-in-use"
 
 
@@ -66,16 +66,16 @@ Reason = Annotated[str, Meta(max_length=1000)]
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """What the appliance knows of one shard. Times are UTC.
+    """The known state of one shard. Times are UTC.
 
-    `login_since` is when `login` became what it is; `login_at` when the account was signed in. `checked_at` is the last
-    look at the login file, `last_refresh_at` the last renewal that worked, `refresh_problem` why the last try since
-    did neither work nor was refused ("" when none failed), `last_turn_at` the last model turn that worked.
-    `login_digest` tells whether the file changed. `account` is the account that was signed in, by the adapter's short
-    name for it ("" when no sign-in was seen). `check_wanted`: something happened that only OpenAI can confirm.
-    `paused_at`: since then an operator keeps the shard from taking runs.
+    `login_since` is when `login` last changed; `login_at` when the account was signed in. `checked_at` is when the
+    login file was last read, `last_refresh_at` the last successful renewal, `refresh_problem` why a later try neither
+    succeeded nor was refused ("" if none failed), `last_turn_at` the last successful model turn. `login_digest` shows
+    whether the file changed. `account` is the adapter's short name for the account that was signed in ("" if no sign-in
+    was seen). `check_wanted`: something happened that only OpenAI can confirm. `paused_at`: when an operator paused the
+    shard.
 
-    Bounds are checked before a state is stored: what cannot be read again must not be written.
+    Bounds are checked before a state is stored: a state that cannot be read again must not be written.
     """
 
     shard: int

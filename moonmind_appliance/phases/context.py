@@ -96,7 +96,7 @@ def failed(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - m
 
 
 def skipped(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
-    """Nothing to do."""
+    """A skipped phase: there is nothing to do."""
     return PhaseResult(status=PhaseStatus.SKIPPED, metadata=metadata)
 
 
@@ -178,7 +178,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     @property
     def limits(self) -> Limits:
-        """Of each job container."""
+        """The limits of each job container."""
         return Limits(self.settings.container_memory, self.settings.container_cpus, self.settings.container_pids)
 
     @property
@@ -251,7 +251,7 @@ class Tee:
         self._kept = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take some bytes."""
+        """Write bytes."""
         with self._lock:
             for sink in self._sinks:
                 sink.write(data)

@@ -1,4 +1,4 @@
-"""Clone the repository: a private bare clone, the files, a copy for the agent, and Spec Kit's files where missing."""
+"""Clone the repository: a private bare clone, the files, a copy for the agent, and Spec Kit's files if missing."""
 
 import msgspec
 

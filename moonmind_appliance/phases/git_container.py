@@ -58,8 +58,7 @@ SAFE = {
     "push.gpgSign": "false",
     "credential.helper": "",
     "advice.detachedHead": "false",
-    # git sends the token's header to wherever a redirect leads. A renamed repository is asked for by its new name.
-    # git sends the token's header to wherever a redirect leads. A renamed repository is asked for by its new name.
+    # Git sends the token's header to the target of any redirect. A renamed repository is requested by its new name.
     "http.followRedirects": "false",
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "120",
@@ -71,7 +70,7 @@ class GitError(Exception):
 
 
 class Git:
-    """git with the private clone as GIT_DIR and the run's folder as work tree."""
+    """Git with the private clone as GIT_DIR and the run's folder as work tree."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.private = Path(job["private"])
@@ -191,7 +190,7 @@ def copy_scaffold(git: Git, scaffold: Path) -> tuple[list[str], list[str]]:
 def stage(job: dict[str, Any]) -> dict[str, Any]:
     """Add the agent's files to the private index, and make a tree, a commit and a patch of them.
 
-    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Safe twice.
+    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Idempotent.
     """
     git = Git(job)
     for folder in (git.worktree.parent, git.worktree):
@@ -427,7 +426,7 @@ def leaves_tree(path: str, target: bytes) -> bool:
 
 
 def raw_changes(git: Git, *words: str) -> list[dict[str, str]]:
-    """`diff-index --raw` as records; a path is what git stores, with odd bytes as surrogates."""
+    """`diff-index --raw` as records; a path is what Git stores, with invalid bytes as surrogates."""
     fields = git("diff-index", "--raw", "-z", "--no-renames", "--full-index", *words).split(b"\0")
     changes = []
     for head, path in zip(fields[::2], fields[1::2], strict=False):
@@ -463,7 +462,7 @@ def added_and_removed(patch: bytes) -> dict[str, tuple[int | None, int | None]]:
 
 
 def unquote_path(shown: bytes) -> str:
-    """A path as a patch shows it, without `a/` or `b/`; git quotes odd bytes as C does."""
+    """A path as a patch shows it, without `a/` or `b/`; Git quotes unusual bytes as C does."""
     if shown.startswith(b'"'):
         shown = shown[1:-1].decode("latin-1").encode("latin-1", "backslashreplace")
         shown = shown.decode("unicode_escape").encode("latin-1")

@@ -34,7 +34,7 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
 
 
 def rest_failure(error: GitHubError, doing: str) -> Failure:
-    """The failure for a REST answer; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
+    """The failure for a REST error; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
     words = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED

@@ -13,7 +13,7 @@ from moonmind_appliance.store import Store
 
 
 class RunArtifacts:
-    """The artifacts of one run; an `ArtifactRecorder` for its phases. Safe in parallel for different names."""
+    """The artifacts of one run; an `ArtifactRecorder` for its phases. Thread-safe for different names."""
 
     def __init__(
         self,

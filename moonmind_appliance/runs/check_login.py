@@ -10,7 +10,7 @@ def check_login(tools: Tools, shard: int) -> tuple[Shard, str | None]:
 
     A shard that executes a run is not checked: two users of one login would invalidate each other's refresh token,
     and the run reports the login's state. If the check is not possible now, the state is unchanged and checked soon.
-    Takes seconds. Safe twice.
+    Takes seconds. Idempotent.
 
     Raises:
         StoreError: the database cannot be used.

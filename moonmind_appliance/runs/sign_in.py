@@ -1,6 +1,6 @@
 """Sign a shard in or out, and start the runs that waited for it.
 
-A sign-in takes minutes and needs a person in the middle of it. `SignIn` is therefore an iterator of steps: the command
+A sign-in takes minutes and needs a person during it. `SignIn` is therefore an iterator of steps: the command
 line and the TUI show each step as it comes, and both can stop it.
 """
 
@@ -49,7 +49,7 @@ class SignedIn(msgspec.Struct, frozen=True, tag=True):
 class SignInFailed(msgspec.Struct, frozen=True, tag=True):
     """Last step: the login from before, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
 
-    If `error` is a `StoreError`, the new login is in its volume all the same, and the next check of the shard finds it.
+    If `error` is a `StoreError`, the new login is in its volume nevertheless, and the next check of the shard finds it.
     If its account is not the previous one, the check reports `account_changed`, and the shard must be signed in again.
     """
 
@@ -111,7 +111,7 @@ class SignIn:
         self._api_key = api_key
         self._login_file = login_file
         self._cancel = CancelToken()
-        # The sign-in reports from inside a blocking call to the engine, so it runs in a thread of its own.
+        # The sign-in reports from inside a blocking call to the engine, so it runs in its own thread.
         self._steps: SimpleQueue[SignInStep | BaseException] = SimpleQueue()
         self._thread: threading.Thread | None = None
         # Not `Thread.join`: after an interrupted one the thread counts as ended (seen on Python 3.11).

@@ -118,7 +118,7 @@ def login_shard(
         api_key: the key, for that way only.
 
     Raises:
-        LoginFailed: refused, timed out, cancelled, or another sign-in of this shard is going on.
+        LoginFailed: refused, timed out, cancelled, or another sign-in of this shard is in progress.
         EngineError: the engine failed.
     """
     name, staging = f"{shard.volume}-login", staging_volume(shard)

@@ -1,4 +1,4 @@
-"""Look whether a shard has a login, without running a command or a model turn."""
+"""Find out whether a shard has a login, without running a command or a model turn."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""The door to SQLite: runs, artifacts, shards, events and tokens in one file."""
+"""SQLite storage: runs, artifacts, shards, events and tokens in one file."""
 
 from functools import cached_property
 from pathlib import Path
@@ -36,7 +36,7 @@ DATABASE_NAME = "appliance.db"
 
 
 class Store:
-    """All tables of one database. Safe in parallel, from threads and from processes."""
+    """All tables of one database. Safe for concurrent use by threads and processes."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -49,12 +49,12 @@ class Store:
 
     @classmethod
     def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":
-        """Open `<data>/appliance.db` with its tables brought up to this code. Safe twice.
+        """Open `<data>/appliance.db` and migrate its tables. Idempotent.
 
-        Every text is redacted before it is written: by `redactor`, or without one by form alone.
+        Every text is redacted before it is written: by `redactor`, or without one by token shape only.
 
         Raises:
-            StoreError: the folder or the file cannot be used; it says why and what to do.
+            StoreError: the folder or the file cannot be used; the error says why and what to do.
         """
         make_data_folder(data_dir)
         redact = None if redactor is None else redactor.redact_text
@@ -68,11 +68,11 @@ class Store:
 
     @cached_property
     def appliance_id(self) -> str:
-        """The UUID that was made with the database: tells this appliance's containers from another's."""
+        """The UUID created with the database: distinguishes this appliance's containers from another's."""
         with self.database.read() as connection:
             row = connection.execute("SELECT value FROM appliance WHERE key = 'appliance_id'").fetchone()
             return str(row["value"])
 
     def close(self) -> None:
-        """Close the database. Safe twice."""
+        """Close the database. Idempotent."""
         self.database.close()

@@ -1,4 +1,4 @@
-"""The records of kept files; the bytes are on disk."""
+"""Artifact records; the bytes are on disk."""
 
 from datetime import datetime
 
@@ -11,16 +11,18 @@ from moonmind_appliance.store.rows import time_or_none, time_text, to_artifact
 
 
 class ArtifactStore:
-    """One row a file; a run has one file of a name."""
+    """One row per file; names are unique within a run."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def save(self, artifact: Artifact) -> Artifact:
-        """Insert, or replace what the run has under that name: the first id stays, so that links stay good.
+        """Insert the artifact, or replace the run's artifact of that name; the id does not change, so links stay valid.
+
+        Writes the event "artifact.saved" in the same transaction.
 
         Returns:
-            the artifact as it is kept, with the event "artifact.saved" in the same transaction.
+            the stored artifact.
         """
         values = msgspec.structs.asdict(artifact)
         values |= {
@@ -58,7 +60,7 @@ class ArtifactStore:
             return kept
 
     def get(self, run_id: str, artifact_id: str) -> Artifact | None:
-        """That run's artifact of that id."""
+        """The run's artifact with that id."""
         with self._database.read() as connection:
             row = connection.execute(
                 "SELECT * FROM artifacts WHERE artifact_id = ? AND run_id = ?", (artifact_id, run_id)
@@ -66,12 +68,12 @@ class ArtifactStore:
             return None if row is None else to_artifact(row)
 
     def expire_at(self, run_id: str, at: datetime) -> None:
-        """Set until when the run's artifacts are kept."""
+        """Set when the run's artifacts expire."""
         with self._database.write() as connection:
             connection.execute("UPDATE artifacts SET expires_at = ? WHERE run_id = ?", (time_text(at), run_id))
 
     def runs_expired(self, now: datetime) -> list[str]:
-        """The runs that have artifacts whose time is over and that are not open again."""
+        """The runs with expired artifacts, without those that are open again."""
         with self._database.read() as connection:
             rows = connection.execute(
                 """
@@ -83,14 +85,14 @@ class ArtifactStore:
             return [row["run_id"] for row in rows]
 
     def remove(self, run_id: str) -> None:
-        """Forget a run's artifacts. Safe twice."""
+        """Delete the records of a run's artifacts. Idempotent."""
         with self._database.write() as connection:
             removed = connection.execute("DELETE FROM artifacts WHERE run_id = ?", (run_id,)).rowcount
             if removed:
                 record(connection, "artifacts.removed", run_id=run_id, data={"count": removed})
 
     def list(self, run_id: str) -> list[Artifact]:
-        """All of a run's artifacts, in the order of their making."""
+        """All of a run's artifacts, in order of creation."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT * FROM artifacts WHERE run_id = ? ORDER BY created_at, name", (run_id,))
             return [to_artifact(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The way into the database: a connection a thread, and what SQLite's errors mean."""
+"""Database access: one connection per thread, and SQLite's errors in operator's terms."""
 
 import os
 import sqlite3
@@ -17,7 +17,7 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
 _BUSY_SECONDS = 15.0
 
-# Primary result codes, https://www.sqlite.org/rescode.html: what they mean to an operator, and what to do.
+# Primary result codes (https://www.sqlite.org/rescode.html): their meaning for an operator, and what to do.
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: (
         "no space left on the disk",
@@ -49,37 +49,37 @@ _MEANINGS: dict[int, tuple[str, str]] = {
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """What a SQLite error means, in our words; SQLite's own stand beside."""
+    """Convert a SQLite error; the message includes SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
     what, hint = _MEANINGS.get((code or 0) & 0xFF, ("SQLite failed", ""))
     return StoreError(f"Database {path}: {what} ({error}).", hint=hint)
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:
-    # After some errors, a full disk among them, SQLite has rolled back by itself.
+    # After some errors, such as a full disk, SQLite has already rolled back.
     if connection.in_transaction:
         connection.execute(how)
 
 
 class _Connection:
-    """One thread's connection. It closes with its thread: nothing else keeps it."""
+    """One thread's connection. It is closed when its thread ends, as only the thread references it."""
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
-        # Held while the connection is used, so that `Database.close` never pulls it away in mid-statement.
+        # Locked while the connection is used, so that `Database.close` does not close it during a statement.
         self.used = threading.RLock()
         weakref.finalize(self, raw.close)
 
 
 class Database:
-    """A SQLite file, in WAL, shared by many threads and processes.
+    """A SQLite file in WAL mode, shared by many threads and processes.
 
-    Opens lazily, a connection a thread; a thread that ends closes its own. Safe in parallel: everything.
+    Opens one connection per thread, when first needed, and closes it when the thread ends. All methods are thread-safe.
 
     Args:
-        path: the file; it is made, readable by its owner only, when it is missing.
-        redact: takes secrets out of a text before it is written; None: those that are known by their form.
-        busy_seconds: how long one waits for another's write to end.
+        path: the file; created, readable by its owner only, if it is missing.
+        redact: removes secrets from a text before it is written; None: only those recognised by their shape.
+        busy_seconds: how long to wait for another connection's write to end.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class Database:
         self._closed = False
 
     def migrate(self, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-        """Bring the tables up to this code, after a backup into the folder `backups` beside the file.
+        """Migrate the tables, after a backup into the folder `backups` next to the file.
 
-        Safe twice, and from several processes at once.
+        Idempotent, and safe from several processes at once.
 
         Raises:
             StoreError: the database is newer than this code, or cannot be used.
@@ -115,7 +115,7 @@ class Database:
         """One snapshot for several SELECTs; inside a `write` of this thread it is that transaction.
 
         Raises:
-            StoreError: SQLite's error in the operator's words.
+            StoreError: SQLite's error in operator's terms.
         """
         with self._use() as connection:
             if connection.in_transaction:
@@ -129,10 +129,10 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction that has the write lock from its start; on disk once this returns, undone if it raises.
+        """One transaction with the write lock from its start; on disk when the block ends, rolled back if it raises.
 
         Raises:
-            StoreError: SQLite's error in the operator's words.
+            StoreError: SQLite's error in operator's terms.
         """
         with self._use() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -143,7 +143,7 @@ class Database:
                 _end(connection, "ROLLBACK")
 
     def close(self) -> None:
-        """Close every thread's connection, after the statement in hand. Safe twice; nothing opens it again."""
+        """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened."""
         with self._lock:
             self._closed = True
             connections = list(self._open)
@@ -153,7 +153,7 @@ class Database:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         with self._lock:
             return 0 if self._closed else len(self._open)
 
@@ -173,9 +173,9 @@ class Database:
     def _connect(self) -> _Connection:
         if self._closed:
             raise StoreError(f"Database {self.path} is closed.")
-        # Private from its first moment; SQLite gives the WAL and the shared memory the same mode. Not by opening it:
-        # closing it again would drop the locks that other connections of this process have on it
-        # (https://www.sqlite.org/howtocorrupt.html, 2.2). What hinders it, SQLite will meet too and say.
+        # Private from its creation; SQLite gives the WAL and the shared memory the same mode. `mknod` and not `open`:
+        # closing the file would drop the locks that other connections of this process have on it
+        # (https://www.sqlite.org/howtocorrupt.html, 2.2). SQLite itself will report any error that occurs here.
         with suppress(OSError):
             os.mknod(self.path, 0o600)
         raw = sqlite3.connect(
@@ -188,7 +188,7 @@ class Database:
         raw.redact = self.redact
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row
-        # SQLite's own lower() knows ASCII only.
+        # SQLite's own lower() handles ASCII only.
         raw.create_function("casefold", 1, str.casefold, deterministic=True)
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA synchronous = FULL")

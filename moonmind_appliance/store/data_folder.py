@@ -1,6 +1,6 @@
-"""The data folder belongs to this process's user alone, and so does everything in it.
+"""Ensures that only this process's user can write to the data folder and its contents.
 
-Whoever may write to it can plant a link in the place of the database, or exchange the database itself.
+Another user who could write to it could replace the database, also by a link.
 """
 
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 from moonmind_appliance.errors import StoreError
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-# These two may lie on another disk.
+# These two may be on another disk.
 _MAY_BE_LINKED = frozenset({"runs", "backups"})
 
 
 def make_data_folder(data_dir: Path) -> None:
-    """Make the folder, for its owner alone. Safe twice.
+    """Create the folder, accessible only to its owner. Idempotent.
 
     Raises:
-        StoreError: it cannot be made, or another user could have put something into it.
+        StoreError: it cannot be created, or another user could have written to it.
     """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

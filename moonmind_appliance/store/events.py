@@ -1,4 +1,4 @@
-"""The events: what happened, in the order in which it was written."""
+"""The event log, in the order of writing."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def record(
     shard: int | None = None,
     data: Mapping[str, object] | None = None,
 ) -> None:
-    """Write an event inside the transaction of the change that it tells of."""
+    """Write an event inside the transaction of the change that it describes."""
     connection.execute(
         "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?)",
         (kind, time_text(at or datetime.now(UTC)), run_id, shard, json_text(dict(data or {}))),
@@ -26,7 +26,7 @@ def record(
 
 
 class EventStore:
-    """Every automatic decision and every change of state. Ids rise by the order of writing, with gaps."""
+    """Every automatic decision and every change of state. Ids increase in the order of writing, with gaps."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,12 +39,12 @@ class EventStore:
         shard: int | None = None,
         data: Mapping[str, object] | None = None,
     ) -> None:
-        """Write one event by itself. `data` must be fit for JSON and hold no secret."""
+        """Write one event in its own transaction. `data` must be JSON-compatible and contain no secret."""
         with self._database.write() as connection:
             record(connection, kind, run_id=run_id, shard=shard, data=data)
 
     def after(self, event_id: int, *, run_id: str | None = None, limit: int = 200) -> list[Event]:
-        """The next events behind that id, oldest first; of one run, or of everything."""
+        """The next events after that id, oldest first; of one run, or of all."""
         with self._database.read() as connection:
             if run_id is None:
                 rows = connection.execute(
@@ -78,13 +78,13 @@ class EventStore:
             return [to_event(row) for row in rows]
 
     def latest(self) -> int:
-        """The last id given, 0 when there was none: where one starts who wants only what comes."""
+        """The newest event's id, 0 if there is none: pass it to `after` to read only later events."""
         with self._database.read() as connection:
             row = connection.execute("SELECT max(event_id) FROM events").fetchone()
             return int(row[0] or 0)
 
     def prune(self, before: datetime) -> int:
-        """Forget events older than that which belong to no open run; how many."""
+        """Delete older events that belong to no open run; returns their number."""
         with self._database.write() as connection:
             return connection.execute(
                 """

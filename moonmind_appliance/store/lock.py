@@ -1,4 +1,4 @@
-"""One process serves a data folder: an exclusive lock on a file in it, which ends with the process."""
+"""Ensures that one process serves a data folder: an exclusive lock on a file in it, which ends with the process."""
 
 import fcntl
 import os
@@ -8,18 +8,18 @@ from moonmind_appliance.errors import DataFolderInUse, StoreError
 
 
 class DataFolderLock:
-    """The lock on `<data>/serve.lock`. The file stays; the kernel lets the lock go when its process ends."""
+    """The lock on `<data>/serve.lock`. The file remains; the kernel releases the lock when the process ends."""
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "serve.lock"
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock at once or not at all. Safe twice.
+        """Acquire the lock without waiting. Idempotent.
 
         Raises:
-            DataFolderInUse: another process holds it; the message says which.
-            StoreError: the file cannot be made.
+            DataFolderInUse: another process has it; the message says which.
+            StoreError: the file cannot be created.
         """
         if self._file is not None:
             return
@@ -44,7 +44,7 @@ class DataFolderLock:
         self._file = file
 
     def release(self) -> None:
-        """Let the lock go. Safe twice, and without having it."""
+        """Release the lock. Idempotent; no effect if it is not acquired."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,4 +1,4 @@
-"""The tables, as named steps appended to a list: each one transaction together with its record."""
+"""Schema migrations: named steps in an append-only list. Each step and its record are one transaction."""
 
 import contextlib
 import logging
@@ -127,7 +127,7 @@ def m0001_first_tables(connection: sqlite3.Connection) -> None:
 
 
 def m0002_lists_without_text(connection: sqlite3.Connection) -> None:
-    """The specification text moves into a table of its own, so that lists do not read through it. Indexes for lists."""
+    """Move the specification text into its own table, so that lists do not read it. Add indexes for lists."""
     for statement in (
         "CREATE TABLE specifications (run_id TEXT PRIMARY KEY REFERENCES runs, text TEXT NOT NULL) STRICT",
         "INSERT INTO specifications SELECT run_id, specify_text FROM runs",
@@ -138,7 +138,7 @@ def m0002_lists_without_text(connection: sqlite3.Connection) -> None:
         WHERE json_valid(created_by)
         """,
         "DROP INDEX runs_newest",
-        # With the status, so that a list of ids needs the index alone.
+        # Includes the status, so that a list of ids reads only the index.
         "CREATE INDEX runs_newest ON runs (accepted_at, run_id, status)",
         "CREATE INDEX runs_of_repository ON runs (repository, accepted_at, run_id)",
     ):
@@ -146,20 +146,20 @@ def m0002_lists_without_text(connection: sqlite3.Connection) -> None:
 
 
 def m0003_callers_of_tokens(connection: sqlite3.Connection) -> None:
-    """A token says which caller it speaks for: a new token of a revoked one's name is another caller.
+    """Store which caller a token authenticates: a new token with a revoked token's name is another caller.
 
-    Tokens that exist go on speaking for their name.
+    Existing tokens keep their name as caller.
     """
     connection.execute("ALTER TABLE tokens ADD COLUMN subject TEXT NOT NULL DEFAULT ''")
     connection.execute("UPDATE tokens SET subject = 'local:' || name")
 
 
 def m0004_place_in_the_queue(connection: sqlite3.Connection) -> None:
-    """When a run took its place in the queue, where that is later than its submission; NULL: at its submission."""
+    """When a run was queued again, if later than its submission; NULL: at its submission."""
     connection.execute("ALTER TABLE runs ADD COLUMN queued_at TEXT")
 
 
-# Append only: what has run somewhere is never changed.
+# Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
     m0002_lists_without_text,
@@ -169,15 +169,15 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
-    """Run the steps that have no record yet. An existing database is copied first.
+    """Run the steps that have no record yet. An existing database is backed up first.
 
     Args:
         connection: in autocommit mode.
-        path: the database's file; the copy goes into the folder `backups` beside it.
-        migrations: in order; a step's name is its function's.
+        path: the database's file; the backup goes into the folder `backups` next to it.
+        migrations: in order; a step's name is its function's name.
 
     Raises:
-        StoreError: the database holds a record that this code does not know, or the copy failed.
+        StoreError: the database has a record that this version does not know, or the backup failed.
     """
     names = [migration.__name__ for migration in migrations]
     done = _done(connection)
@@ -194,7 +194,7 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
             continue
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Another process may have run it while this one waited for the lock.
+            # Another process may have run the step while this one waited for the lock.
             if name not in _done(connection):
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"

@@ -1,7 +1,7 @@
-"""The one place where text enters the database: secrets are taken out of every value that a statement writes.
+"""Removes secrets from every value that a statement writes to the database.
 
-What an agent, a repository or GitHub wrote reaches the tables through many fields: a thread id, the name of a file, a
-failure message. The connection itself redacts, so that no caller can forget it.
+Text from an agent, a repository or GitHub reaches the tables through many fields, such as a thread id, a file name or a
+failure message. The connection itself redacts, so that no caller can forget to.
 """
 
 import sqlite3
@@ -10,34 +10,34 @@ from typing import Any
 
 import msgspec
 
-# Of one JSON column. What the appliance itself writes is far below this; what an agent made it write is cut here.
+# Limits of one JSON column. The appliance's own data is far below them; data caused by an agent is cut.
 LONGEST_TEXT = 64 * 1024
 MOST_ENTRIES = 1000
 LONGEST_JSON = 1024 * 1024
 
 _CUT = "…"
-# What a cut may leave of a secret at the end of a text has no known form any more.
+# A secret that is cut at the end of a text is no longer recognised, so remove this many characters more.
 _LONGEST_SECRET = 32 * 1024
 
 
 class Verbatim(str):
-    """Text that is stored as it is.
+    """Text that is stored without redaction.
 
-    The caller's own specification, which was searched when it came; and what identifies a caller, which must not become
-    equal to what identifies another.
+    For the caller's specification, which was searched for secrets at submission; and for identifiers of callers:
+    redaction could make two of them equal.
     """
 
     __slots__ = ()
 
 
 class JsonText(str):
-    """JSON whose texts are redacted one by one, keys included, so that it stays JSON."""
+    """JSON whose texts, including keys, are redacted one by one, so that it stays valid."""
 
     __slots__ = ()
 
 
 class RedactingConnection(sqlite3.Connection):
-    """A connection whose INSERT, UPDATE and DELETE statements redact their text parameters; a SELECT's stay.
+    """A connection whose INSERT, UPDATE and DELETE statements redact their text parameters; SELECTs do not.
 
     `redact` is set by the `Database` right after it connects.
     """
@@ -71,7 +71,7 @@ class RedactingConnection(sqlite3.Connection):
 
 
 class _Bounded:
-    """Redacts the texts of one JSON value, and bounds their length and number."""
+    """Redacts the texts of one JSON value, and limits their length and number."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact

@@ -1,6 +1,6 @@
-"""How a row becomes a struct and back.
+"""Conversion between rows and structs.
 
-Times are RFC 3339 text in UTC with six digits of fraction: they sort as text. Structs inside a row are JSON.
+Times are RFC 3339 text in UTC with six fractional digits, so that they sort as text. Structs inside a row are JSON.
 """
 
 import sqlite3
@@ -47,10 +47,10 @@ _RUN_JSON = ("created_by", "waiting_for", "failure", "clarifications", "agent")
 
 
 def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row] = (), *, specify_text: str = "") -> Run:
-    """A run with its phases; lists give neither phases nor text.
+    """A run with its phases; lists pass neither phases nor text.
 
     Raises:
-        StoreError: a column cannot be read; it names the run.
+        StoreError: a column cannot be read; the error names the run.
     """
     return _build(
         Run,
@@ -67,7 +67,7 @@ def to_artifact(row: sqlite3.Row) -> Artifact:
     """An artifact's record.
 
     Raises:
-        StoreError: a column cannot be read; it names the run.
+        StoreError: a column cannot be read; the error names the run.
     """
     return _build(
         Artifact, f"Artifact {row['artifact_id']} of run {row['run_id']}", lambda: _columns(row, Artifact, ())
@@ -87,7 +87,7 @@ def to_shard(row: sqlite3.Row) -> Shard:
     """A shard's state.
 
     Raises:
-        StoreError: it cannot be read; it names the shard.
+        StoreError: the state cannot be read; the error names the shard.
     """
     return _build(Shard, f"Shard {row['shard']}", lambda: msgspec.json.decode(row["state"]))
 

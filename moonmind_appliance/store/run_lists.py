@@ -1,4 +1,4 @@
-"""Lists of runs: without the specification text, and without a statement per row."""
+"""Lists of runs, read without the specification text and without one statement per row."""
 
 import logging
 import sqlite3
@@ -13,8 +13,8 @@ from moonmind_appliance.store.rows import json_text, time_text, to_run
 
 _log = logging.getLogger(__name__)
 
-# Runs as `ACTIVE` and `STATUS` group them: a statement per group reads an index in order, where one statement over all
-# would have to sort every run.
+# The groups of the orders `ACTIVE` and `STATUS`: one statement per group reads an index in order, whereas a single
+# statement would have to sort every run.
 _GROUPS: dict[RunOrder, tuple[frozenset[RunStatus], ...]] = {
     RunOrder.ACTIVE: (frozenset({RunStatus.IN_PROGRESS}), frozenset({RunStatus.QUEUED}), FINAL_RUN_STATUSES),
     RunOrder.STATUS: tuple(frozenset({status}) for status in RunStatus),
@@ -28,7 +28,7 @@ _ORDER_BY: dict[RunOrder, str] = {
 }
 _NEWEST_FIRST = "accepted_at DESC, run_id DESC"
 
-# Fields are joined by a character that no text contains, so that no match spans two fields.
+# Fields are joined with a character that no text contains, so that no match spans two fields.
 _TEXT = """
     instr(casefold(repository || char(31) || coalesce(external_ref, '') || char(31) || run_id || char(31)
         || username || char(31) || status || char(31) || replace(status, '_', ' ')), :text)
@@ -46,7 +46,7 @@ class RunHead(NamedTuple):
 class RunLists:
     """Reads many runs at once. Every `Run` from here has an empty `specify_text` and no `phases`.
 
-    A row that cannot be read is left out and logged.
+    A row that cannot be read is omitted and logged.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,7 +57,7 @@ class RunLists:
 
         Args:
             wanted: which runs.
-            limit: at most so many; fewer only when there are no more.
+            limit: most runs to return; fewer only if there are no more.
             before: `accepted_at` and `run_id` of the last run already seen; only older runs are read.
         """
         clauses, values = _where(wanted)
@@ -69,7 +69,7 @@ class RunLists:
             return _readable(rows, limit)
 
     def ids(self, wanted: RunFilter, order: RunOrder, *, now: datetime) -> list[str]:
-        """The ids of all runs that match, in that order; `now` is the end of a duration that still grows."""
+        """The ids of all runs that match, in that order; `now` is the end of the duration of a run in progress."""
         clauses, values = _where(wanted)
         values["now"] = time_text(now)
         order_by = _ORDER_BY.get(order, _NEWEST_FIRST)
@@ -84,7 +84,7 @@ class RunLists:
         return found
 
     def by_id(self, run_ids: Iterable[str]) -> dict[str, RunHead]:
-        """These runs, by id; two statements, whatever the number. An id without a run is left out."""
+        """These runs, by id; two statements for any number. An id without a run is omitted."""
         ids = json_text(list(run_ids))
         with self._database.read() as connection:
             rows = connection.execute(
@@ -102,7 +102,7 @@ class RunLists:
         return {run.run_id: RunHead(run, tuple(statuses[run.run_id])) for run in _readable(rows)}
 
     def with_prefix(self, prefix: str, *, created_by: str | None, limit: int) -> list[str]:
-        """The ids that begin with that text, in the order of the ids; of one submitter, or of everybody (None)."""
+        """The ids that begin with that text, sorted; of one submitter, or of all (None)."""
         with self._database.read() as connection:
             rows = connection.execute(
                 """
@@ -116,9 +116,9 @@ class RunLists:
             return [row["run_id"] for row in rows]
 
     def repositories(self, limit: int) -> list[str]:
-        """Repositories of runs, the most recently used first, each once, as it was written last."""
+        """Distinct repositories of runs, most recently used first, in their latest spelling."""
         with self._database.read() as connection:
-            # SQLite takes the bare column from the row of the max(): https://www.sqlite.org/lang_select.html#bareagg
+            # SQLite takes the bare column from the row with the max(): https://www.sqlite.org/lang_select.html#bareagg
             rows = connection.execute(
                 "SELECT repository, max(accepted_at) AS last FROM runs GROUP BY repository ORDER BY last DESC LIMIT ?",
                 (limit,),
@@ -154,7 +154,7 @@ def _where(wanted: RunFilter) -> tuple[list[str], dict[str, Any]]:
 
 
 def _status_in(statuses: Iterable[RunStatus]) -> str:
-    """The statuses in the SQL itself, so that SQLite sees which part of an index it needs."""
+    """The statuses as SQL literals, so that SQLite sees which part of an index it needs."""
     names = ", ".join(f"'{status.value}'" for status in sorted(statuses))
     return f"status IN ({names})"
 

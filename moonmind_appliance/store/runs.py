@@ -1,6 +1,7 @@
-"""The runs: the truth about every job.
+"""The runs table, which decides the state of every job.
 
-Every change of state is checked against the moves that `models` allows and writes its event in the same transaction.
+Every change of state is checked against the transitions that `models` allows, and writes its event in the same
+transaction.
 """
 
 import logging
@@ -38,24 +39,24 @@ _log = logging.getLogger(__name__)
 class RunStore:
     """Runs with their phases.
 
-    A run in progress belongs to one claim, named by its lease: whoever writes to it must hold that lease.
-    A row that cannot be read never hides others: `get` and the verbs on that run say so in a `StoreError`, lists
-    leave it out and log it, `claim` fails it and takes the next.
+    A run in progress belongs to one claim, named by its lease: every write to it requires that lease.
+    A row that cannot be read does not affect others: `get` and the verbs on that run raise a `StoreError`, lists omit
+    and log it, `claim` fails it and takes the next.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def insert(self, run: Run, *, idempotency: tuple[str, str] | None = None) -> Run:
-        """Keep a new run with its nine pending phases. What this returned survives a crash.
+        """Store a new run with its nine pending phases. Once this returns, the run survives a crash.
 
         Args:
-            run: in `queued`; its `phases` are not looked at.
+            run: in `queued`; its `phases` are ignored.
             idempotency: the caller's key, already scoped to the subject, and a digest of the body. The same key and
-                digest give the first run again.
+                digest return the first run.
 
         Raises:
-            Conflict: `idempotency_key_reused`, the key came with another body.
+            Conflict: `idempotency_key_reused`, the key was used with another body.
             StoreError: the id exists, the run is not queued, or the database cannot be used.
         """
         if run.status is not RunStatus.QUEUED:
@@ -81,7 +82,7 @@ class RunStore:
             return _read(connection, run.run_id)
 
     def get(self, run_id: str, *, text: bool = True) -> Run | None:
-        """The run with its phases in order. Without `text` its `specify_text` is empty, and not read.
+        """The run with its phases in order. Without `text` its `specify_text` is not read and empty.
 
         Raises:
             StoreError: the row cannot be read.
@@ -96,7 +97,7 @@ class RunStore:
         """The specification text alone.
 
         Raises:
-            StoreError: there is none.
+            StoreError: the run has none.
         """
         with self._database.read() as connection:
             return _specification(connection, run_id)
@@ -110,17 +111,16 @@ class RunStore:
         lease_seconds: int,
         began_on: Collection[int] | None = None,
     ) -> Run | None:
-        """Take a queued run for this shard: of the user with the fewest in progress, the first in the queue.
+        """Claim a queued run for this shard: the first in the queue of the user with the fewest runs in progress.
 
-        Left alone are runs that are pinned to another shard or wait for a time that has not come; a paused shard takes
-        none. Two claims never
-        take the same run, whichever threads or processes make them.
+        Skips runs that are pinned to another shard or wait for a later time. A paused shard claims none. Two claims
+        never take the same run, even from different threads or processes.
 
         Args:
-            shard: who will execute it.
+            shard: the shard that will execute it.
             lease: a new name for this claim.
-            now: the time against which waiting is judged.
-            lease_seconds: how long the claim lives without a heartbeat.
+            now: the time to compare waiting times with.
+            lease_seconds: how long the claim is valid without a heartbeat.
             began_on: when given, a run that began before is taken only if it began on one of these shards (those of
                 the same engine, where its volume is).
         """
@@ -145,7 +145,7 @@ class RunStore:
                 return run
 
     def heartbeat(self, run_id: str, lease: str, *, now: datetime, lease_seconds: int) -> bool:
-        """Keep the claim alive.
+        """Renew the claim.
 
         Returns:
             True when a cancel was requested.
@@ -162,11 +162,11 @@ class RunStore:
             return row["cancel_requested_at"] is not None
 
     def save_phase(self, run_id: str, lease: str, phase: Phase) -> None:
-        """Keep a phase's state. Saving the status that it has already is no move: it replaces the rest.
+        """Store a phase's state. An unchanged status is not a transition; the other fields are replaced.
 
         Raises:
             LeaseLost: the claim is over.
-            StoreError: `PHASE_MOVES` does not allow the move.
+            StoreError: `PHASE_MOVES` does not allow the transition.
         """
         position = PHASE_ORDER.index(phase.phase)
         with self._database.write() as connection:
@@ -222,7 +222,7 @@ class RunStore:
         agent: AgentInfo | msgspec.UnsetType | None = msgspec.UNSET,
         result_summary: str | msgspec.UnsetType | None = msgspec.UNSET,
     ) -> None:
-        """Keep what became known of a run in progress; what is not given stays.
+        """Update fields of a run in progress; fields that are not given do not change.
 
         Raises:
             LeaseLost: the claim is over.
@@ -288,16 +288,16 @@ class RunStore:
         interrupted: bool,
         queued_at: datetime | None = None,
     ) -> None:
-        """Give a run in progress back to the queue: it must wait, or was interrupted (which is counted).
+        """Requeue a run in progress: it must wait, or was interrupted (which is counted).
 
-        One whose cancel was requested meanwhile becomes `cancelled` instead: nothing would end its waiting.
+        A run whose cancel was requested meanwhile becomes `cancelled` instead: nothing would end its wait.
 
         Args:
             run_id: which run.
             lease: its claim.
             waiting_for: what it waits for; None: only its turn.
             interrupted: whether to count it as an interruption.
-            queued_at: its new place in the queue, after the runs submitted before that time; None: it keeps its place.
+            queued_at: its new place in the queue, after the runs submitted before that time; None: the same place.
 
         Raises:
             LeaseLost: the claim is over.
@@ -309,7 +309,7 @@ class RunStore:
                 connection.execute("UPDATE runs SET queued_at = ? WHERE run_id = ?", (time_text(queued_at), run_id))
 
     def wait(self, run_id: str, waiting_for: WaitingFor | None) -> None:
-        """Say what a queued run waits for (None: only its turn). A run that is not queued is left alone."""
+        """Set what a queued run waits for (None: only its turn). No effect on a run that is not queued."""
         with self._database.write() as connection:
             changed = connection.execute(
                 """
@@ -323,11 +323,11 @@ class RunStore:
                 _tell(connection, kind, run_id, RunStatus.QUEUED, waiting_for=waiting_for)
 
     def request_cancel(self, run_id: str, *, now: datetime) -> Run:
-        """Cancel a queued run at once; ask the claim of a run in progress to end it. Safe twice.
+        """Cancel a queued run at once; request it from the claim of a run in progress. Idempotent.
 
         Raises:
             NotFound: no such run.
-            Conflict: it is final.
+            Conflict: the run is final.
         """
         with self._database.write() as connection:
             run = _read(connection, run_id)
@@ -348,11 +348,11 @@ class RunStore:
             return _read(connection, run_id)
 
     def retry(self, run_id: str, *, now: datetime) -> Run:
-        """Queue a failed or cancelled run again; its phases and artifacts stay.
+        """Queue a failed or cancelled run again; its phases and artifacts are kept.
 
         Raises:
             NotFound: no such run.
-            Conflict: it is neither failed nor cancelled.
+            Conflict: the run is neither failed nor cancelled.
         """
         with self._database.write() as connection:
             run = _read(connection, run_id)
@@ -375,7 +375,7 @@ class RunStore:
             return _read(connection, run_id)
 
     def in_progress(self) -> list[Run]:
-        """All runs that some claim holds, oldest first, without their texts."""
+        """All runs in progress, oldest first, without their texts."""
         return self._open(RunStatus.IN_PROGRESS)
 
     def queued(self) -> list[Run]:
@@ -383,7 +383,7 @@ class RunStore:
         return self._open(RunStatus.QUEUED)
 
     def requeue_abandoned(self, run_id: str, lease: str | None) -> bool:
-        """Take a run from a claim that is dead. One whose cancel was requested becomes `cancelled`.
+        """Requeue the run of a dead claim. A run whose cancel was requested becomes `cancelled`.
 
         Returns:
             False when the run is no longer in progress under exactly that lease.
@@ -398,13 +398,13 @@ class RunStore:
             return True
 
     def lease_until(self, run_id: str) -> datetime | None:
-        """Until when the run's claim lives without another heartbeat (UTC); None when nobody holds it."""
+        """When the run's claim expires without another heartbeat (UTC); None if it is not claimed."""
         with self._database.read() as connection:
             row = connection.execute("SELECT lease_until FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
 
     def counts(self) -> dict[RunStatus, int]:
-        """How many runs stand where; every status is there."""
+        """The number of runs in each status; contains every status."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
         return dict.fromkeys(RunStatus, 0) | {RunStatus(status): count for status, count in rows}

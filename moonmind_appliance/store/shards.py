@@ -1,4 +1,4 @@
-"""What is known of each shard."""
+"""The stored state of each shard."""
 
 import contextlib
 import logging
@@ -23,24 +23,24 @@ _log = logging.getLogger(__name__)
 
 
 class ShardEvent(NamedTuple):
-    """What a change of a shard's state is told as."""
+    """An event that describes a change of a shard's state."""
 
     kind: str
     data: Mapping[str, object] = {}
 
 
 class ShardChange(NamedTuple):
-    """A shard's next state, with the events that tell of it."""
+    """A shard's next state, with the events that describe the change."""
 
     shard: Shard
     events: Sequence[ShardEvent] = ()
 
 
 class ShardStore:
-    """One row a shard; a shard that was never seen gets one whose login is unknown.
+    """One row per shard; a new shard gets a row with an unknown login.
 
-    A row that cannot be read is replaced by one whose login is unknown, with the event `shard.state_unreadable`: one
-    bad row must not stop the others. Each state is checked before it is written, so that no row becomes such a one.
+    A row that cannot be read is replaced by one with an unknown login, with the event `shard.state_unreadable`: one bad
+    row must not stop the other shards. Each state is validated before it is written, which prevents such rows.
     """
 
     def __init__(self, database: Database) -> None:
@@ -61,10 +61,10 @@ class ShardStore:
         return [self.get(shard) for shard in range(count)]
 
     def save(self, shard: Shard, *, event: str | None = None, data: Mapping[str, object] | None = None) -> None:
-        """Keep the state and, in the same transaction, the event of that kind.
+        """Store the state and, in the same transaction, the event of that kind.
 
         Raises:
-            StoreError: the state could not be read again; nothing was written.
+            StoreError: the state is not valid; nothing was written.
         """
         with self._database.write() as connection:
             _write(connection, shard)
@@ -72,10 +72,10 @@ class ShardStore:
                 record(connection, event, shard=shard.shard, data=data)
 
     def change(self, shard: int, how: Callable[[Shard], ShardChange]) -> Shard:
-        """Replace the state by what `how` makes of it, in one transaction: no other process's change is lost.
+        """Replace the state with the result of `how`, in one transaction, so that no other process's change is lost.
 
         Raises:
-            StoreError: the new state could not be read again; nothing was written.
+            StoreError: the new state is not valid; nothing was written.
         """
         with self._database.write() as connection:
             known = _known(connection, shard)
@@ -98,7 +98,7 @@ def _state(row: sqlite3.Row) -> Shard:
     """The row's state.
 
     Raises:
-        StoreError: it cannot be read; it names the shard.
+        StoreError: the row cannot be read; the error names the shard.
     """
     try:
         state = to_shard(row)
@@ -110,7 +110,7 @@ def _state(row: sqlite3.Row) -> Shard:
 
 
 def _known(connection: sqlite3.Connection, shard: int) -> Shard:
-    """The stored state, inside a transaction that may write; a new one where there is none that can be read."""
+    """The stored state, inside a write transaction; a new one if none can be read."""
     row = _row(connection, shard)
     if row is None:
         fresh = Shard(shard=shard)
@@ -118,8 +118,8 @@ def _known(connection: sqlite3.Connection, shard: int) -> Shard:
         try:
             return _state(row)
         except StoreError as error:
-            # Without the account that was signed in, another one's login would be taken for it; and what an operator
-            # paused must stay paused.
+            # Keep the account that was signed in, else another account's login would be accepted; and a paused shard
+            # must stay paused.
             fresh = Shard(shard=shard, account=_kept(row["state"], "account", _Account) or "")
             fresh = msgspec.structs.replace(fresh, paused_at=_kept(row["state"], "paused_at", datetime))
             _log.error("%s Its login is checked again.", error.message)
@@ -129,7 +129,7 @@ def _known(connection: sqlite3.Connection, shard: int) -> Shard:
 
 
 def _kept(state: str, name: str, kind: type[_T]) -> _T | None:
-    """One field of a row that cannot be read as a whole; None where it cannot be read either."""
+    """One field of a row that cannot be read as a whole; None if the field cannot be read either."""
     try:
         fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
         return msgspec.json.decode(fields[name], type=kind) if name in fields else None

@@ -1,4 +1,4 @@
-"""The bearer tokens of AUTH_PROVIDER=local: only their SHA-256 is kept."""
+"""The bearer tokens of AUTH_PROVIDER=local; only their SHA-256 is stored."""
 
 import hashlib
 import hmac
@@ -21,14 +21,14 @@ TOKEN_PREFIX = "mma_"  # noqa: S105 - the part that every token has
 
 _TOKEN = re.compile(r"mma_[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]{0,99}")
-# `last_used_at` is for people: a write a request would cost more than it tells.
+# `last_used_at` is only displayed, so it does not justify a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=1)
 
 _log = logging.getLogger(__name__)
 
 
 class LocalToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it may be shown. Times are UTC."""
+    """A token's metadata, without the token itself. Times are UTC."""
 
     name: str
     operator: bool
@@ -39,16 +39,16 @@ class LocalToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenStore:
-    """Tokens that the operator made. A token is 256 random bits, so a plain hash of it is enough."""
+    """Tokens that the operator created. A token has 256 random bits, so a plain hash is enough."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def create(self, name: str, *, operator: bool, expires_at: datetime | None, keep_runs: bool = False) -> str:
-        """Make a token; the answer is its only showing.
+        """Create a token and return it; it cannot be shown again.
 
-        Where a revoked token had the name, the new one speaks for another caller, who does not see that one's runs;
-        with `keep_runs` for the same caller.
+        If a revoked token had the name, the new one is for another caller, who does not see the earlier caller's runs;
+        with `keep_runs` it is for the same caller.
 
         Raises:
             InvalidRequest: the name cannot be used.
@@ -81,7 +81,7 @@ class TokenStore:
             ).fetchone()
             subject = f"local:{name}"
             if before is not None:
-                # No name has a `#` in it.
+                # Names cannot contain `#`.
                 subject = before["subject"] if keep_runs else f"local:{name}#{made['token_id']}"
             connection.execute(
                 "UPDATE tokens SET subject = ? WHERE token_id = ?", (Verbatim(subject), made["token_id"])
@@ -90,7 +90,7 @@ class TokenStore:
         return token
 
     def list(self) -> list[LocalToken]:
-        """All tokens ever made, oldest first."""
+        """All tokens, including revoked ones, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
                 """
@@ -101,7 +101,7 @@ class TokenStore:
             return [msgspec.convert(dict(row), LocalToken, strict=False) for row in rows]
 
     def revoke(self, name: str) -> None:
-        """End a token, from the next request on.
+        """Revoke a token; it is refused from the next request on.
 
         Raises:
             NotFound: no token of that name is in use.
@@ -119,14 +119,14 @@ class TokenStore:
             record(connection, "token.revoked", at=now, data={"name": name})
 
     def actor(self, token: str) -> Actor | None:
-        """Who the token speaks for; None when it is unknown, expired or revoked."""
+        """The caller that the token authenticates; None if it is unknown, expired or revoked."""
         if not _TOKEN.fullmatch(token):
             return None
         digest = _digest(token)
         now = datetime.now(UTC)
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM tokens WHERE sha256 = ?", (digest,)).fetchone()
-        # What an attacker could time is the hash of a guess, which says nothing about the token.
+        # An attacker could only time the comparison of a guess's hash, which reveals nothing about the token.
         if row is None or not hmac.compare_digest(bytes(row["sha256"]), digest):
             return None
         if row["revoked_at"] is not None or (row["expires_at"] or "~") <= time_text(now):
@@ -143,7 +143,7 @@ class TokenStore:
                     "UPDATE tokens SET last_used_at = ? WHERE token_id = ?", (time_text(now), row["token_id"])
                 )
         except StoreError as error:
-            # Who may read must still be let in when the disk is full.
+            # Reads must still be authenticated when the disk is full.
             _log.warning("The last use of token %s was not saved: %s", row["name"], error)
 
 

@@ -1,4 +1,4 @@
-"""Notices cheaply that the database changed, whichever process changed it."""
+"""Detects cheaply that any process changed the database."""
 
 import sqlite3
 from typing import NamedTuple, Self
@@ -8,7 +8,7 @@ from moonmind_appliance.store.connection import Database, store_error
 
 
 class NewEvents(NamedTuple):
-    """What the events after some id name. `last` is the newest id, or the id that was asked for."""
+    """The runs and shards that events after some id name. `last` is the newest id, or that id if there is none."""
 
     run_ids: frozenset[str]
     shards: frozenset[int]
@@ -16,13 +16,13 @@ class NewEvents(NamedTuple):
 
 
 class Watch:
-    """A connection of its own that compares `PRAGMA data_version` (https://www.sqlite.org/pragma.html#pragma_data_version).
+    """A separate connection that compares `PRAGMA data_version` (https://www.sqlite.org/pragma.html#pragma_data_version).
 
     SQLite changes that number when another connection, of this process or another, commits. For one thread at a time.
 
     Raises:
-        StoreError: from every method, when the database cannot be read; also when its file was removed or replaced,
-            which SQLite itself would not notice.
+        StoreError: from every method, if the database cannot be read, or if its file was removed or replaced, which
+            SQLite itself would not notice.
     """
 
     def __init__(self, database: Database) -> None:
@@ -59,7 +59,7 @@ class Watch:
             raise store_error(error, self._path) from error
 
     def new_events(self, after: int) -> NewEvents:
-        """What the events with a larger id than `after` name."""
+        """The runs and shards that events with a larger id than `after` name."""
         try:
             self._connection.execute("BEGIN")
             try:
@@ -67,7 +67,7 @@ class Watch:
                     "SELECT run_id, shard, max(event_id) FROM events WHERE event_id > ? GROUP BY run_id, shard",
                     (after,),
                 ).fetchall()
-                # In the same snapshot: what is committed after it counts as a change again.
+                # In the same snapshot, so that later commits count as a change again.
                 self._version = self._data_version()
             finally:
                 self._connection.execute("COMMIT")
@@ -80,7 +80,7 @@ class Watch:
         )
 
     def close(self) -> None:
-        """Close the connection. Safe twice."""
+        """Close the connection. Idempotent."""
         self._connection.close()
 
     def _data_version(self) -> int:
