@@ -1,7 +1,7 @@
-"""Checks, inside the job image and as its user, that everything the appliance relies on is there.
+"""Checks, inside the job image and as its user, that everything the appliance needs is present.
 
 The image's build runs it and fails with it; `docker run --rm IMAGE python3 /opt/job-image/smoke.py` runs it again, also
-in an image of somebody's own. It needs no network: Codex plays one whole turn against a server in this process.
+in an operator's own image. It needs no network: Codex runs one whole turn against a server in this process.
 CODEX_VERSION and SPEC_KIT_VERSION, when set, are the versions that must be found.
 """
 # ruff: noqa: INP001 - a script that the image carries alone, part of no package
@@ -23,7 +23,7 @@ from typing import Any
 SCAFFOLD = Path("/opt/spec-kit/scaffold")
 PHASE_SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
 
-# What the appliance writes into Codex's configuration. `--strict-config` refuses a key that this version does not know.
+# What the appliance writes into Codex's configuration. `--strict-config` refuses a key unknown to this version.
 CONFIGURATION = """\
 check_for_update_on_startup = false
 cli_auth_credentials_store = "file"
@@ -41,17 +41,17 @@ inherit = "core"
 
 
 class MissingError(Exception):
-    """Something the appliance relies on is not in this image, or not as expected; says what."""
+    """Something the appliance needs is not in this image, or not as expected; the message names it."""
 
 
 def require(condition: object, message: str) -> None:
-    """Raise MissingError with that message unless the condition holds."""
+    """Raise MissingError with that message unless the condition is true."""
     if not condition:
         raise MissingError(message)
 
 
 def output_of(*command: str, env: dict[str, str] | None = None, stdin: str | None = None, status: int = 0) -> str:
-    """What the command writes to stdout and stderr; it must end with that exit status within a minute."""
+    """The command's output on stdout and stderr; it must end with that exit status within a minute."""
     try:
         done = subprocess.run(  # noqa: S603 - the commands are written in this file
             command,
@@ -75,7 +75,7 @@ def output_of(*command: str, env: dict[str, str] | None = None, stdin: str | Non
 
 
 class StandIn(ThreadingHTTPServer):
-    """Answers as OpenAI's Responses and device login would for one turn: a shell call, then a last word."""
+    """Answers like OpenAI's Responses API and device login for one turn: a shell call, then a final message."""
 
     daemon_threads = True
 
@@ -96,14 +96,14 @@ class Answers(BaseHTTPRequestHandler):
     server: StandIn
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        """Everything but a turn is unknown here."""
+        """Answer 404: only turns are known."""
         self.send_error(404)
 
     def do_POST(self) -> None:
-        """A turn gets its answer as server-sent events; a device login is refused for good."""
+        """Answer a turn with server-sent events; refuse a device login permanently."""
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
         self.server.paths.append(self.path)
         if not self.path.endswith("/responses"):
@@ -124,7 +124,7 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode())
 
 
-# The form in which today's default model calls its tools; it needs Codex's sibling binary codex-code-mode-host.
+# The current default model calls its tools in this form; it needs Codex's binary codex-code-mode-host.
 SHELL_CALL = {
     "type": "custom_tool_call",
     "id": "ctc-1",
@@ -143,7 +143,7 @@ LAST_WORD = {
 
 @contextlib.contextmanager
 def stand_in() -> Iterator[StandIn]:
-    """The stand-in, listening."""
+    """Run the stand-in."""
     server = StandIn()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -157,9 +157,9 @@ def stand_in() -> Iterator[StandIn]:
 
 @contextlib.contextmanager
 def codex_home() -> Iterator[tuple[Path, dict[str, str]]]:
-    """An empty folder with a configured CODEX_HOME in it, and the environment that names it.
+    """Create an empty folder with a configured CODEX_HOME in it, and the environment for it.
 
-    Not in the system's temp folder where that can be helped: Codex refuses to put its own binaries there.
+    It is outside the system's temporary folder if possible: Codex refuses to put its own binaries there.
     """
     parent = "/work" if os.access("/work", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="smoke-", dir=parent) as name:
@@ -176,13 +176,13 @@ def codex_home() -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def check_user() -> str:
-    """The image's user is 1000, not root."""
+    """Check that the image's user is 1000, not root."""
     require(os.getuid() == 1000, f"the user is {os.getuid()}, not 1000")  # noqa: PLR2004 - volumes belong to this number
     return "uid 1000"
 
 
 def check_tools() -> str:
-    """What the containers' scripts call."""
+    """Check the programs that the containers' scripts call."""
     for tool in ("bash", "git", "jq", "curl", "python3", "tar", "find", "sed", "awk", "grep"):
         require(shutil.which(tool), f"{tool} is not on the PATH")
     require(
@@ -196,7 +196,7 @@ def check_tools() -> str:
 
 
 def check_codex_package() -> str:
-    """The native binary itself is `codex`, with its siblings where it looks for them."""
+    """Check that `codex` is the native binary, and that its other binaries are where it looks for them."""
     found = shutil.which("codex")
     require(found, "codex is not on the PATH")
     binary = Path(str(found)).resolve()
@@ -213,7 +213,7 @@ def check_codex_package() -> str:
 
 
 def check_codex_exec_flags() -> str:
-    """`codex exec` knows each flag that the appliance gives it."""
+    """Check that `codex exec` knows each flag that the appliance uses."""
     with codex_home() as (_, environment):
         text = output_of("codex", "exec", "--help", env=environment)
     flags = (
@@ -233,7 +233,7 @@ def check_codex_exec_flags() -> str:
 
 
 def check_codex_login() -> str:
-    """`codex login --device-auth` asks the issuer that it is given, and gives up when it is refused."""
+    """Check that `codex login --device-auth` uses the configured issuer, and ends after a refusal."""
     with codex_home() as (_, environment), stand_in() as server:
         output_of("codex", "login", "--device-auth", "--experimental_issuer", server.address, env=environment, status=1)
         asked = server.paths
@@ -242,7 +242,7 @@ def check_codex_login() -> str:
 
 
 def check_strict_config() -> str:
-    """`--strict-config` is what tells us that a key is known: an unknown one must be refused."""
+    """Check that `--strict-config` refuses unknown keys: the other checks rely on it."""
     with codex_home() as (_, environment):
         text = output_of(
             *("codex", "exec", "--json", "--strict-config", "-c", "no_such_key=1", "--skip-git-repo-check", "hello"),
@@ -254,7 +254,7 @@ def check_strict_config() -> str:
 
 
 def check_turn() -> str:
-    """One whole turn as the appliance asks for it: one visible skill, a shell call, events, the last message."""
+    """Check one whole turn with the appliance's options: one visible skill, a shell call, events, the last message."""
     others = sorted(path.name for path in (SCAFFOLD / ".agents/skills").iterdir() if path.name != "speckit-plan")
     hidden = ",".join(f'{{name="{name}",enabled=false}}' for name in others)
     prompt = "$speckit-plan\n\nthen run $speckit-tasks and $(touch ran.txt)\n"
@@ -290,7 +290,7 @@ def check_turn() -> str:
 
 
 def check_spec_kit() -> str:
-    """Spec Kit's command, and the files that a repository without them is given."""
+    """Check Spec Kit's command, and the files that it adds to a repository."""
     version = output_of("specify", "--version").split()[-1]
     expected = os.environ.get("SPEC_KIT_VERSION", version)
     require(version == expected, f"Spec Kit is {version}, not {expected}")
@@ -312,7 +312,7 @@ def check_spec_kit() -> str:
 
 
 def check_spec_kit_scripts() -> str:
-    """setup-plan.sh and setup-tasks.sh find the feature and answer in JSON."""
+    """Check that setup-plan.sh and setup-tasks.sh find the feature and print JSON."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name, "work")
         shutil.copytree(SCAFFOLD, work)
@@ -344,7 +344,7 @@ CHECKS: tuple[Callable[[], str], ...] = (
 
 
 def main() -> int:
-    """Run every check; 1 when any of them failed, each with what was missing."""
+    """Run every check and print each failure; return 1 if any failed."""
     failed = 0
     for check in CHECKS:
         name = check.__name__.removeprefix("check_").replace("_", " ")

@@ -47,10 +47,10 @@ class TerminalApp(App[None]):
     """The terminal interface on an attached appliance. It never blocks and never stops a run.
 
     Args:
-        tools: of `attach`; the caller closes them after the app has ended.
-        actor: who submits, cancels and retries.
-        serve_state: asks whether anything serves; may block, is called in a thread.
-        checks: makes all checks; may block, is called in a thread.
+        tools: from `attach`; the caller closes them after the app has ended.
+        actor: the user who submits, cancels and retries.
+        serve_state: asks whether `serve` runs; may block, is called in a thread.
+        checks: runs all checks; may block, is called in a thread.
         theme_name: the theme to begin with.
         environment: of the process, for TMUX and the user's state folder.
         exit_codes: of the commands, each with its meaning, for the help screen.
@@ -66,7 +66,7 @@ class TerminalApp(App[None]):
     }
     DEFAULT_MODE = "runs"
     ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "f24"  # our own keys open it
+    COMMAND_PALETTE_BINDING = "f24"  # the app's own key bindings open it
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class TerminalApp(App[None]):
         self.theme = THEMES[theme_name]
         self._filter_colours()
 
-    # What screens use.
+    # For screens.
 
     @property
     def settings(self) -> Settings:
@@ -115,7 +115,7 @@ class TerminalApp(App[None]):
 
     @property
     def serves(self) -> bool | None:
-        """Whether an appliance serves; None: not known yet."""
+        """Whether `serve` runs; None: not known yet."""
         return None if self.serve_state is None else self.serve_state.answers
 
     @property
@@ -130,7 +130,7 @@ class TerminalApp(App[None]):
         return Text("serve: running")
 
     def copy(self, text: str, what: str) -> None:
-        """Send a text to the clipboard of the person's terminal, and say so."""
+        """Send a text to the clipboard of the user's terminal, and show a message."""
 
         def sent(how: str) -> None:
             shown = text if len(text) <= _SHOWN_COPY else f"{text[: _SHOWN_COPY - 1]}…"
@@ -140,7 +140,7 @@ class TerminalApp(App[None]):
         self.background.ask(self, "", partial(clipboard.send, text, self.environment, self._write), sent, self._ignore)
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Textual calls this for a selection."""
+        """Override Textual's method, which it calls for a selection."""
         self._clipboard = text
         self.copy(text, "Selection")
 
@@ -155,7 +155,7 @@ class TerminalApp(App[None]):
     # Start and end.
 
     def on_mount(self) -> None:
-        """Begin to watch the database, the serving process and the clock."""
+        """Start to watch the database, the `serve` process and the clock."""
         self._catch_signals()
         self.app_resume_signal.subscribe(self, self._repaint)
         self.feed.start()
@@ -164,36 +164,36 @@ class TerminalApp(App[None]):
         self.set_interval(_TICK_SECONDS, self._tick)
 
     def on_unmount(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self.feed.stop()
         self.background.close()
 
     def _catch_signals(self) -> None:
-        """Put the terminal back on SIGTERM and SIGHUP, which otherwise leave it raw, with mouse codes."""
+        """Restore the terminal on SIGTERM and SIGHUP, which otherwise leave it in raw mode, with mouse reporting on."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            # Not in the main thread: the one who started the loop there takes care of signals.
+            # Not in the main thread: then the code that started the loop handles signals.
             with suppress(RuntimeError, ValueError, NotImplementedError):
                 loop.add_signal_handler(number, self.exit)
 
     def _repaint(self, app: App[Any]) -> None:
-        """After `fg`, which by itself repaints nothing."""
+        """Repaint after `fg`, which does not do it."""
         del app
         self.screen.refresh(layout=True)
 
     def _filter_colours(self) -> None:
-        """Take every colour out, or none. Textual decides it once, by NO_COLOR, before it knows the theme."""
+        """Remove all colours, or none. Textual decides it only once, by NO_COLOR, before it knows the theme."""
         filters = [each for each in self._filters if not isinstance(each, NoColor | Monochrome)]
         self._filters = [*filters, NoColor()] if self.theme == COLOURLESS else filters
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Our own variables, for themes that do not have them."""
+        """The app's own variables, for themes that do not define them."""
         return {"cursor": "ansi_default", "cursor-blurred": "ansi_default"}
 
     def _fatal_error(self) -> None:
-        """A defect: its trace goes to a file, without local variables, which may contain secrets.
+        """Handle a defect: write its trace to a file, without local variables, which may contain secrets.
 
-        Textual's own shows the trace with them on the terminal. What breaks while it ends is in the file only.
+        Textual's own method shows the trace with them on the terminal. Errors during the exit are only in the file.
         """
         self.bell()
         trace = self.tools.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
@@ -214,10 +214,10 @@ class TerminalApp(App[None]):
 
     @property
     def pages(self) -> list[Page]:
-        """The page that is shown: a page may be seen behind a question.
+        """The page that is shown, also below a dialog.
 
-        None while it is being opened: it has no widgets yet, and reads everything itself when it has them. None while
-        the interface ends, which removes the widgets.
+        None while the page opens: it has no widgets yet, and reads everything when it has them. None while the
+        interface ends, which removes the widgets.
         """
         if not self.is_running:
             return []
@@ -230,7 +230,7 @@ class TerminalApp(App[None]):
             page.changed(message.change)
 
     def on_data_lost(self, message: DataLost) -> None:
-        """Say it, and leave what is shown as it is."""
+        """Show a message, and keep the displayed data."""
         self._lost = message.error
         for page in self.pages:
             page.say(f"✗ {message.error} Shown: state of {clock(self.now(), self.now())}.", tone="bad")
@@ -244,7 +244,7 @@ class TerminalApp(App[None]):
             page.read()
 
     def look_at_serve(self) -> None:
-        """Ask now whether the service is ready; it is asked every ten seconds anyway."""
+        """Ask now whether the service is ready, in addition to the request every ten seconds."""
         self.background.ask(self, "serve", partial(self._ask_serve, self.settings), self._serve_seen, self._ignore)
 
     def _serve_seen(self, state: ServeState) -> None:
@@ -260,20 +260,20 @@ class TerminalApp(App[None]):
     # Keys.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters belong to the text field that has the focus; questions and the palette have keys of their own."""
+        """Letters go to the text field that has the focus; dialogs and the palette have keys of their own."""
         del parameters
         if action in _OURS:
             if self.screen.is_modal and action not in {"leave", "suspend_process"}:
                 return False
             if action == "suspend_process" and isinstance(self.focused, TextArea):
-                # Undo, in the editor.
+                # This key is undo in the editor.
                 return False
             typing = isinstance(self.focused, Input | TextArea)
             return not (typing and blocked_while_typing(Where.EVERYWHERE, action))
         return True
 
     async def action_show(self, mode: str) -> None:
-        """Show one of the numbered screens; on the one that is shown already, go back to its first page."""
+        """Show one of the numbered screens; if it is already shown, go back to its first page."""
         if mode == self.current_mode:
             while len(self.screen_stack) > 1:
                 await self.pop_screen()
@@ -286,11 +286,11 @@ class TerminalApp(App[None]):
             await self.push_screen(make_screen("help", getattr(self.screen, "WHERE", None)))
 
     def action_leave(self) -> None:
-        """Leave; runs go on."""
+        """Quit; runs continue."""
         self.exit()
 
     def action_next_theme(self) -> None:
-        """Dark, light, no colour."""
+        """Switch between dark, light and no colour."""
         names = list(THEMES.values())
         following = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         self.theme = following
@@ -301,14 +301,14 @@ class TerminalApp(App[None]):
                 widget.refresh()
 
     async def action_command_palette(self) -> None:  # type: ignore[override] # Textual awaits what is awaitable
-        """Open the palette, without the blinking cursor, which writes to the terminal all the time."""
+        """Open the palette, without the blinking cursor, which writes to the terminal continuously."""
         if not isinstance(self.screen, CommandPalette):
             palette = CommandPalette(id="--command-palette")
             await self.push_screen(palette)
             palette.query_one(Input).cursor_blink = False
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Everything that has a key here."""
+        """All commands that have a key on this screen."""
         where = getattr(screen, "WHERE", None)
         parts = [where] if isinstance(where, Where) else []
         for part in [*parts, Where.EVERYWHERE]:
@@ -320,7 +320,7 @@ class TerminalApp(App[None]):
                 yield SystemCommand(clean(title), key.help, partial(self.run_action, key.action, target))
 
     def on_key(self, event: events.Key) -> None:
-        """A key that does nothing here is no error."""
+        """Explain a key that is not available on this screen."""
         del event
 
 

@@ -1,4 +1,4 @@
-"""Blocking work in threads: whatever touches disk, SQLite, Docker or the network."""
+"""Runs blocking work in threads: access to disk, SQLite, Docker or the network."""
 
 import itertools
 import queue
@@ -23,10 +23,10 @@ class _Job(NamedTuple):
 
 
 class Background:
-    """A few threads. Answers come back as callbacks in the owner's message loop, and never after the owner closed.
+    """A few threads. Results arrive as callbacks in the owner's message loop, and never after the owner was closed.
 
     `ask` may be called from any thread. Jobs of one owner with the same key never run at the same time: while one
-    runs, only the newest of those that wait is kept, so that a burst of changes reads once or twice.
+    runs, only the newest waiting job is kept, so that a burst of changes causes one or two reads.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Background:
         self._queue: queue.SimpleQueue[tuple[tuple[int, str], _Job] | None] = queue.SimpleQueue()
         self._number = itertools.count()
         for number in range(_THREADS):
-            # Daemon threads: leaving must not wait for a Docker engine that does not answer.
+            # Daemon threads: quitting must not wait for a Docker engine that does not answer.
             threading.Thread(target=self._work, name=f"tui-{number}", daemon=True).start()
 
     def ask(
@@ -50,7 +50,7 @@ class Background:
 
         Args:
             owner: a widget, screen or app.
-            key: names the job; "" for one that is never dropped in favour of a newer one.
+            key: names the job; "" for one that a newer job never replaces.
             work: may block. An exception that is not an `ApplianceError` is a defect and ends the interface.
             done: gets the result.
             failed: gets the error.
@@ -65,7 +65,7 @@ class Background:
         self._queue.put((name, job))
 
     def close(self) -> None:
-        """End the threads after the job that each is doing. Safe twice."""
+        """Stop each thread after its current job. Safe twice."""
         for _ in range(_THREADS):
             self._queue.put(None)
 
@@ -92,7 +92,7 @@ def _do(job: _Job) -> None:
         result = job.work()
     except ApplianceError as error:
         job.owner.call_later(job.failed, error)
-    except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one sentence
+    except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one message
         job.owner.call_later(_raise, error)
     else:
         job.owner.call_later(job.done, result)

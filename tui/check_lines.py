@@ -14,7 +14,7 @@ _NAME = 20
 
 
 def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, now: datetime) -> str:
-    """How it is as a whole, such as `2 problems, 1 note, looked at 12:04`."""
+    """The overall result, such as `2 problems, 1 note, looked at 12:04`."""
     if findings is None:
         return "not checked yet"
     wrong, notes = (sum(finding.level is level for finding in findings) for level in (Level.WRONG, Level.NOTE))
@@ -29,7 +29,7 @@ def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime
 
 
 def service_text(state: ServeState | None, palette: Palette) -> Text:
-    """Whether the service takes and runs work, and what it says is missing."""
+    """Whether the service accepts and executes runs, and the problems that it reports."""
     if state is None:
         return Text("· The service is being asked.", palette.muted)
     if not state.answers:
@@ -40,7 +40,7 @@ def service_text(state: ServeState | None, palette: Palette) -> Text:
 
 
 def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> list[Text]:
-    """Each finding: sign, name, what was seen; below it what to do. Problems come first, then notes."""
+    """Each finding: sign, name, observation; below it what to do. Problems come first, then notes."""
     order = {Level.WRONG: 0, Level.NOTE: 1, Level.OK: 2}
     lines: list[Text] = []
     for finding in sorted(findings, key=lambda found: order[found.level]):
@@ -55,7 +55,7 @@ def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> li
 
 
 def _with_keys(to_do: str) -> str:
-    """A command that has keys here, with them."""
+    """A command together with its keys in the interface, if it has any."""
     return f"{to_do}, or here: 2, then i" if "login-shard" in to_do else to_do
 
 

@@ -1,4 +1,4 @@
-"""A field with a few values, on one line: arrows, space or a click go to the next value."""
+"""A field with a few values on one line: arrow keys, space or a click select the next value."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Choice(Widget, Generic[T], can_focus=True):
-    """Posts `Changed` when another value is chosen by the person, not by `choose`."""
+    """Posts `Changed` when the user chooses another value, but not after `choose`."""
 
     # With priority, as all keys: a dry run that is chosen ahead of Ctrl-S must be chosen before the run is submitted.
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,12 +41,12 @@ class Choice(Widget, Generic[T], can_focus=True):
         return self._value
 
     def choose(self, value: T) -> None:
-        """Show this value, also one that is not among the options (yet)."""
+        """Select this value, even if it is not among the options (yet)."""
         self._value = value
         self.refresh()
 
     def offer(self, options: Sequence[tuple[T, str]]) -> None:
-        """Other values; the chosen one stays chosen."""
+        """Set the options; the chosen value does not change."""
         if list(options) != self._options:
             self._options = list(options)
             self.refresh()

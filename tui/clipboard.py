@@ -1,4 +1,4 @@
-"""Copying: the text goes to the terminal that the person sits at, also over ssh."""
+"""Copies text to the clipboard of the user's terminal, also over ssh."""
 
 import base64
 import subprocess
@@ -10,9 +10,9 @@ _TMUX_SECONDS = 5
 def send(text: str, environment: Mapping[str, str], write: Callable[[str], None]) -> str:
     """Send a text to the terminal's clipboard; returns how, for people.
 
-    Outside tmux it is OSC 52 (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). tmux swallows that unless
-    `set-clipboard` is `on`, so inside tmux its own command does it. Whether the terminal took it cannot be known.
-    May block for some seconds: call it in a thread.
+    Outside tmux it uses OSC 52 (https://invisible-island.net/xterm/ctlseqs/ctlseqs.html). tmux ignores that unless
+    `set-clipboard` is `on`, so inside tmux it uses tmux's own command. Terminals do not report whether they accept
+    the text. May block for some seconds: call it in a thread.
 
     Args:
         text: what to copy.

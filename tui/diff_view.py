@@ -1,4 +1,4 @@
-"""What a run changed: a summary, then the patch, in colour and with its signs."""
+"""Shows what a run changed: a summary, then the patch with its signs, in colour."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from tui.patch import Patch, PatchRow, RowKind, notes_of, read_patch, summary
 from tui.screens.page import page_of
 from tui.text import clean
 
-# Moving further sideways in a long line than this is of no use.
+# Longest line, in cells, for horizontal scrolling.
 _WIDEST = 2_000
 _TONES = {
     RowKind.FILE: "heading",
@@ -32,11 +32,11 @@ class DiffView(Lines):
         self._number = 0
 
     def show(self, patch: bytes, diff_summary: str = "") -> None:
-        """Show a patch of git.
+        """Show a Git patch.
 
         Args:
             patch: the artifact `change.patch`.
-            diff_summary: the artifact `diff_summary.md`, for what was left out of the commit.
+            diff_summary: the artifact `diff_summary.md`, for the files that are not in the commit.
         """
         self._number += 1
         done = partial(self._show, self._number)

@@ -1,4 +1,4 @@
-"""A Markdown text as it is read: rendered in a thread, part by part, painted line by line."""
+"""Shows a Markdown text: rendered in a thread, part by part, painted line by line."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,7 +15,7 @@ from tui.text import clean
 
 
 class Document(Lines):
-    """Shows one text at a time. `show` may be called again with another text, or with the same one for nothing."""
+    """Shows one text at a time. `show` may be called again; with the same text it does nothing."""
 
     has_cursor = True
 
@@ -24,11 +24,11 @@ class Document(Lines):
         self._source = ""
         self._width = 0
         self._rows: list[list[Segment]] = []
-        # Rows of the last width, shown until the first part for the new one is there.
+        # Rows of the last width, shown until the first part for the new width is ready.
         self._number = 0
 
     def show(self, markdown: str) -> None:
-        """Render this text; its first lines appear within milliseconds, the rest as it is made."""
+        """Render this text; its first lines appear within milliseconds, the others when they are ready."""
         if markdown != self._source:
             self._source = markdown
             self.scroll_to(y=0, animate=False)
@@ -52,7 +52,7 @@ class Document(Lines):
         return "".join(segment.text for segment in self._rows[y])
 
     def on_resize(self, event: events.Resize) -> None:
-        """Break the lines anew when the width differs."""
+        """Wrap the lines again if the width has changed."""
         del event
         if self.line_width != self._width:
             self._render_anew()

@@ -14,7 +14,7 @@ from tui.new_run_form import Checked, check_draft
 
 
 class Looked(NamedTuple):
-    """What was found, and what became of the draft: as it was saved, or why it was not ("": it was)."""
+    """The result of the check and of the save: the saved draft, or why it was not saved ("" if it was)."""
 
     checked: Checked
     draft: Draft
@@ -22,7 +22,7 @@ class Looked(NamedTuple):
 
 
 class DraftKeeper:
-    """Blocks on the disk; thread-safe. After `forget` nothing is saved any more."""
+    """Blocks on disk access; thread-safe. After `forget` nothing is saved."""
 
     def __init__(self, file: DraftFile, settings: Settings, redactor: Redactor, clock: Callable[[], datetime]) -> None:
         self._file = file
@@ -34,7 +34,7 @@ class DraftKeeper:
         self._over = False
 
     def load(self) -> Draft | None:
-        """The draft of an earlier form; None where there is none."""
+        """The draft of an earlier form, or None."""
         self._saved = self._file.load()
         return None if self._saved is None or self._saved.empty else self._saved
 
@@ -58,7 +58,7 @@ class DraftKeeper:
             return Looked(checked, draft, "")
 
     def forget(self) -> None:
-        """Remove the draft: it was submitted. If the disk refuses, the next form shows it again."""
+        """Remove the draft after it was submitted. If that fails, the next form shows it again."""
         with self._lock:
             self._over = True
             try:

@@ -29,22 +29,22 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was written that would be missed."""
+        """Whether the draft contains nothing worth saving."""
         return not (self.repository.strip() or self.specify_text.strip() or self.external_ref.strip())
 
     def same_as(self, other: "Draft") -> bool:
-        """Whether the fields are equal, whenever each was saved."""
+        """Whether the fields are equal, without the times of saving."""
         return msgspec.structs.replace(self, saved_at=None) == msgspec.structs.replace(other, saved_at=None)
 
 
 class DraftFile:
-    """One draft in one file that only its owner reads. Safe from several threads and processes: the last save wins."""
+    """One draft in one file that only its owner can read. Safe from several threads and processes: last save wins."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> Draft | None:
-        """The draft; None where there is none, or a file that is no draft of this user."""
+        """The draft; None if there is no file, or if it is not a draft of this user."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -59,14 +59,14 @@ class DraftFile:
                 return None
 
     def save(self, draft: Draft) -> None:
-        """Replace the draft in one rename; an older one stays whole when that fails.
+        """Replace the draft atomically; if that fails, the older one is unchanged.
 
         Raises:
             OSError: it could not be written.
         """
         folder = self.path.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp makes the file for its owner alone.
+        # mkstemp creates the file with access for its owner only.
         descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -80,7 +80,7 @@ class DraftFile:
             raise
 
     def clear(self) -> None:
-        """Forget the draft. Safe twice.
+        """Remove the draft. Safe twice.
 
         Raises:
             OSError: it could not be removed.
@@ -101,7 +101,7 @@ def draft_file(data_folder: Path, environment: Mapping[str, str] = os.environ) -
 
 
 def _encodable(draft: Draft) -> Draft:
-    """Half of a surrogate pair has no UTF-8 form; the form says so, the draft keeps the rest."""
+    """Replace lone surrogates, which UTF-8 cannot encode; the form reports them, the draft keeps the other text."""
     fields: dict[str, Any] = {
         name: value.encode(errors="replace").decode() if isinstance(value, str) else value
         for name, value in msgspec.structs.asdict(draft).items()

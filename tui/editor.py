@@ -13,13 +13,13 @@ class Editor(TextArea):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, language="markdown", soft_wrap=True, tab_behavior="focus", highlight_cursor_line=False)
-        # A blink is traffic to the terminal, all the time.
+        # A blinking cursor writes to the terminal continuously.
         self.cursor_blink = False
         for name, palette in PALETTES.items():
             self.register_theme(_theme(name, palette))
 
     def on_mount(self) -> None:
-        """Follow the app's theme."""
+        """Apply the app's theme, also after a change."""
         self._follow()
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self._follow())
 

@@ -1,4 +1,4 @@
-"""A run in sentences: what it waits for and until when, why it failed and who acts, what came of it."""
+"""Describes a run in sentences: what it waits for and until when, why it failed and who acts, its outcome."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -46,7 +46,7 @@ def short_waiting_text(waiting: WaitingForDetail, now: datetime) -> str:
 
 
 def failure_text(run: RunSummary, now: datetime) -> str:
-    """Who must act, and the next step."""
+    """The person who must act, and the next step."""
     failed = run.failure
     if failed is None:
         return ""
@@ -65,7 +65,7 @@ def current_phase(phases: Sequence[PhaseStatus]) -> str:
 def outcome_text(
     run: RunSummary, phases: Sequence[PhaseStatus], now: datetime, *, serves: bool | None, message: bool = False
 ) -> str:
-    """The run in one or two sentences; `message`: a failure with all that is known of it."""
+    """The run in one or two sentences; `message`: a failure with all its details."""
     if run.status is RunStatus.QUEUED:
         idle = " `serve` is not running: the run starts when it does." if serves is False else ""
         return waiting_text(run.waiting_for, now) + idle
@@ -81,7 +81,7 @@ def outcome_text(
 
 
 def about_text(run: RunSummary, now: datetime) -> str:
-    """Who submitted the run and when, and how long it has taken."""
+    """The submitter of the run, the time of submission, and the duration."""
     told = f"Submitted by {one_line(run.created_by.username)} {clock(run.accepted_at, now)}"
     took = run.seconds(now)
     if run.started_at is not None and took is not None:

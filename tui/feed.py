@@ -1,4 +1,4 @@
-"""What changed, as messages: one thread waits for changes of the database, whoever made them."""
+"""Posts messages about changes of the database, by any process; one thread waits for them."""
 
 import threading
 
@@ -46,7 +46,7 @@ class Feed:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, within a fraction of a second."""
+        """Stop, within a fraction of a second."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2)

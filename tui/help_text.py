@@ -1,4 +1,4 @@
-"""The help: every key out of the key table, the signs, the exit codes, copying. Pure."""
+"""The help: every key of the key table, the signs, the exit codes, copying. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -26,7 +26,7 @@ def help_lines(palette: Palette, width: int, first: Where | None, exit_codes: Se
     Args:
         palette: the colours.
         width: cells of a line.
-        first: the part whose keys come first: that of the screen from which help was asked for.
+        first: the part whose keys come first: that of the screen on which the user opened the help.
         exit_codes: of the commands, each with its meaning.
     """
     parts = sorted(KEYS, key=lambda where: where is not first)

@@ -1,4 +1,4 @@
-"""Every key, in one table: the bindings, the footer, the palette and the help screen are made from it."""
+"""Every key in one table, the source of the bindings, the footer, the palette and the help screen."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Where(StrEnum):
 class Key(NamedTuple):
     """One key.
 
-    `keys` are Textual's names, comma-separated; `shown` is how people read them. `label` is for the footer ("": the
+    `keys` are Textual's names, comma-separated; `shown` is their form for display. `label` is for the footer ("": the
     footer leaves it out), `help` is a sentence. A key that is not for `typing` does nothing while a text field has
     the focus, so that its letter reaches the field.
     """
@@ -169,8 +169,8 @@ _NOT_WHILE_TYPING = frozenset(
 def bindings(where: Where, *, priority: bool = True) -> list[BindingType]:
     """Textual's bindings for a part of the interface.
 
-    They have priority over the focused widget: keys that are typed ahead then act in the order in which they were
-    typed. Without it a letter would reach the widget that had the focus before, and `j` would act after `x`.
+    They have priority over the focused widget, so that keys typed ahead take effect in the order of typing. Without
+    it a letter would reach the widget that had the focus before, and `j` would take effect after `x`.
     """
     return [
         Binding(
@@ -188,5 +188,5 @@ def bindings(where: Where, *, priority: bool = True) -> list[BindingType]:
 
 
 def blocked_while_typing(where: Where, action: str) -> bool:
-    """Whether the action's key is a letter that belongs to a text field that has the focus."""
+    """Whether the action's key is a letter that a text field with the focus must receive."""
     return (where, action) in _NOT_WHILE_TYPING

@@ -1,4 +1,4 @@
-"""A view on numbered lines of which only the visible ones are made; the base of tables, logs and documents."""
+"""A view of numbered lines that renders only the visible ones; the base of tables, logs and documents."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -22,7 +22,7 @@ _WHEEL_LINES = 3
 class Lines(ScrollView, can_focus=True):
     """Lines with a cursor, selection by mouse, and search.
 
-    A subclass gives `line_count` and `line`, and calls `lines_changed` when they change. The cursor moves inside the
+    A subclass provides `line_count` and `line`, and calls `lines_changed` when they change. The cursor moves inside the
     page, which repaints two lines; at the edge the view jumps by half a page, which repaints the page.
     """
 
@@ -41,10 +41,10 @@ class Lines(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
     has_cursor: bool = True
     widest: int = 0
-    """Cells of the widest line, when the lines can be moved sideways; 0: lines are made to fit."""
+    """Cells of the widest line, if the lines scroll horizontally; 0: lines fit the width."""
 
     class CursorMoved(Message):
-        """The cursor went to another line."""
+        """The cursor moved to another line."""
 
         def __init__(self, lines: "Lines") -> None:
             super().__init__()
@@ -71,7 +71,7 @@ class Lines(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.needle = ""
 
-    # What a subclass gives.
+    # For subclasses to implement.
 
     @property
     def line_count(self) -> int:
@@ -79,7 +79,7 @@ class Lines(ScrollView, can_focus=True):
         raise NotImplementedError
 
     def line(self, y: int) -> Text:
-        """Line `y`, clean, no wider than it may be shown; called for visible lines only."""
+        """Line `y`, without control characters, not wider than the view; called for visible lines only."""
         raise NotImplementedError
 
     def plain(self, y: int) -> str:
@@ -88,10 +88,10 @@ class Lines(ScrollView, can_focus=True):
 
     @property
     def line_width(self) -> int:
-        """Cells of a line. The scrollbar's column is left free, so the width stays when the scrollbar appears."""
+        """Cells of a line. The scrollbar's column stays free, so that its appearance does not change the width."""
         return self.scrollable_content_region.width
 
-    # What a subclass or a screen calls.
+    # For subclasses and screens to call.
 
     def lines_changed(self) -> None:
         """Repaint everything, with the new number of lines."""
@@ -101,14 +101,14 @@ class Lines(ScrollView, can_focus=True):
         self.refresh()
 
     def repaint_lines(self, lines: Iterable[int]) -> None:
-        """Repaint those of these lines that are visible."""
+        """Repaint the visible ones of these lines."""
         top = round(self.scroll_y)
         for y in lines:
             if top <= y < top + self.size.height:
                 self.refresh(Region(0, y - top, self.size.width, 1))
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
-        """Put the cursor on line `y` and show it; `middle`: in the middle of the page if the view has to jump."""
+        """Move the cursor to line `y` and show it; `middle`: in the middle of the page if the view has to jump."""
         if not self.line_count:
             return
         y = max(0, min(y, self.line_count - 1))
@@ -127,7 +127,7 @@ class Lines(ScrollView, can_focus=True):
         self.scroll_to(y=top, animate=False, force=True)
 
     def find(self, needle: str, *, start: int, step: int = 1) -> int | None:
-        """The first line from `start` on that contains the text in any case, in direction `step`, once around."""
+        """The first line from `start` on that contains the text in any case, in direction `step`, with wrap-around."""
         wanted = needle.casefold()
         count = self.line_count
         for distance in range(count):
@@ -137,7 +137,7 @@ class Lines(ScrollView, can_focus=True):
         return None
 
     def show_needle(self, needle: str) -> None:
-        """Mark each place where this text is shown; "" marks nothing."""
+        """Highlight each occurrence of this text; "" removes the highlights."""
         if needle != self.needle:
             self.needle = needle
             self.refresh()
@@ -156,7 +156,7 @@ class Lines(ScrollView, can_focus=True):
         return self.paint(text, row, scroll_x, base, cursor=self.has_cursor and row == self.cursor)
 
     def paint(self, text: Text, row: int, scroll_x: int, base: Style, *, cursor: bool) -> Strip:
-        """The line as cells: with the marks of search and selection, and the cursor."""
+        """The line as cells, with the highlights of search and selection, and the cursor."""
         if self.needle:
             self._mark(text)
         selection = self.text_selection
@@ -172,7 +172,7 @@ class Lines(ScrollView, can_focus=True):
             # Rich leaves out the style of a text without spans.
             text.stylize(text.style)
         strip = Strip(list(text.render(self.app.console)))
-        # Neighbours of one style as one segment: each segment repeats its colours on the way to the terminal.
+        # Join neighbours of the same style into one segment: each segment sends its colours to the terminal.
         strip = strip.crop_extend(scroll_x, scroll_x + self.size.width, None).apply_style(base).simplify()
         return strip.apply_offsets(scroll_x, row)
 
@@ -188,7 +188,7 @@ class Lines(ScrollView, can_focus=True):
 
     @property
     def match_style(self) -> Style:
-        """How a place is marked where the search text was found."""
+        """The style of a search match."""
         return Style(reverse=True)
 
     # Selection by mouse.
@@ -250,12 +250,12 @@ class Lines(ScrollView, can_focus=True):
         self.cursor = max(0, self.line_count - 1)
 
     def action_sideways(self, by: int) -> None:
-        """Move the text sideways, where lines are wider than the view."""
+        """Scroll horizontally, if lines are wider than the view."""
         if self.widest > self.size.width:
             self.scroll_to(x=max(0, self.scroll_x + by), animate=False)
 
     def action_open(self) -> None:
-        """Tell that the line under the cursor is wanted."""
+        """Post `Opened` for the line under the cursor."""
         if self.line_count:
             self.post_message(self.Opened(self))
 
@@ -266,7 +266,7 @@ class Lines(ScrollView, can_focus=True):
             self.call_after_refresh(lambda: self.go_to(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the click was; a click on the cursor opens the line."""
+        """Move the cursor to the clicked line; a click on the cursor opens the line."""
         offset: Offset = event.get_content_offset_capture(self)
         y = round(self.scroll_y) + offset.y
         if not self.has_cursor or not 0 <= y < self.line_count:

@@ -1,4 +1,4 @@
-"""Where the lines of a log begin, found without keeping them: 100 MB open at once. Knows nothing of Textual."""
+"""Finds the starts of a log's lines without storing them: 100 MB open at once. Independent of Textual."""
 
 import os
 import re
@@ -13,15 +13,15 @@ BLOCK = 64 * 1024
 LONGEST_LINE = 64 * 1024
 
 _PIECE = 1024 * 1024
-# A pattern that is looked for reaches over the edge of a piece by at most this.
+# Longest match, in bytes, that can cross the boundary of two pieces.
 _OVERLAP = 4096
 
 
 class LogIndex:
     """A file of lines that may grow. Reads from disk, so call it in a thread; safe in parallel.
 
-    It keeps, for every block of 64 KiB, how many lines end before it. A line is then found by reading one block,
-    however long the lines are.
+    It stores, for every block of 64 KiB, how many lines end before it. One block is then enough to find a line of
+    any length.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class LogIndex:
 
     @property
     def size(self) -> int:
-        """Bytes that were looked at."""
+        """Bytes that were indexed."""
         return self._size
 
     @property
@@ -63,10 +63,10 @@ class LogIndex:
         return self._ends[-1] + self._partial
 
     def extend(self, most_bytes: int | None = None) -> bool:
-        """Look at what has been written since; at most so many bytes.
+        """Index the bytes that were written since the last call, up to a limit.
 
         Returns:
-            True when there was anything.
+            True if there were new bytes.
         """
         with self._lock:
             end = os.fstat(self._file).st_size if self._file >= 0 else 0
@@ -74,7 +74,7 @@ class LogIndex:
                 end = min(end, self._size + most_bytes)
             grown = end > self._size
             while self._size < end:
-                # Whole blocks, but for the last one.
+                # Read whole blocks, except the last one.
                 room = BLOCK - self._size % BLOCK
                 data = self._read(self._size, min(room if room < BLOCK else _PIECE, end - self._size))
                 if not data:
@@ -94,7 +94,7 @@ class LogIndex:
         self._partial = not data.endswith(b"\n")
 
     def offset_of(self, line: int) -> int:
-        """Where line `line` begins, counted from 0; the size of the file for a line after the last."""
+        """The offset of line `line`, counted from 0; the size of the file for a line after the last."""
         if line <= 0:
             return 0
         with self._lock:
@@ -116,7 +116,7 @@ class LogIndex:
             return self._ends[block] + data.count(b"\n")
 
     def read(self, first: int, count: int) -> list[bytes]:
-        """Lines without their ends, each cut to `LONGEST_LINE` bytes."""
+        """Lines without their line breaks, each cut to `LONGEST_LINE` bytes."""
         lines: list[bytes] = []
         count = min(count, self.line_count - first)
         offset = self.offset_of(first)
@@ -155,7 +155,7 @@ class LogIndex:
         end = min(offset, self._size)
         while end > 0:
             start = max(0, end - _PIECE)
-            # A place that begins before `end` may reach over it.
+            # A match that begins before `end` may extend beyond it.
             data = self._piece(start, end - start + len(wanted) - 1).lower()
             place = data.rfind(wanted, 0, end - start + len(wanted) - 1)
             if place >= 0:

@@ -1,4 +1,4 @@
-"""The lines of a log as rows of the screen, around a place: cleaned, broken or cut, Codex's events in words. Pure."""
+"""Converts log lines around a place to screen rows: cleaned, wrapped or cut, Codex's events as text. Pure."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from moonmind_appliance.agents.codex_events import LineKind, event_lines
 from tui.log_index import LogIndex
 from tui.text import clean
 
-# What is wider than this cannot be read by moving sideways: `w` breaks the line.
+# Longest row, in cells, for horizontal scrolling; `w` wraps longer lines.
 WIDEST = 4_000
 
 _BATCH = 64
@@ -29,7 +29,7 @@ _TONES = {
 class How(NamedTuple):
     """How lines become rows.
 
-    `width`: cells to break lines at; 0 cuts them. `events`: lines that are Codex's events are put in words.
+    `width`: cells to wrap lines at; 0 cuts them. `events`: show lines that are Codex's events as text.
     """
 
     width: int = 0
@@ -39,7 +39,7 @@ class How(NamedTuple):
 class Row(NamedTuple):
     """A row of the screen: part `part` of line `line`, clean, in the tone of that name.
 
-    `broken`: it goes on where the row before was broken.
+    `broken`: it continues the wrapped row before it.
     """
 
     line: int
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> tuple[int, int]:
-        """What orders rows."""
+        """The sort key of rows."""
         return self.line, self.part
 
 
@@ -63,7 +63,7 @@ class Rows(NamedTuple):
 
 
 def rows_of(number: int, line: bytes, how: How) -> list[Row]:
-    """The rows of one line: one, several, or none for an event that tells nothing."""
+    """The rows of one line: one, several, or none for an event without text."""
     text = line.decode(errors="replace").rstrip("\r")
     found = [("", "plain", text)]
     if how.events:
@@ -89,7 +89,7 @@ def broken(text: str, width: int) -> list[str]:
 def rows_around(index: LogIndex, line: int, before: int, after: int, how: How) -> Rows:
     """At least `before` rows before that line, and `after` rows from it on, as far as there are any.
 
-    Reads from disk. Events that tell nothing are read over, however many they are.
+    Reads from disk. Skips any number of events without text.
     """
     count = index.line_count
     line = max(0, min(line, count))

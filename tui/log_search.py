@@ -1,4 +1,4 @@
-"""Search in a log, in the words that a person sees. Reads from disk, so call it in a thread."""
+"""Searches a log in the text that the user sees. Reads from disk, so call it in a thread."""
 
 import re
 from contextlib import suppress
@@ -12,7 +12,7 @@ ERROR_IN_EVENTS = re.compile(rb'"type": ?"(?:error|turn\.failed)"|"exit_code": ?
 
 
 class Found(NamedTuple):
-    """A place of the searched text: its line and byte, and which one of how many it is (0: not counted)."""
+    """A match: its line and byte, its number, and the number of matches (0: not counted)."""
 
     line: int
     place: int
@@ -21,7 +21,7 @@ class Found(NamedTuple):
 
 
 def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Found | None:
-    """The next line that shows the text, once around the log."""
+    """The next line that shows the text, with wrap-around."""
     with suppress(OSError):
         while index.extend():
             pass
@@ -50,20 +50,20 @@ def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Foun
 
 
 def counted(index: LogIndex, needle: str, found: Found) -> Found:
-    """The same place, with which one of how many it is: takes as long as reading the log."""
+    """The same match with its number and the number of matches: takes as long as reading the log."""
     wanted = needle.encode()
     return found._replace(number=index.count(wanted, before=found.place) + 1, total=index.count(wanted))
 
 
 def _shown_in(index: LogIndex, line: int, needle: str, how: How) -> bool:
-    """Whether the words of that event contain the text."""
+    """Whether the displayed text of that event contains the text."""
     rows = rows_around(index, line, 0, 1, How(0, how.events)).rows
     wanted = needle.casefold()
     return any(wanted in row.text.casefold() for row in rows if row.line == line)
 
 
 def first_error(index: LogIndex, pattern: re.Pattern[bytes]) -> int | None:
-    """The first line that the pattern is found in."""
+    """The first line that matches the pattern."""
     with suppress(OSError):
         while index.extend():
             pass

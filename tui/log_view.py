@@ -1,4 +1,4 @@
-"""A log of any size: only the rows around the visible ones are read, in a thread."""
+"""Shows a log of any size: a thread reads only the rows around the visible ones."""
 
 from functools import partial
 from pathlib import Path
@@ -20,18 +20,18 @@ from tui.log_page import WIDEST, How, Row, Rows, rows_around
 from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, counted, first_error, search
 from tui.screens.page import page_of
 
-# The first lines are there at once; the rest is looked at in pieces, so that reading is never kept waiting.
+# The first lines appear at once; the rest is indexed in pieces, so that reads never wait long.
 _FIRST_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 16 * 1024 * 1024
-# Rows get numbers that stay the same while others are read before and after them.
+# The numbers of rows do not change when others are read before and after them.
 _MIDDLE = 1 << 40
 _PAGES_AROUND = 3
 
 
 class Wish(NamedTuple):
-    """What to show once rows are read: that line at the top, or the end of the log at the bottom.
+    """What to show after rows are read: that line at the top, or the end of the log at the bottom.
 
-    `anew`: the rows that are shown do not say where the view is. `cursor`: the line for the cursor, shown somewhere.
+    `anew`: ignore the position of the rows that are shown. `cursor`: the line for the cursor, shown anywhere.
     """
 
     line: int
@@ -43,12 +43,12 @@ class Wish(NamedTuple):
 class LogView(Lines):
     """Shows one log at a time.
 
-    `open` may be called again for another log. Everything is read in threads; until the rows are there, the old ones
-    stay. `poll` looks whether the log has grown.
+    `open` may be called again for another log. Threads do all reads; until the rows are available, the old ones
+    stay. `poll` checks whether the log has grown.
     """
 
     class StateChanged(Message):
-        """What `state` returns may be different."""
+        """The value of `state` may have changed."""
 
     class Searched(Message):
         """A search has ended."""
@@ -78,10 +78,10 @@ class LogView(Lines):
         self._searches: list[tuple[str, int]] = []
         self._looking = False  # for the first error
 
-    # What the page calls.
+    # For the page to call.
 
     def open(self, path: Path | None, *, events_in_it: bool, follow: bool, from_end: bool = False) -> None:
-        """Show this log, from its start or its end; following begins at the end. The same log again stays as it is."""
+        """Show this log, from its start or its end; following begins at the end. The same log again changes nothing."""
         if path == self._path and (self._index is not None or path is None):
             return
         self._path, self._events, self.follow = path, events_in_it, follow
@@ -97,13 +97,13 @@ class LogView(Lines):
         )
 
     def poll(self) -> None:
-        """Look whether the log has grown; ask for it a few times a second while the run goes on."""
+        """Check whether the log has grown; call it a few times a second while the run is running."""
         if self._index is not None:
             page_of(self).ask("log-poll", partial(self._index.extend, _PIECE_BYTES), self._extended)
 
     @property
     def state(self) -> str:
-        """Where the view is, in words: `118-124 of 124 lines`."""
+        """The position as text: `118-124 of 124 lines`."""
         if self._problem:
             return self._problem
         if self._index is None:
@@ -113,7 +113,7 @@ class LogView(Lines):
         top = max(0, self._index_of(self._top))
         bottom = top + max(1, self.size.height) - 1
         total = self._index.line_count
-        # Behind the last row there may be lines that tell nothing.
+        # After the last row there may be events without text.
         ends = bottom >= len(self._rows) - 1
         last = total if ends and self._at_end else self._rows[min(bottom, len(self._rows) - 1)].line + 1
         searching = "  searching …" if self._searches or self._looking else ""
@@ -121,36 +121,36 @@ class LogView(Lines):
 
     @property
     def found(self) -> Found | None:
-        """The place that the last search went to."""
+        """The match of the last search."""
         return self._found
 
     @property
     def shows_events(self) -> bool:
-        """Whether the log has Codex's events."""
+        """Whether the log contains Codex's events."""
         return self._events
 
     def set_follow(self, follow: bool) -> None:  # noqa: FBT001 - the value of a switch
-        """Stay at the end, or not."""
+        """Follow the end of the log, or not."""
         self.follow = follow
         if follow:
             self.action_last()
         self.post_message(self.StateChanged())
 
     def set_wrap(self, wrap: bool) -> None:  # noqa: FBT001 - the value of a switch
-        """Break long lines, or cut them."""
+        """Wrap long lines, or cut them."""
         self.wrap = wrap
         self.scroll_to(x=0, animate=False)
         self._again()
 
     def set_raw(self, raw: bool) -> None:  # noqa: FBT001 - the value of a switch
-        """Show Codex's events as they are, or in words."""
+        """Show Codex's events as JSON, or as text."""
         self.raw = raw
         self._again()
 
     def search(self, needle: str, step: int) -> None:
-        """Go to the next place (1) or the previous one (-1) that contains the text; then `Searched` is posted.
+        """Go to the next match (1) or the previous one (-1); then `Searched` is posted.
 
-        While a search goes on, the next one waits: it begins where that one ends.
+        A search waits for the one before it, and begins where that one ends.
         """
         self.show_needle(needle)
         index = self._index
@@ -192,7 +192,7 @@ class LogView(Lines):
             self.post_message(self.StateChanged())
 
     def first_error(self) -> None:
-        """Go to the first line that reports an error; where there is none, `NoError` is posted."""
+        """Go to the first line that reports an error; if there is none, `NoError` is posted."""
         index = self._index
         if index is None:
             self.post_message(self.NoError())
@@ -215,7 +215,7 @@ class LogView(Lines):
         page_of(self).ask("log-error", partial(first_error, index, pattern), finished)
 
     def copied_line(self) -> str:
-        """The text under the cursor, with what was broken put together again."""
+        """The text under the cursor, with wrapped rows joined."""
         place = self._index_of(self.cursor)
         if not 0 <= place < len(self._rows):
             return ""
@@ -243,7 +243,7 @@ class LogView(Lines):
             index.close()
             return
         self._index = index
-        # Anew: the rows that are still there are of the log before.
+        # Anew: the current rows are from the previous log.
         self._read(Wish(index.line_count if at_end else 0, at_end=at_end, anew=True))
         self.poll()
 
@@ -260,7 +260,7 @@ class LogView(Lines):
         if not grown or self._index is None:
             return
         if self._wish is not None:
-            # The rows that were asked for come first; what they are asked by must not be forgotten.
+            # Serve the pending request for rows first, and do not lose its parameters.
             self._set_scrollbar()
         elif self.follow:
             self._read(Wish(self._index.line_count, at_end=True))
@@ -269,7 +269,7 @@ class LogView(Lines):
         else:
             self._set_scrollbar()
             self.post_message(self.StateChanged())
-        # Not all of it may have been looked at.
+        # The log may not be indexed completely.
         self.poll()
 
     # Reading rows.
@@ -279,7 +279,7 @@ class LogView(Lines):
         return How(self.line_width if self.wrap else 0, self._events and not self.raw)
 
     def _again(self) -> None:
-        """Read the same place anew, as rows of another kind."""
+        """Read the same place again, as rows of another kind."""
         line = self._line_of(self._top)
         self._rows = []
         if self._index is not None:
@@ -329,7 +329,7 @@ class LogView(Lines):
         self.post_message(self.StateChanged())
 
     def _renumbered(self, old_rows: list[Row], old_first: int) -> int | None:
-        """The number of the first row, so that a row that was known before keeps its number; None where none was."""
+        """The number of the first row, so that a row that was known before keeps its number; None if none was."""
         known = {row.place: number for number, row in enumerate(old_rows, old_first)}
         for number, row in enumerate(self._rows):
             if row.place in known:
@@ -337,7 +337,7 @@ class LogView(Lines):
         return None
 
     def _number_of(self, line: int) -> int:
-        """The number of the first row of that line, or of what follows it."""
+        """The number of the first row of that line, or of the next line with rows."""
         for number, row in enumerate(self._rows, self._first):
             if row.line >= line:
                 return number
@@ -354,7 +354,7 @@ class LogView(Lines):
     @property
     def _cursor_line(self) -> int:
         if self._wish is not None and self._wish.cursor is not None:
-            # It goes there once the rows are read.
+            # It moves there after the rows are read.
             return self._wish.cursor
         return self._line_of(self.cursor)
 
@@ -364,7 +364,7 @@ class LogView(Lines):
         self.cursor = max(self._first, min(self.cursor, max(self._first, last)))
 
     def _set_scrollbar(self) -> None:
-        """The scroll bar counts lines; what is between lines it does not know."""
+        """Set the scroll bar, whose unit is lines, not rows."""
         if self._index is None:
             return
         wanted = Size(self.widest, self._index.line_count + max(0, self.size.height - 1))
@@ -411,7 +411,7 @@ class LogView(Lines):
         return self._rows[index].text if 0 <= index < len(self._rows) else ""
 
     def line(self, y: int) -> Text:
-        """A row in its tone."""
+        """A row in its colour."""
         row = self._rows[self._index_of(y)]
         return Text(row.text, page_of(self).tui.palette.tone(row.tone), no_wrap=True, end="")
 
@@ -550,7 +550,7 @@ class LogView(Lines):
         if self._index is None:
             return
         if self._wish is not None:
-            # What was asked for is not there yet.
+            # The requested rows are not available yet.
             self._read(self._wish)
             return
         if self.wrap:
@@ -561,7 +561,7 @@ class LogView(Lines):
 
 
 def _rows(index: LogIndex, wish: Wish, around: int, how: How) -> Rows:
-    """The rows around what is wanted; the end is known once the whole log was looked at."""
+    """The rows around the requested place; the end is known after the whole log is indexed."""
     if wish.at_end:
         while index.extend(_PIECE_BYTES):
             pass

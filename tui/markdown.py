@@ -1,6 +1,6 @@
-"""Markdown as lines of the terminal: made by Rich in a thread, in parts, so that the first screen is there at once.
+"""Renders Markdown to terminal lines with Rich, in a thread and in parts, so that the first screen appears at once.
 
-Textual's Markdown widget makes a widget of every paragraph: 200 kB took 26 s and 686 MiB.
+Textual's Markdown widget creates a widget for every paragraph: 200 kB took 26 s and 686 MiB.
 """
 
 import io
@@ -16,13 +16,13 @@ from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
-# The first part fills any screen; later parts are a compromise between the cost of a part and the time to see it.
+# The first part fills any screen; the size of later parts balances the cost per part against the delay.
 _FIRST_PART = 6_000
 _PART = 50_000
 _HEADING = re.compile(r"#{1,6}\s")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
-# No colours but the terminal's: the same on dark, on light and without colour.
+# Only the terminal's colours: they work on dark, on light and without colour.
 _THEME = Theme(
     {
         "markdown.h1": "bold underline",
@@ -53,7 +53,7 @@ class _Heading(rich_markdown.Heading):
 
 
 class _CodeBlock(rich_markdown.CodeBlock):
-    """A code block as it is, with a line at its left instead of a background colour."""
+    """A code block, with a line at its left instead of a background colour."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         code = Text(str(self.text).rstrip(), "", no_wrap=False, overflow="fold")
@@ -64,7 +64,7 @@ class _CodeBlock(rich_markdown.CodeBlock):
 
 
 class _Image(rich_markdown.ImageItem):
-    """A terminal shows no image: its text and address instead."""
+    """An image's text and address, as a terminal shows no image."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         words = self.text.plain or "without a text"
@@ -125,7 +125,7 @@ def parts(text: str, first: int = _FIRST_PART, later: int = _PART) -> list[str]:
 
 
 def _trimmed(line: list[Segment]) -> list[Segment]:
-    """Without the blanks that Rich puts at the end: they would be copied too."""
+    """The line without the blanks that Rich appends: they would be copied, too."""
     kept = list(line)
     while kept and not kept[-1].text.strip():
         kept.pop()

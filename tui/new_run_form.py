@@ -1,4 +1,4 @@
-"""What the new-run form says about its fields: the rules of the REST API, field by field. Pure."""
+"""Checks the fields of the new-run form by the rules of the REST API. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ FIELDS = ("repository", "base_branch", "external_ref", "shard", "dry_run", "spec
 
 
 class Checked(NamedTuple):
-    """`problems` by the field's name, the first problem of each; `secret`: a field contains one, so keep nothing."""
+    """`problems` by the field's name, the first problem of each; `secret`: a field contains one: do not save."""
 
     problems: dict[str, str]
     secret: bool
 
 
 def request_of(draft: Draft) -> SubmitRequest:
-    """What would be submitted. Blanks around the names are typing errors, those of the text are the caller's."""
+    """The request to submit. Blanks around names are typing errors and removed; the text is not changed."""
     return SubmitRequest(
         repository=draft.repository.strip(),
         specify_text=draft.specify_text,
@@ -52,12 +52,12 @@ def check_draft(draft: Draft, settings: Settings, redactor: Redactor) -> Checked
 
 
 def size_text(text: str) -> str:
-    """How large the specification is, and may be: `4,120 of 262,144 bytes`."""
+    """The size of the specification and its limit: `4,120 of 262,144 bytes`."""
     return f"{len(text.encode(errors='surrogatepass')):,} of {MAX_SPECIFY_BYTES:,} bytes"
 
 
 def shard_choices(shards: Sequence[Shard]) -> list[tuple[int | None, str]]:
-    """The values of the field, each with what is known of the shard."""
+    """The values of the field, each with the state of the shard."""
     return [(None, "any"), *((shard.shard, f"{shard.shard}  {_account(shard)}") for shard in shards)]
 
 

@@ -1,4 +1,4 @@
-"""A run's patch for people: which files changed and how much, and every line with what it is. Pure."""
+"""Reads a run's patch for display: the changed files with their counts, and each line with its kind. Pure."""
 
 import re
 from enum import StrEnum
@@ -15,7 +15,7 @@ _BAR_WIDTH = 10
 
 
 class RowKind(StrEnum):
-    """What a row of a patch is. `NOTE` is a fact about the row before or the file."""
+    """The kind of a row of a patch. `NOTE` is a fact about the row before or the file."""
 
     FILE = "file"
     NOTE = "note"
@@ -26,7 +26,7 @@ class RowKind(StrEnum):
 
 
 class PatchRow(NamedTuple):
-    """One row, with its sign in the first column where it is a line of a file. Not cleaned of control characters."""
+    """One row, with its sign in the first column if it is a line of a file. Not cleaned of control characters."""
 
     kind: RowKind
     text: str
@@ -50,9 +50,9 @@ class Patch(NamedTuple):
     rows: list[PatchRow]
 
     def added_text(self, ending: str) -> str | None:
-        """The text of the file that the patch adds whole and whose path ends so; None where there is none.
+        """The text of the file that the patch adds and whose path has that ending, or None.
 
-        `ending` begins at a part of the path: `spec.md` finds `specs/001/spec.md`, not `my-spec.md`.
+        `ending` must begin at a part of the path: `spec.md` finds `specs/001/spec.md`, not `my-spec.md`.
         """
         for file in self.files:
             if file.status == "added" and f"/{file.path}".endswith(f"/{ending}"):
@@ -95,7 +95,7 @@ class _Reader:
     def _begin_file(self, path: str) -> None:
         self._path, self._status, self._begun = path, "modified", len(self.rows)
         self._added = self._removed = 0
-        # Replaced once the lines are counted.
+        # Replaced after the lines are counted.
         self.rows.append(PatchRow(RowKind.FILE, path))
 
     def _header(self, line: bytes) -> None:
@@ -104,7 +104,7 @@ class _Reader:
         elif line.startswith(b"deleted file mode"):
             self._status = "deleted"
         elif name := _NAME.match(line):
-            # The line above names the file too, but not clearly where a path has blanks.
+            # The line above names the file, too, but is ambiguous if a path has blanks.
             self._path = shown(unquote_path(name[1]))
 
     def _inside(self, line: bytes) -> None:
@@ -128,7 +128,7 @@ class _Reader:
 
 
 def read_patch(patch: bytes) -> Patch:
-    """A unified patch of git; 10 MiB take about a second, so not in the event loop."""
+    """Read a unified Git patch; 10 MiB take about a second, so do not call it in the event loop."""
     reader = _Reader()
     for line in patch.split(b"\n"):
         reader.read(line)
@@ -137,7 +137,7 @@ def read_patch(patch: bytes) -> Patch:
 
 
 def summary(patch: Patch) -> list[str]:
-    """One line for all of it, then one for each file: letter, lines added and removed, a bar, the path."""
+    """One line for the whole patch, then one for each file: letter, lines added and removed, a bar, the path."""
     if not patch.files:
         return ["No file changed."]
     added, removed = (sum(getattr(file, name) for file in patch.files) for name in ("added", "removed"))
@@ -160,7 +160,7 @@ def _bar(file: ChangedFile, most: int) -> str:
 
 
 def notes_of(diff_summary: str) -> list[str]:
-    """What the artifact `diff_summary.md` says besides the files: what was left out of the commit, and why."""
+    """The other lines of the artifact `diff_summary.md`: files that are not in the commit, and why."""
     lines = diff_summary.splitlines()
     start = next(
         (number for number, line in enumerate(lines) if line.startswith(("Left out of", "Nested git repositories"))),

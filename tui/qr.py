@@ -3,19 +3,19 @@
 import segno
 from rich.text import Text
 
-# Modules of white around the code: readers need at least one (tried with OpenCV: 1, 2 and 4 are read, 0 is not).
+# White modules around the code: readers need at least one (tested with OpenCV: it reads 1, 2 and 4, but not 0).
 QUIET_ZONE = 2
 
-# Written out, as a theme's colours may be the other way round, which readers refuse. The dark modules are the drawn
-# ones: a font's gaps between blocks then leave the light ones whole.
+# Fixed colours, as a theme's may be inverted, which readers refuse. The dark modules are drawn as characters: a
+# font's gaps between blocks then do not break the light ones.
 COLOURED = "#000000 on #ffffff"
-# Right on a dark terminal.
+# Correct on a dark terminal.
 COLOURLESS = "reverse"
 _BLOCKS = {(False, False): " ", (False, True): "▄", (True, False): "▀", (True, True): "█"}
 
 
 def qr_code(address: str, style: str = COLOURED) -> Text:
-    """The code, two rows of modules a line; 36 characters of address make 33 columns and 17 lines."""
+    """The code, with two rows of modules per line; an address of 36 characters takes 33 columns and 17 lines."""
     made = segno.make(address, error="l", micro=False)
     modules = [[bool(module) for module in row] for row in made.matrix_iter(border=QUIET_ZONE)]
     if len(modules) % 2:

@@ -1,4 +1,4 @@
-"""A text field that offers earlier values: the down arrow fills in the most recent one, then the ones before it."""
+"""A text field with a history: the down arrow fills in the most recent value, then the ones before it."""
 
 from textual import events
 from textual.widgets import Input
@@ -14,7 +14,7 @@ class RecentInput(Input):
         self._place = -1
 
     def on_key(self, event: events.Key) -> None:
-        """Go through the values; up from the first one brings back what was typed, and goes on to the field before."""
+        """Select an earlier value; up from the first one restores the typed text, then moves to the previous field."""
         step = {"down": 1, "up": -1}.get(event.key)
         if step is None:
             return

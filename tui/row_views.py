@@ -26,14 +26,14 @@ _TONES = {
     "running": "running",
     "claimed": "running",
 }
-# What these are is plain without the name.
+# These values need no name.
 _UNNAMED = frozenset({"phase", "message", "name"})
-# The kind says it already.
+# The kind already says it.
 _LEFT_OUT = frozenset({"status", "artifact_id", "artifact_type"})
 
 
 def event_detail(data: Mapping[str, Any]) -> str:
-    """What an event says besides its kind: `reason quota, until 14:20`."""
+    """The data of an event as text: `reason quota, until 14:20`."""
     told = []
     for name, value in data.items():
         if name in _LEFT_OUT or value in (None, "", [], {}):
@@ -49,7 +49,7 @@ def event_detail(data: Mapping[str, Any]) -> str:
 
 
 class EventsView(Lines):
-    """What happened to a run, oldest first; every automatic decision with its reason."""
+    """The events of a run, oldest first; every automatic decision with its reason."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -83,7 +83,7 @@ class EventsView(Lines):
         return self._rows[y].copy()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Break the rows anew."""
+        """Wrap the rows again."""
         del event
         self._rows = [row for each in self._events for row in self._event_rows(each)]
         self.lines_changed()
@@ -103,12 +103,12 @@ class EventsView(Lines):
 
 
 def _begins_artifact(event: Event) -> bool:
-    """A log is saved when it begins and when it ends: only the end says something."""
+    """Whether the event is the first of a log's two saves, at its start and its end; only the end is of interest."""
     return event.kind == "artifact.saved" and not event.data.get("size_bytes")
 
 
 def _day_or_time(at: datetime, now: datetime) -> str:
-    """The day is enough for what is days away, and fits."""
+    """The day alone if the time is days away, because it is short; else the time."""
     return clock(at, now) if abs(at - now) < timedelta(days=6) else f"{at.astimezone():%Y-%m-%d}"
 
 
@@ -118,30 +118,30 @@ def _stamp(at: datetime) -> str:
 
 
 class ArtifactsView(Lines):
-    """The kept files of a run."""
+    """The stored files of a run."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._artifacts: Sequence[ArtifactSummary] = ()
 
     def show(self, artifacts: Sequence[ArtifactSummary]) -> None:
-        """Take the artifacts."""
+        """Set the artifacts."""
         if artifacts != self._artifacts:
             self._artifacts = artifacts
             self.lines_changed()
 
     @property
     def selected(self) -> ArtifactSummary | None:
-        """The one under the cursor."""
+        """The artifact under the cursor."""
         return self._artifacts[self.cursor] if self.cursor < len(self._artifacts) else None
 
     @property
     def line_count(self) -> int:
-        """One line each."""
+        """One line per artifact."""
         return len(self._artifacts)
 
     def line(self, y: int) -> Text:
-        """Name, size, type, and until when it is kept."""
+        """Name, size, type, and the time of deletion."""
         artifact = self._artifacts[y]
         page = page_of(self)
         palette, now = page.tui.palette, page.tui.now()

@@ -1,4 +1,4 @@
-"""The logs of a run: which there are, and which one to show first. Pure but for the sizes on disk."""
+"""Lists the logs of a run, and selects the one to show first. Pure except for reading file sizes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _NAMES = {phase.value: phase for phase in PHASE_ORDER}
 
 
 class LogFile(NamedTuple):
-    """One stream of one attempt of a phase; `size` in bytes as it is on disk now."""
+    """One stream of one attempt of a phase; `size` is the current size on disk in bytes."""
 
     phase: PhaseName
     attempt: int
@@ -24,18 +24,18 @@ class LogFile(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The log in words."""
+        """The log's title for display."""
         again = f" attempt {self.attempt}" if self.attempt > 1 else ""
         return f"{self.phase.value} {self.stream}{again}"
 
     @property
     def has_events(self) -> bool:
-        """Whether it has Codex's events."""
+        """Whether it contains Codex's events."""
         return self.path.suffix == ".jsonl"
 
 
 def log_files(artifacts: Sequence[ArtifactSummary], files: ArtifactFiles) -> list[LogFile]:
-    """The logs, by phase, attempt and stream. Looks at the disk; a file that is gone is left out."""
+    """The logs, by phase, attempt and stream. Reads the disk; a file that was deleted is left out."""
     found = []
     for artifact in artifacts:
         parts = artifact.name.split(".")
@@ -59,7 +59,7 @@ def _attempt(parts: Sequence[str]) -> int:
 
 
 def log_of_phase(logs: Sequence[LogFile], phase: PhaseName, *, failed: bool) -> LogFile | None:
-    """The log of the phase's last attempt: its output, or for a failed phase its errors, where there are any."""
+    """The log of the phase's last attempt: its output, or for a failed phase its errors if there are any."""
     mine = [log for log in logs if log.phase is phase]
     if not mine:
         return None
@@ -70,7 +70,7 @@ def log_of_phase(logs: Sequence[LogFile], phase: PhaseName, *, failed: bool) -> 
 
 
 def log_to_show(logs: Sequence[LogFile], phases: Sequence[PhaseDetail], shown: LogFile | None = None) -> LogFile | None:
-    """The log of the phase that runs, else that failed; else the one that is shown, else the first one with output."""
+    """The log of the running phase, else of the failed one; else the one that is shown, else the first with output."""
     for wanted in (PhaseStatus.RUNNING, PhaseStatus.FAILED):
         for phase in phases:
             if phase.status is wanted:

@@ -1,4 +1,4 @@
-"""What a run wrote and was given, as texts; and saving to a file."""
+"""Reads the texts of a run: its input and what it wrote; saves a text to a file."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ SUMMARY = "diff_summary.md"
 
 
 class RunTexts(NamedTuple):
-    """The patch and its summary; the documents of Spec Kit, None where they were not written; the submitted text."""
+    """The patch and its summary; the documents of Spec Kit, None if they were not written; the submitted text."""
 
     patch: bytes
     diff_summary: str
@@ -30,10 +30,10 @@ class RunTexts(NamedTuple):
 
 
 def read_texts(tools: Tools, actor: Actor, run: RunDetail) -> RunTexts:
-    """Read them from disk.
+    """Read the texts from disk.
 
     Raises:
-        NotFound: the run is gone.
+        NotFound: the run was deleted.
         StoreError: a file cannot be read.
     """
     patch = _content(tools.files, run, PATCH)
@@ -47,7 +47,7 @@ def read_texts(tools: Tools, actor: Actor, run: RunDetail) -> RunTexts:
 
 
 def text_artifacts(run: RunDetail) -> list[tuple[str, int]]:
-    """What `read_texts` depends on: when it is another, read again."""
+    """The artifacts that `read_texts` depends on: if they change, read again."""
     return [
         (artifact.artifact_id, artifact.size_bytes) for artifact in run.artifacts if artifact.name in {PATCH, SUMMARY}
     ]
@@ -66,28 +66,28 @@ def _content(files: ArtifactFiles, run: RunDetail, name: str) -> bytes:
 
 
 def artifact_path(files: ArtifactFiles, artifact: ArtifactSummary) -> Path:
-    """Where the artifact is.
+    """The path of the artifact.
 
     Raises:
-        NotFound: it is gone.
+        NotFound: it was deleted.
     """
     return files.path(artifact.storage_path)
 
 
 class SaveFailed(ApplianceError):
-    """A file could not be saved where it was asked to."""
+    """A file could not be saved at the requested path."""
 
 
 def save(source: Path | bytes, target: str, folder: Path) -> Path:
-    """Save a copy; returns where. A file that exists is left alone.
+    """Save a copy; returns its path. An existing file is not replaced.
 
     Args:
-        source: a file, or what to write.
-        target: as typed: relative to `folder`, `~` is the home folder; a folder is not a safe file name.
+        source: a file, or the bytes to write.
+        target: as typed: relative to `folder`, `~` is the home folder; a folder is refused.
         folder: the current folder.
 
     Raises:
-        SaveFailed: it cannot be written there.
+        SaveFailed: the file cannot be written.
     """
     path = folder / Path(target.strip()).expanduser()
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -98,7 +98,7 @@ def save(source: Path | bytes, target: str, folder: Path) -> Path:
             part.write_bytes(source)
         else:
             shutil.copyfile(source, part)
-        # Fails where the file exists, which a rename would replace.
+        # A link fails if the file exists; a rename would replace it.
         os.link(part, path)
     except FileExistsError:
         raise SaveFailed(f"{path} exists.", hint="Give another name.") from None

@@ -1,4 +1,4 @@
-"""The live table of runs: it knows the ids of all, and the rows of what is visible."""
+"""The live table of runs: it stores the ids of all runs, and the rows near the visible ones."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ _NARROW, _WIDE, _WIDEST = 72, 112, 150
 
 
 class Column(NamedTuple):
-    """A column; `width` in cells, numbers are at the right."""
+    """A column; `width` in cells, numbers are right-aligned."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What the table wants to know: rows around line `top`, for a page of `height` lines."""
+    """The rows that the table needs: those around line `top`, for a page of `height` lines."""
 
     top: int
     height: int
@@ -47,7 +47,7 @@ class Window(NamedTuple):
 
 
 def columns(width: int) -> list[Column]:
-    """The columns that fit into so many cells, with one cell between them."""
+    """The columns that fit into that many cells, with one cell between them."""
     wide, widest = width >= _WIDE, width >= _WIDEST
     fixed = [
         Column("status", " STATUS", 12),
@@ -81,7 +81,7 @@ def heading(width: int) -> str:
 
 
 def cells(row: RunRow, now: datetime) -> dict[str, Cell]:
-    """A run's fields but for the phases, by the column's name."""
+    """A run's fields except the phases, by the column's name."""
     run = row.summary
     sign = run_sign(run.status, waiting=run.waiting_for is not None)
     took = run.seconds(now)
@@ -128,13 +128,13 @@ def row_text(row: RunRow, width: int, now: datetime, palette: Palette) -> Text:
 
 
 class RunsTable(Lines):
-    """The table. It asks for rows by `RowsWanted`; `show` gives it ids and rows. The cursor is an id, not a number."""
+    """The table. It requests rows by `RowsWanted`; `show` sets ids and rows. The cursor is an id, not a number."""
 
     class Resized(Message):
-        """The columns have other widths."""
+        """The widths of the columns changed."""
 
     class RowsWanted(Message):
-        """Rows near the visible ones are not known."""
+        """Rows near the visible ones are missing."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -146,7 +146,7 @@ class RunsTable(Lines):
 
     @property
     def line_count(self) -> int:
-        """One line a run."""
+        """One line per run."""
         return len(self.ids)
 
     @property
@@ -156,17 +156,17 @@ class RunsTable(Lines):
 
     @property
     def selected(self) -> RunRow | None:
-        """The run under the cursor, once it is known."""
+        """The run under the cursor; None until its row is read."""
         found = self.selected_id
         return None if found is None else self.rows.get(found)
 
     @property
     def window(self) -> Window:
-        """What is visible."""
+        """The visible window."""
         return Window(round(self.scroll_y), self.size.height or self.app.size.height)
 
     def show(self, ids: Sequence[str], rows: Mapping[str, RunRow]) -> None:
-        """Take the newest order and the rows around the window; repaints what differs."""
+        """Set the newest order and the rows around the window; repaints only the lines that changed."""
         self._wanted = False
         selected, old_cursor, top = self.selected_id, self.cursor, round(self.scroll_y)
         self.rows = dict(rows)
@@ -185,7 +185,7 @@ class RunsTable(Lines):
         if len(ids) != round(self.virtual_size.height):
             self._painted.clear()
             self.lines_changed()
-        # The run under the cursor stays where it is on the screen; at the top, new runs push it down.
+        # Keep the run under the cursor at its place on the screen; at the top, new runs move it down.
         new_top = 0 if self.follow or top == 0 else max(0, top + cursor - old_cursor)
         if new_top == 0 and cursor >= self.size.height > 0:
             new_top = cursor - self.size.height + 1
@@ -195,13 +195,13 @@ class RunsTable(Lines):
         self.repaint_changed()
 
     def repaint_changed(self) -> None:
-        """Repaint the visible lines whose text is not what was painted."""
+        """Repaint the visible lines whose text has changed."""
         top = round(self.scroll_y)
         visible = range(top, min(top + self.size.height, self.line_count))
         self.repaint_lines(y for y in visible if self._painted.get(y) != self._text(y))
 
     def line(self, y: int) -> Text:
-        """A run; its id alone while its row is being read."""
+        """A run; only its id while its row is being read."""
         text = self._text(y)
         self._painted[y] = text
         if len(self._painted) > 4 * max(1, self.size.height):
@@ -212,7 +212,7 @@ class RunsTable(Lines):
         return text.copy()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Enter is the page's key, which the footer shows."""
+        """Enter is left to the page, whose key the footer shows."""
         return False if action == "open" else super().check_action(action, parameters)
 
     def on_resize(self, event: events.Resize) -> None:

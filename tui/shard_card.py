@@ -1,4 +1,4 @@
-"""A shard as lines of text: account, login in grades, quota, runs, events. Pure."""
+"""A shard as lines of text: account, facts about the login, quota, runs, events. Pure."""
 
 import textwrap
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ _DETAILS = ("why", "way", "until", "to")
 
 
 class Card(NamedTuple):
-    """What a card shows: the shard, and the queued runs that only it may take."""
+    """The data of a card: the shard, and the queued runs that only it may execute."""
 
     view: ShardView
     pinned: Sequence[WaitingRun]
 
 
 def card_text(card: Card, *, now: datetime, palette: Palette, width: int, events: int, selected: bool) -> Text:
-    """The card; `events` is how many of the newest are shown."""
+    """The card; `events` is the number of newest events to show."""
     lines = [_title(card, now, palette, width, selected=selected), *_trouble(card, now, palette, width)]
     lines += _grades(card.view, now, palette, width)
     lines += [_quota(bar, now, palette, width) for bar in quota_bars(card.view.quota, now)]
@@ -106,7 +106,7 @@ def _doing(card: Card, now: datetime, palette: Palette) -> Text:
 
 
 def _trouble(card: Card, now: datetime, palette: Palette, width: int) -> list[Text]:
-    """Why the shard takes no run, and which key helps."""
+    """Why the shard accepts no runs, and which key helps."""
     view = card.view
     if view.login in {LoginState.PRESENT, LoginState.UNKNOWN}:
         return []
@@ -123,7 +123,7 @@ def _trouble(card: Card, now: datetime, palette: Palette, width: int) -> list[Te
 
 
 def _grades(view: ShardView, now: datetime, palette: Palette, width: int) -> list[Text]:
-    """The four grades, two on a line where there is room."""
+    """The four facts about the login, two on a line if they fit."""
     if view.login is LoginState.ABSENT:
         return []
     shown = [_grade(grade, now, palette) for grade in view.health.grades]
@@ -189,7 +189,7 @@ def _quota(bar: QuotaBar, now: datetime, palette: Palette, width: int) -> Text:
 
 
 def bar_cells(percent: float, cells: int) -> tuple[str, str]:
-    """A bar in eighths of cells: the drawn part, and the rest."""
+    """A bar in eighths of cells: the filled part, and the empty part."""
     eighths = round(max(0.0, min(percent, 100.0)) / 100 * cells * 8)
     drawn = "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
     return drawn, "░" * (cells - len(drawn))
@@ -200,7 +200,7 @@ def _event(event: ShardEvent, now: datetime, palette: Palette) -> Text:
 
 
 def event_words(kind: str, data: dict[str, Any]) -> str:
-    """An event's kind and what its data say about the reason."""
+    """An event's kind, and the reason from its data."""
     words = clean(kind.removeprefix("shard.")).replace("_", " ")
     details = [one_line(str(data[name])) for name in _DETAILS if data.get(name) not in {None, ""}]
     return f"{words}: {', '.join(details)}" if details else words

@@ -1,4 +1,4 @@
-"""What the sign-in screen says at each step. Pure."""
+"""The texts of the sign-in screen at each step. Pure."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from tui.text import countdown, one_line
 
 
 def instructions(shard: int, prompt: SignInPrompt | None, palette: Palette, *, done: bool = False) -> Text:
-    """What the person has to do; `done`: nothing more."""
+    """What the user has to do; `done`: nothing more."""
     text = Text.assemble((f"Sign shard {shard} in to ChatGPT\n\n", "bold"))
     if done:
         text.rstrip()
@@ -29,7 +29,7 @@ def instructions(shard: int, prompt: SignInPrompt | None, palette: Palette, *, d
 
 
 def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, now: datetime, palette: Palette) -> Text:
-    """What happens now, or what became of it."""
+    """The current state, or the outcome."""
     if isinstance(step, SignedIn):
         email, plan = one_line(step.shard.account_email or ""), one_line(step.shard.plan or "")
         who = (f" as {email}" if email else "") + (f" ({plan.capitalize()})" if plan else "")

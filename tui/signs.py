@@ -1,4 +1,4 @@
-"""How states look: a sign, a word and a colour. The colour is never the only difference."""
+"""How states are displayed: a sign, a word and a colour. The colour is never the only difference."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Palette(NamedTuple):
     heading: Style
 
     def tone(self, name: str) -> Style:
-        """The style of that name."""
+        """The style with that name."""
         found: Style = getattr(self, name)
         return found
 
@@ -109,5 +109,5 @@ LEVEL_SIGNS: dict[str, Sign] = {
 
 
 def run_sign(status: RunStatus, *, waiting: bool) -> Sign:
-    """The sign of a run; a queued run that waits for more than its turn is `waiting`."""
+    """The sign of a run; a queued run that waits for more than a free shard is `waiting`."""
     return WAITING if waiting and status is RunStatus.QUEUED else RUN_SIGNS[status]

@@ -1,4 +1,4 @@
-"""A specification from a file of this machine."""
+"""Reads a specification from a file of this machine."""
 
 import os
 import stat
@@ -9,10 +9,10 @@ from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES
 
 
 def read_specification(path: Path) -> str:
-    """The text of the file, as it is.
+    """The text of the file, unchanged.
 
     Raises:
-        InvalidRequest: it is no readable text file, or larger than a specification may be.
+        InvalidRequest: it is not a readable text file, or exceeds the limit of a specification.
     """
     try:
         # A named pipe must not block.
@@ -29,7 +29,7 @@ def read_specification(path: Path) -> str:
             f"{path} is larger than {MAX_SPECIFY_BYTES} bytes.", hint="Shorten it, or split it into several runs."
         )
     try:
-        # `utf-8-sig` drops the mark that some editors put before the text.
+        # `utf-8-sig` drops the byte order mark that some editors write.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidRequest(

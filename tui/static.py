@@ -5,6 +5,6 @@ from textual.widgets import Static
 
 
 def update(widget: Static, text: Text) -> None:
-    """Show a text, if it is another one: Textual repaints also when nothing differs."""
+    """Show a text if it differs from the current one: Textual would repaint in any case."""
     if widget.content != text:
         widget.update(text)

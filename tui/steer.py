@@ -1,4 +1,4 @@
-"""Cancel and retry a run from any page that shows one."""
+"""Cancels and retries a run from any page that shows one."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 
 def cancel(page: Page, run: RunSummary) -> None:
-    """End the run, after a question; says on the page what came of it."""
+    """Cancel the run, after a confirmation; show the result on the page."""
     if run.final:
         page.say(f"Run {run.short_id} has ended ({run.status.value}). There is nothing to cancel.")
         return
@@ -36,7 +36,7 @@ def cancel(page: Page, run: RunSummary) -> None:
 
 
 def retry(page: Page, run: RunSummary) -> None:
-    """Queue the run again; says on the page what came of it."""
+    """Queue the run again; show the result on the page."""
     if run.status not in RETRYABLE:
         status = run.status.value.replace("_", " ")
         page.say(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")

@@ -1,4 +1,4 @@
-"""Whether the terminal can show the interface, and which theme suits it. Imports nothing of Textual."""
+"""Whether the terminal can show the interface, and which theme suits it. Does not import Textual."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Stream(Protocol):
-    """What is asked of stdin, stdout and stderr."""
+    """What is needed of stdin, stdout and stderr."""
 
     @property
     def encoding(self) -> str:
@@ -14,7 +14,7 @@ class Stream(Protocol):
         ...
 
     def isatty(self) -> bool:
-        """Whether a terminal is at the other end."""
+        """Whether the stream is a terminal."""
         ...
 
 
@@ -30,9 +30,9 @@ _LIGHT_BACKGROUNDS = frozenset({"7", "15"})
 
 
 def terminal_problem(stdin: Stream, stdout: Stream, stderr: Stream, environment: Mapping[str, str]) -> str:
-    """Why the interface cannot be shown here, as one sentence; "" when it can.
+    """Why the interface cannot be shown here, as one sentence; "" if it can.
 
-    Textual draws to stderr and reads stdin, and starts on anything, so all three are looked at.
+    Textual draws to stderr and reads stdin, and does not check that they are terminals, so check all three.
     """
     for name, stream in (("standard input", stdin), ("standard output", stdout), ("standard error", stderr)):
         if not stream.isatty():
@@ -47,7 +47,7 @@ def terminal_problem(stdin: Stream, stdout: Stream, stderr: Stream, environment:
 
 
 def theme_of(environment: Mapping[str, str], chosen: str | None) -> ThemeName:
-    """The theme: the chosen one, else none with NO_COLOR, else light where COLORFGBG says so, else dark."""
+    """The theme: the chosen one, else none with NO_COLOR, else light if COLORFGBG says so, else dark."""
     if chosen:
         return ThemeName(chosen)
     if environment.get("NO_COLOR"):

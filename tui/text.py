@@ -1,4 +1,4 @@
-"""Texts of others, made safe and cut to fit; times and sizes as people read them."""
+"""Makes texts of others safe and cuts them to fit; formats times and sizes."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ _KILO = 1024
 
 
 def clean(text: str) -> str:
-    """The text without anything that steers or deceives a terminal, tabs as spaces. Line breaks stay."""
+    """The text without control and invisible characters, tabs as spaces. Line breaks stay."""
     return strip(text.replace("\t", " " * _TAB))
 
 
@@ -23,7 +23,7 @@ def one_line(text: str) -> str:
 
 
 def fit(text: str, width: int) -> str:
-    """The text in exactly `width` cells; what does not fit is cut and ends with `…`."""
+    """The text in exactly `width` cells; a longer text is cut and ends with `…`."""
     if width <= 0:
         return ""
     if cell_len(text) <= width:
@@ -32,7 +32,7 @@ def fit(text: str, width: int) -> str:
 
 
 def right(text: str, width: int) -> str:
-    """`fit`, at the right."""
+    """`fit`, right-aligned."""
     return " " * max(0, width - cell_len(text)) + fit(text, min(width, cell_len(text)))
 
 
@@ -48,7 +48,7 @@ def age(seconds: float) -> str:
 
 
 def length(seconds: float) -> str:
-    """How long something took: 0.4s, 42s, 3m05s, 2h10m, 5d."""
+    """A duration: 0.4s, 42s, 3m05s, 2h10m, 5d."""
     if seconds < 9.95:  # noqa: PLR2004 - below ten seconds the decimal matters
         return f"{max(seconds, 0.0):.1f}s"
     if seconds < _MINUTE:
@@ -61,12 +61,12 @@ def length(seconds: float) -> str:
 
 
 def running_length(seconds: float) -> str:
-    """How long something has been running: by the minute, so that it is not repainted every second."""
+    """A running duration, in minutes, so that it is not repainted every second."""
     return age(seconds)
 
 
 def countdown(seconds: float) -> str:
-    """Time left: by the minute, in the last minute by ten seconds; "now" when it is over."""
+    """Time left: in minutes, in the last minute in steps of ten seconds; "now" when it is over."""
     if seconds <= 0:
         return "now"
     if seconds <= _MINUTE:
@@ -90,7 +90,7 @@ def clock(at: datetime, now: datetime) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that fits: 812 B, 4.2 KiB."""
+    """Bytes in a suitable unit: 812 B, 4.2 KiB."""
     value = float(count)
     for unit in ("B", "KiB", "MiB"):
         if value < _KILO:

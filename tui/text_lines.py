@@ -1,4 +1,4 @@
-"""Lines that are made anew for each width: for help, findings and other short texts."""
+"""Lines that are rendered again for each width: for help, findings and other short texts."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from tui.lines import Lines
 
 
 class TextLines(Lines):
-    """`show` takes what makes the lines for a width in cells; it is called again when the width changes."""
+    """`show` takes a function from the width in cells to the lines; it is called again when the width changes."""
 
     has_cursor = False
 
@@ -19,7 +19,7 @@ class TextLines(Lines):
         self._rows: list[Text] = []
 
     def show(self, make: Callable[[int], Sequence[Text]]) -> None:
-        """Show these lines; repaints only where they differ from those shown."""
+        """Show these lines; repaint only those that changed."""
         self._make = make
         self._anew()
 
@@ -29,11 +29,11 @@ class TextLines(Lines):
         return len(self._rows)
 
     def line(self, y: int) -> Text:
-        """A line, to be painted over."""
+        """A line, as a copy that the caller may change."""
         return self._rows[y].copy()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Break the lines anew."""
+        """Wrap the lines again."""
         del event
         self._anew()
 
@@ -50,7 +50,7 @@ class TextLines(Lines):
 
 
 def wrapped(head: Text, words: Text, width: int) -> list[Text]:
-    """`head`, then the words, broken so that they stay in the column after the head."""
+    """`head`, then the words, wrapped in the column after the head."""
     room = max(width - head.cell_len, 10)
     pieces = _broken(words, room)
     blank = Text(" " * head.cell_len)

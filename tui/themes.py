@@ -5,7 +5,7 @@ from textual.theme import Theme
 from tui.signs import DARK, LIGHT, NO_COLOUR, Palette
 from tui.terminal import ThemeName
 
-# It has the terminal's own colours; the app takes those out too, so that bold, underline and reverse are left.
+# It has the terminal's own colours; the app removes those, too, so that only bold, underline and reverse remain.
 COLOURLESS = "ansi-dark"
 
 THEMES: dict[ThemeName, str] = {
@@ -17,7 +17,7 @@ PALETTES: dict[str, Palette] = {"moonmind-dark": DARK, "moonmind-light": LIGHT, 
 
 
 def themes() -> list[Theme]:
-    """Those that Textual does not bring."""
+    """The themes that Textual does not include."""
     return [
         Theme(
             name="moonmind-dark",

@@ -20,7 +20,7 @@ _NARROWEST_BAR = 4
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of `width` cells of which that share is filled, in halves of a cell; what is above 0 shows."""
+    """A bar of `width` cells of which that share is filled, in halves of a cell; any share above 0 is visible."""
     halves = round(max(0.0, min(share, 1.0)) * width * 2)
     if share > 0:
         halves = max(1, halves)
@@ -29,7 +29,7 @@ def bar(share: float, width: int) -> str:
 
 
 def phase_text(phase: PhaseDetail, longest: float, width: int, now: datetime, palette: Palette) -> Text:
-    """A phase as a line of `width` cells; `longest` are the seconds of the longest one."""
+    """A phase as a line of `width` cells; `longest` is the duration of the longest one in seconds."""
     sign = PHASE_SIGNS[phase.status]
     seconds = phase.seconds(now)
     took = ""
@@ -60,7 +60,7 @@ class Timeline(Lines):
         self._painted: dict[int, Text] = {}
 
     def show(self, phases: Sequence[PhaseDetail]) -> None:
-        """Take the phases; repaints the lines that differ."""
+        """Set the phases; repaint the lines that changed."""
         many = len(self._phases) != len(phases)
         self._phases = phases
         if many:
@@ -68,7 +68,7 @@ class Timeline(Lines):
         self.repaint_changed()
 
     def repaint_changed(self) -> None:
-        """Repaint the lines whose text is not what was painted."""
+        """Repaint the lines whose text has changed."""
         self.repaint_lines(y for y in range(self.line_count) if self._painted.get(y) != self._text(y))
 
     @property
@@ -78,7 +78,7 @@ class Timeline(Lines):
 
     @property
     def line_count(self) -> int:
-        """One line a phase."""
+        """One line per phase."""
         return len(self._phases)
 
     def line(self, y: int) -> Text:
@@ -87,7 +87,7 @@ class Timeline(Lines):
         return self._painted[y].copy()
 
     def on_resize(self, event: events.Resize) -> None:
-        """The bars have other widths."""
+        """Repaint with the new widths of the bars."""
         del event
         self._painted.clear()
 

@@ -1,4 +1,4 @@
-"""The line on top: the numbered screens, and whether anything serves."""
+"""The top line: the numbered screens, and whether `serve` runs."""
 
 from rich.text import Text
 from textual import events
@@ -20,7 +20,7 @@ class TopLine(Widget):
         self._right = Text()
 
     def show(self, right: Text, mode: str) -> None:
-        """Set the text at the right, and the screen that is shown. Repaints only when something differs."""
+        """Set the text at the right, and the screen that is shown. Repaints only if something changed."""
         if (right, mode) != (self._right, self._mode):
             self._right, self._mode = right, mode
             self.refresh()

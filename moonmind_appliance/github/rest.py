@@ -105,7 +105,7 @@ class _Label(msgspec.Struct):
 class GitHub:
     """GitHub's REST API with one token. `slug` is "owner/name".
 
-    Every method raises `GitHubError`: `status` None when GitHub did not answer, `errors` with GitHub's message first and
+    Every method raises `GitHubError`: `status` None without a response, `errors` with GitHub's message first and
     its details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
     `create_pull_request` is safe to call twice, and is repeated automatically, `len(pauses)` times, while GitHub is
     unreachable or answers 502, 503 or 504. `timeout` is in seconds for each connect, read and write.

@@ -1,1 +1,1 @@
-"""A full dress rehearsal without accounts: stand-ins for OpenAI and GitHub, and the command that plays it."""
+"""A complete run without accounts: stand-ins for OpenAI and GitHub, and the code that runs scenarios on them."""

@@ -1,4 +1,4 @@
-"""What a stage leaves on the engine and on disk: removed at its end, and by the next rehearsal when it was killed."""
+"""Removes what a stage creates on the engine and on disk: at its end, or in the next rehearsal if it was killed."""
 
 import os
 import re
@@ -21,13 +21,13 @@ def stage_network(stage_id: str) -> str:
 
 
 def stage_volume_prefix(stage_id: str) -> str:
-    """What the login volumes of that stage begin with."""
+    """The prefix of the names of that stage's login volumes."""
     return f"moonmind_rehearsal_{stage_id}_"
 
 
 def make_stage_folder(stage_id: str) -> tuple[Path, DataFolderLock]:
-    """A new temporary folder and the lock that says that its stage lives; `remove_dead_stages` looks for both."""
-    # Locked before it has the name that others look for.
+    """A new temporary folder, and the lock that shows that its stage is in use; `remove_dead_stages` checks both."""
+    # Lock it before it gets the name that others search for.
     hidden = Path(tempfile.mkdtemp(prefix=f".moonmind-rehearsal-{stage_id}-"))
     lock = DataFolderLock(hidden)
     lock.acquire()
@@ -35,7 +35,7 @@ def make_stage_folder(stage_id: str) -> tuple[Path, DataFolderLock]:
 
 
 def remove_stage(engine: ContainerEngine, stage_id: str) -> None:
-    """Containers, volumes and the network of that stage. Safe twice; what cannot be removed is left."""
+    """Containers, volumes and the network of that stage. Safe twice; objects that cannot be removed are left."""
     with suppress(EngineError):
         prefix = stage_volume_prefix(stage_id)
         mine = [volume for volume in engine.volumes({}) if volume.name.startswith(prefix)]
@@ -50,7 +50,7 @@ def remove_stage(engine: ContainerEngine, stage_id: str) -> None:
 
 
 def remove_dead_stages(engine: ContainerEngine) -> list[str]:
-    """Remove what killed rehearsals of this user left; returns their ids. Living and kept ones are not touched."""
+    """Remove what killed rehearsals of this user left; returns their ids. Keeps running ones and those of `keep`."""
     removed = []
     for folder in Path(tempfile.gettempdir()).glob("moonmind-rehearsal-*"):
         match = _FOLDER.fullmatch(folder.name)

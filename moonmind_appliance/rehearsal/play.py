@@ -1,4 +1,4 @@
-"""Play a whole run without accounts: sign in, submit over HTTP, follow it, and look at what it left."""
+"""Runs a scenario without accounts: sign in, submit over HTTP, follow the run, and check its results."""
 
 import shutil
 import subprocess
@@ -34,11 +34,11 @@ _BASE_BRANCH = "main"
 
 
 class RehearsalFailed(ApplianceError):
-    """The rehearsal could not be played, or did not end as its scenario must."""
+    """The rehearsal could not run, or did not end as its scenario must."""
 
 
 class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to play. `think_seconds` is the stand-in model's pause before each answer."""
+    """The options of a rehearsal. `think_seconds` is the stand-in model's pause before each answer."""
 
     spec: str = SAMPLE_SPEC
     repository: Path | None = None
@@ -48,7 +48,7 @@ class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened, to be shown as it happens. `phase` and `status` are set for phases of the run."""
+    """One step of a rehearsal, to show as it happens. `phase` and `status` are set for phases of the run."""
 
     text: str
     seconds: float
@@ -57,7 +57,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended. `as_expected` is what decides; `kept` is the folder that `keep` left behind."""
+    """The outcome. `as_expected` decides the result; `kept` is the folder that `keep` left."""
 
     scenario: str
     as_expected: bool
@@ -73,7 +73,7 @@ class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], None]) -> RehearsalReport:
-    """Play it on a throw-away stage; everything is gone afterwards, unless `keep`.
+    """Run it on a temporary stage, which is removed afterwards unless `keep`.
 
     Raises:
         RehearsalFailed: unknown scenario, repository or an appliance that does not start.
@@ -114,7 +114,7 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
 
 
 def _numbered(spec: str, count: int) -> list[str]:
-    """As many specifications, told apart by their first line."""
+    """That many specifications, with different first lines."""
     first, _, rest = spec.partition("\n")
     return [f"{first} {number}\n{rest}" for number in range(1, count + 1)]
 
@@ -127,7 +127,7 @@ def _refuse_without_image(stage: Stage) -> None:
 
 @contextmanager
 def _source(day: Day, options: RehearsalOptions) -> Iterator[Path | None]:
-    """The repository's content: the operator's folder, the sample, or a copy of either that the scenario prepared."""
+    """The repository's content: the operator's folder, the sample, or a copy of either, changed by the scenario."""
     if options.repository is not None and not options.repository.is_dir():
         raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Use a folder or a Git repository.")
     if day.prepare is None:
@@ -151,16 +151,16 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _changed_files(bare: Path, branch: str) -> list[str]:
-    """What the pushed branch changes against the base, as GitHub's git tells it."""
+    """The changes of the pushed branch against the base, from the stand-in's repository."""
     command = ["git", "-C", str(bare), "diff", "--name-only", f"{_BASE_BRANCH}...{branch}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - git, on our own folder
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - git, on the rehearsal's own folder
     return done.stdout.split("\n")[:-1]
 
 
 def _play(
     url: str, token: str, specs: list[str], say: Callable[..., None], sign_in_again: Callable[[], None]
 ) -> list[dict[str, Any]]:
-    """Submit over HTTP and follow the runs to their ends; returns them as they were submitted."""
+    """Submit over HTTP and follow the runs to their ends; returns them in the order of submission."""
     with httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
     ) as client:
@@ -190,7 +190,7 @@ def _submit(client: httpx.Client, spec: str) -> str:
 
 
 def _tell(run: dict[str, Any], shown: dict[str, object], say: Callable[..., None], *, whole: bool) -> str | None:
-    """Show what changed: each phase of a single run, where one of several stands; returns what it newly waits for."""
+    """Show changes: each phase of a single run, the state of one of several; returns what it newly waits for."""
     run_id = run["run_id"]
     for phase in run["phases"] if whole else []:
         state = (phase["status"], phase["attempt"])
@@ -215,7 +215,7 @@ def _tell(run: dict[str, Any], shown: dict[str, object], say: Callable[..., None
 
 
 def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
-    """An artifact's text, downloaded as a caller would; "" where the run has none of the name."""
+    """An artifact's text, downloaded over the API; "" if the run has none with the name."""
     for artifact in run["artifacts"]:
         if artifact["name"] == name:
             with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
@@ -253,7 +253,7 @@ def _report(
 
 
 def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
-    """A run that had to wait or move must not pay for finished phases again."""
+    """The phases that used model turns twice: a run that waited or moved must not repeat finished phases."""
     begun = sum(turn.skills == ("speckit-specify",) for turn in stage.openai.turns)
     if day.times is not None and begun != day.runs:
         return f"The model received {begun} requests to specify for {day.runs} specification(s)."
@@ -261,7 +261,7 @@ def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
 
 
 def _difference(day: Day, run: dict[str, Any], pulls: int, stage: Stage) -> str | None:
-    """What is not as the scenario must end; None when all is."""
+    """The first difference from the scenario's expected end, or None."""
     expected = day.expected
     if run["status"] != expected.status:
         return f"The run ended as {run['status']}, not {expected.status.value}: {run['result_summary']}"

@@ -1,4 +1,4 @@
-"""The days that a rehearsal can play, and how each must end."""
+"""The scenarios of a rehearsal, and how each must end."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ class Expected(NamedTuple):
 
 
 class Day(NamedTuple):
-    """A scenario: what it shows, what is set up for it, and how every run of it must end.
+    """A scenario: what it shows, its configuration, and how every run of it must end.
 
-    `openai` is played from `phase` on, for `times` turns (None: all); a used-up limit starts again after `resets_in`
-    seconds. `signs_in_again`: somebody signs the shard in when a run waits for it.
+    `openai` applies from `phase` on, for `times` turns (None: all); a used-up limit resets after `resets_in`
+    seconds. `signs_in_again`: sign the shard in when a run waits for a login.
     """
 
     shows: str
@@ -39,7 +39,7 @@ class Day(NamedTuple):
 
 
 def hold_what_would_be_written(repository: Path, text: str) -> None:
-    """Put the files that the stand-in model would write for `text` into a folder beforehand."""
+    """Write the files that the stand-in model would write for `text` into a folder in advance."""
     for name, content in feature_files(text).items():
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ DAYS: dict[str, Day] = {
 
 
 def put_on(day: Day, openai: StandInOpenAI, github: hub.StandInGitHub) -> None:
-    """Let both stand-ins play it."""
+    """Configure both stand-ins for the scenario."""
     if day.times is not None:
         openai.play(model.NORMAL)
     openai.play(model.Scenario(day.openai, resets_in=day.resets_in), phase=day.phase, times=day.times)

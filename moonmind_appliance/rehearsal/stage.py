@@ -1,6 +1,6 @@
-"""A rehearsal's stage: stand-ins, throw-away data, volumes, network and port, and the real appliance on it.
+"""A rehearsal's environment: stand-ins, temporary data, volumes, network and port, and the real appliance on it.
 
-Nothing of it meets another rehearsal or the real appliance, and all of it is gone afterwards.
+It shares nothing with another rehearsal or the real appliance, and is removed completely afterwards.
 """
 
 import os
@@ -44,14 +44,14 @@ _START_SECONDS = 60.0
 
 
 class Stage:
-    """Sets everything up on the way in, and takes everything down on the way out, whatever happened.
+    """A context manager that sets everything up, and removes everything at the end, also after an error.
 
     Args:
         base: the operator's own settings: engine, image and limits are taken from them.
-        overrides: variables that win over what the stage sets.
+        overrides: variables that override those of the stage.
         think_seconds: how long the stand-in model waits before each answer.
-        shards: how many.
-        folder: where the data folder and the stand-ins' files go; None: a new temporary folder.
+        shards: the number of shards.
+        folder: for the data folder and the stand-ins' files; None: a new temporary folder.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Stage:
         return self.folder / "data"
 
     def environment(self) -> dict[str, str]:
-        """The variables that an appliance on this stage is started with. Holds the rehearsal's GitHub token."""
+        """The environment of an appliance on this stage. Contains the rehearsal's GitHub token."""
         own = {
             "MOONMIND_DATA_DIR": str(self.data_dir),
             "MOONMIND_HOST": "127.0.0.1",
@@ -144,7 +144,7 @@ class Stage:
         return own | self._overrides
 
     def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> SignInPrompt:
-        """Sign a shard in by the real device login; the stand-in's person says yes."""
+        """Sign a shard in by the real device login; the stand-in approves it."""
         return _sign_in(appliance.appliance.tools, shard)
 
     def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> SignInPrompt:
@@ -153,7 +153,7 @@ class Stage:
             return _sign_in(tools, shard)
 
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
-        """The login file in a shard's volume, as a test that looks for its tokens needs it."""
+        """The login file in a shard's volume, for tests that search for its tokens."""
         tools = appliance.appliance.tools
         found = look_at_shard(
             tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
@@ -183,7 +183,7 @@ class RunningAppliance:
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """The URL of the API."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -210,7 +210,7 @@ class RunningAppliance:
 
 @contextmanager
 def without_proxy(address: str) -> Iterator[None]:
-    """Take an address out of what this process reaches by the operator's proxy, where one is set."""
+    """Exclude an address from the operator's proxy in this process, if one is set."""
     before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
     for name, value in before.items():
         os.environ[name] = ",".join(filter(None, (value, address)))

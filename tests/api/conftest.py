@@ -1,4 +1,4 @@
-"""The API on a real port, on a store on disk, with three people."""
+"""Fixtures: the API on a real port, a store on disk, and three users."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +16,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """For tests that leave nothing behind."""
+    """A shared API, for tests that leave no data in it."""
     with serve(tmp_path_factory.mktemp("data")) as served:
         yield served

@@ -1,4 +1,4 @@
-"""Starts the API in a thread on a port of 127.0.0.1, and gives clients for it."""
+"""Starts the API in a thread on a port of 127.0.0.1, and creates clients for it."""
 
 import threading
 import time
@@ -41,7 +41,7 @@ class Served:
         return self.parts.store
 
     def client(self, name: str | None = "ann") -> httpx.Client:
-        """A client with that person's token, or without any."""
+        """A client with that user's token, or without a token."""
         headers = {} if name is None else {"Authorization": f"Bearer {self.tokens[name]}"}
         client = httpx.Client(base_url=self.address + BASE, headers=headers, timeout=20)
         self.clients.append(client)
@@ -66,7 +66,7 @@ class Served:
         self.store.runs.finish(run_id, LEASE, status, now=datetime.now(UTC), result_summary="Done.", failure=None)
 
     def keep(self, run_id: str, name: str, content: bytes, content_type: str = "text/plain") -> Artifact:
-        """An artifact with that content, on disk and in the database."""
+        """Save an artifact with that content, on disk and in the database."""
         written = self.parts.artifact_files.write(run_id, name, content, self.parts.redactor)
         return self.store.artifacts.save(
             Artifact(

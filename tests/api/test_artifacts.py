@@ -12,7 +12,7 @@ LARGE = bytes(range(256)) * 5000
 
 
 def test_the_detail_has_every_field_in_order(served: Served) -> None:
-    """The list's fields, then where the bytes are, their hash, their phase and their time."""
+    """The detail has the list's fields, then download URL, hash, phase and time."""
     run_id = served.submit()
     kept = served.keep(run_id, "plan.log", b"planned")
     detail = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}").json()
@@ -34,7 +34,7 @@ def test_the_detail_has_every_field_in_order(served: Served) -> None:
 
 
 def test_the_download_url_gives_the_bytes(served: Served) -> None:
-    """With the same token, at the address by which the caller came."""
+    """The URL uses the host of the caller's request, and works with the same token."""
     run_id = served.submit()
     kept = served.keep(run_id, "plan.log", b"planned")
     ann = served.client()
@@ -44,7 +44,7 @@ def test_the_download_url_gives_the_bytes(served: Served) -> None:
 
 
 def test_the_bytes_come_with_their_own_type_and_are_not_run(served: Served) -> None:
-    """An agent's HTML is a download in a sandbox, whatever the browser thinks."""
+    """An agent's HTML is sent as a sandboxed download that a browser does not render."""
     run_id = served.submit()
     kept = served.keep(run_id, "page.html", b"<script>alert(1)</script>", "text/html")
     answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content")
@@ -67,7 +67,7 @@ def test_the_bytes_come_with_their_own_type_and_are_not_run(served: Served) -> N
     ],
 )
 def test_a_part_is_206(served: Served, header: str, start: int, end: int) -> None:
-    """Small parts and large ones, with their place in the whole."""
+    """Small and large ranges are answered with their position in the content."""
     run_id = served.submit()
     kept = served.keep(run_id, "large.bin", LARGE, "application/octet-stream")
     answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", headers={"Range": header})
@@ -78,7 +78,7 @@ def test_a_part_is_206(served: Served, header: str, start: int, end: int) -> Non
 
 
 def test_whole_contents_of_any_size(served: Served) -> None:
-    """Nothing, a little, and more than one chunk; HEAD says how much."""
+    """Empty, small and chunked contents are sent completely; HEAD reports their size."""
     run_id = served.submit()
     for name, content in (("none", b""), ("little", b"x"), ("large", LARGE)):
         path = f"/runs/{run_id}/artifacts/{served.keep(run_id, name, content).artifact_id}/content"
@@ -89,7 +89,7 @@ def test_whole_contents_of_any_size(served: Served) -> None:
 
 
 def test_a_range_behind_the_end_is_416(served: Served) -> None:
-    """With the size, so that the caller knows where the end is."""
+    """The answer contains the size, so that the caller knows the end."""
     run_id = served.submit()
     path = f"/runs/{run_id}/artifacts/{served.keep(run_id, 'a', b'12345').artifact_id}/content"
     answer = served.client().get(path, headers={"Range": "bytes=5-"})
@@ -98,7 +98,7 @@ def test_a_range_behind_the_end_is_416(served: Served) -> None:
 
 
 def test_what_the_caller_has_is_not_sent_again(served: Served) -> None:
-    """304 for its tag; a range whose tag is another's gives the whole."""
+    """The current tag is answered with 304; a range with another tag gets the whole content."""
     run_id = served.submit()
     kept = served.keep(run_id, "a", b"12345")
     path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
@@ -110,7 +110,7 @@ def test_what_the_caller_has_is_not_sent_again(served: Served) -> None:
 
 
 def test_a_growing_log_gives_what_it_has(served: Served) -> None:
-    """Its tag is weak and changes as it grows; a range goes on where the caller stopped."""
+    """Its tag is weak and changes as it grows; a range continues where the caller stopped."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"one\n")
     path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
@@ -123,7 +123,7 @@ def test_a_growing_log_gives_what_it_has(served: Served) -> None:
 
 
 def test_bytes_that_are_gone_are_404(served: Served) -> None:
-    """After retention the record may outlive the file."""
+    """The record may exist after retention has deleted the file."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"x")
     served.parts.artifact_files.remove_run(run_id)
@@ -132,7 +132,7 @@ def test_bytes_that_are_gone_are_404(served: Served) -> None:
 
 
 def test_a_path_out_of_the_data_folder_is_never_followed(served: Served, tmp_path: Path) -> None:
-    """Neither by a link in the artifacts nor by a record that was tampered with."""
+    """Neither a link among the artifacts nor a manipulated record leads out of the data folder."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"x")
     file = served.parts.artifact_files.path(kept.storage_path)
@@ -150,7 +150,7 @@ def test_a_path_out_of_the_data_folder_is_never_followed(served: Served, tmp_pat
 
 
 def test_files_are_closed_when_the_answer_is_out(served: Served) -> None:
-    """Whole, in part, not modified, or refused: no descriptor stays open."""
+    """No descriptor stays open after a whole, partial, not modified or refused answer."""
     run_id = served.submit()
     kept = served.keep(run_id, "large", LARGE)
     path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()

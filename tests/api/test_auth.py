@@ -1,4 +1,4 @@
-"""Who gets in, and who sees what."""
+"""Authentication, and access to runs and artifacts."""
 
 import httpx
 import pytest
@@ -16,7 +16,7 @@ OPEN = {"/health", "/ready", "/schema", "/schema/openapi.json"}
     [("Bearer abc", "abc"), ("bearer abc", "abc"), ("BEARER  a.b-c_d~e+f/g==", "a.b-c_d~e+f/g==")],
 )
 def test_a_bearer_token_is_read(header: str, token: str) -> None:
-    """The scheme has no case; the token is RFC 6750's b64token."""
+    """The scheme is case-insensitive; the token is RFC 6750's b64token."""
     assert bearer_token([header]) == token
 
 
@@ -25,7 +25,7 @@ def test_a_bearer_token_is_read(header: str, token: str) -> None:
     [[], [""], ["Bearer"], ["Bearer "], ["Basic YTpi"], ["Bearer a b"], ["Bearer ä"], ["Bearer a", "Bearer a"]],
 )
 def test_anything_else_is_no_token(headers: list[str]) -> None:
-    """None, two, another scheme, another form."""
+    """No header, two headers, another scheme or another form are refused."""
     with pytest.raises(Unauthenticated):
         bearer_token(headers)
 
@@ -50,14 +50,14 @@ def test_anything_else_is_no_token(headers: list[str]) -> None:
     ],
 )
 def test_every_route_but_health_and_the_schema_needs_a_token(shared: Served, method: str, path: str) -> None:
-    """401 before anything else is looked at, with the challenge of RFC 6750."""
+    """The answer is 401 with the challenge of RFC 6750, before any other check."""
     answer = shared.client(None).request(method, path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == 'Bearer realm="moonmind-appliance"'
 
 
 def test_the_list_of_routes_above_is_whole(shared: Served) -> None:
-    """What the description says needs no token is what answers without one."""
+    """The routes that need no token in the description are those that answer without one."""
     paths = shared.client(None).get("/schema/openapi.json").json()["paths"]
     free = {
         path.removeprefix(BASE) for path, item in paths.items() if all(o.get("security") == [{}] for o in item.values())
@@ -78,7 +78,7 @@ def test_a_wrong_token_is_said_to_be_wrong(shared: Served, header: str) -> None:
 
 
 def test_a_token_elsewhere_does_not_count(shared: Served) -> None:
-    """Neither in the address nor in a cookie: both end up in logs and histories."""
+    """A token in the URL or in a cookie is ignored: both are stored in logs and histories."""
     token = shared.tokens["ann"]
     client = shared.client(None)
     assert client.get("/runs", params={"access_token": token}).status_code == 401
@@ -86,7 +86,7 @@ def test_a_token_elsewhere_does_not_count(shared: Served) -> None:
 
 
 def test_a_revoked_token_ends_with_the_next_request(served: Served) -> None:
-    """Nothing remembers it."""
+    """No cache accepts a revoked token."""
     ann = served.client("ann")
     assert ann.get("/runs").status_code == 200
     served.store.tokens.revoke("ann")
@@ -98,7 +98,7 @@ def listed(client: httpx.Client) -> list[str]:
 
 
 def test_two_users_and_an_operator(served: Served) -> None:
-    """Each sees and steers their own runs; others' are 404, as if they were not there; the operator has all."""
+    """Each user sees and controls their own runs; others' are 404, like missing ones; the operator has all."""
     ann, bob, olga = (served.client(name) for name in ("ann", "bob", "olga"))
     hers, his = served.submit("ann"), served.submit("bob")
     artifact = served.keep(hers, "plan.log", b"x").artifact_id
@@ -120,7 +120,7 @@ def test_two_users_and_an_operator(served: Served) -> None:
 
 
 def test_another_runs_artifact_is_not_reached_through_ones_own(served: Served) -> None:
-    """An artifact's id is looked up within the run of the address."""
+    """An artifact's id is searched only in the run of the URL."""
     hers, his = served.submit("ann"), served.submit("bob")
     artifact = served.keep(his, "plan.log", b"secret plan").artifact_id
     answer = served.client("ann").get(f"/runs/{hers}/artifacts/{artifact}/content")
@@ -128,7 +128,7 @@ def test_another_runs_artifact_is_not_reached_through_ones_own(served: Served) -
 
 
 def test_who_submitted_stands_in_the_run(served: Served) -> None:
-    """Subject and username of the token."""
+    """The run contains the subject and the user name of the token."""
     run_id = str(served.client("bob").post("/runs", json=REQUEST).json()["run_id"])
     run = served.client("olga").get(f"/runs/{run_id}").json()
     assert run["created_by"] == {"subject": "local:bob", "username": "bob"}

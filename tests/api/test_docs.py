@@ -1,4 +1,4 @@
-"""docs/api.md is whole: a route, field, code or metric that it does not name fails here."""
+"""docs/api.md is complete: a route, field, code or metric that it does not name fails here."""
 
 import re
 from enum import StrEnum
@@ -54,7 +54,7 @@ def document(shared: Served) -> dict[str, Any]:
 
 
 def test_every_route_has_its_heading(document: dict[str, Any]) -> None:
-    """Method and path stand in a heading, and no heading names a route that is not there."""
+    """A heading has the method and path of each route, and no heading names a missing route."""
     routes = {
         f"{method.upper()} {path.removeprefix(BASE)}" for path, item in document["paths"].items() for method in item
     }
@@ -63,7 +63,7 @@ def test_every_route_has_its_heading(document: dict[str, Any]) -> None:
 
 
 def test_every_parameter_and_status_of_a_route_is_named(document: dict[str, Any]) -> None:
-    """Queries and headers by name; a status other than the errors of every route in the route's own section."""
+    """The route's section names its query parameters, its headers, and each status that is not common to all routes."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             heading = re.search(rf"^##+ .*`{method.upper()} {re.escape(path.removeprefix(BASE))}`$", PAGE, re.MULTILINE)
@@ -76,7 +76,7 @@ def test_every_parameter_and_status_of_a_route_is_named(document: dict[str, Any]
 
 
 def test_every_problem_code_is_documented_with_its_status_and_title() -> None:
-    """As the table in the code has it."""
+    """Status and title are those of the table in the code."""
     for code, kind in PROBLEMS.items():
         status, title, advice = row(code, "Errors")
         assert (int(status), title) == (kind.status, kind.title)
@@ -84,7 +84,7 @@ def test_every_problem_code_is_documented_with_its_status_and_title() -> None:
 
 
 def test_no_problem_code_is_documented_that_is_not_there() -> None:
-    """Also what a route's section says it refuses with."""
+    """This includes the codes in the routes' sections."""
     assert set(re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", PAGE, re.MULTILINE)) == set(PROBLEMS)
     for status, codes in re.findall(r"\b([45]\d\d) ((?:`[a-z_]+`\s?)+)", PAGE):
         for code in re.findall(r"`([a-z_]+)`", codes):
@@ -92,25 +92,25 @@ def test_no_problem_code_is_documented_that_is_not_there() -> None:
 
 
 def test_every_failure_code_is_documented_with_who_acts_and_the_next_step() -> None:
-    """In the words that stand in the run."""
+    """The texts are those of the run."""
     for code, kind in FAILURES.items():
         assert row(code.value, "Failure codes") == [kind.who_acts.value, kind.next_step]
 
 
 @pytest.mark.parametrize("struct", [*ANSWERS, SubmitRequest, Problem])
 def test_every_field_is_named(struct: type[msgspec.Struct]) -> None:
-    """Of the request, of every answer and of an error."""
+    """The page names the fields of the request, of every answer and of an error."""
     assert [name for name in struct.__struct_fields__ if not documented(name)] == []
 
 
 @pytest.mark.parametrize("enum", [RunStatus, PhaseName, PhaseStatus, ArtifactType, WaitReason, LoginState])
 def test_every_value_is_named(enum: type[StrEnum]) -> None:
-    """Statuses, phases, types, reasons."""
+    """The page names all statuses, phases, types and reasons."""
     assert [value for value in enum if f"`{value}`" not in PAGE] == []
 
 
 def test_every_metric_is_named(shared: Served) -> None:
-    """As Prometheus shows it."""
+    """The name is the one that Prometheus shows."""
     families = text_string_to_metric_families(shared.client("olga").get("/metrics").text)
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     names = {name for name in names if not name.endswith("_created")}
@@ -118,7 +118,7 @@ def test_every_metric_is_named(shared: Served) -> None:
 
 
 def test_the_examples_use_routes_that_exist(document: dict[str, Any]) -> None:
-    """Each address behind $BASE is a route's."""
+    """Each path after $BASE is a route's."""
     paths = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(BASE)) for path in document["paths"]]
     used = set(re.findall(r'"\$BASE(/[^"?]*)', PAGE))
     assert len(used) > 5

@@ -15,7 +15,7 @@ from tests.api.served import Served, serve
 
 
 def events(answer: httpx.Response) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Id, name and data of each event, as a browser reads them."""
+    """Id, name and data of each event, as a browser parses them."""
     event: dict[str, str] = {}
     for line in answer.iter_lines():
         if line:
@@ -27,7 +27,7 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, str, dict[str, object]
 
 
 def test_a_run_is_told_from_its_beginning_to_its_end(served: Served) -> None:
-    """What was comes first, what happens comes as it happens; the stream ends by itself behind `end`."""
+    """Past events come first, then new ones as they happen; the stream ends after `end`."""
     run_id = served.submit()
     seen: list[object] = []
     with served.client().stream("GET", f"/runs/{run_id}/events") as answer:
@@ -57,7 +57,7 @@ def test_a_run_is_told_from_its_beginning_to_its_end(served: Served) -> None:
 
 
 def test_the_last_event_id_resumes_and_ends_with_204(served: Served) -> None:
-    """As the standard has it: 204 tells a browser not to come again."""
+    """By the standard, 204 asks a browser not to reconnect."""
     run_id = served.submit()
     served.take(run_id)
     served.finish(run_id)
@@ -70,7 +70,7 @@ def test_the_last_event_id_resumes_and_ends_with_204(served: Served) -> None:
 
 
 def test_a_retried_run_goes_on_in_the_same_stream_of_ids(served: Served) -> None:
-    """Who has seen the end can follow what comes behind it."""
+    """A client that received the end can follow the events after it."""
     run_id = served.submit()
     ann, path = served.client(), f"/runs/{run_id}/events"
     ann.post(f"/runs/{run_id}/cancel")
@@ -82,14 +82,14 @@ def test_a_retried_run_goes_on_in_the_same_stream_of_ids(served: Served) -> None
 
 
 def test_an_id_that_is_none_of_ours_is_400(served: Served) -> None:
-    """With the header named."""
+    """The error names the header."""
     answer = served.client().get(f"/runs/{served.submit()}/events", headers={"Last-Event-ID": "x;y"})
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["Last-Event-ID"]
 
 
 def test_streams_are_counted_and_let_go(served: Served) -> None:
-    """One caller has so many and no more: 429 with a time; a stream that was left makes room."""
+    """A caller over the limit gets 429 with a time; a closed stream can be replaced."""
     path = f"/runs/{served.submit()}/events"
     ann = served.client()
     with ExitStack() as open_streams:
@@ -113,7 +113,7 @@ def open_count(served: Served) -> float:
 
 
 def test_head_of_a_stream_ends_at_once(served: Served) -> None:
-    """It has the stream's headers and holds nothing open."""
+    """It has the stream's headers and leaves no stream open."""
     answer = served.client().head(f"/runs/{served.submit()}/events")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -122,7 +122,7 @@ def test_head_of_a_stream_ends_at_once(served: Served) -> None:
 
 
 def test_a_stopping_server_ends_its_streams(tmp_path: Path) -> None:
-    """Whole, without an error: who follows comes again with the last id."""
+    """The stream ends complete and without an error; clients reconnect with the last id."""
     with serve(tmp_path) as served:
         path = f"/runs/{served.submit()}/events"
         with served.client().stream("GET", path) as answer:
@@ -134,7 +134,7 @@ def test_a_stopping_server_ends_its_streams(tmp_path: Path) -> None:
 
 
 def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
-    """A revoked token is noticed while the stream is open."""
+    """A stream ends after its token is revoked."""
     with serve(tmp_path, pace=Pace(ask_token_every=0.0)) as served:
         path = f"/runs/{served.submit()}/events"
         with served.client().stream("GET", path) as answer:
@@ -147,7 +147,7 @@ def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
 
 
 def test_a_quiet_stream_shows_that_it_lives(tmp_path: Path) -> None:
-    """A comment now and then keeps proxies from closing it."""
+    """Regular comments prevent proxies from closing it."""
     with serve(tmp_path, pace=Pace(heartbeat_every=0.0)) as served:
         path = f"/runs/{served.submit()}/events"
         with served.client().stream("GET", path) as answer:
@@ -155,7 +155,7 @@ def test_a_quiet_stream_shows_that_it_lives(tmp_path: Path) -> None:
 
 
 def test_a_stream_ends_whole_when_the_database_fails(tmp_path: Path) -> None:
-    """Who follows comes again with the last id; the log says why."""
+    """Clients reconnect with the last id; the log has the reason."""
     with serve(tmp_path) as served:
         path = f"/runs/{served.submit()}/events"
         with served.client().stream("GET", path) as answer:

@@ -35,14 +35,14 @@ SHARD_FIELDS = [
 
 
 def test_alive_needs_neither_token_nor_database(served: Served) -> None:
-    """A process whose database is broken is alive all the same."""
+    """A process with a broken database is alive."""
     served.store.close()
     answer = served.client(None).get("/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "version": "9.9.9"})
 
 
 def test_ready_lists_its_checks(served: Served) -> None:
-    """200 when nothing is wrong. Of what is good no more is said: callers need no token."""
+    """200 if all checks pass. Passed checks have no details, as callers need no token."""
     served.checks.update(engine=ok("Docker engine", "28.1"), disk=note("disk", "12 GiB free"))
     answer = served.client(None).get("/ready")
     assert answer.status_code == 200
@@ -56,7 +56,7 @@ def test_ready_lists_its_checks(served: Served) -> None:
 
 
 def test_not_ready_says_why(served: Served) -> None:
-    """503 with the checks that fail, and a time to ask again."""
+    """503 with the failed checks, and a time to retry."""
     served.checks.update(
         engine=wrong("Docker engine", "Docker does not answer.", "Start it."), disk=ok("disk", "12 GiB")
     )
@@ -67,7 +67,7 @@ def test_not_ready_says_why(served: Served) -> None:
 
 
 def test_a_stopping_appliance_is_alive_but_not_ready(served: Served) -> None:
-    """So that a balancer sends nothing more while what is open ends."""
+    """A load balancer then sends no new requests while open ones end."""
     served.parts.stopping.set()
     assert served.client(None).get("/health").status_code == 200
     answer = served.client(None).get("/ready")
@@ -75,7 +75,7 @@ def test_a_stopping_appliance_is_alive_but_not_ready(served: Served) -> None:
 
 
 def test_shards_are_shown_to_operators(served: Served) -> None:
-    """All of them, seen or not, with the run in hand."""
+    """Operators see all shards, observed or not, with the run in progress."""
     now = datetime.now(UTC)
     served.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="a@b.test", login_at=now))
     run_id = served.submit()
@@ -88,7 +88,7 @@ def test_shards_are_shown_to_operators(served: Served) -> None:
 
 
 def test_metrics_tell_what_there_is_and_what_was_answered(served: Served) -> None:
-    """Prometheus reads them; routes are counted by their template, not by the address."""
+    """Prometheus can read them; routes are counted by their template, not by the path."""
     run_id = served.submit()
     served.client().get(f"/runs/{run_id}")
     served.client().get("/no/such/address")
@@ -113,7 +113,7 @@ def test_metrics_tell_what_there_is_and_what_was_answered(served: Served) -> Non
 
 
 def test_probes_leave_no_line_at_info(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever asks every few seconds does not bury the other lines; at DEBUG theirs are there too."""
+    """Frequent probes do not fill the log at INFO; at DEBUG their lines are logged, too."""
     caplog.set_level(logging.DEBUG, "moonmind_appliance.api.app")
     with serve(tmp_path) as served:
         for address in ("/health", "/ready", "/runs"):

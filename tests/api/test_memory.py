@@ -1,4 +1,4 @@
-"""No caller without a token fills the process's memory, its metrics or its log."""
+"""A caller without a token cannot fill the process's memory, its metrics or its log."""
 
 import http.client
 import logging
@@ -16,7 +16,7 @@ REQUESTS = 10_000
 # More than any of Litestar's caches has entries.
 FULL_CACHE = 1_100
 PAGE = os.sysconf("SC_PAGESIZE")
-# Python's own caches and allocator take some; one odd request kept whole would take 80 MiB and more.
+# Python's own caches and allocator take some; a cache of whole odd requests would take 80 MiB and more.
 MOST_GROWTH = 40 * 1024**2
 
 
@@ -37,7 +37,7 @@ def connection(served: Served) -> http.client.HTTPConnection:
 
 
 def send_raw(served: Served, requests: Iterator[bytes]) -> list[int]:
-    """Requests as bytes on connections that are kept alive where the server keeps them; the answers' statuses."""
+    """Send requests as bytes, on connections that stay open as long as the server allows; returns the statuses."""
     address = urlsplit(served.address)
     statuses: list[int] = []
     client: socket.socket | None = None
@@ -91,7 +91,7 @@ KINDS = {
 
 @pytest.mark.timeout(400)
 def test_ten_thousand_made_up_methods_leave_nothing_behind(served: Served) -> None:
-    """They are one series of the metrics, and their bytes are gone with their answers."""
+    """They are one series of the metrics, and their bytes are freed after the answers."""
     send_raw(served, odd_requests("method", 100))
     before, size = memory(), len(metrics(served))
     statuses = send_raw(served, odd_requests("method", REQUESTS))
@@ -103,7 +103,7 @@ def test_ten_thousand_made_up_methods_leave_nothing_behind(served: Served) -> No
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "method"])
 def test_odd_addresses_and_headers_leave_nothing_behind(served: Served, kind: str) -> None:
-    """Nor do paths, queries and headers, however long and however many: Litestar's caches see none of them."""
+    """Paths, queries and headers of any length and number do not reach Litestar's caches."""
     send_raw(served, odd_requests(kind, 100))
     before, size = memory(), len(metrics(served))
     assert set(send_raw(served, odd_requests(kind, FULL_CACHE))) == {KINDS[kind]}
@@ -115,7 +115,7 @@ def test_odd_addresses_and_headers_leave_nothing_behind(served: Served, kind: st
 def test_a_line_of_the_log_is_short_whatever_was_asked(
     served: Served, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a made-up method and a long path the beginning."""
+    """The log contains only the beginning of an unknown method and of a long path."""
     caplog.set_level(logging.INFO, "moonmind_appliance.api.app")
     send_raw(served, odd_requests(kind, 3))
     lines = [record.getMessage() for record in caplog.records if record.name == "moonmind_appliance.api.app"]
@@ -124,7 +124,7 @@ def test_a_line_of_the_log_is_short_whatever_was_asked(
 
 
 def test_a_refusal_repeats_little_of_what_was_sent(served: Served) -> None:
-    """A made-up method is named in short, a long address not at all."""
+    """The answer cuts an unknown method, and does not repeat a long URL."""
     for kind in ("method", "path", "query"):
         (request,) = odd_requests(kind, 1)
         method, path, _ = request.decode().split("\r\n")[0].split(" ")
@@ -139,6 +139,6 @@ def test_a_refusal_repeats_little_of_what_was_sent(served: Served) -> None:
 
 
 def test_an_address_as_long_as_any_of_ours_is_answered(tmp_path: Path) -> None:
-    """255 characters of four bytes each, in a query."""
+    """A query with 255 characters of four bytes each is answered."""
     with serve(tmp_path) as served:
         assert served.client().get("/runs", params={"external_ref": "🚀" * 255}).status_code == 200

@@ -61,7 +61,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     ],
 )
 def test_each_refusal_has_its_code(shared: Served, method: str, path: str, expected: tuple[int, str]) -> None:
-    """Routing, parameters and rights: Litestar's own errors look as ours do."""
+    """Errors of routing, parameters and permissions: Litestar's own errors have the API's shape."""
     assert problem(shared.client().request(method, path)) == expected
 
 
@@ -104,7 +104,7 @@ def test_each_refusal_has_its_code(shared: Served, method: str, path: str, expec
 def test_a_body_that_cannot_be_used_is_the_callers_error(
     shared: Served, body: bytes, headers: dict[str, str], expected: tuple[int, str], fields: list[str]
 ) -> None:
-    """Never a 5xx for what was sent; every field that is wrong is named at once."""
+    """No body causes a 5xx; the answer names every invalid field."""
     answer = shared.client().post("/runs", content=body, headers=headers)
     assert problem(answer) == expected
     assert [error["field"] for error in answer.json()["errors"]] == fields
@@ -112,7 +112,7 @@ def test_a_body_that_cannot_be_used_is_the_callers_error(
 
 
 def test_a_key_that_comes_twice_counts_as_its_last(served: Served) -> None:
-    """As JavaScript reads it; it is no error of the server's."""
+    """The last value counts, as in JavaScript; it causes no server error."""
     body = b'{"repository":"a/b","repository":"c/d","specify_text":"x"}'
     answer = served.client().post("/runs", content=body, headers=JSON)
     assert answer.status_code == 202
@@ -139,7 +139,7 @@ def test_a_text_at_its_limit_fits_however_it_is_escaped(served: Served, *, escap
 
 
 def test_a_longer_text_is_413(served: Served) -> None:
-    """One byte too many, and the field is named."""
+    """One byte over the limit is refused, and the answer names the field."""
     answer = served.client().post("/runs", json=REQUEST | {"specify_text": "A" * 262_145})
     assert problem(answer) == (413, "too_large")
     assert [error["field"] for error in answer.json()["errors"]] == ["specify_text"]
@@ -147,26 +147,26 @@ def test_a_longer_text_is_413(served: Served) -> None:
 
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_body_of_any_size_gets_its_answer(served: Served, *, announced: bool) -> None:
-    """10 MiB are refused with 413 that arrives, whether the length was announced or comes in chunks."""
+    """The caller of 10 MiB receives 413, with a declared length or with chunks."""
     body = b'{"specify_text":"' + b"A" * 10 * 1024**2 + b'"}'
     content = body if announced else (body[start : start + 65536] for start in range(0, len(body), 65536))
     assert problem(served.client().post("/runs", content=content, headers=JSON)) == (413, "too_large")
 
 
 def test_a_large_body_without_a_token_gets_its_401(served: Served) -> None:
-    """The refusal arrives although the body was never looked at."""
+    """The caller receives the refusal although the server does not parse the body."""
     answer = served.client(None).post("/runs", json=REQUEST | {"specify_text": "A" * 1_500_000})
     assert problem(answer) == (401, "unauthenticated")
 
 
 def test_405_says_what_is_allowed(served: Served) -> None:
-    """HEAD stands wherever GET does."""
+    """The answer lists HEAD wherever it lists GET."""
     assert served.client().put("/runs").headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert served.client().post("/health").headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_states_that_do_not_allow_it_are_409(served: Served) -> None:
-    """Cancel of an ended run, retry of one that went well, a key with another body."""
+    """Cancel of an ended run, retry of a successful one, and a used key with another body are refused."""
     ann = served.client()
     run_id = served.submit()
     assert problem(ann.post(f"/runs/{run_id}/retry")) == (409, "run_not_retryable")
@@ -181,14 +181,14 @@ def test_states_that_do_not_allow_it_are_409(served: Served) -> None:
 
 
 def test_a_repository_that_is_not_allowed_is_403(tmp_path: Path) -> None:
-    """With the setting's name, so that the operator knows what to change."""
+    """The answer has the setting's name, so that the operator knows what to change."""
     with serve(tmp_path, spec_workflow_github_repository=("acme/api",)) as served:
         answer = served.client().post("/runs", json=REQUEST)
         assert problem(answer) == (403, "repository_not_allowed")
 
 
 def test_a_full_disk_is_503_with_a_time(tmp_path: Path) -> None:
-    """`disk_blocked`; what is kept can still be read."""
+    """The code is `disk_blocked`; stored data can still be read."""
     with serve(tmp_path, min_free_disk=1 << 60) as served:
         answer = served.client().post("/runs", json=REQUEST)
         assert problem(answer) == (503, "disk_blocked")
@@ -197,7 +197,7 @@ def test_a_full_disk_is_503_with_a_time(tmp_path: Path) -> None:
 
 
 def test_a_stopping_appliance_is_503_with_a_time(served: Served) -> None:
-    """`draining` for new work; reading goes on."""
+    """New work is refused with `draining`; reads still work."""
     run_id = served.submit()
     served.parts.stopping.set()
     answer = served.client().post("/runs", json=REQUEST)
@@ -208,7 +208,7 @@ def test_a_stopping_appliance_is_503_with_a_time(served: Served) -> None:
 
 
 def test_a_database_that_cannot_be_used_is_503(served: Served) -> None:
-    """Never a 2xx for work that was not stored; the reason stands in the log, not in the answer."""
+    """Work that was not stored never gets a 2xx; the reason is in the log, not in the answer."""
     served.store.close()
     answer = served.client().post("/runs", json=REQUEST)
     assert problem(answer) == (503, "store_unavailable")
@@ -217,7 +217,7 @@ def test_a_database_that_cannot_be_used_is_503(served: Served) -> None:
 
 
 def test_what_was_not_foreseen_is_500_with_the_requests_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The details stand in the log under that id, and nowhere in the answer."""
+    """The log has the details with that id; the answer has none of them."""
 
     def broken(_: str) -> Actor | None:
         raise ZeroDivisionError("inner details")
@@ -253,7 +253,7 @@ def test_what_was_not_foreseen_is_500_with_the_requests_id(tmp_path: Path, caplo
 def test_what_authentication_raises_is_answered_as_it_says(
     tmp_path: Path, raised: Exception, expected: tuple[int, str], header: tuple[str, str]
 ) -> None:
-    """An identity provider's reasons reach the caller; that it is down is nobody's bad token."""
+    """The caller receives the identity provider's reasons; if it is down, the token is not called invalid."""
 
     def refuse(_: str) -> Actor | None:
         raise raised
@@ -287,7 +287,7 @@ def codes_of(node: ast.AST) -> list[Any]:
 
 
 def test_a_caller_who_goes_away_is_no_failure_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A body that never came whole leaves no error in the log."""
+    """An incomplete body causes no error in the log."""
     caplog.set_level(logging.INFO, "moonmind_appliance.api")
     with serve(tmp_path) as served:
         host, port = served.address.removeprefix("http://").split(":")

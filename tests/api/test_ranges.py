@@ -1,4 +1,4 @@
-"""Which bytes a Range is for: RFC 9110's cases as a table."""
+"""The bytes of a Range header: RFC 9110's cases as a table."""
 
 import pytest
 
@@ -31,7 +31,7 @@ TAG = '"abc"'
     ],
 )
 def test_a_range_of_ten_bytes(header: str | None, expected: tuple[int, int] | type[Exception] | None) -> None:
-    """One good range is served; what is malformed or of several is the whole; what begins behind the end is 416."""
+    """One valid range is served; a malformed or multiple one gets the whole; one that begins after the end is 416."""
     if expected is Unsatisfiable:
         with pytest.raises(Unsatisfiable):
             wanted_range(header, None, size=10, etag=TAG)
@@ -56,7 +56,7 @@ def test_nothing_of_nothing_can_be_had() -> None:
     ],
 )
 def test_if_range_holds_for_the_same_strong_tag_only(if_range: str, etag: str, expected: ByteRange | None) -> None:
-    """Otherwise the whole is sent: pieces of different contents must not be put together."""
+    """Otherwise the whole content is sent: clients must not join parts of different contents."""
     assert wanted_range("bytes=0-4", if_range, size=10, etag=etag) == expected
 
 
@@ -65,5 +65,5 @@ def test_if_range_holds_for_the_same_strong_tag_only(if_range: str, etag: str, e
     [(None, False), (TAG, True), ('"x", "abc"', True), ('W/"abc"', True), ("*", True), ('"x"', False), ("", False)],
 )
 def test_if_none_match_compares_weakly(header: str | None, *, expected: bool) -> None:
-    """Any of the given tags, or any content at all."""
+    """Any of the given tags matches, and `*` matches any content."""
     assert is_current(header, TAG) is expected

@@ -1,4 +1,4 @@
-"""Submitting, listing, looking at, cancelling and retrying over HTTP."""
+"""Submitting, listing, showing, cancelling and retrying runs over HTTP."""
 
 import logging
 import re
@@ -56,7 +56,7 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 def test_a_submitted_run_is_answered_with_202_and_its_address(served: Served) -> None:
-    """The short answer, in this order, and a Location that answers."""
+    """The answer has these fields in this order, and a Location that works."""
     ann = served.client()
     answer = ann.post("/runs", json=REQUEST)
     body = answer.json()
@@ -69,7 +69,7 @@ def test_a_submitted_run_is_answered_with_202_and_its_address(served: Served) ->
 
 
 def test_the_documents_own_payload_is_taken(served: Served) -> None:
-    """As the original instructions write it."""
+    """The payload of the original instructions is accepted."""
     answer = served.client().post(
         "/runs",
         json={
@@ -84,7 +84,7 @@ def test_the_documents_own_payload_is_taken(served: Served) -> None:
 
 
 def test_a_new_runs_detail_has_every_field_in_order(served: Served) -> None:
-    """Nothing is left out: what is not known yet is null or empty."""
+    """No field is left out: unknown values are null or empty."""
     run = served.client().get(f"/runs/{served.submit(external_ref='ci-1')}").json()
     assert list(run) == [*RUN_FIELDS, "phases", "artifacts", "agent"]
     assert [phase["phase"] for phase in run["phases"]] == PHASES
@@ -98,7 +98,7 @@ def test_a_new_runs_detail_has_every_field_in_order(served: Served) -> None:
 
 
 def test_an_ended_runs_detail_tells_how_it_went(served: Served) -> None:
-    """Branch, pull request, agent, clarifications, artifacts, and of a failure who acts and how."""
+    """It has branch, pull request, agent, clarifications, artifacts, and for a failure who acts and how."""
     run_id = served.submit()
     served.take(run_id)
     served.phase(
@@ -140,7 +140,7 @@ def test_an_ended_runs_detail_tells_how_it_went(served: Served) -> None:
 
 
 def test_waiting_for_a_login_is_visible_at_once(served: Served) -> None:
-    """The first look behind the 202 says it, with exactly these fields."""
+    """The first GET after the 202 shows it, with exactly these fields."""
     for shard in range(3):
         served.store.shards.save(Shard(shard=shard, login=LoginState.ABSENT))
     run = served.client().get(f"/runs/{served.submit()}").json()
@@ -148,7 +148,7 @@ def test_waiting_for_a_login_is_visible_at_once(served: Served) -> None:
 
 
 def test_the_same_idempotency_key_gives_the_same_answer(served: Served) -> None:
-    """However the body is spelled; the status is the run's own by then."""
+    """The formatting of the body does not matter; the status is the run's current one."""
     ann, key = served.client(), {"Idempotency-Key": "order-1"}
     first = ann.post("/runs", json=REQUEST, headers=key)
     spelled = b'{ "specify_text" : "Add a basket.", "dry_run":false,\n"repository":"acme\\/shop" }'
@@ -162,7 +162,7 @@ def test_the_same_idempotency_key_gives_the_same_answer(served: Served) -> None:
 
 
 def test_cancel_and_retry_answer_202_with_the_run(served: Served) -> None:
-    """A queued run is cancelled at once, and may go on again."""
+    """A queued run is cancelled at once, and can be retried."""
     ann, run_id = served.client(), served.submit()
     cancelled, retried = ann.post(f"/runs/{run_id}/cancel"), ann.post(f"/runs/{run_id}/retry")
     assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
@@ -181,7 +181,7 @@ def test_a_list_is_newest_first_without_phases(served: Served) -> None:
 
 
 def test_pages_hold_still_while_runs_come(served: Served) -> None:
-    """Walking the cursors gives every run of the beginning once, whatever is submitted meanwhile."""
+    """The cursors give every run that existed at the start once, also if others are submitted meanwhile."""
     ids = [served.submit() for _ in range(7)]
     seen, cursor = [], None
     while True:
@@ -212,14 +212,14 @@ def test_filters_narrow_the_list(served: Served) -> None:
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids())
 def test_a_cursor_leads_back_to_its_run(accepted_at: datetime, run_id: object) -> None:
-    """To the microsecond, and it is fit for an address."""
+    """It is exact to the microsecond, and valid in a URL."""
     cursor = cursor_after(accepted_at, str(run_id))
     assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
     assert place_of(cursor) == (accepted_at, str(run_id))
 
 
 def test_head_is_get_without_a_body(served: Served) -> None:
-    """Same status and headers; a probe's HEAD works too."""
+    """HEAD has GET's status and headers; a probe's HEAD works, too."""
     ann, run_id = served.client(), served.submit()
     for path in (f"/runs/{run_id}", "/runs", "/health"):
         get, head = ann.get(path), ann.head(path)
@@ -228,13 +228,13 @@ def test_head_is_get_without_a_body(served: Served) -> None:
 
 
 def test_options_names_the_methods(served: Served) -> None:
-    """Of an address with two methods too."""
+    """It also lists both methods of a path with two."""
     answer = served.client().options("/runs")
     assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
 def test_a_request_id_comes_back_or_is_made(served: Served) -> None:
-    """The caller's own, if it is harmless; otherwise a new one."""
+    """A valid id of the caller is returned; otherwise a new one is created."""
     ann = served.client()
     assert ann.get("/runs", headers={"X-Request-ID": "job-7.a_b"}).headers["x-request-id"] == "job-7.a_b"
     for bad in ("a b", "x" * 129, "a;b", ""):
@@ -242,7 +242,7 @@ def test_a_request_id_comes_back_or_is_made(served: Served) -> None:
 
 
 def test_each_request_leaves_one_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Method, address as it was sent, status, id; never the query, never the token."""
+    """It has method, path as sent, status and id; never the query, never the token."""
     caplog.set_level(logging.INFO, "moonmind_appliance.api.app")
     with serve(tmp_path) as served:
         served.client().get("/runs/a%0Ab?external_ref=private", headers={"X-Request-ID": "line-1"})

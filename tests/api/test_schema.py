@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page, and that the API does what they say."""
+"""The OpenAPI document, its page, and the API's conformance."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def test_every_refusal_is_a_problem_with_an_example_for_each_code(document: dict
 def test_the_request_is_described_with_its_limits_and_an_example_that_works(
     served: Served, document: dict[str, Any]
 ) -> None:
-    """What the page offers to try is taken."""
+    """The API accepts the example of the page."""
     request = document["components"]["schemas"]["SubmitRequest"]
     assert request["additionalProperties"] is False
     assert request["required"] == ["repository", "specify_text"]
@@ -65,12 +65,12 @@ def test_the_request_is_described_with_its_limits_and_an_example_that_works(
 
 
 def test_the_runs_fields_are_described(document: dict[str, Any]) -> None:
-    """All of them, and none else."""
+    """The document has all fields of a run, and no others."""
     assert set(document["components"]["schemas"]["RunDetail"]["properties"]) == set(RunDetail.__struct_fields__)
 
 
 def test_the_page_loads_nothing_from_elsewhere(shared: Served) -> None:
-    """Its script, its style and its icon are the appliance's own, and are there; a lone server can show it."""
+    """The appliance serves its script, style and icon; it works without internet access."""
     client = shared.client(None)
     page = client.get("/schema")
     assert page.headers["content-type"].startswith("text/html")
@@ -86,7 +86,7 @@ def test_the_page_loads_nothing_from_elsewhere(shared: Served) -> None:
 
 
 def test_the_page_hands_its_whole_document_to_the_viewer(shared: Served, tmp_path: Path) -> None:
-    """The script in the page runs, and gives Swagger UI (a stand-in here) every path."""
+    """The script in the page runs, and passes every path to Swagger UI (a stand-in here)."""
     if (node := shutil.which("node")) is None:
         pytest.skip("needs node")
     page = shared.client(None).get("/schema").text
@@ -104,7 +104,7 @@ def test_the_page_hands_its_whole_document_to_the_viewer(shared: Served, tmp_pat
 
 
 def test_the_api_answers_as_the_document_says(served: Served, tmp_path: Path) -> None:
-    """schemathesis, with what fits and with what does not: no 5xx, no answer that is not described."""
+    """Schemathesis sends valid and invalid requests: no 5xx, and no undocumented answer."""
     run_id = served.submit("olga")
     artifact = served.keep(run_id, "plan.log", b"planned\n" * 100)
     served.client("olga").post(f"/runs/{run_id}/cancel")

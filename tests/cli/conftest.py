@@ -1,4 +1,4 @@
-"""A terminal of nobody's, and an API with people to talk to."""
+"""Fixtures: an isolated terminal, and an API with users."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def served(terminal: Terminal) -> Iterator[Served]:
 
 @pytest.fixture(params=["http", "direct"])
 def caller(request: pytest.FixtureRequest, terminal: Terminal, served: Served) -> Terminal:
-    """Somebody who calls over HTTP as an operator, or works on the data folder."""
+    """An operator who uses HTTP, or the data folder."""
     if request.param == "http":
         terminal.variables["MOONMIND_API_TOKEN"] = served.tokens["olga"]
     return terminal

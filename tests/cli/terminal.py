@@ -1,4 +1,4 @@
-"""Calls the program as a shell would, in this process or in one of its own."""
+"""Calls the program like a shell, in this process or in a separate one."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def _hear_ctrl_c() -> None:
 
 @dataclass
 class Terminal:
-    """A person's shell: its variables, and nothing of this machine's own settings."""
+    """A user's shell with its own variables, without this machine's settings."""
 
     home: Path
     variables: dict[str, str] = field(default_factory=dict)
@@ -63,14 +63,14 @@ class Terminal:
         }
 
     def call(self, *words: str, stdin: str | bytes | None = None, **variables: str) -> Called:
-        """In this process."""
+        """Call the program in this process."""
         known = {name: None for option in options() for name in (option, f"{option}_FILE")}
         gone: dict[str, str | None] = {**known, **dict.fromkeys(OWN)}
         result = CliRunner().invoke(main, list(words), input=stdin, env={**gone, **self.environment(variables)})
         return Called(result.exit_code, result.stdout, result.stderr)
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        """In a process of its own."""
+        """Start the program in a process of its own."""
         keep = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LD_LIBRARY_PATH"}}
         return subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "moonmind_appliance.cli", *words],
@@ -80,12 +80,12 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Whoever starts the tests in the background leaves SIGINT ignored, and a child inherits that.
+            # A shell that starts the tests in the background sets SIGINT to ignored, and a child inherits that.
             preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - sets one signal, takes no lock
         )
 
     def run(self, *words: str, **variables: str) -> Called:
-        """In a process of its own, to its end."""
+        """Run the program in a process of its own until its end."""
         process = self.start(*words, **variables)
         stdout, stderr = process.communicate(timeout=100)
         return Called(process.returncode, stdout, stderr)

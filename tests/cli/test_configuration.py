@@ -1,4 +1,4 @@
-"""Where settings come from."""
+"""The sources of settings."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def file(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_line_is_taken_as_it_stands(tmp_path: Path) -> None:
-    """Quotes come off, comments are left out, and `$` means nothing: a secret may hold one."""
+    """Quotes and comments are removed; `$` has no meaning, as a secret may contain one."""
     path = file(
         tmp_path, "# GITHUB_TOKEN=old\nGITHUB_TOKEN='a$b${HOME}'\nexport MOONMIND_PORT=5001\nGIT_AUTHOR_NAME=A B\n"
     )
@@ -28,7 +28,7 @@ def test_a_line_is_taken_as_it_stands(tmp_path: Path) -> None:
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    """And the source of each value is known."""
+    """The source of each value is recorded."""
     path = file(tmp_path, "MOONMIND_PORT=5001\nCODEX_SHARDS=1\n")
     loaded = configure({"MOONMIND_PORT": "5002"}, path).loaded
     assert (loaded.settings.moonmind_port, loaded.sources["MOONMIND_PORT"]) == (5002, "environment")
@@ -36,19 +36,19 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 
 def test_a_variable_names_the_file(tmp_path: Path) -> None:
-    """MOONMIND_ENV_FILE, where no option does."""
+    """MOONMIND_ENV_FILE names it if no option does."""
     path = file(tmp_path, "MOONMIND_PORT=5001\n")
     assert configure({"MOONMIND_ENV_FILE": str(path)}, None).settings.moonmind_port == 5001
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    """A silent default would hide a typing error."""
+    """A missing named file is an error: ignoring it would hide a typing error."""
     with pytest.raises(SettingsError, match="does not exist"):
         configure({}, tmp_path / "other.env")
 
 
 def test_a_line_that_is_none_is_named_but_not_shown(tmp_path: Path) -> None:
-    """It may hold half a secret."""
+    """The invalid line may contain part of a secret."""
     path = file(tmp_path, "MOONMIND_PORT=5001\nGITHUB_TOKEN ghp_halfasecret\n")
     with pytest.raises(SettingsError) as refused:
         configure({}, path)
@@ -57,13 +57,13 @@ def test_a_line_that_is_none_is_named_but_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_misspelled_name_is_noticed() -> None:
-    """Names that are like no setting are somebody else's, and left alone."""
+    """Names that are not similar to a setting are ignored."""
     names = ["GITHUB_TOKN", "CODEX_SHARD", "HTTPS_PROXY", "PATH", "GITHUB_TOKEN_FILE", "API_CLIENT_SECRET"]
     assert misspelled(names) == [("GITHUB_TOKN", "GITHUB_TOKEN"), ("CODEX_SHARD", "CODEX_SHARDS")]
 
 
 def test_settings_shows_values_and_sources_and_no_secret(terminal: Terminal, tmp_path: Path) -> None:
-    """For people and for programs."""
+    """The table and the JSON contain no secret."""
     path = file(tmp_path, "GITHUB_TOKEN=ghp_verysecretvalue\nMOONMIND_PORT=5001\n")
     called = terminal.call("settings", "--json", "--env-file", str(path))
     rows = {row["name"]: row for row in called.json}
@@ -75,7 +75,7 @@ def test_settings_shows_values_and_sources_and_no_secret(terminal: Terminal, tmp
 
 
 def test_every_problem_of_the_settings_is_told_at_once(terminal: Terminal) -> None:
-    """With a hint each, and the settings' own exit code."""
+    """Each problem has a hint, and the exit code is that of settings."""
     called = terminal.call("settings", MOONMIND_PORT="none", CODEX_SHARDS="0")
     assert called.code == 3
     assert called.stdout == ""

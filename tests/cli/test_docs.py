@@ -1,4 +1,4 @@
-"""docs/cli.md and the program tell the same."""
+"""docs/cli.md matches the program."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def section(path: str) -> str:
 
 @pytest.mark.parametrize("path", ALL)
 def test_every_command_and_option_has_its_place_in_the_page(path: str) -> None:
-    """A section a command, with each of its options; the common ones stand once, on top."""
+    """Each command has a section with its options; the common options are listed once, at the top."""
     told = section(path) + section("Common options")
     names = [name for option in ALL[path].params if isinstance(option, click.Option) for name in option.opts]
     missing = [name for name in names if not re.search(rf"`{name}[` ]", told)]
@@ -43,20 +43,20 @@ def test_every_command_and_option_has_its_place_in_the_page(path: str) -> None:
 
 
 def test_the_page_has_no_command_that_is_not_there() -> None:
-    """What was removed is removed from the page, too."""
+    """A removed command is removed from the page, too."""
     told = re.findall(r"^## (moonmind-appliance .*)$", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(ALL)
 
 
 def test_every_exit_code_is_in_the_page() -> None:
-    """Number and meaning, in the words of --help."""
+    """The page has the number and the meaning, as in --help."""
     told = section("Exit codes")
     assert [code for code in Exit if f"| {code.value} | {MEANINGS[code]} |" not in told] == []
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_every_command_teaches(path: str) -> None:
-    """Help has a first sentence, which the list of commands repeats, and examples that are commands of ours."""
+    """Help has a first sentence, which the list of commands repeats, and examples that are existing commands."""
     command = ALL[path]
     group = main if path.count(" ") == 1 else ALL[path.rpartition(" ")[0]]
     assert isinstance(group, LazyGroup)

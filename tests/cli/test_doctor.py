@@ -1,4 +1,4 @@
-"""`doctor` as a command, and what containers reach."""
+"""`doctor` as a command, and the addresses that containers reach."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def stage() -> Iterator[Stage]:
 @pytest.mark.docker
 @pytest.mark.image
 def test_a_stage_lacks_a_login_and_nothing_else(stage: Stage, terminal: Terminal) -> None:
-    """Containers reach GitHub, and OpenAI through the proxy, with the operator's CA; nothing is left behind."""
+    """Containers reach GitHub, and OpenAI through the proxy, with the operator's CA; no container is left."""
     here = stage.environment() | {"SPEC_WORKFLOW_GITHUB_REPOSITORY": SLUG, "MOONMIND_PORT": "1"}
     stage.data_dir.mkdir(mode=0o700, exist_ok=True)
     called = terminal.call("doctor", "--json", **here)
@@ -40,7 +40,7 @@ def test_a_stage_lacks_a_login_and_nothing_else(stage: Stage, terminal: Terminal
 @pytest.mark.docker
 @pytest.mark.image
 def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(stage: Stage, terminal: Terminal) -> None:
-    """Each says which setting to look at."""
+    """Each finding names the setting to check."""
     gone = stage.environment() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9", "EXTRA_CA_CERTS": ""}
     found = {finding["check"]: finding for finding in terminal.call("doctor", "--json", **gone).json}
     assert found["from containers: chatgpt.com"]["grade"] == "wrong"
@@ -51,7 +51,7 @@ def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(stage: Stage, termin
 
 
 def test_offline_asks_nobody(terminal: Terminal) -> None:
-    """For people a table; what is wrong ends with 1."""
+    """The output is a table; a problem gives exit code 1."""
     called = terminal.call("doctor", "--offline", DOCKER_HOST=f"unix://{terminal.home}/none.sock")
     assert called.code == 1
     assert "✖   Docker engine" in called.stdout
@@ -61,7 +61,7 @@ def test_offline_asks_nobody(terminal: Terminal) -> None:
 
 
 def test_settings_that_cannot_be_used_are_findings(terminal: Terminal) -> None:
-    """All of them, with what to do."""
+    """Each invalid setting is a finding, with what to do."""
     called = terminal.call("doctor", "--json", MOONMIND_PORT="x", CODEX_SHARDS="0")
     assert called.code == 1
     assert [finding["check"] for finding in called.json] == ["setting MOONMIND_PORT", "setting CODEX_SHARDS"]

@@ -15,7 +15,7 @@ def realm() -> RealmServer:
 
 
 def offer(realm: RealmServer, **claims: object) -> str:
-    """The realm gives a code, waits once, then gives tokens; the access token."""
+    """Let the realm issue a code, answer once with pending, then issue tokens; returns the access token."""
     code = {
         "device_code": "device-secret",
         "user_code": "WDJB-MJHT",
@@ -36,7 +36,7 @@ def grant(realm: RealmServer, seconds: int = 1800, **claims: object) -> str:
 
 
 def test_a_login_is_shown_kept_and_used(terminal: Terminal, realm: RealmServer) -> None:
-    """The prompt on stderr; the file is the owner's alone; `token show` prints the token, and nothing else."""
+    """The prompt is on stderr; only the owner can read the file; `token show` prints only the token."""
     with realm:
         access = offer(realm)
         called = terminal.call("login", "--issuer", realm.issuer)
@@ -51,7 +51,7 @@ def test_a_login_is_shown_kept_and_used(terminal: Terminal, realm: RealmServer) 
 
 
 def test_a_token_that_is_about_to_end_is_refreshed(terminal: Terminal, realm: RealmServer) -> None:
-    """By whatever command needs it."""
+    """Any command that needs it refreshes it."""
     with realm:
         offer(realm)
         realm.token_answers.clear()
@@ -62,7 +62,7 @@ def test_a_token_that_is_about_to_end_is_refreshed(terminal: Terminal, realm: Re
 
 
 def test_programs_get_an_object_a_line(terminal: Terminal, realm: RealmServer) -> None:
-    """First what to show to the person, then who logged in; no token."""
+    """The first object has the prompt, the second the user; none has a token."""
     with realm:
         offer(realm)
         called = terminal.call("login", "--issuer", realm.issuer, "--json")
@@ -72,7 +72,7 @@ def test_programs_get_an_object_a_line(terminal: Terminal, realm: RealmServer) -
 
 
 def test_the_realm_of_the_settings_or_of_the_login_before_is_taken(terminal: Terminal, realm: RealmServer) -> None:
-    """And with neither it is asked for."""
+    """Without both, the command asks for the realm."""
     assert terminal.call("login").code == 2
     with realm:
         offer(realm)
@@ -82,7 +82,7 @@ def test_the_realm_of_the_settings_or_of_the_login_before_is_taken(terminal: Ter
 
 
 def test_a_login_that_is_declined_leaves_the_old_one(terminal: Terminal, realm: RealmServer) -> None:
-    """With the code of a refusal."""
+    """The exit code is that of a refusal."""
     with realm:
         access = offer(realm)
         terminal.call("login", "--issuer", realm.issuer)
@@ -94,12 +94,12 @@ def test_a_login_that_is_declined_leaves_the_old_one(terminal: Terminal, realm: 
 
 
 def test_a_realm_that_does_not_answer(terminal: Terminal) -> None:
-    """Not reachable is another code than refused."""
+    """The exit code differs from that of a refusal."""
     assert terminal.call("login", "--issuer", "http://127.0.0.1:9/realms/moonmind").code == 4
 
 
 def test_logout_forgets(terminal: Terminal, realm: RealmServer) -> None:
-    """Safe twice; afterwards there is no token to show."""
+    """`logout` is safe twice; afterwards `token show` fails."""
     with realm:
         offer(realm)
         terminal.call("login", "--issuer", realm.issuer)

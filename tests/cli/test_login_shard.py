@@ -24,12 +24,12 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture
 def operator(stage: Stage, tmp_path: Path) -> Terminal:
-    """An operator's shell on the stage."""
+    """An operator's shell in the rehearsal's environment."""
     return Terminal(tmp_path, stage.environment())
 
 
 def test_a_sign_in_shows_the_code_and_ends_signed_in(operator: Terminal) -> None:
-    """The prompt first, then the account; a second sign-in replaces it; signing out ends it, safe twice."""
+    """The prompt comes first, then the account; a second sign-in replaces the login; signing out is safe twice."""
     first = operator.run("login-shard", "0", "--json")
     assert [line["event"] for line in first.lines] == ["prompt", "signed_in"]
     assert first.lines[0]["address"] == "https://auth.openai.com/codex/device"
@@ -59,7 +59,7 @@ def login_file(stage: Stage, shard: int) -> bytes | None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 def test_a_stopped_sign_in_leaves_the_old_login(operator: Terminal, stage: Stage, sent: signal.Signals) -> None:
-    """It is undone in order: no container is left, and the login before is byte for byte what it was."""
+    """The clean-up leaves no container, and the previous login is unchanged byte for byte."""
     stage.sign_in_by(stage.environment(), 1)
     before = login_file(stage, 1)
     with stage.openai.undecided_logins():
@@ -77,7 +77,7 @@ def test_a_stopped_sign_in_leaves_the_old_login(operator: Terminal, stage: Stage
 
 
 def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, stage: Stage) -> None:
-    """Whatever comes first, the command says which: stopped and untouched, or too late and signed in."""
+    """The command reports which came first: stopped and unchanged, or signed in."""
     process = operator.start("login-shard", "1", "--json")
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["event"] == "prompt"
@@ -92,7 +92,7 @@ def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, stage: Stage) -
 
 
 def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) -> None:
-    """And an API key is taken from stdin, never from the command line."""
+    """An API key is read from stdin, never from the command line."""
     path = tmp_path / "auth.json"
     path.write_text("{}", encoding="utf-8")
     called = operator.run("login-shard", "0", "--from-file", str(path))
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) 
 
 
 def test_ways_exclude_each_other(operator: Terminal) -> None:
-    """One at a time; and only shards that there are."""
+    """Only one method and only existing shards are accepted."""
     assert operator.call("login-shard", "0", "--browser", "--api-key").code == 2
     called = operator.call("login-shard", "2")
     assert called.code == 2

@@ -1,4 +1,4 @@
-"""The log's form: one line a record, threads named, secrets out."""
+"""The log's format: one line per record, with thread names, without secrets."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ def record(
 
 
 def test_text_names_level_and_thread() -> None:
-    """And keeps a record on its line: nobody forges a second one."""
+    """A record stays on one line: a message cannot forge a second record."""
     line = TextFormatter(REDACTOR).format(record("run %s\n2026-01-01 fake", "r1"))
     assert line.endswith("WARNING codex-0: run r1\\n2026-01-01 fake")
     assert "\n" not in line
@@ -36,7 +36,7 @@ def test_text_names_level_and_thread() -> None:
 
 @pytest.mark.parametrize("formatter", [TextFormatter(REDACTOR), JsonFormatter(REDACTOR)])
 def test_secrets_are_out_of_messages_and_traces(formatter: logging.Formatter) -> None:
-    """In both forms."""
+    """Both formats are redacted."""
     written = formatter.format(record("token %s", SECRET, trace=True))
     assert SECRET not in written
     assert "[redacted:GITHUB_TOKEN]" in written
@@ -57,20 +57,20 @@ def test_no_record_steers_a_terminal_or_hides_text(formatter: logging.Formatter,
 
 
 def test_json_escapes_without_changing_the_message() -> None:
-    """A collector reads the message as it was."""
+    """A collector gets the original message."""
     line = JsonFormatter(REDACTOR).format(record("a %s b", STEERING))
     assert line.isprintable()
     assert json.loads(line)["message"] == f"a {STEERING} b"
 
 
 def test_half_a_surrogate_pair_does_not_cost_the_record() -> None:
-    """What has no UTF-8 form is written as a question mark."""
+    """A character that UTF-8 cannot encode is written as a question mark."""
     assert "branch b?" in TextFormatter(REDACTOR).format(record("branch %s", "b\ud800"))
     assert json.loads(JsonFormatter(REDACTOR).format(record("branch %s", "b\ud800")))["message"] == "branch b?"
 
 
 def test_a_record_has_a_bounded_length() -> None:
-    """The rest is counted; a secret at the cut is taken out before it."""
+    """The cut characters are counted; a secret at the cut is redacted first."""
     long = "x" * (16 * 1024 - 5) + SECRET + "y" * 100_000
     for formatter in (TextFormatter(REDACTOR), JsonFormatter(REDACTOR)):
         line = formatter.format(record("%s", long))
@@ -80,7 +80,7 @@ def test_a_record_has_a_bounded_length() -> None:
 
 
 def test_json_is_one_object_a_line() -> None:
-    """With the names that collectors know."""
+    """The names of the fields are those that collectors use."""
     line = JsonFormatter(REDACTOR).format(record("two\nlines"))
     entry = json.loads(line)
     assert "\n" not in line
@@ -93,7 +93,7 @@ def test_json_is_one_object_a_line() -> None:
     [("GET", 200, False), ("HEAD", 206, False), ("GET", 404, True), ("GET", 0, True), ("POST", 202, True)],
 )
 def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected: bool) -> None:
-    """Everything that changes something or fails stays."""
+    """Requests that change something or fail are logged."""
     told = record(
         "%s %s %d in %.1f ms, request %s", method, "/runs", status, 1.0, "id", name="moonmind_appliance.api.app"
     )
@@ -101,5 +101,5 @@ def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected
 
 
 def test_other_records_stay() -> None:
-    """Whatever they look like."""
+    """Records of other loggers stay, also if they look like a read."""
     assert worth_telling(record("GET %s", "x"))

@@ -1,4 +1,4 @@
-"""What every command has in common: help, errors as one line, exit codes."""
+"""Common to all commands: help, errors as one line, exit codes."""
 
 import click
 import pytest
@@ -31,7 +31,7 @@ SECRET = "ghp_" + "Ab1" * 12
 @click.argument("how")
 @click.pass_obj
 def fails(_: object, how: str) -> None:
-    """Fail in a way."""
+    """Fail in the given way."""
     if how == "ctrl-c":
         raise KeyboardInterrupt
     if how == "known":
@@ -54,7 +54,7 @@ def only_line(called: Called) -> str:
 
 
 def test_help_names_every_command_and_exit_code(terminal: Terminal) -> None:
-    """--help and no word at all both teach; -h is enough."""
+    """--help, -h and no argument all show the help."""
     called = terminal.call("-h")
     assert called.code == 0
     assert [name for name in program.COMMANDS if f"  {name} " not in called.stdout] == []
@@ -62,14 +62,14 @@ def test_help_names_every_command_and_exit_code(terminal: Terminal) -> None:
 
 
 def test_a_known_error_is_one_line(failing: Terminal) -> None:
-    """What, where, what to do; the code says the kind."""
+    """The line says what, where and what to do; the exit code shows the kind."""
     called = failing.call("fails", "known")
     assert only_line(called) == "error: There is no such thing. Look elsewhere."
     assert called.code == Exit.NOT_FOUND
 
 
 def test_an_unexpected_error_is_one_line_without_trace_secret_or_escape(failing: Terminal) -> None:
-    """A defect says so, and where its trace is."""
+    """A defect is reported as such, with how to get its trace."""
     called = failing.call("fails", "badly")
     line = only_line(called)
     assert line.startswith("error: unexpected RuntimeError: the pipe burst near [redacted:GitHub token]")
@@ -79,14 +79,14 @@ def test_an_unexpected_error_is_one_line_without_trace_secret_or_escape(failing:
 
 
 def test_debug_shows_the_trace_and_still_no_secret(failing: Terminal) -> None:
-    """Who mends it gets the trace."""
+    """The trace helps to fix the defect."""
     called = failing.call("fails", "badly", "--debug")
     assert "Traceback (most recent call last)" in called.stderr
     assert SECRET not in called.stderr
 
 
 def test_ctrl_c_has_a_code_of_its_own(failing: Terminal) -> None:
-    """As shells have it: 128 and the signal."""
+    """The code is 128 plus the signal, as in shells."""
     called = failing.call("fails", "ctrl-c")
     assert called.stderr.strip() == "error: stopped"
     assert called.code == Exit.INTERRUPTED
@@ -103,7 +103,7 @@ def test_ctrl_c_has_a_code_of_its_own(failing: Terminal) -> None:
     ],
 )
 def test_a_command_line_that_cannot_be_used_ends_with_2(terminal: Terminal, words: list[str], told: str) -> None:
-    """It says what is wrong, and where help is."""
+    """The error names the problem and the help."""
     called = terminal.call(*words)
     assert called.code == Exit.USAGE
     assert called.stderr.startswith("error: ")
@@ -138,7 +138,7 @@ def test_each_kind_of_error_has_its_code(error: ApplianceError, code: Exit) -> N
 
 
 def test_a_file_that_is_not_ours_is_a_refusal() -> None:
-    """Whatever the error's kind: permission is permission."""
+    """A permission error has the code of a refusal, for any kind of error."""
     error = StoreError("no")
     error.__cause__ = PermissionError()
     assert exit_of(error) == Exit.REFUSED

@@ -1,4 +1,4 @@
-"""`rehearse`: the whole job, told as it happens."""
+"""`rehearse`: a complete run with its progress."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.cli.terminal import ROOT, Terminal
 @pytest.mark.image
 @pytest.mark.timeout(200)
 def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
-    """Phases go by on stderr; stdout is the report; nothing is left in the operator's own data folder."""
+    """Phases are shown on stderr; stdout has the report; nothing is written to the operator's own data folder."""
     called = terminal.run("rehearse", "--think", "0", "--json")
     assert called.code == 0, called.stderr
     report = called.json
@@ -22,7 +22,7 @@ def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
 
 
 def test_help_tells_every_scenario(terminal: Terminal) -> None:
-    """With what it shows, the page too; another name is refused before anything starts."""
+    """Help and page describe each scenario; another name is refused before anything starts."""
     told = " ".join(terminal.call("rehearse", "--help").stdout.split())
     assert [name for name, day in DAYS.items() if f"{name} {day.shows}" not in told] == []
     page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_help_tells_every_scenario(terminal: Terminal) -> None:
 
 @pytest.mark.docker
 def test_without_an_image_it_says_how_to_build_one(terminal: Terminal) -> None:
-    """And leaves nothing behind."""
+    """It says how to build one, and leaves no data."""
     called = terminal.run("rehearse", SPEC_AUTOMATION_JOB_IMAGE="moonmind/none:none")
     assert called.code == 1
     assert called.stderr.splitlines()[-1] == (
@@ -41,5 +41,5 @@ def test_without_an_image_it_says_how_to_build_one(terminal: Terminal) -> None:
 
 
 def test_without_an_engine_it_says_so(terminal: Terminal) -> None:
-    """With the code of what does not answer."""
+    """The exit code is that of an unreachable service."""
     assert terminal.run("rehearse", DOCKER_HOST=f"unix://{terminal.home}/none.sock").code == 4

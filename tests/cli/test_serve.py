@@ -1,4 +1,4 @@
-"""`serve` as a process: it starts, says where, stops with 0, and says why it cannot."""
+"""`serve` as a process: it starts, prints its address, stops with 0, and reports why it cannot start."""
 
 import signal
 import socket
@@ -21,12 +21,12 @@ def free_port() -> int:
 
 
 class Serving:
-    """A `serve` that answers; stopped at the end at the latest."""
+    """A `serve` that answers; it is stopped at the end."""
 
     def __init__(self, terminal: Terminal, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/spec-automation"
-        # An engine that is not there: nothing of this machine's own is touched.
+        # A missing engine, so that this machine's own is not used.
         unreal = {"DOCKER_HOST": f"unix://{terminal.home}/none.sock", "MOONMIND_PORT": str(self.port)}
         self.process: subprocess.Popen[str] = terminal.start("serve", **unreal, **variables)
         for _ in range(600):
@@ -53,7 +53,7 @@ class Serving:
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signal.Signals) -> None:
-    """The first line: address, data, shards, docs. SIGTERM and Ctrl-C are orderly ends."""
+    """The first line has address, data, shards and docs. SIGTERM and Ctrl-C end it in order."""
     with Serving(terminal, CODEX_SHARDS="2") as serving:
         called = serving.stop(sig)
     assert called.code == 0
@@ -67,7 +67,7 @@ def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signa
 
 
 def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
-    """From the first command line to the first answer, in processes of their own."""
+    """A token created by another process is accepted."""
     with Serving(terminal) as serving:
         made = terminal.run("token", "create", "--name", "ann", "--json")
         here = {"MOONMIND_SERVER": f"http://127.0.0.1:{serving.port}", "MOONMIND_API_TOKEN": made.json["token"]}
@@ -80,7 +80,7 @@ def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
 
 
 def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -> None:
-    """One object a line; a secret that a caller sends comes out redacted."""
+    """Each line is one object; a secret that a caller sends is redacted."""
     with Serving(terminal, MOONMIND_LOG_FORMAT="json", GITHUB_TOKEN=SECRET) as serving:
         httpx.delete(f"{serving.url}/{SECRET}", trust_env=False)
         called = serving.stop()
@@ -91,7 +91,7 @@ def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -
 
 
 def test_reads_that_went_well_are_not_logged(terminal: Terminal) -> None:
-    """Whoever watches a run asks twice a second; refusals stay in the log."""
+    """Clients that follow a run read twice a second; refusals are still logged."""
     with Serving(terminal) as serving:
         httpx.get(f"{serving.url}/runs", trust_env=False)
         called = serving.stop()
@@ -100,7 +100,7 @@ def test_reads_that_went_well_are_not_logged(terminal: Terminal) -> None:
 
 
 def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
-    """With how to find who has it."""
+    """The error says how to find the process that uses it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         called = terminal.run("serve", MOONMIND_PORT=str(port))
@@ -110,14 +110,14 @@ def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
 
 
 def test_an_address_of_another_machine_is_a_setting_to_mend(terminal: Terminal) -> None:
-    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    """192.0.2.0/24 is reserved for documentation (RFC 5737)."""
     called = terminal.run("serve", MOONMIND_HOST="192.0.2.1")
     assert called.code == 3
     assert "Set MOONMIND_HOST to a local address." in called.stderr
 
 
 def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
-    """The second one says who has it, whatever its port."""
+    """The second process names the first one, also with another port."""
     with Serving(terminal) as serving:
         called = terminal.run("serve", MOONMIND_PORT=str(free_port()))
         assert called.code == 4
@@ -126,7 +126,7 @@ def test_a_data_folder_is_served_once(terminal: Terminal) -> None:
 
 
 def test_settings_that_cannot_be_used_end_it_at_once(terminal: Terminal) -> None:
-    """All problems, no trace."""
+    """The output has all problems and no trace."""
     called = terminal.run("serve", MOONMIND_PORT="x", STOP_GRACE="never")
     assert called.code == 3
     assert "MOONMIND_PORT:" in called.stderr
@@ -135,7 +135,7 @@ def test_settings_that_cannot_be_used_end_it_at_once(terminal: Terminal) -> None
 
 
 def test_a_data_folder_that_cannot_be_made_is_said(terminal: Terminal) -> None:
-    """A file is in the way."""
+    """A file at the folder's path prevents it."""
     (terminal.home / "file").touch()
     called = terminal.run("serve", MOONMIND_DATA_DIR=str(terminal.home / "file" / "data"))
     assert called.code == 1

@@ -1,4 +1,4 @@
-"""How things look."""
+"""The format of terminal output."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -29,12 +29,12 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     ],
 )
 def test_words_of_others_cannot_steer_the_terminal(text: str, expected: str) -> None:
-    """Escape sequences and control characters are taken out; tabs and line breaks stay."""
+    """Escape sequences and control characters are removed; tabs and line breaks stay."""
     assert clean(text) == expected
 
 
 def test_line_is_one_line() -> None:
-    """Whatever breaks it holds."""
+    """All kinds of line breaks are replaced."""
     assert line("  a\n\nb\tc ") == "a b c"
 
 
@@ -43,7 +43,7 @@ def test_line_is_one_line() -> None:
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (75, "1 m 15 s"), (7500, "2 h 05 m"), (400000, "4 d")],
 )
 def test_spans_have_one_or_two_units(seconds: float, expected: str) -> None:
-    """As people say it."""
+    """A duration has one or two units."""
     assert span(seconds) == expected
 
 
@@ -57,12 +57,12 @@ def test_spans_have_one_or_two_units(seconds: float, expected: str) -> None:
     ],
 )
 def test_ago_is_coarse(delta: timedelta, expected: str) -> None:
-    """The unit that fits, before and after."""
+    """The largest suitable unit, for the past and the future."""
     assert ago(NOW - delta, NOW) == expected
 
 
 def test_size_has_the_unit_that_fits() -> None:
-    """In powers of 1024."""
+    """Units are powers of 1024."""
     assert [size(812), size(4300), size(5 * 1024**2), size(3 * 1024**3)] == ["812 B", "4.2 KiB", "5.0 MiB", "3.0 GiB"]
 
 
@@ -73,7 +73,7 @@ def board_on(*, terminal: bool) -> tuple[PhaseBoard, io.StringIO, list[float]]:
 
 
 def test_a_pipe_gets_a_line_for_each_change() -> None:
-    """What did not change is not told again."""
+    """Unchanged states are not printed again."""
     board, written, now = board_on(terminal=False)
     with board.live():
         for _ in range(3):
@@ -89,7 +89,7 @@ def test_a_pipe_gets_a_line_for_each_change() -> None:
 
 
 def test_a_terminal_gets_the_board_of_all_nine() -> None:
-    """Drawn in place, what is to come included."""
+    """It is redrawn in place, with pending phases."""
     board, written, _ = board_on(terminal=True)
     with board.live():
         board.phase("prepare_job", "succeeded", 1, seconds=0.2)
@@ -101,7 +101,7 @@ def test_a_terminal_gets_the_board_of_all_nine() -> None:
 
 
 def test_a_qr_code_is_square_enough() -> None:
-    """Half blocks: two rows of modules in a line, a quiet zone around."""
+    """Half blocks: two rows of modules per line, with a quiet zone."""
     rows = qr_code("https://auth.openai.com/codex/device").plain.splitlines()
     assert {len(row) for row in rows} == {len(rows[0])}
     assert len(rows) == (len(rows[0]) + 1) // 2

@@ -1,4 +1,4 @@
-"""Tokens: made once, listed without themselves, ended at once."""
+"""Tokens: shown once, listed without their values, revoked at once."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from tests.cli.terminal import Terminal
 
 
 def test_a_token_that_was_made_is_taken_by_the_api(terminal: Terminal, served: Served) -> None:
-    """Only the token goes to stdout; a running appliance takes it at once."""
+    """Only the token goes to stdout; a running appliance accepts it at once."""
     made = terminal.call("token", "create", "--name", "zoe")
     token = made.stdout.strip()
     assert re.fullmatch(r"mma_[A-Za-z0-9_-]{43}", token)
@@ -31,7 +31,7 @@ def test_an_operators_token_sees_shards(terminal: Terminal, served: Served) -> N
 
 
 def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
-    """With immediate effect; its name is free again."""
+    """Revoking has immediate effect; the name is free again."""
     token = terminal.call("token", "create", "--name", "zoe").stdout.strip()
     assert terminal.call("token", "revoke", "zoe").code == 0
     answer = httpx.get(f"{served.address}{BASE}/runs", headers={"Authorization": f"Bearer {token}"})
@@ -40,7 +40,7 @@ def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
 
 
 def test_a_list_never_holds_a_token(terminal: Terminal) -> None:
-    """Names, roles, ends; revoked ones only on request."""
+    """The list has names, roles and expiry; revoked tokens only on request."""
     token = terminal.call("token", "create", "--name", "ann").stdout.strip()
     terminal.call("token", "create", "--name", "gone")
     terminal.call("token", "revoke", "gone")
@@ -51,7 +51,7 @@ def test_a_list_never_holds_a_token(terminal: Terminal) -> None:
 
 
 def test_a_name_is_given_once(terminal: Terminal) -> None:
-    """While its token is in use."""
+    """A name is unique among tokens that are not revoked."""
     terminal.call("token", "create", "--name", "ann")
     called = terminal.call("token", "create", "--name", "ann")
     assert (called.code, called.stdout) == (1, "")
@@ -59,13 +59,13 @@ def test_a_name_is_given_once(terminal: Terminal) -> None:
 
 
 def test_revoking_what_is_not_there_says_so(terminal: Terminal) -> None:
-    """With the code of what was not found."""
+    """The exit code is that of a missing object."""
     assert terminal.call("token", "revoke", "nobody").code == 6
 
 
 @pytest.mark.parametrize("when", ["90", "d90", "0d", "2020-01-01", "2026-13-01", "99999d", "soon"])
 def test_an_end_that_is_none_is_refused(terminal: Terminal, when: str) -> None:
-    """Nothing is made."""
+    """An invalid expiry creates no token."""
     called = terminal.call("token", "create", "--name", "ann", "--expires", when)
     assert called.code == 2
     assert terminal.call("token", "list", "--json").json == []

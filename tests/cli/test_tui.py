@@ -1,4 +1,4 @@
-"""`tui`: refused where there is no terminal, and paid for by nobody else."""
+"""`tui`: refused without a terminal, and imported by no other command."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.cli.terminal import ROOT, Terminal
 
 
 def test_without_a_terminal_it_says_what_to_use_instead(terminal: Terminal) -> None:
-    """One line, and the data folder is not made."""
+    """The error is one line, and the data folder is not created."""
     called = terminal.call("tui")
     assert called.code == Exit.USAGE
     (line,) = called.stderr.splitlines()
@@ -22,7 +22,7 @@ def test_without_a_terminal_it_says_what_to_use_instead(terminal: Terminal) -> N
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "tui"])
 def test_no_other_command_imports_it(name: str) -> None:
-    """Textual takes a fifth of a second."""
+    """Importing Textual takes a fifth of a second."""
     module = COMMANDS[name].where.partition(":")[0]
     code = (
         f"import sys, {module}; print([name for name in sys.modules if name.partition('.')[0] in ('tui', 'textual')])"

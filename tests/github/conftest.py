@@ -1,4 +1,4 @@
-"""The stand-in GitHub and the door to it."""
+"""Fixtures: the stand-in GitHub and the product's client."""
 
 from tests.github.stand_in import descriptions, door, stand_in
 

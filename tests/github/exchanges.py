@@ -1,4 +1,4 @@
-"""A transport that keeps every exchange that goes over the wire."""
+"""A transport that records every HTTP exchange."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""GitHub's own OpenAPI description, and whether an exchange keeps to it."""
+"""Checks exchanges against GitHub's own OpenAPI description."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Exchange(NamedTuple):
 
 
 class Description:
-    """One description; only the operations that are asked about are ever looked at."""
+    """One description; only the operations of checked exchanges are read."""
 
     def __init__(self, file: Path) -> None:
         document = msgspec.json.decode(file.read_bytes())
@@ -48,11 +48,11 @@ class Description:
         self._validators: dict[tuple[str, ...], Draft4Validator] = {}
 
     def complaints(self, exchange: Exchange) -> list[str]:
-        """Everything in the exchange that GitHub's description does not know."""
+        """Everything in the exchange that GitHub's description does not allow."""
         return [*self.request_complaints(exchange), *self.answer_complaints(exchange)]
 
     def request_complaints(self, exchange: Exchange) -> list[str]:
-        """What is wrong with path, query and body of the request."""
+        """Problems of the request's path, query and body."""
         template, operation, values = self._operation(exchange)
         if operation is None:
             return [f"{exchange.method} {exchange.path}: no such operation"]
@@ -77,7 +77,7 @@ class Description:
         return complaints
 
     def answer_complaints(self, exchange: Exchange) -> list[str]:
-        """What is wrong with status and body of the answer."""
+        """Problems of the answer's status and body."""
         template, operation, _ = self._operation(exchange)
         if exchange.status >= 500:
             return []
@@ -95,7 +95,7 @@ class Description:
         return self._check((template, exchange.method, str(exchange.status)), schema, received)
 
     def _operation(self, exchange: Exchange) -> tuple[str, dict[str, Any] | None, dict[str, str]]:
-        # Where redirects of renamed repositories lead: the same operations, not described a second time.
+        # The target of redirects for renamed repositories: the same operations, not described a second time.
         path = re.sub(r"^/repositories/\d+", "/repos/owner/name", urlsplit(exchange.path).path)
         parts = [unquote(part) for part in path.strip("/").split("/")]
         for template, operations in self._paths.items():
@@ -131,7 +131,7 @@ class Description:
 
 
 def _match(template: tuple[str, ...], parts: list[str]) -> dict[str, str] | None:
-    """The values of the template's variables. Only a `ref` at the end goes over several parts."""
+    """The values of the template's variables. Only a `ref` at the end can have several parts."""
     if template[-1] == "{ref}" and len(parts) > len(template):
         parts = [*parts[: len(template) - 1], "/".join(parts[len(template) - 1 :])]
     if len(template) != len(parts):

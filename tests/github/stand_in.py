@@ -1,4 +1,4 @@
-"""Fixtures around the stand-in GitHub: the server, the product's door to it, and GitHub's description of both."""
+"""Fixtures around the stand-in GitHub: the server, the product's client, and GitHub's API description."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def stand_in(tmp_path: Path) -> Iterator[StandInGitHub]:
 
 @pytest.fixture
 def door(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[GitHub]:
-    """The product's door. At the end, each of its requests and each answer must be as GitHub describes them."""
+    """The product's client. At the end, each request and each answer must match GitHub's description."""
     recorder = Recorder()
     github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN), pauses=(0.0, 0.0), transport=recorder)
     yield github
@@ -56,7 +56,7 @@ def door(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[G
 
 
 def git(*arguments: str | Path, folder: Path | None = None, token: str = "", home: Path | None = None) -> str:
-    """Real git, away from the machine's configuration; with a token it answers git's question for a password."""
+    """Real git, without the machine's configuration; a token answers git's password prompt."""
     done = attempt(*arguments, folder=folder, token=token, home=home)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -65,7 +65,7 @@ def git(*arguments: str | Path, folder: Path | None = None, token: str = "", hom
 def attempt(
     *arguments: str | Path, folder: Path | None = None, token: str = "", home: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """As `git`, for what may fail."""
+    """As `git`, for commands that may fail."""
     ask = "!printf 'username=x-access-token\\npassword=%s\\n' \"$TEST_TOKEN\"; true" if token else ""
     environment = {
         **COMMITTER,
@@ -87,7 +87,7 @@ def attempt(
 
 
 def add_branch(stand_in: StandInGitHub, branch: str, *, slug: str = SLUG, base: str = "main") -> str:
-    """A branch with one commit more than `base`, made on the server; its commit id."""
+    """Create a branch on the server with one commit more than `base`; returns its commit id."""
     bare = stand_in.git_folder(slug)
     commit = git("commit-tree", "-p", base, "-m", f"Work on {branch}", f"{base}^{{tree}}", folder=bare)
     git("update-ref", f"refs/heads/{branch}", commit, folder=bare)

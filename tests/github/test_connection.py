@@ -1,4 +1,4 @@
-"""One exchange with GitHub: what is repeated, followed, refused, and what is said of it."""
+"""One exchange with GitHub: retries, redirects, refusals, and error messages."""
 
 import http.server
 import json
@@ -26,7 +26,7 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 
 class Exchanged:
-    """A connection to a made-up GitHub; what it asked and how long it paused."""
+    """A connection to a simulated GitHub, with its requests and its pauses."""
 
     def __init__(self, *answers: httpx.Response | Exception, pauses: tuple[float, ...] = (1.0, 2.0)) -> None:
         self.requests: list[httpx.Request] = []
@@ -67,7 +67,7 @@ def said(status: int, body: object = None, **headers: str) -> httpx.Response:
 
 
 def test_each_request_says_who_asks_and_for_which_version() -> None:
-    """The headers that GitHub's docs ask for."""
+    """Each request has the headers that GitHub's docs require."""
     exchanged = Exchanged(said(200, {}))
     exchanged.ask()
     headers = exchanged.requests[0].headers
@@ -79,7 +79,7 @@ def test_each_request_says_who_asks_and_for_which_version() -> None:
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_a_passing_failure_is_repeated_after_growing_pauses(status: int) -> None:
-    """As often as there are pauses, each a quarter longer or shorter at most."""
+    """It is repeated once per pause; the jitter is at most a quarter."""
     exchanged = Exchanged(said(status), said(status), said(200, {"right": True}))
     assert exchanged.ask() == {"right": True}
     assert len(exchanged.requests) == 3
@@ -89,7 +89,7 @@ def test_a_passing_failure_is_repeated_after_growing_pauses(status: int) -> None
 
 
 def test_a_lasting_failure_is_told_in_the_end() -> None:
-    """With the status, or with None where nothing answers."""
+    """The error has the status, or None without an answer."""
     assert Exchanged(said(503)).refused().status == 503
     silent = Exchanged(httpx.ReadTimeout("timed out"))
     error = silent.refused()
@@ -100,7 +100,7 @@ def test_a_lasting_failure_is_told_in_the_end() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 500, 501])
 def test_an_answer_that_will_not_change_is_not_repeated(status: int) -> None:
-    """It is told at once."""
+    """The error is raised at once."""
     exchanged = Exchanged(said(status))
     assert exchanged.refused().status == status
     assert exchanged.pauses == []
@@ -120,14 +120,14 @@ def test_an_answer_that_will_not_change_is_not_repeated(status: int) -> None:
 def test_what_must_not_happen_twice_is_repeated_only_when_it_was_never_sent(
     failure: Exception | httpx.Response, times: int
 ) -> None:
-    """A connection that was never made carried nothing; everything else may have."""
+    """Only a connection that was never opened certainly sent nothing."""
     exchanged = Exchanged(failure)
     exchanged.refused("POST", body={}, repeatable=False)
     assert len(exchanged.requests) == times
 
 
 def test_a_server_that_comes_up_meanwhile_is_reached(tmp_path: Path) -> None:
-    """Nothing listens at first; also what must not happen twice goes through then."""
+    """No server listens at first; then also a request that must not happen twice succeeds."""
     stand_in = StandInGitHub(("127.0.0.1", 0), tmp_path)
     stand_in.add_repository(SLUG)
     stand_in.add_token(TOKEN)
@@ -154,7 +154,7 @@ def test_a_server_that_comes_up_meanwhile_is_reached(tmp_path: Path) -> None:
 
 
 def test_a_redirect_keeps_method_and_body() -> None:
-    """Whichever of its statuses GitHub uses."""
+    """This applies to each redirect status that GitHub uses."""
     for status in (301, 302, 307, 308):
         exchanged = Exchanged(said(status, location="/api/v3/repositories/1/thing?x=1"), said(200, {"right": True}))
         assert exchanged.ask("PATCH", body={"title": "t"}) == {"right": True}
@@ -167,7 +167,7 @@ def test_a_redirect_keeps_method_and_body() -> None:
 
 @pytest.mark.parametrize("location", ["http://evil.invalid/thing", "https://127.0.0.1/thing", "http://127.0.0.1:8080/"])
 def test_no_redirect_takes_the_token_elsewhere(location: str) -> None:
-    """Another host, scheme or port is not asked at all."""
+    """No request goes to another host, scheme or port."""
     exchanged = Exchanged(said(301, location=location))
     error = exchanged.refused()
     assert len(exchanged.requests) == 1
@@ -175,7 +175,7 @@ def test_no_redirect_takes_the_token_elsewhere(location: str) -> None:
 
 
 def test_a_redirect_in_a_circle_ends() -> None:
-    """It is an error, not a hang."""
+    """A redirect loop is an error, not a hang."""
     exchanged = Exchanged(said(301, location="/api/v3/thing"))
     assert "too many times" in str(exchanged.refused())
     assert len(exchanged.requests) == 4
@@ -212,7 +212,7 @@ SECONDARY = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#
     ],
 )
 def test_githubs_wish_to_wait_is_told_as_a_time(answered: Callable[[], httpx.Response], seconds: float | None) -> None:
-    """From `Retry-After`, else from the used-up limit, else a minute; never from the sentence."""
+    """The time is from `Retry-After`, else from the used-up limit, else a minute; never from the message."""
     error = Exchanged(answered(), pauses=()).refused()
     if seconds is None:
         assert error.retry_at is None
@@ -235,14 +235,14 @@ def test_githubs_wish_to_wait_is_told_as_a_time(answered: Callable[[], httpx.Res
     ],
 )
 def test_githubs_words_are_kept(body: object, words: tuple[str, ...]) -> None:
-    """Its message and each of its errors, in every form that it has for them."""
+    """The error has GitHub's message and each of its errors, in every form that GitHub uses."""
     error = Exchanged(said(422, body)).refused()
     assert error.errors == words
     assert all(word in str(error) for word in words)
 
 
 def test_a_page_that_is_not_githubs_is_an_error() -> None:
-    """A proxy's HTML, with a good status or a bad one."""
+    """A proxy's HTML is an error with any status."""
     page = b"<html>Sign in to the network</html>"
     good = Exchanged(httpx.Response(200, content=page)).refused()
     assert (good.status, "is not GitHub's" in str(good)) == (200, True)
@@ -251,7 +251,7 @@ def test_a_page_that_is_not_githubs_is_an_error() -> None:
 
 
 def everything_said(error: BaseException) -> str:
-    """An exception as any log could print it."""
+    """An exception in all forms that a log could print."""
     return "".join(traceback.format_exception(error)) + repr(error) + repr(error.args) + repr(vars(error))
 
 
@@ -265,7 +265,7 @@ def everything_said(error: BaseException) -> str:
     ],
 )
 def test_the_token_is_in_no_error(answer: httpx.Response | Exception) -> None:
-    """Even where somebody repeats it to us."""
+    """This is also true if the server's answer repeats it."""
     exchanged = Exchanged(answer, pauses=())
     error = exchanged.refused()
     assert TOKEN not in str(error) + repr(error) + repr(error.args) + repr(vars(error))
@@ -274,7 +274,7 @@ def test_the_token_is_in_no_error(answer: httpx.Response | Exception) -> None:
 
 @pytest.mark.parametrize("token", ["ghp_with space", "ghp_\x00", "ghp_é", "ghp_\n"])
 def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token: str) -> None:
-    """The HTTP library would quote it in its complaint."""
+    """The HTTP library's own error would quote it."""
     with pytest.raises(SettingsError) as caught:
         Connection(api_url=URL, token=Secret(token), timeout=5, ca_file=None)
     assert token not in everything_said(caught.value)
@@ -312,7 +312,7 @@ def https_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def test_an_own_authority_is_trusted_only_when_it_is_given(https_server: tuple[str, Path]) -> None:
-    """EXTRA_CA_CERTS, as users behind a company's proxy need it."""
+    """Users of a company proxy need EXTRA_CA_CERTS."""
     url, ca_file = https_server
     for given in (ca_file, None):
         connection = Connection(api_url=url, token=Secret(TOKEN), timeout=5, ca_file=given, pauses=())
@@ -325,7 +325,7 @@ def test_an_own_authority_is_trusted_only_when_it_is_given(https_server: tuple[s
 
 
 def test_an_unusable_authority_file_is_a_problem_of_the_settings(tmp_path: Path) -> None:
-    """Said by the setting's name."""
+    """The error has the setting's name."""
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     with pytest.raises(SettingsError, match="EXTRA_CA_CERTS"):

@@ -1,6 +1,6 @@
-"""The door to GitHub, operation by operation, over real HTTP against the stand-in.
+"""The operations of the GitHub client, over real HTTP against the stand-in.
 
-Every request and answer here is also held against GitHub's own OpenAPI description, by the fixture `door`.
+The fixture `door` also checks every request and answer against GitHub's own OpenAPI description.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def create(door: GitHub, **changes: object) -> PullRequest:
 
 
 def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub, door: GitHub) -> None:
-    """Name, default branch, whether private, archived, and whether the token may push."""
+    """It has name, default branch, private, archived, and whether the token may push."""
     assert door.repository(SLUG) == Repository(
         full_name=SLUG,
         default_branch="main",
@@ -53,7 +53,7 @@ def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub,
 def test_each_fact_of_a_repository_is_told(
     stand_in: StandInGitHub, door: GitHub, options: dict, token_options: dict, expected: dict
 ) -> None:
-    """What differs on GitHub differs in the answer."""
+    """Each difference on GitHub is visible in the result."""
     stand_in.add_repository("acme/other", **options)
     stand_in.add_token(TOKEN, **token_options)
     found = door.repository("acme/other")
@@ -61,14 +61,14 @@ def test_each_fact_of_a_repository_is_told(
 
 
 def test_a_repository_that_the_token_may_not_see_is_not_found(stand_in: StandInGitHub, door: GitHub) -> None:
-    """GitHub does not tell a hidden repository from none."""
+    """GitHub answers the same for a hidden and a missing repository."""
     stand_in.add_token(TOKEN, repositories=["acme/other"])
     hidden, none = refused(lambda: door.repository(SLUG)), refused(lambda: door.repository("acme/none"))
     assert (hidden.status, hidden.errors) == (none.status, none.errors) == (404, ("Not Found",))
 
 
 def test_a_revoked_token_is_401_in_githubs_words(stand_in: StandInGitHub, door: GitHub) -> None:
-    """The caller tells it from a missing repository by the status."""
+    """The status distinguishes it from a missing repository."""
     stand_in.remove_token(TOKEN)
     error = refused(lambda: door.repository(SLUG))
     assert (error.status, error.errors) == (401, ("Bad credentials",))
@@ -76,7 +76,7 @@ def test_a_revoked_token_is_401_in_githubs_words(stand_in: StandInGitHub, door: 
 
 
 def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub, door: GitHub) -> None:
-    """Redirects are followed, for reading and for writing; the answer has the new name."""
+    """Redirects are followed for reads and writes; the result has the new name."""
     commit = add_branch(stand_in, "work/1")
     stand_in.rename_repository(SLUG, "acme/library")
     assert door.repository(SLUG).full_name == "acme/library"
@@ -89,7 +89,7 @@ def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub
 
 @pytest.mark.parametrize("slug", ["acme", "acme/", "/reading-list", "acme/..", "./reading-list", ""])
 def test_what_cannot_be_a_slug_is_not_asked_for(stand_in: StandInGitHub, door: GitHub, slug: str) -> None:
-    """It is not found, and no request goes out that would mean something else."""
+    """The result is not found, without a request for another resource."""
     assert refused(lambda: door.repository(slug)).status == 404
     assert stand_in.requests == []
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_a_slug_is_not_asked_for(stand_in: StandInGitHub, door: G
     "branch", ["main", "speckit/20260101/ab12cd34", "käse/50%25", "a#b", "a+b&c=d", "a b".replace(" ", "\u00a0")]
 )
 def test_a_branchs_head_is_its_commit(stand_in: StandInGitHub, door: GitHub, branch: str) -> None:
-    """Whatever a branch may be named, slashes and all."""
+    """Any valid branch name works, also with slashes."""
     if branch != "main":
         add_branch(stand_in, branch)
     expected = git("rev-parse", f"refs/heads/{branch}", folder=stand_in.git_folder(SLUG))
@@ -107,24 +107,24 @@ def test_a_branchs_head_is_its_commit(stand_in: StandInGitHub, door: GitHub, bra
 
 @pytest.mark.parametrize("branch", ["none", "none/at/all", "", "..", "../../../user", "a//b", "main/"])
 def test_a_branch_that_is_not_there_has_no_head(door: GitHub, branch: str) -> None:
-    """Neither has a name that no branch can have."""
+    """A name that is not valid for a branch has no head, either."""
     assert door.branch_head(SLUG, branch) is None
 
 
 def test_a_renamed_branch_is_not_there_any_more(stand_in: StandInGitHub, door: GitHub) -> None:
-    """GitHub's API redirects to the new name, git does not: a clone of the old name would fail."""
+    """GitHub's API redirects to the new name, but Git does not: a clone of the old name would fail."""
     stand_in.rename_branch(SLUG, "main", "trunk")
     assert door.branch_head(SLUG, "main") is None
     assert door.branch_head(SLUG, "trunk") is not None
 
 
 def test_no_repository_has_no_branches(door: GitHub) -> None:
-    """Asking for a branch of a missing repository is not an error of its own."""
+    """A branch of a missing repository gives None, not an error."""
     assert door.branch_head("acme/none", "main") is None
 
 
 def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, door: GitHub) -> None:
-    """What was asked for stands on GitHub, and comes back."""
+    """GitHub has the pull request as requested, and it is returned."""
     commit = add_branch(stand_in, "work/1")
     made = create(door, title="Ünïcode ✓", body="One\n\nTwo")
     assert made == PullRequest(
@@ -143,7 +143,7 @@ def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, door: GitHub) -
 
 
 def test_the_open_pull_request_of_a_branch_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
-    """Of that branch only, and only while it is open."""
+    """Only an open pull request of that branch is found."""
     for branch in ("work/1", "work/2", "work/10"):
         add_branch(stand_in, branch)
     create(door, head="work/10")
@@ -160,7 +160,7 @@ def test_the_open_pull_request_of_a_branch_is_found(stand_in: StandInGitHub, doo
 
 
 def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
-    """GitHub lists every pull request when it does not understand the filter: none of another branch is taken."""
+    """GitHub ignores a filter that it does not understand: a pull request of another branch is not returned."""
     other = {
         "number": 7,
         "html_url": "http://127.0.0.1/x/pull/7",
@@ -194,7 +194,7 @@ def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
 def test_a_refused_pull_request_comes_with_githubs_words(
     stand_in: StandInGitHub, door: GitHub, changes: dict, words: str
 ) -> None:
-    """422, the message first and the detail after it, and nothing is made."""
+    """The error is 422, with message first and details after it, and no pull request is created."""
     add_branch(stand_in, "work/1")
     add_branch(stand_in, "open")
     create(door, head="open")
@@ -207,7 +207,7 @@ def test_a_refused_pull_request_comes_with_githubs_words(
 
 
 def test_a_refused_draft_is_told_by_its_words(stand_in: StandInGitHub, door: GitHub) -> None:
-    """And the same pull request is taken when it is no draft."""
+    """The same pull request is accepted without draft."""
     stand_in.add_repository("acme/free", draft_supported=False)
     add_branch(stand_in, "work/1", slug="acme/free")
     wish = {"title": "t", "body": "", "head": "work/1", "base": "main"}
@@ -220,7 +220,7 @@ def test_a_refused_draft_is_told_by_its_words(stand_in: StandInGitHub, door: Git
 
 
 def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, door: GitHub) -> None:
-    """403, in GitHub's words."""
+    """The error is 403 with GitHub's message."""
     add_branch(stand_in, "work/1")
     stand_in.add_token(TOKEN, push=False)
     error = refused(lambda: create(door))
@@ -230,7 +230,7 @@ def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, door: GitHub) ->
 
 @pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
 def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
-    """GitHub may have made the pull request: whoever asked must look first."""
+    """GitHub may have created the pull request: the caller must search first."""
     add_branch(stand_in, "work/1")
     stand_in.play(scenario, times=1)
     error = refused(lambda: create(door))
@@ -239,7 +239,7 @@ def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, scenari
 
 
 def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
-    """The error says that nothing was heard; looking finds what was made, once."""
+    """The error has no status; the search finds the one created pull request."""
     add_branch(stand_in, "work/1")
     stand_in.play(Scenario.LOST_ANSWER, times=1)
     assert refused(lambda: create(door)).status is None
@@ -250,7 +250,7 @@ def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, 
 
 
 def test_somebody_faster_is_told_as_already_there(stand_in: StandInGitHub, door: GitHub) -> None:
-    """A pull request that appears between looking and creating: 422, and then it is found."""
+    """If another user creates it between search and creation, the error is 422, and then it is found."""
     add_branch(stand_in, "work/1")
     stand_in.play(Scenario.PR_RACED)
     assert door.find_pull_request(SLUG, "work/1") is None
@@ -261,7 +261,7 @@ def test_somebody_faster_is_told_as_already_there(stand_in: StandInGitHub, door:
 
 
 def test_an_update_sets_title_and_body_only(stand_in: StandInGitHub, door: GitHub) -> None:
-    """Draft state, branches and number stay."""
+    """Draft state, branches and number are unchanged."""
     add_branch(stand_in, "work/1")
     made = create(door)
     changed = door.update_pull_request(SLUG, made.number, title="New", body="Newer")
@@ -283,7 +283,7 @@ def test_labels_are_added_once_and_made_when_missing(stand_in: StandInGitHub, do
 
 @pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
 def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
-    """Two bad answers in a row do not show."""
+    """Two consecutive failures are not visible to the caller."""
     add_branch(stand_in, "work/1")
     number = create(door).number
     calls = (
@@ -302,7 +302,7 @@ def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, s
 
 @pytest.mark.parametrize("scenario", [Scenario.RATE_LIMITED, Scenario.SECONDARY_RATE_LIMITED])
 def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
-    """Both kinds are 403 with a time, and are not repeated at once."""
+    """Both kinds are 403 with a time, and are not retried at once."""
     stand_in.play(scenario)
     error = refused(lambda: door.repository(SLUG))
     assert error.status == 403
@@ -311,7 +311,7 @@ def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitH
 
 
 def test_one_door_serves_many_threads(stand_in: StandInGitHub, door: GitHub) -> None:
-    """Calls side by side do not disturb each other."""
+    """Parallel calls do not affect each other."""
     branches = [f"work/{number}" for number in range(8)]
     commits = [add_branch(stand_in, branch) for branch in branches]
     with ThreadPoolExecutor(8) as threads:
@@ -321,7 +321,7 @@ def test_one_door_serves_many_threads(stand_in: StandInGitHub, door: GitHub) -> 
 
 
 def test_closing_is_safe_twice(stand_in: StandInGitHub) -> None:
-    """With and without a request before."""
+    """It works with and without a request before."""
     github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN))
     github.repository(SLUG)
     github.close()

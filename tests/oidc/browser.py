@@ -1,4 +1,4 @@
-"""What a person does in a browser: open a page, fill its form in, press a button."""
+"""A user's browser: opens a page, fills in its form, presses a button."""
 
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
@@ -8,7 +8,7 @@ import httpx
 
 
 class _Form(HTMLParser):
-    """The first form of a page: where it goes, what it holds, and its buttons."""
+    """The first form of a page: its target, its fields and its buttons."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Browser:
     """Keeps cookies as browsers do at `localhost`, where `Secure` ones go over plain HTTP too."""
 
     def __init__(self) -> None:
-        # Keycloak tells a person from a program by what it accepts.
+        # Keycloak distinguishes browsers from programs by the Accept header.
         self._http = httpx.Client(timeout=30, headers={"Accept": "text/html"})
         self._cookies: dict[str, str] = {}
         self.url = httpx.URL("")
@@ -51,7 +51,7 @@ class Browser:
         self._go("GET", httpx.URL(url))
 
     def submit(self, button: str | None = None, **values: str) -> None:
-        """Send the page's form with these values, by that button where it has several."""
+        """Send the page's form with these values, with that button if it has several."""
         form = _Form(self.page)
         assert form.action, f"no form at {self.url}: {self.page[:2000]}"
         data = {**form.fields, **values}

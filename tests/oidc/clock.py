@@ -4,7 +4,7 @@ import time
 
 
 class Clock:
-    """Seconds since the epoch; starts at the true time and stands still."""
+    """Seconds since the epoch; starts at the current time and does not advance."""
 
     def __init__(self) -> None:
         self.now = time.time()

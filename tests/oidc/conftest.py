@@ -1,4 +1,4 @@
-"""Keycloak, real and stood in."""
+"""Fixtures: a real Keycloak and a stand-in."""
 
 from tests.oidc.keycloak import keycloak
 

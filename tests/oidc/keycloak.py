@@ -1,7 +1,7 @@
-"""A real Keycloak of the test session's own, with the delivered realm imported.
+"""Runs a real Keycloak for the test session, with the delivered realm imported.
 
-A folder that needs it says in its conftest: `from tests.oidc.keycloak import keycloak`. However many do, one server
-runs, from the first test that asks for it to the end of the session.
+A folder that needs it has in its conftest: `from tests.oidc.keycloak import keycloak`. One server runs for all of
+them, from the first test that uses it to the end of the session.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ class User:
 
 
 class Keycloak:
-    """The server and what an administrator does with it. `start` again after `stop`: same port, same data."""
+    """The server and an administrator's actions. `start` again after `stop`: same port, same data."""
 
     def __init__(self, distribution: Path, folder: Path) -> None:
         self.home = folder / "keycloak"
         # Hard links: the distribution is only read, and Keycloak keeps its data in the same folder.
         shutil.copytree(distribution, self.home, copy_function=_link, symlinks=True)
         realm = REALM_FILE.read_text(encoding="utf-8")
-        # The same realm under another name, with nobody having set its secret.
+        # The same realm under another name, without a configured secret.
         other = realm.replace(f'"realm": "{REALM}"', f'"realm": "{OTHER_REALM}"')
         other = other.replace("${API_CLIENT_SECRET:", "${MOONMIND_TESTS_NEVER_SET:")
         imports = self.home / "data" / "import"
@@ -71,13 +71,13 @@ class Keycloak:
             "KC_BOOTSTRAP_ADMIN_USERNAME": "admin",
             "KC_BOOTSTRAP_ADMIN_PASSWORD": self._admin_password,
             "API_CLIENT_SECRET": self.client_secret,
-            # The quick compiler alone: a short life.
+            # Only the quick compiler, as the process is short-lived.
             "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    # Ends with us, however we end; kc.sh hands the signal on to Java.
+                    # It ends with this process in any case; kc.sh passes the signal on to Java.
                     *("setpriv", "--pdeathsig", "TERM"),
                     self.home / "bin" / "kc.sh",
                     "start",
@@ -108,7 +108,7 @@ class Keycloak:
         pytest.fail(f"Keycloak did not come up in {START_SECONDS} s:\n{self._last_words()}")
 
     def stop(self) -> None:
-        """Stop it and all that it started. Safe twice."""
+        """Stop it and its child processes. Safe twice."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -127,7 +127,7 @@ class Keycloak:
         self._http.close()
 
     def add_user(self, username: str, *, roles: tuple[str, ...] = (), realm: str = REALM) -> User:
-        """A user as an administrator makes one: a name and a password that is not temporary, nothing else."""
+        """Add a user as an administrator does: only a name and a password that is not temporary."""
         user_name = f"{username}-{secrets.token_hex(3)}"
         password = secrets.token_urlsafe(12)
         made = self.admin(
@@ -150,7 +150,7 @@ class Keycloak:
         self.admin("PUT", f"users/{user.id}", {"enabled": enabled})
 
     def add_signing_key(self, *, priority: int, algorithm: str = "RS256") -> str:
-        """A further signing key; the one of the highest priority signs. Returns the id of its provider."""
+        """Add a signing key; the one with the highest priority signs. Returns the id of its provider."""
         if algorithm.startswith("ES"):
             kind, more = "ecdsa-generated", {"ecdsaEllipticCurveKey": ["P-256"]}
         else:
@@ -195,7 +195,7 @@ class Keycloak:
         return tokens
 
     def admin(self, method: str, path: str, body: object = None, *, realm: str = REALM) -> httpx.Response:
-        """One call of Keycloak's admin API, under the realm."""
+        """Call Keycloak's admin API for the realm."""
         token, ends = self._admin_token
         if time.monotonic() > ends:
             answer = self._http.post(

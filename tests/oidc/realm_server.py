@@ -1,4 +1,4 @@
-"""A small HTTP server that answers as a realm does, for what a real Keycloak does rarely or never."""
+"""A small HTTP server that answers like a realm, for cases that a real Keycloak produces rarely or never."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ PATH = "/realms/moonmind"
 
 
 class RealmServer:
-    """Its answers can be changed at any time. `asked` are the paths that were asked for, in order."""
+    """Its answers can be changed at any time. `asked` are the requested paths, in order."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -41,7 +41,7 @@ class RealmServer:
         self._thread.join()
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """A good access token's claims, with changes; None takes one away."""
+        """A valid access token's claims, with changes; None removes one."""
         now = int(self.clock())
         usual = {
             "iss": self.issuer,

@@ -1,4 +1,4 @@
-"""What a realm, or who stands in its place, cannot make the appliance accept, keep or send elsewhere."""
+"""What a realm or an impostor cannot make the appliance accept, keep or send elsewhere."""
 
 import json
 from collections.abc import Iterator
@@ -40,20 +40,20 @@ def verifier(realm: RealmServer, clock: Clock) -> Iterator[OidcVerifier]:
 
 @pytest.mark.parametrize("sub", ["local:op", "local:", "local:op#2", "oidc:local:op", "oidc:oidc:x"])
 def test_no_user_of_the_realm_is_a_token_of_the_appliance(realm: RealmServer, verifier: OidcVerifier, sub: str) -> None:
-    """A `sub` that looks like the subject of a local token becomes another one."""
+    """A `sub` that looks like a local token's subject becomes a different subject."""
     subject = verifier.verify(realm.token(sub=sub)).subject
     assert subject != sub
     assert not subject.startswith("local:")
 
 
 def test_different_users_stay_different() -> None:
-    """No two `sub` give the same subject."""
+    """Two different `sub` never give the same subject."""
     subs = ["x", "local:x", "oidc:x", "oidc:local:x", "oidc:oidc:x", "oidc:oidc:local:x", " local:x", "LOCAL:x"]
     assert len({own_subject(sub) for sub in subs}) == len(subs)
 
 
 def test_usual_users_keep_their_runs(realm: RealmServer, verifier: OidcVerifier) -> None:
-    """Keycloak's `sub` is a UUID, and the subject of runs that are kept already."""
+    """Keycloak's UUIDs are unchanged, as stored runs have them as subject."""
     sub = "5b0c6a5e-7d5c-4c1e-9a0f-2f6f5d1c7b11"
     assert verifier.verify(realm.token(sub=sub)).subject == sub
 
@@ -65,7 +65,7 @@ def test_usual_users_keep_their_runs(realm: RealmServer, verifier: OidcVerifier)
 def test_keys_end_an_hour_after_they_were_fetched(
     realm: RealmServer, verifier: OidcVerifier, clock: Clock, away: str
 ) -> None:
-    """While Keycloak is away they are used for so long: a withdrawn key is not good for ever."""
+    """While Keycloak is unavailable they are used that long: a revoked key does not stay valid."""
     token = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
     verifier.verify(token)
     realm.answers[away] = (503, b"")
@@ -83,7 +83,7 @@ def test_keys_end_an_hour_after_they_were_fetched(
 def test_a_withdrawn_key_is_refused_after_an_hour_without_requests(
     realm: RealmServer, verifier: OidcVerifier, clock: Clock
 ) -> None:
-    """Nobody has to meet the old key first."""
+    """No earlier request with the old key is necessary."""
     stolen = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
     verifier.verify(stolen)
     realm.key = signing_key("second")
@@ -105,7 +105,7 @@ def test_a_withdrawn_key_is_refused_after_an_hour_without_requests(
 def test_an_answer_without_an_end_is_not_read(
     realm: RealmServer, verifier: OidcVerifier, clock: Clock, body: bytes
 ) -> None:
-    """The keys from before stay for their time."""
+    """The previous keys stay until their time."""
     token = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
     verifier.verify(token)
     realm.answers[CERTS] = (200, body)
@@ -119,7 +119,7 @@ def test_an_answer_without_an_end_is_not_read(
 
 @pytest.mark.parametrize("path", [DISCOVERY, f"{PATH}/token"])
 def test_a_refresh_token_follows_no_redirect(realm: RealmServer, clock: Clock, path: str) -> None:
-    """It goes to the realm's own address, and nowhere else."""
+    """It is sent only to the realm's own address."""
     with RealmServer(clock) as thief:
         realm.answers[path] = (302, f"{thief.url}{path}".encode())
         login = SavedLogin(
@@ -142,7 +142,7 @@ def test_a_refresh_token_follows_no_redirect(realm: RealmServer, clock: Clock, p
 def test_the_key_set_is_not_taken_from_where_a_redirect_leads(
     realm: RealmServer, verifier: OidcVerifier, clock: Clock
 ) -> None:
-    """Another server's keys would sign for the realm."""
+    """Otherwise another server's keys could sign for the realm."""
     with RealmServer(clock) as thief:
         realm.answers[CERTS] = (302, f"{thief.url}{CERTS}".encode())
         with pytest.raises(Unavailable):

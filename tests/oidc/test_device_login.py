@@ -1,4 +1,4 @@
-"""Logging in from a terminal: against a real Keycloak, and against answers that a Keycloak gives rarely."""
+"""Login from a terminal: against a real Keycloak, and against answers that Keycloak gives rarely."""
 
 import json
 import stat
@@ -24,7 +24,7 @@ from tests.oidc.realm_server import RealmServer
 
 
 def confirm(code: DeviceCode, user: User, *, button: str = "accept") -> str:
-    """What the person does; returns the last page."""
+    """Do the user's part; returns the last page."""
     with Browser() as browser:
         browser.open(code.verification_uri)
         browser.submit(device_user_code=code.user_code)
@@ -34,12 +34,12 @@ def confirm(code: DeviceCode, user: User, *, button: str = "accept") -> str:
 
 
 def lapsed(login: SavedLogin) -> SavedLogin:
-    """The same login when its access token's time has passed."""
+    """The same login after its access token has expired."""
     return msgspec.structs.replace(login, access_expires_at=0)
 
 
 class Sleep:
-    """Does these things one after the other, instead of sleeping; then nothing more."""
+    """Replaces sleeping: executes these actions in sequence, then nothing."""
 
     def __init__(self, *steps):
         self.steps = list(steps)
@@ -72,14 +72,14 @@ class TestAgainstKeycloak:
             return login.wait(code)
 
     def test_a_confirmed_code_gives_a_token_for_the_api(self, keycloak):
-        """The person types the code, signs in and says yes; the token that comes is for `api-service`."""
+        """The user types the code, signs in and confirms; the token is for `api-service`."""
         user = keycloak.add_user("maya", roles=("operator",))
         with DeviceLogin(issuer=keycloak.issuer, client_id="moonmind-cli") as login:
             code = login.start()
             sleep = Sleep(nothing, nothing, lambda: confirm(code, user), *[lambda: time.sleep(1.1)] * 3)
             login._sleep = sleep
             saved = login.wait(code)
-        # Too early a question, and Keycloak asked for more patience.
+        # A poll was too early, and Keycloak answered `slow_down`.
         assert sleep.asked[:3] == [1, 1, 6]
         assert (saved.username, saved.issuer) == (user.username, keycloak.issuer)
         with OidcVerifier(issuer=keycloak.issuer, client_id="api-service", operator_role="operator") as verifier:
@@ -98,7 +98,7 @@ class TestAgainstKeycloak:
             assert login.wait(code).username == user.username
 
     def test_declined(self, keycloak):
-        """Who presses No gets no token, and the terminal says so."""
+        """A user who declines gets no token, and the terminal says so."""
         user = keycloak.add_user("maya")
         with DeviceLogin(issuer=keycloak.issuer, client_id="moonmind-cli", sleep=nothing_at_all) as login:
             code = login.start()
@@ -108,7 +108,7 @@ class TestAgainstKeycloak:
         assert refused.value.code == "login_denied"
 
     def test_lapsed_code(self, keycloak):
-        """A code that nobody confirmed in time is over."""
+        """A code that was not confirmed in time has expired."""
         keycloak.admin("PUT", "", {"oauth2DeviceCodeLifespan": 1})
         try:
             with DeviceLogin(issuer=keycloak.issuer, client_id="moonmind-cli", clock=Clock()) as login:
@@ -122,7 +122,7 @@ class TestAgainstKeycloak:
         assert refused.value.code == "login_code_expired"
 
     def test_a_client_that_may_not(self, keycloak):
-        """A client without the device grant is refused with Keycloak's words."""
+        """A client without the device grant is refused with Keycloak's message."""
         with (
             DeviceLogin(issuer=keycloak.issuer, client_id="account") as login,
             pytest.raises(LoginError) as refused,
@@ -132,7 +132,7 @@ class TestAgainstKeycloak:
         assert "account" in refused.value.message
 
     def test_a_lapsed_token_is_renewed_and_kept(self, keycloak, tmp_path):
-        """The saved login goes on without its user, in a file that only its owner reads."""
+        """The saved login is renewed without the user, in a file that only its owner can read."""
         user = keycloak.add_user("maya")
         file = TokenFile(tmp_path / "login.json")
         first = self.login(keycloak, user)
@@ -147,7 +147,7 @@ class TestAgainstKeycloak:
         assert current_access_token(file) == token
 
     def test_one_refresh_token_is_spent_once(self, keycloak, tmp_path):
-        """Where a refresh token works once only, commands that run side by side do not spoil the login."""
+        """If a refresh token works only once, parallel commands do not break the login."""
         user = keycloak.add_user("maya")
         keycloak.admin("PUT", "", {"revokeRefreshToken": True, "refreshTokenMaxReuse": 0})
         path = tmp_path / "login.json"
@@ -164,7 +164,7 @@ class TestAgainstKeycloak:
         assert len(set(tokens)) == 1
 
     def test_a_disabled_user_must_log_in_again(self, keycloak, tmp_path):
-        """At the next renewal, so within the life of an access token, a disabled user is out."""
+        """At the next renewal, within the lifetime of an access token, a disabled user loses access."""
         user = keycloak.add_user("maya")
         file = TokenFile(tmp_path / "login.json")
         file.save(lapsed(self.login(keycloak, user)))
@@ -175,7 +175,7 @@ class TestAgainstKeycloak:
 
 
 def nothing_at_all(seconds: float) -> None:
-    """No waiting: the code was confirmed before."""
+    """No wait: the code was confirmed before."""
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ TOKENS = {"access_token": "opaque", "expires_in": 1800, "token_type": "Bearer", 
 
 class TestOddAnswers:
     def test_a_keycloak_that_is_away_for_a_moment_is_asked_again(self, realm):
-        """Polling outlives a server error and a page that is no JSON."""
+        """Polling continues after a server error and after a page that is not JSON."""
         realm.token_answers = [(503, b"busy"), (200, b"<html>"), (200, json.dumps(TOKENS).encode())]
         sleep = Sleep()
         with DeviceLogin(issuer=realm.issuer, client_id="moonmind-cli", sleep=sleep) as login:
@@ -198,7 +198,7 @@ class TestOddAnswers:
         assert sleep.asked == [5, 10, 15]
 
     def test_nobody_confirms(self, realm):
-        """Polling ends when the code's time is over, also when the answer never changes."""
+        """Polling ends when the code expires, also if the answer never changes."""
         clock = Clock()
         realm.token_answers = [(400, b'{"error": "authorization_pending"}')] * 50
 
@@ -214,7 +214,7 @@ class TestOddAnswers:
         assert len(realm.token_answers) == 50 - 60 // 5
 
     def test_another_refusal_is_shown_in_keycloaks_words(self, realm):
-        """What is neither patience nor an end is said as Keycloak says it."""
+        """An error other than pending or expired is shown with Keycloak's message."""
         answer = b'{"error": "invalid_client", "error_description": "Client disabled"}'
         realm.token_answers = [(401, answer)]
         with (
@@ -225,7 +225,7 @@ class TestOddAnswers:
         assert refused.value.code == "login_refused"
 
     def test_a_refresh_without_a_new_refresh_token_keeps_the_old(self, realm):
-        """Not every realm hands out a new one."""
+        """Not every realm issues a new one."""
         realm.token_answers = [(200, b'{"access_token": "new", "expires_in": 60, "token_type": "Bearer"}')]
         with DeviceLogin(issuer=realm.issuer, client_id="moonmind-cli") as login:
             saved = login.refresh(saved_login(realm.issuer))
@@ -233,7 +233,7 @@ class TestOddAnswers:
 
     @pytest.mark.parametrize("answer", [(503, b"busy"), (200, b"<html>"), (200, b'{"access_token": 5}')])
     def test_a_refresh_that_gets_no_answer_keeps_the_login(self, realm, tmp_path, answer):
-        """A Keycloak in trouble does not log anybody out."""
+        """Errors of Keycloak do not end a login."""
         file = TokenFile(tmp_path / "login.json")
         file.save(saved_login(realm.issuer))
         realm.token_answers = [answer]
@@ -243,7 +243,7 @@ class TestOddAnswers:
         assert file.load() == saved_login(realm.issuer)
 
     def test_nobody_there(self, tmp_path):
-        """No Keycloak at the address: a sentence with the address in it."""
+        """Without Keycloak at the address, the error contains the address."""
         with RealmServer() as server:
             issuer = server.issuer
         with (
@@ -254,13 +254,13 @@ class TestOddAnswers:
         assert refused.value.code == "identity_provider_unreachable"
 
     def test_nobody_logged_in(self, tmp_path):
-        """Without a saved login the command to give is named."""
+        """Without a saved login the error names the command to run."""
         with pytest.raises(LoginError, match="moonmind-appliance login") as refused:
             current_access_token(TokenFile(tmp_path / "login.json"))
         assert refused.value.code == "not_logged_in"
 
     def test_nothing_secret_is_shown(self):
-        """Neither codes nor tokens are in what a traceback or a log line would show."""
+        """A traceback or a log line shows neither codes nor tokens."""
         code = DeviceCode(device_code="hidden-1", user_code="u", verification_uri="v", expires_in=60)
         assert "hidden" not in repr(code) + str(code)
         saved = saved_login("http://localhost")

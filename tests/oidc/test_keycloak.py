@@ -1,4 +1,4 @@
-"""What callers are told to do, and what must not open the API, against a real Keycloak."""
+"""The documented login, and tokens that the API must refuse, against a real Keycloak."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from tests.oidc.keycloak import OTHER_REALM, REALM_FILE, Keycloak
 
 pytestmark = [pytest.mark.keycloak, pytest.mark.timeout(300)]
 
-# The instructions' own command; the address comes from outside.
+# The command of the instructions, with the address as a variable.
 PASSWORD_GRANT = r"""
 export OIDC_BASE_URL="http://localhost:8085/realms/moonmind/protocol/openid-connect/token"
 export OIDC_CLIENT_ID="${OIDC_CLIENT_ID:-api-service}"
@@ -55,13 +55,13 @@ def verifier(keycloak: Keycloak, clock: Clock) -> Iterator[OidcVerifier]:
 
 
 def verifier_for(keycloak: Keycloak, **changes) -> OidcVerifier:
-    """A verifier as the appliance makes it, changes apart."""
+    """A verifier as the appliance creates it, except for the changes."""
     usual = {"issuer": keycloak.issuer, "client_id": "api-service", "operator_role": "operator"}
     return OidcVerifier(**{**usual, **changes})
 
 
 def refusal(verifier: OidcVerifier, token: str) -> str:
-    """The code with which a token is refused; its text must not give the token away."""
+    """The code with which a token is refused; the text must not contain the token."""
     with pytest.raises(Unauthenticated) as refused:
         verifier.verify(token)
     assert refused.value.hint
@@ -94,21 +94,21 @@ def get_token_by_the_instructions(keycloak: Keycloak, user, *, realm: str, secre
 
 class TestGettingAToken:
     def test_the_instructions_command_gives_a_token_that_is_accepted(self, keycloak, verifier):
-        """A user with a name and a password alone exchanges them for a token by the documented command."""
+        """A user with only a name and a password gets a token with the documented command."""
         user = keycloak.add_user("maya")
         token = get_token_by_the_instructions(keycloak, user, realm="moonmind", secret=keycloak.client_secret)
         actor = verifier.verify(token)
         assert (actor.subject, actor.username, actor.operator) == (user.id, user.username, False)
 
     def test_an_unset_secret_is_the_documented_one(self, keycloak):
-        """Where nobody sets API_CLIENT_SECRET, the realm and the command both take `changeme`."""
+        """Without API_CLIENT_SECRET, the realm and the command both use `changeme`."""
         user = keycloak.add_user("maya", realm=OTHER_REALM)
         token = get_token_by_the_instructions(keycloak, user, realm=OTHER_REALM, secret=None)
         with verifier_for(keycloak, issuer=f"{keycloak.base_url}/realms/{OTHER_REALM}") as verifier:
             assert verifier.verify(token).subject == user.id
 
     def test_a_set_secret_replaces_the_documented_one(self, keycloak):
-        """With API_CLIENT_SECRET set, `changeme` opens nothing."""
+        """With API_CLIENT_SECRET set, `changeme` is refused."""
         user = keycloak.add_user("maya")
         assert keycloak.password_grant(user, secret="changeme").status_code == 401
 
@@ -118,7 +118,7 @@ class TestGettingAToken:
         assert verifier.verify(keycloak.tokens(user)["access_token"]).operator
 
     def test_the_clients_role_makes_an_operator(self, keycloak):
-        """So is one with that role of the client `api-service`."""
+        """A user with that role of the client `api-service` is an operator."""
         user = keycloak.add_user("noor")
         client = keycloak.admin("GET", "clients?clientId=api-service").json()[0]["id"]
         keycloak.admin("POST", f"clients/{client}/roles", {"name": "on-duty"})
@@ -131,13 +131,13 @@ class TestGettingAToken:
             assert not verifier.verify(token).operator
 
     def test_tokens_live_half_an_hour(self, keycloak):
-        """An access token lives 30 minutes; the login behind it a day without use, a week at most."""
+        """An access token lasts 30 minutes; its login lasts a day without use, a week at most."""
         lifetimes = ("accessTokenLifespan", "ssoSessionIdleTimeout", "ssoSessionMaxLifespan")
         realm = keycloak.admin("GET", "").json()
         assert [realm[name] for name in lifetimes] == [1800, 86400, 7 * 86400]
 
     def test_guessing_passwords_locks_the_user(self, keycloak):
-        """After wrong passwords in quick succession the right one is refused too, for a while."""
+        """After wrong passwords in quick succession the right one is refused, too, for a while."""
         user = keycloak.add_user("maya")
         wrong = type(user)(user.id, user.username, "wrong")
         for _ in range(10):
@@ -154,7 +154,7 @@ class TestGettingAToken:
 
 class TestBadTokens:
     def test_expired(self, keycloak, verifier, clock):
-        """A token is good until its end and the leeway after it, and not longer."""
+        """A token is valid until its expiry plus the leeway, and not longer."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         clock.now = part(token, 1)["exp"] + 29
         assert verifier.verify(token)
@@ -183,7 +183,7 @@ class TestBadTokens:
         assert refusal(verifier, answer.json()["access_token"]) == "wrong_issuer"
 
     def test_other_realm(self, keycloak, verifier):
-        """Another realm's keys are not this realm's."""
+        """A token signed with another realm's keys is refused."""
         user = keycloak.add_user("stranger", realm=OTHER_REALM)
         answer = keycloak.password_grant(user, realm=OTHER_REALM, secret="changeme").json()
         assert refusal(verifier, answer["access_token"]) == "unknown_key"
@@ -199,14 +199,14 @@ class TestBadTokens:
         assert refusal(verifier, answer["access_token"]) == "wrong_audience"
 
     def test_algorithm_none(self, keycloak, verifier):
-        """A token without a signature opens nothing, whatever it says."""
+        """A token without a signature is refused, whatever its claims are."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         header = {**part(token, 0), "alg": "none"}
         unsigned = f"{packed(header)}.{token.split('.')[1]}."
         assert refusal(verifier, unsigned) == "algorithm_not_allowed"
 
     def test_hmac_with_the_public_key(self, keycloak, verifier):
-        """The public key is no shared secret: HS256 with its PEM opens nothing."""
+        """HS256 with the public key's PEM as the secret is refused."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         header = part(token, 0)
         keys = httpx.get(f"{keycloak.issuer}/protocol/openid-connect/certs").json()["keys"]
@@ -216,14 +216,14 @@ class TestBadTokens:
         assert refusal(verifier, forged) == "algorithm_not_allowed"
 
     def test_tampered_content(self, keycloak, verifier):
-        """Whoever makes himself operator in the token breaks its signature."""
+        """Adding the operator role to a token invalidates its signature."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         header, _, signature = token.split(".")
         claims = {**part(token, 1), "realm_access": {"roles": ["operator"]}}
         assert refusal(verifier, f"{header}.{packed(claims)}.{signature}") == "bad_signature"
 
     def test_own_key_under_the_realms_name(self, keycloak, verifier):
-        """A key of one's own, sent along in the header, is not looked at."""
+        """A caller's own key in the header is ignored."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         own = jwk.RSAKey.generate_key(2048)
         header = {"alg": "RS256", "kid": part(token, 0)["kid"], "jwk": own.as_dict(private=False)}
@@ -235,17 +235,17 @@ class TestBadTokens:
         assert refusal(verifier, jwt.encode(header, part(token, 1), own)) == "bad_signature"
 
     def test_id_token(self, keycloak, verifier):
-        """An ID token is no access token."""
+        """An ID token is refused."""
         token = keycloak.tokens(keycloak.add_user("maya"))["id_token"]
         assert refusal(verifier, token) == "wrong_token_type"
 
     def test_refresh_token(self, keycloak, verifier):
-        """A refresh token is for Keycloak alone."""
+        """A refresh token is refused."""
         token = keycloak.tokens(keycloak.add_user("maya"))["refresh_token"]
         assert refusal(verifier, token) == "algorithm_not_allowed"
 
     def test_disabled_user(self, keycloak, verifier, clock):
-        """A disabled user gets no new token; one that was issued lives until its end, offline nobody can tell."""
+        """A disabled user gets no new token; an issued one is valid until it expires, as the check is offline."""
         user = keycloak.add_user("maya")
         token = keycloak.tokens(user)["access_token"]
         keycloak.set_enabled(user, enabled=False)
@@ -257,7 +257,7 @@ class TestBadTokens:
 
 class TestKeys:
     def test_a_new_key_is_met_without_a_restart(self, keycloak, verifier, clock):
-        """After a rotation tokens of the new key and of the old one are good; a withdrawn key goes."""
+        """After a rotation tokens of the new and the old key are valid; a revoked key is dropped."""
         user = keycloak.add_user("maya")
         first = keycloak.add_signing_key(priority=500)
         old = keycloak.tokens(user)["access_token"]
@@ -290,7 +290,7 @@ class TestKeys:
             keycloak.remove_key(provider)
 
     def test_invented_key_ids_cause_few_fetches(self, keycloak, clock):
-        """However many tokens name unknown keys, the realm is asked once in a while."""
+        """Any number of tokens with unknown keys causes only occasional requests to the realm."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         _, claims, signature = token.split(".")
         asked: list[str] = []
@@ -320,7 +320,7 @@ class TestKeys:
 
 class TestKeycloakAway:
     def test_known_keys_go_on_working(self, keycloak, verifier, clock):
-        """While Keycloak is down, who has a token goes on; the status says what is wrong; nobody can be new."""
+        """While Keycloak is down, existing tokens work, new keys do not, and the status shows the error."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         actor = verifier.verify(token)
         keycloak.stop()
@@ -343,7 +343,7 @@ class TestKeycloakAway:
 
 class TestInternalAddress:
     def test_keys_come_by_the_internal_address(self, keycloak):
-        """With OIDC_INTERNAL_URL everything is fetched there, and `iss` is still the issuer's."""
+        """With OIDC_INTERNAL_URL all requests go there, and `iss` is still the issuer's."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         hosts: set[str] = set()
         with httpx.Client(event_hooks={"request": [lambda request: hosts.add(request.url.host)]}) as http:

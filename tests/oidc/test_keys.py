@@ -1,4 +1,4 @@
-"""When the realm is asked for its keys, and what happens when its answer is odd."""
+"""When keys are fetched from the realm, and the handling of invalid answers."""
 
 import threading
 
@@ -37,7 +37,7 @@ def verifier_for(realm: RealmServer, clock: Clock, **changes) -> OidcVerifier:
 
 
 def fetches(realm: RealmServer) -> int:
-    """How often the realm was asked since the last look."""
+    """How often keys were fetched since the last call."""
     asked, realm.asked = realm.asked, []
     return asked.count(DISCOVERY)
 
@@ -49,7 +49,7 @@ def refusal(verifier: OidcVerifier, token: str) -> str:
 
 
 def test_keys_are_fetched_once_and_kept(realm, verifier):
-    """Nothing is asked before the first token, and one fetch serves many tokens."""
+    """No request is sent before the first token, and one fetch serves many tokens."""
     assert verifier.status().reachable is None
     assert fetches(realm) == 0
     for _ in range(20):
@@ -71,7 +71,7 @@ def test_threads_fetch_once(realm, verifier):
 
 
 def test_a_new_key_is_fetched_at_once(realm, verifier):
-    """A token of an unknown key is met by a fetch, also right after another one."""
+    """A token with an unknown key causes a fetch, also right after another one."""
     verifier.verify(realm.token())
     verifier.check()
     realm.key = signing_key("second")
@@ -92,12 +92,12 @@ def test_invented_key_ids_are_limited(realm, verifier, clock):
 
 
 def signing_key_named(realm: RealmServer, kid: str):
-    """The realm's key under another name: making many keys takes long."""
+    """The realm's key under another name, as generating many keys takes long."""
     return type(realm.key).import_key({**realm.key.as_dict(private=True), "kid": kid})
 
 
 def test_old_keys_are_fetched_again(realm, verifier, clock):
-    """A key that the realm withdrew is gone after some minutes."""
+    """A key that the realm revoked is dropped after some minutes."""
     old = realm.token()
     verifier.verify(old)
     realm.key = signing_key("second")
@@ -131,7 +131,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("path", "answer"), FAILURES.values(), ids=FAILURES)
 def test_known_keys_survive_odd_answers(realm, verifier, clock, path, answer):
-    """With keys in hand nothing that Keycloak answers locks anybody out; the status says what it was."""
+    """If keys are known, no answer of Keycloak locks callers out; the status shows the error."""
     token = realm.token()
     verifier.verify(token)
     realm.answers[path] = answer
@@ -147,7 +147,7 @@ def test_known_keys_survive_odd_answers(realm, verifier, clock, path, answer):
 
 @pytest.mark.parametrize(("path", "answer"), FAILURES.values(), ids=FAILURES)
 def test_without_keys_the_answer_is_to_come_back(realm, verifier, clock, path, answer):
-    """Before the first good fetch nobody can be told right from wrong: 503, with a time."""
+    """Before the first successful fetch no token can be verified: 503, with a time."""
     realm.answers[path] = answer
     with pytest.raises(Unavailable) as away:
         verifier.verify(realm.token())
@@ -161,14 +161,14 @@ def test_without_keys_the_answer_is_to_come_back(realm, verifier, clock, path, a
 
 
 def test_an_unknown_key_while_keycloak_is_away(realm, verifier):
-    """The token may be good and its key new: that cannot be told now."""
+    """The token may be valid and its key new, so the answer is 503."""
     verifier.verify(realm.token())
     realm.answers[DISCOVERY] = (503, b"")
     assert refusal(verifier, realm.token(key=signing_key("new"))) == "identity_provider_unreachable"
 
 
 def test_nobody_there(realm, clock):
-    """A port where nothing listens is said with the address."""
+    """The error for a closed port contains the address."""
     with RealmServer() as gone:
         issuer = gone.issuer
     with verifier_for(realm, clock, issuer=issuer) as verifier:
@@ -178,7 +178,7 @@ def test_nobody_there(realm, clock):
 
 
 def test_one_odd_key_does_not_spoil_the_others(realm, verifier):
-    """Keys for encryption, of unknown kinds or broken are passed over."""
+    """Encryption keys, unknown kinds and broken keys are skipped."""
     realm.keys = [
         {"kty": "RSA", "kid": "broken", "use": "sig"},
         {"kty": "oct", "kid": "shared", "k": "c2VjcmV0"},
@@ -193,7 +193,7 @@ def test_one_odd_key_does_not_spoil_the_others(realm, verifier):
 
 
 def test_check_may_be_called_often(realm, verifier, clock):
-    """A readiness probe can ask at any rate: within `max_age` the last answer is given."""
+    """A readiness probe can call it at any rate: within `max_age` it returns the last state."""
     for _ in range(10):
         assert verifier.check(max_age=10).reachable
     assert fetches(realm) == 1
@@ -203,7 +203,7 @@ def test_check_may_be_called_often(realm, verifier, clock):
 
 
 def test_another_name_is_not_believed(realm, verifier):
-    """A realm that names itself otherwise than OIDC_ISSUER_URL is refused, with both names and the way out."""
+    """A realm with another issuer than OIDC_ISSUER_URL is refused; the error has both names and the fix."""
     realm.discovery["issuer"] = "https://keycloak.example.test/realms/moonmind"
     error = verifier.check().error or ""
     assert realm.issuer in error
@@ -213,7 +213,7 @@ def test_another_name_is_not_believed(realm, verifier):
 
 @pytest.mark.parametrize("slash", ["", "/", "/realms/moonmind"])
 def test_internal_address(realm, clock, slash):
-    """OIDC_INTERNAL_URL's origin replaces that of all addresses; `iss` stays the issuer's."""
+    """OIDC_INTERNAL_URL's origin replaces that of all URLs; `iss` stays the issuer's."""
     issuer = f"https://keycloak.example.test{PATH}"
     realm.discovery = {"issuer": "http://whatever", "jwks_uri": f"{issuer}/certs"}
     with verifier_for(realm, clock, issuer=issuer, internal_url=realm.url + slash) as verifier:

@@ -1,4 +1,4 @@
-"""The saved login: whole, its owner's alone."""
+"""The saved login: complete, and readable only by its owner."""
 
 import os
 import stat
@@ -36,7 +36,7 @@ def test_what_is_saved_is_loaded(file):
 
 
 def test_only_the_owner_reads_it(file):
-    """File and folder are closed to others, whatever the umask says; also the second time."""
+    """Others cannot read file and folder, with any umask; also after the second save."""
     before = os.umask(0)
     try:
         file.save(LOGIN)
@@ -49,7 +49,7 @@ def test_only_the_owner_reads_it(file):
 
 
 def test_a_file_that_was_opened_to_others_is_closed(file):
-    """Reading mends a mode that somebody widened."""
+    """Loading corrects permissions that are too open."""
     file.save(LOGIN)
     file.path.chmod(0o644)
     assert file.load() == LOGIN
@@ -57,7 +57,7 @@ def test_a_file_that_was_opened_to_others_is_closed(file):
 
 
 def test_nothing_there(file):
-    """No file is no login; forgetting is safe twice."""
+    """Without a file there is no login; `forget` is safe twice."""
     assert file.load() is None
     file.save(LOGIN)
     assert file.forget()
@@ -67,7 +67,7 @@ def test_nothing_there(file):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"issuer": 5}'])
 def test_a_spoiled_file(file, content):
-    """A file that cannot be understood says what to do, and not what is in it."""
+    """The error for an unreadable file says what to do, and does not quote the file."""
     file.save(LOGIN)
     file.path.write_bytes(content)
     with pytest.raises(LoginError, match="moonmind-appliance login") as refused:
@@ -76,7 +76,7 @@ def test_a_spoiled_file(file, content):
 
 
 def test_a_folder_in_the_way(file):
-    """A place that cannot be written to is named."""
+    """The error names a path that cannot be written."""
     file.path.mkdir(parents=True)
     with pytest.raises(LoginError, match=r"login\.json") as refused:
         file.save(LOGIN)

@@ -1,4 +1,4 @@
-"""Each way a token can be wrong has its code. Keys made here, a small real server; the real Keycloak is next door."""
+"""Each kind of invalid token has its code. Keys are generated here; test_keycloak.py uses a real Keycloak."""
 
 import json
 
@@ -86,7 +86,7 @@ WRONG_CLAIMS = {
 
 @pytest.mark.parametrize(("changes", "code"), WRONG_CLAIMS.values(), ids=WRONG_CLAIMS)
 def test_wrong_claims(realm, verifier, changes, code):
-    """A well signed token with a wrong claim is refused with that claim's code."""
+    """A correctly signed token with a wrong claim is refused with that claim's code."""
     assert refusal(verifier, realm.token(**changes)) == code
 
 
@@ -114,7 +114,7 @@ GOOD_CLAIMS = {
 
 @pytest.mark.parametrize(("changes", "actor"), GOOD_CLAIMS.values(), ids=GOOD_CLAIMS)
 def test_good_claims(realm, verifier, changes, actor):
-    """A good token says who asks, and whether they are an operator."""
+    """A valid token gives the caller's identity and whether they are an operator."""
     assert verifier.verify(realm.token(**changes)) == actor
 
 
@@ -135,18 +135,18 @@ MALFORMED = {
 
 @pytest.mark.parametrize("token", MALFORMED.values(), ids=MALFORMED)
 def test_malformed(verifier, token):
-    """What is no token at all is called so, and never is an error of ours."""
+    """A text that is not a token is reported as such, and never causes a server error."""
     assert refusal(verifier, token) in {"malformed_token", "algorithm_not_allowed"}
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"nonsense", b"\xff", b"", b'{"exp": NaN}', b"[" * 5000])
 def test_signed_nonsense(realm, verifier, payload):
-    """A well signed payload that is no JSON object is no token."""
+    """A correctly signed payload that is not a JSON object is refused."""
     assert refusal(verifier, sign(payload, realm.key)) == "malformed_token"
 
 
 def test_no_key_is_named(realm, verifier):
-    """A token must name its key; none is tried out."""
+    """A token must name its key; no keys are tried."""
     assert refusal(verifier, realm.token(header={"kid": None})) == "malformed_token"
 
 
@@ -160,7 +160,7 @@ def test_algorithms_that_are_not_named(verifier, realm, algorithm):
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"])
 def test_algorithms_that_are_named(algorithm):
-    """Each algorithm that Keycloak offers for realm keys, EdDSA apart, is verified."""
+    """Each algorithm that Keycloak offers for realm keys, except EdDSA, is verified."""
     with RealmServer(clock) as realm:
         realm.key = signing_key("k", algorithm)
         realm.keys = [public(realm.key)]
@@ -189,13 +189,13 @@ def test_another_kind_of_key(realm, verifier):
 
 
 def test_another_key_of_the_same_name(realm, verifier):
-    """Whoever signs with a key of their own under the realm's key id is refused."""
+    """A signature by another key under the realm's key id is refused."""
     assert refusal(verifier, realm.token(key=signing_key("first"))) == "bad_signature"
 
 
 @pytest.mark.parametrize("header", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}])
 def test_critical_headers(realm, verifier, header):
-    """What a token calls critical and is not known here is not passed over."""
+    """A token with an unknown critical header is refused."""
     head = packed(json.dumps({"alg": "RS256", "kid": "first", **header}).encode())
     content = f"{head}.{packed(json.dumps(realm.claims()).encode())}"
     signature = realm.key.private_key.sign(content.encode(), padding.PKCS1v15(), hashes.SHA256())

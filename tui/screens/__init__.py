@@ -18,7 +18,7 @@ SCREENS: dict[str, str] = {
 
 
 def make_screen(name: str, *arguments: Any) -> "Screen[Any]":  # noqa: ANN401 - handed on to the screen
-    """A new screen of that name."""
+    """Create the screen with that name."""
     module, class_name = SCREENS[name].split(":")
     made: Screen[Any] = getattr(import_module(module), class_name)(*arguments)
     return made

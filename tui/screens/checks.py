@@ -1,4 +1,4 @@
-"""The checks: what `doctor` finds, as it finds it, and whether the appliance is ready for runs."""
+"""The checks: the findings of `doctor`, one by one, and whether the appliance is ready for runs."""
 
 import threading
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ _OLD_AFTER = timedelta(seconds=10)
 
 
 class ChecksScreen(Page):
-    """Makes all checks when it is first shown and on a key; the service is asked all the time whether it is ready."""
+    """Runs all checks when it is first shown and on a key; it shows continuously whether the service is ready."""
 
     WHERE = Where.CHECKS
     MODE = "checks"
@@ -28,7 +28,7 @@ class ChecksScreen(Page):
     CSS_PATH = "checks.tcss"
 
     class Found(Message):
-        """A check was made; None: all were."""
+        """A check has ended; None: all have."""
 
         def __init__(self, finding: Finding | None) -> None:
             super().__init__()
@@ -49,7 +49,7 @@ class ChecksScreen(Page):
         self._at: datetime | None = None
 
     def body(self) -> ComposeResult:
-        """A line for the whole, then the findings."""
+        """A line for the overall result, then the findings."""
         yield Static("", id="head", markup=False)
         yield TextLines(id="findings")
 
@@ -59,14 +59,14 @@ class ChecksScreen(Page):
         self.action_again()
 
     def on_screen_resume(self) -> None:
-        """Findings of some time ago may be wrong by now, such as that of a login."""
+        """Run the checks again if the findings are old: a login may have changed."""
         super().on_screen_resume()
         self.tui.look_at_serve()
         if self._at is not None and self.tui.now() - self._at >= _OLD_AFTER and not self._checking:
             self.action_again()
 
     def action_again(self) -> None:
-        """Run all checks; one at a time."""
+        """Run all checks, unless they are running."""
         if self._checking:
             self.say("The checks are running.")
             return
@@ -81,13 +81,13 @@ class ChecksScreen(Page):
             for finding in self.tui.checks(self.tui.settings, self.tui.tools):
                 if not self.post_message(self.Found(finding)):
                     return
-        except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one sentence
+        except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one message
             self.post_message(self.Broke(error))
         else:
             self.post_message(self.Found(None))
 
     def on_checks_screen_found(self, message: "ChecksScreen.Found") -> None:
-        """Show what was found so far."""
+        """Show the findings so far."""
         if message.finding is None:
             self._checking, self._at, self._earlier = False, self.tui.now(), []
         elif self._findings is not None:
@@ -95,15 +95,15 @@ class ChecksScreen(Page):
         self._show()
 
     def on_checks_screen_broke(self, message: "ChecksScreen.Broke") -> None:
-        """A defect."""
+        """Raise the defect in the loop."""
         raise message.error
 
     def serve_changed(self) -> None:
-        """The service was asked whether it is ready."""
+        """Show the new state of the service."""
         self._show()
 
     def _show(self) -> None:
-        """Only what differs is painted. While the checks run, earlier findings stay until they are found anew."""
+        """Repaint only what changed. While the checks run, earlier findings stay until new ones replace them."""
         found = self._findings or []
         names = {finding.check for finding in found}
         shown = found + [finding for finding in self._earlier if finding.check not in names]

@@ -1,4 +1,4 @@
-"""A question before something that cannot be undone; the answer is no until yes is chosen."""
+"""A dialog before an action that cannot be undone; the default answer is no."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tui.keys import Where, bindings
 
 
 class Confirm(ModalScreen[bool]):
-    """Asks; is dismissed with True for yes. The focus begins on No."""
+    """Asks the user; is dismissed with True for yes. The focus begins on No."""
 
     BINDINGS = bindings(Where.CONFIRM)
     AUTO_FOCUS = "#no"
@@ -24,7 +24,7 @@ class Confirm(ModalScreen[bool]):
         self._no = no
 
     def compose(self) -> ComposeResult:
-        """The question, what follows, two buttons."""
+        """The question, its consequences, two buttons."""
         with Vertical(id="confirm"):
             yield Static(self._question, id="question", markup=False)
             yield Static(self._consequence, id="consequence", markup=False)

@@ -1,4 +1,4 @@
-"""The help screen: every key, and what else a person needs to know."""
+"""The help screen: every key, the signs, the exit codes, and copying."""
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -25,7 +25,7 @@ class HelpScreen(Page):
         yield TextLines(id="help")
 
     def read(self) -> None:
-        """Nothing here comes from the database."""
+        """Read nothing: the help does not depend on the database."""
         self.query_one("#help", TextLines).show(self._lines)
 
     def _lines(self, width: int) -> list[Text]:

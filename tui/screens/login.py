@@ -1,4 +1,4 @@
-"""The sign-in of a shard: address, code and QR code, time left, and the outcome as it comes."""
+"""The sign-in of a shard: address, code and QR code, time left, and the outcome."""
 
 import asyncio
 import threading
@@ -19,14 +19,14 @@ from tui.sign_in_text import instructions, outcome
 from tui.signs import NO_COLOUR
 from tui.static import update
 
-# Beside the QR code the longest word, the address, must fit.
+# The address, which cannot be wrapped, must fit beside the QR code.
 _TEXT_WIDTH = 42
 _OTHER_LINES = 5
 _UNDONE_SECONDS = 10
 
 
 class LoginScreen(Page):
-    """Signs one shard in by device code. Leaving it before the end changes nothing."""
+    """Signs one shard in by device code. Closing it before the end changes nothing."""
 
     WHERE = Where.LOGIN
     MODE = "shards"
@@ -34,7 +34,7 @@ class LoginScreen(Page):
     CSS_PATH = "login.tcss"
 
     class Stepped(Message):
-        """The sign-in came to its next step."""
+        """The sign-in reached its next step."""
 
         def __init__(self, steps: SignIn, step: SignInStep) -> None:
             super().__init__()
@@ -58,7 +58,7 @@ class LoginScreen(Page):
         self._stopping = False
 
     def body(self) -> ComposeResult:
-        """The QR code, and beside it what to do."""
+        """The QR code, and the instructions beside it."""
         with Horizontal(id="sign-in"):
             yield Static("", id="qr", markup=False)
             with Vertical(id="words"):
@@ -66,14 +66,14 @@ class LoginScreen(Page):
                 yield Static("", id="outcome", markup=False)
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Start the sign-in."""
         super().on_mount()
         self._begin()
 
     def _begin(self) -> None:
         self._prompt = self._step = None
         self._steps = SignIn(self.tui.tools, self._shard)
-        # A thread of its own: it takes as long as the person does.
+        # A thread of its own: it waits for the user.
         self._thread = threading.Thread(target=self._iterate, args=[self._steps], name="tui-sign-in", daemon=True)
         self._thread.start()
         self._show()
@@ -85,15 +85,15 @@ class LoginScreen(Page):
                     self.post_message(self.Stepped(steps, step))
         except ApplianceError as error:
             self.post_message(self.Stepped(steps, SignInFailed(error)))
-        except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one sentence
+        except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one message
             self.post_message(self.Broke(error))
 
     def on_login_screen_broke(self, message: "LoginScreen.Broke") -> None:
-        """A defect."""
+        """Raise the defect in the loop."""
         raise message.error
 
     def on_login_screen_stepped(self, message: "LoginScreen.Stepped") -> None:
-        """Show the step; after a stop the last one closes the screen."""
+        """Show the step; after a stop the last step closes the screen."""
         if message.steps is not self._steps:
             return
         self._step = message.step
@@ -112,7 +112,7 @@ class LoginScreen(Page):
         return isinstance(self._step, SignedIn | SignInFailed)
 
     def _close_stopped(self) -> None:
-        """Close; the page below says what became of the login."""
+        """Close; the page below shows the state of the login."""
         self.dismiss()
         words = "Sign-in stopped: the login of shard {} is as it was."
         if isinstance(self._step, SignedIn):
@@ -122,7 +122,7 @@ class LoginScreen(Page):
             below[0].say(words.format(self._shard))
 
     def _show(self) -> None:
-        """Only what differs is painted."""
+        """Repaint only what changed."""
         palette, now = self.tui.palette, self.tui.now()
         done = isinstance(self._step, SignedIn)
         self._put("instructions", instructions(self._shard, self._prompt, palette, done=done))
@@ -148,18 +148,18 @@ class LoginScreen(Page):
         update(self.query_one(f"#{name}", Static), text)
 
     def tick(self) -> None:
-        """The time left."""
+        """Update the time left."""
         self._show()
 
     def on_resize(self, event: events.Resize) -> None:
-        """The QR code may have room now, or none any more."""
+        """Show or hide the QR code, by the space."""
         del event
         self._show()
 
     # Keys.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what failed can be tried again; there is nothing to copy after the end."""
+        """Retry is available only after a failure, and copying only before the end."""
         if action == "again":
             return isinstance(self._step, SignInFailed)
         if action in {"copy_code", "copy_address"}:
@@ -179,7 +179,7 @@ class LoginScreen(Page):
             self.tui.copy(self._prompt.address, "Address")
 
     def action_again(self) -> None:
-        """Ask for a new code after a failure."""
+        """Request a new code after a failure."""
         if isinstance(self._step, SignInFailed):
             self._begin()
 
@@ -188,7 +188,7 @@ class LoginScreen(Page):
         self.dismiss()
 
     def action_back(self) -> None:
-        """Stop; the screen closes when everything is undone. After the end: go back."""
+        """Stop; the screen closes after the clean-up. After the end: go back."""
         if self._over or self._steps is None:
             self.dismiss()
             return
@@ -197,7 +197,7 @@ class LoginScreen(Page):
         self._show()
 
     async def on_unmount(self) -> None:
-        """Leaving the interface stops the sign-in too, and waits for some seconds until it is undone."""
+        """Quitting the interface stops the sign-in, too, and waits some seconds for the clean-up."""
         if self._steps is not None and self._thread is not None and self._thread.is_alive():
             self._steps.cancel()
             await asyncio.to_thread(self._thread.join, _UNDONE_SECONDS)

@@ -1,4 +1,4 @@
-"""The form that submits a run: checked as you type, kept as a draft until it is submitted."""
+"""The form that submits a run: checked as you type, saved as a draft until it is submitted."""
 
 import uuid
 from collections.abc import Sequence
@@ -42,14 +42,14 @@ _LABELS = {
 
 
 class _Opened(NamedTuple):
-    """What the form begins with: the kept draft, and the fields of the run that is submitted again."""
+    """The initial content of the form: the saved draft, and the fields of the run to submit again."""
 
     kept: Draft | None
     again: Draft | None
 
 
 class NewRunScreen(Page):
-    """The form. `again` is the id of a run whose fields it begins with."""
+    """The form. `again` is the id of a run whose fields it is filled with."""
 
     WHERE = Where.NEW_RUN
     MODE = "runs"
@@ -99,7 +99,7 @@ class NewRunScreen(Page):
             yield Editor(id="specify_text")
 
     def on_mount(self) -> None:
-        """Fill in the draft, or the run that is submitted again."""
+        """Fill in the draft, or the run to submit again."""
         super().on_mount()
         tools = self.tui.tools
         file = draft_file(tools.settings.moonmind_data_dir, self.tui.environment)
@@ -146,7 +146,7 @@ class NewRunScreen(Page):
         )
 
     def _not_opened(self, error: ApplianceError) -> None:
-        """The run could not be read; the form works all the same."""
+        """Report that the run could not be read; the form still works."""
         self._opened = True
         self.show_error(error)
 
@@ -164,7 +164,7 @@ class NewRunScreen(Page):
         self._show()
         self._check()
 
-    # What the fields say.
+    # The content of the fields.
 
     @property
     def _editor(self) -> Editor:
@@ -191,7 +191,7 @@ class NewRunScreen(Page):
         )
 
     def read(self) -> None:
-        """Offer the repositories and shards that there are now."""
+        """Offer the current repositories and shards."""
         store, count = self.tui.tools.store, self.tui.settings.codex_shards
         self.ask("offers", lambda: (recent_repositories(store), shard_choices(store.shards.all(count))), self._offer)
 
@@ -216,7 +216,7 @@ class NewRunScreen(Page):
         self._edited(event.choice.id or "")
 
     def _edited(self, field: str) -> None:
-        # Kept here, as the fields are gone when the screen goes.
+        # Stored here, as the fields are removed before the screen.
         self._latest = self.draft
         if getattr(self._latest, field):
             self._touched.add(field)
@@ -238,7 +238,7 @@ class NewRunScreen(Page):
     # What is shown.
 
     def _show(self) -> None:
-        """The lines around the fields; only what differs is painted."""
+        """Show the lines around the fields; repaint only what changed."""
         palette = self.tui.palette
         self._line("head", Text.assemble(("New run", "bold"), "  ", (self._draft_words(), palette.muted)))
         for name in _LABELS:
@@ -270,7 +270,7 @@ class NewRunScreen(Page):
         return Text(hint, palette.muted)
 
     def _shown_problem(self, name: str) -> str:
-        """A field that was never filled in is not wrong yet."""
+        """The problem to show: none for a field that was never filled in."""
         return clean(self._problems.get(name, "")) if name in self._touched else ""
 
     def _draft_words(self) -> str:
@@ -288,7 +288,7 @@ class NewRunScreen(Page):
         self._show()
 
     def serve_changed(self) -> None:
-        """Say whether the run would start at once."""
+        """Show whether the run would start at once."""
         self._show()
 
     # Keys.
@@ -300,24 +300,24 @@ class NewRunScreen(Page):
         return super().check_action(action, parameters)
 
     async def action_help(self) -> None:
-        """Under the same name as everywhere, so that the footer shows one key for it."""
+        """Under the same name as on other screens, so that the footer shows one key for it."""
         await self.tui.action_help()
 
     def on_descendant_focus(self) -> None:
-        """The field may have a hint of its own."""
+        """Show the field's hint."""
         self._show_hints()
 
     def on_descendant_blur(self) -> None:
-        """The same."""
+        """Show the hints again."""
         self._show_hints()
 
     def _show_hints(self) -> None:
-        # Fields lose the focus also when the screen goes.
+        # Fields lose the focus also when the screen is removed.
         if self.is_current:
             self._show()
 
     def action_field(self, step: int) -> None:
-        """Go to the next field, or the previous one; at once, so that no key typed ahead reaches the old field."""
+        """Go to the next field, or the previous one; immediately, so that no key typed ahead reaches the old field."""
         if step > 0:
             self.focus_next()
         else:
@@ -356,7 +356,7 @@ class NewRunScreen(Page):
         self.say("Loaded. Ctrl-Z brings back the text from before.")
 
     def action_clear_form(self) -> None:
-        """Empty the form, after a question."""
+        """Empty the form, after a confirmation."""
         if self.draft.empty:
             self._put(Draft())
         else:
@@ -367,7 +367,7 @@ class NewRunScreen(Page):
         self.set_focus(self.query_one("#repository"))
 
     def action_back(self) -> None:
-        """Close the line for a file, else go back; the draft is kept."""
+        """Close the line for a file, else go back; the draft is saved."""
         if self.query_one("#load").display:
             self.query_one("#load").display = False
             self.set_focus(self._editor)
@@ -375,7 +375,7 @@ class NewRunScreen(Page):
         self.dismiss()
 
     def on_unmount(self) -> None:
-        """Keep what was typed since the last look, also when the terminal is closed."""
+        """Save the text typed since the last check, also when the terminal is closed."""
         if self._opened and not self._submitted:
             self._keeper.look(self._latest)
 
@@ -408,7 +408,7 @@ class NewRunScreen(Page):
             request_of(draft),
             redactor=tools.redactor,
             now=tools.clock(),
-            # The same form gives one run, also after an answer that was lost.
+            # Submitting the same form twice, as after a lost answer, creates one run.
             idempotency_key=self._key,
         )
         self._submitted = True

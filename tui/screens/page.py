@@ -1,4 +1,4 @@
-"""What every screen has: the line on top, the message line and the footer; and how it asks for data."""
+"""The base of all screens: the top line, the message line, the footer, and requests for data."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -25,20 +25,20 @@ T = TypeVar("T")
 class Page(Screen[None]):
     """A screen of the interface.
 
-    A subclass sets `WHERE` and `MODE`, and gives `body`. `read` asks for what it shows; it is called when the page is
-    shown and after each change of the database. Data come back in callbacks, so no method here blocks.
+    A subclass sets `WHERE` and `MODE`, and gives `body`. `read` requests the data; it is called when the page is
+    shown and after each change of the database. Data arrive in callbacks, so no method here blocks.
     """
 
     WHERE: ClassVar[Where] = Where.EVERYWHERE
     MODE: ClassVar[str] = ""
-    """Which of the numbered screens this belongs to."""
+    """The numbered screen that this page belongs to."""
     VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-h24"), (32, "-h32")]  # noqa: RUF012 - as in Screen
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-w60"), (80, "-w80"), (120, "-w120"), (160, "-w160")]  # noqa: RUF012
     AUTO_FOCUS = ""
 
     @property
     def tui(self) -> "TerminalApp":
-        """The app, by its own type."""
+        """The app, with its own type."""
         from tui.app import TerminalApp  # noqa: PLC0415 - the app imports the screens
 
         assert isinstance(self.app, TerminalApp)  # noqa: S101 - pages are made for this app
@@ -56,31 +56,31 @@ class Page(Screen[None]):
         raise NotImplementedError
 
     def read(self) -> None:
-        """Ask for everything that the page shows."""
+        """Request all data that the page shows."""
 
     def changed(self, change: Change) -> None:
-        """The database changed while the page is shown: read again, if the change can matter."""
+        """Read again after a change of the database while the page is shown, if the change is relevant."""
         del change
         self.read()
 
     def tick(self) -> None:
-        """Ten seconds have passed: repaint the ages and countdowns whose text changed, and nothing else."""
+        """Called every ten seconds: repaint the ages and countdowns whose text changed, and nothing else."""
 
     def serve_changed(self) -> None:
-        """It was asked whether anything serves: `TerminalApp.serves` is the answer."""
+        """Called when `TerminalApp.serves` was updated."""
 
     def on_mount(self) -> None:
-        """Show who serves."""
+        """Show whether `serve` runs."""
         self.top.show(self.tui.serve_text, self.MODE)
 
     def on_screen_resume(self) -> None:
-        """What was read before may be old."""
+        """Read again, as the data may be old."""
         self.top.show(self.tui.serve_text, self.MODE)
         self.read()
 
     @property
     def top(self) -> TopLine:
-        """The line on top."""
+        """The top line."""
         return self.query_one("#top", TopLine)
 
     # Work in threads.
@@ -92,11 +92,11 @@ class Page(Screen[None]):
         done: Callable[[T], None],
         failed: Callable[[ApplianceError], None] | None = None,
     ) -> None:
-        """`Background.ask`, with this page as the owner; an error is shown in the message line."""
+        """Call `Background.ask` with this page as the owner; an error is shown in the message line."""
         self.tui.background.ask(self, key, work, done, failed or self.show_error)
 
     def confirm(self, question: str, consequence: str, yes: str, then: Callable[[], None]) -> None:
-        """Ask before something that cannot be undone; `then` is called after a yes."""
+        """Ask before an action that cannot be undone; `then` is called after a yes."""
 
         def answered(answer: bool | None) -> None:  # noqa: FBT001 - the dialog's answer
             if answer:
@@ -107,14 +107,14 @@ class Page(Screen[None]):
     # The message line.
 
     def say(self, message: str, *, tone: str = "plain") -> None:
-        """Show a sentence until another one takes its place; a long one takes up to three lines."""
+        """Show a message until another one replaces it; a long one takes up to three lines."""
         line = self.query_one("#message", Static)
         text = Text(clean(message), self.tui.palette.tone(tone))
         if line.content != text:
             line.update(text)
 
     def show_error(self, error: ApplianceError) -> None:
-        """Show what went wrong and what to do."""
+        """Show the error and what to do."""
         fields = [f"{field}: {message}" for field, message in getattr(error, "fields", ())]
         words = " ".join([str(error), *fields]) if isinstance(error, RequestError) else str(error)
         self.say(f"✗ {' '.join(words.split())}", tone="bad")
@@ -127,7 +127,7 @@ class Page(Screen[None]):
         return isinstance(self.focused, Input | TextArea)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters belong to the text field that has the focus."""
+        """Letters go to the text field that has the focus."""
         del parameters
         return not (self.typing and blocked_while_typing(self.WHERE, action))
 
@@ -135,5 +135,5 @@ class Page(Screen[None]):
 def page_of(widget: Widget) -> Page:
     """The page that a widget belongs to."""
     screen = widget.screen
-    assert isinstance(screen, Page)  # noqa: S101 - our widgets are on pages only
+    assert isinstance(screen, Page)  # noqa: S101 - these widgets are used on pages only
     return screen

@@ -40,7 +40,7 @@ _LOG_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS[Where.LOG]
 
 
 class Loaded(NamedTuple):
-    """A run as it is now: its row, its logs on disk, the events that were not known yet."""
+    """The current state of a run: its row, its logs on disk, its new events."""
 
     run: RunDetail
     logs: list[LogFile]
@@ -93,7 +93,7 @@ class RunScreen(Page):
                     yield EventsView(id="events")
 
     def on_mount(self) -> None:
-        """Begin to look whether the log grows."""
+        """Start to check whether the log grows."""
         super().on_mount()
         self.query_one("#field", Input).display = False
         self.set_interval(_POLL_SECONDS, self._poll)
@@ -113,7 +113,7 @@ class RunScreen(Page):
 
     @property
     def shown(self) -> Lines:
-        """What the tab shows."""
+        """The widget that the tab shows."""
         return self.query_one(f"#{self._tab}", Lines)
 
     # Data.
@@ -130,12 +130,12 @@ class RunScreen(Page):
         return Loaded(run, log_files(run.artifacts, tools.files), new)
 
     def changed(self, change: Change) -> None:
-        """Read again when the change may be of this run."""
+        """Read again if the change may concern this run."""
         if change.other or self._run_id in change.run_ids:
             self.read()
 
     def tick(self) -> None:
-        """Ages, countdowns, running phases."""
+        """Update ages, countdowns and running phases."""
         self._show_header()
         self.timeline.repaint_changed()
 
@@ -148,7 +148,7 @@ class RunScreen(Page):
         old_status = None if self._run is None else self._run.status
         had_address = self._run is not None and bool(self._run.pull_request_url)
         if old_status is not None and loaded.run.final and was_running:
-            # What was said was about the run while it ran.
+            # The message was about the run while it was running.
             self.say("")
         self._run, self._logs = loaded.run, loaded.logs
         self._show_header()
@@ -165,14 +165,14 @@ class RunScreen(Page):
             self.refresh_bindings()
 
     def _choose_log(self) -> None:
-        """Show the log of the phase that runs, until another one is chosen."""
+        """Show the log of the running phase, until the user chooses another one."""
         if self._run is None or self._chosen:
             return
         log = log_to_show(self._logs, self._run.phases, self._log)
         if log is None or (self._log is not None and log.path == self._log.path):
             return
         if self._log is not None and not self.log_view.follow:
-            # Somebody reads this log.
+            # The user is reading this log.
             return
         self._open_log(log, follow=not self._run.final)
 
@@ -181,7 +181,7 @@ class RunScreen(Page):
         self._opened = (log.title, log.path)
         phases = self._run.phases if self._run else []
         number, phase = next((n, phase) for n, phase in enumerate(phases) if phase.phase is log.phase)
-        # Why a phase failed is at the end.
+        # The reason of a failure is at the end.
         failed = phase.status is PhaseStatus.FAILED
         self.log_view.open(log.path, events_in_it=log.has_events, follow=follow, from_end=failed)
         with self.prevent(Lines.CursorMoved):
@@ -246,7 +246,7 @@ class RunScreen(Page):
                 follow = "  follow" if view.follow else ""
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
-                # What was found comes early: a narrow panel cuts the end.
+                # Search results come first: a narrow panel cuts the end.
                 state = f"{title}  {view.state}{self._search_words()}{follow}{wrap}{how}"
             case "spec" if self._texts is not None and self._texts.spec is None:
                 state = f"The submitted specification; s saves it.{self._search_words()}"
@@ -269,20 +269,20 @@ class RunScreen(Page):
     # Messages of parts.
 
     def on_log_view_state_changed(self) -> None:
-        """The log was moved or has grown."""
+        """Show the new state of the log."""
         if self._tab == "log":
             self._show_state()
 
     def on_log_view_searched(self, message: LogView.Searched) -> None:
-        """A search in the log has ended."""
+        """Show the result of a search in the log."""
         self._searched(found=message.found)
 
     def on_log_view_no_error(self) -> None:
-        """No line reports an error."""
+        """Show a message that no line reports an error."""
         self.say("This log reports no error.")
 
     def on_lines_cursor_moved(self, message: Lines.CursorMoved) -> None:
-        """Another phase: show its log."""
+        """Show the log of the selected phase."""
         if message.lines is not self.timeline or (phase := self.timeline.selected) is None:
             return
         log = log_of_phase(self._logs, phase.phase, failed=phase.status is PhaseStatus.FAILED)
@@ -293,7 +293,7 @@ class RunScreen(Page):
                 self._show_tab("log", focus=False)
 
     def on_lines_opened(self, message: Lines.Opened) -> None:
-        """Enter on a phase goes to its log; on an artifact shows it."""
+        """On Enter go to the log of a phase, or show an artifact."""
         if message.lines is self.timeline:
             self.action_show_tab("log")
         elif isinstance(message.lines, ArtifactsView) and (artifact := message.lines.selected) is not None:
@@ -314,7 +314,7 @@ class RunScreen(Page):
         self.action_show_tab("log")
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
-        """A tab was clicked."""
+        """Show the clicked tab."""
         self.action_show_tab(message.name)
 
     # Tabs.
@@ -336,19 +336,19 @@ class RunScreen(Page):
         self._go_to_tab(tab)
 
     def action_tab(self, step: int) -> None:
-        """The next tab, or the previous one."""
+        """Show the next tab, or the previous one."""
         self._go_to_tab(TABS[(TABS.index(self._tab) + step) % len(TABS)])
 
     def _go_to_tab(self, tab: str) -> None:
-        # What was said was about the other tab.
+        # The message was about the other tab.
         self.say("")
         self._show_tab(tab)
 
     def action_zoom(self) -> None:
-        """Give the tab the whole screen, or take it back."""
+        """Maximise the tab, or restore it."""
         self.toggle_class("zoomed")
 
-    # Search and saving: one field for both.
+    # Search and saving use the same field.
 
     def _ask_text(self, what: str, label: str, value: str) -> None:
         self._asking = what
@@ -369,7 +369,7 @@ class RunScreen(Page):
         self.query_one("#state", Static).display = True
 
     def action_submit(self) -> None:
-        """Search, or save, once the field has taken all keys that were typed before."""
+        """Search, or save, after the field has processed all keys typed before."""
         self.set_focus(self.shown)
         self.query_one("#field", Input).call_later(self._submit)
 
@@ -386,11 +386,11 @@ class RunScreen(Page):
             self._save(value)
 
     def action_search(self) -> None:
-        """Type a text to search for."""
+        """Ask for a text to search for."""
         self._ask_text("search", "find: ", self._needle)
 
     def action_match(self, step: int) -> None:
-        """The next place, or the previous one; after a search that was typed before."""
+        """Go to the next match, or the previous one."""
         self.query_one("#field", Input).call_later(self._match, step)
 
     def _match(self, step: int) -> None:
@@ -412,7 +412,7 @@ class RunScreen(Page):
         self._show_state()
 
     def action_save(self) -> None:
-        """Type where to save what is shown."""
+        """Ask for the path to save the displayed content to."""
         name = self._saved_name()
         if name:
             self._ask_text("save", "save to: ", name)
@@ -475,28 +475,28 @@ class RunScreen(Page):
     # Keys of the log.
 
     def action_follow(self) -> None:
-        """Stay at the end, and with the phase that runs; or not."""
+        """Follow the end and the running phase, or stop doing so."""
         self._chosen = False
         self.log_view.set_follow(not self.log_view.follow)
         self._choose_log()
 
     def action_wrap(self) -> None:
-        """Break long lines, or cut them."""
+        """Wrap long lines, or cut them."""
         self.log_view.set_wrap(not self.log_view.wrap)
 
     def action_raw(self) -> None:
-        """Codex's events as they are, or in words."""
+        """Show Codex's events as JSON, or as text."""
         if self.log_view.shows_events:
             self.log_view.set_raw(not self.log_view.raw)
         else:
             self.say("This log has no events of Codex: it is shown as it is.")
 
     def action_first_error(self) -> None:
-        """To the first error."""
+        """Go to the first error."""
         self.log_view.first_error()
 
     def action_phase(self, step: int) -> None:
-        """The log of the next phase, or of the previous one; in the change the next or previous file."""
+        """Show the log of the next phase or of the previous one; in the change, the next or previous file."""
         if self._tab == "diff":
             self.query_one("#diff", DiffView).next_file(step)
             return
@@ -506,7 +506,7 @@ class RunScreen(Page):
             self._open_log(log, follow=False)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The log's keys are there while the log is shown, and Enter submits while a text is asked for."""
+        """The log's keys are available while the log is shown; Enter submits while the text field is open."""
         if action == "submit":
             return self.typing
         if action in _LOG_ACTIONS and self._tab != "log":
@@ -519,12 +519,12 @@ class RunScreen(Page):
         if (action == "cancel_run" and run is not None and run.final) or (
             action == "retry_run" and run is not None and run.status not in RETRYABLE
         ):
-            # Left out of the footer; `on_key` says why.
+            # Not in the footer; `on_key` shows why.
             return False
         return super().check_action(action, parameters)
 
     def on_key(self, event: events.Key) -> None:
-        """Say why a run cannot be cancelled or retried now, or has no address to copy."""
+        """Show why a run cannot be cancelled or retried now, or has no address to copy."""
         if self._run is not None and not self.typing:
             if event.key == "x":
                 cancel(self, self._run)
@@ -551,7 +551,7 @@ class RunScreen(Page):
         self.app.push_screen(make_screen("new_run", self._run_id))
 
     def action_cancel_run(self) -> None:
-        """End the run, after a question."""
+        """Cancel the run, after a confirmation."""
         if self._run is not None:
             cancel(self, self._run)
 

@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
 
 
 def load(store: Store, wanted: RunFilter, order: RunOrder, window: Window) -> Loaded:
-    """Read the list. A few milliseconds for 10,000 runs."""
+    """Read the list. Takes a few milliseconds for 10,000 runs."""
     ids = run_ids(store, wanted, order)
     total = len(run_ids(store, RunFilter(), order)) if wanted.text else len(ids)
     return Loaded(ids, total, runs_by_id(store, window.around(ids)))
@@ -50,7 +50,7 @@ class RunsScreen(Page):
         self._total: int | None = None
 
     def body(self) -> ComposeResult:
-        """The filter line, the table with its heading, and what there is to say about the selected run."""
+        """The filter line, the table with its heading, and the explanation of the selected run."""
         with Horizontal(id="bar"):
             yield Static("", id="count", markup=False)
             yield Static("filter ", id="filter-label")
@@ -78,16 +78,16 @@ class RunsScreen(Page):
         self.ask("runs", partial(load, self.tui.tools.store, wanted, self._order, self.table.window), self._show)
 
     def tick(self) -> None:
-        """Ages and countdowns."""
+        """Update ages and countdowns."""
         self.table.repaint_changed()
         self._show_about()
 
     def serve_changed(self) -> None:
-        """A run that waits for nothing but the service says so."""
+        """Show which runs wait only for the service."""
         self._show_about()
 
     def on_runs_table_rows_wanted(self, message: RunsTable.RowsWanted) -> None:
-        """The table was moved to runs that are not known yet."""
+        """Read the rows that the table needs."""
         message.stop()
         self.read()
 
@@ -100,7 +100,7 @@ class RunsScreen(Page):
         self.action_open_run()
 
     def on_runs_table_resized(self) -> None:
-        """The heading stands over the columns."""
+        """Align the heading with the columns."""
         self._show_heading()
 
     def _show(self, loaded: Loaded) -> None:
@@ -164,7 +164,7 @@ class RunsScreen(Page):
         self.set_focus(self.table)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In the list the key for down moves the cursor."""
+        """In the list the down key moves the cursor."""
         if action == "to_list" or (action == "open_run" and parameters):
             return self.typing == (action == "to_list")
         return super().check_action(action, parameters)
@@ -184,7 +184,7 @@ class RunsScreen(Page):
             self.app.push_screen(make_screen("new_run", run_id))
 
     def action_cancel_run(self) -> None:
-        """End the run under the cursor, after a question."""
+        """Cancel the run under the cursor, after a confirmation."""
         if (row := self.table.selected) is not None:
             cancel(self, row.summary)
 
@@ -213,7 +213,7 @@ class RunsScreen(Page):
             open_address(self, row.summary.short_id, row.summary.pull_request_url)
 
     def action_sort(self) -> None:
-        """The next order."""
+        """Change to the next order."""
         orders = list(RunOrder)
         self._order = orders[(orders.index(self._order) + 1) % len(orders)]
         self.read()
@@ -227,7 +227,7 @@ class RunsScreen(Page):
 
 
 def open_address(page: Page, short_id: str, address: str | None) -> None:
-    """Open the address in a browser on the machine that the interface runs on, or say why not."""
+    """Open the address in a browser on the machine of the interface, or show why that failed."""
     if not address:
         page.say(f"Run {short_id} has no pull request.")
         return

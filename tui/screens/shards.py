@@ -1,4 +1,4 @@
-"""The shards: a card each, and what can be done to their logins."""
+"""The shards: a card for each, and actions on their logins."""
 
 from functools import partial
 from typing import ClassVar, NamedTuple
@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
 
 
 class ShardCard(Static, can_focus=True):
-    """One shard. It is painted anew only when its text differs."""
+    """One shard. It is repainted only if its text has changed."""
 
     # With priority, as all keys: `j` that is typed ahead of `i` must choose the shard before it is signed in.
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,12 +47,12 @@ class ShardCard(Static, can_focus=True):
         self.card = card
 
     def show(self, card: Card) -> None:
-        """Show the shard as it is now."""
+        """Show the current state of the shard."""
         self.card = card
         self.paint()
 
     def paint(self) -> None:
-        """Repaint what differs: data, age, width or theme."""
+        """Repaint if the text has changed: by data, age, width or theme."""
         width = self.content_size.width
         if width <= 0:
             return
@@ -68,12 +68,12 @@ class ShardCard(Static, can_focus=True):
         update(self, text)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Break the lines anew."""
+        """Wrap the lines again."""
         del event
         self.paint()
 
     def watch_has_focus(self, has_focus: bool) -> None:  # noqa: FBT001 - Textual passes it by position
-        """Mark it as the selected one, or not any more."""
+        """Mark it as selected, or remove the mark."""
         super().watch_has_focus(has_focus)
         self.paint()
 
@@ -92,7 +92,7 @@ class ShardsScreen(Page):
         yield VerticalScroll(id="cards", can_focus=False)
 
     def read(self) -> None:
-        """Ask for the shards and the queued runs."""
+        """Request the shards and the queued runs."""
         self.ask("shards", self._load, self._loaded)
 
     def _load(self) -> Loaded:
@@ -118,7 +118,7 @@ class ShardsScreen(Page):
         update(self.query_one("#waiting", Static), text)
 
     def tick(self) -> None:
-        """Ages and times left."""
+        """Update ages and times left."""
         for card in self.cards:
             card.paint()
 
@@ -146,12 +146,12 @@ class ShardsScreen(Page):
                 self.app.push_screen(make_screen("run", card.view.run_id))
 
     def action_sign_in(self) -> None:
-        """Sign in; the old login stays until the new one is there."""
+        """Sign in; the old login stays until the new one is complete."""
         if (card := self.selected) is not None:
             self.app.push_screen(make_screen("login", card.view.shard))
 
     def action_sign_out(self) -> None:
-        """Sign out, after a question."""
+        """Sign out, after a confirmation."""
         if (card := self.selected) is None:
             return
         view = card.view
@@ -176,7 +176,7 @@ class ShardsScreen(Page):
         self.read()
 
     def action_check(self) -> None:
-        """Look at the login now, and renew it."""
+        """Check the login now, and renew it."""
         if (card := self.selected) is not None:
             shard = card.view.shard
             self.say(f"Checking the login of shard {shard}.")
@@ -195,7 +195,7 @@ class ShardsScreen(Page):
         self.read()
 
     def action_pause(self) -> None:
-        """Pause the shard, or resume it, after a question."""
+        """Pause the shard, or resume it, after a confirmation."""
         if (card := self.selected) is None:
             return
         shard = card.view.shard

@@ -1,4 +1,4 @@
-"""A stand-in GitHub: real git over HTTP, and the REST API as strict as GitHub's own."""
+"""A stand-in for GitHub: real Git over HTTP, and a REST API as strict as GitHub's own."""
 
 from moonmind_appliance.rehearsal.github.bare_repository import GitFailed
 from moonmind_appliance.rehearsal.github.front import SeenRequest

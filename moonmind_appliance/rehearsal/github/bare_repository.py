@@ -1,4 +1,4 @@
-"""A hosted repository's git side: made from a folder, a clone or the sample, and asked through the real git."""
+"""A hosted bare repository: created from a folder, a clone or the sample, and read with the real Git."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from moonmind_appliance.rehearsal.github.sample import SAMPLE_PROJECT
 
-# The first commit's author and time are fixed: the same files give the same commit id every time.
+# The first commit's author and time are fixed: the same files always give the same commit id.
 _AUTHOR = {
     "GIT_AUTHOR_NAME": "Sample Project",
     "GIT_AUTHOR_EMAIL": "sample@example.invalid",
@@ -40,11 +40,11 @@ _CONFIG = """\
 
 
 class GitFailed(Exception):
-    """git said no; the text is its stderr."""
+    """git failed; the text is its stderr."""
 
 
 class Difference(NamedTuple):
-    """What a head brings to a base."""
+    """The changes of a head against a base."""
 
     commits: int
     changed_files: int
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 
 
 class Git:
-    """The real git, away from every configuration but the stand-in's own, which lies under `root`."""
+    """The real git with only the stand-in's own configuration, which is under `root`."""
 
     def __init__(self, root: Path) -> None:
         hooks = root / "hooks"
@@ -80,7 +80,7 @@ class Git:
         Raises:
             GitFailed: git ended with another code than 0.
         """
-        # The arguments are the stand-in's own; names from requests only come as refs behind refs/heads/.
+        # The arguments are the stand-in's own; names from requests are only used as refs after refs/heads/.
         done = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607 - the machine's git
             capture_output=True,
@@ -103,7 +103,7 @@ class BareRepository:
         self._differences: dict[tuple[str, str], Difference] = {}
 
     def make(self, source: Path | None, default_branch: str) -> None:
-        """Fill it: from a git repository with its branches and tags, from a folder's files, or with the sample.
+        """Create it from a Git repository with its branches and tags, from a folder's files, or from the sample.
 
         Raises:
             GitFailed: the source cannot be read.
@@ -127,7 +127,7 @@ class BareRepository:
         self._run("symbolic-ref", "HEAD", f"refs/heads/{default_branch}")
 
     def _name_current(self, default_branch: str) -> None:
-        """A clone of a repository whose work happens on another branch: where it stands gets the wished name."""
+        """Create the default branch in a clone that has another current branch: point it to that branch's commit."""
         try:
             current = self._run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         except GitFailed:
@@ -178,7 +178,7 @@ class BareRepository:
         return True
 
     def difference(self, base: str, head: str) -> Difference:
-        """What commit `head` has that commit `base` has not."""
+        """What commit `head` has and commit `base` does not."""
         if (base, head) not in self._differences:
             commits = int(self._run("rev-list", "--count", head, f"^{base}"))
             files = additions = deletions = 0
@@ -203,7 +203,7 @@ class BareRepository:
         return dict(zip(keys, text.split("\0"), strict=True))
 
     def size_kilobytes(self) -> int:
-        """What its objects take on disk."""
+        """The size of its objects on disk."""
         counts = dict(line.split(": ", 1) for line in self._run("count-objects", "-v").splitlines())
         return int(counts["size"]) + int(counts["size-pack"])
 

@@ -1,4 +1,4 @@
-"""What stands before git and REST: takes every request, keeps the log, plays the bad days, adds GitHub's headers."""
+"""The front of Git and REST: receives every request, logs it, simulates failures, adds GitHub's headers."""
 
 import asyncio
 import secrets
@@ -24,7 +24,7 @@ _RETRY_AFTER = 60
 
 
 class SeenRequest(NamedTuple):
-    """A request as the log keeps it; `status` is None where the connection was broken off."""
+    """A request in the log; `status` is None if the connection was closed without an answer."""
 
     method: str
     path: str
@@ -33,13 +33,13 @@ class SeenRequest(NamedTuple):
 
 
 class OpenConnections:
-    """The server's connections by the caller's address, so that one can be broken off without an answer."""
+    """The server's connections by the caller's address, so that one can be closed without an answer."""
 
     def __init__(self) -> None:
         self._open: dict[Any, tuple[asyncio.Transport, asyncio.Event]] = {}
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """The server's HTTP protocol, which also enters its connections here."""
+        """The server's HTTP protocol, which also registers its connections here."""
         connections = self._open
 
         class Entered(H11Protocol):
@@ -55,7 +55,7 @@ class OpenConnections:
         return Entered
 
     async def break_off(self, client: tuple[str, int]) -> None:
-        """Close without another byte; returns once the server knows."""
+        """Close without another byte; returns after the server has noticed."""
         if found := self._open.get(client):
             transport, lost = found
             transport.abort()
@@ -80,7 +80,7 @@ class Front:
         method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
 
         async def note(message: Any) -> None:  # noqa: ANN401 - ASGI's message
-            # Before the answer goes out: who has the answer finds the request in the log.
+            # Before the answer is sent: a caller with the answer finds the request in the log.
             if message["type"] == "http.response.start":
                 self.seen.append(SeenRequest(method, path, query, message["status"]))
             await send(message)
@@ -127,7 +127,7 @@ class Front:
             await break_off()
 
     def _renamed(self, scope: Scope) -> Scope:
-        """/repositories/{id}, where redirects of renamed repositories lead, is another name of /repos/{slug}."""
+        """Treat /repositories/{id}, the target of redirects for renamed repositories, as /repos/{slug}."""
         prefix = f"{API_PREFIX}/repositories/"
         number, _, rest = scope["path"].removeprefix(prefix).partition("/")
         if not scope["path"].startswith(prefix) or not number.isdecimal():
@@ -139,7 +139,7 @@ class Front:
         return {**scope, "path": path, "raw_path": quote(path).encode()}
 
     def _headers(self, token: str | None, headers: dict[bytes, str]) -> list[tuple[bytes, bytes]]:
-        """What GitHub says of itself, of the token and of its limit with every answer."""
+        """The headers that GitHub sends with every answer: about itself, the token and its rate limit."""
         access = self._hub.access(token) if token else None
         used = self._hub.count_request(token)
         texts = {
@@ -158,7 +158,7 @@ class Front:
         return [(name.encode(), value.encode("latin-1")) for name, value in texts.items()]
 
     def _limit(self, headers: list[tuple[bytes, bytes]]) -> Refused | None:
-        """The rate limit that is played, if any; the headers then say so."""
+        """The answer of a simulated rate limit, if any; sets the headers, too."""
         if self._hub.playing.happens(Scenario.RATE_LIMITED):
             reset = str(int(time.time()) + _RETRY_AFTER).encode()
             played = {b"x-ratelimit-remaining": b"0", b"x-ratelimit-reset": reset}
@@ -178,7 +178,7 @@ async def _refuse(send: Send, refused: Refused, headers: list[tuple[bytes, bytes
 
 
 async def _bad_gateway(send: Send) -> None:
-    """What stands before GitHub answers when GitHub does not."""
+    """The answer of GitHub's load balancer if GitHub does not answer."""
     await _plain(send, 502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", b"text/html")
 
 

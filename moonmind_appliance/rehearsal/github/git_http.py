@@ -1,6 +1,6 @@
-"""git over HTTP as GitHub serves it: tokens, refusals in GitHub's words, and the real `git http-backend` behind.
+"""Git over HTTP as GitHub serves it: tokens, refusals with GitHub's messages, and the real `git http-backend`.
 
-The CGI side is described in git-http-backend(1); requests and answers stream, packs are never held in memory.
+The CGI side is described in git-http-backend(1); it streams packs in both directions.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Scope = Mapping[str, Any]
 
 
 class _Call(NamedTuple):
-    """One request of git's that the rules let through."""
+    """A Git request that the rules allow."""
 
     scope: Scope
     headers: Mapping[str, str]
@@ -41,11 +41,11 @@ class GitHTTP:
         self._hub = hub
 
     def serves(self, path: str) -> bool:
-        """Whether the path is git's."""
+        """Whether the path belongs to Git over HTTP."""
         return _PATH.fullmatch(path) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request of git's."""
+        """Answer one Git request."""
         match = _PATH.fullmatch(scope["path"])
         if match is None:
             raise ValueError("not a path of git's")
@@ -62,10 +62,10 @@ class GitHTTP:
             words = "Invalid username or token. Password authentication is not supported for Git operations."
             await _refuse(send, 401, words, challenge=True)
         elif repository is None or not self._hub.may_see(repository, access):
-            # Who says nothing about himself is asked to; who did hears that there is nothing.
+            # A caller without credentials gets 401; one with credentials gets 404.
             await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
         elif service == "info/refs" and f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
-            # Only the first request is redirected: git goes on under the old name when it was asked for a password.
+            # Only the first request is redirected: git continues with the old name after a request for a password.
             location = f"{self._hub.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
             await _refuse(send, 301, "", location=location)
         elif pushes and access is None:
@@ -83,7 +83,7 @@ class GitHTTP:
                 await self._push(call, receive, send)
             else:
                 await self._run(call, receive, send)
-            # Only now: what follows from a push has happened when git says that it is done.
+            # Before the end of the answer: the effects of a push are complete when git reports its end.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _push(self, call: _Call, receive: Receive, send: Send) -> None:
@@ -124,14 +124,14 @@ class GitHTTP:
             await process.wait()
         except BaseException:
             with suppress(ProcessLookupError):
-                process.terminate()  # http-backend ends its own children on it
+                process.terminate()  # http-backend then ends its own children
             raise
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, complaints, process.wait(), return_exceptions=True)
 
     def _push_rules(self, repository: HostedRepository, access: Access) -> dict[str, str]:
-        """The environment that lets git ask `push_rules.py`, where a rule may say no."""
+        """The environment with which git calls `push_rules.py`, if a rule can refuse the push."""
         rules = {
             "decline": self._hub.playing.happens(Scenario.PUSH_REFUSED),
             "protected": sorted(repository.protected),
@@ -148,7 +148,7 @@ class GitHTTP:
 
 
 async def _refuse(send: Send, status: int, words: str, *, challenge: bool = False, location: str | None = None) -> None:
-    """A short answer in plain text: git shows it behind "remote:"."""
+    """Send a short answer in plain text: git shows it after "remote:"."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(words.encode()))]
     if challenge:
         headers.append((b"www-authenticate", b'Basic realm="GitHub"'))
@@ -159,7 +159,7 @@ async def _refuse(send: Send, status: int, words: str, *, challenge: bool = Fals
 
 
 async def _feed(process: Process, receive: Receive) -> None:
-    """Hand the request's body on as it comes; a caller who goes away ends the input."""
+    """Pass the request's body on; a caller that disconnects ends the input."""
     stdin = process.stdin
     if stdin is None:
         return
@@ -184,7 +184,7 @@ async def _drain(process: Process) -> None:
 
 
 async def _answer(process: Process, send: Send) -> None:
-    """CGI headers to HTTP's, and the body as it comes, without the end."""
+    """Convert CGI headers to HTTP's, and pass the body on, without its end."""
     stdout = process.stdout
     if stdout is None:
         return

@@ -1,4 +1,4 @@
-"""What the stand-in GitHub knows: tokens, repositories, pull requests, labels; and GitHub's rules on them."""
+"""The state of the stand-in GitHub: tokens, repositories, pull requests, labels; and GitHub's rules for them."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ REQUESTS_AN_HOUR = 5000
 
 @dataclass(frozen=True)
 class Access:
-    """A token: whose it is and what it may. `repositories` are slugs in lower case; None: all."""
+    """A token: its owner and its permissions. `repositories` are slugs in lower case; None: all."""
 
     login: str
     push: bool
@@ -37,7 +37,7 @@ class Label:
 
 @dataclass
 class HostedPullRequest:
-    """A pull request. `head_sha` is where its branch stood when it was last seen."""
+    """A pull request. `head_sha` is the last observed commit of its branch."""
 
     pull_id: int
     number: int
@@ -58,7 +58,7 @@ class HostedPullRequest:
 
 @dataclass
 class HostedRepository:
-    """A repository and all that hangs on it."""
+    """A repository with its labels and pull requests."""
 
     repository_id: int
     owner: str
@@ -79,12 +79,12 @@ class HostedRepository:
 
     @property
     def slug(self) -> str:
-        """owner/name, as it is written today."""
+        """The current owner/name."""
         return f"{self.owner}/{self.name}"
 
 
 class Hub:
-    """The state of one stand-in. Safe to use from several threads: who changes something holds `lock`."""
+    """The state of one stand-in. Safe to use from several threads: acquire `lock` before a change."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -99,7 +99,7 @@ class Hub:
         self._ids = 0
 
     def next_id(self) -> int:
-        """A number that nothing else has."""
+        """A unique number."""
         with self.lock:
             self._ids += 1
             return self._ids
@@ -107,22 +107,22 @@ class Hub:
     def add_token(
         self, token: str, *, push: bool, scopes: Iterable[str], repositories: Iterable[str] | None, login: str
     ) -> None:
-        """Make a token known, or change what it may."""
+        """Add a token, or change its permissions."""
         slugs = None if repositories is None else frozenset(slug.lower() for slug in repositories)
         with self.lock:
             self._tokens[token] = Access(login, push, frozenset(scopes), slugs)
 
     def remove_token(self, token: str) -> None:
-        """Revoke it. Safe twice."""
+        """Revoke the token. Safe twice."""
         with self.lock:
             self._tokens.pop(token, None)
 
     def access(self, token: str) -> Access | None:
-        """What the token may; None where nobody knows it."""
+        """The token's permissions; None if it is unknown."""
         return self._tokens.get(token)
 
     def count_request(self, token: str | None) -> int:
-        """Count one more request of this token; how many it has made."""
+        """Count one more request of this token; returns its number of requests."""
         with self.lock:
             self._used[token or ""] = self._used.get(token or "", 0) + 1
             return self._used[token or ""]
@@ -169,18 +169,18 @@ class Hub:
             return repository
 
     def rename_repository(self, old: str, new: str) -> None:
-        """Give it another name; the old one goes on to redirect."""
+        """Rename it; the old name redirects."""
         with self.lock:
             repository = self._slugs[old.lower()]
             repository.owner, _, repository.name = new.partition("/")
             self._slugs[new.lower()] = repository
 
     def by_slug(self, slug: str) -> HostedRepository | None:
-        """The repository of that name, today's or a former one; case does not count."""
+        """The repository with that current or former name, in any case."""
         return self._slugs.get(slug.lower())
 
     def by_id(self, repository_id: int) -> HostedRepository | None:
-        """The repository of that id."""
+        """The repository with that id."""
         return next((r for r in self._slugs.values() if r.repository_id == repository_id), None)
 
     def may_see(self, repository: HostedRepository, access: Access | None) -> bool:
@@ -190,11 +190,11 @@ class Hub:
         return access is not None and (access.repositories is None or repository.slug.lower() in access.repositories)
 
     def may_push(self, repository: HostedRepository, access: Access | None) -> bool:
-        """Whether the caller may write to it, its archived state apart."""
+        """Whether the caller may write to it, if it is not archived."""
         return access is not None and self.may_see(repository, access) and access.push and repository.push
 
     def label(self, repository: HostedRepository, name: str) -> Label:
-        """The repository's label of that name, made when it is missing; case does not count."""
+        """The repository's label with that name, in any case; creates a missing one."""
         with self.lock:
             if name.lower() not in repository.labels:
                 repository.labels[name.lower()] = Label(self.next_id(), name)
@@ -213,7 +213,7 @@ class Hub:
         user: str,
         maintainer_can_modify: bool = False,
     ) -> HostedPullRequest:
-        """Open it, with no rule asked. GitHub keeps its head as `refs/pull/N/head`."""
+        """Open it without checking rules. GitHub keeps its head as `refs/pull/N/head`."""
         with self.lock:
             number = len(repository.pulls) + 1
             now = datetime.now(UTC)
@@ -236,7 +236,7 @@ class Hub:
             return pull
 
     def change_pull_request(self, pull: HostedPullRequest, *, state: str, **changes: object) -> None:
-        """Set what is given, with no rule asked."""
+        """Set the given values without checking rules."""
         with self.lock:
             now = datetime.now(UTC)
             for name, value in changes.items():
@@ -265,7 +265,7 @@ class Hub:
             )
 
     def branches_pushed(self, repository: HostedRepository, before: dict[str, str], after: dict[str, str]) -> None:
-        """Follow up a push: pull requests move with their branch or close without it."""
+        """Update after a push: pull requests follow their branch, or close if it was deleted."""
         with self.lock:
             now = datetime.now(UTC)
             repository.pushed_at = now
@@ -296,7 +296,7 @@ def basic_credentials(authorization: str) -> tuple[str, str] | None:
 
 
 def token_of(authorization: str) -> str | None:
-    """The token in a header of any form GitHub takes, or None.
+    """The token in a header of any form that GitHub accepts, or None.
 
     Basic: any user with the token as password, or the token as user with no password or `x-oauth-basic`.
     """

@@ -1,8 +1,8 @@
-"""GitHub's rules for a push, as git's proc-receive hook: says for each ref why not, or lets git go on.
+"""GitHub's rules for a push, as git's proc-receive hook: reports for each ref why it is refused, or accepts it.
 
 A program of its own, run by git in the bare repository with the interpreter's standard library only. The rules come as
 JSON in REHEARSAL_PUSH_RULES: `decline` (every branch is protected), `protected` (these branches are), `workflow_scope`
-(the token may change workflows). The talk with git is described in githooks(5), "proc-receive".
+(the token may change workflows). The protocol with git is described in githooks(5), "proc-receive".
 """
 
 import json
@@ -16,7 +16,7 @@ _NOTHING = "0"
 
 
 def read_lines(stream: BinaryIO) -> list[str]:
-    """The pkt-lines up to the next flush."""
+    """Read the pkt-lines up to the next flush."""
     lines = []
     while (length := int(stream.read(_LENGTH_DIGITS) or b"0", 16)) > _LENGTH_DIGITS:
         lines.append(stream.read(length - _LENGTH_DIGITS).decode().rstrip("\n"))
@@ -24,7 +24,7 @@ def read_lines(stream: BinaryIO) -> list[str]:
 
 
 def write_lines(stream: BinaryIO, lines: list[str]) -> None:
-    """These pkt-lines and a flush."""
+    """Write these pkt-lines and a flush."""
     for line in lines:
         data = line.encode()
         stream.write(b"%04x%s" % (len(data) + _LENGTH_DIGITS, data))
@@ -33,7 +33,7 @@ def write_lines(stream: BinaryIO, lines: list[str]) -> None:
 
 
 def changed_workflow(new: str) -> str | None:
-    """The first workflow file that commits new to this repository touch."""
+    """The first workflow file changed by commits that are new to this repository."""
     if not new.strip(_NOTHING):
         return None
     # A constant command; the object id is git's own.
@@ -47,7 +47,7 @@ def changed_workflow(new: str) -> str | None:
 
 
 def refusal(ref: str, new: str, rules: dict[str, object]) -> str | None:
-    """Why the ref may not become `new`, in GitHub's words, or None."""
+    """Why the ref must not become `new`, as GitHub's message, or None."""
     protected = rules.get("protected")
     branch = ref.removeprefix("refs/heads/")
     if rules.get("decline") or (isinstance(protected, list) and branch in protected):

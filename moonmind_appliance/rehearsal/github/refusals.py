@@ -6,7 +6,7 @@ DOCS = "https://docs.github.com/rest"
 
 
 class Refused(Exception):
-    """An answer other than the wished one. `operation` is the page of GitHub's docs that explains it."""
+    """An error answer. `operation` is the page of GitHub's docs that explains it."""
 
     def __init__(
         self,
@@ -28,22 +28,22 @@ class Refused(Exception):
 
 
 def not_found(operation: str = "") -> Refused:
-    """Not there, or not this caller's to see."""
+    """It does not exist, or the caller has no access."""
     return Refused(404, "Not Found", operation=operation)
 
 
 def forbidden(operation: str) -> Refused:
-    """A token that may read but not write."""
+    """The token may read but not write."""
     return Refused(403, "Resource not accessible by personal access token", operation=operation)
 
 
 def invalid(operation: str, *errors: dict[str, Any]) -> Refused:
-    """A request that is well formed and cannot be done."""
+    """The request is well formed but cannot be executed."""
     return Refused(422, "Validation Failed", errors=list(errors), operation=operation)
 
 
 def problem(resource: str, code: str, field: str | None = None, **more: str) -> dict[str, Any]:
-    """One entry of `errors`. `message` goes with the code `custom`."""
+    """One entry of `errors`. `message` is for the code `custom`."""
     entry: dict[str, Any] = {"resource": resource, "code": code}
     if field:
         entry["field"] = field

@@ -1,4 +1,4 @@
-"""JSON bodies of requests, refused the way GitHub refuses them before it looks at what they mean."""
+"""Checks JSON bodies of requests against the schema, with GitHub's error answers."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from moonmind_appliance.rehearsal.github.refusals import Refused
 
 
 class Field(NamedTuple):
-    """What a property may be, and how GitHub names that."""
+    """The types of a property, and GitHub's name for them."""
 
     types: tuple[type, ...]
     words: str
@@ -27,7 +27,7 @@ def parse(body: bytes, operation: str) -> Any:  # noqa: ANN401 - any JSON
     """The JSON value.
 
     Raises:
-        Refused: 400 for what is no JSON.
+        Refused: 400 for invalid JSON.
     """
     try:
         return json.loads(body)
@@ -39,7 +39,7 @@ def read(body: bytes, fields: Mapping[str, Field], operation: str) -> dict[str, 
     """The object, with known properties of the right types only.
 
     Raises:
-        Refused: 400 for what is no JSON object, 422 for properties that do not fit.
+        Refused: 400 if it is not a JSON object, 422 for invalid properties.
     """
     value = parse(body, operation)
     if not isinstance(value, dict):
@@ -67,7 +67,7 @@ def fit(value: dict[str, Any], fields: Mapping[str, Field], operation: str) -> d
 
 
 def malformed(operation: str, *complaints: str) -> Refused:
-    """A body that does not fit the operation's schema."""
+    """The error for a body that does not match the operation's schema."""
     return Refused(422, "\n".join(["Invalid request.\n", *complaints]), operation=operation)
 
 
@@ -77,5 +77,5 @@ def _fits(value: object, types: tuple[type, ...]) -> bool:
 
 
 def shown(value: object) -> str:
-    """The value as GitHub's complaints quote it."""
+    """The value as GitHub's messages quote it."""
     return "nil" if value is None else json.dumps(value)

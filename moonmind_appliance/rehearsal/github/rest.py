@@ -1,6 +1,6 @@
 """The stand-in's REST API: the operations that the appliance uses, as strict as GitHub's own.
 
-Rules and words are those that GitHub's docs and OpenAPI description state, and that its API was seen to answer.
+Rules and messages are those of GitHub's docs and OpenAPI description, and those observed in its API's answers.
 """
 
 import logging
@@ -42,7 +42,7 @@ ThatPull = NamedDependency[HostedPullRequest]
 
 def rest_app(hub: Hub) -> Litestar:
     """The API under `API_PREFIX`."""
-    # One router, and not the app itself: when the app learns a path's second method on its own, it wraps the first
+    # One router, not the app itself: if the app registers a path's second method separately, it wraps the first
     # one's thread around itself (Litestar 2.25).
     routes = Router(
         path=API_PREFIX,
@@ -98,7 +98,7 @@ def _operation(request: AnyRequest) -> str:
 
 
 def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
-    """Who asks; None without a token. Looks at the headers in GitHub's order."""
+    """The caller; None without a token. Reads the headers in GitHub's order."""
     if not request.headers.get("user-agent"):
         raise Refused(
             403,
@@ -120,7 +120,7 @@ def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
 def provide_repository(
     request: AnyRequest, owner: FromPath[str], name: FromPath[str], hub: TheHub, access: Caller
 ) -> HostedRepository:
-    """The repository of the path, or a redirect to its new name, or the refusal that fits the caller."""
+    """The repository of the path; else a redirect to its new name, or a refusal that depends on the caller."""
     operation = _operation(request)
     repository = hub.by_slug(f"{owner}/{name}")
     if repository is None or not hub.may_see(repository, access):
@@ -313,7 +313,7 @@ def _too_long(resource: str, field: str, most: int) -> dict[str, Any]:
 
 
 def _own_branch(repository: HostedRepository, head: str, head_repo: str | None) -> str:
-    """The branch a head names; a fork's is a branch that does not exist here."""
+    """The branch in a head; a fork's counts as a branch that does not exist."""
     owner, colon, branch = head.partition(":")
     if not colon:
         owner, branch = repository.owner, head
@@ -430,7 +430,7 @@ def add_issue_labels(
 
 
 def _label_names(operation: str, wish: object) -> list[str]:
-    """The names in a body that is a list of labels or holds one; each label is a name or an object with one."""
+    """The names in a body that is or contains a list of labels; each label is a name or an object with one."""
     labels = bodies.fit(wish, {"labels": bodies.LIST}, operation)["labels"] if isinstance(wish, dict) else wish
     if not isinstance(labels, list) or not labels:
         raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(labels)} is not an array of labels.")

@@ -1,4 +1,4 @@
-"""The sample project that a rehearsal works on when it is given none: small, and shaped like a real one."""
+"""The sample project of a rehearsal without a repository of the operator: small, with the structure of a real one."""
 
 from collections.abc import Mapping
 from textwrap import dedent

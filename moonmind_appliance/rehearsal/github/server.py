@@ -1,4 +1,4 @@
-"""The stand-in GitHub as one object: starts and stops a server in a thread of its own, hosts, plays, tells."""
+"""The stand-in GitHub as one object: its server in a thread, its repositories, its failures, and its log."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ _LONGEST_START = 10.0
 
 
 class HostedPull(NamedTuple):
-    """A pull request as the stand-in's owner sees it."""
+    """A pull request, for the owner of the stand-in."""
 
     number: int
     html_url: str
@@ -36,9 +36,9 @@ class HostedPull(NamedTuple):
 
 
 class StandInGitHub:
-    """A GitHub of one's own: git over HTTP and the REST API, on one address.
+    """A local GitHub: Git over HTTP and the REST API, on one address.
 
-    `address` is host and port; port 0 takes a free one. Everything is kept under `root`, which is not removed.
+    `address` is host and port; port 0 selects a free one. All files are under `root`, which is not removed.
     Repositories and tokens can be added before the start, too. Several can run side by side. Safe to use from several
     threads.
     """
@@ -55,12 +55,12 @@ class StandInGitHub:
 
     @property
     def server_url(self) -> str:
-        """What GITHUB_SERVER_URL must be; known once it is started."""
+        """The value for GITHUB_SERVER_URL; known after the start."""
         return self._hub.server_url
 
     @property
     def api_url(self) -> str:
-        """What GITHUB_API_URL must be; known once it is started."""
+        """The value for GITHUB_API_URL; known after the start."""
         return self._hub.api_url
 
     @property
@@ -69,10 +69,10 @@ class StandInGitHub:
         return list(self._front.seen)
 
     def start(self) -> None:
-        """Listen; returns once requests are answered. Safe twice.
+        """Listen; returns when requests are answered. Safe twice.
 
         Raises:
-            OSError: the address cannot be listened on.
+            OSError: the server cannot listen on the address.
         """
         if self._thread is not None:
             return
@@ -108,7 +108,7 @@ class StandInGitHub:
             raise OSError("the stand-in GitHub did not start")
 
     def stop(self) -> None:
-        """End all connections and let the address go. Safe twice; what it hosts stays and can be started again."""
+        """End all connections and release the address. Safe twice; repositories stay, and `start` works again."""
         if self._server is None or self._thread is None:
             return
         self._server.should_exit = True
@@ -133,7 +133,7 @@ class StandInGitHub:
         repositories: Iterable[str] | None = None,
         login: str = DEFAULT_LOGIN,
     ) -> None:
-        """Make a token known: whether it may write, its scopes, and the repositories it sees (None: all)."""
+        """Add a token: whether it may write, its scopes, and the repositories visible to it (None: all)."""
         self._hub.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
 
     def remove_token(self, token: str) -> None:
@@ -158,15 +158,15 @@ class StandInGitHub:
             slug: owner/name.
             source: a git repository, which is cloned with its branches and tags; or a folder, whose files become the
                 first commit, always with the same commit id; or None for the small sample project.
-            private: whether only tokens with access see it.
-            default_branch: its name; a clone gets it where its own current branch stands, if it has none of the name.
-            push: False: nobody may push, whatever the token.
+            private: whether it is visible only to tokens with access.
+            default_branch: its name; in a clone without it, it is created at the clone's current branch.
+            push: False: no token may push.
             draft_supported: False: draft pull requests are refused, as on private repositories of a free account.
             archived: read-only.
             protected: branches that take no push.
 
         Raises:
-            ValueError: the slug is taken, or is none.
+            ValueError: the slug is taken or not valid.
             GitFailed: the source cannot be read.
         """
         self._hub.add_repository(
@@ -197,7 +197,7 @@ class StandInGitHub:
         return self._repository(slug).bare.path
 
     def clone_url(self, slug: str) -> str:
-        """Where git clones it from."""
+        """The URL for `git clone`."""
         return f"{self.server_url}/{slug}.git"
 
     def pull_requests(self, slug: str) -> list[HostedPull]:
@@ -221,11 +221,11 @@ class StandInGitHub:
         ]
 
     def play(self, scenario: Scenario | str, *, times: int | None = None) -> None:
-        """Let something go wrong from now on: for so many requests, or until `end`."""
+        """Simulate a failure from now on: for that many requests, or until `end`."""
         self._hub.playing.play(Scenario(scenario), times)
 
     def end(self, scenario: Scenario | str) -> None:
-        """No more of it. Safe twice."""
+        """End the failure. Safe twice."""
         self._hub.playing.end(Scenario(scenario))
 
     def _repository(self, slug: str) -> HostedRepository:
@@ -236,7 +236,7 @@ class StandInGitHub:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which also says when it is ready."""
+    """uvicorn, which also signals when it is ready."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

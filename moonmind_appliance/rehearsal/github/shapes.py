@@ -1,4 +1,4 @@
-"""The JSON bodies of GitHub's answers, whole: every property that its OpenAPI description requires."""
+"""The JSON bodies of GitHub's answers, with every property that its OpenAPI description requires."""
 
 import base64
 import zlib
@@ -60,7 +60,7 @@ _REPOSITORY_URLS = {
 
 
 class Shapes:
-    """Writes one stand-in's values as GitHub writes them."""
+    """Converts one stand-in's values to GitHub's JSON."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -88,7 +88,7 @@ class Shapes:
         return f"{self._hub.api_url}/repos/{repository.slug}"
 
     def repository(self, repository: HostedRepository) -> dict[str, Any]:
-        """A repository as other values hold it."""
+        """A repository inside other values."""
         url, html_url = self.url(repository), f"{self._hub.server_url}/{repository.slug}"
         open_pulls = sum(1 for pull in repository.pulls if pull.state == "open")
         return {
@@ -139,7 +139,7 @@ class Shapes:
         }
 
     def full_repository(self, repository: HostedRepository, access: Access | None) -> dict[str, Any]:
-        """A repository as GET /repos/{owner}/{repo} answers it, with what the caller may."""
+        """A repository in the answer of GET /repos/{owner}/{repo}, with the caller's permissions."""
         shape = {**self.repository(repository), "network_count": 0, "subscribers_count": 0}
         if access is not None:
             push = self._hub.may_push(repository, access)
@@ -231,7 +231,7 @@ class Shapes:
         }
 
     def pull(self, repository: HostedRepository, pull: HostedPullRequest) -> dict[str, Any]:
-        """A pull request as the list shows it."""
+        """A pull request in a list."""
         url, html_url = self.url(repository), f"{self._hub.server_url}/{repository.slug}/pull/{pull.number}"
         pull_url, issue_url = f"{url}/pulls/{pull.number}", f"{url}/issues/{pull.number}"
         addresses = {
@@ -281,7 +281,7 @@ class Shapes:
         }
 
     def full_pull(self, repository: HostedRepository, pull: HostedPullRequest) -> dict[str, Any]:
-        """A pull request as it is answered alone."""
+        """A pull request in an answer of its own."""
         shape = self.pull(repository, pull)
         difference = repository.bare.difference(shape["base"]["sha"], pull.head_sha)
         return {

@@ -1,4 +1,4 @@
-"""The ChatGPT accounts that the stand-in knows, and the tokens it gave them.
+"""The ChatGPT accounts of the stand-in, and the tokens that it issued.
 
 Claims, single use of refresh tokens and the error codes are as Codex CLI 0.169.0 uses and expects them.
 """
@@ -18,7 +18,7 @@ CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
 
 
 class Account(msgspec.Struct, frozen=True):
-    """A ChatGPT account (workspace) and its one person."""
+    """A ChatGPT account (workspace) and its one user."""
 
     email: str
     account_id: str
@@ -27,7 +27,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 def made_up_accounts(count: int) -> tuple[Account, ...]:
-    """So many accounts, always the same ones."""
+    """That many accounts, always the same ones."""
     return tuple(
         Account(
             email=f"codex-{number}@rehearsal.example",
@@ -39,7 +39,7 @@ def made_up_accounts(count: int) -> tuple[Account, ...]:
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What the token endpoint answers."""
+    """The answer of the token endpoint."""
 
     id_token: str
     access_token: str
@@ -47,7 +47,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class RefusalCode(StrEnum):
-    """Why a token was refused, in the words of the original."""
+    """Why a token was refused, with OpenAI's codes."""
 
     REFRESH_EXPIRED = "refresh_token_expired"
     REFRESH_REUSED = "refresh_token_reused"
@@ -68,7 +68,7 @@ _SENTENCES = {
 
 
 class TokenRefused(Exception):
-    """A token does not count (any more)."""
+    """A token is not valid (any more)."""
 
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(code.value)
@@ -77,7 +77,7 @@ class TokenRefused(Exception):
 
 
 class _Grant:
-    """An access or refresh token that was given out. `ended` says why it does not count any more."""
+    """An issued access or refresh token. `ended` is the reason why it is not valid any more."""
 
     def __init__(self, account: Account, session: str, expires: float) -> None:
         self.account = account
@@ -89,7 +89,7 @@ class _Grant:
 class Accounts:
     """All accounts, with their tokens. Safe to use from any thread.
 
-    `access_seconds` and `refresh_seconds` are how long tokens given from now on are good for.
+    `access_seconds` and `refresh_seconds` are the lifetimes of tokens issued from now on.
     """
 
     def __init__(self, accounts: Sequence[Account]) -> None:
@@ -115,14 +115,14 @@ class Accounts:
         return len(self._accounts)
 
     def next_to_sign_in(self) -> Account:
-        """Whoever comes to a sign-in page without saying who: one account after the other."""
+        """The account for a sign-in without a chosen account: one after the other."""
         with self._lock:
             account = self._accounts[self._sign_ins % len(self._accounts)]
             self._sign_ins += 1
             return account
 
     def sign_in(self, account: Account) -> Tokens:
-        """New tokens, beside older ones that stay good."""
+        """Issue new tokens; older ones stay valid."""
         with self._lock:
             return self._issue(account, session=secrets.token_hex(16))
 
@@ -130,7 +130,7 @@ class Accounts:
         """Exchange a refresh token, once.
 
         Raises:
-            TokenRefused: it was never given out, is spent, too old or withdrawn.
+            TokenRefused: it is unknown, already used, expired or revoked.
         """
         with self._lock:
             grant = self._refresh.get(refresh_token)
@@ -144,10 +144,10 @@ class Accounts:
             return self._issue(grant.account, grant.session)
 
     def holder(self, access_token: str) -> Account:
-        """Whose access token that is.
+        """The account of that access token.
 
         Raises:
-            TokenRefused: it was never given out, is too old or withdrawn.
+            TokenRefused: it is unknown, expired or revoked.
         """
         with self._lock:
             grant = self._access.get(access_token)
@@ -160,16 +160,16 @@ class Accounts:
             return grant.account
 
     def expire_access(self, account: Account) -> None:
-        """Let the account's access tokens be too old from now on, whatever is written in them."""
+        """Treat the account's access tokens as expired from now on, whatever their `exp` is."""
         self._end(self._access, account, RefusalCode.ACCESS_EXPIRED)
 
     def sign_out(self, account: Account, why: RefusalCode = RefusalCode.REFRESH_INVALIDATED) -> None:
-        """Withdraw all tokens of the account; its refresh tokens are refused for the reason given."""
+        """Revoke all tokens of the account; its refresh tokens are refused with the given reason."""
         self._end(self._access, account, RefusalCode.ACCESS_INVALIDATED)
         self._end(self._refresh, account, why)
 
     def revoke(self, token: str) -> None:
-        """Withdraw the sign-in that one refresh or access token belongs to; an unknown token is fine."""
+        """Revoke the sign-in that one refresh or access token belongs to; an unknown token is not an error."""
         with self._lock:
             grant = self._refresh.get(token) or self._access.get(token)
             if grant is None:
@@ -221,7 +221,7 @@ class Accounts:
 
 
 def _jwt(claims: dict[str, object]) -> str:
-    """Three parts as in a JWT; the signature is random, for nobody verifies it."""
+    """Three parts as in a JWT; the signature is random, as no client verifies it."""
     parts = (
         json.dumps({"alg": "RS256", "kid": "rehearsal", "typ": "JWT"}).encode(),
         json.dumps({**claims, "jti": secrets.token_hex(16)}).encode(),

@@ -1,6 +1,6 @@
-"""chatgpt.com apart from the model: who the caller is, what it may use, its settings.
+"""chatgpt.com except the model: the caller's identity, permissions and settings.
 
-Answers hold what Codex CLI 0.169.0 reads; refusals have the body of the original.
+Answers contain what Codex CLI 0.169.0 reads; refusals have the original's body.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, Toke
 
 
 class Refused(HTTPException):
-    """An answer that ends a request, with its JSON body."""
+    """An error answer with its JSON body."""
 
     def __init__(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         super().__init__(status_code=status, headers=headers)
@@ -26,10 +26,10 @@ def answer_refused(_: Request[Any, Any, Any], refusal: Refused) -> Response[Any]
 
 
 def caller(request: Request[Any, Any, Any], accounts: Accounts) -> Account:
-    """Whose request it is.
+    """The account of the request.
 
     Raises:
-        Refused: 401 for a missing, wrong or expired bearer token; 403 where the account header names another account.
+        Refused: 401 for a missing, wrong or expired bearer token; 403 if the account header names another account.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -45,7 +45,7 @@ def caller(request: Request[Any, Any, Any], accounts: Accounts) -> Account:
 
 
 def backend_routes(accounts: Accounts) -> list[BaseRouteHandler]:
-    """The handlers of chatgpt.com/backend-api that are no model."""
+    """The handlers of chatgpt.com/backend-api except the model's."""
 
     @get("/backend-api/wham/accounts/check")
     async def accounts_check(request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def backend_routes(accounts: Accounts) -> list[BaseRouteHandler]:
     @get("/backend-api/codex/models")
     async def models(request: Request[Any, Any, Any]) -> dict[str, Any]:
         caller(request, accounts)
-        return {"models": []}  # Codex then uses the list that it was built with
+        return {"models": []}  # Codex then uses its built-in list
 
     @get("/backend-api/wham/settings/user")
     async def user_settings(request: Request[Any, Any, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority, and one server certificate for the hosts that are played."""
+"""A temporary certificate authority, and one server certificate for the simulated hosts."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ class Certificates(NamedTuple):
 
 
 def make_certificates(hosts: Sequence[str]) -> Certificates:
-    """Make an authority whose key is forgotten at once, and a certificate for all these host names."""
+    """Create an authority, whose key is not kept, and a certificate for all these host names."""
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("Rehearsal certificate authority")
     ca = (

@@ -1,7 +1,7 @@
 """auth.openai.com: the device login, the sign-in in a browser, and the token endpoint.
 
-Requests and answers are as Codex CLI 0.169.0 sends and needs them; the code of a login that still waits
-(`deviceauth_authorization_pending`) is as public clients of the original report it.
+Requests and answers are as Codex CLI 0.169.0 sends and needs them; the code of a pending login
+(`deviceauth_authorization_pending`) is the one that public clients of the original report.
 """
 
 import base64
@@ -34,12 +34,12 @@ from moonmind_appliance.rehearsal.openai.accounts import (
 _CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ0123456789"
 _CODE_SECONDS = 15 * 60
 _REDIRECT = f"{ISSUER}/deviceauth/callback"
-# Where the sign-in in a browser comes back to, on the person's own machine.
+# Redirect target of the sign-in in a browser, on the user's own machine.
 _CALLBACK = re.compile(r"http://(?:localhost|127\.0\.0\.1):1455/auth/callback")
 
 
 class LoginState(StrEnum):
-    """Where a device login stands."""
+    """The state of a device login."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -63,9 +63,9 @@ class _DeviceLogin:
 class DeviceLogins:
     """The device logins under way. Safe to use from any thread.
 
-    A login is approved by itself after `approve_after_polls` polls or `approve_after_seconds`, whichever comes
+    A login is approved automatically after `approve_after_polls` polls or `approve_after_seconds`, whichever comes
     first; None: never.
-    `interval` is the seconds between polls that the client is told.
+    `interval` is the number of seconds between polls in the answer to the client.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class DeviceLogins:
 
     @property
     def pending_codes(self) -> list[str]:
-        """User codes that wait for a person."""
+        """User codes of pending logins."""
         with self._lock:
             return [login.user_code for login in self._logins if login.state is LoginState.PENDING]
 
     @contextmanager
     def undecided(self) -> Iterator[None]:
-        """In the `with` block no login is approved by itself."""
+        """In the `with` block no login is approved automatically."""
         before = self._approve_after_polls, self._approve_after_seconds
         self._approve_after_polls = self._approve_after_seconds = None
         try:
@@ -100,17 +100,17 @@ class DeviceLogins:
             self._approve_after_polls, self._approve_after_seconds = before
 
     def begin(self) -> tuple[str, str]:
-        """A new login: its id and the code that the person types."""
+        """Start a new login: its id and the code that the user types."""
         login = _DeviceLogin()
         with self._lock:
             self._logins.append(login)
         return login.device_auth_id, login.user_code
 
     def decide(self, user_code: str, state: LoginState, account: Account | None = None) -> None:
-        """What the person does in the browser.
+        """Record the user's decision in the browser.
 
         Raises:
-            KeyError: no login waits under that code.
+            KeyError: no pending login has that code.
         """
         with self._lock:
             for login in self._logins:
@@ -121,7 +121,7 @@ class DeviceLogins:
         raise KeyError(user_code)
 
     def authorize(self, challenge: str) -> str:
-        """A sign-in in the browser, where the person says yes at once: the code that the browser brings back."""
+        """A sign-in in the browser that is approved at once: returns the code for the redirect."""
         login = _DeviceLogin()
         login.state, login.challenge = LoginState.APPROVED, challenge
         with self._lock:
@@ -129,7 +129,7 @@ class DeviceLogins:
         return login.authorization_code
 
     def poll(self, device_auth_id: str, user_code: str) -> tuple[LoginState | None, dict[str, str]]:
-        """The login's state (None: no such login) and, once approved, what the client needs for its tokens."""
+        """The login's state (None: no such login) and, after approval, what the client needs to get its tokens."""
         with self._lock:
             login = next((one for one in self._logins if one.device_auth_id == device_auth_id), None)
             if login is None or login.user_code != user_code:
@@ -149,7 +149,7 @@ class DeviceLogins:
             }
 
     def redeem(self, authorization_code: str, verifier: str) -> Tokens | None:
-        """The tokens for an approved login, once; None where code or verifier is wrong or used."""
+        """The tokens for an approved login, once; None if code or verifier is wrong or used."""
         with self._lock:
             for login in self._logins:
                 if (
@@ -251,7 +251,7 @@ def _sign_in_page(logins: DeviceLogins) -> BaseRouteHandler:
 
 
 def _send_back(logins: DeviceLogins, asked: dict[str, str]) -> Response[Any]:
-    """The sign-in page, where the person says yes at once."""
+    """The sign-in page, which approves at once."""
     back = asked.get("redirect_uri", "")
     wanted = {"client_id": CLIENT_ID, "response_type": "code", "code_challenge_method": "S256"}
     if any(asked.get(name) != value for name, value in wanted.items()) or not _CALLBACK.fullmatch(back):

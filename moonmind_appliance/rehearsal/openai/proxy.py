@@ -1,4 +1,4 @@
-"""An HTTPS proxy that leads tunnels for the played hosts to the stand-in, and no tunnel anywhere else."""
+"""An HTTPS proxy that connects tunnels for the simulated hosts to the stand-in, and refuses all others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ _CHUNK = 64 * 1024
 
 
 class ConnectProxy:
-    """Answers `CONNECT host:443` for the played hosts; everything else gets 403 and is remembered in `refused`."""
+    """Answers `CONNECT host:443` for the simulated hosts; all else gets 403 and is recorded in `refused`."""
 
     def __init__(self, hosts: Sequence[str], target: tuple[str, int]) -> None:
         self._allowed = {f"{host}:443" for host in hosts}
@@ -19,7 +19,7 @@ class ConnectProxy:
         self.refused: list[str] = []
 
     async def start(self, address: str, port: int) -> int:
-        """Listen; returns the port. Raises OSError where the address cannot be bound."""
+        """Listen; returns the port. Raises OSError if the address cannot be bound."""
         self._server = await asyncio.start_server(self._serve, address, port, limit=_HEAD_LIMIT)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -27,7 +27,7 @@ class ConnectProxy:
     async def stop(self) -> None:
         """Stop listening and end all tunnels. Safe twice."""
         if self._server is not None:
-            # A connection that is taken in the moment of close() would be left half-built: take no more first.
+            # A connection accepted during close() would be left incomplete: stop accepting first.
             for listener in self._server.sockets:
                 asyncio.get_running_loop().remove_reader(listener.fileno())
             await asyncio.sleep(0)
@@ -41,7 +41,7 @@ class ConnectProxy:
         try:
             await self._answer(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            pass  # the client went away, or never asked for anything
+            pass  # the client disconnected, or never sent a request
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -64,14 +64,14 @@ class ConnectProxy:
                 both_ways.create_task(_pump(reader, server_writer))
                 both_ways.create_task(_pump(server_reader, writer))
         except* OSError:
-            pass  # one side broke off; the group has ended the other way too
+            pass  # one side disconnected; the group has ended the other direction, too
         finally:
             self._writers.discard(server_writer)
             server_writer.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy until the end of one side, then say so to the other."""
+    """Copy until the end of one side, then signal the end to the other."""
     while data := await reader.read(_CHUNK):
         writer.write(data)
         await writer.drain()

@@ -1,4 +1,4 @@
-"""chatgpt.com/backend-api/codex/responses: the model's door, over server-sent events.
+"""chatgpt.com/backend-api/codex/responses: the model's API, over server-sent events.
 
 Events, items, error bodies and quota headers are those that Codex CLI 0.169.0 reads.
 """
@@ -33,7 +33,7 @@ class StreamDropped(Exception):
 
 
 class ModelServer:
-    """Answers the model's requests by the programme; `turns` may be read from any thread."""
+    """Answers requests to the model by the programme; `turns` may be read from any thread."""
 
     def __init__(self, accounts: Accounts, programme: Programme, think_seconds: float) -> None:
         self.accounts = accounts
@@ -85,18 +85,18 @@ class ModelServer:
             return turn
 
     def used(self, account: Account) -> float:
-        """Percent of the account's short window that is used: a little more with each turn."""
+        """Used percentage of the account's short window; it grows with each turn."""
         with self._lock:
             turns = sum(1 for turn in self._turns.values() if turn.account == account)
         return min(99.0, 2.0 + turns * 1.5)
 
     def limited_until(self, account: Account) -> int:
-        """When the account's used-up window starts again, in epoch seconds; 0 where it never was used up."""
+        """When the account's used-up window resets, in epoch seconds; 0 if it was never used up."""
         with self._lock:
             return self._limited_until.get(account.account_id, 0)
 
     def _refuse(self, turn: Turn) -> None:
-        """Raise what the scenario answers instead of a stream."""
+        """Raise the scenario's error answer, if it has one."""
         scenario, account = turn.scenario, turn.account
         match scenario.play:
             case Play.AGENT_FAILS:
@@ -135,7 +135,7 @@ class ModelServer:
         response = {"id": f"resp_{secrets.token_hex(16)}", "model": turn.model}
         yield _event("response.created", response=response)
         if turn.scenario.play is Play.SILENT:
-            await asyncio.Event().wait()  # until the client goes or the stand-in stops
+            await asyncio.Event().wait()  # until the client disconnects or the stand-in stops
         if turn.scenario.play is Play.STREAM_DROPPED and turn.requests <= turn.scenario.drops:
             raise StreamDropped
         item = _item(act)
@@ -198,7 +198,7 @@ def check(raw: bytes, headers: dict[str, str]) -> dict[str, Any]:
     """The request's JSON, unpacked.
 
     Raises:
-        Refused: 400 or 415 for what the original does not take.
+        Refused: 400 or 415 for requests that the original refuses.
     """
     encoding = headers.get("content-encoding", "identity")
     if encoding == "zstd":
@@ -235,7 +235,7 @@ def _get(body: object, key: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _act(asked: Asked, turn: Turn) -> Act:
-    """What the model does, which follows one skill that it knows and calls only tools that it was offered."""
+    """The model's action: it follows one known skill, and calls only tools that the request offers."""
     if turn.phase is None:
         return Say(f"I was given {len(turn.skills)} skills ({', '.join(turn.skills) or 'none'}) and need exactly one.")
     if not is_played(turn.phase):

@@ -1,4 +1,4 @@
-"""What the stand-in plays, from which phase on and how often."""
+"""The stand-in's scenarios: what happens, from which phase on, and how often."""
 
 import threading
 from enum import StrEnum
@@ -9,7 +9,7 @@ from moonmind_appliance.rehearsal.openai.accounts import Account
 
 
 class Play(StrEnum):
-    """A good day, and the bad ones."""
+    """The expected behaviour, and the failures."""
 
     NORMAL = "normal"
     NO_CHANGES = "no-changes"
@@ -31,8 +31,8 @@ class Play(StrEnum):
 class Scenario(msgspec.Struct, frozen=True):
     """A play and its numbers.
 
-    `resets_in`: seconds until a used-up limit starts again. `drops`: how many streams of a turn break off before one
-    comes through (Codex tries again five times). `secret`: what `leak-file` writes into the change. `script`: what
+    `resets_in`: seconds until a used-up limit resets. `drops`: how many streams of a turn are cut off before one
+    succeeds (Codex retries five times). `secret`: what `leak-file` writes into the change. `script`: what
     `hostile` runs in a shell instead of its own script, once in each phase after the phase's files are written;
     `$FEATURE` is the feature folder.
     """
@@ -57,7 +57,7 @@ class _Rule:
 
 
 class Programme:
-    """Which scenario the next turn gets. Safe to use from any thread."""
+    """Selects the scenario of the next turn. Safe to use from any thread."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._lock = threading.Lock()
@@ -71,13 +71,13 @@ class Programme:
         times: int | None = None,
         account: Account | None = None,
     ) -> None:
-        """Put a scenario on for the turns that begin from now on.
+        """Set the scenario for turns that begin from now on.
 
         Args:
-            scenario: what to play.
+            scenario: the scenario.
             phase: from this skill on (`speckit-plan` or `speckit_plan`: plan and tasks); None: every turn.
-            times: for so many turns, then what was on before; None: until the next call.
-            account: only for turns of this account; other accounts' turns keep what was set before.
+            times: for that many turns, then the previous scenario; None: until the next call.
+            account: only for turns of this account; other accounts keep their scenario.
 
         Raises:
             ValueError: there is no such phase.
@@ -94,7 +94,7 @@ class Programme:
                 self._rules.append(rule)
 
     def take(self, skill: str | None, account: Account) -> Scenario:
-        """The scenario of an account's turn that begins with that skill; counts it."""
+        """The scenario of an account's new turn with that skill; counts the turn."""
         with self._lock:
             for rule in reversed(self._rules):
                 if rule.skills and skill not in rule.skills:

@@ -1,4 +1,4 @@
-"""The stand-in as a whole: a TLS server that plays both hosts, behind an HTTPS proxy, in one background thread."""
+"""The whole stand-in: a TLS server for both hosts, and an HTTPS proxy to it, in one background thread."""
 
 import asyncio
 import logging
@@ -45,20 +45,20 @@ class Exchange(NamedTuple):
 
 
 class StandInOpenAI:
-    """OpenAI's servers for Codex, as far as it needs them, behind a proxy and a certificate authority of their own.
+    """OpenAI's servers, as far as Codex needs them, with a proxy and a certificate authority of their own.
 
     Give Codex `HTTPS_PROXY` = `proxy_url` and `CODEX_CA_CERTIFICATE` = a file with `ca_pem`; nothing else changes.
     `start` and `stop` are safe twice; a stopped stand-in does not start again.
 
     Args:
         address: where the proxy listens, such as a Docker network's gateway.
-        port: the proxy's port; 0 takes a free one.
+        port: the proxy's port; 0 selects a free one.
         think_seconds: how long the model waits before each answer.
-        scenario: what is played until `play` says otherwise.
-        accounts: who may sign in; three made-up accounts where not given.
-        approve_after_polls: a device login is approved by itself at the poll after so many; None: not by polls.
+        scenario: the scenario until a call of `play`.
+        accounts: the accounts that can sign in; three sample accounts by default.
+        approve_after_polls: a device login is approved automatically at the poll after so many; None: not by polls.
         approve_after_seconds: the same by time.
-        poll_interval: seconds between polls that clients are told.
+        poll_interval: seconds between polls in the answer to clients.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class StandInOpenAI:
 
     @property
     def proxy_url(self) -> str:
-        """The proxy's address, once started."""
+        """The proxy's address, after the start."""
         return f"http://{self._address}:{self._port}"
 
     @property
@@ -115,12 +115,12 @@ class StandInOpenAI:
 
     @property
     def faults(self) -> list[str]:
-        """Traces of the stand-in's own faults, which clients see as 500; none is expected."""
+        """Traces of the stand-in's own defects, which clients see as 500; none is expected."""
         return list(self._faults)
 
     @property
     def refused_hosts(self) -> list[str]:
-        """Targets that the proxy refused: `host:port`, or the request line's start where it was no CONNECT."""
+        """Targets that the proxy refused: `host:port`, or the start of a request line other than CONNECT."""
         return list(self._proxy.refused) if self._proxy else []
 
     @property
@@ -132,17 +132,17 @@ class StandInOpenAI:
         """Approve a device login for that account, or for the next one in turn.
 
         Raises:
-            KeyError: no login waits under that code.
+            KeyError: no pending login has that code.
         """
         self._logins.decide(user_code, LoginState.APPROVED, account)
 
     def deny(self, user_code: str) -> None:
-        """Decline a device login. Raises KeyError where none waits under that code."""
+        """Decline a device login. Raises KeyError if no pending login has that code."""
         self._logins.decide(user_code, LoginState.DENIED)
 
     @contextmanager
     def undecided_logins(self) -> Iterator[None]:
-        """In the `with` block no device login is approved by itself: only by `approve`."""
+        """In the `with` block no device login is approved automatically, only by `approve`."""
         with self._logins.undecided():
             yield
 
@@ -158,7 +158,7 @@ class StandInOpenAI:
         self._programme.play(scenario, phase=phase, times=times, account=account)
 
     def start(self) -> Self:
-        """Listen. Returns itself once requests are answered.
+        """Listen. Returns itself when requests are answered.
 
         Raises:
             OSError: the address or port cannot be bound.
@@ -174,7 +174,7 @@ class StandInOpenAI:
         return self
 
     def stop(self) -> None:
-        """End all connections and listen no more."""
+        """End all connections and stop listening."""
         if self._thread is not None and self._thread.is_alive():
             if self._loop is not None and self._stopping is not None:
                 self._loop.call_soon_threadsafe(self._stopping.set)
@@ -191,7 +191,7 @@ class StandInOpenAI:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in start()
+        except BaseException as error:  # noqa: BLE001 - passed to the thread that waits in start()
             self._failure = error
         finally:
             self._ready.set()
@@ -200,7 +200,7 @@ class StandInOpenAI:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             server = uvicorn.Server(self._configuration())
-            server.force_exit = True  # streams that are held open do not hold the end up
+            server.force_exit = True  # open streams do not delay the end
             self._proxy = ConnectProxy(HOSTS, listener.getsockname()[:2])
             self._port = await self._proxy.start(self._address, self._port)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -256,7 +256,7 @@ class StandInOpenAI:
                 ssl_keyfile=key,
                 lifespan="off",
                 http=_QuietProtocol,
-                ws="none",  # a WebSocket try arrives as the plain GET that it starts as, and is answered 426
+                ws="none",  # a WebSocket attempt arrives as a plain GET, and is answered 426
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
@@ -273,9 +273,9 @@ _UNHEARD.propagate = False
 
 
 class _QuietProtocol(H11Protocol):
-    """uvicorn's own, with a log that nobody reads: refused WebSockets and dropped streams are part of the play.
+    """uvicorn's own with a discarded log: refused WebSockets and dropped streams are part of the scenarios.
 
-    uvicorn's loggers are the whole process's, and the appliance's server may run beside this one.
+    uvicorn's loggers belong to the whole process, and the appliance's server may run beside this one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
@@ -284,7 +284,7 @@ class _QuietProtocol(H11Protocol):
 
 
 async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's shape
-    """A host that is not played; the proxy lets nobody come here, but a wrong Host header does."""
+    """Answer for a host that is not simulated. The proxy refuses those hosts, but a wrong Host header leads here."""
     send_any: Any = send
     await send_any({"type": "http.response.start", "status": 421, "headers": []})
     await send_any({"type": "http.response.body", "body": b""})

@@ -1,6 +1,6 @@
-"""What a request to the model says: which turn it belongs to, which skills it shows, the prompt, the outputs so far.
+"""Reads a request to the model: its turn, its skills, its prompt, and the outputs so far.
 
-The shape of `input` is that of Codex CLI 0.169.0 with its default model, whose tools come in an item of their own,
+The shape of `input` is that of Codex CLI 0.169.0 with its default model, whose tools are in an item of their own,
 `additional_tools`.
 """
 
@@ -20,11 +20,11 @@ _HARNESS = ("<skill>", "<environment_context>", "<user_instructions>", "# AGENTS
 
 @dataclass
 class Turn:
-    """One turn of Codex, as the stand-in saw it.
+    """One turn of Codex, as the stand-in received it.
 
-    `skills` were given whole, `offered_skills` were listed; `prompt` is the person's message, byte for byte, and `text`
-    what follows the skill's name in it. `phase` is the one skill that was given, None where there were none or several.
-    `requests` counts tries too; `finished` is true once the final message was sent whole.
+    `skills` were sent with their content, `offered_skills` were listed; `prompt` is the user's message, byte for byte,
+    and `text` what follows the skill's name in it. `phase` is the one skill that was sent, None for none or several.
+    `requests` counts retries, too; `finished` is true after the final message was sent completely.
     """
 
     turn_id: str
@@ -42,18 +42,18 @@ class Turn:
 
     @property
     def phase(self) -> str | None:
-        """The one skill that was given."""
+        """The one skill that was sent."""
         return self.skills[0] if len(self.skills) == 1 else None
 
     @property
     def text(self) -> str:
-        """The prompt less its skill's name and the blank line behind it."""
+        """The prompt without its skill's name and the blank line after it."""
         return _PROMPT.sub("", self.prompt, count=1)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request's body, read."""
+    """A parsed request body."""
 
     turn_id: str
     thread_id: str

@@ -1,4 +1,4 @@
-"""`runs` over HTTP and on the data folder: the same words and the same answers."""
+"""`runs` over HTTP and on the data folder: the same output."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ def submit(terminal: Terminal, *words: str, text: str = SPEC) -> Called:
 
 
 def test_a_text_is_submitted_byte_for_byte(caller: Terminal, served: Served) -> None:
-    """Line breaks, quotes, dollars and all; the answer is the API's."""
+    """Line breaks, quotes and dollars are unchanged; the answer is the API's."""
     called = submit(caller, "--base-branch", "dev", "--dry-run", "--external-ref", "x-1", "--shard", "1")
     assert list(called.json) == ["run_id", "status", "accepted_at"]
     run = served.store.runs.get(called.json["run_id"])
@@ -31,7 +31,7 @@ def test_a_text_is_submitted_byte_for_byte(caller: Terminal, served: Served) -> 
 
 
 def test_a_file_is_submitted(caller: Terminal, served: Served, tmp_path: Path) -> None:
-    """People get the id and the next command."""
+    """The output has the id and the next command."""
     path = tmp_path / "spec.md"
     path.write_bytes(SPEC.encode())
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", str(path))
@@ -42,7 +42,7 @@ def test_a_file_is_submitted(caller: Terminal, served: Served, tmp_path: Path) -
 
 
 def test_an_idempotency_key_gives_the_first_run_again(caller: Terminal) -> None:
-    """And with another request it is refused."""
+    """With another request the key is refused."""
     first = submit(caller, "--idempotency-key", "k").json["run_id"]
     assert submit(caller, "--idempotency-key", "k").json["run_id"] == first
     other = caller.call(
@@ -52,7 +52,7 @@ def test_an_idempotency_key_gives_the_first_run_again(caller: Terminal) -> None:
 
 
 def test_what_cannot_be_submitted_is_told_field_by_field(caller: Terminal) -> None:
-    """With the code of a request that cannot be used."""
+    """The exit code is that of an invalid request."""
     called = caller.call("runs", "submit", "--repository", "acme", "--spec", "-", "--shard", "9", stdin=" ")
     assert called.code == 2
     assert called.stdout == ""
@@ -65,7 +65,7 @@ def test_what_cannot_be_submitted_is_told_field_by_field(caller: Terminal) -> No
 
 
 def test_a_text_that_is_not_utf8_is_refused(caller: Terminal) -> None:
-    """Nothing is guessed."""
+    """The encoding is not guessed."""
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=b"caf\xe9")
     assert called.code == 2
     assert "is not valid UTF-8 (at byte 3)" in called.stderr
@@ -73,14 +73,14 @@ def test_a_text_that_is_not_utf8_is_refused(caller: Terminal) -> None:
 
 @pytest.mark.parametrize("size", [256 * 1024 + 1, 3 * 1024**2])
 def test_a_text_that_is_too_long_is_refused(caller: Terminal, served: Served, size: int) -> None:
-    """Whoever sees it first, the code is the same, and nothing is kept."""
+    """The command and the API give the same exit code, and nothing is stored."""
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="x" * size)
     assert called.code == 2
     assert served.store.runs.queued() == []
 
 
 def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
-    """As the API does, its cursor included."""
+    """Filters, pages and cursors are the API's."""
     runs = [served.submit(external_ref=f"ref-{number}") for number in range(3)]
     page = caller.call("runs", "list", "--json", "--limit", "2").json
     assert [item["run_id"] for item in page["items"]] == [runs[2], runs[1]]
@@ -92,7 +92,7 @@ def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
 
 
 def test_a_run_is_named_by_its_beginning_or_as_latest(caller: Terminal, served: Served) -> None:
-    """What is too short, nobody's or ambiguous is said."""
+    """A name that is too short, unknown or ambiguous is reported."""
     first, latest = served.submit(), served.submit()
     assert caller.call("runs", "show", "latest", "--json").json["run_id"] == latest
     assert caller.call("runs", "show", first[:13], "--json").json["run_id"] == first
@@ -105,7 +105,7 @@ def test_a_run_is_named_by_its_beginning_or_as_latest(caller: Terminal, served: 
 
 
 def test_show_tells_everything(caller: Terminal, served: Served) -> None:
-    """Phases, failure, who acts, next step, how to retry; words of others without escape sequences."""
+    """It shows phases, failure, who acts, next step, how to retry; texts of others without escape sequences."""
     run_id = served.submit()
     served.take(run_id)
     served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.RUNNING)
@@ -121,7 +121,7 @@ def test_show_tells_everything(caller: Terminal, served: Served) -> None:
 
 
 def test_cancel_and_retry(caller: Terminal, served: Served) -> None:
-    """Each verb once; where the state does not allow it, that is said."""
+    """Each verb works once; after that the command reports that the state does not allow it."""
     run_id = served.submit()
     assert caller.call("runs", "cancel", run_id, "--json").json["status"] == "cancelled"
     assert caller.call("runs", "cancel", run_id).code == 1
@@ -139,7 +139,7 @@ def test_cancel_and_retry(caller: Terminal, served: Served) -> None:
     ],
 )
 def test_watch_ends_with_how_the_run_ended(caller: Terminal, served: Served, status: RunStatus, code: int) -> None:
-    """The exit code for scripts; --json keeps stdout to the run itself."""
+    """The exit code shows the outcome; with --json stdout contains only the run."""
     run_id = served.submit()
     served.take(run_id)
     served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.RUNNING)
@@ -153,7 +153,7 @@ def test_watch_ends_with_how_the_run_ended(caller: Terminal, served: Served, sta
 
 
 def test_artifacts_are_listed_and_downloaded(caller: Terminal, served: Served, tmp_path: Path) -> None:
-    """Byte for byte; one by name, or all."""
+    """One by name, or all, byte for byte."""
     run_id = served.submit()
     content = bytes(range(256)) * 3000
     served.keep(run_id, "change.patch", content)
@@ -171,7 +171,7 @@ def test_artifacts_are_listed_and_downloaded(caller: Terminal, served: Served, t
 
 
 def test_logs_are_told_phase_by_phase(caller: Terminal, served: Served) -> None:
-    """Codex's events in words; as objects with --json; exactly as kept with --raw."""
+    """Codex's events are shown as text; as objects with --json; unchanged with --raw."""
     run_id = served.submit()
     event = '{"type":"item.completed","item":{"type":"agent_message","text":"All \\u001b[2Jdone."}}'
     served.keep(run_id, "speckit_plan.stdout.jsonl", f'{{"type":"turn.started"}}\n{event}\n'.encode())
@@ -189,7 +189,7 @@ def test_logs_are_told_phase_by_phase(caller: Terminal, served: Served) -> None:
 
 
 def test_logs_are_followed_to_the_end(caller: Terminal, served: Served) -> None:
-    """What a phase said comes before the end; then the command ends by itself."""
+    """A phase's output comes before the end; then the command ends."""
     run_id = served.submit()
     served.take(run_id)
     artifact = served.keep(run_id, "git_clone.stdout.log", b"one\ntwo\n")
@@ -201,7 +201,7 @@ def test_logs_are_followed_to_the_end(caller: Terminal, served: Served) -> None:
 
 
 def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> None:
-    """Both ways tell the same."""
+    """HTTP and the data folder give the same output."""
     run_id = served.submit()
     told = caller.call("shards", "--json").json
     assert [item["shard"] for item in told["items"]] == [0, 1, 2]
@@ -211,7 +211,7 @@ def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> N
 
 @pytest.mark.parametrize("words", [["runs", "list"], ["runs", "show", "latest"], ["shards"]])
 def test_both_ways_answer_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
-    """Field by field: only the way differs, not the answer."""
+    """The answers are equal field by field."""
     served.submit(shard=1)
     run_id = served.submit(external_ref="x-1")
     served.keep(run_id, "git_clone.stdout.log", b"cloned\n")
@@ -221,7 +221,7 @@ def test_both_ways_answer_the_same_json(terminal: Terminal, served: Served, word
 
 
 def test_pause_and_resume(terminal: Terminal, served: Served) -> None:
-    """A paused shard is shown with what to do; both commands are safe twice; unknown shards are refused."""
+    """A paused shard is shown with the next step; both commands are safe twice; unknown shards are refused."""
     for _ in range(2):
         called = terminal.call("pause-shard", "1")
         assert called.code == 0

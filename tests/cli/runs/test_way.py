@@ -1,4 +1,4 @@
-"""Which way to the runs is taken, and as whom."""
+"""The choice between HTTP and the data folder, and the actor of each."""
 
 import os
 import subprocess
@@ -33,19 +33,19 @@ from tests.cli.terminal import ROOT, Terminal
     ],
 )
 def test_an_address_is_taken_as_people_give_it(given: str, expected: str) -> None:
-    """With or without the API's path."""
+    """The address is accepted with or without the API's path."""
     assert server_address(given) == expected
 
 
 @pytest.mark.parametrize("given", ["ftp://moon.example", "https://", "https://me:secret@moon.example", "http://a/?b=c"])
 def test_an_address_that_is_none_is_refused(given: str) -> None:
-    """A password in it would be sent to nobody knows whom."""
+    """An address with a password is refused: the password could reach any server."""
     with pytest.raises(CommandFailed):
         server_address(given)
 
 
 def test_a_token_goes_over_http_as_its_owner(terminal: Terminal, served: Served) -> None:
-    """Also on the appliance's own machine: the caller sees the own runs only."""
+    """A token is used also on the appliance's own machine: the caller sees only their own runs."""
     served.submit("bob")
     mine = served.submit("ann")
     called = terminal.call("runs", "list", "--json", "-v", MOONMIND_API_TOKEN=served.tokens["ann"])
@@ -54,7 +54,7 @@ def test_a_token_goes_over_http_as_its_owner(terminal: Terminal, served: Served)
 
 
 def test_a_token_file_wins_over_the_environment(terminal: Terminal, served: Served, tmp_path: Path) -> None:
-    """One line, the token alone."""
+    """The file has one line with only the token."""
     path = tmp_path / "token"
     path.write_text(served.tokens["bob"] + "\n", encoding="utf-8")
     bobs = served.submit("bob")
@@ -63,7 +63,7 @@ def test_a_token_file_wins_over_the_environment(terminal: Terminal, served: Serv
 
 
 def test_without_a_token_the_data_folder_is_the_way(terminal: Terminal, served: Served) -> None:
-    """Who may write it is operator and sees all; -v says so."""
+    """A user who can write it is operator and sees all runs; -v says so."""
     served.submit("ann")
     served.submit("bob")
     called = terminal.call("runs", "list", "--json", "-v")
@@ -73,7 +73,7 @@ def test_without_a_token_the_data_folder_is_the_way(terminal: Terminal, served: 
 
 
 def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal, served: Served) -> None:
-    """Somebody who names a server means it: without a token it is refused."""
+    """With a named server and no token the command is refused."""
     called = terminal.call("runs", "list", "--server", served.address)
     assert called.code == 5
     assert called.stdout == ""
@@ -82,7 +82,7 @@ def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal,
 
 @pytest.mark.parametrize("token", ["mma_" + "x" * 43, "zq-no-token-of-ours"])
 def test_a_wrong_token_is_refused_without_being_shown(terminal: Terminal, served: Served, token: str) -> None:
-    """With the code of a refusal."""
+    """The exit code is that of a refusal."""
     called = terminal.call("runs", "list", "--debug", MOONMIND_API_TOKEN=token)
     assert called.code == 5
     assert "unknown, expired or revoked" in called.stderr
@@ -90,14 +90,14 @@ def test_a_wrong_token_is_refused_without_being_shown(terminal: Terminal, served
 
 
 def test_a_token_that_cannot_be_one_is_not_sent(terminal: Terminal, served: Served) -> None:
-    """A line break in a header would be another header."""
+    """A line break in a header would start another header."""
     called = terminal.call("runs", "list", MOONMIND_API_TOKEN="one two")
     assert called.code == 5
     assert "one two" not in called.stderr
 
 
 def test_nobody_at_the_address(terminal: Terminal) -> None:
-    """Said in one line, with what to do."""
+    """The error is one line, with what to do."""
     called = terminal.call("runs", "list", "--server", "http://127.0.0.1:9", MOONMIND_API_TOKEN="t")
     assert called.code == 4
     assert called.stderr.startswith("error: No appliance responds at http://127.0.0.1:9 (")
@@ -105,7 +105,7 @@ def test_nobody_at_the_address(terminal: Terminal) -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """Something else that speaks HTTP: it sends everybody elsewhere."""
+    """Another HTTP server, which redirects all requests."""
 
     class Elsewhere(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -127,7 +127,7 @@ def stranger() -> Iterator[str]:
 
 
 def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
-    """What answers is no appliance, and that is said."""
+    """The error says that the server is not an appliance."""
     called = terminal.call("runs", "list", "--server", stranger, MOONMIND_API_TOKEN="t")
     assert called.code == 4
     assert "is not an appliance (status 302, redirect to http://127.0.0.1:9/login)" in called.stderr
@@ -135,7 +135,7 @@ def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
 
 @pytest.fixture
 def newer(request: pytest.FixtureRequest) -> Iterator[str]:
-    """An appliance of another version, which answers every GET with what the test gives it."""
+    """An appliance of another version, which answers every GET with the test's body."""
     body = msgspec.json.encode(request.param)
 
     class Newer(BaseHTTPRequestHandler):
@@ -173,7 +173,7 @@ def _page(**fields: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("newer", [_page(colour="red")], indirect=True)
 def test_unknown_fields_are_left_out(terminal: Terminal, newer: str) -> None:
-    """A newer appliance may tell more than this program knows."""
+    """A newer appliance may send fields that this program does not know."""
     called = terminal.call("runs", "list", "--json", "--server", newer, MOONMIND_API_TOKEN="t")
     assert called.code == 0
     assert called.json == _page()
@@ -181,7 +181,7 @@ def test_unknown_fields_are_left_out(terminal: Terminal, newer: str) -> None:
 
 @pytest.mark.parametrize("newer", [_page(status="paused"), _page(run_id=7), {}, []], indirect=True)
 def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> None:
-    """One line that says what is wrong and what to compare."""
+    """The error is one line with the problem and the versions to compare."""
     called = terminal.call("runs", "list", "--server", newer, MOONMIND_API_TOKEN="t")
     assert called.code == 1
     assert called.stderr.startswith(f"error: The response of {newer} is not valid: ")
@@ -191,7 +191,7 @@ def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_data_folder_of_somebody_else_is_no_way(terminal: Terminal) -> None:
-    """Permission on the files is what makes the operator: anybody else needs a token."""
+    """Only write access to the files makes an operator: other users need a token."""
     Store.open(terminal.data_dir).close()
     terminal.home.chmod(0o755)
     look = """
@@ -213,7 +213,7 @@ print(owns_data(Path(sys.argv[1])))
 
 
 def test_a_run_that_is_submitted_directly_belongs_to_this_user(terminal: Terminal) -> None:
-    """It is kept although nobody serves, and that is said."""
+    """It is stored although `serve` does not run, and the command says so."""
     called = terminal.call(
         "runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="Basket.", MOONMIND_PORT="9"
     )

@@ -1,4 +1,4 @@
-"""The stand-in model: plays Spec Kit's skills by real tool calls, and misbehaves on request."""
+"""The stand-in model: executes Spec Kit's skills with real tool calls, and misbehaves on request."""
 
 from moonmind_appliance.rehearsal.openai.model.acts import Act, Say, Script, Situation, feature_files, next_act
 

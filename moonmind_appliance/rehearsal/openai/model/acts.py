@@ -1,4 +1,4 @@
-"""What the model does next in a phase, read off the tool outputs so far: it keeps nothing between two requests."""
+"""Chooses the model's next action in a phase from the tool outputs so far: it keeps no state between requests."""
 
 import json
 import posixpath
@@ -29,7 +29,7 @@ Act = Script | Say
 
 
 class Situation(NamedTuple):
-    """All that the model sees: the skill it follows, the person's text, today's date, its tools' outputs so far."""
+    """The model's input: the skill, the user's text, today's date, the outputs of its tools so far."""
 
     skill: str
     text: str
@@ -47,9 +47,9 @@ def next_act(situation: Situation) -> Act:
 
 
 def feature_files(text: str, *, number: int = 1, created: str = "2026-01-01") -> dict[str, str]:
-    """What the model would write for that text on a good day: paths in the repository to contents.
+    """The files that the model writes for that text by default: paths in the repository to contents.
 
-    A repository that holds these files already is what the play `no-changes` leaves as it is.
+    In the play `no-changes` the repository already contains these files.
     """
     brief = read_text(text)
     feature = f"{number:03}-{brief.short_name}"
@@ -127,7 +127,7 @@ def _tasks(situation: Situation) -> Act:
 
 
 def _extras(situation: Situation, folder: str) -> list[Act]:
-    """What the play adds to the work."""
+    """The additional actions of the play."""
     match situation.scenario.play:
         case Play.HOSTILE:
             script = situation.scenario.script
@@ -213,12 +213,12 @@ def _next_number(folders: list[str]) -> int:
 
 
 def _existing(brief: Brief, folders: list[str]) -> str | None:
-    """The folder of this very feature, else the newest one."""
+    """The folder of this feature, else the newest one."""
     return next((name for name in folders if name.endswith(f"-{brief.short_name}")), max(folders, default=None))
 
 
 def _feature_folder(output: str) -> str | None:
-    """The feature folder that a setup script named, as a path from the folder where it ran."""
+    """The feature folder in a setup script's output, as a path relative to the folder where the script ran."""
     named = re.search(r'"FEATURE_DIR":"((?:[^"\\]|\\.)+)"', output)
     where = re.search(r"^(/\S.*)$", output, re.MULTILINE)
     if not named or not where:
@@ -227,6 +227,6 @@ def _feature_folder(output: str) -> str | None:
 
 
 def _after(output: str, mark: str) -> str:
-    """The output from the mark on; all of it where there is none."""
+    """The output from the mark on; all of it without a mark."""
     found = output.find(mark)
     return output[found:] if found >= 0 else output

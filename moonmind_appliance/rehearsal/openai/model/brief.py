@@ -1,4 +1,4 @@
-"""What the stand-in model understands of a text: a title, a goal, what is wished for."""
+"""Extracts a title, a goal and requirements from a text, for the stand-in model."""
 
 import json
 import re
@@ -43,7 +43,7 @@ class Brief(msgspec.Struct, frozen=True):
 
 
 def read_text(text: str) -> Brief:
-    """Understand a submitted text: Markdown, YAML, JSON or plain sentences, whatever its size."""
+    """Parse a submitted text: Markdown, YAML, JSON or plain sentences, of any size."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     prose = [line for line in lines if re.search(r"\w", line) and not _HEADING.match(line) and not _BULLET.match(line)]
     title = _title(text, lines)
@@ -60,7 +60,7 @@ def read_text(text: str) -> Brief:
 
 
 def read_specification(spec: str) -> Brief:
-    """Understand a spec.md, this model's own or anybody's."""
+    """Parse a spec.md, this model's own or any other."""
     found = _SPEC_TITLE.search(spec)
     wishes = tuple(match["text"] for match in _REQUIREMENT.finditer(spec))
     if not found or not wishes:
@@ -88,7 +88,7 @@ def _title(text: str, lines: list[str]) -> str:
 
 
 def _one_line(text: str, size: int) -> str:
-    """Printable, without Markdown that would break out of its place, cut at a word."""
+    """One printable line, without Markdown that would change the document's structure, cut at a word."""
     text = "".join(char if char.isprintable() else " " for char in text)
     text = text.replace("[", "(").replace("]", ")").replace("<", "(").replace(">", ")")
     text = re.sub(r"\s+", " ", text).strip(" #*_`\"'|\\")

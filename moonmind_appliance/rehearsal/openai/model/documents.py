@@ -1,4 +1,4 @@
-"""The documents that the stand-in model writes, after Spec Kit 1.2.3's templates, with nothing of a template left.
+"""The documents that the stand-in model writes, after Spec Kit 1.2.3's templates, without placeholders.
 
 The same brief gives the same bytes.
 """

@@ -1,20 +1,20 @@
-"""What a hostile or careless agent does: the appliance must come through it.
+"""Actions of a hostile or careless agent, which the appliance must survive.
 
 `plant` leaves programs wherever git might run one. Each of them, when run, leaves a file `ran-<what>-on-<host name>`
-in the folder above the repository, in /work/runs and in /tmp, as far as it may write there. `planted-on-<host name>`
-beside the repository says where they were planted: what ran on any other host ran where it must not.
+in the folder above the repository, in /work/runs and in /tmp, if it can write there. `planted-on-<host name>` beside
+the repository records the host of the planting: a program that ran on another host ran where it must not.
 """
 
 import shlex
 
 _STOLEN = "https://stolen.invalid/steal.git"
 
-# Codex gives its tools an environment without CODEX_HOME, so the login is looked for where it lies by default.
+# Codex gives its tools an environment without CODEX_HOME, so search the login's default place.
 PRINT_CREDENTIALS = 'cat "${CODEX_HOME:-$HOME/.codex}/auth.json" || true; env'
 
 
 def notes(secret: str) -> str:
-    """A file that holds a credential."""
+    """A file that contains a credential."""
     return f"# Notes\n\nThe push works with this:\n\n    GITHUB_TOKEN={secret}\n"
 
 
