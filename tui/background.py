@@ -85,6 +85,8 @@ class Background:
                     self._running[name] = None
             if waiting is not None:
                 self._queue.put((name, waiting))
+            # A thread that waits must not keep a closed screen.
+            del next_one, job, waiting
 
 
 def _do(job: _Job) -> None:

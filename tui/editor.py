@@ -23,6 +23,10 @@ class Editor(TextArea):
         self._follow()
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self._follow())
 
+    def on_unmount(self) -> None:
+        """Stop following: the app's signal would keep a reference to the editor."""
+        self.app.theme_changed_signal.unsubscribe(self)
+
     def _follow(self) -> None:
         if self.app.theme in self.available_themes:
             self.theme = self.app.theme

@@ -7,10 +7,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from moonmind_appliance.errors import ApplianceError, RequestError
 from moonmind_appliance.views.changes import Change
+from tui.footer import KeyFooter
 from tui.keys import Where, blocked_while_typing
 from tui.screens.confirm import Confirm
 from tui.text import clean
@@ -49,7 +50,7 @@ class Page(Screen[None]):
         yield TopLine(id="top")
         yield from self.body()
         yield Static("", id="message", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyFooter()
 
     def body(self) -> ComposeResult:
         """The widgets between the top line and the message line."""
