@@ -1,1 +1,1 @@
-"""Agents: what does the thinking, and how each answers."""
+"""Adapters to the coding agents."""

@@ -1,7 +1,7 @@
-"""What an agent must answer to do the three Spec Kit phases.
+"""The interface that an agent must implement for the three Spec Kit phases.
 
-An adapter says how its container is set up and how a turn is started, and reads how the turn went. It starts nothing
-itself: phases hand its `ExecSpec` to the container engine, and the output to its reader.
+An adapter defines how its container is set up and how a turn is started, and parses how the turn went. It starts nothing
+itself: phases pass its `ExecSpec` to the container engine, and the output to its reader.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ AGENT_HOME = "/work/codex-home"
 LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
 WORKSPACES = "/work/runs"
 AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
-# Bytes; a larger file is no login.
+# Bytes; a larger file is not a login.
 LOGIN_FILE_LIMIT = 256 * 1024
 
 SKILLS: dict[PhaseName, str] = {
@@ -30,10 +30,10 @@ SKILLS: dict[PhaseName, str] = {
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One phase's turn. `text` is the submitter's, byte for byte data; only `specify` has one.
+    """One phase's turn. `text` is the submitter's text, treated as data; only `specify` has one.
 
-    `workspace` holds `repo/`. `report` names files to be told of at the end, relative to the repository or
-    absolute; `{feature}` stands for the directory that `.specify/feature.json` names. Limits are in seconds.
+    `workspace` contains `repo/`. `report` names files to report at the end, relative to the repository or absolute;
+    `{feature}` is replaced by the directory that `.specify/feature.json` names. Limits are in seconds.
     """
 
     phase: PhaseName
@@ -53,10 +53,10 @@ class LoginWay(StrEnum):
 
 
 class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login file says about itself. Times are UTC; nothing here was verified.
+    """The contents of a login file. Times are UTC; nothing is verified.
 
-    `account` is a short name of the account and the kind of login: the same before and after a renewal, another one
-    for every other account. None where `usable` is False.
+    `account` is a short name for the account and the kind of login: a renewal does not change it, and every account has
+    a different one. None if `usable` is False.
     """
 
     usable: bool
@@ -69,9 +69,9 @@ class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """How a turn is started: files to put into the container first (path to content), then one command.
+    """How to start a turn: files to put into the container first (path to content), then one command.
 
-    The files lie in `WORKSPACES` itself: they may be put while the clone still makes the run's folder below it.
+    The files are directly in `WORKSPACES`: they may be written while the clone still creates the run's folder below it.
     """
 
     files: dict[str, bytes]
@@ -79,9 +79,9 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class TurnReport(msgspec.Struct, frozen=True):
-    """What the turn's command saw at its end: text of the files that were asked for, and the login file's SHA-256.
+    """The turn's report at its end: text of the requested files, and the login file's SHA-256.
 
-    `files` holds what is a regular file; the agent wrote it, and could have made the whole report up: trust nothing.
+    `files` contains regular files only. The whole report is untrusted: the agent could have forged it.
     """
 
     files: dict[str, str] = {}
@@ -89,19 +89,19 @@ class TurnReport(msgspec.Struct, frozen=True):
 
 
 class TurnReader(Protocol):
-    """Reads an agent's output as it comes, and hands on what belongs into the log."""
+    """Parses an agent's output as it arrives, and passes on what belongs in the log."""
 
     def write(self, data: bytes, /) -> None:
-        """Take some bytes of standard output."""
+        """Process bytes of standard output."""
 
     def close(self) -> None:
-        """All output was written. Safe twice."""
+        """Process the end of the output. Idempotent."""
 
     def report(self) -> TurnReport:
-        """What the turn's command saw at its end; empty where it was cut short."""
+        """The turn's report; empty if the turn was interrupted."""
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
-        """How the turn went, once all output was written. Evidence only: a phase is accepted by its files."""
+        """How the turn went, after all output was written. Only evidence: a phase is accepted by its files."""
 
 
 class AgentAdapter(Protocol):
@@ -112,35 +112,35 @@ class AgentAdapter(Protocol):
         """Its name, as the run records it."""
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
-        """Which versions the job image brings, by its labels."""
+        """The versions in the job image, from its labels."""
 
     def environment(self) -> dict[str, str]:
-        """The agent container's environment. Holds no secret: inspect shows it."""
+        """The agent container's environment. Must contain no secret: inspect shows it."""
 
     def login_files(self) -> tuple[str, ...]:
-        """Files of a stored login, relative to the login folder; the first one tells whether there is one."""
+        """Files of a stored login, relative to the login folder; the first one exists exactly if there is a login."""
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
-        """The secret values of a stored login (kind to value), for redaction. Empty when it cannot be read."""
+        """The secret values of a stored login (kind to value), for redaction. Empty if it cannot be read."""
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
-        """What a stored login says about itself; `usable` is False when it cannot be read."""
+        """The contents of a stored login; `usable` is False if it cannot be read."""
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
-        """The command that signs in that way, in a container with an empty login folder.
+        """The command that signs in `way`, in a container with an empty login folder.
 
-        An API key lies in the file `api-key` of that folder, and is gone afterwards. For the browser, the command
-        listens on port 1455 of the container.
+        It reads an API key from the file `api-key` of that folder, and removes the file. For the browser, it listens on
+        port 1455 of the container.
         """
 
     def logout_command(self) -> list[str]:
-        """The command that revokes the stored login and removes its file; 0 also where there was none."""
+        """The command that revokes the stored login and removes its file; exit code 0 even if there was none."""
 
     def check_command(self) -> list[str] | None:
-        """The command that renews the stored login without a model turn; None where this agent has no such thing."""
+        """The command that renews the stored login without a model turn; None if this agent cannot do that."""
 
     def read_check(self, printed: bytes) -> LoginCheck:
-        """What the check's output says."""
+        """Parse the check's output."""
 
     def turn(self, request: TurnRequest) -> Turn:
         """How to start that phase's turn."""

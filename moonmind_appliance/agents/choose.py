@@ -8,7 +8,7 @@ from moonmind_appliance.settings import Settings
 
 
 def agent_of(settings: Settings) -> AgentAdapter:
-    """The adapter, configured."""
+    """Create the adapter."""
     outward = Outward.of(settings)
     if settings.agent_backend.startswith(BACKEND_PREFIX):
         return SpecKitWorkflow(settings.agent_backend.removeprefix(BACKEND_PREFIX), outward=outward)

@@ -54,7 +54,7 @@ LOGIN_FILE = "auth.json"
 _OPENAI_CLAIMS = "https://api.openai.com/auth"
 SKILL_MISSING_EXIT = 64
 
-# Our own part of the prompt; count up when its words change.
+# Version of the appliance's part of the prompt; increment it when the text changes.
 INSTRUCTIONS_VERSION = "1"
 INSTRUCTIONS = (
     "You work unattended: nobody can answer a question or approve a step, so never end with a question. Follow the one "
@@ -65,8 +65,9 @@ INSTRUCTIONS = (
     "configuration: that is done for you. Fill every section of the template and leave no placeholder."
 )
 
-# What keeps Codex quiet and on its ChatGPT login. The container is the sandbox: Codex's own needs user namespaces,
-# which Docker's default seccomp profile refuses, and then every shell and patch call fails with exit code 0.
+# Options that disable Codex's side features and keep it on its ChatGPT login. The container is the sandbox: Codex's own
+# needs user namespaces, which Docker's default seccomp profile refuses; then every shell and patch call fails with
+# exit code 0.
 _CONFIG: tuple[str, ...] = (
     "check_for_update_on_startup=false",
     'cli_auth_credentials_store="file"',
@@ -74,14 +75,14 @@ _CONFIG: tuple[str, ...] = (
     "features.apps=false",
     "features.plugins=false",
     "features.remote_plugin=false",
-    # Without it Codex waits for ever where there is no network.
+    # Without it Codex waits indefinitely if there is no network.
     "features.unbounded_connection_retries=false",
     'shell_environment_policy.inherit="core"',
     "skills.bundled.enabled=false",
     codex_logins.OPENAI_BACKEND,
 )
 
-# Longer ones are logged and not read: none of the events that count is.
+# Longer lines are logged but not parsed: no relevant event is that long.
 _LONGEST_EVENT = 4 * 1024 * 1024
 _LONGEST_MESSAGE = 64 * 1024
 _LONGEST_CLAIMS = 64 * 1024
@@ -102,7 +103,7 @@ _UNREACHABLE = frozenset(
 
 
 class _Report(Report):
-    """The line that `codex_turn` adds behind Codex's own."""
+    """The line that `codex_turn` adds after Codex's output."""
 
     codex_error_info: Any = None
     rate_limits: Any = None
@@ -120,7 +121,7 @@ class Codex:
         self._script = script_of("codex_home", "codex_turn")
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
-        """Versions of Codex and of the prompts: Spec Kit's and our own."""
+        """Versions of Codex and of the prompts: Spec Kit's and the appliance's."""
         spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")
         return AgentInfo(
             backend=self.backend,
@@ -131,16 +132,16 @@ class Codex:
     def environment(self) -> dict[str, str]:
         """A clean environment: an API key in it would silently override the ChatGPT login."""
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
-        # Codex's databases need not outlive the container: in memory they cost no sync, and the volume does not grow.
+        # Codex's databases are not needed after the container: in memory they need no sync, and the volume does not grow.
         env["CODEX_SQLITE_HOME"] = AGENT_HOME
         return env | self._outward.environment("CODEX_CA_CERTIFICATE")
 
     def login_files(self) -> tuple[str, ...]:
-        """`auth.json` alone; the rest of Codex's folder is made anew."""
+        """Only `auth.json`; the rest of Codex's folder is recreated."""
         return (LOGIN_FILE,)
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
-        """The tokens in `auth.json`, and an API key where one is stored."""
+        """The tokens in `auth.json`, and the API key if one is stored."""
         try:
             stored = as_object(read_json(login_file, limit=LOGIN_FILE_LIMIT))
         except Unreadable:
@@ -151,7 +152,7 @@ class Codex:
         return {name: value for name, value in found.items() if _is_token(value)}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
-        """Account, plan and times out of `auth.json`, unverified."""
+        """Account, plan and times from `auth.json`, unverified."""
         try:
             stored = as_object(read_json(login_file, limit=LOGIN_FILE_LIMIT))
         except Unreadable:
@@ -175,7 +176,7 @@ class Codex:
         )
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
-        """`codex login` that way."""
+        """`codex login` in the given way."""
         return codex_logins.login_command(way)
 
     def logout_command(self) -> list[str]:
@@ -183,15 +184,15 @@ class Codex:
         return codex_logins.logout_command()
 
     def check_command(self) -> list[str]:
-        """Codex's app server renews the login and tells the usage windows."""
+        """The command by which Codex's app server renews the login and reports the usage windows."""
         return codex_logins.check_command(_CONFIG)
 
     def read_check(self, printed: bytes) -> LoginCheck:
-        """What the check's output says."""
+        """Parse the check's output."""
         return codex_logins.read_check(printed)
 
     def turn(self, request: TurnRequest) -> Turn:
-        """`codex exec` with the phase's skill, the text through stdin: an argument holds at most 128 KiB."""
+        """`codex exec` with the phase's skill; the text goes to stdin, as an argument is limited to 128 KiB."""
         skill = SKILLS[request.phase]
         repository = f"{request.workspace}/repo"
         turn: dict[str, Any] = {"repository": repository, "skill": f".agents/skills/{skill}", "report": request.report}
@@ -218,7 +219,7 @@ class Codex:
     def _options(self, repository: str) -> list[str]:
         config = list(_CONFIG)
         config.append(f"developer_instructions={json.dumps(INSTRUCTIONS)}")
-        # A repository's own .codex/config.toml could name another model provider, which would be sent the login.
+        # A repository's own .codex/config.toml could name another model provider, to which Codex would send the login.
         config.append(f'projects={{"{repository}"={{trust_level="untrusted"}}}}')
         if self._model:
             config.append(f"model={json.dumps(self._model)}")
@@ -230,9 +231,9 @@ class Codex:
 
 
 class CodexReader(TurnOutput[_Report]):
-    """Reads `codex exec --json` line by line.
+    """Parses the output of `codex exec --json` line by line.
 
-    Only `turn.completed` and `turn.failed` decide; `error` may be a retry.
+    Only `turn.completed` and `turn.failed` decide; an `error` may be followed by a retry.
     """
 
     def __init__(self, log: ByteSink) -> None:
@@ -312,16 +313,16 @@ def _resets_at(quota: list[QuotaWindow]) -> datetime | None:
 
 
 def _limit_reached(limits: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
-    """The `rate_limit_reached_type` of a rollout's `rate_limits`; "" where there is none."""
+    """The `rate_limit_reached_type` of a rollout's `rate_limits`; "" if there is none."""
     return as_code(as_object(limits).get("rate_limit_reached_type"))
 
 
 def _waiting_cures(report: _Report, reached: str) -> bool:
     """Whether the limit ends by itself.
 
-    Seen on 0.169.0: with `usage_limit_reached` Codex tells the windows right before the error, even where the answer
-    names none; with `usage_not_included` it tells nothing. Credits and limits that a workspace's owner set come as
-    `rate_limit_reached_type` `workspace_…`, also where a window is used up.
+    Seen on 0.169.0: with `usage_limit_reached` Codex reports the windows right before the error, even if the response
+    names none; with `usage_not_included` it reports none. Credits and limits that a workspace's owner set have
+    `rate_limit_reached_type` `workspace_…`, even if a window is used up.
     """
     return report.limit_told and not reached.startswith("workspace_")
 
@@ -338,7 +339,7 @@ def _counts(usage: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - whatever
 
 
 def error_kind(info: Any) -> str | None:  # noqa: ANN401 - whatever the JSON holds
-    """The machine code of `codex_error_info`: a word, or an object whose only key is the word."""
+    """The machine code of `codex_error_info`: a string, or an object whose only key is the code."""
     if isinstance(info, dict) and info:
         info = next(iter(info))
     return as_code(info) or None
@@ -352,7 +353,7 @@ def quota_windows(limits: Any) -> list[QuotaWindow]:  # noqa: ANN401 - whatever 
 
 
 def jwt_claims(token: object) -> dict[str, Any]:
-    """The claims of a JSON web token, unverified; empty when it is none."""
+    """The claims of a JSON Web Token, unverified; empty if it is not one."""
     try:
         part = str(token).split(".", 2)[1]
         claims = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
@@ -367,9 +368,9 @@ def _is_token(value: object) -> TypeGuard[str]:
 
 
 def _auth_mode(stored: Mapping[str, Any]) -> str:
-    """How Codex would use the file: `auth_mode`, and without one an API key before tokens (seen on 0.169.0).
+    """How Codex would use the file: `auth_mode`; without it an API key takes precedence over tokens (seen on 0.169.0).
 
-    A file with another way of signing in beside them is none that the appliance made: "".
+    "" if the file also contains another kind of login: the appliance did not make it.
     """
     if any(value is not None for key, value in stored.items() if key not in _KNOWN_KEYS):
         return ""
@@ -384,7 +385,7 @@ def _key_account(api_key: object) -> str:
 
 
 def _chatgpt_account(tokens: Mapping[str, Any]) -> str:
-    """Every account and person that the tokens name: OpenAI goes by the access token's, Codex by the others."""
+    """All accounts and users that the tokens name: OpenAI uses those of the access token, Codex those of the others."""
     claims = [as_object(jwt_claims(tokens.get(name)).get(_OPENAI_CLAIMS)) for name in ("access_token", "id_token")]
     accounts = [tokens.get("account_id"), *(found.get("chatgpt_account_id") for found in claims)]
     people = [found.get(name) for found in claims for name in ("chatgpt_user_id", "user_id")]
@@ -392,6 +393,6 @@ def _chatgpt_account(tokens: Mapping[str, Any]) -> str:
 
 
 def _account_of(kind: str, accounts: list[Any], people: list[Any]) -> str:
-    """A short name for the kind and ids, the same for the same ones wherever and how often they stand."""
+    """A short name for the kind and ids, independent of the order and repetition of the ids."""
     named = [sorted({value for value in values if isinstance(value, str)}) for values in (accounts, people)]
     return hashlib.sha256(json.dumps([kind, *named]).encode()).hexdigest()[:32]

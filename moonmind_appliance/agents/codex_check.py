@@ -1,11 +1,11 @@
-"""Runs inside a container that holds the shard: asks Codex itself about its login, without a model turn.
+"""Runs inside a container that has the shard's lock: asks Codex itself about its login, without a model turn.
 
 Standard library only, sent together with `codex_home` as `python3 -I -S -c`. Arguments: seconds, then the command of
-Codex's app server, which speaks JSON-RPC, a message a line. Prints one JSON line.
+Codex's app server, which uses JSON-RPC with one message per line. Prints one JSON line.
 
-Seen on 0.169.0: `account/read` with `refreshToken` renews the login; the `account` of its answer is null when OpenAI
-refused the renewal (expired, reused, invalidated), and the answer is an error when nobody could be asked.
-`account/rateLimits/read` tells the usage windows. `codex debug models` renews too, but never says why not.
+Seen on 0.169.0: `account/read` with `refreshToken` renews the login. The `account` of its response is null if OpenAI
+refused the renewal (expired, reused, invalidated); the response is an error if OpenAI could not be reached.
+`account/rateLimits/read` returns the usage windows. `codex debug models` renews too, but never reports why it failed.
 """
 
 import json
@@ -33,7 +33,7 @@ class Server:
         threading.Thread(target=self.read_words, daemon=True).start()
 
     def read_words(self) -> None:
-        """Keep the last thing it logs about a refresh, for people."""
+        """Keep its last log message about a refresh, for display."""
         for line in self.process.stderr or ():
             text = line.decode(errors="replace").strip()
             if "refresh token:" in text:
@@ -46,7 +46,7 @@ class Server:
             self.process.stdin.flush()
 
     def ask(self, method: str, **params: object) -> dict[str, Any]:
-        """Send a request and wait for its answer; empty when the server ends."""
+        """Send a request and wait for the response; empty if the server ends."""
         self.asked += 1
         self.tell({"id": self.asked, "method": method, "params": params})
         for line in self.process.stdout or ():
@@ -60,7 +60,7 @@ class Server:
 
 
 def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str, Any]:
-    """What Codex says of the login in that CODEX_HOME."""
+    """Codex's report on the login in that CODEX_HOME."""
     before = digest(codex_home.login)
     server = Server(command, codex_home.environment())
     clock = threading.Timer(seconds, server.process.kill)
@@ -69,7 +69,7 @@ def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str
     try:
         if server.ask("initialize", clientInfo=NAME):
             server.tell({"method": "initialized"})
-            # Codex renews by itself in the last minutes; only where it did not is it told to.
+            # Codex renews by itself in the last minutes; request a renewal only if it did not.
             report["account"] = server.ask("account/read", refreshToken=False)
             if digest(codex_home.login) == before:
                 report["account"] = server.ask("account/read", refreshToken=True)
@@ -86,7 +86,7 @@ def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str
 
 
 def main(arguments: list[str]) -> int:
-    """Check."""
+    """Check the login and print the result."""
     seconds, *command = arguments
     home, volume = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
     trust(home, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))

@@ -1,6 +1,6 @@
-"""Codex's JSONL events as lines for people. Pure; the event names are those of Codex CLI 0.169.0.
+"""Converts Codex's JSONL events to readable lines. Pure; the event names are those of Codex CLI 0.169.0.
 
-The texts come from a model and from commands that it ran: clean them before they reach a terminal.
+The texts come from a model and from commands that it ran: clean them before printing them to a terminal.
 """
 
 import re
@@ -12,10 +12,10 @@ import msgspec
 
 from moonmind_appliance.agents.adapter import WORKSPACES
 
-# Output of a command that is shown without asking for the raw log.
+# Characters of a command's output that are shown outside the raw log.
 OUTPUT_LIMIT = 800
 
-# A path below the workspace of a run is shown from the repository on.
+# A path in a run's workspace is shown relative to the repository.
 _IN_WORKSPACE = re.compile(rf"^{re.escape(WORKSPACES)}/[^/]+/repo/")
 _SHELLS = frozenset({"sh", "bash", "zsh"})
 _LONGEST_PARSED_COMMAND = 20_000
@@ -24,7 +24,7 @@ _LIMIT_OF_A_LINE = 4 * 1024 * 1024
 
 
 class LineKind(StrEnum):
-    """What a line tells; `TEXT` is a log line that is no event."""
+    """What a line contains; `TEXT` is a log line that is not an event."""
 
     MESSAGE = "message"
     REASONING = "reasoning"
@@ -39,17 +39,17 @@ class LineKind(StrEnum):
 
 
 class EventLine(NamedTuple):
-    """One line for people, without a line break in it."""
+    """One readable line, without line breaks."""
 
     kind: LineKind
     text: str
 
 
 def event_lines(line: str, *, output_limit: int = OUTPUT_LIMIT) -> list[EventLine]:
-    """One line of the log for people: several lines, or none for an event that tells nothing.
+    """Convert one line of the log to readable lines; none for an event without information.
 
     Args:
-        line: a whole line of Codex's standard output; what is no event is returned as it is.
+        line: a whole line of Codex's standard output; a line that is not an event is returned unchanged.
         output_limit: characters of a command's output to show.
     """
     event = _event(line)
@@ -126,7 +126,7 @@ def _command(item: dict[str, Any], output_limit: int) -> list[EventLine]:
 
 
 def bare_command(command: str) -> str:
-    """The script itself where the command is `bash -lc SCRIPT`, as Codex runs everything."""
+    """The script if the command is `bash -lc SCRIPT`, the form in which Codex runs every command."""
     if len(command) > _LONGEST_PARSED_COMMAND:
         return command
     try:

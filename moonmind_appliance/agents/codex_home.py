@@ -1,8 +1,8 @@
-"""Runs inside a container that holds the shard: an empty CODEX_HOME with a copy of the login file alone.
+"""Runs inside a container that has the shard's lock: a new CODEX_HOME that contains only a copy of the login file.
 
-Standard library only, sent as a part of other programs. An earlier run's agent could write anything into the login
+Standard library only, sent as part of other programs. An earlier run's agent could write anything into the login
 volume: a `config.toml` there would send the next login to another server. So Codex never works in the volume. It gets
-a new folder of the container's own scratch space, and a login that it renewed there is moved back by rename.
+a new folder in the container's own scratch space, and a login that it renewed there is moved back by rename.
 """
 
 import contextlib
@@ -16,18 +16,18 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, Self
 
-# Of every agent that a shard may have a login for: another agent's is not this one's to remove.
+# Login files of all agents: one agent must not remove another agent's login.
 LOGIN_FILES = ("auth.json", "agent.env")
 CODEX_LOGIN = "auth.json"
 LARGEST_LOGIN = 256 * 1024
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-# A renewal spends the old tokens: the new ones must not wait for the turn's end.
+# A renewal invalidates the old tokens, so the new ones are stored before the turn ends.
 LOOK_SECONDS = 0.1
 CLEAN_SECONDS = 20
 
 
 def open_regular(path: Path) -> BinaryIO | None:
-    """A regular file, opened to be read; None for anything else, links too."""
+    """Open a regular file for reading; None for anything else, including links."""
     try:
         # Without O_NONBLOCK a planted FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -40,7 +40,7 @@ def open_regular(path: Path) -> BinaryIO | None:
 
 
 def read_regular(path: Path, limit: int) -> bytes | None:
-    """The bytes of a regular file that is not larger than the limit; None for anything else."""
+    """The bytes of a regular file up to the limit; None for anything else."""
     file = open_regular(path)
     if file is None:
         return None
@@ -50,13 +50,13 @@ def read_regular(path: Path, limit: int) -> bytes | None:
 
 
 def digest(path: Path) -> str | None:
-    """The login file's SHA-256; None where there is none that can be read."""
+    """The login file's SHA-256; None if it is missing or cannot be read."""
     content = read_regular(path, LARGEST_LOGIN)
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 def write_by_rename(path: Path, content: bytes) -> None:
-    """Replace whatever has the path, a folder too, by a file that only its owner can read."""
+    """Write a file that only its owner can read; replaces anything at the path, even a folder."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -66,27 +66,27 @@ def write_by_rename(path: Path, content: bytes) -> None:
     try:
         new.replace(path)
     except IsADirectoryError:
-        # Renamed first: a folder that cannot be emptied must not be in the way.
+        # Rename first: a folder that cannot be emptied must not block the path.
         path.rename(path.with_name(f".{path.name}.{secrets.token_hex(8)}"))
         new.replace(path)
 
 
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
-    """Remove everything from the login volume but regular files of these names. What cannot be removed stays."""
+    """Remove everything from the login volume except regular files of these names, as far as possible."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
         return
     doomed = [entry.path for entry in entries if not (entry.name in keep and is_regular(entry))]
-    # A folder without rights of its owner cannot be emptied. Links below are not followed.
+    # A folder without permissions for its owner cannot be emptied. Links below it are not followed.
     run_quietly(["chmod", "-R", "u+rwX", "--", str(folder)])
     for start in range(0, len(doomed), 1000):
-        # Not by Python: a tree of thousands of levels ends its recursion.
+        # Not in Python: a tree of thousands of levels exceeds its recursion limit.
         run_quietly(["rm", "-rf", "--", *doomed[start : start + 1000]])
 
 
 def run_quietly(command: list[str]) -> None:
-    """Run a command for its effect, as far as it comes in `CLEAN_SECONDS`."""
+    """Run a command, discard its output, and end it after `CLEAN_SECONDS`."""
     nothing = subprocess.DEVNULL
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(  # noqa: S603 - by fixed name
@@ -95,7 +95,7 @@ def run_quietly(command: list[str]) -> None:
 
 
 def is_regular(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a regular file itself, not one that a link leads to."""
+    """Whether it is a regular file, not a link to one."""
     try:
         return entry.is_file(follow_symlinks=False)
     except OSError:
@@ -103,16 +103,16 @@ def is_regular(entry: "os.DirEntry[str]") -> bool:
 
 
 def trust(home: Path, extra_ca: Path) -> None:
-    """Make the bundle that the environment names, where the operator has authorities of their own."""
+    """Create the CA bundle that the environment names, if the operator configured additional authorities."""
     if extra_ca.is_file():
         (home / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes() + b"\n" + extra_ca.read_bytes())
 
 
 class CodexHome:
-    """A new CODEX_HOME for the time of a `with` block, with a copy of the login.
+    """A new CODEX_HOME during a `with` block, with a copy of the login.
 
-    Whatever the block's program makes of the login is moved back to the volume within a tenth of a second, and at the
-    end of the block. A login that the program removed stays in the volume.
+    A login that the block's program changes is moved back to the volume within a tenth of a second, and at the end of
+    the block. A login that the program removes stays in the volume.
     """
 
     def __init__(self, home: Path, volume: Path) -> None:
@@ -140,12 +140,12 @@ class CodexHome:
         return {**os.environ, "CODEX_HOME": str(self.folder)}
 
     def watch(self) -> None:
-        """Look for a renewed login until the end of the block."""
+        """Watch for a renewed login until the end of the block."""
         while not self.over.wait(LOOK_SECONDS):
             self.move_back()
 
     def move_back(self) -> None:
-        """Store the login in the volume where it is another one than before. An incomplete file is left alone."""
+        """Store the login in the volume if it changed. An incomplete file is ignored."""
         with self.lock:
             content = read_regular(self.login, LARGEST_LOGIN)
             if content is None or content == self.known or not content.rstrip().endswith(b"}"):

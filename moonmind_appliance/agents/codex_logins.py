@@ -1,6 +1,6 @@
-"""How the Codex CLI signs in, out, and tells how its login is.
+"""Commands by which the Codex CLI signs in and out and checks its login.
 
-Commands and answers are those seen on 0.169.0.
+Commands and outputs are those seen on 0.169.0.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ API_KEY_FILE = "api-key"
 # Where Codex listens for the browser's callback, inside its container and on the operator's machine.
 CALLBACK_PORT = 1455
 
-# Where Codex sends the login's tokens; its own default. A `config.toml` in its folder could name another server.
+# The server for the login's tokens, set to Codex's default: a `config.toml` in its folder could name another server.
 OPENAI_BACKEND = 'chatgpt_base_url="https://chatgpt.com/backend-api/"'
 
 _LARGEST_CHECK = 1024 * 1024
@@ -35,7 +35,7 @@ _TRUST = (
 
 
 def login_command(way: LoginWay) -> list[str]:
-    """`codex login` that way, with the operator's certificate authorities where there are some."""
+    """`codex login` in the given way, with the operator's certificate authorities if there are any."""
     quiet = _options(_QUIET)
     if way is LoginWay.API_KEY:
         script = (
@@ -48,13 +48,13 @@ def login_command(way: LoginWay) -> list[str]:
 
 
 def logout_command() -> list[str]:
-    """`codex logout`: revokes the login at OpenAI and removes the file; exit code 0 also where there was none."""
+    """`codex logout`: revokes the login at OpenAI and removes the file; exit code 0 even if there was none."""
     command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_logout")]
     return [*command, "codex", "logout", *(word for entry in _QUIET for word in ("-c", entry))]
 
 
 def check_command(config: Sequence[str]) -> list[str]:
-    """Renews the login, and asks for the account and its usage windows, with that configuration."""
+    """The command that renews the login and reports the account and its usage windows, with that configuration."""
     command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_check"), str(CHECK_SECONDS - 10)]
     return [*command, "codex", "app-server", *(word for entry in config for word in ("-c", entry))]
 
@@ -64,7 +64,7 @@ def _options(config: Sequence[str]) -> str:
 
 
 def read_check(printed: bytes) -> LoginCheck:
-    """What the check printed, judged by its codes alone."""
+    """Parse the check's output; only its codes decide."""
     lines = printed.strip().splitlines()
     try:
         report = as_object(read_json(lines[-1], limit=_LARGEST_CHECK)) if lines else {}

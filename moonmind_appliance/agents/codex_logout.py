@@ -1,7 +1,7 @@
-"""Runs inside a container that holds the shard: signs Codex out and empties the login volume.
+"""Runs inside a container that has the shard's lock: signs Codex out and empties the login volume.
 
 Standard library only, sent together with `codex_home` as `python3 -I -S -c`. Arguments: the command of `codex logout`,
-which revokes the login at OpenAI. The login file goes even where OpenAI cannot be told.
+which revokes the login at OpenAI. The login file is removed even if OpenAI cannot be reached.
 """
 
 import os
@@ -13,7 +13,7 @@ from moonmind_appliance.agents.codex_home import CODEX_LOGIN, LOGIN_FILES, Codex
 
 
 def main(command: list[str]) -> int:
-    """Sign out; Codex's exit code."""
+    """Sign out; returns Codex's exit code."""
     home, volume = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
     trust(home, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))
     with CodexHome(home, volume) as codex_home:

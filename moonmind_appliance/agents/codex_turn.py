@@ -1,13 +1,13 @@
 """Runs inside the agent container: starts one Codex turn with one skill visible, and reports its rollout.
 
-Standard library only, sent as `python3 -I -S -c`. MOONMIND_TURN holds one JSON object: `repository`, `skill` (the
-phase's skill folder), `prompt` or `prompt_file`, `command` (Codex's own) and `report` (files to tell of at the end).
-Behind Codex's own lines comes one of type `moonmind.report`. Exit code: Codex's; 64 when the skill is not there.
+Standard library only, sent as `python3 -I -S -c`. MOONMIND_TURN contains one JSON object: `repository`, `skill` (the
+phase's skill folder), `prompt` or `prompt_file`, `command` (Codex's own) and `report` (files to report at the end).
+A line of type `moonmind.report` follows Codex's own lines. Exit code: Codex's; 64 if the skill is missing.
 
-Codex finds skills in `.agents/skills` and `.codex/skills` of the repository, of the home and of its own folder, to six
-levels deep and through links, and starts every one that the prompt names with `$`. A prompt that carries a
-submitter's text must not choose skills: each but the phase's own is disabled by path (seen to hold on 0.169.0 for any
-name, also ones that TOML would trip over).
+Codex finds skills in `.agents/skills` and `.codex/skills` of the repository, of the home and of its own folder, up to
+six levels deep and through links, and starts every skill that the prompt names with `$`. A prompt with a submitter's
+text must not choose skills: all except the phase's own are disabled by path (verified on 0.169.0 for any name,
+including names that need escaping in TOML).
 """
 
 import json
@@ -25,14 +25,14 @@ from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, open_
 NO_SKILL = 64
 DEEPEST = 12
 LARGEST_FILE = 4 * 1024 * 1024
-# Of a rollout, the end is read: the error and the last windows are there.
+# Only the end of a rollout is read: it contains the error and the last windows.
 LARGEST_ROLLOUT = 64 * 1024 * 1024
 LONGEST_ROLLOUT_LINE = 64 * 1024
 MOST_ROLLOUTS = 100
 
 
 def skill_files(root: Path) -> Iterator[Path]:
-    """Every SKILL.md below a root, through links, loops broken."""
+    """Every SKILL.md below a root, through links; link loops are detected."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -46,7 +46,7 @@ def skill_files(root: Path) -> Iterator[Path]:
 
 
 def disabled_skills(repository: Path, own: Path, homes: list[Path]) -> str:
-    """The value of `skills.config`: every skill file but `own`, by its path and its real path."""
+    """The value of `skills.config`: every skill file except `own`, by its path and its real path."""
     roots = [base / sub for base in (repository, *homes) for sub in (".agents/skills", ".codex/skills", "skills")]
     paths = []
     for root in dict.fromkeys(roots):
@@ -59,7 +59,7 @@ def disabled_skills(repository: Path, own: Path, homes: list[Path]) -> str:
 
 
 def freshen(home: Path, login_folder: Path, extra_ca: Path) -> None:
-    """Once a container: forget what an earlier run's agent left beside the login, and make the CA bundle."""
+    """Once per container: remove what an earlier run's agent left next to the login, and create the CA bundle."""
     marker = home / ".fresh"
     if marker.exists():
         return
@@ -69,9 +69,9 @@ def freshen(home: Path, login_folder: Path, extra_ca: Path) -> None:
 
 
 def own_rollout(codex_home: Path, began: float) -> Path | None:
-    """The newest rollout of this turn: a regular file below a CODEX_HOME that only this turn had.
+    """The newest rollout of this turn: a regular file below a CODEX_HOME that only this turn used.
 
-    Its time is the inode's own change, which no process can set back or ahead, and not before the turn began.
+    The inode's change time, which no process can set, must not be before the start of the turn.
     """
     found: list[tuple[float, Path]] = []
     now = time.time()
@@ -88,7 +88,7 @@ def own_rollout(codex_home: Path, began: float) -> Path | None:
 
 
 def rollout_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a rollout's last part, without those that are too long for an event of Codex's own."""
+    """The lines of a rollout's last part, without lines too long for an event of Codex."""
     size = os.fstat(file.fileno()).st_size
     file.seek(max(0, size - LARGEST_ROLLOUT))
     whole = True
@@ -97,16 +97,16 @@ def rollout_lines(file: BinaryIO) -> Iterator[bytes]:
         if whole and (ended or len(line) < LONGEST_ROLLOUT_LINE):
             yield line
         elif whole and b'"response_item"' in line[:200]:
-            # Only its kind matters.
+            # Only the type of this item matters.
             yield b'{"type":"response_item"}'
         whole = ended
 
 
 def rollout_report(codex_home: Path, began: float) -> dict[str, object]:
-    """What only the turn's rollout file knows: the error's machine code and the usage windows.
+    """Facts that only the turn's rollout file contains: the error's machine code and the usage windows.
 
-    The agent can write into that file: only the shapes that Codex writes are passed on, and the reader checks them
-    again.
+    The agent can write to that file: only values of the shape that Codex writes are passed on, and the reader checks
+    them again.
     """
     report: dict[str, object] = {"type": "moonmind.report"}
     path = own_rollout(codex_home, began)
@@ -116,7 +116,7 @@ def rollout_report(codex_home: Path, began: float) -> dict[str, object]:
     with file:
         for line in rollout_lines(file):
             if b'"event_msg"' not in line or (b'"token_count"' not in line and b"codex_error_info" not in line):
-                # A limit that Codex tells right before the error belongs to it; one before more items does not.
+                # A limit reported right before the error belongs to it; one followed by other items does not.
                 if b'"response_item"' in line:
                     report.pop("limit_told", None)
                 continue
@@ -137,25 +137,25 @@ def rollout_report(codex_home: Path, began: float) -> dict[str, object]:
 
 
 def flat(value: object, levels: int = 3) -> object:
-    """The value without what is deeper, longer or wider than Codex's own events."""
+    """The value without parts that are deeper, longer or wider than in Codex's own events."""
     if isinstance(value, dict):
         return {str(key)[:64]: flat(value[key], levels - 1) for key in list(value)[:32]} if levels else {}
     if isinstance(value, str):
         return value[:256]
-    # NaN and infinity are no JSON; true and false are.
+    # NaN and infinity are not JSON; true and false are.
     if isinstance(value, int | float) and abs(value) < float(1 << 63):
         return value
     return None
 
 
 def read_text(path: Path) -> str | None:
-    """A regular file's text, through no link of its own name; None for anything else."""
+    """A regular file's text; None for anything else, including a link."""
     content = read_regular(path, LARGEST_FILE)
     return None if content is None else content.decode(errors="replace")
 
 
 def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
-    """The files that were asked for, by the name they have in the repository; `{feature}` is filled in."""
+    """The requested files by their path in the repository, with `{feature}` replaced."""
     try:
         recorded = json.loads(read_text(repository / ".specify/feature.json") or "{}")
         feature = str(recorded.get("feature_directory", "")).rstrip("/")

@@ -1,4 +1,4 @@
-"""How an agent's container reaches the world: proxy and certificate authorities."""
+"""Network access of an agent's container: proxy and certificate authorities."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ _BUNDLE = f"{AGENT_HOME}/ca.pem"
 
 
 class Outward(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's proxy, and whether the operator brings certificate authorities."""
+    """The operator's proxy, and whether the operator configured certificate authorities."""
 
     https_proxy: str | None = None
     no_proxy: str | None = None
@@ -17,7 +17,7 @@ class Outward(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, settings: Settings) -> "Outward":
-        """As the settings say."""
+        """Take the values from the settings."""
         return cls(
             https_proxy=settings.agent_https_proxy,
             no_proxy=settings.agent_no_proxy,
@@ -25,7 +25,7 @@ class Outward(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def environment(self, ca_variable: str) -> dict[str, str]:
-        """Variables that any agent understands; `ca_variable` is the one by which this agent takes a CA bundle."""
+        """Variables that every agent understands; `ca_variable` is the name of this agent's variable for a CA bundle."""
         env: dict[str, str] = {}
         if self.https_proxy:
             env |= {"HTTPS_PROXY": self.https_proxy, "https_proxy": self.https_proxy}

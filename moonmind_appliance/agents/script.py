@@ -1,4 +1,4 @@
-"""The text of a program that is sent into a container, made of this package's own modules."""
+"""Builds the source text of a program that runs in a container from modules of this package."""
 
 import re
 from importlib import resources
@@ -8,10 +8,9 @@ _OWN_IMPORT = re.compile(r"^from moonmind_appliance\.agents\.\w+ import (?:\([^)
 
 
 def script_of(*modules: str) -> str:
-    """The modules as one program that runs the last one's `main`.
+    """Join the modules into one program that runs `main` of the last one.
 
-    Each is standard library only; what a later one imports from an earlier one is there already. None of them uses a
-    future import.
+    Each module uses only the standard library and names of the modules before it. None uses a future import.
     """
     *earlier, last = [_OWN_IMPORT.sub("", _source(module)) for module in modules]
     return "\n".join([*(_GUARD.sub("\n", source) for source in earlier), last])

@@ -1,4 +1,4 @@
-"""Reads a turn's standard output line by line: the agent's own lines go into the log, the report line does not."""
+"""Reads a turn's standard output line by line: logs the agent's own lines, but not the report line."""
 
 from typing import Generic, TypeVar
 
@@ -12,7 +12,7 @@ _LONGEST_LINE = 32 * 1024 * 1024
 
 
 class Report(msgspec.Struct):
-    """The line that the turn's program adds behind the agent's own."""
+    """The line that the turn's program adds after the agent's own."""
 
     login_digest: str | None = None
     files: dict[str, str] = {}
@@ -22,7 +22,7 @@ ReportT = TypeVar("ReportT", bound=Report)
 
 
 class TurnOutput(Generic[ReportT]):
-    """The part of a `TurnReader` that all agents share; what a line means is the subclass's."""
+    """The part of a `TurnReader` that all agents share; the subclass interprets the lines."""
 
     def __init__(self, log: ByteSink, shape: type[ReportT]) -> None:
         self._log = log
@@ -31,7 +31,7 @@ class TurnOutput(Generic[ReportT]):
         self._report: ReportT | None = None
 
     def write(self, data: bytes) -> None:
-        """Take some bytes; whole lines go on at once."""
+        """Process bytes; complete lines are passed on at once."""
         *lines, self._held = (self._held + data).split(b"\n")
         for line in lines:
             self._take(line + b"\n")
@@ -39,13 +39,13 @@ class TurnOutput(Generic[ReportT]):
             self.close()
 
     def close(self) -> None:
-        """Take what stands without a line's end. Safe twice."""
+        """Process a last line without a line end. Idempotent."""
         if self._held:
             line, self._held = self._held, b""
             self._take(line)
 
     def report(self) -> TurnReport:
-        """What the turn's command saw at its end."""
+        """The turn's report at its end."""
         return TurnReport(self._report.files, self._report.login_digest) if self._report else TurnReport()
 
     def _take(self, line: bytes) -> None:
@@ -59,8 +59,8 @@ class TurnOutput(Generic[ReportT]):
             self._read(line)
 
     def _read(self, line: bytes) -> None:
-        """One of the agent's own lines."""
+        """Process one of the agent's own lines."""
         raise NotImplementedError
 
     def _not_understood(self) -> None:
-        """The report could not be read; the phase is accepted by its files, and there are none without it."""
+        """Handle an unreadable report. Without it there are no files, and so the phase is not accepted."""

@@ -1,6 +1,6 @@
-"""Reads what the agent's container could have written: every value is checked against a type and bounds first.
+"""Parses data that the agent's container could have written: checks the type and bounds of every value.
 
-Any process in that container can write into the agent's event stream, its rollout files and its login file.
+Any process in that container can write to the agent's event stream, its rollout files and its login file.
 """
 
 import json
@@ -15,7 +15,7 @@ LONGEST_NUMBER = 32
 HIGHEST_COUNT = 2**53 - 1
 HIGHEST_PERCENT = 1000.0
 HIGHEST_WINDOW_MINUTES = 366 * 24 * 60
-# Both ends leave room for time zones and for sums with other spans.
+# Both bounds leave a margin for time zones and for sums with durations.
 EARLIEST_TIME = datetime(2015, 1, 1, tzinfo=UTC)
 LATEST_TIME = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -28,15 +28,15 @@ class Unreadable(ValueError):
 
 
 def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - whatever the JSON holds
-    """The JSON value, read more strictly than the standard asks for.
+    """Parse a JSON value more strictly than the standard requires.
 
     Args:
         data: UTF-8 text.
-        limit: the most bytes that are read.
+        limit: most bytes to read.
 
     Raises:
-        Unreadable: too large, not UTF-8, nested about a thousand levels deep, not JSON, a key twice in one object
-            (Codex refuses it, others take the last), NaN, infinity, or a number of more than 32 characters.
+        Unreadable: too large, not UTF-8, nested about a thousand levels deep, not JSON, a duplicate key in an object
+            (Codex refuses it, other readers use the last), NaN, infinity, or a number of more than 32 characters.
     """
     if len(data) > limit:
         raise Unreadable(f"larger than {limit} bytes")
@@ -83,15 +83,15 @@ def _constant(name: str) -> Any:  # noqa: ANN401 - the shape that json asks for
 
 
 def as_object(value: object) -> dict[str, Any]:
-    """The value where it is an object; else an empty one."""
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def as_number(value: object, *, lowest: float, highest: float) -> float | None:
-    """A finite number within the bounds; None for anything else, true and false too."""
+    """A finite number within the bounds; None for anything else, including true and false."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # The comparison refuses NaN, and integers too large for a float.
+    # The comparison is False for NaN, and for integers too large for a float.
     return float(value) if lowest <= value <= highest else None
 
 
@@ -103,10 +103,10 @@ def as_count(value: object, *, lowest: int = 0, highest: int = HIGHEST_COUNT) ->
 
 
 def as_text(value: object, *, longest: int) -> str:
-    """At most that many characters of a text, fit for UTF-8; "" for anything else."""
+    """At most `longest` characters of a text that has a UTF-8 form; "" for anything else."""
     if not isinstance(value, str):
         return ""
-    # JSON can escape an unpaired surrogate, which no database and no answer can hold.
+    # JSON can contain an escaped unpaired surrogate, which has no UTF-8 form for the database or a response.
     return value[:longest].encode(errors="replace").decode()
 
 
@@ -116,7 +116,7 @@ def as_code(value: object) -> str:
 
 
 def as_printable(value: object, *, longest: int) -> str | None:
-    """A text that is short enough and has only printable characters; None for anything else."""
+    """A text of at most `longest` printable characters; None for anything else."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and 0 < len(text) <= longest else None
 
@@ -136,7 +136,7 @@ def as_time(value: object) -> datetime | None:
 
 
 def as_window(used_percent: object, minutes: object, resets_at: object) -> QuotaWindow | None:
-    """A usage window; None where the percentage is none. Minutes and the end are left out where they are none."""
+    """A usage window; None if the percentage is invalid. Invalid minutes or end become None."""
     used = as_number(used_percent, lowest=0, highest=HIGHEST_PERCENT)
     if used is None:
         return None

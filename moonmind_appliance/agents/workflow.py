@@ -1,9 +1,9 @@
-"""Any agent that Spec Kit has an integration for, driven by Spec Kit's own engine: `specify workflow run`.
+"""Any agent for which Spec Kit has an integration, run by Spec Kit's own engine: `specify workflow run`.
 
-Spec Kit knows how each agent is called without a person; the appliance hands it a workflow of one command a phase. The
-agent itself must be in the job image. Its login is a file of variables, such as an API key, brought in with
-`login-shard N --from-file`; the integration's own variables (`SPECKIT_INTEGRATION_<KEY>_EXTRA_ARGS`, `…_EXECUTABLE`)
-may stand there too. Facts about Spec Kit are those seen on 1.2.3.
+Spec Kit knows how to run each agent non-interactively; the appliance gives it a workflow of one command per phase. The
+agent itself must be in the job image. Its login is a file of variables, such as an API key, stored with
+`login-shard N --from-file`; that file may also contain the integration's own variables
+(`SPECKIT_INTEGRATION_<KEY>_EXTRA_ARGS`, `…_EXECUTABLE`). Facts about Spec Kit are those seen on 1.2.3.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class SpecKitWorkflow:
         return f"{BACKEND_PREFIX}{self._integration}"
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
-        """The agent's version by the label `moonmind.<integration>.version`, and Spec Kit's."""
+        """The agent's version, from the label `moonmind.<integration>.version`, and Spec Kit's."""
         spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")
         return AgentInfo(
             backend=self.backend,
@@ -67,9 +67,9 @@ class SpecKitWorkflow:
         )
 
     def environment(self) -> dict[str, str]:
-        """A clean environment; the login's variables come with the turn alone."""
+        """A clean environment; only the turn sets the login's variables."""
         env = {"HOME": AGENT_HOME, "MOONMIND_LOGIN_FOLDER": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
-        # What Codex's part of the turn's program asks for.
+        # Needed by the part of the turn's program that is shared with Codex.
         env["CODEX_HOME"] = LOGIN_FOLDER
         return env | self._outward.environment("NODE_EXTRA_CA_CERTS")
 
@@ -78,34 +78,34 @@ class SpecKitWorkflow:
         return (LOGIN_FILE,)
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
-        """Every value: which of them is a secret only the agent knows."""
+        """All values: only the agent knows which of them are secret."""
         variables = login_variables(login_file.decode(errors="replace"))
         return {name: value for name, value in variables.items() if not name.startswith("SPECKIT_")}
 
     def login_facts(self, login_file: bytes) -> LoginFacts:
-        """Usable where it names a variable; it has no end. No agent renews it: any other file is another account."""
+        """Usable if it contains a variable; it never expires. No agent renews it, so a different file is another account."""
         usable = len(login_file) <= LOGIN_FILE_LIMIT and bool(self.secrets_of(login_file))
         account = hashlib.sha256(login_file).hexdigest()[:32] if usable else None
         return LoginFacts(usable=usable, by_api_key=True, account=account)
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
-        """There is no sign-in: says how the login comes in, and fails."""
+        """There is no sign-in: print how to store the login, and fail."""
         words = f"{self.backend} does not support this sign-in ({way.value}): import its variables with --from-file."
         return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", words]
 
     def logout_command(self) -> list[str]:
-        """Nothing is told to anybody; the file goes."""
+        """Remove the file; there is nothing to revoke."""
         return ["rm", "-f", f"{LOGIN_FOLDER}/{LOGIN_FILE}"]
 
     def check_command(self) -> None:
-        """Nothing can be asked without a model turn."""
+        """None: a login cannot be checked without a model turn."""
 
     def read_check(self, printed: bytes) -> LoginCheck:  # noqa: ARG002 - the protocol's shape
-        """Nothing is known."""
+        """The state is unknown."""
         return LoginCheck(alive=None)
 
     def turn(self, request: TurnRequest) -> Turn:
-        """A workflow of the phase's one command; the text stands in its file."""
+        """A workflow with the phase's one command; its file contains the text."""
         workflow = f"{WORKSPACES}/{request.phase.value}.workflow.yml"
         repository = f"{request.workspace}/repo"
         turn = {
@@ -146,7 +146,7 @@ class SpecKitWorkflow:
 
 
 class WorkflowReader(TurnOutput[Report]):
-    """Keeps the last of the agent's lines. How the turn went, Spec Kit's exit code says."""
+    """Keeps the agent's last lines. Spec Kit's exit code decides how the turn went."""
 
     def __init__(self, log: ByteSink) -> None:
         super().__init__(log, Report)

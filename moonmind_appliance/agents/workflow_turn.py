@@ -1,10 +1,10 @@
-"""Runs inside the agent container: one Spec Kit command through `specify workflow run`, whichever agent does it.
+"""Runs inside the agent container: one Spec Kit command through `specify workflow run`, with any agent.
 
-Standard library only, sent together with `codex_home` and `codex_turn`. MOONMIND_TURN holds one JSON object:
-`repository`, `integration`, `workflow` (the file) and `report` (files to tell of at the end). Behind the agent's own
-output comes a line of type `moonmind.report`. Exit code: Spec Kit's; 65 when the integration could not be set up.
+Standard library only, sent together with `codex_home` and `codex_turn`. MOONMIND_TURN contains one JSON object:
+`repository`, `integration`, `workflow` (the file) and `report` (files to report at the end). A line of type
+`moonmind.report` follows the agent's own output. Exit code: Spec Kit's; 65 if the integration could not be set up.
 
-The integration's files are put into the repository for the time of the turn: reviewers did not ask for them.
+The integration's files are in the repository only during the turn: they do not belong in the pull request.
 """
 
 import json
@@ -24,13 +24,13 @@ RUNS = ".specify/workflows/runs"
 
 
 def login_variables(stored: str) -> dict[str, str]:
-    """The stored login: a variable a line, NAME=value; what is no such line is left alone."""
+    """Parse the stored login: one NAME=value per line; other lines are ignored."""
     pairs = [line.partition("=") for line in stored.splitlines()]
     return {name.strip(): value.strip() for name, _, value in pairs if name.strip().isidentifier() and value.strip()}
 
 
 def files_of(repository: Path) -> set[Path]:
-    """Every file of the worktree, links too, without git's own."""
+    """Every file of the worktree, including links, without Git's own."""
     found = set()
     for folder, folders, files in os.walk(repository):
         if Path(folder) == repository and ".git" in folders:
@@ -40,7 +40,7 @@ def files_of(repository: Path) -> set[Path]:
 
 
 class Installed:
-    """The integration's files, for the time of a `with` block; `note` tells the next turn of them."""
+    """Installs the integration's files during a `with` block; the file `note` lists them for the next turn."""
 
     def __init__(self, repository: Path, integration: str, note: Path) -> None:
         self.repository = repository
@@ -78,7 +78,7 @@ class Installed:
                 path.write_bytes(content)
 
     def left_by_a_cut_off_turn(self) -> set[Path]:
-        """What an earlier turn installed and could not take away again."""
+        """Files that an interrupted earlier turn installed and did not remove."""
         try:
             return {Path(name) for name in json.loads(self.note.read_text(encoding="utf-8"))}
         except (OSError, ValueError):
@@ -86,7 +86,7 @@ class Installed:
 
     @staticmethod
     def remove_empty(folder: Path) -> None:
-        """Remove a folder that the installation made, unless the agent put something into it."""
+        """Remove a folder that the installation created, unless the agent added files to it."""
         if not any(folder.iterdir()):
             folder.rmdir()
 

@@ -27,14 +27,14 @@ from moonmind_appliance.api_address import BASE_PATH
 _log = logging.getLogger(__name__)
 
 _CALLERS_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-# Of what a caller made up, so many characters are logged.
+# Longest part, in characters, of a text from a caller that is logged.
 _SHOWN_OF_METHOD, _SHOWN_OF_PATH = 20, 500
-# Asked every few seconds by whatever watches over the appliance; at INFO they would bury the other lines.
+# Probes and scrapers request these every few seconds; at INFO they would fill the log.
 _PROBES = {f"{BASE_PATH}/health", f"{BASE_PATH}/ready"}
 
 
 class Api(Litestar):
-    """Litestar, with what every request has in common: an id, a log line, a count, and HEAD for every GET."""
+    """Litestar, with an id, a log line and a count for every request, and HEAD for every GET."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Answer one request."""
@@ -86,7 +86,7 @@ class Api(Litestar):
 def build_api(parts: ApiParts) -> Litestar:
     """The ASGI application of the REST contract.
 
-    It configures no logging, and starts nothing: that is `parts.lifespan`'s.
+    It configures no logging and starts nothing; `parts.lifespan` does that.
     """
     streams = OpenStreams()
     state = State({"parts": parts, "streams": streams, "metrics": Metrics(parts, lambda: len(streams))})

@@ -1,4 +1,4 @@
-"""Artifacts over HTTP: what is known of one, and its bytes, whole or in part."""
+"""Artifacts over HTTP: the facts of one, and its bytes, whole or in part."""
 
 import io
 import os

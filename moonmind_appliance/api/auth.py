@@ -1,4 +1,4 @@
-"""Who calls: the bearer token of the Authorization header, and nothing else, says it."""
+"""Authenticates callers by the bearer token of the Authorization header, and by nothing else."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ def bearer_token(headers: list[str]) -> str:
     """The token of the Authorization headers (RFC 6750, section 2.1).
 
     Raises:
-        Unauthenticated: there is none, more than one, or it is of another form.
+        Unauthenticated: there is no token, more than one, or the header has another form.
     """
     if not headers:
         raise Unauthenticated("The request has no token.", hint=_HINT)
@@ -32,7 +32,7 @@ def bearer_token(headers: list[str]) -> str:
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: puts the `Actor` of the token into the request, before its body is read.
+    """Guard: put the `Actor` of the token into the request, before its body is read.
 
     Raises:
         Unauthenticated: 401.
@@ -46,7 +46,7 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
 
 
 async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard: as `require_token`, and the actor is an operator.
+    """Guard: as `require_token`, and the actor must be an operator.
 
     Raises:
         Forbidden: `operator_only`.

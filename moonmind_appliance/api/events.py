@@ -1,4 +1,4 @@
-"""A run's news as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""A run's events and log lines as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ _RETRY_AFTER_MS = 2000
 
 
 class OpenStreams:
-    """How many event streams are open, in all and of each subject. Thread-safe."""
+    """Counts the open event streams, in total and per subject. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class OpenStreams:
             return self._of.total()
 
     def open(self, subject: str) -> bool:
-        """Count one more; False: there are enough."""
+        """Count one more; False if the limit is reached."""
         with self._lock:
             if self._of.total() >= STREAMS or self._of[subject] >= STREAMS_OF_ONE:
                 return False
@@ -94,7 +94,7 @@ async def stream_events(
     tail = RunTail(parts.store, parts.artifact_files, run.run_id, place)
     first = await sync_to_thread(tail.read)
     if last_event_id and [message.name for message in first] == ["end"]:
-        # What the standard has for "do not come again".
+        # In the standard, 204 asks the client not to reconnect.
         return Response("", status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     begin = b"retry: %d\n\n" % _RETRY_AFTER_MS + b"".join(message.encode() for message in first)
@@ -129,13 +129,13 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
 
 
 def _may_go_on(request: ApiRequest) -> bool:
-    """Whether the token still holds: a stream may outlive it."""
+    """Whether the token is still valid: a stream may outlive it."""
     try:
         actor = request.parts.authenticate(bearer_token(request.headers.getall("authorization", [])))
     except Unauthenticated:
         return False
     except RequestError:
-        # Nobody can tell now; the next look asks again.
+        # The check is not possible now; the next one asks again.
         return True
     return actor is not None
 

@@ -1,4 +1,4 @@
-"""Alive, and able to work: for probes, which send no token."""
+"""Liveness and readiness, for probes, which send no token."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def get_ready(request: ApiRequest) -> Response[Any]:
 
 
 def _ready_check(name: str, finding: Finding) -> ReadyCheck:
-    # Callers without a token read this: of what is good no more than that it is.
+    # Callers without a token read this: a passed check shows no details.
     good = finding.level is not Level.WRONG
     return ReadyCheck(name, good, "" if good else f"{finding.seen} {finding.to_do}".strip())
 

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: what the API answers, and what the appliance holds at the moment of the scrape."""
+"""Metrics for Prometheus: the API's responses, and the contents of database and disk at the time of the scrape."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.models import LoginState, RunStatus
 
 _CONTENT_TYPE = "text/plain; version=0.0.4"
-# Methods with a label of their own. A caller may send any word: each would be one more series, for ever.
+# Methods with a label of their own. A caller may send any method name, and each would be a permanent series.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
 
 class Metrics:
-    """The registry of one appliance; nothing of the process is global."""
+    """The registry of one appliance; it does not use the global one."""
 
     def __init__(self, parts: ApiParts, open_streams: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
@@ -41,7 +41,7 @@ class Metrics:
         self.registry.register(_Holdings(parts, open_streams))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer; `seconds` is the time until it began, `route` the template, never the address."""
+        """Count one response; `seconds` is the time until it began, `route` the path template."""
         self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -51,7 +51,7 @@ class Metrics:
 
 
 class _Holdings(Collector):
-    """What the database and the disk hold now."""
+    """The contents of the database and the disk now."""
 
     def __init__(self, parts: ApiParts, open_streams: Callable[[], int]) -> None:
         self._parts = parts

@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 document, and the page that shows it. Its assets are ours: a lone server may have no way out."""
+"""The OpenAPI 3.1 document, and the page that shows it.
+
+The appliance serves the page's assets: the server may have no internet access.
+"""
 
 import inspect
 from importlib.util import find_spec
@@ -43,7 +46,7 @@ A specification text in, a draft pull request out. Every request except health c
 `Authorization: Bearer TOKEN`. Every error is `application/problem+json`; programs read its `code`.
 Every response has an `X-Request-ID`, which also appears in the appliance's log."""
 
-# The page runs a script that Litestar writes into it, and loads nothing from elsewhere.
+# The page runs an inline script of Litestar, and loads nothing from other origins.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -57,7 +60,7 @@ _ASSETS = {
 
 
 def openapi_config(version: str) -> OpenAPIConfig:
-    """What Litestar makes the document and the page from."""
+    """Litestar's configuration of the document and the page."""
     page = SwaggerRenderPlugin(
         path="/",
         js_url=f"{SCHEMA_PATH}/assets/swagger-ui-bundle.js",
@@ -124,7 +127,7 @@ async def _page_headers(response: Response[Any]) -> Response[Any]:
 
 
 def complete(app: Litestar) -> None:
-    """Say in the document what Litestar cannot know: headers of errors, the fields' limits, what the structs are."""
+    """Add to the document what Litestar cannot know: headers of errors, limits of fields, descriptions of structs."""
     for item in (app.openapi_schema.paths or {}).values():
         for operation in (item.get, item.post):
             if operation is not None:
@@ -156,7 +159,7 @@ def complete(app: Litestar) -> None:
 def _complete_operation(operation: Operation) -> None:
     for parameter in operation.parameters or []:
         if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
-            # What is left out is left out: no header and no query says null.
+            # A header or query parameter is left out, never null.
             parameter.schema = _not_null(parameter.schema)
             if parameter.name == "Idempotency-Key":
                 _limit(parameter.schema, pattern=f"^{KEY_PATTERN}$", max_length=MAX_IDEMPOTENCY_KEY)

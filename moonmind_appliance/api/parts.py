@@ -1,4 +1,4 @@
-"""What the API is put together from; the composition root fills it in."""
+"""What the API needs from the rest of the appliance; the composition root provides it."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ __all__ = ["ApiParts", "Pace"]
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How event streams breathe; all in seconds."""
+    """Intervals of the event streams, in seconds."""
 
     look_every: float = 0.25
     heartbeat_every: float = 15.0
@@ -29,12 +29,12 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """Everything the API stands on.
+    """Everything that the API depends on.
 
     `authenticate` and `readiness` are called in worker threads, several at a time. `readiness` returns the checks by
-    their names; anybody may read what it finds wrong. `authenticate` answers None for a token that is not valid, or
-    raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot tell).
-    Set `stopping` as soon as the process is told to stop: POSTs are refused with `draining` and event streams end.
+    their names; callers without a token can read the problems that it finds. `authenticate` returns None for an
+    invalid token, or raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot check the token).
+    Set `stopping` as soon as the process must stop: POSTs are refused with `draining` and event streams end.
     `lifespan` is entered before the first request and left after the last.
     """
 

@@ -1,4 +1,4 @@
-"""The addresses that answers name."""
+"""The URLs that responses contain."""
 
 from moonmind_appliance.api_address import BASE_PATH
 
@@ -11,5 +11,5 @@ def run_path(run_id: str) -> str:
 
 
 def content_path(run_id: str, artifact_id: str) -> str:
-    """Where an artifact's bytes are."""
+    """URL of an artifact's bytes."""
     return f"{run_path(run_id)}/artifacts/{artifact_id}/content"

@@ -24,7 +24,7 @@ _SHOWN_OF_METHOD = 20
 
 
 class ProblemKind(NamedTuple):
-    """What is always true of a code."""
+    """The status and the title of a code, which are always the same."""
 
     status: int
     title: str
@@ -126,7 +126,7 @@ def answer(body: Problem, headers: Mapping[str, str] | None = None) -> Response[
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's exception handler for everything. What was not foreseen is logged with the request's id."""
+    """Litestar's exception handler for every error. An unexpected one is logged with the request's id."""
     if isinstance(error, RequestError):
         fields = [ProblemField(*field) for field in error.fields]
         body = problem(error.code, str(error), fields, status=error.status)
@@ -138,7 +138,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)
     if isinstance(error, InternalServerException) and "disconnected" in error.detail:
-        # Nobody reads this answer, and nothing is wrong here.
+        # The client has disconnected: no defect, and no one receives this response.
         _log.info("Request %s: the caller disconnected before the body was complete.", request_id(request))
         return answer(problem("invalid_request", "The request body is incomplete."))
     _log.error("Request %s failed.", request_id(request), exc_info=error)
@@ -147,11 +147,11 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
 
 
 def request_id(request: Request[Any, Any, Any]) -> str:
-    """The id that stands in the answer's X-Request-ID and in the log."""
+    """The id in the response's X-Request-ID and in the log."""
     return str(request.scope["state"].get("request_id", "unknown"))
 
 
-# What every route behind a token may answer.
+# What every route that needs a token may answer.
 BEHIND_A_TOKEN = (
     *(code for code, kind in PROBLEMS.items() if kind.status == HTTPStatus.UNAUTHORIZED),
     "identity_provider_unreachable",
@@ -160,7 +160,7 @@ BEHIND_A_TOKEN = (
 
 
 def problems(*codes: str) -> dict[int, ResponseSpec]:
-    """The OpenAPI answers of a route for these codes, and for those that every route has."""
+    """The OpenAPI responses of a route for these codes, and for those that every route has."""
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys((*codes, "invalid_request", "internal_error")):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
@@ -197,7 +197,7 @@ def _headers(request: Request[Any, Any, Any], error: RequestError) -> dict[str, 
 
 
 def _challenge(request: Request[Any, Any, Any], error: Unauthenticated) -> str:
-    """RFC 6750, section 3: no error code where no token came."""
+    """RFC 6750, section 3: no error code if no token was sent."""
     challenge = f'Bearer realm="{REALM}"'
     if "authorization" not in request.headers:
         return challenge

@@ -1,4 +1,4 @@
-"""Which bytes a request is for: Range, If-Range and If-None-Match (RFC 9110, sections 13 and 14)."""
+"""Which bytes a request asks for: Range, If-Range and If-None-Match (RFC 9110, sections 13 and 14)."""
 
 import re
 from typing import NamedTuple
@@ -19,14 +19,14 @@ class ByteRange(NamedTuple):
 
 
 class Unsatisfiable(Exception):
-    """The range begins behind the end of the content."""
+    """The range begins after the end of the content."""
 
 
 def wanted_range(header: str | None, if_range: str | None, *, size: int, etag: str) -> ByteRange | None:
     """The range to send; None: the whole content.
 
-    What is malformed, in another unit, or of several ranges is answered with the whole, as the standard allows.
-    `If-Range` holds only for a strong tag that is the content's own.
+    A header that is malformed, in another unit, or has several ranges gets the whole content, as the standard allows.
+    `If-Range` matches only the content's own strong tag.
 
     Raises:
         Unsatisfiable: 416.
@@ -48,7 +48,7 @@ def wanted_range(header: str | None, if_range: str | None, *, size: int, etag: s
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:
-    """Whether the caller already has the content of that tag (weak comparison)."""
+    """Whether the caller already has the content with that tag (weak comparison)."""
     if if_none_match is None:
         return False
     given = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}

@@ -1,4 +1,4 @@
-"""The request as our handlers see it: the parts, the actor, and a body that was checked field by field."""
+"""The request that handlers receive: the parts, the actor, and a body that was checked field by field."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -15,7 +15,7 @@ from moonmind_appliance.models import Actor
 
 # 256 KiB of text may become six times as many bytes when every character is escaped.
 MAX_BODY_BYTES = 2 * 1024**2
-# Of what a caller made up, no more than this comes back: characters of a name, and names.
+# The response repeats at most this much of what a caller sent: characters of a name, and names.
 _SHOWN = 100
 
 
@@ -24,24 +24,24 @@ class ApiRequest(Request[Actor, Any, State]):
 
     @property
     def parts(self) -> ApiParts:
-        """What the API is put together from."""
+        """What the API depends on."""
         return cast("ApiParts", self.app.state["parts"])
 
     @property
     def actor(self) -> Actor:
-        """Who calls. Only behind a guard of `auth`."""
+        """The caller. Only for routes with a guard of `auth`."""
         return cast("Actor", self.scope["user"])
 
     def at_end(self, callback: Callable[[], object]) -> None:
-        """Call this when the answer has been sent, or the caller is gone."""
+        """Call this when the response has been sent, or the caller has disconnected."""
         self.scope["state"]["at_end"].append(callback)
 
     async def json(self) -> Any:  # noqa: ANN401 - the handler's own type, which it declares as `data`
         """The body as the type of the handler's `data`.
 
         Raises:
-            HTTPException: 415, the body is not declared as JSON.
-            InvalidRequest: it is not JSON, or does not fit: all fields at once.
+            HTTPException: 415, the content type is not JSON.
+            InvalidRequest: it is not JSON, or fields are invalid: it lists all of them.
         """
         kind, options = self.content_type
         if kind != "application/json" or options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
@@ -52,10 +52,10 @@ class ApiRequest(Request[Actor, Any, State]):
 
 
 def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
-    """A JSON object as a struct: no other fields, no conversions.
+    """Decode a JSON object as a struct: no unknown fields, no conversions.
 
     Raises:
-        InvalidRequest: `malformed_json`, or `invalid_request` with every field that does not fit.
+        InvalidRequest: `malformed_json`, or `invalid_request` with every invalid field.
     """
     try:
         given = msgspec.json.decode(body)

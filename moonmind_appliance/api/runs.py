@@ -1,4 +1,4 @@
-"""Runs over HTTP: submit, list, look at, cancel, retry."""
+"""Runs over HTTP: submit, list, show, cancel, retry."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -160,7 +160,7 @@ def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
 
 @route("/", http_method=HttpMethod.OPTIONS, sync_to_thread=False, include_in_schema=False)
 def runs_options() -> Response[None]:
-    """Litestar's own answer for an address with two methods names only one of them."""
+    """Litestar's own answer for a path with two methods names only one of them."""
     return Response(None, status_code=204, headers={"Allow": "GET, OPTIONS, POST"})
 
 
@@ -169,7 +169,7 @@ def _accepted(run: Run) -> Response[RunAccepted]:
 
 
 def _check_parameters(request: ApiRequest, status: RunStatus | None) -> None:
-    """A misspelled filter would silently list everything; of one that comes twice, one would silently win."""
+    """Refuse unknown and repeated parameters: a misspelled filter would be ignored, and so would one of two values."""
     given = request.query_params
     known = ", ".join(sorted(_FILTERS))
     problems = [
@@ -178,7 +178,7 @@ def _check_parameters(request: ApiRequest, status: RunStatus | None) -> None:
     ]
     problems += [FieldProblem(name, "Given more than once.") for name in _FILTERS if len(given.getall(name, [])) > 1]
     if "status" in given and status is None:
-        # Litestar reads the word null as no value.
+        # Litestar reads `null` as no value.
         problems.append(FieldProblem("status", "Unknown run status."))
     if problems:
         raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)

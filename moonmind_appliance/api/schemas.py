@@ -1,6 +1,6 @@
-"""What the API answers: the fields of docs/api.md, by their names and in their order. Times are RFC 3339 in UTC.
+"""The API's response bodies: the fields of docs/api.md, with its names and order. Times are RFC 3339 in UTC.
 
-What the other interfaces show too is in `views`.
+Structs that the other interfaces show too are in `views`.
 """
 
 from typing import Annotated
@@ -24,7 +24,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class ReadyCheck(msgspec.Struct, frozen=True):
-    """One thing that work needs."""
+    """One check of what runs need."""
 
     name: str
     ok: bool
@@ -32,7 +32,7 @@ class ReadyCheck(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """The appliance takes and runs work."""
+    """Whether the appliance accepts and executes runs."""
 
     status: Annotated[str, msgspec.Meta(examples=["ready"])]
     checks: list[ReadyCheck]

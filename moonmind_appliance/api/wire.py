@@ -1,4 +1,4 @@
-"""What HTTP asks of every answer and Litestar leaves open: common headers, HEAD, refusals while a body still comes."""
+"""What HTTP requires and Litestar does not do: common headers, HEAD, refusals while a body is still arriving."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from moonmind_appliance.api.problems import PROBLEM_JSON, problem
 
-# The longest path of ours has some hundred bytes; 255 characters of an external_ref have up to 3,060 in a query.
+# The API's longest path has about a hundred bytes; 255 characters of an external_ref have up to 3,060 in a query.
 MAX_PATH_BYTES = 1024
 MAX_QUERY_BYTES = 4096
 MAX_COOKIE_BYTES = 4096
@@ -21,7 +21,7 @@ _READ_ON_SECONDS = 5.0
 
 
 def common_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """What every answer carries: the request's id, no guessing of types, no caching unless it says otherwise."""
+    """Headers of every response: the request's id, no type sniffing, and no caching unless the handler allows it."""
     given = [(name, with_head(value) if name == b"allow" else value) for name, value in headers]
     given += [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
     if not any(name == b"cache-control" for name, _ in given):
@@ -30,13 +30,13 @@ def common_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> l
 
 
 def with_head(allow: bytes) -> bytes:
-    """The Allow header of a route, which answers HEAD wherever it answers GET."""
+    """Add HEAD to the Allow header of a route that answers GET."""
     methods = {method.strip() for method in allow.split(b",")}
     return b", ".join(sorted(methods | ({b"HEAD"} if b"GET" in methods else set())))
 
 
 def answer_head(scope: HTTPScope, receive: Receive, send: Send) -> tuple[HTTPScope, Receive, Send]:
-    """Treat HEAD as GET whose body stays here (RFC 9110, 9.3.2). An endless body is told that its reader is gone."""
+    """Treat HEAD as GET without sending the body (RFC 9110, 9.3.2). An endless body sees a disconnect."""
     begun = asyncio.Event()
 
     async def receive_nothing_more() -> HTTPReceiveMessage:
@@ -54,10 +54,10 @@ def answer_head(scope: HTTPScope, receive: Receive, send: Send) -> tuple[HTTPSco
 
 
 def finish_body(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Before a refusal goes out, read on what the caller is still sending, within limits.
+    """Before a refusal is sent, read the rest of the request's body, within limits.
 
-    A server that closes with unread bytes makes TCP drop the answer: the caller would see a broken connection instead
-    of the reason. A caller who waits for `100 Continue` has not begun to send.
+    If a server closes a connection with unread bytes, TCP drops the response: the caller sees a broken connection
+    instead of the reason. A caller that waits for `100 Continue` has not begun to send.
     """
     headers = dict(scope["headers"])
     coming = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
@@ -94,10 +94,10 @@ def finish_body(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive
 
 
 async def long_address_refused(scope: HTTPScope, send: Send) -> bool:
-    """Answer 414 for an address that is longer than any of ours, before Litestar sees it; whether it did.
+    """Answer 414 for an address longer than any of the API's, before Litestar sees it; True if it did.
 
-    Litestar keeps the last 1,024 paths, queries and cookies it read (`lru_cache` in its router and parsers), a token
-    or not: of 64 KiB each that would be hundreds of megabytes. A long Cookie is dropped, the API reads none.
+    Litestar caches the last 1,024 paths, queries and cookies (`lru_cache` in its router and parsers), even of callers
+    without a token: at 64 KiB each that would be hundreds of megabytes. A long Cookie is dropped; the API reads none.
     """
     cookies = sum(len(value) for name, value in scope["headers"] if name == b"cookie")
     if cookies > MAX_COOKIE_BYTES:

@@ -1,4 +1,4 @@
-"""What a run needs, checked: one set of checks behind `doctor`, `/ready` and the TUI."""
+"""Checks of what a run needs: one set of checks for `doctor`, `/ready` and the TUI."""
 
 from moonmind_appliance.checks.finding import Finding, Level
 from moonmind_appliance.checks.readiness import Readiness, readiness

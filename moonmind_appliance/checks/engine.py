@@ -1,4 +1,4 @@
-"""The Docker engine and the job image on it."""
+"""Checks of the Docker engine and its job image."""
 
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
@@ -14,7 +14,7 @@ BUILD = "Build it with ./install.sh, or with job_image/build.sh in the checkout.
 
 
 def docker_engine(engine: ContainerEngine) -> Finding:
-    """It answers, and is new enough. Raises what the engine raises."""
+    """Check that the engine answers and is new enough. Raises what the engine raises."""
     check = "Docker engine"
     info = engine.info()
     if tuple(int(part) for part in info.api_version.split(".") if part.isdigit()) < OLDEST_API:
@@ -23,7 +23,7 @@ def docker_engine(engine: ContainerEngine) -> Finding:
 
 
 def job_image(engine: ContainerEngine, settings: Settings) -> Finding:
-    """The engine has it, and its labels say that it keeps the contract. Raises what the engine raises."""
+    """Check that the engine has the image and that its labels match the contract. Raises what the engine raises."""
     check, reference = "job image", settings.spec_automation_job_image
     image = engine.image(reference)
     if image is None:

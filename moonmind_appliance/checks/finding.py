@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The finding of one check."""
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -9,7 +9,7 @@ from moonmind_appliance.errors import ApplianceError
 
 
 class Level(StrEnum):
-    """`wrong` keeps runs from working; `note` is worth knowing."""
+    """`wrong` prevents runs; `note` is information."""
 
     OK = "ok"
     NOTE = "note"
@@ -20,7 +20,7 @@ class Finding(msgspec.Struct, frozen=True):
     """What was seen, and what to do about it ("": nothing). No field contains a secret.
 
     `check` is for people and unique among the findings of one pass; it can name a shard, a repository or an address.
-    Text of others in `seen` may contain control characters: who shows it cleans it.
+    Text of others in `seen` may contain control characters: the code that shows it must remove them.
     """
 
     check: str
@@ -31,27 +31,27 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(check: str, seen: str) -> Finding:
-    """As it should be."""
+    """A finding without a problem."""
     return Finding(check, Level.OK, seen)
 
 
 def note(check: str, seen: str, to_do: str = "") -> Finding:
-    """Worth knowing."""
+    """A finding that is information."""
     return Finding(check, Level.NOTE, seen, to_do)
 
 
 def wrong(check: str, seen: str, to_do: str) -> Finding:
-    """Keeps runs from working."""
+    """A finding that prevents runs."""
     return Finding(check, Level.WRONG, seen, to_do)
 
 
 def guarded(check: str, look: Callable[[], Finding | Iterable[Finding]], *, to_do: str = "") -> Iterator[Finding]:
-    """The findings of `look`, as they come. If it cannot look, that is a finding, too, and not an exception.
+    """The findings of `look`, one by one. An error of `look` becomes a finding, not an exception.
 
     Args:
-        check: the name of a finding about a failed look.
+        check: the name of the finding about an error.
         look: makes one finding or several.
-        to_do: what to do if the error does not say it.
+        to_do: what to do, if the error does not say it.
     """
     try:
         found = look()

@@ -1,4 +1,4 @@
-"""GitHub: the token, its scopes, and the repositories that runs may name; through the appliance's own client."""
+"""Checks of GitHub: the token, its scopes, and the allowed repositories, with the appliance's own client."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.settings import Settings
 
-# Any repository tells a good token from a bad one; this one is GitHub's own example.
+# Any repository shows whether a token is valid; this one is GitHub's own example.
 _ANY = "octocat/Hello-World"
 TOKEN = "GitHub token"  # noqa: S105 - the name of a check
 _REJECTED, _NOT_FOUND = 401, 404
@@ -19,14 +19,14 @@ _TIMEOUT = 10.0
 
 
 class _Listening(httpx.BaseTransport):
-    """Passes requests on, and keeps the headers of the last answer."""
+    """Passes requests on, and keeps the headers of the last response."""
 
     def __init__(self, settings: Settings) -> None:
         trust = httpx.create_ssl_context()
         trust.load_default_certs()
         if settings.extra_ca_certs is not None:
             trust.load_verify_locations(cafile=settings.extra_ca_certs)
-        # A client, as it uses the proxies of the environment like the appliance's own.
+        # A client, because it uses the environment's proxies as the appliance's own does.
         self._client = httpx.Client(verify=trust, timeout=_TIMEOUT)
         self.headers = httpx.Headers()
 
@@ -34,7 +34,7 @@ class _Listening(httpx.BaseTransport):
         """Send it."""
         answer = self._client.send(request)
         self.headers = answer.headers
-        # The content is decoded already.
+        # The content is already decoded.
         kept = [(name, value) for name, value in answer.headers.multi_items() if name != "content-encoding"]
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
 
@@ -44,21 +44,21 @@ class _Listening(httpx.BaseTransport):
 
 
 def token_is_set(settings: Settings) -> Finding:
-    """A token is set; GitHub is not asked."""
+    """Check that a token is set, without a request to GitHub."""
     if settings.github_token is None:
         return wrong(TOKEN, "GITHUB_TOKEN is not set.", "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`.")
     return ok(TOKEN, "set, not checked")
 
 
 class GitHubChecks:
-    """The token and each repository, asked at GitHub; afterwards `time` is the time in GitHub's last answer, if any."""
+    """Checks the token and each repository at GitHub; then `time` is the time in GitHub's last response, if any."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.time: datetime | None = None
 
     def __call__(self) -> Iterator[Finding]:
-        """The findings as they come.
+        """The findings, one by one.
 
         Raises:
             SettingsError: the token cannot be sent, or a CA file cannot be used.
@@ -98,7 +98,7 @@ class GitHubChecks:
 
 
 def _token(door: GitHub, heard: _Listening, settings: Settings) -> Finding:
-    """Whether GitHub takes it, and which scopes it has."""
+    """Whether GitHub accepts the token, and its scopes."""
     try:
         door.repository(next(iter(settings.spec_workflow_github_repository), _ANY))
     except GitHubError as error:
@@ -108,7 +108,7 @@ def _token(door: GitHub, heard: _Listening, settings: Settings) -> Finding:
 
 
 def _refusal(error: GitHubError) -> Finding:
-    """Why a request that any good token may make was refused."""
+    """Why GitHub refused a request that any valid token may make."""
     check = TOKEN
     if error.status is None:
         return wrong(check, error.message, "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS.")
@@ -122,7 +122,7 @@ def _refusal(error: GitHubError) -> Finding:
 
 
 def _scopes(given: str | None, address: str) -> Finding:
-    """What a classic token may do; other kinds of token have no scopes."""
+    """The scopes of a classic token; other kinds of token have none."""
     check = TOKEN
     if given is None:
         return ok(check, f"{address} accepts it; this kind of token has no scopes")

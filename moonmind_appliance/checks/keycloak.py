@@ -1,4 +1,4 @@
-"""The Keycloak realm that issues callers' tokens."""
+"""Checks of the Keycloak realm that issues callers' tokens."""
 
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.oidc import OidcStatus, verifier_of
@@ -6,7 +6,7 @@ from moonmind_appliance.settings import Settings
 
 
 def identity_provider(status: OidcStatus) -> Finding:
-    """It answered last time it was asked, and there are keys to verify tokens with."""
+    """Check that Keycloak answered the last request, and that there are keys to verify tokens."""
     check = "Keycloak"
     if status.reachable and status.keys:
         return ok(check, f"responds, {status.keys} key(s)")
@@ -15,7 +15,7 @@ def identity_provider(status: OidcStatus) -> Finding:
 
 
 def ask_identity_provider(settings: Settings) -> Finding | None:
-    """The same, asked now; None where the appliance issues its own tokens."""
+    """The same with a new request; None if the appliance issues its own tokens."""
     verifier = verifier_of(settings)
     if verifier is None:
         return None

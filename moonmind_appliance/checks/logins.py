@@ -1,4 +1,4 @@
-"""The shards' logins as they were last seen; those that were never looked at are looked at now."""
+"""Checks of the shards' logins as last observed; logins that were never observed are checked now."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,7 +15,7 @@ def logins(tools: Tools, *, look: bool = False) -> Iterator[Finding]:
 
     Args:
         tools: what verbs work with.
-        look: look at those logins that were never looked at, which starts a container for each.
+        look: check the logins that were never observed, which starts a container for each.
     """
     shards = tools.store.shards.all(len(tools.shards))
     if look:
@@ -25,18 +25,18 @@ def logins(tools: Tools, *, look: bool = False) -> Iterator[Finding]:
 
 
 def shard_logins(shards: Sequence[Shard]) -> list[Finding]:
-    """A finding for each shard. One login is enough to work: a missing one is wrong only if there is no other."""
+    """A finding for each shard. One login is enough: a missing one is wrong only if there is no other."""
     alone = not any(shard.login is LoginState.PRESENT for shard in shards)
     return [_shard_login(shard, needed=alone and shard.shard == 0) for shard in shards]
 
 
 def no_login_yet() -> Finding:
-    """What to say where no data folder exists."""
+    """The finding if no data folder exists."""
     return wrong("login of shard 0", "Not signed in.", f"{_PROGRAM} login-shard 0")
 
 
 def any_login(findings: Iterable[Finding]) -> Finding:
-    """The finding that says whether any shard can work: the first good one, else the first that is wrong."""
+    """The finding whether any shard can run: the first good one, else the first that is wrong."""
     found = list(findings)
     order = (Level.OK, Level.WRONG, Level.NOTE)
     return min(found, key=lambda finding: order.index(finding.level))

@@ -1,4 +1,4 @@
-"""This machine: data folder, free disk space, database, clock."""
+"""Checks of this machine: data folder, free disk space, database, clock."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ _MOST_SKEW = 60.0
 
 
 def data_folder(settings: Settings) -> Finding:
-    """It exists or can be made, other users cannot read it, and this user may write to it."""
+    """Check that it exists or can be created, that other users cannot read it, and that this user can write to it."""
     check, folder = "data folder", settings.moonmind_data_dir
     nearest = _nearest(folder)
     if not nearest.is_dir():
@@ -31,7 +31,7 @@ def data_folder(settings: Settings) -> Finding:
 
 
 def free_space(settings: Settings) -> Finding:
-    """More than MIN_FREE_DISK is free on the data folder's disk."""
+    """Check that more than MIN_FREE_DISK is free on the data folder's disk."""
     free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
     seen = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
     if free < settings.min_free_disk:
@@ -40,7 +40,7 @@ def free_space(settings: Settings) -> Finding:
 
 
 def database(settings: Settings, tools: Tools | None, problem: ApplianceError | None = None) -> Finding:
-    """It can be opened and read. `problem` is why there are no `tools`, if it was tried to attach."""
+    """Check that it can be opened and read. `problem` is the error of an attempt to attach, if there are no `tools`."""
     check, path = "database", settings.moonmind_data_dir / DATABASE_NAME
     if isinstance(problem, StoreError):
         return wrong(check, problem.message, problem.hint or "See the message.")
@@ -53,7 +53,7 @@ def database(settings: Settings, tools: Tools | None, problem: ApplianceError | 
 
 
 def clock(github: datetime | None, now: datetime) -> Finding:
-    """This machine's clock beside the time in GitHub's answer: tokens and quotas expire by the clock."""
+    """Compare this machine's clock with the time in GitHub's response: tokens and quotas expire by the clock."""
     if github is None:
         return note("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared, because GitHub did not respond.")
     skew = (now - github.astimezone(UTC)).total_seconds()

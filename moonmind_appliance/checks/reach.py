@@ -1,4 +1,4 @@
-"""What job containers reach: a throw-away container on their network asks for GitHub's and OpenAI's addresses."""
+"""Checks what job containers reach: a temporary container on their network requests GitHub's and OpenAI's addresses."""
 
 import io
 import secrets
@@ -30,17 +30,17 @@ _NOT_TRUSTED = 60
 
 
 class _Way(NamedTuple):
-    """An address, and the variables with which it is reached: git's, or the agent's with its proxy."""
+    """An address, and the environment of the request: git's, or the agent's with its proxy."""
 
     url: str
     env: dict[str, str]
 
 
 def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
-    """A finding for the network and one for each address, as found; up to 12 seconds each. Leaves nothing behind.
+    """A finding for the network and one for each address, up to 12 seconds each. Removes its container.
 
     Raises:
-        EngineError: the container could not be made.
+        EngineError: the container could not be created.
     """
     name = f"moonmind-doctor-{secrets.token_hex(4)}"
     _remove_leftovers(engine)
@@ -59,7 +59,7 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
 
 
 def _remove_leftovers(engine: ContainerEngine) -> None:
-    """What a killed check left: its container has ended by itself."""
+    """Remove the container of a check that was killed; it has ended by its own time limit."""
     for container in engine.containers(_LABELS):
         if not container.running:
             engine.remove(container.name)
@@ -76,7 +76,7 @@ def _spec(name: str, settings: Settings) -> ContainerSpec:
     return ContainerSpec(
         name=name,
         image=settings.spec_automation_job_image,
-        # Ends by itself if this process is killed.
+        # Ends by its own time limit if this process is killed.
         command=["sleep", "120"],
         labels=_LABELS,
         limits=Limits(_MEMORY, 1.0, 64),
@@ -88,7 +88,7 @@ def _spec(name: str, settings: Settings) -> ContainerSpec:
 
 
 def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str | None:
-    """The bundle that job containers trust, as a path inside; None: the image's own."""
+    """The path, in the container, of the CA bundle that job containers trust; None: the image's own."""
     if settings.extra_ca_certs is None:
         return None
     engine.put_file(container, f"{WORKSPACES}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
@@ -104,7 +104,7 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
 
 
 def _ask(engine: ContainerEngine, container: str, way: _Way, *, trusted: str | None) -> Finding:
-    """Any HTTP status will do: the address is reached, and its certificate is trusted."""
+    """Request the address. Any HTTP status passes: it shows that the address answers and its certificate is trusted."""
     check = f"from containers: {way.url.split('://')[1].strip('/')}"
     command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
     command += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]

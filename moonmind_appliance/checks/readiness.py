@@ -1,4 +1,4 @@
-"""Whether work can be taken and run now: the checks behind `/ready`, which cost little."""
+"""Whether runs can be accepted and executed now: the checks of `/ready`, which cost little."""
 
 import threading
 import time
@@ -12,17 +12,17 @@ from moonmind_appliance.checks.machine import database, free_space
 from moonmind_appliance.checks.service import workers
 from moonmind_appliance.runs.tools import Tools
 
-# Probes come every few seconds and from many callers: the engine is asked this often at most.
+# Probes come every few seconds and from many callers: limit the requests to the engine.
 _CACHED_SECONDS = 5.0
 
 
 def readiness(tools: Tools) -> list[Finding]:
-    """The checks behind `/ready`, made now. Never raises, and asks no other machine than the Docker engine's."""
+    """The checks of `/ready`, made now. Never raises, and contacts no other machine than the Docker engine's."""
     return list(_by_name(tools).values())
 
 
 def _by_name(tools: Tools) -> dict[str, Finding]:
-    """The same by their names in `/ready`."""
+    """The same checks by their names in `/ready`."""
     settings = tools.settings
     found = {
         "database": _one("database", lambda: database(settings, tools)),
@@ -37,7 +37,7 @@ def _by_name(tools: Tools) -> dict[str, Finding]:
 
 
 class Readiness:
-    """`readiness`, remembered for a few seconds, and the threads of the process that serves. Thread-safe."""
+    """`readiness`, cached for a few seconds, and the threads of the process that serves. Thread-safe."""
 
     def __init__(self, tools: Tools, alive: Callable[[], Mapping[str, bool]]) -> None:
         self._tools = tools

@@ -1,4 +1,4 @@
-"""Everything that a run needs, checked one by one."""
+"""Checks everything that a run needs, in sequence."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,16 +23,16 @@ _FIX = "Fix the setting."
 def run_checks(
     settings: Settings, tools: Tools | None, *, problem: ApplianceError | None = None, offline: bool = False
 ) -> Iterator[Finding]:
-    """All findings but those about the settings themselves, each as soon as it is found. Blocks; takes up to a minute.
+    """All findings except those about the settings, each as soon as it is found. Blocks; takes up to a minute.
 
-    What cannot be checked is a finding, never an exception. Makes the job network and the logins' volumes where they
-    are missing, and a container that is gone afterwards. May be abandoned after any finding, and repeated.
+    A check that fails is a finding, never an exception. Creates the job network and the logins' volumes if they are
+    missing, and a container that it removes. The caller may stop after any finding, and repeat the call.
 
     Args:
-        settings: what is checked.
-        tools: attached to the data folder; None: there is none yet, or it cannot be used.
-        problem: why it cannot be used.
-        offline: ask neither GitHub nor Keycloak, and start no container.
+        settings: the settings to check.
+        tools: attached to the data folder; None if it does not exist yet or cannot be used.
+        problem: why the data folder cannot be used.
+        offline: contact neither GitHub nor Keycloak, and start no container.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings))
@@ -56,7 +56,7 @@ def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:
 
 
 def _containers(settings: Settings, tools: Tools | None, *, offline: bool) -> Iterator[Finding]:
-    """Engine, image, what containers reach, logins: each needs the one before."""
+    """Engine, image, addresses that containers reach, logins: each needs the one before."""
     own: DockerEngine | None = None
     works = False
     try:

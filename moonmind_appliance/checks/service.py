@@ -1,4 +1,4 @@
-"""`serve`: whether it answers at its address and is ready; its address and its threads."""
+"""Checks of `serve`: whether it answers at its address and is ready; its address and its threads."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.settings import Settings
 
 _SECONDS = 5.0
-# What else listens there may send anything.
+# Another program at that address may send anything.
 _LONGEST_ANSWER = 256 * 1024
 
 
 class ServeState(msgspec.Struct, frozen=True):
-    """`answers`: an appliance answers. `ready`: it takes and runs work; `problems` says why not."""
+    """`answers`: an appliance answers. `ready`: it accepts and executes runs; `problems` says why not."""
 
     answers: bool
     version: str = ""
@@ -38,9 +38,9 @@ class _NotReady(msgspec.Struct):
 
 
 def serve_state(settings: Settings, *, seconds: float = _SECONDS) -> ServeState:
-    """Ask the API address of these settings; takes at most about twice `seconds`. Never raises.
+    """Ask the API at the address of these settings; takes at most about twice `seconds`. Never raises.
 
-    What answers but is no appliance counts as no answer.
+    An answer of another program counts as no answer.
     """
     try:
         with httpx.Client(base_url=local_url(settings) + BASE_PATH, trust_env=False, timeout=seconds) as client:
@@ -55,7 +55,7 @@ def serve_state(settings: Settings, *, seconds: float = _SECONDS) -> ServeState:
 
 
 def _ask_ready(client: httpx.Client) -> list[str]:
-    """Why it takes no work; empty: it does."""
+    """Why it accepts no runs; empty if it does."""
     try:
         ready = client.get("/ready")
     except httpx.TimeoutException:
@@ -72,10 +72,10 @@ def _problems(answer: httpx.Response) -> list[str]:
 
 
 def api_address(settings: Settings, state: ServeState) -> Finding:
-    """`serve` has its address, or could have it.
+    """Check that `serve` has its address, or that the address is free.
 
     Raises:
-        AddressUnavailable: something else has the address, or it cannot be listened at.
+        AddressUnavailable: another program uses the address, or `serve` cannot listen on it.
     """
     check, address = "API address", local_url(settings)
     if state.answers:
@@ -85,7 +85,7 @@ def api_address(settings: Settings, state: ServeState) -> Finding:
 
 
 def serve(state: ServeState) -> Finding:
-    """What a running `serve` says of itself."""
+    """The state that a running `serve` reports."""
     check = "serve"
     if not state.answers:
         return note(check, "Not running.", "moonmind-appliance serve")
@@ -99,7 +99,7 @@ def serve(state: ServeState) -> Finding:
 
 
 def workers(alive: Mapping[str, bool]) -> Finding:
-    """All threads of a running `serve` are alive; by their names."""
+    """Check that all threads of a running `serve` are alive, by their names."""
     dead = [name for name, lives in alive.items() if not lives]
     if dead:
         return wrong("workers", f"Worker threads not running: {', '.join(dead)}.", "Restart the appliance.")

@@ -1,4 +1,4 @@
-"""`shards --check`: check the logins now, and say which shard is being checked."""
+"""`shards --check`: check the logins now, and show which shard is being checked."""
 
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.cli.invocation import Invocation
@@ -8,7 +8,7 @@ from moonmind_appliance.runs.check_login import check_login
 
 
 def check_logins(invocation: Invocation) -> list[Shard]:
-    """Check every shard that runs nothing; the states as they are then.
+    """Check every shard that runs nothing; return the states after the checks.
 
     Raises:
         EngineUnreachable: no engine answers.

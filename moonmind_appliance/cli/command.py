@@ -18,7 +18,7 @@ PROGRAM = "moonmind-appliance"
 
 
 class Example(NamedTuple):
-    """A command that works, and what it is for."""
+    """A working command line, and its purpose."""
 
     purpose: str
     command: str
@@ -64,7 +64,7 @@ class Command(click.Command):
         self.params += _common_options(json=json)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
-        """Run it, with the log on stderr for whoever asked with --debug, and nowhere else."""
+        """Run it; with --debug the log goes to stderr, otherwise there is no log."""
         if ctx.ensure_object(Invocation).debug:
             start_log("text", Redactor(), debug=True)
         else:
@@ -78,14 +78,14 @@ class Command(click.Command):
 
 
 class Lazy(NamedTuple):
-    """Where a command is, as `module:attribute`, and its help in one line: so that help loads nothing."""
+    """A command as `module:attribute`, and its one-line help, so that the group's help imports no command."""
 
     where: str
     summary: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called: no command pays for another's libraries."""
+    """A group whose commands are imported when they are called: no command waits for another's libraries."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
         self.examples = [Example(*example) for example in examples]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of their use, not of the alphabet."""
+        """Names in the order of declaration, not of the alphabet."""
         del ctx
         return list(self.lazy)
 
@@ -115,7 +115,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, and says which command was probably meant."""
+        """As click's, and suggests a similar command."""
         if args and args[0] not in self.lazy and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], self.lazy, 1)
             meant = f" Did you mean {close[0]}?" if close else ""
@@ -135,7 +135,7 @@ class LazyGroup(click.Group):
 
 
 def write_examples(formatter: click.HelpFormatter, examples: Sequence[Example]) -> None:
-    """Each example: what it is for, and under it the command, never wrapped."""
+    """Each example: its purpose, and below it the command, never wrapped."""
     if not examples:
         return
     with formatter.section("Examples"):

@@ -1,4 +1,4 @@
-"""Where settings come from: the environment and the env file, which is read and never put into the environment."""
+"""Reads settings from the environment and the env file, whose values are never put into the environment."""
 
 import difflib
 import os
@@ -17,7 +17,7 @@ _LIKE_ENOUGH = 0.85
 
 
 class Configuration(NamedTuple):
-    """The settings, where each came from, the env file that was read, and what it could not be (`notes`)."""
+    """The settings, the source of each, the env file that was read, and warnings about it (`notes`)."""
 
     loaded: Loaded
     env_file: Path | None
@@ -33,7 +33,7 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
     """Read the env file and all settings.
 
     The file is, first match first: `env_file`, MOONMIND_ENV_FILE, /etc/moonmind-appliance/appliance.env. Only the last
-    one may be missing. Without `demanded` it may also be closed to this user: callers need nothing of it.
+    one may be missing. Without `demanded` this user may also lack permission to read it: callers need nothing of it.
 
     Raises:
         SettingsError: with every problem found.
@@ -64,7 +64,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
     Raises:
         OSError: the file cannot be read.
-        SettingsError: with every line that is none.
+        SettingsError: with every invalid line.
     """
     values: dict[str, str] = {}
     problems = []
@@ -73,7 +73,7 @@ def read_env_file(path: Path) -> dict[str, str]:
             for binding in parse_stream(stream):
                 if binding.error or (binding.key is not None and binding.value is None):
                     where = f"{path}, line {binding.original.line}"
-                    # The line itself is not shown: it may hold half a secret.
+                    # The line itself is not shown: it may contain part of a secret.
                     problems.append(
                         SettingProblem(where, "is not a NAME=value line.", "Correct it, or comment it out with #.")
                     )
@@ -87,7 +87,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 def misspelled(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Names that are no setting but look like one, each with the one that was probably meant."""
+    """Names that are similar to a setting's name, each with that setting's name."""
     known = [alias for name, option in options().items() for alias in (name, *option.older_names)]
     known += [f"{name}_FILE" for name in known]
     return [
@@ -98,7 +98,7 @@ def misspelled(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def owns_data(data_dir: Path) -> bool:
-    """Whether this user may work on the data folder: write its database, or make one where there is none yet."""
+    """Whether this user can use the data folder: write its database, or create one if there is none."""
     if not os.access(data_dir, os.R_OK | os.W_OK | os.X_OK):
         return False
     database = data_dir / "appliance.db"

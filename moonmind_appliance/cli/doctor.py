@@ -1,4 +1,4 @@
-"""The command `doctor`: all checks, one after the other, and a table."""
+"""The command `doctor`: runs all checks in sequence and shows a table."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -53,7 +53,7 @@ def doctor(invocation: Invocation, *, offline: bool) -> Exit:
 
 
 def _show_as_found(invocation: Invocation, findings: Iterator[Finding]) -> list[Finding]:
-    """All findings; on a terminal the last ones are shown while the checks go on, as a slow network takes a minute."""
+    """All findings; on a terminal the latest ones are shown during the checks, as a slow network takes a minute."""
     found: list[Finding] = []
     if not invocation.err.is_terminal:
         return list(findings)
@@ -104,7 +104,7 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
 
 
 def _attach(settings: Settings, stack: ExitStack) -> tuple[Tools | None, ApplianceError | None]:
-    """The tools, or why there are none. A data folder that does not exist is not made by a check."""
+    """The tools, or why there are none. A check does not create a missing data folder."""
     try:
         if not settings.moonmind_data_dir.exists():
             return None, None
@@ -112,5 +112,5 @@ def _attach(settings: Settings, stack: ExitStack) -> tuple[Tools | None, Applian
     except ApplianceError as error:
         return None, error
     except OSError:
-        # The check of the data folder says why.
+        # The check of the data folder reports why.
         return None, None

@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and which error ends with which."""
+"""The exit codes, and which error has which."""
 
 from enum import IntEnum
 
@@ -68,7 +68,7 @@ class CommandFailed(ApplianceError):
 
 
 def exit_of(error: ApplianceError) -> Exit:
-    """The exit code that tells of that error."""
+    """The exit code of that error."""
     if isinstance(error, CommandFailed):
         return error.code
     if isinstance(error, LoginError):

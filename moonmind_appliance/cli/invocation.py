@@ -1,4 +1,4 @@
-"""One call of the command: its common options, its settings, and where its words go."""
+"""One call of the command: its common options, its settings, and its outputs."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from moonmind_appliance.settings import Settings
 
 @dataclass
 class Invocation:
-    """What every command is handed. Answers go to `out`, all else to `err`; with `as_json`, `out` holds JSON alone."""
+    """What every command receives. Answers go to `out`, all else to `err`; with `as_json`, `out` contains JSON only."""
 
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     env_file: Path | None = None
@@ -29,21 +29,21 @@ class Invocation:
 
     @cached_property
     def out(self) -> Console:
-        """Answers for people."""
+        """The console for answers."""
         return console()
 
     @cached_property
     def err(self) -> Console:
-        """Progress, notes and errors."""
+        """The console for progress, notes and errors."""
         return console(stderr=True)
 
     @property
     def progress(self) -> Console:
-        """Where progress shows: beside the answer for people, apart from it for programs."""
+        """The console for progress: `out` for people, `err` if programs read `out`."""
         return self.err if self.as_json else self.out
 
     def configuration(self, *, demanded: bool = True) -> Configuration:
-        """The settings of this call. Notes on the env file are said where it is `demanded`, or with -v.
+        """The settings of this call. Notes on the env file are shown if it is `demanded`, or with -v.
 
         Raises:
             SettingsError: with every problem.
@@ -60,14 +60,14 @@ class Invocation:
         return self.configuration(demanded=demanded).settings
 
     def answer(self, data: Any, shown: RenderableType | None = None) -> None:  # noqa: ANN401 - anything fit for JSON
-        """The command's answer: `data` as JSON, or what people see of it."""
+        """Print the command's answer: `data` as JSON, or `shown` for people."""
         if self.as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
         elif shown is not None:
             self.show(shown)
 
     def show(self, shown: RenderableType) -> None:
-        """Part of an answer for people; piped lines end where their words end."""
+        """Print part of an answer for people; piped lines have no trailing spaces."""
         if self.out.is_terminal:
             self.out.print(shown)
             return
@@ -77,15 +77,15 @@ class Invocation:
             click.echo(line.rstrip())
 
     def json_line(self, data: Any) -> None:  # noqa: ANN401 - anything fit for JSON
-        """One object of several, on a line of its own, at once."""
+        """Print one object of several on a line of its own, without buffering."""
         click.echo(msgspec.json.encode(data))
         sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Something worth knowing that is not the answer."""
+        """Print a note to stderr."""
         self.err.print(clean(text), style="dim", soft_wrap=True)
 
     def detail(self, text: str) -> None:
-        """A note for whoever asked with -v."""
+        """Print a note to stderr with -v only."""
         if self.verbose:
             self.note(text)

@@ -1,4 +1,4 @@
-"""`login` and `logout`: Keycloak's device grant for whoever calls from another machine."""
+"""`login` and `logout`: Keycloak's device grant for callers on another machine."""
 
 import time
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""`login-shard` and `logout-shard`: a shard's sign-in, with what the person has to do shown until it is done."""
+"""`login-shard` and `logout-shard`: a shard's sign-in, and instructions for the operator until it is complete."""
 
 import signal
 import sys
@@ -117,7 +117,7 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
 
 @contextmanager
 def shard_tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
-    """The verbs' tools, once it is sure that there is such a shard."""
+    """The verbs' tools, after a check that the shard exists."""
     settings = invocation.settings()
     if shard >= settings.codex_shards:
         hint = f"Use 0 to {settings.codex_shards - 1}, or raise CODEX_SHARDS."
@@ -136,7 +136,7 @@ def _content(path: Path) -> bytes:
 
 
 def _key(invocation: Invocation) -> str:
-    """The key from stdin; on a terminal it is asked for and not shown."""
+    """The key from stdin; on a terminal a prompt asks for it without echo."""
     if sys.stdin.isatty():
         given = click.prompt("OpenAI API key", hide_input=True, err=True, type=str)
     else:
@@ -150,13 +150,13 @@ def _key(invocation: Invocation) -> str:
 
 @contextmanager
 def _stopped_by_signals(sign_in: SignIn) -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM stops the sign-in in order and sets the event; a second one does what it always does.
+    """The first Ctrl-C or SIGTERM stops the sign-in in order and sets the event; a second one has its default effect.
 
-    A handler, not `except KeyboardInterrupt`: that could be raised anywhere, also where nothing catches it yet.
+    A handler, not `except KeyboardInterrupt`: Python could raise that anywhere, also outside of the `try`.
     """
     stopped = threading.Event()
     before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
-    # A shell starts background commands with SIGINT ignored: that stays so.
+    # A shell starts background commands with SIGINT ignored: keep it ignored.
     caught = {sig: handler for sig, handler in before.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
@@ -169,7 +169,7 @@ def _stopped_by_signals(sign_in: SignIn) -> Iterator[threading.Event]:
 
     def stop(_sig: int, _frame: FrameType | None) -> None:
         restore()
-        # In a thread: the code that the signal interrupts may hold the locks that `cancel` takes.
+        # In a thread: the interrupted code may own the locks that `cancel` takes.
         threading.Thread(target=cancel, name="stop-sign-in").start()
 
     for sig in caught:
@@ -181,7 +181,7 @@ def _stopped_by_signals(sign_in: SignIn) -> Iterator[threading.Event]:
 
 
 class _Show:
-    """Shows a sign-in's steps as they come."""
+    """Shows a sign-in's steps as they happen."""
 
     def __init__(self, invocation: Invocation, shard: int) -> None:
         self._invocation = invocation
@@ -190,7 +190,7 @@ class _Show:
         self._panel: PromptPanel | None = None
 
     def to_the_end(self, sign_in: SignIn) -> Shard:
-        """The shard as it is then.
+        """Wait until the sign-in ends; return the shard afterwards.
 
         Raises:
             ApplianceError: the sign-in failed.
@@ -202,7 +202,7 @@ class _Show:
                     for step in sign_in:
                         self._show(step)
             except KeyboardInterrupt:
-                # The second Ctrl-C: the person does not want to wait until all is undone. It ends by itself.
+                # The second Ctrl-C: do not wait for the clean-up. The sign-in ends without this process.
                 raise
             except BaseException:
                 sign_in.close()

@@ -1,7 +1,7 @@
-"""The log: one line a record, text or JSON, every record through the redactor before it is written.
+"""The log: one line per record, text or JSON, redacted before it is written.
 
-Messages and traces contain text of callers, agents and repositories. No character of it reaches the log raw that a
-terminal acts on, that is invisible, or that changes the reading order.
+Messages and traces contain text of callers, agents and repositories. Control characters, invisible characters and
+those that change the reading order are escaped.
 """
 
 import json
@@ -12,22 +12,22 @@ from datetime import UTC, datetime
 from moonmind_appliance.printable import escape, escape_json
 from moonmind_appliance.redaction import Redactor
 
-# What these tell at INFO is told better by our own lines.
+# The appliance's own lines report what these log at INFO.
 _QUIET = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "huey", "urllib3", "docker", "asyncio", "litestar")
 _FIRST_ERROR = 400
 _LONGEST_MESSAGE = 16 * 1024
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record and takes known secrets out; `redactor` may be exchanged at any time."""
+    """Formats a record and redacts known secrets; `redactor` may be replaced at any time."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
         self.redactor = redactor
 
     def message(self, record: logging.LogRecord) -> str:
-        """The message without secrets and of a bounded length: callers and agents fill some of it."""
-        # Redact before the cut: half a secret would not be recognised.
+        """The message without secrets, cut to a limit: some of it comes from callers and agents."""
+        # Redact before the cut: a secret that was cut would not be recognised.
         message = self.redactor.redact_text(record.getMessage().rstrip("\r\n"))
         if len(message) <= _LONGEST_MESSAGE:
             return message
@@ -39,7 +39,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 class TextFormatter(RedactingFormatter):
-    """Time, level, thread, message: for people. The thread is the shard's, `codex-0`, where a run is worked on."""
+    """Time, level, thread, message: for people. The thread of a run has the shard's name, such as `codex-0`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; a trace follows, indented."""
@@ -51,7 +51,7 @@ class TextFormatter(RedactingFormatter):
 
 
 class JsonFormatter(RedactingFormatter):
-    """One JSON object a line, for collectors: time (RFC 3339, UTC), level, thread, logger, message, trace."""
+    """One JSON object per line, for collectors: time (RFC 3339, UTC), level, thread, logger, message, trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -68,7 +68,7 @@ class JsonFormatter(RedactingFormatter):
 
 
 def worth_telling(record: logging.LogRecord) -> bool:
-    """Not: a GET that was answered. Whoever watches a run asks twice a second; /metrics counts them."""
+    """False for a GET that was answered: clients that follow a run send two per second, and /metrics counts them."""
     if record.name != "moonmind_appliance.api.app" or not isinstance(record.args, tuple):
         return True
     match record.args:
@@ -94,5 +94,5 @@ def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> Redactin
 
 
 def no_log() -> None:
-    """Commands speak for themselves: nothing of the log is written."""
+    """Write no log: commands print their own messages."""
     logging.getLogger().handlers = [logging.NullHandler()]

@@ -1,4 +1,4 @@
-"""`pause-shard` and `resume-shard`: keep a shard from taking runs for a while."""
+"""`pause-shard` and `resume-shard`: stop a shard from accepting runs, and allow it again."""
 
 import click
 from rich.text import Text

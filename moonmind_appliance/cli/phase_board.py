@@ -1,4 +1,4 @@
-"""The nine phases as they go: a board that lives on a terminal, or a line for each change where there is none."""
+"""Progress of the nine phases: a table that is redrawn on a terminal, or a line per change elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -28,9 +28,9 @@ class _Row:
 
 
 class PhaseBoard:
-    """Show it with `live`, tell it with `phase` and `headline`. `clock` is monotonic seconds.
+    """Shows phases; call `live` to show it, `phase` and `headline` to update it. `clock` is monotonic seconds.
 
-    On a terminal the board is drawn again in place; elsewhere each change becomes one line.
+    On a terminal the board is redrawn in place; elsewhere each change is one line.
     """
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class PhaseBoard:
         return Live(self, console=self._console, refresh_per_second=10)
 
     def phase(self, name: str, status: str, attempt: int = 1, seconds: float | None = None) -> None:
-        """A phase's state now; `seconds` is how long it took, or has been going. What did not change is not told."""
+        """Set a phase's state; `seconds` is how long it took, or has run so far. Only changes are printed."""
         row = self._rows.get(name)
         if row is None or (row.status, row.attempt) == (status, attempt):
             return
@@ -66,7 +66,7 @@ class PhaseBoard:
             self.say(f"{name} {status}{again}{took}")
 
     def headline(self, text: str) -> None:
-        """What the run as a whole does, told when it changes."""
+        """Set the state of the whole run; it is printed when it changes."""
         text = line(text)
         if text != self._headline:
             self._headline = text
@@ -74,13 +74,13 @@ class PhaseBoard:
                 self.say(text)
 
     def say(self, text: str) -> None:
-        """A line that stays, with the seconds since the board was made."""
+        """Print a permanent line, with the seconds since the board was created."""
         shown = Text(f"{self._clock() - self._began:7.1f} s  ", "dim")
         shown.append(line(text), "not dim")
         self._console.print(shown, soft_wrap=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The board: a row a phase, and the headline under them."""
+        """The board: a row per phase, and the headline below them."""
         now = self._clock()
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=1)

@@ -1,4 +1,4 @@
-"""The program: its commands, and how every error becomes one line and an exit code."""
+"""The program: its commands, and the conversion of every error to one line and an exit code."""
 
 import sys
 import traceback
@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, Lazy] = {
 
 
 class Program(LazyGroup):
-    """The root: nothing that goes wrong below it ends in a stack trace."""
+    """The root command: no error ends in a stack trace."""
 
     def main(  # type: ignore[override] # click's overloads only tell of the mode that is not used here
         self,
@@ -63,12 +63,12 @@ class Program(LazyGroup):
                 _show_trace(invocation)
             show_error(invocation, error)
             code = exit_of(error)
-        except Exception as error:  # noqa: BLE001 - the last one who can turn a defect into a sentence
+        except Exception as error:  # noqa: BLE001 - the last place that can report a defect as one line
             code = _defect(invocation, error)
         sys.exit(int(code or Exit.OK))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Exit codes, behind the examples."""
+        """Exit codes, after the examples."""
         super().format_epilog(ctx, formatter)
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
@@ -119,7 +119,7 @@ def _usage(invocation: Invocation, error: click.ClickException) -> Exit:
 
 
 def _defect(invocation: Invocation, error: Exception) -> Exit:
-    """An error that nobody foresaw: one line; the trace only for whoever asks for it."""
+    """Report an unexpected error in one line; the trace is shown only with --debug."""
     words = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
     if invocation.debug:
         _show_trace(invocation)

@@ -1,4 +1,4 @@
-"""What a person has to do in a browser: address, code, QR code, and how much time is left."""
+"""What the user has to do in a browser: address, code, QR code, and the time left."""
 
 import io
 import time
@@ -22,7 +22,7 @@ _OTHER_LINES = 9
 
 
 class Prompt(NamedTuple):
-    """`complete` is the address for the QR code, with the code in it where there is one; `ends` is monotonic."""
+    """`complete` is the address for the QR code, with the user code in it if possible; `ends` is monotonic seconds."""
 
     title: str
     address: str
@@ -32,7 +32,7 @@ class Prompt(NamedTuple):
 
 
 class PromptPanel:
-    """Shows a prompt while it is open: a living panel on a terminal, plain lines elsewhere."""
+    """Shows a prompt while it is open: a panel that is redrawn on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console, prompt: Prompt) -> None:
         self._console = console
@@ -44,7 +44,7 @@ class PromptPanel:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             if not self._prompt.code:
-                # Too long for a line of the panel: outside it can be copied whole.
+                # Too long for a line of the panel: below it the address can be copied in one piece.
                 self._console.print(clean(self._prompt.address), style="bold cyan", soft_wrap=True)
             self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
             self._live.start()
@@ -76,7 +76,7 @@ class PromptPanel:
         yield Panel(Group(*parts), title=clean(self._prompt.title), border_style="cyan", padding=(1, 2))
 
     def _qr_code(self, options: ConsoleOptions) -> list[RenderableType]:
-        """Where there is room for it. An address without a code leads back to this machine: no phone can use it."""
+        """The QR code, if it fits. An address without a user code leads to this machine: a phone cannot use it."""
         code = qr_code(self._prompt.complete)
         rows = code.plain.splitlines()
         if options.max_width < len(rows[0]) + _FRAME or options.size.height < len(rows) + _OTHER_LINES:
@@ -85,7 +85,7 @@ class PromptPanel:
 
 
 def qr_code(address: str) -> Text:
-    """The address as a QR code of half blocks, dark on light whatever the terminal's colours."""
+    """The address as a QR code of half blocks, dark on light in every terminal theme."""
     drawn = io.StringIO()
     segno.make(address, error="l", micro=False).terminal(drawn, compact=True, border=_QUIET_ZONE)
     return Text(drawn.getvalue().rstrip("\n"), "#ffffff on #000000")

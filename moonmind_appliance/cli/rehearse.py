@@ -1,4 +1,4 @@
-"""`rehearse`: the whole job on stand-ins, shown as it happens."""
+"""`rehearse`: a complete run against stand-ins, with its progress."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ from moonmind_appliance.rehearsal.scenarios import DAYS
 
 
 class RehearseCommand(Command):
-    """Tells the scenarios under the options."""
+    """Lists the scenarios below the options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Options, then scenarios."""

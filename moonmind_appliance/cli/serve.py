@@ -1,4 +1,4 @@
-"""`serve`: the one process, until it is told to stop."""
+"""`serve`: runs the API and the workers in one process, until a signal stops it."""
 
 import errno
 import logging
@@ -48,7 +48,7 @@ def serve(invocation: Invocation) -> Exit:
     settings = configuration.settings
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
     appliance = Appliance(settings)
-    # From now on logins are read and refreshed: their tokens must not be logged either.
+    # From here on logins are read and refreshed: redact their tokens, too.
     formatter.redactor = appliance.tools.redactor
     try:
         listening = open_socket(settings.moonmind_host, settings.moonmind_port)
@@ -65,7 +65,7 @@ def serve(invocation: Invocation) -> Exit:
 
 
 def banner(settings: Settings, store: Store, listening: socket.socket) -> str:
-    """The first line: where it answers, where its data is, which shards are signed in, where the docs are."""
+    """The first line: the API's address, the data folder, the shards that are signed in, the address of the docs."""
     port = listening.getsockname()[1]
     host = f"[{settings.moonmind_host}]" if ":" in settings.moonmind_host else settings.moonmind_host
     shards = ", ".join(
@@ -87,7 +87,7 @@ _LOGINS = {
 
 
 def warn(settings: Settings) -> None:
-    """Say what will keep runs from working, and what is unsafe."""
+    """Warn of what will make runs fail, and of what is unsafe."""
     if settings.github_token is None:
         _log.warning("GITHUB_TOKEN is not set: every run will fail in prepare_job. Set it and restart.")
     if not settings.moonmind_host.startswith(_LOOPBACK):
@@ -100,5 +100,5 @@ def warn(settings: Settings) -> None:
 
 
 def _exit_of(error: AddressUnavailable) -> Exit:
-    """The exit code for an address that cannot be listened at."""
+    """The exit code for an address that `serve` cannot listen on."""
     return {errno.EADDRINUSE: Exit.UNAVAILABLE, errno.EACCES: Exit.REFUSED}.get(error.errno or 0, Exit.SETTINGS)

@@ -1,4 +1,4 @@
-"""`settings`: what the appliance would work with."""
+"""`settings`: shows the settings that the appliance would use."""
 
 import click
 from rich.console import Group

@@ -1,4 +1,4 @@
-"""`shards`: what each login can do, what it is doing, and what waits for it."""
+"""`shards`: shows each shard's login, its current run, and the runs that wait for it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _MARKS = {
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """What `--json` has of a queued run."""
+    """A queued run in `--json`."""
 
     run_id: str
     repository: str
@@ -94,7 +94,7 @@ def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datet
 
 
 def _trouble(shard: ShardView) -> list[RenderableType]:
-    """Why the shard takes no run, and what to do about it."""
+    """Why the shard accepts no runs, and what to do about it."""
     shown: list[RenderableType] = []
     if shard.paused_at is not None:
         since = f"is paused since {clock(shard.paused_at)}"
@@ -110,7 +110,7 @@ def _trouble(shard: ShardView) -> list[RenderableType]:
 
 
 def _grades(shard: ShardView, now: datetime) -> list[RenderableType]:
-    """What is known of the login, and since when: four things that are never mixed up."""
+    """The four facts about the login, each with its time."""
     shown: list[RenderableType] = [Text(f"Shard {shard.shard}:", "bold")]
     for grade in shard.health.grades:
         mark, style = {True: ("✔", "green"), False: ("✖", "red"), None: ("?", "dim")}[grade.good]
@@ -126,7 +126,7 @@ def _access(shard: ShardView, now: datetime) -> Text:
     if shard.access_expires_at is None:
         return Text("-")
     if shard.access_expires_at <= now:
-        # Codex refreshes it at the next turn; only a refusal then makes the login dead.
+        # Codex refreshes it at the next turn; the login is invalid only if OpenAI then refuses.
         return Text("refresh due", "yellow")
     return Text(ago(shard.access_expires_at, now))
 
@@ -142,7 +142,7 @@ def _doing(shard: ShardView, now: datetime) -> Text:
 
 
 def quota_text(windows: Sequence[QuotaWindow], now: datetime) -> Text:
-    """Each window's length, how much of it is used, and when it starts again: `5 h 40 %, 7 d 12 %`."""
+    """Each window's length, used share, and reset time: `5 h 40 %, 7 d 12 %`."""
     text = Text()
     for bar in quota_bars(windows, now):
         if text:

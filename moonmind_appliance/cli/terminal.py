@@ -1,4 +1,4 @@
-"""How things look: consoles, words for times and sizes, colours of states; words of others are cleaned first."""
+"""Terminal output: consoles, formats of times and sizes, colours of states, removal of control characters."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from moonmind_appliance.printable import strip
 
-# Piped output has no width: a table's row stays one line.
+# Piped output has no width: keep each row of a table on one line.
 _PIPED_WIDTH = 4096
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MOST_MINUTES, _MOST_HOURS = 90 * _MINUTE, 48 * _HOUR
@@ -50,7 +50,7 @@ MARKS = {
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr: colour on a terminal only, and not with NO_COLOR; no markup, no guessing."""
+    """A console on stdout or stderr: colour on a terminal only, and not with NO_COLOR; no markup, no highlighting."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal:
         made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=_PIPED_WIDTH)
@@ -60,7 +60,7 @@ def console(*, stderr: bool = False) -> Console:
 def clean(text: str) -> str:
     """The text without escape sequences and invisible characters; tabs and line breaks stay.
 
-    An agent, a repository or a caller may have put them there to steer the terminal or to change what is read.
+    Agents, repositories and callers could use them to control the terminal or to falsify the text.
     """
     return strip(text)
 
@@ -76,7 +76,7 @@ def state(word: str) -> Text:
 
 
 def table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """An empty table with these headings; those in `right` have numbers under them."""
+    """An empty table with these headings; the columns in `right` are right-aligned."""
     made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for heading in headings:
         made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
@@ -95,8 +95,8 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def span(seconds: float) -> str:
-    """A length of time in one or two units: 0.4 s, 42 s, 3 m 05 s, 2 h 10 m, 5 d."""
-    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds a decimal tells
+    """A duration in one or two units: 0.4 s, 42 s, 3 m 05 s, 2 h 10 m, 5 d."""
+    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds a decimal is useful
         return f"{max(seconds, 0.0):.1f} s"
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
@@ -108,7 +108,7 @@ def span(seconds: float) -> str:
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> str:
-    """How long ago that was, or how far ahead it is; "" for no time."""
+    """The time since that moment, or until it; "" for no time."""
     if at is None:
         return ""
     seconds = ((now or datetime.now(UTC)) - at).total_seconds()
@@ -116,7 +116,7 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
 
 
 def clock(at: datetime | None) -> str:
-    """A time of day here, with the date unless it is near."""
+    """A local time of day, with the date unless it is near."""
     if at is None:
         return ""
     here = at.astimezone()
@@ -125,7 +125,7 @@ def clock(at: datetime | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that fits: 812 B, 4.2 KiB."""
+    """A number of bytes in a suitable unit: 812 B, 4.2 KiB."""
     value = float(count)
     for unit in ("B", "KiB", "MiB"):
         if value < _KILO:

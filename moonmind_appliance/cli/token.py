@@ -45,12 +45,12 @@ def token() -> None:
 
 
 class Lifetime(click.ParamType[datetime]):
-    """A span such as 90d or 12h, or a date: the moment at which the token ends, in UTC."""
+    """A duration such as 90d or 12h, or a date: converted to the token's expiry in UTC."""
 
     name = "lifetime"
 
     def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read it."""
+        """Convert the option's text."""
         if isinstance(value, datetime):
             return value
         now = datetime.now(UTC)

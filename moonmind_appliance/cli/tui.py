@@ -31,14 +31,14 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
     folder of this machine, whether `serve` is running or not. The footer shows the keys, `?` shows all of them.
     Quitting never stops a run.
     """
-    # Textual takes a fifth of a second to import: only this command pays for it.
+    # Importing Textual takes a fifth of a second: only this command does it.
     from tui.terminal import terminal_problem, theme_of  # noqa: PLC0415
 
     problem = terminal_problem(sys.stdin, sys.stdout, sys.stderr, invocation.environment)
     if problem:
         raise CommandFailed(problem, hint=f"Use `{PROGRAM} runs` and `{PROGRAM} shards` instead.", code=Exit.USAGE)
     settings = invocation.settings(demanded=False)
-    # A folder that is not there yet is made.
+    # A missing folder is created.
     if settings.moonmind_data_dir.exists() and not owns_data(settings.moonmind_data_dir):
         raise CommandFailed(
             f"The data folder {settings.moonmind_data_dir} belongs to another user.",

@@ -1,4 +1,4 @@
-"""`version`: the appliance, its Python, and what the job image brings."""
+"""`version`: the versions of the appliance, Python, and the tools in the job image."""
 
 import platform
 

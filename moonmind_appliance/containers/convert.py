@@ -25,7 +25,7 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
         raise ValueError("a container needs a command")
     return {
         "Image": spec.image,
-        # Only the spec's command runs: an entrypoint of the image would wrap it.
+        # No entrypoint: the image's own would wrap the spec's command.
         "Entrypoint": [],
         "Cmd": list(spec.command),
         "User": JOB_USER,

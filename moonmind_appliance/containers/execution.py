@@ -1,7 +1,7 @@
 """One exec from its start to its end: output, limits and cancel.
 
 The Docker API has no call that ends an exec, so an exec that must end early is ended by killing its container: nothing
-of it is left, whatever it started and however it hides.
+of it is left, including processes that detached from it.
 """
 
 import threading
@@ -19,7 +19,7 @@ _TICK = 0.1
 
 _FIRST_CHECK, _NEXT_CHECKS = 0.25, 2.0
 """Seconds of silence after which the engine is asked whether the exec still runs, and the longest time between two
-checks. A child that the command left behind may keep the output open, and a connection may break without a sign."""
+checks. A background child of the command may keep the output open, and a connection may break unnoticed."""
 
 _QUIET_AFTER_EXIT, _OUTPUT_AFTER_EXIT = 0.3, 5.0
 _OUTPUT_ENDS_WITHIN = 5.0
@@ -146,7 +146,7 @@ class Execution:
         return max(0.0, min(limits))
 
     def _drain(self, connection: HijackedConnection) -> None:
-        """Pass on what still comes, until it is quiet; a child in the background may write for ever."""
+        """Pass on the remaining output until there is a pause; a child in the background may write forever."""
         give_up = time.monotonic() + _OUTPUT_AFTER_EXIT
         while time.monotonic() < give_up and (data := connection.read(_QUIET_AFTER_EXIT)):
             self._output.feed(data)
@@ -219,7 +219,7 @@ class _Discard:
 
 
 class _Checks:
-    """Asks the engine now and then whether an exec still runs; soon after its output stops."""
+    """Asks the engine at intervals whether an exec still runs; soon after its output stops."""
 
     def __init__(self, calls: ExecCalls, exec_id: str) -> None:
         self._calls = calls

@@ -48,7 +48,7 @@ class FakeFile:
 
 @dataclass
 class FakeVolume:
-    """A volume: folders and files by their path below it, "" is its root. `others` are symlinks and the like."""
+    """A volume: folders and files by their path below it, "" is its root. `others` are symlinks and such."""
 
     labels: dict[str, str]
     folders: set[str] = field(default_factory=lambda: {""})
@@ -421,7 +421,7 @@ class FakeEngine:
             del self.container_data[found.spec.name]
             return True
 
-    # Inside
+    # Private
 
     def _called(self, method: str, about: str) -> None:
         with self._lock:

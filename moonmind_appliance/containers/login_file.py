@@ -1,17 +1,17 @@
-"""Read a login file, whatever an agent made of it."""
+"""Read a login file, which an agent may have replaced or damaged."""
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import UnreadableFile
 
-# Stands for a login file that cannot be read: no adapter takes it for a login.
+# Represents a login file that cannot be read: no adapter accepts it as a login.
 UNREADABLE_LOGIN = b""
 
 
 def read_login_file(engine: ContainerEngine, container: str, path: str, *, limit: int) -> bytes | None:
-    """The file's bytes; None where nothing has its name.
+    """The file's bytes; None if there is no file.
 
-    A file of more than `limit` bytes, and whatever is no regular file, is `UNREADABLE_LOGIN`: it is a login that
-    cannot be used, not a failure of the engine, which would fail the run.
+    A file of more than `limit` bytes, or anything else than a regular file, is `UNREADABLE_LOGIN`: a login that
+    cannot be used, not an error of the engine, which would fail the run.
 
     Raises:
         EngineError: the engine failed.

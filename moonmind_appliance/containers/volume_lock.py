@@ -1,7 +1,7 @@
 """Take a shard's lock by starting the one container that can have its fixed name.
 
-It waits for short work on a login (a look, a check, a move of a new login), and removes what a crash left of such work.
-It never touches the container of a run.
+It waits for short work on a login (a look, a check, a move of a new login), and removes
+containers that remain from such work after a crash. It never removes the container of a run.
 """
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
@@ -40,7 +40,7 @@ def start_under_lock(
         cancel: ends the waiting.
 
     Raises:
-        NameTaken: a run has the shard, or short work took longer than `patience`; the error has the holder's labels.
+        NameTaken: a run uses the shard, or short work exceeded `patience`; the error has that container's labels.
         ImageNotFound: nothing was created.
     """
     waited = 0.0

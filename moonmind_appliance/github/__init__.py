@@ -1,4 +1,4 @@
-"""The door to GitHub: its REST API, as plain values in and out. No opinion lives here."""
+"""The adapter to GitHub's REST API. It makes no decisions."""
 
 from moonmind_appliance.github.rest import GitHub, PullRequest, Repository
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange with GitHub: retries, redirects, rate limits, and errors in GitHub's own words.
+"""One HTTP exchange with GitHub: retries, redirects, rate limits, and errors with GitHub's own messages.
 
 GitHub's rules: docs.github.com/rest, "Best practices for using the REST API" and "Rate limits for the REST API".
 """
@@ -29,7 +29,7 @@ _PASSING = frozenset({502, 503, 504})
 _FORBIDDEN, _TOO_MANY = 403, 429
 _FIRST_ERROR = 400
 _LONGEST_WORDS = 500
-# What GitHub asks for when a limit's answer names no time.
+# The wait that GitHub's documentation asks for when a rate-limit response names no time.
 _UNSAID_LIMIT = timedelta(seconds=60)
 # These fail before a byte of the request is sent: repeating them is safe for every method.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -59,7 +59,7 @@ class Connection:
         self._token = token
         self._pauses = tuple(pauses)
         self._sleep = sleep
-        # Public roots, the machine's own, and the operator's: a company's proxy signs with one of the last two.
+        # Public roots, the machine's own, and the operator's: a company proxy's CA is in one of the last two.
         trust = httpx.create_ssl_context()
         trust.load_default_certs()
         if ca_file is not None:
@@ -78,7 +78,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Let go of all sockets. Safe twice."""
+        """Close all connections. Safe twice."""
         self._client.close()
 
     def ask(
@@ -91,12 +91,12 @@ class Connection:
         body: Mapping[str, Any] | None = None,
         repeatable: bool = True,
     ) -> T:
-        """Send one request, `path` already quoted, and read the answer as `answer`.
+        """Send one request, `path` already quoted, and decode the response as `answer`.
 
-        A request that is not repeatable is repeated only when it certainly did not reach GitHub.
+        A request that is not repeatable is repeated only if it certainly did not reach GitHub.
 
         Raises:
-            GitHubError: for every answer but the wished one, and for none.
+            GitHubError: the response has another status or shape, or there is no response.
         """
         request = self._client.build_request(method, path, params=query, json=body)
         response = self._exchange(request, repeatable=repeatable)
@@ -119,12 +119,12 @@ class Connection:
             else:
                 if pause is None or not repeatable or response.status_code not in _PASSING:
                     return response
-            # Spread, so that shards that failed together do not come back together.
-            self._sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret hangs on it
+            # Add jitter, so that shards that failed together do not retry together.
+            self._sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - not used for a secret
         raise AssertionError("the last round returns or raises")
 
     def _follow(self, request: httpx.Request) -> httpx.Response:
-        """Send, following redirects with method and body unchanged: a renamed repository answers with one."""
+        """Send, following redirects with method and body unchanged, as for a renamed repository."""
         target = request
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._client.send(target)
@@ -173,7 +173,7 @@ def _own_version() -> str:
 
 
 def _check_token(token: Secret) -> None:
-    """Refuse what cannot stand in a header: the HTTP library's own complaint would quote it."""
+    """Refuse a token that is not valid in a header: the HTTP library's own error would quote it."""
     if not all("!" <= character <= "~" for character in token.reveal()):
         raise SettingsError(
             [
@@ -203,7 +203,7 @@ def _name(request: httpx.Request) -> str:
 
 
 def _body(response: httpx.Response) -> dict[str, Any]:
-    """The error body, or nothing where it is not GitHub's (a proxy's HTML page)."""
+    """The error body; empty if it is not GitHub's (a proxy's HTML page)."""
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.MsgspecError:
@@ -226,7 +226,7 @@ def _words(body: Mapping[str, Any]) -> list[str]:
 
 
 def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | None:
-    """When GitHub wants to be asked again; None where waiting is not what it asks for."""
+    """When GitHub asks for a retry; None if it does not ask to wait."""
     now = datetime.now(UTC)
     headers = response.headers
     if (after := _moment(headers.get("retry-after"), now)) is not None:
@@ -238,13 +238,13 @@ def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | No
             return datetime.fromtimestamp(int(headers["x-ratelimit-reset"]), UTC)
         except (KeyError, ValueError, OverflowError, OSError):
             return now + _UNSAID_LIMIT
-    # The sentence changes, the page that explains it does not.
+    # The message varies; the documentation URL does not.
     limited = response.status_code == _TOO_MANY or "secondary-rate-limits" in documentation_url
     return now + _UNSAID_LIMIT if limited else None
 
 
 def _moment(retry_after: str | None, now: datetime) -> datetime | None:
-    """`Retry-After` as RFC 9110 has it: seconds, or a date."""
+    """The time of `Retry-After` (RFC 9110): seconds, or a date."""
     if retry_after is None:
         return None
     try:

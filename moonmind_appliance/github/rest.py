@@ -1,6 +1,6 @@
-"""What the appliance asks of GitHub's REST API, operation by operation.
+"""The operations of GitHub's REST API that the appliance uses.
 
-Shapes and statuses are those of GitHub's OpenAPI description; the tests hold every request and answer against it.
+Shapes and statuses are those of GitHub's OpenAPI description; the tests check every request and response against it.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ _NOT_FOUND = 404
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository as this token sees it.
+    """A repository as visible to this token.
 
-    `full_name` is its name today: of a renamed repository it differs from the name that was asked for, and is the one
-    to go on with. `may_push` is GitHub's word on the token's account; where GitHub says nothing, it is True.
+    `full_name` is its current name: for a renamed repository it differs from the requested name; use it in further
+    requests. `may_push` is the permission that GitHub reports for the token's account; True if GitHub reports none.
     """
 
     full_name: str
@@ -105,9 +105,9 @@ class _Label(msgspec.Struct):
 class GitHub:
     """GitHub's REST API with one token. `slug` is "owner/name".
 
-    Every method raises `GitHubError`: `status` None when nothing answered, `errors` with GitHub's message first and its
-    details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
-    `create_pull_request` is safe to call twice, and is repeated by itself, `len(pauses)` times, while GitHub is
+    Every method raises `GitHubError`: `status` None when GitHub did not answer, `errors` with GitHub's message first and
+    its details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
+    `create_pull_request` is safe to call twice, and is repeated automatically, `len(pauses)` times, while GitHub is
     unreachable or answers 502, 503 or 504. `timeout` is in seconds for each connect, read and write.
     """
 
@@ -126,7 +126,7 @@ class GitHub:
         )
 
     def repository(self, slug: str) -> Repository:
-        """The repository; status 404 also where the token may not see it."""
+        """The repository; status 404 also if the token has no access to it."""
         found = self._connection.ask("GET", _repository_path(slug), answer=_Repository)
         return Repository(
             full_name=found.full_name,
@@ -138,16 +138,16 @@ class GitHub:
         )
 
     def branch_head(self, slug: str, branch: str) -> str | None:
-        """The commit id the branch stands at; None where there is no such branch, or no such repository."""
+        """The commit id that the branch points to; None if there is no such branch or no such repository."""
         if any(part in ("", ".", "..") for part in branch.split("/")):
-            return None  # git allows no such name, and as a path it would mean something else
+            return None  # not a valid Git name, and as a path it would mean another resource
         try:
             found = self._connection.ask("GET", f"{_repository_path(slug)}/branches/{_quoted(branch)}", answer=_Branch)
         except GitHubError as error:
             if error.status == _NOT_FOUND:
                 return None
             raise
-        # A renamed branch answers under its new name; under the old one git has nothing.
+        # GitHub redirects to a renamed branch; in Git the old name does not exist.
         return found.commit.sha if found.name == branch else None
 
     def find_pull_request(self, slug: str, head_branch: str) -> PullRequest | None:
@@ -172,8 +172,8 @@ class GitHub:
     ) -> PullRequest:
         """Open a pull request from branch `head` to branch `base` of this repository.
 
-        Not repeated by itself. After a `GitHubError` whose status is None or 500 and above, the pull request may exist:
-        look with `find_pull_request` before calling again.
+        Not repeated automatically. After a `GitHubError` whose status is None or 500 and above, the pull request may
+        exist: call `find_pull_request` before calling again.
         """
         made = self._connection.ask(
             "POST",
@@ -185,7 +185,7 @@ class GitHub:
         return made.public()
 
     def update_pull_request(self, slug: str, number: int, *, title: str, body: str) -> PullRequest:
-        """Set title and body; the rest stays."""
+        """Set title and body; other fields are unchanged."""
         changed = self._connection.ask(
             "PATCH",
             f"{_repository_path(slug)}/pulls/{number}",
@@ -195,7 +195,7 @@ class GitHub:
         return changed.public()
 
     def add_labels(self, slug: str, number: int, labels: Sequence[str]) -> None:
-        """Add labels to a pull request; those that the repository lacks are made by GitHub. No label: no request."""
+        """Add labels to a pull request; GitHub creates missing ones. Without labels no request is sent."""
         if labels:
             self._connection.ask(
                 "POST",
@@ -205,7 +205,7 @@ class GitHub:
             )
 
     def close(self) -> None:
-        """Let go of all sockets. Safe twice."""
+        """Close all connections. Safe twice."""
         self._connection.close()
 
 

@@ -1,4 +1,4 @@
-"""The door to Keycloak: verifies callers' access tokens, and logs the command line in by the device grant."""
+"""The adapter to Keycloak: verifies callers' access tokens, and logs the command line in by the device grant."""
 
 from moonmind_appliance.oidc.choose import verifier_of
 from moonmind_appliance.oidc.device_login import DeviceCode, DeviceLogin, current_access_token

@@ -1,11 +1,11 @@
-"""Which verifier the settings ask for."""
+"""Chooses the verifier by the settings."""
 
 from moonmind_appliance.oidc.verifier import OidcVerifier
 from moonmind_appliance.settings import Settings
 
 
 def verifier_of(settings: Settings) -> OidcVerifier | None:
-    """The verifier of Keycloak's tokens; None where the appliance issues its own tokens. To be closed by the caller."""
+    """The verifier of Keycloak's tokens; None if the appliance issues its own tokens. The caller closes it."""
     if settings.auth_provider != "keycloak" or settings.oidc_issuer_url is None:
         return None
     return OidcVerifier(

@@ -1,4 +1,4 @@
-"""Logging in from a terminal: OAuth's device grant (RFC 8628) and the refreshing of what it gave."""
+"""Login from a terminal: OAuth's device grant (RFC 8628), and the refresh of its tokens."""
 
 import time
 from collections.abc import Callable
@@ -21,16 +21,16 @@ _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LOG_IN = "Log in with `moonmind-appliance login`."
 
 RENEW_BEFORE_SECONDS = 60
-"""A token with less life than this is renewed before it is used."""
+"""A token with less remaining lifetime (seconds) is renewed before it is used."""
 
 SLOW_DOWN_SECONDS = 5
-"""What RFC 8628 section 3.5 adds to the interval at each `slow_down`."""
+"""Seconds that RFC 8628 section 3.5 adds to the interval at each `slow_down`."""
 
 
 class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
-    """What to show to whoever logs in: open `verification_uri`, type `user_code`.
+    """What to show to the user: open `verification_uri`, type `user_code`.
 
-    `verification_uri_complete` holds both, for a QR code. `device_code` is a secret; `interval` and `expires_in` are
+    `verification_uri_complete` contains both, for a QR code. `device_code` is a secret; `interval` and `expires_in` are
     seconds.
     """
 
@@ -55,13 +55,13 @@ class _TokenAnswer(msgspec.Struct):
 
 
 class DeviceLogin:
-    """Logs a person in at a realm, through a public client of it. Order of calls: `start`, then `wait`.
+    """Logs a user in at a realm, with a public client of the realm. Order of calls: `start`, then `wait`.
 
     Args:
         issuer: the realm's address.
         client_id: the public client (`OIDC_CLI_CLIENT_ID`).
         ca_file: PEM file of further certificate authorities.
-        http: client to ask with, closed by whoever gave it; None: one of its own.
+        http: client for the requests, closed by the caller; None: one of its own.
         clock: seconds since the epoch.
         sleep: waits that many seconds.
     """
@@ -95,15 +95,15 @@ class DeviceLogin:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections. Safe twice."""
+        """Close the connections. Safe twice."""
         if self._own_http is not None:
             self._own_http.close()
 
     def start(self) -> DeviceCode:
-        """Ask for a code to show.
+        """Request a code to show.
 
         Raises:
-            LoginError: `identity_provider_unreachable`, or `login_refused` where the client may not do this.
+            LoginError: `identity_provider_unreachable`, or `login_refused` if the client may not use the grant.
         """
         endpoint = self._realm().device_authorization_endpoint
         if not endpoint:
@@ -127,9 +127,9 @@ class DeviceLogin:
             self._unreachable(f"The response of {self._issuer} cannot be read ({error}).")
 
     def wait(self, code: DeviceCode) -> SavedLogin:
-        """Poll until the person has confirmed the code, declined, or let it lapse.
+        """Poll until the user has confirmed or declined the code, or it has expired.
 
-        A Keycloak that is away for a moment is asked again, until the code has lapsed.
+        If Keycloak is unavailable for a moment, polling continues until the code has expired.
 
         Raises:
             LoginError: `login_denied`, `login_code_expired`, `login_refused`.
@@ -159,14 +159,14 @@ class DeviceLogin:
         """A fresh access token for an old login.
 
         Raises:
-            LoginError: `login_lapsed` where a new login is needed, `identity_provider_unreachable`.
+            LoginError: `login_lapsed` if a new login is needed, `identity_provider_unreachable`.
         """
         if not login.refresh_token:
             raise _lapsed()
         try:
             return self._ask(grant_type="refresh_token", refresh_token=login.refresh_token)
         except OAuth2Error as error:
-            # Lapsed, logged out, disabled or used up: all of them are `invalid_grant`.
+            # Expired, logged out, disabled or already used: all of them are `invalid_grant`.
             raise (_lapsed() if error.error == "invalid_grant" else self._refused(error)) from None
         except httpx.HTTPError as error:
             self._unreachable(f"{self._issuer} does not respond ({reason(error)}).")
@@ -174,16 +174,16 @@ class DeviceLogin:
             self._unreachable(f"The response of {self._issuer} cannot be read ({error}).")
 
     def _ask(self, **grant: str) -> SavedLogin:
-        """One request to the token endpoint.
+        """Send one request to the token endpoint.
 
         Raises:
-            OAuth2Error: it said no, in the grant's words.
+            OAuth2Error: Keycloak refused, with an error code of the grant.
             httpx.HTTPError: no answer, or a server error.
-            ValueError: an answer that is none.
+            ValueError: the response is not valid.
         """
         asked_at = self._clock()
         client = OAuth2Client(session=self._http, client_id=self._client_id)
-        # A public client says its id in the form; `httpx.Auth()` adds nothing.
+        # A public client sends its id in the form; `httpx.Auth()` adds nothing.
         token = client.fetch_token(self._realm().token_endpoint, client_id=self._client_id, auth=httpx.Auth(), **grant)
         answer = msgspec.convert(dict(token), _TokenAnswer)
         return SavedLogin(
@@ -227,9 +227,9 @@ def current_access_token(
     http: httpx.Client | None = None,
     clock: Callable[[], float] = time.time,
 ) -> str:
-    """The saved login's access token, renewed and saved again where it lapses within a minute.
+    """The saved login's access token, renewed and saved again if it expires within a minute.
 
-    Safe from several processes at once: one renews, the others take what it saved.
+    Safe from several processes at once: one renews, the others use the token that it saved.
 
     Raises:
         LoginError: `not_logged_in`, `login_lapsed`, `identity_provider_unreachable`, `token_file_unusable`.
@@ -258,7 +258,7 @@ def _lapsed() -> LoginError:
 
 
 def _words(answer: httpx.Response) -> str:
-    """What an OAuth error says (RFC 6749 section 5.2), or the status."""
+    """The message of an OAuth error (RFC 6749 section 5.2), or the status."""
     try:
         said: Any = msgspec.json.decode(answer.content)
     except msgspec.DecodeError:
@@ -269,7 +269,7 @@ def _words(answer: httpx.Response) -> str:
 
 
 def _username(access_token: str) -> str:
-    """Whom Keycloak's answer is for, as it says; "" where it does not. Not verified: it only is shown."""
+    """The user name in Keycloak's token, or "". Not verified: it is only shown."""
     try:
         claims: Any = msgspec.json.decode(jws.extract_compact(access_token.encode()).payload)
     except (JoseError, ValueError):

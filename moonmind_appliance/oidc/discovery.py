@@ -1,4 +1,4 @@
-"""What a realm says of itself: OpenID Connect Discovery 1.0, read over HTTP."""
+"""Reads a realm's metadata over HTTP (OpenID Connect Discovery 1.0)."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ TIMEOUT = httpx.Timeout(3.0, connect=2.0)
 
 
 class ProviderProblem(Exception):
-    """Keycloak could not be reached or did not answer as it should; the text is a sentence for people."""
+    """Keycloak could not be reached or its response is not valid; the text is a sentence for people."""
 
 
 class Discovery(msgspec.Struct, frozen=True):
@@ -36,12 +36,12 @@ def open_client(ca_file: Path | None = None) -> httpx.Client:
 
 
 def discover(http: httpx.Client, issuer: str, internal_url: str | None = None) -> Discovery:
-    """Read the realm's discovery document; with `internal_url` all of it goes by that origin.
+    """Read the realm's discovery document; with `internal_url` all of its endpoints get that origin.
 
     Raises:
         ProviderProblem: no answer, not a discovery document, or one of another issuer. With `internal_url` the
-            document's own `issuer` is not compared: Keycloak without a fixed hostname names itself after the address
-            by which it was asked.
+        document's own `issuer` is not compared: Keycloak without a fixed hostname derives it from the address
+        of the request.
     """
     url = by_origin(f"{issuer}/.well-known/openid-configuration", internal_url)
     found = get_json(http, url, Discovery)
@@ -90,7 +90,7 @@ def get_json(http: httpx.Client, url: str, shape: type[T]) -> T:
 
 
 def reason(error: httpx.HTTPError) -> str:
-    """Why nothing answered, in a few words."""
+    """Why there was no answer, in a few words."""
     if isinstance(error, httpx.TimeoutException):
         return "timed out"
     return str(error) or type(error).__name__

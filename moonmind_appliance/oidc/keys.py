@@ -1,4 +1,4 @@
-"""The realm's signing keys: fetched once, kept, and kept fresh."""
+"""Fetches, caches and refreshes the realm's signing keys."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -13,28 +13,28 @@ from joserfc.errors import JoseError
 from moonmind_appliance.errors import Unavailable
 from moonmind_appliance.oidc.discovery import KeySet, ProviderProblem, discover, get_json
 
-# Asymmetric only: with a shared secret whoever can verify can also sign. EdDSA is left out, its name is deprecated
+# Asymmetric only: with a shared secret every verifier could also sign. EdDSA is left out: its name is deprecated
 # (RFC 9864).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 
 KEYS_FRESH_SECONDS = 300
-"""Age from which keys are fetched again, so that a withdrawn key goes."""
+"""Age (seconds) from which keys are fetched again, so that a revoked key is dropped."""
 
 KEYS_LONGEST_SECONDS = 3600
-"""Age from which keys verify nothing any more, also while Keycloak is away: a withdrawn key ends at last."""
+"""Age (seconds) from which keys are not used, even if Keycloak is unavailable: it limits the use of a revoked key."""
 
 RETRY_SECONDS = 5
-"""Shortest time between two fetches that callers cause: by an unknown key, or while Keycloak is away."""
+"""Shortest time (seconds) between two fetches caused by callers: by an unknown key, or while Keycloak is down."""
 
 
 MOST_KEYS = 100
-"""A realm has a handful."""
+"""Most keys that are accepted; a realm has a few."""
 
 
 class OidcStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the appliance stands with Keycloak. `reachable` is the last fetch's outcome, None before the first.
+    """The state of the connection to Keycloak. `reachable` is the last fetch's outcome, None before the first.
 
-    `error` is a sentence for the operator. With `keys` above 0 tokens are verified, reachable or not.
+    `error` is a sentence for the operator. With `keys` above 0 tokens can be verified, even if Keycloak is down.
     """
 
     reachable: bool | None
@@ -50,7 +50,7 @@ class _Fetched(NamedTuple):
 
 
 class SigningKeys:
-    """The keys that sign the realm's tokens, by key id. Safe from several threads; one of them fetches."""
+    """The realm's signing keys, by key id. Safe from several threads; one of them fetches."""
 
     def __init__(
         self, *, issuer: str, internal_url: str | None, http: httpx.Client, clock: Callable[[], float]
@@ -66,10 +66,10 @@ class SigningKeys:
         self._error: str | None = None
 
     def find(self, kid: str) -> jwk.Key | None:
-        """The key of that id, or None where the realm has no such key.
+        """The key with that id, or None if the realm has no such key.
 
-        A known key costs a look into a dict. Old keys are fetched again by the one caller who meets them first,
-        while others go on with them; when Keycloak is away they stay in use for an hour.
+        A known key costs a dict look-up. The first caller that finds the keys too old fetches them again; meanwhile
+        others continue to use the old ones. While Keycloak is unavailable the keys stay in use for an hour.
 
         Raises:
             Unavailable: Keycloak cannot be reached, and the key is not among those known, or was fetched too long ago.
@@ -99,14 +99,14 @@ class SigningKeys:
         return key
 
     def check(self, max_age: float = 0) -> OidcStatus:
-        """Fetch now, unless the last attempt is younger than `max_age` seconds; says how it stands."""
+        """Fetch now, unless the last attempt is younger than `max_age` seconds; returns the state."""
         with self._lock:
             if self._due(self._attempted_at, max_age):
                 self._fetch()
         return self.status()
 
     def status(self) -> OidcStatus:
-        """How it stood at the last attempt; asks nobody."""
+        """The state at the last attempt; sends no request."""
         fetched, attempted_at, error = self._fetched, self._attempted_at, self._error
         usable = self._usable_now()
         return OidcStatus(
@@ -118,7 +118,7 @@ class SigningKeys:
         )
 
     def _look_again(self, kid: str) -> None:
-        """A new key may have been made; whoever invents key ids causes no more than a fetch now and then."""
+        """Fetch, as the realm may have a new key, but not too often: callers can invent key ids."""
         with self._lock:
             known = self._fetched
             if known is not None and kid in known.by_kid:
@@ -128,16 +128,16 @@ class SigningKeys:
                 self._unknown_at = self._attempted_at
 
     def _usable_now(self) -> _Fetched | None:
-        """The keys, unless they were fetched too long ago."""
+        """The keys, unless they are too old."""
         fetched = self._fetched
         return None if fetched is None or self._due(fetched.at, KEYS_LONGEST_SECONDS) else fetched
 
     def _due(self, last: float | None, seconds: float) -> bool:
-        # A clock that was set back must not stop the fetching.
+        # Fetch also after the clock was set back.
         return last is None or not 0 <= self._clock() - last < seconds
 
     def _fetch(self) -> None:
-        """Ask Keycloak; with no answer the known keys stay. The caller holds the lock."""
+        """Fetch the keys; without an answer the known keys stay. The caller has acquired the lock."""
         try:
             realm = discover(self._http, self._issuer, self._internal_url)
             by_kid = _usable(get_json(self._http, realm.jwks_uri, KeySet).keys)
@@ -146,12 +146,12 @@ class SigningKeys:
         else:
             self._fetched = _Fetched(by_kid, self._clock())
             self._error = None
-        # Taken at the end: who waited for the lock through a slow fetch must not begin another.
+        # Set at the end: a thread that waited for the lock during a slow fetch must not start another.
         self._attempted_at = self._clock()
 
 
 def _usable(keys: list[dict[str, Any]]) -> dict[str, jwk.Key]:
-    """Signature keys of our algorithms by id. One that cannot be read is passed over, the others stay usable.
+    """Signature keys for `ALGORITHMS` by id. A key that cannot be read is skipped; the others stay usable.
 
     Raises:
         ProviderProblem: none is left, or there are more than `MOST_KEYS`.

@@ -1,4 +1,4 @@
-"""Where the command line keeps its login: one file, readable by its owner alone."""
+"""Stores the command line's login in one file that only its owner can read."""
 
 import fcntl
 import os
@@ -15,9 +15,9 @@ _OWNER_ONLY = 0o600
 
 
 class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """A login as it lies in the file (JSON, these names). Times are seconds since the epoch.
+    """A login as saved in the file (JSON, these names). Times are seconds since the epoch.
 
-    `refresh_expires_at` is None where the refresh token has no fixed end. `username` is for people, never a proof.
+    `refresh_expires_at` is None if the refresh token has no fixed end. `username` is only for display, not verified.
     """
 
     issuer: str
@@ -33,16 +33,16 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenFile:
-    """The file that holds a `SavedLogin`. Written whole or not at all, mode 0600 from its first byte."""
+    """A file with a `SavedLogin`, replaced atomically; its mode is 0600 from its creation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def load(self) -> SavedLogin | None:
-        """What was saved last, or None. A file that others could read is closed to them first.
+        """The last saved login, or None. The permissions of a file that others can read are corrected first.
 
         Raises:
-            LoginError: the file is there and cannot be used.
+            LoginError: the file exists and cannot be used.
         """
         try:
             if stat.S_IMODE(self.path.stat().st_mode) & ~_OWNER_ONLY:
@@ -64,7 +64,7 @@ class TokenFile:
             ) from None
 
     def save(self, login: SavedLogin) -> None:
-        """Put the login in place of what was there.
+        """Replace the saved login.
 
         Raises:
             LoginError: the folder cannot be written to.
@@ -84,7 +84,7 @@ class TokenFile:
             raise self._not_writable(error) from error
 
     def forget(self) -> bool:
-        """Remove the login; False where there was none."""
+        """Remove the login; False if there was none."""
         try:
             self.path.unlink()
         except FileNotFoundError:
@@ -93,7 +93,7 @@ class TokenFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone with the file among all processes: two must not spend one refresh token.
+        """Exclusive use of the file among all processes: two of them must not use the same refresh token.
 
         Raises:
             LoginError: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Access tokens of a Keycloak realm, verified without asking Keycloak.
+"""Verifies access tokens of a Keycloak realm without a request to Keycloak.
 
 An offline check cannot see that a user was disabled or logged out: such a user gets no new token, and one that was
 issued stays valid until its `exp` (the realm's access token lifetime, 30 minutes as delivered).
@@ -31,30 +31,30 @@ from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
 _NEW_TOKEN = "Get a new access token from Keycloak."  # noqa: S105 - a sentence
 _RIGHT_TOKEN = "Send the `access_token` of Keycloak's response, complete and unchanged."  # noqa: S105 - a sentence
 
-# In this order, so that a foreign token is called foreign and not merely late.
+# In this order, so that a token of another issuer is reported as such and not as expired.
 _CHECKED_CLAIMS = ("iss", "typ", "exp", "nbf", "iat")
 
 
 def own_subject(sub: str) -> str:
     """The subject of a realm's user: its `sub`, which never equals the subject of one of the appliance's own tokens.
 
-    Those begin with `local:`. A `sub` that begins so, or with the mark itself, gets the mark in front: two different
-    ones stay different. Keycloak's usual ones, UUIDs, stay as they are, and so do the runs that they own.
+    Those begin with `local:`. A `sub` that begins so, or with the prefix itself, gets the prefix: two different ones
+    stay different. Keycloak's usual ones, UUIDs, are unchanged, so their owners keep their runs.
     """
     return f"oidc:{sub}" if sub.startswith(("local:", "oidc:")) else sub
 
 
 class OidcVerifier:
-    """Tells who sends an access token. Safe from several threads; one for the whole process.
+    """Authenticates callers by access token. Safe from several threads; one for the whole process.
 
     Args:
-        issuer: the realm's address, exactly as tokens say it in `iss`.
+        issuer: the realm's address, exactly as in the tokens' `iss`.
         client_id: the client that tokens must be for, in `azp` or among `aud`.
         operator_role: realm role, or role of that client, that makes an operator.
-        internal_url: origin by which this process reaches Keycloak, where it is not the issuer's.
+        internal_url: origin by which this process reaches Keycloak, if it is not the issuer's.
         ca_file: PEM file of further certificate authorities.
-        leeway_seconds: how far the clocks may lie apart.
-        http: client to ask with, closed by whoever gave it; None: one of its own.
+        leeway_seconds: how much the clocks may differ.
+        http: client for the requests, closed by the caller; None: one of its own.
         clock: seconds since the epoch.
     """
 
@@ -95,24 +95,24 @@ class OidcVerifier:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections. Safe twice."""
+        """Close the connections. Safe twice."""
         if self._own_http is not None:
             self._own_http.close()
 
     def status(self) -> OidcStatus:
-        """How it stood with Keycloak at the last attempt; asks nobody."""
+        """The state of Keycloak at the last attempt; sends no request."""
         return self._keys.status()
 
     def check(self, max_age: float = 0) -> OidcStatus:
-        """Fetch the keys, unless the last attempt is younger than `max_age` seconds; says how it stands."""
+        """Fetch the keys, unless the last attempt is younger than `max_age` seconds; returns the state."""
         return self._keys.check(max_age)
 
     def verify(self, token: str) -> Actor:
-        """Who the token speaks for.
+        """The actor of the token.
 
         Raises:
-            Unauthenticated: the token is not good; `code` says how. The text never holds the token.
-            Unavailable: `identity_provider_unreachable`, the key that signed it is not known and Keycloak is away.
+            Unauthenticated: the token is not valid; `code` says why. The text never contains the token.
+            Unavailable: `identity_provider_unreachable`, the signing key is not known and Keycloak is unavailable.
         """
         claims = self._signed_claims(token)
         self._check_claims(claims)
@@ -128,7 +128,7 @@ class OidcVerifier:
         )
 
     def _signed_claims(self, token: str) -> dict[str, Any]:
-        """The payload, once its signature was found good."""
+        """The payload, after its signature was verified."""
         try:
             signed = jws.extract_compact(token.encode(), registry=self._signatures)
         except MissingAlgorithmError:
@@ -209,7 +209,7 @@ class OidcVerifier:
             )
 
     def _roles(self, claims: Mapping[str, Any]) -> list[Any]:
-        """Realm roles and this client's roles, as Keycloak's client scope `roles` puts them into the token."""
+        """Realm roles and this client's roles, as Keycloak's client scope `roles` adds them to the token."""
         roles: list[Any] = []
         resources = claims.get("resource_access")
         client = resources.get(self._client_id) if isinstance(resources, dict) else None

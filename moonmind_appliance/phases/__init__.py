@@ -1,4 +1,4 @@
-"""What a run does, in order. Each phase takes a `PhaseContext`, gives a `PhaseResult`, and can be run again."""
+"""The phases of a run, in order. Each takes a `PhaseContext`, returns a `PhaseResult`, and may be repeated."""
 
 from collections.abc import Callable
 

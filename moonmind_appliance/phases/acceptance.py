@@ -1,4 +1,4 @@
-"""Whether a phase's file is there and filled. Pure: text in, verdict out. Exit 0 of an agent is not success."""
+"""Whether a phase's file exists and is filled in. Pure. An agent's exit code 0 does not prove success."""
 
 import re
 
@@ -14,7 +14,7 @@ TEMPLATES: dict[PhaseName, str] = {
     PhaseName.SPECKIT_PLAN: "plan-template.md",
     PhaseName.SPECKIT_TASKS: "tasks-template.md",
 }
-# What else a phase writes into the feature directory; taken away before the phase is tried again.
+# Other files that a phase writes into the feature directory; removed before the phase is tried again.
 SIDE_FILES: dict[PhaseName, tuple[str, ...]] = {
     PhaseName.SPECKIT_SPECIFY: (),
     PhaseName.SPECKIT_PLAN: ("plan.md", "research.md", "data-model.md", "quickstart.md", "contracts"),
@@ -27,23 +27,23 @@ _TASK_ID = re.compile(r"[-*] \[[ xX]\] \**T\d{2,}\b")
 _MARKER = re.compile(r"\[NEEDS CLARIFICATION", re.IGNORECASE)
 _TITLE_PREFIX = "Feature Specification:"
 _COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
-# Of the template's lines that hold a placeholder, so many may stand on in a filled file (an example kept on purpose).
+# Largest share of the template's placeholder lines that a filled file may still contain (an example kept on purpose).
 _MOST_LEFT = 0.3
 _LONGEST_TITLE = 120
 _LONGEST_QUESTION, _MOST_QUESTIONS = 1_000, 100
 
 LONGEST_FILE = 512 * 1024
-"""Characters of a phase's file. Spec Kit's documents have some ten thousand; what is longer is not looked into."""
+"""Most characters of a phase's file. Spec Kit's documents have about ten thousand; longer files are not examined."""
 
 
 def feature_directory(recorded: object) -> str | None:
-    """The feature directory that Spec Kit recorded, if it is one below `specs/`; the agent wrote it: trust nothing."""
+    """The feature directory that Spec Kit recorded, if it is below `specs/`. The agent wrote it, so it is untrusted."""
     text = recorded.removesuffix("/") if isinstance(recorded, str) else ""
     return text if _FEATURE_DIRECTORY.fullmatch(text) else None
 
 
 def accept(phase: PhaseName, name: str, text: str | None, template: str | None) -> Failure | None:
-    """None when the phase's file is accepted, else why not. `template` is None where the repository has none."""
+    """None if the phase's file is accepted, else why not. `template` is None if the repository has none."""
     if text is None or not text.strip():
         gone = "is missing, or larger than 4 MiB" if text is None else "is empty"
         return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} completed, but {name} {gone}.")
@@ -59,7 +59,7 @@ def accept(phase: PhaseName, name: str, text: str | None, template: str | None) 
 
 
 def is_unfilled(text: str, template: str) -> bool:
-    """Whether most of the template's placeholders still stand. A template that is too long counts as none."""
+    """Whether most of the template's placeholders are still there. A template that is too long is ignored."""
     if len(template) > LONGEST_FILE:
         return False
     lines = {line.strip() for line in text.splitlines()}
@@ -76,7 +76,7 @@ def is_unfilled(text: str, template: str) -> bool:
 
 
 def clarifications(text: str) -> list[str]:
-    """The questions of `[NEEDS CLARIFICATION: …]`, each once, in order: at most 100, of at most 1,000 characters."""
+    """The distinct questions of `[NEEDS CLARIFICATION: …]`, in order: at most 100, of at most 1,000 characters."""
     found: dict[str, None] = {}
     at = 0
     while len(found) < _MOST_QUESTIONS and (marker := _MARKER.search(text, at)):
@@ -90,7 +90,7 @@ def clarifications(text: str) -> list[str]:
 
 
 def title(text: str) -> str | None:
-    """The specification's heading, without Spec Kit's own prefix; None where there is none."""
+    """The specification's heading, without Spec Kit's own prefix; None if it has none."""
     for line in without_comments(text.removeprefix("\ufeff")).split("\n"):
         level, heading = _heading(line)
         if level == 1:
@@ -101,7 +101,7 @@ def title(text: str) -> str | None:
 
 
 def section(text: str, name: str) -> str:
-    """The text below the heading that begins with `name`, up to the next heading; "" where there is none."""
+    """The text below the heading that begins with `name`, up to the next heading; "" if there is none."""
     inside: list[str] | None = None
     for line in text.split("\n"):
         level, heading = _heading(line)
@@ -116,7 +116,7 @@ def section(text: str, name: str) -> str:
 
 
 def without_comments(text: str) -> str:
-    """The text without HTML comments; one that is never closed stays."""
+    """The text without HTML comments; an unclosed comment is kept."""
     parts, at = [], 0
     while (begin := text.find(_COMMENT_BEGINS, at)) >= 0:
         end = text.find(_COMMENT_ENDS, begin + len(_COMMENT_BEGINS))
@@ -128,7 +128,7 @@ def without_comments(text: str) -> str:
 
 
 def _heading(line: str) -> tuple[int, str]:
-    """How many number signs a heading has, and its words; 0 for a line that is no heading."""
+    """The heading's number of `#` signs and its text; 0 if the line is not a heading."""
     words = line.lstrip("#")
     level = len(line) - len(words)
     stripped = words.strip()

@@ -1,4 +1,4 @@
-"""Take the run's containers away. Runs always, works twice, and does not depend on what was cancelled."""
+"""Remove the run's containers. Always runs, is idempotent, and ignores a cancel."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,10 +9,10 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 
 
 def cleanup(ctx: PhaseContext) -> PhaseResult:
-    """Containers gone; what could not be cleaned is recorded.
+    """Remove the containers; record what could not be removed.
 
-    The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: a retry then begins
-    again at the clone.
+    The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: then a retry starts
+    at the clone.
     """
     if ctx.removal is not None:
         removed, problems = ctx.removal.result()
@@ -40,7 +40,7 @@ def cleanup(ctx: PhaseContext) -> PhaseResult:
 
 
 def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> tuple[list[str], list[str]]:
-    """Remove every container of a run, side by side; returns names removed and problems. Safe twice."""
+    """Remove all containers of a run in parallel; returns the removed names and the problems. Idempotent."""
     try:
         found = engine.containers({LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id})
     except EngineError as error:

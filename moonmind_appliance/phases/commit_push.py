@@ -1,4 +1,4 @@
-"""Make the commit from the agent's files, look through it for secrets, and push it."""
+"""Commit the agent's files, search the commit for secrets, and push it."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ _LONGEST_PATH, _MOST_PATHS = 500, 200
 
 
 def commit_push(ctx: PhaseContext) -> PhaseResult:
-    """Commit and push, or say why not. In a dry run the commit is made and nothing is pushed.
+    """Commit and push, or return why not. A dry run makes the commit and pushes nothing.
 
-    Safe twice: the same files give the same commit, and a branch that stands at it counts as pushed.
+    Idempotent: the same files give the same commit, and a branch that is already at that commit counts as pushed.
     """
-    # What still runs in the agent's container must not write once more.
+    # Processes left in the agent's container must not write any more.
     ctx.engine.kill(ctx.names.agent)
     with ctx.logs(_PHASE) as logs:
         result = _commit_and_push(ctx, logs)
@@ -85,7 +85,7 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
 
 
 def _refusal(ctx: PhaseContext, change: dict[str, Any], findings: list[dict[str, Any]]) -> Failure | None:
-    """Why the change must not leave, if so."""
+    """Why the change must not be pushed; None if it may."""
     if change.get("too_large"):
         words = f"The change has {change['patch_bytes']} bytes, more than MAX_CHANGE_BYTES"
         return failure(FailureCode.CHANGE_TOO_LARGE, f"{words} ({ctx.settings.max_change_bytes}).")

@@ -1,4 +1,4 @@
-"""What every phase gets, and what it gives back."""
+"""A phase's input and result."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -37,12 +37,12 @@ LABEL_ROLE = "moonmind.role"
 # The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
 GIT_FOLDER = "/work/git"
 GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
-# What Spec Kit puts into a repository that has none.
+# The files that Spec Kit adds to a repository without it.
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 
 MEASURE_EVERY = 10.0
-"""Seconds between two measurements of a run's workspace, at least."""
+"""Minimum seconds between two measurements of a run's workspace."""
 
 
 class LogSink(ByteSink, Protocol):
@@ -50,27 +50,28 @@ class LogSink(ByteSink, Protocol):
 
     @property
     def storage_path(self) -> str:
-        """Where it is kept, relative to the data folder."""
+        """Its path, relative to the data folder."""
 
     def close(self) -> object:
-        """End it. Safe twice."""
+        """Close it. Idempotent."""
 
 
 class ArtifactRecorder(Protocol):
-    """Where phases leave what is kept of a run; everything is redacted on the way."""
+    """Stores the artifacts of a run's phases; redacts all of them."""
 
     def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> LogSink:
         """A new log of that phase and attempt."""
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
-        """A whole file; returns its storage path. The same name again replaces it."""
+        """Store a whole file and return its storage path. A file of the same name is replaced."""
 
 
 class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a phase ended: "the job failed" is a result.
+    """How a phase ended. A failed job is a result, not an exception.
 
-    At most one of `failure`, `waiting_for` and `no_changes` is set: it failed; the run must wait and come back to
-    this phase; it succeeded and there is nothing to publish (the reason). `notes` are fields of the run's row.
+    At most one of `failure`, `waiting_for` and `no_changes` is set. `failure`: the phase failed. `waiting_for`: the run
+    must wait and then repeat this phase. `no_changes`: it succeeded, and this is why there is nothing to publish.
+    `notes` are fields of the run's row.
     """
 
     status: PhaseStatus = PhaseStatus.SUCCEEDED
@@ -85,7 +86,7 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def succeeded(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
-    """A plain success."""
+    """A success."""
     return PhaseResult(metadata=metadata)
 
 
@@ -100,7 +101,7 @@ def skipped(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
 
 
 class Names(msgspec.Struct, frozen=True):
-    """What a run's containers, volumes and folders are called. They depend on the run and shard alone."""
+    """The names of a run's containers, volumes and folders. They depend only on the run and the shard."""
 
     run_id: str
     appliance_id: str
@@ -118,7 +119,7 @@ class Names(msgspec.Struct, frozen=True):
 
     @property
     def workspace_volume(self) -> str:
-        """The volume both containers work in."""
+        """The volume that both containers share."""
         return f"moonmind-run-{self.run_id}"
 
     @property
@@ -137,7 +138,7 @@ class Names(msgspec.Struct, frozen=True):
         return f"{self.workspace}/repo"
 
     def labels(self, role: str) -> dict[str, str]:
-        """What every container and volume of this run carries."""
+        """Labels of every container and volume of this run."""
         return {
             LABEL_APPLIANCE: self.appliance_id,
             LABEL_RUN: self.run_id,
@@ -147,11 +148,11 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class PhaseContext(msgspec.Struct, kw_only=True):
-    """What a phase works with. `run` is the row as it stands; `attempt` counts this phase's tries from 1.
+    """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
-    `login_seen` keeps what the login file tells, and answers why the run must not use it ("" where it may). The last
-    answer is in `login_problem`.
-    `workspace_bytes` is what the run's volumes used when they were last measured.
+    `login_seen` stores what the login file says, and returns why the run must not use it ("" if it may). The last
+    result is in `login_problem`.
+    `workspace_bytes` is the size of the run's volumes at the last measurement.
     """
 
     run: Run
@@ -182,33 +183,33 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     @property
     def branch(self) -> str:
-        """The run's branch: `speckit/<yyyymmdd>/<short run id>`, by the day it was accepted (UTC)."""
+        """The run's branch: `speckit/<yyyymmdd>/<short run id>`, with the UTC date of acceptance."""
         return f"speckit/{self.run.accepted_at:%Y%m%d}/{self.run.short_id}"
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be pushed. What the commit was made as, it stays, whatever the settings are now."""
+        """Whether nothing may be pushed. Once the commit is made this is fixed, even if the settings change."""
         commit = self.run.phase(PhaseName.COMMIT_PUSH)
         if commit.status is PhaseStatus.SUCCEEDED and "dry_run" in commit.metadata:
             return bool(commit.metadata["dry_run"])
         return self.run.dry_run or self.settings.spec_workflow_test_mode
 
     def metadata(self, phase: PhaseName) -> dict[str, Any]:
-        """What an earlier phase recorded."""
+        """The metadata of an earlier phase."""
         return self.run.phase(phase).metadata
 
     @property
     def slug(self) -> str:
-        """The repository's name today: GitHub follows a rename, and `prepare_job` records where to."""
+        """The repository's current name: GitHub redirects after a rename, and `prepare_job` records the new name."""
         return str(self.metadata(PhaseName.PREPARE_JOB).get("repository") or self.run.repository)
 
     def clone_url(self) -> str:
-        """Where the repository is cloned from and pushed to; holds no credential."""
+        """The URL for clone and push, without a credential."""
         return f"{self.settings.github_server_url}/{self.slug}.git"
 
     @contextmanager
     def logs(self, phase: PhaseName, attempt: int | None = None) -> Iterator["PhaseLogs"]:
-        """An attempt's stdout and stderr artifacts (None: this one's); closed, and so complete, on the way out."""
+        """An attempt's stdout and stderr artifacts (None: the current attempt's); closed at the end of the block."""
         attempt = attempt or self.attempt
         logs = PhaseLogs(
             self.artifacts.log(phase, attempt, ArtifactType.STDOUT_LOG),
@@ -221,7 +222,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
 
 class PhaseLogs:
-    """Two artifacts that a command's output streams into; they redact what they are given."""
+    """The two artifacts that a command's output is streamed to, redacted."""
 
     def __init__(self, stdout: LogSink, stderr: LogSink) -> None:
         self.stdout = stdout
@@ -229,11 +230,11 @@ class PhaseLogs:
 
     @property
     def paths(self) -> dict[str, str]:
-        """Storage paths, as `PhaseResult` takes them."""
+        """Storage paths in the form of `PhaseResult`'s fields."""
         return {"stdout_path": self.stdout.storage_path, "stderr_path": self.stderr.storage_path}
 
     def close(self) -> None:
-        """End both, whatever the first one says."""
+        """Close both, even if the first one fails."""
         try:
             self.stdout.close()
         finally:
@@ -241,7 +242,7 @@ class PhaseLogs:
 
 
 class Tee:
-    """Hands bytes to several sinks, and keeps the last of them. Thread-safe."""
+    """Writes bytes to several sinks, and keeps the last ones. Thread-safe."""
 
     def __init__(self, *sinks: ByteSink, keep: int = 64 * 1024) -> None:
         self._sinks = sinks
@@ -260,14 +261,14 @@ class Tee:
 
     @property
     def tail(self) -> bytes:
-        """The last bytes that came by."""
+        """The last bytes written."""
         return bytes(self._kept)
 
 
 def run_command(
     ctx: PhaseContext, container: str, spec: ExecSpec, *, stdout: ByteSink, stderr: ByteSink
 ) -> ExecOutcome:
-    """Execute and end at once when the run was told to.
+    """Execute a command; ends at once if the run is interrupted.
 
     Raises:
         RunInterrupted: a cancel, a shutdown or a lost lease ended it.

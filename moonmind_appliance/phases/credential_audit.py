@@ -1,4 +1,4 @@
-"""Which container was given what, what was searched for, and what was found."""
+"""Which credentials each container received, what was searched for, and what was found."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.redaction import Finding
 from moonmind_appliance.token_shapes import SHAPES
 
-# One is enough to stop the push; more than these help nobody to find them.
+# One finding stops the push; a longer list would not help the reader.
 MOST_FINDINGS = 200
 
 
@@ -47,7 +47,7 @@ def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
 
 
 def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[dict[str, Any]]:
-    """Secrets in the lines that a patch adds and in the names of its files: kind, file and line, never the value.
+    """Secrets in the added lines and file names of a patch: kind, file and line, never the value.
 
     The first `MOST_FINDINGS` of them.
     """
@@ -57,7 +57,7 @@ def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[dict[
     for path, first_line, text in added_text(patch):
         line, counted = first_line, 0
         for hit in ctx.redactor.find(text):
-            # From the last finding on: counting from the start each time takes quadratic time.
+            # Count from the last finding: counting from the start each time takes quadratic time.
             line += text.count(b"\n", counted, hit.offset)
             counted = hit.offset
             found.append({"kind": hit.kind, "file": ctx.redactor.redact_text(path), "line": line})
@@ -71,9 +71,9 @@ def _find_names(ctx: PhaseContext, paths: list[str]) -> list[Finding]:
 
 
 def added_text(patch: bytes) -> list[tuple[str, int, bytes]]:
-    """The lines that a unified patch adds, as runs: path, first line's number, text.
+    """The added lines of a unified patch, in blocks: path, number of the first line, text.
 
-    Neighbouring added lines stay together, so that a secret that spans lines is seen.
+    Adjacent added lines form one block, so that a secret that spans lines is found.
     """
     runs: list[tuple[str, int, bytes]] = []
     path, number, begun, lines = "", 0, 0, list[bytes]()

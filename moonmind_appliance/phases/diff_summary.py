@@ -1,4 +1,4 @@
-"""The change in a page of Markdown, for people. Pure."""
+"""The change as a page of Markdown. Pure."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type chang
 
 
 def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
-    """What changes against the base, file by file, and what was left out and why."""
+    """Each changed file against the base, and which files were left out and why."""
     lines = [f"# Change of run {ctx.run.run_id}", ""]
     lines += [f"Base: `{ctx.run.base_branch}` at `{change['base_commit']}`", f"Branch: `{ctx.branch}`", ""]
     if not change["changed"]:
@@ -35,7 +35,7 @@ def _more(count: int) -> list[str]:
 
 
 def file_row(file: dict[str, Any]) -> str:
-    """One changed file as a row; a binary file has no line counts, and those of a change too large were not counted."""
+    """One changed file as a table row, without line counts if it is binary or the change is too large to count."""
     counts = ["binary" if file.get(key, "?") is None else str(file.get(key, "?")) for key in ("added", "removed")]
     return (
         f"| `{cell(file['path'])}` | {_STATUS_WORDS.get(file['status'], file['status'])} | {counts[0]} | {counts[1]} |"
@@ -43,5 +43,5 @@ def file_row(file: dict[str, Any]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that breaks neither a table nor a code span, and shows itself as it is: no marks that turn its direction."""
+    """Text escaped for a code span in a table, without characters that change its direction."""
     return replace(text).replace("`", "'").replace("|", "\\|")

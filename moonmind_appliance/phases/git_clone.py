@@ -9,7 +9,7 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 
 
 def git_clone(ctx: PhaseContext) -> PhaseResult:
-    """Begin from the base branch as it stands on GitHub now. Safe twice: it begins anew."""
+    """Clone the base branch at its current commit on GitHub. May be repeated: it starts over."""
     if ctx.clone is None:
         return clone(ctx, ctx.attempt)
     begun, ctx.clone = ctx.clone, None
@@ -17,12 +17,12 @@ def git_clone(ctx: PhaseContext) -> PhaseResult:
 
 
 def clone_ahead(ctx: PhaseContext) -> PhaseResult:
-    """Clone before `git_clone` is begun; its logs are those of the attempt that will report it."""
+    """Clone before `git_clone` begins; the logs belong to the attempt that will report it."""
     return clone(ctx, ctx.run.phase(PhaseName.GIT_CLONE).attempt + 1)
 
 
 def clone(ctx: PhaseContext, attempt: int) -> PhaseResult:
-    """Clone, whichever phase is being reported meanwhile."""
+    """Clone, whichever phase is current."""
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
         answer = git_command(ctx, "clone", {}, logs, with_token=True)
     ctx.workspace_bytes = watch.used

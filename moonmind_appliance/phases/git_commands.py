@@ -1,4 +1,4 @@
-"""Asks the git container for one of its verbs: `clone`, `stage` or `push`."""
+"""Runs one of the Git container's verbs: `clone`, `stage` or `push`."""
 
 import base64
 import re
@@ -14,14 +14,14 @@ from moonmind_appliance.phases.github_failures import git_failure
 
 _SCRIPT = resources.files(__package__).joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024
-# Of ours: GitHub's own words come behind "remote:".
+# Match local errors only; GitHub's own lines start with "remote:".
 _NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)
 
 
 class GitAnswer(msgspec.Struct, frozen=True):
-    """What the verb gave back: its result (None when git said no), what followed it, and git's own words.
+    """A verb's output: its result (None if Git failed), the output after it, and Git's standard error.
 
-    `talked` says whether the verb talks to GitHub: only then are words GitHub's.
+    `talked` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
     """
 
     talked: bool
@@ -32,7 +32,7 @@ class GitAnswer(msgspec.Struct, frozen=True):
 
 
 class _Collected:
-    """Keeps standard output up to a limit; what follows the result line can be megabytes of patch."""
+    """Keeps standard output up to a limit; a patch of megabytes can follow the result line."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -43,10 +43,10 @@ class _Collected:
 
 
 def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLogs, *, with_token: bool) -> GitAnswer:
-    """Run a verb; `with_token` only for those that talk to GitHub.
+    """Run a verb; `with_token` only for verbs that talk to GitHub.
 
     Raises:
-        DiskFull: there is no room where the engine keeps its volumes.
+        DiskFull: the disk with the engine's volumes is full.
     """
     env = {"MOONMIND_JOB": msgspec.json.encode(common_job(ctx) | job).decode()}
     if with_token:
@@ -77,7 +77,7 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
 
 
 def _result(line: bytes) -> dict[str, Any] | None:
-    """The verb's result; None where it is longer than what is kept of it."""
+    """The verb's result; None if the line exceeds the limit and was cut."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.MsgspecError:
@@ -85,7 +85,7 @@ def _result(line: bytes) -> dict[str, Any] | None:
 
 
 def answer_failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:
-    """Why a verb gave no result; `otherwise` where nothing more is known than that git could not do it."""
+    """Why a verb gave no result; `otherwise` if the cause is unknown."""
     if answer.outcome.ended is EndReason.TIMED_OUT:
         return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
@@ -94,7 +94,7 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode,
 
 
 def common_job(ctx: PhaseContext) -> dict[str, Any]:
-    """What every verb needs to know. Holds no secret."""
+    """Parameters of every verb. Contains no secret."""
     return {
         "private": GIT_FOLDER,
         "scaffold": SCAFFOLD,
@@ -108,7 +108,7 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
 
 
 def credentials(ctx: PhaseContext) -> dict[str, str]:
-    """The GitHub token as git configuration in the exec's environment: no argument, no file, no container setting."""
+    """The GitHub token as Git configuration in the exec's environment: not an argument, file or container setting."""
     token = ctx.settings.github_token
     words = f"x-access-token:{token.reveal() if token else ''}"
     return {

@@ -1,11 +1,11 @@
-"""Runs inside the git container: clone, stage, push. Never runs a byte of the repository.
+"""Runs inside the git container: clone, stage, push. Never executes code of the repository.
 
-Standard library only, sent as `python3 -I -S -c`; parameters come as one JSON object in MOONMIND_JOB, the result goes
-out as one JSON line. The GitHub token comes with the environment of the exec that needs it, as git configuration.
+Standard library only, sent as `python3 -I -S -c`. MOONMIND_JOB contains the parameters as one JSON object; the result
+is one JSON line. The GitHub token is Git configuration in the environment of the exec that needs it.
 
-What the agent did to its own `.git` does not reach the commit: the private bare clone is `GIT_DIR`, the agent's files
-are the work tree. Before git looks at the work tree every nested `.git` is removed: git starts a second git inside a
-nested repository, with that one's fsmonitor and filters, whatever the outer configuration says (seen on 2.39).
+Changes by the agent to its own `.git` do not affect the commit: the private bare clone is `GIT_DIR`, and the agent's
+files are the work tree. Every nested `.git` is removed before Git reads the work tree: Git starts a second Git inside a
+nested repository, with that repository's fsmonitor and filters, despite the outer configuration (seen on 2.39).
 """
 
 import filecmp
@@ -23,17 +23,18 @@ SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 GITLINK = "160000"
 SYMLINK = "120000"
 ABSENT = "000000"
-# Of a change that is too large so many files are told: a package manager leaves hundreds of thousands.
+# Most files reported of a change that is too large: a package manager can leave hundreds of thousands.
 MOST_TOLD = 1000
-# Of what was left out or removed so many are told, and how many there were; an agent makes 60,000 links in a second.
+# Most left-out or removed paths reported, besides their number; an agent can make 60,000 links in a second.
 MOST_LEFT_OUT, LONGEST_TOLD = 100, 500
 
-# What git takes for `.git` on behalf of file systems that do (verify_path in git's read-cache.c; GitHub refuses the
-# same): HFS+ ignores these characters, NTFS blanks and dots at the end, what follows a colon, and has a short name.
+# Names that some file systems treat as `.git`, so Git refuses them (verify_path in Git's read-cache.c; GitHub refuses
+# the same): HFS+ ignores these characters; NTFS ignores trailing blanks and dots and text after a colon, and has a
+# short name for it.
 IGNORED_BY_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 MODULES_NAME = re.compile(r"\.gitmodules|gitmod~\d|gi7[0-9a-f]{3}~\d")
 
-# Configuration that nothing in the work tree can change: it comes with the command.
+# Configuration on the command line, which files in the work tree cannot override.
 SAFE = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
@@ -66,7 +67,7 @@ SAFE = {
 
 
 class GitError(Exception):
-    """The verb cannot be done; git's own words, if any, are on standard error already."""
+    """The verb failed; Git's own message, if any, is already on standard error."""
 
 
 class Git:
@@ -105,10 +106,10 @@ class Git:
         into: IO[bytes] | None = None,
         cwd: Path | None = None,
     ) -> bytes:
-        """Run git and return what it wrote, unless that goes `into` a file; its standard error is ours.
+        """Run Git and return its output, unless that goes `into` a file. Git inherits standard error.
 
         Raises:
-            GitError: it said no.
+            GitError: Git failed.
         """
         done = subprocess.run(  # noqa: S603 - git, with our own words
             ["git", *words],  # noqa: S607 - the image's git, on a PATH that is the image's
@@ -125,9 +126,9 @@ class Git:
 
 
 def clone(job: dict[str, Any]) -> dict[str, Any]:
-    """A private bare clone, the files of the base branch, a copy for the agent, and the scaffold where it is missing.
+    """Make a private bare clone, the files of the base branch, a copy for the agent, and the scaffold if it is missing.
 
-    Safe twice: what an earlier attempt left is removed first.
+    Idempotent: files of an earlier attempt are removed first.
     """
     workspace, private = Path(job["workspace"]), Path(job["private"])
     for leftover in (private / "clone.git", workspace):
@@ -148,8 +149,8 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
     git("read-tree", "--reset", "-u", commit)
     copy_for_agent(git, job["url"])
     copied, whole = copy_scaffold(git, Path(job["scaffold"]))
-    # With it `stage` begins at the base, and knows which files were not touched since. Its time is kept: git reads
-    # again what is as new as the index.
+    # With this index `stage` starts at the base, and recognises files that were not changed since. Its time is kept:
+    # Git re-reads files that are as new as the index.
     shutil.copy2(git.directory / "index", private / "base.index")
     base_facts = {"commit": commit, "tree": tree, "scaffold": copied, "whole": whole}
     (private / "base.json").write_text(json.dumps(base_facts))
@@ -157,7 +158,7 @@ def clone(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def copy_for_agent(git: Git, url: str) -> None:
-    """The agent's own `.git`: a copy, so that whatever it does there stays there."""
+    """Copy `.git` for the agent, so that its changes there do not affect the private clone."""
     own = git.worktree / ".git"
     shutil.copytree(git.directory, own)
     with (own / "config").open("a", encoding="utf-8") as config:
@@ -165,9 +166,9 @@ def copy_for_agent(git: Git, url: str) -> None:
 
 
 def copy_scaffold(git: Git, scaffold: Path) -> tuple[list[str], list[str]]:
-    """Copy the Spec Kit files that the repository lacks; returns them, and the top folders that are ours alone.
+    """Copy the Spec Kit files that the repository lacks; returns them, and the top folders that only the scaffold has.
 
-    Nothing of the repository's own is replaced, and nothing is written through a link that the repository brings.
+    Replaces none of the repository's files, and writes through none of its links.
     """
     whole = [top.name for top in scaffold.iterdir() if not os.path.lexists(git.worktree / top.name)]
     copied = []
@@ -188,7 +189,7 @@ def copy_scaffold(git: Git, scaffold: Path) -> tuple[list[str], list[str]]:
 
 
 def stage(job: dict[str, Any]) -> dict[str, Any]:
-    """Put the agent's files into the private index, make a tree, a commit and a patch of them.
+    """Add the agent's files to the private index, and make a tree, a commit and a patch of them.
 
     Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Safe twice.
     """
@@ -231,7 +232,7 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
         "GIT_AUTHOR_EMAIL": job["author_email"],
         "GIT_COMMITTER_NAME": job["author_name"],
         "GIT_COMMITTER_EMAIL": job["author_email"],
-        # Made from the run alone, so that the same files give the same commit on a second attempt.
+        # Depends only on the run, so that the same files give the same commit on a second attempt.
         "GIT_AUTHOR_DATE": job["date"],
         "GIT_COMMITTER_DATE": job["date"],
     }
@@ -244,8 +245,8 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
 def write_patch(git: Git, base: str, tree: str, kept: list[dict[str, str]], max_bytes: int) -> int:
     """Write the patch to its file; returns its size in bytes.
 
-    Where the files have grown by more than `max_bytes`, none is made, and that is returned: git takes several times a
-    file's size of memory to show it, and cannot show one of a gigabyte at all.
+    If the files have grown by more than `max_bytes`, no patch is made, and the growth is returned: Git needs several
+    times a file's size of memory to show it, and cannot show a file of a gigabyte at all.
     """
     ids = "".join(f"{change['old_id']}\n{change['new_id']}\n" for change in kept).encode()
     sizes = [
@@ -262,23 +263,23 @@ def write_patch(git: Git, base: str, tree: str, kept: list[dict[str, str]], max_
 
 
 def shown(path: str) -> str:
-    """A path as people and strict JSON readers take it: odd bytes are replacement characters."""
+    """A path for display and strict JSON readers: invalid bytes become replacement characters."""
     return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def is_plain_folder(worktree: Path, path: str) -> bool:
-    """Whether `path` is a folder of the work tree, reached through no link."""
+    """Whether `path` is a folder of the work tree, without a link on the way."""
     steps = [worktree / parent for parent in (*PurePosixPath(path).parents, PurePosixPath(path))]
     return all(step.is_dir() and not step.is_symlink() for step in steps)
 
 
 def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Make the work tree one that git can take. Follows no link.
+    """Make the work tree acceptable to Git. Follows no link.
 
-    Every `.git`, file, folder or link, at any depth, is removed, and whatever other file systems take for one; so is
-    what is neither file, folder nor link. Folders and files become their owner's to read.
+    Removes every `.git` (file, folder or link) at any depth, names that other file systems treat as `.git`, and
+    everything that is not a file, folder or link. Makes folders and files readable for their owner.
 
-    Returns the repositories removed below the top, and the links that git refuses by their name, with the reason.
+    Returns the nested repositories removed, and the links that Git refuses because of their name, with the reason.
     """
     removed, refused = [], []
     worktree.chmod(0o755)
@@ -308,27 +309,27 @@ def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 
 def own(path: Path, mode: int, rights: int) -> None:
-    """Give the owner these rights where they are missing."""
+    """Give the owner these rights if they are missing."""
     if mode & rights != rights:
         path.chmod(stat.S_IMODE(mode) | rights)
 
 
 def is_git_name(name: str) -> bool:
-    """Whether git or another system's file system takes a name for `.git`."""
+    """Whether Git or some file system treats a name as `.git`."""
     return any(part in (".git", "git~1") for part in plain_parts(name))
 
 
 def plain_parts(name: str) -> list[str]:
-    """A name's parts as the most lenient file system reads them."""
+    """A name's parts as the most lenient file system interprets them."""
     return [part.split(":")[0].rstrip(" .") for part in IGNORED_BY_HFS.sub("", name).lower().split("\\")]
 
 
 def remove(path: Path) -> None:
-    """Remove a file, link or folder, also one whose folders nobody may write to. Safe twice."""
+    """Remove a file, link or folder, even with folders that are not writable. Idempotent."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    # These reach what is nested deeper than a path is long.
+    # These tools also remove folders nested deeper than the longest path.
     for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
         subprocess.run([*words, "--", path], check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - coreutils
     if path.exists():
@@ -336,9 +337,9 @@ def remove(path: Path) -> None:
 
 
 def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Undo in the index what does not belong into the commit.
+    """Remove from the index what does not belong in the commit.
 
-    Returns the changes that stay, and the paths that reviewers should know were left out, with the reason.
+    Returns the remaining changes, and the left-out paths that reviewers should know of, with the reason.
     """
     own_files = set(base["scaffold"]) | {".specify/feature.json"}
     changes = raw_changes(git, "--cached", base["commit"])
@@ -377,7 +378,7 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
 
 
 def link_targets(git: Git, changes: list[dict[str, str]]) -> dict[str, bytes]:
-    """What the links among the changes point to, by the id of their blob. One process reads them all."""
+    """The targets of the links among the changes, by blob id. One process reads them all."""
     ids = list(dict.fromkeys(change["new_id"] for change in changes if change["new_mode"] == SYMLINK))
     if not ids:
         return {}
@@ -393,9 +394,10 @@ def link_targets(git: Git, changes: list[dict[str, str]]) -> dict[str, bytes]:
 
 
 def untouched(git: Git, changes: list[dict[str, str]]) -> set[str]:
-    """The files that git would convert into something else although they are what a checkout of the base writes.
+    """The files that Git would convert although they are exactly what a checkout of the base writes.
 
-    Many a repository has files against its own attributes (line endings, encodings); nobody asked to have them mended.
+    Many repositories have files that violate their own attributes (line endings, encodings). The change must not
+    include such conversions.
     """
     edited = [
         c["path"] for c in changes if {c["old_mode"], c["new_mode"]} <= {"100644", "100755"} and c["status"] == "M"
@@ -414,13 +416,13 @@ def untouched(git: Git, changes: list[dict[str, str]]) -> set[str]:
 
 
 def leaves_tree(path: str, target: bytes) -> bool:
-    """Whether a link at `path` points outside the repository, or into a `.git`; by its text alone."""
+    """Whether a link at `path` points outside the repository, or into a `.git`, judged by its text alone."""
     text = target.decode(errors="surrogateescape")
     parts = PurePosixPath(text).parts
     if text.startswith("/") or "\0" in text or any(is_git_name(part) for part in parts):
         return True
     ups = parts.count("..")
-    # Up again behind a name: where that leads depends on whether the name is a link.
+    # `..` after a name: the target depends on whether the name is a link.
     return ".." in parts[ups:] or ups > len(PurePosixPath(path).parts) - 1
 
 
@@ -469,10 +471,10 @@ def unquote_path(shown: bytes) -> str:
 
 
 def push(job: dict[str, Any]) -> dict[str, Any]:
-    """Push the run's branch. The branch must not exist there, or be at our commit already. Safe twice."""
+    """Push the run's branch. It must not exist on GitHub, or be at this commit already. Idempotent."""
     git = Git(job)
     reference, commit = f"refs/heads/{job['branch']}", job["commit"]
-    # The lease says that the branch is new; git takes one that stands at our commit as up to date before it asks.
+    # The lease requires a new branch; Git treats a branch at this commit as up to date before it checks the lease.
     lease = f"--force-with-lease={reference}:"
     try:
         git("push", "--quiet", "--no-verify", lease, "--end-of-options", job["url"], f"{commit}:{reference}")
@@ -486,7 +488,7 @@ def push(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(verb: str) -> int:
-    """Do the verb; exit code 1 when git said no."""
+    """Run the verb; exit code 1 if Git failed."""
     job = json.loads(os.environ.pop("MOONMIND_JOB"))
     try:
         result = {"clone": clone, "stage": stage, "push": push}[verb](job)

@@ -1,4 +1,4 @@
-"""What GitHub's refusals mean for a job, from REST and from git."""
+"""Maps errors of GitHub's REST API and of Git to failures."""
 
 import re
 
@@ -8,7 +8,7 @@ from moonmind_appliance.models import Failure, FailureCode, failure
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _FIRST_ERROR, _SERVER = 400, 500
 
-# git's and GitHub's own words on standard error, first match first.
+# Messages of Git and GitHub on standard error; the first match counts.
 _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
     (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
     (r"archived so it is read-only", FailureCode.REPOSITORY_ARCHIVED),
@@ -39,7 +39,7 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED
     elif error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
-        # No answer, or one that is not GitHub's.
+        # No response, or one that is not from GitHub.
         code = FailureCode.GITHUB_UNREACHABLE
     elif error.status == _UNAUTHORIZED:
         code = FailureCode.GITHUB_TOKEN_REJECTED
@@ -55,9 +55,9 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
 
 
 def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, talked: bool = True) -> Failure:
-    """The failure for what git wrote on standard error; `otherwise` where nothing is known.
+    """The failure for Git's standard error; `otherwise` if no pattern matches.
 
-    Unless git `talked` to GitHub its words are about files, whose names can be anything.
+    Unless Git `talked` to GitHub, its messages contain file names, which can imitate any pattern.
     """
     known = _GIT_WORDS if talked else ()
     code = next((code for pattern, code in known if re.search(pattern, stderr)), otherwise)

@@ -1,4 +1,4 @@
-"""Open the draft pull request, or find the one that is there."""
+"""Open the draft pull request, or find the existing one."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ _SERVER = 500
 
 
 def open_pr(ctx: PhaseContext) -> PhaseResult:
-    """One pull request for the run's branch, a draft where GitHub lets. Safe twice: looks before it opens."""
+    """One pull request for the run's branch, a draft if GitHub allows it. Idempotent: finds an existing one first."""
     text = _text(ctx)
     if ctx.dry_run:
         return skipped(reason="dry run: no pull request is opened", title=text.title, body=text.body)
@@ -34,7 +34,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
     specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
     feature = str(specify.get("feature_directory"))
     agent, redact = ctx.run.agent, ctx.redactor.redact_text
-    # Before the text is made: escaped or cut in two, a token has another form.
+    # Redact before the text is composed: a token that is escaped or cut is no longer recognised.
     story = Story(
         run_id=ctx.run.run_id,
         heading=redact(str(specify.get("title") or "")),
@@ -52,7 +52,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
 
 
 def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> tuple[PullRequest, str]:
-    """The pull request and how it came about."""
+    """The pull request, and whether it was found or opened."""
     found = github.find_pull_request(ctx.slug, ctx.branch)
     if found is not None:
         return github.update_pull_request(
@@ -63,7 +63,7 @@ def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> t
     except GitHubError as error:
         if error.status is not None and error.status < _SERVER and error.status != _UNPROCESSABLE:
             raise
-        # The answer may have been lost behind a pull request that was made, or another attempt was faster.
+        # GitHub may have created it but the response was lost, or another attempt was faster.
         found = github.find_pull_request(ctx.slug, ctx.branch)
         if found is not None:
             return found, "opened; GitHub's response was lost"
@@ -86,7 +86,7 @@ def _create(ctx: PhaseContext, github: GitHub, text: PullRequestText, *, draft: 
 
 
 def _label(ctx: PhaseContext, github: GitHub, pull: PullRequest) -> dict[str, object]:
-    """Labels are a convenience: a refusal is recorded and fails nothing."""
+    """Add the labels; a refusal is recorded but does not fail the phase."""
     labels = ctx.settings.pull_request_labels
     try:
         github.add_labels(ctx.slug, pull.number, labels)

@@ -1,4 +1,4 @@
-"""Snapshot the settings and look whether the job can work at all, before any model time is spent."""
+"""Snapshot the settings and check whether the job can succeed, before any model time is used."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from moonmind_appliance.settings import Loaded, options
 
 
 def prepare_job(ctx: PhaseContext) -> PhaseResult:
-    """Refuse by code what cannot end well: image, token, repository, base branch, right to push."""
+    """Fail early, with a code, on a problem with the image, token, repository, base branch or push permission."""
     ctx.image = ctx.engine.image(ctx.settings.spec_automation_job_image)
     if ctx.image is None:
         missing = f"The Docker engine has no image {ctx.settings.spec_automation_job_image}."
@@ -41,7 +41,7 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
 
 
 def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:
-    """The repository's name today, or why the token cannot do the job."""
+    """The repository's current name, or why the token is not sufficient."""
     slug, base = ctx.run.repository, ctx.run.base_branch
     try:
         repository = github.repository(slug)

@@ -1,8 +1,8 @@
 """Title and body of the pull request. Pure.
 
-Nothing that an agent, a repository or a caller wrote is Markdown here: each character that means something to
-Markdown or HTML is escaped, so that no link, image, comment, tag or code comes of it. What GitHub looks for in plain
-text, in a commit's message too, is separated by a visible blank: `quiet`.
+Text from an agent, a repository or a caller is not treated as Markdown: each character with a meaning in Markdown or
+HTML is escaped, so that it forms no link, image, comment, tag or code. `quiet` separates what GitHub recognises in
+plain text, also in a commit message, with a visible blank.
 """
 
 import re
@@ -13,14 +13,14 @@ import msgspec
 from moonmind_appliance.phases.diff_summary import cell
 from moonmind_appliance.printable import replace
 
-# GitHub takes 65,536 characters of body and 256 of title. Each part has its share, so that none crowds out another.
+# GitHub accepts 65,536 characters of body and 256 of title. Each part has its own limit, so that all parts fit.
 _LONGEST_TITLE = 240
 # Escaping may double a text.
 _LONGEST_SECTION, _LONGEST_LINE = 6_000, 2_000
 _LONGEST_QUESTION, _MOST_QUESTIONS = 300, 20
 _LONGEST_NAME, _MOST_FILES, _MOST_LEFT_OUT = 150, 100, 40
 
-# Where a blank keeps GitHub from seeing a mention or a commit of a fork (@), an issue (#1, GH-1), an address, a
+# Where a blank stops GitHub from recognising a mention or a fork's commit (@), an issue (#1, GH-1), an address, a
 # command that skips CI, or a trailer that skips checks. https://docs.github.com/en/get-started/writing-on-github and
 # https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
 _SEPARATED = (
@@ -33,21 +33,21 @@ _SEPARATED = (
     (re.compile(r"\[(?=[A-Za-z])"), "[ "),
     (re.compile(r"\bskip-(?=checks)", re.IGNORECASE), r"\g<0> "),
 )
-# What means something to Markdown, HTML or a renderer that makes links of host names: anywhere, and at a line's start.
-# A backslash before it takes the meaning. https://spec.commonmark.org/0.31.2/#backslash-escapes
+# Characters with a meaning in Markdown, HTML or a renderer that links host names: anywhere, and at a line's start.
+# A backslash removes the meaning: https://spec.commonmark.org/0.31.2/#backslash-escapes
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>&|~$]|/(?=/)|(?<=\w)\.(?=[A-Za-z])|^[-+=#:]")
 _LIST_NUMBER = re.compile(r"^(\d{1,9})(?=[.)])")
 
 
 class PullRequestText(msgspec.Struct, frozen=True):
-    """What is sent to GitHub."""
+    """The pull request's title and body."""
 
     title: str
     body: str
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """What reviewers are told. `files` are rows of the change; `assumptions` is Markdown of the specification."""
+    """Facts for reviewers. `files` are rows of the change; `assumptions` is Markdown of the specification."""
 
     run_id: str
     heading: str | None
@@ -62,7 +62,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pull_request_text(story: Story) -> PullRequestText:
-    """The words for reviewers: what, what is open, what was assumed, how it was made, which run."""
+    """The text for reviewers: the change, open questions, assumptions, how it was made, and the run."""
     feature = story.feature_directory
     body = [
         (
@@ -102,10 +102,10 @@ def pull_request_text(story: Story) -> PullRequestText:
 
 
 def quiet(text: str) -> str:
-    """Foreign text as one visible line of plain text that notifies, links, closes and skips nothing.
+    """Untrusted text as one visible line of plain text that notifies, links, closes and skips nothing.
 
-    For a title and a commit's message, which are no Markdown. What keeps GitHub away is a blank that readers see: a
-    zero-width character would hide in what they copy.
+    For a title and a commit message, which are not Markdown. The separator is a visible blank: a zero-width character
+    would be copied unnoticed.
     """
     return _separated(" ".join(replace(text, " ").split()))
 
@@ -117,12 +117,12 @@ def _separated(text: str) -> str:
 
 
 def _prose(text: str, longest: int) -> str:
-    """Foreign text as one line of Markdown that shows it as it is."""
+    """Untrusted text as one line of Markdown that shows it literally."""
     return _LIST_NUMBER.sub(r"\g<0>\\", _MARKDOWN.sub(r"\\\g<0>", _cut(quiet(text), longest)))
 
 
 def _quoted(text: str) -> list[str]:
-    """Foreign text as a block quote, line by line."""
+    """Untrusted text as a block quote, line by line."""
     lines, left = [], _LONGEST_SECTION
     for line in text.splitlines():
         if left <= 0:
@@ -130,13 +130,13 @@ def _quoted(text: str) -> list[str]:
             break
         lines.append(_prose(line, min(left, _LONGEST_LINE)))
         left -= len(quiet(line)) + 1
-    # A backslash at the end of a line breaks it.
+    # A backslash at the end of a line is a line break.
     broken = [bool(line and following) for line, following in zip(lines, [*lines[1:], ""], strict=True)]
     return [f"> {line}\\" if breaks else f"> {line}".rstrip() for line, breaks in zip(lines, broken, strict=True)]
 
 
 def _code(text: str) -> str:
-    """A foreign name as a code span, also in a table."""
+    """An untrusted name as a code span, valid in a table too."""
     return f"`{_cut(cell(_separated(replace(text))), _LONGEST_NAME)}`"
 
 

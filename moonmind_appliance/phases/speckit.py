@@ -1,4 +1,4 @@
-"""The three Spec Kit phases: one agent turn each, accepted by its files."""
+"""The three Spec Kit phases: one agent turn each, accepted or rejected by its files."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -40,9 +40,9 @@ _LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
 
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
-    """Run the phase's skill once. Safe twice: what an earlier attempt of this phase wrote is taken away first.
+    """Run the phase's skill once. May be repeated: files of an earlier attempt of this phase are removed first.
 
-    A turn that left another account's login, or none that can be used, is the last one on this shard.
+    If the turn leaves another account's login, or no usable login, the run has no further turn on this shard.
     """
     if ctx.login_problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
@@ -58,13 +58,13 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         with watch_agent(ctx) as watch:
             ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
         reader.close()
-        # A refreshed login has new secrets: know them before the rest of the log is written out.
+        # A refreshed login has new secrets: the redactor must know them before the rest of the log is written.
         _look_at_login(ctx, reader.report().login_digest)
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
     if result.failure is not None or result.waiting_for is not None or ctx.login_problem:
-        # The next phase measures what a turn that went well has left; after this one there may be none.
+        # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
@@ -75,13 +75,13 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
 
 
 def _look_at_login(ctx: PhaseContext, digest: str | None) -> None:
-    """Read the login file again where it changed."""
+    """Read the login file again if it changed."""
     if digest is None or digest != ctx.login_digest:
         read_login(ctx)
 
 
 def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
-    """Spec Kit leaves a file that exists as it is: half a file of a cut-off attempt would stay."""
+    """Spec Kit does not replace an existing file: an incomplete file of an interrupted attempt would remain."""
     feature = feature_directory(ctx.metadata(PhaseName.SPECKIT_SPECIFY).get("feature_directory"))
     files = [f"{feature}/{name}" for name in SIDE_FILES[phase]] if feature else []
     if files:
@@ -93,7 +93,7 @@ def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
 def _judge(
     phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, files: Mapping[str, str]
 ) -> PhaseResult:
-    """What the end of the command, the turn and the files say together; the files have the last word."""
+    """The phase's result from the command's end, the turn and the files; the files decide."""
     if ended.ended is not EndReason.EXITED:
         return failed(_cut_short(phase, ctx, ended))
     if ended.exit_code == _SKILL_MISSING_EXIT:
@@ -161,7 +161,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
 
 
 def _bounded(questions: list[str]) -> list[str]:
-    """The first questions, each short enough for a list of runs; the last entry says that there are more."""
+    """The first questions, each shortened for a list of runs; the last entry says if there are more."""
     shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
     if len(shown) <= _MOST_QUESTIONS:
         return shown

@@ -1,4 +1,4 @@
-"""Start the run's two containers, side by side."""
+"""Start the run's two containers."""
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +20,7 @@ from moonmind_appliance.phases.context import (
 )
 from moonmind_appliance.phases.turns import turn_of
 
-# A Docker tmpfs is noexec unless said otherwise.
+# A Docker tmpfs is noexec by default.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
 _SHORT_WORK_SECONDS = 60.0
@@ -28,10 +28,10 @@ _SLEEP = ["sleep", "infinity"]
 
 
 def start_job_container(ctx: PhaseContext) -> PhaseResult:
-    """Both containers run; the shard has a login. Made good again on every attempt: leftovers of this run go first.
+    """Start both containers; check the shard's login. Every attempt does this, and removes this run's leftovers first.
 
-    Where a clone is due it begins as soon as the git container runs, while the agent's still starts: a start takes
-    longer than most clones. `git_clone` waits for it, and is what reports it.
+    If a clone is due, it begins as soon as the git container runs, while the agent container is still starting: a start
+    takes longer than most clones. `git_clone` waits for it and reports it.
     """
     names, engine = ctx.names, ctx.engine
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
@@ -44,7 +44,7 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
     pool = ThreadPoolExecutor(3, thread_name_prefix="start")
     try:
         git = pool.submit(_start_git, ctx)
-        # One after the other: side by side each start takes twice as long, and the clone needs only the first.
+        # In sequence: in parallel each start takes twice as long, and the clone needs only the first container.
         agent = pool.submit(_start_agent, ctx, git)
         if ctx.clone_ahead is not None and git.exception() is None:
             ctx.clone = pool.submit(ctx.clone_ahead, ctx)
@@ -72,7 +72,7 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
 
 
 def read_login(ctx: PhaseContext) -> None:
-    """Look at the login file in the agent container, and note whether the run may use it."""
+    """Read the login file in the agent container, and record whether the run may use it."""
     path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
     login = read_login_file(ctx.engine, ctx.names.agent, path, limit=LOGIN_FILE_LIMIT)
     ctx.login_digest = None if login is None else hashlib.sha256(login).hexdigest()
@@ -103,12 +103,12 @@ def _start_agent(ctx: PhaseContext, git: Future[str]) -> str:
 
 
 def _start_when_free(ctx: PhaseContext) -> str:
-    """Start the agent container; short work on the login, such as a check, is waited for."""
+    """Start the agent container; waits for a short login operation, such as a check, to end."""
     return start_under_lock(ctx.engine, agent_spec(ctx), patience=_SHORT_WORK_SECONDS, cancel=ctx.cancel)
 
 
 def _holder(error: NameTaken) -> str:
-    """Who holds the shard, in words."""
+    """Who uses the shard, for display."""
     role, run = error.holder.get(LABEL_ROLE, "an unknown container"), error.holder.get(LABEL_RUN)
     return f"{error.name} is in use by {role}" + (f" of run {run}" if run else "")
 
@@ -131,7 +131,7 @@ def agent_spec(ctx: PhaseContext) -> ContainerSpec:
 
 
 def git_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The git container: its own folder and the workspace, never a login; the token comes with an exec."""
+    """The git container: its own folder and the workspace, never a login. Each exec gets the token if it needs it."""
     names = ctx.names
     return ContainerSpec(
         name=names.git,

@@ -1,4 +1,4 @@
-"""The turn that a Spec Kit phase asks of the agent."""
+"""The agent turn of each Spec Kit phase."""
 
 from moonmind_appliance.agents.adapter import Turn, TurnRequest
 from moonmind_appliance.models import PhaseName
@@ -10,7 +10,7 @@ _IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
 
 
 def turn_of(phase: PhaseName, ctx: PhaseContext) -> Turn:
-    """The phase's turn; only `specify` carries the submitter's text."""
+    """The phase's turn; only `specify` contains the submitter's text."""
     return ctx.agent.turn(
         TurnRequest(
             phase=phase,

@@ -1,8 +1,8 @@
-"""Runs inside a job container: how much disk some folders use. Standard library only, sent as `python3 -I -S -c`.
+"""Runs inside a job container: measures the disk use of folders. Standard library only, sent as `python3 -I -S -c`.
 
-MOONMIND_MEASURE holds one JSON object: `folders`, `most_bytes`, `most_files`. The answer is one JSON line: `bytes` and
-`files` that are used, `hidden` folders that could not be read, and `free_bytes` and `free_files` of the file system.
-Counting ends soon after a limit is passed. A folder that nobody may read is made readable first.
+MOONMIND_MEASURE contains one JSON object: `folders`, `most_bytes`, `most_files`. The output is one JSON line: `bytes`
+and `files` that are used, `hidden` folders that could not be read, and `free_bytes` and `free_files` of the file
+system. Counting ends soon after a limit is passed. A folder that is not readable is made readable first.
 """
 
 import json
@@ -10,14 +10,14 @@ import os
 import stat
 import sys
 
-# The kernel takes no longer path; a folder that lies deeper was made to hide what is in it.
+# The kernel accepts no longer path; a deeper folder was made to hide its contents.
 LONGEST_PATH = 4000
 BLOCK = 512
 TRIES = 3
 
 
 def measure(folders: list[str], most_bytes: int, most_files: int) -> dict[str, int]:
-    """What all files below these folders use together; a file with several names counts once."""
+    """The total disk use of all files below these folders; a file with several hard links counts once."""
     used = files = hidden = 0
     seen: set[tuple[int, int]] = set()
     to_do = list(folders)
@@ -47,13 +47,13 @@ def measure(folders: list[str], most_bytes: int, most_files: int) -> dict[str, i
         "files": files,
         "hidden": hidden,
         "free_bytes": system.f_bavail * system.f_frsize,
-        # Some file systems make inodes as they are needed, and count none.
+        # Some file systems create inodes on demand, and report none.
         "free_files": system.f_favail if system.f_files else 1 << 40,
     }
 
 
 def entries_of(folder: str) -> list[str] | None:
-    """The paths in a folder; none where it is gone, None where it cannot be read."""
+    """The paths in a folder; an empty list if it no longer exists, None if it cannot be read."""
     if len(folder) > LONGEST_PATH:
         return None
     for _ in range(TRIES):
@@ -71,7 +71,7 @@ def entries_of(folder: str) -> list[str] | None:
 
 
 def main() -> int:
-    """Measure and say it."""
+    """Measure and print the result."""
     sys.stdout.write(json.dumps(measure(**json.loads(os.environ["MOONMIND_MEASURE"]))) + "\n")
     return 0
 

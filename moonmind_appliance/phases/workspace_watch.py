@@ -1,8 +1,8 @@
-"""Watches how much disk a run uses while one of its commands works, and ends the command where it is too much.
+"""Watches a run's disk use while one of its commands runs, and ends the command if it is too much.
 
-The git container measures the workspace: the agent cannot reach that container's processes. Only what the git container
-does not see, the login's folder, is measured in the agent's own container, whose answer is a hint: the largest one that
-is read counts, and one that is never given counts as too much.
+The git container measures the workspace: the agent cannot reach that container's processes. Only the login's folder,
+which the git container does not have, is measured in the agent's own container. That result is only a hint: the
+largest one read counts, and a missing one counts as too much.
 """
 
 import logging
@@ -22,19 +22,19 @@ from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode,
 from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, Tee
 
 _SCRIPT = resources.files(__package__).joinpath("workspace_size.py").read_text(encoding="utf-8")
-# The share of the time that measuring may take.
+# Largest share of the time that measuring may take.
 _SHARE = 10
 _TIME_LIMIT = 60.0
 _MOST_UNANSWERED = 3
 _LOGIN_BYTES, _LOGIN_FILES = 1024**3, 100_000
-# A file system with fewer free inodes than this is as good as full.
+# A file system with fewer free inodes than this counts as full.
 _FEWEST_FREE_FILES = 10_000
 
 _log = logging.getLogger(__name__)
 
 
 class Size(msgspec.Struct, frozen=True):
-    """One answer of `workspace_size.py`; bytes and numbers of files."""
+    """One result of `workspace_size.py`: bytes and numbers of files."""
 
     bytes: int
     files: int
@@ -44,7 +44,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 class Measured(NamedTuple):
-    """Folders that are measured together in one container, and what they may use."""
+    """Folders that are measured together in one container, and their limits."""
 
     container: str
     folders: Sequence[str]
@@ -52,21 +52,21 @@ class Measured(NamedTuple):
     most_files: int
     what: str
     free: Sequence[str] = ()
-    """A command that frees the space before the container is ended: what is left of it outlives the run."""
+    """A command that frees the space before the container is ended, for files that would outlive the run."""
 
 
 class WorkspaceWatch:
-    """Measures in a thread of its own until the block ends; kills the container `ends` once a limit is passed.
+    """Measures in its own thread until the block ends; kills the container `ends` once a limit is passed.
 
-    Leaving the block waits for the measurement that has begun.
+    Leaving the block waits for a measurement in progress.
 
     Args:
         engine: where the containers run.
-        measured: what is looked at.
+        measured: what to measure.
         ends: the container whose command is watched.
-        min_free_disk: free bytes of the file system below which the command is ended too; 0: never.
-        every: seconds between two measurements, at least.
-        at_once: measure at the start too; leaving the block waits for that.
+        min_free_disk: the command is also ended if the file system has fewer free bytes than this; 0: never.
+        every: minimum seconds between two measurements.
+        at_once: also measure at the start; leaving the block waits for that.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class WorkspaceWatch:
         self._thread = threading.Thread(target=self._watch, name="workspace-watch", daemon=True)
         self._disk_full = False
         self.used: int | None = None
-        """Bytes at the last measurement of the first of the measured; None before it."""
+        """Size in bytes of the first of `measured` at its last measurement; None before that."""
         self.failure: Failure | None = None
-        """Why the command was ended; None where the watch did not end it."""
+        """Why the watch ended the command; None if it did not."""
 
     def __enter__(self) -> Self:
         if self._at_once:
@@ -110,16 +110,16 @@ class WorkspaceWatch:
         self._thread.join()
 
     def measure_now(self) -> None:
-        """Measure once more, in this thread: what the command left."""
+        """Measure once more, in this thread, after the command."""
         if self.failure is None:
             self._stop = CancelToken()
             self._measure_all()
 
     def check_disk(self) -> None:
-        """Say that the watch ended the command since the disk is nearly full.
+        """Raise if the watch ended the command because the disk is nearly full.
 
         Raises:
-            DiskFull: the run must wait until there is room.
+            DiskFull: the run must wait until there is free space.
         """
         if self._disk_full:
             raise DiskFull(
@@ -180,10 +180,10 @@ class WorkspaceWatch:
         self.failure = failure(FailureCode.WORKSPACE_TOO_LARGE, message[0].upper() + message[1:])
 
     def _ask(self, each: Measured) -> Size | None:
-        """The largest answer; None where there is none."""
+        """The largest result; None if there is none."""
         job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
         said, ignored = Tee(), Tee()
-        # Not by the exec's limit or a cancel: those end the container.
+        # `timeout` limits this, not the exec's limit or a cancel: those end the container.
         spec = ExecSpec(
             command=["timeout", "--kill-after=5", str(_TIME_LIMIT), "python3", "-I", "-S", "-c", _SCRIPT],
             env={"MOONMIND_MEASURE": msgspec.json.encode(job).decode()},
@@ -195,9 +195,9 @@ class WorkspaceWatch:
             _log.info("The size of %s could not be measured: %s", each.what, error)
             return None
         if outcome.ended is EndReason.TIMED_OUT:
-            # Only an agent that stops `timeout` gets here, and its container has ended.
+            # Only an agent that suspends `timeout` causes this, and its container has ended.
             self._unanswered[each.what] = _MOST_UNANSWERED
-        # In the agent's container another process can write into this output; it cannot take the true line out of it.
+        # In the agent's container another process can add to this output, but cannot remove the true line.
         answers = [size for line in said.tail.splitlines() if (size := _size_of(line)) is not None]
         return max(answers, key=lambda size: (size.hidden, size.bytes, size.files), default=None)
 
@@ -210,16 +210,16 @@ def _size_of(line: bytes) -> Size | None:
 
 
 def watch_agent(ctx: PhaseContext) -> WorkspaceWatch:
-    """The watch over a turn: ends the agent's container."""
+    """The watch for an agent turn; ends the agent container."""
     kept = [word for name in ctx.agent.login_files() for word in ("!", "-name", name)]
     empty = ["find", LOGIN_FOLDER, "-mindepth", "1", "-maxdepth", "1", *kept, "-exec", "rm", "-rf", "--", "{}", "+"]
     login = Measured(ctx.names.agent, [LOGIN_FOLDER], _LOGIN_BYTES, _LOGIN_FILES, "the login's folder", empty)
-    # Half of it: a run that has begun goes on for a while after no new one is taken.
+    # Half of MIN_FREE_DISK: a running job may continue after new runs are no longer started.
     return _watch(ctx, [_volumes(ctx), login], ends=ctx.names.agent, min_free_disk=ctx.settings.min_free_disk // 2)
 
 
 def watch_git(ctx: PhaseContext, *, at_once: bool = False) -> WorkspaceWatch:
-    """The watch over a verb of the git container; ends that container."""
+    """The watch for a verb of the git container; ends that container."""
     return _watch(ctx, [_volumes(ctx)], ends=ctx.names.git, at_once=at_once)
 
 

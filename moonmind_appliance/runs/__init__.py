@@ -1,1 +1,1 @@
-"""What can be done to a run, a verb a file."""
+"""Operations on runs, one verb per file."""

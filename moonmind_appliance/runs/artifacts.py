@@ -1,4 +1,4 @@
-"""Where a run's phases leave what is kept: the file on disk and its row, together."""
+"""Stores a run's artifacts: the file on disk together with its database row."""
 
 import uuid
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class RunArtifacts:
         self._longest_log = longest_log
 
     def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> "GrowingArtifact":
-        """A new log; it can be read, and is listed, while it grows."""
+        """A new log; it can be read and listed while it grows."""
         stream = "stderr" if artifact_type is ArtifactType.STDERR_LOG else "stdout"
         again = f".attempt-{attempt}" if attempt > 1 else ""
         suffix = "jsonl" if stream == "stdout" and phase.value.startswith("speckit_") else "log"
@@ -45,7 +45,7 @@ class RunArtifacts:
         return GrowingArtifact(writer, artifact, self._store)
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
-        """A whole file; returns its storage path. The same name again replaces it."""
+        """Store a whole file and return its storage path. A file of the same name is replaced."""
         written = self._files.write(self._run_id, name, content, self._redactor)
         self._store.artifacts.save(self._artifact(name, artifact_type, phase, content_type, written))
         return written.storage_path
@@ -68,7 +68,7 @@ class RunArtifacts:
 
 
 class GrowingArtifact:
-    """A log that grows on disk; its row is there from the first byte and true once it is closed."""
+    """A log that grows on disk. Its row exists from the first byte; size and digest are final once it is closed."""
 
     def __init__(self, writer: ArtifactWriter, artifact: Artifact, store: Store) -> None:
         self._writer = writer
@@ -83,11 +83,11 @@ class GrowingArtifact:
         return self._artifact.storage_path
 
     def write(self, data: bytes, /) -> None:
-        """Take some bytes."""
+        """Append bytes."""
         self._writer.write(data)
 
     def close(self) -> None:
-        """End it. Safe twice."""
+        """Close the file. Idempotent."""
         if self._closed:
             return
         self._closed = True

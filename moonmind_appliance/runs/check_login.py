@@ -6,10 +6,10 @@ from moonmind_appliance.runs.tools import Tools
 
 
 def check_login(tools: Tools, shard: int) -> tuple[Shard, str | None]:
-    """Check and renew a shard's login; the shard's state, and the id of the run that kept it from being checked.
+    """Check and renew a shard's login; returns the shard's state, and the id of the run that prevented the check.
 
-    A shard that executes a run is left alone: two users of one login would spend each other's refresh token, and the
-    run shows how the login is. If the check cannot be made now, the state stays as it was and is checked again soon.
+    A shard that executes a run is not checked: two users of one login would invalidate each other's refresh token,
+    and the run reports the login's state. If the check is not possible now, the state is unchanged and checked soon.
     Takes seconds. Safe twice.
 
     Raises:

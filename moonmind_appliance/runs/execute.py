@@ -55,7 +55,7 @@ from moonmind_appliance.runs.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
 
-# A run that takes the appliance down with it each time must not do so for ever.
+# Give up on a run that was interrupted this often: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
 _ENGINE_PAUSE = timedelta(seconds=20)
@@ -66,9 +66,9 @@ _log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Executes runs, one a shard at a time. `work` is called by that shard's worker thread.
+    """Executes runs, one at a time per shard. The shard's worker thread calls `work`.
 
-    A claim is kept alive, and a cancel heard, every `beat` seconds; disk use is measured every `measure_every` seconds.
+    Renews the claim and checks for a cancel every `beat` seconds; measures disk use every `measure_every` seconds.
     """
 
     def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY) -> None:
@@ -80,7 +80,7 @@ class Executor:
         self._stopping = False
 
     def work(self, shard: int) -> None:
-        """Execute runs until there is none for this shard."""
+        """Execute runs until none is left for this shard."""
         while not self._stopping and ready_to_claim(self._tools, shard):
             lease = str(uuid.uuid4())
             run = self._tools.store.runs.claim(shard, lease, now=self._tools.clock(), lease_seconds=LEASE_SECONDS)
@@ -89,7 +89,7 @@ class Executor:
             self._execute(run, lease, self._tools.shards[shard])
 
     def stop(self) -> list[str]:
-        """Claim nothing more and interrupt what is in hand; returns the ids of those runs. Safe twice."""
+        """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
         with self._lock:
             self._stopping = True
             for token in self._tokens.values():
@@ -113,7 +113,7 @@ class Executor:
 
 
 class _Execution:
-    """One claim of one run, from its first open phase to its end or its next wait."""
+    """One claim of one run, from its first unfinished phase to its end or its next wait."""
 
     def __init__(  # noqa: PLR0917 - one caller, above
         self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
@@ -146,7 +146,7 @@ class _Execution:
         return self._context.run
 
     def carry_out(self) -> None:
-        """Execute and leave the row in a state that needs nobody: final, or queued."""
+        """Execute the run; its row ends up final or queued."""
         _log.info("Run %s starts on shard %s.", self._run.run_id, self._context.names.shard.index)
         try:
             self._phases()
@@ -174,7 +174,7 @@ class _Execution:
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
         to_do = phases_to_do(self._run)
-        # An earlier attempt may have been cut off between the commit and what follows it.
+        # An earlier attempt may have been interrupted right after the commit.
         done_before = None if PhaseName.COMMIT_PUSH in to_do else self._run.phase(PhaseName.COMMIT_PUSH)
         no_changes: str | None = done_before.metadata.get("no_changes") if done_before else None
         if PhaseName.GIT_CLONE in to_do:
@@ -203,7 +203,7 @@ class _Execution:
             self._end(RunStatus.SUCCEEDED, self._summary())
 
     def _begin_again(self, to_do: list[PhaseName]) -> list[PhaseName]:
-        """What is to do in new volumes; where the old ones were lost, somebody should be able to see it."""
+        """The phases to run in new volumes. Records an event if the old volumes were lost."""
         again = phases_after_loss(to_do)
         lost = [name.value for name in again if name not in to_do]
         if lost:
@@ -213,7 +213,7 @@ class _Execution:
         return again
 
     def _one(self, name: PhaseName) -> PhaseResult:
-        """Run one phase between its two rows."""
+        """Run one phase; its row is saved before and after."""
         self._begin(name)
         try:
             result = PHASES[name](self._context)
@@ -253,7 +253,7 @@ class _Execution:
                 attempt=self._context.attempt,
                 started_at=now,
                 completed_at=None,
-                # What an attempt before this one left.
+                # Left by an earlier attempt.
                 stdout_path=None,
                 stderr_path=None,
                 metadata={},
@@ -283,7 +283,7 @@ class _Execution:
             self._save(name, PhaseStatus.SKIPPED, PhaseResult(status=PhaseStatus.SKIPPED, metadata={"reason": reason}))
 
     def _remove_early(self) -> None:
-        """Behind the commit nothing needs the containers: they go while the pull request is opened."""
+        """After the commit the containers are not needed; remove them while the pull request is opened."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="cleanup")
         self._context.removal = pool.submit(
             remove_containers, self._tools.engine, self._tools.appliance_id, self._run.run_id
@@ -296,7 +296,7 @@ class _Execution:
         except (RunInterrupted, LeaseLost):
             raise
         except Exception:  # noqa: BLE001 - see below
-            # What could not be cleaned is reaped later; the run's own result stands.
+            # The reaper removes the rest later; the run's own result does not change.
             _log.exception("Run %s: cleanup failed; the next recovery removes what is left.", self._run.run_id)
 
     def _end_with(self, reason: Failure) -> None:
@@ -309,7 +309,7 @@ class _Execution:
         except StoreError as error:
             _log.warning("Run %s: its metrics could not be saved: %s", self._run.run_id, error)
         now = self._tools.clock()
-        # Before the end: a run that is cut off here ends again.
+        # Before the final status: if the process is interrupted here, the run is ended again.
         kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
         self._tools.store.artifacts.expire_at(self._run.run_id, kept_until)
         self._tools.store.runs.finish(
@@ -328,7 +328,7 @@ class _Execution:
         _log.info("Run %s is back in the queue; it resumes after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
-        """Back into the queue: to another shard at once where one can go on, else with the reason and a wake-up."""
+        """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING)
         tools, shard = self._tools, self._context.names.shard.index
@@ -336,7 +336,7 @@ class _Execution:
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_nobody_goes_on(tools, self._run, waiting_for)
-        # An agent can report a limit in each of its turns. A run that kept its place would be the next one again.
+        # An agent can report a limit in every turn. A run that kept its place in the queue would be the next again.
         behind = tools.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
         tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind)
         if waits is None:
@@ -350,7 +350,7 @@ class _Execution:
         _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
-        """A wait that only time ends has a time."""
+        """Add the time of the next try to a wait that only time ends."""
         if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
             return waiting_for
         return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
@@ -363,13 +363,13 @@ class _Execution:
         return self._tools.clock() + pause
 
     def _login_seen(self, login_file: bytes | None) -> str:
-        """Keep what the file tells; why the run must not use it, "" where it may."""
+        """Store what the login file says; returns why the run must not use it, or ""."""
         tools, shard = self._tools, self._context.names.shard.index
         state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
         return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
 
     def _note_turn(self, result: PhaseResult) -> PhaseResult:
-        """Keep what a turn told about its login and its quota; an account's own refusal only moves the run on."""
+        """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""
         turn, tools, index = result.turn, self._tools, self._context.names.shard.index
         if turn is None:
             return result

@@ -1,4 +1,4 @@
-"""Keeps a run's claim alive while it is executed, and hears of a cancel."""
+"""Renews a run's claim while it is executed, and notices a cancel."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread of its own for the time of a `with` block; it beats every `beat` seconds."""
+    """Runs a thread during a `with` block; it renews the claim every `beat` seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Heartbeat:
                 self._token.cancel(InterruptReason.LEASE_LOST)
                 return
             except StoreError as error:
-                # A full disk must not end a run that is nearly done: the lease outlives several beats.
+                # A full disk must not end a run that is nearly done: the lease lasts for several beats.
                 _log.warning("Run %s: the heartbeat was not saved: %s", self._run_id, error)
                 continue
             if cancelled:

@@ -1,4 +1,4 @@
-"""What a run took: seconds a phase, tokens, artifact bytes."""
+"""What a run used: seconds per phase, tokens, artifact bytes."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from moonmind_appliance.phases import PhaseContext
 
 
 def keep_metrics(ctx: PhaseContext) -> None:
-    """Leave the `metrics_snapshot` artifact: seconds and token counts, phase by phase."""
+    """Store the `metrics_snapshot` artifact: seconds and token counts of each phase."""
     phases = []
     for phase in ctx.run.phases:
         if phase.started_at is None:

@@ -1,4 +1,4 @@
-"""Pause a shard: it claims no run until it is resumed. Its login is still looked after."""
+"""Pause a shard: it claims no run until it is resumed. Its login is still checked and renewed."""
 
 import msgspec
 
@@ -10,9 +10,9 @@ from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
 
 def pause_shard(tools: Tools, shard: int) -> Shard:
-    """Let the shard claim no run from now on; a run in progress on it goes on. Safe twice. For operators.
+    """Stop the shard from claiming runs; a run in progress on it continues. Idempotent. For operators.
 
-    Runs that only this shard could take wait for `shard_busy`, without a time.
+    Runs that only this shard could take wait with reason `shard_busy` and no time.
 
     Raises:
         NotFound: there is no shard of that number.
@@ -32,7 +32,7 @@ def pause_shard(tools: Tools, shard: int) -> Shard:
 
 
 def resume_shard(tools: Tools, shard: int) -> Shard:
-    """Let a paused shard claim runs again, and wake it. Safe twice. For operators.
+    """Let a paused shard claim runs again, and wake it. Idempotent. For operators.
 
     Raises:
         NotFound: there is no shard of that number.

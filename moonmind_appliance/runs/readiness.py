@@ -1,4 +1,4 @@
-"""Whether a shard may claim a run now; where it may not, the runs that only it could take say why."""
+"""Decides whether a shard may claim a run now, and why queued runs wait."""
 
 import logging
 import shutil
@@ -14,11 +14,11 @@ from moonmind_appliance.shards.look import look_at_shard, note_login
 
 _LOOK_AGAIN = timedelta(seconds=15)
 _DISK_PAUSE = timedelta(minutes=1)
-# How long a shard that is about to run dry leaves a run to another one that is idle.
+# How long a shard with little quota left leaves a run to another idle shard.
 _LEAVE_TO_OTHERS = timedelta(seconds=5)
-# A login that is there is looked at this often: somebody may have taken it away.
+# How often an existing login file is looked at: it may have been removed.
 _LOOK_EVERY = timedelta(minutes=15)
-# An account that was refused gets one more try after this: its plan or credits may have been mended.
+# A refused account gets one more try after this: its plan or credits may have changed.
 _ADMIT_AGAIN_AFTER = timedelta(hours=1)
 _TICK = timedelta(seconds=60)
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def ready_to_claim(tools: Tools, shard: int) -> bool:
-    """Whether the shard has room, a login and quota. Looks at a login that is not known to be there or to be good."""
+    """Whether the shard has disk space, a login and quota. Checks a login whose state is unknown or doubtful."""
     now = tools.clock()
     if shutil.disk_usage(tools.settings.moonmind_data_dir).free < tools.settings.min_free_disk:
         _all_wait(tools, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder's disk is nearly full"), shard)
@@ -46,7 +46,7 @@ def ready_to_claim(tools: Tools, shard: int) -> bool:
 
 
 def refresh_login(tools: Tools, state: Shard, now: datetime) -> Shard:
-    """Look at a shard's login; what cannot be looked at now stays as it was, and is looked at again soon."""
+    """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
     name = tools.shards[state.shard]
     try:
         login_file = look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
@@ -56,9 +56,9 @@ def refresh_login(tools: Tools, state: Shard, now: datetime) -> Shard:
 
 
 def renew_login(tools: Tools, state: Shard, *, wanted: bool = False) -> Shard:
-    """Check a shard's login without a model turn; it is renewed where that is due, or `wanted`.
+    """Check a shard's login without a model turn; renew it if that is due, or `wanted`.
 
-    What cannot be checked now stays as it was, and is looked at again soon.
+    If the check is not possible now, the state is unchanged and checked again soon.
     """
     try:
         return check_shard(
@@ -77,10 +77,10 @@ def renew_login(tools: Tools, state: Shard, *, wanted: bool = False) -> Shard:
 
 
 def look_after_logins(tools: Tools) -> None:
-    """What the clock does once a minute: find logins that were made, lost or died, renew those that end soon.
+    """Runs once a minute: find logins that were created, lost or expired, and renew those that expire soon.
 
-    A shard with a run in hand is left alone: the run tells how its login is. Wakes every shard that can take runs
-    again, so that no wait outlasts its reason, whatever became of its wake-up.
+    Skips a shard that executes a run: the run reports the login's state. Wakes every shard that can take runs again,
+    so that a lost wake-up delays no run for long.
     """
     now = tools.clock()
     busy = {run.shard for run in tools.store.runs.in_progress()}
@@ -95,7 +95,7 @@ def look_after_logins(tools: Tools) -> None:
 
 
 def say_who_waits(tools: Tools) -> None:
-    """Give each queued run the reason why no shard that it may use takes it; take the reason back where one does."""
+    """Set on each queued run why no shard that it may use can take it; clear the reason if one can."""
     now = tools.clock()
     shards = tools.store.shards.all(len(tools.shards))
     for run in tools.store.runs.queued():
@@ -113,7 +113,7 @@ def say_who_waits(tools: Tools) -> None:
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
-    """What the shards that a run may use lack, all of them; None where one could take it. Pure."""
+    """Why none of the shards that a run may use can take it; None if one can. Pure."""
     paused = [shard for shard in shards if shard.paused_at is not None]
     shards = [shard for shard in shards if shard.paused_at is None]
     if paused and not shards:
@@ -131,7 +131,7 @@ def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
 
 
 def why_nobody_goes_on(tools: Tools, run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
-    """Why a run that its shard cannot go on with must wait; None where another shard can take it at once."""
+    """Why a run that its shard cannot continue must wait; None if another shard can take it at once."""
     if waiting_for.reason not in (WaitReason.LOGIN, WaitReason.QUOTA):
         return waiting_for
     return why_wait(allowed(tools.store.shards.all(len(tools.shards)), run.shard_pin), tools.clock())
@@ -152,7 +152,7 @@ def _no_login(shards: Sequence[Shard]) -> str:
 
 
 def _paused(waits: WaitingFor) -> bool:
-    """A shard that is busy gives a time to try again; one that is paused does not."""
+    """A busy shard gives a time to try again; a paused one does not."""
     return waits.reason is WaitReason.SHARD_BUSY and waits.until is None
 
 
@@ -161,7 +161,7 @@ def _numbers(shards: Sequence[Shard]) -> str:
 
 
 def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
-    """Whether a shard that is about to run dry leaves the queue to one that is not, and is idle."""
+    """Whether a shard with little quota left should leave the queue to an idle shard with more."""
     if not nearly_used(state, now):
         return False
     may_begin = [run for run in tools.store.runs.queued() if run.waiting_for is None]

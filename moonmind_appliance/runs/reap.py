@@ -1,4 +1,4 @@
-"""Give back what a dead execution still holds: runs whose lease lapsed, and containers that nobody uses any more."""
+"""Clean up after dead executions: requeue runs whose lease expired, and remove containers that are no longer used."""
 
 import logging
 from datetime import timedelta
@@ -10,24 +10,24 @@ from moonmind_appliance.runs.tools import Tools
 
 _log = logging.getLogger(__name__)
 
-# Beyond the lease's own end: an engine or a disk that hangs for a moment is no death.
+# Grace after the end of the lease: the engine or the disk may only have hung for a moment.
 _GRACE = timedelta(seconds=60)
 
 
 class Reaper:
-    """Looks every few minutes. Start-up is `recover`'s: there no execution can be alive."""
+    """Runs every few minutes. At start-up `recover` does this: no execution can be alive then."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._unused: set[str] = set()
 
     def reap(self) -> None:
-        """Return lapsed runs to the queue and remove left containers. Safe twice; wake the shards after it."""
+        """Requeue runs with an expired lease and remove leftover containers. Idempotent; wake the shards afterwards."""
         self.requeue_lapsed()
         self.remove_left_containers()
 
     def requeue_lapsed(self) -> list[str]:
-        """Take back the runs whose claim has ended without a word, such as on a disk that was full; their ids."""
+        """Requeue runs whose claim expired without being released, such as on a full disk; returns their ids."""
         store, now = self._tools.store, self._tools.clock()
         requeued = []
         for run in store.runs.in_progress():
@@ -40,10 +40,10 @@ class Reaper:
         return requeued
 
     def remove_left_containers(self) -> list[str]:
-        """Remove this appliance's containers of runs that nobody executes, and ended ones; their names.
+        """Remove this appliance's containers of runs that are not executed, and ended ones; returns their names.
 
-        What has not run for the time between two looks has ended: a look at a login is created, read and removed
-        within a second.
+        A container that is not running in two consecutive passes has ended: the container of a login look is created,
+        read and removed within a second.
         """
         removed, unused = [], set()
         try:
@@ -60,7 +60,7 @@ class Reaper:
     def _is_left(self, container: ContainerState) -> bool:
         if LABEL_RUN not in container.labels:
             return not container.running and container.container_id in self._unused
-        # Asked after the container was seen: an execution has its claim before its containers.
+        # Read after the container was listed: an execution has its claim before its containers.
         run = self._tools.store.runs.get(container.labels[LABEL_RUN])
         return run is None or run.status is not RunStatus.IN_PROGRESS
 

@@ -1,4 +1,4 @@
-"""Before any worker starts: make good what a crash left. The caller holds the data folder's lock."""
+"""Recover from a crash before any worker starts. The caller has the data folder's lock."""
 
 import logging
 
@@ -12,13 +12,13 @@ from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
 
-# A sign-in may be going on in another process, and a check may be renewing a login: killed in the middle, it would
-# spend the old tokens and keep no new ones. Both containers end by themselves.
+# A sign-in may be in progress in another process, and a check may be renewing a login: if it were killed, the old
+# tokens would be invalid and the new ones lost. Both containers end by themselves.
 _LIVES_ELSEWHERE = frozenset({"login", "check"})
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What was found and made good."""
+    """What was recovered."""
 
     containers_removed: list[str]
     runs_requeued: list[str]
@@ -26,9 +26,9 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 def recover(tools: Tools) -> Recovered:
-    """Remove containers that nobody executes any more, return their runs to the queue, and wake shards. Safe twice.
+    """Remove orphaned containers, return their runs to the queue, and wake shards. Idempotent.
 
-    An engine that does not answer stops nothing: runs wait for it, and starting a run removes its leftovers first.
+    Does not fail if the engine does not answer: runs wait for it, and starting a run removes its leftovers first.
     """
     removed = remove_orphans(tools)
     requeued = []
@@ -41,7 +41,7 @@ def recover(tools: Tools) -> Recovered:
 
 
 def _want_check(tools: Tools, shard: int | None) -> None:
-    """The agent may have been killed while it renewed its login, with the old tokens spent: look before it is used."""
+    """The agent may have been killed while it renewed its login, with the old tokens invalid: check before use."""
     if shard is not None and shard < len(tools.shards):
         tools.store.shards.change(shard, lambda known: ShardChange(msgspec.structs.replace(known, check_wanted=True)))
 
@@ -67,7 +67,7 @@ def remove_orphans(tools: Tools) -> list[str]:
 
 
 def wake_queued(tools: Tools) -> int:
-    """Wake a shard for every queued run, at the time that it waits for if there is one; returns how many runs."""
+    """Wake a shard for every queued run, at the run's retry time if it has one; returns the number of runs."""
     now = tools.clock()
     queued = tools.store.runs.queued()
     for run in queued:

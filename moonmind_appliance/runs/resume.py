@@ -3,7 +3,7 @@
 from moonmind_appliance.models import PHASE_ORDER, PhaseName, PhaseStatus, Run
 
 _DONE = frozenset({PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED})
-# What is made again on every attempt, where anything needs it; and what is made in the run's volumes, in order.
+# Phases that every attempt repeats if a later phase needs them; and phases that write to the run's volumes, in order.
 _KEEPS_ALIVE = PhaseName.START_JOB_CONTAINER
 _IN_VOLUMES = PHASE_ORDER[PHASE_ORDER.index(PhaseName.GIT_CLONE) : PHASE_ORDER.index(PhaseName.OPEN_PR)]
 
@@ -11,9 +11,9 @@ _IN_VOLUMES = PHASE_ORDER[PHASE_ORDER.index(PhaseName.GIT_CLONE) : PHASE_ORDER.i
 def phases_to_do(run: Run) -> list[PhaseName]:
     """The phases of this attempt, in order, without `cleanup`.
 
-    A run goes on at its first phase that is not done, and does all that follows: it builds on it. What was published
-    is never made again, whatever stands before it. The containers are made good again when anything is left to do
-    inside them, and the clone is made anew when `specify` was cut off: its half-made files must not be found.
+    A run continues at its first phase that is not done, and repeats all later ones, which depend on it. Published
+    results are never made again. The containers are started again if a remaining phase needs them. The repository is
+    cloned again if `specify` was interrupted: its incomplete files must not be found.
     """
     phases: list[PhaseName] = [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP]
     done = {name for name in phases if run.phase(name).status in _DONE}
@@ -31,10 +31,10 @@ def phases_to_do(run: Run) -> list[PhaseName]:
 
 
 def phases_after_loss(to_do: list[PhaseName]) -> list[PhaseName]:
-    """The phases behind `start_job_container` where the run's volumes are new: all that was made in them is gone.
+    """The phases after `start_job_container` if the run's volumes are new: everything made in the old ones is lost.
 
     Args:
-        to_do: those that were still to do; nothing of it was published, else the containers were not started.
+        to_do: the phases still to do. Nothing was published yet, else the containers would not have been started.
     """
     again = {*_IN_VOLUMES, *to_do}
     return [name for name in PHASE_ORDER if name in again]

@@ -1,4 +1,4 @@
-"""Let go of what is older than its time: workspaces and artifacts of ended runs, and events. The runs' rows stay."""
+"""Delete what is past its retention time: workspaces and artifacts of ended runs, and events. Run rows are kept."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,16 +10,16 @@ from moonmind_appliance.runs.tools import Tools
 
 _log = logging.getLogger(__name__)
 
-# Events tell why something happened, and are asked for longer than files; they are small.
+# Events are small and explain what happened, so they are kept longer than files.
 _EVENTS_AT_LEAST = timedelta(days=90)
 
 
 def retain(tools: Tools) -> list[str]:
-    """Remove volumes, files and artifact rows of runs whose time is over; returns their ids. Safe twice.
+    """Remove volumes, files and artifact rows of runs past their retention time; returns their ids. Idempotent.
 
-    Found by what is there, not by what should be: a volume or folder of a run that has no row any more (a database
-    that was restored), or that ended without a word about its artifacts (cancelled in the queue), goes too. What
-    cannot be removed now holds up nothing else, and is tried again next time.
+    Lists existing volumes and folders, not rows. So it also removes those of a run that has no row any more (a restored
+    database) or that ended without an expiry of its artifacts (cancelled in the queue). What cannot be removed now is
+    tried again next time, and does not stop the rest.
     """
     now, gone = tools.clock(), []
     volumes = _volumes(tools)
@@ -48,7 +48,7 @@ def _kept(tools: Tools) -> timedelta:
 
 
 def _volumes(tools: Tools) -> dict[str, list[str]]:
-    """The names of this appliance's volumes by the run that they belong to; none while no engine answers."""
+    """The names of this appliance's volumes by run id; empty if no engine answers."""
     found: dict[str, list[str]] = {}
     try:
         for volume in tools.engine.volumes({LABEL_APPLIANCE: tools.appliance_id}):
@@ -60,7 +60,7 @@ def _volumes(tools: Tools) -> dict[str, list[str]]:
 
 
 def _is_over(tools: Tools, run_id: str, now: datetime) -> bool:
-    """Whether nothing of the run needs to be kept any more."""
+    """Whether the run's retention time is over."""
     run = tools.store.runs.get(run_id)
     if run is None:
         return True

@@ -1,4 +1,4 @@
-"""Queue a failed or cancelled run again: it goes on at its first phase that is not succeeded."""
+"""Queue a failed or cancelled run again: it continues at its first phase that has not succeeded."""
 
 from datetime import datetime
 
@@ -24,8 +24,8 @@ def retry_run(
     """Put the run back into the queue, and wake a shard.
 
     Raises:
-        NotFound: there is no such run, or it is somebody else's.
-        Conflict: `run_not_retryable`, it is neither failed nor cancelled.
+        NotFound: there is no such run, or another user submitted it.
+        Conflict: `run_not_retryable`, the run is neither failed nor cancelled.
         Unavailable: `draining`.
     """
     refuse_when_draining(draining=draining)

@@ -50,7 +50,7 @@ class SignInFailed(msgspec.Struct, frozen=True, tag=True):
     """Last step: the login from before, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
 
     If `error` is a `StoreError`, the new login is in its volume all the same, and the next check of the shard finds it.
-    If it is another account's than before, the check calls it `account_changed`, and the shard must be signed in again.
+    If its account is not the previous one, the check reports `account_changed`, and the shard must be signed in again.
     """
 
     error: ApplianceError
@@ -88,7 +88,7 @@ class SignIn:
     Nothing happens before the first `next`. An exception that is not an `ApplianceError` is a defect; `next` raises it.
 
     Args:
-        tools: what verbs work with; must stay open until the sign-in is over.
+        tools: must stay open until the sign-in is over.
         shard: the number of one of `tools.shards`.
         way: by device code; by a browser on this machine, which calls back to port 1455 of the loopback interface; or
             with an API key.
@@ -217,10 +217,10 @@ class SignIn:
 
 
 def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> tuple[Shard, bool]:
-    """Sign out; the shard's state, and whether there was a login. Safe twice. See `logout_shard`.
+    """Sign out; returns the shard's state, and whether there was a login. Idempotent. See `logout_shard`.
 
     Raises:
-        LogoutRefused: a run or another sign-in holds the shard.
+        LogoutRefused: a run or another sign-in uses the shard.
         EngineError: the engine failed.
     """
     was = logout_shard(

@@ -1,4 +1,4 @@
-"""Take a request: check it whole, keep the run durably, then wake a shard."""
+"""Accept a request: validate all of it, store the run durably, then wake a shard."""
 
 import hashlib
 import re
@@ -23,12 +23,12 @@ MAX_EXTERNAL_REF = 255
 MAX_BRANCH_BYTES = 244
 MAX_IDEMPOTENCY_KEY = 255
 
-# GitHub's rule for names of accounts; an underscore comes with enterprise-managed users only.
+# GitHub's rule for account names; only enterprise-managed users have an underscore.
 OWNER_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=[A-Za-z0-9])){0,38}"
 NAME_PATTERN = r"(?!\.{1,2}$)(?!.*\.git$)[A-Za-z0-9._-]{1,100}"
 _REPOSITORY = re.compile(rf"{OWNER_PATTERN}/{NAME_PATTERN}")
 
-# https://git-scm.com/docs/git-check-ref-format: the rules of a branch's name.
+# Rules for branch names: https://git-scm.com/docs/git-check-ref-format
 _BRANCH_REFUSALS = (
     (re.compile(r"\A-"), "starts with a dash"),
     (re.compile(r"\A(?:HEAD|@)\Z"), "is a name that Git reserves"),
@@ -45,7 +45,7 @@ _DRAINING_RETRY_SECONDS = 30
 
 
 class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a caller asks for: a specification text, and the repository that it is for."""
+    """A caller's request: a specification text and the repository that it is for."""
 
     repository: Annotated[
         str,
@@ -94,28 +94,28 @@ def submit_run(
     idempotency_key: str | None = None,
     draining: bool = False,
 ) -> Run:
-    """Keep a new queued run; when this returns it survives a crash. Then wake a shard.
+    """Store a new queued run, which survives a crash once this returns, and wake a shard.
 
-    Safe twice with an `idempotency_key`: the same actor, key and request give the first run again.
+    Idempotent with an `idempotency_key`: the same actor, key and request return the first run.
 
     Args:
-        store: where the run is kept.
-        wakeups: wakes the shard; that it fails does not fail the request.
+        store: where the run is stored.
+        wakeups: wakes the shard; a failure to wake does not fail the request.
         settings: limits, allowed repositories, test mode.
-        actor: who asks.
-        request: what is asked.
-        redactor: knows the secrets that must not be kept.
+        actor: the caller.
+        request: the request.
+        redactor: knows the secrets that must not be stored.
         now: the time of acceptance, UTC.
         idempotency_key: 1 to 255 printable ASCII characters.
-        draining: the appliance is about to stop.
+        draining: the appliance is shutting down.
 
     Raises:
-        InvalidRequest: with every field that cannot be used.
-        TooLarge: `specify_text` is over 256 KiB; other fields' problems stand beside it.
+        InvalidRequest: lists every invalid field.
+        TooLarge: `specify_text` is over 256 KiB; also lists the problems of other fields.
         Forbidden: `repository_not_allowed`.
         Conflict: `idempotency_key_reused`.
         Unavailable: `disk_blocked` or `draining`.
-        StoreError: nothing was kept.
+        StoreError: nothing was stored.
     """
     refuse_when_draining(draining=draining)
     check(request, settings, redactor, idempotency_key=idempotency_key)
@@ -141,7 +141,7 @@ def submit_run(
 
 
 def refuse_when_draining(*, draining: bool) -> None:
-    """Say that the appliance is about to stop.
+    """Refuse if the appliance is shutting down.
 
     Raises:
         Unavailable: `draining`.
@@ -158,11 +158,11 @@ def refuse_when_draining(*, draining: bool) -> None:
 def check(
     request: SubmitRequest, settings: Settings, redactor: Redactor, *, idempotency_key: str | None = None
 ) -> None:
-    """Look at every field.
+    """Validate every field.
 
     Raises:
-        InvalidRequest: with all problems found.
-        TooLarge: the same, when `specify_text` is over its size.
+        InvalidRequest: lists all problems.
+        TooLarge: the same, if `specify_text` is too large.
     """
     problems = [
         *_repository_problems(request.repository),
@@ -184,7 +184,7 @@ def check(
 
 
 def check_repository_allowed(repository: str, settings: Settings) -> None:
-    """Refuse a repository that the settings do not name, where they name any.
+    """Refuse a repository that is not in the settings' list; an empty list allows all.
 
     Raises:
         Forbidden: `repository_not_allowed`.
@@ -198,7 +198,7 @@ def check_repository_allowed(repository: str, settings: Settings) -> None:
 
 
 def branch_refusal(name: str) -> str | None:
-    """Why git would not take that branch name; None when it would."""
+    """Why Git does not accept the branch name; None if it does."""
     if not name:
         return "is empty"
     for refused, why in _BRANCH_REFUSALS:
@@ -283,13 +283,13 @@ def _unicode_problems(field: str, text: str) -> list[FieldProblem]:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair has no UTF-8 form: neither SQLite nor git could keep it.
+        # An unpaired surrogate has no UTF-8 form: neither SQLite nor Git can store it.
         return [FieldProblem(field, "Contains an unpaired surrogate: send complete Unicode characters.")]
     return []
 
 
 def _visible_problems(field: str, text: str) -> list[FieldProblem]:
-    """A name is shown in terminals, logs and the pull request: it must read there as what it is."""
+    """Names appear in terminals, logs and the pull request, where invisible characters would disguise them."""
     if found := invisible(text):
         return [FieldProblem(field, f"Contains {found}. Only visible characters are allowed in names.")]
     return []
@@ -312,6 +312,6 @@ def _refuse_when_disk_is_full(settings: Settings) -> None:
 
 
 def _idempotency(actor: Actor, key: str, request: SubmitRequest) -> tuple[str, str]:
-    """The key, one subject's own, and a digest of what was asked, however it was spelled."""
+    """The key, scoped to the subject, and a digest of the decoded request, so that JSON formatting is ignored."""
     scoped = hashlib.sha256(msgspec.json.encode([actor.subject, key])).hexdigest()
     return scoped, hashlib.sha256(msgspec.json.encode(request)).hexdigest()

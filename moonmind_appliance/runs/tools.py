@@ -1,4 +1,4 @@
-"""What execution, recovery and the other verbs work with: made once by the composition root."""
+"""The dependencies of execution, recovery and the other verbs."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from moonmind_appliance.store import Store
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """What execution works with; made once by the composition root."""
+    """Dependencies of the verbs; the composition root creates them once."""
 
     settings: Settings
     store: Store
@@ -33,5 +33,5 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def utc_now() -> datetime:
-    """The clock of everything that is kept."""
+    """The current time in UTC, for everything that is stored."""
     return datetime.now(UTC)

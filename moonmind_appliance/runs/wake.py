@@ -1,4 +1,4 @@
-"""Which shards are woken for a queued run. The run's row is the truth: without a wake-up the run only starts later."""
+"""Which shards are woken for a queued run. The run's row decides: without a wake-up the run only starts later."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from moonmind_appliance.store import Store
 _log = logging.getLogger(__name__)
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-# A login that was not checked yet may be good: its worker checks it before it claims.
+# An unchecked login may be valid: its worker checks it before it claims a run.
 _MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
 
 
@@ -27,11 +27,11 @@ def first_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
     Args:
         shards: all of them.
         idle: the numbers of those that execute no run.
-        pin: the shard that the caller asked for; None: any.
+        pin: the shard that the caller requested; None: any.
         now: the time to compare a cooldown with.
 
     Returns:
-        the shard's number; None when the pin names a shard that does not exist any more, or all are paused.
+        the shard's number; None if the pinned shard no longer exists, or all are paused.
     """
 
     def order(shard: Shard) -> tuple[bool, bool, bool, bool, bool, datetime, int]:
@@ -50,7 +50,7 @@ def first_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
 
 
 def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> list[int]:
-    """The idle shards that could take a run as well as the first one."""
+    """All idle shards that could take the run now."""
     return [
         shard.shard
         for shard in allowed(shards, pin)
@@ -63,7 +63,7 @@ def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | No
 
 
 def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, now: datetime) -> None:
-    """Wake shards for a queued run. Where none can take it, the run says at once what it waits for.
+    """Wake shards for a queued run. If none can take it, set at once what the run waits for.
 
     Never raises: a failure is logged, and the run starts with the next free shard.
     """
@@ -81,7 +81,7 @@ def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, no
             _log.warning("Run %s waits: every shard that it may use is paused or does not exist.", run.run_id)
             return
         wakeups.wake(shard)
-        # Two runs submitted in the same moment find the same shard idle: wake the other idle ones, too.
+        # Two runs submitted at the same time see the same shard idle: wake the other idle ones, too.
         for other in others_to_wake(shards, idle - {shard}, run.shard_pin, now):
             wakeups.wake(other)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter

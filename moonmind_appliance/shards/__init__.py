@@ -1,1 +1,1 @@
-"""What can be done to a shard's login, a verb a file."""
+"""Operations on a shard's login, one verb per file."""

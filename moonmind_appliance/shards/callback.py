@@ -1,8 +1,8 @@
-"""Carry the browser's callback into the container in which a sign-in waits for it.
+"""Forward the browser's callback into the container in which a sign-in waits for it.
 
 `codex login` listens on the loopback interface of its own network namespace (127.0.0.1:1455, seen on 0.169.0), and the
-address that the browser is sent back to is fixed. No port of the container is published: the same port is opened on
-this machine's loopback interface, and each request is repeated inside the container by curl.
+redirect address is fixed. No port of the container is published: the relay listens on the same port of this machine's
+loopback interface, and repeats each request inside the container with curl.
 """
 
 import io
@@ -23,14 +23,14 @@ _PATHS = ("/auth/callback", "/success", "/cancel")
 
 
 class CallbackPortTaken(ApplianceError):
-    """The port that the browser comes back to is not free on this machine."""
+    """The callback port is not free on this machine."""
 
 
 class CallbackRelay:
-    """Listens for the time of a `with` block.
+    """Listens during a `with` block.
 
     Raises:
-        CallbackPortTaken: on the way in.
+        CallbackPortTaken: on entry.
     """
 
     def __init__(self, engine: ContainerEngine, container: str, *, port: int = CALLBACK_PORT) -> None:
@@ -48,7 +48,7 @@ class CallbackRelay:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
@@ -76,7 +76,7 @@ class _Repeat(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Repeat the request in the container; the answer goes back as it is."""
+        """Repeat the request in the container and return the response unchanged."""
         wanted = self.path.partition("?")[0]
         if wanted not in _PATHS or len(self.path) > _LONGEST_PATH or any(c in self.path for c in '"\\\r\n'):
             self.send_error(404)
@@ -89,7 +89,7 @@ class _Repeat(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _repeat(self) -> bytes | None:
-        # The code in it is a secret: it goes through a file of the staging volume, not through an argument.
+        # The URL contains a code, which is secret: pass it in a file of the staging volume, not as an argument.
         config = f"{LOGIN_FOLDER}/callback-{secrets.token_hex(8)}"
         content = f'url = "http://127.0.0.1:{CALLBACK_PORT}{self.path}"\n'
         command = f"curl --silent --show-error --include --http1.0 --max-time 60 --config {config}; rm -f {config}"
@@ -103,4 +103,4 @@ class _Repeat(BaseHTTPRequestHandler):
         return answer.getvalue() or None
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """Nothing: the path holds a code."""
+        """Log nothing: the path contains a secret code."""

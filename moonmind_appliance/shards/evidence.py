@@ -1,4 +1,4 @@
-"""What each piece of evidence makes of a shard's state. Pure: the store applies these in one transaction."""
+"""How each piece of evidence changes a shard's state. Pure: the store applies a change in one transaction."""
 
 import hashlib
 import random
@@ -19,18 +19,18 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
-# A limit whose end is unknown: tried again after this. A refused request spends nothing.
+# Cooldown of a limit whose end is unknown. A refused request uses no quota.
 REST_UNTOLD = timedelta(minutes=15)
-# Codex's longest usage window is a week; a later end was made up.
+# Codex's longest usage window is a week; a later end is not genuine.
 LONGEST_REST = timedelta(days=8)
-# A later end is believed only once OpenAI itself was asked: any process in the agent's container can write one. The
-# short usage window has five hours.
+# A later end is believed only after OpenAI confirmed it: any process in the agent's container can write one. The
+# short usage window lasts five hours.
 LONGEST_UNCONFIRMED_REST = timedelta(hours=6)
-# A login that a turn called dead is not asked about more often than this.
+# Shortest time between checks of a login that a turn reported dead.
 ASK_AGAIN_AFTER = timedelta(hours=1)
 
 _STANDS_UNTIL_THE_FILE_CHANGES = frozenset({LoginState.PRESENT, LoginState.DEAD, LoginState.REFUSED})
-# What the login file shows; no turn proves the opposite.
+# Faults that the login file itself shows; no turn can disprove them.
 SHOWN_BY_THE_FILE = frozenset({LoginFault.ACCOUNT_CHANGED, LoginFault.FILE_UNREADABLE, LoginFault.NO_LOGIN})
 _LONGEST_WORDS = 300
 _LONGEST_JITTER = timedelta(minutes=1)
@@ -40,18 +40,18 @@ _USED_UP = 100.0
 def file_seen(
     known: Shard, login_file: bytes | None, facts: LoginFacts | None, *, now: datetime, signed_in: bool = False
 ) -> ShardChange:
-    """A look at the login file.
+    """The login file was read.
 
     Args:
-        known: what was known before.
-        login_file: None where there is none.
+        known: the state before.
+        login_file: None if there is none.
         facts: what the file says about itself.
-        now: the time of the look.
-        signed_in: the file was made by a sign-in just now, and not by a renewal; without a file: the operator signed
-            the shard out.
+        now: when the file was read.
+        signed_in: a sign-in, not a renewal, has just written the file; without a file: the operator signed the shard
+            out.
     """
     if login_file is None or facts is None:
-        # A login that comes back without a sign-in must be the same account's.
+        # A login file that reappears without a sign-in must belong to the same account.
         gone = Shard(
             shard=known.shard,
             account="" if signed_in else known.account,
@@ -89,7 +89,7 @@ def file_seen(
             seen = msgspec.structs.replace(seen, last_refresh_at=made_at)
             events.append(ShardEvent("shard.refreshed", {"at": made_at}))
         if known.login is LoginState.REFUSED:
-            # A renewal does not bring back what the account was refused.
+            # A renewal does not lift a refusal of the account.
             return ShardChange(seen, events)
     else:
         made_at = min(facts.made_at or now, now)
@@ -108,8 +108,8 @@ def file_seen(
 
 
 def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardChange:
-    """A try to renew the login; the file was seen before."""
-    # A death that only the agent's container reported stays open until OpenAI answers.
+    """The agent tried to renew the login; `file_seen` was applied before."""
+    # If only the agent's container reported the login dead, that is undecided until OpenAI answers.
     open_still = known.login is LoginState.DEAD and check.alive is None and known.check_wanted
     seen = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
     events = []
@@ -130,7 +130,7 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
 
 
 def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: datetime) -> datetime | None:
-    """Until when a shard that rests has to rest, by what OpenAI itself told; None where it need not."""
+    """The end of a shard's cooldown by OpenAI's own usage windows; None if it needs none."""
     if known_until is None:
         return None
     used_up = [w for w in quota if w.used_percent >= _USED_UP and (w.resets_at is None or w.resets_at > now)]
@@ -141,13 +141,13 @@ def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: da
 
 
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:
-    """A model turn came to an end.
+    """A model turn ended.
 
-    All of it comes from the agent's container. What would take the login out of use for long is believed for a while,
-    and OpenAI is asked (`check_wanted`).
+    All of this evidence comes from the agent's container. What would disable the login for long is believed only for a
+    limited time, and a check with OpenAI is requested (`check_wanted`).
     """
     if known.login_fault in SHOWN_BY_THE_FILE:
-        # The turn was not the work of the account that was signed in.
+        # The turn did not use the account that was signed in.
         return ShardChange(known)
     seen = known
     if turn.quota:
@@ -174,27 +174,27 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
 
 
 def rest_end(turn: TurnOutcome, now: datetime) -> datetime:
-    """Until when a shard rests by a turn's word alone: a far end is not believed yet, nor one that is over."""
+    """The end of a cooldown that only a turn reported: a far end is not believed yet, nor one in the past."""
     told = turn.resets_at
     believed = told is not None and now < told <= now + LONGEST_UNCONFIRMED_REST
     return told if told is not None and believed else now + REST_UNTOLD
 
 
 def rest_jitter(turn: TurnOutcome, now: datetime) -> timedelta:
-    """How much longer than told a shard rests: clocks differ, and not all shards should begin in the same second."""
+    """Extra cooldown on top of the reported one: clocks differ, and shards should not all start in the same second."""
     rest = (rest_end(turn, now) - now).total_seconds()
     return timedelta(seconds=1 + random.uniform(0, min(30.0, max(0.0, rest) / 20)))  # noqa: S311 - no secret
 
 
 def rest_over(known: Shard, *, now: datetime) -> ShardChange:
-    """The clock: a rest ends by itself. One that is longer than any usage window is no rest."""
+    """End a cooldown whose time has passed, or that is longer than any usage window and therefore not genuine."""
     if known.rests_until is None or now < known.rests_until <= now + LONGEST_REST + _LONGEST_JITTER:
         return ShardChange(known)
     return ShardChange(msgspec.structs.replace(known, rests_until=None), [ShardEvent("shard.rested")])
 
 
 def admitted_again(known: Shard, *, now: datetime, why: str) -> ShardChange:
-    """An account that was refused is given one more try; anything else stays."""
+    """Allow a refused account one more try; any other state is unchanged."""
     if known.login is not LoginState.REFUSED:
         return ShardChange(known)
     changed = _judged(known, known, LoginState.PRESENT, None, "", now)
@@ -202,7 +202,7 @@ def admitted_again(known: Shard, *, now: datetime, why: str) -> ShardChange:
 
 
 def who_must_act(limit: str | None) -> str:
-    """One sentence: which of the limits that waiting does not cure it is, and who can lift it."""
+    """One sentence: which limit that does not end by itself was reached, and who can lift it."""
     return {
         "workspace_owner_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
         "workspace_member_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
@@ -213,17 +213,17 @@ def who_must_act(limit: str | None) -> str:
 
 
 def _is_another_account(known: Shard, facts: LoginFacts) -> bool:
-    """Whether the file is not the account's that was signed in, as far as one is known."""
+    """Whether the file belongs to another account than the one signed in; False if none is known."""
     if known.account:
         return facts.account != known.account
-    # A state of an older version knows the e-mail address alone.
+    # A state written by an older version contains only the e-mail address.
     return known.account_email is not None and facts.email != known.account_email
 
 
 def _judged(  # noqa: PLR0917 - one row of a table
     known: Shard, seen: Shard, login: LoginState, fault: LoginFault | None, words: str, now: datetime, **more: object
 ) -> ShardChange:
-    """The login's new state; since when only where it is another one, and the event with it."""
+    """The login's new state. Its start time and an event are set only if the state differs."""
     changed = known.login is not login or known.login_fault is not fault
     since = now if changed or known.login_since is None else known.login_since
     judged = msgspec.structs.replace(seen, login=login, login_fault=fault, login_reason=words, login_since=since)

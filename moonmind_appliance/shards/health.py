@@ -1,4 +1,4 @@
-"""How a shard's login is: four grades that are never mixed up, and the check that renews it without a model turn."""
+"""The health of a shard's login: four separate grades, and the check that renews it without a model turn."""
 
 import io
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
 from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec, put_extra_ca
 from moonmind_appliance.store import Store
 
-# Before its end an access token is renewed by the check; Codex itself would in the last five minutes.
+# The check renews an access token this long before it expires; Codex itself does so in the last five minutes.
 RENEW_BEFORE = timedelta(minutes=30)
-# After a try that nobody answered.
+# Pause after a try without an answer.
 TRY_AGAIN_AFTER = timedelta(minutes=5)
-# After a check, a rest that a turn reported since is asked about again.
+# Time after a check before a cooldown that a turn reported since is checked again.
 ASK_ABOUT_REST_AFTER = timedelta(minutes=15)
-# From here on a window is about to run dry.
+# From this percentage on, a usage window counts as nearly used up.
 NEARLY_USED_PERCENT = 90.0
 
 _CHECK_LIMIT_SECONDS = 45
 
 
 class GradeName(StrEnum):
-    """The four things that can be known of a login, the weakest first."""
+    """The four facts that can be known about a login, the weakest first."""
 
     LOGIN_FILE = "login_file"
     ACCESS_TOKEN = "access_token"  # noqa: S105 - a grade's name
@@ -40,7 +40,7 @@ class GradeName(StrEnum):
 
 
 class Grade(msgspec.Struct, frozen=True):
-    """One of them. `good` is None where nobody knows; `at` is when it was last seen (of a token: when it ends)."""
+    """One fact. `good` is None if unknown; `at` is when it was last observed (for a token: when it expires)."""
 
     name: GradeName
     good: bool | None
@@ -49,7 +49,7 @@ class Grade(msgspec.Struct, frozen=True):
 
 
 class LoginHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A shard's login in words: what it is and since when, why, what to do, and the four grades."""
+    """A shard's login for display: its state and since when, the reason, what to do, and the four grades."""
 
     shard: int
     login: LoginState
@@ -61,7 +61,7 @@ class LoginHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
-    """What is known, in words; looks at nothing."""
+    """Describe the known state; checks nothing."""
     return LoginHealth(
         shard=shard.shard,
         login=shard.login,
@@ -74,7 +74,7 @@ def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
 
 
 def next_step(shard: Shard) -> str:
-    """What the operator does about it; "" where nothing is to be done."""
+    """What the operator must do; "" if nothing."""
     sign_in = f"Run `moonmind-appliance login-shard {shard.shard}`."
     return {
         LoginState.ABSENT: sign_in,
@@ -88,12 +88,12 @@ def next_step(shard: Shard) -> str:
 
 
 def rests(shard: Shard, now: datetime) -> bool:
-    """Whether the shard waits for its usage window."""
+    """Whether the shard is cooling down."""
     return shard.rests_until is not None and shard.rests_until > now
 
 
 def nearly_used(shard: Shard, now: datetime) -> bool:
-    """Whether one of the login's usage windows is about to run dry."""
+    """Whether one of the login's usage windows is nearly used up."""
     return any(_is_nearly_used(window, now) for window in shard.quota)
 
 
@@ -103,9 +103,9 @@ def _is_nearly_used(window: QuotaWindow, now: datetime) -> bool:
 
 
 def renewal_is_due(shard: Shard, now: datetime) -> bool:
-    """Whether the login should be renewed by a check now: its token ends soon, or something speaks against it.
+    """Whether a check should renew the login now: its token expires soon, or there is evidence against it.
 
-    A login that only a turn called dead is asked about, too: any process in the agent's container can say so.
+    This includes a login that only a turn reported dead: any process in the agent's container can write such a report.
     """
     if shard.by_api_key:
         return False
@@ -116,7 +116,7 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
     if shard.login is not LoginState.PRESENT:
         return False
     if rests(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + ASK_ABOUT_REST_AFTER:
-        # A run that reports a limit over and over must not spend a renewal each time.
+        # A run that reports a limit repeatedly must not cause a renewal each time.
         return False
     if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
         return False
@@ -136,10 +136,10 @@ def check_shard(
     clock: Callable[[], datetime],
     renew: bool = False,
 ) -> Shard:
-    """Look at the login and, where its token ends soon or `renew` says so, renew it; never a model turn. Safe again.
+    """Check the login and renew it if its token expires soon or `renew` is set; no model turn. May be repeated.
 
-    Holds the shard's lock meanwhile. A crash in the middle leaves a container that ends by itself within a minute, so
-    that a renewal that has begun is finished and its new tokens are stored.
+    Has the shard's lock meanwhile. After a crash the container ends by itself within a minute, so that a renewal in
+    progress is finished and its new tokens are stored.
 
     Raises:
         NameTaken: a run, a sign-in or another check uses the shard.

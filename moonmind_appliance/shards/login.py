@@ -1,8 +1,8 @@
-"""Sign a shard in: beside the old login first, moved over only on success.
+"""Sign a shard in: the new login replaces the old one only after success.
 
 `codex login` revokes and deletes the stored login before it asks for a code (seen on 0.169.0): a login that fails, is
-refused or is cut off must not touch the one that works. So it is made in a staging volume; the shard's own volume is
-mounted for the moment of the move alone, under the shard's lock, and the file is replaced in one rename.
+refused or is interrupted must not affect the one that works. So the new login is made in a staging volume. The shard's
+own volume is mounted only for the move, under the shard's lock, and the file is replaced in one rename.
 """
 
 import re
@@ -37,7 +37,7 @@ _CODE = re.compile(r"\b[A-Z0-9]{4,6}-[A-Z0-9]{4,6}\b")
 _LAST_WORDS = 500
 _UNTOUCHED = "The old login, if any, is unchanged."
 
-# The container of a sign-in ends by itself this long after the sign-in's process is gone.
+# A sign-in's container ends by itself this long after the sign-in's process has ended.
 _ALIVE_FILE = f"{LOGIN_FOLDER}/alive"
 _BEAT_SECONDS = 3.0
 _SILENT_LOOKS = 10
@@ -51,7 +51,7 @@ _SETTLE_SECONDS = 3.0
 
 
 class LoginPrompt(msgspec.Struct, frozen=True):
-    """What the person has to do: open the address and type the code, if there is one; `seconds` are left at first."""
+    """What the person must do: open the address and type the code, if there is one, within `seconds`."""
 
     address: str
     code: str
@@ -67,7 +67,7 @@ def _stopped() -> LoginFailed:
 
 
 class _PromptReader:
-    """Finds the address, and the code where there is one, in what Codex prints."""
+    """Finds the address, and the code if there is one, in Codex's output."""
 
     def __init__(self, tell: Callable[[LoginPrompt], None], *, with_code: bool) -> None:
         self._tell = tell
@@ -79,7 +79,7 @@ class _PromptReader:
     def write(self, data: bytes) -> None:
         with self._lock:
             self.text = _ANSI.sub("", self.text + data.decode(errors="replace"))
-            # A whole line: an address may arrive in pieces.
+            # Wait for the whole line: an address may arrive in pieces.
             *lines, _rest = self.text.splitlines(keepends=True) or [""]
             whole = "".join([*lines, _rest if _rest.endswith("\n") else ""])
             address, code = _ADDRESS.search(whole), _CODE.search(whole)
@@ -102,7 +102,7 @@ def login_shard(
     way: LoginWay = LoginWay.DEVICE,
     api_key: str | None = None,
 ) -> bytes:
-    """Sign in; returns the new login file, which is stored then. Safe to call again after any failure.
+    """Sign in; returns the new login file after it is stored. May be called again after any failure.
 
     Args:
         engine: where the shard's volume is.
@@ -111,10 +111,10 @@ def login_shard(
         shard: which one.
         appliance_id: for the labels.
         tell: shows the prompt to the person; not called for an API key.
-        wait_for_shard: called once when a run holds the shard at the moment of the move.
-        cancel: gives up.
-        way: by device code; by the browser on this machine, whose callback comes to port 1455 of the loopback
-            interface; or with an API key.
+        wait_for_shard: called once if a run uses the shard at the time of the move.
+        cancel: stops the sign-in.
+        way: by device code; by the browser on this machine, which calls back to port 1455 of the loopback interface;
+            or with an API key.
         api_key: the key, for that way only.
 
     Raises:
@@ -153,13 +153,13 @@ def login_from_file(
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
 ) -> bytes:
-    """Bring in a login that was made elsewhere; returns it. See `login_shard` for the arguments.
+    """Store a login that was made elsewhere; returns it. See `login_shard` for the arguments.
 
-    The copy that it came from must not be used any more: the first of the two that renews itself spends the other's
-    refresh token. Whoever calls says so.
+    The original must not be used any more: the first of the two copies that is renewed invalidates the other's refresh
+    token. The caller must warn the operator of this.
 
     Raises:
-        LoginFailed: the content is no login.
+        LoginFailed: the content is not a login.
         EngineError: the engine failed.
     """
     if len(content) > LOGIN_FILE_LIMIT or not agent.login_facts(content).usable:
@@ -191,21 +191,21 @@ def store_login(
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
 ) -> None:
-    """Replace the login file in one rename, under the shard's lock; waits for a run that holds the shard.
+    """Replace the login file in one rename, under the shard's lock; waits for a run that uses the shard.
 
-    Whatever an agent left in the volume is removed then: it could be in the way, or change what Codex does.
+    Also removes all files that an agent left in the volume: they could block the write or change what Codex does.
 
     Raises:
-        LoginFailed: cancelled while waiting, or the volume did not take the file.
+        LoginFailed: cancelled while waiting, or the file could not be written to the volume.
     """
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
     engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
     with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=wait_for_shard, cancel=cancel):
-        # The last moment at which a cancel leaves the old login as it was.
+        # The last point at which a cancel leaves the old login unchanged.
         if cancel is not None and cancel.reason is not None:
             raise _stopped()
         file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
-        # No agent could have given this name to a folder.
+        # A random name: no agent could have created a folder of this name.
         new, old = (f"{LOGIN_FOLDER}/.{kind}-{secrets.token_hex(8)}" for kind in ("new", "old"))
         engine.put_file(shard.lock, new, login_file)
         words = _PromptReader(lambda _prompt: None, with_code=False)
@@ -219,7 +219,7 @@ def store_login(
 
 
 def _remove_all_but(names: Sequence[str]) -> str:
-    """A shell command that removes everything else from the login volume, as far as that is possible."""
+    """A shell command that removes everything else from the login volume, as far as possible."""
     kept = " ".join(f"! -name {name}" for name in names)
     rights = f"chmod -R u+rwX {LOGIN_FOLDER} 2>/dev/null"
     return f"{rights}; find {LOGIN_FOLDER} -mindepth 1 -maxdepth 1 {kept} -exec rm -rf -- {{}} + 2>/dev/null"
@@ -236,7 +236,7 @@ def hold_shard(
     wait_for_shard: Callable[[NameTaken], None] | None,
     cancel: CancelToken | None,
 ) -> Iterator[None]:
-    """A running container with the login, under the shard's lock, for at most a minute.
+    """A running container with the login, which is the shard's lock, for at most a minute.
 
     Args:
         engine: where the shard's volume is.
@@ -244,11 +244,11 @@ def hold_shard(
         agent: whose login it is.
         shard: which one.
         appliance_id: for the labels.
-        wait_for_shard: called once when a run holds the shard, which is waited for; None: it is not.
-        cancel: ends the waiting.
+        wait_for_shard: called once if a run uses the shard, before waiting for it; None: do not wait.
+        cancel: ends the wait.
 
     Raises:
-        NameTaken: a run holds the shard, and is not waited for.
+        NameTaken: a run uses the shard, and `wait_for_shard` is None.
         LoginFailed: cancelled while waiting.
     """
     spec = login_spec(settings, agent, shard, appliance_id, role=MOVE, name=shard.lock, login_volume=shard.volume)
@@ -272,7 +272,7 @@ def hold_shard(
 
 
 def who_holds(error: NameTaken) -> str:
-    """Who holds a shard, in words for people."""
+    """Who uses a shard, for display."""
     role, run = error.holder.get(LABEL_ROLE, ""), error.holder.get(LABEL_RUN)
     if run:
         return f"run {run}"
@@ -295,7 +295,7 @@ def _staging_container(
     staging: str,
     cancel: CancelToken | None,
 ) -> Iterator[None]:
-    """A running container with an empty login folder. One that a crash left ends by itself, and is taken over."""
+    """A running container with an empty login folder. One left by a crash ends by itself, and is replaced."""
     spec = login_spec(
         settings,
         agent,
@@ -316,7 +316,7 @@ def _staging_container(
             break
         except NameTaken as error:
             if not error.running and error.holder and time.monotonic() > began + _SETTLE_SECONDS:
-                # Ended, and nobody took it away.
+                # It has ended but was not removed.
                 engine.remove(name)
                 _remove_volume(engine, staging)
             if sleep.reason is not None:
@@ -329,7 +329,7 @@ def _staging_container(
     over = threading.Event()
     beat = threading.Thread(target=_beat, args=(engine, name, over), name=f"sign-in-{shard.index}", daemon=True)
     try:
-        # What a crashed sign-in left must not be taken for this one's.
+        # A crashed sign-in's files must not be mistaken for this one's.
         engine.execute(
             name,
             ExecSpec(command=["sh", "-c", f"rm -rf {LOGIN_FOLDER}/* {LOGIN_FOLDER}/.[!.]*"], time_limit=30),
@@ -348,7 +348,7 @@ def _staging_container(
 
 class _Nowhere:
     def write(self, data: bytes) -> None:
-        """Drop it."""
+        """Discard the output."""
 
 
 def _beat(engine: ContainerEngine, container: str, over: threading.Event) -> None:
@@ -367,7 +367,7 @@ def _remove_volume(engine: ContainerEngine, volume: str) -> None:
     try:
         engine.remove_volume(volume)
     except EngineError:
-        # The next sign-in has taken it already.
+        # The next sign-in already uses it.
         return
 
 

@@ -1,4 +1,4 @@
-"""Sign a shard out: the login is revoked at OpenAI, and its file is gone."""
+"""Sign a shard out: revoke the login at OpenAI and remove its file."""
 
 import io
 import secrets
@@ -16,7 +16,7 @@ _LOGOUT_SECONDS = 40
 
 
 class LogoutRefused(ApplianceError):
-    """Somebody holds the shard; nothing was changed."""
+    """A run or another sign-in uses the shard; nothing was changed."""
 
 
 def logout_shard(
@@ -28,10 +28,10 @@ def logout_shard(
     appliance_id: str,
     cancel: CancelToken | None = None,
 ) -> bool:
-    """Sign out; True where there was a login. Safe twice. The file goes even where OpenAI cannot be told.
+    """Sign out; True if there was a login. Idempotent. The file is removed even if OpenAI cannot be reached.
 
     Raises:
-        LogoutRefused: a run, or another sign-in, holds the shard; says who.
+        LogoutRefused: a run or another sign-in uses the shard; the message names it.
         EngineError: the engine failed.
     """
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
@@ -42,9 +42,9 @@ def logout_shard(
             if read_login(engine, agent, shard.lock) is None:
                 return False
             env = put_extra_ca(engine, settings, shard.lock)
-            # Its own limit: an exec's limit would end the container, which the second command needs.
+            # `timeout` limits this command: an exec's limit would end the container, which the next command needs.
             sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
-            # By another name it is out of the way, also where a folder has it that cannot be emptied.
+            # Rename before removing: this also works if the name is that of a folder that cannot be emptied.
             gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
             empty = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}"
             remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"

@@ -1,4 +1,4 @@
-"""Look whether a shard has a login, without running anything and without a model turn."""
+"""Look whether a shard has a login, without running a command or a model turn."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from moonmind_appliance.store import Store
 
 
 def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> bytes | None:
-    """The login file in a container that holds the shard; see `read_login_file`."""
+    """The login file in a container that has the shard's lock; see `read_login_file`."""
     return read_login_file(engine, container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
 
 
@@ -29,10 +29,10 @@ def look_at_shard(
     *,
     appliance_id: str,
 ) -> bytes | None:
-    """The stored login file, see `read_login_file`. Holds the shard's lock for the time of the look.
+    """The stored login file, see `read_login_file`. Has the shard's lock meanwhile.
 
     Raises:
-        NameTaken: a run, a login or a check uses the shard.
+        NameTaken: a run, a sign-in or a check uses the shard.
         EngineError: also when the job image is missing.
     """
     engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
@@ -55,16 +55,16 @@ def note_login(
     now: datetime,
     signed_in: bool = False,
 ) -> Shard:
-    """Keep what a login check file told, and its secrets for redaction.
+    """Store what the login file says, and add its secrets to redaction.
 
-    A login that is known to be dead stays dead until its file changes, or `signed_in` says that it is a new one. Only
-    with `signed_in` the login may be another account's; without a file it says that the shard was signed out.
+    A dead login stays dead until its file changes, or `signed_in` says that it is a new one. Only with `signed_in` may
+    the login belong to another account; without a file, `signed_in` means that the shard was signed out.
     """
     facts = None
     if login_file is not None:
         redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in)
         facts = agent.login_facts(login_file)
-        # Claims of the file's own tokens, which the agent could have written.
+        # These are unverified claims of the file's tokens, which the agent could have written.
         email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
         facts = msgspec.structs.replace(facts, email=email, plan=plan)
     return store.shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))

@@ -1,4 +1,4 @@
-"""The containers of login work: like the agent's, and under the same lock where they mount the shard's volume."""
+"""Containers for login operations: like the agent's, and under the same lock if they mount the shard's volume."""
 
 import secrets
 
@@ -11,19 +11,19 @@ LABEL_APPLIANCE = "moonmind.appliance"
 LABEL_RUN = "moonmind.run"
 LABEL_SHARD = "moonmind.shard"
 LABEL_ROLE = "moonmind.role"
-# Codex gives up on a device code after this.
+# Seconds until Codex stops waiting for a device code.
 LOGIN_SECONDS = 15 * 60
-# What works under a shard's lock is over by then.
+# Longest time that a login operation has a shard's lock.
 SHORT_WORK_SECONDS = 60
 
 
 def staging_volume(shard: ShardName) -> str:
-    """Where a new login is made before it replaces the old one."""
+    """The volume in which a new login is made before it replaces the old one."""
     return f"{shard.volume}-staging"
 
 
 def login_labels(shard: ShardName, appliance_id: str, role: str) -> dict[str, str]:
-    """What containers and volumes of login work carry."""
+    """Labels of containers and volumes for login operations."""
     return {LABEL_APPLIANCE: appliance_id, LABEL_SHARD: str(shard.index), LABEL_ROLE: role}
 
 
@@ -38,7 +38,7 @@ def login_spec(
     login_volume: str,
     command: list[str] | None = None,
 ) -> ContainerSpec:
-    """A container with `login_volume` as the agent's login folder; it ends by itself, whoever is left to remove it."""
+    """A container with `login_volume` as the agent's login folder; it ends by itself even if the appliance crashes."""
     return ContainerSpec(
         name=name,
         image=settings.spec_automation_job_image,
@@ -56,9 +56,9 @@ def login_spec(
 
 
 def put_extra_ca(engine: ContainerEngine, settings: Settings, container: str) -> dict[str, str]:
-    """Put the operator's certificate authorities into the login volume; returns the variable that says where.
+    """Put the operator's certificate authorities into the login volume; returns the variable with its path.
 
-    Under a name that no agent could have given to a folder there: a known name could be made impossible to write.
+    The name is random: an agent could make a known name impossible to write, for instance with a folder.
     """
     if settings.extra_ca_certs is None:
         return {}

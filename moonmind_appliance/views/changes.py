@@ -1,4 +1,4 @@
-"""What changed in the database, by whichever process, without reading rows again and again."""
+"""Reports what any process changed in the database, without polling rows."""
 
 import threading
 from collections.abc import Iterator
@@ -9,12 +9,11 @@ from moonmind_appliance.store import Store, Watch
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What changed since the change before.
+    """What changed since the previous `Change`.
 
-    `run_ids` and `shards` are those that new events name; `last_event` is the newest event's id, to go on from.
-    `other`: something was written, and no event says what: a heartbeat, say, or a look at a login. What is written
-    without an event in the same moment as an event shows in `run_ids` and `shards` alone, so read again all that you
-    show, and compare.
+    `run_ids` and `shards` are those that new events name; `last_event` is the newest event's id, to continue from.
+    `other`: something was written without an event, such as a heartbeat or the check of a login. If that happens at
+    the same time as an event, only `run_ids` and `shards` show a change: read all displayed data again, and compare.
     """
 
     run_ids: frozenset[str]
@@ -24,15 +23,15 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def latest(store: Store) -> int:
-    """The newest event's id. Take it before you read what you show, and follow `changes` from it."""
+    """The newest event's id. Get it before you read the data, and follow `changes` from it."""
     return store.events.latest()
 
 
 def changes(store: Store, since: int, *, stop: threading.Event, every: float = 0.25) -> Iterator[Change]:
     """Wait for changes and yield each; ends when `stop` is set, within `every` seconds.
 
-    It looks every so many seconds at one number of SQLite, and reads events only when that number changed. It blocks,
-    so give it a thread; close it in that thread.
+    It reads one number of SQLite every `every` seconds, and events only after that number changed. It blocks, so run
+    it in a thread of its own, and close it in that thread.
 
     Raises:
         StoreError: the database cannot be read any more, or its file was removed or replaced.

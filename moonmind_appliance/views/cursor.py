@@ -1,4 +1,4 @@
-"""Where a page of a list ends. Opaque to callers; new runs do not move it."""
+"""The cursor of a page of a list. Opaque to callers; new runs do not move it."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ def place_of(cursor: str) -> tuple[datetime, str]:
     """Acceptance time and id of the run before the page.
 
     Raises:
-        InvalidRequest: the cursor is not one of this list.
+        InvalidRequest: the cursor is not from this list.
     """
     try:
         coded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

@@ -1,4 +1,4 @@
-"""The lines of one log file by their place in it: of a log of any size only what is asked for is read.
+"""Reads lines of a log file of any size by their byte offset, without reading the rest of the file.
 
 Places are byte offsets. A line longer than `LONGEST_LINE` bytes comes in pieces, each a line of its own.
 """
@@ -20,7 +20,7 @@ _UTF8_LATER = 0b1000_0000
 
 
 class LogLine(NamedTuple):
-    """A line without its line break; it takes the bytes from `start` up to `end`, where the next one begins."""
+    """A line without its line break; it occupies the bytes from `start` up to `end`, where the next one begins."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class LogLine(NamedTuple):
 
 
 class LogPage(NamedTuple):
-    """Some lines in their order, and how many bytes the file had when they were read."""
+    """Some lines in order, and the size of the file, in bytes, when they were read."""
 
     lines: tuple[LogLine, ...]
     size: int
@@ -40,11 +40,11 @@ def lines_from(
     """At most `limit` lines from the byte `start` on, the beginning of a line.
 
     Args:
-        files: where artifacts are.
+        files: the artifact files.
         storage_path: the log, as a phase or an artifact names it.
         start: a line's `end`, or 0.
         limit: how many lines.
-        whole: the file grows no more: its last line counts also without a line break.
+        whole: the file does not grow any more: its last line counts also without a line break.
 
     Raises:
         NotFound: `artifact_gone`: the file is not there (any more).
@@ -69,7 +69,7 @@ def lines_from(
 def lines_before(
     files: ArtifactFiles, storage_path: str, end: int | None = None, *, limit: int = 200, whole: bool = True
 ) -> LogPage:
-    """At most `limit` lines that end at the byte `end` (None: at the end of the file), in their order.
+    """At most `limit` lines that end at the byte `end` (None: at the end of the file), in order.
 
     Arguments and errors are those of `lines_from`. Without `whole`, an unfinished last line of the file is left out.
     """
@@ -88,7 +88,7 @@ def lines_before(
 
 
 def line_start(files: ArtifactFiles, storage_path: str, place: int) -> int:
-    """Where the line (or the piece of a long line) begins that has the byte `place`, so that reading can begin there.
+    """The offset at which the line (or the piece of a long line) with the byte `place` begins.
 
     Raises:
         NotFound: `artifact_gone`: the file is not there (any more).
@@ -103,7 +103,7 @@ def line_start(files: ArtifactFiles, storage_path: str, place: int) -> int:
 
 
 class _Window:
-    """The bytes before a place of a file, read backwards in blocks as they are asked for."""
+    """The bytes before a place of a file, read backwards in blocks on demand."""
 
     def __init__(self, file: int, end: int) -> None:
         self._file = file
@@ -111,7 +111,7 @@ class _Window:
         self._data = b""
 
     def bytes(self, start: int, end: int) -> bytes:
-        """The bytes of that range; `end` is at most where the window ends."""
+        """The bytes of that range; `end` is at most the end of the window."""
         self._reach(start)
         return self._data[start - self._start : end - self._start]
 
@@ -163,7 +163,7 @@ def _text(data: bytes) -> str:
 
 
 def split_lines(data: bytes, *, whole: bool) -> Iterator[tuple[str, int]]:
-    """Lines without their line break, and how many bytes each took.
+    """Lines without their line break, and the bytes that each occupied.
 
     A line longer than `LONGEST_LINE` comes in pieces. An unfinished last line comes only when the data is `whole`.
     """
@@ -185,7 +185,7 @@ def split_lines(data: bytes, *, whole: bool) -> Iterator[tuple[str, int]]:
 
 
 def _character_end(piece: bytes) -> int:
-    """Where the last whole UTF-8 character of a full piece ends."""
+    """The offset at which the last complete UTF-8 character of a full piece ends."""
     for back in range(1, 4):
         if piece[-back] & _UTF8_FIRST == _UTF8_FIRST:
             return len(piece) - back

@@ -1,4 +1,4 @@
-"""Which of a run's artifacts are the logs of its phases, attempt by attempt."""
+"""Finds the logs of a run's phases among its artifacts, by attempt."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class PhaseLog(NamedTuple):
 
 
 def phase_logs(artifacts: Iterable[Artifact | ArtifactSummary]) -> list[PhaseLog]:
-    """The logs among the artifacts, by phase, attempt and stream; also those that still grow.
+    """The logs among the artifacts, by phase, attempt and stream, including those that still grow.
 
     Their names are those of `runs/artifacts.py`: `speckit_plan.stdout.jsonl`, `git_clone.attempt-2.stderr.log`.
     """

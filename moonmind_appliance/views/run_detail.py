@@ -1,4 +1,4 @@
-"""Everything that is known of one run."""
+"""All details of one run."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ from moonmind_appliance.views.run_summary import RunSummary, summary_fields
 
 
 class PhaseDetail(msgspec.Struct, frozen=True):
-    """One of the nine phases. `attempt` counts from 1 once it has begun; the paths are artifacts' `storage_path`s."""
+    """One of the nine phases. `attempt` counts from 1 after the start; the paths are artifacts' `storage_path`s."""
 
     phase: PhaseName
     status: PhaseStatus
@@ -42,7 +42,7 @@ class PhaseDetail(msgspec.Struct, frozen=True):
 
 
 class ArtifactSummary(msgspec.Struct, frozen=True):
-    """One kept file. `storage_path` is relative to the data root; kept until `expires_at`, set when the run ends."""
+    """One stored file. `storage_path` is relative to the data root; kept until `expires_at`, set when the run ends."""
 
     artifact_id: str
     name: str
@@ -54,7 +54,7 @@ class ArtifactSummary(msgspec.Struct, frozen=True):
 
 
 class ArtifactDetail(ArtifactSummary, frozen=True):
-    """One kept file, with where to get its bytes."""
+    """One stored file, with the address of its bytes."""
 
     download_url: Annotated[str, msgspec.Meta(description="Absolute URL of the content; requires the same token.")]
     sha256: Annotated[str, msgspec.Meta(description="SHA-256 of the whole content, in hexadecimal.")]
@@ -63,7 +63,7 @@ class ArtifactDetail(ArtifactSummary, frozen=True):
 
 
 class RunDetail(RunSummary, frozen=True):
-    """A run with its phases and artifacts. `agent` is known once a Spec Kit phase began."""
+    """A run with its phases and artifacts. `agent` is known after a Spec Kit phase has started."""
 
     phases: list[PhaseDetail]
     artifacts: list[ArtifactSummary]
@@ -91,7 +91,7 @@ def specification(store: Store, actor: Actor, run_id: str) -> str:
 
 
 def detail_of(run: Run, artifacts: Sequence[Artifact]) -> RunDetail:
-    """A run with everything; all nine phases, in order."""
+    """A run with all details; all nine phases, in order."""
     return RunDetail(
         **summary_fields(run),
         phases=[_phase_detail(run.phase(name)) for name in PHASE_ORDER],

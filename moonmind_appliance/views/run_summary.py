@@ -1,4 +1,4 @@
-"""Runs as lists show them, and how a run is found among many."""
+"""Runs as lists show them, and the search for runs."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ _ID_CHARACTERS = frozenset("0123456789abcdef-")
 
 
 class RunAccepted(msgspec.Struct, frozen=True):
-    """A run that is kept."""
+    """A run that is stored."""
 
     run_id: Annotated[str, msgspec.Meta(examples=["5b0c6a5e-7d5c-4c1e-9a0f-2f6f5d1c7b11"])]
     status: RunStatus
@@ -59,14 +59,14 @@ class RunAccepted(msgspec.Struct, frozen=True):
 
 
 class WaitingForDetail(msgspec.Struct, frozen=True):
-    """What a queued run waits for, and until when; without a time, until somebody acts."""
+    """What a queued run waits for, and until when; without a time, until the operator acts."""
 
     reason: WaitReason
     until: datetime | None
 
 
 class CreatedBy(msgspec.Struct, frozen=True):
-    """Whose token submitted the run."""
+    """The owner of the token that submitted the run."""
 
     subject: str
     username: str
@@ -95,7 +95,7 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     @property
     def short_id(self) -> str:
-        """Enough of the id for people."""
+        """The first characters of the id, for display."""
         return self.run_id[:_SHORT_ID]
 
     @property
@@ -111,7 +111,7 @@ class RunSummary(msgspec.Struct, frozen=True):
 
 
 class RunPage(msgspec.Struct, frozen=True):
-    """Some runs, newest first. `next_cursor` gets the page behind; null: there is none."""
+    """Some runs, newest first. `next_cursor` gets the next page; null: there is none."""
 
     items: list[RunSummary]
     next_cursor: str | None
@@ -135,7 +135,7 @@ def run_page(store: Store, wanted: RunFilter, *, limit: int, cursor: str | None 
     """A page of at most `limit` runs, newest first, after the page that gave `cursor` as its `next_cursor`.
 
     Raises:
-        InvalidRequest: the cursor is not one of this list.
+        InvalidRequest: the cursor is not from this list.
     """
     found = list_runs(store, wanted, limit=limit + 1, before=None if cursor is None else place_of(cursor))
     page = found[:limit]
@@ -144,12 +144,12 @@ def run_page(store: Store, wanted: RunFilter, *, limit: int, cursor: str | None 
 
 
 def run_ids(store: Store, wanted: RunFilter, order: RunOrder = RunOrder.ACTIVE) -> list[str]:
-    """The ids of all runs that match, in that order: what a table with a window on the data needs to know of all."""
+    """The ids of all runs that match, in that order, for a table that reads only its visible rows."""
     return store.run_lists.ids(wanted, order, now=datetime.now(UTC))
 
 
 def runs_by_id(store: Store, run_ids: Iterable[str]) -> dict[str, RunRow]:
-    """These runs, by id. Two statements, whatever the number. An id without a readable run is left out."""
+    """These runs, by id. Two statements for any number of runs. An id without a readable run is left out."""
     return {
         run_id: RunRow(run_summary(head.run), head.phases) for run_id, head in store.run_lists.by_id(run_ids).items()
     }
@@ -159,13 +159,13 @@ def find_run(store: Store, actor: Actor, name: str) -> str:
     """The whole id of a run that the actor may see.
 
     Args:
-        store: where to look.
+        store: the store to search.
         actor: an operator sees every run, others their own.
         name: `latest`, a whole id, or its first characters, at least four, in any case.
 
     Raises:
         NotFound: `run_not_found`: no run has that id or begins like that.
-        InvalidRequest: it cannot be an id, is too short, or several runs begin like that.
+        InvalidRequest: it is not a valid id, is too short, or several runs begin like that.
     """
     text = name.strip().lower()
     created_by = None if actor.operator else actor.subject
@@ -191,7 +191,7 @@ def check_run_name(name: str) -> bool:
     """Whether the name is a whole id (True) or the first characters of one (False).
 
     Raises:
-        InvalidRequest: it is neither, or too short.
+        InvalidRequest: it is neither, or it is too short.
     """
     text = name.strip().lower()
     if not text or not _ID_CHARACTERS.issuperset(text):

@@ -1,4 +1,4 @@
-"""A run's news in order: its events, and the lines of its phases' growing logs, from any place on."""
+"""A run's messages in order, from any place on: its events, and the lines of its phases' growing logs."""
 
 import os
 import re
@@ -35,14 +35,14 @@ class LogName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The name of that text."""
+        """Parse the name."""
         where, attempt = text.split("@")
         phase, stream = where.split(".")
         return cls(phase, stream, int(attempt))
 
 
 class Place:
-    """How far a reader has come: the last event, and the bytes read of the logs of phases that go on.
+    """The position of a reader: the last event, and the bytes read of the logs of running phases.
 
     As text it is the id of a server-sent event, such as `17;speckit_plan.stdout@1=4096`.
     """
@@ -56,10 +56,10 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The place of a `Last-Event-ID`.
+        """Parse a `Last-Event-ID`.
 
         Raises:
-            InvalidRequest: it is none of ours.
+            InvalidRequest: it is not an id of this stream.
         """
         match = _PLACE.fullmatch(text)
         if match is None:
@@ -72,14 +72,14 @@ class Place:
 
 
 class Message(NamedTuple):
-    """One server-sent event: `name` is run, phase, artifact, log or end; `place` resumes behind it."""
+    """One server-sent event: `name` is run, phase, artifact, log or end; `place` resumes after it."""
 
     name: str
     data: dict[str, object]
     place: str
 
     def encode(self) -> bytes:
-        """In the stream's own form. JSON holds no line break, so one data line is enough."""
+        """In the format of the stream. JSON contains no line break, so one data line is enough."""
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (
             self.place.encode(),
             self.name.encode(),
@@ -98,7 +98,7 @@ def events_before(store: Store, run_id: str, before: int | None = None, *, limit
 
 
 class RunTail:
-    """Follows one run from a place. For one reader at a time, in whichever thread."""
+    """Follows one run from a place. For one reader at a time, in any thread."""
 
     def __init__(self, store: Store, files: ArtifactFiles, run_id: str, place: Place) -> None:
         self._store = store
@@ -111,7 +111,7 @@ class RunTail:
         self.ended = False
 
     def read(self) -> list[Message]:
-        """What is new, up to some hundred messages. Empty: nothing now, and `ended` says whether ever again."""
+        """New messages, up to some hundred. Empty: none now; `ended` says whether more can follow."""
         messages = list(islice(self._look, _MESSAGES))
         if not messages and not self.ended:
             self._look = self._new()
@@ -119,10 +119,10 @@ class RunTail:
         return messages
 
     def _new(self) -> Iterator[Message]:
-        # The events first: what they tell of is then surely in the run's row.
+        # Read the events first: the run's row then includes what they report.
         events = self._store.events.after(self._place.event_id, run_id=self._run_id, limit=_EVENTS)
         if events or self._run is None:
-            # Every change that matters here has an event; without one the row need not be read again.
+            # Every relevant change has an event; without one the row need not be read again.
             self._run = self._store.runs.get(self._run_id, text=False)
             logs = phase_logs(self._store.artifacts.list(self._run_id))
             self._logs = {LogName(log.phase.value, log.stream, log.attempt): log.storage_path for log in logs}
@@ -147,8 +147,8 @@ class RunTail:
             yield self._end(run.status)
 
     def _rest_of(self, phase: Phase, event: Event) -> Iterator[Message]:
-        """A phase's last lines come before the news that it ended; then its place is not needed any more."""
-        # The log of an attempt before the row's was replaced by the one of the next.
+        """Send a phase's last lines before the event that it ended; after that its place is not needed any more."""
+        # The next attempt's log has replaced the log of an attempt before the row's.
         if event.data.get("status") in _ENDED and event.data.get("attempt") == phase.attempt:
             yield from self._lines(phase, whole=True)
         for name in [name for name in self._place.read if name.phase == phase.phase.value]:
@@ -158,13 +158,13 @@ class RunTail:
     def _lines(self, phase: Phase, *, whole: bool) -> Iterator[Message]:
         for stream, ended_path in (("stdout", phase.stdout_path), ("stderr", phase.stderr_path)):
             name = LogName(phase.phase.value, stream, phase.attempt)
-            # The phase's row has the paths once the attempt has ended; the artifacts have them from its first byte on.
+            # The phase's row has the paths after the attempt has ended; the artifacts have them from the first byte on.
             path = self._logs.get(name) or ended_path
             if path is not None:
                 yield from self._lines_of(name, path, whole=whole)
 
     def _lines_of(self, name: LogName, path: str, *, whole: bool) -> Iterator[Message]:
-        """New lines of a file; the unfinished last one only when the file is `whole`."""
+        """New lines of a file; the unfinished last one only if the file is `whole`."""
         try:
             file = os.open(self._files.path(path), os.O_RDONLY | os.O_CLOEXEC)
         except (NotFound, OSError):

@@ -20,7 +20,7 @@ _FULL_PERCENT = 100.0
 
 
 class ShardEvent(msgspec.Struct, frozen=True):
-    """A decision about a shard, or what became of its login."""
+    """A decision about a shard, or a change of its login."""
 
     kind: str
     at: datetime
@@ -28,7 +28,7 @@ class ShardEvent(msgspec.Struct, frozen=True):
 
 
 class ShardView(msgspec.Struct, frozen=True):
-    """A shard: its login as last seen, its quota, and the run in progress on it."""
+    """A shard: its login as last observed, its quota, and its run in progress."""
 
     shard: int
     queue: str
@@ -60,8 +60,8 @@ class Severity(StrEnum):
 
 
 class QuotaBar(msgspec.Struct, frozen=True):
-    """A quota window as a bar: `label` is its length ("5 h", "7 d", "" where unknown), `resets_at` when it starts again
-    (None where unknown, or when it started again since the appliance last saw it; then 0 % is used)."""  # noqa: D205, D209 - one sentence
+    """A quota window as a bar: `label` is its length ("5 h", "7 d", "" where unknown), `resets_at` when it resets
+    (None if unknown, or if it was reset after the appliance last observed it; then 0 % is used)."""  # noqa: D205, D209 - one sentence
 
     label: str
     used_percent: float
@@ -109,7 +109,7 @@ def shard_views(store: Store, settings: Settings, *, now: datetime) -> list[Shar
 
 
 def quota_bars(windows: Iterable[QuotaWindow], now: datetime) -> list[QuotaBar]:
-    """Each window as a bar. A window that has started again since it was seen counts as unused."""
+    """Each window as a bar. A window that was reset after it was last observed counts as unused."""
     return [_bar(window, now) for window in windows]
 
 

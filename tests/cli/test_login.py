@@ -42,7 +42,7 @@ def test_a_login_is_shown_kept_and_used(terminal: Terminal, realm: RealmServer) 
         called = terminal.call("login", "--issuer", realm.issuer)
         shown = terminal.call("token", "show")
     assert called.code == 0
-    assert "type the code WDJB-MJHT" in called.stderr
+    assert "enter the code WDJB-MJHT" in called.stderr
     assert "Logged in as maya" in called.stdout
     file = terminal.home / "config/moonmind-appliance/login.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

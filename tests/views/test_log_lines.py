@@ -41,7 +41,7 @@ def backwards(files: ArtifactFiles, limit: int, *, whole: bool = True) -> list[L
     return found
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(alphabet="aé🌙\r", max_size=5)), st.booleans(), st.integers(1, 4))
 def test_both_ways(files: ArtifactFiles, lines: list[str], ends: bool, limit: int) -> None:  # noqa: FBT001 - hypothesis
     """Page by page either way gives the same lines, each where it is in the file."""

@@ -1,4 +1,4 @@
-"""`runs`: everything that can be done to a run, over HTTP or on the appliance's own data folder; a verb a file."""
+"""`runs`: the commands for runs, over HTTP or on the appliance's own data folder; one file per verb."""
 
 import click
 

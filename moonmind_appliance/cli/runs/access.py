@@ -1,4 +1,4 @@
-"""What can be done to runs, whichever way: over HTTP or on the data folder. Both ways answer with the same structs."""
+"""The interface to runs, over HTTP or on the data folder. Both implementations return the same structs."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -9,21 +9,21 @@ from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummar
 from moonmind_appliance.views.shard_view import ShardView
 
 if TYPE_CHECKING:
-    # It brings huey along, which no caller over HTTP needs.
+    # Its import loads huey, which callers over HTTP do not need.
     from moonmind_appliance.runs.submit import SubmitRequest
 
 
 class News(NamedTuple):
-    """Something new of a run: `kind` is run, phase, artifact, shard, log or end."""
+    """One event of a run: `kind` is run, phase, artifact, shard, log or end."""
 
     kind: str
     data: dict[str, Any]
 
 
 class RunAccess(Protocol):
-    """What can be done to runs. Every method raises `RequestError` as the API means it.
+    """Access to runs. Every method raises `RequestError` with the API's codes.
 
-    A run that does not answer for a while raises `Unavailable`.
+    An appliance that does not answer for a while raises `Unavailable`.
     """
 
     def submit(self, request: "SubmitRequest", idempotency_key: str | None) -> RunAccepted:
@@ -41,10 +41,10 @@ class RunAccess(Protocol):
         """GET /runs."""
 
     def find(self, name: str) -> str:
-        """The whole id of the run that `latest`, its id, or four or more of its first characters name.
+        """The whole id of a run, by `latest`, by its id, or by at least its first four characters.
 
         Raises:
-            NotFound: no run that this caller sees.
+            NotFound: no such run that this caller can see.
             InvalidRequest: several runs, or not an id.
         """
 
@@ -64,7 +64,7 @@ class RunAccess(Protocol):
         """The artifact's bytes, in pieces."""
 
     def news(self, run_id: str) -> Iterator[News]:
-        """Everything that happened and then what happens, until the run has ended."""
+        """All past events and then new ones, until the run has ended."""
 
     def shards(self) -> list[ShardView]:
         """GET /shards, the items."""

@@ -1,4 +1,4 @@
-"""How a run looks in a terminal. Every text of another machine is cleaned of control characters."""
+"""Shows a run in a terminal. Every text from another machine is cleaned of control characters."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from moonmind_appliance.views.run_summary import RunSummary
 
 
 def waits(run: RunSummary) -> str:
-    """What the run waits for and until when; "" when for nothing but its turn."""
+    """What the run waits for and until when; "" if it only waits for a free shard."""
     waiting = run.waiting_for
     if waiting is None:
         return ""
@@ -47,12 +47,12 @@ def head(run: RunSummary) -> RenderableType:
 
 
 def outcome(run: RunSummary) -> RenderableType:
-    """How it ended: pull request, failure with who acts and the next step, open questions."""
+    """The outcome: pull request, failure with who acts and the next step, open questions."""
     parts: list[RenderableType] = []
     pairs: list[tuple[str, str | Text]] = []
     if run.pull_request_url:
         pairs.append(("pull request", Text(clean(run.pull_request_url), "bold")))
-    # The summary of a pull request tells its address once more.
+    # The summary of a pull request repeats its address.
     if run.result_summary and not run.failure and (run.pull_request_url or "\0") not in run.result_summary:
         pairs.append(("result", run.result_summary))
     if run.failure is not None:
@@ -74,7 +74,7 @@ def outcome(run: RunSummary) -> RenderableType:
 
 
 def phases_table(run: RunDetail) -> RenderableType:
-    """The nine phases: the status of each, how long it took."""
+    """The nine phases: the status and the duration of each."""
     now = datetime.now(UTC)
     shown = table("", "PHASE", "STATUS", "TOOK", "ATTEMPT", "BEGAN", right={"TOOK", "ATTEMPT"})
     for phase in run.phases:

@@ -1,4 +1,4 @@
-"""`runs artifacts`: what a run left, and its bytes."""
+"""`runs artifacts`: lists and downloads a run's files."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from moonmind_appliance.views.run_detail import ArtifactSummary
 
 
 class Downloaded(ArtifactSummary, frozen=True):
-    """A kept file, and where it was written."""
+    """A downloaded artifact, and the path it was written to."""
 
     path: str
 
@@ -87,7 +87,7 @@ def artifacts(  # noqa: PLR0917 - click calls by name
 
 def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: DownloadFolder) -> Path:
     """Save one artifact under its name."""
-    # A log that still grows has no checksum yet. One that ends after this line is saved without a check.
+    # A log that still grows has no checksum yet. If it ends after this line, it is saved without a check.
     sha256 = access.artifact(run_id, artifact.artifact_id).sha256
     try:
         return folder.save(artifact.name, access.content(run_id, artifact.artifact_id), sha256=sha256)

@@ -1,4 +1,4 @@
-"""The way on the data folder: the same verbs as the API's, for whoever may write the files, as operator."""
+"""Access on the data folder: the API's verbs for users who can write its files, as operator."""
 
 import os
 import pwd
@@ -33,7 +33,7 @@ _CHUNK = 256 * 1024
 
 
 class Direct:
-    """A `RunAccess` on the database. `note` is told what the caller should know."""
+    """A `RunAccess` on the database. `note` receives messages for the user."""
 
     def __init__(self, settings: Settings, *, note: Callable[[str], None]) -> None:
         self._settings = settings
@@ -67,7 +67,7 @@ class Direct:
         limit: int = 50,
         cursor: str | None = None,
     ) -> RunPage:
-        """A page of everybody's runs."""
+        """A page of all runs."""
         wanted = RunFilter(
             statuses=frozenset() if status is None else frozenset({status}),
             repository=repository,
@@ -76,7 +76,7 @@ class Direct:
         return run_page(self._store, wanted, limit=limit, cursor=cursor)
 
     def find(self, name: str) -> str:
-        """The whole id of the run of that name."""
+        """The whole id of the run with that name."""
         return find_run(self._store, self._actor, name)
 
     def detail(self, run_id: str) -> RunDetail:
@@ -88,13 +88,13 @@ class Direct:
         return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
 
     def retry(self, run_id: str) -> RunAccepted:
-        """Queue it again, and wake a shard."""
+        """Queue the run again, and wake a shard."""
         run = retry_run(self._store, self._wakeups, self._settings, self._actor, run_id, now=datetime.now(UTC))
         self._say_who_works()
         return run_accepted(run)
 
     def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
-        """What is known of one."""
+        """The facts of one artifact."""
         found = self._artifact(run_id, artifact_id)
         return artifact_detail(found, self._files.path(found.storage_path).as_uri())
 
@@ -109,7 +109,7 @@ class Direct:
             raise NotFound("The artifact's file no longer exists.", code="artifact_gone") from None
 
     def news(self, run_id: str) -> Iterator[News]:
-        """What the API's event stream tells."""
+        """The same events as the API's stream."""
         tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Place())
         while not tail.ended:
             messages = tail.read()
@@ -137,13 +137,13 @@ class Direct:
         return found
 
     def _say_who_works(self) -> None:
-        """A queued run needs somebody to take it."""
+        """Note if `serve` does not run: then a queued run does not start."""
         if not serve_state(self._settings).answers:
             self._note("`serve` is not running on this machine: the run is queued and starts when `serve` does.")
 
 
 def system_actor() -> Actor:
-    """Who works on the files: this user of the operating system, an operator by the files' permission."""
+    """The actor: this user of the operating system, an operator because of the files' permissions."""
     try:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -152,6 +152,6 @@ def system_actor() -> Actor:
 
 
 def _json(answer: object) -> dict[str, Any]:
-    """As the API sends it."""
+    """The value as the API's JSON."""
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer))
     return found

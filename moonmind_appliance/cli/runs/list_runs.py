@@ -86,7 +86,7 @@ def list_runs(  # noqa: PLR0917 - click calls by name
 
 
 def _result(run: RunSummary, *, short: bool) -> Text:
-    """The pull request, the failure's code, or nothing yet. Terminals have links; a pipe gets the whole address."""
+    """The pull request, the failure's code, or nothing yet. A terminal gets a link, a pipe the whole address."""
     if run.failure is not None:
         return Text(run.failure.code, "red")
     if run.pull_request_url:

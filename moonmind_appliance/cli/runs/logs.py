@@ -1,4 +1,4 @@
-"""`runs logs`: what the phases said, so far or as they say it."""
+"""`runs logs`: the output of the phases, so far or live."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +82,7 @@ def logs(  # noqa: PLR0917 - click calls by name
 
 
 def _kept(access: RunAccess, run_id: str) -> Iterator[LogLine]:
-    """The logs as they are now, phase by phase."""
+    """The current logs, phase by phase."""
     for log in phase_logs(access.detail(run_id).artifacts):
         for text in _lines(access.content(run_id, log.artifact_id)):
             yield LogLine(log.phase.value, log.stream, log.attempt, text)
@@ -110,7 +110,7 @@ def _heading(invocation: Invocation, found: LogLine) -> None:
 
 def _print(invocation: Invocation, found: LogLine, *, raw: bool) -> None:
     if raw:
-        # On a terminal even raw lines must not steer it.
+        # On a terminal even raw lines must not contain escape sequences.
         invocation.out.print(clean(found.line) if invocation.out.is_terminal else found.line, soft_wrap=True)
         return
     shown = [found.line]

@@ -1,4 +1,4 @@
-"""The way over HTTP, to the REST API of an appliance anywhere."""
+"""Access over HTTP, to the REST API of an appliance on any machine."""
 
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -29,19 +29,19 @@ from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummar
 from moonmind_appliance.views.shard_view import ShardView
 
 if TYPE_CHECKING:
-    # It brings huey along, which no caller over HTTP needs.
+    # Its import loads huey, which callers over HTTP do not need.
     from moonmind_appliance.runs.submit import SubmitRequest
 
 _T = TypeVar("_T")
 
 _API = "/api/spec-automation"
 _TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-# The stream says something every 15 seconds.
+# The stream sends a comment at least every 15 seconds.
 _STREAM_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _STREAM_TRIES = 20
 _LONGEST_PAUSE = 5.0
 _CHUNK = 256 * 1024
-# The API has no search by prefix: a run is looked for among the newest.
+# The API has no search by prefix: search the newest runs.
 _LONGEST_PAGE = 200
 _PAGES_SEARCHED = 10
 
@@ -62,7 +62,7 @@ class _ProblemField(msgspec.Struct):
 
 
 class _Problem(msgspec.Struct):
-    """What the API says of a refusal (RFC 9457)."""
+    """The body of the API's error response (RFC 9457)."""
 
     detail: str = ""
     title: str = ""
@@ -84,7 +84,10 @@ class _Bearer(httpx.Auth):
 
 
 class Remote:
-    """A `RunAccess` over HTTP. `token` is asked before each request; redirects are not followed: they get no token."""
+    """A `RunAccess` over HTTP. `token` is called before each request.
+
+    Redirects are not followed, so that no other server gets the token.
+    """
 
     def __init__(self, server: str, token: Callable[[], str], *, ca_file: Path | None = None) -> None:
         trust = httpx.create_ssl_context()
@@ -97,7 +100,7 @@ class Remote:
             auth=_Bearer(token),
             timeout=_TIMEOUT,
             verify=trust,
-            # No proxy stands between us and our own machine, whatever the environment says.
+            # Ignore the environment's proxies for an appliance on this machine.
             trust_env=(urlsplit(server).hostname or "") not in {"127.0.0.1", "::1", "localhost"},
             headers={"Accept": "application/json", "User-Agent": "moonmind-appliance-cli"},
         )
@@ -129,7 +132,7 @@ class Remote:
         )
 
     def find(self, name: str) -> str:
-        """The whole id: of the newest run, or among the 2,000 newest that this caller sees."""
+        """The whole id of the newest run, or of one among the 2,000 newest that this caller can see."""
         text = name.strip().lower()
         if text == "latest":
             newest = self.page(limit=1).items
@@ -190,7 +193,7 @@ class Remote:
         return self.page(status=RunStatus.QUEUED, limit=_LONGEST_PAGE).items[::-1]
 
     def news(self, run_id: str) -> Iterator[News]:
-        """GET …/events; goes on behind the last event when the connection is lost or the appliance restarts."""
+        """GET …/events; continues after the last event when the connection is lost or the appliance restarts."""
         last, failures = "", 0
         while True:
             try:
@@ -206,7 +209,7 @@ class Remote:
             time.sleep(min(0.5 * failures + 0.2, _LONGEST_PAUSE))
 
     def _events(self, run_id: str, last: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-        """One connection's server-sent events: name, data, id. What has no name (a comment) is left out."""
+        """One connection's server-sent events: name, data, id. Comments, which have no name, are left out."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         with self._client.stream("GET", f"/runs/{run_id}/events", headers=headers, timeout=_STREAM_TIMEOUT) as answer:
             self._check(answer)
@@ -228,7 +231,7 @@ class Remote:
         self._client.close()
 
     def _ask(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - handed on to httpx
-        """The answer as that struct. A newer appliance may send more fields: they are left out."""
+        """The response as that struct. Unknown fields, such as a newer appliance's, are ignored."""
         try:
             answer = self._client.request(method, path, **more)
         except httpx.HTTPError as error:
@@ -248,7 +251,7 @@ class Remote:
             raise self._stranger(answer) from None
 
     def _check(self, answer: httpx.Response) -> None:
-        """Raise what the API means by a refusal."""
+        """Raise the error that matches the API's error response."""
         if answer.is_success:
             return
         answer.read()

@@ -1,4 +1,4 @@
-"""`runs show`: one run, whole."""
+"""`runs show`: all details of one run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`runs submit`: hand a specification over."""
+"""`runs submit`: submits a specification."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.runs.submit import SubmitRequest
 
-# The API judges the size; this only keeps a wrong file out of memory.
+# The API checks the size; this limit only avoids reading a huge file into memory.
 _MOST_BYTES = 2 * 1024**2
 
 
@@ -93,7 +93,7 @@ def submit(  # noqa: PLR0917 - click calls by name
 
 
 def _read(spec: Path) -> str:
-    """The text, exactly as it is in the file: no line break is changed."""
+    """The text, exactly as in the file: no line break is changed."""
     try:
         with click.open_file(str(spec), "rb") as stream:
             content: bytes = stream.read(_MOST_BYTES + 1)

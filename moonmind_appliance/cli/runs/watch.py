@@ -1,4 +1,4 @@
-"""`runs watch`: a run's phases as they go, to the end, through a restart of the appliance."""
+"""`runs watch`: shows a run's phases until its end, also across a restart of the appliance."""
 
 import time
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from moonmind_appliance.views.run_detail import RunDetail
 
 _LOOK_EVERY = 0.5
 _AWAY_LOOK_EVERY = 2.0
-# Longer than any restart; then it is more than that.
+# Longer than a restart takes: after this the appliance counts as down.
 _LONGEST_AWAY = 300.0
 
 
@@ -47,7 +47,7 @@ def watch(invocation: Invocation, server: str | None, token_file: Path | None, r
 
 
 def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
-    """Show the run to its end and say how it ended."""
+    """Show the run until its end, and return its outcome."""
     board = PhaseBoard(invocation.progress)
     run = access.detail(run_id)
     try:
@@ -67,7 +67,7 @@ def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
 
 
 def _told(board: PhaseBoard, run: RunDetail) -> bool:
-    """Tell the board how the run stands; whether it has ended."""
+    """Show the run's state on the board; True if the run has ended."""
     now = datetime.now(UTC)
     for phase in run.phases:
         board.phase(phase.phase, phase.status, phase.attempt, phase.seconds(now))
@@ -81,7 +81,7 @@ def _told(board: PhaseBoard, run: RunDetail) -> bool:
 
 
 def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
-    """The run now; an appliance that is away for a while, as at a restart, is waited for."""
+    """The run now; waits for an appliance that is unavailable for a while, as at a restart."""
     limit = time.monotonic() + _LONGEST_AWAY
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which way to the runs is taken: over HTTP with a token, or on the data folder without one."""
+"""Chooses the access to runs: over HTTP with a token, or on the data folder without one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ TOKEN_VARIABLE = "MOONMIND_API_TOKEN"  # noqa: S105 - a variable's name
 
 
 def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose the way."""
+    """The options that choose the access."""
     function = click.option(
         "--token-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -40,10 +40,10 @@ def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_access(invocation: Invocation, server: str | None, token_file: Path | None) -> Iterator[RunAccess]:
-    """The way to the runs that this caller has.
+    """Open the access to runs that this caller has.
 
     Raises:
-        Unauthenticated: there is none.
+        Unauthenticated: the caller has neither a token nor the data folder.
         SettingsError: the settings are not valid.
     """
     settings = invocation.settings(demanded=False)
@@ -60,8 +60,8 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
     token = _given_token(invocation, token_file)
     login = TokenFile(default_token_path(invocation.environment))
     if token is None and login.path.exists():
-        # Asked for before each request: a long watch outlives a token.
-        token = lambda: current_access_token(login, ca_file=settings.extra_ca_certs)  # noqa: E731 - a value like the other
+        # Called before each request: a long watch outlives a token.
+        token = lambda: current_access_token(login, ca_file=settings.extra_ca_certs)  # noqa: E731 - the other branch assigns a value, too
         invocation.detail(f"token of the login in {login.path}")
     if token is not None:
         invocation.detail(f"over HTTP, to {address}")
@@ -106,7 +106,7 @@ def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[]
 
 
 def server_address(given: str) -> str:
-    """The appliance's address without a trailing slash, and without the API's path where it was given, too."""
+    """The appliance's address without a trailing slash and without the API's path."""
     parts = urlsplit(given if "://" in given else f"http://{given}")
     if (
         parts.scheme not in {"http", "https"}
