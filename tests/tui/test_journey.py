@@ -150,7 +150,9 @@ def test_a_key_typed_ahead_of_a_run_page_acts_on_it(prepared):
     _, _, environment = prepared
     with opened(environment) as terminal:
         terminal.wait("6 runs")
-        terminal.type("/bill\rjle")
+        terminal.type("/bill")
+        terminal.wait("2 of 6 runs")
+        terminal.type("\rjle")
         terminal.wait("FAILED")
         terminal.type("q")
         assert terminal.ended() == 0
