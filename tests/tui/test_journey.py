@@ -143,3 +143,17 @@ def test_a_dry_run_chosen_and_submitted_in_one_burst_is_a_dry_run(prepared):
     (run,) = [run for run in attached.store.runs.queued() if run.repository == "acme/burst"]
     assert run.dry_run
     assert attached.store.runs.specification(run.run_id) == "# Title"
+
+
+def test_a_key_typed_ahead_of_a_run_page_acts_on_it(prepared):
+    """`l` and `e` in one burst."""
+    _, _, environment = prepared
+    with opened(environment) as terminal:
+        terminal.wait("6 runs")
+        terminal.type("/bill")
+        terminal.wait("2 of 6 runs")
+        terminal.type("\rjle")
+        terminal.wait("FAILED")
+        terminal.type("q")
+        assert terminal.ended() == 0
+        assert b"defect" not in terminal.written

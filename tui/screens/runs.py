@@ -95,9 +95,9 @@ class RunsScreen(Page):
         """Explain the run under the cursor."""
         self._show_about()
 
-    def on_lines_opened(self) -> None:
+    async def on_lines_opened(self) -> None:
         """Open the run."""
-        self.action_open_run()
+        await self.action_open_run()
 
     def on_runs_table_resized(self) -> None:
         """Align the heading with the columns."""
@@ -143,12 +143,15 @@ class RunsScreen(Page):
 
     # Keys.
 
-    def action_open_run(self, tab: str = "") -> None:
-        """Open the run under the cursor, on that tab; from the filter, go back to the list."""
+    async def action_open_run(self, tab: str = "") -> None:
+        """Open the run under the cursor, on that tab; from the filter, go back to the list.
+
+        It waits until the page has its widgets: keys that were typed ahead are for them.
+        """
         if self.typing:
             self.set_focus(self.table)
         elif (run_id := self.table.selected_id) is not None:
-            self.app.push_screen(make_screen("run", run_id, tab))
+            await self.app.push_screen(make_screen("run", run_id, tab))
 
     def action_filter(self) -> None:
         """Type a filter."""

@@ -137,18 +137,23 @@ class ShardsScreen(Page):
 
     # Keys.
 
-    def action_open_run(self) -> None:
+    async def action_open_run(self) -> None:
         """Open the run in progress."""
         if (card := self.selected) is not None:
             if card.view.run_id is None:
                 self.say(f"No run is in progress on shard {card.view.shard}.")
             else:
-                self.app.push_screen(make_screen("run", card.view.run_id))
+                await self.app.push_screen(make_screen("run", card.view.run_id))
 
+<<<<<<< HEAD
     def action_sign_in(self) -> None:
         """Sign in; the old login stays until the new one is complete."""
+=======
+    async def action_sign_in(self) -> None:
+        """Sign in; the old login stays until the new one is there."""
+>>>>>>> h11
         if (card := self.selected) is not None:
-            self.app.push_screen(make_screen("login", card.view.shard))
+            await self.app.push_screen(make_screen("login", card.view.shard))
 
     def action_sign_out(self) -> None:
         """Sign out, after a confirmation."""
