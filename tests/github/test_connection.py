@@ -245,7 +245,7 @@ def test_a_page_that_is_not_githubs_is_an_error() -> None:
     """A proxy's HTML is an error with any status."""
     page = b"<html>Sign in to the network</html>"
     good = Exchanged(httpx.Response(200, content=page)).refused()
-    assert (good.status, "is not GitHub's" in str(good)) == (200, True)
+    assert (good.status, "is not a GitHub response" in str(good)) == (200, True)
     bad = Exchanged(httpx.Response(407, content=page)).refused()
     assert str(bad) == "GitHub returned 407 for GET /api/v3/thing: Proxy Authentication Required"
 

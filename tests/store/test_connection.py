@@ -267,7 +267,7 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """A data folder that cannot be made names the setting."""
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be made") as refusal:
+    with pytest.raises(StoreError, match="cannot be created") as refusal:
         Store.open(tmp_path / "file" / "data")
     assert "MOONMIND_DATA_DIR" in refusal.value.hint
 

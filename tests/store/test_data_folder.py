@@ -76,7 +76,7 @@ def test_a_link_to_a_database_is_not_followed(tmp_path: Path, folder: Path) -> N
     Store.open(other).close()
     before = (other / "appliance.db").read_bytes()
     (folder / "appliance.db").symlink_to(other / "appliance.db")
-    assert "is a link" in refused(folder).message
+    assert "is a symbolic link" in refused(folder).message
     assert (other / "appliance.db").read_bytes() == before
 
 

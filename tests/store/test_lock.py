@@ -56,5 +56,5 @@ def test_same_process(folder: Path) -> None:
 
 def test_no_folder(tmp_path: Path) -> None:
     """A folder that is not there is an error of the data folder, not a stack trace."""
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         DataFolderLock(tmp_path / "absent").acquire()

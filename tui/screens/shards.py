@@ -145,13 +145,8 @@ class ShardsScreen(Page):
             else:
                 await self.app.push_screen(make_screen("run", card.view.run_id))
 
-<<<<<<< HEAD
-    def action_sign_in(self) -> None:
-        """Sign in; the old login stays until the new one is complete."""
-=======
     async def action_sign_in(self) -> None:
-        """Sign in; the old login stays until the new one is there."""
->>>>>>> h11
+        """Sign in; the old login stays until the new one is complete."""
         if (card := self.selected) is not None:
             await self.app.push_screen(make_screen("login", card.view.shard))
 
