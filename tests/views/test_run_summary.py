@@ -122,7 +122,7 @@ class TestFindRun:
     @pytest.mark.parametrize("name", ["e000", IDS[2], "abcdef", "0" * 36])
     def test_not_found(self, store: Store, name: str) -> None:
         """The same words for a run that is not there and for another submitter's."""
-        with pytest.raises(NotFound, match="No run id|does not exist") as refusal:
+        with pytest.raises(NotFound, match=r"No run id|does not exist") as refusal:
             find_run(store, ANN, name)
         assert refusal.value.code == "run_not_found"
 
