@@ -69,7 +69,7 @@ def kinds(store: Store, run_id: str) -> list[str]:
 
 
 def bring(store: Store, run: Run, status: RunStatus, now: datetime) -> Run:
-    """A queued run, brought into that status."""
+    """Change a queued run to that status."""
     if status is not RunStatus.QUEUED:
         assert store.runs.claim(0, "L", now=now, lease_seconds=60) is not None
     if status in FINAL:
@@ -242,7 +242,7 @@ class TestClaim:
         assert store.runs.claim(0, "L", now=now, lease_seconds=60) is None
 
     def test_oldest_first(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """Of one user the oldest accepted comes first, whatever the order of inserting."""
+        """The oldest accepted run of a user comes first, for any order of inserts."""
         newer, older = make_run(), make_run()
         newer, older = (
             msgspec.structs.replace(newer, accepted_at=older.accepted_at),
