@@ -320,7 +320,7 @@ class TerminalApp(App[None]):
                 yield SystemCommand(clean(title), key.help, partial(self.run_action, key.action, target))
 
     def on_key(self, event: events.Key) -> None:
-        """Explain a key that is not available on this screen."""
+        """Ignore the key: pressing an unbound key is not an error."""
         del event
 
 

@@ -47,7 +47,7 @@ _THEME = Theme(
 
 
 class _Heading(rich_markdown.Heading):
-    """A heading at the left, whatever its level."""
+    """A left-aligned heading of any level."""
 
     LEVEL_ALIGN: ClassVar[dict[str, JustifyMethod]] = {f"h{level}": "left" for level in range(1, 7)}
 

@@ -103,7 +103,7 @@ class EventsView(Lines):
 
 
 def _begins_artifact(event: Event) -> bool:
-    """Whether the event is the first of a log's two saves, at its start and its end; only the end is of interest."""
+    """Whether the event is the first of a log's two saves: only the second one, at its end, is shown."""
     return event.kind == "artifact.saved" and not event.data.get("size_bytes")
 
 

@@ -216,7 +216,7 @@ class RunsTable(Lines):
         return False if action == "open" else super().check_action(action, parameters)
 
     def on_resize(self, event: events.Resize) -> None:
-        """The columns have other widths."""
+        """Post `Resized`: the columns have new widths."""
         del event
         self._painted.clear()
         self.post_message(self.Resized())

@@ -110,7 +110,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problem(code: str, detail: str, errors: list[ProblemField] | None = None, *, status: int | None = None) -> Problem:
-    """A problem in the words of `PROBLEMS`; `status` is for a code that is not in it."""
+    """A problem with the title of `PROBLEMS`; `status` is for a code that is not in it."""
     kind = PROBLEMS.get(code) or ProblemKind(status or 400, HTTPStatus(status or 400).phrase)
     return Problem(f"urn:moonmind-appliance:problem:{code}", kind.title, kind.status, detail, code, errors or [])
 

@@ -54,16 +54,16 @@ class Command(click.Command):
 
     def __init__(
         self,
-        *words: Any,  # noqa: ANN401 - handed on to click
+        *words: Any,  # noqa: ANN401 - passed on to click
         examples: Sequence[tuple[str, str]] = (),
         json: bool = True,
-        **options: Any,  # noqa: ANN401 - handed on to click
+        **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
         super().__init__(*words, **options)
         self.examples = [Example(*example) for example in examples]
         self.params += _common_options(json=json)
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - the command's return value
         """Run it; with --debug the log goes to stderr, otherwise there is no log."""
         if ctx.ensure_object(Invocation).debug:
             start_log("text", Redactor(), debug=True)
@@ -89,10 +89,10 @@ class LazyGroup(click.Group):
 
     def __init__(
         self,
-        *words: Any,  # noqa: ANN401 - handed on to click
+        *words: Any,  # noqa: ANN401 - passed on to click
         lazy: dict[str, Lazy],
         examples: Sequence[tuple[str, str]] = (),
-        **options: Any,  # noqa: ANN401 - handed on to click
+        **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
         super().__init__(*words, **options)
         self.lazy = lazy

@@ -60,7 +60,7 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The NAME=value lines, quotes taken off, `$` left as it is. Lines with `#` in front are comments.
+    """The NAME=value lines, without quotes; `$` has no meaning. Lines that begin with `#` are comments.
 
     Raises:
         OSError: the file cannot be read.

@@ -39,12 +39,12 @@ COMMANDS: Mapping[str, Lazy] = {
 class Program(LazyGroup):
     """The root command: no error ends in a stack trace."""
 
-    def main(  # type: ignore[override] # click's overloads only tell of the mode that is not used here
+    def main(  # type: ignore[override] # click's overloads only describe the mode that is not used here
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
         complete_var: str | None = None,
-        **extra: Any,  # noqa: ANN401 - handed on to click
+        **extra: Any,  # noqa: ANN401 - passed on to click
     ) -> NoReturn:
         """Run, and exit with one of `Exit`."""
         extra.pop("standalone_mode", None)

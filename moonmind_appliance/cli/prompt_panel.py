@@ -44,7 +44,7 @@ class PromptPanel:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             if not self._prompt.code:
-                # Too long for a line of the panel: below it the address can be copied in one piece.
+                # Too long for a line of the panel: above it the address can be copied in one piece.
                 self._console.print(clean(self._prompt.address), style="bold cyan", soft_wrap=True)
             self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
             self._live.start()

@@ -144,7 +144,7 @@ class EngineAdapter(requests.adapters.HTTPAdapter):
         self._pool = _Pool(address, connect_timeout)
 
     def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
-        """The one pool, whatever the URL."""
+        """The one pool, for any URL."""
         return self._pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:

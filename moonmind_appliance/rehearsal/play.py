@@ -253,7 +253,7 @@ def _report(
 
 
 def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
-    """The phases that used model turns twice: a run that waited or moved must not repeat finished phases."""
+    """The problem if a run that waited or moved has repeated a finished phase, or None."""
     begun = sum(turn.skills == ("speckit-specify",) for turn in stage.openai.turns)
     if day.times is not None and begun != day.runs:
         return f"The model received {begun} requests to specify for {day.runs} specification(s)."

@@ -72,7 +72,7 @@ def test_programs_get_an_object_a_line(terminal: Terminal, realm: RealmServer) -
 
 
 def test_the_realm_of_the_settings_or_of_the_login_before_is_taken(terminal: Terminal, realm: RealmServer) -> None:
-    """Without both, the command asks for the realm."""
+    """Without both, the command ends with 2."""
     assert terminal.call("login").code == 2
     with realm:
         offer(realm)

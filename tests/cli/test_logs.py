@@ -101,5 +101,5 @@ def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected
 
 
 def test_other_records_stay() -> None:
-    """Records of other loggers stay, also if they look like a read."""
+    """Records with other arguments are logged, also if they look like a read."""
     assert worth_telling(record("GET %s", "x"))

@@ -34,7 +34,7 @@ def test_words_of_others_cannot_steer_the_terminal(text: str, expected: str) -> 
 
 
 def test_line_is_one_line() -> None:
-    """All kinds of line breaks are replaced."""
+    """Each run of white space becomes one space."""
     assert line("  a\n\nb\tc ") == "a b c"
 
 

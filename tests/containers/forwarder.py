@@ -1,4 +1,4 @@
-"""A wire between the appliance and Docker that a test can slow down and cut."""
+"""A proxy between the appliance and Docker that a test can slow down and disconnect."""
 
 import socket
 import ssl
@@ -15,8 +15,8 @@ class Forwarder:
     """Listens on a socket of its own and passes all bytes on to the Docker engine.
 
     Args:
-        path: where it listens; None for a free port of 127.0.0.1, see `port`.
-        tls: given, callers must speak TLS.
+        path: the socket to listen on; None for a free port of 127.0.0.1, see `port`.
+        tls: if given, callers must use TLS.
         held_back: seconds for which an answer of the engine is collected before its first bytes are passed on.
     """
 

@@ -52,7 +52,7 @@ def test_an_address_is_read_as_dockers_tools_read_it(
     ["/var/run/docker.sock", "npipe:////./pipe/docker", "tcp://", "ssh://-oProxyCommand=x", "tcp://a:b", "fd://"],
 )
 def test_another_form_is_refused(docker_host: str) -> None:
-    """The error repeats what was given and says what can be."""
+    """The error repeats the value and lists the valid forms."""
     with pytest.raises(EngineUnreachable) as refused:
         DockerEngine(docker_host)
     assert docker_host in refused.value.message
@@ -63,7 +63,7 @@ HELLO = Program("echo hello; cat; head -c 300000 /dev/zero", 0)
 
 
 def _check(engine: DockerEngine) -> None:
-    """Calls, an exec's stream and a file all go through."""
+    """Check that calls, an exec's stream and a file work."""
     lab = Laboratory(engine)
     try:
         box = lab.box()
@@ -115,7 +115,7 @@ def test_an_engine_that_the_certificates_do_not_vouch_for_is_not_used(
 
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `ssh` that notes its arguments and runs the command here."""
+    """An `ssh` that records its arguments and runs the command locally."""
     said = tmp_path / "said"
     program = tmp_path / "ssh"
     program.write_text(
@@ -129,7 +129,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.docker
 @pytest.mark.image
 def test_ssh_reaches_the_engine(ssh: Path) -> None:
-    """The machine's own ssh is asked, without a prompt, and Docker's client at the other end."""
+    """The connection uses the machine's own ssh, without a prompt, and Docker's client on the other host."""
     _check(DockerEngine("ssh://root@engine.example:2222", environment={}))
     asked = set(ssh.read_text().splitlines())
     assert {line.partition("ConnectTimeout=")[2].partition(" ")[2] for line in asked} == {
@@ -139,7 +139,7 @@ def test_ssh_reaches_the_engine(ssh: Path) -> None:
 
 
 def test_ssh_that_fails_says_what_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hint is the command by which a person sees what is wrong."""
+    """The hint is the command that shows the cause."""
     program = tmp_path / "ssh"
     program.write_text("#!/bin/sh\nexit 255\n")
     program.chmod(0o755)
@@ -150,7 +150,7 @@ def test_ssh_that_fails_says_what_to_try(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
-    """A folder with ca.pem, cert.pem and key.pem, made for 127.0.0.1 and good for both sides."""
+    """A folder with ca.pem, cert.pem and key.pem, issued for 127.0.0.1 and valid for both sides."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "engine test")])
     today = dt.datetime.now(dt.UTC)

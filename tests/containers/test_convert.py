@@ -1,4 +1,4 @@
-"""Our specs become exactly these bodies of Docker's API."""
+"""The exact bodies of Docker's API for each spec."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def _fields() -> dict[str, object]:
 
 
 def test_a_plain_spec_becomes_a_hardened_container() -> None:
-    """The whole body, so that whoever weakens it has to say so here."""
+    """The test has the whole body, so that weakening it needs a change here."""
     assert convert.container_body(SPEC) == {
         "Image": "job:1",
         "Entrypoint": [],
@@ -95,7 +95,7 @@ def test_a_plain_spec_becomes_a_hardened_container() -> None:
 def test_what_a_spec_says_is_what_docker_is_told(
     changes: dict[str, object], where: tuple[str, ...], expected: object
 ) -> None:
-    """Each field of a spec has its place; lists and maps come in a stable order."""
+    """Each field of a spec has its place in the body; lists and maps are in a stable order."""
     value: object = _with(**changes)
     for key in where:
         value = value[key]  # type: ignore[index]
@@ -112,12 +112,12 @@ def test_what_a_spec_says_is_what_docker_is_told(
     ],
 )
 def test_a_tmpfs_is_the_users_and_bounded(given: str, expected: str) -> None:
-    """Owner, mode and size are added where they are not given; half the memory limit is the size."""
+    """Owner, mode and size are added if they are not given; the size is half the memory limit."""
     assert convert.tmpfs_options(given, LIMITS) == expected
 
 
 def test_an_execs_words_stay_words() -> None:
-    """Whatever is in the command, no shell reads it; nothing of the environment is among it."""
+    """No shell interprets the command, and it does not contain the environment."""
     command = ["git", "commit", "-m", "$(reboot) 'x' \"y\""]
     spec = ExecSpec(command=command, env={"TOKEN": "t0p", "A": "b"}, working_dir="/work/runs")
     assert convert.exec_arguments(spec) == {

@@ -1,4 +1,4 @@
-"""What needs a real engine: the hardening as seen from inside, real processes, and an engine that disappears."""
+"""Tests that need a real engine: the hardening seen from inside, real processes, and an engine that disappears."""
 
 import http.server
 import json
@@ -55,7 +55,7 @@ class TestHardening:
         assert lines["Groups"].split() in ([], ["1000"])
 
     def test_only_mounts_are_writable(self, docker_lab: Laboratory) -> None:
-        """The root is read-only, volume and tmpfs are not; a tmpfs runs programs only where that was said."""
+        """The root is read-only, volume and tmpfs are not; a tmpfs runs programs only with `exec`."""
         box = docker_lab.box(tmpfs={"/tmp": "", "/run/tools": "exec,size=1m"})  # noqa: S108 - inside the container
         script = """
             for folder in / /etc /usr/bin /work /tmp /run/tools /work/runs; do
@@ -75,7 +75,7 @@ class TestHardening:
         assert _said(docker_lab, docker_lab.box(), f"stat -c '%u %g' {WORK}") == "1000 1000\n"
 
     def test_nothing_of_the_host_is_inside(self, docker_lab: Laboratory) -> None:
-        """No Docker socket, no device but the harmless ones, no network but loopback where none was asked for."""
+        """No Docker socket, no device except the harmless ones, no network except loopback unless requested."""
         box = docker_lab.box()
         assert _said(docker_lab, box, "ls /run/docker.sock /var/run/docker.sock 2>/dev/null || true") == ""
         assert _said(docker_lab, box, "ls /sys/class/net").split() == ["lo"]
@@ -100,7 +100,7 @@ class TestHardening:
         assert "Z" not in _said(docker_lab, box, script)
 
     def test_more_cpus_than_the_machine_has_are_no_error(self, docker_lab: Laboratory) -> None:
-        """The limit of a big server's settings must not stop a small one."""
+        """A CPU limit for a big server must not prevent runs on a small one."""
         limits = docker_lab.spec().limits
         more = type(limits)(memory_bytes=limits.memory_bytes, cpus=1000.0, pids=limits.pids)
         assert docker_lab.run(docker_lab.box(limits=more), _shell("true")).outcome.ok
@@ -108,7 +108,7 @@ class TestHardening:
     def test_the_images_entrypoint_and_health_check_are_not_run(
         self, docker_lab: Laboratory, inspect: docker.APIClient
     ) -> None:
-        """The spec's command is all that runs."""
+        """Only the spec's command runs."""
         tag = f"{docker_lab.prefix}:try"
         made = inspect.create_container_from_config({"Image": docker_lab.spec().image}, docker_lab.name("parent"))
         changes = ['ENTRYPOINT ["false"]', "HEALTHCHECK CMD false"]
@@ -138,12 +138,12 @@ class TestHardening:
 
 
 class TestFiles:
-    """Owner, mode and reach of what is put into a container."""
+    """Owner and mode of files that are written into a container."""
 
     pytestmark = on_docker
 
     def test_a_file_is_the_users(self, docker_lab: Laboratory) -> None:
-        """User and group 1000, with the mode that was asked for."""
+        """User and group 1000, with the requested mode."""
         box = docker_lab.box()
         docker_lab.engine.put_file(box, f"{WORK}/a", b"")
         docker_lab.engine.put_file(box, f"{WORK}/b", b"", mode=0o755)
@@ -151,7 +151,7 @@ class TestFiles:
         assert said == "1000 1000 600\n1000 1000 755\n"
 
     def test_a_planted_folder_leads_nowhere(self, docker_lab: Laboratory) -> None:
-        """A symlink in place of a folder does not let a file out of the volume."""
+        """A symlink in place of a folder does not lead a file out of the volume."""
         box = docker_lab.box()
         _said(docker_lab, box, f"ln -s /etc {WORK}/folder; ln -s ../../../../etc {WORK}/up")
         for folder in ("folder", "up"):
@@ -161,7 +161,7 @@ class TestFiles:
 
 
 class TestEndedCommands:
-    """Of a command that was ended no process is left, and its container has ended."""
+    """A command that was ended leaves no process, and its container has ended."""
 
     pytestmark = on_docker
 
@@ -184,7 +184,7 @@ class TestEndedCommands:
         ],
     )
     def test_its_processes_end(self, docker_lab: Laboratory, script: str) -> None:
-        """Children, other sessions, orphans, those that ignore signals and those that hide."""
+        """This includes children, other sessions, orphans, and processes that ignore signals or hide."""
         seconds = f"4711.{secrets.randbelow(10**9)}"
         running = docker_lab.begin(docker_lab.box(), _shell(script.replace("4711", seconds)))
         running.cancel.cancel(InterruptReason.CANCELLED)
@@ -224,7 +224,7 @@ while True:
         assert (ran.outcome.ended, len(ran.stdout)) == (EndReason.SILENT, 1_000_000)
 
     def test_it_ends_at_once(self, docker_lab: Laboratory) -> None:
-        """The container's init ignores SIGTERM; nothing waits for it."""
+        """There is no wait for the container's init, which ignores SIGTERM."""
         ran = docker_lab.run(docker_lab.box(), _shell("trap '' TERM; sleep 4711"), time_limit=0.5)
         assert ran.outcome.ended is EndReason.TIMED_OUT
         assert ran.outcome.seconds < 8

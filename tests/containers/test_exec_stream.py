@@ -1,4 +1,4 @@
-"""Docker's stream of an exec's output, cut up in every way."""
+"""Docker's stream of an exec's output, split at any byte."""
 
 import io
 import socket
@@ -24,7 +24,7 @@ STREAM = _frame(1, b"out") + _frame(2, b"err") + _frame(1, b"") + _frame(3, b"en
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 11, 1000])
 def test_frames_are_told_apart_however_they_are_cut(size: int) -> None:
-    """Stream 1 is stdout, 2 stderr, 3 the engine's own complaint: stderr, too."""
+    """Stream 1 is stdout, 2 stderr, 3 the engine's own error: stderr, too."""
     out, err = io.BytesIO(), io.BytesIO()
     both = Demultiplexer(out, err)
     for start in range(0, len(STREAM), size):
@@ -33,7 +33,7 @@ def test_frames_are_told_apart_however_they_are_cut(size: int) -> None:
 
 
 def test_a_frame_is_handed_on_before_it_is_whole() -> None:
-    """Ten bytes announced, three there: three handed on."""
+    """Of ten announced bytes, three have arrived: three are passed on."""
     out = io.BytesIO()
     Demultiplexer(out, io.BytesIO()).feed(_frame(1, b"0123456789")[:11])
     assert out.getvalue() == b"012"
@@ -41,7 +41,7 @@ def test_a_frame_is_handed_on_before_it_is_whole() -> None:
 
 @pytest.mark.parametrize("header", [b"\x09\0\0\0\0\0\0\x01", b"\x01abc\0\0\0\x01", b"HTTP/1.1"])
 def test_another_format_is_an_error(header: bytes) -> None:
-    """What is not Docker's format is never taken for output."""
+    """Data in another format is never treated as output."""
     with pytest.raises(EngineError, match="cannot be read"):
         Demultiplexer(io.BytesIO(), io.BytesIO()).feed(header)
 
@@ -68,7 +68,7 @@ def test_what_comes_with_the_head_is_not_lost(wire: tuple[HijackedConnection, so
 
 
 def test_the_request_asks_for_an_upgrade(wire: tuple[HijackedConnection, socket.socket]) -> None:
-    """Proxies before an engine know by that header that a stream follows."""
+    """Proxies recognise a stream by that header."""
     connection, engine = wire
     engine.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     connection.post("/exec/1/start", b"{}")
@@ -79,7 +79,7 @@ def test_the_request_asks_for_an_upgrade(wire: tuple[HijackedConnection, socket.
 
 
 def test_silence_is_not_the_end(wire: tuple[HijackedConnection, socket.socket]) -> None:
-    """None while nothing comes, empty when it is over, and empty ever after."""
+    """`read` returns None in silence, empty at the end, and empty after that."""
     connection, engine = wire
     engine.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
     connection.post("/", b"")

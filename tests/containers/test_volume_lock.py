@@ -1,4 +1,4 @@
-"""Who waits for whom where a shard's lock is taken: runs are never disturbed, what a crash left is."""
+"""Waiting for a shard's lock: runs are never interrupted, leftovers of a crash are removed."""
 
 import threading
 
@@ -25,14 +25,14 @@ def engine() -> FakeEngine:
 
 
 def test_a_free_lock_is_taken_at_once(engine: FakeEngine) -> None:
-    """One call."""
+    """It takes one call."""
     start_under_lock(engine, MINE)
     assert engine.calls == [("start", MINE.name)]
 
 
 @pytest.mark.parametrize("role", ["agent", "", "somebody"])
 def test_a_run_or_a_stranger_is_not_waited_for(engine: FakeEngine, role: str) -> None:
-    """Who holds the lock is said at once; the holder stays."""
+    """The error comes at once with the holder's labels; the holder stays."""
     engine.start(held_by(role, **{"moonmind.run": "r"}))
     with pytest.raises(NameTaken) as refusal:
         start_under_lock(engine, MINE)
@@ -42,7 +42,7 @@ def test_a_run_or_a_stranger_is_not_waited_for(engine: FakeEngine, role: str) ->
 
 @pytest.mark.parametrize("role", [LOOK, CHECK, MOVE])
 def test_short_work_is_waited_for(engine: FakeEngine, role: str) -> None:
-    """It ends, and the lock goes on."""
+    """The lock is taken after it has ended."""
     engine.start(held_by(role))
     threading.Timer(0.4, engine.remove, [MINE.name]).start()
     start_under_lock(engine, MINE)
@@ -51,7 +51,7 @@ def test_short_work_is_waited_for(engine: FakeEngine, role: str) -> None:
 
 @pytest.mark.parametrize(("role", "run"), [(LOOK, False), (CHECK, True), (MOVE, True)])
 def test_what_a_crash_left_is_removed(engine: FakeEngine, role: str, *, run: bool) -> None:
-    """A look never runs; the others have ended."""
+    """The container of a look never runs; the others have ended."""
     engine.start(held_by(role), run=run)
     engine.kill(MINE.name)
     start_under_lock(engine, MINE)
@@ -60,7 +60,7 @@ def test_what_a_crash_left_is_removed(engine: FakeEngine, role: str, *, run: boo
 
 @pytest.mark.parametrize("role", [CHECK, MOVE])
 def test_work_that_still_runs_is_never_removed(engine: FakeEngine, role: str) -> None:
-    """A renewal that is killed in the middle would cost the login."""
+    """Killing a renewal could destroy the login."""
     holder = held_by(role)
     engine.start(holder)
     with pytest.raises(NameTaken):
@@ -69,7 +69,7 @@ def test_work_that_still_runs_is_never_removed(engine: FakeEngine, role: str) ->
 
 
 def test_waiting_ends_when_it_is_told_to(engine: FakeEngine) -> None:
-    """A cancelled run does not wait on."""
+    """A cancelled run stops waiting."""
     cancel = CancelToken()
     cancel.cancel(InterruptReason.CANCELLED)
     engine.start(held_by(CHECK))

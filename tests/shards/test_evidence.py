@@ -1,4 +1,4 @@
-"""What each piece of evidence makes of a shard's state."""
+"""The effect of each kind of evidence on a shard's state."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +56,7 @@ def after_turn(known: Shard, turn: TurnOutcome) -> Shard:
 
 
 def test_a_first_look_tells_account_plan_and_age() -> None:
-    """And an event says that the login is there."""
+    """An event reports the login."""
     change = file_seen(Shard(shard=1), FILE, facts(), now=NOW)
     seen = change.shard
     assert (seen.login, seen.account_email, seen.plan, seen.login_at) == (
@@ -70,7 +70,7 @@ def test_a_first_look_tells_account_plan_and_age() -> None:
 
 
 def test_the_same_file_again_is_no_news() -> None:
-    """Only the time of the look changes."""
+    """Only the time of the observation changes."""
     change = file_seen(signed_in(), FILE, facts(), now=NOW)
     assert change.shard == msgspec.structs.replace(signed_in(), checked_at=NOW)
     assert change.events == ()
@@ -84,7 +84,7 @@ def test_a_changed_file_of_the_same_account_is_a_renewal() -> None:
 
 
 def test_another_account_that_is_signed_in_is_a_new_login() -> None:
-    """Nothing that was known of the old account is said of the new one."""
+    """No data of the old account is kept for the new one."""
     old = signed_in(quota=[QuotaWindow(99.0)], rests_until=NOW + HOUR, last_turn_at=NOW, last_refresh_at=NOW)
     seen = file_seen(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW, signed_in=True).shard
     assert (seen.login, seen.account, seen.account_email) == (LoginState.PRESENT, "b", "b@example.org")
@@ -103,7 +103,7 @@ def test_another_account_that_is_signed_in_is_a_new_login() -> None:
     ids=["another account", "the same address", "an API key", "without a name", "an older file"],
 )
 def test_another_account_that_nobody_signed_in_is_dead(swapped: LoginFacts) -> None:
-    """With its code and an event, once; what is known of the account that was signed in stays."""
+    """The code and one event report it; the data of the account that was signed in stay."""
     old = signed_in(quota=[QuotaWindow(9.0)], last_turn_at=NOW - HOUR)
     change = file_seen(old, NEWER, swapped, now=NOW)
     seen = change.shard
@@ -116,7 +116,7 @@ def test_another_account_that_nobody_signed_in_is_dead(swapped: LoginFacts) -> N
 
 
 def test_a_swapped_login_is_not_taken_after_a_look_in_between() -> None:
-    """Neither behind a look that found no file, nor one that found an unreadable one."""
+    """Neither after an observation without a file, nor after one with an unreadable file."""
     gone = file_seen(signed_in(), None, None, now=NOW).shard
     broken = file_seen(signed_in(), b"{", LoginFacts(usable=False), now=NOW).shard
     for known in (gone, broken):
@@ -125,14 +125,14 @@ def test_a_swapped_login_is_not_taken_after_a_look_in_between() -> None:
 
 
 def test_after_a_sign_out_any_account_may_be_signed_in() -> None:
-    """The operator's own sign-out forgets the account; a file that an operator put there is taken then."""
+    """The operator's own sign-out clears the account; then a file that an operator added is accepted."""
     out = file_seen(signed_in(), None, None, now=NOW, signed_in=True).shard
     assert (out.login, out.account) == (LoginState.ABSENT, "")
     assert file_seen(out, NEWER, facts(account="b"), now=NOW).shard.login is LoginState.PRESENT
 
 
 def test_a_state_of_an_older_version_takes_the_account_with_the_same_address() -> None:
-    """It knew no other name for an account."""
+    """An older version stored only the address of an account."""
     old = signed_in(account="")
     assert file_seen(old, FILE, facts(), now=NOW).shard.account == "a"
     assert file_seen(old, NEWER, facts(NOW), now=NOW).shard.last_refresh_at == NOW
@@ -142,13 +142,13 @@ def test_a_state_of_an_older_version_takes_the_account_with_the_same_address() -
 
 @pytest.mark.parametrize("verdict", list(AgentVerdict))
 def test_no_turn_is_evidence_of_an_account_that_was_not_signed_in(verdict: AgentVerdict) -> None:
-    """Neither its success nor its usage windows: they are another account's."""
+    """Neither its success nor its usage windows count: they belong to another account."""
     swapped = file_seen(signed_in(), NEWER, facts(account="b"), now=NOW).shard
     assert after_turn(swapped, ended(verdict, quota=[QuotaWindow(100.0)], resets_at=NOW + HOUR)) == swapped
 
 
 def test_a_sign_in_ends_a_rest() -> None:
-    """Whether the account has quota is to be seen anew, and whether it works."""
+    """The quota and the state of the account must be observed again."""
     old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW, quota=[QuotaWindow(100.0)])
     seen = file_seen(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
     assert (seen.rests_until, seen.quota, seen.last_turn_at, seen.login_at) == (None, [], None, NOW)
@@ -164,7 +164,7 @@ def test_a_sign_in_ends_a_rest() -> None:
 def test_no_login_and_no_usable_login_are_told_apart(
     file: bytes | None, about: LoginFacts | None, login: LoginState, fault: LoginFault
 ) -> None:
-    """Each with its code, its words and since when."""
+    """Each has its code, its message and its time."""
     change = file_seen(signed_in(), file, about, now=NOW)
     assert (change.shard.login, change.shard.login_fault, change.shard.login_since) == (login, fault, NOW)
     assert change.shard.login_reason
@@ -173,7 +173,7 @@ def test_no_login_and_no_usable_login_are_told_apart(
 
 @pytest.mark.parametrize("verdict", [AgentVerdict.LOGIN_DEAD, AgentVerdict.PLAN_WITHOUT_CODEX])
 def test_a_look_does_not_raise_the_dead(verdict: AgentVerdict) -> None:
-    """The same file stays as bad as it was; since when stays too."""
+    """The same file keeps its state and the time of that state."""
     bad = after_turn(signed_in(), ended(verdict))
     seen = file_seen(bad, FILE, facts(), now=NOW + HOUR).shard
     assert (seen.login, seen.login_since) == (bad.login, NOW)
@@ -181,7 +181,7 @@ def test_a_look_does_not_raise_the_dead(verdict: AgentVerdict) -> None:
 
 
 def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
-    """Who could renew is not dead; who was refused still has the same plan."""
+    """A login that could renew is not dead; a refused account still has the same plan."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     refused = after_turn(signed_in(), ended(AgentVerdict.PLAN_WITHOUT_CODEX))
     assert file_seen(dead, NEWER, facts(NOW), now=NOW).shard.login is LoginState.PRESENT
@@ -204,14 +204,14 @@ def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
 def test_a_check_tells_alive_dead_and_unknown_apart(
     check: LoginCheck, login: LoginState, refreshed: datetime | None, problem: str
 ) -> None:
-    """Only OpenAI's refusal is death; what nobody answered is a problem with a name."""
+    """Only OpenAI's refusal makes a login dead; a check without an answer is a problem with a code."""
     seen = login_checked(signed_in(check_wanted=True), check, now=NOW).shard
     assert (seen.login, seen.last_refresh_at, seen.refresh_problem) == (login, refreshed, problem)
     assert (seen.check_wanted, seen.refresh_tried_at) == (False, NOW)
 
 
 def test_a_check_tells_when_an_untold_rest_ends() -> None:
-    """The refused turn named no time; the usage windows do."""
+    """If the refused turn named no time, the usage windows do."""
     rests = after_turn(signed_in(), ended(AgentVerdict.QUOTA))
     assert (rests.rests_until, rests.check_wanted) == (NOW + REST_UNTOLD + timedelta(seconds=3), True)
     told = LoginCheck(alive=True, refreshed=True, quota=[QuotaWindow(100.0, 300, NOW + HOUR), QuotaWindow(20.0)])
@@ -222,7 +222,7 @@ def test_a_check_tells_when_an_untold_rest_ends() -> None:
 
 
 def test_a_turn_that_worked_is_the_best_evidence() -> None:
-    """Whatever was thought before, the login is good."""
+    """After it the login is good, whatever its state was."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     seen = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
     assert (seen.login, seen.login_fault, seen.last_turn_at, seen.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
@@ -241,7 +241,7 @@ def test_a_turn_that_worked_is_the_best_evidence() -> None:
     ],
 )
 def test_a_turn_alone_rests_a_shard_for_the_short_window_at_most(told: timedelta, rest: timedelta) -> None:
-    """Whatever end it names; OpenAI is asked in any case."""
+    """This applies to any end that it names; OpenAI is asked in any case."""
     seen = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + told))
     assert (seen.rests_until, seen.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
 
@@ -261,7 +261,7 @@ def test_a_turn_alone_rests_a_shard_for_the_short_window_at_most(told: timedelta
 def test_a_check_has_the_last_word_about_a_rest(
     rule: str, quota: list[QuotaWindow] | None, until: datetime | None
 ) -> None:
-    """It ends a rest that has no reason, with an event, and lengthens one that has."""
+    """It ends a cooldown that has no reason, with an event, and extends one that has."""
     change = login_checked(
         signed_in(rests_until=NOW + HOUR), LoginCheck(alive=True, refreshed=True, quota=quota), now=NOW
     )
@@ -270,14 +270,14 @@ def test_a_check_has_the_last_word_about_a_rest(
 
 
 def test_a_rest_until_the_year_3000_is_over() -> None:
-    """One that an older version believed."""
+    """An older version may have stored it."""
     change = rest_over(signed_in(rests_until=NOW + timedelta(days=355_000)), now=NOW)
     assert change.shard.rests_until is None
     assert rest_over(signed_in(rests_until=NOW + LONGEST_REST), now=NOW).events == ()
 
 
 def test_a_death_that_a_turn_reports_is_asked_about() -> None:
-    """At once, and then once an hour: any process in the agent's container can report it."""
+    """OpenAI is asked at once, then once an hour: any process in the agent's container can report it."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     assert (dead.login, dead.check_wanted) == (LoginState.DEAD, True)
     alive = login_checked(dead, LoginCheck(alive=True, refreshed=True), now=NOW).shard
@@ -302,13 +302,13 @@ def test_a_used_up_window_rests_the_shard_a_little_longer_than_told() -> None:
 
 @pytest.mark.parametrize("rest", [timedelta(0), MINUTE, 5 * HOUR, -HOUR])
 def test_the_jitter_is_small(rest: timedelta) -> None:
-    """At least a second, at most half a minute and a twentieth of the rest."""
+    """It is at least a second, at most half a minute plus a twentieth of the cooldown."""
     turn = ended(AgentVerdict.QUOTA, resets_at=NOW + rest)
     assert 1 <= rest_jitter(turn, NOW).total_seconds() <= 1 + min(30, (rest_end(turn, NOW) - NOW).total_seconds() / 20)
 
 
 def test_a_refused_account_says_who_must_act() -> None:
-    """Each limit that waiting does not cure names its own person."""
+    """Each limit that waiting does not resolve names the person who must act."""
     turn = ended(AgentVerdict.PLAN_WITHOUT_CODEX, limit="workspace_member_credits_depleted")
     seen = after_turn(signed_in(), turn)
     assert (seen.login, seen.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
@@ -319,7 +319,7 @@ def test_a_refused_account_says_who_must_act() -> None:
 
 @pytest.mark.parametrize("verdict", [AgentVerdict.FAILED, AgentVerdict.UNREACHABLE])
 def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: AgentVerdict) -> None:
-    """It says nothing about the login by itself."""
+    """The failure alone is no evidence about the login."""
     seen = after_turn(signed_in(), ended(verdict))
     assert seen == signed_in(check_wanted=True)
 
@@ -328,7 +328,7 @@ def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: Age
 
 
 def test_a_rest_ends_by_itself() -> None:
-    """At its time, once, with an event."""
+    """It ends at its time, once, with an event."""
     rests = signed_in(rests_until=NOW)
     assert rest_over(rests, now=NOW - MINUTE).shard == rests
     change = rest_over(rests, now=NOW)
@@ -338,7 +338,7 @@ def test_a_rest_ends_by_itself() -> None:
 
 
 def test_only_a_refused_account_is_admitted_again() -> None:
-    """A dead login is not: nothing but a new one mends it."""
+    """A dead login is not: it needs a new login."""
     refused = after_turn(signed_in(), ended(AgentVerdict.PLAN_WITHOUT_CODEX))
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     assert admitted_again(refused, now=NOW, why="").shard.login is LoginState.PRESENT

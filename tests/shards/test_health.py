@@ -1,4 +1,4 @@
-"""The four grades of a login, and when it is checked."""
+"""The four facts about a login, and when it is checked."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def shard(login: LoginState = P, **more: Any) -> Shard:
     ],
 )
 def test_each_grade_is_said_by_itself(rule: str, state: Shard, expected: tuple[bool | None, ...]) -> None:
-    """One never stands for another; what nobody knows is None."""
+    """One fact never replaces another; an unknown one is None."""
     health = health_of(state, now=NOW)
     assert tuple(grade.good for grade in health.grades) == expected, rule
     assert [grade.name for grade in health.grades] == list(GradeName)
@@ -66,7 +66,7 @@ def test_each_grade_is_said_by_itself(rule: str, state: Shard, expected: tuple[b
 
 @pytest.mark.parametrize("login", list(LoginState))
 def test_whoever_must_act_is_told_what_to_do(login: LoginState) -> None:
-    """Every state but the good one has a next step; only the good one takes runs."""
+    """Every state except the good one has a next step; only the good one accepts runs."""
     health = health_of(shard(login), now=NOW)
     assert (health.takes_runs, health.next_step == "") == (login is P, login is P)
     assert not health_of(shard(login, rests_until=NOW + HOUR), now=NOW).takes_runs
@@ -109,7 +109,7 @@ def test_whoever_must_act_is_told_what_to_do(login: LoginState) -> None:
     ],
 )
 def test_when_a_login_is_renewed(rule: str, state: Shard, due: bool) -> None:  # noqa: FBT001 - expected value
-    """Before its token ends, or where something speaks against it; not over and over."""
+    """It is renewed before its token ends, or after evidence against it; not repeatedly."""
     assert renewal_is_due(state, NOW) is due, rule
 
 
@@ -124,12 +124,12 @@ def test_when_a_login_is_renewed(rule: str, state: Shard, due: bool) -> None:  #
     ],
 )
 def test_which_window_is_about_to_run_dry(windows: list[QuotaWindow], *, expected: bool) -> None:
-    """Any of them; one that has started again since is not."""
+    """Any window can be; one that was reset since is not."""
     assert nearly_used(shard(quota=windows), NOW) is expected
 
 
 class Lab:
-    """A shard's volume on the fake engine, and what Codex's check prints there."""
+    """A shard's volume on the fake engine, and the output of Codex's check."""
 
     def __init__(self, store: Store) -> None:
         self.engine = FakeEngine()
@@ -194,7 +194,7 @@ def test_a_token_that_lasts_is_only_looked_at(lab: Lab) -> None:
 
 
 def test_a_renewed_login_is_read_again(lab: Lab) -> None:
-    """Its new end is known, and nothing is left of the check."""
+    """Its new expiry is known, and no container of the check is left."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(ALIVE, writes=auth(NOW + 240 * HOUR, "rt_another0123456789"))
     state = lab.check()
@@ -204,7 +204,7 @@ def test_a_renewed_login_is_read_again(lab: Lab) -> None:
 
 
 def test_a_refused_renewal_is_death(lab: Lab) -> None:
-    """With its code, its words and its time."""
+    """The state has its code, its message and its time."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(REFUSED)
     state = lab.check()
@@ -213,7 +213,7 @@ def test_a_refused_renewal_is_death(lab: Lab) -> None:
 
 
 def test_a_check_that_printed_nothing_kills_nobody(lab: Lab) -> None:
-    """The process was ended, or the engine went away: unknown."""
+    """If the process was ended or the engine disappeared, the state is unknown."""
     lab.put(auth(NOW + MINUTE))
     lab.engine.on_exec("app-server", 137)
     state = lab.check()
@@ -221,7 +221,7 @@ def test_a_check_that_printed_nothing_kills_nobody(lab: Lab) -> None:
 
 
 def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:
-    """An operator who asks gets an answer of now, not of then."""
+    """An operator's check gives the current state, not the stored one."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(REFUSED)
     lab.check()
@@ -233,7 +233,7 @@ def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:
 
 
 def test_nothing_is_checked_beside_a_run(lab: Lab) -> None:
-    """The lock is a run's: who holds it is said, and nothing was asked."""
+    """A run has the lock: the error names it, and no check is made."""
     lab.put(auth(NOW + MINUTE))
     spec = login_spec(lab.settings, lab.agent, NAME, "a", role="agent", name=NAME.lock, login_volume=NAME.volume)
     lab.engine.ensure_network(lab.settings.job_network, {})

@@ -1,4 +1,4 @@
-"""A store on disk, runs to put into it, and other processes on the same folder."""
+"""Fixtures: a store on disk, runs for it, and other processes on the same folder."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The records of a run's kept files."""
+"""The records of a run's stored files."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ def make_artifact(run: Run, now: datetime) -> Callable[..., Artifact]:
 
 
 def test_round_trip(store: Store, make_artifact: Callable[..., Artifact], now: datetime) -> None:
-    """What was saved comes back, to those who name its run and its id, with an event for followers."""
+    """A saved record can be read by run and id, and has an event."""
     artifact = make_artifact(expires_at=now + timedelta(days=7))
     assert store.artifacts.save(artifact) == artifact
     assert store.artifacts.get(artifact.run_id, artifact.artifact_id) == artifact
@@ -48,7 +48,7 @@ def test_round_trip(store: Store, make_artifact: Callable[..., Artifact], now: d
 
 
 def test_order(store: Store, make_artifact: Callable[..., Artifact], run: Run, now: datetime) -> None:
-    """A list goes by time of making, then by name."""
+    """A list is sorted by time of creation, then by name."""
     later = now + timedelta(microseconds=1)
     for artifact in (make_artifact("c", created_at=later), make_artifact("b"), make_artifact("a")):
         store.artifacts.save(artifact)
@@ -56,7 +56,7 @@ def test_order(store: Store, make_artifact: Callable[..., Artifact], run: Run, n
 
 
 def test_same_name(store: Store, make_artifact: Callable[..., Artifact], run: Run) -> None:
-    """A second file of a name replaces the first one's record; the id, and so every link, stays."""
+    """A second file with the same name replaces the record; the id stays, so links stay valid."""
     store.artifacts.save(make_artifact())
     second = make_artifact(artifact_id="new", size_bytes=9, sha256="99", source_phase=PhaseName.OPEN_PR)
     kept = store.artifacts.save(second)
@@ -71,7 +71,7 @@ def test_unknown_run(store: Store, make_artifact: Callable[..., Artifact]) -> No
 
 
 def test_expiry(store: Store, make_artifact: Callable[..., Artifact], run: Run, now: datetime) -> None:
-    """A run's artifacts are over at their time, not before, and not while the run is open."""
+    """A run's artifacts expire at their time, not before, and not while the run is open."""
     store.artifacts.save(make_artifact("a"))
     store.artifacts.save(make_artifact("b"))
     assert store.artifacts.runs_expired(now + timedelta(days=999)) == []
@@ -89,7 +89,7 @@ def test_expiry(store: Store, make_artifact: Callable[..., Artifact], run: Run, 
 
 
 def test_remove(store: Store, make_artifact: Callable[..., Artifact], run: Run) -> None:
-    """Removing forgets all of a run's records, tells it once, and twice is as good as once."""
+    """Removing deletes all of a run's records with one event, and is safe twice."""
     store.artifacts.save(make_artifact("a"))
     store.artifacts.remove(run.run_id)
     store.artifacts.remove(run.run_id)

@@ -1,4 +1,4 @@
-"""One file, many threads and processes; what was promised stays; errors say what to do."""
+"""One file for many threads and processes; committed data stay; errors say what to do."""
 
 import sqlite3
 import stat
@@ -30,7 +30,7 @@ while True:
 
 
 def test_settings(store: Store) -> None:
-    """The file is in WAL, commits are synced in full, foreign keys hold, and a busy file is waited for."""
+    """The file is in WAL, commits are fully synced, foreign keys are enforced, and a busy file is waited for."""
     with store.database.read() as connection:
         pragmas = {
             name: connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -50,7 +50,7 @@ def test_private(store: Store, data_dir: Path) -> None:
 
 
 def test_write_is_all_or_nothing(store: Store, make_run: Callable[..., Run]) -> None:
-    """When the body of a write raises, nothing of it stays, and the exception comes through as it is."""
+    """If the body of a write raises, all of it is rolled back, and the exception is passed on unchanged."""
     run = store.runs.insert(make_run())
 
     def work() -> None:
@@ -65,7 +65,7 @@ def test_write_is_all_or_nothing(store: Store, make_run: Callable[..., Run]) -> 
 
 
 def test_read_is_one_snapshot(store: Store, make_run: Callable[..., Run]) -> None:
-    """What another thread commits meanwhile is not seen inside a read, and is seen by the next."""
+    """A commit of another thread is not visible inside a read, but in the next one."""
     with store.database.read() as connection:
         before = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
         thread = threading.Thread(target=store.runs.insert, args=(make_run(),))
@@ -78,7 +78,7 @@ def test_read_is_one_snapshot(store: Store, make_run: Callable[..., Run]) -> Non
 
 
 def test_a_threads_connection_ends_with_it(store: Store) -> None:
-    """Threads that come and go leave no connection behind."""
+    """Ended threads leave no connection."""
     seen = []
 
     def work() -> None:
@@ -94,7 +94,7 @@ def test_a_threads_connection_ends_with_it(store: Store) -> None:
 
 
 def test_close(store: Store) -> None:
-    """Closing closes other threads' connections too, twice is as good as once, and nothing opens it again."""
+    """Closing closes other threads' connections, too, is safe twice, and is final."""
     opened, closed = threading.Event(), threading.Event()
     errors = []
 
@@ -121,7 +121,7 @@ def test_close(store: Store) -> None:
 
 
 def test_locks_stay(store: Store, data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
-    """A new thread's connection drops none of the process's locks: no other process takes itself for the last."""
+    """A new thread's connection keeps the process's locks: no other process believes to be the last one."""
     store.events.add("ours")
     thread = threading.Thread(target=store.runs.counts)
     thread.start()
@@ -138,7 +138,7 @@ def test_locks_stay(store: Store, data_dir: Path, in_process: Callable[..., "sub
 
 
 def test_many_writers(store: Store, data_dir: Path) -> None:
-    """Threads with two stores on one file write side by side without an error or a loss."""
+    """Threads with two stores on one file write in parallel without an error or a loss."""
     other = Store.open(data_dir)
     errors: list[Exception] = []
 
@@ -161,7 +161,7 @@ def test_many_writers(store: Store, data_dir: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0.15, 0.3, 0.6])
 def test_kill(data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"], seconds: float) -> None:
-    """What `insert` returned is there after kill -9, whole; nothing is there by half."""
+    """A run that `insert` returned is complete after kill -9; no run is incomplete."""
     child = in_process(_INSERT_FOR_EVER)
     assert child.stdout is not None
     promised = [child.stdout.readline().strip()]
@@ -171,7 +171,7 @@ def test_kill(data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]
     child.communicate()
     store = Store.open(data_dir)
     kept = {run.run_id: run for run in store.runs.queued()}
-    # A last line may be cut by the kill; a last run may be kept that was not yet told.
+    # The kill may cut the last line; the last run may be stored but not printed.
     told = {run_id for run_id in promised if len(run_id) == 36}
     assert told <= kept.keys()
     assert len(kept) - len(told) <= 1
@@ -184,7 +184,7 @@ def test_kill(data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]
 
 
 def test_full_disk(store: Store, make_run: Callable[..., Run]) -> None:
-    """A full disk is named, with what to do; what was there stays readable, and it goes on once there is room."""
+    """The error names a full disk and what to do; stored data stay readable, and writes work after space is freed."""
     first = store.runs.insert(make_run())
     with store.database.read() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -203,7 +203,7 @@ def test_full_disk(store: Store, make_run: Callable[..., Run]) -> None:
     [(b"this is no database at all, not in the least" * 200, "not an SQLite database"), (None, "cannot be opened")],
 )
 def test_unusable_file(data_dir: Path, content: bytes | None, words: str) -> None:
-    """A file that is no database, or cannot be opened, is said with its path and what to do, and not touched."""
+    """The error for a file that is not a database or cannot be opened has path and next step; the file is unchanged."""
     data_dir.mkdir()
     file = data_dir / "appliance.db"
     if content is None:
@@ -218,7 +218,7 @@ def test_unusable_file(data_dir: Path, content: bytes | None, words: str) -> Non
 
 
 def test_damaged_file(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
-    """Damage inside the file is named as such, and points to the backups."""
+    """The error for a damaged file says so, and points to the backups."""
     for _ in range(50):
         store.runs.insert(make_run(specify_text="x" * 5000))
     store.close()
@@ -239,7 +239,7 @@ def test_damaged_file(store: Store, data_dir: Path, make_run: Callable[..., Run]
 
 
 def test_read_only(store: Store, data_dir: Path) -> None:
-    """A database that may only be read is read, and a write says why it cannot be."""
+    """A read-only database can be read, and a write reports why it fails."""
     store.close()
     locked = Database(data_dir / "appliance.db")
     with locked.read() as connection:
@@ -252,7 +252,7 @@ def test_read_only(store: Store, data_dir: Path) -> None:
 
 
 def test_busy_file(store: Store, data_dir: Path) -> None:
-    """A file that somebody keeps locked beyond patience is said, with what to look for."""
+    """The error for a file that stays locked says what to look for."""
     holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
@@ -265,7 +265,7 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    """A data folder that cannot be made names the setting."""
+    """The error for a data folder that cannot be created names the setting."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be created") as refusal:
         Store.open(tmp_path / "file" / "data")
@@ -273,7 +273,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_appliance_id(store: Store, data_dir: Path, tmp_path: Path) -> None:
-    """The id is the database's: the same at every opening, another for another database."""
+    """The id belongs to the database: it is the same at every opening, and different for another database."""
     again, other = Store.open(data_dir), Store.open(tmp_path / "other")
     assert again.appliance_id == store.appliance_id != other.appliance_id
     assert len(store.appliance_id) == 36

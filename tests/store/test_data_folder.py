@@ -1,4 +1,4 @@
-"""A data folder that another user could have prepared is refused; nothing in it is followed."""
+"""A data folder that another user could have prepared is refused; no link in it is followed."""
 
 import os
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def refused(folder: Path) -> StoreError:
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722, 0o755 | 0o020])
 def test_others_may_not_write(folder: Path, mode: int) -> None:
-    """By group or by all; the message says the mode, and nothing was made in it."""
+    """Write access of group or others is refused; the message has the mode, and no file is created."""
     folder.chmod(mode)
     assert f"{mode:04o}" in refused(folder).message
     assert list(folder.iterdir()) == []
@@ -37,21 +37,21 @@ def test_others_may_not_write(folder: Path, mode: int) -> None:
 
 @pytest.mark.parametrize("mode", [0o700, 0o750, 0o755])
 def test_others_may_read_the_folder(folder: Path, mode: int) -> None:
-    """Its files are 0600; installations with such a folder go on."""
+    """Its files are 0600; installations with such a folder still work."""
     folder.chmod(mode)
     Store.open(folder).close()
 
 
 @root_alone
 def test_the_folder_of_another_user(folder: Path) -> None:
-    """Whatever its mode: the owner can change that."""
+    """It is refused with any mode: the owner can change that."""
     os.chown(folder, OTHER, OTHER)
     assert f"user id {OTHER}" in refused(folder).message
 
 
 @root_alone
 def test_a_link_of_another_user_to_an_own_folder(tmp_path: Path, folder: Path) -> None:
-    """One's own link is followed: the folder may lie on another disk."""
+    """The user's own link is followed: the folder may be on another disk."""
     link = tmp_path / "link"
     link.symlink_to(folder)
     Store.open(link).close()
@@ -63,7 +63,7 @@ def test_a_link_of_another_user_to_an_own_folder(tmp_path: Path, folder: Path) -
     "name", ["appliance.db", "appliance.db-wal", "appliance.db-shm", "huey.db", "serve.lock", "anything"]
 )
 def test_a_planted_link_is_not_followed(tmp_path: Path, folder: Path, name: str) -> None:
-    """What it points to is neither made nor changed."""
+    """Its target is neither created nor changed."""
     victim = tmp_path / "victim"
     (folder / name).symlink_to(victim)
     assert name in refused(folder).message
@@ -83,21 +83,21 @@ def test_a_link_to_a_database_is_not_followed(tmp_path: Path, folder: Path) -> N
 @root_alone
 @pytest.mark.parametrize("plant", [Path.touch, Path.mkdir, os.mkfifo])
 def test_what_another_user_left_is_refused(folder: Path, plant: Callable[[Path], None]) -> None:
-    """The folder may have been open to all before: a database of another user is not taken."""
+    """Others may have had access to the folder before: a database of another user is not used."""
     plant(folder / "appliance.db")
     os.chown(folder / "appliance.db", OTHER, OTHER)
     assert "another user" in refused(folder).message
 
 
 def test_the_artifacts_may_lie_on_another_disk(tmp_path: Path, folder: Path) -> None:
-    """By a link of one's own."""
+    """The user's own link is followed."""
     (tmp_path / "disk").mkdir()
     (folder / "runs").symlink_to(tmp_path / "disk")
     Store.open(folder).close()
 
 
 def test_a_folder_that_is_made_is_private(tmp_path: Path) -> None:
-    """Whatever the umask is."""
+    """This is true for any umask."""
     before = os.umask(0)
     try:
         make_data_folder(tmp_path / "new")

@@ -8,7 +8,7 @@ from moonmind_appliance.store import Store
 
 
 def test_order_and_cursor(store: Store) -> None:
-    """Reading goes on behind the last id seen, oldest first, and not beyond the limit."""
+    """Reading continues after the last seen id, oldest first, up to the limit."""
     for i in range(5):
         store.events.add("tick", data={"i": i})
     first = store.events.after(0, limit=3)
@@ -37,14 +37,14 @@ def test_none_yet(store: Store) -> None:
 
 
 def test_structs_and_times_in_data(store: Store) -> None:
-    """An event's data may hold structs and times; they come back as JSON has them."""
+    """An event's data may contain structs and times; they are read in their JSON form."""
     until = datetime(2026, 3, 1, tzinfo=UTC)
     store.events.add("x", data={"why": WaitingFor(WaitReason.QUOTA, until)})
     assert store.events.after(0)[0].data == {"why": {"reason": "quota", "until": "2026-03-01T00:00:00Z", "detail": ""}}
 
 
 def test_prune(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
-    """Old events are forgotten, those of open runs are not, and ids are never given again."""
+    """Old events are deleted, those of open runs are not, and ids are never reused."""
     store.events.add("old")
     run = store.runs.insert(make_run())
     last = store.events.latest()

@@ -27,7 +27,7 @@ def folder(data_dir: Path) -> Path:
 
 
 def test_another_process(folder: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
-    """While a process holds the folder others are told its pid; kill -9 lets it go."""
+    """While a process has the lock, others get its pid; kill -9 releases it."""
     holder = in_process(_HOLD)
     assert holder.stdout is not None
     holder.stdout.readline()
@@ -42,7 +42,7 @@ def test_another_process(folder: Path, in_process: Callable[..., "subprocess.Pop
 
 
 def test_same_process(folder: Path) -> None:
-    """A second lock of the same process is refused too; the first may be asked twice and let go twice."""
+    """A second lock in the same process is refused, too; the first may be acquired twice and released twice."""
     first, second = DataFolderLock(folder), DataFolderLock(folder)
     first.acquire()
     first.acquire()
@@ -55,6 +55,6 @@ def test_same_process(folder: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    """A folder that is not there is an error of the data folder, not a stack trace."""
+    """A missing folder is an error of the data folder, not a stack trace."""
     with pytest.raises(StoreError, match="cannot be created"):
         DataFolderLock(tmp_path / "absent").acquire()

@@ -1,4 +1,4 @@
-"""Tables change step by step, each step whole, and never without a copy of what was there."""
+"""Migrations run one by one, each in a transaction, and never without a backup."""
 
 import sqlite3
 import stat
@@ -44,13 +44,13 @@ def _columns_of(store: Store, table: str) -> set[str]:
 
 
 def test_new_database(store: Store, data_dir: Path) -> None:
-    """A new database gets every step, in order, with its record, and no copy of nothing."""
+    """A new database gets every step, in order, with its record, and no backup."""
     assert records(data_dir / "appliance.db") == [step.__name__ for step in MIGRATIONS]
     assert not (data_dir / "backups").exists()
 
 
 def test_twice(store: Store, data_dir: Path) -> None:
-    """Bringing up what is up changes nothing and copies nothing."""
+    """Migrating a current database changes nothing and makes no backup."""
     before = (data_dir / "appliance.db").read_bytes()
     store.database.migrate()
     assert (data_dir / "appliance.db").read_bytes() == before
@@ -58,7 +58,7 @@ def test_twice(store: Store, data_dir: Path) -> None:
 
 
 def test_backup_first(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
-    """Before the first pending step an existing database is copied, privately, with all that is committed."""
+    """Before the first pending step an existing database is copied to a private file, with all committed data."""
     run = store.runs.insert(make_run())
     store.database.migrate((*MIGRATIONS, m9001_wishes))
     (copy,) = (data_dir / "backups").iterdir()
@@ -73,7 +73,7 @@ def test_backup_first(store: Store, data_dir: Path, make_run: Callable[..., Run]
 
 
 def test_a_step_that_fails(store: Store, data_dir: Path) -> None:
-    """A step that fails leaves nothing and no record; those before it stay; the next start tries it again."""
+    """A step that fails leaves no change and no record; those before it stay; the next start retries it."""
     with pytest.raises(StoreError, match="absent"):
         store.database.migrate((*MIGRATIONS, m9001_wishes, m9002_fails))
     assert {"wishes", "half_done"} & tables(data_dir / "appliance.db") == {"wishes"}
@@ -82,7 +82,7 @@ def test_a_step_that_fails(store: Store, data_dir: Path) -> None:
 
 
 def test_no_step_without_a_copy(store: Store, data_dir: Path) -> None:
-    """When the copy cannot be made, nothing is changed."""
+    """If the backup fails, nothing is changed."""
     (data_dir / "backups").write_text("in the way")
     with pytest.raises(StoreError, match="could not be copied") as refusal:
         store.database.migrate((*MIGRATIONS, m9001_wishes))
@@ -119,7 +119,7 @@ def test_the_text_moves_out_of_the_runs(data_dir: Path) -> None:
 
 
 def test_newer_database(store: Store, data_dir: Path) -> None:
-    """A database that a newer version has changed is refused, by name of the change, and left as it is."""
+    """A database with an unknown migration is refused with the migration's name, and is unchanged."""
     store.database.migrate((*MIGRATIONS, m9001_wishes))
     store.close()
     with pytest.raises(StoreError, match=r"newer version.*m9001_wishes") as refusal:
@@ -128,7 +128,7 @@ def test_newer_database(store: Store, data_dir: Path) -> None:
 
 
 def test_many_processes_at_once(data_dir: Path) -> None:
-    """Several processes that meet a new folder at the same time make one database of it."""
+    """Several processes that start at the same time with a new folder create one database."""
     code = (
         "import sys; from pathlib import Path; from moonmind_appliance.store import Store;"
         "print(Store.open(Path(sys.argv[1])).appliance_id)"

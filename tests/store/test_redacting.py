@@ -1,4 +1,4 @@
-"""No secret is written into the database, whichever field it comes in, and what is written stays readable."""
+"""No secret is written to the database, in any field, and the rows stay readable."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -49,12 +49,12 @@ def claimed(store: Store, make_run: Callable[..., Run], now: datetime) -> Run:
 
 
 def on_disk(data_dir: Path) -> bytes:
-    """The database, its WAL and everything beside them."""
+    """The bytes of the database, its WAL and all files beside them."""
     return b"".join(path.read_bytes() for path in data_dir.rglob("*") if path.is_file())
 
 
 def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
-    """Every text that an executor hands to the store."""
+    """Write every text that an executor passes to the store."""
     nested = {"turn": {"thread_id": text, "usage": {text: 1}}, "paths": [text, {"path": text}]}
     store.runs.save_phase(
         run.run_id,
@@ -106,7 +106,7 @@ def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
 
 @pytest.mark.parametrize("shape", ["{}", "The agent said: {}.", 'Authorization: Bearer {}"', '"{}\\', "\n{}\n"])
 def test_no_field_keeps_a_secret(store: Store, data_dir: Path, claimed: Run, now: datetime, shape: str) -> None:
-    """By value and by form, alone, quoted and beside other text; every row can still be read."""
+    """Secrets are redacted by value and by form, alone, quoted and beside other text; every row can still be read."""
     write_everywhere(store, claimed, now, " ".join(shape.format(canary) for canary in CANARIES))
     assert [canary for canary in CANARIES if canary.encode() in on_disk(data_dir)] == []
     kept = store.runs.get(claimed.run_id)
@@ -119,7 +119,7 @@ def test_no_field_keeps_a_secret(store: Store, data_dir: Path, claimed: Run, now
 
 
 def test_a_statement_of_its_own_is_redacted_too(store: Store, data_dir: Path) -> None:
-    """The connection redacts: a caller that goes around the stores cannot forget it."""
+    """The connection redacts, so that also SQL outside of the stores is redacted."""
     with store.database.write() as connection:
         connection.execute("INSERT INTO appliance VALUES (?, ?)", ("one", BY_FORM))
         connection.execute("INSERT INTO appliance VALUES (:key, :value)", {"key": "two", "value": BY_VALUE})
@@ -129,7 +129,7 @@ def test_a_statement_of_its_own_is_redacted_too(store: Store, data_dir: Path) ->
 
 
 def test_a_store_without_a_redactor_knows_secrets_by_their_form(tmp_path: Path) -> None:
-    """Such as that of `moonmind-appliance token`."""
+    """One form is that of `moonmind-appliance token`."""
     store = Store.open(tmp_path / "other")
     store.events.add("canary", data={"text": BY_FORM})
     assert store.events.after(0)[0].data == {"text": "[redacted:GitHub token]"}
@@ -137,7 +137,7 @@ def test_a_store_without_a_redactor_knows_secrets_by_their_form(tmp_path: Path) 
 
 
 def test_the_specification_and_the_callers_name_stay_as_they_are(store: Store, make_run: Callable[..., Run]) -> None:
-    """The text goes to the agent byte for byte; two callers never become the same one."""
+    """The agent gets the text byte for byte; two callers never get the same name."""
     text = "Connect to https://reader:secret@example.invalid/feed."
     subjects = ["https://a:secret-one@example.invalid", "https://b:secret-two@example.invalid"]
     kept = [store.runs.insert(make_run(specify_text=text, created_by=Actor(subject, "ann"))) for subject in subjects]
@@ -148,7 +148,7 @@ def test_the_specification_and_the_callers_name_stay_as_they_are(store: Store, m
 
 
 def test_what_an_agent_made_long_is_cut(store: Store, claimed: Run) -> None:
-    """Texts, lists and dictionaries of a row have a limit each, and so has the row."""
+    """Texts, lists and dictionaries of a row each have a limit, and so does the row."""
     long = "x" * (LONGEST_TEXT + 1)
     data = {"text": long, "list": ["y"] * 5000, "dict": {str(n): n for n in range(5000)}, "much": [long] * 900}
     store.events.add("canary", run_id=claimed.run_id, data=data)

@@ -1,4 +1,4 @@
-"""Lists of runs: right filters, right order, no specification text, no statement per row, no row that hides others."""
+"""Lists of runs: filters, order, no specification text, no statement per row, no unreadable row that hides others."""
 
 import logging
 from collections.abc import Callable
@@ -93,7 +93,7 @@ class TestPage:
         assert page_ids(store, text=text) == []
 
     def test_no_text_and_one_statement(self, store: Store, make_run: MakeRun, statements: list[str]) -> None:
-        """However many runs: one SELECT, which does not touch the specifications."""
+        """One SELECT for any number of runs, which does not read the specifications."""
         for _ in range(5):
             store.runs.insert(make_run(specify_text="x" * 10_000))
         statements.clear()
@@ -151,7 +151,7 @@ class TestIds:
         assert found == [runs[name] for name in expected]
 
     def test_filter(self, store: Store, runs: dict[str, str], now: datetime) -> None:
-        """A filter holds in every group of an order."""
+        """A filter applies to every group of an order."""
         wanted = RunFilter(text="a/", statuses=frozenset({RunStatus.IN_PROGRESS, RunStatus.QUEUED}))
         found = store.run_lists.ids(wanted, RunOrder.ACTIVE, now=now)
         assert found == [runs["busy"], runs["waits_too"]]
@@ -182,7 +182,7 @@ class TestById:
 
 
 def test_prefix(store: Store, make_run: MakeRun) -> None:
-    """The ids that begin so; of one submitter, or of all; no more than asked for."""
+    """The ids with that prefix, of one submitter or of all, up to the limit."""
     for run_id, user in (("abcd1", "local:ann"), ("abcd2", "local:bob"), ("abce", "local:ann"), ("abc", "local:ann")):
         store.runs.insert(make_run(user, run_id=run_id))
     lists = store.run_lists
@@ -194,7 +194,7 @@ def test_prefix(store: Store, make_run: MakeRun) -> None:
 
 
 def test_repositories(store: Store, make_run: MakeRun) -> None:
-    """The most recently used first, each once, written as it was last."""
+    """The most recently used first, each once, in its latest spelling."""
     for repository in ("acme/shop", "acme/site", "Acme/Shop", "acme/docs"):
         store.runs.insert(make_run(repository=repository))
     assert store.run_lists.repositories(9) == ["acme/docs", "Acme/Shop", "acme/site"]
@@ -202,7 +202,7 @@ def test_repositories(store: Store, make_run: MakeRun) -> None:
 
 
 def test_unreadable_row(store: Store, make_run: MakeRun, now: datetime, caplog: pytest.LogCaptureFixture) -> None:
-    """A row that was changed by hand hides no other: pages are full, and the log names it."""
+    """A row that was corrupted by hand hides no other: pages are full, and the log names it."""
     one, two, three = (store.runs.insert(make_run()).run_id for _ in range(3))
     with store.database.write() as connection:
         connection.execute("UPDATE runs SET created_by = '{nonsense' WHERE run_id = ?", (two,))

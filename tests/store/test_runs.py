@@ -1,4 +1,4 @@
-"""The runs: what was accepted stays, one claim owns a run, and only allowed moves are made."""
+"""Runs: accepted runs stay, one claim owns a run, and only allowed transitions are made."""
 
 import logging
 import subprocess
@@ -69,7 +69,7 @@ def kinds(store: Store, run_id: str) -> list[str]:
 
 
 def bring(store: Store, run: Run, status: RunStatus, now: datetime) -> Run:
-    """A queued run, brought into that status."""
+    """Change a queued run to that status."""
     if status is not RunStatus.QUEUED:
         assert store.runs.claim(0, "L", now=now, lease_seconds=60) is not None
     if status in FINAL:
@@ -79,7 +79,7 @@ def bring(store: Store, run: Run, status: RunStatus, now: datetime) -> Run:
 
 class TestInsert:
     def test_round_trip(self, store: Store, make_run: MakeRun) -> None:
-        """What was accepted comes back as it was, with its nine pending phases in order, and an event."""
+        """An accepted run is read unchanged, with its nine pending phases in order, and an event."""
         run = make_run(
             base_branch="develop",
             dry_run=True,
@@ -101,7 +101,7 @@ class TestInsert:
         assert store.runs.get("absent") is None
 
     def test_same_id(self, store: Store, make_run: MakeRun) -> None:
-        """An id is given once; the second insert leaves nothing."""
+        """An id is used once; the second insert changes nothing."""
         run = store.runs.insert(make_run())
         with pytest.raises(StoreError):
             store.runs.insert(make_run(run_id=run.run_id))
@@ -115,7 +115,7 @@ class TestInsert:
             store.runs.insert(make_run(status=status))
 
     def test_same_key_and_body(self, store: Store, make_run: MakeRun) -> None:
-        """The same idempotency key and body give the first run, as it stands now, and make no other."""
+        """The same idempotency key and body return the first run in its current state, and create no other."""
         first = store.runs.insert(make_run(), idempotency=("ann:key", "digest"))
         again = store.runs.insert(make_run(), idempotency=("ann:key", "digest"))
         other = store.runs.insert(make_run(), idempotency=("bob:key", "digest"))
@@ -123,7 +123,7 @@ class TestInsert:
         assert len(store.runs.queued()) == 2
 
     def test_same_key_other_body(self, store: Store, make_run: MakeRun) -> None:
-        """The same key with another body is a conflict and makes nothing."""
+        """The same key with another body is a conflict and creates nothing."""
         store.runs.insert(make_run(), idempotency=("ann:key", "digest"))
         with pytest.raises(Conflict) as refusal:
             store.runs.insert(make_run(), idempotency=("ann:key", "other"))
@@ -131,7 +131,7 @@ class TestInsert:
         assert len(store.runs.queued()) == 1
 
     def test_same_key_at_once(self, store: Store, make_run: MakeRun) -> None:
-        """Many requests with one key at the same moment make one run."""
+        """Many simultaneous requests with one key create one run."""
         answers = []
         runs = [make_run() for _ in range(8)]
 
@@ -160,7 +160,7 @@ class TestCounts:
 
 class TestSpecification:
     def test_apart(self, store: Store, make_run: MakeRun) -> None:
-        """The text can be read by itself, and a run without it."""
+        """The text can be read alone, and a run without it."""
         run = store.runs.insert(make_run(specify_text="Add a basket.\r\n"))
         assert store.runs.specification(run.run_id) == "Add a basket.\r\n"
         assert store.runs.get(run.run_id, text=False) == msgspec.structs.replace(run, specify_text="")
@@ -182,27 +182,27 @@ class TestSpecification:
 class TestUnreadableRow:
     @pytest.fixture
     def spoil(self, store: Store, make_run: MakeRun) -> tuple[Run, Run, Run]:
-        """Three queued runs; the middle one was spoilt by hand."""
+        """Three queued runs; the middle one was corrupted by hand."""
         one, two, three = (store.runs.insert(make_run()) for _ in range(3))
         with store.database.write() as connection:
             connection.execute("UPDATE runs SET created_by = '{nonsense' WHERE run_id = ?", (two.run_id,))
         return one, two, three
 
     def test_itself(self, store: Store, spoil: tuple[Run, Run, Run]) -> None:
-        """Asked for by itself, the error names it and says what to do."""
+        """Reading the run alone raises an error that names it and says what to do."""
         with pytest.raises(StoreError, match=spoil[1].run_id) as refusal:
             store.runs.get(spoil[1].run_id)
         assert "backups" in refusal.value.hint
 
     def test_hides_no_other(self, store: Store, spoil: tuple[Run, Run, Run], caplog: pytest.LogCaptureFixture) -> None:
-        """Lists have all others, and the log names it."""
+        """Lists contain all others, and the log names it."""
         one, two, three = spoil
         with caplog.at_level(logging.ERROR):
             assert [run.run_id for run in store.runs.queued()] == [one.run_id, three.run_id]
         assert two.run_id in caplog.text
 
     def test_holds_nobody_up(self, store: Store, spoil: tuple[Run, Run, Run], now: datetime) -> None:
-        """A claim that meets it fails it, tells so, and takes the next."""
+        """A claim marks it as failed with an event, and takes the next run."""
         one, two, three = spoil
         claims = [store.runs.claim(0, f"L{i}", now=now, lease_seconds=60) for i in range(3)]
         assert [run and run.run_id for run in claims] == [one.run_id, three.run_id, None]
@@ -221,7 +221,7 @@ class TestUnreadableRow:
 
 class TestClaim:
     def test_takes(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """A claim puts the run in progress on that shard, under that lease, and tells so."""
+        """A claim sets the run in progress on that shard, with that lease and an event."""
         run = store.runs.insert(make_run(waiting_for=WaitingFor(WaitReason.LOGIN)))
         taken = store.runs.claim(2, "lease", now=now, lease_seconds=60)
         assert taken == msgspec.structs.replace(
@@ -242,7 +242,7 @@ class TestClaim:
         assert store.runs.claim(0, "L", now=now, lease_seconds=60) is None
 
     def test_oldest_first(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """Of one user the oldest accepted comes first, whatever the order of inserting."""
+        """The oldest accepted run of a user comes first, for any order of inserts."""
         newer, older = make_run(), make_run()
         newer, older = (
             msgspec.structs.replace(newer, accepted_at=older.accepted_at),
@@ -273,7 +273,7 @@ class TestClaim:
         assert last.created_by.subject == "bob"
 
     def test_pinned(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """A pinned run is taken by its shard alone, and does not keep others from the rest."""
+        """Only its shard takes a pinned run, and it does not block other runs."""
         pinned = store.runs.insert(make_run(shard_pin=1))
         free = store.runs.insert(make_run())
         takes = [store.runs.claim(shard, f"L{i}", now=now, lease_seconds=60) for i, shard in enumerate((0, 0, 1))]
@@ -290,7 +290,7 @@ class TestClaim:
         assert taken.run_id == run.run_id
 
     def test_where_it_began(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """A run that began goes on only on the shards of its engine; one that did not begin goes anywhere."""
+        """A started run continues only on the shards of its engine; one that has not started can run anywhere."""
         begun = store.runs.insert(make_run())
         store.runs.claim(0, "L", now=now, lease_seconds=60)
         store.runs.release(begun.run_id, "L", waiting_for=None, interrupted=False)
@@ -362,7 +362,7 @@ class TestLease:
     def test_only_its_holder_writes(
         self, store: Store, claimed: Run, now: datetime, write: Callable[[Store, str, datetime], object]
     ) -> None:
-        """Whoever does not hold the lease changes nothing, whichever verb is used."""
+        """Without the lease no verb changes anything."""
         events = kinds(store, claimed.run_id)
         with pytest.raises(LeaseLost):
             write(store, claimed.run_id, now)
@@ -370,7 +370,7 @@ class TestLease:
         assert kinds(store, claimed.run_id) == events
 
     def test_ends_with_the_run(self, store: Store, claimed: Run, now: datetime) -> None:
-        """After the end, and after being given back, the lease is worth nothing."""
+        """The lease is invalid after the run's end, and after the run was returned to the queue."""
         store.runs.release(claimed.run_id, "mine", waiting_for=None, interrupted=False)
         with pytest.raises(LeaseLost):
             store.runs.heartbeat(claimed.run_id, "mine", now=now, lease_seconds=60)
@@ -380,7 +380,7 @@ class TestLease:
             store.runs.heartbeat(claimed.run_id, "second", now=now, lease_seconds=60)
 
     def test_heartbeat(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A heartbeat keeps the claim alive from its own time on, and brings the wish to cancel."""
+        """A heartbeat renews the claim at its own time, and returns whether a cancel was requested."""
         later = now + timedelta(seconds=50)
         assert store.runs.heartbeat(claimed.run_id, "mine", now=later, lease_seconds=60) is False
         assert store.runs.lease_until(claimed.run_id) == later + timedelta(seconds=60)
@@ -390,7 +390,7 @@ class TestLease:
 
 class TestPhases:
     def test_round_trip(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A saved phase comes back as it was, in its place, with its event."""
+        """A saved phase is read unchanged, in its place, with its event."""
         running = Phase(phase=PhaseName.GIT_CLONE, status=PhaseStatus.RUNNING, attempt=1, started_at=now)
         done = msgspec.structs.replace(
             running,
@@ -413,7 +413,7 @@ class TestPhases:
     @pytest.mark.parametrize("current", PhaseStatus)
     @pytest.mark.parametrize("target", PhaseStatus)
     def test_moves(self, store: Store, claimed: Run, current: PhaseStatus, target: PhaseStatus) -> None:
-        """The store makes the moves that the model allows and no others; the same status again is no move."""
+        """The store makes only the transitions that the model allows; the same status again is none."""
         with store.database.write() as connection:
             connection.execute("UPDATE phases SET status = ? WHERE position = 0", (current.value,))
         phase = Phase(phase=PhaseName.PREPARE_JOB, status=target, attempt=7)
@@ -431,7 +431,7 @@ class TestPhases:
 
 class TestNote:
     def test_only_what_is_given(self, store: Store, claimed: Run) -> None:
-        """What is given is kept, what is not given stays, and None is a value."""
+        """Given fields are stored, others stay, and None is a value."""
         agent = AgentInfo("codex", "0.1", "1")
         store.runs.note(
             claimed.run_id, "mine", branch_name="b", clarifications=["Which?"], agent=agent, result_summary="s"
@@ -455,7 +455,7 @@ class TestNote:
 class TestEnd:
     @pytest.mark.parametrize("status", FINAL)
     def test_finish(self, store: Store, claimed: Run, now: datetime, status: RunStatus) -> None:
-        """A run ends with its summary, its failure and its time, and belongs to no claim any more."""
+        """A run ends with its summary, its failure and its time, and has no claim any more."""
         why = failure(FailureCode.CLONE_FAILED, "no", retry_at=now)
         store.runs.finish(claimed.run_id, "mine", status, now=now, result_summary="done", failure=why)
         assert get(store, claimed.run_id) == msgspec.structs.replace(
@@ -467,7 +467,7 @@ class TestEnd:
 
     @pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.IN_PROGRESS])
     def test_not_an_end(self, store: Store, claimed: Run, now: datetime, status: RunStatus) -> None:
-        """A run does not end in a status that is none."""
+        """A run cannot end in a status that is not final."""
         with pytest.raises(StoreError):
             store.runs.finish(claimed.run_id, "mine", status, now=now, result_summary=None, failure=None)
         assert store.runs.get(claimed.run_id) == claimed
@@ -475,7 +475,7 @@ class TestEnd:
 
 class TestRelease:
     def test_waiting(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A run that must wait goes back to the queue and says for what and until when."""
+        """A run that must wait returns to the queue, with what it waits for and until when."""
         what = WaitingFor(WaitReason.QUOTA, now + timedelta(hours=3), "primary window")
         store.runs.release(claimed.run_id, "mine", waiting_for=what, interrupted=False)
         assert get(store, claimed.run_id) == msgspec.structs.replace(
@@ -493,7 +493,7 @@ class TestRelease:
         assert kinds(store, claimed.run_id)[-1] == "run.requeued"
 
     def test_cancelled_meanwhile(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A run whose cancel was requested does not go back to wait: it is cancelled."""
+        """A run whose cancel was requested does not return to the queue: it is cancelled."""
         store.runs.request_cancel(claimed.run_id, now=now)
         store.runs.release(claimed.run_id, "mine", waiting_for=WaitingFor(WaitReason.LOGIN), interrupted=False)
         run = get(store, claimed.run_id)
@@ -502,7 +502,7 @@ class TestRelease:
         assert kinds(store, claimed.run_id)[-1] == "run.cancelled"
 
     def test_wait(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """What a queued run waits for may change; each change is told once."""
+        """What a queued run waits for may change; each change has one event."""
         run = store.runs.insert(make_run())
         what = WaitingFor(WaitReason.DISK, now)
         store.runs.wait(run.run_id, what)
@@ -514,7 +514,7 @@ class TestRelease:
         assert kinds(store, run.run_id) == ["run.queued", "run.waiting", "run.ready"]
 
     def test_wait_is_for_the_queue(self, store: Store, claimed: Run) -> None:
-        """A run that is not queued any more is left alone."""
+        """A run that is not queued any more is not changed."""
         store.runs.wait(claimed.run_id, WaitingFor(WaitReason.DISK))
         assert store.runs.get(claimed.run_id) == claimed
 
@@ -532,7 +532,7 @@ class TestCancel:
         assert store.runs.claim(0, "L", now=now, lease_seconds=60) is None
 
     def test_in_progress(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A run in progress is asked to end; asking twice keeps the first time and tells once."""
+        """A run in progress is asked to end; a second request keeps the first time and adds no event."""
         store.runs.request_cancel(claimed.run_id, now=now)
         answer = store.runs.request_cancel(claimed.run_id, now=now + timedelta(seconds=9))
         assert answer == msgspec.structs.replace(claimed, cancel_requested_at=now)
@@ -540,7 +540,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("status", FINAL)
     def test_final(self, store: Store, make_run: MakeRun, now: datetime, status: RunStatus) -> None:
-        """What has ended cannot be cancelled."""
+        """A run that has ended cannot be cancelled."""
         run = bring(store, store.runs.insert(make_run()), status, now)
         with pytest.raises(Conflict, match=status.value):
             store.runs.request_cancel(run.run_id, now=now)
@@ -587,7 +587,7 @@ class TestRetry:
 
 class TestRecovery:
     def test_abandoned(self, store: Store, claimed: Run) -> None:
-        """A run of a dead claim goes back to the queue, counted; the dead claim cannot write any more."""
+        """A run of a dead claim returns to the queue and is counted; the dead claim cannot write any more."""
         assert store.runs.requeue_abandoned(claimed.run_id, "mine") is True
         run = get(store, claimed.run_id)
         assert (run.status, run.lease, run.interruptions) == (RunStatus.QUEUED, None, 1)
@@ -596,7 +596,7 @@ class TestRecovery:
             store.runs.note(claimed.run_id, "mine", branch_name="late")
 
     def test_changed_meanwhile(self, store: Store, claimed: Run, now: datetime) -> None:
-        """A run that another claim holds by now, or that ended, is left alone."""
+        """A run with another claim by then, or that has ended, is not changed."""
         assert store.runs.requeue_abandoned(claimed.run_id, "older") is False
         assert store.runs.requeue_abandoned(claimed.run_id, None) is False
         assert store.runs.requeue_abandoned("absent", "mine") is False
@@ -611,7 +611,7 @@ class TestRecovery:
         assert get(store, claimed.run_id).status is RunStatus.CANCELLED
 
     def test_open_runs(self, store: Store, make_run: MakeRun, now: datetime) -> None:
-        """Recovery sees all open runs, oldest first, and no ended ones."""
+        """Recovery gets all open runs, oldest first, and no ended ones."""
         runs = [store.runs.insert(make_run()) for _ in range(5)]
         for lease in ("A", "B"):
             store.runs.claim(0, lease, now=now, lease_seconds=60)
@@ -624,7 +624,7 @@ def test_status_and_lease_go_together(store: Store, claimed: Run) -> None:
     """Even SQL by hand cannot leave a run in progress without a lease, or a lease on a run that is not."""
     for change in ("lease = NULL", "status = 'queued'", "status = 'married'"):
         with pytest.raises(StoreError), store.database.write() as connection:
-            connection.execute(f"UPDATE runs SET {change}")  # noqa: S608 - the rule's own words
+            connection.execute(f"UPDATE runs SET {change}")  # noqa: S608 - the test's own SQL
     assert store.runs.get(claimed.run_id) == claimed
 
 
@@ -646,7 +646,7 @@ def test_times_need_a_zone(store: Store, make_run: MakeRun, now: datetime) -> No
     ],
 )
 def test_indexes(store: Store, query: str) -> None:
-    """What is asked again and again neither reads a whole table nor sorts it."""
+    """Frequent queries neither scan a whole table nor sort it."""
     with store.database.read() as connection:
         steps = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert all(" INDEX " in step for step in steps), steps

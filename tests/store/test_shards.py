@@ -1,4 +1,4 @@
-"""What is known of a shard."""
+"""The stored state of a shard."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +15,13 @@ AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
 def test_first_sight(store: Store) -> None:
-    """A shard that was never seen has an unknown login."""
+    """A shard that was never observed has an unknown login."""
     assert store.shards.get(4) == Shard(shard=4)
     assert store.shards.all(3) == [Shard(shard=0), Shard(shard=1), Shard(shard=2)]
 
 
 def test_round_trip(store: Store) -> None:
-    """Everything that is kept comes back as it was."""
+    """All fields are read as they were saved."""
     shard = Shard(
         shard=1,
         login=LoginState.PRESENT,
@@ -42,7 +42,7 @@ def test_round_trip(store: Store) -> None:
 
 
 def test_event_with_the_state(store: Store) -> None:
-    """A saved state brings its event in the same transaction."""
+    """A saved state has its event in the same transaction."""
     store.shards.save(Shard(shard=2, login=LoginState.DEAD), event="shard.login_dead", data={"why": "revoked"})
     (event,) = store.events.after(0)
     assert (event.kind, event.shard, event.data) == ("shard.login_dead", 2, {"why": "revoked"})
@@ -69,7 +69,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("state", UNREADABLE, ids=range(len(UNREADABLE)))
 def test_a_row_that_cannot_be_read_is_an_unknown_login(store: Store, data_dir: Path, state: str) -> None:
-    """With an event, once; the other shards are as they were, a change builds on it, and a restart finds it so."""
+    """One event reports it; other shards are unchanged, a change applies to it, and a restart finds the same state."""
     store.shards.save(Shard(shard=1, login=LoginState.PRESENT))
     store.shards.all(2)
     with store.database.write() as connection:
@@ -85,7 +85,7 @@ def test_a_row_that_cannot_be_read_is_an_unknown_login(store: Store, data_dir: P
 
 
 def test_a_change_of_a_row_that_cannot_be_read(store: Store) -> None:
-    """It builds on an unknown login, and the event is written with it."""
+    """It applies to an unknown login, and its event is written with it."""
     store.shards.all(1)
     with store.database.write() as connection:
         connection.execute("UPDATE shards SET state = '{' WHERE shard = 0")
@@ -95,7 +95,7 @@ def test_a_change_of_a_row_that_cannot_be_read(store: Store) -> None:
 
 
 def test_the_account_and_the_pause_outlive_a_row_that_cannot_be_read(store: Store) -> None:
-    """Otherwise any account's login would be taken for the one that was signed in, and a paused shard would work."""
+    """Otherwise any account's login would count as the one that was signed in, and a paused shard would accept runs."""
     store.shards.all(1)
     state = f'{{"shard": 0, "login": "married", "account": "abc", "paused_at": "{AT:%Y-%m-%dT%H:%M:%SZ}"}}'
     with store.database.write() as connection:
@@ -122,7 +122,7 @@ NAN = float("nan")
     ids=range(9),
 )
 def test_what_could_not_be_read_again_is_not_written(store: Store, state: Shard) -> None:
-    """Neither the state nor its event: the shard is as it was."""
+    """Neither the state nor its event is written: the shard is unchanged."""
     known = Shard(shard=0, login=LoginState.PRESENT)
     store.shards.save(known)
     with pytest.raises(StoreError, match="Shard 0"):
@@ -134,7 +134,7 @@ def test_what_could_not_be_read_again_is_not_written(store: Store, state: Shard)
 
 
 def test_a_change_builds_on_what_is_stored_then(store: Store) -> None:
-    """Read and written in one transaction, with its events; what two processes change is both kept."""
+    """It is read and written in one transaction, with its events; changes of two processes are both kept."""
     store.shards.save(Shard(shard=1, plan="plus"))
 
     def sign_in(known: Shard) -> ShardChange:
@@ -151,7 +151,7 @@ def test_a_change_builds_on_what_is_stored_then(store: Store) -> None:
 
 
 def test_a_change_that_fails_changes_nothing(store: Store) -> None:
-    """Neither the state nor an event."""
+    """Neither the state nor an event is written."""
     store.shards.save(Shard(shard=1, plan="plus"))
 
     def fail(_known: Shard) -> ShardChange:
@@ -164,7 +164,7 @@ def test_a_change_that_fails_changes_nothing(store: Store) -> None:
 
 
 def test_a_shard_of_an_older_version_can_be_read(store: Store) -> None:
-    """Fields that came later have their defaults; no migration is needed."""
+    """Newer fields have their defaults; no migration is needed."""
     store.shards.all(1)
     with store.database.write() as connection:
         connection.execute("UPDATE shards SET state = ?", ('{"shard": 0, "login": "present", "login_reason": ""}',))

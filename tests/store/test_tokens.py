@@ -1,4 +1,4 @@
-"""Local tokens: shown once, kept as a hash, ended at once."""
+"""Local tokens: shown once, stored as a hash, revoked at once."""
 
 import hashlib
 import secrets
@@ -14,7 +14,7 @@ from moonmind_appliance.store.migrations import MIGRATIONS
 
 
 def test_actor(store: Store) -> None:
-    """A token speaks for its name, as operator only if it was made so."""
+    """A token authenticates its name, as operator only if it was created so."""
     user = store.tokens.create("ci", operator=False, expires_at=None)
     boss = store.tokens.create("boss", operator=True, expires_at=datetime.now(UTC) + timedelta(days=1))
     assert store.tokens.actor(user) == Actor("local:ci", "ci", operator=False)
@@ -36,13 +36,13 @@ def test_only_the_hash_is_kept(store: Store, data_dir: Path) -> None:
     "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.upper(), lambda _: "", lambda t: t[4:]]
 )
 def test_wrong_token(store: Store, change: object) -> None:
-    """What is not exactly a token speaks for nobody."""
+    """A text that is not exactly a token authenticates no one."""
     token = store.tokens.create("ci", operator=False, expires_at=None)
     assert store.tokens.actor(change(token)) is None  # type: ignore[operator]
 
 
 def test_expired(store: Store) -> None:
-    """A token whose time is over speaks for nobody; its name stays taken until it is revoked."""
+    """An expired token authenticates no one; its name stays in use until it is revoked."""
     token = store.tokens.create("ci", operator=False, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert store.tokens.actor(token) is None
     with pytest.raises(Conflict):
@@ -50,7 +50,7 @@ def test_expired(store: Store) -> None:
 
 
 def test_revoked(store: Store) -> None:
-    """A revoked token is over at once, stays listed, and frees its name for another token."""
+    """A revoked token is invalid at once, stays listed, and frees its name for another token."""
     token = store.tokens.create("ci", operator=False, expires_at=None)
     store.tokens.revoke("ci")
     assert store.tokens.actor(token) is None
@@ -63,7 +63,7 @@ def test_revoked(store: Store) -> None:
 
 
 def test_list(store: Store) -> None:
-    """The list tells who, since when, until when and the last use."""
+    """The list has name, creation, expiry and last use."""
     until = datetime.now(UTC) + timedelta(days=90)
     token = store.tokens.create("ci", operator=True, expires_at=until)
     (before,) = store.tokens.list()
@@ -76,13 +76,13 @@ def test_list(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "-x", "a\nb", "a" * 101, "a/b", "ä"])
 def test_names(store: Store, name: str) -> None:
-    """A name that would not read well in a log line is refused."""
+    """A name that is not suitable for a log line is refused."""
     with pytest.raises(InvalidRequest):
         store.tokens.create(name, operator=False, expires_at=None)
 
 
 def test_events_hold_no_token(store: Store) -> None:
-    """Making and revoking are told, without the token."""
+    """Creation and revocation have events without the token."""
     token = store.tokens.create("ci", operator=True, expires_at=None)
     store.tokens.revoke("ci")
     events = store.events.after(0)
@@ -94,7 +94,7 @@ def test_events_hold_no_token(store: Store) -> None:
 
 
 def test_full_disk(store: Store) -> None:
-    """Who has a token is let in when the disk is full: only the note of its use is missed."""
+    """A token works with a full disk: only the time of its use is not stored."""
     token = store.tokens.create("ci", operator=True, expires_at=None)
     with store.database.read() as connection:
         connection.execute("PRAGMA query_only = ON")
@@ -103,7 +103,7 @@ def test_full_disk(store: Store) -> None:
 
 
 def test_a_new_token_of_a_revoked_name_is_another_caller(store: Store) -> None:
-    """Each time: it does not see the runs of those before it. Its name for people is the same."""
+    """It has no access to the runs of earlier tokens with that name. The displayed name is the same."""
     actors = []
     for _ in range(3):
         actors.append(store.tokens.actor(store.tokens.create("ann", operator=False, expires_at=None)))
@@ -113,7 +113,7 @@ def test_a_new_token_of_a_revoked_name_is_another_caller(store: Store) -> None:
 
 
 def test_no_name_makes_a_token_the_caller_of_another_one(store: Store) -> None:
-    """The mark of a later token is in no name."""
+    """The suffix for later tokens is not allowed in a name."""
     store.tokens.create("ann", operator=False, expires_at=None)
     store.tokens.revoke("ann")
     with pytest.raises(InvalidRequest):
@@ -129,7 +129,7 @@ def test_a_token_can_be_exchanged_for_the_same_caller(store: Store) -> None:
 
 
 def test_existing_tokens_go_on_seeing_their_runs(tmp_path: Path) -> None:
-    """A database from before, brought up to this code: also a token whose name was revoked once."""
+    """This is true for a migrated database, also for a token whose name was revoked once."""
     old = Database(tmp_path / "appliance.db")
     old.migrate(MIGRATIONS[:2])
     tokens = {}

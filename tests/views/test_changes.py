@@ -1,4 +1,4 @@
-"""Changes are noticed at once, whoever made them, and silence is silence."""
+"""Changes by any process are noticed at once, and nothing is reported without a change."""
 
 import subprocess
 import threading
@@ -112,7 +112,7 @@ def test_another_process(
 
 
 def test_without_an_event(store: Store, make_run: MakeRun, now: datetime, follow: Callable[[], Follower]) -> None:
-    """A heartbeat has no event: it is a change of something else, and the newest event stays."""
+    """A heartbeat has no event: it counts as `other`, and the newest event stays."""
     run = store.runs.insert(make_run())
     store.runs.claim(0, "mine", now=now, lease_seconds=9)
     follower = follow()
@@ -121,7 +121,7 @@ def test_without_an_event(store: Store, make_run: MakeRun, now: datetime, follow
 
 
 def test_silence(store: Store, make_run: MakeRun, follow: Callable[[], Follower]) -> None:
-    """Nothing is yielded while nothing is written, whatever is read."""
+    """Nothing is yielded while nothing is written; reads have no effect."""
     store.runs.insert(make_run())
     follower = follow()
     for _ in range(20):
@@ -131,7 +131,7 @@ def test_silence(store: Store, make_run: MakeRun, follow: Callable[[], Follower]
 
 
 def test_from_an_earlier_event(store: Store, make_run: MakeRun) -> None:
-    """Who comes late gets what happened since, first."""
+    """A late follower first gets what happened since that event."""
     since = latest(store)
     run = store.runs.insert(make_run())
     found = next(iter(changes(store, since, stop=threading.Event(), every=0.01)))
@@ -139,14 +139,14 @@ def test_from_an_earlier_event(store: Store, make_run: MakeRun) -> None:
 
 
 def test_stop(store: Store) -> None:
-    """It ends once it is told to stop."""
+    """It ends after `stop` is set."""
     stop = threading.Event()
     stop.set()
     assert list(changes(store, latest(store), stop=stop)) == []
 
 
 def test_nothing_is_missed(store: Store, make_run: MakeRun, follow: Callable[[], Follower]) -> None:
-    """Of a hundred runs that come in quickly, each is named."""
+    """Each of a hundred quickly submitted runs is reported."""
     follower = follow()
     ids = {store.runs.insert(make_run()).run_id for _ in range(100)}
     seen = follower.wait_for_event(latest(store))
@@ -155,7 +155,7 @@ def test_nothing_is_missed(store: Store, make_run: MakeRun, follow: Callable[[],
 
 @pytest.mark.parametrize(("loss", "words"), [("removed", "no longer exists"), ("replaced", "replaced")])
 def test_lost_database(store: Store, data_dir: Path, follow: Callable[[], Follower], loss: str, words: str) -> None:
-    """A file that is removed or replaced is an error at once; SQLite alone would go on with the old one."""
+    """A file that is removed or replaced is an error at once; SQLite alone would continue with the old one."""
     follower = follow()
     path = data_dir / "appliance.db"
     path.rename(data_dir / "aside.db")

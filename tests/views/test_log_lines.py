@@ -1,4 +1,4 @@
-"""Lines of a log, forwards and backwards, without gap or overlap, and without reading what was not asked for."""
+"""Lines of a log, forwards and backwards, without gap or overlap, and without reading the rest of the file."""
 
 import os
 from itertools import pairwise
@@ -44,7 +44,7 @@ def backwards(files: ArtifactFiles, limit: int, *, whole: bool = True) -> list[L
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(alphabet="aé🌙\r", max_size=5)), st.booleans(), st.integers(1, 4))
 def test_both_ways(files: ArtifactFiles, lines: list[str], ends: bool, limit: int) -> None:  # noqa: FBT001 - hypothesis
-    """Page by page either way gives the same lines, each where it is in the file."""
+    """Both directions give the same lines, page by page, each with its offset."""
     data = "\n".join(lines).encode() + (b"\n" if ends else b"")
     write(files, data)
     found = forwards(files, limit)
@@ -58,7 +58,7 @@ def test_both_ways(files: ArtifactFiles, lines: list[str], ends: bool, limit: in
 
 
 def test_unfinished_last_line(files: ArtifactFiles) -> None:
-    """While the file grows, a last line without its line break is not a line yet."""
+    """While the file grows, a last line without its line break is not returned."""
     write(files, b"one\ntwo\nthr")
     assert [line.text for line in forwards(files, 9, whole=False)] == ["one", "two"]
     assert [line.text for line in backwards(files, 9, whole=False)] == ["one", "two"]
@@ -68,7 +68,7 @@ def test_unfinished_last_line(files: ArtifactFiles) -> None:
 
 
 def test_long_lines(files: ArtifactFiles) -> None:
-    """A line of any length comes in pieces of whole characters, either way, with no byte lost."""
+    """A line of any length is split into pieces of whole characters, in both directions, with no byte lost."""
     text = "🌙" * 200_000
     write(files, f"first\n{text}\nlast\n".encode())
     for found in (forwards(files, 3), backwards(files, 3)):
@@ -105,7 +105,7 @@ def test_a_large_log_is_not_read(files: ArtifactFiles, monkeypatch: pytest.Monke
 
 
 def test_beyond_the_end(files: ArtifactFiles) -> None:
-    """A place behind the end, as of a file that became shorter, is its end."""
+    """A place after the end, as of a file that became shorter, counts as its end."""
     write(files, b"one\ntwo\n")
     assert lines_from(files, PATH, 99).lines == ()
     assert [line.text for line in lines_before(files, PATH, 99).lines] == ["one", "two"]

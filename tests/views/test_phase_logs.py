@@ -28,7 +28,7 @@ def artifact(name: str, kind: ArtifactType) -> Artifact:
 
 
 def test_in_order() -> None:
-    """By phase, attempt (as numbers) and stream, whatever the order of the artifacts."""
+    """Logs are sorted by phase, attempt (as numbers) and stream, for any order of the artifacts."""
     names = [
         "cleanup.stdout.log",
         "speckit_plan.attempt-10.stdout.jsonl",
@@ -55,7 +55,7 @@ def test_in_order() -> None:
     [("change.patch", ArtifactType.STDOUT_LOG), ("git_clone.summary.md", ArtifactType.DIFF_SUMMARY)],
 )
 def test_others(name: str, kind: ArtifactType) -> None:
-    """What is no log of a phase is left out."""
+    """An artifact that is not a log of a phase is left out."""
     assert phase_logs([artifact(name, kind)]) == []
 
 
@@ -63,7 +63,7 @@ def test_others(name: str, kind: ArtifactType) -> None:
 @pytest.mark.parametrize("kind", [ArtifactType.STDOUT_LOG, ArtifactType.STDERR_LOG])
 @pytest.mark.parametrize("phase", [PhaseName.GIT_CLONE, PhaseName.SPECKIT_PLAN])
 def test_as_they_are_kept(store: Store, make_run, phase: PhaseName, kind: ArtifactType, attempt: int) -> None:
-    """The names that an execution gives are understood, from the first byte on."""
+    """The names that an execution gives are recognised, from the first byte on."""
     run = store.runs.insert(make_run())
     files = ArtifactFiles(store.database.path.parent)
     kept = RunArtifacts(

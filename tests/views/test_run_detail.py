@@ -70,7 +70,7 @@ def test_specification(store: Store, run_id: str) -> None:
 
 @pytest.mark.parametrize("read", [run_detail, specification])
 def test_not_to_be_seen(store: Store, run_id: str, read: Callable[[Store, Actor, str], object]) -> None:
-    """The same words for a run that is not there and for another submitter's."""
+    """The error is the same for a missing run and for another submitter's."""
     for actor, name in ((BOB, run_id), (OPERATOR, "absent")):
         with pytest.raises(NotFound) as refusal:
             read(store, actor, name)

@@ -1,4 +1,4 @@
-"""Runs as lists show them, and how a run is found by what a person types."""
+"""Runs as lists show them, and the search for a run by the user's input."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ ALL = RunFilter()
 
 
 def test_summary(store: Store, make_run: MakeRun, now: datetime) -> None:
-    """A summary has what was submitted and what the run waits for."""
+    """A summary has the submitted fields and what the run waits for."""
     run = store.runs.insert(make_run(external_ref="T-1", base_branch="dev", dry_run=True))
     store.runs.wait(run.run_id, WaitingFor(WaitReason.QUOTA, now, "shard 0"))
     (summary,) = list_runs(store, ALL, limit=9)
@@ -51,7 +51,7 @@ def test_final_and_seconds(store: Store, make_run: MakeRun, now: datetime) -> No
 
 
 def test_pages(store: Store, make_run: MakeRun) -> None:
-    """A page names the next one only when there is one; a run that comes meanwhile does not move it."""
+    """A page has a cursor only if there is a next one; a new run does not move the pages."""
     ids = [store.runs.insert(make_run()).run_id for _ in range(4)]
     first = run_page(store, ALL, limit=2)
     store.runs.insert(make_run())
@@ -63,14 +63,14 @@ def test_pages(store: Store, make_run: MakeRun) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "x", "W10", "WyIyMDI2IiwieCJd", "é"])
 def test_not_a_cursor(store: Store, cursor: str) -> None:
-    """A cursor that is none of this list is refused, by name of the field."""
+    """A cursor from another list is refused with the name of the field."""
     with pytest.raises(InvalidRequest) as refusal:
         run_page(store, ALL, limit=2, cursor=cursor)
     assert [problem.field for problem in refusal.value.fields] == ["cursor"]
 
 
 def test_window_on_many(store: Store, make_run: MakeRun) -> None:
-    """All ids, then only the visible runs, in whatever order they are asked for."""
+    """All ids can be read, then only the visible runs, in any order."""
     ids = [store.runs.insert(make_run()).run_id for _ in range(5)]
     assert run_ids(store, ALL, RunOrder.OLDEST) == ids
     assert run_ids(store, ALL) == ids[::-1]
@@ -116,12 +116,12 @@ class TestFindRun:
         ],
     )
     def test_found(self, store: Store, actor: Actor, name: str, expected: int) -> None:
-        """By `latest`, by the whole id, and by four or more of its first characters, in any case."""
+        """A run is found by `latest`, by its whole id, and by at least its first four characters, in any case."""
         assert find_run(store, actor, name) == self.IDS[expected]
 
     @pytest.mark.parametrize("name", ["e000", IDS[2], "abcdef", "0" * 36])
     def test_not_found(self, store: Store, name: str) -> None:
-        """The same words for a run that is not there and for another submitter's."""
+        """The error is the same for a missing run and for another submitter's."""
         with pytest.raises(NotFound, match=r"No run id|does not exist") as refusal:
             find_run(store, ANN, name)
         assert refusal.value.code == "run_not_found"
@@ -131,7 +131,7 @@ class TestFindRun:
         [("5b0c", "More than one run"), ("5b0", "too short"), ("", "not a run id"), ("shop", "not a run id")],
     )
     def test_refused(self, store: Store, name: str, words: str) -> None:
-        """More than one run, too few characters, and what cannot be an id."""
+        """A prefix of several runs, too few characters, and an invalid id are refused."""
         with pytest.raises(InvalidRequest, match=words):
             find_run(store, ANN, name)
 

@@ -1,4 +1,4 @@
-"""A run's news in order, and how it is resumed."""
+"""A run's messages in order, and how reading resumes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ def told(messages: list[Message]) -> list[object]:
 
 
 def test_lines_come_while_they_are_written(live: Live) -> None:
-    """Whole lines only; what is not finished yet waits."""
+    """Only whole lines are read; an unfinished one waits."""
     log, tail = live.begin(), live.tail()
     assert told(everything(tail)) == ["run.queued", "run.claimed", "phase.running"]
     with log:
@@ -80,7 +80,7 @@ def test_lines_come_while_they_are_written(live: Live) -> None:
 
 
 def test_a_phases_last_lines_come_before_the_news_of_its_end(live: Live) -> None:
-    """Also the one without a line break, also for who comes late."""
+    """This includes a line without a line break, and late readers."""
     log = live.begin()
     log.write(b"one\nlast words")
     written = log.close()
@@ -93,7 +93,7 @@ def test_a_phases_last_lines_come_before_the_news_of_its_end(live: Live) -> None
 
 
 def test_any_place_resumes_there(live: Live) -> None:
-    """Whichever message came last: what follows is exactly what was missed."""
+    """After any message, the reader gets exactly the messages after it."""
     log = live.begin()
     log.write("eins\nzwei: ä\n".encode())
     live.save(PhaseStatus.FAILED, 1, log.close().storage_path)
@@ -108,7 +108,7 @@ def test_any_place_resumes_there(live: Live) -> None:
 
 
 def test_a_live_reader_sees_each_line_once_over_attempts(live: Live) -> None:
-    """The second attempt's log replaces the first's; its lines are told apart by the attempt."""
+    """The second attempt's log replaces the first's; the attempt distinguishes their lines."""
     tail, log = live.tail(), live.begin()
     log.write(b"first\n")
     seen = everything(tail)
@@ -126,14 +126,14 @@ def test_a_live_reader_sees_each_line_once_over_attempts(live: Live) -> None:
 
 
 def test_who_comes_behind_the_end_gets_the_end_only(live: Live) -> None:
-    """So the caller can be told not to come again."""
+    """The API can then ask the client not to reconnect."""
     live.finish()
     last = everything(live.tail())[-1]
     assert told(everything(live.tail(last.place))) == ["end"]
 
 
 def test_a_log_that_was_removed_is_passed_over(live: Live) -> None:
-    """Retention took it; the events are told all the same."""
+    """After retention deleted a log, the events are still sent."""
     log = live.begin()
     log.write(b"gone\n")
     live.save(PhaseStatus.SUCCEEDED, 1, log.close().storage_path)
@@ -144,14 +144,14 @@ def test_a_log_that_was_removed_is_passed_over(live: Live) -> None:
 
 
 def test_a_message_is_one_event_of_the_stream() -> None:
-    """Line breaks of a log line cannot break the stream's own form."""
+    """Line breaks of a log line cannot break the stream's format."""
     data: dict[str, object] = {"line": "a\r\nb\n\nid: 9"}
     assert Message("log", data, "3").encode() == b'id: 3\nevent: log\ndata: {"line":"a\\r\\nb\\n\\nid: 9"}\n\n'
 
 
 @pytest.mark.parametrize("text", ["0", "17", "17;speckit_plan.stdout@1=4096;speckit_plan.stderr@2=0"])
 def test_a_place_reads_as_it_was_written(text: str) -> None:
-    """It goes through a caller and back."""
+    """A place survives the conversion to text and back."""
     assert str(Place.parse(text)) == text
 
 
@@ -171,14 +171,14 @@ def test_a_place_reads_as_it_was_written(text: str) -> None:
     ],
 )
 def test_a_place_that_is_none_is_refused(text: str) -> None:
-    """400, and no way to make the server work for it."""
+    """The answer is 400, without expensive work for the server."""
     with pytest.raises(InvalidRequest):
         Place.parse(text)
 
 
 @given(st.binary(max_size=300), st.booleans())
 def test_lines_take_all_bytes_up_to_the_last_break(data: bytes, whole: bool) -> None:  # noqa: FBT001 - hypothesis gives it
-    """Nothing is lost and nothing is taken twice."""
+    """No byte is lost and none is read twice."""
     taken = sum(size for _, size in split_lines(data, whole=whole))
     assert taken == (len(data) if whole else data.rfind(b"\n") + 1)
 
@@ -192,12 +192,12 @@ def test_a_very_long_line_comes_in_pieces_of_whole_characters() -> None:
 
 
 def test_log_names_are_told_apart() -> None:
-    """By phase, stream and attempt."""
+    """A name has phase, stream and attempt."""
     assert LogName.parse(str(LogName("speckit_plan", "stderr", 3))) == ("speckit_plan", "stderr", 3)
 
 
 def test_events_by_page(live: Live) -> None:
-    """Forwards from any event, and backwards from the last one, always oldest first; of this run alone."""
+    """Pages go forwards from any event, and backwards from the last one, oldest first, with events of this run only."""
     live.store.events.add("shard.looked", shard=0)
     for number in range(5):
         live.store.events.add("run.noted", run_id=live.run.run_id, data={"n": number})
@@ -235,7 +235,7 @@ def test_lines_come_while_the_phase_runs(live: Live) -> None:
 
 
 def test_nothing_is_read_while_nothing_happens(live: Live) -> None:
-    """Without a new event the tail asks for new events, and for nothing else."""
+    """Without a new event the tail queries only new events."""
     tail = live.tail()
     everything(tail)
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""Shards: what runs, what waits, and how much quota is used."""
+"""Shards: current runs, waiting runs, and used quota."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from moonmind_appliance.views.shard_view import QuotaBar, Severity, quota_bars, 
 
 
 def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
-    """Each shard by number, with its names, the run in progress on it, and its own newest events first."""
+    """Each shard by number, with its names, its run in progress, and its own events, newest first."""
     store.runs.insert(make_run())
     run = store.runs.claim(1, "mine", now=now, lease_seconds=9)
     assert run is not None
@@ -26,7 +26,7 @@ def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> No
 
 
 def test_waiting(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
-    """Queued runs alone, oldest first, with the shard that was asked for."""
+    """Only queued runs, oldest first, with the requested shard."""
     first, second, third = (store.runs.insert(make_run(shard_pin=pin)).run_id for pin in (None, 2, None))
     store.runs.claim(0, "mine", now=now, lease_seconds=9)
     assert [(run.run_id, run.shard_pin) for run in waiting_runs(store)] == [(second, 2), (third, None)]
@@ -45,12 +45,12 @@ def test_waiting(store: Store, make_run: Callable[..., Run], now: datetime) -> N
     ],
 )
 def test_quota(now: datetime, minutes: int | None, used: float, label: str, severity: Severity) -> None:
-    """A window's length in the largest unit; from 90 % on it is high, at 100 % full."""
+    """The label is the length in the largest unit; from 90 % on a window is high, at 100 % full."""
     resets_at = now + timedelta(minutes=1)
     assert quota_bars([QuotaWindow(used, minutes, resets_at)], now) == [QuotaBar(label, used, resets_at, severity)]
 
 
 def test_quota_that_started_again(now: datetime) -> None:
-    """A window whose reset has passed since it was seen is unused."""
+    """A window whose reset time has passed since it was observed is unused."""
     bars = quota_bars([QuotaWindow(100.0, 300, now)], now)
     assert bars == [QuotaBar("5 h", 0.0, None, Severity.OK)]

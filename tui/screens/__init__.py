@@ -17,7 +17,7 @@ SCREENS: dict[str, str] = {
 }
 
 
-def make_screen(name: str, *arguments: Any) -> "Screen[Any]":  # noqa: ANN401 - handed on to the screen
+def make_screen(name: str, *arguments: Any) -> "Screen[Any]":  # noqa: ANN401 - passed on to the screen
     """Create the screen with that name."""
     module, class_name = SCREENS[name].split(":")
     made: Screen[Any] = getattr(import_module(module), class_name)(*arguments)

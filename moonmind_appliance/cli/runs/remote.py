@@ -230,7 +230,7 @@ class Remote:
         """Close the connections."""
         self._client.close()
 
-    def _ask(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - handed on to httpx
+    def _ask(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - passed on to httpx
         """The response as that struct. Unknown fields, such as a newer appliance's, are ignored."""
         try:
             answer = self._client.request(method, path, **more)

@@ -278,7 +278,7 @@ class _QuietProtocol(H11Protocol):
     uvicorn's loggers belong to the whole process, and the appliance's server may run beside this one.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(*args, **kwargs)
         self.logger = _UNHEARD
 
