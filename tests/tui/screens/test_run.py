@@ -75,7 +75,9 @@ async def test_header(attached, runs):
         assert "acme/billing" in shown(page, "header")
         assert "FAILED" in shown(page, "header")
         about = shown(page, "about")
-        assert about.startswith("push_rejected: remote: error: GH006: Protected branch. GitHub admin: Read what")
+        assert about.startswith(
+            "push_rejected: remote: error: GH006: Protected branch. GitHub admin: Read GitHub's message"
+        )
         assert "Submitted by olga 12:05" in about
         await pilot.press("escape")
         await settle(pilot)
@@ -322,7 +324,7 @@ async def test_before_the_change_the_submitted_text_is_shown(attached, runs):
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["running"], "spec")
         await until(pilot, lambda: any("Basket" in text for text in texts(page)))
-        assert shown(page, "state") == "The submitted specification"
+        assert shown(page, "state") == "The submitted specification; s saves it."
         page = await open_run(app, pilot, runs["running"], "plan")
         await until(pilot, lambda: any("Not written yet." in text for text in texts(page)))
 

@@ -81,7 +81,9 @@ async def test_a_line_explains_the_selected_run(attached, runs):
         await select(app, pilot, runs["waiting"])
         assert "Waits for quota until 14:11 (1 h 55 min)" in shown(app, "about")
         await select(app, pilot, runs["failed"])
-        assert "push_rejected. GitHub admin: Read what GitHub said" in shown(app, "about")
+        assert "push_rejected. GitHub admin: Read GitHub's message, change the rule that rejects the branch" in shown(
+            app, "about"
+        )
         await select(app, pilot, runs["succeeded"])
         assert PULL_REQUEST in shown(app, "about")
 
@@ -364,7 +366,7 @@ async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
         await settle(pilot)
         app.post_message(DataLost(StoreError("Database appliance.db: another process held a lock for too long.")))
         await settle(pilot)
-        assert "kept it locked for too long. Shown: state of 12:" in shown(app, "message")
+        assert "another process held a lock for too long. Shown: state of 12:" in shown(app, "message")
         assert len(table(app).ids) == 6
         app.post_message(DataFound())
         await settle(pilot)
@@ -378,7 +380,7 @@ async def test_serve_is_shown(attached, runs):
         await settle(pilot)
         assert "serve: running" in app.serve_text.plain
         attached.served = msgspec.structs.replace(attached.served, answers=False)
-        app._look_at_serve()
+        app.look_at_serve()
         await settle(pilot)
         assert "serve: not running" in app.screen.top.render().plain
 

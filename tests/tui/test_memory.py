@@ -1,0 +1,91 @@
+"""Use does not add memory: what was closed or replaced can be collected."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tests.tui.attached import settle
+from tests.tui.stories import everything
+from tui.background import Background
+from tui.screens import make_screen
+from tui.screens.run import RunScreen
+
+pytestmark = pytest.mark.anyio
+
+ROUNDS = 30
+# Textual's message loops and Python frames may still refer to the last page that was closed.
+ONE_PAGE = 40
+
+
+def live(kind):
+    """How many objects of that class exist."""
+    gc.collect()
+    return sum(isinstance(each, kind) for each in gc.get_objects())
+
+
+async def open_and_close_run(app, pilot, run):
+    await app.push_screen(make_screen("run", run.run_id))
+    await pilot.pause()
+    assert isinstance(app.screen, RunScreen)
+    await app.pop_screen()
+    await pilot.pause()
+
+
+async def open_and_close_form(app, pilot, run):
+    await app.push_screen(make_screen("new_run", run.run_id))
+    await pilot.pause()
+    await app.pop_screen()
+    await pilot.pause()
+
+
+async def switch_and_return(app, pilot, run):
+    del run
+    for mode in ("shards", "runs"):
+        await app.switch_mode(mode)
+        await pilot.pause()
+
+
+@pytest.mark.parametrize("use", [open_and_close_run, open_and_close_form, switch_and_return])
+async def test_screens_and_widgets_do_not_accumulate(attached, use):
+    """Thirty times the same use leaves as many screens and widgets as twice."""
+    run = everything(attached)["failed"]
+    app = attached.app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settle(pilot)
+        for _ in range(2):
+            await use(app, pilot, run)
+        await settle(pilot)
+        screens, widgets = live(Screen), live(Widget)
+        for _ in range(ROUNDS):
+            await use(app, pilot, run)
+        await settle(pilot)
+        assert live(Screen) - screens <= 1
+        assert live(Widget) - widgets <= ONE_PAGE
+
+
+def test_a_thread_without_work_keeps_no_owner():
+    """The owner of the last job can be collected before the thread gets another one."""
+
+    class Owner:
+        def __init__(self):
+            self.answered = threading.Event()
+
+        def call_later(self, done, result):
+            done(result)
+
+    background = Background()
+    try:
+        owner = Owner()
+        collected = threading.Event()
+        weakref.finalize(owner, collected.set)
+        answered = owner.answered
+        background.ask(owner, "", lambda: None, lambda _result, told=answered: told.set(), lambda _error: None)
+        assert answered.wait(10)
+        del owner
+        assert collected.wait(10)
+    finally:
+        background.close()
