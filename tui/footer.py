@@ -29,6 +29,9 @@ class KeyFooter(Footer):
             self.call_after_refresh(self._show_keys)
 
     async def _show_keys(self) -> None:
+        # The screen may have been closed since the refresh was asked for.
+        if not self.is_attached:
+            return
         keys = self._available()
         if keys != self._keys:
             self._keys = keys

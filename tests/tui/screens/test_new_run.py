@@ -130,7 +130,7 @@ async def test_a_repository_that_is_not_allowed_is_told(tmp_path):
         async with app.run_test() as pilot:
             form = await open_form(app, pilot)
             await write(pilot, "acme/shop")
-            await until(pilot, lambda: "does not work on acme/shop" in shown(form, "repository-problem"))
+            await until(pilot, lambda: "not configured for acme/shop" in shown(form, "repository-problem"))
 
 
 async def test_pressed_twice_it_submits_one_run(attached):
