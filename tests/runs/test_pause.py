@@ -106,7 +106,7 @@ def test_a_run_in_progress_goes_on(world: World) -> None:
 def test_no_such_shard(world: World, shard: int) -> None:
     """Is not found, and nothing is made for it."""
     for verb in (pause_shard, resume_shard):
-        with pytest.raises(NotFound, match="no shard"):
+        with pytest.raises(NotFound, match="does not exist"):
             verb(world.tools, shard)
 
 
