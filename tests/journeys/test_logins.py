@@ -219,7 +219,7 @@ def test_a_refused_sign_in_leaves_the_old_login(stage, tools):
     before = login_file(tools, 1)
     with stage.openai.undecided_logins(), SignIn(tools, 1) as steps:
         stage.openai.deny(next(steps).code)
-        with pytest.raises(LoginFailed, match="untouched"):
+        with pytest.raises(LoginFailed, match="is unchanged"):
             to_the_end(steps)
     assert login_file(tools, 1) == before
     assert check(tools, 1, renew=True).last_refresh_at is not None
@@ -295,7 +295,7 @@ def test_a_login_is_brought_in_from_a_file(stage, tools):
     state, _ = to_the_end(SignIn.from_file(tools, 1, brought))
     assert (state.login, login_file(tools, 1)) == (LoginState.PRESENT, brought)
     for wrong in (b"{}", b"not json", b"x" * 300_000):
-        with pytest.raises(LoginFailed, match="untouched"):
+        with pytest.raises(LoginFailed, match="is unchanged"):
             to_the_end(SignIn.from_file(tools, 1, wrong))
     assert login_file(tools, 1) == brought
     assert check(tools, 1, renew=True).login is LoginState.PRESENT
