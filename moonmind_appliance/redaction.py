@@ -117,9 +117,12 @@ class _Learnt:
     def __init__(self) -> None:
         self.signed_in: list[str] = []
         self.seen: list[str] = []
+        self.certain: set[str] = set()
 
     def add(self, value: str, *, signed_in: bool) -> bool:
         """Add a value; returns whether it is new. Later values never displace those of a sign-in."""
+        if signed_in:
+            self.certain.add(value)
         if value in self.signed_in or (value in self.seen and not signed_in):
             return False
         # The first value was in the file before any agent ran.
@@ -157,19 +160,21 @@ class Redactor:
     def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
         """Search for the secrets of a login file, which an agent may have written: kind to value.
 
-        A value without a token's form is ignored. One that could be a token of an unknown issuer is redacted but is not
-        a finding: it must not cause refusals of other users' texts and changes.
+        Without `signed_in`, a value without a token's form is ignored. One that could be a token of an unknown issuer
+        is redacted but is not a finding: it must not cause refusals of other users' texts and changes.
 
         Args:
             source: whose login it is; precedes the kind in marks and findings.
             secrets: kind to value.
-            signed_in: a sign-in has just written the file; no later value displaces these.
+            signed_in: the file is as a sign-in wrote it, so no agent changed it. Its values need no token's form, and
+                no later value displaces them.
         """
         with self._lock:
             known = self._learnt.setdefault(source, {})
             new = False
             for kind, value in secrets.items():
-                if len(value) > _LONGEST_VALUE or not (is_token(value) or looks_random(value)):
+                fits = is_redactable(value) if signed_in else is_token(value) or looks_random(value)
+                if len(value) > _LONGEST_VALUE or not fits:
                     continue
                 if kind in known or len(known) < _KINDS_PER_SOURCE:
                     new |= known.setdefault(kind, _Learnt()).add(value, signed_in=signed_in)
@@ -189,7 +194,7 @@ class Redactor:
         for source, kinds in self._learnt.items():
             for kind, learnt in kinds.items():
                 for value in dict.fromkeys([*learnt.signed_in, *learnt.seen]):
-                    yield f"{source} {kind}", value, is_token(value)
+                    yield f"{source} {kind}", value, is_token(value) or value in learnt.certain
 
     def _all_forms(self) -> Iterator[_Form]:
         for kind, value, certain in self._all_values():

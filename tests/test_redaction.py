@@ -266,3 +266,14 @@ def test_redacting_twice_changes_nothing_more():
     text = f'Authorization: Bearer {SECRET} https://a:{SECRET}@host {GITHUB} "id_token": "{SECRET}"'.encode()
     once = redactor.redact(text)
     assert redactor.redact(once) == once
+
+
+def test_a_sign_in_teaches_keys_of_any_form() -> None:
+    """The operator wrote that file: its key is a secret, and a finding, also without a known form."""
+    key = "key-of-the-operator"
+    redactor = Redactor()
+    redactor.learn("shard 0", {"VENDOR_API_KEY": key})
+    assert redactor.redact_text(f"using {key}") == f"using {key}"
+    redactor.learn("shard 0", {"VENDOR_API_KEY": key}, signed_in=True)
+    assert key not in redactor.redact_text(f"using {key}")
+    assert redactor.find(f"using {key}".encode())

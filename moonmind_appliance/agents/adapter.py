@@ -56,11 +56,13 @@ class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a login file. Times are UTC; nothing is verified.
 
     `account` is a short name for the account and the kind of login: a renewal does not change it, and every account has
-    a different one. None if `usable` is False.
+    a different one. None if `usable` is False. `account_is_content`: it is a digest of the whole file, so a file of the
+    same account is as the operator made it.
     """
 
     usable: bool
     account: str | None = None
+    account_is_content: bool = False
     email: str | None = None
     plan: str | None = None
     by_api_key: bool = False

@@ -86,7 +86,7 @@ class SpecKitWorkflow:
         """Usable if it contains a variable; never expires. No agent renews it: a different file is another account."""
         usable = len(login_file) <= LOGIN_FILE_LIMIT and bool(self.secrets_of(login_file))
         account = hashlib.sha256(login_file).hexdigest()[:32] if usable else None
-        return LoginFacts(usable=usable, by_api_key=True, account=account)
+        return LoginFacts(usable=usable, by_api_key=True, account=account, account_is_content=True)
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
         """There is no sign-in: print how to store the login, and fail."""

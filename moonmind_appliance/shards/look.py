@@ -62,8 +62,9 @@ def note_login(
     """
     facts = None
     if login_file is not None:
-        redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in)
         facts = agent.login_facts(login_file)
+        same = facts.account_is_content and facts.account == store.shards.get(shard).account
+        redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in or same)
         # These are unverified claims of the file's tokens, which the agent could have written.
         email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
         facts = msgspec.structs.replace(facts, email=email, plan=plan)
