@@ -9,7 +9,7 @@ from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
 
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_ROOT_GROUP = 0
 # These two may be on another disk.
 _MAY_BE_LINKED = frozenset({"runs", "backups"})
 
@@ -35,9 +35,9 @@ def _check(data_dir: Path) -> None:
     if data_dir.lstat().st_uid not in trusted:
         raise _foreign(f"The data folder {data_dir}", data_dir.lstat().st_uid)
     found = data_dir.stat()
-    if found.st_uid != os.geteuid():
+    if found.st_uid not in trusted:
         raise _foreign(f"The data folder {data_dir}", found.st_uid)
-    if found.st_mode & _OTHERS_WRITE:
+    if _others_write(found):
         raise StoreError(
             f"Other users can write to the data folder {data_dir} (mode {stat.S_IMODE(found.st_mode):04o}).",
             hint=f"Check its content, then run: chmod 700 {data_dir}",
@@ -55,6 +55,12 @@ def _check(data_dir: Path) -> None:
                     f"{entry.path} is a symbolic link.",
                     hint="The appliance does not follow links in its data folder. Replace the link with the file.",
                 )
+
+
+def _others_write(found: os.stat_result) -> bool:
+    """Whether more than the owner and root's group can write: a container without root works through that group."""
+    group = found.st_mode & stat.S_IWGRP and found.st_gid != _ROOT_GROUP
+    return bool(group or found.st_mode & stat.S_IWOTH)
 
 
 def _foreign(what: str, owner: int) -> StoreError:

@@ -30,6 +30,8 @@ def refused(folder: Path) -> StoreError:
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722, 0o755 | 0o020])
 def test_others_may_not_write(folder: Path, mode: int) -> None:
     """Write access of group or others is refused; the message has the mode, and no file is created."""
+    if os.geteuid() == 0:
+        os.chown(folder, 0, OTHER)
     folder.chmod(mode)
     assert f"{mode:04o}" in refused(folder).message
     assert list(folder.iterdir()) == []
@@ -39,6 +41,13 @@ def test_others_may_not_write(folder: Path, mode: int) -> None:
 def test_others_may_read_the_folder(folder: Path, mode: int) -> None:
     """Its files are 0600; installations with such a folder still work."""
     folder.chmod(mode)
+    Store.open(folder).close()
+
+
+@root_alone
+def test_the_group_of_root_may_write(folder: Path) -> None:
+    """A container that runs as another user with group 0 has a folder of root's, with mode 0770."""
+    folder.chmod(0o770)
     Store.open(folder).close()
 
 
