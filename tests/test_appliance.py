@@ -187,7 +187,7 @@ def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
 def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path, settings: Settings) -> None:
     """A file stands in its place: what, where, what to do."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         Appliance(load({"MOONMIND_DATA_DIR": str(tmp_path / "file" / "data")}).settings)
 
 

@@ -449,7 +449,7 @@ def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
     box = lab.box()
     lab.engine.put_file(box, f"{WORK}/five", b"12345")
     assert lab.engine.read_file(box, f"{WORK}/five", limit=5) == b"12345"
-    with pytest.raises(UnreadableFile, match="at most 4"):
+    with pytest.raises(UnreadableFile, match="the limit is 4"):
         lab.engine.read_file(box, f"{WORK}/five", limit=4)
 
 
