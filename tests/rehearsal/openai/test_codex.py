@@ -269,14 +269,6 @@ def test_an_expired_token_is_refreshed_on_the_way(desk: Desk) -> None:
     assert after["refresh_token"] != before["refresh_token"]
 
 
-def test_a_silent_model_leaves_the_turn_without_output(desk: Desk) -> None:
-    """The container engine's silence limit ends it."""
-    desk.openai.play(Scenario(Play.SILENT))
-    played = desk.play(SPECIFY, TEXT, silence_limit=3)
-    assert played.ended.ended.value == "silent"
-    assert "turn.started" in played.stdout
-
-
 def test_a_leaking_agent_prints_the_login_and_a_careless_one_writes_a_secret(desk: Desk) -> None:
     """What redaction and the secret scan have to find."""
     desk.openai.play(Scenario(Play.LEAK_OUTPUT))
@@ -300,3 +292,11 @@ def test_a_hostile_agent_plants_what_it_promises(desk: Desk) -> None:
     desk.shell(f"cd {WORKSPACE}/repo; git status > /dev/null")
     host = desk.shell("hostname").strip()
     assert desk.shell(f"ls {WORKSPACE}").split().count(f"ran-fsmonitor-on-{host}") == 1
+
+
+def test_a_silent_model_leaves_the_turn_without_output(desk: Desk) -> None:
+    """The container engine's silence limit ends it, and its container: this test is the last one that uses it."""
+    desk.openai.play(Scenario(Play.SILENT))
+    played = desk.play(SPECIFY, TEXT, silence_limit=3)
+    assert played.ended.ended.value == "silent"
+    assert "turn.started" in played.stdout
