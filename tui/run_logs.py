@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import NotFound
-from moonmind_appliance.models import PHASE_ORDER, ArtifactType, PhaseName, PhaseStatus
+from moonmind_appliance.models import PhaseName, PhaseStatus
+from moonmind_appliance.views.phase_logs import phase_logs
 from moonmind_appliance.views.run_detail import ArtifactSummary, PhaseDetail
-
-_STREAMS = {ArtifactType.STDOUT_LOG: "stdout", ArtifactType.STDERR_LOG: "stderr"}
-_NAMES = {phase.value: phase for phase in PHASE_ORDER}
 
 
 class LogFile(NamedTuple):
@@ -37,25 +35,14 @@ class LogFile(NamedTuple):
 def log_files(artifacts: Sequence[ArtifactSummary], files: ArtifactFiles) -> list[LogFile]:
     """The logs, by phase, attempt and stream. Reads the disk; a file that was deleted is left out."""
     found = []
-    for artifact in artifacts:
-        parts = artifact.name.split(".")
-        phase, stream = _NAMES.get(parts[0]), _STREAMS.get(artifact.artifact_type)
-        if phase is None or stream is None:
-            continue
+    for log in phase_logs(artifacts):
         try:
-            path = files.path(artifact.storage_path)
+            path = files.path(log.storage_path)
             size = path.stat().st_size
         except (NotFound, OSError):
             continue
-        found.append(LogFile(phase, _attempt(parts), stream, path, size))
-    return sorted(found, key=lambda log: (PHASE_ORDER.index(log.phase), log.attempt, log.stream == "stderr"))
-
-
-def _attempt(parts: Sequence[str]) -> int:
-    for part in parts:
-        if part.startswith("attempt-") and part[8:].isdigit():
-            return int(part[8:])
-    return 1
+        found.append(LogFile(log.phase, log.attempt, log.stream, path, size))
+    return found
 
 
 def log_of_phase(logs: Sequence[LogFile], phase: PhaseName, *, failed: bool) -> LogFile | None:
