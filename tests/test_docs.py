@@ -32,8 +32,8 @@ from moonmind_appliance.models import (
     WhoActs,
 )
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
+from moonmind_appliance.rehearsal.environment import LABEL_REHEARSAL
 from moonmind_appliance.rehearsal.scenarios import DAYS
-from moonmind_appliance.rehearsal.stage import LABEL_REHEARSAL
 from moonmind_appliance.settings import default_of, options, show
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.connection import Database

@@ -14,8 +14,8 @@ from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.terminal import clean, facts, span, state
-from moonmind_appliance.rehearsal.play import SAMPLE_SPEC, RehearsalOptions, RehearsalReport, Step
-from moonmind_appliance.rehearsal.play import rehearse as play
+from moonmind_appliance.rehearsal.rehearse import SAMPLE_SPEC, RehearsalOptions, RehearsalReport, Step
+from moonmind_appliance.rehearsal.rehearse import rehearse as play
 from moonmind_appliance.rehearsal.scenarios import DAYS
 
 

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from moonmind_appliance import settings
-from moonmind_appliance.rehearsal.stage import Stage
+from moonmind_appliance.rehearsal.environment import Stage
 from tests.journeys.conftest import API
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import OVERRIDES, percentile, run_both

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.stage import SLUG, Stage
+from moonmind_appliance.rehearsal.environment import SLUG, Stage
 from tests.journeys.served import Served
 
 API = "/api/spec-automation"

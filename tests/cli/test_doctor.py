@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.rehearsal.stage import SLUG, Stage
+from moonmind_appliance.rehearsal.environment import SLUG, Stage
 from tests.cli.terminal import Terminal
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.appliance import attach
-from moonmind_appliance.rehearsal.stage import Stage
+from moonmind_appliance.rehearsal.environment import Stage
 from moonmind_appliance.shards.look import look_at_shard
 from tests.cli.terminal import Terminal
 

@@ -10,7 +10,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
 
 API = "/api/spec-automation"
 

@@ -16,7 +16,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginFault, LoginState
-from moonmind_appliance.rehearsal.stage import Stage
+from moonmind_appliance.rehearsal.environment import Stage
 
 from .conftest import API, Caller, docker, files_below, git
 from .served import MAIN, Served

@@ -8,8 +8,8 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
+from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
 from moonmind_appliance.rehearsal.openai import feature_files
-from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
 from moonmind_appliance.runs.sign_in import SignIn
 
 from .conftest import Caller, docker, files_below, git

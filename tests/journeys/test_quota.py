@@ -8,8 +8,8 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState, RunStatus
+from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
 from moonmind_appliance.rehearsal.openai import Play, Scenario
-from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
 
 from .conftest import Caller
 from .served import Served

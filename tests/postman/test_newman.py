@@ -9,7 +9,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import RunFilter
-from moonmind_appliance.rehearsal.stage import RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "postman"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from moonmind_appliance.rehearsal.github.sample import SAMPLE_PROJECT
+from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
 
 # The first commit's author and time are fixed: the same files always give the same commit id.
 _AUTHOR = {

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from litestar.types import Receive, Send
 
-from moonmind_appliance.rehearsal.github.hub import Access, HostedRepository, Hub, basic_credentials, token_of
-from moonmind_appliance.rehearsal.github.scenarios import Scenario
+from moonmind_appliance.rehearsal.github.faults import Scenario
+from moonmind_appliance.rehearsal.github.state import Access, HostedRepository, Hub, basic_credentials, token_of
 
 _PATH = re.compile(
     r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/(?P<service>info/refs|git-upload-pack|git-receive-pack)"

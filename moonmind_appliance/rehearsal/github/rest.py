@@ -14,10 +14,10 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.params import FromPath, RawBody
 
 from moonmind_appliance.rehearsal.github import request_bodies as bodies
-from moonmind_appliance.rehearsal.github.hub import Access, HostedPullRequest, HostedRepository, Hub, token_of
+from moonmind_appliance.rehearsal.github.faults import Scenario
 from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
-from moonmind_appliance.rehearsal.github.scenarios import Scenario
 from moonmind_appliance.rehearsal.github.shapes import Shapes
+from moonmind_appliance.rehearsal.github.state import Access, HostedPullRequest, HostedRepository, Hub, token_of
 
 API_PREFIX = "/api/v3"
 API_VERSIONS = ("2022-11-28", "2026-03-10")

@@ -9,11 +9,11 @@ from typing import NamedTuple, Self
 
 import uvicorn
 
-from moonmind_appliance.rehearsal.github.front import Front, OpenConnections, SeenRequest
+from moonmind_appliance.rehearsal.github.faults import Scenario
+from moonmind_appliance.rehearsal.github.gateway import Front, OpenConnections, SeenRequest
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
-from moonmind_appliance.rehearsal.github.hub import HostedRepository, Hub
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, rest_app
-from moonmind_appliance.rehearsal.github.scenarios import Scenario
+from moonmind_appliance.rehearsal.github.state import HostedRepository, Hub
 
 DEFAULT_LOGIN = "rehearsal"
 _LONGEST_START = 10.0

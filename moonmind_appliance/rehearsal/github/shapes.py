@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from moonmind_appliance.rehearsal.github.hub import Access, HostedPullRequest, HostedRepository, Hub, Label
+from moonmind_appliance.rehearsal.github.state import Access, HostedPullRequest, HostedRepository, Hub, Label
 
 _USER_URLS = {
     "followers_url": "/followers",

@@ -2,7 +2,7 @@
 
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, RefusalCode, Tokens
 from moonmind_appliance.rehearsal.openai.model import feature_files
-from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import NORMAL, Play, Scenario
 from moonmind_appliance.rehearsal.openai.server import Exchange, StandInOpenAI
 from moonmind_appliance.rehearsal.openai.turns import Turn
 

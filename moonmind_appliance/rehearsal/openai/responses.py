@@ -19,7 +19,7 @@ from litestar.response import Stream
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts
 from moonmind_appliance.rehearsal.openai.backend import Refused, caller
 from moonmind_appliance.rehearsal.openai.model import Act, Say, Script, Situation, next_act
-from moonmind_appliance.rehearsal.openai.scenarios import Play, Programme, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import Play, Programme, Scenario
 from moonmind_appliance.rehearsal.openai.turns import Asked, Turn, is_played, read_request
 
 _TOOL_SPACE, _TOOL = "functions", "exec"

@@ -23,8 +23,8 @@ from moonmind_appliance.rehearsal.openai.backend import Refused, answer_refused,
 from moonmind_appliance.rehearsal.openai.certificates import Certificates, make_certificates
 from moonmind_appliance.rehearsal.openai.login import DeviceLogins, LoginState, login_routes
 from moonmind_appliance.rehearsal.openai.proxy import ConnectProxy
+from moonmind_appliance.rehearsal.openai.response_script import NORMAL, Programme, Scenario
 from moonmind_appliance.rehearsal.openai.responses import ModelServer, response_routes
-from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Programme, Scenario
 from moonmind_appliance.rehearsal.openai.turns import Turn
 
 AUTH_HOST = "auth.openai.com"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moonmind_appliance.rehearsal.openai.accounts import Account
-from moonmind_appliance.rehearsal.openai.scenarios import SKILLS, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import SKILLS, Scenario
 
 _SKILL = re.compile(r"\A<skill>\s*<name>([^<]+)</name>")
 _OFFERED = re.compile(r"^- ([\w.-]+): ", re.MULTILINE)

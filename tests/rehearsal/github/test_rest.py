@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
-from moonmind_appliance.rehearsal.github.hub import SOMEBODY_ELSE
+from moonmind_appliance.rehearsal.github.state import SOMEBODY_ELSE
 from tests.github.exchanges import Recorder
 from tests.github.openapi import Description, Exchange
 from tests.github.stand_in import SLUG, TOKEN, add_branch, git

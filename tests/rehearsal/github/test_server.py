@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from moonmind_appliance.rehearsal.github import GitFailed, Scenario, StandInGitHub
-from moonmind_appliance.rehearsal.github.hub import SOMEBODY_ELSE
-from moonmind_appliance.rehearsal.github.sample import SAMPLE_PROJECT
+from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
+from moonmind_appliance.rehearsal.github.state import SOMEBODY_ELSE
 from tests.github.stand_in import SLUG, TOKEN, attempt, git
 
 AUTH = {"authorization": f"Bearer {TOKEN}"}

@@ -15,9 +15,9 @@ import msgspec
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.github.sample import SAMPLE_PROJECT
+from moonmind_appliance.rehearsal.environment import SLUG, TOKEN_NAME, RunningAppliance, Stage
+from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
 from moonmind_appliance.rehearsal.scenarios import DAYS, Day, put_on
-from moonmind_appliance.rehearsal.stage import SLUG, TOKEN_NAME, RunningAppliance, Stage
 from moonmind_appliance.settings import Settings
 
 API = "/api/spec-automation"

@@ -11,11 +11,11 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from moonmind_appliance.rehearsal.github.faults import Scenario
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
-from moonmind_appliance.rehearsal.github.hub import REQUESTS_AN_HOUR, Hub, token_of
 from moonmind_appliance.rehearsal.github.refusals import DOCS, Refused
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, API_VERSIONS
-from moonmind_appliance.rehearsal.github.scenarios import Scenario
+from moonmind_appliance.rehearsal.github.state import REQUESTS_AN_HOUR, Hub, token_of
 
 Scope = MutableMapping[str, Any]
 

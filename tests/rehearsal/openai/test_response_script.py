@@ -2,7 +2,7 @@ import pytest
 
 from moonmind_appliance.models import PhaseName
 from moonmind_appliance.rehearsal.openai.accounts import made_up_accounts
-from moonmind_appliance.rehearsal.openai.scenarios import NORMAL, Play, Programme, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import NORMAL, Play, Programme, Scenario
 
 LIMIT = Scenario(Play.USAGE_LIMIT)
 FAILS = Scenario(Play.AGENT_FAILS)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moonmind_appliance.rehearsal.github.bare_repository import BareRepository, Git
-from moonmind_appliance.rehearsal.github.scenarios import Playing, Scenario
+from moonmind_appliance.rehearsal.github.faults import Playing, Scenario
 
 SOMEBODY_ELSE = "somebody-else"
 REQUESTS_AN_HOUR = 5000

@@ -6,9 +6,9 @@ import re
 import shlex
 from typing import NamedTuple
 
-from moonmind_appliance.rehearsal.openai.model import documents, mischief
+from moonmind_appliance.rehearsal.openai.model import attacks, documents
 from moonmind_appliance.rehearsal.openai.model.brief import Brief, read_specification, read_text
-from moonmind_appliance.rehearsal.openai.scenarios import Play, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import Play, Scenario
 
 _SPEC_BYTES = 12_000
 
@@ -133,11 +133,11 @@ def _extras(situation: Situation, folder: str) -> list[Act]:
             script = situation.scenario.script
             if script is not None:
                 return [_shell(f"FEATURE={shlex.quote(folder)}\n{script}")]
-            return [_shell(mischief.plant(folder))]
+            return [_shell(attacks.plant(folder))]
         case Play.LEAK_OUTPUT:
-            return [_shell(mischief.PRINT_CREDENTIALS)]
+            return [_shell(attacks.PRINT_CREDENTIALS)]
         case Play.LEAK_FILE:
-            return [_write({f"{folder}/notes.md": mischief.notes(situation.scenario.secret)})]
+            return [_write({f"{folder}/notes.md": attacks.notes(situation.scenario.secret)})]
         case _:
             return []
 

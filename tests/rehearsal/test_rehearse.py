@@ -8,7 +8,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FAILURES, FailureCode
-from moonmind_appliance.rehearsal.play import RehearsalFailed, RehearsalOptions, rehearse
+from moonmind_appliance.rehearsal.rehearse import RehearsalFailed, RehearsalOptions, rehearse
 from moonmind_appliance.rehearsal.scenarios import DAYS
 from tests.journeys.conftest import docker
 

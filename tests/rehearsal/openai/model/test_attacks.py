@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.rehearsal.openai import Scenario
-from moonmind_appliance.rehearsal.openai.model import mischief
+from moonmind_appliance.rehearsal.openai.model import attacks
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -27,7 +27,7 @@ def planted(tmp_path: Path) -> Path:
     _git(repository, "update-index", "--add", "--cacheinfo", f"160000,{head},submodule")
     _git(repository, "commit", "-qm", "submodule")
     _git(tmp_path, "clone", "-q", "--bare", str(repository), "private.git")
-    subprocess.run(["bash", "-c", mischief.plant("specs")], cwd=repository, check=True, capture_output=True)
+    subprocess.run(["bash", "-c", attacks.plant("specs")], cwd=repository, check=True, capture_output=True)
     return repository
 
 
@@ -73,11 +73,11 @@ def test_nested_repositories_lie_untracked_and_at_the_submodule(planted: Path) -
 
 def test_planting_twice_is_safe(planted: Path) -> None:
     """A scenario holds for all phases."""
-    subprocess.run(["bash", "-c", mischief.plant("specs")], cwd=planted, check=True, capture_output=True)
+    subprocess.run(["bash", "-c", attacks.plant("specs")], cwd=planted, check=True, capture_output=True)
 
 
 def test_a_secret_in_a_file_looks_like_a_github_token() -> None:
     """The shape that secret scanners know."""
     secret = Scenario().secret
     assert (secret[:4], len(secret)) == ("ghp_", 40)
-    assert secret in mischief.notes(secret)
+    assert secret in attacks.notes(secret)
