@@ -2,14 +2,14 @@
 
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.agents.outward import Outward
+from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.workflow import BACKEND_PREFIX, SpecKitWorkflow
 from moonmind_appliance.settings import Settings
 
 
 def agent_of(settings: Settings) -> AgentAdapter:
     """Create the adapter."""
-    outward = Outward.of(settings)
+    egress = Egress.of(settings)
     if settings.agent_backend.startswith(BACKEND_PREFIX):
-        return SpecKitWorkflow(settings.agent_backend.removeprefix(BACKEND_PREFIX), outward=outward)
-    return Codex(model=settings.codex_model, outward=outward)
+        return SpecKitWorkflow(settings.agent_backend.removeprefix(BACKEND_PREFIX), egress=egress)
+    return Codex(model=settings.codex_model, egress=egress)

@@ -24,8 +24,7 @@ from moonmind_appliance.agents.adapter import (
     Turn,
     TurnRequest,
 )
-from moonmind_appliance.agents.outward import Outward
-from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
 from moonmind_appliance.agents.untrusted import (
     Unreadable,
@@ -38,6 +37,7 @@ from moonmind_appliance.agents.untrusted import (
     as_window,
     read_json,
 )
+from moonmind_appliance.in_container.command import script_of
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -115,9 +115,9 @@ class Codex:
 
     backend = "codex"
 
-    def __init__(self, *, model: str | None = None, outward: Outward | None = None) -> None:
+    def __init__(self, *, model: str | None = None, egress: Egress | None = None) -> None:
         self._model = model
-        self._outward = outward or Outward()
+        self._egress = egress or Egress()
         self._script = script_of("codex_home", "codex_turn")
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
@@ -134,7 +134,7 @@ class Codex:
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
         # Codex's databases are not needed after the run: in memory they need no sync, and the volume does not grow.
         env["CODEX_SQLITE_HOME"] = AGENT_HOME
-        return env | self._outward.environment("CODEX_CA_CERTIFICATE")
+        return env | self._egress.environment("CODEX_CA_CERTIFICATE")
 
     def login_files(self) -> tuple[str, ...]:
         """Only `auth.json`; the rest of Codex's folder is recreated."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from moonmind_appliance.agents.adapter import LoginWay
-from moonmind_appliance.agents.script import script_of
 from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
+from moonmind_appliance.in_container.command import script_of
 from moonmind_appliance.models import LoginCheck, QuotaWindow
 
 CHECK_SECONDS = 40

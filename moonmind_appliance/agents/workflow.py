@@ -20,10 +20,10 @@ from moonmind_appliance.agents.adapter import (
     Turn,
     TurnRequest,
 )
-from moonmind_appliance.agents.outward import Outward
-from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
-from moonmind_appliance.agents.workflow_turn import LOGIN_FILE, NO_INTEGRATION, login_variables
+from moonmind_appliance.in_container.command import script_of
+from moonmind_appliance.in_container.workflow_turn import LOGIN_FILE, NO_INTEGRATION, login_variables
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -47,9 +47,9 @@ _LAST_WORDS = 600
 class SpecKitWorkflow:
     """One of Spec Kit's integrations, by its key; an `AgentAdapter`."""
 
-    def __init__(self, integration: str, *, outward: Outward | None = None) -> None:
+    def __init__(self, integration: str, *, egress: Egress | None = None) -> None:
         self._integration = integration
-        self._outward = outward or Outward()
+        self._egress = egress or Egress()
         self._script = script_of("codex_home", "codex_turn", "workflow_turn")
 
     @property
@@ -71,7 +71,7 @@ class SpecKitWorkflow:
         env = {"HOME": AGENT_HOME, "MOONMIND_LOGIN_FOLDER": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
         # Needed by the part of the turn's program that is shared with Codex.
         env["CODEX_HOME"] = LOGIN_FOLDER
-        return env | self._outward.environment("NODE_EXTRA_CA_CERTS")
+        return env | self._egress.environment("NODE_EXTRA_CA_CERTS")
 
     def login_files(self) -> tuple[str, ...]:
         """The file of variables."""

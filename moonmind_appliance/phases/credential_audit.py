@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from moonmind_appliance.in_container.git_container import shown, unquote_path
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.git_container import shown, unquote_path
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.redaction import Finding
 from moonmind_appliance.token_shapes import SHAPES

@@ -12,7 +12,7 @@ from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure,
 from moonmind_appliance.phases.context import GIT_FOLDER, SCAFFOLD, PhaseContext, PhaseLogs, Tee, run_command
 from moonmind_appliance.phases.github_failures import git_failure
 
-_SCRIPT = resources.files(__package__).joinpath("git_container.py").read_text(encoding="utf-8")
+_SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024
 # Match local errors only; GitHub's own lines start with "remote:".
 _NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)

@@ -21,7 +21,7 @@ from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, Tee
 
-_SCRIPT = resources.files(__package__).joinpath("workspace_size.py").read_text(encoding="utf-8")
+_SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("workspace_size.py").read_text(encoding="utf-8")
 # Largest share of the time that measuring may take.
 _SHARE = 10
 _TIME_LIMIT = 60.0

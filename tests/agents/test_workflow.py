@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginWay, TurnRequest
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.agents.script import script_of
 from moonmind_appliance.agents.workflow import NO_INTEGRATION, SpecKitWorkflow, yaml_string
+from moonmind_appliance.in_container.command import script_of
 from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, PhaseName
 from moonmind_appliance.settings import Settings
 

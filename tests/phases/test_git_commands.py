@@ -29,7 +29,7 @@ from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
-from tests.phases.git_laboratory import FEATURE, TOKEN, git
+from tests.in_container.git_fixture import FEATURE, TOKEN, git
 from tests.runs.world import ScriptedAgent
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]

@@ -39,7 +39,7 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
-from tests.phases.git_laboratory import git
+from tests.in_container.git_fixture import git
 from tests.runs.house import RecordedWakeups
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

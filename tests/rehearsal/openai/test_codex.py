@@ -10,7 +10,7 @@ import pytest
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES, TurnRequest
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.agents.outward import Outward
+from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.models import (
     AgentVerdict,
@@ -102,7 +102,7 @@ def room() -> Iterator[Desk]:
         engine.ensure_volume(volume, LABELS)
     try:
         with StandInOpenAI(gateway) as openai:
-            codex = Codex(outward=Outward(https_proxy=openai.proxy_url, extra_ca=True))
+            codex = Codex(egress=Egress(https_proxy=openai.proxy_url, extra_ca=True))
             spec = ContainerSpec(
                 name=name,
                 image=IMAGE,

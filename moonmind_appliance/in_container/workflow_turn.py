@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from moonmind_appliance.agents.codex_home import SYSTEM_BUNDLE, digest
-from moonmind_appliance.agents.codex_turn import files_to_report, freshen, read_text
+from moonmind_appliance.in_container.codex_home import SYSTEM_BUNDLE, digest
+from moonmind_appliance.in_container.codex_turn import files_to_report, freshen, read_text
 
 NO_INTEGRATION = 65
 LOGIN_FILE = "agent.env"

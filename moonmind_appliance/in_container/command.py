@@ -4,7 +4,7 @@ import re
 from importlib import resources
 
 _GUARD = re.compile(r'\n\nif __name__ == "__main__":\n(?:    .*\n)+')
-_OWN_IMPORT = re.compile(r"^from moonmind_appliance\.agents\.\w+ import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+_OWN_IMPORT = re.compile(r"^from moonmind_appliance\.in_container\.\w+ import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 
 
 def script_of(*modules: str) -> str:

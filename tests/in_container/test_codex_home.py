@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.agents.codex_home import LARGEST_LOGIN, CodexHome, clean, digest, read_regular, write_by_rename
-from moonmind_appliance.agents.script import script_of
+from moonmind_appliance.in_container.codex_home import (
+    LARGEST_LOGIN,
+    CodexHome,
+    clean,
+    digest,
+    read_regular,
+    write_by_rename,
+)
+from moonmind_appliance.in_container.command import script_of
 
 LOGIN, RENEWED = b'{"tokens": {"refresh_token": "one"}}\n', b'{"tokens": {"refresh_token": "two"}}\n'
 

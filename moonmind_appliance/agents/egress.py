@@ -8,7 +8,7 @@ from moonmind_appliance.settings import Settings
 _BUNDLE = f"{AGENT_HOME}/ca.pem"
 
 
-class Outward(msgspec.Struct, frozen=True, kw_only=True):
+class Egress(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's proxy, and whether the operator configured certificate authorities."""
 
     https_proxy: str | None = None
@@ -16,7 +16,7 @@ class Outward(msgspec.Struct, frozen=True, kw_only=True):
     extra_ca: bool = False
 
     @classmethod
-    def of(cls, settings: Settings) -> "Outward":
+    def of(cls, settings: Settings) -> "Egress":
         """Take the values from the settings."""
         return cls(
             https_proxy=settings.agent_https_proxy,

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, open_regular, read_regular, trust
+from moonmind_appliance.in_container.codex_home import CodexHome, clean, digest, open_regular, read_regular, trust
 
 NO_SKILL = 64
 DEEPEST = 12

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.codex_turn import LONGEST_ROLLOUT_LINE, rollout_report
+from moonmind_appliance.in_container.codex_turn import LONGEST_ROLLOUT_LINE, rollout_report
 
 
 def event(**payload: Any) -> dict[str, Any]:

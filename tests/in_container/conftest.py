@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from tests.phases.git_laboratory import TOKEN, Laboratory, laboratory
+from tests.in_container.git_fixture import TOKEN, Laboratory, laboratory
 
 
 @pytest.fixture(scope="session")

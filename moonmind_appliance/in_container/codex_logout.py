@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from moonmind_appliance.agents.codex_home import CODEX_LOGIN, LOGIN_FILES, CodexHome, clean, trust
+from moonmind_appliance.in_container.codex_home import CODEX_LOGIN, LOGIN_FILES, CodexHome, clean, trust
 
 
 def main(command: list[str]) -> int:

@@ -17,7 +17,7 @@ from moonmind_appliance.rehearsal.github import StandInGitHub
 TOKEN = "ghp_laboratoryToken0123456789abcdefghijk"
 BRANCH = "speckit/20260301/0a1b2c3d"
 FEATURE = "specs/001-dark-mode"
-SCRIPT = resources.files("moonmind_appliance.phases").joinpath("git_container.py").read_text(encoding="utf-8")
+SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("git_container.py").read_text(encoding="utf-8")
 
 # As in the container: an ordinary user, whom permissions bind.
 USER = 1000

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.phases.git_laboratory import CHANGES_USER, SYSTEM_PYTHON, USER, Laboratory
+from tests.in_container.git_fixture import CHANGES_USER, SYSTEM_PYTHON, USER, Laboratory
 
-SCRIPT = resources.files("moonmind_appliance.phases").joinpath("workspace_size.py").read_text(encoding="utf-8")
+SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("workspace_size.py").read_text(encoding="utf-8")
 MIB = 1024**2
 MOST_BYTES, MOST_FILES = 8 * MIB, 500
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.phases.git_container import ABSENT, MOST_LEFT_OUT, SYMLINK, take_back
-from tests.phases.git_laboratory import Laboratory
+from moonmind_appliance.in_container.git_container import ABSENT, MOST_LEFT_OUT, SYMLINK, take_back
+from tests.in_container.git_fixture import Laboratory
 
 MANY = 3000
 _LINKS = "python3 -c 'import os,sys\nfor n in range(int(sys.argv[1])): os.symlink(sys.argv[2].format(n), f\"l{n}\")'"

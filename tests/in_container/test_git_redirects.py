@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.phases.git_laboratory import Laboratory, laboratory
+from tests.in_container.git_fixture import Laboratory, laboratory
 
 STATUSES = (301, 302, 303, 307, 308)
 

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from moonmind_appliance.agents.codex_home import CodexHome, clean, digest, trust
+from moonmind_appliance.in_container.codex_home import CodexHome, clean, digest, trust
 
 NAME = {"name": "moonmind_appliance", "title": "MoonMind appliance", "version": "1"}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.phases import git_container
-from tests.phases.git_laboratory import BRANCH, CHANGES_USER, FEATURE, Laboratory, git
+from moonmind_appliance.in_container import git_container
+from tests.in_container.git_fixture import BRANCH, CHANGES_USER, FEATURE, Laboratory, git
 
 SPEC = f"{FEATURE}/spec.md"
 ours_alone = pytest.mark.skipif(not CHANGES_USER, reason="permissions do not bind the user of these tests")
