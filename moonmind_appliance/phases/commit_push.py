@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 
 from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, failure
-from moonmind_appliance.phases.context import PhaseContext, PhaseLogs, PhaseResult, failed
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.credential_audit import credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.pull_request_text import quiet
+from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH

@@ -3,8 +3,9 @@
 import msgspec
 
 from moonmind_appliance.models import FailureCode, PhaseName
-from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 

@@ -9,8 +9,11 @@ import msgspec
 
 from moonmind_appliance.errors import DiskFull
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
-from moonmind_appliance.phases.context import GIT_FOLDER, SCAFFOLD, PhaseContext, PhaseLogs, Tee, run_command
+from moonmind_appliance.phases.commands import Tee, run_command
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
+from moonmind_appliance.phases.logs import PhaseLogs
+from moonmind_appliance.phases.names import GIT_FOLDER, SCAFFOLD
 
 _SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024

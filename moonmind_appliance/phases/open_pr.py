@@ -5,9 +5,10 @@ import msgspec
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
 from moonmind_appliance.models import FailureCode, PhaseName, failure
-from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed, skipped
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.phases.pull_request_text import PullRequestText, Story, pull_request_text
+from moonmind_appliance.phases.result import PhaseResult, failed, skipped
 
 _UNPROCESSABLE = 422
 _SERVER = 500

@@ -5,8 +5,9 @@ import msgspec
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, failure
-from moonmind_appliance.phases.context import PhaseContext, PhaseResult, failed
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.settings import Loaded, options
 
 

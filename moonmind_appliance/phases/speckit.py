@@ -28,7 +28,9 @@ from moonmind_appliance.phases.acceptance import (
     section,
     title,
 )
-from moonmind_appliance.phases.context import PhaseContext, PhaseResult, Tee, failed, run_command
+from moonmind_appliance.phases.commands import Tee, run_command
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.start_job_container import read_login
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent

@@ -8,16 +8,9 @@ from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, PhaseName, WaitingFor, WaitReason, failure
-from moonmind_appliance.phases.context import (
-    GIT_CA_FILE,
-    GIT_FOLDER,
-    LABEL_APPLIANCE,
-    LABEL_ROLE,
-    LABEL_RUN,
-    PhaseContext,
-    PhaseResult,
-    failed,
-)
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 
 # A Docker tmpfs is noexec by default.

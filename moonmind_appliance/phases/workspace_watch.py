@@ -19,7 +19,9 @@ from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
-from moonmind_appliance.phases.context import GIT_FOLDER, PhaseContext, Tee
+from moonmind_appliance.phases.commands import Tee
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.names import GIT_FOLDER
 
 _SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("workspace_size.py").read_text(encoding="utf-8")
 # Largest share of the time that measuring may take.

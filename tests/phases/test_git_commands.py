@@ -22,9 +22,12 @@ from moonmind_appliance.models import (
     Run,
     ShardName,
 )
+from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.commit_push import commit_push
-from moonmind_appliance.phases.context import Names, PhaseContext, PhaseResult, Tee
+from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.names import Names
+from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub

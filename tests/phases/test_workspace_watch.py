@@ -11,7 +11,7 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, FailureCode, Limits, Mount
 from moonmind_appliance.phases import workspace_watch
-from moonmind_appliance.phases.context import Tee
+from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]

@@ -1,0 +1,64 @@
+"""The names of a run's containers, volumes, folders and labels."""
+
+import msgspec
+
+from moonmind_appliance.agents.adapter import WORKSPACES
+from moonmind_appliance.models import ShardName
+
+LABEL_APPLIANCE = "moonmind.appliance"
+LABEL_RUN = "moonmind.run"
+LABEL_SHARD = "moonmind.shard"
+LABEL_ROLE = "moonmind.role"
+
+# The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
+GIT_FOLDER = "/work/git"
+GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
+# The files that Spec Kit adds to a repository without it.
+SCAFFOLD = "/opt/spec-kit/scaffold"
+
+
+class Names(msgspec.Struct, frozen=True):
+    """The names of a run's containers, volumes and folders. They depend only on the run and the shard."""
+
+    run_id: str
+    appliance_id: str
+    shard: ShardName
+
+    @property
+    def agent(self) -> str:
+        """The agent container: its name is the shard's lock."""
+        return self.shard.lock
+
+    @property
+    def git(self) -> str:
+        """The git container."""
+        return f"moonmind-git-{self.run_id}"
+
+    @property
+    def workspace_volume(self) -> str:
+        """The volume that both containers share."""
+        return f"moonmind-run-{self.run_id}"
+
+    @property
+    def git_volume(self) -> str:
+        """The git container's own volume."""
+        return f"moonmind-git-{self.run_id}"
+
+    @property
+    def workspace(self) -> str:
+        """The run's folder inside the containers."""
+        return f"{WORKSPACES}/{self.run_id}"
+
+    @property
+    def repository(self) -> str:
+        """The worktree inside the containers."""
+        return f"{self.workspace}/repo"
+
+    def labels(self, role: str) -> dict[str, str]:
+        """Labels of every container and volume of this run."""
+        return {
+            LABEL_APPLIANCE: self.appliance_id,
+            LABEL_RUN: self.run_id,
+            LABEL_SHARD: str(self.shard.index),
+            LABEL_ROLE: role,
+        }
