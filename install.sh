@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# Installs the appliance from this checkout. What is already there is left as it is; it can be run again at any time.
+# Installs the appliance from this checkout, or removes it. Steps that are already done are skipped, so it can be run again.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-readonly here
-readonly env_file=/etc/moonmind-appliance/appliance.env
-readonly data_dir=/var/lib/moonmind-appliance
-readonly command_link=/usr/local/bin/moonmind-appliance
-readonly unit_file=/etc/systemd/system/moonmind-appliance.service
-readonly engine_log=/var/log/moonmind-dockerd.log
+# DESTDIR moves every path outside --prefix below another folder.
+readonly here system=${DESTDIR:-}
+readonly env_file=$system/etc/moonmind-appliance/appliance.env
+readonly data_dir=$system/var/lib/moonmind-appliance
+readonly command_link=$system/usr/local/bin/moonmind-appliance
+readonly unit_file=$system/etc/systemd/system/moonmind-appliance.service
+readonly install_log=$system/var/log/moonmind-appliance-install.log
+readonly engine_log=$system/var/log/moonmind-dockerd.log
+readonly systemd_runs=$system/run/systemd/system
+readonly default_prefix=/opt/moonmind-appliance
 readonly python_minimum=3.11
+readonly job_image_tag=moonmind/spec-automation-job:latest
 
 usage() {
     cat <<'TEXT'
-Usage: sudo ./install.sh [--no-rehearsal] [--prefix DIR] [--help]
+Usage: sudo ./install.sh [--no-rehearsal] [--prefix DIR] [--relink]
+       sudo ./install.sh --uninstall [--purge-data] [--prefix DIR]
+       ./install.sh --prepare | --prepare-uv | --help
 
 Installs the MoonMind appliance from this checkout, on Debian 12 or newer or Ubuntu 24.04
 or newer: missing system packages and the Docker engine, a Python environment,
@@ -23,9 +30,14 @@ this checkout; unchanged steps are skipped.
 
   --no-rehearsal  skip the rehearsal
   --prefix DIR    folder of the Python environment (/opt/moonmind-appliance)
+  --relink        let the `moonmind-appliance` command run this installation, if it runs
+                  another one. Without it, the command is not changed
+  --uninstall     remove the appliance: service, command, Python environment, workspaces,
+                  images and log. Keeps data, settings and logins; keeps Docker, git and Python
+  --purge-data    with --uninstall: also remove the data, the settings and the ChatGPT logins
   --prepare       only what the tests need: the Docker engine, uv and the job image
   --prepare-uv    only uv
-  --help          this text
+  -h, --help      this text
 
 Environment:
   EXTRA_CA_CERTS, SSL_CERT_FILE  CA bundle for downloads, for networks with a TLS proxy;
@@ -34,6 +46,9 @@ Environment:
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY  used for every download
   PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries to use instead of the public ones
   DOCKER_HOST     the Docker engine to use, if it is not the local one
+  DESTDIR         folder to put before every path outside --prefix, for packages and tests
+
+Exit codes: 0 done, 1 failed, 2 wrong options.
 TEXT
 }
 
@@ -83,8 +98,14 @@ quietly() {
     fail "\`$1\` failed with exit code $status in the step \"$step_name\"." "read the output above or the full log in $log, then run install.sh again."
 }
 
+# wrong_usage WHAT: ends with 2, before anything is done.
+wrong_usage() {
+    printf '%s\n' "${red}install.sh: $1${plain}" "What to do: ./install.sh --help shows the options." >&2
+    exit 2
+}
+
 need_root() {
-    ((EUID == 0)) || fail "$1 needs root." "run it again with sudo."
+    [[ $system ]] || ((EUID == 0)) || fail "$1 needs root." "run it again with sudo."
 }
 
 has() { command -v "$1" > /dev/null 2>&1; }
@@ -125,7 +146,7 @@ engine_answers() { docker version > /dev/null 2>&1; }
 
 start_engine() {
     need_root "Starting the Docker engine"
-    if [[ -d /run/systemd/system ]]; then
+    if [[ -d $systemd_runs ]]; then
         say "starting the docker service"
         quietly systemctl enable --now docker
     else
@@ -137,7 +158,7 @@ start_engine() {
         engine_answers && return
         sleep 0.2
     done
-    [[ -d /run/systemd/system ]] || tail -n 15 "$engine_log" | sed 's/^/      | /' >&2
+    [[ -d $systemd_runs ]] || tail -n 15 "$engine_log" | sed 's/^/      | /' >&2
     fail "the Docker engine was started but does not respond." "read its log: journalctl -u docker, or $engine_log."
 }
 
@@ -191,20 +212,34 @@ product() {
     else
         rm -f "$venv/stamp"
         quietly "$uv" venv --quiet --allow-existing --python "$(command -v python3)" "$venv"
-        quietly "$uv" pip sync --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes "$here/requirements.txt"
-        quietly "$uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --no-deps --refresh-package moonmind-appliance \
+        # No cache: it would stay in the caller's home folder.
+        quietly "$uv" pip sync --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes "$here/requirements.txt"
+        quietly "$uv" pip install --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --no-deps \
             --build-constraints "$here/requirements-install.txt" "$here"
         echo "$stamp" > "$venv/stamp"
-        if [[ -d /run/systemd/system ]] && systemctl is-active --quiet moonmind-appliance; then
+        if [[ -d $systemd_runs ]] && systemctl is-active --quiet moonmind-appliance; then
             say "the running service is still the old version; restart it: systemctl restart moonmind-appliance"
         fi
     fi
-    if [[ $(readlink "$command_link" 2> /dev/null) != "$venv/bin/moonmind-appliance" ]]; then
-        mkdir -p "$(dirname "$command_link")"
-        ln -sfn "$venv/bin/moonmind-appliance" "$command_link"
-        say "$command_link -> $venv/bin/moonmind-appliance"
-    fi
+    link_command
     end_step
+}
+
+# The system's command runs one installation. A command of another one is replaced with --relink only.
+link_command() {
+    local target=$prefix/venv/bin/moonmind-appliance current
+    current=$(readlink "$command_link" 2> /dev/null || true)
+    if [[ $current == "$target" ]]; then
+        return
+    elif [[ -e $command_link && ! $current ]]; then
+        say "$command_link is not a link, so it is not changed; use $target"
+    elif [[ -e $command_link && ! $relink ]]; then
+        say "$command_link runs $current and is not changed; use $target, or run install.sh again with --relink"
+    else
+        mkdir -p "$(dirname "$command_link")"
+        ln -sfn "$target" "$command_link"
+        say "$command_link -> $target"
+    fi
 }
 
 # The CA bundle that job containers must trust too: the caller's, else the machine's where authorities were added to it.
@@ -266,6 +301,8 @@ RestartSec=5
 # Longer than STOP_GRACE, in which a run in flight is let go of; it is resumed after the start.
 TimeoutStopSec=90
 UMask=0077
+# Each connection and each event stream is an open file.
+LimitNOFILE=65536
 NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=full
@@ -277,7 +314,7 @@ UNIT
 
 service() {
     begin_step "systemd service"
-    if [[ ! -d /run/systemd/system ]]; then
+    if [[ ! -d $systemd_runs ]]; then
         say "no systemd: start the appliance with \`moonmind-appliance serve\`"
     elif [[ -e $unit_file ]] && cmp -s <(service_unit) "$unit_file"; then
         say "already there"
@@ -299,29 +336,165 @@ job_image() {
 
 rehearsal() {
     begin_step "Rehearsal: one complete run against local stand-ins for OpenAI and GitHub"
-    "$command_link" rehearse < /dev/null ||
+    "$prefix/venv/bin/moonmind-appliance" rehearse < /dev/null ||
         fail "the rehearsal failed with exit code $?: the appliance is installed but does not work on this machine." \
             "run \`moonmind-appliance doctor\`, then \`moonmind-appliance rehearse\` again."
     end_step
 }
 
+# --- uninstall ------------------------------------------------------------------------------------------------------
+
+# Whether the command and the service are those of $prefix: another installation's are not removed with this one.
+owns_command() {
+    local current
+    current=$(readlink "$command_link" 2> /dev/null || true)
+    [[ ! $current || $current == "$prefix/"* ]]
+}
+
+stop_service() {
+    begin_step "systemd service"
+    if [[ ! -e $unit_file ]]; then
+        say "not installed"
+    elif ! owns_command; then
+        say "left: $command_link runs $(readlink "$command_link")"
+    else
+        [[ ! -d $systemd_runs ]] || quietly systemctl disable --now moonmind-appliance
+        rm -f "$unit_file"
+        [[ ! -d $systemd_runs ]] || quietly systemctl daemon-reload
+        say "stopped and removed"
+    fi
+    end_step
+}
+
+# Docker objects and data are removed by the product itself, which knows their names.
+purge() {
+    local command=$prefix/venv/bin/moonmind-appliance options=(--yes)
+    [[ ! $purge_data ]] || options+=(--logins --data)
+    begin_step "Containers and workspaces${purge_data:+, logins and data}"
+    if ! owns_command; then
+        say "left: they belong to the installation that $command_link runs"
+    elif [[ -x $command ]]; then
+        "$command" purge "${options[@]}" < /dev/null 2>&1 | tee -a "$log" | sed 's/^/      /' ||
+            fail "\`$command purge ${options[*]}\` failed." "do what the message above says, then run install.sh --uninstall again."
+    else
+        say "$command is missing; \`docker volume ls --filter label=moonmind.appliance\` lists the volumes that are left"
+    fi
+    if [[ $purge_data ]] && owns_command; then
+        rm -f "$env_file"
+        rmdir "$(dirname "$env_file")" 2> /dev/null || true
+        [[ ! -d $data_dir ]] || rmdir "$data_dir" 2> /dev/null || say "left: $data_dir contains files that are not the appliance's"
+    else
+        say "kept: $data_dir, $env_file and the ChatGPT logins"
+    fi
+    end_step
+}
+
+# remove_image IMAGE: or says why it stays.
+remove_image() {
+    local error
+    if error=$(docker image rm "$1" 2>&1 > /dev/null); then
+        say "removed $1"
+    else
+        say "left $1: ${error##*: }"
+    fi
+}
+
+images() {
+    begin_step "Images"
+    local image
+    if ! owns_command; then
+        say "left: the installation that $command_link runs uses them"
+    elif ! engine_answers; then
+        say "no Docker engine responds, so there is nothing to remove"
+    else
+        docker image inspect "$job_image_tag" > /dev/null 2>&1 && remove_image "$job_image_tag"
+        # Untagged images of the builds. The base image goes last: they are made from it.
+        quietly docker image prune --force --filter label=moonmind.build
+        for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' moonmind/base); do
+            remove_image "$image"
+        done
+        say "removed untagged images of the builds"
+    fi
+    end_step
+}
+
+command_and_environment() {
+    begin_step "Command and Python environment"
+    if [[ -L $command_link && $(readlink "$command_link") == "$prefix/"* ]]; then
+        rm -f "$command_link"
+        say "removed $command_link"
+    fi
+    rm -rf "$prefix/venv" "$prefix/tools"
+    if [[ -d $prefix ]] && ! rmdir "$prefix" 2> /dev/null; then
+        say "left: $prefix contains other files"
+    fi
+    say "removed $prefix/venv and $prefix/tools"
+    end_step
+}
+
 # --- which of them --------------------------------------------------------------------------------------------------
 
-prefix=/opt/moonmind-appliance
-steps=(system_packages docker_engine uv_tool product folders_and_settings service job_image rehearsal)
+# Sourced by a test of one step.
+[[ ${BASH_SOURCE[0]} == "$0" ]] || return 0
+
+prefix='' rehearse=yes relink='' purge_data='' mode=''
+set_prefix() {
+    [[ $1 ]] || wrong_usage "--prefix needs a folder, and it is empty."
+    [[ $1 != -* ]] || wrong_usage "--prefix needs a folder, and $1 looks like an option; write ./$1 for a folder of that name."
+    local folder above
+    folder=$(realpath -ms -- "$1")
+    [[ $folder != / ]] || wrong_usage "--prefix needs a folder of its own, not /."
+    above=$folder
+    while [[ ! -e $above ]]; do above=$(dirname "$above"); done
+    [[ -d $above ]] || wrong_usage "--prefix $1: $above is not a folder."
+    [[ ! $prefix || $prefix == "$folder" ]] || wrong_usage "--prefix is given twice: $prefix and $folder."
+    prefix=$folder
+}
+set_mode() {
+    [[ ! $mode || $mode == "$1" ]] || wrong_usage "$mode and $1 cannot be combined."
+    mode=$1
+}
 while (($#)); do
     case $1 in
-        --no-rehearsal) steps=("${steps[@]/#rehearsal/}") && shift ;;
-        --prepare) steps=(system_packages docker_engine uv_tool job_image) && shift ;;
-        --prepare-uv) steps=(system_packages uv_tool) && shift ;;
-        --prefix) prefix=$(realpath -ms -- "${2:?--prefix needs a folder}") && shift 2 ;;
-        --help) usage && exit 0 ;;
-        *) usage >&2 && exit 2 ;;
+        --prefix)
+            (($# > 1)) || wrong_usage "--prefix needs a folder: --prefix DIR."
+            set_prefix "$2"
+            shift
+            ;;
+        --prefix=*) set_prefix "${1#*=}" ;;
+        --no-rehearsal) rehearse='' ;;
+        --relink) relink=yes ;;
+        --purge-data) purge_data=yes ;;
+        --prepare | --prepare-uv | --uninstall) set_mode "$1" ;;
+        -h | --help) usage && exit 0 ;;
+        --no-rehearsal=* | --relink=* | --purge-data=* | --prepare=* | --prepare-uv=* | --uninstall=* | --help=*)
+            wrong_usage "${1%%=*} takes no value."
+            ;;
+        *) wrong_usage "unknown option: $1" ;;
     esac
+    shift
 done
-read -ra steps <<< "${steps[*]}"
+[[ ! $purge_data || $mode == --uninstall ]] || wrong_usage "--purge-data is for --uninstall only."
+[[ ! $mode || ! $relink ]] || wrong_usage "$mode and --relink cannot be combined."
+[[ ! $mode || $rehearse ]] || wrong_usage "$mode and --no-rehearsal cannot be combined."
+
+case $mode in
+    --prepare) steps=(system_packages docker_engine uv_tool job_image) ;;
+    --prepare-uv) steps=(system_packages uv_tool) ;;
+    --uninstall)
+        need_root "The removal"
+        steps=(stop_service purge images command_and_environment)
+        # Without --prefix: the installation that the command runs.
+        target=$(readlink "$command_link" 2> /dev/null || true)
+        [[ $prefix || $target != */venv/bin/moonmind-appliance ]] || prefix=${target%/venv/bin/moonmind-appliance}
+        ;;
+    *)
+        need_root "The installation"
+        steps=(system_packages docker_engine uv_tool product folders_and_settings service job_image ${rehearse:+rehearsal})
+        ;;
+esac
+prefix=${prefix:-$default_prefix}
 step_total=${#steps[@]}
-[[ " ${steps[*]} " == *" product "* ]] && need_root "The installation"
 
 [[ ${EXTRA_CA_CERTS:-} ]] && EXTRA_CA_CERTS=$(realpath -ms -- "$EXTRA_CA_CERTS") && export EXTRA_CA_CERTS
 # Downloads trust what the machine, or the caller, trusts.
@@ -341,11 +514,19 @@ done
 export UV_PYTHON_DOWNLOADS=never PYTHONDONTWRITEBYTECODE=1
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-log=/var/log/moonmind-appliance-install.log
-(umask 077 && : > "$log") 2> /dev/null || log=$(mktemp -t moonmind-appliance-install.XXXXXX)
+log=$install_log
+if [[ $mode == --uninstall ]] || ! (umask 077 && : > "$log") 2> /dev/null; then
+    log=$(mktemp -t moonmind-appliance-install.XXXXXX)
+fi
 
 started=$SECONDS
 for step in "${steps[@]}"; do
     "$step"
 done
-printf '%s\n' "${green}Ready${plain} after $((SECONDS - started)) s. Details: $log"
+if [[ $mode == --uninstall ]]; then
+    rm -f "$log"
+    ! owns_command || rm -f "$install_log"
+    printf '%s\n' "${green}Removed${plain} after $((SECONDS - started)) s."
+else
+    printf '%s\n' "${green}Ready${plain} after $((SECONDS - started)) s. Details: $log"
+fi

@@ -1,4 +1,4 @@
-"""What `install.sh` and `tests/run` say when something is not as it must be. Installing needs a fresh machine."""
+"""`install.sh` and `tests/run`: options, errors, and what an uninstall removes. Installing needs a fresh machine."""
 
 import os
 import re
@@ -41,17 +41,202 @@ def test_help(script: str) -> None:
     assert script in done.stdout.splitlines()[0]
 
 
-@pytest.mark.parametrize("option", ["--no-rehearsal", "--prefix", "--prepare", "--prepare-uv", "EXTRA_CA_CERTS"])
-def test_help_names_every_option(option: str) -> None:
-    """What can be given is in the help."""
-    assert option in call(ROOT / "install.sh", "--help").stdout
+def test_help_names_every_option() -> None:
+    """Every option that the script reads is in its help; `-h` prints the same text."""
+    text = (ROOT / "install.sh").read_text(encoding="utf-8")
+    read = set(re.findall(r"--[a-z-]+", text[text.index("while (($#))") : text.index("unknown option")]))
+    assert {option for option in read if option not in call(ROOT / "install.sh", "-h").stdout} == set()
+    assert {"--prefix", "--uninstall", "--purge-data"} < read
 
 
-def test_unknown_option() -> None:
-    """An option that does not exist ends with 2, and nothing is done."""
-    done = call(ROOT / "install.sh", "--no-such-option")
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--no-such-option"], "unknown option: --no-such-option"),
+        (["--ref="], "unknown option: --ref="),
+        (["folder"], "unknown option: folder"),
+        (["--prefix"], "--prefix needs a folder: --prefix DIR."),
+        (["--prefix", ""], "--prefix needs a folder, and it is empty."),
+        (["--prefix="], "--prefix needs a folder, and it is empty."),
+        (["--prefix", "--prepare"], "--prefix needs a folder, and --prepare looks like an option"),
+        (["--prefix", "/"], "--prefix needs a folder of its own, not /."),
+        (["--prefix", "/etc/passwd"], "--prefix /etc/passwd: /etc/passwd is not a folder."),
+        (["--prefix=/etc/passwd/below"], "--prefix /etc/passwd/below: /etc/passwd is not a folder."),
+        (["--prefix", "/srv/a", "--prefix=/srv/b"], "--prefix is given twice: /srv/a and /srv/b."),
+        (["--no-rehearsal=no"], "--no-rehearsal takes no value."),
+        (["--prepare", "--uninstall"], "--prepare and --uninstall cannot be combined."),
+        (["--prepare", "--no-rehearsal"], "--prepare and --no-rehearsal cannot be combined."),
+        (["--purge-data"], "--purge-data is for --uninstall only."),
+    ],
+)
+def test_wrong_options(options: list[str], problem: str) -> None:
+    """A wrong option ends the script with 2 before anything is done; the message names the option."""
+    done = call(ROOT / "install.sh", *options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Usage:" in done.stderr
+    assert done.stderr.startswith(f"install.sh: {problem}")
+    assert "./install.sh --help" in done.stderr
+
+
+class Machine:
+    """A machine in a folder, with `install.sh`'s paths below it, and commands that only record their arguments."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.prefix = folder / "opt"
+        self.bin = folder / "bin"
+        self.calls = folder / "calls"
+        self.link = self.root / "usr/local/bin/moonmind-appliance"
+        self.unit = self.root / "etc/systemd/system/moonmind-appliance.service"
+        self.log = self.root / "var/log/moonmind-appliance-install.log"
+        self.settings = self.root / "etc/moonmind-appliance/appliance.env"
+        self.data = self.root / "var/lib/moonmind-appliance"
+        self.calls.touch()
+        self.command("docker", self.bin, 'case "$*" in "image ls"*) echo moonmind/base:bookworm ;; esac')
+        self.command("systemctl", self.bin)
+        (self.root / "run/systemd/system").mkdir(parents=True)
+        self.data.mkdir(parents=True)
+        for file in (self.unit, self.log, self.settings):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+
+    def command(self, name: str, folder: Path, more: str = "") -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >> {self.calls}\n{more}\n', encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    def install(self, prefix: Path, purge: str = "") -> Path:
+        """An installed environment; `purge` is shell code of its command."""
+        (prefix / "tools").mkdir(parents=True)
+        return self.command("moonmind-appliance", prefix / "venv/bin", purge)
+
+    def point_command_at(self, target: Path) -> None:
+        self.link.parent.mkdir(parents=True, exist_ok=True)
+        self.link.symlink_to(target)
+
+    def run(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        path = f"{self.bin}:{os.environ['PATH']}"
+        return call(ROOT / "install.sh", *options, DESTDIR=str(self.root), PATH=path)
+
+    def step(self, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """One step of the script, with these variables."""
+        given = "".join(f"{variable}={value}; " for variable, value in variables.items())
+        return call("bash", "-c", f". {ROOT / 'install.sh'}; {given}{name}", DESTDIR=str(self.root))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_uninstall_removes_what_the_installation_made(machine: Machine) -> None:
+    """Service, command, environment, workspaces, images and log are removed; data, settings and logins are kept."""
+    machine.point_command_at(machine.install(machine.prefix))
+    done = machine.run("--uninstall")
+    assert (done.returncode, done.stderr) == (0, "")
+    left = [machine.prefix, machine.link, machine.unit, machine.log]
+    assert [path for path in left if path.exists() or path.is_symlink()] == []
+    assert machine.settings.exists()
+    assert machine.data.exists()
+    assert machine.calls.read_text(encoding="utf-8").splitlines() == [
+        "systemctl disable --now moonmind-appliance",
+        "systemctl daemon-reload",
+        "moonmind-appliance purge --yes",
+        "docker version",
+        "docker image inspect moonmind/spec-automation-job:latest",
+        "docker image rm moonmind/spec-automation-job:latest",
+        "docker image prune --force --filter label=moonmind.build",
+        "docker image ls --format {{.Repository}}:{{.Tag}} moonmind/base",
+        "docker image rm moonmind/base:bookworm",
+    ]
+
+
+def test_uninstall_with_purge_data_removes_everything(machine: Machine) -> None:
+    """`--purge-data` also removes data, settings and logins."""
+    machine.point_command_at(machine.install(machine.prefix))
+    done = machine.run("--uninstall", "--purge-data")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path for path in machine.root.rglob("*") if "moonmind" in path.name] == []
+    assert "moonmind-appliance purge --yes --logins --data\n" in machine.calls.read_text(encoding="utf-8")
+
+
+def test_uninstall_twice(machine: Machine) -> None:
+    """A second removal finds nothing, and succeeds."""
+    machine.point_command_at(machine.install(machine.prefix))
+    machine.run("--uninstall")
+    done = machine.run("--uninstall", "--prefix", machine.prefix)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_uninstall_keeps_the_files_of_others(machine: Machine) -> None:
+    """A prefix that also contains other files keeps them."""
+    machine.point_command_at(machine.install(machine.prefix))
+    (machine.prefix / "other").touch()
+    done = machine.run("--uninstall")
+    assert f"left: {machine.prefix} contains other files" in done.stdout
+    assert list(machine.prefix.iterdir()) == [machine.prefix / "other"]
+
+
+def test_uninstall_stops_before_it_removes_the_command(machine: Machine) -> None:
+    """When the containers cannot be removed, the command stays, so that the removal can be repeated."""
+    command = machine.install(machine.prefix, purge="echo 'error: no engine' >&2; exit 3")
+    machine.point_command_at(command)
+    done = machine.run("--uninstall")
+    assert done.returncode == 1
+    assert "error: no engine" in done.stdout
+    assert "install.sh --uninstall again" in done.stderr
+    assert command.exists()
+    assert "docker" not in machine.calls.read_text(encoding="utf-8")
+
+
+def test_uninstall_of_a_second_installation(machine: Machine, tmp_path: Path) -> None:
+    """What belongs to the installation that the command runs is left."""
+    first, second = machine.install(machine.prefix), tmp_path / "second"
+    machine.point_command_at(first)
+    machine.install(second)
+    done = machine.run("--uninstall", "--prefix", second)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not second.exists()
+    assert all(path.exists() for path in (first, machine.link, machine.unit, machine.log))
+    assert machine.calls.read_text(encoding="utf-8") == ""
+
+
+@pytest.mark.parametrize(
+    ("relink", "runs", "message"),
+    [("", "first", "is not changed; use"), ("yes", "second", "->")],
+)
+def test_a_second_prefix_does_not_take_the_command(machine: Machine, relink: str, runs: str, message: str) -> None:
+    """The command runs another installation only after `--relink`."""
+    commands = {name: machine.install(machine.prefix / name) for name in ("first", "second")}
+    machine.point_command_at(commands["first"])
+    done = machine.step("link_command", prefix=str(machine.prefix / "second"), relink=relink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert machine.link.readlink() == commands[runs]
+    assert message in done.stdout
+
+
+def test_a_command_without_its_installation_is_replaced(machine: Machine) -> None:
+    """A link to an installation that was removed by hand is no reason to ask."""
+    machine.point_command_at(machine.prefix / "gone/venv/bin/moonmind-appliance")
+    command = machine.install(machine.prefix / "new")
+    machine.step("link_command", prefix=str(machine.prefix / "new"), relink="")
+    assert machine.link.readlink() == command
+
+
+def test_a_file_in_the_commands_place_is_kept(machine: Machine) -> None:
+    """A program of somebody else is never overwritten, not even with `--relink`."""
+    machine.link.parent.mkdir(parents=True)
+    machine.link.write_text("another program", encoding="utf-8")
+    done = machine.step("link_command", prefix=str(machine.prefix), relink="yes")
+    assert "is not a link, so it is not changed" in done.stdout
+    assert machine.link.read_text(encoding="utf-8") == "another program"
+
+
+def test_the_unit_raises_the_file_limit(machine: Machine) -> None:
+    """The default of systemd, 1024 files, is less than the connections that the API accepts."""
+    unit = machine.step("service_unit").stdout
+    assert "LimitNOFILE=65536\n" in unit
 
 
 def test_ca_bundle_that_is_not_there() -> None:
