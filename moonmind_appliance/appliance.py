@@ -2,7 +2,7 @@
 
 Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new requests, workers release their
 runs, connections close. `Appliance` is for the serving process; `attach` gives other processes (command line, TUI) the
-same tools on the same database.
+same resources on the same database.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from moonmind_appliance.checks import Finding, Readiness
 from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
+from moonmind_appliance.execution.execute import Executor
+from moonmind_appliance.execution.reap import Reaper
+from moonmind_appliance.execution.recover import Recovered, recover, wake_queued
+from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.execute import Executor
-from moonmind_appliance.runs.readiness import look_after_logins
-from moonmind_appliance.runs.reap import Reaper
-from moonmind_appliance.runs.recover import Recovered, recover, wake_queued
-from moonmind_appliance.runs.retention import retain
-from moonmind_appliance.runs.tools import Tools, utc_now
+from moonmind_appliance.resources import Resources, utc_now
+from moonmind_appliance.scheduling.readiness import look_after_logins
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
@@ -65,7 +65,9 @@ def shard_names(settings: Settings) -> tuple[ShardName, ...]:
 
 
 @contextmanager
-def attach(settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None) -> Iterator[Tools]:
+def attach(
+    settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None
+) -> Iterator[Resources]:
     """The verbs' dependencies, with these settings; creates and migrates the data folder if needed.
 
     The end of the `with` block closes the database and the clients of the engine and GitHub.
@@ -88,7 +90,7 @@ def attach(settings: Settings, *, wakeups: Wakeups | None = None, redactor: Reda
             opened.callback(github.close)
         shards = shard_names(settings)
         wakeups = wakeups or Wakeups(settings.moonmind_data_dir, shards)
-        yield Tools(
+        yield Resources(
             settings=settings,
             store=store,
             engine=engine,
@@ -116,21 +118,21 @@ class Appliance:
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
             self._opened = ExitStack()
-            self.tools = self._opened.enter_context(attach(settings, wakeups=self._workers))
+            self.resources = self._opened.enter_context(attach(settings, wakeups=self._workers))
         except BaseException:
             self._lock.release()
             raise
-        self._executor = Executor(self.tools)
-        self._reaper = Reaper(self.tools)
+        self._executor = Executor(self.resources)
+        self._reaper = Reaper(self.resources)
         self._oidc = _verifier(settings)
-        self._readiness = Readiness(self.tools, self._workers.alive)
+        self._readiness = Readiness(self.resources, self._workers.alive)
         self.api = build_api(
             ApiParts(
-                store=self.tools.store,
+                store=self.resources.store,
                 wakeups=self._workers,
                 settings=settings,
-                redactor=self.tools.redactor,
-                artifact_files=self.tools.files,
+                redactor=self.resources.redactor,
+                artifact_files=self.resources.files,
                 authenticate=self._authenticator(),
                 readiness=self._ready,
                 version=appliance_version(),
@@ -149,7 +151,7 @@ class Appliance:
 
     def start(self) -> Recovered:
         """Recover from a crash, then start the workers."""
-        recovered = recover(self.tools)
+        recovered = recover(self.resources)
         if recovered.runs_requeued or recovered.containers_removed:
             _log.warning(
                 "Recovered from an unclean stop: %d run(s) resume, %d container(s) removed.",
@@ -186,7 +188,7 @@ class Appliance:
         self._executor.work(shard)
 
     def _authenticator(self) -> Callable[[str], Actor | None]:
-        return self._oidc.verify if self._oidc is not None else self.tools.store.tokens.actor
+        return self._oidc.verify if self._oidc is not None else self.resources.store.tokens.actor
 
     def _ready(self) -> dict[str, Finding]:
         found = self._readiness.now()
@@ -195,14 +197,14 @@ class Appliance:
         return found
 
     def _look_at_logins(self) -> None:
-        look_after_logins(self.tools)
+        look_after_logins(self.resources)
 
     def _wake_again(self) -> None:
         self._reaper.reap()
-        wake_queued(self.tools)
+        wake_queued(self.resources)
 
     def _retain(self) -> None:
-        retain(self.tools)
+        retain(self.resources)
 
 
 def _verifier(settings: Settings) -> OidcVerifier | None:

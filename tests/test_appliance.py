@@ -14,7 +14,7 @@ from litestar.testing import TestClient
 from moonmind_appliance.appliance import Appliance, attach, secrets_of, shard_names
 from moonmind_appliance.errors import DataFolderInUse, EngineUnreachable, GitHubError, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
-from moonmind_appliance.runs.tools import Tools, utc_now
+from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.settings import Secret, Settings, load
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
@@ -52,7 +52,7 @@ def threads() -> set[str]:
 
 def test_it_starts_without_an_engine_and_takes_requests(appliance: Appliance) -> None:
     """A Docker that is down stops nothing: the API answers, readiness says what is missing."""
-    token = appliance.tools.store.tokens.create("ann", operator=True, expires_at=None)
+    token = appliance.resources.store.tokens.create("ann", operator=True, expires_at=None)
     with TestClient(appliance.api) as client:
         assert client.get("/api/spec-automation/health").status_code == httpx.codes.OK
         headers = {"Authorization": f"Bearer {token}"}
@@ -69,13 +69,13 @@ def test_a_second_process_on_the_same_data_folder_is_refused(appliance: Applianc
         Appliance(settings)
     assert threads() == before
     appliance.start()
-    assert appliance.tools.store.runs.counts()
+    assert appliance.resources.store.runs.counts()
 
 
 def test_other_processes_may_attach_meanwhile(appliance: Appliance, settings: Settings) -> None:
     """The command line and the TUI work on the same database, without the lock."""
-    with attach(settings) as tools:
-        assert tools.appliance_id == appliance.tools.appliance_id
+    with attach(settings) as resources:
+        assert resources.appliance_id == appliance.resources.appliance_id
 
 
 def open_files() -> list[str]:
@@ -93,26 +93,26 @@ def test_attach_closes_everything(settings: Settings) -> None:
     gc.collect()
     before = open_files()
 
-    def use(tools: Tools) -> None:
-        tools.store.runs.counts()
-        tools.wakeups.wake(0)
+    def use(resources: Resources) -> None:
+        resources.store.runs.counts()
+        resources.wakeups.wake(0)
         with pytest.raises(EngineUnreachable):
-            tools.engine.info()
-        assert tools.github is not None
+            resources.engine.info()
+        assert resources.github is not None
         with pytest.raises(GitHubError):
-            tools.github.repository("a/b")
+            resources.github.repository("a/b")
 
-    with attach(settings) as tools:
-        use(tools)
-        thread = threading.Thread(target=use, args=[tools])
+    with attach(settings) as resources:
+        use(resources)
+        thread = threading.Thread(target=use, args=[resources])
         thread.start()
         thread.join()
         assert len(open_files()) > len(before)
     assert open_files() == before
 
     def fail() -> None:
-        with attach(settings) as tools:
-            use(tools)
+        with attach(settings) as resources:
+            use(resources)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -125,8 +125,8 @@ def test_attach_closes_the_connections_to_a_real_engine(settings: Settings) -> N
     """An engine that answers keeps connections open; they end with the block."""
     gc.collect()
     before = open_files()
-    with attach(msgspec.structs.replace(settings, docker_host=None)) as tools:
-        tools.engine.info()
+    with attach(msgspec.structs.replace(settings, docker_host=None)) as resources:
+        resources.engine.info()
         assert len(open_files()) > len(before)
     assert open_files() == before
 
@@ -143,14 +143,14 @@ def test_an_attach_that_fails_leaves_nothing_open(settings: Settings) -> None:
 
 def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
     """A run that was in progress is queued again, before any worker runs."""
-    with attach(settings) as tools:
-        tools.store.runs.insert(run("r1"))
-        tools.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
+    with attach(settings) as resources:
+        resources.store.runs.insert(run("r1"))
+        resources.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
     appliance = Appliance(settings)
     try:
         recovered = appliance.start()
         assert recovered.runs_requeued == ["r1"]
-        kept = appliance.tools.store.runs.get("r1")
+        kept = appliance.resources.store.runs.get("r1")
         assert kept is not None
         assert (kept.status, kept.interruptions) == (RunStatus.QUEUED, 1)
     finally:
@@ -173,7 +173,7 @@ def test_a_stop_leaves_nothing_and_can_come_twice(settings: Settings) -> None:
 
 def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
     """503 with `draining`, while what is known can still be read."""
-    token = appliance.tools.store.tokens.create("ann", operator=True, expires_at=None)
+    token = appliance.resources.store.tokens.create("ann", operator=True, expires_at=None)
     headers = {"Authorization": f"Bearer {token}"}
     with TestClient(appliance.api) as client:
         appliance.begin_stopping()

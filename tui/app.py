@@ -23,7 +23,7 @@ from textual.widgets import Input, TextArea
 from moonmind_appliance.checks import Finding, ServeState, run_checks, serve_state
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import Actor
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from tui import clipboard
 from tui.background import Background
@@ -70,11 +70,11 @@ class TerminalApp(App[None]):
 
     def __init__(
         self,
-        tools: Tools,
+        tools: Resources,
         actor: Actor,
         *,
         serve_state: Callable[[Settings], ServeState] = serve_state,
-        checks: Callable[[Settings, Tools | None], Iterator[Finding]] = run_checks,
+        checks: Callable[[Settings, Resources | None], Iterator[Finding]] = run_checks,
         theme_name: ThemeName = ThemeName.DARK,
         environment: dict[str, str] | None = None,
         exit_codes: Sequence[tuple[int, str]] = (),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import ApplianceError, NotFound, StoreError
 from moonmind_appliance.models import Actor
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.views.run_detail import ArtifactSummary, RunDetail, specification
 from tui.patch import read_patch
 
@@ -29,7 +29,7 @@ class RunTexts(NamedTuple):
     tasks: str | None
 
 
-def read_texts(tools: Tools, actor: Actor, run: RunDetail) -> RunTexts:
+def read_texts(tools: Resources, actor: Actor, run: RunDetail) -> RunTexts:
     """Read the texts from disk.
 
     Raises:

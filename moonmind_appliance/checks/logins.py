@@ -4,23 +4,23 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.runs.readiness import refresh_login
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import refresh_login
 
 _PROGRAM = "moonmind-appliance"
 
 
-def logins(tools: Tools, *, look: bool = False) -> Iterator[Finding]:
+def logins(resources: Resources, *, look: bool = False) -> Iterator[Finding]:
     """A finding for each shard, see `shard_logins`.
 
     Args:
-        tools: what verbs work with.
+        resources: what verbs work with.
         look: check the logins that were never observed, which starts a container for each.
     """
-    shards = tools.store.shards.all(len(tools.shards))
+    shards = resources.store.shards.all(len(resources.shards))
     if look:
-        now = tools.clock()
-        shards = [refresh_login(tools, each, now) if each.login is LoginState.UNKNOWN else each for each in shards]
+        now = resources.clock()
+        shards = [refresh_login(resources, each, now) if each.login is LoginState.UNKNOWN else each for each in shards]
     yield from shard_logins(shards)
 
 

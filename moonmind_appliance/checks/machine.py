@@ -7,7 +7,7 @@ from pathlib import Path
 
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.errors import ApplianceError, StoreError
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
 
@@ -39,13 +39,13 @@ def free_space(settings: Settings) -> Finding:
     return ok("disk", seen)
 
 
-def database(settings: Settings, tools: Tools | None, problem: ApplianceError | None = None) -> Finding:
-    """Check that it can be opened and read. `problem` is the error of an attempt to attach, if there are no `tools`."""
+def database(settings: Settings, resources: Resources | None, problem: ApplianceError | None = None) -> Finding:
+    """Check that it can be opened and read. `problem` is the error of an attempt to attach, if there are none."""
     check, path = "database", settings.moonmind_data_dir / DATABASE_NAME
     if isinstance(problem, StoreError):
         return wrong(check, problem.message, problem.hint or "See the message.")
-    if tools is not None:
-        tools.store.runs.counts()
+    if resources is not None:
+        resources.store.runs.counts()
         return ok(check, str(path))
     if path.exists():
         return note(check, f"{path} could not be opened.")

@@ -14,14 +14,14 @@ from moonmind_appliance.checks.service import api_address, serve, serve_state
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, SettingProblem
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 
 _FIX = "Fix the setting."
 
 
 def run_checks(
-    settings: Settings, tools: Tools | None, *, problem: ApplianceError | None = None, offline: bool = False
+    settings: Settings, resources: Resources | None, *, problem: ApplianceError | None = None, offline: bool = False
 ) -> Iterator[Finding]:
     """All findings except those about the settings, each as soon as it is found. Blocks; takes up to a minute.
 
@@ -30,14 +30,14 @@ def run_checks(
 
     Args:
         settings: the settings to check.
-        tools: attached to the data folder; None if it does not exist yet or cannot be used.
+        resources: attached to the data folder; None if it does not exist yet or cannot be used.
         problem: why the data folder cannot be used.
         offline: contact neither GitHub nor Keycloak, and start no container.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings))
-    yield from guarded("database", lambda: database(settings, tools, problem))
-    yield from _containers(settings, tools, offline=offline)
+    yield from guarded("database", lambda: database(settings, resources, problem))
+    yield from _containers(settings, resources, offline=offline)
     state = serve_state(settings)
     yield from guarded("API address", lambda: api_address(settings, state))
     yield serve(state)
@@ -55,14 +55,14 @@ def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:
     return [wrong(f"setting {problem.name}", problem.message, problem.hint or _FIX) for problem in problems]
 
 
-def _containers(settings: Settings, tools: Tools | None, *, offline: bool) -> Iterator[Finding]:
+def _containers(settings: Settings, resources: Resources | None, *, offline: bool) -> Iterator[Finding]:
     """Engine, image, addresses that containers reach, logins: each needs the one before."""
     own: DockerEngine | None = None
     works = False
     try:
         engine: ContainerEngine
         try:
-            engine = tools.engine if tools is not None else (own := DockerEngine(settings.docker_host))
+            engine = resources.engine if resources is not None else (own := DockerEngine(settings.docker_host))
         except ApplianceError as error:
             yield wrong("Docker engine", error.message, error.hint or START)
         else:
@@ -76,8 +76,8 @@ def _containers(settings: Settings, tools: Tools | None, *, offline: bool) -> It
     finally:
         if own is not None:
             own.close()
-    if tools is not None:
-        attached = tools
+    if resources is not None:
+        attached = resources
         yield from guarded("logins", lambda: logins(attached, look=works and not offline))
     elif not settings.moonmind_data_dir.exists():
         yield no_login_yet()

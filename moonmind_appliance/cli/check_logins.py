@@ -14,16 +14,16 @@ def check_logins(invocation: Invocation) -> list[Shard]:
         EngineUnreachable: no engine answers.
         StoreError: the data folder cannot be used.
     """
-    with attach(invocation.settings()) as tools:
+    with attach(invocation.settings()) as resources:
         try:
-            tools.engine.info()
+            resources.engine.info()
         except EngineUnreachable:
             invocation.note("The logins were not checked.")
             raise
         states = []
-        for shard in range(len(tools.shards)):
+        for shard in range(len(resources.shards)):
             invocation.detail(f"checking shard {shard}")
-            state, run_id = check_login(tools, shard)
+            state, run_id = check_login(resources, shard)
             if run_id is not None:
                 invocation.note(
                     f"Shard {shard} was not checked: it is running run {run_id}, which updates its login state."

@@ -18,7 +18,7 @@ from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, line, table
 from moonmind_appliance.errors import ApplianceError, SettingsError
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 
 _OTHER_LINES = 3
@@ -99,12 +99,12 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
             "settings", f"{sum(source != 'default' for source in configuration.loaded.sources.values())} set, {where}"
         )
     with ExitStack() as stack:
-        tools, problem = _attach(configuration.settings, stack)
-        yield from run_checks(configuration.settings, tools, problem=problem, offline=offline)
+        resources, problem = _attach(configuration.settings, stack)
+        yield from run_checks(configuration.settings, resources, problem=problem, offline=offline)
 
 
-def _attach(settings: Settings, stack: ExitStack) -> tuple[Tools | None, ApplianceError | None]:
-    """The tools, or why there are none. A check does not create a missing data folder."""
+def _attach(settings: Settings, stack: ExitStack) -> tuple[Resources | None, ApplianceError | None]:
+    """The resources, or why there are none. A check does not create a missing data folder."""
     try:
         if not settings.moonmind_data_dir.exists():
             return None, None

@@ -21,6 +21,7 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.prompt_panel import Prompt, PromptPanel
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.models import Shard
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.sign_in import (
     SignedIn,
     SignIn,
@@ -30,7 +31,6 @@ from moonmind_appliance.runs.sign_in import (
     SignInWaiting,
     sign_out,
 )
-from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
 
@@ -81,8 +81,10 @@ def login_shard(
     content = _content(from_file) if from_file else b""
     key = _key(invocation) if api_key else None
     way = LoginWay.BROWSER if browser else LoginWay.API_KEY if api_key else LoginWay.DEVICE
-    with shard_tools(invocation, shard) as tools:
-        sign_in = SignIn.from_file(tools, shard, content) if from_file else SignIn(tools, shard, way=way, api_key=key)
+    with shard_resources(invocation, shard) as resources:
+        sign_in = (
+            SignIn.from_file(resources, shard, content) if from_file else SignIn(resources, shard, way=way, api_key=key)
+        )
         signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:
         invocation.note(
@@ -106,9 +108,9 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
     Fails while a run uses the shard. Runs that need this shard wait for the next `login-shard`. The login is removed
     locally even if OpenAI cannot be reached to revoke it. Safe to repeat.
     """
-    with shard_tools(invocation, shard) as tools:
+    with shard_resources(invocation, shard) as resources:
         try:
-            state, was = sign_out(tools, shard)
+            state, was = sign_out(resources, shard)
         except LogoutRefused as error:
             raise CommandFailed(error.message, hint=error.hint, code=Exit.UNAVAILABLE) from None
     words = f"Shard {shard} is signed out." if was else f"Shard {shard} had no login."
@@ -116,14 +118,14 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
 
 
 @contextmanager
-def shard_tools(invocation: Invocation, shard: int) -> Iterator[Tools]:
-    """The verbs' tools, after a check that the shard exists."""
+def shard_resources(invocation: Invocation, shard: int) -> Iterator[Resources]:
+    """The verbs' resources, after a check that the shard exists."""
     settings = invocation.settings()
     if shard >= settings.codex_shards:
         hint = f"Use 0 to {settings.codex_shards - 1}, or raise CODEX_SHARDS."
         raise CommandFailed(f"Shard {shard} does not exist.", hint=hint, code=Exit.USAGE)
-    with attach(settings) as tools:
-        yield tools
+    with attach(settings) as resources:
+        yield resources
 
 
 def _content(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.login_shard import shard_tools
+from moonmind_appliance.cli.login_shard import shard_resources
 from moonmind_appliance.runs import pause
 
 
@@ -21,9 +21,9 @@ def pause_shard(invocation: Invocation, shard: int) -> None:
     A running run continues. The login is unchanged and still checked. Runs go to the other shards; runs pinned to this
     shard wait for `resume-shard`. Safe to repeat.
     """
-    with shard_tools(invocation, shard) as tools:
-        state = pause.pause_shard(tools, shard)
-        running = next((run.short_id for run in tools.store.runs.in_progress() if run.shard == shard), None)
+    with shard_resources(invocation, shard) as resources:
+        state = pause.pause_shard(resources, shard)
+        running = next((run.short_id for run in resources.store.runs.in_progress() if run.shard == shard), None)
     shown = f"Shard {shard} is paused and accepts no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
     if running is not None:
         shown += f"\nRun {running} continues on it."
@@ -38,6 +38,6 @@ def resume_shard(invocation: Invocation, shard: int) -> None:
 
     Runs that waited for it start automatically. Safe to repeat.
     """
-    with shard_tools(invocation, shard) as tools:
-        state = pause.resume_shard(tools, shard)
+    with shard_resources(invocation, shard) as resources:
+        state = pause.resume_shard(resources, shard)
     invocation.answer({"shard": state}, Text(f"Shard {shard} accepts runs."))

@@ -49,14 +49,14 @@ def serve(invocation: Invocation) -> Exit:
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
     appliance = Appliance(settings)
     # From here on logins are read and refreshed: redact their tokens, too.
-    formatter.redactor = appliance.tools.redactor
+    formatter.redactor = appliance.resources.redactor
     try:
         listening = open_socket(settings.moonmind_host, settings.moonmind_port)
     except AddressUnavailable as error:
         appliance.stop()
         raise CommandFailed(error.message, hint=error.hint, code=_exit_of(error)) from error
     with listening:
-        _log.info("%s", banner(settings, appliance.tools.store, listening))
+        _log.info("%s", banner(settings, appliance.resources.store, listening))
         warn(settings)
         started = serve_http(appliance, listening)
     if not started:

@@ -49,9 +49,9 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
     from moonmind_appliance.cli.runs.direct import system_actor  # noqa: PLC0415
     from tui.app import TerminalApp  # noqa: PLC0415
 
-    with attach(settings) as tools:
+    with attach(settings) as resources:
         app = TerminalApp(
-            tools,
+            resources,
             system_actor(),
             theme_name=theme_of(invocation.environment, theme),
             environment=dict(invocation.environment),

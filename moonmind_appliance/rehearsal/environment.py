@@ -31,8 +31,8 @@ from moonmind_appliance.rehearsal.leftovers import (
     stage_volume_prefix,
 )
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt
-from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.serving import make_server
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.look import look_at_shard
@@ -145,7 +145,7 @@ class Stage:
 
     def sign_in(self, appliance: "RunningAppliance", shard: int = 0) -> SignInPrompt:
         """Sign a shard in by the real device login; the stand-in approves it."""
-        return _sign_in(appliance.appliance.tools, shard)
+        return _sign_in(appliance.appliance.resources, shard)
 
     def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> SignInPrompt:
         """The same for an appliance that runs in another process with these variables."""
@@ -154,7 +154,7 @@ class Stage:
 
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, for tests that search for its tokens."""
-        tools = appliance.appliance.tools
+        tools = appliance.appliance.resources
         found = look_at_shard(
             tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
         )
@@ -224,7 +224,7 @@ def without_proxy(address: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _sign_in(tools: Tools, shard: int) -> SignInPrompt:
+def _sign_in(tools: Resources, shard: int) -> SignInPrompt:
     prompts: list[SignInPrompt] = []
     with SignIn(tools, shard) as steps:
         for step in steps:

@@ -99,8 +99,8 @@ def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], N
             for shard in range(day.shards):
                 prompt = stage.sign_in(running, shard)
                 say(f"Shard {shard} is signed in by device code {prompt.code}.")
-            token = running.appliance.tools.store.tokens.create(
-                TOKEN_NAME, operator=False, expires_at=running.appliance.tools.clock() + timedelta(hours=1)
+            token = running.appliance.resources.store.tokens.create(
+                TOKEN_NAME, operator=False, expires_at=running.appliance.resources.clock() + timedelta(hours=1)
             )
 
             def sign_in_again() -> None:

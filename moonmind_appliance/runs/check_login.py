@@ -1,11 +1,11 @@
 """Check a shard's login now, without a model turn."""
 
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.readiness import renew_login, say_who_waits
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import renew_login, say_who_waits
 
 
-def check_login(tools: Tools, shard: int) -> tuple[Shard, str | None]:
+def check_login(resources: Resources, shard: int) -> tuple[Shard, str | None]:
     """Check and renew a shard's login; returns the shard's state, and the id of the run that prevented the check.
 
     A shard that executes a run is not checked: two users of one login would invalidate each other's refresh token,
@@ -15,10 +15,10 @@ def check_login(tools: Tools, shard: int) -> tuple[Shard, str | None]:
     Raises:
         StoreError: the database cannot be used.
     """
-    running = next((run for run in tools.store.runs.in_progress() if run.shard == shard), None)
-    known = tools.store.shards.get(shard)
+    running = next((run for run in resources.store.runs.in_progress() if run.shard == shard), None)
+    known = resources.store.shards.get(shard)
     if running is not None:
         return known, running.run_id
-    state = renew_login(tools, known, wanted=True)
-    say_who_waits(tools)
+    state = renew_login(resources, known, wanted=True)
+    say_who_waits(resources)
     return state, None

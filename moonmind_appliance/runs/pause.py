@@ -4,12 +4,12 @@ import msgspec
 
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.readiness import say_who_waits
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import say_who_waits
 from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
 
-def pause_shard(tools: Tools, shard: int) -> Shard:
+def pause_shard(resources: Resources, shard: int) -> Shard:
     """Stop the shard from claiming runs; a run in progress on it continues. Idempotent. For operators.
 
     Runs that only this shard could take wait with reason `shard_busy` and no time.
@@ -18,27 +18,27 @@ def pause_shard(tools: Tools, shard: int) -> Shard:
         NotFound: there is no shard of that number.
         StoreError: the database cannot be used.
     """
-    _check(tools, shard)
-    now = tools.clock()
+    _check(resources, shard)
+    now = resources.clock()
 
     def paused(known: Shard) -> ShardChange:
         if known.paused_at is not None:
             return ShardChange(known)
         return ShardChange(msgspec.structs.replace(known, paused_at=now), [ShardEvent("shard.paused")])
 
-    state = tools.store.shards.change(shard, paused)
-    say_who_waits(tools)
+    state = resources.store.shards.change(shard, paused)
+    say_who_waits(resources)
     return state
 
 
-def resume_shard(tools: Tools, shard: int) -> Shard:
+def resume_shard(resources: Resources, shard: int) -> Shard:
     """Let a paused shard claim runs again, and wake it. Idempotent. For operators.
 
     Raises:
         NotFound: there is no shard of that number.
         StoreError: the database cannot be used.
     """
-    _check(tools, shard)
+    _check(resources, shard)
 
     def resumed(known: Shard) -> ShardChange:
         if known.paused_at is None:
@@ -46,14 +46,14 @@ def resume_shard(tools: Tools, shard: int) -> Shard:
         told = ShardEvent("shard.resumed", {"paused_at": known.paused_at})
         return ShardChange(msgspec.structs.replace(known, paused_at=None), [told])
 
-    state = tools.store.shards.change(shard, resumed)
-    say_who_waits(tools)
-    tools.wakeups.wake(shard)
+    state = resources.store.shards.change(shard, resumed)
+    say_who_waits(resources)
+    resources.wakeups.wake(shard)
     return state
 
 
-def _check(tools: Tools, shard: int) -> None:
-    if not 0 <= shard < len(tools.shards):
+def _check(resources: Resources, shard: int) -> None:
+    if not 0 <= shard < len(resources.shards):
         raise NotFound(
-            f"Shard {shard} does not exist.", hint=f"Use 0 to {len(tools.shards) - 1}, or raise CODEX_SHARDS."
+            f"Shard {shard} does not exist.", hint=f"Use 0 to {len(resources.shards) - 1}, or raise CODEX_SHARDS."
         )

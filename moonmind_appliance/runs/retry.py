@@ -6,7 +6,7 @@ from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.runs.submit import refuse_when_draining
 from moonmind_appliance.runs.visibility import visible_run
-from moonmind_appliance.runs.wake import wake_for
+from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 

@@ -17,8 +17,8 @@ from moonmind_appliance.agents.adapter import LoginWay
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import Shard
-from moonmind_appliance.runs.readiness import say_who_waits
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import say_who_waits
 from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard, who_holds
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.look import note_login
@@ -81,15 +81,15 @@ class SignIn:
     of a `with` block, cancels and waits until everything is undone. An abandoned iterator continues until the prompt
     expires, so use `with`:
 
-        with SignIn(tools, 0) as steps:
+        with SignIn(resources, 0) as steps:
             for step in steps:
                 ...
 
     Nothing happens before the first `next`. An exception that is not an `ApplianceError` is a defect; `next` raises it.
 
     Args:
-        tools: must stay open until the sign-in is over.
-        shard: the number of one of `tools.shards`.
+        resources: must stay open until the sign-in is over.
+        shard: the number of one of `resources.shards`.
         way: by device code; by a browser on this machine, which calls back to port 1455 of the loopback interface; or
             with an API key.
         api_key: the key, for `LoginWay.API_KEY` only.
@@ -98,14 +98,14 @@ class SignIn:
 
     def __init__(
         self,
-        tools: Tools,
+        resources: Resources,
         shard: int,
         *,
         way: LoginWay = LoginWay.DEVICE,
         api_key: str | None = None,
         login_file: bytes | None = None,
     ) -> None:
-        self._tools = tools
+        self._resources = resources
         self._shard = shard
         self._way = way
         self._api_key = api_key
@@ -119,12 +119,12 @@ class SignIn:
         self._over = False
 
     @classmethod
-    def from_file(cls, tools: Tools, shard: int, content: bytes) -> Self:
+    def from_file(cls, resources: Resources, shard: int, content: bytes) -> Self:
         """Store a login file that was made elsewhere.
 
         The other copy must not be used any more: the first of the two that renews itself invalidates the other.
         """
-        return cls(tools, shard, login_file=content)
+        return cls(resources, shard, login_file=content)
 
     def __iter__(self) -> Iterator[SignInStep]:
         return self
@@ -174,49 +174,49 @@ class SignIn:
         self._ended.set()
 
     def _sign_in(self) -> Shard:
-        tools, name = self._tools, self._tools.shards[self._shard]
+        resources, name = self._resources, self._resources.shards[self._shard]
         if self._login_file is not None:
             way = "file"
             login_file = login_from_file(
-                tools.engine,
-                tools.settings,
-                tools.agent,
+                resources.engine,
+                resources.settings,
+                resources.agent,
                 name,
                 self._login_file,
-                appliance_id=tools.appliance_id,
+                appliance_id=resources.appliance_id,
                 wait_for_shard=self._must_wait,
                 cancel=self._cancel,
             )
         else:
             way = self._way.value
             login_file = login_shard(
-                tools.engine,
-                tools.settings,
-                tools.agent,
+                resources.engine,
+                resources.settings,
+                resources.agent,
                 name,
-                appliance_id=tools.appliance_id,
+                appliance_id=resources.appliance_id,
                 tell=self._prompted,
                 wait_for_shard=self._must_wait,
                 cancel=self._cancel,
                 way=self._way,
                 api_key=self._api_key,
             )
-        return _signed_in(tools, self._shard, login_file, way)
+        return _signed_in(resources, self._shard, login_file, way)
 
     def _refuse_without_image(self) -> None:
-        image = self._tools.settings.spec_automation_job_image
-        if self._tools.engine.image(image) is None:
+        image = self._resources.settings.spec_automation_job_image
+        if self._resources.engine.image(image) is None:
             raise ImageNotFound(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
 
     def _prompted(self, prompt: LoginPrompt) -> None:
-        expires_at = self._tools.clock() + timedelta(seconds=prompt.seconds)
+        expires_at = self._resources.clock() + timedelta(seconds=prompt.seconds)
         self._steps.put(SignInPrompt(prompt.address, prompt.code, expires_at))
 
     def _must_wait(self, taken: NameTaken) -> None:
         self._steps.put(SignInWaiting(who_holds(taken), taken.holder.get(LABEL_RUN)))
 
 
-def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> tuple[Shard, bool]:
+def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = None) -> tuple[Shard, bool]:
     """Sign out; returns the shard's state, and whether there was a login. Idempotent. See `logout_shard`.
 
     Raises:
@@ -224,24 +224,28 @@ def sign_out(tools: Tools, shard: int, *, cancel: CancelToken | None = None) -> 
         EngineError: the engine failed.
     """
     was = logout_shard(
-        tools.engine,
-        tools.settings,
-        tools.agent,
-        tools.shards[shard],
-        appliance_id=tools.appliance_id,
+        resources.engine,
+        resources.settings,
+        resources.agent,
+        resources.shards[shard],
+        appliance_id=resources.appliance_id,
         cancel=cancel,
     )
-    state = note_login(tools.store, tools.redactor, tools.agent, shard, None, now=tools.clock(), signed_in=True)
-    tools.redactor.forget(f"shard {shard}")
+    state = note_login(
+        resources.store, resources.redactor, resources.agent, shard, None, now=resources.clock(), signed_in=True
+    )
+    resources.redactor.forget(f"shard {shard}")
     if was:
-        tools.store.events.add("shard.signed_out", shard=shard)
-    say_who_waits(tools)
+        resources.store.events.add("shard.signed_out", shard=shard)
+    say_who_waits(resources)
     return state, was
 
 
-def _signed_in(tools: Tools, shard: int, login_file: bytes, way: str) -> Shard:
-    state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock(), signed_in=True)
-    tools.store.events.add("shard.signed_in", shard=shard, data={"way": way})
-    say_who_waits(tools)
-    tools.wakeups.wake(shard)
+def _signed_in(resources: Resources, shard: int, login_file: bytes, way: str) -> Shard:
+    state = note_login(
+        resources.store, resources.redactor, resources.agent, shard, login_file, now=resources.clock(), signed_in=True
+    )
+    resources.store.events.add("shard.signed_in", shard=shard, data={"way": way})
+    say_who_waits(resources)
+    resources.wakeups.wake(shard)
     return state

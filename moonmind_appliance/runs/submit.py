@@ -14,7 +14,7 @@ from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, T
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.printable import invisible
 from moonmind_appliance.redaction import Redactor, join_kinds
-from moonmind_appliance.runs.wake import wake_for
+from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 

@@ -24,7 +24,7 @@ class PhaseLog(NamedTuple):
 def phase_logs(artifacts: Iterable[Artifact | ArtifactSummary]) -> list[PhaseLog]:
     """The logs among the artifacts, by phase, attempt and stream, including those that still grow.
 
-    Their names are those of `runs/artifacts.py`: `speckit_plan.stdout.jsonl`, `git_clone.attempt-2.stderr.log`.
+    Their names are those of `execution/artifacts.py`: `speckit_plan.stdout.jsonl`, `git_clone.attempt-2.stderr.log`.
     """
     found = []
     for artifact in artifacts:

@@ -21,7 +21,7 @@ from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, Phas
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.runs.house import RecordedWakeups
+from tests.fakes import RecordedWakeups
 
 BASE = "/api/spec-automation"
 REQUEST = {"repository": "acme/shop", "specify_text": "Add a basket."}

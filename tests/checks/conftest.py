@@ -1,5 +1,5 @@
-"""A world for each test."""
+"""An appliance for each test."""
 
-from tests.runs.conftest import github, world
+from tests.appliance_under_test import appliance, github
 
-__all__ = ["github", "world"]
+__all__ = ["appliance", "github"]

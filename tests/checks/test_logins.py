@@ -2,7 +2,7 @@
 
 from moonmind_appliance.checks.logins import any_login, logins, shard_logins
 from moonmind_appliance.models import LoginState, Shard
-from tests.runs.world import World
+from tests.appliance_under_test import ApplianceUnderTest
 
 
 def test_one_login_is_enough() -> None:
@@ -28,8 +28,8 @@ def test_no_login_at_all() -> None:
     assert any_login(found).to_do == "moonmind-appliance login-shard 0"
 
 
-def test_logins_that_were_never_looked_at(world: World) -> None:
+def test_logins_that_were_never_looked_at(appliance: ApplianceUnderTest) -> None:
     """They are looked at if that is allowed."""
-    assert [each.seen for each in logins(world.tools)] == ["Not checked yet."] * 2
-    assert [each.level.value for each in logins(world.tools, look=True)] == ["ok", "ok"]
-    assert [each.level.value for each in logins(world.tools)] == ["ok", "ok"]
+    assert [each.seen for each in logins(appliance.resources)] == ["Not checked yet."] * 2
+    assert [each.level.value for each in logins(appliance.resources, look=True)] == ["ok", "ok"]
+    assert [each.level.value for each in logins(appliance.resources)] == ["ok", "ok"]

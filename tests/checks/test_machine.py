@@ -8,7 +8,7 @@ import pytest
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.errors import SettingsError, StoreError
 from moonmind_appliance.settings import Settings
-from tests.runs.world import World
+from tests.appliance_under_test import ApplianceUnderTest
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -48,17 +48,17 @@ def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
         assert (finding.level, finding.to_do) == ("wrong", "Set MOONMIND_DATA_DIR to a folder.")
 
 
-def test_a_database_that_is_open_or_not_there_yet(world: World, tmp_path: Path) -> None:
+def test_a_database_that_is_open_or_not_there_yet(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
     """A check makes none."""
     settings = Settings(moonmind_data_dir=tmp_path / "nothing")
-    assert database(world.tools.settings, world.tools).level == "ok"
+    assert database(appliance.resources.settings, appliance.resources).level == "ok"
     assert database(settings, None).level == "ok"
     assert not settings.moonmind_data_dir.exists()
 
 
-def test_a_database_that_cannot_be_used(world: World) -> None:
+def test_a_database_that_cannot_be_used(appliance: ApplianceUnderTest) -> None:
     """Why, and what to do; what keeps something else from working is not blamed on it."""
     why = StoreError("Database x is newer.", hint="Install the newer version.")
-    finding = database(world.tools.settings, None, why)
+    finding = database(appliance.resources.settings, None, why)
     assert (finding.level, finding.seen, finding.to_do) == ("wrong", why.message, why.hint)
-    assert database(world.tools.settings, None, SettingsError([])).level == "note"
+    assert database(appliance.resources.settings, None, SettingsError([])).level == "note"

@@ -10,7 +10,7 @@ from moonmind_appliance.checks import Finding, run_checks
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import DATABASE_NAME
-from tests.runs.world import World
+from tests.appliance_under_test import ApplianceUnderTest
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def test_a_machine_that_has_nothing_yet(settings: Settings) -> None:
     assert not settings.moonmind_data_dir.exists()
 
 
-def test_every_check_has_a_name_of_its_own(world: World) -> None:
+def test_every_check_has_a_name_of_its_own(appliance: ApplianceUnderTest) -> None:
     """An interface shows them by it."""
-    names = [finding.check for finding in run_checks(world.tools.settings, world.tools, offline=True)]
+    names = [finding.check for finding in run_checks(appliance.resources.settings, appliance.resources, offline=True)]
     assert len(names) == len(set(names))
 
 
@@ -84,22 +84,24 @@ def test_a_database_that_cannot_be_used(settings: Settings, how: object, word: s
     assert "clock" in found
 
 
-def test_a_database_that_breaks_while_it_is_open(world: World) -> None:
+def test_a_database_that_breaks_while_it_is_open(appliance: ApplianceUnderTest) -> None:
     """Database and logins are wrong, the rest is checked."""
-    world.store.close()
-    found = by_name(list(run_checks(world.tools.settings, world.tools, offline=True)))
+    appliance.store.close()
+    found = by_name(list(run_checks(appliance.resources.settings, appliance.resources, offline=True)))
     assert (found["database"].level, found["logins"].level) == ("wrong", "wrong")
     assert found["Docker engine"].level == "ok"
 
 
 @pytest.mark.parametrize("method", ["info", "image", "ensure_network", "start"])
-def test_an_engine_that_fails_anywhere(world: World, method: str) -> None:
+def test_an_engine_that_fails_anywhere(appliance: ApplianceUnderTest, method: str) -> None:
     """It is named with what the engine said, and the checks behind it are made."""
     labels = ("codex", "spec-kit", "job-image")
-    for image in world.engine.images.values():
+    for image in appliance.engine.images.values():
         image.labels.update({f"moonmind.{name}.version": "1.0" for name in labels})
-    world.engine.fail(EngineError("The engine is out of order."), method=method)
-    found = by_name([f for f in run_checks(world.tools.settings, world.tools) if "from containers" not in f.check])
+    appliance.engine.fail(EngineError("The engine is out of order."), method=method)
+    found = by_name(
+        [f for f in run_checks(appliance.resources.settings, appliance.resources) if "from containers" not in f.check]
+    )
     said = [finding for finding in found.values() if finding.seen == "The engine is out of order."]
     assert [finding.level.value for finding in said] == ["wrong"]
     assert said[0].to_do
@@ -116,13 +118,13 @@ def test_a_token_that_cannot_be_sent_and_a_ca_file_that_is_missing(settings: Set
         assert found["GitHub token"].to_do
 
 
-def test_a_database_that_another_process_writes_to(world: World) -> None:
+def test_a_database_that_another_process_writes_to(appliance: ApplianceUnderTest) -> None:
     """It is read all the same, without waiting."""
-    path = world.tools.settings.moonmind_data_dir / DATABASE_NAME
-    world.store.shards.all(2)
+    path = appliance.resources.settings.moonmind_data_dir / DATABASE_NAME
+    appliance.store.shards.all(2)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    found = by_name(list(run_checks(world.tools.settings, world.tools, offline=True)))
+    found = by_name(list(run_checks(appliance.resources.settings, appliance.resources, offline=True)))
     other.close()
     assert found["database"].level == "ok"
     assert found["login of shard 0"].level == "wrong", found

@@ -30,7 +30,7 @@ def running(stage):
 
 @pytest.fixture(scope="module")
 def caller(running):
-    token = running.appliance.tools.store.tokens.create("journey", operator=True, expires_at=None)
+    token = running.appliance.resources.store.tokens.create("journey", operator=True, expires_at=None)
     with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
         yield Caller(client)
 

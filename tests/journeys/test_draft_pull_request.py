@@ -31,7 +31,7 @@ def seen():
 def run(stage, running, caller, seen):
     stage.github.add_repository(SLUG)
     # The canary is a secret that the appliance knows; the agent prints it, and all its own files, into its output.
-    running.appliance.tools.redactor.add("canary", CANARY)
+    running.appliance.resources.redactor.add("canary", CANARY)
     stage.openai.play(Scenario(Play.LEAK_OUTPUT))
     over = threading.Event()
 
@@ -122,7 +122,7 @@ def test_no_container_is_left(run):
 
 def test_no_secret_is_found_anywhere(stage, running, run, seen, caller):
     """Token, login and canary are in no file of the data folder, no commit, no pull request, no container's data."""
-    login = running.appliance.tools.agent.secrets_of(stage.stored_login(running))
+    login = running.appliance.resources.agent.secrets_of(stage.stored_login(running))
     assert set(login) == {"id_token", "access_token", "refresh_token"}
     secrets = [stage.github_token, CANARY, *login.values()]
     (pull,) = stage.github.pull_requests(SLUG)

@@ -18,13 +18,13 @@ from moonmind_appliance import settings
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.errors import NameTaken
+from moonmind_appliance.execution.recover import remove_orphans
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import Scenario
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
-from moonmind_appliance.runs.readiness import look_after_logins, renew_login
-from moonmind_appliance.runs.recover import remove_orphans
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt, SignInWaiting, sign_out
+from moonmind_appliance.scheduling.readiness import look_after_logins, renew_login
 from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
 from moonmind_appliance.shards.login import LoginFailed
@@ -446,7 +446,7 @@ def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monk
     monkeypatch.setattr(stage.openai.accounts, "refresh", slow_refresh)
     code = (
         "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
-        "from moonmind_appliance.runs.readiness import renew_login\n"
+        "from moonmind_appliance.scheduling.readiness import renew_login\n"
         "with attach(settings.load(os.environ).settings) as tools:\n"
         "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
     )

@@ -66,7 +66,7 @@ def played(image):
         Stage(settings.load({}).settings, overrides=overrides) as stage,
         RunningAppliance(stage.settings) as running,
     ):
-        tools = running.appliance.tools
+        tools = running.appliance.resources
         (step,) = SignIn.from_file(tools, 0, f"STAND_IN_KEY={KEY}\n".encode())
         assert step.shard.login is LoginState.PRESENT
         stage.github.add_repository("journey/other-agent")

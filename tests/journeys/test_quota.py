@@ -32,7 +32,7 @@ def rested(stage, running):
     """Both shards signed in and rested; a good day afterwards."""
     for shard in (0, 1):
         stage.sign_in(running, shard)
-    yield running.appliance.tools.store
+    yield running.appliance.resources.store
     stage.openai.play(Scenario())
 
 
@@ -108,7 +108,7 @@ def test_three_accounts_at_their_limit_wait_and_go_on(tmp_path):
             stage.sign_in(running, shard)
         slug = "journey/quota-three"
         stage.github.add_repository(slug)
-        store = running.appliance.tools.store
+        store = running.appliance.resources.store
         token = store.tokens.create("three", operator=True, expires_at=None)
         stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=15), times=3)
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:

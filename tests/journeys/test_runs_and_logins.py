@@ -15,7 +15,7 @@ TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
 
 @pytest.fixture(scope="module")
 def tools(running):
-    return running.appliance.tools
+    return running.appliance.resources
 
 
 @pytest.fixture

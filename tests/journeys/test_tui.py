@@ -31,7 +31,7 @@ def test_from_the_sign_in_to_the_pull_request(stage, running, terminal):
     terminal.wait("Press i to sign in.")
     terminal.type("ji")
     terminal.wait("Shard 1 is signed in as")
-    assert running.appliance.tools.store.shards.get(1).login is LoginState.PRESENT
+    assert running.appliance.resources.store.shards.get(1).login is LoginState.PRESENT
     terminal.type(ENTER)
     terminal.wait(lambda text: "Sign shard 1 in" not in text)
 

@@ -33,7 +33,7 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
 from tests.in_container.git_fixture import FEATURE, TOKEN, git
-from tests.runs.world import ScriptedAgent
+from tests.appliance_under_test import ScriptedAgent
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 

@@ -69,7 +69,7 @@ def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, 
     with Stage(settings.load({}).settings) as stage, RunningAppliance(stage.settings) as running:
         stage.sign_in(running)
         stage.github.add_repository(SLUG)
-        token = running.appliance.tools.store.tokens.create("postman", operator=False, expires_at=None)
+        token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
         run, done = play(
             newman,
             tmp_path,
@@ -115,7 +115,7 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
         print(f"\nrequests {run['stats']['requests']}, checks {run['stats']['assertions']}")
         # The delivered sample has the line breaks of JSON, as the instructions write it.
         assert "\n\n- Goal: Validate automation from Postman\n" in stage.openai.turns[0].prompt
-        (row,) = running.appliance.tools.store.run_lists.page(RunFilter(), limit=2)
+        (row,) = running.appliance.resources.store.run_lists.page(RunFilter(), limit=2)
         assert row.created_by.username == user.username
 
 
@@ -123,7 +123,7 @@ def test_a_failed_run_is_told_and_ends_the_polling(newman, tmp_path):
     """The check that fails says why the run did; newman's exit code is not 0."""
     with Stage(settings.load({}).settings) as stage, RunningAppliance(stage.settings) as running:
         stage.sign_in(running)
-        token = running.appliance.tools.store.tokens.create("postman", operator=False, expires_at=None)
+        token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
         run, done = play(
             newman,
             tmp_path,

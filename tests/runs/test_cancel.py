@@ -8,7 +8,7 @@ import pytest
 from moonmind_appliance.errors import Conflict, NotFound
 from moonmind_appliance.models import Actor, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
-from tests.runs.house import ANN, BOB, NOW, OPERATOR, House, open_house
+from tests.fakes import ANN, BOB, NOW, OPERATOR, House, open_house
 
 
 @pytest.fixture

@@ -7,110 +7,110 @@ import pytest
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus, Shard, WaitingFor, WaitReason
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
-from moonmind_appliance.runs.readiness import look_after_logins, why_wait
-from moonmind_appliance.runs.wake import first_to_wake, others_to_wake
+from moonmind_appliance.scheduling.readiness import look_after_logins, why_wait
+from moonmind_appliance.scheduling.wake import first_to_wake, others_to_wake
 from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.health import health_of
-from tests.runs.world import NOW, World
+from tests.appliance_under_test import NOW, ApplianceUnderTest
 
 PRESENT = LoginState.PRESENT
 
 
-def kinds(world: World, shard: int) -> list[str]:
+def kinds(appliance: ApplianceUnderTest, shard: int) -> list[str]:
     """The pauses of that shard, oldest first."""
-    found = [event.kind for event in world.store.events.of_shard(shard)]
+    found = [event.kind for event in appliance.store.events.of_shard(shard)]
     return [kind for kind in reversed(found) if kind in {"shard.paused", "shard.resumed"}]
 
 
-def test_a_paused_shard_claims_nothing(world: World) -> None:
+def test_a_paused_shard_claims_nothing(appliance: ApplianceUnderTest) -> None:
     """Another one takes the run; nothing about a waiting reason is said."""
-    run = world.submit()
-    state = pause_shard(world.tools, 0)
-    world.work(0)
-    assert world.stored(run).status is RunStatus.QUEUED
-    assert world.stored(run).waiting_for is None
-    assert state.paused_at == world.clock()
-    world.work(1)
-    assert (world.stored(run).status, world.stored(run).shard) == (RunStatus.SUCCEEDED, 1)
+    run = appliance.submit()
+    state = pause_shard(appliance.resources, 0)
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.QUEUED
+    assert appliance.stored(run).waiting_for is None
+    assert state.paused_at == appliance.clock()
+    appliance.work(1)
+    assert (appliance.stored(run).status, appliance.stored(run).shard) == (RunStatus.SUCCEEDED, 1)
 
 
-def test_a_claim_in_the_same_moment(world: World) -> None:
+def test_a_claim_in_the_same_moment(appliance: ApplianceUnderTest) -> None:
     """The claim itself looks at the pause: one that came after the look at the shard still counts."""
-    world.submit()
-    pause_shard(world.tools, 0)
-    assert world.store.runs.claim(0, "lease", now=world.clock(), lease_seconds=9) is None
-    assert world.store.runs.claim(1, "lease", now=world.clock(), lease_seconds=9) is not None
+    appliance.submit()
+    pause_shard(appliance.resources, 0)
+    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=9) is None
+    assert appliance.store.runs.claim(1, "lease", now=appliance.clock(), lease_seconds=9) is not None
 
 
-def test_resume(world: World) -> None:
+def test_resume(appliance: ApplianceUnderTest) -> None:
     """Wakes the shard, which then takes what waited for it."""
-    pause_shard(world.tools, 0)
-    run = world.submit(shard=0)
-    world.wakeups.woken.clear()
-    state = resume_shard(world.tools, 0)
+    pause_shard(appliance.resources, 0)
+    run = appliance.submit(shard=0)
+    appliance.wakeups.woken.clear()
+    state = resume_shard(appliance.resources, 0)
     assert state.paused_at is None
-    assert world.wakeups.woken == [0]
-    world.work(0)
-    assert world.stored(run).status is RunStatus.SUCCEEDED
+    assert appliance.wakeups.woken == [0]
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.SUCCEEDED
 
 
-def test_safe_twice(world: World) -> None:
+def test_safe_twice(appliance: ApplianceUnderTest) -> None:
     """The second time changes nothing: the pause keeps its time, and there is one event of each."""
-    first = pause_shard(world.tools, 0)
-    world.clock.advance(seconds=60)
-    assert pause_shard(world.tools, 0).paused_at == first.paused_at
-    resume_shard(world.tools, 0)
-    assert resume_shard(world.tools, 0).paused_at is None
-    assert kinds(world, 0) == ["shard.paused", "shard.resumed"]
+    first = pause_shard(appliance.resources, 0)
+    appliance.clock.advance(seconds=60)
+    assert pause_shard(appliance.resources, 0).paused_at == first.paused_at
+    resume_shard(appliance.resources, 0)
+    assert resume_shard(appliance.resources, 0).paused_at is None
+    assert kinds(appliance, 0) == ["shard.paused", "shard.resumed"]
 
 
-def test_a_pinned_run_says_what_it_waits_for(world: World) -> None:
+def test_a_pinned_run_says_what_it_waits_for(appliance: ApplianceUnderTest) -> None:
     """Without a time; a run that came before the pause, too; and no more once the shard is resumed."""
-    before = world.submit(shard=0)
-    pause_shard(world.tools, 0)
-    after = world.submit(shard=0)
-    anywhere = world.submit()
+    before = appliance.submit(shard=0)
+    pause_shard(appliance.resources, 0)
+    after = appliance.submit(shard=0)
+    anywhere = appliance.submit()
     paused = WaitingFor(WaitReason.SHARD_BUSY, None, "shard 0 is paused")
-    assert [world.stored(run).waiting_for for run in (before, after, anywhere)] == [paused, paused, None]
-    resume_shard(world.tools, 0)
-    assert [world.stored(run).waiting_for for run in (before, after, anywhere)] == [None, None, None]
+    assert [appliance.stored(run).waiting_for for run in (before, after, anywhere)] == [paused, paused, None]
+    resume_shard(appliance.resources, 0)
+    assert [appliance.stored(run).waiting_for for run in (before, after, anywhere)] == [None, None, None]
 
 
-def test_a_paused_shard_is_not_woken(world: World) -> None:
+def test_a_paused_shard_is_not_woken(appliance: ApplianceUnderTest) -> None:
     """Neither for a new run, nor when its login comes back, nor by the clock."""
-    pause_shard(world.tools, 0)
-    world.wakeups.woken.clear()
-    world.submit(shard=0)
-    world.store.shards.save(Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
-    world.clock.advance(seconds=60)
-    look_after_logins(world.tools)
-    assert world.store.shards.get(0).login is PRESENT
-    assert [shard for shard in world.wakeups.woken if shard == 0] == []
+    pause_shard(appliance.resources, 0)
+    appliance.wakeups.woken.clear()
+    appliance.submit(shard=0)
+    appliance.store.shards.save(Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
+    appliance.clock.advance(seconds=60)
+    look_after_logins(appliance.resources)
+    assert appliance.store.shards.get(0).login is PRESENT
+    assert [shard for shard in appliance.wakeups.woken if shard == 0] == []
 
 
-def test_a_run_in_progress_goes_on(world: World) -> None:
+def test_a_run_in_progress_goes_on(appliance: ApplianceUnderTest) -> None:
     """A pause in the middle of a run ends nothing; the next run waits."""
-    first, second = world.submit(), world.submit()
+    first, second = appliance.submit(), appliance.submit()
 
     def pause_in_the_middle(_: object) -> dict[str, str]:
-        pause_shard(world.tools, 0)
+        pause_shard(appliance.resources, 0)
         return {}
 
-    world.agent.acts[PhaseName.SPECKIT_PLAN].append(pause_in_the_middle)
-    world.work(0)
-    assert world.stored(first).status is RunStatus.SUCCEEDED
-    assert world.stored(second).status is RunStatus.QUEUED
+    appliance.agent.acts[PhaseName.SPECKIT_PLAN].append(pause_in_the_middle)
+    appliance.work(0)
+    assert appliance.stored(first).status is RunStatus.SUCCEEDED
+    assert appliance.stored(second).status is RunStatus.QUEUED
 
 
 @pytest.mark.parametrize("shard", [-1, 99])
-def test_no_such_shard(world: World, shard: int) -> None:
+def test_no_such_shard(appliance: ApplianceUnderTest, shard: int) -> None:
     """Is not found, and nothing is made for it."""
     for verb in (pause_shard, resume_shard):
         with pytest.raises(NotFound, match="does not exist"):
-            verb(world.tools, shard)
+            verb(appliance.resources, shard)
 
 
-def test_the_pause_outlives_the_login(world: World) -> None:
+def test_the_pause_outlives_the_login(appliance: ApplianceUnderTest) -> None:
     """A shard whose login is taken away stays paused."""
     gone = file_seen(Shard(shard=0, login=PRESENT, paused_at=NOW), None, None, now=NOW)
     assert (gone.shard.login, gone.shard.paused_at) == (LoginState.ABSENT, NOW)

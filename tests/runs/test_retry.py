@@ -8,7 +8,7 @@ import pytest
 from moonmind_appliance.errors import Conflict, NotFound, Unavailable
 from moonmind_appliance.models import Actor, LoginState, Run, RunStatus, WaitReason
 from moonmind_appliance.runs.retry import retry_run
-from tests.runs.house import ANN, BOB, NOW, OPERATOR, House, open_house
+from tests.fakes import ANN, BOB, NOW, OPERATOR, House, open_house
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from moonmind_appliance.runs.sign_in import (
 )
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.spec import LABEL_RUN, LOGIN_SECONDS, login_spec
-from tests.runs.world import World
+from tests.appliance_under_test import ApplianceUnderTest
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
 PROMPT = "Open this link:\n\n   https://auth.openai.com/codex/device\n\nand enter the code\n\n   ABCD-12345\n\n"
@@ -47,10 +47,10 @@ class Person:
 
 
 @pytest.fixture
-def person(world: World) -> Iterator[Person]:
+def person(appliance: ApplianceUnderTest) -> Iterator[Person]:
     made = Person()
-    world.engine.on_exec(_is_login, made.codex_login)
-    world.engine.on_exec(_is_move, _move)
+    appliance.engine.on_exec(_is_login, made.codex_login)
+    appliance.engine.on_exec(_is_move, _move)
     yield made
     made.decided.set()
 
@@ -76,155 +76,161 @@ def _files(process: FakeExec) -> dict[str, FakeFile]:
     return process.engine.volume_data[mount.volume].files
 
 
-def stored(world: World, shard: int = 0) -> bytes:
-    return bytes(world.engine.volume_data[world.tools.shards[shard].volume].files["auth.json"].content)
+def stored(appliance: ApplianceUnderTest, shard: int = 0) -> bytes:
+    return bytes(appliance.engine.volume_data[appliance.resources.shards[shard].volume].files["auth.json"].content)
 
 
-def hold_by_a_run(world: World) -> str:
-    name = world.tools.shards[0]
-    world.engine.ensure_network(world.tools.settings.job_network, {})
+def hold_by_a_run(appliance: ApplianceUnderTest) -> str:
+    name = appliance.resources.shards[0]
+    appliance.engine.ensure_network(appliance.resources.settings.job_network, {})
     spec = login_spec(
-        world.tools.settings, world.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume
+        appliance.resources.settings, appliance.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume
     )
-    world.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
+    appliance.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
     return name.lock
 
 
-def test_the_prompt_comes_first_and_the_shard_last(world: World, person: Person) -> None:
+def test_the_prompt_comes_first_and_the_shard_last(appliance: ApplianceUnderTest, person: Person) -> None:
     """With the time at which the code expires; the worker is woken and the event is kept."""
-    with SignIn(world.tools, 0) as steps:
-        expires_at = world.clock() + timedelta(seconds=LOGIN_SECONDS)
+    with SignIn(appliance.resources, 0) as steps:
+        expires_at = appliance.clock() + timedelta(seconds=LOGIN_SECONDS)
         assert next(steps) == SignInPrompt("https://auth.openai.com/codex/device", "ABCD-12345", expires_at)
         person.decided.set()
         (last,) = steps
     assert isinstance(last, SignedIn)
     assert (last.shard.shard, last.shard.login) == (0, LoginState.PRESENT)
-    assert stored(world) == NEW
-    assert world.wakeups.woken == [0]
-    assert [event.kind for event in world.store.events.after(0, limit=10)][-1] == "shard.signed_in"
-    assert world.containers() == []
+    assert stored(appliance) == NEW
+    assert appliance.wakeups.woken == [0]
+    assert [event.kind for event in appliance.store.events.after(0, limit=10)][-1] == "shard.signed_in"
+    assert appliance.containers() == []
 
 
-def test_nothing_happens_before_the_first_step_is_asked_for(world: World, person: Person) -> None:
+def test_nothing_happens_before_the_first_step_is_asked_for(appliance: ApplianceUnderTest, person: Person) -> None:
     """No container is made, and closing has nothing to undo."""
-    with SignIn(world.tools, 0):
+    with SignIn(appliance.resources, 0):
         pass
-    assert world.containers() == []
-    assert stored(world) == OLD
+    assert appliance.containers() == []
+    assert stored(appliance) == OLD
 
 
-def test_a_refusal_leaves_the_old_login(world: World, person: Person) -> None:
+def test_a_refusal_leaves_the_old_login(appliance: ApplianceUnderTest, person: Person) -> None:
     """It says what Codex said."""
     person.refuses = True
-    with SignIn(world.tools, 0) as steps:
+    with SignIn(appliance.resources, 0) as steps:
         next(steps)
         person.decided.set()
         (last,) = steps
     assert isinstance(last, SignInFailed)
     assert (last.cancelled, "denied" in last.message) == (False, True)
     assert "security settings" in last.hint
-    assert (stored(world), world.containers()) == (OLD, [])
+    assert (stored(appliance), appliance.containers()) == (OLD, [])
 
 
-def test_it_can_be_cancelled_from_another_thread_while_it_is_iterated(world: World, person: Person) -> None:
+def test_it_can_be_cancelled_from_another_thread_while_it_is_iterated(
+    appliance: ApplianceUnderTest, person: Person
+) -> None:
     """The iterating thread gets the last step; cancelling twice is safe."""
-    steps = SignIn(world.tools, 0)
+    steps = SignIn(appliance.resources, 0)
     next(steps)
     for _ in range(2):
         threading.Timer(0.05, steps.cancel).start()
     (last,) = steps
     assert isinstance(last, SignInFailed)
     assert (last.cancelled, type(last.error)) == (True, LoginFailed)
-    assert (stored(world), world.containers()) == (OLD, [])
+    assert (stored(appliance), appliance.containers()) == (OLD, [])
     assert list(steps) == []
 
 
-def test_a_cancel_before_the_first_step(world: World, person: Person) -> None:
+def test_a_cancel_before_the_first_step(appliance: ApplianceUnderTest, person: Person) -> None:
     """Nobody is asked for anything."""
-    steps = SignIn(world.tools, 0)
+    steps = SignIn(appliance.resources, 0)
     steps.cancel()
     *before, last = steps
     assert isinstance(last, SignInFailed)
-    assert (last.cancelled, stored(world), world.containers()) == (True, OLD, [])
+    assert (last.cancelled, stored(appliance), appliance.containers()) == (True, OLD, [])
     assert len(before) <= 1
 
 
-def test_closing_undoes_everything_and_returns_when_it_is_done(world: World, person: Person) -> None:
+def test_closing_undoes_everything_and_returns_when_it_is_done(appliance: ApplianceUnderTest, person: Person) -> None:
     """Also when the steps are left in the middle; twice is safe."""
-    with SignIn(world.tools, 0) as steps:
+    with SignIn(appliance.resources, 0) as steps:
         next(steps)
-    assert world.containers() == []
-    assert stored(world) == OLD
+    assert appliance.containers() == []
+    assert stored(appliance) == OLD
     steps.close()
     assert list(steps) == []
 
 
-def test_it_waits_for_the_run_that_holds_the_shard(world: World, person: Person) -> None:
+def test_it_waits_for_the_run_that_holds_the_shard(appliance: ApplianceUnderTest, person: Person) -> None:
     """Once told which; the login is stored when the run ends."""
-    lock = hold_by_a_run(world)
-    with SignIn(world.tools, 0) as steps:
+    lock = hold_by_a_run(appliance)
+    with SignIn(appliance.resources, 0) as steps:
         next(steps)
         person.decided.set()
         assert next(steps) == SignInWaiting("run run-1", "run-1")
-        assert stored(world) == OLD
-        world.engine.remove(lock)
+        assert stored(appliance) == OLD
+        appliance.engine.remove(lock)
         (last,) = steps
     assert isinstance(last, SignedIn)
-    assert stored(world) == NEW
+    assert stored(appliance) == NEW
 
 
-def test_a_cancel_while_it_waits_for_a_run(world: World, person: Person) -> None:
+def test_a_cancel_while_it_waits_for_a_run(appliance: ApplianceUnderTest, person: Person) -> None:
     """The run is not disturbed, and the old login stays."""
-    lock = hold_by_a_run(world)
-    with SignIn(world.tools, 0) as steps:
+    lock = hold_by_a_run(appliance)
+    with SignIn(appliance.resources, 0) as steps:
         next(steps)
         person.decided.set()
         next(steps)
         steps.cancel()
         (last,) = steps
     assert isinstance(last, SignInFailed)
-    assert (last.cancelled, stored(world), world.containers()) == (True, OLD, [lock])
+    assert (last.cancelled, stored(appliance), appliance.containers()) == (True, OLD, [lock])
 
 
-def test_a_cancel_that_comes_when_the_login_is_being_stored_is_too_late(world: World, person: Person) -> None:
+def test_a_cancel_that_comes_when_the_login_is_being_stored_is_too_late(
+    appliance: ApplianceUnderTest, person: Person
+) -> None:
     """Then it is signed in, and says so."""
-    steps = SignIn(world.tools, 0)
+    steps = SignIn(appliance.resources, 0)
 
     def move(process: FakeExec) -> int:
         steps.cancel()
         return _move(process)
 
-    world.engine.on_exec(_is_move, move)
+    appliance.engine.on_exec(_is_move, move)
     person.decided.set()
     *_, last = steps
     assert isinstance(last, SignedIn)
-    assert stored(world) == NEW
+    assert stored(appliance) == NEW
 
 
-def test_a_cancel_between_the_consent_and_the_storing_leaves_the_old_login(world: World, person: Person) -> None:
+def test_a_cancel_between_the_consent_and_the_storing_leaves_the_old_login(
+    appliance: ApplianceUnderTest, person: Person
+) -> None:
     """The consent alone changes nothing here."""
-    steps = SignIn(world.tools, 0)
+    steps = SignIn(appliance.resources, 0)
 
     def login(process: FakeExec) -> int:
         code = person.codex_login(process)
         steps.cancel()
         return code
 
-    world.engine.on_exec(_is_login, login)
+    appliance.engine.on_exec(_is_login, login)
     person.decided.set()
     *_, last = steps
     assert isinstance(last, SignInFailed)
-    assert (last.cancelled, stored(world), world.containers()) == (True, OLD, [])
+    assert (last.cancelled, stored(appliance), appliance.containers()) == (True, OLD, [])
 
 
-def test_a_file_is_stored_without_a_prompt(world: World, person: Person) -> None:
+def test_a_file_is_stored_without_a_prompt(appliance: ApplianceUnderTest, person: Person) -> None:
     """The only step is the last one."""
-    (last,) = SignIn.from_file(world.tools, 0, NEW)
+    (last,) = SignIn.from_file(appliance.resources, 0, NEW)
     assert isinstance(last, SignedIn)
-    assert stored(world) == NEW
+    assert stored(appliance) == NEW
 
 
-def test_an_api_key_needs_no_prompt(world: World, person: Person) -> None:
+def test_an_api_key_needs_no_prompt(appliance: ApplianceUnderTest, person: Person) -> None:
     """It goes in through a file of the container."""
     seen = []
 
@@ -233,60 +239,60 @@ def test_an_api_key_needs_no_prompt(world: World, person: Person) -> None:
         process.write_file(f"{LOGIN_FOLDER}/auth.json", NEW)
         return 0
 
-    world.engine.on_exec(_is_login, login)
-    (last,) = SignIn(world.tools, 0, way=LoginWay.API_KEY, api_key="sk-1\n")
+    appliance.engine.on_exec(_is_login, login)
+    (last,) = SignIn(appliance.resources, 0, way=LoginWay.API_KEY, api_key="sk-1\n")
     assert isinstance(last, SignedIn)
     assert seen == [b"sk-1"]
 
 
-def test_an_engine_without_the_image_is_said(world: World, person: Person) -> None:
+def test_an_engine_without_the_image_is_said(appliance: ApplianceUnderTest, person: Person) -> None:
     """Before anything is made."""
-    world.engine.images.clear()
-    (last,) = SignIn(world.tools, 0)
+    appliance.engine.images.clear()
+    (last,) = SignIn(appliance.resources, 0)
     assert isinstance(last, SignInFailed)
     assert isinstance(last.error, ImageNotFound)
     assert last.hint == "Build it with ./install.sh."
 
 
-def test_an_engine_that_does_not_answer_is_a_step(world: World, person: Person) -> None:
+def test_an_engine_that_does_not_answer_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
     """Not an exception: who shows the steps shows this one, too."""
-    world.engine.fail(EngineUnreachable("No engine answers."))
-    (last,) = SignIn(world.tools, 0)
+    appliance.engine.fail(EngineUnreachable("No engine answers."))
+    (last,) = SignIn(appliance.resources, 0)
     assert isinstance(last, SignInFailed)
     assert isinstance(last.error, EngineUnreachable)
 
 
-def test_a_database_that_fails_behind_the_sign_in_is_a_step(world: World, person: Person) -> None:
+def test_a_database_that_fails_behind_the_sign_in_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
     """The new login is in its volume all the same."""
-    with SignIn(world.tools, 0) as steps:
+    with SignIn(appliance.resources, 0) as steps:
         next(steps)
-        world.store.close()
+        appliance.store.close()
         person.decided.set()
         (last,) = steps
     assert isinstance(last, SignInFailed)
     assert isinstance(last.error, StoreError)
-    assert stored(world) == NEW
+    assert stored(appliance) == NEW
 
 
-def test_a_defect_is_raised_where_the_steps_are_asked_for(world: World, person: Person) -> None:
+def test_a_defect_is_raised_where_the_steps_are_asked_for(appliance: ApplianceUnderTest, person: Person) -> None:
     """Once; then the iterator is over."""
 
     def login(process: FakeExec) -> int:
         raise ZeroDivisionError
 
-    world.engine.on_exec(_is_login, login)
-    steps = SignIn(world.tools, 0)
+    appliance.engine.on_exec(_is_login, login)
+    steps = SignIn(appliance.resources, 0)
     with pytest.raises(ZeroDivisionError):
         next(steps)
     assert list(steps) == []
-    assert world.containers() == []
+    assert appliance.containers() == []
 
 
-def test_a_sign_out_is_safe_twice(world: World, person: Person) -> None:
+def test_a_sign_out_is_safe_twice(appliance: ApplianceUnderTest, person: Person) -> None:
     """The second time there was no login."""
-    world.engine.on_exec(lambda _, spec: "signed-out" in spec.command[-1], _remove)
-    assert [sign_out(world.tools, 0)[1] for _ in range(2)] == [True, False]
-    assert world.store.shards.get(0).login is LoginState.ABSENT
+    appliance.engine.on_exec(lambda _, spec: "signed-out" in spec.command[-1], _remove)
+    assert [sign_out(appliance.resources, 0)[1] for _ in range(2)] == [True, False]
+    assert appliance.store.shards.get(0).login is LoginState.ABSENT
 
 
 def _remove(process: FakeExec) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, Unavailable
 from moonmind_appliance.models import LoginState, PhaseStatus, RunStatus, WaitReason
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
-from tests.runs.house import ANN, BOB, NOW, House, open_house
+from tests.fakes import ANN, BOB, NOW, House, open_house
 
 
 @pytest.fixture

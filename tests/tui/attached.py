@@ -13,12 +13,12 @@ from moonmind_appliance.checks import Finding, ServeState
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
-from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.runs.house import RecordedWakeups, shard_names
-from tests.runs.world import ScriptedAgent
+from tests.appliance_under_test import ScriptedAgent
+from tests.fakes import RecordedWakeups, shard_names
 from tui.app import TerminalApp
 from tui.terminal import ThemeName
 
@@ -30,7 +30,7 @@ WAIT_SECONDS = 60
 
 @dataclass
 class Attached:
-    tools: Tools
+    tools: Resources
     engine: FakeEngine
     wakeups: RecordedWakeups
     folder: Path
@@ -78,7 +78,7 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
     given = Settings(moonmind_data_dir=folder, **({"min_free_disk": 1, "codex_shards": 2} | settings))
     store = Store.open(folder)
     engine, wakeups, now = FakeEngine(), RecordedWakeups(), [NOW]
-    tools = Tools(
+    tools = Resources(
         settings=given,
         store=store,
         engine=engine,

@@ -4,6 +4,7 @@ import json
 import uuid
 from datetime import timedelta
 
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import (
     PHASE_ORDER,
     ArtifactType,
@@ -17,7 +18,6 @@ from moonmind_appliance.models import (
     WaitReason,
     failure,
 )
-from moonmind_appliance.runs.artifacts import RunArtifacts
 from tests.tui.attached import Attached
 
 PULL_REQUEST = "https://github.com/acme/shop/pull/7"

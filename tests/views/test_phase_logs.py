@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.phase_logs import phase_logs
 

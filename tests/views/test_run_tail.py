@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import InvalidRequest
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
 from moonmind_appliance.views.run_tail import LogName, Message, Place, RunTail, events, events_before
-from tests.runs.house import NOW, House, open_house
+from tests.fakes import NOW, House, open_house
 
 PLAN = PhaseName.SPECKIT_PLAN
 

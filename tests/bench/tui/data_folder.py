@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import PHASE_ORDER, Actor, ArtifactType, Phase, PhaseName, PhaseStatus, Run
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.runs.artifacts import RunArtifacts
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.runs import _insert_rows
 

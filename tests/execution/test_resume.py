@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.models import PHASE_ORDER, Actor, Phase, PhaseName, PhaseStatus, Run
-from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
 
 DONE = {PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED}
 IN_CONTAINERS = {

@@ -4,31 +4,33 @@ import hashlib
 
 import pytest
 
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName, Run
-from moonmind_appliance.runs.artifacts import RunArtifacts
-from tests.runs.world import TOKEN, World
+from tests.appliance_under_test import TOKEN, ApplianceUnderTest
 
 OUT, ERR = ArtifactType.STDOUT_LOG, ArtifactType.STDERR_LOG
 
 
 @pytest.fixture
-def run(world: World) -> Run:
-    return world.submit()
+def run(appliance: ApplianceUnderTest) -> Run:
+    return appliance.submit()
 
 
 @pytest.fixture
-def artifacts(world: World, run: Run) -> RunArtifacts:
-    tools = world.tools
-    return RunArtifacts(run.run_id, store=tools.store, files=tools.files, redactor=tools.redactor, clock=tools.clock)
+def artifacts(appliance: ApplianceUnderTest, run: Run) -> RunArtifacts:
+    resources = appliance.resources
+    return RunArtifacts(
+        run.run_id, store=resources.store, files=resources.files, redactor=resources.redactor, clock=resources.clock
+    )
 
 
-def only(world: World, run: Run) -> Artifact:
-    (artifact,) = world.store.artifacts.list(run.run_id)
+def only(appliance: ApplianceUnderTest, run: Run) -> Artifact:
+    (artifact,) = appliance.store.artifacts.list(run.run_id)
     return artifact
 
 
-def content(world: World, artifact: Artifact) -> bytes:
-    return world.tools.files.path(artifact.storage_path).read_bytes()
+def content(appliance: ApplianceUnderTest, artifact: Artifact) -> bytes:
+    return appliance.resources.files.path(artifact.storage_path).read_bytes()
 
 
 NAMES = {
@@ -41,53 +43,57 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_log_is_named_by_phase_attempt_and_stream(world: World, run: Run, artifacts: RunArtifacts, name: str) -> None:
+def test_a_log_is_named_by_phase_attempt_and_stream(
+    appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts, name: str
+) -> None:
     """An agent's output is JSON lines; each attempt keeps its own."""
     phase, attempt, kind = NAMES[name]
     artifacts.log(phase, attempt, kind).close()
-    kept = only(world, run)
+    kept = only(appliance, run)
     assert (kept.name, kept.artifact_type, kept.source_phase) == (name, kind, phase)
 
 
-def test_a_log_can_be_read_while_it_grows(world: World, run: Run, artifacts: RunArtifacts) -> None:
+def test_a_log_can_be_read_while_it_grows(appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts) -> None:
     """Its row is there from the first byte; size and digest are true at the end."""
     log = artifacts.log(PhaseName.GIT_CLONE, 1, OUT)
     log.write(b"first line\nsecond")
-    assert content(world, only(world, run)) == b"first line\n"
+    assert content(appliance, only(appliance, run)) == b"first line\n"
     log.close()
-    kept = only(world, run)
-    assert content(world, kept) == b"first line\nsecond"
+    kept = only(appliance, run)
+    assert content(appliance, kept) == b"first line\nsecond"
     assert (kept.size_bytes, kept.sha256) == (17, hashlib.sha256(b"first line\nsecond").hexdigest())
 
 
-def test_a_secret_reaches_neither_log_nor_file(world: World, run: Run, artifacts: RunArtifacts) -> None:
+def test_a_secret_reaches_neither_log_nor_file(
+    appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts
+) -> None:
     """Also one that comes in two pieces."""
     log = artifacts.log(PhaseName.GIT_CLONE, 1, OUT)
     log.write(f"token {TOKEN[:12]}".encode())
     log.write(f"{TOKEN[12:]} end\n".encode())
     log.close()
     artifacts.keep("status.json", ArtifactType.COMMIT_STATUS, PhaseName.COMMIT_PUSH, TOKEN.encode(), "application/json")
-    for artifact in world.store.artifacts.list(run.run_id):
-        assert TOKEN.encode() not in content(world, artifact)
-        assert artifact.size_bytes == len(content(world, artifact))
+    for artifact in appliance.store.artifacts.list(run.run_id):
+        assert TOKEN.encode() not in content(appliance, artifact)
+        assert artifact.size_bytes == len(content(appliance, artifact))
 
 
 def test_a_file_kept_again_replaces_the_first_and_keeps_its_address(
-    world: World, run: Run, artifacts: RunArtifacts
+    appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts
 ) -> None:
     """The same name is the same artifact: links stay good."""
     for text in (b"one", b"two!"):
         artifacts.keep("status.json", ArtifactType.COMMIT_STATUS, PhaseName.COMMIT_PUSH, text, "application/json")
         if text == b"one":
-            first = only(world, run)
-    kept = only(world, run)
-    assert (kept.artifact_id, kept.size_bytes, content(world, kept)) == (first.artifact_id, 4, b"two!")
+            first = only(appliance, run)
+    kept = only(appliance, run)
+    assert (kept.artifact_id, kept.size_bytes, content(appliance, kept)) == (first.artifact_id, 4, b"two!")
 
 
-def test_closing_twice_is_closing_once(world: World, run: Run, artifacts: RunArtifacts) -> None:
+def test_closing_twice_is_closing_once(appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts) -> None:
     """No second row, no error."""
     log = artifacts.log(PhaseName.GIT_CLONE, 1, OUT)
     log.write(b"x")
     log.close()
     log.close()
-    assert only(world, run).size_bytes == 1
+    assert only(appliance, run).size_bytes == 1

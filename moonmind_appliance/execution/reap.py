@@ -6,7 +6,7 @@ from datetime import timedelta
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.models import ContainerState, RunStatus
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_RUN
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +17,8 @@ _GRACE = timedelta(seconds=60)
 class Reaper:
     """Runs every few minutes. At start-up `recover` does this: no execution can be alive then."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
         self._unused: set[str] = set()
 
     def reap(self) -> None:
@@ -28,7 +28,7 @@ class Reaper:
 
     def requeue_lapsed(self) -> list[str]:
         """Requeue runs whose claim expired without being released, such as on a full disk; returns their ids."""
-        store, now = self._tools.store, self._tools.clock()
+        store, now = self._resources.store, self._resources.clock()
         requeued = []
         for run in store.runs.in_progress():
             until = store.runs.lease_until(run.run_id)
@@ -47,7 +47,7 @@ class Reaper:
         """
         removed, unused = [], set()
         try:
-            for container in self._tools.engine.containers({LABEL_APPLIANCE: self._tools.appliance_id}):
+            for container in self._resources.engine.containers({LABEL_APPLIANCE: self._resources.appliance_id}):
                 if LABEL_RUN not in container.labels and not container.running:
                     unused.add(container.container_id)
                 if self._is_left(container) and self._remove(container):
@@ -61,12 +61,12 @@ class Reaper:
         if LABEL_RUN not in container.labels:
             return not container.running and container.container_id in self._unused
         # Read after the container was listed: an execution has its claim before its containers.
-        run = self._tools.store.runs.get(container.labels[LABEL_RUN])
+        run = self._resources.store.runs.get(container.labels[LABEL_RUN])
         return run is None or run.status is not RunStatus.IN_PROGRESS
 
     def _remove(self, container: ContainerState) -> bool:
         try:
-            self._tools.engine.remove(container.container_id)
+            self._resources.engine.remove(container.container_id)
         except EngineError as error:
             _log.warning("The container %s could not be removed: %s", container.name, error)
             return False

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import admitted_again, rest_over
 from moonmind_appliance.shards.health import check_shard, health_of, nearly_used, renewal_is_due, rests
 from moonmind_appliance.shards.look import look_at_shard, note_login
@@ -25,80 +25,84 @@ _TICK = timedelta(seconds=60)
 _log = logging.getLogger(__name__)
 
 
-def ready_to_claim(tools: Tools, shard: int) -> bool:
+def ready_to_claim(resources: Resources, shard: int) -> bool:
     """Whether the shard has disk space, a login and quota. Checks a login whose state is unknown or doubtful."""
-    now = tools.clock()
-    if shutil.disk_usage(tools.settings.moonmind_data_dir).free < tools.settings.min_free_disk:
-        _all_wait(tools, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder's disk is nearly full"), shard)
+    now = resources.clock()
+    if shutil.disk_usage(resources.settings.moonmind_data_dir).free < resources.settings.min_free_disk:
+        _all_wait(
+            resources, WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder's disk is nearly full"), shard
+        )
         return False
-    state = tools.store.shards.change(shard, lambda known: rest_over(known, now=now))
+    state = resources.store.shards.change(shard, lambda known: rest_over(known, now=now))
     if state.login is not LoginState.PRESENT:
-        state = refresh_login(tools, state, now)
+        state = refresh_login(resources, state, now)
     elif renewal_is_due(state, now):
-        state = renew_login(tools, state)
-    say_who_waits(tools)
+        state = renew_login(resources, state)
+    say_who_waits(resources)
     if state.login is not LoginState.PRESENT or state.paused_at is not None:
         return False
     if rests(state, now) and state.rests_until is not None:
-        tools.wakeups.wake_at(shard, state.rests_until)
+        resources.wakeups.wake_at(shard, state.rests_until)
         return False
-    return not _left_to_others(tools, state, now)
+    return not _left_to_others(resources, state, now)
 
 
-def refresh_login(tools: Tools, state: Shard, now: datetime) -> Shard:
+def refresh_login(resources: Resources, state: Shard, now: datetime) -> Shard:
     """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
-    name = tools.shards[state.shard]
+    name = resources.shards[state.shard]
     try:
-        login_file = look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
+        login_file = look_at_shard(
+            resources.engine, resources.settings, resources.agent, name, appliance_id=resources.appliance_id
+        )
     except EngineError as error:
-        return _later(tools, state, now, error)
-    return note_login(tools.store, tools.redactor, tools.agent, state.shard, login_file, now=now)
+        return _later(resources, state, now, error)
+    return note_login(resources.store, resources.redactor, resources.agent, state.shard, login_file, now=now)
 
 
-def renew_login(tools: Tools, state: Shard, *, wanted: bool = False) -> Shard:
+def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> Shard:
     """Check a shard's login without a model turn; renew it if that is due, or `wanted`.
 
     If the check is not possible now, the state is unchanged and checked again soon.
     """
     try:
         return check_shard(
-            tools.engine,
-            tools.settings,
-            tools.agent,
-            tools.shards[state.shard],
-            appliance_id=tools.appliance_id,
-            store=tools.store,
-            redactor=tools.redactor,
-            clock=tools.clock,
+            resources.engine,
+            resources.settings,
+            resources.agent,
+            resources.shards[state.shard],
+            appliance_id=resources.appliance_id,
+            store=resources.store,
+            redactor=resources.redactor,
+            clock=resources.clock,
             renew=wanted,
         )
     except EngineError as error:
-        return _later(tools, state, tools.clock(), error)
+        return _later(resources, state, resources.clock(), error)
 
 
-def look_after_logins(tools: Tools) -> None:
+def look_after_logins(resources: Resources) -> None:
     """Runs once a minute: find logins that were created, lost or expired, and renew those that expire soon.
 
     Skips a shard that executes a run: the run reports the login's state. Wakes every shard that can take runs again,
     so that a lost wake-up delays no run for long.
     """
-    now = tools.clock()
-    busy = {run.shard for run in tools.store.runs.in_progress()}
-    for number in range(len(tools.shards)):
+    now = resources.clock()
+    busy = {run.shard for run in resources.store.runs.in_progress()}
+    for number in range(len(resources.shards)):
         try:
-            before = tools.store.shards.get(number)
-            seen = _look_after(tools, before, now, busy)
-            _wake_for(tools, before, seen, now)
+            before = resources.store.shards.get(number)
+            seen = _look_after(resources, before, now, busy)
+            _wake_for(resources, before, seen, now)
         except ApplianceError as error:
             _log.warning("Shard %s could not be checked: %s", number, error)
-    say_who_waits(tools)
+    say_who_waits(resources)
 
 
-def say_who_waits(tools: Tools) -> None:
+def say_who_waits(resources: Resources) -> None:
     """Set on each queued run why no shard that it may use can take it; clear the reason if one can."""
-    now = tools.clock()
-    shards = tools.store.shards.all(len(tools.shards))
-    for run in tools.store.runs.queued():
+    now = resources.clock()
+    shards = resources.store.shards.all(len(resources.shards))
+    for run in resources.store.runs.queued():
         reason = why_wait(allowed(shards, run.shard_pin), now)
         waits = run.waiting_for
         if reason is not None:
@@ -107,9 +111,9 @@ def say_who_waits(tools: Tools) -> None:
                 reason.until,
                 reason.detail,
             ):
-                tools.store.runs.wait(run.run_id, reason)
+                resources.store.runs.wait(run.run_id, reason)
         elif waits is not None and (waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA) or _paused(waits)):
-            tools.store.runs.wait(run.run_id, None)
+            resources.store.runs.wait(run.run_id, None)
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
@@ -130,11 +134,11 @@ def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     return None
 
 
-def why_nobody_goes_on(tools: Tools, run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
+def why_nobody_goes_on(resources: Resources, run: Run, waiting_for: WaitingFor) -> WaitingFor | None:
     """Why a run that its shard cannot continue must wait; None if another shard can take it at once."""
     if waiting_for.reason not in (WaitReason.LOGIN, WaitReason.QUOTA):
         return waiting_for
-    return why_wait(allowed(tools.store.shards.all(len(tools.shards)), run.shard_pin), tools.clock())
+    return why_wait(allowed(resources.store.shards.all(len(resources.shards)), run.shard_pin), resources.clock())
 
 
 def allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:
@@ -160,62 +164,62 @@ def _numbers(shards: Sequence[Shard]) -> str:
     return ", ".join(str(shard.shard) for shard in shards)
 
 
-def _left_to_others(tools: Tools, state: Shard, now: datetime) -> bool:
+def _left_to_others(resources: Resources, state: Shard, now: datetime) -> bool:
     """Whether a shard with little quota left should leave the queue to an idle shard with more."""
     if not nearly_used(state, now):
         return False
-    may_begin = [run for run in tools.store.runs.queued() if run.waiting_for is None]
+    may_begin = [run for run in resources.store.runs.queued() if run.waiting_for is None]
     if any(run.shard_pin == state.shard for run in may_begin) or all(run.shard_pin is not None for run in may_begin):
         return False
-    busy = {run.shard for run in tools.store.runs.in_progress()}
-    for other in tools.store.shards.all(len(tools.shards)):
+    busy = {run.shard for run in resources.store.runs.in_progress()}
+    for other in resources.store.shards.all(len(resources.shards)):
         fit = health_of(other, now=now).takes_runs and not nearly_used(other, now)
         if other.shard != state.shard and other.shard not in busy and fit:
-            tools.wakeups.wake(other.shard)
-            tools.wakeups.wake_at(state.shard, now + _LEAVE_TO_OTHERS)
-            tools.store.events.add(
+            resources.wakeups.wake(other.shard)
+            resources.wakeups.wake_at(state.shard, now + _LEAVE_TO_OTHERS)
+            resources.store.events.add(
                 "shard.left_to_others", shard=state.shard, data={"to": other.shard, "windows": state.quota}
             )
             return True
     return False
 
 
-def _look_after(tools: Tools, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
+def _look_after(resources: Resources, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
     if rest_over(known, now=now).shard != known:
-        known = tools.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
+        known = resources.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
     if known.shard in busy:
         return known
     if known.login is LoginState.REFUSED:
         if known.login_since is not None and now - known.login_since >= _ADMIT_AGAIN_AFTER:
             why = f"one more try after {_ADMIT_AGAIN_AFTER}"
-            return tools.store.shards.change(known.shard, lambda state: admitted_again(state, now=now, why=why))
-        return refresh_login(tools, known, now)
+            return resources.store.shards.change(known.shard, lambda state: admitted_again(state, now=now, why=why))
+        return refresh_login(resources, known, now)
     if renewal_is_due(known, now):
-        return renew_login(tools, known)
+        return renew_login(resources, known)
     if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _LOOK_EVERY:
         return known
-    return refresh_login(tools, known, now)
+    return refresh_login(resources, known, now)
 
 
-def _wake_for(tools: Tools, before: Shard, seen: Shard, now: datetime) -> None:
+def _wake_for(resources: Resources, before: Shard, seen: Shard, now: datetime) -> None:
     if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
         return
     if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
-        tools.wakeups.wake_at(seen.shard, seen.rests_until)
+        resources.wakeups.wake_at(seen.shard, seen.rests_until)
     elif before.login is not LoginState.PRESENT or (before.rests_until is not None and seen.rests_until is None):
-        tools.wakeups.wake(seen.shard)
+        resources.wakeups.wake(seen.shard)
 
 
-def _later(tools: Tools, state: Shard, now: datetime, error: EngineError) -> Shard:
+def _later(resources: Resources, state: Shard, now: datetime, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
-    tools.wakeups.wake_at(state.shard, now + _LOOK_AGAIN)
+    resources.wakeups.wake_at(state.shard, now + _LOOK_AGAIN)
     return state
 
 
-def _all_wait(tools: Tools, waiting_for: WaitingFor, shard: int) -> None:
-    for run in tools.store.runs.queued():
+def _all_wait(resources: Resources, waiting_for: WaitingFor, shard: int) -> None:
+    for run in resources.store.runs.queued():
         if run.waiting_for is None or run.waiting_for.reason is not waiting_for.reason:
-            tools.store.runs.wait(run.run_id, waiting_for)
+            resources.store.runs.wait(run.run_id, waiting_for)
     if waiting_for.until is not None:
-        tools.wakeups.wake_at(shard, waiting_for.until)
+        resources.wakeups.wake_at(shard, waiting_for.until)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import LoginState, Run, Shard
-from moonmind_appliance.runs.readiness import allowed, why_wait
+from moonmind_appliance.scheduling.readiness import allowed, why_wait
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import nearly_used, rests
 from moonmind_appliance.store import Store

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_RUN
-from moonmind_appliance.runs.tools import Tools
+from moonmind_appliance.resources import Resources
 
 _log = logging.getLogger(__name__)
 
@@ -14,44 +14,44 @@ _log = logging.getLogger(__name__)
 _EVENTS_AT_LEAST = timedelta(days=90)
 
 
-def retain(tools: Tools) -> list[str]:
+def retain(resources: Resources) -> list[str]:
     """Remove volumes, files and artifact rows of runs past their retention time; returns their ids. Idempotent.
 
     Lists existing volumes and folders, not rows. So it also removes those of a run that has no row any more (a restored
     database) or that ended without an expiry of its artifacts (cancelled in the queue). What cannot be removed now is
     tried again next time, and does not stop the rest.
     """
-    now, gone = tools.clock(), []
-    volumes = _volumes(tools)
-    expired = set(tools.store.artifacts.runs_expired(now))
-    for run_id in sorted(expired | set(volumes) | set(tools.files.run_ids())):
+    now, gone = resources.clock(), []
+    volumes = _volumes(resources)
+    expired = set(resources.store.artifacts.runs_expired(now))
+    for run_id in sorted(expired | set(volumes) | set(resources.files.run_ids())):
         try:
-            if run_id not in expired and not _is_over(tools, run_id, now):
+            if run_id not in expired and not _is_over(resources, run_id, now):
                 continue
             for name in volumes.get(run_id, []):
-                tools.engine.remove_volume(name)
-            tools.files.remove_run(run_id)
-            tools.store.artifacts.remove(run_id)
+                resources.engine.remove_volume(name)
+            resources.files.remove_run(run_id)
+            resources.store.artifacts.remove(run_id)
         except (EngineError, StoreError) as error:
             _log.warning("Run %s: its containers or volumes could not be removed yet: %s", run_id, error)
             continue
         gone.append(run_id)
         _log.info("Run %s: artifacts and workspace removed; their retention period has ended.", run_id)
-    forgotten = tools.store.events.prune(now - max(_EVENTS_AT_LEAST, _kept(tools)))
+    forgotten = resources.store.events.prune(now - max(_EVENTS_AT_LEAST, _kept(resources)))
     if forgotten:
         _log.info("%d events of ended runs removed; their retention period has ended.", forgotten)
     return gone
 
 
-def _kept(tools: Tools) -> timedelta:
-    return timedelta(seconds=tools.settings.artifact_retention)
+def _kept(resources: Resources) -> timedelta:
+    return timedelta(seconds=resources.settings.artifact_retention)
 
 
-def _volumes(tools: Tools) -> dict[str, list[str]]:
+def _volumes(resources: Resources) -> dict[str, list[str]]:
     """The names of this appliance's volumes by run id; empty if no engine answers."""
     found: dict[str, list[str]] = {}
     try:
-        for volume in tools.engine.volumes({LABEL_APPLIANCE: tools.appliance_id}):
+        for volume in resources.engine.volumes({LABEL_APPLIANCE: resources.appliance_id}):
             if run_id := volume.labels.get(LABEL_RUN):
                 found.setdefault(run_id, []).append(volume.name)
     except EngineError as error:
@@ -59,9 +59,9 @@ def _volumes(tools: Tools) -> dict[str, list[str]]:
     return found
 
 
-def _is_over(tools: Tools, run_id: str, now: datetime) -> bool:
+def _is_over(resources: Resources, run_id: str, now: datetime) -> bool:
     """Whether the run's retention time is over."""
-    run = tools.store.runs.get(run_id)
+    run = resources.store.runs.get(run_id)
     if run is None:
         return True
-    return run.status in FINAL_RUN_STATUSES and (run.completed_at or run.accepted_at) + _kept(tools) < now
+    return run.status in FINAL_RUN_STATUSES and (run.completed_at or run.accepted_at) + _kept(resources) < now

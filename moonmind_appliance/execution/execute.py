@@ -21,6 +21,10 @@ from moonmind_appliance.errors import (
     RunInterrupted,
     StoreError,
 )
+from moonmind_appliance.execution.artifacts import RunArtifacts
+from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
+from moonmind_appliance.execution.metrics import keep_metrics
+from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.models import (
     PHASE_ORDER,
     AgentVerdict,
@@ -45,13 +49,9 @@ from moonmind_appliance.phases import (
     clone_ahead,
     remove_containers,
 )
-from moonmind_appliance.runs.artifacts import RunArtifacts
-from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
-from moonmind_appliance.runs.metrics import keep_metrics
-from moonmind_appliance.runs.readiness import ready_to_claim, why_nobody_goes_on
-from moonmind_appliance.runs.resume import phases_after_loss, phases_to_do
-from moonmind_appliance.runs.tools import Tools
-from moonmind_appliance.runs.wake import wake_for
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import ready_to_claim, why_nobody_goes_on
+from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
 
@@ -71,8 +71,10 @@ class Executor:
     Renews the claim and checks for a cancel every `beat` seconds; measures disk use every `measure_every` seconds.
     """
 
-    def __init__(self, tools: Tools, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY) -> None:
-        self._tools = tools
+    def __init__(
+        self, resources: Resources, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY
+    ) -> None:
+        self._resources = resources
         self._beat = beat
         self._measure_every = measure_every
         self._lock = threading.Lock()
@@ -81,12 +83,14 @@ class Executor:
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
-        while not self._stopping and ready_to_claim(self._tools, shard):
+        while not self._stopping and ready_to_claim(self._resources, shard):
             lease = str(uuid.uuid4())
-            run = self._tools.store.runs.claim(shard, lease, now=self._tools.clock(), lease_seconds=LEASE_SECONDS)
+            run = self._resources.store.runs.claim(
+                shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS
+            )
             if run is None:
                 return
-            self._execute(run, lease, self._tools.shards[shard])
+            self._execute(run, lease, self._resources.shards[shard])
 
     def stop(self) -> list[str]:
         """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
@@ -103,8 +107,8 @@ class Executor:
             if self._stopping:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
-            with Heartbeat(self._tools.store, run, lease, token, clock=self._tools.clock, beat=self._beat):
-                _Execution(self._tools, run, lease, shard, token, self._measure_every).carry_out()
+            with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
+                _Execution(self._resources, run, lease, shard, token, self._measure_every).carry_out()
         except LeaseLost:
             _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
         finally:
@@ -116,25 +120,25 @@ class _Execution:
     """One claim of one run, from its first unfinished phase to its end or its next wait."""
 
     def __init__(  # noqa: PLR0917 - one caller, above
-        self, tools: Tools, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
+        self, resources: Resources, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
     ) -> None:
-        self._tools = tools
+        self._resources = resources
         self._lease = lease
         self._context = PhaseContext(
             run=run,
-            settings=tools.settings,
-            names=Names(run.run_id, tools.appliance_id, shard),
-            engine=tools.engine,
-            github=tools.github,
-            agent=tools.agent,
-            redactor=tools.redactor,
+            settings=resources.settings,
+            names=Names(run.run_id, resources.appliance_id, shard),
+            engine=resources.engine,
+            github=resources.github,
+            agent=resources.agent,
+            redactor=resources.redactor,
             artifacts=RunArtifacts(
                 run.run_id,
-                store=tools.store,
-                files=tools.files,
-                redactor=tools.redactor,
-                clock=tools.clock,
-                longest_log=tools.settings.max_log_bytes,
+                store=resources.store,
+                files=resources.files,
+                redactor=resources.redactor,
+                clock=resources.clock,
+                longest_log=resources.settings.max_log_bytes,
             ),
             measure_every=measure_every,
             cancel=token,
@@ -159,14 +163,14 @@ class _Execution:
         except DiskFull as error:
             self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
         except EngineError as error:
-            self._end_with(failure(FailureCode.CONTAINER_FAILED, self._tools.redactor.redact_text(str(error))))
+            self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
         except Exception as error:  # noqa: BLE001 - a defect must end the run, not the worker
             if isinstance(error, StoreError) and self._disk_is_full():
                 self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
                 return
             _log.exception("Run %s failed because of a bug.", self._run.run_id)
             words = str(error) if isinstance(error, ApplianceError) else type(error).__name__
-            self._end_with(failure(FailureCode.INTERNAL_ERROR, self._tools.redactor.redact_text(words)))
+            self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(words)))
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:
@@ -207,8 +211,8 @@ class _Execution:
         again = phases_after_loss(to_do)
         lost = [name.value for name in again if name not in to_do]
         if lost:
-            tools, shard = self._tools, self._context.names.shard.index
-            tools.store.events.add("run.workspace_lost", run_id=self._run.run_id, shard=shard, data={"again": lost})
+            resources, shard = self._resources, self._context.names.shard.index
+            resources.store.events.add("run.workspace_lost", run_id=self._run.run_id, shard=shard, data={"again": lost})
             _log.warning("Run %s: its volumes no longer exist; it starts again at the clone.", self._run.run_id)
         return again
 
@@ -229,7 +233,7 @@ class _Execution:
             raise
         result = self._note_turn(result)
         if result.notes:
-            self._tools.store.runs.note(self._run.run_id, self._lease, **result.notes)
+            self._resources.store.runs.note(self._run.run_id, self._lease, **result.notes)
             self._context.run = msgspec.structs.replace(self._run, **result.notes)
         if result.waiting_for is None:
             self._save(name, result.status, result)
@@ -246,7 +250,7 @@ class _Execution:
         self, name: PhaseName, status: PhaseStatus, result: PhaseResult | None = None, *, error: str | None = None
     ) -> None:
         phase = self._run.phase(name)
-        now = self._tools.clock()
+        now = self._resources.clock()
         if status is PhaseStatus.RUNNING:
             phase = msgspec.structs.replace(
                 phase,
@@ -270,7 +274,7 @@ class _Execution:
         if error is not None:
             phase = msgspec.structs.replace(phase, metadata={"error": error})
         phase = msgspec.structs.replace(phase, status=status)
-        self._tools.store.runs.save_phase(self._run.run_id, self._lease, phase)
+        self._resources.store.runs.save_phase(self._run.run_id, self._lease, phase)
         others = [other for other in self._run.phases if other.phase is not name]
         ordered = sorted([*others, phase], key=lambda entry: PHASE_ORDER.index(entry.phase))
         self._context.run = msgspec.structs.replace(self._run, phases=ordered)
@@ -286,7 +290,7 @@ class _Execution:
         """After the commit the containers are not needed; remove them while the pull request is opened."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="cleanup")
         self._context.removal = pool.submit(
-            remove_containers, self._tools.engine, self._tools.appliance_id, self._run.run_id
+            remove_containers, self._resources.engine, self._resources.appliance_id, self._run.run_id
         )
         pool.shutdown(wait=False)
 
@@ -308,11 +312,11 @@ class _Execution:
             keep_metrics(self._context)
         except StoreError as error:
             _log.warning("Run %s: its metrics could not be saved: %s", self._run.run_id, error)
-        now = self._tools.clock()
+        now = self._resources.clock()
         # Before the final status: if the process is interrupted here, the run is ended again.
-        kept_until = now + timedelta(seconds=self._tools.settings.artifact_retention)
-        self._tools.store.artifacts.expire_at(self._run.run_id, kept_until)
-        self._tools.store.runs.finish(
+        kept_until = now + timedelta(seconds=self._resources.settings.artifact_retention)
+        self._resources.store.artifacts.expire_at(self._run.run_id, kept_until)
+        self._resources.store.runs.finish(
             self._run.run_id, self._lease, status, now=now, result_summary=summary, failure=reason
         )
         _log.info("Run %s ended: %s. %s", self._run.run_id, status.value, summary)
@@ -323,30 +327,32 @@ class _Execution:
             return
         if reason is InterruptReason.LEASE_LOST:
             raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
-        remove_containers(self._tools.engine, self._tools.appliance_id, self._run.run_id)
-        self._tools.store.runs.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
+        remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
+        self._resources.store.runs.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
         _log.info("Run %s is back in the queue; it resumes after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
         """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING)
-        tools, shard = self._tools, self._context.names.shard.index
-        _removed, problems = remove_containers(tools.engine, tools.appliance_id, self._run.run_id)
+        resources, shard = self._resources, self._context.names.shard.index
+        _removed, problems = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
-        waits = why_nobody_goes_on(tools, self._run, waiting_for)
+        waits = why_nobody_goes_on(resources, self._run, waiting_for)
         # An agent can report a limit in every turn. A run that kept its place in the queue would be the next again.
-        behind = tools.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
-        tools.store.runs.release(self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind)
+        behind = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
+        resources.store.runs.release(
+            self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind
+        )
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
-            tools.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
-            wake_for(tools.store, tools.wakeups, tools.settings, self._run, now=tools.clock())
+            resources.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
+            wake_for(resources.store, resources.wakeups, resources.settings, self._run, now=resources.clock())
             _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
             return
         if waits.until is not None:
-            tools.wakeups.wake_at(shard, waits.until)
+            resources.wakeups.wake_at(shard, waits.until)
         _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
@@ -356,31 +362,33 @@ class _Execution:
         return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
 
     def _disk_is_full(self) -> bool:
-        settings = self._tools.settings
+        settings = self._resources.settings
         return shutil.disk_usage(settings.moonmind_data_dir).free < settings.min_free_disk
 
     def _in(self, pause: timedelta) -> datetime:
-        return self._tools.clock() + pause
+        return self._resources.clock() + pause
 
     def _login_seen(self, login_file: bytes | None) -> str:
         """Store what the login file says; returns why the run must not use it, or ""."""
-        tools, shard = self._tools, self._context.names.shard.index
-        state = note_login(tools.store, tools.redactor, tools.agent, shard, login_file, now=tools.clock())
+        resources, shard = self._resources, self._context.names.shard.index
+        state = note_login(
+            resources.store, resources.redactor, resources.agent, shard, login_file, now=resources.clock()
+        )
         return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
 
     def _note_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""
-        turn, tools, index = result.turn, self._tools, self._context.names.shard.index
+        turn, resources, index = result.turn, self._resources, self._context.names.shard.index
         if turn is None:
             return result
-        now = tools.clock()
+        now = resources.clock()
         pause = rest_jitter(turn, now)
-        state = tools.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
+        state = resources.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
         if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
-            tools.wakeups.wake_at(index, state.rests_until)
+            resources.wakeups.wake_at(index, state.rests_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
-            if why_nobody_goes_on(tools, self._run, moves) is None:
+            if why_nobody_goes_on(resources, self._run, moves) is None:
                 return msgspec.structs.replace(result, failure=None, waiting_for=moves)
         return result
 

@@ -3,7 +3,7 @@
 import json
 
 from moonmind_appliance.models import PhaseName
-from tests.runs.world import FEATURE, World
+from tests.appliance_under_test import FEATURE, ApplianceUnderTest
 
 
 def specification(text: str) -> object:
@@ -11,27 +11,27 @@ def specification(text: str) -> object:
     return lambda _: {"files": record | {f"{FEATURE}/spec.md": text}}
 
 
-def test_forty_thousand_questions(world: World) -> None:
+def test_forty_thousand_questions(appliance: ApplianceUnderTest) -> None:
     """The first ones, and that there are more."""
     text = "# Dark mode\n\n" + "".join(f"[NEEDS CLARIFICATION: number {n}?]\n" for n in range(4000))
-    world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [specification(text)]  # type: ignore[list-item]
-    run = world.run()
+    appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [specification(text)]  # type: ignore[list-item]
+    run = appliance.run()
     assert len(run.clarifications) == 30
     assert run.clarifications[-1] == "and more, see the specification"
 
 
-def test_one_long_question(world: World) -> None:
+def test_one_long_question(appliance: ApplianceUnderTest) -> None:
     """Is cut."""
-    world.agent.acts[PhaseName.SPECKIT_SPECIFY] = [  # type: ignore[list-item]
+    appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [  # type: ignore[list-item]
         specification(f"# Dark mode\n\n[NEEDS CLARIFICATION: {'why ' * 1000}]\n")
     ]
-    (question,) = world.run().clarifications
+    (question,) = appliance.run().clarifications
     assert len(question) == 401
 
 
-def test_what_was_left_out_is_bounded_in_the_row(world: World) -> None:
+def test_what_was_left_out_is_bounded_in_the_row(appliance: ApplianceUnderTest) -> None:
     """Also where the git container told too much."""
     many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that points outside the repository"} for n in range(5000)]
-    world.git_acts["stage"] = [lambda _: {"left_out": many}]
-    run = world.run()
+    appliance.git_acts["stage"] = [lambda _: {"left_out": many}]
+    run = appliance.run()
     assert len(json.dumps(run.phase(PhaseName.COMMIT_PUSH).metadata["left_out"])) < 1024 * 1024

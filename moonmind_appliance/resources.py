@@ -1,4 +1,4 @@
-"""The dependencies of execution, recovery and the other verbs."""
+"""What the verbs, the execution and the checks work with: one object, created by the composition root."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 
 
-class Tools(msgspec.Struct, frozen=True, kw_only=True):
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """Dependencies of the verbs; the composition root creates them once."""
 
     settings: Settings

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
+from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import LoginState, RunStatus
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.runs.readiness import look_after_logins
-from moonmind_appliance.runs.recover import recover
+from moonmind_appliance.scheduling.readiness import look_after_logins
 from tests.api.served import serve
-from tests.runs.hostile import GOOD, LIMITED, LOGIN, REFUSED, VALUES, Hostile, login_file, paths, replaced
-from tests.runs.world import world as make_world
+from tests.appliance_under_test import open_appliance
+from tests.execution.hostile import GOOD, LIMITED, LOGIN, REFUSED, VALUES, Hostile, login_file, paths, replaced
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory, github: StandInGitHub) -> Iterator[Hostile]:
     folder: Path = tmp_path_factory.mktemp("hostile") / "data"
-    with make_world(folder, github) as world, serve(folder, codex_shards=2) as served:
-        yield Hostile(world, served)
+    with open_appliance(folder, github) as appliance, serve(folder, codex_shards=2) as served:
+        yield Hostile(appliance, served)
 
 
 def cases(whole: Any) -> list[Any]:
@@ -89,18 +89,18 @@ def test_a_login_file_that_is_none(hostile: Hostile, content: bytes) -> None:
     """The shard says so and takes no run; another shard takes them, also after a restart."""
     hostile.sign_in()
     hostile.put(content)
-    run = hostile.world.submit()
-    hostile.world.work(0)
-    assert hostile.world.store.shards.get(0).login is LoginState.DEAD
-    hostile.world.work(1)
-    assert (hostile.world.stored(run).status, hostile.world.stored(run).shard) == (RunStatus.SUCCEEDED, 1)
-    look_after_logins(hostile.tools)
-    recover(hostile.tools)
-    after = hostile.world.submit()
-    hostile.world.work(0)
-    assert hostile.world.stored(after).status is RunStatus.QUEUED
-    hostile.world.work(1)
-    assert hostile.world.stored(after).status is RunStatus.SUCCEEDED
+    run = hostile.appliance.submit()
+    hostile.appliance.work(0)
+    assert hostile.appliance.store.shards.get(0).login is LoginState.DEAD
+    hostile.appliance.work(1)
+    assert (hostile.appliance.stored(run).status, hostile.appliance.stored(run).shard) == (RunStatus.SUCCEEDED, 1)
+    look_after_logins(hostile.resources)
+    recover(hostile.resources)
+    after = hostile.appliance.submit()
+    hostile.appliance.work(0)
+    assert hostile.appliance.stored(after).status is RunStatus.QUEUED
+    hostile.appliance.work(1)
+    assert hostile.appliance.stored(after).status is RunStatus.SUCCEEDED
 
 
 LINES = {
@@ -120,8 +120,8 @@ def test_a_line_that_another_process_wrote_into_the_events(hostile: Hostile, lin
     """It spoils nothing; the turn's own report comes behind it."""
     hostile.sign_in()
     hostile.line = line
-    run = hostile.world.submit(shard=0)
-    hostile.world.work(0)
-    assert hostile.world.stored(run).status is RunStatus.SUCCEEDED
+    run = hostile.appliance.submit(shard=0)
+    hostile.appliance.work(0)
+    assert hostile.appliance.stored(run).status is RunStatus.SUCCEEDED
     hostile.sign_in()
     hostile.attack("the next run")

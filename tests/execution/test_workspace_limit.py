@@ -8,10 +8,10 @@ import pytest
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginFacts
 from moonmind_appliance.containers.fake import FakeExec
+from moonmind_appliance.execution.execute import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
-from moonmind_appliance.runs.execute import Executor
 from moonmind_appliance.runs.retry import retry_run
-from tests.runs.world import ANN, BEAT, World, ends
+from tests.appliance_under_test import ANN, BEAT, ApplianceUnderTest, ends
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
 SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
@@ -54,10 +54,10 @@ class Disk:
 
 
 @pytest.fixture
-def disk(world: World) -> Disk:
+def disk(appliance: ApplianceUnderTest) -> Disk:
     made = Disk()
-    world.engine.on_exec(lambda _, spec: "MOONMIND_MEASURE" in spec.env, made.answer)
-    world.executor = Executor(world.tools, beat=BEAT, measure_every=0.02)
+    appliance.engine.on_exec(lambda _, spec: "MOONMIND_MEASURE" in spec.env, made.answer)
+    appliance.executor = Executor(appliance.resources, beat=BEAT, measure_every=0.02)
     return made
 
 
@@ -72,31 +72,35 @@ def disk(world: World) -> Disk:
     ],
     ids=str,
 )
-def test_the_turn_is_ended_where_it_stands(world: World, disk: Disk, filled: dict[str, dict[str, int]]) -> None:
+def test_the_turn_is_ended_where_it_stands(
+    appliance: ApplianceUnderTest, disk: Disk, filled: dict[str, dict[str, int]]
+) -> None:
     """With the code `workspace_too_large`; no container is left."""
-    world.agent.acts[PLAN] = [disk.fills(**filled)]
-    run = world.run()
+    appliance.agent.acts[PLAN] = [disk.fills(**filled)]
+    run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
-    assert world.containers() == []
+    assert appliance.containers() == []
 
 
 @pytest.mark.parametrize("said", [{}, {"exit_code": 1}])
-def test_what_is_too_large_is_found_when_the_turn_is_over(world: World, disk: Disk, said: dict[str, Any]) -> None:
+def test_what_is_too_large_is_found_when_the_turn_is_over(
+    appliance: ApplianceUnderTest, disk: Disk, said: dict[str, Any]
+) -> None:
     """Between two measurements: nothing is pushed."""
-    world.executor = Executor(world.tools, beat=BEAT)
-    world.agent.acts[TASKS] = [disk.leaves(TOO_LARGE, **said)]
-    run = world.run()
+    appliance.executor = Executor(appliance.resources, beat=BEAT)
+    appliance.agent.acts[TASKS] = [disk.leaves(TOO_LARGE, **said)]
+    run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
-    assert "push" not in world.git_verbs
-    assert [name for name in world.engine.volume_data if run.run_id in name] == []
+    assert "push" not in appliance.git_verbs
+    assert [name for name in appliance.engine.volume_data if run.run_id in name] == []
 
 
 @pytest.mark.parametrize("large", [{"workspace": TOO_LARGE}, {"login": SMALL | {"bytes": 2 * 1024**3}}], ids=str)
 def test_what_is_too_large_is_found_before_a_run_waits_for_a_login(
-    world: World, disk: Disk, large: dict[str, dict[str, int]]
+    appliance: ApplianceUnderTest, disk: Disk, large: dict[str, dict[str, int]]
 ) -> None:
     """A turn fills the disk and spoils its login: the run would wait for a sign-in, and keep all of it till then."""
-    world.executor = Executor(world.tools, beat=BEAT)
+    appliance.executor = Executor(appliance.resources, beat=BEAT)
 
     def fills_and_spoils(process: FakeExec) -> dict[str, Any]:
         for place, size in large.items():
@@ -107,59 +111,61 @@ def test_what_is_too_large_is_found_before_a_run_waits_for_a_login(
     def facts(login_file: bytes) -> LoginFacts:
         return LoginFacts(usable=login_file != b"spoilt", email="ann@example.invalid")
 
-    world.agent.login_facts = facts  # type: ignore[method-assign]
-    world.agent.acts[SPECIFY] = [fills_and_spoils]
-    run = world.run(shard=0)
+    appliance.agent.login_facts = facts  # type: ignore[method-assign]
+    appliance.agent.acts[SPECIFY] = [fills_and_spoils]
+    run = appliance.run(shard=0)
     assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
-    assert world.store.shards.get(0).login is LoginState.DEAD
+    assert appliance.store.shards.get(0).login is LoginState.DEAD
 
 
 @pytest.mark.parametrize(("size", "kept"), [(LARGE, 0), (SMALL, 2)])
-def test_a_large_workspace_goes_when_the_run_ends(world: World, disk: Disk, size: dict[str, int], kept: int) -> None:
+def test_a_large_workspace_goes_when_the_run_ends(
+    appliance: ApplianceUnderTest, disk: Disk, size: dict[str, int], kept: int
+) -> None:
     """Also that of a run that succeeds; a small one is kept for its time."""
-    world.agent.acts[TASKS] = [disk.leaves(size)]
-    run = world.run()
+    appliance.agent.acts[TASKS] = [disk.leaves(size)]
+    run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
-    assert len([name for name in world.engine.volume_data if run.run_id in name]) == kept
+    assert len([name for name in appliance.engine.volume_data if run.run_id in name]) == kept
     assert run.phase(PhaseName.CLEANUP).metadata["workspace_bytes"] == size["bytes"]
 
 
-def test_a_retry_begins_at_the_clone(world: World, disk: Disk) -> None:
+def test_a_retry_begins_at_the_clone(appliance: ApplianceUnderTest, disk: Disk) -> None:
     """The workspace is gone; the run's id and branch stay."""
-    world.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
-    run = world.run()
+    appliance.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
+    run = appliance.run()
     disk.workspace = SMALL
-    retry_run(world.store, world.wakeups, world.tools.settings, ANN, run.run_id, now=world.clock())
-    world.work()
-    assert ends(world.stored(run)) == (RunStatus.SUCCEEDED, None)
-    assert world.git_verbs.count("clone") == 2
+    retry_run(appliance.store, appliance.wakeups, appliance.resources.settings, ANN, run.run_id, now=appliance.clock())
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs.count("clone") == 2
 
 
-def test_a_full_disk_is_waited_for(world: World, disk: Disk) -> None:
+def test_a_full_disk_is_waited_for(appliance: ApplianceUnderTest, disk: Disk) -> None:
     """The run lets go of its containers, and so of files that are open and have no name; it goes on later."""
-    world.agent.acts[PLAN] = [disk.fills(workspace=SMALL | {"free_bytes": 0})]
-    world.after(min_free_disk=2)
-    world.executor = Executor(world.executor._tools, beat=BEAT, measure_every=0.02)
-    run = world.run()
+    appliance.agent.acts[PLAN] = [disk.fills(workspace=SMALL | {"free_bytes": 0})]
+    appliance.after(min_free_disk=2)
+    appliance.executor = Executor(appliance.executor._resources, beat=BEAT, measure_every=0.02)
+    run = appliance.run()
     assert run.status is RunStatus.QUEUED
     assert run.waiting_for is not None
     assert run.waiting_for.reason.value == "disk"
-    assert world.containers() == []
+    assert appliance.containers() == []
 
 
-def test_a_log_is_cut(world: World) -> None:
+def test_a_log_is_cut(appliance: ApplianceUnderTest) -> None:
     """At MAX_LOG_BYTES, and says so in its last line; the turn is read to its end."""
-    world.after(max_log_bytes=2000)
+    appliance.after(max_log_bytes=2000)
 
     def talks(process: FakeExec) -> dict[str, Any]:
         for _ in range(100):
             process.stdout.write(b"x" * 99 + b"\n")
         return {}
 
-    world.agent.acts[PLAN] = [talks]
-    run = world.run()
+    appliance.agent.acts[PLAN] = [talks]
+    run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
-    (log,) = (a for a in world.store.artifacts.list(run.run_id) if a.name == "speckit_plan.stdout.jsonl")
-    content = world.tools.files.path(log.storage_path).read_bytes()
+    (log,) = (a for a in appliance.store.artifacts.list(run.run_id) if a.name == "speckit_plan.stdout.jsonl")
+    content = appliance.resources.files.path(log.storage_path).read_bytes()
     assert len(content) < 2100
     assert content.splitlines()[-1] == b"[moonmind: cut here, as the log has more than 2000 bytes]"

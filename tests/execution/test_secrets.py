@@ -13,10 +13,10 @@ from moonmind_appliance.cli.logs import TextFormatter
 from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.models import AgentVerdict, ExecOutcome, PhaseName, QuotaWindow, Run, TurnOutcome
 from tests.api.served import serve
-from tests.runs.world import DOCUMENTS, FEATURE, Reader, ScriptedAgent, World
+from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest, Reader, ScriptedAgent
 
 BY_FORM = "ghp_canary00000000000000000000000000000001"
-# The login of shard 0 in this world, which the redactor knows once the run has begun.
+# The login of shard 0 in this appliance, which the redactor knows once the run has begun.
 LOGIN = "rt_secretOfShard0-0123456789"
 BY_VALUE = "canary value without any form 0123456789"
 CANARIES = (BY_FORM, LOGIN, BY_VALUE)
@@ -69,14 +69,14 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def hostile(world: World, log: io.StringIO) -> HostileAgent:
+def hostile(appliance: ApplianceUnderTest, log: io.StringIO) -> HostileAgent:
     agent = HostileAgent()
-    world.tools.redactor.add("OIDC_CLIENT_SECRET", BY_VALUE)
-    logging.getLogger("moonmind_appliance").handlers[-1].setFormatter(TextFormatter(world.tools.redactor))
-    world.engine.on_exec(lambda _, spec: spec.command[0] == "agent", agent.answer)
-    world.with_tools(agent=agent)
+    appliance.resources.redactor.add("OIDC_CLIENT_SECRET", BY_VALUE)
+    logging.getLogger("moonmind_appliance").handlers[-1].setFormatter(TextFormatter(appliance.resources.redactor))
+    appliance.engine.on_exec(lambda _, spec: spec.command[0] == "agent", agent.answer)
+    appliance.with_resources(agent=agent)
     named = {"path": f"docs/{BY_FORM}", "reason": EVERYTHING}
-    world.git_acts["stage"] = [lambda _: {"left_out": [named], "nested_repositories_removed": [f"x/{LOGIN}"]}]
+    appliance.git_acts["stage"] = [lambda _: {"left_out": [named], "nested_repositories_removed": [f"x/{LOGIN}"]}]
     return agent
 
 
@@ -85,7 +85,7 @@ def files_of(feature: str, phase: PhaseName, text: str | None = None) -> dict[st
     return {".specify/feature.json": json.dumps({"feature_directory": feature}), f"{feature}/{name}": text or usual}
 
 
-def all_that_is_kept(world: World, data_dir: Path, run: Run) -> dict[str, str]:
+def all_that_is_kept(appliance: ApplianceUnderTest, data_dir: Path, run: Run) -> dict[str, str]:
     """Every file of the data folder (database, WAL, artifacts), every answer of the API, what GitHub was sent."""
     found = {str(path): path.read_bytes().decode("latin-1") for path in data_dir.rglob("*") if path.is_file()}
     with serve(data_dir) as served:
@@ -100,7 +100,7 @@ def all_that_is_kept(world: World, data_dir: Path, run: Run) -> dict[str, str]:
             answer = client.get(page)
             assert answer.status_code == 200, page
             found[page] = answer.text
-    found["GitHub"] = str(world.github.pull_requests(world.slug))
+    found["GitHub"] = str(appliance.github.pull_requests(appliance.slug))
     return found
 
 
@@ -108,32 +108,34 @@ def leaks(found: dict[str, str]) -> list[str]:
     return [where for where, text in found.items() if any(canary in text for canary in CANARIES)]
 
 
-def test_a_run_that_succeeds(world: World, hostile: HostileAgent, log: io.StringIO, tmp_path: Path) -> None:
+def test_a_run_that_succeeds(
+    appliance: ApplianceUnderTest, hostile: HostileAgent, log: io.StringIO, tmp_path: Path
+) -> None:
     """Turn, usage, heading, questions, assumptions, output, paths: nothing keeps a secret, and the run is readable."""
     hostile.acts[PhaseName.SPECKIT_SPECIFY] = [
         lambda _: {"files": files_of(FEATURE, PhaseName.SPECKIT_SPECIFY, SPECIFICATION)}
     ]
-    run = world.run()
+    run = appliance.run()
     assert run.status.value == "succeeded", run.failure
     assert "[redacted:" in run.clarifications[0]
     assert run.phase(PhaseName.SPECKIT_SPECIFY).metadata["turn"]["thread_id"].startswith("[redacted:")
-    found = all_that_is_kept(world, tmp_path / "data", run) | {"log": log.getvalue()}
+    found = all_that_is_kept(appliance, tmp_path / "data", run) | {"log": log.getvalue()}
     assert leaks(found) == []
-    (pull,) = world.github.pull_requests(world.slug)
+    (pull,) = appliance.github.pull_requests(appliance.slug)
     assert "redacted:GitHub token" in pull.title
     assert pull.body.count("redacted:") > 4
 
 
 @pytest.mark.parametrize("name", [BY_FORM, LOGIN])
 def test_a_feature_directory_that_is_a_secret(
-    world: World, hostile: HostileAgent, log: io.StringIO, tmp_path: Path, name: str
+    appliance: ApplianceUnderTest, hostile: HostileAgent, log: io.StringIO, tmp_path: Path, name: str
 ) -> None:
     """Spec Kit's record names the directory: it reaches metadata, the commit's job and the pull request."""
     feature = f"specs/{name}"
     for phase in DOCUMENTS:
         hostile.acts[phase] = [lambda _, phase=phase: {"files": files_of(feature, phase)}]  # type: ignore[misc]
-    run = world.run()
-    assert leaks(all_that_is_kept(world, tmp_path / "data", run) | {"log": log.getvalue()}) == []
+    run = appliance.run()
+    assert leaks(all_that_is_kept(appliance, tmp_path / "data", run) | {"log": log.getvalue()}) == []
 
 
 @pytest.mark.parametrize(
@@ -149,11 +151,11 @@ def test_a_feature_directory_that_is_a_secret(
     ids=str,
 )
 def test_a_run_that_fails_or_waits(
-    world: World, hostile: HostileAgent, log: io.StringIO, tmp_path: Path, act: dict[str, Any]
+    appliance: ApplianceUnderTest, hostile: HostileAgent, log: io.StringIO, tmp_path: Path, act: dict[str, Any]
 ) -> None:
     """The agent's last words are in the failure, the summary, the shard's state, events and the log."""
     hostile.acts[PhaseName.SPECKIT_PLAN] = [lambda _: act] * 2
-    run = world.run()
+    run = appliance.run()
     assert run.status.value in {"failed", "queued"}
-    found = all_that_is_kept(world, tmp_path / "data", run) | {"log": log.getvalue()}
+    found = all_that_is_kept(appliance, tmp_path / "data", run) | {"log": log.getvalue()}
     assert leaks(found) == []

@@ -13,10 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from moonmind_appliance.agents.adapter import LoginFacts, LoginWay, Turn, TurnReport, TurnRequest
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
+from moonmind_appliance.execution.execute import Executor
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
     Actor,
@@ -34,13 +37,12 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.runs.execute import Executor
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
-from moonmind_appliance.runs.tools import Tools
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
+from tests.fakes import RecordedWakeups
 from tests.in_container.git_fixture import git
-from tests.runs.house import RecordedWakeups
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = Actor("local:ann", "ann")
@@ -178,10 +180,10 @@ class ScriptedAgent:
 
 
 @dataclass
-class World:
-    """A house to execute in."""
+class ApplianceUnderTest:
+    """An appliance without Docker and without a model."""
 
-    tools: Tools
+    resources: Resources
     engine: FakeEngine
     agent: ScriptedAgent
     github: StandInGitHub
@@ -193,23 +195,23 @@ class World:
     git_verbs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.executor = Executor(self.tools, beat=BEAT)
+        self.executor = Executor(self.resources, beat=BEAT)
         self.engine.on_exec(_is_turn, self.agent.answer)
         self.engine.on_exec(_is_git, self._git)
-        for shard in self.tools.shards:
+        for shard in self.resources.shards:
             self.sign_in(shard.index)
 
     @property
     def store(self) -> Store:
-        return self.tools.store
+        return self.resources.store
 
     def sign_in(self, shard: int) -> None:
-        name = self.tools.shards[shard].volume
+        name = self.resources.shards[shard].volume
         self.engine.ensure_volume(name, {})
         self.engine.volume_data[name].files["auth.json"] = FakeFile(f"rt_secretOfShard{shard}-0123456789".encode())
 
     def sign_out(self, shard: int) -> None:
-        self.engine.volume_data[self.tools.shards[shard].volume].files.clear()
+        self.engine.volume_data[self.resources.shards[shard].volume].files.clear()
 
     def submit(self, actor: Actor = ANN, **fields: Any) -> Run:
         request = SubmitRequest(**({"repository": self.slug, "specify_text": "Dark mode, please."} | fields))
@@ -217,10 +219,10 @@ class World:
         return submit_run(
             self.store,
             self.wakeups,
-            self.tools.settings,
+            self.resources.settings,
             actor,
             request,
-            redactor=self.tools.redactor,
+            redactor=self.resources.redactor,
             now=self.clock(),
         )
 
@@ -241,13 +243,13 @@ class World:
 
     def after(self, **settings: Any) -> None:
         """Another process on the same data, after a restart with these settings."""
-        changed = {name: getattr(self.tools.settings, name) for name in Settings.__struct_fields__} | settings
-        self.with_tools(settings=Settings(**changed))
+        changed = {name: getattr(self.resources.settings, name) for name in Settings.__struct_fields__} | settings
+        self.with_resources(settings=Settings(**changed))
 
-    def with_tools(self, **tools: Any) -> None:
-        """Execute with other tools from now on."""
-        known = {name: getattr(self.tools, name) for name in Tools.__struct_fields__}
-        self.executor = Executor(Tools(**(known | tools)), beat=BEAT)
+    def with_resources(self, **resources: Any) -> None:
+        """Execute with other resources from now on."""
+        known = {name: getattr(self.resources, name) for name in Resources.__struct_fields__}
+        self.executor = Executor(Resources(**(known | resources)), beat=BEAT)
 
     def kinds(self, run: Run) -> list[str]:
         """The events of a run, without those of its files and notes."""
@@ -314,7 +316,7 @@ _numbers = iter(range(1_000_000))
 
 
 @contextmanager
-def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[World]:
+def open_appliance(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[ApplianceUnderTest]:
     slug = f"acme/shop-{next(_numbers)}"
     github.add_repository(slug)
     github.add_token(TOKEN)
@@ -335,7 +337,7 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
     store = Store.open(data_dir, redactor=redactor)
     clock, engine, agent, wakeups = Clock(), FakeEngine(), ScriptedAgent(), RecordedWakeups()
     door = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
-    tools = Tools(
+    resources = Resources(
         settings=made,
         store=store,
         engine=engine,
@@ -349,7 +351,7 @@ def world(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[Wo
         clock=clock,
     )
     try:
-        yield World(tools, engine, agent, github, wakeups, clock, slug)
+        yield ApplianceUnderTest(resources, engine, agent, github, wakeups, clock, slug)
     finally:
         door.close()
         store.close()
@@ -370,3 +372,17 @@ class InBackground:
     def join(self) -> None:
         self._thread.join(30)
         assert not self._thread.is_alive(), "the worker never let go"
+
+
+@pytest.fixture(scope="session")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitHub]:
+    """The stand-in for GitHub. Each appliance has a repository of its own on it."""
+    with StandInGitHub(("127.0.0.1", 0), tmp_path_factory.mktemp("github")) as made:
+        yield made
+
+
+@pytest.fixture
+def appliance(tmp_path: Path, github: StandInGitHub) -> Iterator[ApplianceUnderTest]:
+    """An appliance with two shards, both signed in."""
+    with open_appliance(tmp_path / "data", github) as made:
+        yield made

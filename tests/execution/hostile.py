@@ -1,4 +1,4 @@
-"""A world whose agent is the real adapter for Codex; what its container writes is made up."""
+"""An appliance whose agent is the real adapter for Codex; what its container writes is made up."""
 
 import base64
 import copy
@@ -12,13 +12,13 @@ from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
+from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
-from moonmind_appliance.runs.readiness import look_after_logins
-from moonmind_appliance.runs.recover import recover
+from moonmind_appliance.scheduling.readiness import look_after_logins
 from moonmind_appliance.shards.look import note_login
 from moonmind_appliance.store import Store
 from tests.api.served import Served
-from tests.runs.world import DOCUMENTS, FEATURE, NOW, World
+from tests.appliance_under_test import DOCUMENTS, FEATURE, NOW, ApplianceUnderTest
 
 DEEP = "@deep@"
 VALUES: dict[str, Any] = {
@@ -117,26 +117,26 @@ def login_file(login: Any) -> bytes:
 
 
 class Hostile:
-    """A world whose agent is Codex, and whose shard 0 does what a case says."""
+    """An appliance whose agent is Codex, and whose shard 0 does what a case says."""
 
-    def __init__(self, world: World, served: Served) -> None:
-        self.world = world
+    def __init__(self, appliance: ApplianceUnderTest, served: Served) -> None:
+        self.appliance = appliance
         self.ready = served.checks
         self.client: httpx.Client = served.client("olga")
         self.said: list[Any] = [GOOD]
         """What the next turns say; the last one is said again."""
         self.line = b""
-        for image in world.engine.images.values():
+        for image in appliance.engine.images.values():
             image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}
-        world.with_tools(agent=Codex())
-        world.engine.on_exec(lambda _container, spec: "MOONMIND_TURN" in spec.env, self.turn)
+        appliance.with_resources(agent=Codex())
+        appliance.engine.on_exec(lambda _container, spec: "MOONMIND_TURN" in spec.env, self.turn)
         self.checked: dict[str, Any] | None = CHECKED
         """What OpenAI answers to a check; None: nobody answers. `refreshed`: the login was renewed."""
-        world.engine.on_exec(_is_check, self.check)
+        appliance.engine.on_exec(_is_check, self.check)
 
     @property
-    def tools(self) -> Any:
-        return self.world.executor._tools
+    def resources(self) -> Any:
+        return self.appliance.executor._resources
 
     def turn(self, process: FakeExec) -> int:
         asked = json.loads(process.env["MOONMIND_TURN"])
@@ -163,7 +163,9 @@ class Hostile:
         process.stdout.write(json.dumps(self.checked).encode())
 
     def put(self, content: bytes, shard: int = 0) -> None:
-        self.world.engine.volume_data[self.world.tools.shards[shard].volume].files["auth.json"] = FakeFile(content)
+        self.appliance.engine.volume_data[self.appliance.resources.shards[shard].volume].files["auth.json"] = FakeFile(
+            content
+        )
 
     def sign_in(self) -> None:
         """Both shards, as at the start of each case."""
@@ -171,34 +173,42 @@ class Hostile:
         for shard in (0, 1):
             content = login_file(LOGIN)
             self.put(content, shard)
-            tools = self.tools
-            note_login(tools.store, tools.redactor, tools.agent, shard, content, now=self.world.clock(), signed_in=True)
+            resources = self.resources
+            note_login(
+                resources.store,
+                resources.redactor,
+                resources.agent,
+                shard,
+                content,
+                now=self.appliance.clock(),
+                signed_in=True,
+            )
 
     def attack(self, rule: str) -> None:
         """One run on shard 0, the clock's look, a restart; then everything answers and an honest run succeeds."""
-        run = self.world.submit(shard=0, dry_run=True)
-        self.world.work(0)
-        ended = self.world.stored(run)
+        run = self.appliance.submit(shard=0, dry_run=True)
+        self.appliance.work(0)
+        ended = self.appliance.stored(run)
         assert ended.status in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.QUEUED), rule
         assert ended.failure is None or ended.failure.code is not FailureCode.INTERNAL_ERROR, rule
         if ended.status is RunStatus.QUEUED:
-            self.world.store.runs.request_cancel(run.run_id, now=self.world.clock())
-        look_after_logins(self.tools)
-        again = Store.open(self.tools.settings.moonmind_data_dir)
+            self.appliance.store.runs.request_cancel(run.run_id, now=self.appliance.clock())
+        look_after_logins(self.resources)
+        again = Store.open(self.resources.settings.moonmind_data_dir)
         assert len(again.shards.all(2)) == 2, rule
         again.close()
-        recover(self.tools)
-        self.ready.update(Readiness(self.tools, dict).now())
+        recover(self.resources)
+        self.ready.update(Readiness(self.resources, dict).now())
         for path in ("/ready", "/shards", "/metrics", f"/runs/{run.run_id}"):
             answer = self.client.get(path)
             assert answer.status_code == 200, (rule, path, answer.text)
-        assert "shard.state_unreadable" not in [event.kind for event in again_events(self.world)], rule
+        assert "shard.state_unreadable" not in [event.kind for event in again_events(self.appliance)], rule
         self.said, self.line = [GOOD], b""
-        assert self.world.store.shards.get(1).login is LoginState.PRESENT, rule
+        assert self.appliance.store.shards.get(1).login is LoginState.PRESENT, rule
 
 
-def again_events(world: World) -> list[Any]:
-    return [event for shard in (0, 1) for event in world.store.events.of_shard(shard)]
+def again_events(appliance: ApplianceUnderTest) -> list[Any]:
+    return [event for shard in (0, 1) for event in appliance.store.events.of_shard(shard)]
 
 
 def _is_check(_container: ContainerSpec, spec: ExecSpec) -> bool:

@@ -9,32 +9,32 @@ import pytest
 
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import InterruptReason, StoreError
+from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.models import Run
-from moonmind_appliance.runs.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
-from tests.runs.world import BEAT, World
+from tests.appliance_under_test import BEAT, ApplianceUnderTest
 
 
 @pytest.fixture
-def run(world: World) -> Run:
-    world.submit()
-    claimed = world.store.runs.claim(0, "lease", now=world.clock(), lease_seconds=LEASE_SECONDS)
+def run(appliance: ApplianceUnderTest) -> Run:
+    appliance.submit()
+    claimed = appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     assert claimed is not None
     return claimed
 
 
 @pytest.fixture
-def token(world: World, run: Run) -> Iterator[CancelToken]:
+def token(appliance: ApplianceUnderTest, run: Run) -> Iterator[CancelToken]:
     token = CancelToken()
-    with Heartbeat(world.store, run, "lease", token, clock=world.clock, beat=BEAT):
+    with Heartbeat(appliance.store, run, "lease", token, clock=appliance.clock, beat=BEAT):
         yield token
 
 
-def beat(world: World, run: Run) -> datetime:
+def beat(appliance: ApplianceUnderTest, run: Run) -> datetime:
     """Wait for the next beat; until when the claim lives then."""
-    world.clock.advance(seconds=100)
-    expected = world.clock() + timedelta(seconds=LEASE_SECONDS)
+    appliance.clock.advance(seconds=100)
+    expected = appliance.clock() + timedelta(seconds=LEASE_SECONDS)
     for _ in range(400):
-        if world.store.runs.lease_until(run.run_id) == expected:
+        if appliance.store.runs.lease_until(run.run_id) == expected:
             return expected
         threading.Event().wait(0.05)
     raise AssertionError("no beat came")
@@ -45,26 +45,26 @@ def test_the_lease_outlives_several_beats() -> None:
     assert LEASE_SECONDS >= 5 * BEAT_SECONDS
 
 
-def test_the_lease_is_renewed(world: World, run: Run, token: CancelToken) -> None:
+def test_the_lease_is_renewed(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
     """By the clock of everything that is kept, and nothing is cancelled."""
-    assert beat(world, run) > world.clock()
+    assert beat(appliance, run) > appliance.clock()
     assert token.reason is None
 
 
-def test_a_cancel_is_heard_and_the_claim_stays(world: World, run: Run, token: CancelToken) -> None:
+def test_a_cancel_is_heard_and_the_claim_stays(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
     """Cleaning up takes time, too: it is still the run's owner that does it."""
-    world.store.runs.request_cancel(run.run_id, now=world.clock())
+    appliance.store.runs.request_cancel(run.run_id, now=appliance.clock())
     assert token.wait(10)
     assert token.reason is InterruptReason.CANCELLED
-    assert beat(world, run)
+    assert beat(appliance, run)
 
 
-def test_a_claim_that_was_taken_away_ends_the_work(world: World, run: Run, token: CancelToken) -> None:
+def test_a_claim_that_was_taken_away_ends_the_work(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
     """And it is not renewed for the next one."""
-    assert world.store.runs.requeue_abandoned(run.run_id, "lease")
+    assert appliance.store.runs.requeue_abandoned(run.run_id, "lease")
     assert token.wait(10)
     assert token.reason is InterruptReason.LEASE_LOST
-    assert world.store.runs.lease_until(run.run_id) is None
+    assert appliance.store.runs.lease_until(run.run_id) is None
 
 
 class Failing:
@@ -82,9 +82,9 @@ class Failing:
         return bool(self._store.runs.heartbeat(*arguments, **options))
 
 
-def test_a_beat_that_fails_ends_nothing(world: World, run: Run) -> None:
+def test_a_beat_that_fails_ends_nothing(appliance: ApplianceUnderTest, run: Run) -> None:
     """A full disk must not end a run that is nearly done: the next beat may be kept."""
-    token, failing = CancelToken(), Failing(world.store, 1)
-    with Heartbeat(failing, run, "lease", token, clock=world.clock, beat=BEAT):  # type: ignore[arg-type]
-        beat(world, run)
+    token, failing = CancelToken(), Failing(appliance.store, 1)
+    with Heartbeat(failing, run, "lease", token, clock=appliance.clock, beat=BEAT):  # type: ignore[arg-type]
+        beat(appliance, run)
     assert (failing.left, token.reason) == (0, None)

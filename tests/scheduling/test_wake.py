@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.runs.wake import first_to_wake
-from tests.runs.house import NOW
+from moonmind_appliance.scheduling.wake import first_to_wake
+from tests.fakes import NOW
 
 P, U, A, D = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD
 HOUR = timedelta(hours=1)

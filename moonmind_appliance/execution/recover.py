@@ -6,8 +6,8 @@ import msgspec
 
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
-from moonmind_appliance.runs.tools import Tools
-from moonmind_appliance.runs.wake import wake_for
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
@@ -25,32 +25,34 @@ class Recovered(msgspec.Struct, frozen=True):
     runs_queued: int
 
 
-def recover(tools: Tools) -> Recovered:
+def recover(resources: Resources) -> Recovered:
     """Remove orphaned containers, return their runs to the queue, and wake shards. Idempotent.
 
     Does not fail if the engine does not answer: runs wait for it, and starting a run removes its leftovers first.
     """
-    removed = remove_orphans(tools)
+    removed = remove_orphans(resources)
     requeued = []
-    for run in tools.store.runs.in_progress():
-        if tools.store.runs.requeue_abandoned(run.run_id, run.lease):
+    for run in resources.store.runs.in_progress():
+        if resources.store.runs.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
-            _want_check(tools, run.shard)
+            _want_check(resources, run.shard)
             _log.info("Run %s was interrupted; it resumes at its first unfinished phase.", run.run_id)
-    return Recovered(removed, requeued, wake_queued(tools))
+    return Recovered(removed, requeued, wake_queued(resources))
 
 
-def _want_check(tools: Tools, shard: int | None) -> None:
+def _want_check(resources: Resources, shard: int | None) -> None:
     """The agent may have been killed while it renewed its login, with the old tokens invalid: check before use."""
-    if shard is not None and shard < len(tools.shards):
-        tools.store.shards.change(shard, lambda known: ShardChange(msgspec.structs.replace(known, check_wanted=True)))
+    if shard is not None and shard < len(resources.shards):
+        resources.store.shards.change(
+            shard, lambda known: ShardChange(msgspec.structs.replace(known, check_wanted=True))
+        )
 
 
-def remove_orphans(tools: Tools) -> list[str]:
+def remove_orphans(resources: Resources) -> list[str]:
     """Remove this appliance's containers that belong to no execution; returns their names."""
     removed = []
     try:
-        found = tools.engine.containers({LABEL_APPLIANCE: tools.appliance_id})
+        found = resources.engine.containers({LABEL_APPLIANCE: resources.appliance_id})
     except EngineError as error:
         _log.warning("Cannot search for containers of an earlier process: %s", error)
         return []
@@ -59,21 +61,21 @@ def remove_orphans(tools: Tools) -> list[str]:
         if lives_elsewhere and LABEL_RUN not in container.labels:
             continue
         try:
-            tools.engine.remove(container.container_id)
+            resources.engine.remove(container.container_id)
             removed.append(container.name)
         except EngineError as error:
             _log.warning("The container %s of an earlier process could not be removed yet: %s", container.name, error)
     return removed
 
 
-def wake_queued(tools: Tools) -> int:
+def wake_queued(resources: Resources) -> int:
     """Wake a shard for every queued run, at the run's retry time if it has one; returns the number of runs."""
-    now = tools.clock()
-    queued = tools.store.runs.queued()
+    now = resources.clock()
+    queued = resources.store.runs.queued()
     for run in queued:
         if run.waiting_for is not None and run.waiting_for.until is not None and run.waiting_for.until > now:
             shard = run.shard_pin if run.shard_pin is not None else run.shard or 0
-            tools.wakeups.wake_at(min(shard, len(tools.shards) - 1), run.waiting_for.until)
+            resources.wakeups.wake_at(min(shard, len(resources.shards) - 1), run.waiting_for.until)
         else:
-            wake_for(tools.store, tools.wakeups, tools.settings, run, now=now)
+            wake_for(resources.store, resources.wakeups, resources.settings, run, now=now)
     return len(queued)

@@ -1,0 +1,1 @@
+"""Executes runs: claims them, runs their phases, recovers after a crash, removes what is left behind."""

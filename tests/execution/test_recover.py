@@ -1,0 +1,89 @@
+"""Before the workers start: what a crash left is made good, and nobody else's is touched."""
+
+from moonmind_appliance.containers.fake import JOB_IMAGE
+from moonmind_appliance.errors import EngineError, EngineUnreachable
+from moonmind_appliance.execution.recover import recover
+from moonmind_appliance.models import ContainerSpec, Limits, RunStatus, WaitingFor, WaitReason
+from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from tests.appliance_under_test import ANN, ApplianceUnderTest
+
+
+def box(appliance: ApplianceUnderTest, name: str, *, running: bool = True, **labels: str) -> None:
+    """A container with these labels (`run`, `role`; `appliance` is ours unless given)."""
+    known = {"appliance": LABEL_APPLIANCE, "run": LABEL_RUN, "role": LABEL_ROLE}
+    labelled = {known[key]: value for key, value in ({"appliance": appliance.resources.appliance_id} | labels).items()}
+    appliance.engine.start(
+        ContainerSpec(name=name, image=JOB_IMAGE, command=["x"], labels=labelled, limits=Limits(1, 1, 1)), run=running
+    )
+
+
+def test_a_run_in_progress_is_queued_again_and_wakes_a_shard(appliance: ApplianceUnderTest) -> None:
+    """It counts as cut off, and goes on under a new claim."""
+    run = appliance.submit()
+    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.wakeups.woken.clear()
+    recovered = recover(appliance.resources)
+    kept = appliance.stored(run)
+    assert recovered.runs_requeued == [run.run_id]
+    assert (kept.status, kept.interruptions, kept.lease) == (RunStatus.QUEUED, 1, None)
+    assert appliance.wakeups.woken
+    assert appliance.kinds(run)[-1] == "run.requeued"
+
+
+def test_recovering_twice_does_nothing_more(appliance: ApplianceUnderTest) -> None:
+    """The second time nothing is found; shards are woken again, which is harmless."""
+    appliance.submit()
+    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    box(appliance, "left", run="x", role="agent")
+    recover(appliance.resources)
+    again = recover(appliance.resources)
+    assert (again.containers_removed, again.runs_requeued, again.runs_queued) == ([], [], 1)
+
+
+def test_a_run_whose_cancel_was_asked_before_the_crash_is_cancelled(appliance: ApplianceUnderTest) -> None:
+    """It does not start again."""
+    run = appliance.submit()
+    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.store.runs.request_cancel(run.run_id, now=appliance.clock())
+    recover(appliance.resources)
+    assert appliance.stored(run).status is RunStatus.CANCELLED
+
+
+def test_left_containers_are_removed_and_others_are_not(appliance: ApplianceUnderTest) -> None:
+    """Ours: of any run, looks, and ended ones. Not ours: another appliance's, and a sign-in or check that goes on."""
+    box(appliance, "agent", run="a", role="agent")
+    box(appliance, "git", run="a", role="git")
+    box(appliance, "look", role="look", running=False)
+    box(appliance, "ended-check", role="check", running=False)
+    box(appliance, "ended-login", role="login", running=False)
+    box(appliance, "login", role="login")
+    box(appliance, "check", role="check")
+    box(appliance, "theirs", appliance="another", run="b", role="agent")
+    removed = recover(appliance.resources).containers_removed
+    assert sorted(removed) == ["agent", "ended-check", "ended-login", "git", "look"]
+    assert appliance.containers() == ["check", "login", "theirs"]
+
+
+def test_one_container_that_cannot_be_removed_holds_up_no_other(appliance: ApplianceUnderTest) -> None:
+    """It is tried again later."""
+    for name in ("a", "b", "c"):
+        box(appliance, name, run=name, role="agent")
+    appliance.engine.fail(EngineError("removal is in progress"), method="remove", at=2)
+    assert recover(appliance.resources).containers_removed == ["a", "c"]
+
+
+def test_an_engine_that_does_not_answer_stops_no_start(appliance: ApplianceUnderTest) -> None:
+    """Runs are queued again all the same; starting one removes its leftovers."""
+    run = appliance.submit()
+    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.engine.fail(EngineUnreachable("no engine"), method="containers")
+    assert recover(appliance.resources).runs_requeued == [run.run_id]
+
+
+def test_a_wait_until_a_time_is_scheduled_again(appliance: ApplianceUnderTest) -> None:
+    """For the time that the run waits for, on a shard that exists."""
+    run = appliance.submit(ANN, shard=1)
+    until = appliance.clock().replace(hour=18)
+    appliance.store.runs.wait(run.run_id, WaitingFor(WaitReason.DISK, until))
+    recover(appliance.resources)
+    assert (1, until) in appliance.wakeups.timed

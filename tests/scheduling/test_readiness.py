@@ -1,0 +1,236 @@
+"""Which shard takes which run, who waits for what, and what the clock does about it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from moonmind_appliance.execution.recover import recover
+from moonmind_appliance.models import (
+    LoginState,
+    PhaseName,
+    QuotaWindow,
+    RunStatus,
+    Shard,
+    WaitingFor,
+    WaitReason,
+)
+from moonmind_appliance.scheduling.readiness import look_after_logins, ready_to_claim, why_wait
+from tests.appliance_under_test import ANN, BOB, NOW, ApplianceUnderTest
+
+HOUR = timedelta(hours=1)
+P, U, A, D, R = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD, LoginState.REFUSED
+
+
+def shard(number: int, login: LoginState = P, **more: Any) -> Shard:
+    return Shard(shard=number, login=login, **more)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shards", "reason", "until"),
+    [
+        ("a good login takes it", [shard(0)], None, None),
+        ("one good login among bad ones is enough", [shard(0, D), shard(1)], None, None),
+        ("what nobody has looked at may take it", [shard(0, A), shard(1, U)], None, None),
+        ("no login anywhere", [shard(0, A), shard(1, D)], WaitReason.LOGIN, None),
+        ("a refused account takes nothing", [shard(0, R)], WaitReason.LOGIN, None),
+        ("no shard at all", [], WaitReason.LOGIN, None),
+        ("all rest: until the first one is rested", [shard(0, rests_until=NOW + 2 * HOUR)], WaitReason.QUOTA, 2),
+        (
+            "the earliest of two",
+            [shard(0, rests_until=NOW + 2 * HOUR), shard(1, rests_until=NOW + HOUR)],
+            WaitReason.QUOTA,
+            1,
+        ),
+        ("a dead login does not rest", [shard(0, D), shard(1, rests_until=NOW + HOUR)], WaitReason.QUOTA, 1),
+        ("a rest that is over is none", [shard(0, rests_until=NOW)], None, None),
+    ],
+)
+def test_why_a_run_waits(rule: str, shards: list[Shard], reason: WaitReason | None, until: int | None) -> None:
+    """For what all of its shards lack, until the first of them has it."""
+    waits = why_wait(shards, NOW)
+    assert (waits.reason if waits else None) is reason, rule
+    if waits:
+        assert waits.until == (None if until is None else NOW + until * HOUR)
+        assert waits.detail
+
+
+def used(percent: float) -> Callable[[Shard], Shard]:
+    return lambda state: msgspec.structs.replace(state, login=P, quota=[QuotaWindow(percent, 300, NOW + HOUR)])
+
+
+def change(appliance: ApplianceUnderTest, number: int, how: Callable[[Shard], Shard]) -> None:
+    appliance.store.shards.save(how(appliance.store.shards.get(number)))
+
+
+def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(appliance: ApplianceUnderTest) -> None:
+    """The other one is woken, this one looks again in a moment, and an event reports it."""
+    change(appliance, 0, used(95.0))
+    change(appliance, 1, used(10.0))
+    appliance.submit()
+    appliance.wakeups.woken.clear()
+    assert not ready_to_claim(appliance.resources, 0)
+    assert ready_to_claim(appliance.resources, 1)
+    assert appliance.wakeups.woken == [1]
+    assert [number for number, _at in appliance.wakeups.timed] == [0]
+    assert "shard.left_to_others" in [event.kind for event in appliance.store.events.after(0, limit=500)]
+
+
+def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: ApplianceUnderTest) -> None:
+    """No queue waits while a shard idles."""
+    change(appliance, 0, used(95.0))
+    change(appliance, 1, used(10.0))
+    appliance.submit()
+    appliance.submit()
+    assert appliance.store.runs.claim(1, "lease", now=appliance.clock(), lease_seconds=60)
+    assert ready_to_claim(appliance.resources, 0)
+
+
+def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(appliance: ApplianceUnderTest) -> None:
+    """Nobody else may."""
+    change(appliance, 0, used(95.0))
+    change(appliance, 1, used(10.0))
+    run = appliance.submit(shard=0)
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.SUCCEEDED
+
+
+def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(appliance: ApplianceUnderTest) -> None:
+    """Runs that wait, or are pinned elsewhere, wake no shard over and over."""
+    change(appliance, 0, used(95.0))
+    change(appliance, 1, used(10.0))
+    waits = appliance.submit()
+    appliance.store.runs.wait(waits.run_id, WaitingFor(WaitReason.DISK, appliance.clock() + HOUR, "no room"))
+    appliance.submit(shard=1)
+    appliance.wakeups.woken.clear()
+    assert ready_to_claim(appliance.resources, 0)
+    assert appliance.wakeups.woken == []
+
+
+def limit(until: datetime) -> Callable[[Any], dict[str, Any]]:
+    return lambda _process: {"verdict": "quota", "resets_at": until.isoformat(), "exit_code": 1}
+
+
+def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(appliance: ApplianceUnderTest) -> None:
+    """Queued, with the time; at that time each shard is woken, also after a restart."""
+    appliance.agent.acts[PhaseName.SPECKIT_PLAN] = [limit(NOW + HOUR), limit(NOW + 2 * HOUR)]
+    run = appliance.submit()
+    appliance.work(0)
+    assert appliance.stored(run).waiting_for is None
+    appliance.work(1)
+    waits = appliance.stored(run).waiting_for
+    assert waits is not None
+    first = appliance.store.shards.get(0).rests_until
+    assert (waits.reason, waits.until) == (WaitReason.QUOTA, first)
+    assert first is not None
+    assert NOW + HOUR < first < NOW + HOUR + timedelta(minutes=1)
+    appliance.clock.now = first - timedelta(seconds=30)
+    appliance.wakeups.timed.clear()
+    recover(appliance.resources)
+    look_after_logins(appliance.resources)
+    assert (0, first) in appliance.wakeups.timed
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.QUEUED
+    appliance.clock.now = first
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.SUCCEEDED
+    assert appliance.agent.turns.count(PhaseName.SPECKIT_SPECIFY) == 1
+
+
+def refuses(_process: Any) -> dict[str, Any]:
+    return {"verdict": "plan_without_codex", "message": "no", "exit_code": 1}
+
+
+def test_a_refused_account_costs_one_run_and_not_the_queue(appliance: ApplianceUnderTest) -> None:
+    """One shard, ten runs: the first names who must act, the others wait; an hour later one more is tried."""
+    appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [refuses]
+    appliance.store.shards.save(shard(1, A))
+    appliance.sign_out(1)
+    runs = [appliance.submit() for _ in range(10)]
+    appliance.work(0)
+    assert [appliance.stored(run).status for run in runs] == [RunStatus.FAILED] + [RunStatus.QUEUED] * 9
+    waits = appliance.stored(runs[1]).waiting_for
+    assert waits is not None
+    assert waits.reason is WaitReason.LOGIN
+    look_after_logins(appliance.resources)
+    assert appliance.store.shards.get(0).login is R
+    appliance.clock.advance(hours=1)
+    look_after_logins(appliance.resources)
+    appliance.work(0)
+    assert {appliance.stored(run).status for run in runs[1:]} == {RunStatus.SUCCEEDED}
+
+
+def test_a_login_that_was_made_behind_our_back_is_found(appliance: ApplianceUnderTest) -> None:
+    """The clock looks, wakes the shard, and removes the reason."""
+    for number in (0, 1):
+        appliance.sign_out(number)
+    run = appliance.submit()
+    appliance.work(0)
+    appliance.work(1)
+    assert appliance.stored(run).waiting_for is not None
+    appliance.sign_in(1)
+    appliance.wakeups.woken.clear()
+    look_after_logins(appliance.resources)
+    assert appliance.wakeups.woken == [1]
+    assert appliance.stored(run).waiting_for is None
+
+
+def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) -> None:
+    """A login that is thought to be there is looked at now and then."""
+    look_after_logins(appliance.resources)
+    appliance.sign_out(0)
+    look_after_logins(appliance.resources)
+    assert appliance.store.shards.get(0).login is P
+    appliance.clock.advance(minutes=16)
+    look_after_logins(appliance.resources)
+    assert appliance.store.shards.get(0).login is A
+
+
+def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest) -> None:
+    """Not even a look: the run tells how its login is."""
+    appliance.submit()
+    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
+    appliance.engine.calls.clear()
+    look_after_logins(appliance.resources)
+    assert ("start", appliance.resources.shards[0].lock) not in appliance.engine.calls
+    assert ("start", appliance.resources.shards[1].lock) in appliance.engine.calls
+
+
+def test_no_users_hundred_runs_starve_another_users_one(appliance: ApplianceUnderTest) -> None:
+    """Behind a hundred runs of one user, another's single run is the next that a free shard takes."""
+    crowd = [appliance.submit(ANN) for _ in range(100)]
+    first = appliance.store.runs.claim(0, "lease-0", now=appliance.clock(), lease_seconds=60)
+    assert first is not None
+    assert first.run_id == crowd[0].run_id
+    single = appliance.submit(BOB)
+    taken = appliance.store.runs.claim(1, "lease-1", now=appliance.clock(), lease_seconds=60)
+    assert taken is not None
+    assert taken.run_id == single.run_id
+
+
+def test_one_shard_has_no_rough_edge(appliance: ApplianceUnderTest) -> None:
+    """A login that dies: the run waits, says for what, and goes on where it stood once there is a new login."""
+    appliance.agent.acts[PhaseName.SPECKIT_TASKS] = [lambda _process: {"verdict": "login_dead", "exit_code": 1}]
+    run = appliance.submit(shard=0)
+    appliance.work(0)
+    waits = appliance.stored(run).waiting_for
+    assert waits is not None
+    assert (waits.reason, waits.until) == (WaitReason.LOGIN, None)
+    assert "shard 0" in waits.detail
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.QUEUED
+    volume = appliance.engine.volume_data[appliance.resources.shards[0].volume]
+    volume.files["auth.json"].content = b"rt_aNewLoginOfShard0-0123456789"
+    appliance.work(0)
+    assert appliance.stored(run).status is RunStatus.SUCCEEDED
+    assert appliance.agent.turns.count(PhaseName.SPECKIT_PLAN) == 1
+
+
+def test_after_a_crash_the_login_is_checked_before_it_is_used(appliance: ApplianceUnderTest) -> None:
+    """The agent may have been killed with its old tokens spent: never healthy and dead."""
+    appliance.submit()
+    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
+    recover(appliance.resources)
+    assert [state.check_wanted for state in appliance.store.shards.all(2)] == [True, False]
