@@ -1,12 +1,11 @@
 """What a dead execution holds is given back while the appliance runs; what lives is left alone."""
 
-from tests.execution.test_recover import box
-
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.reap import Reaper
 from moonmind_appliance.models import RunStatus
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.execution.test_recover import box
 
 
 def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None:
@@ -40,7 +39,7 @@ def test_containers_of_runs_that_nobody_executes_are_removed(appliance: Applianc
     queued = appliance.submit()
     for name, run_id in [("ended", ended.run_id), ("lives", lives.run_id), ("queued", queued.run_id), ("none", "gone")]:
         box(appliance, name, run=run_id, role="agent")
-    box(appliance, "theirs", appliance="another", run=ended.run_id, role="agent")
+    box(appliance, "theirs", owner="another", run=ended.run_id, role="agent")
     box(appliance, "login", role="login")
     assert sorted(Reaper(appliance.resources).remove_left_containers()) == ["ended", "none", "queued"]
     assert appliance.containers() == ["lives", "login", "theirs"]

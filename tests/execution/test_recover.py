@@ -9,9 +9,9 @@ from tests.appliance_under_test import ANN, ApplianceUnderTest
 
 
 def box(appliance: ApplianceUnderTest, name: str, *, running: bool = True, **labels: str) -> None:
-    """A container with these labels (`run`, `role`; `appliance` is ours unless given)."""
-    known = {"appliance": LABEL_APPLIANCE, "run": LABEL_RUN, "role": LABEL_ROLE}
-    labelled = {known[key]: value for key, value in ({"appliance": appliance.resources.appliance_id} | labels).items()}
+    """A container with these labels (`run`, `role`; `owner` is this appliance unless given)."""
+    known = {"owner": LABEL_APPLIANCE, "run": LABEL_RUN, "role": LABEL_ROLE}
+    labelled = {known[key]: value for key, value in ({"owner": appliance.resources.appliance_id} | labels).items()}
     appliance.engine.start(
         ContainerSpec(name=name, image=JOB_IMAGE, command=["x"], labels=labelled, limits=Limits(1, 1, 1)), run=running
     )
@@ -58,7 +58,7 @@ def test_left_containers_are_removed_and_others_are_not(appliance: ApplianceUnde
     box(appliance, "ended-login", role="login", running=False)
     box(appliance, "login", role="login")
     box(appliance, "check", role="check")
-    box(appliance, "theirs", appliance="another", run="b", role="agent")
+    box(appliance, "theirs", owner="another", run="b", role="agent")
     removed = recover(appliance.resources).containers_removed
     assert sorted(removed) == ["agent", "ended-check", "ended-login", "git", "look"]
     assert appliance.containers() == ["check", "login", "theirs"]
