@@ -32,8 +32,8 @@ from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
-from tests.in_container.git_fixture import FEATURE, TOKEN, git
 from tests.appliance_under_test import ScriptedAgent
+from tests.in_container.git_fixture import FEATURE, TOKEN, git
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
