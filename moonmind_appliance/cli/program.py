@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "logout-shard": Lazy(f"{_HERE}.login_shard:logout_shard", "Sign a shard out: the login is revoked and removed."),
     "pause-shard": Lazy(f"{_HERE}.pause_shard:pause_shard", "Pause a shard: it accepts no new runs."),
     "resume-shard": Lazy(f"{_HERE}.pause_shard:resume_shard", "Resume a paused shard: it accepts runs again."),
+    "purge": Lazy(f"{_HERE}.purge:purge", "Remove what an appliance left on the Docker engine."),
     "token": Lazy(f"{_HERE}.token:token", "Create, list and revoke API tokens."),
     "login": Lazy(f"{_HERE}.login:login", "Log in to Keycloak, to use `runs` from this machine."),
     "logout": Lazy(f"{_HERE}.login:logout", "Remove the saved Keycloak login."),
