@@ -50,6 +50,7 @@ def test_open_questions_reach_the_run_and_the_reviewers():
     assert len(report.run["clarifications"]) == 2
 
 
+@pytest.mark.alone
 def test_two_rehearsals_at_once_do_not_meet_and_leave_nothing():
     """Own network, volumes, ports and data: both end as they must, and all of it is gone afterwards."""
     before = left_behind()
@@ -60,6 +61,7 @@ def test_two_rehearsals_at_once_do_not_meet_and_leave_nothing():
     assert left_behind() - before == set()
 
 
+@pytest.mark.alone
 def test_what_a_killed_rehearsal_left_is_removed_by_the_next():
     """Containers, volumes, network and folder of a rehearsal that was killed are gone once another one has begun."""
     command = [sys.executable, "-c", "from moonmind_appliance.cli import main; main()", "rehearse", "--think", "5"]

@@ -53,11 +53,16 @@ install_debian_packages() {
     ((EUID == 0)) || fail "missing: $*." "$next"
     has apt-get || fail "missing: $*; and this system is neither Debian nor Ubuntu." "$next"
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
+    # apt itself does not wait for another process that fetches the lists.
+    mkdir -p "$cache_root"
+    exec 7> "$cache_root/apt.lock"
+    flock 7
     say "installing $*"
     attempt "the lists of packages could not be fetched" "$network_next" \
         apt-get -o DPkg::Lock::Timeout=300 update -q
     attempt "$* could not be installed" "$network_next" \
         apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install -q -y --no-install-recommends "$@"
+    exec 7>&-
 }
 
 # put_python_packages FOLDER LOCK: the locked packages, in a folder of their own. Nothing when they are there.

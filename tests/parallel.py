@@ -1,0 +1,53 @@
+"""How tests share the machine when pytest-xdist runs them in several processes (`pytest -n 2`).
+
+A file's tests run in one process, in order. Files that wait for real components come first, since they take longest.
+A test marked `alone` runs while no other test does: because it looks at everything on the Docker engine, or measures.
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+COMPONENTS = ("docker", "image", "keycloak", "compose")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if any(item.get_closest_marker(name) for name in COMPONENTS)}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    # Each process has a folder of its own below this one.
+    folder = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Wait until no test that must be alone runs; with `alone`, until no test runs. Processes share `folder`."""
+    with ExitStack() as entered:
+        # Whoever waits for the others to end keeps this lock, so that no further test begins before it.
+        with locked(folder / "next-test.lock", fcntl.LOCK_EX):
+            entered.enter_context(locked(folder / "tests.lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
+
+
+@contextmanager
+def locked(path: Path, operation: int) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, operation)
+        try:
+            yield
+        finally:
+            # Closing is not enough: a child process that was forked has the file open too.
+            fcntl.flock(file, fcntl.LOCK_UN)
