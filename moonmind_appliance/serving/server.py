@@ -4,24 +4,67 @@ import logging
 import signal
 import socket
 import threading
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from litestar import Litestar
 
+from moonmind_appliance.api_address import BACKLOG
 from moonmind_appliance.appliance import Appliance
+from moonmind_appliance.serving.connections import Connections
+from moonmind_appliance.serving.limits import Limits, limits_of, raise_file_limit
+from moonmind_appliance.serving.protocol import LimitedProtocol
+from moonmind_appliance.serving.repeated_lines import repeated_lines_left_out
 
 _CONNECTIONS_GRACE = 3
 # Most bytes of an incomplete request line and headers. A Keycloak token has several kilobytes.
 _MAX_HEAD_BYTES = 32 * 1024
+# asyncio accepts so many before the first of them is counted; without open files left, it logs each of them.
+_ACCEPTED_AT_ONCE = 64
 
 _log = logging.getLogger(__name__)
 
 
-class _Server(uvicorn.Server):
+class ApiServer(uvicorn.Server):
+    """uvicorn for the API, within limits. `run` needs a listening socket."""
+
+    def __init__(self, api: Litestar, limits: Limits) -> None:
+        self.connections = Connections(limits)
+        protocol: Any = partial(LimitedProtocol, connections=self.connections, limits=limits)
+        config = uvicorn.Config(
+            api,
+            # Only h11, on which this is based, has a limit on headers.
+            http=protocol,
+            ws="none",
+            h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+            backlog=_ACCEPTED_AT_ONCE,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=_CONNECTIONS_GRACE,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; then give the kernel its queue back, which asyncio sets to the number of connections per turn."""
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(BACKLOG)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, with a log that repeated events do not fill."""
+        with repeated_lines_left_out("asyncio", "uvicorn.error", "moonmind_appliance.serving.protocol"):
+            super().run(sockets)
+
+
+class _Server(ApiServer):
     """Announces what a stop means for the running runs before the shutdown begins."""
 
-    def __init__(self, config: uvicorn.Config, appliance: Appliance) -> None:
-        super().__init__(config)
+    def __init__(self, appliance: Appliance) -> None:
+        super().__init__(appliance.api, limits_of(raise_file_limit()))
         self._appliance = appliance
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -46,21 +89,8 @@ class _Server(uvicorn.Server):
 
 
 def make_server(appliance: Appliance) -> uvicorn.Server:
-    """A server for the appliance's API at its host and port."""
-    config = uvicorn.Config(
-        appliance.api,
-        host=appliance.settings.moonmind_host,
-        port=appliance.settings.moonmind_port,
-        # Set explicitly, so that uvicorn does not choose another installed parser: only this one has a limit.
-        http="h11",
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=_CONNECTIONS_GRACE,
-    )
-    return _Server(config, appliance)
+    """A server for the appliance's API; its `run` needs a listening socket. Raises the limit on open files."""
+    return _Server(appliance)
 
 
 def serve(appliance: Appliance, listening: socket.socket) -> bool:

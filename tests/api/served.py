@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from moonmind_appliance.api import ApiParts, build_api
 from moonmind_appliance.api.parts import Pace
+from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding
 from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.serving.limits import Limits
+from moonmind_appliance.serving.server import ApiServer
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from tests.fakes import RecordedWakeups
@@ -33,6 +35,7 @@ class Served:
     parts: ApiParts
     address: str
     tokens: dict[str, str]
+    server: ApiServer
     checks: dict[str, Finding] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
 
@@ -91,6 +94,8 @@ def serve(
     *,
     authenticate: Callable[[str], Actor | None] | None = None,
     pace: Pace | None = None,
+    limits: Limits | None = None,
+    host: str = "127.0.0.1",
     **settings: Any,
 ) -> Iterator[Served]:
     store = Store.open(data_dir)
@@ -109,15 +114,15 @@ def serve(
         version="9.9.9",
         pace=pace or Pace(),
     )
-    config = uvicorn.Config(build_api(parts), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="api under test")
+    server = ApiServer(build_api(parts), limits or Limits())
+    listening = open_socket(host, 0)
+    port = listening.getsockname()[1]
+    thread = threading.Thread(target=server.run, args=([listening],), name="api under test")
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    served = Served(parts, f"http://127.0.0.1:{port}", tokens, checks)
+    served = Served(parts, f"http://127.0.0.1:{port}", tokens, server, checks)
     try:
         yield served
     finally:
