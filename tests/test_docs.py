@@ -33,7 +33,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
 from moonmind_appliance.rehearsal.environment import LABEL_REHEARSAL
-from moonmind_appliance.rehearsal.scenarios import DAYS
+from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from moonmind_appliance.settings import default_of, options, show
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.connection import Database
@@ -151,9 +151,9 @@ def test_every_scenario_is_documented_with_what_it_shows_and_how_it_ends() -> No
     """With the text of `moonmind-appliance rehearse --help`."""
     documented = {name: (shows, end) for name, shows, end in rows("docs/use.md", "### Scenarios of the rehearsal")}
     expected = {}
-    for name, day in DAYS.items():
-        end = [day.expected.status, *([day.expected.failure] if day.expected.failure else [])]
-        expected[name] = (day.shows, ", ".join(f"`{word.value}`" for word in end))
+    for name, scenario in SCENARIOS.items():
+        end = [scenario.expected.status, *([scenario.expected.failure] if scenario.expected.failure else [])]
+        expected[name] = (scenario.summary, ", ".join(f"`{word.value}`" for word in end))
     assert {name: (shows, end if "," in end else f"`{end}`") for name, (shows, end) in documented.items()} == expected
 
 

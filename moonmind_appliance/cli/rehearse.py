@@ -14,9 +14,9 @@ from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.terminal import clean, facts, span, state
-from moonmind_appliance.rehearsal.rehearse import SAMPLE_SPEC, RehearsalOptions, RehearsalReport, Step
-from moonmind_appliance.rehearsal.rehearse import rehearse as play
-from moonmind_appliance.rehearsal.scenarios import DAYS
+from moonmind_appliance.rehearsal.rehearse import SAMPLE_SPEC, Progress, RehearsalOptions, RehearsalReport
+from moonmind_appliance.rehearsal.rehearse import rehearse as run_rehearsal
+from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 
 
 class RehearseCommand(Command):
@@ -26,7 +26,7 @@ class RehearseCommand(Command):
         """Options, then scenarios."""
         super().format_options(ctx, formatter)
         with formatter.section("Scenarios"):
-            formatter.write_dl([(name, day.shows) for name, day in DAYS.items()])
+            formatter.write_dl([(name, scenario.summary) for name, scenario in SCENARIOS.items()])
 
 
 @click.command(
@@ -56,7 +56,7 @@ class RehearseCommand(Command):
 )
 @click.option(
     "--scenario",
-    type=click.Choice(list(DAYS)),
+    type=click.Choice(list(SCENARIOS)),
     default="normal",
     show_default=True,
     metavar="NAME",
@@ -96,18 +96,19 @@ def rehearse(  # noqa: PLR0917 - click calls by name
         ) from None
     options = RehearsalOptions(spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think)
     board = PhaseBoard(invocation.progress)
-    invocation.progress.print(Text(f"Rehearsal, scenario {scenario}: {DAYS[scenario].shows}.", "bold"), soft_wrap=True)
-    with ExitStack() as shown:
+    title = f"Rehearsal, scenario {scenario}: {SCENARIOS[scenario].summary}."
+    invocation.progress.print(Text(title, "bold"), soft_wrap=True)
+    with ExitStack() as live:
 
-        def tell(step: Step) -> None:
-            if step.phase is None:
-                board.say(step.text)
+        def show(progress: Progress) -> None:
+            if progress.phase is None:
+                board.say(progress.text)
                 return
             if not board.shown:
-                shown.enter_context(board.live())
-            board.phase(step.phase, step.status or "")
+                live.enter_context(board.live())
+            board.phase(progress.phase, progress.status or "")
 
-        report = play(settings, options, tell)
+        report = run_rehearsal(settings, options, show)
     invocation.answer(report, _shown(report, terminal=invocation.out.is_terminal))
     if not report.as_expected:
         raise CommandFailed(

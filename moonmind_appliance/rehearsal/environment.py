@@ -24,11 +24,11 @@ from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.rehearsal.leftovers import (
     KEPT,
-    make_stage_folder,
-    remove_dead_stages,
-    remove_stage,
-    stage_network,
-    stage_volume_prefix,
+    make_environment_folder,
+    network_name,
+    remove_abandoned_environments,
+    remove_environment,
+    volume_prefix,
 )
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
 from moonmind_appliance.resources import Resources
@@ -43,12 +43,12 @@ LABEL_REHEARSAL = "moonmind.rehearsal"
 _START_SECONDS = 60.0
 
 
-class Stage:
+class RehearsalEnvironment:
     """A context manager that sets everything up, and removes everything at the end, also after an error.
 
     Args:
         base: the operator's own settings: engine, image and limits are taken from them.
-        overrides: variables that override those of the stage.
+        overrides: environment variables for the appliance, instead of the default ones.
         think_seconds: how long the stand-in model waits before each answer.
         shards: the number of shards.
         folder: for the data folder and the stand-ins' files; None: a new temporary folder.
@@ -91,7 +91,7 @@ class Stage:
 
     def _set_up(self, stack: ExitStack) -> None:
         if self._folder is None:
-            self.folder, lock = make_stage_folder(self.id)
+            self.folder, lock = make_environment_folder(self.id)
             stack.callback(lock.release)
         else:
             self.folder = self._folder
@@ -99,7 +99,7 @@ class Stage:
         engine = DockerEngine(self._base.docker_host)
         self.engine = engine
         stack.callback(engine.close)
-        remove_dead_stages(engine)
+        remove_abandoned_environments(engine)
         gateway = engine.ensure_network(self.network, {LABEL_REHEARSAL: self.id})
         stack.callback(self._remove_leftovers)
         stack.enter_context(without_proxy(gateway))
@@ -107,20 +107,20 @@ class Stage:
         self.github = stack.enter_context(StandInGitHub((gateway, 0), self.folder / "github"))
         self.github.add_token(self.github_token)
         (self.folder / "ca.pem").write_bytes(self.openai.ca_pem)
-        self.settings = settings_of.load(self.environment()).settings
+        self.settings = settings_of.load(self.variables()).settings
 
     @property
     def network(self) -> str:
         """The job containers' network."""
-        return stage_network(self.id)
+        return network_name(self.id)
 
     @property
     def data_dir(self) -> Path:
         """The appliance's data folder."""
         return self.folder / "data"
 
-    def environment(self) -> dict[str, str]:
-        """The environment of an appliance on this stage. Contains the rehearsal's GitHub token."""
+    def variables(self) -> dict[str, str]:
+        """The environment variables of an appliance in this environment; includes the GitHub token."""
         own = {
             "MOONMIND_DATA_DIR": str(self.data_dir),
             "MOONMIND_HOST": "127.0.0.1",
@@ -132,7 +132,7 @@ class Stage:
             "EXTRA_CA_CERTS": str(self.folder / "ca.pem"),
             "JOB_NETWORK": self.network,
             "CODEX_SHARDS": str(self._shards),
-            "CODEX_VOLUME_PREFIX": stage_volume_prefix(self.id),
+            "CODEX_VOLUME_PREFIX": volume_prefix(self.id),
             "SPEC_AUTOMATION_JOB_IMAGE": self._base.spec_automation_job_image,
             "CONTAINER_MEMORY": str(self._base.container_memory),
             "CONTAINER_CPUS": str(self._base.container_cpus),
@@ -162,7 +162,7 @@ class Stage:
 
     def _remove_leftovers(self) -> None:
         if not self.keep:
-            remove_stage(self.engine, self.id)
+            remove_environment(self.engine, self.id)
 
     def _remove_folder(self) -> None:
         if self.keep:
@@ -172,7 +172,7 @@ class Stage:
 
 
 class RunningAppliance:
-    """The appliance of a stage, in this process, on a free port of the loopback interface; a context manager."""
+    """The appliance of an environment, in this process, on a free port of the loopback interface; a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self._listening: socket.socket = open_socket("127.0.0.1", 0)

@@ -15,9 +15,9 @@ import msgspec
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.environment import SLUG, TOKEN_NAME, RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import SLUG, TOKEN_NAME, RehearsalEnvironment, RunningAppliance
 from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
-from moonmind_appliance.rehearsal.scenarios import DAYS, Day, put_on
+from moonmind_appliance.rehearsal.scenarios import SCENARIOS, Scenario, configure
 from moonmind_appliance.settings import Settings
 
 API = "/api/spec-automation"
@@ -29,12 +29,12 @@ SAMPLE_SPEC = """# Due dates for the reading list
 - A book without a date stays where it is today
 """
 _POLL_SECONDS = 0.1
-_LONGEST_SECONDS = 30 * 60
+_TIMEOUT_SECONDS = 30 * 60
 _BASE_BRANCH = "main"
 
 
 class RehearsalFailed(ApplianceError):
-    """The rehearsal could not run, or did not end as its scenario must."""
+    """The rehearsal could not run, or did not end as its scenario expects."""
 
 
 class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +47,8 @@ class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
     think_seconds: float = 0.3
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a rehearsal, to show as it happens. `phase` and `status` are set for phases of the run."""
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """A progress message, reported as it happens. `phase` and `status` are set for phases of the run."""
 
     text: str
     seconds: float
@@ -57,7 +57,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome. `as_expected` decides the result; `kept` is the folder that `keep` left."""
+    """The outcome. `as_expected` decides the result; `kept` is the folder that `keep` keeps."""
 
     scenario: str
     as_expected: bool
@@ -72,45 +72,48 @@ class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
     refused_hosts: list[str]
 
 
-def rehearse(base: Settings, options: RehearsalOptions, tell: Callable[[Step], None]) -> RehearsalReport:
-    """Run it on a temporary stage, which is removed afterwards unless `keep`.
+def rehearse(base: Settings, options: RehearsalOptions, on_progress: Callable[[Progress], None]) -> RehearsalReport:
+    """Run the scenario in a temporary environment, which is removed afterwards unless `keep`.
 
     Raises:
-        RehearsalFailed: unknown scenario, repository or an appliance that does not start.
+        RehearsalFailed: unknown scenario, no such repository folder, or the appliance does not start.
         EngineError: Docker cannot be used.
     """
-    day = DAYS.get(options.scenario)
-    if day is None:
-        known = ", ".join(DAYS)
+    scenario = SCENARIOS.get(options.scenario)
+    if scenario is None:
+        known = ", ".join(SCENARIOS)
         raise RehearsalFailed(f"Unknown scenario {options.scenario!r}.", hint=f"Choose one of: {known}.")
     began = time.monotonic()
 
-    def say(text: str, **more: str) -> None:
-        tell(Step(text=text, seconds=time.monotonic() - began, **more))
+    def progress(text: str, **more: str) -> None:
+        on_progress(Progress(text=text, seconds=time.monotonic() - began, **more))
 
-    with Stage(base, think_seconds=options.think_seconds, shards=day.shards) as stage, _source(day, options) as source:
-        stage.keep = options.keep
-        _refuse_without_image(stage)
-        stage.github.add_repository(SLUG, source)
-        put_on(day, stage.openai, stage.github)
-        say(f"Local stand-ins for OpenAI and GitHub listen on {stage.github.server_url}.")
-        with RunningAppliance(stage.settings) as running:
-            say(f"The appliance listens on {running.url}.")
-            for shard in range(day.shards):
-                prompt = stage.sign_in(running, shard)
-                say(f"Shard {shard} is signed in by device code {prompt.code}.")
+    with (
+        RehearsalEnvironment(base, think_seconds=options.think_seconds, shards=scenario.shards) as environment,
+        _source(scenario, options) as source,
+    ):
+        environment.keep = options.keep
+        _refuse_without_image(environment)
+        environment.github.add_repository(SLUG, source)
+        configure(scenario, environment.openai, environment.github)
+        progress(f"Local stand-ins for OpenAI and GitHub listen on {environment.github.server_url}.")
+        with RunningAppliance(environment.settings) as running:
+            progress(f"The appliance listens on {running.url}.")
+            for shard in range(scenario.shards):
+                prompt = environment.sign_in(running, shard)
+                progress(f"Shard {shard} is signed in by device code {prompt.code}.")
             token = running.appliance.resources.store.tokens.create(
                 TOKEN_NAME, operator=False, expires_at=running.appliance.resources.clock() + timedelta(hours=1)
             )
 
             def sign_in_again() -> None:
-                if day.signs_in_again:
-                    say(f"Shard 0 is signed in again by device code {stage.sign_in(running).code}.")
+                if scenario.signs_in_again:
+                    progress(f"Shard 0 is signed in again by device code {environment.sign_in(running).code}.")
 
-            specs = [options.spec] if day.runs == 1 else _numbered(options.spec, day.runs)
-            runs = _play(running.url, token, specs, say, sign_in_again)
+            specs = [options.spec] if scenario.runs == 1 else _numbered(options.spec, scenario.runs)
+            runs = _run_to_end(running.url, token, specs, progress, sign_in_again)
             summary = _artifact(running.url, token, runs[0], "diff_summary.md")
-        return _report(stage, day, options, runs=runs, summary=summary, seconds=time.monotonic() - began)
+        return _report(environment, scenario, options, runs=runs, summary=summary, seconds=time.monotonic() - began)
 
 
 def _numbered(spec: str, count: int) -> list[str]:
@@ -119,18 +122,18 @@ def _numbered(spec: str, count: int) -> list[str]:
     return [f"{first} {number}\n{rest}" for number in range(1, count + 1)]
 
 
-def _refuse_without_image(stage: Stage) -> None:
-    image = stage.settings.spec_automation_job_image
-    if stage.engine.image(image) is None:
+def _refuse_without_image(environment: RehearsalEnvironment) -> None:
+    image = environment.settings.spec_automation_job_image
+    if environment.engine.image(image) is None:
         raise RehearsalFailed(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
 
 
 @contextmanager
-def _source(day: Day, options: RehearsalOptions) -> Iterator[Path | None]:
-    """The repository's content: the operator's folder, the sample, or a copy of either, changed by the scenario."""
+def _source(scenario: Scenario, options: RehearsalOptions) -> Iterator[Path | None]:
+    """The repository's source: the operator's folder, None for the sample, or a copy that the scenario changed."""
     if options.repository is not None and not options.repository.is_dir():
         raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Use a folder or a Git repository.")
-    if day.prepare is None:
+    if scenario.prepare is None:
         yield options.repository
         return
     with tempfile.TemporaryDirectory(prefix="moonmind-rehearsal-source-") as folder:
@@ -139,7 +142,7 @@ def _source(day: Day, options: RehearsalOptions) -> Iterator[Path | None]:
             shutil.copytree(options.repository, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
         else:
             _write(copy, SAMPLE_PROJECT)
-        day.prepare(copy, options.spec)
+        scenario.prepare(copy, options.spec)
         yield copy
 
 
@@ -157,27 +160,27 @@ def _changed_files(bare: Path, branch: str) -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def _play(
-    url: str, token: str, specs: list[str], say: Callable[..., None], sign_in_again: Callable[[], None]
+def _run_to_end(
+    url: str, token: str, specs: list[str], progress: Callable[..., None], sign_in_again: Callable[[], None]
 ) -> list[dict[str, Any]]:
     """Submit over HTTP and follow the runs to their ends; returns them in the order of submission."""
     with httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
     ) as client:
         ids = [_submit(client, spec) for spec in specs]
-        say(f"Submitted over HTTP: 202, run {ids[0]}." if len(ids) == 1 else f"Submitted {len(ids)} runs over HTTP.")
-        shown: dict[str, object] = {}
-        limit = time.monotonic() + _LONGEST_SECONDS
+        single = len(ids) == 1
+        progress(f"Submitted over HTTP: 202, run {ids[0]}." if single else f"Submitted {len(ids)} runs over HTTP.")
+        reported: dict[str, object] = {}
+        limit = time.monotonic() + _TIMEOUT_SECONDS
         while True:
             runs = [client.get(f"{API}/runs/{run_id}").raise_for_status().json() for run_id in ids]
             for run in runs:
-                waits = _tell(run, shown, say, whole=len(ids) == 1)
-                if waits == "login":
+                if _report_changes(run, reported, progress, single=single) == "login":
                     sign_in_again()
             if all(run["status"] in FINAL_RUN_STATUSES for run in runs):
                 return runs
             if time.monotonic() > limit:
-                raise RehearsalFailed(f"The runs did not end within {_LONGEST_SECONDS} s.")
+                raise RehearsalFailed(f"The runs did not end within {_TIMEOUT_SECONDS} s.")
             time.sleep(_POLL_SECONDS * len(ids))
 
 
@@ -189,28 +192,30 @@ def _submit(client: httpx.Client, spec: str) -> str:
     return str(answer.json()["run_id"])
 
 
-def _tell(run: dict[str, Any], shown: dict[str, object], say: Callable[..., None], *, whole: bool) -> str | None:
-    """Show changes: each phase of a single run, the state of one of several; returns what it newly waits for."""
+def _report_changes(
+    run: dict[str, Any], reported: dict[str, object], progress: Callable[..., None], *, single: bool
+) -> str | None:
+    """Report changes: the phases of a single run, else only the run's state. Returns a new wait reason."""
     run_id = run["run_id"]
-    for phase in run["phases"] if whole else []:
-        state = (phase["status"], phase["attempt"])
-        if shown.get(phase["phase"], ("pending", 0)) != state:
-            shown[phase["phase"]] = state
-            say(phase["phase"], phase=phase["phase"], status=phase["status"])
+    for phase in run["phases"] if single else []:
+        attempt = (phase["status"], phase["attempt"])
+        if reported.get(phase["phase"], ("pending", 0)) != attempt:
+            reported[phase["phase"]] = attempt
+            progress(phase["phase"], phase=phase["phase"], status=phase["status"])
     waiting = run["waiting_for"] or {}
-    stands = (run["status"], waiting.get("reason"), run["shard"] if run["status"] == "in_progress" else None)
-    if shown.get(run_id) == stands:
+    state = (run["status"], waiting.get("reason"), run["shard"] if run["status"] == "in_progress" else None)
+    if reported.get(run_id) == state:
         return None
-    shown[run_id] = stands
-    name = "The run" if whole else f"Run {run_id[:8]}"
+    reported[run_id] = state
+    name = "The run" if single else f"Run {run_id[:8]}"
     if run["status"] in FINAL_RUN_STATUSES:
-        say(f"{name} ended: {run['status']}.")
+        progress(f"{name} ended: {run['status']}.")
     elif waiting:
         until = f" until {waiting['until']}" if waiting.get("until") else ""
-        say(f"{name} waits for {waiting['reason']}{until}.")
+        progress(f"{name} waits for {waiting['reason']}{until}.")
         return str(waiting["reason"])
-    elif not whole and run["status"] == "in_progress":
-        say(f"{name} runs on shard {run['shard']}.")
+    elif not single and run["status"] == "in_progress":
+        progress(f"{name} runs on shard {run['shard']}.")
     return None
 
 
@@ -225,16 +230,23 @@ def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
 
 
 def _report(
-    stage: Stage, day: Day, options: RehearsalOptions, *, runs: list[dict[str, Any]], summary: str, seconds: float
+    environment: RehearsalEnvironment,
+    scenario: Scenario,
+    options: RehearsalOptions,
+    *,
+    runs: list[dict[str, Any]],
+    summary: str,
+    seconds: float,
 ) -> RehearsalReport:
     run = runs[0]
-    hosted = stage.github.pull_requests(SLUG)
+    hosted = environment.github.pull_requests(SLUG)
     pulls = [pull for pull in hosted if pull.head in {each["branch_name"] for each in runs}]
     problems = [
-        _difference(day, each, sum(pull.head == each["branch_name"] for pull in hosted), stage) for each in runs
+        _difference(scenario, each, sum(pull.head == each["branch_name"] for pull in hosted), environment)
+        for each in runs
     ]
-    problem = next((found for found in problems if found), None) or _turns_spent_twice(day, stage)
-    folder = stage.data_dir / "runs" / run["run_id"] / "artifacts"
+    problem = next((found for found in problems if found), None) or _repeated_turns(scenario, environment)
+    folder = environment.data_dir / "runs" / run["run_id"] / "artifacts"
     return RehearsalReport(
         scenario=options.scenario,
         as_expected=problem is None,
@@ -244,25 +256,25 @@ def _report(
         pull_requests=[
             {"number": pull.number, "title": pull.title, "draft": pull.draft, "url": pull.html_url} for pull in pulls
         ],
-        commit_files=_changed_files(stage.github.git_folder(SLUG), run["branch_name"]) if pulls else [],
+        commit_files=_changed_files(environment.github.git_folder(SLUG), run["branch_name"]) if pulls else [],
         diff_summary=summary,
         artifacts_folder=str(folder) if options.keep else None,
-        kept=str(stage.folder) if options.keep else None,
-        refused_hosts=stage.openai.refused_hosts,
+        kept=str(environment.folder) if options.keep else None,
+        refused_hosts=environment.openai.refused_hosts,
     )
 
 
-def _turns_spent_twice(day: Day, stage: Stage) -> str | None:
-    """The problem if a run that waited or moved has repeated a finished phase, or None."""
-    begun = sum(turn.skills == ("speckit-specify",) for turn in stage.openai.turns)
-    if day.times is not None and begun != day.runs:
-        return f"The model received {begun} requests to specify for {day.runs} specification(s)."
+def _repeated_turns(scenario: Scenario, environment: RehearsalEnvironment) -> str | None:
+    """A message if a run repeated a finished phase after it waited or moved, or None."""
+    begun = sum(turn.skills == ("speckit-specify",) for turn in environment.openai.turns)
+    if scenario.times is not None and begun != scenario.runs:
+        return f"The model received {begun} requests to specify for {scenario.runs} specification(s)."
     return None
 
 
-def _difference(day: Day, run: dict[str, Any], pulls: int, stage: Stage) -> str | None:
-    """The first difference from the scenario's expected end, or None."""
-    expected = day.expected
+def _difference(scenario: Scenario, run: dict[str, Any], pulls: int, environment: RehearsalEnvironment) -> str | None:
+    """The first difference from the scenario's expected result, or None."""
+    expected = scenario.expected
     if run["status"] != expected.status:
         return f"The run ended as {run['status']}, not {expected.status.value}: {run['result_summary']}"
     code = (run["failure"] or {}).get("code")
@@ -270,6 +282,6 @@ def _difference(day: Day, run: dict[str, Any], pulls: int, stage: Stage) -> str 
         return f"The run's failure code is {code}, not {expected.failure}."
     if pulls != expected.pull_requests:
         return f"GitHub has {pulls} pull request(s) from the run's branch, not {expected.pull_requests}."
-    if stage.openai.faults:
-        return f"The stand-in model received unknown requests: {stage.openai.faults[:3]}"
+    if environment.openai.internal_errors:
+        return f"The stand-in model received unknown requests: {environment.openai.internal_errors[:3]}"
     return None

@@ -1,110 +1,109 @@
-"""The scenarios of a rehearsal, and how each must end."""
+"""The scenarios of a rehearsal, and the expected result of each."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance.models import FailureCode, RunStatus
-from moonmind_appliance.rehearsal import github as hub
-from moonmind_appliance.rehearsal import openai as model
-from moonmind_appliance.rehearsal.openai import StandInOpenAI, feature_files
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
+from moonmind_appliance.rehearsal.openai import NORMAL, ResponseKind, ScriptedResponse, StandInOpenAI, feature_files
 
 
 class Expected(NamedTuple):
-    """How a scenario ends when the appliance works: the run's status, its failure code, pull requests opened by it."""
+    """The expected result of each run: its status, its failure code, and how many pull requests it opens."""
 
     status: RunStatus
     failure: FailureCode | None = None
     pull_requests: int = 1
 
 
-class Day(NamedTuple):
-    """A scenario: what it shows, its configuration, and how every run of it must end.
+class Scenario(NamedTuple):
+    """A scenario: its summary, the faults that it injects, and the expected result of each of its runs.
 
-    `openai` applies from `phase` on, for `times` turns (None: all); a used-up limit resets after `resets_in`
-    seconds. `signs_in_again`: sign the shard in when a run waits for a login.
+    The model responds with `openai` from `phase` on, for `times` turns (None: all). A used-up limit resets after
+    `resets_in` seconds. `signs_in_again`: sign the shard in when a run waits for a login.
     """
 
-    shows: str
+    summary: str
     expected: Expected
-    openai: model.Play = model.Play.NORMAL
+    openai: ResponseKind = ResponseKind.NORMAL
     phase: str | None = None
     times: int | None = None
     resets_in: int = 3600
     signs_in_again: bool = False
     shards: int = 1
     runs: int = 1
-    github: hub.Scenario | None = None
+    github: Fault | None = None
     prepare: Callable[[Path, str], None] | None = None
 
 
-def hold_what_would_be_written(repository: Path, text: str) -> None:
-    """Write the files that the stand-in model would write for `text` into a folder in advance."""
+def write_expected_files(repository: Path, text: str) -> None:
+    """Write the files that the stand-in model would write for `text` into the repository in advance."""
     for name, content in feature_files(text).items():
         path = repository / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 
 
-DAYS: dict[str, Day] = {
-    "normal": Day("a draft pull request", Expected(RunStatus.SUCCEEDED)),
-    "no-changes": Day(
+SCENARIOS: dict[str, Scenario] = {
+    "normal": Scenario("a draft pull request", Expected(RunStatus.SUCCEEDED)),
+    "no-changes": Scenario(
         "the repository already contains the specification",
         Expected(RunStatus.NO_CHANGES, pull_requests=0),
-        openai=model.Play.NO_CHANGES,
-        prepare=hold_what_would_be_written,
+        openai=ResponseKind.NO_CHANGES,
+        prepare=write_expected_files,
     ),
-    "agent-fails": Day(
+    "agent-fails": Scenario(
         "the model refuses during the plan phase",
         Expected(RunStatus.FAILED, FailureCode.AGENT_FAILED, 0),
-        openai=model.Play.AGENT_FAILS,
+        openai=ResponseKind.AGENT_FAILS,
         phase="speckit-plan",
     ),
-    "template-left": Day(
+    "template-left": Scenario(
         "the model does not fill in the template, and Codex still exits with 0",
         Expected(RunStatus.FAILED, FailureCode.TEMPLATE_LEFT, 0),
-        openai=model.Play.TEMPLATE_LEFT,
+        openai=ResponseKind.TEMPLATE_LEFT,
     ),
-    "clarifications": Day(
+    "clarifications": Scenario(
         "open questions appear in the pull request",
         Expected(RunStatus.SUCCEEDED),
-        openai=model.Play.CLARIFICATIONS,
+        openai=ResponseKind.CLARIFICATIONS,
     ),
-    "push-refused": Day(
+    "push-refused": Scenario(
         "a branch rule on GitHub rejects the push",
         Expected(RunStatus.FAILED, FailureCode.PUSH_REJECTED, 0),
-        github=hub.Scenario.PUSH_REFUSED,
+        github=Fault.PUSH_REFUSED,
     ),
-    "pr-exists": Day(
+    "pr-exists": Scenario(
         "the branch already has a pull request: it is updated",
         Expected(RunStatus.SUCCEEDED),
-        github=hub.Scenario.PR_EXISTS,
+        github=Fault.PR_EXISTS,
     ),
-    "draft-refused": Day(
+    "draft-refused": Scenario(
         "the repository does not support drafts: a regular pull request marked [Draft]",
         Expected(RunStatus.SUCCEEDED),
-        github=hub.Scenario.DRAFT_REFUSED,
+        github=Fault.DRAFT_REFUSED,
     ),
-    "usage-limit": Day(
+    "usage-limit": Scenario(
         "the account reaches its usage limit during the plan: the run waits and resumes automatically",
         Expected(RunStatus.SUCCEEDED),
-        openai=model.Play.USAGE_LIMIT,
+        openai=ResponseKind.USAGE_LIMIT,
         phase="speckit-plan",
         times=1,
         resets_in=5,
     ),
-    "dead-login": Day(
+    "dead-login": Scenario(
         "the login is revoked during the plan: the run waits for a new login and resumes automatically",
         Expected(RunStatus.SUCCEEDED),
-        openai=model.Play.DEAD_LOGIN,
+        openai=ResponseKind.DEAD_LOGIN,
         phase="speckit-plan",
         times=1,
         signs_in_again=True,
     ),
-    "three-shards": Day(
+    "three-shards": Scenario(
         "twelve runs on three accounts, one of which reaches its limit: its run continues on another",
         Expected(RunStatus.SUCCEEDED),
-        openai=model.Play.USAGE_LIMIT,
+        openai=ResponseKind.USAGE_LIMIT,
         phase="speckit-plan",
         times=1,
         shards=3,
@@ -113,10 +112,11 @@ DAYS: dict[str, Day] = {
 }
 
 
-def put_on(day: Day, openai: StandInOpenAI, github: hub.StandInGitHub) -> None:
-    """Configure both stand-ins for the scenario."""
-    if day.times is not None:
-        openai.play(model.NORMAL)
-    openai.play(model.Scenario(day.openai, resets_in=day.resets_in), phase=day.phase, times=day.times)
-    if day.github is not None:
-        github.play(day.github)
+def configure(scenario: Scenario, openai: StandInOpenAI, github: StandInGitHub) -> None:
+    """Configure both stand-ins: script the model's responses, and inject GitHub's fault."""
+    if scenario.times is not None:
+        openai.respond_with(NORMAL)
+    response = ScriptedResponse(scenario.openai, resets_in=scenario.resets_in)
+    openai.respond_with(response, phase=scenario.phase, times=scenario.times)
+    if scenario.github is not None:
+        github.inject(scenario.github)

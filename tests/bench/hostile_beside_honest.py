@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from moonmind_appliance import settings
-from moonmind_appliance.rehearsal.environment import Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from tests.journeys.conftest import API
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import OVERRIDES, percentile, run_both
@@ -43,17 +43,17 @@ def shard_after(served):
 def measure(rounds):
     """Of each round: the outcome without attacks, with them, and the attacked shard's state."""
     with (
-        Stage(settings.load({}).settings, shards=2, overrides=OVERRIDES) as stage,
+        RehearsalEnvironment(settings.load({}).settings, shards=2, overrides=OVERRIDES) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
-        served = Served(stage, Path(folder) / "serve.log").start()
+        served = Served(environment, Path(folder) / "serve.log").start()
         try:
             # The first run of a process is slower than the next ones.
-            run_both(stage, served, ())
+            run_both(environment, served, ())
             found = []
             for _ in range(rounds):
-                alone = run_both(stage, served, ())
-                beside = run_both(stage, served, ATTACKS)
+                alone = run_both(environment, served, ())
+                beside = run_both(environment, served, ATTACKS)
                 found.append((alone, beside, shard_after(served)))
                 for outcome in (alone, beside):
                     if outcome.honest["status"] != "succeeded":

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.environment import SLUG, Stage
+from moonmind_appliance.rehearsal.environment import SLUG, RehearsalEnvironment
 from tests.journeys.served import Served
 
 API = "/api/spec-automation"
@@ -40,30 +40,30 @@ STEPS = (
 )
 
 
-def bare_run(stage, volume, number):
+def bare_run(environment, volume, number):
     """Seconds of one plain script, and milliseconds by step."""
     branch = f"bare/{number}"
     env = {
-        "TOKEN": stage.github_token,
-        "SERVER_URL": stage.github.server_url,
-        "API_URL": stage.github.api_url,
+        "TOKEN": environment.github_token,
+        "SERVER_URL": environment.github.server_url,
+        "API_URL": environment.github.api_url,
         "SLUG": SLUG,
         "BRANCH": branch,
         "SPEC": SPEC,
-        "HTTPS_PROXY": stage.openai.proxy_url,
+        "HTTPS_PROXY": environment.openai.proxy_url,
         "HOME": "/work/codex-home",
         "CODEX_HOME": "/work/codex-home/.codex",
-        "NO_PROXY": stage.github.server_url.split("/")[2].split(":")[0],
+        "NO_PROXY": environment.github.server_url.split("/")[2].split(":")[0],
     }
-    command = ["docker", "run", "--rm", "--network", stage.network]
+    command = ["docker", "run", "--rm", "--network", environment.network]
     command += [
         "--volume",
         f"{volume}:/work/codex-home/.codex",
         "--volume",
-        f"{stage.folder / 'ca.pem'}:/work/runs/extra-ca.pem:ro",
+        f"{environment.folder / 'ca.pem'}:/work/runs/extra-ca.pem:ro",
     ]
     command += ["--volume", f"{SCRIPT}:/bare_run.sh:ro", *[word for name in env for word in ("--env", name)]]
-    command += [stage.settings.spec_automation_job_image, "bash", "/bare_run.sh"]
+    command += [environment.settings.spec_automation_job_image, "bash", "/bare_run.sh"]
     began = time.monotonic()
     done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     took = time.monotonic() - began
@@ -100,18 +100,21 @@ def _time(text):
 
 
 def measure(rounds):
-    with Stage(settings.load({}).settings, shards=2) as stage, tempfile.TemporaryDirectory() as folder:
-        stage.github.add_repository(SLUG)
-        served = Served(stage, Path(folder) / "serve.log").start()
+    with (
+        RehearsalEnvironment(settings.load({}).settings, shards=2) as environment,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        environment.github.add_repository(SLUG)
+        served = Served(environment, Path(folder) / "serve.log").start()
         try:
             # The second login is the script's: the appliance keeps to the first, which is signed in alone.
-            stage.sign_in_by(served.environment, 0)
-            volume = f"{stage.settings.codex_volume_prefix}script"
-            stage.sign_in_by(served.environment | {"CODEX_VOLUME_PREFIX": volume}, 0)
+            environment.sign_in_by(served.environment, 0)
+            volume = f"{environment.settings.codex_volume_prefix}script"
+            environment.sign_in_by(served.environment | {"CODEX_VOLUME_PREFIX": volume}, 0)
             with served.client() as client:
-                return [(appliance_run(client), bare_run(stage, f"{volume}0", number)) for number in range(rounds + 1)][
-                    1:
-                ]
+                return [
+                    (appliance_run(client), bare_run(environment, f"{volume}0", number)) for number in range(rounds + 1)
+                ][1:]
         finally:
             served.close()
 

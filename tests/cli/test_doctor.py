@@ -5,47 +5,49 @@ from collections.abc import Iterator
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.rehearsal.environment import SLUG, Stage
+from moonmind_appliance.rehearsal.environment import SLUG, RehearsalEnvironment
 from tests.cli.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Stage(settings.load({}).settings, shards=1) as made:
+def environment() -> Iterator[RehearsalEnvironment]:
+    with RehearsalEnvironment(settings.load({}).settings, shards=1) as made:
         made.github.add_repository(SLUG)
         yield made
 
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_a_stage_lacks_a_login_and_nothing_else(stage: Stage, terminal: Terminal) -> None:
+def test_a_stage_lacks_a_login_and_nothing_else(environment: RehearsalEnvironment, terminal: Terminal) -> None:
     """Containers reach GitHub, and OpenAI through the proxy, with the operator's CA; no container is left."""
-    here = stage.environment() | {"SPEC_WORKFLOW_GITHUB_REPOSITORY": SLUG, "MOONMIND_PORT": "1"}
-    stage.data_dir.mkdir(mode=0o700, exist_ok=True)
+    here = environment.variables() | {"SPEC_WORKFLOW_GITHUB_REPOSITORY": SLUG, "MOONMIND_PORT": "1"}
+    environment.data_dir.mkdir(mode=0o700, exist_ok=True)
     called = terminal.call("doctor", "--json", **here)
     grades = {finding["check"]: finding["grade"] for finding in called.json}
     assert grades.pop("login of shard 0") == "wrong"
     assert grades.pop("serve") == "note"
     assert set(grades.values()) == {"ok"}
     assert {name for name in grades if name.startswith("from containers: ")} == {
-        f"from containers: {stage.github.server_url.removeprefix('http://')}",
+        f"from containers: {environment.github.server_url.removeprefix('http://')}",
         "from containers: auth.openai.com",
         "from containers: chatgpt.com",
     }
     assert called.code == 1
-    assert stage.engine.containers({"moonmind.role": "doctor"}) == []
-    assert stage.engine.volumes({"moonmind.role": "doctor"}) == []
+    assert environment.engine.containers({"moonmind.role": "doctor"}) == []
+    assert environment.engine.volumes({"moonmind.role": "doctor"}) == []
 
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(stage: Stage, terminal: Terminal) -> None:
+def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(
+    environment: RehearsalEnvironment, terminal: Terminal
+) -> None:
     """Each finding names the setting to check."""
-    gone = stage.environment() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9", "EXTRA_CA_CERTS": ""}
+    gone = environment.variables() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9", "EXTRA_CA_CERTS": ""}
     found = {finding["check"]: finding for finding in terminal.call("doctor", "--json", **gone).json}
     assert found["from containers: chatgpt.com"]["grade"] == "wrong"
     assert "AGENT_HTTPS_PROXY" in found["from containers: chatgpt.com"]["to_do"]
-    strange = stage.environment() | {"EXTRA_CA_CERTS": ""}
+    strange = environment.variables() | {"EXTRA_CA_CERTS": ""}
     found = {finding["check"]: finding for finding in terminal.call("doctor", "--json", **strange).json}
     assert found["from containers: chatgpt.com"]["to_do"].startswith("Set EXTRA_CA_CERTS")
 

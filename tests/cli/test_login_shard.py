@@ -9,7 +9,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.appliance import attach
-from moonmind_appliance.rehearsal.environment import Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.shards.look import look_at_shard
 from tests.cli.terminal import Terminal
 
@@ -17,15 +17,15 @@ pytestmark = [pytest.mark.docker, pytest.mark.image]
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with Stage(settings.load({}).settings, shards=2) as made:
+def environment() -> Iterator[RehearsalEnvironment]:
+    with RehearsalEnvironment(settings.load({}).settings, shards=2) as made:
         yield made
 
 
 @pytest.fixture
-def operator(stage: Stage, tmp_path: Path) -> Terminal:
+def operator(environment: RehearsalEnvironment, tmp_path: Path) -> Terminal:
     """An operator's shell in the rehearsal's environment."""
-    return Terminal(tmp_path, stage.environment())
+    return Terminal(tmp_path, environment.variables())
 
 
 def test_a_sign_in_shows_the_code_and_ends_signed_in(operator: Terminal) -> None:
@@ -46,23 +46,25 @@ def test_a_sign_in_shows_the_code_and_ends_signed_in(operator: Terminal) -> None
     assert operator.run("logout-shard", "0", "--json").json["was_signed_in"] is False
 
 
-def no_container_of_a_sign_in(stage: Stage, shard: int) -> bool:
-    mine = {f"moonmind_rehearsal_{stage.id}_{shard}{suffix}" for suffix in ("-login", "-in-use")}
-    return not {container.name for container in stage.engine.containers({})} & mine
+def no_container_of_a_sign_in(environment: RehearsalEnvironment, shard: int) -> bool:
+    mine = {f"moonmind_rehearsal_{environment.id}_{shard}{suffix}" for suffix in ("-login", "-in-use")}
+    return not {container.name for container in environment.engine.containers({})} & mine
 
 
-def login_file(stage: Stage, shard: int) -> bytes | None:
-    with attach(stage.settings) as tools:
+def login_file(environment: RehearsalEnvironment, shard: int) -> bytes | None:
+    with attach(environment.settings) as tools:
         name = tools.shards[shard]
         return look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_a_stopped_sign_in_leaves_the_old_login(operator: Terminal, stage: Stage, sent: signal.Signals) -> None:
+def test_a_stopped_sign_in_leaves_the_old_login(
+    operator: Terminal, environment: RehearsalEnvironment, sent: signal.Signals
+) -> None:
     """The clean-up leaves no container, and the previous login is unchanged byte for byte."""
-    stage.sign_in_by(stage.environment(), 1)
-    before = login_file(stage, 1)
-    with stage.openai.undecided_logins():
+    environment.sign_in_by(environment.variables(), 1)
+    before = login_file(environment, 1)
+    with environment.openai.manual_approval():
         process = operator.start("login-shard", "1", "--json")
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "prompt"
@@ -72,11 +74,11 @@ def test_a_stopped_sign_in_leaves_the_old_login(operator: Terminal, stage: Stage
     assert "the old login, if any, is unchanged" in stderr
     assert "Traceback" not in stderr
     assert before is not None
-    assert login_file(stage, 1) == before
-    assert no_container_of_a_sign_in(stage, 1)
+    assert login_file(environment, 1) == before
+    assert no_container_of_a_sign_in(environment, 1)
 
 
-def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, stage: Stage) -> None:
+def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, environment: RehearsalEnvironment) -> None:
     """The command reports which came first: stopped and unchanged, or signed in."""
     process = operator.start("login-shard", "1", "--json")
     assert process.stdout is not None
@@ -88,7 +90,7 @@ def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, stage: Stage) -
     else:
         assert (process.returncode, json.loads(stdout)["event"]) == (0, "signed_in")
         assert "Too late to stop the sign-in" in stderr
-    assert no_container_of_a_sign_in(stage, 1)
+    assert no_container_of_a_sign_in(environment, 1)
 
 
 def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) -> None:

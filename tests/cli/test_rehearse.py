@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonmind_appliance.rehearsal.scenarios import DAYS
+from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from tests.cli.terminal import ROOT, Terminal
 
 
@@ -24,9 +24,9 @@ def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
 def test_help_tells_every_scenario(terminal: Terminal) -> None:
     """Help and page describe each scenario; another name is refused before anything starts."""
     told = " ".join(terminal.call("rehearse", "--help").stdout.split())
-    assert [name for name, day in DAYS.items() if f"{name} {day.shows}" not in told] == []
+    assert [name for name, scenario in SCENARIOS.items() if f"{name} {scenario.summary}" not in told] == []
     page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-    assert [name for name, day in DAYS.items() if f"| `{name}` | {day.shows} |" not in page] == []
+    assert [name for name, scenario in SCENARIOS.items() if f"| `{name}` | {scenario.summary} |" not in page] == []
     assert terminal.call("rehearse", "--scenario", "sunny").code == 2
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 
 from .stack import API, documented
 
@@ -190,7 +190,7 @@ def test_down_with_volumes_leaves_nothing(stack, run, caller):
 
     What runs left, their workspaces, is taken by the documented clean-up.
     """
-    stack.openai.play(Scenario(Play.SILENT))
+    stack.openai.respond_with(ScriptedResponse(ResponseKind.SILENT))
     location = caller.post(f"{API}/runs", json={"repository": SLUG, "specify_text": "# Night"}).headers["Location"]
     ends = time.monotonic() + 60
     while caller.get(location).json()["phases"][3]["status"] != "running":

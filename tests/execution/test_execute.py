@@ -26,7 +26,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.failure import FailureCode
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
-from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.settings import Settings
@@ -763,7 +763,7 @@ def test_each_attempt_keeps_its_own_logs(appliance: ApplianceUnderTest) -> None:
 
 def test_a_pull_request_whose_answer_was_lost_is_found_again(appliance: ApplianceUnderTest) -> None:
     """Neither failed nor opened twice."""
-    appliance.github.play(Scenario.LOST_ANSWER, times=1)
+    appliance.github.inject(Fault.LOST_ANSWER, times=1)
     run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     assert len(appliance.github.pull_requests(appliance.slug)) == 1
@@ -772,11 +772,11 @@ def test_a_pull_request_whose_answer_was_lost_is_found_again(appliance: Applianc
 
 def test_a_repository_without_drafts_gets_a_marked_pull_request(appliance: ApplianceUnderTest) -> None:
     """An ordinary one with [Draft] in its title, and the summary says so."""
-    appliance.github.play(Scenario.DRAFT_REFUSED)
+    appliance.github.inject(Fault.DRAFT_REFUSED)
     try:
         run = appliance.run()
     finally:
-        appliance.github.end(Scenario.DRAFT_REFUSED)
+        appliance.github.clear(Fault.DRAFT_REFUSED)
     (pull,) = appliance.github.pull_requests(appliance.slug)
     assert (pull.draft, pull.title) == (False, "[Draft] Dark mode")
     assert "does not support draft pull requests" in (run.result_summary or "")
@@ -786,11 +786,11 @@ def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a
     appliance: ApplianceUnderTest,
 ) -> None:
     """The branch is there: the retry opens the pull request, and starts no container."""
-    appliance.git_acts["push"] = [lambda _process: appliance.github.play(Scenario.UNREACHABLE)]
+    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(Fault.UNREACHABLE)]
     try:
         run = appliance.run()
     finally:
-        appliance.github.end(Scenario.UNREACHABLE)
+        appliance.github.clear(Fault.UNREACHABLE)
     assert ends(run) == (RunStatus.FAILED, FailureCode.GITHUB_UNREACHABLE.value)
     appliance.engine.calls.clear()
     again = retry(appliance, run)

@@ -47,7 +47,7 @@ class Description:
         }
         self._validators: dict[tuple[str, ...], Draft4Validator] = {}
 
-    def complaints(self, exchange: Exchange) -> list[str]:
+    def errors(self, exchange: Exchange) -> list[str]:
         """Everything in the exchange that GitHub's description does not allow."""
         return [*self.request_complaints(exchange), *self.answer_complaints(exchange)]
 
@@ -59,22 +59,22 @@ class Description:
         query = parse_qs(urlsplit(exchange.path).query, keep_blank_values=True)
         given = {("path", name): [value] for name, value in values.items()}
         given |= {("query", name): value for name, value in query.items()}
-        complaints = []
+        errors = []
         for parameter in map(self._resolved, operation["parameters"]):
             key = (parameter["in"], parameter["name"])
             if parameter.get("required") and key not in given:
-                complaints.append(f"{key} is missing")
+                errors.append(f"{key} is missing")
             for value in given.pop(key, []):
                 typed = int(value) if parameter["schema"].get("type") == "integer" and value.isdecimal() else value
-                complaints += self._check((template, exchange.method, *key), parameter["schema"], typed)
-        complaints += [f"{key} is not known" for key in given]
+                errors += self._check((template, exchange.method, *key), parameter["schema"], typed)
+        errors += [f"{key} is not known" for key in given]
         body = self._resolved(operation.get("requestBody", {}))
         if exchange.sent or body.get("required"):
             if not body:
-                return [*complaints, "a body is not known"]
+                return [*errors, "a body is not known"]
             schema = body["content"]["application/json"]["schema"]
-            complaints += self._check((template, exchange.method, "body"), schema, msgspec.json.decode(exchange.sent))
-        return complaints
+            errors += self._check((template, exchange.method, "body"), schema, msgspec.json.decode(exchange.sent))
+        return errors
 
     def answer_complaints(self, exchange: Exchange) -> list[str]:
         """Problems of the answer's status and body."""

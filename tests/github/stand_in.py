@@ -51,8 +51,8 @@ def door(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[G
     github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN), pauses=(0.0, 0.0), transport=recorder)
     yield github
     github.close()
-    complaints = [c for d in descriptions for e in recorder.exchanges for c in d.complaints(e)]
-    assert not complaints, "\n".join(complaints)
+    errors = [c for d in descriptions for e in recorder.exchanges for c in d.errors(e)]
+    assert not errors, "\n".join(errors)
 
 
 def git(*arguments: str | Path, folder: Path | None = None, token: str = "", home: Path | None = None) -> str:

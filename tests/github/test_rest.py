@@ -12,7 +12,7 @@ import pytest
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest, Repository
-from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.settings import Secret
 from tests.github.stand_in import SLUG, TOKEN, add_branch, git
 
@@ -228,11 +228,11 @@ def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, door: GitHub) ->
     assert error.retry_at is None
 
 
-@pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
-def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERRORS, Fault.UNREACHABLE])
+def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
     """GitHub may have created the pull request: the caller must search first."""
     add_branch(stand_in, "work/1")
-    stand_in.play(scenario, times=1)
+    stand_in.inject(fault, times=1)
     error = refused(lambda: create(door))
     assert error.status in (None, 502)
     assert len(stand_in.requests) == 1
@@ -241,7 +241,7 @@ def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, scenari
 def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
     """The error has no status; the search finds the one created pull request."""
     add_branch(stand_in, "work/1")
-    stand_in.play(Scenario.LOST_ANSWER, times=1)
+    stand_in.inject(Fault.LOST_ANSWER, times=1)
     assert refused(lambda: create(door)).status is None
     found = door.find_pull_request(SLUG, "work/1")
     assert found is not None
@@ -252,7 +252,7 @@ def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, 
 def test_somebody_faster_is_told_as_already_there(stand_in: StandInGitHub, door: GitHub) -> None:
     """If another user creates it between search and creation, the error is 422, and then it is found."""
     add_branch(stand_in, "work/1")
-    stand_in.play(Scenario.PR_RACED)
+    stand_in.inject(Fault.PR_RACED)
     assert door.find_pull_request(SLUG, "work/1") is None
     assert "A pull request already exists for acme:work/1." in refused(lambda: create(door)).errors
     found = door.find_pull_request(SLUG, "work/1")
@@ -281,8 +281,8 @@ def test_labels_are_added_once_and_made_when_missing(stand_in: StandInGitHub, do
     assert len(stand_in.requests) == before
 
 
-@pytest.mark.parametrize("scenario", [Scenario.SERVER_ERRORS, Scenario.UNREACHABLE])
-def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERRORS, Fault.UNREACHABLE])
+def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
     """Two consecutive failures are not visible to the caller."""
     add_branch(stand_in, "work/1")
     number = create(door).number
@@ -295,15 +295,15 @@ def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, s
     )
     for call in calls:
         before = len(stand_in.requests)
-        stand_in.play(scenario, times=2)
+        stand_in.inject(fault, times=2)
         call()
         assert len(stand_in.requests) == before + 3
 
 
-@pytest.mark.parametrize("scenario", [Scenario.RATE_LIMITED, Scenario.SECONDARY_RATE_LIMITED])
-def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitHub, scenario: Scenario) -> None:
+@pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.SECONDARY_RATE_LIMITED])
+def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
     """Both kinds are 403 with a time, and are not retried at once."""
-    stand_in.play(scenario)
+    stand_in.inject(fault)
     error = refused(lambda: door.repository(SLUG))
     assert error.status == 403
     assert error.retry_at is not None

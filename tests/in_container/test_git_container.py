@@ -734,11 +734,11 @@ def test_a_refused_push_is_gits_refusal(lab: Laboratory) -> None:
     lab.clone()
     lab.specify()
     commit = lab.stage().result["commit"]
-    lab.github.play("push-refused")
+    lab.github.inject("push-refused")
     try:
         answer = lab.push(commit)
     finally:
-        lab.github.end("push-refused")
+        lab.github.clear("push-refused")
     assert (answer.code, answer.result) == (1, {})
     assert "protected branch" in answer.stderr
     assert f"refs/heads/{BRANCH}" not in lab.heads()

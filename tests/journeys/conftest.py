@@ -1,4 +1,4 @@
-"""A stage of its own for each module: the real engine, Codex, Spec Kit and git; stand-ins for OpenAI and GitHub."""
+"""A rehearsal environment for each module: real engine, Codex, Spec Kit and git; stand-ins for OpenAI and GitHub."""
 
 import json
 import subprocess
@@ -10,21 +10,21 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment, RunningAppliance
 
 API = "/api/spec-automation"
 
 
 @pytest.fixture(scope="module")
-def stage():
-    with Stage(settings.load({}).settings, shards=2) as made:
+def environment():
+    with RehearsalEnvironment(settings.load({}).settings, shards=2) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def running(stage):
-    with RunningAppliance(stage.settings) as made:
-        stage.sign_in(made, 0)
+def running(environment):
+    with RunningAppliance(environment.settings) as made:
+        environment.sign_in(made, 0)
         yield made
 
 

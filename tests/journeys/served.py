@@ -16,13 +16,13 @@ MAIN = "from moonmind_appliance.cli import main; main()"
 
 
 class Served:
-    """`moonmind-appliance serve` on a stage's settings; can be started again after its end."""
+    """`moonmind-appliance serve` on an environment's settings; can be started again after its end."""
 
-    def __init__(self, stage, log):
+    def __init__(self, environment, log):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.environment = stage.environment() | {"MOONMIND_PORT": str(port)}
+        self.environment = environment.variables() | {"MOONMIND_PORT": str(port)}
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.process = None

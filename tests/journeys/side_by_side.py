@@ -14,7 +14,7 @@ import httpx
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.models import FINAL_RUN_STATUSES
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from moonmind_appliance.settings import load
 from moonmind_appliance.shards.look import look_at_shard
 
@@ -28,7 +28,7 @@ HEALTH_EVERY, OTHERS_EVERY = 0.05, 1.0
 MOST_ASKED = 8000
 WAIT_SECONDS = 300
 OVERRIDES = {"MAX_WORKSPACE_BYTES": "64m"}
-"""Settings of the stage: small enough that a test fills it."""
+"""Settings of the environment: small enough that a test fills it."""
 
 
 class Answer(NamedTuple):
@@ -108,14 +108,14 @@ def login_secrets(tools, shard):
     return set(Codex().secrets_of(found or b"").values())
 
 
-def sign_both_in(stage, served):
+def sign_both_in(environment, served):
     """New logins of two accounts; returns the account of shard 0 and all tokens."""
     for shard in (0, 1):
-        stage.sign_in_by(served.environment, shard)
+        environment.sign_in_by(served.environment, shard)
     with tools_of(served) as tools:
         email = tools.store.shards.get(0).account_email
         secrets = login_secrets(tools, 0) | login_secrets(tools, 1)
-    return next(account for account in stage.openai.accounts if account.email == email), secrets
+    return next(account for account in environment.openai.accounts if account.email == email), secrets
 
 
 def shell_script(attacks):
@@ -136,9 +136,9 @@ class Outcome(NamedTuple):
     secrets: set
 
 
-def new_repository(stage):
+def new_repository(environment):
     slug = f"journey/side-by-side-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(slug)
+    environment.github.add_repository(slug)
     return slug
 
 
@@ -147,20 +147,22 @@ def stands_still(run):
     return run["status"] in FINAL_RUN_STATUSES or run["waiting_for"] is not None
 
 
-def run_both(stage, served, attacks):
+def run_both(environment, served, attacks):
     """Sign both shards in, start the hostile run on shard 0, the honest one on shard 1 as soon as the other works.
 
     Without attacks only the honest run is started.
     """
-    thief, secrets = sign_both_in(stage, served)
-    mine, other = new_repository(stage), new_repository(stage)
+    thief, secrets = sign_both_in(environment, served)
+    mine, other = new_repository(environment), new_repository(environment)
     with ExitStack() as stack:
         caller = Caller(stack.enter_context(served.client()))
         asking = stack.enter_context(Asking(served))
         hostile = None
         if attacks:
-            stage.openai.play(Scenario(Play.HOSTILE, script=shell_script(attacks)), account=thief)
-            stack.callback(stage.openai.play, Scenario())
+            environment.openai.respond_with(
+                ScriptedResponse(ResponseKind.HOSTILE, script=shell_script(attacks)), account=thief
+            )
+            stack.callback(environment.openai.respond_with, ScriptedResponse())
             hostile = caller.submit(other, HOSTILE_TEXT, shard=0)
             caller.wait(hostile, until=lambda run: run["status"] != "queued", seconds=WAIT_SECONDS)
         began = time.monotonic()
@@ -176,4 +178,4 @@ def run_both(stage, served, attacks):
                 caller.client.post(f"{API}/runs/{hostile}/cancel").raise_for_status()
                 caller.wait(hostile, seconds=WAIT_SECONDS)
             log = "".join(caller.artifact(attacked, name).decode(errors="replace") for name in logs)
-    return Outcome(honest, attacked, seconds, asking, log, secrets | {stage.github_token})
+    return Outcome(honest, attacked, seconds, asking, log, secrets | {environment.github_token})

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 
 from .conftest import docker, files_below, git
 
@@ -28,11 +28,11 @@ def seen():
 
 
 @pytest.fixture(scope="module")
-def run(stage, running, caller, seen):
-    stage.github.add_repository(SLUG)
+def run(environment, running, caller, seen):
+    environment.github.add_repository(SLUG)
     # The canary is a secret that the appliance knows; the agent prints it, and all its own files, into its output.
     running.appliance.resources.redactor.add("canary", CANARY)
-    stage.openai.play(Scenario(Play.LEAK_OUTPUT))
+    environment.openai.respond_with(ScriptedResponse(ResponseKind.LEAK_OUTPUT))
     over = threading.Event()
 
     def watch():
@@ -47,18 +47,18 @@ def run(stage, running, caller, seen):
     finally:
         over.set()
         watcher.join()
-        stage.openai.play(Scenario())
+        environment.openai.respond_with(ScriptedResponse())
     for name in [name for name, state in seen.items() if state["Config"]["Labels"]["moonmind.run"] != ended["run_id"]]:
         # Somebody else's run on the same engine.
         del seen[name]
     return ended
 
 
-def test_a_run_ends_with_a_draft_pull_request(stage, run):
+def test_a_run_ends_with_a_draft_pull_request(environment, run):
     """All nine phases succeed, and GitHub has one draft pull request of the run's branch."""
     assert run["status"] == "succeeded"
     assert [phase["status"] for phase in run["phases"]] == ["succeeded"] * 9
-    (pull,) = stage.github.pull_requests(SLUG)
+    (pull,) = environment.github.pull_requests(SLUG)
     assert (pull.draft, pull.title, pull.head, pull.html_url) == (
         True,
         "Dark mode",
@@ -69,18 +69,18 @@ def test_a_run_ends_with_a_draft_pull_request(stage, run):
     assert pull.labels == ("spec-kit",)
 
 
-def test_the_commit_holds_the_specification_and_nothing_of_the_scaffold(stage, run):
+def test_the_commit_holds_the_specification_and_nothing_of_the_scaffold(environment, run):
     """One commit on the base: spec, plan and tasks below specs/, no .specify, no .agents."""
-    bare = stage.github.git_folder(SLUG)
+    bare = environment.github.git_folder(SLUG)
     names = git(bare, "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert {"specs/001-dark-mode/spec.md", "specs/001-dark-mode/plan.md", "specs/001-dark-mode/tasks.md"} <= set(names)
     assert all(name.startswith("specs/001-dark-mode/") for name in names)
     assert git(bare, "rev-list", "--count", f"main..{run['branch_name']}").strip() == "1"
 
 
-def test_the_submitters_text_reaches_specify_whole_and_starts_no_other_skill(stage, run):
+def test_the_submitters_text_reaches_specify_whole_and_starts_no_other_skill(environment, run):
     """Whatever the text is, it is data: byte for byte behind the phase's own skill, and no other skill is visible."""
-    turns = stage.openai.turns[-3:]
+    turns = environment.openai.turns[-3:]
     assert [turn.offered_skills for turn in turns] == [
         ("speckit-specify",),
         ("speckit-plan",),
@@ -91,7 +91,7 @@ def test_the_submitters_text_reaches_specify_whole_and_starts_no_other_skill(sta
     assert turns[1].prompt == "$speckit-plan"
 
 
-def test_the_agent_container_is_hardened_and_has_no_github_token(stage, run, seen):
+def test_the_agent_container_is_hardened_and_has_no_github_token(environment, run, seen):
     """No token, no Docker socket, user 1000, no new privileges, no capabilities, limits, a network of its own."""
     agent = next(state for name, state in seen.items() if name.endswith("-in-use"))
     host = agent["HostConfig"]
@@ -100,19 +100,19 @@ def test_the_agent_container_is_hardened_and_has_no_github_token(stage, run, see
     assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
     assert host["ReadonlyRootfs"] is True
     assert (host["Memory"] > 0, host["NanoCpus"] + host["CpuQuota"] > 0, host["PidsLimit"] > 0) == (True, True, True)
-    assert host["NetworkMode"] == stage.network
+    assert host["NetworkMode"] == environment.network
     assert "docker.sock" not in json.dumps(agent)
     assert "GITHUB" not in json.dumps(agent["Config"]["Env"])
-    assert stage.github_token not in json.dumps(agent)
+    assert environment.github_token not in json.dumps(agent)
 
 
-def test_the_git_container_has_neither_a_login_nor_a_token(stage, run, seen):
+def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, seen):
     """No Codex volume, and no GitHub token either: it comes with the exec that needs it."""
     container = next(state for name, state in seen.items() if name.startswith("moonmind-git-"))
     volumes = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
     assert volumes == {f"moonmind-git-{run['run_id']}", f"moonmind-run-{run['run_id']}"}
-    assert stage.github_token not in json.dumps(container)
-    assert base64.b64encode(f"x-access-token:{stage.github_token}".encode()).decode() not in json.dumps(container)
+    assert environment.github_token not in json.dumps(container)
+    assert base64.b64encode(f"x-access-token:{environment.github_token}".encode()).decode() not in json.dumps(container)
 
 
 def test_no_container_is_left(run):
@@ -120,19 +120,19 @@ def test_no_container_is_left(run):
     assert docker("ps", "--all", "--quiet", "--filter", f"label=moonmind.run={run['run_id']}") == ""
 
 
-def test_no_secret_is_found_anywhere(stage, running, run, seen, caller):
+def test_no_secret_is_found_anywhere(environment, running, run, seen, caller):
     """Token, login and canary are in no file of the data folder, no commit, no pull request, no container's data."""
-    login = running.appliance.resources.agent.secrets_of(stage.stored_login(running))
+    login = running.appliance.resources.agent.secrets_of(environment.stored_login(running))
     assert set(login) == {"id_token", "access_token", "refresh_token"}
-    secrets = [stage.github_token, CANARY, *login.values()]
-    (pull,) = stage.github.pull_requests(SLUG)
-    bare = stage.github.git_folder(SLUG)
+    secrets = [environment.github_token, CANARY, *login.values()]
+    (pull,) = environment.github.pull_requests(SLUG)
+    bare = environment.github.git_folder(SLUG)
     places = {
         "pull request": (pull.title + pull.body).encode(),
         "commits": git(bare, "log", "--patch", "--format=fuller", "--all").encode(errors="surrogateescape"),
         "containers": json.dumps(seen).encode(),
         "run detail": json.dumps(run).encode(),
-        **files_below(stage.data_dir),
+        **files_below(environment.data_dir),
     }
     hits = [(str(place), secret[:6]) for place, data in places.items() for secret in secrets if secret.encode() in data]
     assert hits == []

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 
 from .conftest import docker, git
 
@@ -31,13 +31,13 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(stage, caller, source):
-    stage.github.add_repository(SLUG, source)
-    stage.openai.play(Scenario(Play.HOSTILE))
+def run(environment, caller, source):
+    environment.github.add_repository(SLUG, source)
+    environment.openai.respond_with(ScriptedResponse(ResponseKind.HOSTILE))
     try:
         return caller.wait(caller.submit(SLUG, "# Dark mode\n\n- Goal: dark colours"))
     finally:
-        stage.openai.play(Scenario())
+        environment.openai.respond_with(ScriptedResponse())
 
 
 def look_into(volume, command):
@@ -59,9 +59,9 @@ def test_nothing_that_was_planted_ran_in_the_git_container(run):
     assert private == ""
 
 
-def test_the_commit_holds_only_what_it_should(stage, run):
+def test_the_commit_holds_only_what_it_should(environment, run):
     """The feature, although .gitignore names it, and plain files; no link out of the tree, no repository, no .git."""
-    bare = stage.github.git_folder(SLUG)
+    bare = environment.github.git_folder(SLUG)
     raw = git(bare, "diff", "--raw", "--no-renames", f"main..{run['branch_name']}").splitlines()
     modes = {line.split("\t")[1]: line.split()[1] for line in raw}
     feature = run["phases"][3]["metadata"]["feature_directory"]
@@ -72,9 +72,9 @@ def test_the_commit_holds_only_what_it_should(stage, run):
     assert not any(name.startswith((".specify/", ".agents/")) for name in modes)
 
 
-def test_the_submodule_still_points_to_the_same_commit(stage, run):
+def test_the_submodule_still_points_to_the_same_commit(environment, run):
     """A gitlink never changes, even where the agent made a repository at its path."""
-    bare = stage.github.git_folder(SLUG)
+    bare = environment.github.git_folder(SLUG)
     assert git(bare, "ls-tree", run["branch_name"], "vendor/lib").split()[:3] == ["160000", "commit", "1" * 40]
 
 
@@ -91,7 +91,7 @@ def test_the_reviewers_are_told_what_was_left_out(caller, run):
     assert status["pushed"] is True
 
 
-def test_the_push_went_to_the_real_remote(stage, run):
+def test_the_push_went_to_the_real_remote(environment, run):
     """The remote that the agent set is nobody's: the branch is where it belongs."""
-    assert git(stage.github.git_folder(SLUG), "rev-parse", run["branch_name"]).strip()
-    assert "stolen.invalid" not in " ".join(stage.openai.refused_hosts)
+    assert git(environment.github.git_folder(SLUG), "rev-parse", run["branch_name"]).strip()
+    assert "stolen.invalid" not in " ".join(environment.openai.refused_hosts)

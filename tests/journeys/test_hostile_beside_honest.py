@@ -16,7 +16,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginFault, LoginState
-from moonmind_appliance.rehearsal.environment import Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 
 from .conftest import API, Caller, docker, files_below, git
 from .served import MAIN, Served
@@ -83,14 +83,14 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def stage():
-    with Stage(settings.load({}).settings, shards=2, overrides=OVERRIDES) as made:
+def environment():
+    with RehearsalEnvironment(settings.load({}).settings, shards=2, overrides=OVERRIDES) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def served(stage, tmp_path_factory):
-    made = Served(stage, tmp_path_factory.mktemp("served") / "serve.log").start()
+def served(environment, tmp_path_factory):
+    made = Served(environment, tmp_path_factory.mktemp("served") / "serve.log").start()
     yield made
     made.close()
 
@@ -101,17 +101,19 @@ def case(request):
 
 
 @pytest.fixture(scope="module")
-def outcome(stage, served, case):
-    return run_both(stage, served, case.attacks)
+def outcome(environment, served, case):
+    return run_both(environment, served, case.attacks)
 
 
-def test_the_honest_run_succeeds(stage, outcome):
+def test_the_honest_run_succeeds(environment, outcome):
     """With its pull request, and with the words that the agent tried to have redacted."""
     run = outcome.honest
     assert run["status"] == "succeeded", run["failure"]
-    (pull,) = stage.github.pull_requests(run["repository"])
+    (pull,) = environment.github.pull_requests(run["repository"])
     assert pull.html_url == run["pull_request_url"]
-    files = git(stage.github.git_folder(run["repository"]), "show", f"{run['branch_name']}:specs/001-dark-mode/spec.md")
+    files = git(
+        environment.github.git_folder(run["repository"]), "show", f"{run['branch_name']}:specs/001-dark-mode/spec.md"
+    )
     assert "the user can switch to dark colours without a limit" in files
 
 
@@ -124,20 +126,22 @@ def test_every_page_answers_all_the_while(outcome):
     assert health[-1] < LONGEST_ANSWER
 
 
-def test_the_hostile_run_ends_with_a_reason(stage, outcome, case):
+def test_the_hostile_run_ends_with_a_reason(environment, outcome, case):
     """All attacks were carried out; nothing of the change was pushed."""
     undone = [name for name in case.attacks if f"attack {name}: done" not in outcome.log]
     assert undone == [], outcome.log
     run = outcome.hostile
     reason = run["waiting_for"]["reason"] if run["waiting_for"] else run["failure"]["code"]
     assert (run["status"], reason) == case.ends
-    assert list(stage.github.pull_requests(run["repository"])) == []
-    branches = git(stage.github.git_folder(run["repository"]), "branch", "--list", "--format=%(refname:short)").split()
+    assert list(environment.github.pull_requests(run["repository"])) == []
+    branches = git(
+        environment.github.git_folder(run["repository"]), "branch", "--list", "--format=%(refname:short)"
+    ).split()
     assert branches == ["main"]
-    assert [host for host in stage.openai.refused_hosts if "stolen" in host] == []
+    assert [host for host in environment.openai.refused_hosts if "stolen" in host] == []
 
 
-def test_no_secret_is_found_anywhere(stage, served, outcome):
+def test_no_secret_is_found_anywhere(environment, served, outcome):
     """Neither in the data folder, the logs nor an answer: no token of GitHub or of a login."""
     with served.client() as client:
         answers = [ask(client, f"/runs/{run['run_id']}").body for run in (outcome.honest, outcome.hostile)]
@@ -146,7 +150,7 @@ def test_no_secret_is_found_anywhere(stage, served, outcome):
         "answers": "".join(answers).encode(),
         "details": json.dumps([outcome.honest, outcome.hostile]).encode(),
         "appliance's log": served.log.read_bytes(),
-        **files_below(stage.data_dir),
+        **files_below(environment.data_dir),
     }
     assert any(str(place).endswith("-wal") for place in places)
     needles = [form for secret in outcome.secrets for form in (secret.encode(), base64.b64encode(secret.encode()))]
@@ -179,7 +183,7 @@ def test_a_download_follows_no_planted_link(served, outcome, tmp_path):
     assert [line for line in done.stdout.decode().splitlines() if not line.isprintable()] == []
 
 
-def test_the_shard_can_be_used_again_after_a_sign_in(stage, served, outcome, case):
+def test_the_shard_can_be_used_again_after_a_sign_in(environment, served, outcome, case):
     """It is in a known state with its event; a new login takes runs, and the appliance starts again."""
     with served.client() as client, tools_of(served) as tools:
         caller = Caller(client)
@@ -190,9 +194,9 @@ def test_the_shard_can_be_used_again_after_a_sign_in(stage, served, outcome, cas
         assert "shard.state_unreadable" not in kinds
         longest = datetime.now(UTC) + timedelta(hours=6, minutes=1)
         assert state["rests_until"] is None or datetime.fromisoformat(state["rests_until"]) < longest
-        stage.sign_in_by(served.environment, 0)
+        environment.sign_in_by(served.environment, 0)
         assert tools.store.shards.get(0).rests_until is None
-        run = caller.wait(caller.submit(new_repository(stage), HONEST_TEXT, shard=0), seconds=WAIT_SECONDS)
+        run = caller.wait(caller.submit(new_repository(environment), HONEST_TEXT, shard=0), seconds=WAIT_SECONDS)
         assert (run["status"], run["shard"]) == ("succeeded", 0), run["failure"]
     code, _seconds = served.terminate()
     assert code == 0

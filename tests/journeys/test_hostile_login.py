@@ -64,9 +64,9 @@ def tools(running):
 
 
 @pytest.fixture
-def slug(stage):
+def slug(environment):
     name = f"journey/hostile-login-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(name)
+    environment.github.add_repository(name)
     return name
 
 
@@ -110,14 +110,14 @@ def replace_login(tools, shard, content):
     in_volume(tools, shard, f"cat > {LOGIN_FOLDER}/auth.json <<'END'\n{content.decode()}\nEND\n")
 
 
-def stolen(stage):
-    return [host for host in stage.openai.refused_hosts if "stolen" in host]
+def stolen(environment):
+    return [host for host in environment.openai.refused_hosts if "stolen" in host]
 
 
-def test_a_planted_configuration_does_not_get_the_next_login(stage, tools):
+def test_a_planted_configuration_does_not_get_the_next_login(environment, tools):
     """The next sign-in, its check and its sign-out go to OpenAI alone, and nothing of what was planted is left."""
     in_volume(tools, 1, PLANT)
-    before = len(stage.openai.requests)
+    before = len(environment.openai.requests)
     state = enter(tools, 1)
     assert state.login is LoginState.PRESENT
     in_volume(tools, 1, PLANT)
@@ -127,22 +127,22 @@ def test_a_planted_configuration_does_not_get_the_next_login(stage, tools):
     assert in_volume(tools, 1, "ls -A ~/.codex").split() == ["auth.json"]
     in_volume(tools, 1, PLANT)
     assert sign_out(tools, 1)[1] is True
-    asked = [request.path for request in stage.openai.requests[before:]]
+    asked = [request.path for request in environment.openai.requests[before:]]
     assert "/oauth/revoke" in asked
     assert in_volume(tools, 1, "ls -A ~/.codex").split() == []
-    assert stolen(stage) == []
+    assert stolen(environment) == []
 
 
-def test_a_planted_configuration_does_not_get_a_run(stage, tools, caller, slug):
+def test_a_planted_configuration_does_not_get_a_run(environment, tools, caller, slug):
     """The run's turns go to the account that was signed in, and its quota is what OpenAI told."""
     enter(tools, 1)
     in_volume(tools, 1, PLANT)
-    before = len(stage.openai.turns)
+    before = len(environment.openai.turns)
     run = caller.wait(caller.submit(slug, TEXT, shard=1))
     assert run["status"] == "succeeded", run["failure"]
     account = tools.store.shards.get(1).account_email
-    assert {turn.account.email for turn in stage.openai.turns[before:]} == {account}
-    assert stolen(stage) == []
+    assert {turn.account.email for turn in environment.openai.turns[before:]} == {account}
+    assert stolen(environment) == []
     assert [window.window_minutes for window in tools.store.shards.get(1).quota] == [300, 10_080]
 
 
@@ -179,20 +179,20 @@ def test_runs_go_elsewhere_than_to_a_broken_login(tools, caller, slug):
     assert [(run["status"], run["shard"]) for run in runs] == [("succeeded", 0)] * 2
 
 
-def test_another_accounts_login_is_not_used(stage, tools, caller, slug):
+def test_another_accounts_login_is_not_used(environment, tools, caller, slug):
     """The run that is pinned to the shard waits; not one turn goes to the account that nobody signed in."""
     for shard in (0, 1):
         enter(tools, shard)
     mine, other = tools.store.shards.get(1), tools.store.shards.get(0)
     replace_login(tools, 1, login_file(tools, 0))
-    before = len(stage.openai.turns)
+    before = len(environment.openai.turns)
     run_id = caller.submit(slug, TEXT, shard=1)
     waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
     assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "login")
     state = tools.store.shards.get(1)
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED)
     assert state.account_email == mine.account_email != other.account_email
-    assert len(stage.openai.turns) == before
+    assert len(environment.openai.turns) == before
     assert [event.data["fault"] for event in tools.store.events.of_shard(1) if event.kind == "shard.login_dead"][
         :1
     ] == ["account_changed"]

@@ -49,26 +49,26 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(stage, caller, source):
-    stage.github.add_repository(SLUG, source)
+def run(environment, caller, source):
+    environment.github.add_repository(SLUG, source)
     return caller.wait(caller.submit(SLUG, "# Dark mode\n\n- Goal: dark colours, with $thief and $speckit-plan"))
 
 
-def test_the_run_succeeds_with_the_operators_model_and_address(stage, run):
+def test_the_run_succeeds_with_the_operators_model_and_address(environment, run):
     """Codex asks OpenAI alone, for its own model: the repository's configuration is not trusted."""
     assert run["status"] == "succeeded", run["failure"]
-    assert [host for host in stage.openai.refused_hosts if "thief" in host] == []
-    assert {turn.model for turn in stage.openai.turns[-3:]} == {"gpt-6.1-sol"}
+    assert [host for host in environment.openai.refused_hosts if "thief" in host] == []
+    assert {turn.model for turn in environment.openai.turns[-3:]} == {"gpt-6.1-sol"}
 
 
-def test_only_the_phases_own_skill_is_visible(stage, run):
+def test_only_the_phases_own_skill_is_visible(environment, run):
     """Skills of the repository, odd names, twins and links among them, are not offered and cannot be named."""
-    turns = stage.openai.turns[-3:]
+    turns = environment.openai.turns[-3:]
     assert [turn.offered_skills for turn in turns] == [("speckit-specify",), ("speckit-plan",), ("speckit-tasks",)]
     assert [turn.skills for turn in turns] == [turn.offered_skills for turn in turns]
 
 
-def test_the_repositorys_own_files_stay_as_they_are(stage, run):
+def test_the_repositorys_own_files_stay_as_they_are(environment, run):
     """Only the feature is in the commit: neither the scaffold nor a change to what the repository brought."""
-    names = git(stage.github.git_folder(SLUG), "diff", "--name-only", f"main..{run['branch_name']}").split()
+    names = git(environment.github.git_folder(SLUG), "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert all(name.startswith("specs/") for name in names)

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from moonmind_appliance.models import PhaseName
-from moonmind_appliance.rehearsal.github import Scenario
+from moonmind_appliance.rehearsal.github import Fault
 
 from .conftest import Caller, docker, git
 from .served import Served
@@ -16,17 +16,17 @@ TEXT = "# Dark mode\n\n- Goal: people can switch to dark colours"
 
 
 @pytest.fixture(scope="module")
-def served(stage, tmp_path_factory):
-    made = Served(stage, tmp_path_factory.mktemp("served") / "serve.log").start()
-    stage.sign_in_by(made.environment)
+def served(environment, tmp_path_factory):
+    made = Served(environment, tmp_path_factory.mktemp("served") / "serve.log").start()
+    environment.sign_in_by(made.environment)
     yield made
     made.close()
 
 
 @pytest.fixture
-def slug(stage):
+def slug(environment):
     name = f"journey/kill-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(name)
+    environment.github.add_repository(name)
     return name
 
 
@@ -36,7 +36,7 @@ def reaches(phase):
 
 
 @pytest.mark.parametrize("phase", [phase.value for phase in PhaseName])
-def test_a_run_that_was_cut_off_is_finished_once(stage, served, slug, phase):
+def test_a_run_that_was_cut_off_is_finished_once(environment, served, slug, phase):
     """Killed as a phase begins: the restart finishes the run, with one pull request of one commit."""
     with served.client() as client:
         caller = Caller(client)
@@ -46,31 +46,31 @@ def test_a_run_that_was_cut_off_is_finished_once(stage, served, slug, phase):
         served.start()
         run = caller.wait(run_id)
     assert run["status"] == "succeeded", run["failure"]
-    (pull,) = stage.github.pull_requests(slug)
+    (pull,) = environment.github.pull_requests(slug)
     assert pull.html_url == run["pull_request_url"]
-    assert git(stage.github.git_folder(slug), "rev-list", "--count", f"main..{run['branch_name']}").strip() == "1"
+    assert git(environment.github.git_folder(slug), "rev-list", "--count", f"main..{run['branch_name']}").strip() == "1"
     assert docker("ps", "--all", "--quiet", "--filter", f"label=moonmind.run={run_id}") == ""
 
 
-def test_a_pull_request_whose_answer_never_came_is_not_opened_twice(stage, served, slug):
+def test_a_pull_request_whose_answer_never_came_is_not_opened_twice(environment, served, slug):
     """Killed while GitHub is about to answer: the restart finds the pull request that was made."""
     with served.client() as client:
         caller = Caller(client)
         run_id = caller.submit(slug, TEXT)
         caller.wait(run_id, until=reaches("commit_push"))
-        stage.github.play(Scenario.SLOW)
+        environment.github.inject(Fault.SLOW)
         try:
-            caller.wait(run_id, until=lambda _run: bool(stage.github.pull_requests(slug)))
+            caller.wait(run_id, until=lambda _run: bool(environment.github.pull_requests(slug)))
             served.kill()
         finally:
-            stage.github.end(Scenario.SLOW)
+            environment.github.clear(Fault.SLOW)
         served.start()
         run = caller.wait(run_id)
     assert run["status"] == "succeeded", run["failure"]
-    assert len(stage.github.pull_requests(slug)) == 1
+    assert len(environment.github.pull_requests(slug)) == 1
 
 
-def test_many_runs_survive_many_kills(stage, served, slug):
+def test_many_runs_survive_many_kills(environment, served, slug):
     """Queued and running alike: none is lost, none is done twice."""
     with served.client() as client:
         caller = Caller(client)
@@ -81,7 +81,7 @@ def test_many_runs_survive_many_kills(stage, served, slug):
             served.start()
         ended = [caller.wait(run_id, seconds=200) for run_id in runs]
     assert [run["status"] for run in ended] == ["succeeded"] * 4
-    heads = sorted(pull.head for pull in stage.github.pull_requests(slug))
+    heads = sorted(pull.head for pull in environment.github.pull_requests(slug))
     assert heads == sorted(run["branch_name"] for run in ended)
 
 
@@ -93,7 +93,7 @@ def test_a_stop_when_idle_is_quick_and_clean(served):
     assert seconds < 10
 
 
-def test_a_stop_in_mid_run_says_what_it_does_and_the_run_goes_on(stage, served, slug):
+def test_a_stop_in_mid_run_says_what_it_does_and_the_run_goes_on(environment, served, slug):
     """SIGTERM with a run in flight: the log names the run, no container is left, the restart finishes it."""
     with served.client() as client:
         caller = Caller(client)
@@ -105,4 +105,4 @@ def test_a_stop_in_mid_run_says_what_it_does_and_the_run_goes_on(stage, served, 
         run = caller.wait(run_id)
     assert (code, left, run["status"]) == (0, "", "succeeded")
     assert f"resume after the restart: {run_id}" in served.log.read_text()
-    assert len(stage.github.pull_requests(slug)) == 1
+    assert len(environment.github.pull_requests(slug)) == 1

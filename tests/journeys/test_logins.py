@@ -21,7 +21,7 @@ from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.execution.recover import remove_orphans
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
-from moonmind_appliance.rehearsal.openai import Scenario
+from moonmind_appliance.rehearsal.openai import ScriptedResponse
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt, SignInWaiting, sign_out
 from moonmind_appliance.scheduling.readiness import look_after_logins, renew_login
@@ -38,19 +38,19 @@ LONG = 10 * 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
-def tools(stage):
+def tools(environment):
     """Of an appliance that does not serve: nobody else looks after these logins."""
-    with attach(stage.settings) as made:
+    with attach(environment.settings) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def good_day(stage):
+def good_day(environment):
     """Tokens that last, and nobody who refuses."""
     yield
-    stage.openai.play(Scenario())
-    stage.openai.accounts.access_seconds = LONG
-    stage.openai.accounts.refresh_seconds = 9 * LONG
+    environment.openai.respond_with(ScriptedResponse())
+    environment.openai.accounts.access_seconds = LONG
+    environment.openai.accounts.refresh_seconds = 9 * LONG
 
 
 def login_file(tools, shard):
@@ -135,39 +135,39 @@ def test_a_new_login_is_a_file_and_a_good_token_and_nothing_more(tools):
     assert (state.login, state.account_email is not None, state.plan) == (LoginState.PRESENT, True, "plus")
 
 
-def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(stage, tools):
+def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(environment, tools):
     """The check renews it; the file has a new token, and no turn was asked for."""
-    stage.openai.accounts.access_seconds = 600
+    environment.openai.accounts.access_seconds = 600
     enter(tools, 1)
-    stage.openai.accounts.access_seconds = LONG
-    turns, before = len(stage.openai.turns), login_file(tools, 1)
+    environment.openai.accounts.access_seconds = LONG
+    turns, before = len(environment.openai.turns), login_file(tools, 1)
     state = check(tools, 1)
     assert login_file(tools, 1) != before
     assert grades(state)[GradeName.REFRESH] is True
     assert state.access_expires_at > datetime.now(UTC) + timedelta(days=9)
     assert state.login_at < state.last_refresh_at
-    assert len(stage.openai.turns) == turns
+    assert len(environment.openai.turns) == turns
 
 
-def test_a_token_that_lasts_is_left_alone(stage, tools):
+def test_a_token_that_lasts_is_left_alone(environment, tools):
     """Otherwise it is a look: nothing is asked of OpenAI."""
     enter(tools, 1)
-    asked = len(stage.openai.requests)
+    asked = len(environment.openai.requests)
     state = check(tools, 1)
     assert state.login is LoginState.PRESENT
-    assert len(stage.openai.requests) == asked
+    assert len(environment.openai.requests) == asked
 
 
 @pytest.mark.parametrize(
     "why", [RefusalCode.REFRESH_EXPIRED, RefusalCode.REFRESH_REUSED, RefusalCode.REFRESH_INVALIDATED]
 )
-def test_a_refused_renewal_is_a_dead_login(stage, tools, why):
+def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
     """Dead, since when, in whose words, what to do; and dead it stays at the next look."""
-    stage.openai.accounts.access_seconds = 600
+    environment.openai.accounts.access_seconds = 600
     enter(tools, 1)
-    for account in stage.openai.accounts:
+    for account in environment.openai.accounts:
         if account.email == tools.store.shards.get(1).account_email:
-            stage.openai.accounts.sign_out(account, why)
+            environment.openai.accounts.sign_out(account, why)
     state = check(tools, 1)
     health = health_of(state, now=datetime.now(UTC))
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.REFRESH_REFUSED)
@@ -197,12 +197,12 @@ def test_a_file_that_is_no_login(tools, content, state, fault):
     assert not health_of(seen, now=datetime.now(UTC)).takes_runs
 
 
-def test_no_network_is_no_death(stage, tools):
+def test_no_network_is_no_death(environment, tools):
     """A renewal that nobody answered leaves the login as it was, and says so."""
-    stage.openai.accounts.access_seconds = 600
+    environment.openai.accounts.access_seconds = 600
     enter(tools, 1)
     before = login_file(tools, 1)
-    offline = settings.load(stage.environment() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
+    offline = settings.load(environment.variables() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
     with attach(offline) as others:
         state = check(others, 1)
     assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, None)
@@ -213,23 +213,23 @@ def test_no_network_is_no_death(stage, tools):
 # Signing in
 
 
-def test_a_refused_sign_in_leaves_the_old_login(stage, tools):
+def test_a_refused_sign_in_leaves_the_old_login(environment, tools):
     """The person says no: the file is byte for byte what it was, and it still works."""
     enter(tools, 1)
     before = login_file(tools, 1)
-    with stage.openai.undecided_logins(), SignIn(tools, 1) as steps:
-        stage.openai.deny(next(steps).code)
+    with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
+        environment.openai.deny(next(steps).code)
         with pytest.raises(LoginFailed, match="is unchanged"):
             to_the_end(steps)
     assert login_file(tools, 1) == before
     assert check(tools, 1, renew=True).last_refresh_at is not None
 
 
-def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
+def test_a_sign_in_that_is_stopped_leaves_the_old_login(environment, tools):
     """Ctrl-C while the person still thinks."""
     enter(tools, 1)
     before = login_file(tools, 1)
-    with stage.openai.undecided_logins(), SignIn(tools, 1) as steps:
+    with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
         assert isinstance(next(steps), SignInPrompt)
         steps.cancel()
         (last,) = steps
@@ -237,7 +237,7 @@ def test_a_sign_in_that_is_stopped_leaves_the_old_login(stage, tools):
     assert login_file(tools, 1) == before
 
 
-def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, tools):
+def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environment, tools):
     """Killed (-9) while the person still thinks: nothing of it is in the way for longer than half a minute."""
     enter(tools, 1)
     before = login_file(tools, 1)
@@ -247,8 +247,8 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
         "with attach(settings.load(os.environ).settings) as tools, SignIn(tools, 1) as steps:\n"
         "    print(next(steps).code, flush=True)\n    next(steps)\n"
     )
-    with stage.openai.undecided_logins():
-        process = elsewhere(stage, code)
+    with environment.openai.manual_approval():
+        process = elsewhere(environment, code)
         try:
             assert process.stdout.readline().strip()
         finally:
@@ -261,12 +261,12 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(stage, too
     assert login_file(tools, 1) != before
 
 
-def test_two_sign_ins_of_one_shard(stage, tools):
+def test_two_sign_ins_of_one_shard(environment, tools):
     """The second is refused politely and does not disturb the first."""
-    with stage.openai.undecided_logins(), SignIn(tools, 1) as first:
+    with environment.openai.manual_approval(), SignIn(tools, 1) as first:
         prompt = next(first)
         (refused,) = SignIn(tools, 1)
-        stage.openai.approve(prompt.code)
+        environment.openai.approve(prompt.code)
         state, _ = to_the_end(first)
     assert "Another sign-in of shard 1" in refused.message
     assert state.login is LoginState.PRESENT
@@ -287,7 +287,7 @@ def test_two_shards_are_signed_in_at_once(tools):
     assert {shard: state.login for shard, state in ended.items()} == {0: LoginState.PRESENT, 1: LoginState.PRESENT}
 
 
-def test_a_login_is_brought_in_from_a_file(stage, tools):
+def test_a_login_is_brought_in_from_a_file(environment, tools):
     """It is stored as it is; what is no login is refused and changes nothing."""
     enter(tools, 1)
     brought = login_file(tools, 1)
@@ -317,13 +317,13 @@ def test_an_api_key_is_a_login_too(tools):
     enter(tools, 1)
 
 
-def test_a_sign_out_revokes_and_removes(stage, tools):
+def test_a_sign_out_revokes_and_removes(environment, tools):
     """OpenAI is told, the file is gone; twice is safe."""
     enter(tools, 1)
-    asked = len(stage.openai.requests)
+    asked = len(environment.openai.requests)
     state, was = sign_out(tools, 1)
     assert (state.login, was, login_file(tools, 1)) == (LoginState.ABSENT, True, None)
-    assert "/oauth/revoke" in [request.path for request in stage.openai.requests[asked:]]
+    assert "/oauth/revoke" in [request.path for request in environment.openai.requests[asked:]]
     assert sign_out(tools, 1) == (tools.store.shards.get(1), False)
     enter(tools, 1)
 
@@ -385,12 +385,12 @@ def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
 # With a browser on this machine
 
 
-def test_a_sign_in_with_the_browser_of_this_machine(stage, tools):
+def test_a_sign_in_with_the_browser_of_this_machine(environment, tools):
     """The browser comes back to port 1455 of this machine, and the container that waits there hears of it."""
     with SignIn(tools, 1, way=LoginWay.BROWSER) as steps:
         prompt = next(steps)
         assert prompt.code == ""
-        with httpx.Client(proxy=stage.openai.proxy_url, verify=trusting(stage)) as outside:
+        with httpx.Client(proxy=environment.openai.proxy_url, verify=trusting(environment)) as outside:
             sent = outside.get(prompt.address)
         with httpx.Client(trust_env=False, timeout=60) as inside:
             page = inside.get(sent.headers["location"], follow_redirects=True)
@@ -401,9 +401,9 @@ def test_a_sign_in_with_the_browser_of_this_machine(stage, tools):
     assert check(tools, 1, renew=True).last_refresh_at is not None
 
 
-def trusting(stage):
+def trusting(environment):
     context = ssl.create_default_context()
-    context.load_verify_locations(cadata=stage.openai.ca_pem.decode())
+    context.load_verify_locations(cadata=environment.openai.ca_pem.decode())
     return context
 
 
@@ -418,24 +418,24 @@ def test_a_taken_callback_port_is_said(tools):
     assert tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"}) == []
 
 
-def test_a_check_tells_the_usage_windows(stage, tools):
+def test_a_check_tells_the_usage_windows(environment, tools):
     """Without a model turn; the windows say how much is used, how long they are and when they start again."""
     enter(tools, 1)
-    turns = len(stage.openai.turns)
+    turns = len(environment.openai.turns)
     state = check(tools, 1, renew=True)
     assert [window.window_minutes for window in state.quota] == [300, 10_080]
     assert all(window.resets_at > datetime.now(UTC) for window in state.quota)
-    assert len(stage.openai.turns) == turns
+    assert len(environment.openai.turns) == turns
 
 
 # Killed in the middle of a renewal
 
 
-def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monkeypatch):
+def test_a_login_survives_that_its_renewals_process_is_killed(environment, tools, monkeypatch):
     """Killed (-9) after the old token was spent: the renewal is finished in its container, and a restart lets it."""
     enter(tools, 1)
     before = tools.store.shards.get(1)
-    spent, answered, refresh = threading.Event(), threading.Event(), stage.openai.accounts.refresh
+    spent, answered, refresh = threading.Event(), threading.Event(), environment.openai.accounts.refresh
 
     def slow_refresh(token):
         tokens = refresh(token)
@@ -443,14 +443,14 @@ def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monk
         assert answered.wait(60)
         return tokens
 
-    monkeypatch.setattr(stage.openai.accounts, "refresh", slow_refresh)
+    monkeypatch.setattr(environment.openai.accounts, "refresh", slow_refresh)
     code = (
         "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
         "from moonmind_appliance.scheduling.readiness import renew_login\n"
         "with attach(settings.load(os.environ).settings) as tools:\n"
         "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
     )
-    process = elsewhere(stage, code)
+    process = elsewhere(environment, code)
     try:
         assert spent.wait(60)
         process.kill()
@@ -470,8 +470,8 @@ def test_a_login_survives_that_its_renewals_process_is_killed(stage, tools, monk
     assert state.last_refresh_at > before.login_at
 
 
-def elsewhere(stage, code):
+def elsewhere(environment, code):
     """Another process of the same appliance."""
     environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
-    environment |= stage.environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment |= environment.variables() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)

@@ -8,7 +8,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
-from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment, RunningAppliance
 from moonmind_appliance.rehearsal.openai import feature_files
 from moonmind_appliance.runs.sign_in import SignIn
 
@@ -60,29 +60,29 @@ def image(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(image):
-    """A finished run, with the stage it was played on."""
+    """A finished run, with the environment it was played on."""
     overrides = {"SPEC_AUTOMATION_JOB_IMAGE": image, "AGENT_BACKEND": "spec-kit:claude"}
     with (
-        Stage(settings.load({}).settings, overrides=overrides) as stage,
-        RunningAppliance(stage.settings) as running,
+        RehearsalEnvironment(settings.load({}).settings, overrides=overrides) as environment,
+        RunningAppliance(environment.settings) as running,
     ):
         tools = running.appliance.resources
         (step,) = SignIn.from_file(tools, 0, f"STAND_IN_KEY={KEY}\n".encode())
         assert step.shard.login is LoginState.PRESENT
-        stage.github.add_repository("journey/other-agent")
+        environment.github.add_repository("journey/other-agent")
         token = tools.store.tokens.create("other", operator=True, expires_at=None)
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
             caller = Caller(client)
             run = caller.wait(caller.submit("journey/other-agent", TEXT))
             log = caller.artifact(run, "speckit_specify.stderr.log").decode()
-        yield stage, run, log
+        yield environment, run, log
 
 
 def test_the_run_ends_with_a_pull_request_of_the_three_documents(played):
     """The same phases, the same acceptance, the same publisher; and nothing of the agent's set-up in the commit."""
-    stage, run, _ = played
+    environment, run, _ = played
     assert run["status"] == "succeeded", run["failure"]
-    bare = stage.github.git_folder("journey/other-agent")
+    bare = environment.github.git_folder("journey/other-agent")
     names = git(bare, "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert {name.rpartition("/")[2] for name in names} == {"spec.md", "plan.md", "tasks.md"}
 
@@ -96,6 +96,6 @@ def test_the_run_says_which_agent_did_it(played):
 
 def test_its_key_is_a_secret_like_any_other(played):
     """The agent printed it; no file of the data folder holds it."""
-    stage, _, log = played
+    environment, _, log = played
     assert "using [redacted:" in log
-    assert [path for path, data in files_below(stage.data_dir).items() if KEY.encode() in data] == []
+    assert [path for path, data in files_below(environment.data_dir).items() if KEY.encode() in data] == []

@@ -8,8 +8,8 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState, RunStatus
-from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment, RunningAppliance
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 
 from .conftest import Caller
 from .served import Served
@@ -21,37 +21,39 @@ PHASES = ("speckit-specify", "speckit-plan", "speckit-tasks")
 
 
 @pytest.fixture
-def slug(stage):
+def slug(environment):
     name = f"journey/quota-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(name)
+    environment.github.add_repository(name)
     return name
 
 
 @pytest.fixture
-def rested(stage, running):
+def rested(environment, running):
     """Both shards signed in and rested; a good day afterwards."""
     for shard in (0, 1):
-        stage.sign_in(running, shard)
+        environment.sign_in(running, shard)
     yield running.appliance.resources.store
-    stage.openai.play(Scenario())
+    environment.openai.respond_with(ScriptedResponse())
 
 
 def kinds(store, **which):
     return [event.kind for event in store.events.after(0, limit=1000, **which)]
 
 
-def finished_turns(stage, before):
-    return [turn.phase for turn in stage.openai.turns[before:] if turn.finished]
+def finished_turns(environment, before):
+    return [turn.phase for turn in environment.openai.turns[before:] if turn.finished]
 
 
-def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(stage, rested, caller, slug):
+def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(environment, rested, caller, slug):
     """The other account finishes it at once; the phases that were done are not done again."""
-    before = len(stage.openai.turns)
-    stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=3600), phase="speckit-plan", times=1)
+    before = len(environment.openai.turns)
+    environment.openai.respond_with(
+        ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=3600), phase="speckit-plan", times=1
+    )
     run = caller.wait(caller.submit(slug, TEXT))
     assert run["status"] == "succeeded", run["failure"]
-    assert finished_turns(stage, before) == list(PHASES)
-    accounts = [turn.account for turn in stage.openai.turns[before:]]
+    assert finished_turns(environment, before) == list(PHASES)
+    accounts = [turn.account for turn in environment.openai.turns[before:]]
     assert accounts[0] == accounts[1] != accounts[2] == accounts[3]
     assert "run.goes_on_elsewhere" in kinds(rested, run_id=run["run_id"])
     cut = [shard for shard in rested.shards.all(2) if shard.rests_until]
@@ -60,9 +62,9 @@ def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(stage, 
     assert [phase["attempt"] for phase in run["phases"] if phase["phase"] == "speckit_specify"] == [1]
 
 
-def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(stage, rested, caller, slug):
-    """A refused account is set aside and says who must act; the last one's refusal is the run's."""
-    stage.openai.play(Scenario(Play.USAGE_NOT_INCLUDED))
+def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(environment, rested, caller, slug):
+    """A refused account is set aside and says who must action; the last one's refusal is the run's."""
+    environment.openai.respond_with(ScriptedResponse(ResponseKind.USAGE_NOT_INCLUDED))
     run = caller.wait(caller.submit(slug, TEXT))
     assert (run["status"], run["failure"]["code"], run["failure"]["who_acts"]) == (
         "failed",
@@ -76,13 +78,15 @@ def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(stage, r
 @pytest.mark.timeout(240)
 def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
     """CODEX_SHARDS=1: queued, waiting for quota, with the time; it goes on then although the appliance was killed."""
-    with Stage(settings.load({}).settings, shards=1) as stage:
-        served = Served(stage, tmp_path / "serve.log").start()
+    with RehearsalEnvironment(settings.load({}).settings, shards=1) as environment:
+        served = Served(environment, tmp_path / "serve.log").start()
         try:
-            stage.sign_in_by(served.environment)
+            environment.sign_in_by(served.environment)
             slug = "journey/quota-alone"
-            stage.github.add_repository(slug)
-            stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=20), phase="speckit-tasks", times=1)
+            environment.github.add_repository(slug)
+            environment.openai.respond_with(
+                ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=20), phase="speckit-tasks", times=1
+            )
             with served.client() as client:
                 caller = Caller(client)
                 run_id = caller.submit(slug, TEXT)
@@ -93,7 +97,7 @@ def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
                 served.start()
                 run = caller.wait(run_id)
             assert run["status"] == "succeeded", run["failure"]
-            assert finished_turns(stage, 0) == list(PHASES)
+            assert finished_turns(environment, 0) == list(PHASES)
             began = next(phase["started_at"] for phase in run["phases"] if phase["phase"] == "speckit_tasks")
             assert datetime.fromisoformat(began) >= until
         finally:
@@ -103,14 +107,17 @@ def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
 @pytest.mark.timeout(240)
 def test_three_accounts_at_their_limit_wait_and_go_on(tmp_path):
     """Every run waits for the first window that starts again, says until when, and all of them are finished."""
-    with Stage(settings.load({}).settings, shards=3) as stage, RunningAppliance(stage.settings) as running:
+    with (
+        RehearsalEnvironment(settings.load({}).settings, shards=3) as environment,
+        RunningAppliance(environment.settings) as running,
+    ):
         for shard in range(3):
-            stage.sign_in(running, shard)
+            environment.sign_in(running, shard)
         slug = "journey/quota-three"
-        stage.github.add_repository(slug)
+        environment.github.add_repository(slug)
         store = running.appliance.resources.store
         token = store.tokens.create("three", operator=True, expires_at=None)
-        stage.openai.play(Scenario(Play.USAGE_LIMIT, resets_in=15), times=3)
+        environment.openai.respond_with(ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=15), times=3)
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
             caller = Caller(client)
             runs = [caller.submit(slug, f"# Wish {number}\n\n- Goal: number {number}") for number in range(4)]

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from moonmind_appliance.models import LoginFault, LoginState
-from moonmind_appliance.rehearsal.openai import Play, Scenario
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from moonmind_appliance.runs.sign_in import SignedIn, SignIn, sign_out
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
@@ -19,11 +19,11 @@ def tools(running):
 
 
 @pytest.fixture
-def slug(stage):
+def slug(environment):
     name = f"journey/logins-{uuid.uuid4().hex[:8]}"
-    stage.github.add_repository(name)
+    environment.github.add_repository(name)
     yield name
-    stage.openai.play(Scenario())
+    environment.openai.respond_with(ScriptedResponse())
 
 
 def enter(tools, shard):
@@ -31,11 +31,11 @@ def enter(tools, shard):
     assert isinstance(last, SignedIn), last
 
 
-def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slug):
+def test_a_login_that_dies_in_mid_run_moves_the_run_on(environment, tools, caller, slug):
     """The other account goes on at the phase that was cut; the dead one says that it is."""
     for shard in (0, 1):
         enter(tools, shard)
-    stage.openai.play(Scenario(Play.DEAD_LOGIN), phase="speckit-plan", times=1)
+    environment.openai.respond_with(ScriptedResponse(ResponseKind.DEAD_LOGIN), phase="speckit-plan", times=1)
     run = caller.wait(caller.submit(slug, TEXT))
     assert run["status"] == "succeeded", run["failure"]
     states = {shard.login for shard in tools.store.shards.all(2)}
@@ -46,7 +46,7 @@ def test_a_login_that_dies_in_mid_run_moves_the_run_on(stage, tools, caller, slu
     assert run["shard"] != dead.shard
 
 
-def test_a_run_waits_for_a_login_and_starts_when_one_is_made(stage, tools, caller, slug):
+def test_a_run_waits_for_a_login_and_starts_when_one_is_made(environment, tools, caller, slug):
     """Nobody is signed in: queued, waiting for a login; it starts by itself behind the sign-in."""
     for shard in (0, 1):
         sign_out(tools, shard)

@@ -19,17 +19,17 @@ OPERATOR = Actor("os:olga", "olga", operator=True)
 
 
 @pytest.fixture
-def tools(stage):
-    with attach(stage.settings) as made:
+def tools(environment):
+    with attach(environment.settings) as made:
         yield made
 
 
 @pytest.fixture
-def undecided(stage):
+def undecided(environment):
     """The person must be asked each time."""
-    stage.openai._logins._approve_after_polls = None
-    yield stage.openai
-    stage.openai._logins._approve_after_polls = 0
+    environment.openai._logins._approve_after_polls = None
+    yield environment.openai
+    environment.openai._logins._approve_after_polls = 0
 
 
 def login_file(tools):

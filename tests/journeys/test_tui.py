@@ -15,15 +15,15 @@ TO_THE_TEXT = 5 * TAB
 
 
 @pytest.fixture
-def terminal(stage, running, tmp_path):
+def terminal(environment, running, tmp_path):
     """`moonmind-appliance tui` on the data folder of the appliance that serves."""
-    stage.github.add_repository(SLUG)
+    environment.github.add_repository(SLUG)
     own = {"HOME": str(tmp_path), "MOONMIND_ENV_FILE": "/dev/null", "MOONMIND_PORT": str(running.port)}
-    with Pseudo(["moonmind_appliance.cli", "tui"], stage.environment() | own, columns=120, lines=40) as made:
+    with Pseudo(["moonmind_appliance.cli", "tui"], environment.variables() | own, columns=120, lines=40) as made:
         yield made
 
 
-def test_from_the_sign_in_to_the_pull_request(stage, running, terminal):
+def test_from_the_sign_in_to_the_pull_request(environment, running, terminal):
     """With keys alone: a shard is signed in, a run is submitted and watched, its address copied, its text read."""
     terminal.wait("serve: running")
 
@@ -41,7 +41,7 @@ def test_from_the_sign_in_to_the_pull_request(stage, running, terminal):
     terminal.type(f"n{SLUG}{TO_THE_TEXT}# Due dates{ENTER}{ENTER}- Goal: each book can have a date{CTRL_S}")
     terminal.wait("is accepted.")
     terminal.wait("SUCCEEDED")
-    (pull,) = stage.github.pull_requests(SLUG)
+    (pull,) = environment.github.pull_requests(SLUG)
     assert (pull.draft, pull.title) == (True, "Due dates")
     terminal.wait(f": {pull.html_url}")
 

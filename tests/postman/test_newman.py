@@ -9,7 +9,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import RunFilter
-from moonmind_appliance.rehearsal.environment import RunningAppliance, Stage
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment, RunningAppliance
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "postman"
@@ -66,9 +66,12 @@ def written():
 
 def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, tmp_path):
     """No Keycloak user in the environment: the token request is skipped, everything else is sent and holds."""
-    with Stage(settings.load({}).settings) as stage, RunningAppliance(stage.settings) as running:
-        stage.sign_in(running)
-        stage.github.add_repository(SLUG)
+    with (
+        RehearsalEnvironment(settings.load({}).settings) as environment,
+        RunningAppliance(environment.settings) as running,
+    ):
+        environment.sign_in(running)
+        environment.github.add_repository(SLUG)
         token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
         run, done = play(
             newman,
@@ -82,10 +85,10 @@ def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, 
         assert (done.returncode, run["failures"]) == (0, []), done.stdout
         passed = checks(run)
         assert set(passed) == set(written()) - {"Get a token"}
-        (pull,) = stage.github.pull_requests(SLUG)
+        (pull,) = environment.github.pull_requests(SLUG)
         assert pull.draft
         # The text arrived as it was written, whatever JSON makes of its characters.
-        assert stage.openai.turns[0].prompt == f"$speckit-specify\n\n{SPEC}"
+        assert environment.openai.turns[0].prompt == f"$speckit-specify\n\n{SPEC}"
 
 
 @pytest.mark.keycloak
@@ -94,11 +97,11 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
     user = keycloak.add_user("maya")
     overrides = {"AUTH_PROVIDER": "keycloak", "OIDC_ISSUER_URL": keycloak.issuer}
     with (
-        Stage(settings.load({}).settings, overrides=overrides) as stage,
-        RunningAppliance(stage.settings) as running,
+        RehearsalEnvironment(settings.load({}).settings, overrides=overrides) as environment,
+        RunningAppliance(environment.settings) as running,
     ):
-        stage.sign_in(running)
-        stage.github.add_repository(SLUG)
+        environment.sign_in(running)
+        environment.github.add_repository(SLUG)
         run, done = play(
             newman,
             tmp_path,
@@ -114,15 +117,18 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
         assert set(checks(run)) == set(written())
         print(f"\nrequests {run['stats']['requests']}, checks {run['stats']['assertions']}")
         # The delivered sample has the line breaks of JSON, as the instructions write it.
-        assert "\n\n- Goal: Validate automation from Postman\n" in stage.openai.turns[0].prompt
+        assert "\n\n- Goal: Validate automation from Postman\n" in environment.openai.turns[0].prompt
         (row,) = running.appliance.resources.store.run_lists.page(RunFilter(), limit=2)
         assert row.created_by.username == user.username
 
 
 def test_a_failed_run_is_told_and_ends_the_polling(newman, tmp_path):
     """The check that fails says why the run did; newman's exit code is not 0."""
-    with Stage(settings.load({}).settings) as stage, RunningAppliance(stage.settings) as running:
-        stage.sign_in(running)
+    with (
+        RehearsalEnvironment(settings.load({}).settings) as environment,
+        RunningAppliance(environment.settings) as running,
+    ):
+        environment.sign_in(running)
         token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
         run, done = play(
             newman,

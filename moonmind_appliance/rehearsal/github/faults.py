@@ -1,11 +1,11 @@
-"""Failures that the stand-in GitHub simulates on request."""
+"""Faults that can be injected into the stand-in GitHub."""
 
 import threading
 from enum import StrEnum
 
 
-class Scenario(StrEnum):
-    """A failure. Those of the first group last until `end`; the others can be limited to a number of requests."""
+class Fault(StrEnum):
+    """A fault. Those of the first group last until `clear`; the others can be limited to a number of requests."""
 
     PUSH_REFUSED = "push-refused"  # a branch rule declines every push
     PR_EXISTS = "pr-exists"  # another user opens a pull request from each new branch as soon as it is pushed
@@ -20,33 +20,33 @@ class Scenario(StrEnum):
     LOST_ANSWER = "lost-answer"  # a pull request is created, and the answer to it is lost
 
 
-class Playing:
-    """The active scenarios, and how often each is still to happen. Safe to use from several threads."""
+class ActiveFaults:
+    """The active faults, and how many times each is still to occur. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._left: dict[Scenario, int | None] = {}
+        self._times_left: dict[Fault, int | None] = {}
         self._lock = threading.Lock()
 
-    def play(self, scenario: Scenario, times: int | None) -> None:
-        """Simulate it that often; None: until `end`."""
+    def inject(self, fault: Fault, times: int | None) -> None:
+        """Inject the fault that many times; None: until `clear`."""
         with self._lock:
-            self._left[scenario] = times
+            self._times_left[fault] = times
 
-    def end(self, scenario: Scenario) -> None:
-        """End it. Safe twice."""
+    def clear(self, fault: Fault) -> None:
+        """Clear the fault. Safe twice."""
         with self._lock:
-            self._left.pop(scenario, None)
+            self._times_left.pop(fault, None)
 
-    def happens(self, scenario: Scenario) -> bool:
-        """Whether it happens now; a True counts as one time."""
+    def take(self, fault: Fault) -> bool:
+        """Whether the fault occurs now; each True counts as one time."""
         with self._lock:
-            if scenario not in self._left:
+            if fault not in self._times_left:
                 return False
-            left = self._left[scenario]
-            if left is None:
+            times_left = self._times_left[fault]
+            if times_left is None:
                 return True
-            if left <= 1:
-                del self._left[scenario]
+            if times_left <= 1:
+                del self._times_left[fault]
             else:
-                self._left[scenario] = left - 1
-            return left > 0
+                self._times_left[fault] = times_left - 1
+            return times_left > 0

@@ -1,4 +1,4 @@
-"""The front of Git and REST: receives every request, logs it, simulates failures, adds GitHub's headers."""
+"""Receives every request for Git and REST: logs it, injects faults, adds GitHub's headers."""
 
 import asyncio
 import secrets
@@ -11,20 +11,20 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from moonmind_appliance.rehearsal.github.faults import Scenario
+from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.refusals import DOCS, Refused
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, API_VERSIONS
-from moonmind_appliance.rehearsal.github.state import REQUESTS_AN_HOUR, Hub, token_of
+from moonmind_appliance.rehearsal.github.state import REQUESTS_AN_HOUR, GitHubState, token_of
 
 Scope = MutableMapping[str, Any]
 
-SLOWNESS = 1.0
+SLOW_SECONDS = 1.0
 _RETRY_AFTER = 60
 
 
-class SeenRequest(NamedTuple):
-    """A request in the log; `status` is None if the connection was closed without an answer."""
+class LoggedRequest(NamedTuple):
+    """A request in the log; `status` is None if the connection was closed without a response."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class SeenRequest(NamedTuple):
 
 
 class OpenConnections:
-    """The server's connections by the caller's address, so that one can be closed without an answer."""
+    """The server's connections by the caller's address, so that one can be closed without a response."""
 
     def __init__(self) -> None:
         self._open: dict[Any, tuple[asyncio.Transport, asyncio.Event]] = {}
@@ -42,7 +42,7 @@ class OpenConnections:
         """The server's HTTP protocol, which also registers its connections here."""
         connections = self._open
 
-        class Entered(H11Protocol):
+        class TrackedConnection(H11Protocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 super().connection_made(transport)
                 connections[self.client] = (transport, asyncio.Event())
@@ -52,22 +52,22 @@ class OpenConnections:
                 if lost := connections.pop(self.client, None):
                     lost[1].set()
 
-        return Entered
+        return TrackedConnection
 
-    async def break_off(self, client: tuple[str, int]) -> None:
-        """Close without another byte; returns after the server has noticed."""
+    async def disconnect(self, client: tuple[str, int]) -> None:
+        """Close the connection without sending anything; returns when the server has noticed."""
         if found := self._open.get(client):
             transport, lost = found
             transport.abort()
             await lost.wait()
 
 
-class Front:
-    """The ASGI app that the server runs. `seen` is the log, oldest first."""
+class Gateway:
+    """The ASGI app that the server runs. `requests` is the log, oldest first."""
 
-    def __init__(self, hub: Hub, git: GitHTTP, rest: ASGIApp, connections: OpenConnections) -> None:
-        self.seen: list[SeenRequest] = []
-        self._hub = hub
+    def __init__(self, state: GitHubState, git: GitHTTP, rest: ASGIApp, connections: OpenConnections) -> None:
+        self.requests: list[LoggedRequest] = []
+        self._state = state
         self._git = git
         self._rest = rest
         self._connections = connections
@@ -79,32 +79,32 @@ class Front:
         client = tuple(scope["client"])
         method, path, query = scope["method"], scope["path"], scope["query_string"].decode("latin-1")
 
-        async def note(message: Any) -> None:  # noqa: ANN401 - ASGI's message
-            # Before the answer is sent: a caller with the answer finds the request in the log.
+        async def log_and_send(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            # Before the response is sent: a caller that has the response finds the request in the log.
             if message["type"] == "http.response.start":
-                self.seen.append(SeenRequest(method, path, query, message["status"]))
+                self.requests.append(LoggedRequest(method, path, query, message["status"]))
             await send(message)
 
-        async def break_off() -> None:
-            self.seen.append(SeenRequest(method, path, query, None))
-            await self._connections.break_off(client)
+        async def disconnect() -> None:
+            self.requests.append(LoggedRequest(method, path, query, None))
+            await self._connections.disconnect(client)
 
-        happens = self._hub.playing.happens
-        if happens(Scenario.SLOW):
-            await asyncio.sleep(SLOWNESS)
-        if happens(Scenario.UNREACHABLE):
-            await break_off()
-        elif happens(Scenario.SERVER_ERRORS):
-            await _bad_gateway(note)
+        occurs = self._state.faults.take
+        if occurs(Fault.SLOW):
+            await asyncio.sleep(SLOW_SECONDS)
+        if occurs(Fault.UNREACHABLE):
+            await disconnect()
+        elif occurs(Fault.SERVER_ERRORS):
+            await _bad_gateway(log_and_send)
         elif self._git.serves(path):
-            await self._git(scope, receive, note)
+            await self._git(scope, receive, log_and_send)
         elif path.startswith(f"{API_PREFIX}/"):
-            await self._call_rest(scope, receive, note, break_off)
+            await self._call_rest(scope, receive, log_and_send, disconnect)
         else:
-            await _plain(note, 404, b"Not Found", b"text/plain")
+            await _plain(log_and_send, 404, b"Not Found", b"text/plain")
 
     async def _call_rest(
-        self, scope: Scope, receive: Receive, send: Send, break_off: Callable[[], Awaitable[None]]
+        self, scope: Scope, receive: Receive, send: Send, disconnect: Callable[[], Awaitable[None]]
     ) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         added = self._headers(token_of(headers.get(b"authorization", "")), headers)
@@ -113,18 +113,18 @@ class Front:
             added += [(name.encode(), value.encode()) for name, value in limit.headers.items()]
             await _refuse(send, limit, added)
             return
-        loses = scope["method"] == "POST" and scope["path"].endswith("/pulls")
-        loses = loses and self._hub.playing.happens(Scenario.LOST_ANSWER)
+        drops_response = scope["method"] == "POST" and scope["path"].endswith("/pulls")
+        drops_response = drops_response and self._state.faults.take(Fault.LOST_ANSWER)
 
         async def complete(message: Any) -> None:  # noqa: ANN401 - ASGI's message
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *added]}
-            if not loses:
+            if not drops_response:
                 await send(message)
 
         await self._rest(self._renamed(scope), receive, complete)  # type: ignore[arg-type]  # a plain ASGI scope
-        if loses:
-            await break_off()
+        if drops_response:
+            await disconnect()
 
     def _renamed(self, scope: Scope) -> Scope:
         """Treat /repositories/{id}, the target of redirects for renamed repositories, as /repos/{slug}."""
@@ -132,16 +132,16 @@ class Front:
         number, _, rest = scope["path"].removeprefix(prefix).partition("/")
         if not scope["path"].startswith(prefix) or not number.isdecimal():
             return scope
-        repository = self._hub.by_id(int(number))
+        repository = self._state.by_id(int(number))
         if repository is None:
             return scope
         path = f"{API_PREFIX}/repos/{repository.slug}" + (f"/{rest}" if rest else "")
         return {**scope, "path": path, "raw_path": quote(path).encode()}
 
     def _headers(self, token: str | None, headers: dict[bytes, str]) -> list[tuple[bytes, bytes]]:
-        """The headers that GitHub sends with every answer: about itself, the token and its rate limit."""
-        access = self._hub.access(token) if token else None
-        used = self._hub.count_request(token)
+        """The headers that GitHub sends with every response: about itself, the token and its rate limit."""
+        access = self._state.access(token) if token else None
+        used = self._state.count_request(token)
         texts = {
             "x-github-request-id": ":".join(secrets.token_hex(2).upper() for _ in range(4)),
             "x-github-media-type": "github.v3; format=json",
@@ -158,17 +158,17 @@ class Front:
         return [(name.encode(), value.encode("latin-1")) for name, value in texts.items()]
 
     def _limit(self, headers: list[tuple[bytes, bytes]]) -> Refused | None:
-        """The answer of a simulated rate limit, if any; sets the headers, too."""
-        if self._hub.playing.happens(Scenario.RATE_LIMITED):
+        """The error of an injected rate limit, or None; changes the headers, too."""
+        if self._state.faults.take(Fault.RATE_LIMITED):
             reset = str(int(time.time()) + _RETRY_AFTER).encode()
-            played = {b"x-ratelimit-remaining": b"0", b"x-ratelimit-reset": reset}
-            headers[:] = [(name, played.get(name, value)) for name, value in headers]
+            exhausted = {b"x-ratelimit-remaining": b"0", b"x-ratelimit-reset": reset}
+            headers[:] = [(name, exhausted.get(name, value)) for name, value in headers]
             page = f"{DOCS}/overview/rate-limits-for-the-rest-api"
             return Refused(403, "API rate limit exceeded for user ID 1.", operation=page)
-        if self._hub.playing.happens(Scenario.SECONDARY_RATE_LIMITED):
+        if self._state.faults.take(Fault.SECONDARY_RATE_LIMITED):
             page = f"{DOCS}/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
-            words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-            return Refused(403, words, operation=page, headers={"retry-after": str(_RETRY_AFTER)})
+            message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+            return Refused(403, message, operation=page, headers={"retry-after": str(_RETRY_AFTER)})
         return None
 
 
@@ -178,7 +178,7 @@ async def _refuse(send: Send, refused: Refused, headers: list[tuple[bytes, bytes
 
 
 async def _bad_gateway(send: Send) -> None:
-    """The answer of GitHub's load balancer if GitHub does not answer."""
+    """The response of GitHub's load balancer when GitHub does not respond."""
     await _plain(send, 502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", b"text/html")
 
 

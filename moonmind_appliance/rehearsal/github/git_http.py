@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from litestar.types import Receive, Send
 
-from moonmind_appliance.rehearsal.github.faults import Scenario
-from moonmind_appliance.rehearsal.github.state import Access, HostedRepository, Hub, basic_credentials, token_of
+from moonmind_appliance.rehearsal.github.faults import Fault
+from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedRepository, basic_credentials, token_of
 
 _PATH = re.compile(
     r"/(?P<owner>[^/]+)/(?P<name>[^/]+?)(?:\.git)?/(?P<service>info/refs|git-upload-pack|git-receive-pack)"
@@ -37,8 +37,8 @@ class _Call(NamedTuple):
 class GitHTTP:
     """An ASGI app for the paths that `serves` knows."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, state: GitHubState) -> None:
+        self._state = state
 
     def serves(self, path: str) -> bool:
         """Whether the path belongs to Git over HTTP."""
@@ -55,22 +55,22 @@ class GitHTTP:
         pushes = "git-receive-pack" in (service, query.removeprefix("service="))
         authorization = headers.get("authorization", "")
         token = token_of(authorization) if basic_credentials(authorization) else None
-        access = self._hub.access(token) if token else None
-        repository = self._hub.by_slug(f"{match['owner']}/{match['name']}")
+        access = self._state.access(token) if token else None
+        repository = self._state.by_slug(f"{match['owner']}/{match['name']}")
 
         if authorization and access is None:
-            words = "Invalid username or token. Password authentication is not supported for Git operations."
-            await _refuse(send, 401, words, challenge=True)
-        elif repository is None or not self._hub.may_see(repository, access):
+            message = "Invalid username or token. Password authentication is not supported for Git operations."
+            await _refuse(send, 401, message, challenge=True)
+        elif repository is None or not self._state.may_see(repository, access):
             # A caller without credentials gets 401; one with credentials gets 404.
             await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
         elif service == "info/refs" and f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
             # Only the first request is redirected: git continues with the old name after a request for a password.
-            location = f"{self._hub.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
+            location = f"{self._state.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
             await _refuse(send, 301, "", location=location)
         elif pushes and access is None:
             await _refuse(send, 401, "No anonymous write access.", challenge=True)
-        elif pushes and not self._hub.may_push(repository, access):
+        elif pushes and not self._state.may_push(repository, access):
             login = access.login if access else ""
             await _refuse(send, 403, f"Permission to {repository.slug}.git denied to {login}.")
         elif pushes and repository.archived:
@@ -92,12 +92,12 @@ class GitHTTP:
         await self._run(call, receive, send)
         after = await asyncio.to_thread(bare.heads)
         if before != after:
-            await asyncio.to_thread(self._hub.branches_pushed, call.repository, before, after)
+            await asyncio.to_thread(self._state.branches_pushed, call.repository, before, after)
 
     async def _run(self, call: _Call, receive: Receive, send: Send) -> None:
         scope, headers, bare = call.scope, call.headers, call.repository.bare
         environment = {
-            **self._hub.git.environment,
+            **self._state.git.environment,
             "GIT_PROJECT_ROOT": str(bare.path.parent),
             "GIT_HTTP_EXPORT_ALL": "1",
             "GATEWAY_INTERFACE": "CGI/1.1",
@@ -118,7 +118,7 @@ class GitHTTP:
             "git", "http-backend", stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
         )
         feeding = asyncio.create_task(_feed(process, receive))
-        complaints = asyncio.create_task(_drain(process))
+        discarding = asyncio.create_task(_drain(process))
         try:
             await _answer(process, send)
             await process.wait()
@@ -128,12 +128,12 @@ class GitHTTP:
             raise
         finally:
             feeding.cancel()
-            await asyncio.gather(feeding, complaints, process.wait(), return_exceptions=True)
+            await asyncio.gather(feeding, discarding, process.wait(), return_exceptions=True)
 
     def _push_rules(self, repository: HostedRepository, access: Access) -> dict[str, str]:
         """The environment with which git calls `push_rules.py`, if a rule can refuse the push."""
         rules = {
-            "decline": self._hub.playing.happens(Scenario.PUSH_REFUSED),
+            "decline": self._state.faults.take(Fault.PUSH_REFUSED),
             "protected": sorted(repository.protected),
             "workflow_scope": "workflow" in access.scopes,
         }
@@ -147,15 +147,17 @@ class GitHTTP:
         }
 
 
-async def _refuse(send: Send, status: int, words: str, *, challenge: bool = False, location: str | None = None) -> None:
+async def _refuse(
+    send: Send, status: int, message: str, *, challenge: bool = False, location: str | None = None
+) -> None:
     """Send a short answer in plain text: git shows it after "remote:"."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(words.encode()))]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(message.encode()))]
     if challenge:
         headers.append((b"www-authenticate", b'Basic realm="GitHub"'))
     if location:
         headers.append((b"location", location.encode("ascii")))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": words.encode(), "more_body": False})
+    await send({"type": "http.response.body", "body": message.encode(), "more_body": False})
 
 
 async def _feed(process: Process, receive: Receive) -> None:

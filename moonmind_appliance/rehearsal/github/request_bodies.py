@@ -8,10 +8,10 @@ from moonmind_appliance.rehearsal.github.refusals import Refused
 
 
 class Field(NamedTuple):
-    """The types of a property, and GitHub's name for them."""
+    """The types of a property, and GitHub's description of them."""
 
     types: tuple[type, ...]
-    words: str
+    description: str
     required: bool = False
 
 
@@ -53,22 +53,20 @@ def fit(value: dict[str, Any], fields: Mapping[str, Field], operation: str) -> d
     Raises:
         Refused: 422 for properties that are missing, unknown or of another type.
     """
-    complaints = [
-        f'"{name}" wasn\'t supplied.' for name, field in fields.items() if field.required and name not in value
-    ]
+    errors = [f'"{name}" wasn\'t supplied.' for name, field in fields.items() if field.required and name not in value]
     for name, given in value.items():
         if name not in fields:
-            complaints.append(f'"{name}" is not a permitted key.')
+            errors.append(f'"{name}" is not a permitted key.')
         elif not _fits(given, fields[name].types):
-            complaints.append(f"For 'properties/{name}', {shown(given)} is not {fields[name].words}.")
-    if complaints:
-        raise malformed(operation, *complaints)
+            errors.append(f"For 'properties/{name}', {shown(given)} is not {fields[name].description}.")
+    if errors:
+        raise malformed(operation, *errors)
     return value
 
 
-def malformed(operation: str, *complaints: str) -> Refused:
+def malformed(operation: str, *errors: str) -> Refused:
     """The error for a body that does not match the operation's schema."""
-    return Refused(422, "\n".join(["Invalid request.\n", *complaints]), operation=operation)
+    return Refused(422, "\n".join(["Invalid request.\n", *errors]), operation=operation)
 
 
 def _fits(value: object, types: tuple[type, ...]) -> bool:

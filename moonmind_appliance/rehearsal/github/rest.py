@@ -14,10 +14,10 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.params import FromPath, RawBody
 
 from moonmind_appliance.rehearsal.github import request_bodies as bodies
-from moonmind_appliance.rehearsal.github.faults import Scenario
+from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
 from moonmind_appliance.rehearsal.github.shapes import Shapes
-from moonmind_appliance.rehearsal.github.state import Access, HostedPullRequest, HostedRepository, Hub, token_of
+from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, token_of
 
 API_PREFIX = "/api/v3"
 API_VERSIONS = ("2022-11-28", "2026-03-10")
@@ -33,17 +33,17 @@ _REPOSITORY = "/repos/{owner:str}/{name:str}"
 _log = logging.getLogger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
-TheHub = NamedDependency[Hub]
-TheShapes = NamedDependency[Shapes]
-Caller = NamedDependency[Access | None]
-ThatRepository = NamedDependency[HostedRepository]
-ThatPull = NamedDependency[HostedPullRequest]
+InjectedState = NamedDependency[GitHubState]
+InjectedShapes = NamedDependency[Shapes]
+CallerAccess = NamedDependency[Access | None]
+RequestedRepository = NamedDependency[HostedRepository]
+RequestedPull = NamedDependency[HostedPullRequest]
 
 
-def rest_app(hub: Hub) -> Litestar:
+def rest_app(github: GitHubState) -> Litestar:
     """The API under `API_PREFIX`."""
-    # One router, not the app itself: if the app registers a path's second method separately, it wraps the first
-    # one's thread around itself (Litestar 2.25).
+    # One router, not the app itself: an app that registers a path's methods separately wraps each one in the
+    # threads of those before it (Litestar 2.25).
     routes = Router(
         path=API_PREFIX,
         route_handlers=[
@@ -63,8 +63,8 @@ def rest_app(hub: Hub) -> Litestar:
     return Litestar(
         route_handlers=[routes],
         dependencies={
-            "hub": Provide(lambda: hub, sync_to_thread=False),
-            "shapes": Provide(lambda: Shapes(hub), sync_to_thread=False),
+            "github": Provide(lambda: github, sync_to_thread=False),
+            "shapes": Provide(lambda: Shapes(github), sync_to_thread=False),
             "access": Provide(provide_access, sync_to_thread=False),
             "repository": Provide(provide_repository, sync_to_thread=False),
             "pull": Provide(provide_pull, sync_to_thread=False),
@@ -73,7 +73,7 @@ def rest_app(hub: Hub) -> Litestar:
             Refused: _answer_refused,
             NotFoundException: _answer_no_route,
             MethodNotAllowedException: _answer_no_route,
-            Exception: _answer_defect,
+            Exception: _answer_internal_error,
         },
         openapi_config=None,
         logging_config=None,
@@ -88,7 +88,7 @@ def _answer_no_route(request: AnyRequest, _: Exception) -> Response[dict[str, An
     return _answer_refused(request, not_found())
 
 
-def _answer_defect(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
+def _answer_internal_error(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     _log.error("the stand-in GitHub failed at %s %s", request.method, request.url.path, exc_info=error)
     return _answer_refused(request, Refused(500, "Server Error"))
 
@@ -97,7 +97,7 @@ def _operation(request: AnyRequest) -> str:
     return str(request.route_handler.opt.get("operation", ""))
 
 
-def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
+def provide_access(request: AnyRequest, github: InjectedState) -> Access | None:
     """The caller; None without a token. Reads the headers in GitHub's order."""
     if not request.headers.get("user-agent"):
         raise Refused(
@@ -108,7 +108,7 @@ def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
     if version is not None and version not in API_VERSIONS:
         raise Refused(400, f"API version {version!r} is not supported.")
     token = token_of(request.headers.get("authorization", ""))
-    access = hub.access(token) if token else None
+    access = github.access(token) if token else None
     if request.headers.get("authorization") and access is None:
         raise Refused(401, "Bad credentials")
     accept = request.headers.get("accept", "*/*")
@@ -118,12 +118,12 @@ def provide_access(request: AnyRequest, hub: TheHub) -> Access | None:
 
 
 def provide_repository(
-    request: AnyRequest, owner: FromPath[str], name: FromPath[str], hub: TheHub, access: Caller
+    request: AnyRequest, owner: FromPath[str], name: FromPath[str], github: InjectedState, access: CallerAccess
 ) -> HostedRepository:
     """The repository of the path; else a redirect to its new name, or a refusal that depends on the caller."""
     operation = _operation(request)
-    repository = hub.by_slug(f"{owner}/{name}")
-    if repository is None or not hub.may_see(repository, access):
+    repository = github.by_slug(f"{owner}/{name}")
+    if repository is None or not github.may_see(repository, access):
         raise not_found(operation)
     if f"{owner}/{name}".lower() != repository.slug.lower():
         below = request.scope["raw_path"].decode("ascii").removeprefix(API_PREFIX).split("/")[4:]
@@ -131,14 +131,14 @@ def provide_repository(
     if request.method != "GET":
         if access is None:
             raise Refused(401, "Requires authentication", operation=operation)
-        if not hub.may_push(repository, access):
+        if not github.may_push(repository, access):
             raise forbidden(operation)
         if repository.archived:
             raise Refused(403, "Repository was archived so is read-only.", operation=operation)
     return repository
 
 
-def provide_pull(request: AnyRequest, repository: ThatRepository, number: FromPath[int]) -> HostedPullRequest:
+def provide_pull(request: AnyRequest, repository: RequestedRepository, number: FromPath[int]) -> HostedPullRequest:
     """The pull request of the path."""
     if not 1 <= number <= len(repository.pulls):
         raise not_found(_operation(request))
@@ -149,10 +149,10 @@ def _moved(request: AnyRequest, path: str) -> Refused:
     """A redirect that keeps the method, to this path of the API, quoted, with the same query."""
     query = request.scope["query_string"].decode("ascii")
     location = f"{str(request.base_url).rstrip('/')}{API_PREFIX}{path}" + (f"?{query}" if query else "")
-    status, words = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
-    refused = Refused(status, words, headers={"location": location})
+    status, message = (301, "Moved Permanently") if request.method == "GET" else (307, "Temporary Redirect")
+    refused = Refused(status, message, headers={"location": location})
     refused.body = {
-        "message": words,
+        "message": message,
         "url": location,
         "documentation_url": refused.body["documentation_url"],
     }
@@ -160,8 +160,8 @@ def _moved(request: AnyRequest, path: str) -> Refused:
 
 
 @get(_REPOSITORY, operation="/repos/repos#get-a-repository", sync_to_thread=True)
-def get_repository(repository: ThatRepository, access: Caller, shapes: TheShapes) -> dict[str, Any]:
-    """What the repository is, and what the caller may."""
+def get_repository(repository: RequestedRepository, access: CallerAccess, shapes: InjectedShapes) -> dict[str, Any]:
+    """The repository, and the caller's permissions."""
     return shapes.full_repository(repository, access)
 
 
@@ -171,7 +171,7 @@ def get_repository(repository: ThatRepository, access: Caller, shapes: TheShapes
     sync_to_thread=True,
 )
 def get_branch(
-    request: AnyRequest, repository: ThatRepository, branch: FromPath[str], shapes: TheShapes
+    request: AnyRequest, repository: RequestedRepository, branch: FromPath[str], shapes: InjectedShapes
 ) -> dict[str, Any]:
     """A branch and its commit. A renamed one redirects to its new name."""
     name = branch.removeprefix("/")
@@ -185,7 +185,9 @@ def get_branch(
 
 
 @get(f"{_REPOSITORY}/git/ref/{{ref:path}}", operation="/git/refs#get-a-reference", sync_to_thread=True)
-def get_ref(request: AnyRequest, repository: ThatRepository, ref: FromPath[str], shapes: TheShapes) -> dict[str, Any]:
+def get_ref(
+    request: AnyRequest, repository: RequestedRepository, ref: FromPath[str], shapes: InjectedShapes
+) -> dict[str, Any]:
     """One ref by its exact name, such as heads/main."""
     if not repository.bare.heads():
         raise Refused(409, "Git Repository is empty.", operation=_operation(request))
@@ -197,7 +199,9 @@ def get_ref(request: AnyRequest, repository: ThatRepository, ref: FromPath[str],
 
 
 @get(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)
-def list_pulls(request: AnyRequest, repository: ThatRepository, shapes: TheShapes) -> Response[list[dict[str, Any]]]:
+def list_pulls(
+    request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
+) -> Response[list[dict[str, Any]]]:
     """Pull requests by state, head and base, newest first, in pages."""
     query = request.query_params
     operation = _operation(request)
@@ -236,8 +240,8 @@ def _page(request: AnyRequest, items: list[Any]) -> tuple[list[Any], dict[str, s
         links = {name: number for name, number in links.items() if name in ("prev", "first")}
 
     def address(number: int) -> str:
-        asked = {**query.dict(), "page": [str(number)]}
-        return f"{request.base_url}{request.scope['path'].lstrip('/')}?{urlencode(asked, doseq=True)}"
+        parameters = {**query.dict(), "page": [str(number)]}
+        return f"{request.base_url}{request.scope['path'].lstrip('/')}?{urlencode(parameters, doseq=True)}"
 
     header = ", ".join(f'<{address(number)}>; rel="{name}"' for name, number in links.items())
     return items[(page - 1) * per_page : page * per_page], {"link": header} if header else {}
@@ -251,15 +255,15 @@ def _number(text: str | None, default: int) -> int:
 def create_pull(
     *,
     request: AnyRequest,
-    repository: ThatRepository,
-    access: Caller,
-    hub: TheHub,
-    shapes: TheShapes,
+    repository: RequestedRepository,
+    access: CallerAccess,
+    github: InjectedState,
+    shapes: InjectedShapes,
     body: RawBody,
 ) -> Response[dict[str, Any]]:
-    """Open a pull request, unless one of GitHub's rules is against it."""
+    """Open a pull request, unless one of GitHub's rules forbids it."""
     operation = _operation(request)
-    wish = bodies.read(
+    given = bodies.read(
         body,
         {
             "title": bodies.STRING,
@@ -273,24 +277,24 @@ def create_pull(
         },
         operation,
     )
-    _check_texts(operation, wish.get("title", ""), wish.get("body"))
-    if wish.get("draft") and (not repository.draft_supported or hub.playing.happens(Scenario.DRAFT_REFUSED)):
+    _check_texts(operation, given.get("title", ""), given.get("body"))
+    if given.get("draft") and (not repository.draft_supported or github.faults.take(Fault.DRAFT_REFUSED)):
         raise Refused(422, "Draft pull requests are not supported in this repository.", operation=operation)
-    with hub.lock:
-        head = _own_branch(repository, wish["head"], wish.get("head_repo"))
-        if hub.playing.happens(Scenario.PR_RACED):
-            hub.open_as_somebody_else(repository, head)
-        head_sha = _check_branches(operation, repository, head, wish["base"])
-        pull = hub.open_pull_request(
+    with github.lock:
+        head = _own_branch(repository, given["head"], given.get("head_repo"))
+        if github.faults.take(Fault.PR_RACED):
+            github.open_as_other_user(repository, head)
+        head_sha = _check_branches(operation, repository, head, given["base"])
+        pull = github.open_pull_request(
             repository,
-            title=wish["title"],
-            body=wish.get("body"),
+            title=given["title"],
+            body=given.get("body"),
             head=head,
-            base=wish["base"],
+            base=given["base"],
             head_sha=head_sha,
-            draft=wish.get("draft", False),
+            draft=given.get("draft", False),
             user=access.login if access else "",
-            maintainer_can_modify=wish.get("maintainer_can_modify", False),
+            maintainer_can_modify=given.get("maintainer_can_modify", False),
         )
         shape = shapes.full_pull(repository, pull)
     return Response(shape, status_code=201, headers={"location": shape["url"]})
@@ -334,14 +338,14 @@ def _check_branches(operation: str, repository: HostedRepository, head: str, bas
     if head_sha is None or base_sha is None:
         raise invalid(operation, *errors)
     if any(p.state == "open" and (p.head, p.base) == (head, base) for p in repository.pulls):
-        words = f"A pull request already exists for {repository.owner}:{head}."
-        raise invalid(operation, problem("PullRequest", "custom", message=words))
+        message = f"A pull request already exists for {repository.owner}:{head}."
+        raise invalid(operation, problem("PullRequest", "custom", message=message))
     if not repository.bare.share_history(base_sha, head_sha):
-        words = f"The {head} branch has no history in common with {base}"
-        raise invalid(operation, problem("PullRequest", "custom", message=words))
+        message = f"The {head} branch has no history in common with {base}"
+        raise invalid(operation, problem("PullRequest", "custom", message=message))
     if repository.bare.difference(base_sha, head_sha).commits == 0:
-        words = f"No commits between {base} and {head}"
-        raise invalid(operation, problem("PullRequest", "custom", message=words))
+        message = f"No commits between {base} and {head}"
+        raise invalid(operation, problem("PullRequest", "custom", message=message))
     return head_sha
 
 
@@ -350,7 +354,7 @@ def _check_branches(operation: str, repository: HostedRepository, head: str, bas
     operation="/pulls/pulls#get-a-pull-request",
     sync_to_thread=True,
 )
-def get_pull(repository: ThatRepository, pull: ThatPull, shapes: TheShapes) -> dict[str, Any]:
+def get_pull(repository: RequestedRepository, pull: RequestedPull, shapes: InjectedShapes) -> dict[str, Any]:
     """One pull request."""
     return shapes.full_pull(repository, pull)
 
@@ -363,15 +367,15 @@ def get_pull(repository: ThatRepository, pull: ThatPull, shapes: TheShapes) -> d
 def update_pull(
     *,
     request: AnyRequest,
-    repository: ThatRepository,
-    pull: ThatPull,
-    hub: TheHub,
-    shapes: TheShapes,
+    repository: RequestedRepository,
+    pull: RequestedPull,
+    github: InjectedState,
+    shapes: InjectedShapes,
     body: RawBody,
 ) -> dict[str, Any]:
     """Change title, body, state or base."""
     operation = _operation(request)
-    wish = bodies.read(
+    given = bodies.read(
         body,
         {
             "title": bodies.STRING,
@@ -382,14 +386,14 @@ def update_pull(
         },
         operation,
     )
-    _check_texts(operation, wish.get("title", pull.title), wish.get("body", pull.body))
-    state = wish.get("state", pull.state)
+    _check_texts(operation, given.get("title", pull.title), given.get("body", pull.body))
+    state = given.get("state", pull.state)
     if state not in ("open", "closed"):
         raise invalid(operation, problem("PullRequest", "invalid", "state", value=state))
-    with hub.lock:
-        if wish.get("base", pull.base) != pull.base:
-            _check_branches(operation, repository, pull.head, wish["base"])
-        hub.change_pull_request(pull, state=state, **{k: v for k, v in wish.items() if k != "state"})
+    with github.lock:
+        if given.get("base", pull.base) != pull.base:
+            _check_branches(operation, repository, pull.head, given["base"])
+        github.change_pull_request(pull, state=state, **{k: v for k, v in given.items() if k != "state"})
         return shapes.full_pull(repository, pull)
 
 
@@ -398,7 +402,9 @@ def update_pull(
     operation="/issues/labels#list-labels-for-an-issue",
     sync_to_thread=True,
 )
-def list_issue_labels(repository: ThatRepository, pull: ThatPull, shapes: TheShapes) -> list[dict[str, Any]]:
+def list_issue_labels(
+    repository: RequestedRepository, pull: RequestedPull, shapes: InjectedShapes
+) -> list[dict[str, Any]]:
     """The labels of a pull request; to GitHub each is an issue, too."""
     return [shapes.label(repository, label) for label in pull.labels]
 
@@ -412,26 +418,26 @@ def list_issue_labels(repository: ThatRepository, pull: ThatPull, shapes: TheSha
 def add_issue_labels(
     *,
     request: AnyRequest,
-    repository: ThatRepository,
-    pull: ThatPull,
-    hub: TheHub,
-    shapes: TheShapes,
+    repository: RequestedRepository,
+    pull: RequestedPull,
+    github: InjectedState,
+    shapes: InjectedShapes,
     body: RawBody,
 ) -> list[dict[str, Any]]:
-    """Add labels; missing ones are made."""
+    """Add labels; missing ones are created."""
     operation = _operation(request)
     names = _label_names(operation, bodies.parse(body, operation))
-    with hub.lock:
+    with github.lock:
         for name in names:
-            label = hub.label(repository, name)
+            label = github.label(repository, name)
             if label not in pull.labels:
                 pull.labels.append(label)
         return [shapes.label(repository, label) for label in pull.labels]
 
 
-def _label_names(operation: str, wish: object) -> list[str]:
+def _label_names(operation: str, given: object) -> list[str]:
     """The names in a body that is or contains a list of labels; each label is a name or an object with one."""
-    labels = bodies.fit(wish, {"labels": bodies.LIST}, operation)["labels"] if isinstance(wish, dict) else wish
+    labels = bodies.fit(given, {"labels": bodies.LIST}, operation)["labels"] if isinstance(given, dict) else given
     if not isinstance(labels, list) or not labels:
         raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(labels)} is not an array of labels.")
     names = []
@@ -454,7 +460,9 @@ def _check_label(operation: str, name: str) -> None:
 
 
 @get(f"{_REPOSITORY}/labels", operation="/issues/labels#list-labels-for-a-repository", sync_to_thread=True)
-def list_labels(request: AnyRequest, repository: ThatRepository, shapes: TheShapes) -> Response[list[dict[str, Any]]]:
+def list_labels(
+    request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
+) -> Response[list[dict[str, Any]]]:
     """All labels of the repository, in pages."""
     page, link = _page(request, sorted(repository.labels.values(), key=lambda label: label.name.lower()))
     return Response([shapes.label(repository, label) for label in page], headers=link)
@@ -462,22 +470,22 @@ def list_labels(request: AnyRequest, repository: ThatRepository, shapes: TheShap
 
 @post(f"{_REPOSITORY}/labels", operation="/issues/labels#create-a-label", sync_to_thread=True)
 def create_label(
-    request: AnyRequest, repository: ThatRepository, hub: TheHub, shapes: TheShapes, body: RawBody
+    request: AnyRequest, repository: RequestedRepository, github: InjectedState, shapes: InjectedShapes, body: RawBody
 ) -> Response[dict[str, Any]]:
-    """Make a label."""
+    """Create a label."""
     operation = _operation(request)
     fields = {"name": bodies.REQUIRED_STRING, "color": bodies.STRING, "description": bodies.STRING_OR_NULL}
-    wish = bodies.read(body, fields, operation)
-    _check_label(operation, wish["name"])
-    color, description = wish.get("color", "ededed"), wish.get("description")
+    given = bodies.read(body, fields, operation)
+    _check_label(operation, given["name"])
+    color, description = given.get("color", "ededed"), given.get("description")
     if not re.fullmatch("[0-9A-Fa-f]{6}", color):
         raise invalid(operation, problem("Label", "invalid", "color"))
     if len(description or "") > _LONGEST_LABEL_DESCRIPTION:
         raise invalid(operation, _too_long("Label", "description", _LONGEST_LABEL_DESCRIPTION))
-    with hub.lock:
-        if wish["name"].lower() in repository.labels:
+    with github.lock:
+        if given["name"].lower() in repository.labels:
             raise invalid(operation, problem("Label", "already_exists", "name"))
-        label = hub.label(repository, wish["name"])
+        label = github.label(repository, given["name"])
         label.color, label.description = color, description
     shape = shapes.label(repository, label)
     return Response(shape, status_code=201, headers={"location": shape["url"]})

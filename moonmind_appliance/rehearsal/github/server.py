@@ -1,4 +1,4 @@
-"""The stand-in GitHub as one object: its server in a thread, its repositories, its failures, and its log."""
+"""The stand-in GitHub as one object: its server in a thread, its repositories, its faults, and its request log."""
 
 import socket
 import threading
@@ -9,18 +9,18 @@ from typing import NamedTuple, Self
 
 import uvicorn
 
-from moonmind_appliance.rehearsal.github.faults import Scenario
-from moonmind_appliance.rehearsal.github.gateway import Front, OpenConnections, SeenRequest
+from moonmind_appliance.rehearsal.github.faults import Fault
+from moonmind_appliance.rehearsal.github.gateway import Gateway, LoggedRequest, OpenConnections
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, rest_app
-from moonmind_appliance.rehearsal.github.state import HostedRepository, Hub
+from moonmind_appliance.rehearsal.github.state import GitHubState, HostedRepository
 
 DEFAULT_LOGIN = "rehearsal"
-_LONGEST_START = 10.0
+_START_SECONDS = 10.0
 
 
-class HostedPull(NamedTuple):
-    """A pull request, for the owner of the stand-in."""
+class PullRequestSummary(NamedTuple):
+    """A pull request as the stand-in reports it."""
 
     number: int
     html_url: str
@@ -46,9 +46,9 @@ class StandInGitHub:
     def __init__(self, address: tuple[str, int], root: Path) -> None:
         self._address = address
         root.mkdir(parents=True, exist_ok=True)
-        self._hub = Hub(root.absolute())
+        self._state = GitHubState(root.absolute())
         connections = OpenConnections()
-        self._front = Front(self._hub, GitHTTP(self._hub), rest_app(self._hub), connections)
+        self._gateway = Gateway(self._state, GitHTTP(self._state), rest_app(self._state), connections)
         self._protocol = connections.protocol()
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -56,17 +56,17 @@ class StandInGitHub:
     @property
     def server_url(self) -> str:
         """The value for GITHUB_SERVER_URL; known after the start."""
-        return self._hub.server_url
+        return self._state.server_url
 
     @property
     def api_url(self) -> str:
         """The value for GITHUB_API_URL; known after the start."""
-        return self._hub.api_url
+        return self._state.api_url
 
     @property
-    def requests(self) -> list[SeenRequest]:
+    def requests(self) -> list[LoggedRequest]:
         """Every request so far, oldest first; without headers, so without secrets."""
-        return list(self._front.seen)
+        return list(self._gateway.requests)
 
     def start(self) -> None:
         """Listen; returns when requests are answered. Safe twice.
@@ -81,11 +81,11 @@ class StandInGitHub:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
         )
         shown = f"[{host}]" if ":" in host else host
-        self._hub.server_url = f"http://{shown}:{listener.getsockname()[1]}"
-        self._hub.api_url = self._hub.server_url + API_PREFIX
+        self._state.server_url = f"http://{shown}:{listener.getsockname()[1]}"
+        self._state.api_url = self._state.server_url + API_PREFIX
         self._server = _Server(
             uvicorn.Config(
-                self._front,
+                self._gateway,
                 loop="asyncio",
                 http=self._protocol,
                 ws="none",
@@ -103,7 +103,7 @@ class StandInGitHub:
             target=self._server.run, args=([listener],), name="stand-in-github", daemon=True
         )
         self._thread.start()
-        if not self._server.ready.wait(_LONGEST_START):
+        if not self._server.ready.wait(_START_SECONDS):
             self.stop()
             raise OSError("the stand-in GitHub did not start")
 
@@ -134,11 +134,11 @@ class StandInGitHub:
         login: str = DEFAULT_LOGIN,
     ) -> None:
         """Add a token: whether it may write, its scopes, and the repositories visible to it (None: all)."""
-        self._hub.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
+        self._state.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
 
     def remove_token(self, token: str) -> None:
         """Revoke a token. Safe twice."""
-        self._hub.remove_token(token)
+        self._state.remove_token(token)
 
     def add_repository(
         self,
@@ -163,13 +163,13 @@ class StandInGitHub:
             push: False: no token may push.
             draft_supported: False: draft pull requests are refused, as on private repositories of a free account.
             archived: read-only.
-            protected: branches that take no push.
+            protected: branches that reject pushes.
 
         Raises:
-            ValueError: the slug is taken or not valid.
+            ValueError: the slug exists already or is not valid.
             GitFailed: the source cannot be read.
         """
-        self._hub.add_repository(
+        self._state.add_repository(
             slug,
             source,
             private=private,
@@ -182,7 +182,7 @@ class StandInGitHub:
 
     def rename_repository(self, old: str, new: str) -> None:
         """Rename it; requests for the old name are redirected."""
-        self._hub.rename_repository(old, new)
+        self._state.rename_repository(old, new)
 
     def rename_branch(self, slug: str, old: str, new: str) -> None:
         """Rename a branch; REST requests for the old name are redirected."""
@@ -200,11 +200,11 @@ class StandInGitHub:
         """The URL for `git clone`."""
         return f"{self.server_url}/{slug}.git"
 
-    def pull_requests(self, slug: str) -> list[HostedPull]:
+    def pull_requests(self, slug: str) -> list[PullRequestSummary]:
         """All pull requests of the repository, oldest first."""
         repository = self._repository(slug)
         return [
-            HostedPull(
+            PullRequestSummary(
                 number=pull.number,
                 html_url=f"{self.server_url}/{repository.slug}/pull/{pull.number}",
                 title=pull.title,
@@ -220,16 +220,16 @@ class StandInGitHub:
             for pull in repository.pulls
         ]
 
-    def play(self, scenario: Scenario | str, *, times: int | None = None) -> None:
-        """Simulate a failure from now on: for that many requests, or until `end`."""
-        self._hub.playing.play(Scenario(scenario), times)
+    def inject(self, fault: Fault | str, *, times: int | None = None) -> None:
+        """Inject a fault from now on: for that many requests, or until `clear`."""
+        self._state.faults.inject(Fault(fault), times)
 
-    def end(self, scenario: Scenario | str) -> None:
-        """End the failure. Safe twice."""
-        self._hub.playing.end(Scenario(scenario))
+    def clear(self, fault: Fault | str) -> None:
+        """Clear the fault. Safe twice."""
+        self._state.faults.clear(Fault(fault))
 
     def _repository(self, slug: str) -> HostedRepository:
-        repository = self._hub.by_slug(slug)
+        repository = self._state.by_slug(slug)
         if repository is None:
             raise KeyError(f"no repository {slug}")
         return repository

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from moonmind_appliance.rehearsal.github.state import Access, HostedPullRequest, HostedRepository, Hub, Label
+from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, Label
 
 _USER_URLS = {
     "followers_url": "/followers",
@@ -62,21 +62,21 @@ _REPOSITORY_URLS = {
 class Shapes:
     """Converts one stand-in's values to GitHub's JSON."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, state: GitHubState) -> None:
+        self._state = state
 
     def user(self, login: str) -> dict[str, Any]:
         """A simple-user."""
-        url = f"{self._hub.api_url}/users/{login}"
+        url = f"{self._state.api_url}/users/{login}"
         number = zlib.crc32(login.lower().encode())
         return {
             "login": login,
             "id": number,
             "node_id": _node("User", number),
-            "avatar_url": f"{self._hub.server_url}/avatars/{number}",
+            "avatar_url": f"{self._state.server_url}/avatars/{number}",
             "gravatar_id": "",
             "url": url,
-            "html_url": f"{self._hub.server_url}/{login}",
+            "html_url": f"{self._state.server_url}/{login}",
             **{key: url + tail for key, tail in _USER_URLS.items()},
             "type": "User",
             "user_view_type": "public",
@@ -85,11 +85,11 @@ class Shapes:
 
     def url(self, repository: HostedRepository) -> str:
         """The repository's address in the API."""
-        return f"{self._hub.api_url}/repos/{repository.slug}"
+        return f"{self._state.api_url}/repos/{repository.slug}"
 
     def repository(self, repository: HostedRepository) -> dict[str, Any]:
         """A repository inside other values."""
-        url, html_url = self.url(repository), f"{self._hub.server_url}/{repository.slug}"
+        url, html_url = self.url(repository), f"{self._state.server_url}/{repository.slug}"
         open_pulls = sum(1 for pull in repository.pulls if pull.state == "open")
         return {
             "id": repository.repository_id,
@@ -107,7 +107,7 @@ class Shapes:
             "updated_at": _time(repository.pushed_at),
             "pushed_at": _time(repository.pushed_at),
             "git_url": f"git:{html_url.partition(':')[2]}.git",
-            "ssh_url": f"git@{self._hub.server_url.partition('://')[2].partition(':')[0]}:{repository.slug}.git",
+            "ssh_url": f"git@{self._state.server_url.partition('://')[2].partition(':')[0]}:{repository.slug}.git",
             "clone_url": f"{html_url}.git",
             "svn_url": html_url,
             "homepage": None,
@@ -142,7 +142,7 @@ class Shapes:
         """A repository in the answer of GET /repos/{owner}/{repo}, with the caller's permissions."""
         shape = {**self.repository(repository), "network_count": 0, "subscribers_count": 0}
         if access is not None:
-            push = self._hub.may_push(repository, access)
+            push = self._state.may_push(repository, access)
             shape["permissions"] = {
                 "admin": False,
                 "maintain": False,
@@ -159,7 +159,7 @@ class Shapes:
         return {
             "name": name,
             "commit": self._commit(repository, sha),
-            "_links": {"self": url, "html": f"{self._hub.server_url}/{repository.slug}/tree/{quote(name)}"},
+            "_links": {"self": url, "html": f"{self._state.server_url}/{repository.slug}/tree/{quote(name)}"},
             "protected": protected,
             "protection": {
                 "enabled": protected,
@@ -169,7 +169,7 @@ class Shapes:
         }
 
     def _commit(self, repository: HostedRepository, sha: str) -> dict[str, Any]:
-        url, html_url = self.url(repository), f"{self._hub.server_url}/{repository.slug}"
+        url, html_url = self.url(repository), f"{self._state.server_url}/{repository.slug}"
         facts = repository.bare.commit(sha)
         return {
             "sha": sha,
@@ -232,7 +232,7 @@ class Shapes:
 
     def pull(self, repository: HostedRepository, pull: HostedPullRequest) -> dict[str, Any]:
         """A pull request in a list."""
-        url, html_url = self.url(repository), f"{self._hub.server_url}/{repository.slug}/pull/{pull.number}"
+        url, html_url = self.url(repository), f"{self._state.server_url}/{repository.slug}/pull/{pull.number}"
         pull_url, issue_url = f"{url}/pulls/{pull.number}", f"{url}/issues/{pull.number}"
         addresses = {
             "html_url": html_url,

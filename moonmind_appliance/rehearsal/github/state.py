@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moonmind_appliance.rehearsal.github.bare_repository import BareRepository, Git
-from moonmind_appliance.rehearsal.github.faults import Playing, Scenario
+from moonmind_appliance.rehearsal.github.faults import ActiveFaults, Fault
 
-SOMEBODY_ELSE = "somebody-else"
+OTHER_USER = "other-user"
 REQUESTS_AN_HOUR = 5000
 
 
@@ -83,13 +83,13 @@ class HostedRepository:
         return f"{self.owner}/{self.name}"
 
 
-class Hub:
+class GitHubState:
     """The state of one stand-in. Safe to use from several threads: acquire `lock` before a change."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.git = Git(root)
-        self.playing = Playing()
+        self.faults = ActiveFaults()
         self.lock = threading.RLock()
         self.server_url = ""
         self.api_url = ""
@@ -245,7 +245,7 @@ class Hub:
                 pull.state, pull.closed_at = state, None if state == "open" else now
             pull.updated_at = now
 
-    def open_as_somebody_else(self, repository: HostedRepository, head: str) -> None:
+    def open_as_other_user(self, repository: HostedRepository, head: str) -> None:
         """Open a pull request from that branch as another user, unless there is one or nothing to merge."""
         with self.lock:
             head_sha = repository.bare.head(head)
@@ -255,13 +255,13 @@ class Hub:
                 return
             self.open_pull_request(
                 repository,
-                title=f"Opened by {SOMEBODY_ELSE}",
+                title=f"Opened by {OTHER_USER}",
                 body=None,
                 head=head,
                 base=repository.default_branch,
                 head_sha=head_sha,
                 draft=False,
-                user=SOMEBODY_ELSE,
+                user=OTHER_USER,
             )
 
     def branches_pushed(self, repository: HostedRepository, before: dict[str, str], after: dict[str, str]) -> None:
@@ -279,8 +279,8 @@ class Hub:
                 else:
                     pull.state, pull.closed_at = "closed", now
             for branch in after.keys() - before.keys():
-                if self.playing.happens(Scenario.PR_EXISTS):
-                    self.open_as_somebody_else(repository, branch)
+                if self.faults.take(Fault.PR_EXISTS):
+                    self.open_as_other_user(repository, branch)
 
 
 def basic_credentials(authorization: str) -> tuple[str, str] | None:

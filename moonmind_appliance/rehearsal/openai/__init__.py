@@ -2,7 +2,7 @@
 
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, RefusalCode, Tokens
 from moonmind_appliance.rehearsal.openai.model import feature_files
-from moonmind_appliance.rehearsal.openai.response_script import NORMAL, Play, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import NORMAL, ResponseKind, ScriptedResponse
 from moonmind_appliance.rehearsal.openai.server import Exchange, StandInOpenAI
 from moonmind_appliance.rehearsal.openai.turns import Turn
 
@@ -11,9 +11,9 @@ __all__ = [
     "Account",
     "Accounts",
     "Exchange",
-    "Play",
     "RefusalCode",
-    "Scenario",
+    "ResponseKind",
+    "ScriptedResponse",
     "StandInOpenAI",
     "Tokens",
     "Turn",

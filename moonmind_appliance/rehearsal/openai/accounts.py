@@ -26,7 +26,7 @@ class Account(msgspec.Struct, frozen=True):
     plan_type: str = "plus"
 
 
-def made_up_accounts(count: int) -> tuple[Account, ...]:
+def sample_accounts(count: int) -> tuple[Account, ...]:
     """That many accounts, always the same ones."""
     return tuple(
         Account(
@@ -56,7 +56,7 @@ class RefusalCode(StrEnum):
     ACCESS_INVALIDATED = "token_invalidated"
 
 
-_SENTENCES = {
+_MESSAGES = {
     RefusalCode.REFRESH_EXPIRED: "Your refresh token has expired. Please try signing in again.",
     RefusalCode.REFRESH_REUSED: (
         "Your refresh token has already been used to generate a new access token. Please try signing in again."
@@ -73,7 +73,7 @@ class TokenRefused(Exception):
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(code.value)
         self.code = code
-        self.sentence = _SENTENCES[code]
+        self.message = _MESSAGES[code]
 
 
 class _Grant:
@@ -143,7 +143,7 @@ class Accounts:
             grant.ended = RefusalCode.REFRESH_REUSED
             return self._issue(grant.account, grant.session)
 
-    def holder(self, access_token: str) -> Account:
+    def account_of(self, access_token: str) -> Account:
         """The account of that access token.
 
         Raises:
@@ -163,10 +163,10 @@ class Accounts:
         """Treat the account's access tokens as expired from now on, whatever their `exp` is."""
         self._end(self._access, account, RefusalCode.ACCESS_EXPIRED)
 
-    def sign_out(self, account: Account, why: RefusalCode = RefusalCode.REFRESH_INVALIDATED) -> None:
+    def sign_out(self, account: Account, reason: RefusalCode = RefusalCode.REFRESH_INVALIDATED) -> None:
         """Revoke all tokens of the account; its refresh tokens are refused with the given reason."""
         self._end(self._access, account, RefusalCode.ACCESS_INVALIDATED)
-        self._end(self._refresh, account, why)
+        self._end(self._refresh, account, reason)
 
     def revoke(self, token: str) -> None:
         """Revoke the sign-in that one refresh or access token belongs to; an unknown token is not an error."""

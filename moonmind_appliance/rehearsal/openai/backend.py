@@ -35,9 +35,9 @@ def caller(request: Request[Any, Any, Any], accounts: Accounts) -> Account:
     if scheme.lower() != "bearer" or not token:
         raise Refused(401, {"detail": "Unauthorized"})
     try:
-        account = accounts.holder(token)
+        account = accounts.account_of(token)
     except TokenRefused as refusal:
-        error = {"message": refusal.sentence, "type": None, "code": refusal.code.value, "param": None}
+        error = {"message": refusal.message, "type": None, "code": refusal.code.value, "param": None}
         raise Refused(401, {"error": error, "status": 401}) from None
     if request.headers.get("chatgpt-account-id", account.account_id) != account.account_id:
         raise Refused(403, {"detail": {"code": "invalid_workspace_selected"}})

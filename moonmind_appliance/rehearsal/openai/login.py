@@ -90,7 +90,7 @@ class DeviceLogins:
             return [login.user_code for login in self._logins if login.state is LoginState.PENDING]
 
     @contextmanager
-    def undecided(self) -> Iterator[None]:
+    def manual_approval(self) -> Iterator[None]:
         """In the `with` block no login is approved automatically."""
         before = self._approve_after_polls, self._approve_after_seconds
         self._approve_after_polls = self._approve_after_seconds = None
@@ -255,7 +255,7 @@ def _send_back(logins: DeviceLogins, asked: dict[str, str]) -> Response[Any]:
     back = asked.get("redirect_uri", "")
     wanted = {"client_id": CLIENT_ID, "response_type": "code", "code_challenge_method": "S256"}
     if any(asked.get(name) != value for name, value in wanted.items()) or not _CALLBACK.fullmatch(back):
-        return _refused(400, "invalid_request", "This is no sign-in of Codex.")
+        return _refused(400, "invalid_request", "This is not a sign-in request from Codex.")
     answer = {"code": logins.authorize(asked.get("code_challenge", "")), "state": asked.get("state", "")}
     return Response(b"", status_code=302, headers={"location": f"{back}?{urlencode(answer)}"})
 
@@ -284,7 +284,7 @@ def _refresh(accounts: Accounts, body: bytes) -> Response[Any]:
     try:
         return Response(accounts.refresh(asked.refresh_token))
     except TokenRefused as refusal:
-        return _refused(401, refusal.code, refusal.sentence)
+        return _refused(401, refusal.code, refusal.message)
 
 
 def _refused(status: int, code: str | RefusalCode, message: str) -> Response[Any]:

@@ -1,4 +1,4 @@
-"""The stand-in's scenarios: what happens, from which phase on, and how often."""
+"""The response script: how the stand-in model responds, from which phase on, and how often."""
 
 import threading
 from enum import StrEnum
@@ -8,8 +8,8 @@ import msgspec
 from moonmind_appliance.rehearsal.openai.accounts import Account
 
 
-class Play(StrEnum):
-    """The expected behaviour, and the failures."""
+class ResponseKind(StrEnum):
+    """The normal response, its variants, and the faults."""
 
     NORMAL = "normal"
     NO_CHANGES = "no-changes"
@@ -28,8 +28,8 @@ class Play(StrEnum):
     DEAD_LOGIN = "dead-login"
 
 
-class Scenario(msgspec.Struct, frozen=True):
-    """A play and its numbers.
+class ScriptedResponse(msgspec.Struct, frozen=True):
+    """A kind of response and its parameters.
 
     `resets_in`: seconds until a used-up limit resets. `drops`: how many streams of a turn are cut off before one
     succeeds (Codex retries five times). `secret`: what `leak-file` writes into the change. `script`: what
@@ -37,47 +37,49 @@ class Scenario(msgspec.Struct, frozen=True):
     `$FEATURE` is the feature folder.
     """
 
-    play: Play = Play.NORMAL
+    kind: ResponseKind = ResponseKind.NORMAL
     resets_in: int = 3600
     drops: int = 1
     secret: str = "ghp_" + "Rehearsal0" * 3 + "Aa1Bb2"
     script: str | None = None
 
 
-NORMAL = Scenario()
+NORMAL = ScriptedResponse()
 SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
 
 
 class _Rule:
-    def __init__(self, scenario: Scenario, skills: tuple[str, ...], times: int | None, account: Account | None) -> None:
-        self.scenario = scenario
+    def __init__(
+        self, response: ScriptedResponse, skills: tuple[str, ...], times: int | None, account: Account | None
+    ) -> None:
+        self.response = response
         self.skills = skills
         self.account = account
-        self.left = times
+        self.turns_left = times
 
 
-class Programme:
-    """Selects the scenario of the next turn. Safe to use from any thread."""
+class ResponseScript:
+    """Selects the response of the next turn. Safe to use from any thread."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, response: ScriptedResponse) -> None:
         self._lock = threading.Lock()
-        self._rules: list[_Rule] = [_Rule(scenario, (), None, None)]
+        self._rules: list[_Rule] = [_Rule(response, (), None, None)]
 
-    def play(
+    def add(
         self,
-        scenario: Scenario,
+        response: ScriptedResponse,
         *,
         phase: str | None = None,
         times: int | None = None,
         account: Account | None = None,
     ) -> None:
-        """Set the scenario for turns that begin from now on.
+        """Set the response for turns that begin from now on.
 
         Args:
-            scenario: the scenario.
+            response: the response.
             phase: from this skill on (`speckit-plan` or `speckit_plan`: plan and tasks); None: every turn.
-            times: for that many turns, then the previous scenario; None: until the next call.
-            account: only for turns of this account; other accounts keep their scenario.
+            times: for that many turns, then the previous response; None: until the next call.
+            account: only for turns of this account; other accounts keep theirs.
 
         Raises:
             ValueError: there is no such phase.
@@ -86,24 +88,24 @@ class Programme:
         if first not in SKILLS:
             raise ValueError(f"phase must be one of {', '.join(SKILLS)}, not {phase!r}")
         skills = SKILLS[SKILLS.index(first) :] if phase else ()
-        rule = _Rule(scenario, skills, times, account)
+        rule = _Rule(response, skills, times, account)
         with self._lock:
             if times is None and not skills and account is None:
                 self._rules = [rule]
             else:
                 self._rules.append(rule)
 
-    def take(self, skill: str | None, account: Account) -> Scenario:
-        """The scenario of an account's new turn with that skill; counts the turn."""
+    def take(self, skill: str | None, account: Account) -> ScriptedResponse:
+        """The response for an account's new turn with that skill; counts the turn."""
         with self._lock:
             for rule in reversed(self._rules):
                 if rule.skills and skill not in rule.skills:
                     continue
                 if rule.account not in {None, account}:
                     continue
-                if rule.left == 0:
+                if rule.turns_left == 0:
                     continue
-                if rule.left is not None:
-                    rule.left -= 1
-                return rule.scenario
+                if rule.turns_left is not None:
+                    rule.turns_left -= 1
+                return rule.response
         return NORMAL

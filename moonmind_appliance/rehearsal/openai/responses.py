@@ -18,9 +18,9 @@ from litestar.response import Stream
 
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts
 from moonmind_appliance.rehearsal.openai.backend import Refused, caller
-from moonmind_appliance.rehearsal.openai.model import Act, Say, Script, Situation, next_act
-from moonmind_appliance.rehearsal.openai.response_script import Play, Programme, Scenario
-from moonmind_appliance.rehearsal.openai.turns import Asked, Turn, is_played, read_request
+from moonmind_appliance.rehearsal.openai.model import Action, Message, ModelInput, ToolCall, next_action
+from moonmind_appliance.rehearsal.openai.response_script import ResponseKind, ResponseScript, ScriptedResponse
+from moonmind_appliance.rehearsal.openai.turns import ModelRequest, Turn, is_known_skill, read_request
 
 _TOOL_SPACE, _TOOL = "functions", "exec"
 _PRIMARY_MINUTES, _SECONDARY_MINUTES = 300, 10_080
@@ -33,11 +33,11 @@ class StreamDropped(Exception):
 
 
 class ModelServer:
-    """Answers requests to the model by the programme; `turns` may be read from any thread."""
+    """Answers requests to the model as the response script says; `turns` may be read from any thread."""
 
-    def __init__(self, accounts: Accounts, programme: Programme, think_seconds: float) -> None:
+    def __init__(self, accounts: Accounts, script: ResponseScript, think_seconds: float) -> None:
         self.accounts = accounts
-        self._programme = programme
+        self._script = script
         self._think_seconds = think_seconds
         self._lock = threading.Lock()
         self._turns: dict[str, Turn] = {}
@@ -53,32 +53,32 @@ class ModelServer:
         """Answer one request.
 
         Raises:
-            Refused: the scenario, or the request itself, ends it before a stream.
+            Refused: the script asks for an error, or the request is not valid.
         """
-        asked = read_request(body, headers)
-        turn = self._turn(asked, account)
+        request = read_request(body, headers)
+        turn = self._turn(request, account)
         await asyncio.sleep(self._think_seconds)
         self._refuse(turn)
-        act = _act(asked, turn)
-        quota = _quota_headers(self.used(account), turn.scenario)
+        action = _action(request, turn)
+        quota = _quota_headers(self.used(account), turn.scripted)
         size = len(json.dumps(body))
-        return Stream(self._stream(turn, act, size), media_type="text/event-stream", headers=quota)
+        return Stream(self._stream(turn, action, size), media_type="text/event-stream", headers=quota)
 
-    def _turn(self, asked: Asked, account: Account) -> Turn:
+    def _turn(self, request: ModelRequest, account: Account) -> Turn:
         with self._lock:
-            turn = self._turns.get(asked.turn_id)
+            turn = self._turns.get(request.turn_id)
             if turn is None:
-                phase = asked.skills[0] if len(asked.skills) == 1 else None
+                phase = request.skills[0] if len(request.skills) == 1 else None
                 turn = Turn(
-                    turn_id=asked.turn_id or secrets.token_hex(8),
-                    thread_id=asked.thread_id,
+                    turn_id=request.turn_id or secrets.token_hex(8),
+                    thread_id=request.thread_id,
                     account=account,
-                    model=asked.model,
-                    skills=asked.skills,
-                    offered_skills=asked.offered_skills,
-                    prompt=asked.prompt,
-                    scenario=self._programme.take(phase, account),
-                    tools=asked.tools,
+                    model=request.model,
+                    skills=request.skills,
+                    offered_skills=request.offered_skills,
+                    prompt=request.prompt,
+                    scripted=self._script.take(phase, account),
+                    tools=request.tools,
                 )
                 self._turns[turn.turn_id] = turn
             turn.requests += 1
@@ -96,13 +96,13 @@ class ModelServer:
             return self._limited_until.get(account.account_id, 0)
 
     def _refuse(self, turn: Turn) -> None:
-        """Raise the scenario's error answer, if it has one."""
-        scenario, account = turn.scenario, turn.account
-        match scenario.play:
-            case Play.AGENT_FAILS:
+        """Raise the scripted error, if there is one."""
+        scripted, account = turn.scripted, turn.account
+        match scripted.kind:
+            case ResponseKind.AGENT_FAILS:
                 raise _error(400, "invalid_request_error", None, "This request cannot be answered.")
-            case Play.USAGE_LIMIT:
-                resets_at = int(time.time()) + scenario.resets_in
+            case ResponseKind.USAGE_LIMIT:
+                resets_at = int(time.time()) + scripted.resets_in
                 with self._lock:
                     self._limited_until[account.account_id] = resets_at
                 error = {
@@ -110,35 +110,35 @@ class ModelServer:
                     "message": "The usage limit has been reached",
                     "plan_type": account.plan_type,
                     "resets_at": resets_at,
-                    "resets_in_seconds": scenario.resets_in,
+                    "resets_in_seconds": scripted.resets_in,
                 }
-                raise Refused(429, {"error": error}, _quota_headers(100.0, scenario))
-            case Play.USAGE_NOT_INCLUDED:
+                raise Refused(429, {"error": error}, _quota_headers(100.0, scripted))
+            case ResponseKind.USAGE_NOT_INCLUDED:
                 error = {
                     "type": "usage_not_included",
                     "message": "Codex is not included in this plan.",
                     "plan_type": account.plan_type,
                 }
                 raise Refused(429, {"error": error})
-            case Play.OVERLOADED:
+            case ResponseKind.OVERLOADED:
                 raise _error(503, "service_unavailable_error", "server_is_overloaded", "Try again later.")
-            case Play.SERVER_ERRORS:
+            case ResponseKind.SERVER_ERRORS:
                 raise _error(500, "server_error", None, "An error occurred while processing the request.")
-            case Play.DEAD_LOGIN:
+            case ResponseKind.DEAD_LOGIN:
                 self.accounts.sign_out(account)
                 error = {"message": "Your authentication token has been invalidated.", "code": "token_invalidated"}
                 raise Refused(401, {"error": error, "status": 401})
             case _:
                 return
 
-    async def _stream(self, turn: Turn, act: Act, request_size: int) -> AsyncIterator[bytes]:
+    async def _stream(self, turn: Turn, action: Action, request_size: int) -> AsyncIterator[bytes]:
         response = {"id": f"resp_{secrets.token_hex(16)}", "model": turn.model}
         yield _event("response.created", response=response)
-        if turn.scenario.play is Play.SILENT:
+        if turn.scripted.kind is ResponseKind.SILENT:
             await asyncio.Event().wait()  # until the client disconnects or the stand-in stops
-        if turn.scenario.play is Play.STREAM_DROPPED and turn.requests <= turn.scenario.drops:
+        if turn.scripted.kind is ResponseKind.STREAM_DROPPED and turn.requests <= turn.scripted.drops:
             raise StreamDropped
-        item = _item(act)
+        item = _item(action)
         yield _event("response.output_item.done", item=item, output_index=0)
         tokens_in, tokens_out = (size // _BYTES_A_TOKEN for size in (request_size, len(json.dumps(item))))
         usage = {
@@ -148,7 +148,7 @@ class ModelServer:
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": tokens_in + tokens_out,
         }
-        if isinstance(act, Script):
+        if isinstance(action, ToolCall):
             turn.tool_calls += 1
         else:
             turn.finished = True
@@ -211,7 +211,7 @@ def check(raw: bytes, headers: dict[str, str]) -> dict[str, Any]:
     try:
         body = json.loads(raw)
     except ValueError:
-        raise Refused(400, {"detail": "The body is no JSON"}) from None
+        raise Refused(400, {"detail": "The body is not JSON"}) from None
     for wrong, detail in (
         (not isinstance(body, dict), "The body must be an object"),
         (not _get(body, "model"), "Field required: model"),
@@ -234,19 +234,21 @@ def _get(body: object, key: str) -> Any:  # noqa: ANN401 - JSON
     return body.get(key) if isinstance(body, dict) else None
 
 
-def _act(asked: Asked, turn: Turn) -> Act:
+def _action(request: ModelRequest, turn: Turn) -> Action:
     """The model's action: it follows one known skill, and calls only tools that the request offers."""
     if turn.phase is None:
-        return Say(f"I was given {len(turn.skills)} skills ({', '.join(turn.skills) or 'none'}) and need exactly one.")
-    if not is_played(turn.phase):
-        return Say(f"I do not know the skill {turn.phase}.")
-    if f"{_TOOL_SPACE}.{_TOOL}" not in asked.tools:
-        return Say(f"I was not offered the tool {_TOOL_SPACE}.{_TOOL}, so I could do nothing.")
-    return next_act(Situation(turn.phase, turn.text, asked.today, asked.outputs, turn.scenario))
+        return Message(
+            f"I was given {len(turn.skills)} skills ({', '.join(turn.skills) or 'none'}) and need exactly one."
+        )
+    if not is_known_skill(turn.phase):
+        return Message(f"I do not know the skill {turn.phase}.")
+    if f"{_TOOL_SPACE}.{_TOOL}" not in request.tools:
+        return Message(f"I was not offered the tool {_TOOL_SPACE}.{_TOOL}, so I could do nothing.")
+    return next_action(ModelInput(turn.phase, turn.text, request.today, request.outputs, turn.scripted))
 
 
-def _item(act: Act) -> dict[str, Any]:
-    if isinstance(act, Script):
+def _item(action: Action) -> dict[str, Any]:
+    if isinstance(action, ToolCall):
         return {
             "type": "custom_tool_call",
             "id": f"ctc_{secrets.token_hex(16)}",
@@ -254,14 +256,14 @@ def _item(act: Act) -> dict[str, Any]:
             "call_id": f"call_{secrets.token_hex(12)}",
             "namespace": _TOOL_SPACE,
             "name": _TOOL,
-            "input": act.source,
+            "input": action.source,
         }
     return {
         "type": "message",
         "id": f"msg_{secrets.token_hex(16)}",
         "status": "completed",
         "role": "assistant",
-        "content": [{"type": "output_text", "text": act.text, "annotations": []}],
+        "content": [{"type": "output_text", "text": action.text, "annotations": []}],
     }
 
 
@@ -273,13 +275,13 @@ def _error(status: int, kind: str, code: str | None, message: str) -> Refused:
     return Refused(status, {"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
-def _quota_headers(used: float, scenario: Scenario) -> dict[str, str]:
+def _quota_headers(used: float, scripted: ScriptedResponse) -> dict[str, str]:
     now = int(time.time())
     return {
         "x-codex-active-limit": "codex",
         "x-codex-primary-used-percent": f"{used:g}",
         "x-codex-primary-window-minutes": str(_PRIMARY_MINUTES),
-        "x-codex-primary-reset-at": str(now + scenario.resets_in),
+        "x-codex-primary-reset-at": str(now + scripted.resets_in),
         "x-codex-secondary-used-percent": f"{used / 5:g}",
         "x-codex-secondary-window-minutes": str(_SECONDARY_MINUTES),
         "x-codex-secondary-reset-at": str(now + 4 * 24 * 3600),

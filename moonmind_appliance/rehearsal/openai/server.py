@@ -18,12 +18,12 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, made_up_accounts
+from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, sample_accounts
 from moonmind_appliance.rehearsal.openai.backend import Refused, answer_refused, backend_routes
 from moonmind_appliance.rehearsal.openai.certificates import Certificates, make_certificates
 from moonmind_appliance.rehearsal.openai.login import DeviceLogins, LoginState, login_routes
 from moonmind_appliance.rehearsal.openai.proxy import ConnectProxy
-from moonmind_appliance.rehearsal.openai.response_script import NORMAL, Programme, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import NORMAL, ResponseScript, ScriptedResponse
 from moonmind_appliance.rehearsal.openai.responses import ModelServer, response_routes
 from moonmind_appliance.rehearsal.openai.turns import Turn
 
@@ -54,7 +54,7 @@ class StandInOpenAI:
         address: where the proxy listens, such as a Docker network's gateway.
         port: the proxy's port; 0 selects a free one.
         think_seconds: how long the model waits before each answer.
-        scenario: the scenario until a call of `play`.
+        response: the response until a call of `respond_with`.
         accounts: the accounts that can sign in; three sample accounts by default.
         approve_after_polls: a device login is approved automatically at the poll after so many; None: not by polls.
         approve_after_seconds: the same by time.
@@ -67,7 +67,7 @@ class StandInOpenAI:
         port: int = 0,
         *,
         think_seconds: float = 0.0,
-        scenario: Scenario = NORMAL,
+        response: ScriptedResponse = NORMAL,
         accounts: tuple[Account, ...] | None = None,
         approve_after_polls: int | None = 0,
         approve_after_seconds: float | None = None,
@@ -75,18 +75,18 @@ class StandInOpenAI:
     ) -> None:
         self._address, self._port = address, port
         self._certificates: Certificates = make_certificates(HOSTS)
-        self.accounts = Accounts(accounts or made_up_accounts(3))
+        self.accounts = Accounts(accounts or sample_accounts(3))
         self._logins = DeviceLogins(
             self.accounts,
             approve_after_polls=approve_after_polls,
             approve_after_seconds=approve_after_seconds,
             interval=poll_interval,
         )
-        self._programme = Programme(scenario)
-        self._model = ModelServer(self.accounts, self._programme, think_seconds)
+        self._script = ResponseScript(response)
+        self._model = ModelServer(self.accounts, self._script, think_seconds)
         self._proxy: ConnectProxy | None = None
         self._requests: list[Exchange] = []
-        self._faults: list[str] = []
+        self._internal_errors: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
@@ -114,9 +114,9 @@ class StandInOpenAI:
         return list(self._requests)
 
     @property
-    def faults(self) -> list[str]:
-        """Traces of the stand-in's own defects, which clients see as 500; none is expected."""
-        return list(self._faults)
+    def internal_errors(self) -> list[str]:
+        """Tracebacks of errors in the stand-in itself, which clients get as 500; none is expected."""
+        return list(self._internal_errors)
 
     @property
     def refused_hosts(self) -> list[str]:
@@ -141,21 +141,21 @@ class StandInOpenAI:
         self._logins.decide(user_code, LoginState.DENIED)
 
     @contextmanager
-    def undecided_logins(self) -> Iterator[None]:
+    def manual_approval(self) -> Iterator[None]:
         """In the `with` block no device login is approved automatically, only by `approve`."""
-        with self._logins.undecided():
+        with self._logins.manual_approval():
             yield
 
-    def play(
+    def respond_with(
         self,
-        scenario: Scenario,
+        response: ScriptedResponse,
         *,
         phase: str | None = None,
         times: int | None = None,
         account: Account | None = None,
     ) -> None:
-        """Change the scenario for turns that begin from now on; see `Programme.play`."""
-        self._programme.play(scenario, phase=phase, times=times, account=account)
+        """Change the response for turns that begin from now on; see `ResponseScript.add`."""
+        self._script.add(response, phase=phase, times=times, account=account)
 
     def start(self) -> Self:
         """Listen. Returns itself when requests are answered.
@@ -215,15 +215,15 @@ class StandInOpenAI:
                 await serving
 
     def _app(self, routes: list[BaseRouteHandler]) -> ASGIApp:
-        def answer_fault(_: Request[Any, Any, Any], fault: Exception) -> Response[Any]:
-            status = getattr(fault, "status_code", 500)
+        def answer_internal_error(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+            status = getattr(error, "status_code", 500)
             if status >= _SERVER_ERROR:
-                self._faults.append("".join(format_exception(fault)))
-            return Response({"detail": str(fault)}, status_code=status)
+                self._internal_errors.append("".join(format_exception(error)))
+            return Response({"detail": str(error)}, status_code=status)
 
         return Litestar(
             route_handlers=routes,
-            exception_handlers={Refused: answer_refused, Exception: answer_fault},
+            exception_handlers={Refused: answer_refused, Exception: answer_internal_error},
             openapi_config=None,
             logging_config=None,
             request_max_body_size=_BODY_LIMIT,
@@ -243,7 +243,7 @@ class StandInOpenAI:
                     self._requests.append(Exchange(scope["method"], host, scope["path"], message["status"]))
                 await send(message)
 
-            await by_host.get(host, _nobody)(scope, receive, watched_send)
+            await by_host.get(host, _unknown_host)(scope, receive, watched_send)
 
         with tempfile.TemporaryDirectory() as folder:
             certificate, key = Path(folder, "server.pem"), Path(folder, "server.key")
@@ -267,9 +267,9 @@ class StandInOpenAI:
         return configuration
 
 
-_UNHEARD = logging.getLogger(f"{__name__}.unheard")
-_UNHEARD.addHandler(logging.NullHandler())
-_UNHEARD.propagate = False
+_DISCARDED = logging.getLogger(f"{__name__}.discarded")
+_DISCARDED.addHandler(logging.NullHandler())
+_DISCARDED.propagate = False
 
 
 class _QuietProtocol(H11Protocol):
@@ -280,10 +280,10 @@ class _QuietProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(*args, **kwargs)
-        self.logger = _UNHEARD
+        self.logger = _DISCARDED
 
 
-async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's shape
+async def _unknown_host(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's shape
     """Answer for a host that is not simulated. The proxy refuses those hosts, but a wrong Host header leads here."""
     send_any: Any = send
     await send_any({"type": "http.response.start", "status": 421, "headers": []})

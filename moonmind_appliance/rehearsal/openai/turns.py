@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moonmind_appliance.rehearsal.openai.accounts import Account
-from moonmind_appliance.rehearsal.openai.response_script import SKILLS, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import SKILLS, ScriptedResponse
 
 _SKILL = re.compile(r"\A<skill>\s*<name>([^<]+)</name>")
 _OFFERED = re.compile(r"^- ([\w.-]+): ", re.MULTILINE)
@@ -34,7 +34,7 @@ class Turn:
     skills: tuple[str, ...]
     offered_skills: tuple[str, ...]
     prompt: str
-    scenario: Scenario
+    scripted: ScriptedResponse
     requests: int = 0
     tool_calls: int = 0
     finished: bool = False
@@ -52,7 +52,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelRequest:
     """A parsed request body."""
 
     turn_id: str
@@ -66,7 +66,7 @@ class Asked:
     tools: frozenset[str]
 
 
-def read_request(body: dict[str, Any], headers: dict[str, str]) -> Asked:
+def read_request(body: dict[str, Any], headers: dict[str, str]) -> ModelRequest:
     """Read a request that has passed `responses.check`."""
     about = body.get("client_metadata") or {}
     items: list[dict[str, Any]] = [item for item in body["input"] if isinstance(item, dict)]
@@ -79,7 +79,7 @@ def read_request(body: dict[str, Any], headers: dict[str, str]) -> Asked:
     last, prompt = prompts[-1] if prompts else (0, [""])
     offered = [text for _, texts in messages for text in texts if text.startswith("<skills_instructions>")]
     dates = [found[1] for _, texts in messages for text in texts if (found := _TODAY.search(text))]
-    return Asked(
+    return ModelRequest(
         turn_id=str(about.get("turn_id") or body.get("prompt_cache_key") or ""),
         thread_id=str(about.get("thread_id") or headers.get("thread-id", "")),
         model=str(body["model"]),
@@ -102,7 +102,7 @@ def read_request(body: dict[str, Any], headers: dict[str, str]) -> Asked:
     )
 
 
-def is_played(phase: str | None) -> bool:
+def is_known_skill(phase: str | None) -> bool:
     """Whether the model knows that skill."""
     return phase in SKILLS
 

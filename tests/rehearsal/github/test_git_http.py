@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.github.stand_in import SLUG, TOKEN, add_branch, attempt, git
 
 
@@ -40,15 +40,15 @@ def hosted(stand_in: StandInGitHub, branch: str) -> str:
 
 
 def test_a_private_repository_is_cloned_with_its_token(stand_in: StandInGitHub, tmp_path: Path) -> None:
-    """Whatever the user is called, and with or without .git at the address's end."""
+    """Any user name works, with or without .git at the end of the address."""
     for number, url in enumerate((stand_in.clone_url(SLUG), f"{stand_in.server_url}/{SLUG}")):
         git("clone", "-q", url, tmp_path / str(number), token=TOKEN)
         assert (tmp_path / str(number) / "README.md").is_file()
 
 
 @pytest.mark.parametrize("user", [f"x-access-token:{TOKEN}", f"someone:{TOKEN}", f"{TOKEN}:x-oauth-basic", f"{TOKEN}:"])
-def test_the_token_is_taken_as_github_takes_it(stand_in: StandInGitHub, user: str) -> None:
-    """As any user's password, or as the user."""
+def test_the_token_is_accepted_as_github_accepts_it(stand_in: StandInGitHub, user: str) -> None:
+    """As the password of any user, or as the user name."""
     answer = httpx.get(
         f"{stand_in.clone_url(SLUG)}/info/refs?service=git-upload-pack",
         headers={"authorization": f"Basic {base64.b64encode(user.encode()).decode()}"},
@@ -56,23 +56,23 @@ def test_the_token_is_taken_as_github_takes_it(stand_in: StandInGitHub, user: st
     assert answer.status_code == 200
 
 
-def test_nobody_is_asked_for_a_password(stand_in: StandInGitHub) -> None:
-    """401 and a challenge; for a missing repository, too: the answer does not tell."""
+def test_a_caller_without_credentials_is_challenged(stand_in: StandInGitHub) -> None:
+    """401 and a challenge, also for a missing repository: the response does not reveal which exist."""
     for slug in (SLUG, "acme/none"):
         answer = httpx.get(f"{stand_in.clone_url(slug)}/info/refs?service=git-upload-pack")
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == 'Basic realm="GitHub"'
 
 
-def test_a_wrong_token_is_refused_in_githubs_words(stand_in: StandInGitHub, tmp_path: Path) -> None:
-    """Git ends with them."""
+def test_a_wrong_token_is_refused_with_githubs_message(stand_in: StandInGitHub, tmp_path: Path) -> None:
+    """Git shows the message and fails."""
     failed = attempt("clone", stand_in.clone_url(SLUG), tmp_path / "clone", token="ghp_wrong")
     assert "remote: Invalid username or token. Password authentication is not supported" in failed.stderr
     assert "Authentication failed for" in failed.stderr
 
 
 def test_a_bearer_header_is_not_enough_for_git(stand_in: StandInGitHub) -> None:
-    """GitHub's git takes Basic only."""
+    """GitHub accepts only Basic for git."""
     answer = httpx.get(
         f"{stand_in.clone_url(SLUG)}/info/refs?service=git-upload-pack",
         headers={"authorization": f"Bearer {TOKEN}"},
@@ -82,14 +82,16 @@ def test_a_bearer_header_is_not_enough_for_git(stand_in: StandInGitHub) -> None:
 
 @pytest.mark.parametrize("slug", [SLUG, "acme/none"])
 def test_a_token_without_access_finds_nothing(stand_in: StandInGitHub, tmp_path: Path, slug: str) -> None:
-    """404: hidden and missing repositories look alike."""
+    """404: hidden and missing repositories cannot be distinguished."""
     stand_in.add_token(TOKEN, repositories=["acme/other"])
     failed = attempt("clone", stand_in.clone_url(slug), tmp_path / "clone", token=TOKEN)
     assert "remote: Repository not found." in failed.stderr
     assert failed.returncode == 128
 
 
-def test_a_public_repository_is_read_by_everybody_and_pushed_by_none(stand_in: StandInGitHub, tmp_path: Path) -> None:
+def test_a_public_repository_can_be_read_without_a_token_but_not_pushed(
+    stand_in: StandInGitHub, tmp_path: Path
+) -> None:
     """Pushing asks for a password."""
     stand_in.add_repository("acme/public", private=False)
     folder = tmp_path / "clone"
@@ -100,13 +102,13 @@ def test_a_public_repository_is_read_by_everybody_and_pushed_by_none(stand_in: S
 
 
 def test_a_push_arrives(stand_in: StandInGitHub, clone: Path) -> None:
-    """The branch stands where the clone stands."""
+    """The branch has the clone's commit."""
     assert push(clone).returncode == 0
     assert hosted(stand_in, "work/1") == git("rev-parse", "HEAD", folder=clone)
 
 
 def test_a_reading_token_does_not_push(stand_in: StandInGitHub, clone: Path) -> None:
-    """403 in GitHub's words, and nothing arrives."""
+    """403 with GitHub's message, and nothing is pushed."""
     stand_in.add_token(TOKEN, push=False)
     failed = push(clone)
     assert f"remote: Permission to {SLUG}.git denied to rehearsal." in failed.stderr
@@ -114,8 +116,8 @@ def test_a_reading_token_does_not_push(stand_in: StandInGitHub, clone: Path) -> 
     assert hosted(stand_in, "work/1") == ""
 
 
-def test_an_archived_repository_takes_no_push(stand_in: StandInGitHub, tmp_path: Path) -> None:
-    """It is still cloned."""
+def test_an_archived_repository_rejects_pushes(stand_in: StandInGitHub, tmp_path: Path) -> None:
+    """It can still be cloned."""
     stand_in.add_repository("acme/old", archived=True)
     folder = tmp_path / "clone"
     git("clone", "-q", stand_in.clone_url("acme/old"), folder, token=TOKEN)
@@ -123,20 +125,20 @@ def test_an_archived_repository_takes_no_push(stand_in: StandInGitHub, tmp_path:
     assert "This repository was archived so it is read-only." in push(folder).stderr
 
 
-def test_a_declined_push_looks_as_on_github(stand_in: StandInGitHub, clone: Path) -> None:
+def test_a_declined_push_looks_like_githubs(stand_in: StandInGitHub, clone: Path) -> None:
     """GH006 from the remote, and git's own summary of it."""
-    stand_in.play(Scenario.PUSH_REFUSED)
+    stand_in.inject(Fault.PUSH_REFUSED)
     failed = push(clone)
     assert failed.returncode == 1
     assert "remote: error: GH006: Protected branch update failed for refs/heads/work/1." in failed.stderr
     assert "! [remote rejected] HEAD -> work/1 (protected branch hook declined)" in failed.stderr
     assert hosted(stand_in, "work/1") == ""
-    stand_in.end(Scenario.PUSH_REFUSED)
+    stand_in.clear(Fault.PUSH_REFUSED)
     assert push(clone).returncode == 0
 
 
 def test_only_the_protected_branch_is_declined(stand_in: StandInGitHub, tmp_path: Path) -> None:
-    """Another branch of the same push goes through."""
+    """Another branch in the same push is accepted."""
     stand_in.add_repository("acme/protected", protected=["main"])
     folder = tmp_path / "clone"
     git("clone", "-q", stand_in.clone_url("acme/protected"), folder, token=TOKEN)
@@ -147,7 +149,7 @@ def test_only_the_protected_branch_is_declined(stand_in: StandInGitHub, tmp_path
 
 
 def test_workflows_need_their_scope(stand_in: StandInGitHub, clone: Path) -> None:
-    """A commit that touches one is refused by its path; one that only inherits them is not."""
+    """A commit that changes a workflow is refused with its path; one that only inherits workflows is not."""
     stand_in.add_token("ghp_repo_only", scopes=["repo"])
     assert push(clone, token="ghp_repo_only").returncode == 0
     before = hosted(stand_in, "work/1")
@@ -175,13 +177,13 @@ def test_a_branch_is_deleted_unless_it_is_the_default(stand_in: StandInGitHub, c
 
 
 def test_a_branch_that_moved_on_is_not_overwritten(stand_in: StandInGitHub, clone: Path) -> None:
-    """Without force git says so, as everywhere."""
+    """Without force, git refuses."""
     add_branch(stand_in, "work/1")
     assert "[rejected]        HEAD -> work/1 (fetch first)" in push(clone).stderr
 
 
-def test_pull_requests_have_refs_that_nobody_pushes(stand_in: StandInGitHub, clone: Path) -> None:
-    """refs/pull/N/head is fetched and follows the branch; pushing it is denied."""
+def test_pull_requests_have_refs_that_cannot_be_pushed(stand_in: StandInGitHub, clone: Path) -> None:
+    """refs/pull/N/head can be fetched and follows the branch; a push to it is denied."""
     push(clone)
     httpx.post(
         f"{stand_in.api_url}/repos/{SLUG}/pulls",
@@ -195,8 +197,8 @@ def test_pull_requests_have_refs_that_nobody_pushes(stand_in: StandInGitHub, clo
     assert "deny updating a hidden ref" in push(clone, "HEAD:refs/pull/1/head").stderr
 
 
-def test_broken_objects_are_not_taken(stand_in: StandInGitHub, clone: Path) -> None:
-    """GitHub checks what it is sent: a tree with an entry named .git stops at the door."""
+def test_broken_objects_are_rejected(stand_in: StandInGitHub, clone: Path) -> None:
+    """GitHub checks received objects: a tree with an entry named .git is rejected."""
     blob = git("hash-object", "-w", "README.md", folder=clone)
     entry = b"100644 .git\0" + bytes.fromhex(blob)
     tree_file = clone.parent / "tree"
@@ -209,7 +211,7 @@ def test_broken_objects_are_not_taken(stand_in: StandInGitHub, clone: Path) -> N
 
 
 def test_large_packs_stream_both_ways(stand_in: StandInGitHub, clone: Path, tmp_path: Path) -> None:
-    """Past git's post buffer, where it sends in chunks."""
+    """Above git's post buffer, where it sends chunks."""
     content = os.urandom(3 * 1024 * 1024)
     commit(clone, "large.bin", content)
     assert push(clone).returncode == 0
@@ -218,8 +220,8 @@ def test_large_packs_stream_both_ways(stand_in: StandInGitHub, clone: Path, tmp_
     assert hashlib.sha256(received).digest() == hashlib.sha256(content).digest()
 
 
-def test_compressed_requests_are_understood(stand_in: StandInGitHub, clone: Path) -> None:
-    """Git compresses a long list of what it has."""
+def test_compressed_requests_are_accepted(stand_in: StandInGitHub, clone: Path) -> None:
+    """Git compresses a long list of commits."""
     git("fetch", "-q", "origin", folder=clone, token=TOKEN)
     bare = stand_in.git_folder(SLUG)
     for number in range(40):
@@ -238,8 +240,8 @@ def test_compressed_requests_are_understood(stand_in: StandInGitHub, clone: Path
     assert "Content-Encoding: gzip" in fetched.stderr
 
 
-def test_the_second_protocol_is_spoken(stand_in: StandInGitHub) -> None:
-    """As GitHub does: refs are asked for, not listed at once."""
+def test_protocol_version_2_is_supported(stand_in: StandInGitHub) -> None:
+    """As on GitHub, refs are listed on request only."""
     answer = httpx.get(
         f"{stand_in.clone_url(SLUG)}/info/refs?service=git-upload-pack",
         headers={"git-protocol": "version=2"},
@@ -250,14 +252,14 @@ def test_the_second_protocol_is_spoken(stand_in: StandInGitHub) -> None:
 
 
 @pytest.mark.parametrize("option", ["--depth=1", "--filter=blob:none"])
-def test_parts_of_a_repository_are_cloned(stand_in: StandInGitHub, tmp_path: Path, option: str) -> None:
-    """Shallow and partial clones."""
+def test_shallow_and_partial_clones_work(stand_in: StandInGitHub, tmp_path: Path, option: str) -> None:
+    """Git's own options."""
     git("clone", "-q", option, stand_in.clone_url(SLUG), tmp_path / "clone", token=TOKEN)
     assert (tmp_path / "clone/README.md").is_file()
 
 
 def test_the_old_protocol_of_plain_files_is_not_served(stand_in: StandInGitHub) -> None:
-    """403, as GitHub answers it; and nothing of the repository's files."""
+    """403, as on GitHub, and no file of the repository."""
     auth = ("x-access-token", TOKEN)
     assert httpx.get(f"{stand_in.clone_url(SLUG)}/info/refs", auth=auth).status_code == 403
     for path in ("HEAD", "config", "objects/info/packs", "../gitconfig"):
@@ -265,15 +267,15 @@ def test_the_old_protocol_of_plain_files_is_not_served(stand_in: StandInGitHub) 
 
 
 def test_a_renamed_repository_is_found_under_its_old_name(stand_in: StandInGitHub, clone: Path) -> None:
-    """Fetch and push go on to work."""
+    """Fetch and push continue to work."""
     stand_in.rename_repository(SLUG, "acme/library")
     assert push(clone).returncode == 0
     assert hosted(stand_in, "work/1") == git("rev-parse", "HEAD", folder=clone)
     git("fetch", "-q", "origin", folder=clone, token=TOKEN)
 
 
-def test_a_caller_who_goes_away_leaves_no_process(stand_in: StandInGitHub) -> None:
-    """An upload that breaks off in the middle ends its git."""
+def test_a_caller_that_disconnects_leaves_no_process(stand_in: StandInGitHub) -> None:
+    """An upload that is cut off ends its git process."""
     with httpx.Client(auth=("x-access-token", TOKEN), timeout=5) as client:
 
         def half() -> object:

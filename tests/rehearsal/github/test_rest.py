@@ -1,4 +1,4 @@
-"""The stand-in's REST API is as strict as GitHub's: each answer is held against GitHub's OpenAPI description."""
+"""The stand-in's REST API is as strict as GitHub's: each response is checked against GitHub's OpenAPI description."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moonmind_appliance.rehearsal.github import Scenario, StandInGitHub
-from moonmind_appliance.rehearsal.github.state import SOMEBODY_ELSE
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
+from moonmind_appliance.rehearsal.github.state import OTHER_USER
 from tests.github.exchanges import Recorder
 from tests.github.openapi import Description, Exchange
 from tests.github.stand_in import SLUG, TOKEN, add_branch, git
@@ -26,14 +26,14 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def api(stand_in: StandInGitHub, descriptions: list[Description], recorder: Recorder) -> Iterator[httpx.Client]:
-    """A caller who may send anything. At the end every answer must be one that GitHub describes."""
+    """An unchecked client. At the end every response must match GitHub's description."""
     with httpx.Client(
         base_url=stand_in.api_url, headers={"authorization": f"Bearer {TOKEN}"}, transport=recorder
     ) as client:
         yield client
     # The newest description only: an older server lacks some of the properties.
-    complaints = [c for e in recorder.exchanges for c in descriptions[0].answer_complaints(e)]
-    assert not complaints, "\n".join(complaints)
+    errors = [c for e in recorder.exchanges for c in descriptions[0].answer_complaints(e)]
+    assert not errors, "\n".join(errors)
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def branch(stand_in: StandInGitHub) -> str:
     return add_branch(stand_in, "work/1")
 
 
-def test_every_answer_says_what_github_says(api: httpx.Client) -> None:
-    """A request id, the limit and what is left of it, the token's scopes, the version."""
+def test_every_response_has_githubs_headers(api: httpx.Client) -> None:
+    """Request id, rate limit and its remainder, the token's scopes, the version."""
     first, second = api.get(f"/repos/{SLUG}"), api.get(f"/repos/{SLUG}")
     assert first.headers["x-github-request-id"] != second.headers["x-github-request-id"]
     assert first.headers["x-ratelimit-limit"] == "5000"
@@ -65,7 +65,7 @@ def test_every_answer_says_what_github_says(api: httpx.Client) -> None:
 def test_headers_are_checked_before_anything_else(
     api: httpx.Client, headers: dict[str, str], status: int, words: str
 ) -> None:
-    """Also where the repository does not exist."""
+    """Also if the repository does not exist."""
     for path in (f"/repos/{SLUG}", "/repos/acme/none"):
         answer = api.get(path, headers=headers)
         assert answer.status_code == status
@@ -74,7 +74,7 @@ def test_headers_are_checked_before_anything_else(
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token"])
-def test_the_token_is_taken_in_each_of_githubs_forms(api: httpx.Client, scheme: str) -> None:
+def test_the_token_is_accepted_in_each_of_githubs_forms(api: httpx.Client, scheme: str) -> None:
     """Bearer, token, and Basic with the token as password."""
     assert api.get(f"/repos/{SLUG}", headers={"authorization": f"{scheme} {TOKEN}"}).status_code == 200
     assert api.get(f"/repos/{SLUG}", auth=("anybody", TOKEN)).status_code == 200
@@ -84,11 +84,11 @@ def test_the_token_is_taken_in_each_of_githubs_forms(api: httpx.Client, scheme: 
     "accept", ["*/*", "application/json", "application/vnd.github.v3+json", "text/html, */*;q=0.1"]
 )
 def test_known_media_types_are_accepted(api: httpx.Client, accept: str) -> None:
-    """What GitHub's docs name, and what HTTP libraries send by themselves."""
+    """Those in GitHub's docs, and those that HTTP libraries send by default."""
     assert api.get(f"/repos/{SLUG}", headers={"accept": accept}).status_code == 200
 
 
-def test_without_a_token_only_public_things_are_seen(stand_in: StandInGitHub, api: httpx.Client) -> None:
+def test_without_a_token_only_public_repositories_are_visible(stand_in: StandInGitHub, api: httpx.Client) -> None:
     """Reading a private repository is 404, writing to a public one is 401."""
     stand_in.add_repository("acme/public", private=False)
     del api.headers["authorization"]
@@ -117,8 +117,8 @@ def test_without_a_token_only_public_things_are_seen(stand_in: StandInGitHub, ap
         ("GET", "/repositories/99"),
     ],
 )
-def test_what_is_not_there_is_404_in_githubs_form(stand_in: StandInGitHub, method: str, path: str) -> None:
-    """JSON with a message, whatever was asked."""
+def test_a_missing_resource_is_404_in_githubs_form(stand_in: StandInGitHub, method: str, path: str) -> None:
+    """JSON with a message, for every path."""
     answer = httpx.request(method, stand_in.api_url + path, headers={"authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 404
     assert answer.json()["status"] == "404"
@@ -132,7 +132,7 @@ def test_a_branch_and_its_ref_agree(api: httpx.Client, branch: str) -> None:
 
 
 def test_an_empty_repository_has_a_conflict_for_refs(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """GitHub answers 409 where there is no commit at all."""
+    """GitHub responds 409 if there is no commit."""
     stand_in.add_repository("acme/empty", stand_in.git_folder(SLUG))
     bare = stand_in.git_folder("acme/empty")
     for file in (bare / "refs/heads/main", bare / "packed-refs"):
@@ -158,10 +158,10 @@ def test_an_empty_repository_has_a_conflict_for_refs(stand_in: StandInGitHub, ap
     ],
 )
 @pytest.mark.usefixtures("branch")
-def test_a_body_that_does_not_fit_is_refused(
+def test_an_invalid_body_is_refused(
     stand_in: StandInGitHub, api: httpx.Client, body: Any, status: int, words: str
 ) -> None:
-    """In GitHub's words, and nothing is made."""
+    """With GitHub's message, and nothing is created."""
     answer = api.post(PULLS, content=body if isinstance(body, bytes) else json.dumps(body))
     assert answer.status_code == status
     assert words in answer.json()["message"]
@@ -190,7 +190,7 @@ def test_each_rule_has_its_error(api: httpx.Client, branch: str, changes: dict, 
 
 
 def test_one_pull_request_for_each_head_and_base(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
-    """A second one only to another base, or when the first is closed."""
+    """A second one only for another base, or after the first is closed."""
     add_branch(stand_in, "release")
     assert api.post(PULLS, json=WISH).status_code == 201
     twice = api.post(PULLS, json={**WISH, "head": "acme:work/1"})
@@ -201,15 +201,15 @@ def test_one_pull_request_for_each_head_and_base(stand_in: StandInGitHub, api: h
 
 
 def test_branches_without_a_common_commit_are_not_merged(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """GitHub says so."""
+    """With GitHub's message."""
     bare = stand_in.git_folder(SLUG)
     git("update-ref", "refs/heads/alone", git("commit-tree", "-m", "x", "main^{tree}", folder=bare), folder=bare)
     answer = api.post(PULLS, json={**WISH, "head": "alone"})
     assert answer.json()["errors"][0]["message"] == "The alone branch has no history in common with main"
 
 
-def test_an_archived_repository_takes_no_pull_request(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """403; reading goes on."""
+def test_an_archived_repository_rejects_pull_requests(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """403; reading still works."""
     stand_in.add_repository("acme/old", archived=True)
     add_branch(stand_in, "work/1", slug="acme/old")
     assert api.get("/repos/acme/old/pulls").json() == []
@@ -278,8 +278,8 @@ def test_a_filter_that_does_not_exist_is_refused(api: httpx.Client, query: str) 
     assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
 
 
-def test_an_update_is_checked_like_a_creation(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
-    """Title, state, base; an empty body of the pull request is fine."""
+def test_an_update_is_checked_like_a_new_pull_request(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
+    """Title, state, base; the pull request's body may be empty."""
     api.post(PULLS, json={**WISH, "body": "text"})
     for body in ({"title": " "}, {"state": "merged"}, {"base": "none"}, {"title": None}, {"draft": False}):
         assert api.patch(f"{PULLS}/1", json=body).status_code == 422
@@ -287,8 +287,8 @@ def test_an_update_is_checked_like_a_creation(stand_in: StandInGitHub, api: http
     assert api.patch(f"{PULLS}/1", json={}).json()["title"] == "t"
 
 
-def test_labels_are_made_added_and_listed(api: httpx.Client, branch: str) -> None:
-    """Their names do not differ by case; a missing one is made in GitHub's grey."""
+def test_labels_are_created_added_and_listed(api: httpx.Client, branch: str) -> None:
+    """Names ignore case; a missing label is created with GitHub's default colour."""
     api.post(PULLS, json=WISH)
     issue_labels, labels = f"/repos/{SLUG}/issues/1/labels", f"/repos/{SLUG}/labels"
     made = api.post(labels, json={"name": "Spec Kit", "color": "00ff00", "description": "By specification"})
@@ -303,7 +303,7 @@ def test_labels_are_made_added_and_listed(api: httpx.Client, branch: str) -> Non
 
 
 @pytest.mark.parametrize("body", [{}, [], {"labels": "x"}, {"labels": [1]}, {"labels": [""]}, {"labels": ["x" * 51]}])
-def test_labels_that_cannot_be_are_refused(api: httpx.Client, branch: str, body: Any) -> None:
+def test_invalid_labels_are_refused(api: httpx.Client, branch: str, body: Any) -> None:
     """422, and none of them is added."""
     api.post(PULLS, json=WISH)
     assert api.post(f"/repos/{SLUG}/issues/1/labels", json=body).status_code == 422
@@ -311,13 +311,13 @@ def test_labels_that_cannot_be_are_refused(api: httpx.Client, branch: str, body:
 
 
 @pytest.mark.parametrize("body", [{}, {"name": "x", "color": "#fff"}, {"name": "x", "description": "y" * 101}])
-def test_a_label_that_cannot_be_is_not_made(api: httpx.Client, body: Any) -> None:
+def test_an_invalid_label_is_not_created(api: httpx.Client, body: Any) -> None:
     """422."""
     assert api.post(f"/repos/{SLUG}/labels", json=body).status_code == 422
 
 
 def test_a_renamed_repository_redirects_by_its_number(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """301 for reading, 307 for writing, with path and query kept; only for those who may see it."""
+    """301 for reads, 307 for writes, with path and query; only for callers with access."""
     add_branch(stand_in, "work/1")
     stand_in.rename_repository(SLUG, "acme/library")
     moved = api.get(f"{PULLS}?state=all")
@@ -350,10 +350,10 @@ bodies = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, json_values))
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # one server for all examples is meant
 )
-def test_no_body_that_github_does_not_describe_is_taken(
+def test_a_body_outside_githubs_schema_never_succeeds(
     stand_in: StandInGitHub, api: httpx.Client, descriptions: list[Description], body: dict[str, Any]
 ) -> None:
-    """Whatever is sent: never a 5xx, and never a success for a body outside of GitHub's own schema."""
+    """For any body: no 5xx, and no success outside of GitHub's schema."""
     if not stand_in.pull_requests(SLUG):
         add_branch(stand_in, "work/1")
         api.post(PULLS, json=WISH)
@@ -372,10 +372,10 @@ def test_no_body_that_github_does_not_describe_is_taken(
             assert answer.status_code in (400, 422), (method, path, body)
 
 
-def test_a_pull_request_of_somebody_else_waits_for_us(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """The scenario pr-raced: ours is refused, theirs is there."""
+def test_another_users_pull_request_wins_the_race(stand_in: StandInGitHub, api: httpx.Client) -> None:
+    """The fault pr-raced: our request is refused, and the other user's pull request exists."""
     add_branch(stand_in, "work/1")
-    stand_in.play(Scenario.PR_RACED)
+    stand_in.inject(Fault.PR_RACED)
     assert api.post(PULLS, json=WISH).status_code == 422
     (theirs,) = stand_in.pull_requests(SLUG)
-    assert theirs.user == SOMEBODY_ELSE
+    assert theirs.user == OTHER_USER

@@ -11,12 +11,12 @@ from moonmind_appliance.rehearsal.openai import StandInOpenAI, Tokens
 def openai() -> Iterator[StandInOpenAI]:
     with StandInOpenAI("127.0.0.1") as stand_in:
         yield stand_in
-        assert stand_in.faults == []
+        assert stand_in.internal_errors == []
 
 
 @pytest.fixture
 def client_of() -> Iterator[Callable[[StandInOpenAI], httpx.Client]]:
-    """Clients as Codex is one: through the proxy, trusting nobody but the stand-in's authority."""
+    """Clients like Codex: they use the proxy and trust only the stand-in's authority."""
     clients = []
 
     def make(stand_in: StandInOpenAI) -> httpx.Client:
@@ -37,7 +37,7 @@ def client(openai: StandInOpenAI, client_of: Callable[[StandInOpenAI], httpx.Cli
 
 @pytest.fixture
 def tokens(openai: StandInOpenAI) -> Tokens:
-    """The first account is signed in."""
+    """Tokens of the first account."""
     return openai.accounts.sign_in(openai.accounts[0])
 
 

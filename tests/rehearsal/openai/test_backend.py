@@ -8,14 +8,14 @@ PATHS = ("wham/accounts/check", "codex/models", "wham/settings/user", "wham/conf
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_nobody_is_served_without_a_token(client: httpx.Client, path: str) -> None:
-    """Every address wants a bearer token."""
+def test_every_path_requires_a_token(client: httpx.Client, path: str) -> None:
+    """Without a bearer token the response is 401."""
     assert client.get(f"{BACKEND}/{path}").status_code == 401
     assert client.get(f"{BACKEND}/{path}", headers={"authorization": "Basic eDp5"}).status_code == 401
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_token_serves_its_own_account_alone(
+def test_a_token_is_valid_for_its_own_account_only(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str], path: str
 ) -> None:
     """The account header must name the token's account."""
@@ -26,18 +26,18 @@ def test_a_token_serves_its_own_account_alone(
     assert (answer.status_code, answer.json()) == (403, {"detail": {"code": "invalid_workspace_selected"}})
 
 
-def test_an_expired_token_is_refused_in_the_originals_words(
+def test_an_expired_token_is_refused_with_openais_message(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str]
 ) -> None:
-    """Codex shows the sentence."""
+    """Codex shows the message."""
     openai.accounts.expire_access(openai.accounts[0])
     answer = client.get(f"{BACKEND}/codex/models", headers=bearer)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "token_expired"
 
 
-def test_a_token_expires_by_itself(openai: StandInOpenAI, client: httpx.Client) -> None:
-    """Its life is set before it is given out."""
+def test_a_token_expires(openai: StandInOpenAI, client: httpx.Client) -> None:
+    """Its lifetime is set before it is issued."""
     openai.accounts.access_seconds = -1
     token = openai.accounts.sign_in(openai.accounts[0]).access_token
     answer = client.get(f"{BACKEND}/codex/models", headers={"authorization": f"Bearer {token}"})
@@ -47,14 +47,14 @@ def test_a_token_expires_by_itself(openai: StandInOpenAI, client: httpx.Client) 
 def test_the_account_check_lists_the_account(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str]
 ) -> None:
-    """Codex refuses to work where its own account is missing from the list."""
+    """Codex does not work if its own account is missing from the list."""
     (listed,) = client.get(f"{BACKEND}/wham/accounts/check", headers=bearer).json()["accounts"]
     assert listed["id"] == openai.accounts[0].account_id
     assert listed["workspace_backend_origin"] == listed["account_routing_override"] == "NO_CONSTRAINT"
 
 
-def test_accounts_can_be_given() -> None:
-    """A plan, for instance, that gets its configuration from its workspace."""
+def test_accounts_can_be_configured() -> None:
+    """For example a plan that gets its configuration from its workspace."""
     business = Account("office@rehearsal.example", "account-b", "user-b", "business")
     openai = StandInOpenAI("127.0.0.1", accounts=(business,))
     assert list(openai.accounts) == [business]

@@ -22,7 +22,7 @@ from moonmind_appliance.models import (
     PhaseName,
     TurnOutcome,
 )
-from moonmind_appliance.rehearsal.openai import NORMAL, Play, Scenario, StandInOpenAI, feature_files
+from moonmind_appliance.rehearsal.openai import NORMAL, ResponseKind, ScriptedResponse, StandInOpenAI, feature_files
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -41,14 +41,14 @@ class Sink:
         self.data += data
 
 
-class Played(msgspec.Struct, frozen=True):
+class FinishedTurn(msgspec.Struct, frozen=True):
     outcome: TurnOutcome
     ended: ExecOutcome
     stdout: str
 
 
-class Desk:
-    """An agent container as a run has it, signed in, with a fresh repository for each test."""
+class AgentContainer:
+    """The agent container of a run, signed in, with a new repository for each test."""
 
     def __init__(self, engine: DockerEngine, openai: StandInOpenAI, container: str, codex: Codex) -> None:
         self.engine, self.openai, self.container, self.codex = engine, openai, container, codex
@@ -68,7 +68,7 @@ class Desk:
         self.engine.put_file(self.container, f"{LOGIN_FOLDER}/extra-ca.pem", self.openai.ca_pem)
         return self.run(self.codex.login_command())
 
-    def play(self, phase: PhaseName, text: str = "", *, silence_limit: float = 60) -> Played:
+    def run_turn(self, phase: PhaseName, text: str = "", *, silence_limit: float = 60) -> FinishedTurn:
         request = TurnRequest(phase=phase, workspace=WORKSPACE, text=text, time_limit=90, silence_limit=silence_limit)
         turn = self.codex.turn(request)
         for path, content in turn.files.items():
@@ -77,7 +77,7 @@ class Desk:
         reader = self.codex.reader(stdout)
         ended = self.engine.execute(self.container, turn.command, stdout=reader, stderr=stderr)
         reader.close()
-        return Played(reader.outcome(ended), ended, stdout.data.decode())
+        return FinishedTurn(reader.outcome(ended), ended, stdout.data.decode())
 
     def fresh_repository(self) -> None:
         self.shell(
@@ -94,7 +94,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def room() -> Iterator[Desk]:
+def agent_container() -> Iterator[AgentContainer]:
     engine, name = DockerEngine(), f"test-openai-{uuid.uuid4().hex[:8]}"
     gateway = engine.ensure_network(name, LABELS)
     volumes = (f"{name}-runs", f"{name}-login")
@@ -120,8 +120,8 @@ def room() -> Iterator[Desk]:
             )
             engine.start(spec)
             engine.put_file(name, AGENT_CA_FILE, openai.ca_pem)
-            yield Desk(engine, openai, name, codex)
-            assert openai.faults == []
+            yield AgentContainer(engine, openai, name, codex)
+            assert openai.internal_errors == []
             assert openai.refused_hosts == []
     finally:
         engine.remove(name)
@@ -132,171 +132,173 @@ def room() -> Iterator[Desk]:
 
 
 @pytest.fixture
-def desk(room: Desk) -> Iterator[Desk]:
-    if room.engine.read_file(room.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) is None:
-        ended, stdout, stderr = room.login()
+def agent(agent_container: AgentContainer) -> Iterator[AgentContainer]:
+    if agent_container.engine.read_file(agent_container.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) is None:
+        ended, stdout, stderr = agent_container.login()
         assert ended.ok, stdout + stderr
-    room.fresh_repository()
-    room.openai.play(NORMAL)
-    yield room
-    room.openai.play(NORMAL)
+    agent_container.fresh_repository()
+    agent_container.openai.respond_with(NORMAL)
+    yield agent_container
+    agent_container.openai.respond_with(NORMAL)
 
 
-def test_the_device_login_of_the_real_cli_works(room: Desk) -> None:
-    """It shows address and code, and stores the account that was signed in."""
-    before = len(room.openai.requests)
-    ended, stdout, stderr = room.login()
+def test_the_device_login_of_the_real_cli_works(agent_container: AgentContainer) -> None:
+    """It shows the address and the code, and stores the login of the account."""
+    before = len(agent_container.openai.requests)
+    ended, stdout, stderr = agent_container.login()
     assert ended.ok, stderr
     plain = re.sub(r"\x1b\[[0-9;]*m", "", stdout)
     assert "https://auth.openai.com/codex/device" in plain
     assert re.search(r"^\s*[A-Z0-9]{4}-[A-Z0-9]{5}$", plain, re.MULTILINE)
     assert "Successfully logged in" in stderr
-    facts = room.codex.login_facts(
-        room.engine.read_file(room.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) or b""
+    facts = agent_container.codex.login_facts(
+        agent_container.engine.read_file(agent_container.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) or b""
     )
     assert facts.usable
-    assert facts.email in {account.email for account in room.openai.accounts}
-    assert [request.path for request in room.openai.requests[before:]][-3:] == [
+    assert facts.email in {account.email for account in agent_container.openai.accounts}
+    assert [request.path for request in agent_container.openai.requests[before:]][-3:] == [
         "/api/accounts/deviceauth/usercode",
         "/api/accounts/deviceauth/token",
         "/oauth/token",
     ]
 
 
-def test_three_phases_write_a_whole_feature(desk: Desk) -> None:
-    """Specification, plan and tasks by the skills' own scripts and real tool calls; exactly what the model means."""
-    first = len(desk.openai.turns)
+def test_three_phases_write_a_whole_feature(agent: AgentContainer) -> None:
+    """Specification, plan and tasks by the skills' own scripts and real tool calls; exactly the model's files."""
+    first = len(agent.openai.turns)
     for phase, text in ((SPECIFY, TEXT), (PLAN, ""), (TASKS, "")):
-        played = desk.play(phase, text)
-        assert played.outcome.verdict is AgentVerdict.COMPLETED, played.stdout
-    today = re.search(r"\*\*Created\*\*: (\S+)", desk.files()["specs/001-health-page/spec.md"])
+        finished = agent.run_turn(phase, text)
+        assert finished.outcome.verdict is AgentVerdict.COMPLETED, finished.stdout
+    today = re.search(r"\*\*Created\*\*: (\S+)", agent.files()["specs/001-health-page/spec.md"])
     assert today
-    assert desk.files() == feature_files(TEXT, created=today[1])
-    turns = desk.openai.turns[first:]
+    assert agent.files() == feature_files(TEXT, created=today[1])
+    turns = agent.openai.turns[first:]
     assert [turn.phase for turn in turns] == ["speckit-specify", "speckit-plan", "speckit-tasks"]
     assert all(turn.finished and turn.tool_calls >= 2 for turn in turns)
-    pointer = desk.shell(f"cat {WORKSPACE}/repo/.specify/feature.json")
+    pointer = agent.shell(f"cat {WORKSPACE}/repo/.specify/feature.json")
     assert json.loads(pointer) == {"feature_directory": "specs/001-health-page"}
 
 
-def test_the_text_arrives_byte_for_byte_with_one_skill_visible(desk: Desk) -> None:
-    """256 KiB that name other skills, look like options, commands and markup."""
+def test_the_text_arrives_byte_for_byte_with_one_skill_visible(agent: AgentContainer) -> None:
+    """256 KiB that contain names of other skills, options, commands and markup."""
     text = "-rf --help $(id) `id` $speckit-tasks $speckit-plan <skill> '\"\\\r\n“ü” \x07"
-    text += "\n- wish $speckit-implement ü\n" * 10_000
-    played = desk.play(SPECIFY, text)
-    turn = desk.openai.turns[-1]
+    text += "\n- requirement $speckit-implement ü\n" * 10_000
+    finished = agent.run_turn(SPECIFY, text)
+    turn = agent.openai.turns[-1]
     assert len(text.encode()) > 256 * 1024
     assert turn.text == text
     assert turn.skills == turn.offered_skills == ("speckit-specify",)
-    assert played.outcome.verdict is AgentVerdict.COMPLETED
+    assert finished.outcome.verdict is AgentVerdict.COMPLETED
 
 
-def test_usage_and_quota_reach_the_rollout(desk: Desk) -> None:
+def test_usage_and_quota_reach_the_rollout(agent: AgentContainer) -> None:
     """Tokens in the last event, both windows in the rollout file."""
-    played = desk.play(SPECIFY, TEXT)
-    assert played.outcome.usage["input_tokens"] > played.outcome.usage["output_tokens"] > 0
-    assert [window.window_minutes for window in played.outcome.quota] == [300, 10_080]
-    assert all(0 < window.used_percent < 100 and window.resets_at for window in played.outcome.quota)
+    finished = agent.run_turn(SPECIFY, TEXT)
+    assert finished.outcome.usage["input_tokens"] > finished.outcome.usage["output_tokens"] > 0
+    assert [window.window_minutes for window in finished.outcome.quota] == [300, 10_080]
+    assert all(0 < window.used_percent < 100 and window.resets_at for window in finished.outcome.quota)
 
 
-def test_a_second_run_without_changes_leaves_the_tree_as_it_was(desk: Desk) -> None:
-    """The feature is there already: all three phases complete, git sees nothing."""
+def test_a_second_run_without_changes_leaves_the_tree_as_it_was(agent: AgentContainer) -> None:
+    """The feature already exists: all three phases complete, and git reports no change."""
     for phase, text in ((SPECIFY, TEXT), (PLAN, ""), (TASKS, "")):
-        desk.play(phase, text)
-    desk.shell(
+        agent.run_turn(phase, text)
+    agent.shell(
         f"cd {WORKSPACE}/repo; rm .specify/feature.json; git add -A;"
         " git -c user.name=t -c user.email=t@rehearsal.example commit -qm base"
     )
-    desk.openai.play(Scenario(Play.NO_CHANGES))
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.NO_CHANGES))
     for phase, text in ((SPECIFY, TEXT), (PLAN, ""), (TASKS, "")):
-        assert desk.play(phase, text).outcome.verdict is AgentVerdict.COMPLETED
-    assert desk.shell(f"cd {WORKSPACE}/repo; git status --porcelain") == ""
+        assert agent.run_turn(phase, text).outcome.verdict is AgentVerdict.COMPLETED
+    assert agent.shell(f"cd {WORKSPACE}/repo; git status --porcelain") == ""
 
 
-def test_open_questions_stay_in_the_specification(desk: Desk) -> None:
-    """Two markers, for people to answer."""
-    desk.openai.play(Scenario(Play.CLARIFICATIONS))
-    desk.play(SPECIFY, TEXT)
-    assert desk.files()["specs/001-health-page/spec.md"].count("[NEEDS CLARIFICATION: ") == 2
+def test_open_questions_stay_in_the_specification(agent: AgentContainer) -> None:
+    """Two markers for the reviewers."""
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.CLARIFICATIONS))
+    agent.run_turn(SPECIFY, TEXT)
+    assert agent.files()["specs/001-health-page/spec.md"].count("[NEEDS CLARIFICATION: ") == 2
 
 
-def test_a_left_template_is_the_repositorys_own(desk: Desk) -> None:
+def test_an_unfilled_template_is_the_repositorys_own(agent: AgentContainer) -> None:
     """The turn completes, and the file is the unfilled template."""
-    desk.openai.play(Scenario(Play.TEMPLATE_LEFT))
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.TEMPLATE_LEFT))
     for phase, text in ((SPECIFY, TEXT), (PLAN, ""), (TASKS, "")):
-        assert desk.play(phase, text).outcome.verdict is AgentVerdict.COMPLETED
+        assert agent.run_turn(phase, text).outcome.verdict is AgentVerdict.COMPLETED
     for kind in ("spec", "plan", "tasks"):
-        template = desk.shell(f"cat {WORKSPACE}/repo/.specify/templates/{kind}-template.md")
-        assert desk.files()[f"specs/001-health-page/{kind}.md"] == template
+        template = agent.shell(f"cat {WORKSPACE}/repo/.specify/templates/{kind}-template.md")
+        assert agent.files()[f"specs/001-health-page/{kind}.md"] == template
 
 
 @pytest.mark.parametrize(
-    ("play", "verdict"),
+    ("kind", "verdict"),
     [
-        (Play.AGENT_FAILS, AgentVerdict.FAILED),
-        (Play.USAGE_LIMIT, AgentVerdict.QUOTA),
-        (Play.USAGE_NOT_INCLUDED, AgentVerdict.PLAN_WITHOUT_CODEX),
-        (Play.OVERLOADED, AgentVerdict.UNREACHABLE),
-        (Play.STREAM_DROPPED, AgentVerdict.COMPLETED),
+        (ResponseKind.AGENT_FAILS, AgentVerdict.FAILED),
+        (ResponseKind.USAGE_LIMIT, AgentVerdict.QUOTA),
+        (ResponseKind.USAGE_NOT_INCLUDED, AgentVerdict.PLAN_WITHOUT_CODEX),
+        (ResponseKind.OVERLOADED, AgentVerdict.UNREACHABLE),
+        (ResponseKind.STREAM_DROPPED, AgentVerdict.COMPLETED),
     ],
 )
-def test_a_bad_day_is_what_codex_reports(desk: Desk, play: Play, verdict: AgentVerdict) -> None:
-    """The real CLI reads the stand-in's answers as it reads the original's."""
-    desk.openai.play(Scenario(play, resets_in=600))
-    played = desk.play(SPECIFY, TEXT)
-    assert played.outcome.verdict is verdict, played.stdout
-    assert played.ended.exit_code == (0 if verdict is AgentVerdict.COMPLETED else 1)
-    assert (played.outcome.resets_at is not None) is (play is Play.USAGE_LIMIT)
+def test_codex_reports_each_fault(agent: AgentContainer, kind: ResponseKind, verdict: AgentVerdict) -> None:
+    """The real CLI parses the stand-in's errors as it parses OpenAI's."""
+    agent.openai.respond_with(ScriptedResponse(kind, resets_in=600))
+    finished = agent.run_turn(SPECIFY, TEXT)
+    assert finished.outcome.verdict is verdict, finished.stdout
+    assert finished.ended.exit_code == (0 if verdict is AgentVerdict.COMPLETED else 1)
+    assert (finished.outcome.resets_at is not None) is (kind is ResponseKind.USAGE_LIMIT)
 
 
-def test_a_dead_login_is_told_apart(desk: Desk) -> None:
-    """The refresh is refused, and Codex says to sign in again; its file stays."""
-    desk.openai.play(Scenario(Play.DEAD_LOGIN))
-    played = desk.play(SPECIFY, TEXT)
-    assert played.outcome.verdict is AgentVerdict.LOGIN_DEAD
-    assert "sign in again" in played.outcome.message
-    desk.shell(f"rm {LOGIN_FOLDER}/auth.json")
+def test_a_revoked_login_has_its_own_verdict(agent: AgentContainer) -> None:
+    """The refresh is refused, and Codex asks for a new sign-in; the login file stays."""
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.DEAD_LOGIN))
+    finished = agent.run_turn(SPECIFY, TEXT)
+    assert finished.outcome.verdict is AgentVerdict.LOGIN_DEAD
+    assert "sign in again" in finished.outcome.message
+    agent.shell(f"rm {LOGIN_FOLDER}/auth.json")
 
 
-def test_an_expired_token_is_refreshed_on_the_way(desk: Desk) -> None:
-    """Once, and the turn goes on; the stored refresh token is a new one."""
+def test_an_expired_token_is_refreshed_during_the_turn(agent: AgentContainer) -> None:
+    """It is refreshed once and the turn continues; the stored refresh token is new."""
     path = f"{LOGIN_FOLDER}/auth.json"
-    before = desk.codex.secrets_of(desk.engine.read_file(desk.container, path, limit=10**6) or b"")
-    for account in desk.openai.accounts:
-        desk.openai.accounts.expire_access(account)
-    assert desk.play(SPECIFY, TEXT).outcome.verdict is AgentVerdict.COMPLETED
-    after = desk.codex.secrets_of(desk.engine.read_file(desk.container, path, limit=10**6) or b"")
+    before = agent.codex.secrets_of(agent.engine.read_file(agent.container, path, limit=10**6) or b"")
+    for account in agent.openai.accounts:
+        agent.openai.accounts.expire_access(account)
+    assert agent.run_turn(SPECIFY, TEXT).outcome.verdict is AgentVerdict.COMPLETED
+    after = agent.codex.secrets_of(agent.engine.read_file(agent.container, path, limit=10**6) or b"")
     assert after["refresh_token"] != before["refresh_token"]
 
 
-def test_a_leaking_agent_prints_the_login_and_a_careless_one_writes_a_secret(desk: Desk) -> None:
-    """What redaction and the secret scan have to find."""
-    desk.openai.play(Scenario(Play.LEAK_OUTPUT))
-    printed = desk.play(SPECIFY, TEXT)
-    stored = desk.engine.read_file(desk.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) or b""
-    refresh_token = desk.codex.secrets_of(stored)["refresh_token"]
+def test_a_leaking_agent_prints_the_login_and_a_careless_one_writes_a_secret(agent: AgentContainer) -> None:
+    """Redaction and the secret scan must find these."""
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.LEAK_OUTPUT))
+    printed = agent.run_turn(SPECIFY, TEXT)
+    stored = agent.engine.read_file(agent.container, f"{LOGIN_FOLDER}/auth.json", limit=10**6) or b""
+    refresh_token = agent.codex.secrets_of(stored)["refresh_token"]
     assert refresh_token in printed.stdout
     assert refresh_token in printed.outcome.message
-    scenario = Scenario(Play.LEAK_FILE)
-    desk.openai.play(scenario)
-    desk.play(SPECIFY, TEXT)
-    assert scenario.secret in "".join(desk.files().values())
+    response = ScriptedResponse(ResponseKind.LEAK_FILE)
+    agent.openai.respond_with(response)
+    agent.run_turn(SPECIFY, TEXT)
+    assert response.secret in "".join(agent.files().values())
 
 
-def test_a_hostile_agent_plants_what_it_promises(desk: Desk) -> None:
+def test_a_hostile_agent_plants_its_programs(agent: AgentContainer) -> None:
     """In its own container, as Codex's user, in the last phase."""
-    desk.openai.play(Scenario(Play.HOSTILE), phase="speckit-tasks")
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.HOSTILE), phase="speckit-tasks")
     for phase, text in ((SPECIFY, TEXT), (PLAN, ""), (TASKS, "")):
-        assert desk.play(phase, text).outcome.verdict is AgentVerdict.COMPLETED
-    assert desk.shell(f"cd {WORKSPACE}; ls -d planted-on-* repo/nested-repository/.git/evil/fsmonitor").count("\n") == 2
-    desk.shell(f"cd {WORKSPACE}/repo; git status > /dev/null")
-    host = desk.shell("hostname").strip()
-    assert desk.shell(f"ls {WORKSPACE}").split().count(f"ran-fsmonitor-on-{host}") == 1
+        assert agent.run_turn(phase, text).outcome.verdict is AgentVerdict.COMPLETED
+    assert (
+        agent.shell(f"cd {WORKSPACE}; ls -d planted-on-* repo/nested-repository/.git/evil/fsmonitor").count("\n") == 2
+    )
+    agent.shell(f"cd {WORKSPACE}/repo; git status > /dev/null")
+    host = agent.shell("hostname").strip()
+    assert agent.shell(f"ls {WORKSPACE}").split().count(f"ran-fsmonitor-on-{host}") == 1
 
 
-def test_a_silent_model_leaves_the_turn_without_output(desk: Desk) -> None:
-    """The container engine's silence limit ends it, and its container: this test is the last one that uses it."""
-    desk.openai.play(Scenario(Play.SILENT))
-    played = desk.play(SPECIFY, TEXT, silence_limit=3)
-    assert played.ended.ended.value == "silent"
-    assert "turn.started" in played.stdout
+def test_a_silent_model_leaves_the_turn_without_output(agent: AgentContainer) -> None:
+    """The engine's silence limit ends the turn and its container, so this test must be the last one."""
+    agent.openai.respond_with(ScriptedResponse(ResponseKind.SILENT))
+    finished = agent.run_turn(SPECIFY, TEXT, silence_limit=3)
+    assert finished.ended.ended.value == "silent"
+    assert "turn.started" in finished.stdout

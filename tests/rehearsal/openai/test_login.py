@@ -56,7 +56,7 @@ def _code(answer: httpx.Response) -> tuple[int, str]:
 
 @pytest.fixture
 def by_hand(client_of: Callable[[StandInOpenAI], httpx.Client]) -> Iterator[ByHand]:
-    """A stand-in that approves nothing by itself, and a client of it."""
+    """A stand-in without automatic approval, and a client for it."""
     with StandInOpenAI("127.0.0.1", approve_after_polls=None) as openai:
         yield openai, client_of(openai)
 
@@ -64,7 +64,7 @@ def by_hand(client_of: Callable[[StandInOpenAI], httpx.Client]) -> Iterator[ByHa
 def test_a_device_login_gives_tokens_with_the_claims_that_codex_reads(
     openai: StandInOpenAI, client: httpx.Client
 ) -> None:
-    """Code, poll, exchange; the tokens say who, which plan and until when."""
+    """Code, poll, exchange; the tokens name the account, its plan and the expiry."""
     login = _begin(client)
     tokens = _exchange(client, _poll(client, login).json()).json()
     account = openai.accounts[0]
@@ -85,7 +85,7 @@ def test_the_interval_is_a_string(client: httpx.Client) -> None:
 
 
 def test_a_login_is_pending_until_a_person_approves_it(by_hand: ByHand) -> None:
-    """403 means: not yet."""
+    """403 means not yet."""
     openai, client = by_hand
     login = _begin(client)
     assert openai.pending_codes == [login["user_code"]]
@@ -97,21 +97,21 @@ def test_a_login_is_pending_until_a_person_approves_it(by_hand: ByHand) -> None:
 
 
 def test_a_declined_login_ends(by_hand: ByHand) -> None:
-    """Neither 403 nor 404, which would mean: ask again."""
+    """Neither 403 nor 404, which would mean to poll again."""
     openai, client = by_hand
     login = _begin(client)
     openai.deny(login["user_code"])
     assert _code(_poll(client, login)) == (400, "deviceauth_authorization_denied")
 
 
-def test_a_code_that_nobody_waits_for_cannot_be_approved(openai: StandInOpenAI) -> None:
+def test_an_unknown_code_cannot_be_approved(openai: StandInOpenAI) -> None:
     """A mistyped code is the caller's error."""
     with pytest.raises(KeyError):
         openai.approve("ABCD-EFGHI")
 
 
 def test_a_login_can_be_approved_after_some_polls(client_of: Callable[[StandInOpenAI], httpx.Client]) -> None:
-    """So a rehearsal shows that it waits."""
+    """A rehearsal can show the waiting."""
     with StandInOpenAI("127.0.0.1", approve_after_polls=2) as openai:
         client = client_of(openai)
         login = _begin(client)
@@ -119,7 +119,7 @@ def test_a_login_can_be_approved_after_some_polls(client_of: Callable[[StandInOp
 
 
 def test_a_login_can_be_approved_by_time(client_of: Callable[[StandInOpenAI], httpx.Client]) -> None:
-    """The first poll at or after the time finds it approved."""
+    """The first poll after that time returns the approval."""
     with StandInOpenAI("127.0.0.1", approve_after_polls=None, approve_after_seconds=0) as openai:
         client = client_of(openai)
         assert _poll(client, _begin(client)).status_code == 200
@@ -135,8 +135,8 @@ def test_logins_go_to_one_account_after_the_other(openai: StandInOpenAI, client:
 
 
 @pytest.mark.parametrize("changes", [{"code_verifier": "wrong"}, {"code": "wrong"}])
-def test_a_wrong_code_or_verifier_is_no_grant(client: httpx.Client, changes: dict[str, str]) -> None:
-    """What was handed out must come back as it was."""
+def test_a_wrong_code_or_verifier_is_refused(client: httpx.Client, changes: dict[str, str]) -> None:
+    """Code and verifier must match those that were issued."""
     assert _code(_exchange(client, _poll(client, _begin(client)).json(), **changes)) == (400, "invalid_grant")
 
 
@@ -149,7 +149,7 @@ def test_a_form_that_codex_would_not_send_is_refused(client: httpx.Client, chang
 
 
 def test_a_code_is_exchanged_once(client: httpx.Client) -> None:
-    """The second exchange gets nothing, and the login is over."""
+    """The second exchange is refused, and the login is over."""
     login = _begin(client)
     grant = _poll(client, login).json()
     assert _exchange(client, grant).status_code == 200
@@ -158,25 +158,25 @@ def test_a_code_is_exchanged_once(client: httpx.Client) -> None:
 
 
 def test_an_unknown_login_or_client_is_refused(client: httpx.Client) -> None:
-    """Codes belong to the login that they were given for."""
+    """A code belongs to the login that it was issued for."""
     one, other = _begin(client), _begin(client)
     assert _poll(client, {**one, "user_code": other["user_code"]}).status_code == 400
     assert client.post(USER_CODE, json={"client_id": "somebody"}).status_code == 400
     assert client.post(USER_CODE, json={}).status_code == 400
 
 
-def test_a_refresh_token_is_good_once(client: httpx.Client, tokens: Tokens) -> None:
-    """The second use is refused in the original's words; the new one works."""
+def test_a_refresh_token_can_be_used_once(client: httpx.Client, tokens: Tokens) -> None:
+    """The second use is refused with OpenAI's message; the new token works."""
     fresh = _refresh(client, tokens.refresh_token)
     assert fresh.status_code == 200
     assert _code(_refresh(client, tokens.refresh_token)) == (401, "refresh_token_reused")
     assert _refresh(client, fresh.json()["refresh_token"]).status_code == 200
 
 
-def test_an_unknown_an_old_and_a_withdrawn_refresh_token_are_told_apart(
+def test_an_unknown_an_expired_and_a_revoked_refresh_token_have_different_codes(
     openai: StandInOpenAI, client: httpx.Client, tokens: Tokens
 ) -> None:
-    """Codex says a different sentence for each."""
+    """Codex shows a different message for each."""
     assert _code(_refresh(client, "rt_unknown")) == (401, "refresh_token_invalidated")
     openai.accounts.sign_out(openai.accounts[0])
     assert _code(_refresh(client, tokens.refresh_token)) == (401, "refresh_token_invalidated")
@@ -186,7 +186,7 @@ def test_an_unknown_an_old_and_a_withdrawn_refresh_token_are_told_apart(
 
 
 def test_signing_out_can_name_the_reason(openai: StandInOpenAI, client: httpx.Client, tokens: Tokens) -> None:
-    """So each of Codex's messages can be provoked."""
+    """Each of Codex's messages can be tested."""
     openai.accounts.sign_out(openai.accounts[0], RefusalCode.REFRESH_REUSED)
     assert _code(_refresh(client, tokens.refresh_token)) == (401, "refresh_token_reused")
 
@@ -212,6 +212,6 @@ def test_revoking_one_token_ends_its_sign_in_and_no_other(
 def test_a_token_request_that_cannot_be_read_is_refused(
     client: httpx.Client, content: bytes, content_type: str
 ) -> None:
-    """400, never a fault of the stand-in."""
+    """400, never an internal error."""
     answer = client.post(TOKEN, content=content, headers={"content-type": content_type})
     assert _code(answer) == (400, "invalid_request")

@@ -15,32 +15,32 @@ def _ask(openai: StandInOpenAI, head: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("host", ["chatgpt.com", "auth.openai.com"])
-def test_both_played_hosts_are_reached_and_certified(client: httpx.Client, host: str) -> None:
-    """Both hosts have a certificate that a client checks by name."""
+def test_both_simulated_hosts_are_reachable_with_valid_certificates(client: httpx.Client, host: str) -> None:
+    """A client verifies each host's certificate by name."""
     assert client.get(f"https://{host}/nothing-here").status_code == 404
 
 
-def test_every_other_host_is_refused_and_remembered(openai: StandInOpenAI, client: httpx.Client) -> None:
-    """What the agent calls beside the two hosts does not leave the machine, and is known afterwards."""
+def test_every_other_host_is_refused_and_recorded(openai: StandInOpenAI, client: httpx.Client) -> None:
+    """Requests to other hosts do not leave the machine, and are recorded."""
     with pytest.raises(httpx.ProxyError, match="403"):
         client.get("https://telemetry.example/collect")
     assert openai.refused_hosts == ["telemetry.example:443"]
 
 
-def test_a_played_host_on_another_port_is_refused(openai: StandInOpenAI) -> None:
-    """Only port 443 of a played host is played."""
+def test_a_simulated_host_on_another_port_is_refused(openai: StandInOpenAI) -> None:
+    """Only port 443 is simulated."""
     assert _ask(openai, b"CONNECT chatgpt.com:22 HTTP/1.1\r\n\r\n") == b"HTTP/1.1 403 Forbidden"
     assert openai.refused_hosts == ["chatgpt.com:22"]
 
 
-def test_a_request_that_is_no_connect_is_refused_and_remembered(openai: StandInOpenAI, client: httpx.Client) -> None:
-    """Plain HTTP through the proxy goes nowhere."""
+def test_a_request_other_than_connect_is_refused_and_recorded(openai: StandInOpenAI, client: httpx.Client) -> None:
+    """Plain HTTP through the proxy is refused."""
     assert client.get("http://chatgpt.com/").status_code == 403
     assert openai.refused_hosts == ["GET http://chatgpt.com/"]
 
 
-def test_a_client_that_trusts_only_the_system_is_not_served(openai: StandInOpenAI) -> None:
-    """Without the stand-in's authority there is no connection."""
+def test_a_client_must_trust_the_stand_ins_authority(openai: StandInOpenAI) -> None:
+    """With only the system's authorities the TLS handshake fails."""
     with (
         httpx.Client(proxy=openai.proxy_url, trust_env=False) as client,
         pytest.raises(httpx.ConnectError, match="certificate verify failed"),
@@ -48,12 +48,12 @@ def test_a_client_that_trusts_only_the_system_is_not_served(openai: StandInOpenA
         client.get("https://chatgpt.com/")
 
 
-def test_each_host_plays_only_its_own_paths(client: httpx.Client) -> None:
-    """The two hosts share a server, not their addresses."""
+def test_each_host_serves_only_its_own_paths(client: httpx.Client) -> None:
+    """The two hosts share a server, but not their paths."""
     assert client.get("https://auth.openai.com/backend-api/codex/models").status_code == 404
     assert client.post("https://chatgpt.com/oauth/token").status_code == 404
 
 
 def test_a_tunnel_to_one_host_cannot_ask_for_an_unknown_one(client: httpx.Client) -> None:
-    """A Host header that is not played is misdirected."""
+    """A Host header that is not simulated gets 421."""
     assert client.get("https://chatgpt.com/", headers={"host": "elsewhere.example"}).status_code == 421

@@ -6,7 +6,7 @@ import httpx
 import pytest
 import zstandard
 
-from moonmind_appliance.rehearsal.openai import Play, Scenario, StandInOpenAI
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse, StandInOpenAI
 
 URL = "https://chatgpt.com/backend-api/codex/responses"
 Body = Callable[..., dict[str, object]]
@@ -31,7 +31,7 @@ def _item(answer: httpx.Response) -> dict[str, object]:
     return item
 
 
-def _last_words(answer: httpx.Response) -> str:
+def _message(answer: httpx.Response) -> str:
     content = _item(answer)["content"]
     assert isinstance(content, list)
     text: str = content[0]["text"]
@@ -44,8 +44,8 @@ def ask(client: httpx.Client, bearer: dict[str, str], model_request: Body) -> As
     return lambda *prompt, **changes: client.post(URL, json=model_request(*prompt, **changes), headers=bearer)
 
 
-def test_a_websocket_is_sent_to_server_sent_events(client: httpx.Client, bearer: dict[str, str]) -> None:
-    """426, as Codex needs it to fall back at once."""
+def test_a_websocket_request_falls_back_to_server_sent_events(client: httpx.Client, bearer: dict[str, str]) -> None:
+    """426, which makes Codex fall back at once."""
     upgrade = {
         "connection": "Upgrade",
         "upgrade": "websocket",
@@ -55,8 +55,8 @@ def test_a_websocket_is_sent_to_server_sent_events(client: httpx.Client, bearer:
     assert client.get(URL, headers=bearer | upgrade).status_code == 426
 
 
-def test_an_answer_is_a_created_an_item_and_a_completed_event(ask: Ask) -> None:
-    """With the usage, and one identity from first to last."""
+def test_a_response_has_three_events(ask: Ask) -> None:
+    """Created, item and completed, with the usage and the same id."""
     created, item, completed = _events(ask())
     assert [created["type"], item["type"], completed["type"]] == [
         "response.created",
@@ -78,7 +78,7 @@ def test_a_tool_is_called_in_the_form_of_the_default_model(ask: Ask) -> None:
 def test_a_zstd_body_is_unpacked(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str], model_request: Body
 ) -> None:
-    """Codex packs by default."""
+    """Codex compresses by default."""
     packed = zstandard.ZstdCompressor().compress(json.dumps(model_request("$speckit-specify\n\nü")).encode())
     headers = bearer | {"content-encoding": "zstd", "content-type": "application/json"}
     assert client.post(URL, content=packed, headers=headers).status_code == 200
@@ -92,7 +92,7 @@ def test_a_zstd_body_is_unpacked(
 def test_a_body_that_cannot_be_read_is_refused(
     client: httpx.Client, bearer: dict[str, str], content: bytes, encoding: str, status: int
 ) -> None:
-    """Not a fault of the stand-in."""
+    """It is not an internal error of the stand-in."""
     headers = bearer | {"content-encoding": encoding, "content-type": "application/json"}
     assert client.post(URL, content=content, headers=headers).status_code == status
 
@@ -107,23 +107,23 @@ def test_a_body_that_cannot_be_read_is_refused(
     ],
 )
 def test_a_request_that_the_original_refuses_is_refused(ask: Ask, changes: dict[str, object], detail: str) -> None:
-    """In its words."""
+    """With OpenAI's message."""
     answer = ask(**changes)
     assert (answer.status_code, answer.json()) == (400, {"detail": detail})
 
 
-def test_the_model_wants_a_token_and_its_own_account(
+def test_the_model_requires_a_token_and_its_own_account(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str], model_request: Body
 ) -> None:
-    """As everything behind that host."""
+    """As every route of that host does."""
     assert client.post(URL, json=model_request()).status_code == 401
     other = bearer | {"chatgpt-account-id": openai.accounts[1].account_id}
     assert client.post(URL, json=model_request(), headers=other).status_code == 403
     assert openai.turns == []
 
 
-def test_a_turn_is_remembered_whole(openai: StandInOpenAI, ask: Ask) -> None:
-    """Its skills, and the prompt byte for byte, whatever stands in it."""
+def test_a_turn_is_recorded_completely(openai: StandInOpenAI, ask: Ask) -> None:
+    """Its skills, and the prompt byte for byte."""
     text = "-rf $(id) $speckit-tasks\r\n<skill>\n<name>x</name>\n\n\t“ü” \x07 end \n\n"
     ask(f"$speckit-specify\n\n{text}")
     (turn,) = openai.turns
@@ -137,26 +137,24 @@ def test_a_turn_is_remembered_whole(openai: StandInOpenAI, ask: Ask) -> None:
 
 @pytest.mark.parametrize("skills", [(), ("speckit-specify", "speckit-tasks")])
 def test_the_model_works_with_exactly_one_skill(openai: StandInOpenAI, ask: Ask, skills: tuple[str, ...]) -> None:
-    """None or two: it says so and does nothing, so that the phase has no files."""
+    """With none or two, the model explains that and writes no files."""
     answer = ask(skills=skills)
-    assert f"I was given {len(skills)} skills" in _last_words(answer)
+    assert f"I was given {len(skills)} skills" in _message(answer)
     assert openai.turns[0].phase is None
     assert openai.turns[0].tool_calls == 0
 
 
-def test_the_model_does_nothing_without_the_tool_that_it_knows(
-    client: httpx.Client, bearer: dict[str, str], model_request: Body
-) -> None:
-    """A tool that was not offered is not called."""
+def test_the_model_needs_its_tool(client: httpx.Client, bearer: dict[str, str], model_request: Body) -> None:
+    """It does not call a tool that was not offered."""
     body = model_request()
     items = body["input"]
     assert isinstance(items, list)
     answer = client.post(URL, json=body | {"input": items[1:]}, headers=bearer)
-    assert "not offered the tool functions.exec" in _last_words(answer)
+    assert "not offered the tool functions.exec" in _message(answer)
 
 
 def test_requests_of_one_turn_are_one_turn(openai: StandInOpenAI, ask: Ask) -> None:
-    """Tool outputs come back with the whole history; another turn has another id."""
+    """Each request repeats the whole history; another turn has another id."""
     ask()
     ask(outputs=("/repo\n",))
     ask(turn_id="turn-2")
@@ -174,9 +172,9 @@ def test_quota_headers_come_with_each_answer(ask: Ask) -> None:
     assert 0 < used[0] < used[1] < 100
 
 
-def test_a_used_up_limit_says_when_it_starts_again(openai: StandInOpenAI, ask: Ask) -> None:
-    """In the body and in the headers, the same second."""
-    openai.play(Scenario(Play.USAGE_LIMIT, resets_in=600))
+def test_a_used_up_limit_reports_its_reset_time(openai: StandInOpenAI, ask: Ask) -> None:
+    """Body and headers contain the same second."""
+    openai.respond_with(ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=600))
     answer = ask()
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["resets_in_seconds"]) == (429, "usage_limit_reached", 600)
@@ -185,39 +183,39 @@ def test_a_used_up_limit_says_when_it_starts_again(openai: StandInOpenAI, ask: A
 
 
 @pytest.mark.parametrize(
-    ("play", "expected"),
+    ("kind", "expected"),
     [
-        (Play.AGENT_FAILS, (400, "invalid_request_error", None)),
-        (Play.USAGE_NOT_INCLUDED, (429, "usage_not_included", None)),
-        (Play.OVERLOADED, (503, "service_unavailable_error", "server_is_overloaded")),
-        (Play.SERVER_ERRORS, (500, "server_error", None)),
-        (Play.DEAD_LOGIN, (401, None, "token_invalidated")),
+        (ResponseKind.AGENT_FAILS, (400, "invalid_request_error", None)),
+        (ResponseKind.USAGE_NOT_INCLUDED, (429, "usage_not_included", None)),
+        (ResponseKind.OVERLOADED, (503, "service_unavailable_error", "server_is_overloaded")),
+        (ResponseKind.SERVER_ERRORS, (500, "server_error", None)),
+        (ResponseKind.DEAD_LOGIN, (401, None, "token_invalidated")),
     ],
 )
-def test_a_bad_day_has_its_status_and_code(
-    openai: StandInOpenAI, ask: Ask, play: Play, expected: tuple[int, str | None, str | None]
+def test_each_fault_has_its_status_and_code(
+    openai: StandInOpenAI, ask: Ask, kind: ResponseKind, expected: tuple[int, str | None, str | None]
 ) -> None:
-    """As the original answers."""
-    openai.play(Scenario(play))
+    """As OpenAI responds."""
+    openai.respond_with(ScriptedResponse(kind))
     answer = ask()
     error = answer.json()["error"]
     assert (answer.status_code, error.get("type"), error.get("code")) == expected
 
 
-def test_a_dropped_stream_breaks_off_as_often_as_asked(openai: StandInOpenAI, ask: Ask) -> None:
-    """Then the same request is answered whole."""
-    openai.play(Scenario(Play.STREAM_DROPPED, drops=2))
+def test_a_stream_is_dropped_as_often_as_requested(openai: StandInOpenAI, ask: Ask) -> None:
+    """After that the same request gets a complete response."""
+    openai.respond_with(ScriptedResponse(ResponseKind.STREAM_DROPPED, drops=2))
     for _ in range(2):
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete"):
             ask()
     assert len(_events(ask())) == 3
 
 
-def test_a_dead_login_stays_dead_until_the_next_sign_in(
+def test_a_revoked_login_stays_revoked_until_the_next_sign_in(
     openai: StandInOpenAI, client: httpx.Client, model_request: Body, ask: Ask
 ) -> None:
-    """The scenario withdraws the account's tokens."""
-    openai.play(Scenario(Play.DEAD_LOGIN), times=1)
+    """The fault revokes the account's tokens."""
+    openai.respond_with(ScriptedResponse(ResponseKind.DEAD_LOGIN), times=1)
     assert ask().status_code == 401
     assert ask(turn_id="turn-2").status_code == 401
     fresh = openai.accounts.sign_in(openai.accounts[0]).access_token

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from moonmind_appliance.rehearsal.openai import Play, Scenario, StandInOpenAI
+from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse, StandInOpenAI
 
 
 def _can_connect(url: str) -> bool:
@@ -18,8 +18,8 @@ def _can_connect(url: str) -> bool:
     return True
 
 
-def test_a_free_port_is_taken_and_given_back() -> None:
-    """Port 0 is any free one; after the stop nothing listens and no thread is left."""
+def test_a_free_port_is_used_and_released() -> None:
+    """Port 0 selects a free port; after the stop nothing listens and no thread is left."""
     before = set(threading.enumerate())
     with StandInOpenAI("127.0.0.1") as openai:
         assert urlsplit(openai.proxy_url).port
@@ -37,8 +37,8 @@ def test_start_and_stop_are_safe_twice() -> None:
     openai.stop()
 
 
-def test_an_address_that_is_not_ours_is_an_error_at_start() -> None:
-    """The caller hears of it, at once, and no thread is left."""
+def test_an_address_of_another_machine_is_an_error_at_start() -> None:
+    """The caller gets the error at once, and no thread is left."""
     openai = StandInOpenAI("192.0.2.1")
     before = set(threading.enumerate())
     with pytest.raises(OSError, match="assign requested address"):
@@ -46,8 +46,8 @@ def test_an_address_that_is_not_ours_is_an_error_at_start() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_two_at_once_do_not_meet(client_of: Callable[[StandInOpenAI], httpx.Client]) -> None:
-    """Each has its own port, authority and accounts' tokens."""
+def test_two_stand_ins_are_independent(client_of: Callable[[StandInOpenAI], httpx.Client]) -> None:
+    """Each has its own port, certificate authority and tokens."""
     with StandInOpenAI("127.0.0.1") as one, StandInOpenAI("127.0.0.1") as other:
         assert one.proxy_url != other.proxy_url
         assert one.ca_pem != other.ca_pem
@@ -57,11 +57,11 @@ def test_two_at_once_do_not_meet(client_of: Callable[[StandInOpenAI], httpx.Clie
         assert client_of(other).get(url, headers=headers).status_code == 401
 
 
-def test_a_stream_that_is_held_open_does_not_hold_up_the_stop(
+def test_an_open_stream_does_not_delay_the_stop(
     client_of: Callable[[StandInOpenAI], httpx.Client], model_request: Callable[..., dict[str, object]]
 ) -> None:
-    """Silent turns end with the stand-in."""
-    with StandInOpenAI("127.0.0.1", scenario=Scenario(Play.SILENT)) as openai:
+    """Silent turns end when the stand-in stops."""
+    with StandInOpenAI("127.0.0.1", response=ScriptedResponse(ResponseKind.SILENT)) as openai:
         token = openai.accounts.sign_in(openai.accounts[0]).access_token
         with client_of(openai).stream(
             "POST",
@@ -74,7 +74,7 @@ def test_a_stream_that_is_held_open_does_not_hold_up_the_stop(
             assert not _can_connect(openai.proxy_url)
 
 
-def test_requests_are_known_by_host_path_and_status(openai: StandInOpenAI, client: httpx.Client) -> None:
-    """A test can say what Codex called."""
+def test_requests_are_recorded_with_host_path_and_status(openai: StandInOpenAI, client: httpx.Client) -> None:
+    """A test can check what Codex requested."""
     client.get("https://chatgpt.com/backend-api/codex/models")
     assert openai.requests == [("GET", "chatgpt.com", "/backend-api/codex/models", 401)]

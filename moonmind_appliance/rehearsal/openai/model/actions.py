@@ -8,48 +8,48 @@ from typing import NamedTuple
 
 from moonmind_appliance.rehearsal.openai.model import attacks, documents
 from moonmind_appliance.rehearsal.openai.model.brief import Brief, read_specification, read_text
-from moonmind_appliance.rehearsal.openai.response_script import Play, Scenario
+from moonmind_appliance.rehearsal.openai.response_script import ResponseKind, ScriptedResponse
 
 _SPEC_BYTES = 12_000
 
 
-class Script(NamedTuple):
+class ToolCall(NamedTuple):
     """JavaScript for the `exec` tool."""
 
     source: str
 
 
-class Say(NamedTuple):
+class Message(NamedTuple):
     """A message that ends the turn."""
 
     text: str
 
 
-Act = Script | Say
+Action = ToolCall | Message
 
 
-class Situation(NamedTuple):
+class ModelInput(NamedTuple):
     """The model's input: the skill, the user's text, today's date, the outputs of its tools so far."""
 
     skill: str
     text: str
     today: str
     outputs: list[str]
-    scenario: Scenario
+    scripted: ScriptedResponse
 
 
-def next_act(situation: Situation) -> Act:
+def next_action(request: ModelInput) -> Action:
     """The next tool call, or the message that ends the turn."""
-    failed = next((output for output in situation.outputs if "exit code: " in output), None)
+    failed = next((output for output in request.outputs if "exit code: " in output), None)
     if failed:
-        return Say(f"A command failed, so I stopped.\n\n{failed[-500:]}")
-    return {"speckit-specify": _specify, "speckit-plan": _plan, "speckit-tasks": _tasks}[situation.skill](situation)
+        return Message(f"A command failed, so I stopped.\n\n{failed[-500:]}")
+    return {"speckit-specify": _specify, "speckit-plan": _plan, "speckit-tasks": _tasks}[request.skill](request)
 
 
 def feature_files(text: str, *, number: int = 1, created: str = "2026-01-01") -> dict[str, str]:
     """The files that the model writes for that text by default: paths in the repository to contents.
 
-    In the play `no-changes` the repository already contains these files.
+    For `ResponseKind.NO_CHANGES` the repository already contains these files.
     """
     brief = read_text(text)
     feature = f"{number:03}-{brief.short_name}"
@@ -63,95 +63,95 @@ def feature_files(text: str, *, number: int = 1, created: str = "2026-01-01") ->
     }
 
 
-def _specify(situation: Situation) -> Act:
-    brief = read_text(situation.text)
-    outputs = situation.outputs
+def _specify(request: ModelInput) -> Action:
+    brief = read_text(request.text)
+    outputs = request.outputs
     if not outputs:
         return _shell("pwd; ls -1d specs/*/ 2>/dev/null || true")
     folders = re.findall(r"^specs/([^/\s]+)/\s*$", outputs[0], re.MULTILINE)
-    existing = _existing(brief, folders) if situation.scenario.play is Play.NO_CHANGES else None
+    existing = _existing(brief, folders) if request.scripted.kind is ResponseKind.NO_CHANGES else None
     feature = existing or f"{_next_number(folders):03}-{brief.short_name}"
     folder = posixpath.join("specs", feature)
-    steps: list[Act] = [_begin_feature(folder, copy_template=not existing)]
-    questions = situation.scenario.play is Play.CLARIFICATIONS
-    if not existing and situation.scenario.play is not Play.TEMPLATE_LEFT:
-        spec = documents.specification(brief, feature, situation.today, questions=questions)
-        steps.append(_write(_specify_files(brief, folder, situation.today, spec, questions=questions)))
-    steps += _extras(situation, folder)
-    state = "It was specified already; I changed nothing." if existing else "Ready for `$speckit-plan`."
-    return _step(steps, outputs[1:], f"The specification of “{brief.title}” is in {folder}/spec.md. {state}", situation)
+    steps: list[Action] = [_begin_feature(folder, copy_template=not existing)]
+    questions = request.scripted.kind is ResponseKind.CLARIFICATIONS
+    if not existing and request.scripted.kind is not ResponseKind.TEMPLATE_LEFT:
+        spec = documents.specification(brief, feature, request.today, questions=questions)
+        steps.append(_write(_specify_files(brief, folder, request.today, spec, questions=questions)))
+    steps += _extras(request, folder)
+    state = "It already existed; I changed nothing." if existing else "Ready for `$speckit-plan`."
+    return _step(steps, outputs[1:], f"The specification of “{brief.title}” is in {folder}/spec.md. {state}", request)
 
 
-def _plan(situation: Situation) -> Act:
+def _plan(request: ModelInput) -> Action:
     setup = (
         "pwd; bash .specify/scripts/bash/setup-plan.sh --json && "
         'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
         f'head -c {_SPEC_BYTES} "$feature/spec.md"'
     )
-    outputs = situation.outputs
+    outputs = request.outputs
     if not outputs:
         return _shell(setup)
     folder = _feature_folder(outputs[0])
     if folder is None:
-        return Say(f"setup-plan.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
+        return Message(f"setup-plan.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
     brief = read_specification(_after(outputs[0], "# Feature Specification:"))
-    steps: list[Act] = []
-    done_before = situation.scenario.play is Play.NO_CHANGES and "Plan already exists" in outputs[0]
-    if not done_before and situation.scenario.play is not Play.TEMPLATE_LEFT:
-        steps.append(_write(_plan_files(brief, folder, situation.today)))
-    steps += _extras(situation, folder)
-    return _step(steps, outputs[1:], f"The plan of “{brief.title}” is in {folder}/plan.md.", situation)
+    steps: list[Action] = []
+    done_before = request.scripted.kind is ResponseKind.NO_CHANGES and "Plan already exists" in outputs[0]
+    if not done_before and request.scripted.kind is not ResponseKind.TEMPLATE_LEFT:
+        steps.append(_write(_plan_files(brief, folder, request.today)))
+    steps += _extras(request, folder)
+    return _step(steps, outputs[1:], f"The plan of “{brief.title}” is in {folder}/plan.md.", request)
 
 
-def _tasks(situation: Situation) -> Act:
+def _tasks(request: ModelInput) -> Action:
     setup = (
         "pwd; bash .specify/scripts/bash/setup-tasks.sh --json && "
         'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
         'if [ -f "$feature/tasks.md" ]; then echo "Tasks already exist"; fi && '
         f'head -c {_SPEC_BYTES} "$feature/spec.md"'
     )
-    outputs = situation.outputs
+    outputs = request.outputs
     if not outputs:
         return _shell(setup)
     folder = _feature_folder(outputs[0])
     if folder is None:
-        return Say(f"setup-tasks.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
+        return Message(f"setup-tasks.sh did not name a feature folder, so I stopped.\n\n{outputs[0][-500:]}")
     brief = read_specification(_after(outputs[0], "# Feature Specification:"))
-    steps: list[Act] = []
-    if situation.scenario.play is Play.TEMPLATE_LEFT:
+    steps: list[Action] = []
+    if request.scripted.kind is ResponseKind.TEMPLATE_LEFT:
         steps.append(_shell(f"cp .specify/templates/tasks-template.md {shlex.quote(folder)}/tasks.md"))
-    elif situation.scenario.play is not Play.NO_CHANGES or "Tasks already exist" not in outputs[0]:
+    elif request.scripted.kind is not ResponseKind.NO_CHANGES or "Tasks already exist" not in outputs[0]:
         steps.append(_write(_task_files(brief, folder)))
-    steps += _extras(situation, folder)
-    return _step(steps, outputs[1:], f"The tasks of “{brief.title}” are in {folder}/tasks.md.", situation)
+    steps += _extras(request, folder)
+    return _step(steps, outputs[1:], f"The tasks of “{brief.title}” are in {folder}/tasks.md.", request)
 
 
-def _extras(situation: Situation, folder: str) -> list[Act]:
-    """The additional actions of the play."""
-    match situation.scenario.play:
-        case Play.HOSTILE:
-            script = situation.scenario.script
+def _extras(request: ModelInput, folder: str) -> list[Action]:
+    """The additional actions that the scripted response asks for."""
+    match request.scripted.kind:
+        case ResponseKind.HOSTILE:
+            script = request.scripted.script
             if script is not None:
                 return [_shell(f"FEATURE={shlex.quote(folder)}\n{script}")]
             return [_shell(attacks.plant(folder))]
-        case Play.LEAK_OUTPUT:
+        case ResponseKind.LEAK_OUTPUT:
             return [_shell(attacks.PRINT_CREDENTIALS)]
-        case Play.LEAK_FILE:
-            return [_write({f"{folder}/notes.md": attacks.notes(situation.scenario.secret)})]
+        case ResponseKind.LEAK_FILE:
+            return [_write({f"{folder}/notes.md": attacks.file_with_secret(request.scripted.secret)})]
         case _:
             return []
 
 
-def _step(steps: list[Act], outputs: list[str], last_words: str, situation: Situation) -> Act:
+def _step(steps: list[Action], outputs: list[str], message: str, request: ModelInput) -> Action:
     """The first step that has no output yet; after the last one, the message."""
     if len(outputs) < len(steps):
         return steps[len(outputs)]
-    if situation.scenario.play is Play.LEAK_OUTPUT and outputs:
-        return Say(f"{last_words}\n\nThis is what I work with:\n\n{outputs[-1]}")
-    return Say(last_words)
+    if request.scripted.kind is ResponseKind.LEAK_OUTPUT and outputs:
+        return Message(f"{message}\n\nThis is what I work with:\n\n{outputs[-1]}")
+    return Message(message)
 
 
-def _begin_feature(folder: str, *, copy_template: bool) -> Script:
+def _begin_feature(folder: str, *, copy_template: bool) -> ToolCall:
     quoted = shlex.quote(folder)
     commands = [f"mkdir -p {quoted}/checklists" if copy_template else f"test -d {quoted}"]
     if copy_template:
@@ -187,9 +187,9 @@ def _task_files(brief: Brief, folder: str) -> dict[str, str]:
     return {f"{folder}/tasks.md": documents.tasks(brief, posixpath.basename(folder))}
 
 
-def _shell(command: str) -> Script:
+def _shell(command: str) -> ToolCall:
     arguments = json.dumps({"cmd": command, "yield_time_ms": 30_000, "max_output_tokens": 20_000})
-    return Script(
+    return ToolCall(
         '// @exec: {"yield_time_ms": 60000, "max_output_tokens": 20000}\n'
         f"const result = await tools.exec_command({arguments});\n"
         "text(result.output);\n"
@@ -197,14 +197,14 @@ def _shell(command: str) -> Script:
     )
 
 
-def _write(files: dict[str, str]) -> Script:
+def _write(files: dict[str, str]) -> ToolCall:
     """Write whole files with the patch tool; one that exists is overwritten."""
     patch = ["*** Begin Patch"]
     for path, content in files.items():
         patch.append(f"*** Add File: {path}")
         patch += [f"+{line}" for line in content.removesuffix("\n").split("\n")]
     patch.append("*** End Patch\n")
-    return Script(f"text(await tools.apply_patch({json.dumps(chr(10).join(patch))}));\n")
+    return ToolCall(f"text(await tools.apply_patch({json.dumps(chr(10).join(patch))}));\n")
 
 
 def _next_number(folders: list[str]) -> int:

@@ -1,8 +1,8 @@
-"""Actions of a hostile or careless agent, which the appliance must survive.
+"""Actions of a hostile or careless agent that the appliance must withstand.
 
-`plant` leaves programs wherever git might run one. Each of them, when run, leaves a file `ran-<what>-on-<host name>`
+`plant` leaves programs wherever git might run one. Each of them creates a file `ran-<what>-on-<host name>`
 in the folder above the repository, in /work/runs and in /tmp, if it can write there. `planted-on-<host name>` beside
-the repository records the host of the planting: a program that ran on another host ran where it must not.
+the repository records the host of the planting: a program that ran on another host ran in the wrong place.
 """
 
 import shlex
@@ -13,7 +13,7 @@ _STOLEN = "https://stolen.invalid/steal.git"
 PRINT_CREDENTIALS = 'cat "${CODEX_HOME:-$HOME/.codex}/auth.json" || true; env'
 
 
-def notes(secret: str) -> str:
+def file_with_secret(secret: str) -> str:
     """A file that contains a credential."""
     return f"# Notes\n\nThe push works with this:\n\n    GITHUB_TOKEN={secret}\n"
 

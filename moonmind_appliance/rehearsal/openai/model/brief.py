@@ -8,7 +8,7 @@ import msgspec
 
 _TITLE_SIZE = 80
 _SENTENCE_SIZE = 240
-_WISHES = 8
+_MOST_REQUIREMENTS = 8
 _STOP_WORDS = frozenset(
     word
     for line in (
@@ -27,19 +27,19 @@ _SPEC_TITLE = re.compile(r"^# Feature Specification: (?P<text>.+)$", re.MULTILIN
 
 
 class Brief(msgspec.Struct, frozen=True):
-    """One line each; `wishes` has at least one, at most eight."""
+    """One line each; `requirements` has at least one, at most eight."""
 
     title: str
     goal: str
-    wishes: tuple[str, ...]
+    requirements: tuple[str, ...]
 
     @property
     def short_name(self) -> str:
         """Two to four words with hyphens, for the feature's folder."""
         plain = unicodedata.normalize("NFKD", self.title).encode("ascii", "ignore").decode().lower()
         words = re.findall(r"[a-z0-9]+", plain)
-        telling = [word for word in words if word not in _STOP_WORDS] or words
-        return "-".join(telling[:4])[:40].strip("-") or "feature"
+        significant = [word for word in words if word not in _STOP_WORDS] or words
+        return "-".join(significant[:4])[:40].strip("-") or "feature"
 
 
 def read_text(text: str) -> Brief:
@@ -55,17 +55,17 @@ def read_text(text: str) -> Brief:
     ]
     bullets = [_one_line(found["text"], _SENTENCE_SIZE) for line in lines if (found := _BULLET.match(line))]
     goal = sentences[0] if sentences else title
-    wishes = [wish for wish in bullets if wish] or sentences[1:] or [goal]
-    return Brief(title, goal, tuple(dict.fromkeys(wishes))[:_WISHES])
+    requirements = [requirement for requirement in bullets if requirement] or sentences[1:] or [goal]
+    return Brief(title, goal, tuple(dict.fromkeys(requirements))[:_MOST_REQUIREMENTS])
 
 
 def read_specification(spec: str) -> Brief:
     """Parse a spec.md, this model's own or any other."""
     found = _SPEC_TITLE.search(spec)
-    wishes = tuple(match["text"] for match in _REQUIREMENT.finditer(spec))
-    if not found or not wishes:
+    requirements = tuple(match["text"] for match in _REQUIREMENT.finditer(spec))
+    if not found or not requirements:
         return read_text(spec)
-    return Brief(_one_line(found["text"], _TITLE_SIZE), wishes[0], wishes[:_WISHES])
+    return Brief(_one_line(found["text"], _TITLE_SIZE), requirements[0], requirements[:_MOST_REQUIREMENTS])
 
 
 def _title(text: str, lines: list[str]) -> str:

@@ -7,28 +7,28 @@ from moonmind_appliance.rehearsal.openai.model.brief import Brief
 
 _HEADING_SIZE = 60
 _QUESTIONS = (
-    "Who may use this: everybody, or only people who are signed in?",
-    "How long must what it records be kept?",
+    "Who may use this: everyone, or only signed-in users?",
+    "How long must records be kept?",
 )
 
 
 def specification(brief: Brief, feature: str, created: str, *, questions: bool = False) -> str:
-    """`spec.md` of the feature folder `feature`; with two open questions on request."""
-    requirements = [f"The product MUST satisfy: {wish}" for wish in brief.wishes]
-    requirements.append("The product MUST tell a person in plain words what went wrong and what to do next.")
+    """`spec.md` of the feature folder `feature`, with two open questions if `questions`."""
+    requirements = [f"The product MUST satisfy: {requirement}" for requirement in brief.requirements]
+    requirements.append("Each error message MUST explain what went wrong and what to do next.")
     if questions:
         requirements += [f"Access and retention are open. [NEEDS CLARIFICATION: {_QUESTIONS[0]}]"]
         requirements += [f"Records are kept for a limited time. [NEEDS CLARIFICATION: {_QUESTIONS[1]}]"]
     assumptions = [
-        "People reach the feature with the means that they use today; no new device is needed.",
-        "What exists stays as it is unless a requirement above changes it.",
+        "Users reach the feature in the same way as existing features.",
+        "Existing behaviour does not change unless a requirement above changes it.",
     ]
     if questions:
         assumptions += [
-            "Until it is decided, everybody who can reach the product may use the feature.",
+            "Until it is decided, everyone who can reach the product may use the feature.",
             "Until it is decided, records are kept for 30 days.",
         ]
-    stories = [(wish, f"P{min(number, 3)}") for number, wish in enumerate(brief.wishes[:3], 1)]
+    stories = [(requirement, f"P{min(number, 3)}") for number, requirement in enumerate(brief.requirements[:3], 1)]
     return "\n".join(
         [
             f"# Feature Specification: {brief.title}",
@@ -46,8 +46,8 @@ def specification(brief: Brief, feature: str, created: str, *, questions: bool =
             *(line for number, story in enumerate(stories, 1) for line in _story(number, *story, brief)),
             "### Edge Cases",
             "",
-            "- What is asked for is not there: the person is told so, and nothing is changed.",
-            "- The same is asked for twice at once: the outcome is the same as once.",
+            "- The requested item does not exist: an error is reported, and nothing changes.",
+            "- Two identical requests arrive at once: the outcome is the same as for one.",
             "",
             "## Requirements *(mandatory)*",
             "",
@@ -57,16 +57,16 @@ def specification(brief: Brief, feature: str, created: str, *, questions: bool =
             "",
             "### Key Entities",
             "",
-            f"- **Request**: what a person asks of “{brief.title}”, with the time it was asked and its outcome.",
-            "- **Outcome**: done or refused, with the reason in plain words.",
+            f"- **Request**: a user's request to “{brief.title}”, with its time and its outcome.",
+            "- **Outcome**: `done` or `refused`, with the reason.",
             "",
             "## Success Criteria *(mandatory)*",
             "",
             "### Measurable Outcomes",
             "",
-            "- **SC-001**: 95% of people reach their goal at the first attempt without help.",
-            "- **SC-002**: A person sees the outcome within 2 seconds in 99% of cases.",
-            f"- **SC-003**: All {len(brief.wishes)} wishes of the description can be shown to work in one sitting.",
+            "- **SC-001**: 95% of users succeed at the first attempt without help.",
+            "- **SC-002**: The outcome is shown within 2 seconds in 99% of cases.",
+            f"- **SC-003**: All {len(brief.requirements)} requirements of the description pass an acceptance test.",
             "",
             "## Assumptions",
             "",
@@ -76,20 +76,20 @@ def specification(brief: Brief, feature: str, created: str, *, questions: bool =
     )
 
 
-def _story(number: int, wish: str, priority: str, brief: Brief) -> list[str]:
+def _story(number: int, requirement: str, priority: str, brief: Brief) -> list[str]:
     return [
-        f"### User Story {number} - {_short(wish)} (Priority: {priority})",
+        f"### User Story {number} - {_short(requirement)} (Priority: {priority})",
         "",
-        f"A person wants this of “{brief.title}”: {wish}",
+        f"A user of “{brief.title}” needs this: {requirement}",
         "",
-        f"**Why this priority**: it is wish {number} of the description, and useful by itself.",
+        f"**Why this priority**: requirement {number} of the description; useful by itself.",
         "",
-        f"**Independent Test**: show a person only this part and let them reach: {wish}",
+        f"**Independent Test**: enable only this part, and verify: {requirement}",
         "",
         "**Acceptance Scenarios**:",
         "",
-        f"1. **Given** the product is running, **When** a person asks for it, **Then** this holds: {wish}",
-        "2. **Given** it cannot be done, **When** a person asks for it, **Then** they read why and what to do.",
+        f"1. **Given** the product is running, **When** a user requests it, **Then** {requirement}",
+        "2. **Given** the request cannot be executed, **When** a user requests it, **Then** an error explains why.",
         "",
         "---",
         "",
@@ -135,17 +135,17 @@ def plan(brief: Brief, feature: str, created: str) -> str:
             "",
             "## Summary",
             "",
-            f"{brief.goal} It is built as one small module with its tests, behind the entry points that exist.",
+            f"{brief.goal} It is built as one small module with tests, and called from the existing entry points.",
             "",
             "## Technical Context",
             "",
             "**Language/Version**: the repository's own, unchanged",
             "",
-            "**Primary Dependencies**: none beyond those in use",
+            "**Primary Dependencies**: no new ones",
             "",
-            "**Storage**: the store in use",
+            "**Storage**: the existing store",
             "",
-            "**Testing**: the test runner in use, with a test for each acceptance scenario",
+            "**Testing**: the existing test runner, with a test for each acceptance scenario",
             "",
             "**Target Platform**: as today",
             "",
@@ -155,7 +155,7 @@ def plan(brief: Brief, feature: str, created: str) -> str:
             "",
             "**Constraints**: no change to existing behaviour",
             "",
-            f"**Scale/Scope**: {len(brief.wishes)} requirements, one module",
+            f"**Scale/Scope**: {len(brief.requirements)} requirements, one module",
             "",
             "## Constitution Check",
             "",
@@ -184,11 +184,11 @@ def research(brief: Brief) -> str:
         [
             f"# Research: {brief.title}",
             "",
-            "## Where the feature lives",
+            "## Location of the feature",
             "",
             "- **Decision**: a module of its own.",
             "- **Rationale**: it can be built, tested and removed without touching the rest.",
-            "- **Alternatives considered**: spreading it over existing modules; harder to review.",
+            "- **Alternatives considered**: distribute it over existing modules; harder to review.",
             "",
         ]
     )
@@ -205,7 +205,7 @@ def data_model(brief: Brief) -> str:
             "| Request | asked_at | required, UTC |",
             "| Request | text | required, not empty |",
             "| Outcome | state | `done` or `refused` |",
-            "| Outcome | reason | required where refused |",
+            "| Outcome | reason | required if refused |",
             "",
             "A Request has exactly one Outcome, which never changes.",
             "",
@@ -220,8 +220,8 @@ def contract(brief: Brief) -> str:
             f"# Contract: {brief.title}",
             "",
             *(
-                f"{number}. Asked: {wish} Answer: `done`, or `refused` with a reason."
-                for number, wish in enumerate(brief.wishes, 1)
+                f"{number}. Request: {requirement} Response: `done`, or `refused` with a reason."
+                for number, requirement in enumerate(brief.requirements, 1)
             ),
             "",
         ]
@@ -235,7 +235,7 @@ def quickstart(brief: Brief) -> str:
             f"# Quickstart: {brief.title}",
             "",
             "1. Run the repository's tests; all pass.",
-            *(f"{number}. See that this holds: {wish}" for number, wish in enumerate(brief.wishes, 2)),
+            *(f"{number}. Verify: {requirement}" for number, requirement in enumerate(brief.requirements, 2)),
             "",
         ]
     )
@@ -259,11 +259,11 @@ def tasks(brief: Brief, feature: str) -> str:
         "",
     ]
     number = 3
-    for story, wish in enumerate(brief.wishes[:3], 1):
+    for story, requirement in enumerate(brief.requirements[:3], 1):
         lines += [
-            f"## Phase {story + 2}: User Story {story} - {_short(wish)} (Priority: P{story})",
+            f"## Phase {story + 2}: User Story {story} - {_short(requirement)} (Priority: P{story})",
             "",
-            f"**Goal**: {wish}",
+            f"**Goal**: {requirement}",
             "",
             f"- [ ] T{number:03} [P] [US{story}] Write a failing test for story {story} in tests/{module}/",
             f"- [ ] T{number + 1:03} [US{story}] Implement story {story} in src/{module}/",
@@ -275,18 +275,18 @@ def tasks(brief: Brief, feature: str) -> str:
             *lines,
             "## Final Phase: Polish",
             "",
-            f"- [ ] T{number:03} Walk through quickstart.md and write down what differs in src/{module}/",
+            f"- [ ] T{number:03} Validate quickstart.md against src/{module}/",
             "",
             "## Dependencies",
             "",
-            "Setup, then Foundational, then the stories in order of priority; each story stands by itself.",
+            "Setup, then Foundational, then the stories in order of priority; the stories are independent.",
             "",
         ]
     )
 
 
-def _short(wish: str) -> str:
-    return wish if len(wish) <= _HEADING_SIZE else wish[:_HEADING_SIZE].rsplit(" ", 1)[0] + "…"
+def _short(requirement: str) -> str:
+    return requirement if len(requirement) <= _HEADING_SIZE else requirement[:_HEADING_SIZE].rsplit(" ", 1)[0] + "…"
 
 
 def _module(brief: Brief) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.rehearsal.openai import Scenario
+from moonmind_appliance.rehearsal.openai import ScriptedResponse
 from moonmind_appliance.rehearsal.openai.model import attacks
 
 
@@ -15,7 +15,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def planted(tmp_path: Path) -> Path:
-    """A worktree with everything planted, and a submodule's path; a private clone of it lies beside."""
+    """A worktree with planted programs and a submodule's path, beside a private clone of it."""
     repository = tmp_path / "run" / "repo"
     repository.mkdir(parents=True)
     _git(repository, "init", "-q", "-b", "main")
@@ -35,28 +35,28 @@ def _ran(repository: Path) -> set[str]:
     return {path.name.removeprefix("ran-").rsplit("-on-", 1)[0] for path in repository.parent.glob("ran-*")}
 
 
-def test_planting_runs_nothing_and_says_where_it_was(planted: Path) -> None:
-    """So that whatever ran was run by somebody else."""
+def test_planting_runs_nothing_and_records_its_host(planted: Path) -> None:
+    """A program that ran was run by another process."""
     assert _ran(planted) == set()
     assert len(list(planted.parent.glob("planted-on-*"))) == 1
 
 
-def test_a_careless_git_runs_what_was_planted(planted: Path) -> None:
-    """The scenario has teeth: the repository's own configuration is obeyed."""
+def test_git_without_protection_runs_the_planted_programs(planted: Path) -> None:
+    """The attack is effective: git follows the repository's own configuration."""
     _git(planted, "status")
     assert "fsmonitor" in _ran(planted)
 
 
-def test_a_private_git_folder_alone_does_not_help(planted: Path) -> None:
-    """Git looks into a nested repository with that one's configuration, whatever the outer one says."""
+def test_a_private_git_folder_alone_is_no_protection(planted: Path) -> None:
+    """Git reads a nested repository with its configuration, regardless of the outer one's."""
     private = planted.parent.parent / "private.git"
     _git(planted, "--git-dir", str(private), "--work-tree", ".", "-c", "core.hooksPath=/dev/null", "read-tree", "HEAD")
     _git(planted, "--git-dir", str(private), "--work-tree", ".", "-c", "core.hooksPath=/dev/null", "status")
     assert "fsmonitor" in _ran(planted)
 
 
-def test_links_lead_out_and_the_remote_is_changed(planted: Path) -> None:
-    """A link to a file, to a folder and to the login; pushes would go to somebody else."""
+def test_links_point_outside_and_the_remote_is_changed(planted: Path) -> None:
+    """Links to a file, a folder and the login; pushes would go to the attacker."""
     assert {path.name for path in (planted / "specs").iterdir() if path.is_symlink()} == {
         "outside-file",
         "outside-folder",
@@ -65,19 +65,19 @@ def test_links_lead_out_and_the_remote_is_changed(planted: Path) -> None:
     assert _git(planted, "config", "remote.origin.pushurl").strip() == "https://stolen.invalid/steal.git"
 
 
-def test_nested_repositories_lie_untracked_and_at_the_submodule(planted: Path) -> None:
-    """Both have programs of their own."""
+def test_nested_repositories_are_planted_untracked_and_at_the_submodule(planted: Path) -> None:
+    """Both have their own programs."""
     for nested in ("nested-repository", "submodule"):
         assert (planted / nested / ".git" / "evil" / "fsmonitor").exists()
 
 
 def test_planting_twice_is_safe(planted: Path) -> None:
-    """A scenario holds for all phases."""
+    """The response applies to each phase."""
     subprocess.run(["bash", "-c", attacks.plant("specs")], cwd=planted, check=True, capture_output=True)
 
 
 def test_a_secret_in_a_file_looks_like_a_github_token() -> None:
-    """The shape that secret scanners know."""
-    secret = Scenario().secret
+    """Secret scanners recognize its form."""
+    secret = ScriptedResponse().secret
     assert (secret[:4], len(secret)) == ("ghp_", 40)
-    assert secret in attacks.notes(secret)
+    assert secret in attacks.file_with_secret(secret)

@@ -28,23 +28,23 @@ def test_a_title_is_found_in_every_kind_of_text(text: str, title: str, short_nam
     assert (brief.title, brief.short_name) == (title, short_name)
 
 
-def test_bullets_are_wishes() -> None:
-    """Of any kind, without their marks; eight at most."""
+def test_bullets_are_requirements() -> None:
+    """Any bullet style, without the marks; at most eight."""
     brief = read_text("# T\n\n- one\n* two\n1. three\n- [ ] four\n" + "".join(f"- more {n}\n" for n in range(9)))
-    assert brief.wishes[:4] == ("one", "two", "three", "four")
-    assert len(brief.wishes) == 8
+    assert brief.requirements[:4] == ("one", "two", "three", "four")
+    assert len(brief.requirements) == 8
 
 
 @given(st.text())
 def test_any_text_gives_a_whole_specification(text: str) -> None:
-    """One line each, a folder name that is plain, and no placeholder, mark or open question but our own."""
+    """One line each, a plain folder name, and no placeholder, mark or open question."""
     brief = read_text(text)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", brief.short_name)
-    assert brief.wishes
-    for line in (brief.title, brief.goal, *brief.wishes):
+    assert brief.requirements
+    for line in (brief.title, brief.goal, *brief.requirements):
         assert line
         assert line.isprintable()
         assert not set(line) & set("[]<>")
     spec = documents.specification(brief, "001-x", "2026-11-23")
     assert "[" not in spec
-    assert read_specification(spec).wishes[: len(brief.wishes)] == brief.wishes
+    assert read_specification(spec).requirements[: len(brief.requirements)] == brief.requirements
