@@ -12,8 +12,8 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import waits
-from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import waits
 from moonmind_appliance.cli.terminal import STYLES, ago, clean, clock, line, table
 from moonmind_appliance.models import LoginState, QuotaWindow
 from moonmind_appliance.views.run_summary import RunSummary, WaitingForDetail

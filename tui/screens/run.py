@@ -13,12 +13,14 @@ from textual.widgets import ContentSwitcher, Input, Static
 from moonmind_appliance.models import Event, PhaseStatus
 from moonmind_appliance.views.changes import Change
 from moonmind_appliance.views.run_detail import RunDetail, run_detail
+from tui.cancel import cancel
 from tui.diff_view import DiffView
 from tui.document import Document
 from tui.explain import about_text, outcome_text
 from tui.keys import KEYS, Where, bindings
 from tui.lines import Lines
 from tui.log_view import LogView
+from tui.retry import RETRYABLE, retry
 from tui.row_views import ArtifactsView, EventsView
 from tui.run_logs import LogFile, log_files, log_of_phase, log_to_show, neighbour
 from tui.run_texts import RunTexts, artifact_path, read_texts, save, text_artifacts
@@ -27,7 +29,6 @@ from tui.screens.page import Page
 from tui.screens.runs import open_address
 from tui.signs import run_sign
 from tui.static import update
-from tui.steer import RETRYABLE, cancel, retry
 from tui.tab_line import TabLine
 from tui.text import one_line
 from tui.timeline import Timeline

@@ -12,13 +12,14 @@ from textual.widgets import Input, Static
 
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, RunRow, run_ids, runs_by_id
+from tui.cancel import cancel
 from tui.explain import outcome_text
 from tui.keys import Where, bindings
+from tui.retry import retry
 from tui.runs_table import RunsTable, Window, heading
 from tui.screens import make_screen
 from tui.screens.page import Page
 from tui.static import update
-from tui.steer import cancel, retry
 
 
 class Loaded(NamedTuple):

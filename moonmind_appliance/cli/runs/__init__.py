@@ -13,8 +13,8 @@ COMMANDS = {
     "watch": Lazy(f"{_HERE}.watch:watch", "Follow a run's phases until it ends."),
     "logs": Lazy(f"{_HERE}.logs:logs", "Print the output of a run's phases."),
     "artifacts": Lazy(f"{_HERE}.artifacts:artifacts", "List or download a run's artifacts."),
-    "cancel": Lazy(f"{_HERE}.steer:cancel", "Cancel a run."),
-    "retry": Lazy(f"{_HERE}.steer:retry", "Queue a failed or cancelled run again."),
+    "cancel": Lazy(f"{_HERE}.cancel:cancel", "Cancel a run."),
+    "retry": Lazy(f"{_HERE}.retry:retry", "Queue a failed or cancelled run again."),
 }
 
 

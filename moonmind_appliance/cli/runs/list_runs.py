@@ -9,8 +9,8 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import status_text
-from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import status_text
 from moonmind_appliance.cli.terminal import ago, clean, span, table
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.views.run_summary import RunSummary

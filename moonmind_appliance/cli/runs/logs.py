@@ -11,7 +11,7 @@ from moonmind_appliance.agents.codex_events import event_lines
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.models import PHASE_ORDER
 from moonmind_appliance.views.phase_logs import phase_logs

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.answers import head, outcome, phases_table
-from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import head, outcome, phases_table
 from moonmind_appliance.cli.terminal import clean
 
 

@@ -8,8 +8,8 @@ from rich.text import Text
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.watch import follow
-from moonmind_appliance.cli.runs.way import access_options, open_access
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.runs.submit import SubmitRequest
 

@@ -13,8 +13,8 @@ from moonmind_appliance.cli.exits import Exit, exit_of
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.answers import outcome, waits
-from moonmind_appliance.cli.runs.way import access_options, open_access
+from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import outcome, waits
 from moonmind_appliance.cli.terminal import clean, span, state
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import RunStatus

@@ -14,7 +14,7 @@ import pytest
 
 from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed
-from moonmind_appliance.cli.runs.way import server_address
+from moonmind_appliance.cli.runs.connect import server_address
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_summary import run_summary

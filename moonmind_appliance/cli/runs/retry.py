@@ -1,0 +1,38 @@
+"""`runs retry`."""
+
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
+from moonmind_appliance.cli.exits import Exit
+from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.watch import follow
+from moonmind_appliance.cli.terminal import clean, state
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        ("Continue at the failed phase", f"{PROGRAM} runs retry 5b0c6a5e"),
+        ("Retry and follow it", f"{PROGRAM} runs retry 5b0c6a5e --wait"),
+    ],
+)
+@click.option("--wait", is_flag=True, help="Follow the run until it ends; exit code 7 if it fails.")
+@run_argument
+@access_options
+@click.pass_obj
+def retry(invocation: Invocation, server: str | None, token_file: Path | None, run: str, *, wait: bool) -> Exit:
+    """Queue a failed or cancelled run again.
+
+    It continues at its first unfinished phase: completed phases do not use model time again.
+    """
+    with open_access(invocation, server, token_file) as access:
+        accepted = access.retry(access.find(run))
+        if wait:
+            return follow(invocation, access, accepted.run_id)
+    message = Text.assemble(f"Run {clean(accepted.run_id[:8])} is ", state(accepted.status), " again.")
+    invocation.answer(accepted, message)
+    return Exit.OK
