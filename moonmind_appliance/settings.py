@@ -152,10 +152,10 @@ def _existing_file(raw: str) -> Path:
     return path
 
 
-def _choice(*words: str) -> Callable[[str], str]:
+def _choice(*choices: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
-        if raw.lower() not in words:
-            raise ValueError(f"is not one of: {', '.join(words)}")
+        if raw.lower() not in choices:
+            raise ValueError(f"is not one of: {', '.join(choices)}")
         return raw.lower()
 
     return parse

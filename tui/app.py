@@ -38,7 +38,7 @@ from tui.themes import COLOURLESS, PALETTES, THEMES, themes
 
 ERROR_FILE = "tui-errors.log"
 
-_LOOK_AT_SERVE_SECONDS = 10.0
+_CHECK_SERVE_SECONDS = 10.0
 _TICK_SECONDS = 10.0
 _SHOWN_COPY = 60
 
@@ -88,7 +88,7 @@ class TerminalApp(App[None]):
         self.environment = dict(os.environ) if environment is None else environment
         self.serve_state: ServeState | None = None
         """The last answer; None before the first one."""
-        self._ask_serve = serve_state
+        self._read_serve_state = serve_state
         self.checks = checks
         self._lost: ApplianceError | None = None
         self.animation_level = "none"
@@ -114,7 +114,7 @@ class TerminalApp(App[None]):
         return PALETTES.get(self.theme, PALETTES[THEMES[ThemeName.DARK]])
 
     @property
-    def serves(self) -> bool | None:
+    def serve_is_running(self) -> bool | None:
         """Whether `serve` runs; None: not known yet."""
         return None if self.serve_state is None else self.serve_state.answers
 
@@ -122,7 +122,7 @@ class TerminalApp(App[None]):
     def serve_text(self) -> Text:
         """The same for the top line."""
         if self.serve_state is None:
-            return Text("serve: asking")
+            return Text("serve: checking")
         if not self.serve_state.answers:
             return Text("‖ serve: not running", self.palette.waiting)
         if not self.serve_state.ready:
@@ -135,9 +135,9 @@ class TerminalApp(App[None]):
         def sent(how: str) -> None:
             shown = text if len(text) <= _SHOWN_COPY else f"{text[: _SHOWN_COPY - 1]}…"
             if isinstance(self.screen, Page):
-                self.screen.say(f"{what} {how}: {' '.join(shown.split())}")
+                self.screen.show_message(f"{what} {how}: {' '.join(shown.split())}")
 
-        self.background.ask(self, "", partial(clipboard.send, text, self.environment, self._write), sent, self._ignore)
+        self.background.run(self, "", partial(clipboard.send, text, self.environment, self._write), sent, self._ignore)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Override Textual's method, which it calls for a selection."""
@@ -159,8 +159,8 @@ class TerminalApp(App[None]):
         self._catch_signals()
         self.app_resume_signal.subscribe(self, self._repaint)
         self.feed.start()
-        self.look_at_serve()
-        self.set_interval(_LOOK_AT_SERVE_SECONDS, self.look_at_serve)
+        self.check_serve()
+        self.set_interval(_CHECK_SERVE_SECONDS, self.check_serve)
         self.set_interval(_TICK_SECONDS, self._tick)
 
     def on_unmount(self) -> None:
@@ -233,21 +233,23 @@ class TerminalApp(App[None]):
         """Show a message, and keep the displayed data."""
         self._lost = message.error
         for page in self.pages:
-            page.say(f"✗ {message.error} Shown: state of {clock(self.now(), self.now())}.", tone="bad")
+            page.show_message(f"✗ {message.error} Shown: state of {clock(self.now(), self.now())}.", tone="bad")
 
     def on_data_found(self, message: DataFound) -> None:
         """Read again."""
         del message
         self._lost = None
         for page in self.pages:
-            page.say("The database can be read again.")
+            page.show_message("The database can be read again.")
             page.read()
 
-    def look_at_serve(self) -> None:
+    def check_serve(self) -> None:
         """Ask now whether the service is ready, in addition to the request every ten seconds."""
-        self.background.ask(self, "serve", partial(self._ask_serve, self.settings), self._serve_seen, self._ignore)
+        self.background.run(
+            self, "serve", partial(self._read_serve_state, self.settings), self._serve_checked, self._ignore
+        )
 
-    def _serve_seen(self, state: ServeState) -> None:
+    def _serve_checked(self, state: ServeState) -> None:
         self.serve_state = state
         for page in self.pages:
             page.top.show(self.serve_text, page.MODE)
@@ -262,7 +264,7 @@ class TerminalApp(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Letters go to the text field that has the focus; dialogs and the palette have keys of their own."""
         del parameters
-        if action in _OURS:
+        if action in _APP_ACTIONS:
             if self.screen.is_modal and action not in {"leave", "suspend_process"}:
                 return False
             if action == "suspend_process" and isinstance(self.focused, TextArea):
@@ -324,7 +326,7 @@ class TerminalApp(App[None]):
         del event
 
 
-_OURS = frozenset(key.action.partition("(")[0] for key in KEYS[Where.EVERYWHERE])
+_APP_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS[Where.EVERYWHERE])
 
 
 def _append(path: Path, text: str) -> bool:

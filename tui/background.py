@@ -25,7 +25,7 @@ class _Job(NamedTuple):
 class Background:
     """A few threads. Results arrive as callbacks in the owner's message loop, and never after the owner was closed.
 
-    `ask` may be called from any thread. Jobs of one owner with the same key never run at the same time: while one
+    `run` may be called from any thread. Jobs of one owner with the same key never run at the same time: while one
     runs, only the newest waiting job is kept, so that a burst of changes causes one or two reads.
     """
 
@@ -38,7 +38,7 @@ class Background:
             # Daemon threads: quitting must not wait for a Docker engine that does not answer.
             threading.Thread(target=self._work, name=f"tui-{number}", daemon=True).start()
 
-    def ask(
+    def run(
         self,
         owner: MessagePump,
         key: str,

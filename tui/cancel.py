@@ -9,18 +9,18 @@ from tui.screens.page import Page
 def cancel(page: Page, run: RunSummary) -> None:
     """Cancel the run, after a confirmation; show the result on the page."""
     if run.final:
-        page.say(f"Run {run.short_id} has ended ({run.status.value}). There is nothing to cancel.")
+        page.show_message(f"Run {run.short_id} has ended ({run.status.value}). There is nothing to cancel.")
         return
     tools, actor = page.tui.tools, page.tui.actor
 
     def do() -> None:
-        page.ask("", lambda: cancel_run(tools.store, actor, run.run_id, now=tools.clock()), cancelled)
+        page.run_in_background("", lambda: cancel_run(tools.store, actor, run.run_id, now=tools.clock()), cancelled)
 
     def cancelled(now: Run) -> None:
         if now.status is RunStatus.CANCELLED:
-            page.say(f"Run {run.short_id} is cancelled.")
+            page.show_message(f"Run {run.short_id} is cancelled.")
         else:
-            page.say(f"Run {run.short_id} is being cancelled. This takes a few seconds.")
+            page.show_message(f"Run {run.short_id} is being cancelled. This takes a few seconds.")
 
     page.confirm(
         f"Cancel run {run.short_id} of {run.repository}?",

@@ -31,7 +31,7 @@ def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime
 def service_text(state: ServeState | None, palette: Palette) -> Text:
     """Whether the service accepts and executes runs, and the problems that it reports."""
     if state is None:
-        return Text("· The service is being asked.", palette.muted)
+        return Text("· Checking the service.", palette.muted)
     if not state.answers:
         return Text("‖ The service is not running: runs wait for `moonmind-appliance serve`.", palette.waiting)
     if not state.ready:
@@ -47,7 +47,7 @@ def check_lines(findings: Iterable[Finding], palette: Palette, width: int) -> li
         sign = LEVEL_SIGNS[finding.level]
         name = one_line(finding.check)
         head = Text.assemble(" ", (sign.mark, palette.tone(sign.tone)), f" {name:<{_NAME}} ")
-        lines += wrapped(head, Text(clean(finding.seen)), width)
+        lines += wrapped(head, Text(clean(finding.observed)), width)
         if finding.to_do:
             indent = Text(" " * (_NAME + 2) + "→ ", palette.tone(sign.tone))
             lines += wrapped(indent, Text(_with_keys(clean(finding.to_do)), palette.strong), width)

@@ -40,7 +40,7 @@ class DiffView(Lines):
         """
         self._number += 1
         done = partial(self._show, self._number)
-        page_of(self).ask("", partial(_rows, patch, diff_summary), done)
+        page_of(self).run_in_background("", partial(_rows, patch, diff_summary), done)
 
     def next_file(self, step: int) -> None:
         """Go to the next file (1), or the previous one (-1)."""

@@ -67,7 +67,7 @@ class Document(Lines):
 
     def _next(self, made: Iterator[list[list[Segment]]], number: int, *, first: bool) -> None:
         done = partial(self._add, made, number, first)
-        page_of(self).ask("", partial(next, made, None), done, self._failed)
+        page_of(self).run_in_background("", partial(next, made, None), done, self._failed)
 
     def _add(
         self,

@@ -13,7 +13,7 @@ from tui.drafts import Draft, DraftFile
 from tui.new_run_form import Checked, check_draft
 
 
-class Looked(NamedTuple):
+class DraftCheck(NamedTuple):
     """The result of the check and of the save: the saved draft, or why it was not saved ("" if it was)."""
 
     checked: Checked
@@ -38,14 +38,14 @@ class DraftKeeper:
         self._saved = self._file.load()
         return None if self._saved is None or self._saved.empty else self._saved
 
-    def look(self, draft: Draft) -> Looked:
+    def check_and_save(self, draft: Draft) -> DraftCheck:
         """Check the draft, and save it unless it contains a secret; an empty one is removed."""
         checked = check_draft(draft, self._settings, self._redactor)
         with self._lock:
             if self._over or (self._saved is not None and draft.same_as(self._saved)):
-                return Looked(checked, self._saved or draft, "")
+                return DraftCheck(checked, self._saved or draft, "")
             if checked.secret:
-                return Looked(checked, draft, "it contains a secret")
+                return DraftCheck(checked, draft, "it contains a secret")
             draft = msgspec.structs.replace(draft, saved_at=self._clock())
             try:
                 if draft.empty:
@@ -53,9 +53,9 @@ class DraftKeeper:
                 else:
                     self._file.save(draft)
             except OSError as error:
-                return Looked(checked, draft, error.strerror or "the disk rejected it")
+                return DraftCheck(checked, draft, error.strerror or "the disk rejected it")
             self._saved = draft
-            return Looked(checked, draft, "")
+            return DraftCheck(checked, draft, "")
 
     def forget(self) -> None:
         """Remove the draft after it was submitted. If that fails, the next form shows it again."""

@@ -63,11 +63,16 @@ def current_phase(phases: Sequence[PhaseStatus]) -> str:
 
 
 def outcome_text(
-    run: RunSummary, phases: Sequence[PhaseStatus], now: datetime, *, serves: bool | None, message: bool = False
+    run: RunSummary,
+    phases: Sequence[PhaseStatus],
+    now: datetime,
+    *,
+    serve_is_running: bool | None,
+    message: bool = False,
 ) -> str:
     """The run in one or two sentences; `message`: a failure with all its details."""
     if run.status is RunStatus.QUEUED:
-        idle = " `serve` is not running: the run starts when it does." if serves is False else ""
+        idle = " `serve` is not running: the run starts when it does." if serve_is_running is False else ""
         return waiting_text(run.waiting_for, now) + idle
     if run.status is RunStatus.IN_PROGRESS:
         phase = current_phase(phases)
@@ -75,20 +80,20 @@ def outcome_text(
         since = f", started {age((now - run.started_at).total_seconds())} ago" if run.started_at else ""
         return f"Running {phase or 'its phases'}{shard}{since}."
     if run.failure is not None:
-        told = f": {one_line(run.failure.message)}" if message else "."
-        return f"{run.failure.code.value}{told} {failure_text(run, now)}"
+        detail = f": {one_line(run.failure.message)}" if message else "."
+        return f"{run.failure.code.value}{detail} {failure_text(run, now)}"
     return _ENDS.get(run.status) or _success_text(run)
 
 
 def about_text(run: RunSummary, now: datetime) -> str:
     """The submitter of the run, the time of submission, and the duration."""
-    told = f"Submitted by {one_line(run.created_by.username)} {clock(run.accepted_at, now)}"
+    text = f"Submitted by {one_line(run.created_by.username)} {clock(run.accepted_at, now)}"
     took = run.seconds(now)
     if run.started_at is not None and took is not None:
-        told += f", began {clock(run.started_at, now)}"
+        text += f", began {clock(run.started_at, now)}"
         if run.completed_at is not None:
-            told += f", ended {clock(run.completed_at, now)} after {length(took)}"
-    return f"{told}{f', shard {run.shard}' if run.shard is not None else ''}."
+            text += f", ended {clock(run.completed_at, now)} after {length(took)}"
+    return f"{text}{f', shard {run.shard}' if run.shard is not None else ''}."
 
 
 def _success_text(run: RunSummary) -> str:

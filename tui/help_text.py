@@ -60,7 +60,7 @@ def _signs(palette: Palette, width: int) -> Iterator[Text]:
     runs = {sign.mark: sign for sign in [WAITING, *RUN_SIGNS.values()]}
     phases = {sign.mark: sign for sign in PHASE_SIGNS.values()}
     for label, signs in (("Runs", runs), ("Phases", phases)):
-        words = Text()
+        line = Text()
         for sign in signs.values():
-            words.append("  " if words else "").append(sign.mark, palette.tone(sign.tone)).append(f" {sign.word}")
-        yield from wrapped(Text(f" {label:<{_KEY - 1}}", palette.strong), words, width)
+            line.append("  " if line else "").append(sign.mark, palette.tone(sign.tone)).append(f" {sign.word}")
+        yield from wrapped(Text(f" {label:<{_KEY - 1}}", palette.strong), line, width)

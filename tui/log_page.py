@@ -26,7 +26,7 @@ _TONES = {
 }
 
 
-class How(NamedTuple):
+class RowFormat(NamedTuple):
     """How lines become rows.
 
     `width`: cells to wrap lines at; 0 cuts them. `events`: show lines that are Codex's events as text.
@@ -62,15 +62,15 @@ class Rows(NamedTuple):
     at_end: bool
 
 
-def rows_of(number: int, line: bytes, how: How) -> list[Row]:
+def rows_of(number: int, line: bytes, row_format: RowFormat) -> list[Row]:
     """The rows of one line: one, several, or none for an event without text."""
     text = line.decode(errors="replace").rstrip("\r")
     found = [("", "plain", text)]
-    if how.events:
+    if row_format.events:
         found = [(*_TONES[event.kind], event.text) for event in event_lines(text)]
     rows: list[Row] = []
-    for prefix, tone, told in found:
-        for part, shown in enumerate(broken(prefix + clean(told).replace("\n", " "), how.width)):
+    for prefix, tone, content in found:
+        for part, shown in enumerate(broken(prefix + clean(content).replace("\n", " "), row_format.width)):
             rows.append(Row(number, len(rows), shown, tone, broken=part > 0))
     return rows
 
@@ -86,7 +86,7 @@ def broken(text: str, width: int) -> list[str]:
     return chop_cells(text, width)
 
 
-def rows_around(index: LogIndex, line: int, before: int, after: int, how: How) -> Rows:
+def rows_around(index: LogIndex, line: int, before: int, after: int, row_format: RowFormat) -> Rows:
     """At least `before` rows before that line, and `after` rows from it on, as far as there are any.
 
     Reads from disk. Skips any number of events without text.
@@ -98,7 +98,7 @@ def rows_around(index: LogIndex, line: int, before: int, after: int, how: How) -
     while len(below) < after and following < count:
         lines = index.read(following, _BATCH)
         for number, content in enumerate(lines, following):
-            below += rows_of(number, content, how)
+            below += rows_of(number, content, row_format)
         following += len(lines) or _BATCH
     above: list[Row] = []
     first = line
@@ -106,7 +106,7 @@ def rows_around(index: LogIndex, line: int, before: int, after: int, how: How) -
         start = max(0, first - _BATCH)
         batch: list[Row] = []
         for number, content in enumerate(index.read(start, first - start), start):
-            batch += rows_of(number, content, how)
+            batch += rows_of(number, content, row_format)
         above = batch + above
         first = start
     return Rows(above + below, at_start=first == 0, at_end=following >= count)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tui.log_index import LogIndex
-from tui.log_page import How, rows_around
+from tui.log_page import RowFormat, rows_around
 
 ERROR_IN_TEXT = re.compile(rb"(?i)\b(?:error|fatal|failed|failure|panic|traceback|exception|denied|refused)\b")
 ERROR_IN_EVENTS = re.compile(rb'"type": ?"(?:error|turn\.failed)"|"exit_code": ?-?[1-9]')
@@ -20,13 +20,13 @@ class Found(NamedTuple):
     total: int = 0
 
 
-def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Found | None:
+def search(index: LogIndex, needle: str, line: int, step: int, row_format: RowFormat) -> Found | None:
     """The next line that shows the text, with wrap-around."""
     with suppress(OSError):
         while index.extend():
             pass
     # In an event the text is inside a JSON string.
-    escaped = needle.replace("\\", "\\\\").replace('"', '\\"') if how.events else needle
+    escaped = needle.replace("\\", "\\\\").replace('"', '\\"') if row_format.events else needle
     wanted = escaped.encode()
     start = index.offset_of(line + 1) if step > 0 else index.offset_of(line)
     place = index.search(wanted, start, forward=step > 0)
@@ -40,7 +40,7 @@ def search(index: LogIndex, needle: str, line: int, step: int, how: How) -> Foun
             if place is None:
                 return None
         found = index.line_at(place)
-        if not how.events or _shown_in(index, found, needle, how):
+        if not row_format.events or _shown_in(index, found, needle, row_format):
             return Found(found, place)
         if around and (found >= line if step > 0 else found <= line):
             return None
@@ -55,9 +55,9 @@ def counted(index: LogIndex, needle: str, found: Found) -> Found:
     return found._replace(number=index.count(wanted, before=found.place) + 1, total=index.count(wanted))
 
 
-def _shown_in(index: LogIndex, line: int, needle: str, how: How) -> bool:
+def _shown_in(index: LogIndex, line: int, needle: str, row_format: RowFormat) -> bool:
     """Whether the displayed text of that event contains the text."""
-    rows = rows_around(index, line, 0, 1, How(0, how.events)).rows
+    rows = rows_around(index, line, 0, 1, RowFormat(0, row_format.events)).rows
     wanted = needle.casefold()
     return any(wanted in row.text.casefold() for row in rows if row.line == line)
 

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from moonmind_appliance.errors import ApplianceError, StoreError
 from tui.lines import MOST_COPIED_LINES, Lines
 from tui.log_index import LogIndex
-from tui.log_page import WIDEST, How, Row, Rows, rows_around
+from tui.log_page import WIDEST, Row, RowFormat, Rows, rows_around
 from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, Found, counted, first_error, search
 from tui.screens.page import page_of
 
@@ -28,7 +28,7 @@ _MIDDLE = 1 << 40
 _PAGES_AROUND = 3
 
 
-class Wish(NamedTuple):
+class ReadRequest(NamedTuple):
     """What to show after rows are read: that line at the top, or the end of the log at the bottom.
 
     `anew`: ignore the position of the rows that are shown. `cursor`: the line for the cursor, shown anywhere.
@@ -74,7 +74,7 @@ class LogView(Lines):
         self._at_start = self._at_end = True
         self._found: Found | None = None
         self._problem = ""
-        self._wish: Wish | None = None
+        self._request: ReadRequest | None = None
         self._searches: list[tuple[str, int]] = []
         self._looking = False  # for the first error
 
@@ -86,20 +86,20 @@ class LogView(Lines):
             return
         self._path, self._events, self.follow = path, events_in_it, follow
         self._close()
-        self._found, self._problem, self._wish = None, "", None
+        self._found, self._problem, self._request = None, "", None
         self._searches.clear()
         self._looking = False
         if path is None:
             self._take_nothing()
             return
-        page_of(self).ask(
+        page_of(self).run_in_background(
             "log-open", partial(_opened, path), partial(self._open_done, path, follow or from_end), self._open_failed
         )
 
     def poll(self) -> None:
         """Check whether the log has grown; call it a few times a second while the run is running."""
         if self._index is not None:
-            page_of(self).ask("log-poll", partial(self._index.extend, _PIECE_BYTES), self._extended)
+            page_of(self).run_in_background("log-poll", partial(self._index.extend, _PIECE_BYTES), self._extended)
 
     @property
     def state(self) -> str:
@@ -164,8 +164,8 @@ class LogView(Lines):
 
     def _next_search(self, index: LogIndex) -> None:
         needle, step = self._searches[0]
-        work = partial(search, index, needle, self._cursor_line, step, self._how)
-        page_of(self).ask("log-search", work, partial(self._search_done, index), self._search_failed)
+        work = partial(search, index, needle, self._cursor_line, step, self._row_format)
+        page_of(self).run_in_background("log-search", work, partial(self._search_done, index), self._search_failed)
 
     def _search_failed(self, error: ApplianceError) -> None:
         self._searches.clear()
@@ -183,8 +183,8 @@ class LogView(Lines):
         self.post_message(self.Searched(found=found is not None))
         if self._searches:
             self._next_search(index)
-        elif found is not None and not self._how.events:
-            page_of(self).ask("log-count", partial(counted, index, needle, found), self._count_done)
+        elif found is not None and not self._row_format.events:
+            page_of(self).run_in_background("log-count", partial(counted, index, needle, found), self._count_done)
 
     def _count_done(self, found: Found) -> None:
         if self._found is not None and self._found.place == found.place:
@@ -212,7 +212,7 @@ class LogView(Lines):
 
         self._looking = True
         self.post_message(self.StateChanged())
-        page_of(self).ask("log-error", partial(first_error, index, pattern), finished)
+        page_of(self).run_in_background("log-error", partial(first_error, index, pattern), finished)
 
     def copied_line(self) -> str:
         """The text under the cursor, with wrapped rows joined."""
@@ -244,7 +244,7 @@ class LogView(Lines):
             return
         self._index = index
         # Anew: the current rows are from the previous log.
-        self._read(Wish(index.line_count if at_end else 0, at_end=at_end, anew=True))
+        self._read(ReadRequest(index.line_count if at_end else 0, at_end=at_end, anew=True))
         self.poll()
 
     def _open_failed(self, error: Exception) -> None:
@@ -259,13 +259,13 @@ class LogView(Lines):
     def _extended(self, grown: bool) -> None:  # noqa: FBT001 - an answer
         if not grown or self._index is None:
             return
-        if self._wish is not None:
+        if self._request is not None:
             # Serve the pending request for rows first, and do not lose its parameters.
             self._set_scrollbar()
         elif self.follow:
-            self._read(Wish(self._index.line_count, at_end=True))
+            self._read(ReadRequest(self._index.line_count, at_end=True))
         elif self._at_end:
-            self._read(Wish(self._line_of(self._top)))
+            self._read(ReadRequest(self._line_of(self._top)))
         else:
             self._set_scrollbar()
             self.post_message(self.StateChanged())
@@ -275,52 +275,54 @@ class LogView(Lines):
     # Reading rows.
 
     @property
-    def _how(self) -> How:
-        return How(self.line_width if self.wrap else 0, self._events and not self.raw)
+    def _row_format(self) -> RowFormat:
+        return RowFormat(self.line_width if self.wrap else 0, self._events and not self.raw)
 
     def _again(self) -> None:
         """Read the same place again, as rows of another kind."""
         line = self._line_of(self._top)
         self._rows = []
         if self._index is not None:
-            self._read(Wish(self._index.line_count if self.follow else line, at_end=self.follow, anew=True))
+            self._read(ReadRequest(self._index.line_count if self.follow else line, at_end=self.follow, anew=True))
         self.screen.clear_selection()
         self.post_message(self.StateChanged())
 
-    def _read(self, wish: Wish) -> None:
+    def _read(self, request: ReadRequest) -> None:
         """Read the rows around a line, then show them."""
         index, height = self._index, max(1, self.size.height or self.app.size.height)
         if index is None:
             return
-        self._wish = wish
+        self._request = request
         around = _PAGES_AROUND * height
-        work = partial(_rows, index, wish, around, self._how)
-        page_of(self).ask("log-read", work, partial(self._take, index, self._how, wish), self._read_failed)
+        work = partial(_rows, index, request, around, self._row_format)
+        page_of(self).run_in_background(
+            "log-read", work, partial(self._take, index, self._row_format, request), self._read_failed
+        )
 
     def _read_failed(self, error: ApplianceError) -> None:
-        self._wish = None
+        self._request = None
         page_of(self).show_error(error)
 
-    def _take(self, index: LogIndex, how: How, wish: Wish, read: Rows) -> None:
-        if index is not self._index or how != self._how:
+    def _take(self, index: LogIndex, row_format: RowFormat, request: ReadRequest, read: Rows) -> None:
+        if index is not self._index or row_format != self._row_format:
             return
-        self._wish = None
+        self._request = None
         old_rows, old_first = self._rows, self._first
         self._rows, self._at_start, self._at_end = read.rows, read.at_start, read.at_end
         first = self._renumbered(old_rows, old_first)
         self._first = _MIDDLE if first is None else first
         height = max(1, self.size.height)
         last = self._first + len(self._rows) - 1
-        if wish.at_end or (self.follow and read.at_end):
+        if request.at_end or (self.follow and read.at_end):
             self._top = max(self._first, last - height + 1)
             self.cursor = max(self._first, last)
-        elif wish.cursor is not None:
-            target = self._number_of(wish.cursor)
-            if not self._top <= target < self._top + height or wish.anew:
+        elif request.cursor is not None:
+            target = self._number_of(request.cursor)
+            if not self._top <= target < self._top + height or request.anew:
                 self._top = max(self._first, target - height // 2)
             self.cursor = target
-        elif wish.anew or first is None:
-            self._top = self._number_of(wish.line)
+        elif request.anew or first is None:
+            self._top = self._number_of(request.line)
             self.cursor = self._top
         self._clamp()
         self.widest = 0 if self.wrap else WIDEST
@@ -353,9 +355,9 @@ class LogView(Lines):
 
     @property
     def _cursor_line(self) -> int:
-        if self._wish is not None and self._wish.cursor is not None:
+        if self._request is not None and self._request.cursor is not None:
             # It moves there after the rows are read.
-            return self._wish.cursor
+            return self._request.cursor
         return self._line_of(self.cursor)
 
     def _clamp(self) -> None:
@@ -384,7 +386,7 @@ class LogView(Lines):
         message.prevent_default()
         if message.y is not None:
             self._stop_following()
-            self._read(Wish(round(message.y), anew=True))
+            self._read(ReadRequest(round(message.y), anew=True))
 
     def _on_scroll_down(self, event: ScrollDown) -> None:
         """A click below the handle of the scroll bar."""
@@ -464,7 +466,7 @@ class LogView(Lines):
             self.go_to(self._number_of(line))
         else:
             self._rows = []
-            self._read(Wish(line, anew=True, cursor=line))
+            self._read(ReadRequest(line, anew=True, cursor=line))
 
     def _scroll(self, top: int) -> None:
         """Show that row at the top, and read more when the known rows come to an end."""
@@ -478,8 +480,8 @@ class LogView(Lines):
             self.post_message(self.StateChanged())
         short_above = top - self._first < height and not self._at_start
         short_below = last - top < 2 * height and not self._at_end
-        if (short_above or short_below) and self._wish is None:
-            self._read(Wish(self._line_of(top)))
+        if (short_above or short_below) and self._request is None:
+            self._read(ReadRequest(self._line_of(top)))
 
     def go_to(self, y: int, *, middle: bool = False) -> None:
         """Put the cursor on a row that is known, and show it."""
@@ -516,7 +518,7 @@ class LogView(Lines):
             self.cursor = self._first
         elif self._index is not None:
             self._rows = []
-            self._read(Wish(0, anew=True))
+            self._read(ReadRequest(0, anew=True))
 
     def action_last(self) -> None:
         """To the end of the log."""
@@ -525,7 +527,7 @@ class LogView(Lines):
             self._scroll(last)
             self.cursor = last
         elif self._index is not None:
-            self._read(Wish(self._index.line_count, at_end=True))
+            self._read(ReadRequest(self._index.line_count, at_end=True))
 
     def _wheel(self, by: int) -> None:
         if by < 0:
@@ -549,23 +551,23 @@ class LogView(Lines):
         del event
         if self._index is None:
             return
-        if self._wish is not None:
+        if self._request is not None:
             # The requested rows are not available yet.
-            self._read(self._wish)
+            self._read(self._request)
             return
         if self.wrap:
             self._again()
             return
         at_end = self.follow or (self._at_end and self.cursor >= self._first + len(self._rows) - 1)
-        self._read(Wish(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
+        self._read(ReadRequest(self._index.line_count if at_end else self._line_of(self._top), at_end=at_end))
 
 
-def _rows(index: LogIndex, wish: Wish, around: int, how: How) -> Rows:
+def _rows(index: LogIndex, request: ReadRequest, around: int, row_format: RowFormat) -> Rows:
     """The rows around the requested place; the end is known after the whole log is indexed."""
-    if wish.at_end:
+    if request.at_end:
         while index.extend(_PIECE_BYTES):
             pass
-    return rows_around(index, index.line_count if wish.at_end else wish.line, around, around, how)
+    return rows_around(index, index.line_count if request.at_end else request.line, around, around, row_format)
 
 
 def _opened(path: Path) -> LogIndex:

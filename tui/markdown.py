@@ -67,8 +67,8 @@ class _Image(rich_markdown.ImageItem):
     """An image's text and address, as a terminal shows no image."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        words = self.text.plain or "without a text"
-        yield Text(f"[image: {words}, {self.destination}]")
+        text = self.text.plain or "without a text"
+        yield Text(f"[image: {text}, {self.destination}]")
 
 
 class _Markdown(Markdown):

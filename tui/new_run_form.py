@@ -64,9 +64,9 @@ def shard_choices(shards: Sequence[Shard]) -> list[tuple[int | None, str]]:
 def _account(shard: Shard) -> str:
     if shard.login is LoginState.PRESENT:
         return "API key" if shard.by_api_key else shard.account_email or "signed in"
-    words = {
+    texts = {
         LoginState.ABSENT: "no login: the run waits for one",
         LoginState.DEAD: "dead login: the run waits for a new one",
         LoginState.REFUSED: "refused account: the run waits",
     }
-    return words.get(shard.login, "login not checked yet")
+    return texts.get(shard.login, "login not checked yet")

@@ -14,14 +14,14 @@ def retry(page: Page, run: RunSummary) -> None:
     """Queue the run again; show the result on the page."""
     if run.status not in RETRYABLE:
         status = run.status.value.replace("_", " ")
-        page.say(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
+        page.show_message(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
         return
     tools, actor = page.tui.tools, page.tui.actor
     work = partial(retry_run, tools.store, tools.wakeups, tools.settings, actor, run.run_id, now=tools.clock())
 
     def queued(now: Run) -> None:
         del now
-        idle = "" if page.tui.serves is not False else " `serve` is not running: the run starts when it does."
-        page.say(f"Run {run.short_id} is queued again.{idle}")
+        idle = "" if page.tui.serve_is_running is not False else " `serve` is not running: the run starts when it does."
+        page.show_message(f"Run {run.short_id} is queued again.{idle}")
 
-    page.ask("", work, queued)
+    page.run_in_background("", work, queued)

@@ -29,23 +29,23 @@ _TONES = {
 # These values need no name.
 _UNNAMED = frozenset({"phase", "message", "name"})
 # The kind already says it.
-_LEFT_OUT = frozenset({"status", "artifact_id", "artifact_type"})
+_OMITTED = frozenset({"status", "artifact_id", "artifact_type"})
 
 
 def event_detail(data: Mapping[str, Any]) -> str:
     """The data of an event as text: `reason quota, until 14:20`."""
-    told = []
+    parts = []
     for name, value in data.items():
-        if name in _LEFT_OUT or value in (None, "", [], {}):
+        if name in _OMITTED or value in (None, "", [], {}):
             continue
         shown = event_detail(value) if isinstance(value, Mapping) else value
         if name == "size_bytes":
-            told.append(size(int(value)))
+            parts.append(size(int(value)))
             continue
         if isinstance(value, list):
             shown = ", ".join(str(each) for each in value)
-        told.append(str(shown) if name in _UNNAMED else f"{name.replace('_', ' ')} {shown}")
-    return one_line(", ".join(told))
+        parts.append(str(shown) if name in _UNNAMED else f"{name.replace('_', ' ')} {shown}")
+    return one_line(", ".join(parts))
 
 
 class EventsView(Lines):

@@ -56,13 +56,13 @@ def waiting_text(waiting: Sequence[WaitingRun], now: datetime) -> str:
         return "No run waits."
     reasons: dict[str, int] = {}
     for run in waiting:
-        words = "for their turn"
+        text = "for their turn"
         if run.waiting_for is not None:
             until = run.waiting_for.until
-            words = f"for {_REASONS.get(run.waiting_for.reason, run.waiting_for.reason.value.replace('_', ' '))}"
-            words += f" until {clock(until, now)}" if until else ""
-        reasons[words] = reasons.get(words, 0) + 1
-    parts = ", ".join(f"{count} {words}" for words, count in reasons.items())
+            text = f"for {_REASONS.get(run.waiting_for.reason, run.waiting_for.reason.value.replace('_', ' '))}"
+            text += f" until {clock(until, now)}" if until else ""
+        reasons[text] = reasons.get(text, 0) + 1
+    parts = ", ".join(f"{count} {text}" for text, count in reasons.items())
     return f"{_runs(len(waiting))} {'waits' if len(waiting) == 1 else 'wait'}: {parts}."
 
 
@@ -113,12 +113,12 @@ def _trouble(card: Card, now: datetime, palette: Palette, width: int) -> list[Te
     since = f"since {clock(view.health.since, now)}" if view.health.since else ""
     why = one_line(view.health.why or view.login_reason)
     reason = " ".join(part for part in (since, f"({why})" if why else "") if part)
-    words = {
+    advice = {
         LoginState.REFUSED: "Ask the account's owner to fix its plan or credits, or press i to use another account.",
     }.get(view.login, "Press i to sign in.")
     room = max(width - _LABEL - 2, 20)
     lines = [Text(line) for line in textwrap.wrap(f"Accepts no runs {reason}".rstrip(), room)]
-    lines.append(Text(words, palette.tone(LOGIN_SIGNS[view.login].tone)))
+    lines.append(Text(advice, palette.tone(LOGIN_SIGNS[view.login].tone)))
     return [_labelled("", line, palette) for line in lines]
 
 
@@ -140,12 +140,12 @@ def _grades(view: ShardView, now: datetime, palette: Palette, width: int) -> lis
 
 def _grade(grade: Grade, now: datetime, palette: Palette) -> Text:
     mark, tone = {True: ("✓", "good"), False: ("✗", "bad"), None: ("·", "muted")}[grade.good]
-    return Text.assemble((mark, palette.tone(tone)), " ", _grade_words(grade, now))
+    return Text.assemble((mark, palette.tone(tone)), " ", _grade_text(grade, now))
 
 
-def _grade_words(grade: Grade, now: datetime) -> str:
+def _grade_text(grade: Grade, now: datetime) -> str:
     ago = f"{age((now - grade.at).total_seconds())} ago" if grade.at else ""
-    words = {
+    texts = {
         (GradeName.LOGIN_FILE, True): f"file seen {ago}",
         (GradeName.LOGIN_FILE, False): "no login file",
         (GradeName.ACCESS_TOKEN, False): f"token ended {ago}",
@@ -163,7 +163,7 @@ def _grade_words(grade: Grade, now: datetime) -> str:
     }
     if grade.good is None:
         return f"{labels[grade.name]}: {one_line(grade.words)} {ago}".strip()
-    return words[grade.name, grade.good].strip()
+    return texts[grade.name, grade.good].strip()
 
 
 def _left(ends: datetime | None, now: datetime) -> str:
@@ -179,12 +179,12 @@ def _quota(bar: QuotaBar, now: datetime, palette: Palette, width: int) -> Text:
         Severity.HIGH: ("waiting", "! nearly used"),
         Severity.FULL: ("bad", "✗ used up"),
     }
-    tone, words = severity[bar.severity]
+    tone, remark = severity[bar.severity]
     text = Text.assemble((drawn, palette.tone(tone)), (rest, palette.muted), f" {bar.used_percent:3.0f} %")
     if bar.resets_at is not None:
         text.append(f"  resets {clock(bar.resets_at, now)}")
-    if words:
-        text.append(f"  {words}", palette.tone(tone))
+    if remark:
+        text.append(f"  {remark}", palette.tone(tone))
     return _labelled(bar.label or "Quota", text, palette)
 
 
@@ -196,14 +196,14 @@ def bar_cells(percent: float, cells: int) -> tuple[str, str]:
 
 
 def _event(event: ShardEvent, now: datetime, palette: Palette) -> Text:
-    return Text.assemble((f"{clock(event.at, now)}  ", palette.muted), event_words(event.kind, event.data))
+    return Text.assemble((f"{clock(event.at, now)}  ", palette.muted), event_text(event.kind, event.data))
 
 
-def event_words(kind: str, data: dict[str, Any]) -> str:
+def event_text(kind: str, data: dict[str, Any]) -> str:
     """An event's kind, and the reason from its data."""
-    words = clean(kind.removeprefix("shard.")).replace("_", " ")
+    text = clean(kind.removeprefix("shard.")).replace("_", " ")
     details = [one_line(str(data[name])) for name in _DETAILS if data.get(name) not in {None, ""}]
-    return f"{words}: {', '.join(details)}" if details else words
+    return f"{text}: {', '.join(details)}" if details else text
 
 
 def _labelled(label: str, text: Text, palette: Palette) -> Text:

@@ -37,8 +37,8 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
             f"✓ Shard {shard} is signed in{who}. Waiting runs start automatically. Enter goes back.", palette.good
         )
     if isinstance(step, SignInFailed):
-        words = " ".join(part for part in (one_line(step.message), one_line(step.hint)) if part)
-        return Text(f"✗ {words} Press r to try again, Enter to go back.", palette.bad)
+        message = " ".join(part for part in (one_line(step.message), one_line(step.hint)) if part)
+        return Text(f"✗ {message} Press r to try again, Enter to go back.", palette.bad)
     if isinstance(step, SignInWaiting):
         return Text(
             f"‖ Confirmed. The new login is stored when {one_line(step.holder)} ends. Esc keeps the old login.",

@@ -49,17 +49,17 @@ class TextLines(Lines):
             self.repaint_lines(y for y, row in enumerate(rows) if row != old[y])
 
 
-def wrapped(head: Text, words: Text, width: int) -> list[Text]:
-    """`head`, then the words, wrapped in the column after the head."""
+def wrapped(head: Text, text: Text, width: int) -> list[Text]:
+    """`head`, then the text, wrapped in the column after the head."""
     room = max(width - head.cell_len, 10)
-    pieces = _broken(words, room)
+    pieces = _broken(text, room)
     blank = Text(" " * head.cell_len)
     return [Text.assemble(head if number == 0 else blank, piece) for number, piece in enumerate(pieces)]
 
 
-def _broken(words: Text, room: int) -> list[Text]:
+def _broken(text: Text, room: int) -> list[Text]:
     lines: list[Text] = []
-    for line in words.split("\n", allow_blank=True):
+    for line in text.split("\n", allow_blank=True):
         start, plain = 0, line.plain
         while len(plain) - start > room:
             cut = plain.rfind(" ", start + 1, start + room + 1)

@@ -53,8 +53,8 @@ def get_artifact(request: ApiRequest, run_id: FromPath[UUID], artifact_id: FromP
     summary="Download an artifact",
     response_description="The whole content, in the artifact's own content type.",
     response_headers=[
-        ResponseHeader(name, documentation_only=True, required=True, description=words)
-        for name, words in (
+        ResponseHeader(name, documentation_only=True, required=True, description=description)
+        for name, description in (
             ("Content-Disposition", "attachment, with the artifact's name."),
             ("ETag", "The content's ETag: its SHA-256, or a weak tag while the content still grows."),
             ("Accept-Ranges", "bytes"),

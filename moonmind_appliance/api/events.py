@@ -21,7 +21,7 @@ from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems, request_id
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated
 from moonmind_appliance.runs.visibility import visible_run
-from moonmind_appliance.views.run_tail import Place, RunTail
+from moonmind_appliance.views.run_tail import Position, RunTail
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ async def stream_events(
     ] = None,
 ) -> Response[Any]:
     """Everything that happened so far, then what happens; ends behind the `end` event, or when the server stops."""
-    place = Place.parse(last_event_id) if last_event_id else Place()
+    position = Position.parse(last_event_id) if last_event_id else Position()
     parts = request.parts
     run = await sync_to_thread(visible_run, parts.store, request.actor, str(run_id))
     streams: OpenStreams = request.app.state["streams"]
@@ -91,7 +91,7 @@ async def stream_events(
     if not streams.open(subject):
         raise HTTPException("Too many event streams are open.", status_code=429)
     request.at_end(lambda: streams.close(subject))
-    tail = RunTail(parts.store, parts.artifact_files, run.run_id, place)
+    tail = RunTail(parts.store, parts.artifact_files, run.run_id, position)
     first = await sync_to_thread(tail.read)
     if last_event_id and [message.name for message in first] == ["end"]:
         # In the standard, 204 asks the client not to reconnect.

@@ -49,7 +49,7 @@ def get_ready(request: ApiRequest) -> Response[Any]:
 def _ready_check(name: str, finding: Finding) -> ReadyCheck:
     # Callers without a token read this: a passed check shows no details.
     good = finding.level is not Level.WRONG
-    return ReadyCheck(name, good, "" if good else f"{finding.seen} {finding.to_do}".strip())
+    return ReadyCheck(name, good, "" if good else f"{finding.observed} {finding.to_do}".strip())
 
 
 health_router = Router("/", route_handlers=[get_health, get_ready], tags=["health"], security=[{}])

@@ -201,8 +201,8 @@ def _challenge(request: Request[Any, Any, Any], error: Unauthenticated) -> str:
     challenge = f'Bearer realm="{REALM}"'
     if "authorization" not in request.headers:
         return challenge
-    words = "".join(c for c in error.message if " " <= c <= "~" and c not in '"\\')
-    return f'{challenge}, error="invalid_token", error_description="{words}"'
+    description = "".join(c for c in error.message if " " <= c <= "~" and c not in '"\\')
+    return f'{challenge}, error="invalid_token", error_description="{description}"'
 
 
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:

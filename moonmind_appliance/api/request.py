@@ -62,9 +62,9 @@ def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        words = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
+        reason = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
         raise InvalidRequest(
-            f"The body is not valid JSON: {words}.", hint="Send a JSON object.", code="malformed_json"
+            f"The body is not valid JSON: {reason}.", hint="Send a JSON object.", code="malformed_json"
         ) from None
     if not isinstance(given, dict):
         raise InvalidRequest("The body is JSON, but not an object.", hint="Send a JSON object.")

@@ -32,7 +32,7 @@ def job_image(engine: ContainerEngine, settings: Settings) -> Finding:
     if missing:
         return wrong(check, f"{reference} lacks the labels {', '.join(missing)}.", BUILD)
     codex, spec_kit, version = (image.labels[label] for label in _LABELS)
-    seen = f"{reference}: Codex {codex}, Spec Kit {spec_kit}, contract {version}"
+    observed = f"{reference}: Codex {codex}, Spec Kit {spec_kit}, contract {version}"
     if version.partition(".")[0] != CONTRACT:
-        return wrong(check, seen, f"The appliance needs contract {CONTRACT}.x. {BUILD}")
-    return ok(check, seen)
+        return wrong(check, observed, f"The appliance needs contract {CONTRACT}.x. {BUILD}")
+    return ok(check, observed)

@@ -17,44 +17,45 @@ class Level(StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What was seen, and what to do about it ("": nothing). No field contains a secret.
+    """What was observed, and what to do about it ("": nothing). No field contains a secret.
 
     `check` is for people and unique among the findings of one pass; it can name a shard, a repository or an address.
-    Text of others in `seen` may contain control characters: the code that shows it must remove them.
+    External text in `observed` may contain control characters: code that displays it must remove them.
     """
 
     check: str
     # The key in `doctor --json`.
     level: Level = msgspec.field(name="grade")
-    seen: str
+    # The key in `doctor --json`.
+    observed: str = msgspec.field(name="seen")
     to_do: str = ""
 
 
-def ok(check: str, seen: str) -> Finding:
+def ok(check: str, observed: str) -> Finding:
     """A finding without a problem."""
-    return Finding(check, Level.OK, seen)
+    return Finding(check, Level.OK, observed)
 
 
-def note(check: str, seen: str, to_do: str = "") -> Finding:
+def note(check: str, observed: str, to_do: str = "") -> Finding:
     """A finding that is information."""
-    return Finding(check, Level.NOTE, seen, to_do)
+    return Finding(check, Level.NOTE, observed, to_do)
 
 
-def wrong(check: str, seen: str, to_do: str) -> Finding:
+def wrong(check: str, observed: str, to_do: str) -> Finding:
     """A finding that prevents runs."""
-    return Finding(check, Level.WRONG, seen, to_do)
+    return Finding(check, Level.WRONG, observed, to_do)
 
 
-def guarded(check: str, look: Callable[[], Finding | Iterable[Finding]], *, to_do: str = "") -> Iterator[Finding]:
-    """The findings of `look`, one by one. An error of `look` becomes a finding, not an exception.
+def guarded(check: str, check_now: Callable[[], Finding | Iterable[Finding]], *, to_do: str = "") -> Iterator[Finding]:
+    """The findings of `check_now`, one by one. An error of `check_now` becomes a finding, not an exception.
 
     Args:
         check: the name of the finding about an error.
-        look: makes one finding or several.
+        check_now: returns one finding or several.
         to_do: what to do, if the error does not say it.
     """
     try:
-        found = look()
+        found = check_now()
         if isinstance(found, Finding):
             yield found
         else:

@@ -86,11 +86,11 @@ class GitHubChecks:
                 for slug in settings.spec_workflow_github_repository:
                     yield _repository(door, slug)
                 if not settings.spec_workflow_github_repository:
-                    seen = (
+                    observed = (
                         "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may use every repository that the "
                         "token can access."
                     )
-                    yield note("repositories", seen)
+                    yield note("repositories", observed)
             finally:
                 door.close()
         finally:
@@ -127,12 +127,12 @@ def _scopes(given: str | None, address: str) -> Finding:
     if given is None:
         return ok(check, f"{address} accepts it; this kind of token has no scopes")
     scopes = {scope.strip() for scope in given.split(",") if scope.strip()}
-    seen = f"{address} accepts it; scopes: {', '.join(sorted(scopes)) or 'none'}"
+    observed = f"{address} accepts it; scopes: {', '.join(sorted(scopes)) or 'none'}"
     if not scopes & {"repo", "public_repo"}:
-        return wrong(check, seen, "Give it the `repo` scope.")
+        return wrong(check, observed, "Give it the `repo` scope.")
     if "workflow" not in scopes:
-        return note(check, seen, "Without the `workflow` scope, changes under .github/workflows cannot be pushed.")
-    return ok(check, seen)
+        return note(check, observed, "Without the `workflow` scope, changes under .github/workflows cannot be pushed.")
+    return ok(check, observed)
 
 
 def _repository(door: GitHub, slug: str) -> Finding:

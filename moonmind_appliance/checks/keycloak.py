@@ -10,8 +10,8 @@ def identity_provider(status: OidcStatus) -> Finding:
     check = "Keycloak"
     if status.reachable and status.keys:
         return ok(check, f"responds, {status.keys} key(s)")
-    seen = status.error or "No keys have been fetched yet."
-    return wrong(check, seen, "Check OIDC_ISSUER_URL, OIDC_INTERNAL_URL and that Keycloak runs.")
+    observed = status.error or "No keys have been fetched yet."
+    return wrong(check, observed, "Check OIDC_ISSUER_URL, OIDC_INTERNAL_URL and that Keycloak runs.")
 
 
 def ask_identity_provider(settings: Settings) -> Finding | None:

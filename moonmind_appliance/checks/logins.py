@@ -10,15 +10,15 @@ from moonmind_appliance.scheduling.readiness import refresh_login
 _PROGRAM = "moonmind-appliance"
 
 
-def logins(resources: Resources, *, look: bool = False) -> Iterator[Finding]:
+def logins(resources: Resources, *, check_unknown: bool = False) -> Iterator[Finding]:
     """A finding for each shard, see `shard_logins`.
 
     Args:
         resources: what verbs work with.
-        look: check the logins that were never observed, which starts a container for each.
+        check_unknown: check the logins that were never observed, which starts a container for each.
     """
     shards = resources.store.shards.all(len(resources.shards))
-    if look:
+    if check_unknown:
         now = resources.clock()
         shards = [refresh_login(resources, each, now) if each.login is LoginState.UNKNOWN else each for each in shards]
     yield from shard_logins(shards)
@@ -47,9 +47,9 @@ def _shard_login(shard: Shard, *, needed: bool) -> Finding:
     if shard.login is LoginState.PRESENT:
         who = shard.account_email or "signed in"
         return ok(check, f"{who}, plan {shard.plan}" if shard.plan else who)
-    seen = {
+    observed = {
         LoginState.ABSENT: "Not signed in.",
         LoginState.DEAD: f"The login no longer works: {shard.login_reason}.",
         LoginState.UNKNOWN: "Not checked yet.",
     }.get(shard.login, shard.login_reason)
-    return (wrong if needed or shard.login is LoginState.DEAD else note)(check, seen, sign_in)
+    return (wrong if needed or shard.login is LoginState.DEAD else note)(check, observed, sign_in)

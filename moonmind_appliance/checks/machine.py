@@ -33,10 +33,10 @@ def data_folder(settings: Settings) -> Finding:
 def free_space(settings: Settings) -> Finding:
     """Check that more than MIN_FREE_DISK is free on the data folder's disk."""
     free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
-    seen = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
+    observed = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
     if free < settings.min_free_disk:
-        return wrong("disk", seen, "Free some space, or lower MIN_FREE_DISK.")
-    return ok("disk", seen)
+        return wrong("disk", observed, "Free some space, or lower MIN_FREE_DISK.")
+    return ok("disk", observed)
 
 
 def database(settings: Settings, resources: Resources | None, problem: ApplianceError | None = None) -> Finding:

@@ -29,7 +29,7 @@ _CURL = {
 _NOT_TRUSTED = 60
 
 
-class _Way(NamedTuple):
+class _Target(NamedTuple):
     """An address, and the environment of the request: git's, or the agent's with its proxy."""
 
     url: str
@@ -51,8 +51,8 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
         trusted = _trust(engine, name, settings)
         yield ok(NETWORK, f"{settings.job_network}: a container starts in it")
         proxy = _proxy(settings)
-        for way in (_Way(settings.github_server_url, {}), *(_Way(url, proxy) for url in _OPENAI)):
-            yield _ask(engine, name, way, trusted=trusted)
+        for target in (_Target(settings.github_server_url, {}), *(_Target(url, proxy) for url in _OPENAI)):
+            yield _request(engine, name, target, trusted=trusted)
     finally:
         engine.remove(name)
         engine.remove_volume(name)
@@ -103,21 +103,21 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
     return bundle
 
 
-def _ask(engine: ContainerEngine, container: str, way: _Way, *, trusted: str | None) -> Finding:
+def _request(engine: ContainerEngine, container: str, target: _Target, *, trusted: str | None) -> Finding:
     """Request the address. Any HTTP status passes: it shows that the address answers and its certificate is trusted."""
-    check = f"from containers: {way.url.split('://')[1].strip('/')}"
+    check = f"from containers: {target.url.split('://')[1].strip('/')}"
     command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
     command += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
     command += ["--cacert", trusted] if trusted else []
     out, err = io.BytesIO(), io.BytesIO()
-    spec = ExecSpec(command=[*command, way.url], env=way.env, time_limit=_SECONDS + 5)
+    spec = ExecSpec(command=[*command, target.url], env=target.env, time_limit=_SECONDS + 5)
     ended = engine.execute(container, spec, stdout=out, stderr=err)
-    through = " through AGENT_HTTPS_PROXY" if way.env.get("HTTPS_PROXY") else ""
+    through = " through AGENT_HTTPS_PROXY" if target.env.get("HTTPS_PROXY") else ""
     if ended.ok:
         return ok(check, f"reached{through} (HTTP {out.getvalue().decode(errors='replace')})")
     code = ended.exit_code or 0
     why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
     if code == _NOT_TRUSTED:
         return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the CA that signed it.")
-    own = "AGENT_HTTPS_PROXY" if way.url in _OPENAI else "GITHUB_SERVER_URL"
+    own = "AGENT_HTTPS_PROXY" if target.url in _OPENAI else "GITHUB_SERVER_URL"
     return wrong(check, f"{why}{through}.", f"Check {own}, JOB_NETWORK, DNS and firewall.")

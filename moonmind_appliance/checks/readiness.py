@@ -56,6 +56,6 @@ class Readiness:
         return found | {"workers": workers(self._alive())}
 
 
-def _one(check: str, look: Callable[[], Finding], *, to_do: str = "") -> Finding:
-    findings: Iterator[Finding] = guarded(check, look, to_do=to_do)
+def _one(check: str, check_now: Callable[[], Finding], *, to_do: str = "") -> Finding:
+    findings: Iterator[Finding] = guarded(check, check_now, to_do=to_do)
     return next(findings)

@@ -78,7 +78,7 @@ def _containers(settings: Settings, resources: Resources | None, *, offline: boo
             own.close()
     if resources is not None:
         attached = resources
-        yield from guarded("logins", lambda: logins(attached, look=works and not offline))
+        yield from guarded("logins", lambda: logins(attached, check_unknown=works and not offline))
     elif not settings.moonmind_data_dir.exists():
         yield no_login_yet()
 

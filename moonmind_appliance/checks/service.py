@@ -65,10 +65,10 @@ def _ask_ready(client: httpx.Client) -> list[str]:
 
 def _problems(answer: httpx.Response) -> list[str]:
     try:
-        told = msgspec.json.decode(answer.content[:_LONGEST_ANSWER], type=_NotReady).errors
+        errors = msgspec.json.decode(answer.content[:_LONGEST_ANSWER], type=_NotReady).errors
     except msgspec.MsgspecError:
-        told = []
-    return [f"{problem.field}: {problem.message}" for problem in told] or [f"/ready returned {answer.status_code}."]
+        errors = []
+    return [f"{problem.field}: {problem.message}" for problem in errors] or [f"/ready returned {answer.status_code}."]
 
 
 def api_address(settings: Settings, state: ServeState) -> Finding:
@@ -100,7 +100,7 @@ def serve(state: ServeState) -> Finding:
 
 def workers(alive: Mapping[str, bool]) -> Finding:
     """Check that all threads of a running `serve` are alive, by their names."""
-    dead = [name for name, lives in alive.items() if not lives]
+    dead = [name for name, running in alive.items() if not running]
     if dead:
         return wrong("workers", f"Worker threads not running: {', '.join(dead)}.", "Restart the appliance.")
     return ok("workers", f"{len(alive)} threads run")

@@ -18,14 +18,14 @@ def check_logins(invocation: Invocation) -> list[Shard]:
         try:
             resources.engine.info()
         except EngineUnreachable:
-            invocation.note("The logins were not checked.")
+            invocation.print_message("The logins were not checked.")
             raise
         states = []
         for shard in range(len(resources.shards)):
-            invocation.detail(f"checking shard {shard}")
+            invocation.print_detail(f"checking shard {shard}")
             state, run_id = check_login(resources, shard)
             if run_id is not None:
-                invocation.note(
+                invocation.print_message(
                     f"Shard {shard} was not checked: it is running run {run_id}, which updates its login state."
                 )
             states.append(state)

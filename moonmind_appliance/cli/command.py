@@ -54,12 +54,12 @@ class Command(click.Command):
 
     def __init__(
         self,
-        *words: Any,  # noqa: ANN401 - passed on to click
+        *arguments: Any,  # noqa: ANN401 - passed on to click
         examples: Sequence[tuple[str, str]] = (),
         json: bool = True,
         **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
-        super().__init__(*words, **options)
+        super().__init__(*arguments, **options)
         self.examples = [Example(*example) for example in examples]
         self.params += _common_options(json=json)
 
@@ -89,12 +89,12 @@ class LazyGroup(click.Group):
 
     def __init__(
         self,
-        *words: Any,  # noqa: ANN401 - passed on to click
+        *arguments: Any,  # noqa: ANN401 - passed on to click
         lazy: dict[str, Lazy],
         examples: Sequence[tuple[str, str]] = (),
         **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
-        super().__init__(*words, **options)
+        super().__init__(*arguments, **options)
         self.lazy = lazy
         self.examples = [Example(*example) for example in examples]
 

@@ -17,11 +17,11 @@ _LIKE_ENOUGH = 0.85
 
 
 class Configuration(NamedTuple):
-    """The settings, the source of each, the env file that was read, and warnings about it (`notes`)."""
+    """The settings, the source of each, the env file that was read, and warnings about it."""
 
     loaded: Loaded
     env_file: Path | None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -40,7 +40,7 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
     """
     named = env_file or (Path(environment[ENV_FILE_VARIABLE]) if environment.get(ENV_FILE_VARIABLE) else None)
     path = named or DEFAULT_ENV_FILE
-    notes: list[str] = []
+    warnings: list[str] = []
     lines: dict[str, str] = {}
     read: Path | None = None
     try:
@@ -52,11 +52,11 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
     except PermissionError:
         if named is not None or demanded:
             raise _unreadable(path, "is not readable by this user", "Run as root, or as its owner.") from None
-        notes.append(f"{path} is not readable by this user and was ignored.")
+        warnings.append(f"{path} is not readable by this user and was ignored.")
     except OSError as error:
         raise _unreadable(path, f"cannot be read ({error.strerror})", "Use a file with NAME=value lines.") from None
-    notes += [f"{path}: unknown setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
-    return Configuration(load(environment, lines), read, tuple(notes))
+    warnings += [f"{path}: unknown setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
+    return Configuration(load(environment, lines), read, tuple(warnings))
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -48,7 +48,7 @@ def doctor(invocation: Invocation, *, offline: bool) -> Exit:
         end = Text(f"\n{bad} of {len(findings)} checks found a problem.", "bold red")
     else:
         end = Text("\nEverything that a run needs is available.", "bold green")
-    invocation.answer(findings, Group(_table(findings), end))
+    invocation.print_result(findings, Group(_table(findings), end))
     return Exit.FAILED if bad else Exit.OK
 
 
@@ -68,8 +68,8 @@ def _show_as_found(invocation: Invocation, findings: Iterator[Finding]) -> list[
 
 def _line(finding: Finding) -> Text:
     style = STYLES[finding.level]
-    words = f"{line(finding.check)}: {line(finding.seen)}"
-    return Text.assemble((f"{MARKS[finding.level]} ", style), words, no_wrap=True, overflow="ellipsis")
+    observation = f"{line(finding.check)}: {line(finding.observed)}"
+    return Text.assemble((f"{MARKS[finding.level]} ", style), observation, no_wrap=True, overflow="ellipsis")
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -79,7 +79,7 @@ def _table(findings: Sequence[Finding]) -> Table:
         shown.add_row(
             Text(MARKS[finding.level], style),
             Text(clean(finding.check), "bold" if finding.level is Level.WRONG else ""),
-            clean(finding.seen),
+            clean(finding.observed),
             Text(clean(finding.to_do), style if finding.level is Level.WRONG else "dim"),
         )
     return shown
@@ -92,8 +92,8 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
         yield from setting_problems(error.problems)
         return
     where = str(configuration.env_file or "the environment only")
-    if configuration.notes:
-        yield note("settings", " ".join(configuration.notes), "Correct the name, or remove the line.")
+    if configuration.warnings:
+        yield note("settings", " ".join(configuration.warnings), "Correct the name, or remove the line.")
     else:
         yield ok(
             "settings", f"{sum(source != 'default' for source in configuration.loaded.sources.values())} set, {where}"

@@ -19,7 +19,7 @@ from moonmind_appliance.settings import Settings
 
 @dataclass
 class Invocation:
-    """What every command receives. Answers go to `out`, all else to `err`; with `as_json`, `out` contains JSON only."""
+    """The context of every command. Results go to `out`, all else to `err`; with `as_json`, `out` is pure JSON."""
 
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     env_file: Path | None = None
@@ -29,12 +29,12 @@ class Invocation:
 
     @cached_property
     def out(self) -> Console:
-        """The console for answers."""
+        """The console for results."""
         return console()
 
     @cached_property
     def err(self) -> Console:
-        """The console for progress, notes and errors."""
+        """The console for progress, messages and errors."""
         return console(stderr=True)
 
     @property
@@ -43,31 +43,31 @@ class Invocation:
         return self.err if self.as_json else self.out
 
     def configuration(self, *, demanded: bool = True) -> Configuration:
-        """The settings of this call. Notes on the env file are shown if it is `demanded`, or with -v.
+        """The settings of this call. Warnings about the env file are printed if it is `demanded`, or with -v.
 
         Raises:
             SettingsError: with every problem.
         """
         configuration = configure(self.environment, self.env_file, demanded=demanded)
-        for note in configuration.notes if demanded or self.verbose else ():
-            self.note(note)
+        for warning in configuration.warnings if demanded or self.verbose else ():
+            self.print_message(warning)
         if self.verbose:
-            self.note(f"settings from {configuration.env_file or 'the environment only'}")
+            self.print_message(f"settings from {configuration.env_file or 'the environment only'}")
         return configuration
 
     def settings(self, *, demanded: bool = True) -> Settings:
         """`configuration().settings`."""
         return self.configuration(demanded=demanded).settings
 
-    def answer(self, data: Any, shown: RenderableType | None = None) -> None:  # noqa: ANN401 - anything fit for JSON
-        """Print the command's answer: `data` as JSON, or `shown` for people."""
+    def print_result(self, data: Any, shown: RenderableType | None = None) -> None:  # noqa: ANN401 - anything fit for JSON
+        """Print the command's result: `data` as JSON, or `shown` for people."""
         if self.as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
         elif shown is not None:
-            self.show(shown)
+            self.print_part(shown)
 
-    def show(self, shown: RenderableType) -> None:
-        """Print part of an answer for people; piped lines have no trailing spaces."""
+    def print_part(self, shown: RenderableType) -> None:
+        """Print part of a result for people; piped lines have no trailing spaces."""
         if self.out.is_terminal:
             self.out.print(shown)
             return
@@ -81,11 +81,11 @@ class Invocation:
         click.echo(msgspec.json.encode(data))
         sys.stdout.flush()
 
-    def note(self, text: str) -> None:
-        """Print a note to stderr."""
+    def print_message(self, text: str) -> None:
+        """Print a message to stderr."""
         self.err.print(clean(text), style="dim", soft_wrap=True)
 
-    def detail(self, text: str) -> None:
-        """Print a note to stderr with -v only."""
+    def print_detail(self, text: str) -> None:
+        """Print a message to stderr, only with -v."""
         if self.verbose:
-            self.note(text)
+            self.print_message(text)

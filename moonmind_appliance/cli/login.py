@@ -57,7 +57,7 @@ def login(invocation: Invocation, issuer: str | None, client_id: str | None) -> 
         with PromptPanel(invocation.err, prompt):
             saved = device.wait(code)
     file.save(saved)
-    _tell(invocation, saved, file)
+    _print_signed_in(invocation, saved, file)
 
 
 @click.command(cls=Command, examples=[("On a shared machine", f"{PROGRAM} logout")])
@@ -69,8 +69,8 @@ def logout(invocation: Invocation) -> None:
     """
     file = TokenFile(default_token_path(invocation.environment))
     removed = file.forget()
-    words = f"The login in {file.path} is removed." if removed else "There was no saved login."
-    invocation.answer({"removed": removed, "file": str(file.path)}, Text(words))
+    message = f"The login in {file.path} is removed." if removed else "There was no saved login."
+    invocation.print_result({"removed": removed, "file": str(file.path)}, Text(message))
 
 
 def _realm(settings: Settings, issuer: str | None, file: TokenFile) -> str:
@@ -86,9 +86,9 @@ def _realm(settings: Settings, issuer: str | None, file: TokenFile) -> str:
     )
 
 
-def _tell(invocation: Invocation, saved: SavedLogin, file: TokenFile) -> None:
-    told = {"username": saved.username, "issuer": saved.issuer, "file": str(file.path)}
+def _print_signed_in(invocation: Invocation, saved: SavedLogin, file: TokenFile) -> None:
+    event = {"username": saved.username, "issuer": saved.issuer, "file": str(file.path)}
     if invocation.as_json:
-        invocation.json_line({"event": "logged_in", **told})
+        invocation.json_line({"event": "logged_in", **event})
     else:
-        invocation.show(Text(f"Logged in as {saved.username or 'an unnamed user'}; saved in {file.path}."))
+        invocation.print_part(Text(f"Logged in as {saved.username or 'an unnamed user'}; saved in {file.path}."))

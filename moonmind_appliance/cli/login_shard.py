@@ -87,11 +87,11 @@ def login_shard(
         )
         signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:
-        invocation.note(
+        invocation.print_message(
             f"Do not use {from_file} again, here or where it came from: when one copy renews its tokens, the other "
             "copy stops working."
         )
-    _tell(invocation, signed_in)
+    _print_signed_in(invocation, signed_in)
 
 
 @click.command(
@@ -113,8 +113,8 @@ def logout_shard(invocation: Invocation, shard: int) -> None:
             state, was = sign_out(resources, shard)
         except LogoutRefused as error:
             raise CommandFailed(error.message, hint=error.hint, code=Exit.UNAVAILABLE) from None
-    words = f"Shard {shard} is signed out." if was else f"Shard {shard} had no login."
-    invocation.answer({"was_signed_in": was, "shard": state}, Text(words))
+    message = f"Shard {shard} is signed out." if was else f"Shard {shard} had no login."
+    invocation.print_result({"was_signed_in": was, "shard": state}, Text(message))
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _key(invocation: Invocation) -> str:
     if sys.stdin.isatty():
         given = click.prompt("OpenAI API key", hide_input=True, err=True, type=str)
     else:
-        invocation.detail("API key from stdin")
+        invocation.print_detail("API key from stdin")
         given = sys.stdin.read(_LONGEST_KEY)
     key = str(given).strip()
     if not key or not all("!" <= character <= "~" for character in key):
@@ -211,13 +211,13 @@ class _Show:
                 raise
         match step:
             case SignInFailed(error=LoginFailed(), cancelled=True):
-                self._invocation.note("The sign-in was stopped; the old login, if any, is unchanged.")
+                self._invocation.print_message("The sign-in was stopped; the old login, if any, is unchanged.")
                 raise KeyboardInterrupt
             case SignInFailed(error=error):
                 raise error
             case SignedIn(shard=state):
                 if stopped.is_set():
-                    self._invocation.note("Too late to stop the sign-in: the new login is already stored.")
+                    self._invocation.print_message("Too late to stop the sign-in: the new login is already stored.")
                 return state
         raise AssertionError("a sign-in ends with one of these steps")
 
@@ -238,20 +238,20 @@ class _Show:
         self._panel = self._stack.enter_context(PromptPanel(self._invocation.err, prompt))
 
     def _show_holder(self, holder: str) -> None:
-        words = f"Shard {self._shard} is in use by {holder}; the new login replaces the old one when it ends"
+        message = f"Shard {self._shard} is in use by {holder}; the new login replaces the old one when it ends"
         if self._panel is not None and self._invocation.err.is_terminal:
-            self._panel.waits_for = words
+            self._panel.waits_for = message
         else:
-            self._invocation.note(f"{words}.")
+            self._invocation.print_message(f"{message}.")
         if self._invocation.as_json:
             self._invocation.json_line({"event": "waiting", "for": holder})
 
 
-def _tell(invocation: Invocation, shard: Shard) -> None:
+def _print_signed_in(invocation: Invocation, shard: Shard) -> None:
     if invocation.as_json:
         invocation.json_line({"event": "signed_in", "shard": shard})
         return
     who = f" as {clean(shard.account_email)}" if shard.account_email else ""
     plan = f" (plan {clean(shard.plan)})" if shard.plan else ""
-    words = f"✔ Shard {shard.shard} is signed in{who}{plan}. Waiting runs start automatically."
-    invocation.show(Text(words, "green"))
+    message = f"✔ Shard {shard.shard} is signed in{who}{plan}. Waiting runs start automatically."
+    invocation.print_part(Text(message, "green"))

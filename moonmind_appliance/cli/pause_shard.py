@@ -27,7 +27,7 @@ def pause_shard(invocation: Invocation, shard: int) -> None:
     shown = f"Shard {shard} is paused and accepts no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
     if running is not None:
         shown += f"\nRun {running} continues on it."
-    invocation.answer({"shard": state}, Text(shown))
+    invocation.print_result({"shard": state}, Text(shown))
 
 
 @click.command(cls=Command, examples=[("Use it again", f"{PROGRAM} resume-shard 1")])
@@ -40,4 +40,4 @@ def resume_shard(invocation: Invocation, shard: int) -> None:
     """
     with shard_resources(invocation, shard) as resources:
         state = pause.resume_shard(resources, shard)
-    invocation.answer({"shard": state}, Text(f"Shard {shard} accepts runs."))
+    invocation.print_result({"shard": state}, Text(f"Shard {shard} accepts runs."))

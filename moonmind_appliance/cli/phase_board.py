@@ -63,7 +63,7 @@ class PhaseBoard:
         if not self._console.is_terminal and status != PhaseStatus.PENDING.value:
             again = f" (attempt {attempt})" if attempt > 1 else ""
             took = f" in {span(row.seconds)}" if status in _DONE and row.seconds is not None else ""
-            self.say(f"{name} {status}{again}{took}")
+            self.print_line(f"{name} {status}{again}{took}")
 
     def headline(self, text: str) -> None:
         """Set the state of the whole run; it is printed when it changes."""
@@ -71,9 +71,9 @@ class PhaseBoard:
         if text != self._headline:
             self._headline = text
             if text and not self._console.is_terminal:
-                self.say(text)
+                self.print_line(text)
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a permanent line, with the seconds since the board was created."""
         shown = Text(f"{self._clock() - self._began:7.1f} s  ", "dim")
         shown.append(line(text), "not dim")
@@ -92,13 +92,13 @@ class PhaseBoard:
             going = row.status == PhaseStatus.RUNNING.value
             mark = self._spinner if going else Text(MARKS.get(row.status, "?"), style)
             seconds = now - row.since if row.status in _GOING and row.since is not None else row.seconds
-            told = "" if row.status in {"pending", "succeeded", "running"} else row.status
+            status = "" if row.status in {"pending", "succeeded", "running"} else row.status
             again = f"attempt {row.attempt}" if row.attempt > 1 else ""
             grid.add_row(
                 mark,
                 Text(name, "dim" if row.status in {"pending", "skipped"} else ""),
                 Text("" if seconds is None else span(seconds), "dim"),
-                Text(" ".join(part for part in (told, again) if part), style),
+                Text(" ".join(part for part in (status, again) if part), style),
             )
         yield grid
         if self._headline:

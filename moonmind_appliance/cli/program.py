@@ -121,13 +121,13 @@ def _usage(invocation: Invocation, error: click.ClickException) -> Exit:
 
 def _defect(invocation: Invocation, error: Exception) -> Exit:
     """Report an unexpected error in one line; the trace is shown only with --debug."""
-    words = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
+    description = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
     if invocation.debug:
         _show_trace(invocation)
         what_to_do = "This is a bug: please report it with the traceback above."
     else:
         what_to_do = "This is a bug: run the command again with --debug and report it with the traceback."
-    show_error(invocation, f"unexpected {words}. {what_to_do}")
+    show_error(invocation, f"unexpected {description}. {what_to_do}")
     return Exit.FAILED
 
 

@@ -104,7 +104,7 @@ def show_appliances(invocation: Invocation, settings: Settings, engine: Containe
         counts = (each.containers, each.running, each.workspaces, each.logins)
         mine = "this data folder" if each.appliance_id == this else ""
         shown.add_row(each.appliance_id, *(str(len(names)) for names in counts), mine)
-    invocation.answer(Listed(this, found), shown if found else Text("No appliance has anything on this engine."))
+    invocation.print_result(Listed(this, found), shown if found else Text("No appliance has anything on this engine."))
 
 
 def remove_one(invocation: Invocation, settings: Settings, engine: ContainerEngine, request: Request) -> None:
@@ -127,7 +127,7 @@ def remove_one(invocation: Invocation, settings: Settings, engine: ContainerEngi
         names = found.names(logins=request.logins)
         invocation.progress.print(_summary(found, settings, request), soft_wrap=True)
         if request.dry_run or not (names or request.data):
-            invocation.answer(Answer(found))
+            invocation.print_result(Answer(found))
             return
         if not request.yes:
             _confirm()
@@ -185,7 +185,7 @@ def _confirm() -> None:
 
 def _report(invocation: Invocation, found: Belongings, done: Purged, erased: list[str]) -> None:
     shown = Text(f"Removed {len(done.removed)} objects" + (f" and {len(erased)} files or folders." if erased else "."))
-    invocation.answer(Answer(found, done.removed, done.failed, erased), shown)
+    invocation.print_result(Answer(found, done.removed, done.failed, erased), shown)
     if done.failed:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in done.failed.items())
         raise CommandFailed(

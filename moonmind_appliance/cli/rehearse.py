@@ -102,14 +102,14 @@ def rehearse(  # noqa: PLR0917 - click calls by name
 
         def show(progress: Progress) -> None:
             if progress.phase is None:
-                board.say(progress.text)
+                board.print_line(progress.text)
                 return
             if not board.shown:
                 live.enter_context(board.live())
             board.phase(progress.phase, progress.status or "")
 
         report = run_rehearsal(settings, options, show)
-    invocation.answer(report, _shown(report, terminal=invocation.out.is_terminal))
+    invocation.print_result(report, _shown(report, terminal=invocation.out.is_terminal))
     if not report.as_expected:
         raise CommandFailed(
             f"The rehearsal did not end as expected: {report.problem}",

@@ -37,7 +37,7 @@ def settings(invocation: Invocation) -> None:
             name.append(f"\n{row.sentence}", "dim not bold")
         shown.add_row(name, Text(clean(row.shown), "dim" if is_default else ""), Text(row.source, "dim"))
     where = f"Env file: {configuration.env_file}" if configuration.env_file else "No env file was read."
-    invocation.answer(
+    invocation.print_result(
         [{"name": row.name, "value": row.shown, "source": row.source, "sentence": row.sentence} for row in rows],
         Group(shown, Text(f"\n{where}", "dim")),
     )

@@ -65,7 +65,7 @@ def shards(invocation: Invocation, server: str | None, token_file: Path | None, 
         waiting = access.waiting()
     now = datetime.now(UTC)
     queued = [Waiting(run.run_id, run.repository, run.accepted_at, run.waiting_for) for run in waiting]
-    invocation.answer(
+    invocation.print_result(
         {"items": items, "waiting": queued}, _shown(items, waiting, now, grades=invocation.verbose or check)
     )
 
@@ -159,6 +159,6 @@ def quota_text(windows: Sequence[QuotaWindow], now: datetime) -> Text:
 def _waiting_text(waiting: Sequence[RunSummary]) -> str:
     """How many runs wait, and for what."""
     reasons = Counter(waits(run).removeprefix("waits ") or "for their turn" for run in waiting)
-    told = ", ".join(f"{count} {words}" for words, count in reasons.items())
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     many = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
-    return f"{many}: {told}."
+    return f"{many}: {counts}."

@@ -120,11 +120,13 @@ def create(invocation: Invocation, name: str, role: str, expires: datetime | Non
     with _store(invocation) as store:
         made = store.tokens.create(name, operator=role == "operator", expires_at=expires, keep_runs=keep_runs)
     if invocation.as_json:
-        invocation.answer({"token": made, "name": name, "role": role, "expires_at": expires})
+        invocation.print_result({"token": made, "name": name, "role": role, "expires_at": expires})
         return
     invocation.out.print(made, soft_wrap=True)
     end = f"until {expires:%Y-%m-%d %H:%M} UTC" if expires else "until it is revoked"
-    invocation.note(f"The token of {name} ({role}), valid {end}. It is shown only once: only its hash is stored.")
+    invocation.print_message(
+        f"The token of {name} ({role}), valid {end}. It is shown only once: only its hash is stored."
+    )
 
 
 @click.command(
@@ -154,7 +156,7 @@ def list_tokens(invocation: Invocation, *, everything: bool) -> None:
             ago(row.last_used_at, now) or "never",
         )
     empty = Text("There are no active tokens. Create one with: moonmind-appliance token create --name NAME", "dim")
-    invocation.answer(
+    invocation.print_result(
         [
             {
                 "name": row.name,
@@ -188,7 +190,7 @@ def revoke(invocation: Invocation, name: str) -> None:
     """Revoke a token at once. Runs that were submitted with it continue."""
     with _store(invocation) as store:
         store.tokens.revoke(name)
-    invocation.answer({"name": name, "state": "revoked"}, Text(f"The token {name} is revoked."))
+    invocation.print_result({"name": name, "state": "revoked"}, Text(f"The token {name} is revoked."))
 
 
 @click.command(
@@ -215,7 +217,7 @@ def show(invocation: Invocation) -> None:
         invocation.out.print(access, soft_wrap=True)
         return
     login = file.load()
-    invocation.answer(
+    invocation.print_result(
         {
             "token": access,
             "username": login.username if login else None,

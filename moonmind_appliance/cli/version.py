@@ -40,11 +40,11 @@ def version(invocation: Invocation) -> None:
         image = engine.image(settings.spec_automation_job_image)
         labels = image.labels if image else {}
         if image is None:
-            invocation.note(
+            invocation.print_message(
                 f"The engine has no image {settings.spec_automation_job_image}: build it with ./install.sh."
             )
     except EngineError as error:
-        invocation.note(str(error))
+        invocation.print_message(str(error))
     finally:
         engine.close()
     versions = {
@@ -59,4 +59,4 @@ def version(invocation: Invocation) -> None:
         for name, value in versions.items()
         if value
     )
-    invocation.answer(versions, shown)
+    invocation.print_result(versions, shown)

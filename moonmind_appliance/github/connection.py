@@ -145,12 +145,12 @@ class Connection:
 
     def _refusal(self, request: httpx.Request, response: httpx.Response) -> GitHubError:
         body = _body(response)
-        words = [self._clean(word) for word in _words(body)]
-        said = "; ".join(words) or response.reason_phrase
+        messages = [self._clean(message) for message in _messages(body)]
+        reason = "; ".join(messages) or response.reason_phrase
         return GitHubError(
-            f"GitHub returned {response.status_code} for {_name(request)}: {said}",
+            f"GitHub returned {response.status_code} for {_name(request)}: {reason}",
             status=response.status_code,
-            errors=words,
+            errors=messages,
             retry_at=_retry_at(response, str(body.get("documentation_url", ""))),
         )
 
@@ -210,19 +210,19 @@ def _body(response: httpx.Response) -> dict[str, Any]:
         return {}
 
 
-def _words(body: Mapping[str, Any]) -> list[str]:
+def _messages(body: Mapping[str, Any]) -> list[str]:
     """GitHub's message first, then each of its `errors`, which are objects or plain sentences."""
-    words = [str(body["message"])] if body.get("message") else []
+    messages = [str(body["message"])] if body.get("message") else []
     details = body.get("errors")
     for detail in details if isinstance(details, list) else [details] if details else []:
         if not isinstance(detail, dict):
-            words.append(str(detail))
+            messages.append(str(detail))
         elif detail.get("message"):
-            words.append(str(detail["message"]))
+            messages.append(str(detail["message"]))
         else:
             where = ".".join(str(detail[key]) for key in ("resource", "field") if detail.get(key))
-            words.append(f"{where}: {detail.get('code', 'invalid')}")
-    return words
+            messages.append(f"{where}: {detail.get('code', 'invalid')}")
+    return messages
 
 
 def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | None:

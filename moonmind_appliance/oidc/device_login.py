@@ -115,9 +115,9 @@ class DeviceLogin:
         except httpx.HTTPError as error:
             self._unreachable(f"{self._issuer} does not respond ({reason(error)}).")
         if answer.status_code != httpx.codes.OK:
-            said = _words(answer)
+            error_text = _error_text(answer)
             raise LoginError(
-                f"Keycloak issues no device code to the client {self._client_id}: {said}.",
+                f"Keycloak issues no device code to the client {self._client_id}: {error_text}.",
                 code="login_refused",
                 hint=_ASK_ADMIN,
             )
@@ -257,14 +257,14 @@ def _lapsed() -> LoginError:
     return LoginError("The login has expired.", code="login_lapsed", hint=_LOG_IN)
 
 
-def _words(answer: httpx.Response) -> str:
+def _error_text(answer: httpx.Response) -> str:
     """The message of an OAuth error (RFC 6749 section 5.2), or the status."""
     try:
-        said: Any = msgspec.json.decode(answer.content)
+        body: Any = msgspec.json.decode(answer.content)
     except msgspec.DecodeError:
-        said = None
-    if isinstance(said, dict) and isinstance(said.get("error"), str):
-        return str(said.get("error_description") or said["error"])
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("error"), str):
+        return str(body.get("error_description") or body["error"])
     return f"status {answer.status_code}"
 
 

@@ -1,4 +1,4 @@
-"""A run's messages in order, from any place on: its events, and the lines of its phases' growing logs."""
+"""A run's messages in order, from any position on: its events, and the lines of its phases' growing logs."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _READ = 256 * 1024
 _EVENTS = 200
 _MESSAGES = 500
 
-_PLACE = re.compile(r"(\d{1,18})((?:;[a-z_]{1,40}\.(?:stdout|stderr)@\d{1,9}=\d{1,18}){0,40})")
+_POSITION = re.compile(r"(\d{1,18})((?:;[a-z_]{1,40}\.(?:stdout|stderr)@\d{1,9}=\d{1,18}){0,40})")
 _ENDED = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseStatus.SKIPPED.value})
 
 
@@ -41,7 +41,7 @@ class LogName(NamedTuple):
         return cls(phase, stream, int(attempt))
 
 
-class Place:
+class Position:
     """The position of a reader: the last event, and the bytes read of the logs of running phases.
 
     As text it is the id of a server-sent event, such as `17;speckit_plan.stdout@1=4096`.
@@ -61,7 +61,7 @@ class Place:
         Raises:
             InvalidRequest: it is not an id of this stream.
         """
-        match = _PLACE.fullmatch(text)
+        match = _POSITION.fullmatch(text)
         if match is None:
             problem = FieldProblem(
                 "Last-Event-ID", "Not a valid event id: send the last `id` of this stream unchanged."
@@ -72,16 +72,16 @@ class Place:
 
 
 class Message(NamedTuple):
-    """One server-sent event: `name` is run, phase, artifact, log or end; `place` resumes after it."""
+    """One server-sent event: `name` is run, phase, artifact, log or end; `position` resumes after it."""
 
     name: str
     data: dict[str, object]
-    place: str
+    position: str
 
     def encode(self) -> bytes:
         """In the format of the stream. JSON contains no line break, so one data line is enough."""
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (
-            self.place.encode(),
+            self.position.encode(),
             self.name.encode(),
             msgspec.json.encode(self.data),
         )
@@ -98,29 +98,29 @@ def events_before(store: Store, run_id: str, before: int | None = None, *, limit
 
 
 class RunTail:
-    """Follows one run from a place. For one reader at a time, in any thread."""
+    """Follows one run from a position. For one reader at a time, in any thread."""
 
-    def __init__(self, store: Store, files: ArtifactFiles, run_id: str, place: Place) -> None:
+    def __init__(self, store: Store, files: ArtifactFiles, run_id: str, position: Position) -> None:
         self._store = store
         self._files = files
         self._run_id = run_id
-        self._place = place
-        self._look = iter(())  # type: Iterator[Message]
+        self._position = position
+        self._pending = iter(())  # type: Iterator[Message]
         self._run: Run | None = None
         self._logs: dict[LogName, str] = {}
         self.ended = False
 
     def read(self) -> list[Message]:
-        """New messages, up to some hundred. Empty: none now; `ended` says whether more can follow."""
-        messages = list(islice(self._look, _MESSAGES))
+        """New messages, up to some hundred. Empty: none now; `ended` is true if no more follow."""
+        messages = list(islice(self._pending, _MESSAGES))
         if not messages and not self.ended:
-            self._look = self._new()
-            messages = list(islice(self._look, _MESSAGES))
+            self._pending = self._new()
+            messages = list(islice(self._pending, _MESSAGES))
         return messages
 
     def _new(self) -> Iterator[Message]:
         # Read the events first: the run's row then includes what they report.
-        events = self._store.events.after(self._place.event_id, run_id=self._run_id, limit=_EVENTS)
+        events = self._store.events.after(self._position.event_id, run_id=self._run_id, limit=_EVENTS)
         if events or self._run is None:
             # Every relevant change has an event; without one the row need not be read again.
             self._run = self._store.runs.get(self._run_id, text=False)
@@ -135,7 +135,7 @@ class RunTail:
             phase = phases.get(str(event.data.get("phase")))
             if phase is not None and event.kind.startswith("phase."):
                 yield from self._rest_of(phase, event)
-            self._place.event_id = event.event_id
+            self._position.event_id = event.event_id
             yield self._of_event(event)
         if len(events) == _EVENTS:
             return
@@ -151,9 +151,9 @@ class RunTail:
         # The next attempt's log has replaced the log of an attempt before the row's.
         if event.data.get("status") in _ENDED and event.data.get("attempt") == phase.attempt:
             yield from self._lines(phase, whole=True)
-        for name in [name for name in self._place.read if name.phase == phase.phase.value]:
+        for name in [name for name in self._position.read if name.phase == phase.phase.value]:
             if event.data.get("status") != PhaseStatus.RUNNING.value:
-                del self._place.read[name]
+                del self._position.read[name]
 
     def _lines(self, phase: Phase, *, whole: bool) -> Iterator[Message]:
         for stream, ended_path in (("stdout", phase.stdout_path), ("stderr", phase.stderr_path)):
@@ -170,7 +170,7 @@ class RunTail:
         except (NotFound, OSError):
             return
         try:
-            offset = self._place.read.get(name, 0)
+            offset = self._position.read.get(name, 0)
             if os.fstat(file).st_size < offset:
                 offset = 0
             while data := os.pread(file, _READ, offset):
@@ -178,7 +178,7 @@ class RunTail:
                 taken = 0
                 for line, size in split_lines(data, whole=whole and at_end):
                     taken += size
-                    self._place.read[name] = offset + taken
+                    self._position.read[name] = offset + taken
                     yield self._of_line(name, line)
                 offset += taken
                 if not taken or at_end:
@@ -188,11 +188,11 @@ class RunTail:
 
     def _of_event(self, event: Event) -> Message:
         data = {"kind": event.kind, "at": event.at, "shard": event.shard, "data": event.data}
-        return Message(event.kind.partition(".")[0].removesuffix("s"), data, str(self._place))
+        return Message(event.kind.partition(".")[0].removesuffix("s"), data, str(self._position))
 
     def _of_line(self, name: LogName, line: str) -> Message:
         data = {"phase": name.phase, "attempt": name.attempt, "stream": name.stream, "line": line}
-        return Message("log", data, str(self._place))
+        return Message("log", data, str(self._position))
 
     def _end(self, status: RunStatus) -> Message:
-        return Message("end", {"status": status}, str(self._place))
+        return Message("end", {"status": status}, str(self._position))

@@ -29,4 +29,4 @@ def test_the_image_that_was_built_is_fit() -> None:
     finding = job_image(engine, Settings())
     engine.close()
     assert finding.level == "ok"
-    assert "Codex 0." in finding.seen
+    assert "Codex 0." in finding.observed

@@ -13,7 +13,7 @@ def test_one_login_is_enough() -> None:
         Shard(shard=2, login=LoginState.DEAD, login_reason="expired"),
     ]
     found = shard_logins(shards)
-    assert [(each.level.value, each.seen) for each in found] == [
+    assert [(each.level.value, each.observed) for each in found] == [
         ("note", "Not signed in."),
         ("ok", "a@b.test, plan plus"),
         ("wrong", "The login no longer works: expired."),
@@ -30,6 +30,6 @@ def test_no_login_at_all() -> None:
 
 def test_logins_that_were_never_looked_at(appliance: ApplianceUnderTest) -> None:
     """They are looked at if that is allowed."""
-    assert [each.seen for each in logins(appliance.resources)] == ["Not checked yet."] * 2
-    assert [each.level.value for each in logins(appliance.resources, look=True)] == ["ok", "ok"]
+    assert [each.observed for each in logins(appliance.resources)] == ["Not checked yet."] * 2
+    assert [each.level.value for each in logins(appliance.resources, check_unknown=True)] == ["ok", "ok"]
     assert [each.level.value for each in logins(appliance.resources)] == ["ok", "ok"]

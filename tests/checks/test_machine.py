@@ -60,5 +60,5 @@ def test_a_database_that_cannot_be_used(appliance: ApplianceUnderTest) -> None:
     """Why, and what to do; what keeps something else from working is not blamed on it."""
     why = StoreError("Database x is newer.", hint="Install the newer version.")
     finding = database(appliance.resources.settings, None, why)
-    assert (finding.level, finding.seen, finding.to_do) == ("wrong", why.message, why.hint)
+    assert (finding.level, finding.observed, finding.to_do) == ("wrong", why.message, why.hint)
     assert database(appliance.resources.settings, None, SettingsError([])).level == "note"

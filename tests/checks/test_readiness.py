@@ -26,7 +26,7 @@ def found(appliance: ApplianceUnderTest) -> dict[str, Finding]:
 
 def bad(appliance: ApplianceUnderTest) -> dict[str, str]:
     return {
-        name: f"{finding.seen} {finding.to_do}"
+        name: f"{finding.observed} {finding.to_do}"
         for name, finding in found(appliance).items()
         if finding.level is Level.WRONG
     }

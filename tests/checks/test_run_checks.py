@@ -102,7 +102,7 @@ def test_an_engine_that_fails_anywhere(appliance: ApplianceUnderTest, method: st
     found = by_name(
         [f for f in run_checks(appliance.resources.settings, appliance.resources) if "from containers" not in f.check]
     )
-    said = [finding for finding in found.values() if finding.seen == "The engine is out of order."]
+    said = [finding for finding in found.values() if finding.observed == "The engine is out of order."]
     assert [finding.level.value for finding in said] == ["wrong"]
     assert said[0].to_do
     assert "clock" in found

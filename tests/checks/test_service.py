@@ -95,4 +95,4 @@ def test_threads_that_died() -> None:
     assert workers({"codex-0": True}).level == "ok"
     finding = workers({"codex-0": True, "codex-1": False})
     assert (finding.level, finding.to_do) == ("wrong", "Restart the appliance.")
-    assert "codex-1" in finding.seen
+    assert "codex-1" in finding.observed

@@ -36,7 +36,7 @@ def caller(running):
 
 
 class Caller:
-    """Does what curl would do."""
+    """Sends the requests that a user would send with curl."""
 
     def __init__(self, client):
         self.client = client
@@ -62,17 +62,17 @@ class Caller:
         return self.client.get(path).raise_for_status().content
 
 
-def git(folder, *words, feed=None):
-    """Ask a repository on disk."""
-    done = subprocess.run(["git", "-C", str(folder), *words], input=feed, capture_output=True, check=True)
+def git(folder, *arguments, feed=None):
+    """Run git on a repository on disk."""
+    done = subprocess.run(["git", "-C", str(folder), *arguments], input=feed, capture_output=True, check=True)
     return done.stdout.decode(errors="surrogateescape")
 
 
-def docker(*words):
-    """Ask the engine as an operator would."""
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout
+def docker(*arguments):
+    """Run the docker command."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def files_below(folder):
-    """Every regular file's bytes, by path."""
+    """Every regular file's content, by path."""
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file() and not path.is_symlink()}

@@ -1,4 +1,4 @@
-"""The appliance as a process of its own, to be killed."""
+"""Runs the appliance as a separate process that tests can kill."""
 
 import os
 import signal
@@ -54,7 +54,7 @@ class Served:
         self.process.wait()
 
     def terminate(self, seconds=60):
-        """SIGTERM; returns the exit code and how long it took."""
+        """Send SIGTERM; returns the exit code and the seconds until the end."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(seconds)

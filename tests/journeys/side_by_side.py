@@ -1,4 +1,4 @@
-"""A hostile agent's run on shard 0 and an honest user's run on shard 1, at the same time, while the API is asked."""
+"""Runs a hostile agent on shard 0 and a normal user's run on shard 1 at the same time, while the API is polled."""
 
 import math
 import shlex
@@ -25,14 +25,14 @@ HONEST_TEXT = "# Dark mode\n\n- Goal: the user can switch to dark colours withou
 HOSTILE_TEXT = "# Light mode\n\n- Goal: people can switch to light colours"
 OTHER_PATHS = ("/ready", "/shards", "/metrics", "/runs")
 HEALTH_EVERY, OTHERS_EVERY = 0.05, 1.0
-MOST_ASKED = 8000
+MOST_REQUESTS = 8000
 WAIT_SECONDS = 300
 OVERRIDES = {"MAX_WORKSPACE_BYTES": "64m"}
 """Settings of the environment: small enough that a test fills it."""
 
 
-class Answer(NamedTuple):
-    """One answer of the API; the status is 0 where there was none."""
+class Response(NamedTuple):
+    """One response of the API; the status is 0 if there was none."""
 
     path: str
     status: int
@@ -40,8 +40,8 @@ class Answer(NamedTuple):
     body: str
 
 
-class Asking:
-    """Asks `/health` often and the other pages now and then, in the block; at most `MOST_ASKED` times each."""
+class ApiPoller:
+    """Requests `/health` often and the other pages less often during the block; at most `MOST_REQUESTS` times each."""
 
     def __init__(self, served):
         self._served = served
@@ -64,18 +64,18 @@ class Asking:
 
     def _ask(self, paths, every):
         with self._served.client() as client:
-            for _ in range(MOST_ASKED):
+            for _ in range(MOST_REQUESTS):
                 for path in paths:
                     self.answers.append(ask(client, path))
                 if self._over.wait(every):
                     return
 
     def seconds(self, path="/health"):
-        """How long the answers took, in order of length."""
+        """The response times, sorted."""
         return sorted(answer.seconds for answer in self.answers if answer.path == path)
 
     def refused(self):
-        """Every answer that was not 200."""
+        """Every response other than 200."""
         return [(answer.path, answer.status, answer.body) for answer in self.answers if answer.status != 200]
 
 
@@ -84,24 +84,24 @@ def ask(client, path):
     try:
         answer = client.get(f"{API}{path}")
     except httpx.HTTPError as error:
-        return Answer(path, 0, time.monotonic() - began, repr(error))
-    return Answer(path, answer.status_code, time.monotonic() - began, answer.text)
+        return Response(path, 0, time.monotonic() - began, repr(error))
+    return Response(path, answer.status_code, time.monotonic() - began, answer.text)
 
 
 def percentile(ordered, percent):
-    """The nearest-rank percentile of values that are in order."""
+    """The nearest-rank percentile of sorted values."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 @contextmanager
 def tools_of(served):
-    """The appliance's stores and engine, beside the process that serves."""
+    """The appliance's stores and engine, beside the serving process."""
     with attach(load(served.environment).settings) as tools:
         yield tools
 
 
 def login_secrets(tools, shard):
-    """The tokens that a shard's login volume holds now."""
+    """The tokens in a shard's login volume."""
     found = look_at_shard(
         tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
     )
@@ -109,7 +109,7 @@ def login_secrets(tools, shard):
 
 
 def sign_both_in(environment, served):
-    """New logins of two accounts; returns the account of shard 0 and all tokens."""
+    """Sign two accounts in; returns the account of shard 0 and all tokens."""
     for shard in (0, 1):
         environment.sign_in_by(served.environment, shard)
     with tools_of(served) as tools:
@@ -119,19 +119,19 @@ def sign_both_in(environment, served):
 
 
 def shell_script(attacks):
-    """What the hostile agent's model starts in each phase."""
+    """The command that the hostile agent's model starts in each phase."""
     source = resources.files(__package__).joinpath("attack.py").read_text(encoding="utf-8")
     names = shlex.join(attacks)
     return f"python3 -I -S - \"$FEATURE\" {names} <<'END_OF_ATTACK' 2>&1\n{source}\nEND_OF_ATTACK\n"
 
 
 class Outcome(NamedTuple):
-    """How both runs went; `honest` and `hostile` are run details, the hostile one as it first stopped moving."""
+    """The results of both runs; `honest` and `hostile` are run details, the hostile one as it first stopped."""
 
     honest: dict
     hostile: dict
     honest_seconds: float
-    asking: Asking
+    asking: ApiPoller
     log: str
     secrets: set
 
@@ -142,8 +142,8 @@ def new_repository(environment):
     return slug
 
 
-def stands_still(run):
-    """Final, or waiting for what does not come by itself."""
+def is_settled(run):
+    """Whether the run ended, or waits for something that needs a person."""
     return run["status"] in FINAL_RUN_STATUSES or run["waiting_for"] is not None
 
 
@@ -156,7 +156,7 @@ def run_both(environment, served, attacks):
     mine, other = new_repository(environment), new_repository(environment)
     with ExitStack() as stack:
         caller = Caller(stack.enter_context(served.client()))
-        asking = stack.enter_context(Asking(served))
+        asking = stack.enter_context(ApiPoller(served))
         hostile = None
         if attacks:
             environment.openai.respond_with(
@@ -171,10 +171,10 @@ def run_both(environment, served, attacks):
         seconds = time.monotonic() - began
         attacked, log = {}, ""
         if hostile is not None:
-            attacked = caller.wait(hostile, until=stands_still, seconds=WAIT_SECONDS)
+            attacked = caller.wait(hostile, until=is_settled, seconds=WAIT_SECONDS)
             logs = [entry["name"] for entry in attacked["artifacts"] if entry["name"].endswith(".stdout.jsonl")]
             if attacked["status"] == "queued":
-                # OpenAI denies a forged limit, and the run would be tried again.
+                # OpenAI does not confirm a forged limit, so the run would be retried.
                 caller.client.post(f"{API}/runs/{hostile}/cancel").raise_for_status()
                 caller.wait(hostile, seconds=WAIT_SECONDS)
             log = "".join(caller.artifact(attacked, name).decode(errors="replace") for name in logs)

@@ -1,4 +1,4 @@
-"""The main job: from POST to draft pull request."""
+"""The main use case: from POST to draft pull request."""
 
 import base64
 import json
@@ -22,15 +22,15 @@ TEXT = (
 
 
 @pytest.fixture(scope="module")
-def seen():
-    """What `docker inspect` said of every container while the run was going."""
+def inspected():
+    """What `docker inspect` reported of every container during the run."""
     return {}
 
 
 @pytest.fixture(scope="module")
-def run(environment, running, caller, seen):
+def run(environment, running, caller, inspected):
     environment.github.add_repository(SLUG)
-    # The canary is a secret that the appliance knows; the agent prints it, and all its own files, into its output.
+    # The canary is a secret that the appliance knows; the agent prints it and all its files.
     running.appliance.resources.redactor.add("canary", CANARY)
     environment.openai.respond_with(ScriptedResponse(ResponseKind.LEAK_OUTPUT))
     over = threading.Event()
@@ -38,7 +38,7 @@ def run(environment, running, caller, seen):
     def watch():
         while not over.wait(0.1):
             for name in docker("ps", "--format", "{{.Names}}", "--filter", "label=moonmind.run").split():
-                seen.setdefault(name, json.loads(docker("inspect", name))[0])
+                inspected.setdefault(name, json.loads(docker("inspect", name))[0])
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -48,14 +48,16 @@ def run(environment, running, caller, seen):
         over.set()
         watcher.join()
         environment.openai.respond_with(ScriptedResponse())
-    for name in [name for name, state in seen.items() if state["Config"]["Labels"]["moonmind.run"] != ended["run_id"]]:
-        # Somebody else's run on the same engine.
-        del seen[name]
+    for name in [
+        name for name, state in inspected.items() if state["Config"]["Labels"]["moonmind.run"] != ended["run_id"]
+    ]:
+        # Another appliance's run on the same engine.
+        del inspected[name]
     return ended
 
 
 def test_a_run_ends_with_a_draft_pull_request(environment, run):
-    """All nine phases succeed, and GitHub has one draft pull request of the run's branch."""
+    """All nine phases succeed, and GitHub has one draft pull request from the run's branch."""
     assert run["status"] == "succeeded"
     assert [phase["status"] for phase in run["phases"]] == ["succeeded"] * 9
     (pull,) = environment.github.pull_requests(SLUG)
@@ -69,8 +71,8 @@ def test_a_run_ends_with_a_draft_pull_request(environment, run):
     assert pull.labels == ("spec-kit",)
 
 
-def test_the_commit_holds_the_specification_and_nothing_of_the_scaffold(environment, run):
-    """One commit on the base: spec, plan and tasks below specs/, no .specify, no .agents."""
+def test_the_commit_contains_only_the_specification(environment, run):
+    """One commit on the base: spec, plan and tasks below specs/, and nothing of .specify or .agents."""
     bare = environment.github.git_folder(SLUG)
     names = git(bare, "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert {"specs/001-dark-mode/spec.md", "specs/001-dark-mode/plan.md", "specs/001-dark-mode/tasks.md"} <= set(names)
@@ -78,8 +80,8 @@ def test_the_commit_holds_the_specification_and_nothing_of_the_scaffold(environm
     assert git(bare, "rev-list", "--count", f"main..{run['branch_name']}").strip() == "1"
 
 
-def test_the_submitters_text_reaches_specify_whole_and_starts_no_other_skill(environment, run):
-    """Whatever the text is, it is data: byte for byte behind the phase's own skill, and no other skill is visible."""
+def test_the_text_reaches_specify_unchanged_and_starts_no_other_skill(environment, run):
+    """The text is data: it follows the phase's skill byte for byte, and no other skill is visible."""
     turns = environment.openai.turns[-3:]
     assert [turn.offered_skills for turn in turns] == [
         ("speckit-specify",),
@@ -91,9 +93,9 @@ def test_the_submitters_text_reaches_specify_whole_and_starts_no_other_skill(env
     assert turns[1].prompt == "$speckit-plan"
 
 
-def test_the_agent_container_is_hardened_and_has_no_github_token(environment, run, seen):
-    """No token, no Docker socket, user 1000, no new privileges, no capabilities, limits, a network of its own."""
-    agent = next(state for name, state in seen.items() if name.endswith("-in-use"))
+def test_the_agent_container_is_hardened_and_has_no_github_token(environment, run, inspected):
+    """No token, no Docker socket, user 1000, no new privileges, no capabilities, limits, its own network."""
+    agent = next(state for name, state in inspected.items() if name.endswith("-in-use"))
     host = agent["HostConfig"]
     assert agent["Config"]["User"] in ("1000", "1000:1000")
     assert host["CapDrop"] == ["ALL"]
@@ -106,9 +108,9 @@ def test_the_agent_container_is_hardened_and_has_no_github_token(environment, ru
     assert environment.github_token not in json.dumps(agent)
 
 
-def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, seen):
-    """No Codex volume, and no GitHub token either: it comes with the exec that needs it."""
-    container = next(state for name, state in seen.items() if name.startswith("moonmind-git-"))
+def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, inspected):
+    """No Codex volume and no GitHub token: the exec that needs the token receives it."""
+    container = next(state for name, state in inspected.items() if name.startswith("moonmind-git-"))
     volumes = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
     assert volumes == {f"moonmind-git-{run['run_id']}", f"moonmind-run-{run['run_id']}"}
     assert environment.github_token not in json.dumps(container)
@@ -116,11 +118,11 @@ def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, see
 
 
 def test_no_container_is_left(run):
-    """Both containers are gone when the run has ended."""
+    """Both containers are removed when the run has ended."""
     assert docker("ps", "--all", "--quiet", "--filter", f"label=moonmind.run={run['run_id']}") == ""
 
 
-def test_no_secret_is_found_anywhere(environment, running, run, seen, caller):
+def test_no_secret_is_found_anywhere(environment, running, run, inspected, caller):
     """Token, login and canary are in no file of the data folder, no commit, no pull request, no container's data."""
     login = running.appliance.resources.agent.secrets_of(environment.stored_login(running))
     assert set(login) == {"id_token", "access_token", "refresh_token"}
@@ -130,7 +132,7 @@ def test_no_secret_is_found_anywhere(environment, running, run, seen, caller):
     places = {
         "pull request": (pull.title + pull.body).encode(),
         "commits": git(bare, "log", "--patch", "--format=fuller", "--all").encode(errors="surrogateescape"),
-        "containers": json.dumps(seen).encode(),
+        "containers": json.dumps(inspected).encode(),
         "run detail": json.dumps(run).encode(),
         **files_below(environment.data_dir),
     }
@@ -138,14 +140,14 @@ def test_no_secret_is_found_anywhere(environment, running, run, seen, caller):
     assert hits == []
 
 
-def test_what_the_agent_printed_was_redacted_not_lost(caller, run):
-    """The leak happened: the log shows the marks where the secrets stood."""
+def test_leaked_secrets_in_the_log_are_redacted(caller, run):
+    """The log has the redaction marks in their place."""
     log = caller.artifact(run, "speckit_specify.stdout.jsonl")
     assert b"[redacted:" in log
     assert all(json.loads(line) is not None for line in log.splitlines() if line.strip())
 
 
-def test_every_kind_of_artifact_is_there(caller, run):
+def test_every_kind_of_artifact_is_stored(caller, run):
     """Logs, diff summary, commit status, credential audit, metrics, environment."""
     assert {entry["artifact_type"] for entry in run["artifacts"]} == {
         "stdout_log",

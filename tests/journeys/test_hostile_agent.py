@@ -1,4 +1,4 @@
-"""An agent that plants programs wherever git might run one does not get a byte of its own run beside the token."""
+"""Programs that an agent plants for git are never executed beside the GitHub token."""
 
 import json
 
@@ -16,7 +16,7 @@ PLAIN = "journey/submodule-files"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A repository with a submodule, which is never checked out."""
+    """A repository with a submodule that is never checked out."""
     folder = tmp_path_factory.mktemp("hostile")
     git(folder, "init", "--quiet", "--initial-branch=main")
     (folder / "README.md").write_text("# Sample\n")
@@ -40,26 +40,26 @@ def run(environment, caller, source):
         environment.openai.respond_with(ScriptedResponse())
 
 
-def look_into(volume, command):
-    """Run a shell command over a volume, as somebody who looks afterwards."""
+def run_in_volume(volume, command):
+    """Run a shell command with a volume, after the run."""
     image = "moonmind/spec-automation-job:latest"
     return docker("run", "--rm", "--network=none", "--volume", f"{volume}:/look:ro", image, "sh", "-c", command)
 
 
-def test_nothing_that_was_planted_ran_in_the_git_container(run):
-    """Marks of planted programs come from the agent's own container alone; that they can be made was seen there."""
+def test_no_planted_program_ran_in_the_git_container(run):
+    """All marks come from the agent's own container, where they prove that the programs work."""
     assert run["status"] == "succeeded", run["failure"]
     workspace = f"moonmind-run-{run['run_id']}"
-    planted = look_into(workspace, f"cat /dev/null; ls /look/{run['run_id']} /look").split()
+    planted = run_in_volume(workspace, f"cat /dev/null; ls /look/{run['run_id']} /look").split()
     hosts = {name.removeprefix("planted-on-") for name in planted if name.startswith("planted-on-")}
     assert len(hosts) == 1
     ran = [name for name in planted if name.startswith("ran-")]
     assert [name for name in ran if not any(name.endswith(host) for host in hosts)] == []
-    private = look_into(f"moonmind-git-{run['run_id']}", "find /look -name 'ran-*' -o -name '*evil*'")
+    private = run_in_volume(f"moonmind-git-{run['run_id']}", "find /look -name 'ran-*' -o -name '*evil*'")
     assert private == ""
 
 
-def test_the_commit_holds_only_what_it_should(environment, run):
+def test_the_commit_contains_only_allowed_files(environment, run):
     """The feature, although .gitignore names it, and plain files; no link out of the tree, no repository, no .git."""
     bare = environment.github.git_folder(SLUG)
     raw = git(bare, "diff", "--raw", "--no-renames", f"main..{run['branch_name']}").splitlines()
@@ -73,13 +73,13 @@ def test_the_commit_holds_only_what_it_should(environment, run):
 
 
 def test_the_submodule_still_points_to_the_same_commit(environment, run):
-    """A gitlink never changes, even where the agent made a repository at its path."""
+    """A gitlink never changes, even if the agent created a repository at its path."""
     bare = environment.github.git_folder(SLUG)
     assert git(bare, "ls-tree", run["branch_name"], "vendor/lib").split()[:3] == ["160000", "commit", "1" * 40]
 
 
-def test_the_reviewers_are_told_what_was_left_out(caller, run):
-    """Links out of the tree and nested repositories are in the commit status, with the reason."""
+def test_the_commit_status_lists_what_was_left_out(caller, run):
+    """Links out of the tree and nested repositories, with the reason."""
     status = json.loads(caller.artifact(run, "commit_status.json"))
     left_out = {entry["path"].rsplit("/", 1)[-1]: entry["reason"] for entry in status["left_out"]}
     assert {name for name in left_out if name.startswith("outside-")} == {
@@ -92,6 +92,6 @@ def test_the_reviewers_are_told_what_was_left_out(caller, run):
 
 
 def test_the_push_went_to_the_real_remote(environment, run):
-    """The remote that the agent set is nobody's: the branch is where it belongs."""
+    """The remote that the agent configured is ignored."""
     assert git(environment.github.git_folder(SLUG), "rev-parse", run["branch_name"]).strip()
     assert "stolen.invalid" not in " ".join(environment.openai.refused_hosts)

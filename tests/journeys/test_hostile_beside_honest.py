@@ -1,4 +1,4 @@
-"""A hostile agent that tries everything at once does not reach the run of another user on another shard.
+"""A hostile agent that tries everything at once does not affect another user's run on another shard.
 
 The real Codex CLI, engine and git, and the appliance as a process of its own. The hostile agent's attacks are in
 `attack.py`; each case ends in another way.
@@ -34,12 +34,12 @@ from .side_by_side import (
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
-# A search that takes quadratic time held every answer for 10 to 64 seconds.
+# A search in quadratic time delayed every response by 10 to 64 seconds.
 LONGEST_P99, LONGEST_ANSWER = 1.5, 5.0
 
 
 class Case(NamedTuple):
-    """What the agent tries, and what must come of it: of its run, of its shard's login, and the shard's event."""
+    """The attacks, and the expected result: of the run, of the shard's login, and the shard's event."""
 
     attacks: tuple[str, ...]
     ends: tuple[str, str]
@@ -106,7 +106,7 @@ def outcome(environment, served, case):
 
 
 def test_the_honest_run_succeeds(environment, outcome):
-    """With its pull request, and with the words that the agent tried to have redacted."""
+    """With its pull request, including the words that the agent tried to have redacted."""
     run = outcome.honest
     assert run["status"] == "succeeded", run["failure"]
     (pull,) = environment.github.pull_requests(run["repository"])
@@ -117,8 +117,8 @@ def test_the_honest_run_succeeds(environment, outcome):
     assert "the user can switch to dark colours without a limit" in files
 
 
-def test_every_page_answers_all_the_while(outcome):
-    """With 200, and soon."""
+def test_every_page_responds_throughout(outcome):
+    """With 200, and quickly."""
     assert outcome.asking.refused() == []
     health = outcome.asking.seconds()
     assert len(health) > 20
@@ -127,7 +127,7 @@ def test_every_page_answers_all_the_while(outcome):
 
 
 def test_the_hostile_run_ends_with_a_reason(environment, outcome, case):
-    """All attacks were carried out; nothing of the change was pushed."""
+    """All attacks were executed, and nothing of the change was pushed."""
     undone = [name for name in case.attacks if f"attack {name}: done" not in outcome.log]
     assert undone == [], outcome.log
     run = outcome.hostile
@@ -142,7 +142,7 @@ def test_the_hostile_run_ends_with_a_reason(environment, outcome, case):
 
 
 def test_no_secret_is_found_anywhere(environment, served, outcome):
-    """Neither in the data folder, the logs nor an answer: no token of GitHub or of a login."""
+    """No token of GitHub or of a login is in the data folder, the logs or a response."""
     with served.client() as client:
         answers = [ask(client, f"/runs/{run['run_id']}").body for run in (outcome.honest, outcome.hostile)]
     answers += {answer.body for answer in outcome.asking.answers}
@@ -162,7 +162,7 @@ def test_no_secret_is_found_anywhere(environment, served, outcome):
 
 
 def test_a_download_follows_no_planted_link(served, outcome, tmp_path):
-    """The hostile run's artifacts go into a folder where links have their names; what the command prints is plain."""
+    """The artifacts are saved in a folder that has links with their names; the command's output is plain text."""
     victim, folder = tmp_path / "victim", tmp_path / "folder"
     victim.write_text("untouched")
     folder.mkdir()
@@ -184,7 +184,7 @@ def test_a_download_follows_no_planted_link(served, outcome, tmp_path):
 
 
 def test_the_shard_can_be_used_again_after_a_sign_in(environment, served, outcome, case):
-    """It is in a known state with its event; a new login takes runs, and the appliance starts again."""
+    """Its state is known and has an event; a new login accepts runs, and the appliance starts again."""
     with served.client() as client, tools_of(served) as tools:
         caller = Caller(client)
         state = caller.client.get(f"{API}/shards").raise_for_status().json()["items"][0]

@@ -1,4 +1,4 @@
-"""What an agent leaves in its login volume does not reach the next login: neither its tokens nor its user's text.
+"""Files that an agent leaves in its login volume do not affect the next login: its tokens, or its user's text.
 
 The real Codex CLI and the real engine; an agent's shell commands are run in a container that holds the shard, as its
 own would be.
@@ -71,7 +71,7 @@ def slug(environment):
 
 
 def in_volume(tools, shard, script):
-    """What a shell command prints that an agent would run beside its login."""
+    """The output of a shell command that an agent would run beside its login."""
     name = tools.shards[shard]
     spec = login_spec(
         tools.settings, tools.agent, name, tools.appliance_id, role="agent", name=name.lock, login_volume=name.volume
@@ -115,7 +115,7 @@ def stolen(environment):
 
 
 def test_a_planted_configuration_does_not_get_the_next_login(environment, tools):
-    """The next sign-in, its check and its sign-out go to OpenAI alone, and nothing of what was planted is left."""
+    """The next sign-in, check and sign-out contact only OpenAI, and no planted file is left."""
     in_volume(tools, 1, PLANT)
     before = len(environment.openai.requests)
     state = enter(tools, 1)
@@ -134,7 +134,7 @@ def test_a_planted_configuration_does_not_get_the_next_login(environment, tools)
 
 
 def test_a_planted_configuration_does_not_get_a_run(environment, tools, caller, slug):
-    """The run's turns go to the account that was signed in, and its quota is what OpenAI told."""
+    """The run's turns use the signed-in account, and its quota is the one that OpenAI reported."""
     enter(tools, 1)
     in_volume(tools, 1, PLANT)
     before = len(environment.openai.turns)
@@ -158,8 +158,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
-def test_a_broken_login_takes_no_runs_and_can_be_signed_in_again(tools, script):
-    """It is dead and says why; a new login replaces whatever has the file's name."""
+def test_a_broken_login_accepts_no_runs_and_can_be_replaced(tools, script):
+    """It is dead, with a reason; a new login replaces whatever has the file's name."""
     enter(tools, 1)
     in_volume(tools, 1, f"cd ~/.codex; {script}")
     state = renew_login(tools, tools.store.shards.get(1), wanted=True)
@@ -170,8 +170,8 @@ def test_a_broken_login_takes_no_runs_and_can_be_signed_in_again(tools, script):
     assert json.loads(login_file(tools, 1))["tokens"]
 
 
-def test_runs_go_elsewhere_than_to_a_broken_login(tools, caller, slug):
-    """Also those that were submitted before it was found."""
+def test_runs_use_other_shards_than_the_one_with_a_broken_login(tools, caller, slug):
+    """Including those that were submitted before it was found."""
     for shard in (0, 1):
         enter(tools, shard)
     in_volume(tools, 1, f"cd ~/.codex; {BROKEN['deep']}")
@@ -180,7 +180,7 @@ def test_runs_go_elsewhere_than_to_a_broken_login(tools, caller, slug):
 
 
 def test_another_accounts_login_is_not_used(environment, tools, caller, slug):
-    """The run that is pinned to the shard waits; not one turn goes to the account that nobody signed in."""
+    """The run that is pinned to the shard waits; no turn uses the account that was never signed in."""
     for shard in (0, 1):
         enter(tools, shard)
     mine, other = tools.store.shards.get(1), tools.store.shards.get(0)

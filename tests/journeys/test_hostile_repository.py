@@ -1,4 +1,4 @@
-"""What a repository brings along does not choose the model's address, the skills, or what is run."""
+"""A repository's own files do not choose the model's address, the skills, or what is executed."""
 
 import pytest
 
@@ -55,20 +55,20 @@ def run(environment, caller, source):
 
 
 def test_the_run_succeeds_with_the_operators_model_and_address(environment, run):
-    """Codex asks OpenAI alone, for its own model: the repository's configuration is not trusted."""
+    """Codex contacts only OpenAI, for its own model: the repository's configuration is not trusted."""
     assert run["status"] == "succeeded", run["failure"]
     assert [host for host in environment.openai.refused_hosts if "thief" in host] == []
     assert {turn.model for turn in environment.openai.turns[-3:]} == {"gpt-6.1-sol"}
 
 
 def test_only_the_phases_own_skill_is_visible(environment, run):
-    """Skills of the repository, odd names, twins and links among them, are not offered and cannot be named."""
+    """The repository's skills, including odd names, duplicates and links, are not offered and cannot be named."""
     turns = environment.openai.turns[-3:]
     assert [turn.offered_skills for turn in turns] == [("speckit-specify",), ("speckit-plan",), ("speckit-tasks",)]
     assert [turn.skills for turn in turns] == [turn.offered_skills for turn in turns]
 
 
-def test_the_repositorys_own_files_stay_as_they_are(environment, run):
-    """Only the feature is in the commit: neither the scaffold nor a change to what the repository brought."""
+def test_the_repositorys_own_files_are_unchanged(environment, run):
+    """The commit contains only the feature, not the scaffold."""
     names = git(environment.github.git_folder(SLUG), "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert all(name.startswith("specs/") for name in names)

@@ -1,4 +1,4 @@
-"""After kill -9 at any instant a restart finishes every run, once."""
+"""After kill -9 at any moment, a restart finishes every run exactly once."""
 
 import uuid
 
@@ -31,13 +31,13 @@ def slug(environment):
 
 
 def reaches(phase):
-    """Until that phase runs, or is in the past."""
+    """A condition: the phase is running or has ended."""
     return lambda run: next(p for p in run["phases"] if p["phase"] == phase)["status"] not in ("pending", "skipped")
 
 
 @pytest.mark.parametrize("phase", [phase.value for phase in PhaseName])
-def test_a_run_that_was_cut_off_is_finished_once(environment, served, slug, phase):
-    """Killed as a phase begins: the restart finishes the run, with one pull request of one commit."""
+def test_an_interrupted_run_is_finished_once(environment, served, slug, phase):
+    """Killed at the start of a phase: the restart finishes the run, with one pull request of one commit."""
     with served.client() as client:
         caller = Caller(client)
         run_id = caller.submit(slug, TEXT)
@@ -52,8 +52,8 @@ def test_a_run_that_was_cut_off_is_finished_once(environment, served, slug, phas
     assert docker("ps", "--all", "--quiet", "--filter", f"label=moonmind.run={run_id}") == ""
 
 
-def test_a_pull_request_whose_answer_never_came_is_not_opened_twice(environment, served, slug):
-    """Killed while GitHub is about to answer: the restart finds the pull request that was made."""
+def test_a_pull_request_without_a_received_response_is_not_opened_twice(environment, served, slug):
+    """Killed before GitHub responds: the restart finds the existing pull request."""
     with served.client() as client:
         caller = Caller(client)
         run_id = caller.submit(slug, TEXT)
@@ -71,7 +71,7 @@ def test_a_pull_request_whose_answer_never_came_is_not_opened_twice(environment,
 
 
 def test_many_runs_survive_many_kills(environment, served, slug):
-    """Queued and running alike: none is lost, none is done twice."""
+    """Queued and running: none is lost, none is executed twice."""
     with served.client() as client:
         caller = Caller(client)
         runs = [caller.submit(slug, f"# Wish {number}\n\n- Goal: number {number}") for number in range(4)]
@@ -93,8 +93,8 @@ def test_a_stop_when_idle_is_quick_and_clean(served):
     assert seconds < 10
 
 
-def test_a_stop_in_mid_run_says_what_it_does_and_the_run_goes_on(environment, served, slug):
-    """SIGTERM with a run in flight: the log names the run, no container is left, the restart finishes it."""
+def test_a_stop_during_a_run_is_logged_and_the_run_continues(environment, served, slug):
+    """SIGTERM during a run: the log names the run, no container is left, the restart finishes it."""
     with served.client() as client:
         caller = Caller(client)
         run_id = caller.submit(slug, TEXT)

@@ -1,4 +1,4 @@
-"""The real Codex CLI's logins: what is told of them is true, and what does not work leaves what worked."""
+"""The real Codex CLI's logins: the reported state is true, and a failed action keeps the login that worked."""
 
 import json
 import os
@@ -39,14 +39,14 @@ LONG = 10 * 24 * 3600.0
 
 @pytest.fixture(scope="module")
 def tools(environment):
-    """Of an appliance that does not serve: nobody else looks after these logins."""
+    """The resources of an appliance without `serve`, so that nothing else checks these logins."""
     with attach(environment.settings) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
-def good_day(environment):
-    """Tokens that last, and nobody who refuses."""
+def normal_responses(environment):
+    """Long-lived tokens and no refusals."""
     yield
     environment.openai.respond_with(ScriptedResponse())
     environment.openai.accounts.access_seconds = LONG
@@ -59,8 +59,8 @@ def login_file(tools, shard):
     )
 
 
-def enter(tools, shard, **more):
-    """Sign in; the shard's state then, and the steps before."""
+def sign_in(tools, shard, **more):
+    """Sign in; returns the shard's state and the steps before it."""
     with SignIn(tools, shard, **more) as steps:
         return to_the_end(steps)
 
@@ -87,7 +87,7 @@ def check(tools, shard, **more):
 
 
 def put_login(tools, shard, content):
-    """Change the stored file behind the appliance's back."""
+    """Change the stored file without the appliance."""
     name = tools.shards[shard]
     spec = login_spec(
         tools.settings,
@@ -122,9 +122,9 @@ def grades(state):
 # Health
 
 
-def test_a_new_login_is_a_file_and_a_good_token_and_nothing_more(tools):
-    """Nothing is claimed that was not seen: no renewal yet, no turn yet."""
-    state, (prompt,) = enter(tools, 1)
+def test_a_new_login_has_only_a_file_and_a_valid_token(tools):
+    """Renewal and model turn are unknown until they were observed."""
+    state, (prompt,) = sign_in(tools, 1)
     assert prompt.address.startswith("https://auth.openai.com/")
     assert grades(state) == {
         GradeName.LOGIN_FILE: True,
@@ -136,9 +136,9 @@ def test_a_new_login_is_a_file_and_a_good_token_and_nothing_more(tools):
 
 
 def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(environment, tools):
-    """The check renews it; the file has a new token, and no turn was asked for."""
+    """The check renews it: the file has a new token, and no turn was requested."""
     environment.openai.accounts.access_seconds = 600
-    enter(tools, 1)
+    sign_in(tools, 1)
     environment.openai.accounts.access_seconds = LONG
     turns, before = len(environment.openai.turns), login_file(tools, 1)
     state = check(tools, 1)
@@ -149,9 +149,9 @@ def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(environment, too
     assert len(environment.openai.turns) == turns
 
 
-def test_a_token_that_lasts_is_left_alone(environment, tools):
-    """Otherwise it is a look: nothing is asked of OpenAI."""
-    enter(tools, 1)
+def test_a_long_lived_token_is_not_renewed(environment, tools):
+    """The check reads only the file; OpenAI receives no request."""
+    sign_in(tools, 1)
     asked = len(environment.openai.requests)
     state = check(tools, 1)
     assert state.login is LoginState.PRESENT
@@ -162,9 +162,9 @@ def test_a_token_that_lasts_is_left_alone(environment, tools):
     "why", [RefusalCode.REFRESH_EXPIRED, RefusalCode.REFRESH_REUSED, RefusalCode.REFRESH_INVALIDATED]
 )
 def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
-    """Dead, since when, in whose words, what to do; and dead it stays at the next look."""
+    """With the time, OpenAI's message and what to do; the next observation keeps that state."""
     environment.openai.accounts.access_seconds = 600
-    enter(tools, 1)
+    sign_in(tools, 1)
     for account in environment.openai.accounts:
         if account.email == tools.store.shards.get(1).account_email:
             environment.openai.accounts.sign_out(account, why)
@@ -188,19 +188,19 @@ def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
     ],
     ids=["missing", "garbage", "empty"],
 )
-def test_a_file_that_is_no_login(tools, content, state, fault):
-    """It is called what it is, and never healthy."""
-    enter(tools, 1)
+def test_an_invalid_login_file(tools, content, state, fault):
+    """It is reported as such, and never as healthy."""
+    sign_in(tools, 1)
     put_login(tools, 1, content)
     seen = check(tools, 1)
     assert (seen.login, seen.login_fault) == (state, fault)
     assert not health_of(seen, now=datetime.now(UTC)).takes_runs
 
 
-def test_no_network_is_no_death(environment, tools):
-    """A renewal that nobody answered leaves the login as it was, and says so."""
+def test_a_renewal_without_network_does_not_invalidate_the_login(environment, tools):
+    """A renewal without a response leaves the login unchanged, and is reported."""
     environment.openai.accounts.access_seconds = 600
-    enter(tools, 1)
+    sign_in(tools, 1)
     before = login_file(tools, 1)
     offline = settings.load(environment.variables() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
     with attach(offline) as others:
@@ -214,8 +214,8 @@ def test_no_network_is_no_death(environment, tools):
 
 
 def test_a_refused_sign_in_leaves_the_old_login(environment, tools):
-    """The person says no: the file is byte for byte what it was, and it still works."""
-    enter(tools, 1)
+    """The user declines: the file is unchanged byte for byte, and it still works."""
+    sign_in(tools, 1)
     before = login_file(tools, 1)
     with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
         environment.openai.deny(next(steps).code)
@@ -225,9 +225,9 @@ def test_a_refused_sign_in_leaves_the_old_login(environment, tools):
     assert check(tools, 1, renew=True).last_refresh_at is not None
 
 
-def test_a_sign_in_that_is_stopped_leaves_the_old_login(environment, tools):
-    """Ctrl-C while the person still thinks."""
-    enter(tools, 1)
+def test_a_stopped_sign_in_leaves_the_old_login(environment, tools):
+    """Ctrl-C before the user has confirmed."""
+    sign_in(tools, 1)
     before = login_file(tools, 1)
     with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
         assert isinstance(next(steps), SignInPrompt)
@@ -238,8 +238,8 @@ def test_a_sign_in_that_is_stopped_leaves_the_old_login(environment, tools):
 
 
 def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environment, tools):
-    """Killed (-9) while the person still thinks: nothing of it is in the way for longer than half a minute."""
-    enter(tools, 1)
+    """Killed (-9) before the user has confirmed: it blocks the shard for at most half a minute."""
+    sign_in(tools, 1)
     before = login_file(tools, 1)
     code = (
         "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
@@ -248,7 +248,7 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environmen
         "    print(next(steps).code, flush=True)\n    next(steps)\n"
     )
     with environment.openai.manual_approval():
-        process = elsewhere(environment, code)
+        process = in_other_process(environment, code)
         try:
             assert process.stdout.readline().strip()
         finally:
@@ -256,13 +256,13 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environmen
             process.wait()
             process.stdout.close()
     assert login_file(tools, 1) == before
-    state, _ = enter(tools, 1)
+    state, _ = sign_in(tools, 1)
     assert state.login is LoginState.PRESENT
     assert login_file(tools, 1) != before
 
 
 def test_two_sign_ins_of_one_shard(environment, tools):
-    """The second is refused politely and does not disturb the first."""
+    """The second one is refused and does not disturb the first."""
     with environment.openai.manual_approval(), SignIn(tools, 1) as first:
         prompt = next(first)
         (refused,) = SignIn(tools, 1)
@@ -273,11 +273,11 @@ def test_two_sign_ins_of_one_shard(environment, tools):
 
 
 def test_two_shards_are_signed_in_at_once(tools):
-    """Each has a volume and a container of its own."""
+    """Each has its own volume and container."""
     ended = {}
 
     def one(shard):
-        ended[shard] = enter(tools, shard)[0]
+        ended[shard] = sign_in(tools, shard)[0]
 
     threads = [threading.Thread(target=one, args=[shard]) for shard in (0, 1)]
     for thread in threads:
@@ -287,9 +287,9 @@ def test_two_shards_are_signed_in_at_once(tools):
     assert {shard: state.login for shard, state in ended.items()} == {0: LoginState.PRESENT, 1: LoginState.PRESENT}
 
 
-def test_a_login_is_brought_in_from_a_file(environment, tools):
-    """It is stored as it is; what is no login is refused and changes nothing."""
-    enter(tools, 1)
+def test_a_login_is_imported_from_a_file(environment, tools):
+    """It is stored unchanged; an invalid file is refused and changes nothing."""
+    sign_in(tools, 1)
     brought = login_file(tools, 1)
     sign_out_only_here(tools)
     state, _ = to_the_end(SignIn.from_file(tools, 1, brought))
@@ -306,34 +306,34 @@ def sign_out_only_here(tools):
     note_login(tools.store, tools.redactor, tools.agent, 1, None, now=tools.clock())
 
 
-def test_an_api_key_is_a_login_too(tools):
-    """It goes through a file of the staging volume, is known to the redactor, and has no end."""
+def test_an_api_key_is_a_login(tools):
+    """It is passed through a file in the staging volume, is known to the redactor, and does not expire."""
     key = "sk-proj-" + "A1b2C3d4" * 5
-    state, told = enter(tools, 1, way=LoginWay.API_KEY, api_key=f"{key}\n")
+    state, told = sign_in(tools, 1, way=LoginWay.API_KEY, api_key=f"{key}\n")
     assert (state.login, state.by_api_key, told) == (LoginState.PRESENT, True, [])
     assert json.loads(login_file(tools, 1))["OPENAI_API_KEY"] == key
     assert key not in tools.redactor.redact_text(f"it is {key}.")
     assert check(tools, 1).login is LoginState.PRESENT
-    enter(tools, 1)
+    sign_in(tools, 1)
 
 
 def test_a_sign_out_revokes_and_removes(environment, tools):
-    """OpenAI is told, the file is gone; twice is safe."""
-    enter(tools, 1)
+    """OpenAI revokes it and the file is removed; safe twice."""
+    sign_in(tools, 1)
     asked = len(environment.openai.requests)
     state, was = sign_out(tools, 1)
     assert (state.login, was, login_file(tools, 1)) == (LoginState.ABSENT, True, None)
     assert "/oauth/revoke" in [request.path for request in environment.openai.requests[asked:]]
     assert sign_out(tools, 1) == (tools.store.shards.get(1), False)
-    enter(tools, 1)
+    sign_in(tools, 1)
 
 
-# Who holds a shard
+# The shard's lock
 
 
 @pytest.fixture
-def held_by_a_run(tools):
-    """A container like a run's."""
+def locked_by_a_run(tools):
+    """A container like that of a run."""
     name = tools.shards[1]
     labels = Names("run-that-holds", tools.appliance_id, name).labels("agent")
     spec = login_spec(
@@ -344,22 +344,22 @@ def held_by_a_run(tools):
     tools.engine.remove(name.lock)
 
 
-def test_a_check_never_runs_beside_a_run(held_by_a_run):
-    """It is told who holds the shard."""
+def test_a_check_never_runs_beside_a_run(locked_by_a_run):
+    """The error names the run that uses the shard."""
     with pytest.raises(NameTaken) as refusal:
-        check(held_by_a_run, 1, renew=True)
+        check(locked_by_a_run, 1, renew=True)
     assert refusal.value.holder["moonmind.run"] == "run-that-holds"
 
 
-def test_a_sign_out_is_refused_beside_a_run(held_by_a_run):
-    """With who holds it."""
+def test_a_sign_out_is_refused_beside_a_run(locked_by_a_run):
+    """The error names the run."""
     with pytest.raises(LogoutRefused, match="run run-that-holds"):
-        sign_out(held_by_a_run, 1)
+        sign_out(locked_by_a_run, 1)
 
 
-def test_a_sign_in_waits_for_a_run(held_by_a_run):
-    """It says who holds the shard once, and moves the login over at the run's end."""
-    tools = held_by_a_run
+def test_a_sign_in_waits_for_a_run(locked_by_a_run):
+    """It reports once which run uses the shard, and stores the login when the run ends."""
+    tools = locked_by_a_run
     with SignIn(tools, 1) as steps:
         assert isinstance(next(steps), SignInPrompt)
         assert next(steps) == SignInWaiting("run run-that-holds", "run-that-holds")
@@ -368,9 +368,9 @@ def test_a_sign_in_waits_for_a_run(held_by_a_run):
     assert (state.login, between) == (LoginState.PRESENT, [])
 
 
-def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
-    """A container that ended, or a look that nobody ends, is taken away by whoever comes next."""
-    enter(tools, 1)
+def test_the_leftovers_of_a_crashed_check_are_removed(tools):
+    """The next action removes an ended container, or a check that never ends."""
+    sign_in(tools, 1)
     name = tools.shards[1]
     for role, run in (("look", False), ("check", True)):
         spec = login_spec(
@@ -386,7 +386,7 @@ def test_what_a_crash_left_of_a_check_is_in_nobodys_way(tools):
 
 
 def test_a_sign_in_with_the_browser_of_this_machine(environment, tools):
-    """The browser comes back to port 1455 of this machine, and the container that waits there hears of it."""
+    """The browser is redirected to port 1455 of this machine, and the waiting container receives the request."""
     with SignIn(tools, 1, way=LoginWay.BROWSER) as steps:
         prompt = next(steps)
         assert prompt.code == ""
@@ -407,20 +407,20 @@ def trusting(environment):
     return context
 
 
-def test_a_taken_callback_port_is_said(tools):
-    """Before anything is asked of anybody."""
+def test_a_callback_port_in_use_is_reported(tools):
+    """Before the user is asked for anything."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 1455))
         other.listen()
         with pytest.raises(CallbackPortTaken, match="1455"):
-            enter(tools, 1, way=LoginWay.BROWSER)
+            sign_in(tools, 1, way=LoginWay.BROWSER)
     assert tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"}) == []
 
 
-def test_a_check_tells_the_usage_windows(environment, tools):
-    """Without a model turn; the windows say how much is used, how long they are and when they start again."""
-    enter(tools, 1)
+def test_a_check_reports_the_usage_windows(environment, tools):
+    """Without a model turn; each window has its usage, length and reset time."""
+    sign_in(tools, 1)
     turns = len(environment.openai.turns)
     state = check(tools, 1, renew=True)
     assert [window.window_minutes for window in state.quota] == [300, 10_080]
@@ -428,12 +428,12 @@ def test_a_check_tells_the_usage_windows(environment, tools):
     assert len(environment.openai.turns) == turns
 
 
-# Killed in the middle of a renewal
+# Killed during a renewal
 
 
-def test_a_login_survives_that_its_renewals_process_is_killed(environment, tools, monkeypatch):
-    """Killed (-9) after the old token was spent: the renewal is finished in its container, and a restart lets it."""
-    enter(tools, 1)
+def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypatch):
+    """Killed (-9) after the old token was used: the container finishes the renewal despite a restart."""
+    sign_in(tools, 1)
     before = tools.store.shards.get(1)
     spent, answered, refresh = threading.Event(), threading.Event(), environment.openai.accounts.refresh
 
@@ -450,7 +450,7 @@ def test_a_login_survives_that_its_renewals_process_is_killed(environment, tools
         "with attach(settings.load(os.environ).settings) as tools:\n"
         "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
     )
-    process = elsewhere(environment, code)
+    process = in_other_process(environment, code)
     try:
         assert spent.wait(60)
         process.kill()
@@ -470,8 +470,8 @@ def test_a_login_survives_that_its_renewals_process_is_killed(environment, tools
     assert state.last_refresh_at > before.login_at
 
 
-def elsewhere(environment, code):
-    """Another process of the same appliance."""
+def in_other_process(environment, code):
+    """Run code in another process of the same appliance."""
     environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
     environment |= environment.variables() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)

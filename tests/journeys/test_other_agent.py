@@ -1,4 +1,4 @@
-"""The seam for agents is one: an agent that is not Codex does a whole run, through Spec Kit's own engine."""
+"""The agent interface supports other agents: one that is not Codex does a complete run, with Spec Kit's own engine."""
 
 import subprocess
 import uuid
@@ -37,7 +37,7 @@ esac
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """The job image, with a stand-in for another agent's executable in it."""
+    """The job image with a stand-in for another agent's executable."""
     folder = tmp_path_factory.mktemp("image")
     files = feature_files(TEXT)
     feature = next(name.rpartition("/")[0] for name in files if name.endswith("/spec.md"))
@@ -59,8 +59,8 @@ def image(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def played(image):
-    """A finished run, with the environment it was played on."""
+def finished(image):
+    """A finished run, and its environment."""
     overrides = {"SPEC_AUTOMATION_JOB_IMAGE": image, "AGENT_BACKEND": "spec-kit:claude"}
     with (
         RehearsalEnvironment(settings.load({}).settings, overrides=overrides) as environment,
@@ -78,24 +78,24 @@ def played(image):
         yield environment, run, log
 
 
-def test_the_run_ends_with_a_pull_request_of_the_three_documents(played):
-    """The same phases, the same acceptance, the same publisher; and nothing of the agent's set-up in the commit."""
-    environment, run, _ = played
+def test_the_run_ends_with_a_pull_request_of_the_three_documents(finished):
+    """The same phases, acceptance checks and publishing; the commit has nothing of the agent's set-up."""
+    environment, run, _ = finished
     assert run["status"] == "succeeded", run["failure"]
     bare = environment.github.git_folder("journey/other-agent")
     names = git(bare, "diff", "--name-only", f"main..{run['branch_name']}").split()
     assert {name.rpartition("/")[2] for name in names} == {"spec.md", "plan.md", "tasks.md"}
 
 
-def test_the_run_says_which_agent_did_it(played):
-    """Backend and versions are recorded with the run."""
-    _, run, _ = played
+def test_the_run_records_its_agent(finished):
+    """Backend and versions are stored with the run."""
+    _, run, _ = finished
     assert (run["agent"]["backend"], run["agent"]["version"]) == ("spec-kit:claude", "0.0.1")
     assert run["agent"]["prompt_pack_version"].startswith("spec-kit 1.")
 
 
-def test_its_key_is_a_secret_like_any_other(played):
-    """The agent printed it; no file of the data folder holds it."""
-    environment, _, log = played
+def test_its_key_is_redacted(finished):
+    """The agent printed it; no file of the data folder contains it."""
+    environment, _, log = finished
     assert "using [redacted:" in log
     assert [path for path, data in files_below(environment.data_dir).items() if KEY.encode() in data] == []

@@ -1,4 +1,4 @@
-"""A used-up usage window: the run goes on elsewhere, or waits and starts by itself. Nothing is done twice."""
+"""A used-up quota: the run continues on another shard, or waits and continues automatically. Nothing is done twice."""
 
 import uuid
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ def slug(environment):
 
 
 @pytest.fixture
-def rested(environment, running):
-    """Both shards signed in and rested; a good day afterwards."""
+def signed_in(environment, running):
+    """Both shards signed in and without a cooldown; normal responses afterwards."""
     for shard in (0, 1):
         environment.sign_in(running, shard)
     yield running.appliance.resources.store
@@ -44,8 +44,8 @@ def finished_turns(environment, before):
     return [turn.phase for turn in environment.openai.turns[before:] if turn.finished]
 
 
-def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(environment, rested, caller, slug):
-    """The other account finishes it at once; the phases that were done are not done again."""
+def test_a_limit_during_a_run_moves_it_to_another_account(environment, signed_in, caller, slug):
+    """It continues at once at the interrupted phase; finished phases are not repeated."""
     before = len(environment.openai.turns)
     environment.openai.respond_with(
         ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=3600), phase="speckit-plan", times=1
@@ -55,15 +55,15 @@ def test_a_limit_in_mid_run_moves_the_run_on_from_the_phase_that_was_cut(environ
     assert finished_turns(environment, before) == list(PHASES)
     accounts = [turn.account for turn in environment.openai.turns[before:]]
     assert accounts[0] == accounts[1] != accounts[2] == accounts[3]
-    assert "run.goes_on_elsewhere" in kinds(rested, run_id=run["run_id"])
-    cut = [shard for shard in rested.shards.all(2) if shard.rests_until]
+    assert "run.goes_on_elsewhere" in kinds(signed_in, run_id=run["run_id"])
+    cut = [shard for shard in signed_in.shards.all(2) if shard.rests_until]
     assert len(cut) == 1
     assert 3500 < (cut[0].rests_until - datetime.now(UTC)).total_seconds() < 3700
     assert [phase["attempt"] for phase in run["phases"] if phase["phase"] == "speckit_specify"] == [1]
 
 
-def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(environment, rested, caller, slug):
-    """A refused account is set aside and says who must action; the last one's refusal is the run's."""
+def test_a_plan_without_codex_fails_the_run_only_without_another_account(environment, signed_in, caller, slug):
+    """A refused account is set aside, with who must act; the last one's refusal fails the run."""
     environment.openai.respond_with(ScriptedResponse(ResponseKind.USAGE_NOT_INCLUDED))
     run = caller.wait(caller.submit(slug, TEXT))
     assert (run["status"], run["failure"]["code"], run["failure"]["who_acts"]) == (
@@ -71,13 +71,13 @@ def test_a_plan_without_codex_fails_only_where_no_other_account_is_left(environm
         "plan_without_codex",
         "operator",
     )
-    assert [shard.login for shard in rested.shards.all(2)] == [LoginState.REFUSED] * 2
-    assert all("plan" in shard.login_reason for shard in rested.shards.all(2))
+    assert [shard.login for shard in signed_in.shards.all(2)] == [LoginState.REFUSED] * 2
+    assert all("plan" in shard.login_reason for shard in signed_in.shards.all(2))
 
 
 @pytest.mark.timeout(240)
-def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
-    """CODEX_SHARDS=1: queued, waiting for quota, with the time; it goes on then although the appliance was killed."""
+def test_one_account_waits_and_continues_after_a_restart(tmp_path):
+    """CODEX_SHARDS=1: queued, waiting for quota, with the time; it continues then although the appliance was killed."""
     with RehearsalEnvironment(settings.load({}).settings, shards=1) as environment:
         served = Served(environment, tmp_path / "serve.log").start()
         try:
@@ -105,8 +105,8 @@ def test_one_account_waits_and_starts_by_itself_through_a_restart(tmp_path):
 
 
 @pytest.mark.timeout(240)
-def test_three_accounts_at_their_limit_wait_and_go_on(tmp_path):
-    """Every run waits for the first window that starts again, says until when, and all of them are finished."""
+def test_three_accounts_at_their_limit_wait_and_continue(tmp_path):
+    """Every run waits for the first window that resets, reports its time, and all of them finish."""
     with (
         RehearsalEnvironment(settings.load({}).settings, shards=3) as environment,
         RunningAppliance(environment.settings) as running,

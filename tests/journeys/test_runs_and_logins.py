@@ -1,4 +1,4 @@
-"""Runs and the logins that they work with: one that dies, and one that is made."""
+"""Runs when a login stops working, and when a login is created."""
 
 import uuid
 
@@ -31,8 +31,8 @@ def enter(tools, shard):
     assert isinstance(last, SignedIn), last
 
 
-def test_a_login_that_dies_in_mid_run_moves_the_run_on(environment, tools, caller, slug):
-    """The other account goes on at the phase that was cut; the dead one says that it is."""
+def test_a_login_that_is_revoked_during_a_run_moves_the_run(environment, tools, caller, slug):
+    """The other account continues at the interrupted phase; the dead login is reported."""
     for shard in (0, 1):
         enter(tools, shard)
     environment.openai.respond_with(ScriptedResponse(ResponseKind.DEAD_LOGIN), phase="speckit-plan", times=1)
@@ -41,13 +41,13 @@ def test_a_login_that_dies_in_mid_run_moves_the_run_on(environment, tools, calle
     states = {shard.login for shard in tools.store.shards.all(2)}
     assert states == {LoginState.PRESENT, LoginState.DEAD}
     dead = next(shard for shard in tools.store.shards.all(2) if shard.login is LoginState.DEAD)
-    # The second once OpenAI was asked, which the clock does.
+    # The second one after a check with OpenAI, which the schedule starts.
     assert dead.login_fault in (LoginFault.UNAUTHORIZED, LoginFault.REFRESH_REFUSED)
     assert run["shard"] != dead.shard
 
 
-def test_a_run_waits_for_a_login_and_starts_when_one_is_made(environment, tools, caller, slug):
-    """Nobody is signed in: queued, waiting for a login; it starts by itself behind the sign-in."""
+def test_a_run_waits_for_a_login_and_starts_after_the_sign_in(environment, tools, caller, slug):
+    """No shard is signed in: queued, waiting for a login; the sign-in starts it."""
     for shard in (0, 1):
         sign_out(tools, shard)
     run_id = caller.submit(slug, TEXT)

@@ -1,4 +1,4 @@
-"""The sign-in screen with the real Codex CLI on the real engine: what it shows is what OpenAI's stand-in gave out."""
+"""The sign-in screen with the real Codex CLI on the real engine: it shows what the stand-in for OpenAI issued."""
 
 import asyncio
 
@@ -25,8 +25,8 @@ def tools(environment):
 
 
 @pytest.fixture
-def undecided(environment):
-    """The person must be asked each time."""
+def manual_approval(environment):
+    """Each login needs an approval."""
     environment.openai._logins._approve_after_polls = None
     yield environment.openai
     environment.openai._logins._approve_after_polls = 0
@@ -37,9 +37,9 @@ def login_file(tools):
     return look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
 
 
-def test_signed_in_stopped_and_refused_on_the_screen(tools, undecided):
-    """The person confirms the shown code: signed in. Escape and a refusal then leave that login as it is."""
-    asyncio.run(sign_in_stop_and_be_refused(tools, undecided))
+def test_signed_in_stopped_and_refused_on_the_screen(tools, manual_approval):
+    """An approved code signs in; Escape and a refusal then leave that login unchanged."""
+    asyncio.run(sign_in_stop_and_be_refused(tools, manual_approval))
 
 
 async def sign_in_stop_and_be_refused(tools, openai):
@@ -74,7 +74,7 @@ async def sign_in_stop_and_be_refused(tools, openai):
 
 
 async def code_on(app):
-    """The code that the screen shows."""
+    """The code on the screen."""
     await until(lambda: isinstance(app.screen, LoginScreen) and "Type the code" in text_of(app, "instructions"))
     return text_of(app, "instructions").split("Type the code:")[1].split()[0]
 

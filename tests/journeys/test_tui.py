@@ -1,11 +1,11 @@
-"""The terminal interface as an operator uses it: the real program on a real pseudo-terminal, on a real rehearsal."""
+"""The terminal interface as an operator uses it: the real program on a pseudo-terminal, in a rehearsal environment."""
 
 import base64
 
 import pytest
 
 from moonmind_appliance.models import LoginState
-from tests.tui.terminal import Pseudo
+from tests.tui.terminal import PseudoTerminal
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -16,15 +16,17 @@ TO_THE_TEXT = 5 * TAB
 
 @pytest.fixture
 def terminal(environment, running, tmp_path):
-    """`moonmind-appliance tui` on the data folder of the appliance that serves."""
+    """`moonmind-appliance tui` on the data folder of the running appliance."""
     environment.github.add_repository(SLUG)
     own = {"HOME": str(tmp_path), "MOONMIND_ENV_FILE": "/dev/null", "MOONMIND_PORT": str(running.port)}
-    with Pseudo(["moonmind_appliance.cli", "tui"], environment.variables() | own, columns=120, lines=40) as made:
+    with PseudoTerminal(
+        ["moonmind_appliance.cli", "tui"], environment.variables() | own, columns=120, lines=40
+    ) as made:
         yield made
 
 
 def test_from_the_sign_in_to_the_pull_request(environment, running, terminal):
-    """With keys alone: a shard is signed in, a run is submitted and watched, its address copied, its text read."""
+    """With keys only: sign a shard in, submit and watch a run, copy its address, read its text."""
     terminal.wait("serve: running")
 
     terminal.type("2")
@@ -37,7 +39,7 @@ def test_from_the_sign_in_to_the_pull_request(environment, running, terminal):
 
     terminal.type("1")
     terminal.wait("Press n to submit one.")
-    # In one burst, as a paste comes or as keys come over a slow line: nothing is lost, nothing overtakes.
+    # In one burst, like a paste or keys over a slow connection: no key is lost or reordered.
     terminal.type(f"n{SLUG}{TO_THE_TEXT}# Due dates{ENTER}{ENTER}- Goal: each book can have a date{CTRL_S}")
     terminal.wait("is accepted.")
     terminal.wait("SUCCEEDED")

@@ -1,4 +1,4 @@
-"""What the terminal interface is attached to in its tests: a real store on disk, an engine without Docker, a clock."""
+"""The appliance that the terminal interface attaches to in tests: a real store, a fake engine, a fixed clock."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ class Attached:
 
 @contextmanager
 def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
-    """Two shards, both unknown yet."""
+    """An appliance with two shards; no login has been observed yet."""
     given = Settings(moonmind_data_dir=folder, **({"min_free_disk": 1, "codex_shards": 2} | settings))
     store = Store.open(folder)
     engine, wakeups, now = FakeEngine(), RecordedWakeups(), [NOW]
@@ -98,7 +98,7 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
 
 
 async def settle(pilot: Any) -> None:
-    """Wait until no job runs, no message waits, and everything is painted."""
+    """Wait until no job runs, no message is queued, and everything is painted."""
     async with asyncio.timeout(WAIT_SECONDS):
         for _ in range(3):
             await pilot.pause()
@@ -108,7 +108,7 @@ async def settle(pilot: Any) -> None:
 
 
 async def until(pilot: Any, true: Any) -> None:
-    """Wait until that is so."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not true():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)

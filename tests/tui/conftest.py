@@ -1,4 +1,4 @@
-"""An appliance for each test, and nothing of the machine's own terminal or time zone."""
+"""An appliance for each test, independent of the machine's terminal and time zone."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The program on a real pseudo-terminal, as a person sees it: keys go in, a screen comes out."""
+"""Runs the program on a real pseudo-terminal: sends keys, and reads the screen."""
 
 import fcntl
 import os
@@ -19,12 +19,12 @@ import pyte
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90
-# What a program may turn on, and must turn off again: other screen, mouse, pasted text in brackets, focus reports.
+# Modes that must be off again at the end: alternate screen, mouse, bracketed paste, focus reports.
 MODES = (1049, 1000, 1002, 1003, 1004, 1006, 1015, 2004)
 _MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
 
 
-class Pseudo:
+class PseudoTerminal:
     """A command on a terminal of `columns` x `lines`. Use it in a `with` block, which ends the process."""
 
     def __init__(
@@ -57,12 +57,12 @@ class Pseudo:
 
     @property
     def text(self) -> str:
-        """What is on the screen."""
+        """The screen's text."""
         return "\n".join(self.screen.display)
 
     @property
     def modes(self) -> set[int]:
-        """The modes that are on."""
+        """The enabled modes."""
         on: set[int] = set()
         for numbers, switch in _MODE.findall(bytes(self.written)):
             for number in map(int, numbers.split(b";")):
@@ -70,7 +70,7 @@ class Pseudo:
         return on & set(MODES)
 
     def read(self, seconds: float) -> int:
-        """Take what comes in this time; how many bytes came."""
+        """Read output for this time; returns the number of bytes."""
         came, end = 0, time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if not select.select([self._file], [], [], left)[0]:
@@ -85,7 +85,7 @@ class Pseudo:
         return came
 
     def wait(self, true: str | Callable[[str], bool]) -> None:
-        """Until that text is on the screen, or what is on it satisfies."""
+        """Wait until the screen contains the text, or satisfies the predicate."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not (true in self.text if isinstance(true, str) else true(self.text)):
             assert time.monotonic() < end, f"Not seen: {true}\n{self.text}"
@@ -96,7 +96,7 @@ class Pseudo:
         os.write(self._file, keys.encode())
 
     def quiet(self, seconds: float) -> None:
-        """Until nothing has come for so long."""
+        """Wait until there was no output for this time."""
         while self.read(seconds):
             pass
 
@@ -104,10 +104,10 @@ class Pseudo:
         os.kill(self.pid, number)
 
     def ended(self) -> int:
-        """The exit code, once it has ended."""
+        """Wait for the end; returns the exit code."""
         end = time.monotonic() + PATIENCE_SECONDS
         while self.status is None:
-            assert time.monotonic() < end, "It does not end."
+            assert time.monotonic() < end, "The process did not end."
             self.read(0.05)
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:

@@ -1,4 +1,4 @@
-"""What becomes of the form's draft while it is typed."""
+"""How the form's draft is checked and saved while it is typed."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ def keeper(file):
 
 
 def test_a_draft_is_checked_and_saved(keeper, file):
-    """With the time; the same one is not written again."""
+    """With the time; an unchanged draft is not written again."""
     looked = keeper.look(DRAFT)
     assert (looked.checked.problems, looked.problem, looked.draft.saved_at) == ({}, "", NOW)
     file.clear()
@@ -33,14 +33,14 @@ def test_a_draft_is_checked_and_saved(keeper, file):
 
 
 def test_a_draft_with_problems_is_saved_too(keeper, file):
-    """It is not finished yet."""
+    """The user has not finished it yet."""
     looked = keeper.look(Draft(repository="shop"))
     assert set(looked.checked.problems) == {"repository", "specify_text"}
     assert file.load().repository == "shop"
 
 
 def test_a_secret_is_not_saved(keeper, file):
-    """Nor does it replace what was saved before."""
+    """The previously saved draft stays."""
     keeper.look(DRAFT)
     looked = keeper.look(Draft(repository="acme/shop", specify_text="ghp_" + "a1B2" * 9))
     assert looked.problem == "it contains a secret"
@@ -56,15 +56,15 @@ def test_an_emptied_form_has_no_draft(keeper, file):
 
 
 def test_a_submitted_draft_does_not_come_back(keeper, file):
-    """Also by a look that began before the submit and ends after it."""
+    """Also if a check began before the submit and ends after it."""
     keeper.look(DRAFT)
     keeper.forget()
     keeper.look(Draft(repository="acme/shop", specify_text="# Late\n"))
     assert file.load() is None
 
 
-def test_a_disk_that_refuses_is_told(keeper, file):
-    """The form says that the draft is not saved."""
+def test_a_failed_save_is_reported(keeper, file):
+    """The form shows that the draft is not saved."""
     file.path.parent.mkdir()
     file.path.mkdir()
     assert keeper.look(DRAFT).problem != ""

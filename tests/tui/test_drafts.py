@@ -1,4 +1,4 @@
-"""The draft of the new-run form."""
+"""The file of the new-run form's draft."""
 
 import os
 import stat
@@ -19,20 +19,20 @@ def file(tmp_path):
 
 
 def test_a_draft_is_read_back_as_it_was_saved(file):
-    """Every field."""
+    """Every field is equal."""
     file.save(DRAFT)
     assert file.load() == DRAFT
 
 
-def test_only_the_owner_may_read_it(file):
-    """The file and the folder that was made for it."""
+def test_only_the_owner_can_read_a_draft(file):
+    """The file, and a folder created for it."""
     file.save(DRAFT)
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
 
 
 def test_a_failed_save_keeps_the_older_draft(file, monkeypatch):
-    """And leaves no half file behind."""
+    """No partial file is left."""
     file.save(DRAFT)
     monkeypatch.setattr(os, "fsync", lambda _descriptor: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -42,15 +42,15 @@ def test_a_failed_save_keeps_the_older_draft(file, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"shard": "any"}', b"[]", b"\xff"])
-def test_a_file_that_is_no_draft_counts_as_none(file, content):
-    """The form opens empty then."""
+def test_an_invalid_draft_file_is_ignored(file, content):
+    """The form opens empty."""
     file.path.parent.mkdir()
     file.path.write_bytes(content)
     assert file.load() is None
 
 
 def test_a_link_is_not_followed(file, tmp_path):
-    """It could name another user's file."""
+    """It could point to another user's file."""
     elsewhere = DraftFile(tmp_path / "elsewhere.json")
     elsewhere.save(DRAFT)
     file.path.parent.mkdir()
@@ -59,14 +59,14 @@ def test_a_link_is_not_followed(file, tmp_path):
 
 
 def test_a_named_pipe_does_not_block(file):
-    """It is no draft."""
+    """It counts as no draft."""
     file.path.parent.mkdir()
     os.mkfifo(file.path)
     assert file.load() is None
 
 
 def test_clearing_is_safe_twice(file):
-    """A submitted draft is gone."""
+    """The draft's file is removed."""
     file.save(DRAFT)
     file.clear()
     file.clear()
@@ -74,13 +74,13 @@ def test_clearing_is_safe_twice(file):
 
 
 def test_half_of_a_surrogate_pair_does_not_lose_the_rest(file):
-    """It is replaced, as it cannot be written."""
+    """It is replaced, because it cannot be encoded."""
     file.save(Draft(specify_text="a\ud800b"))
     assert file.load() == Draft(specify_text="a?b")
 
 
 def test_the_draft_belongs_to_the_user():
-    """State folder, else the home's, else the data folder."""
+    """It is in the state folder, else below the home folder, else in the data folder."""
     data = Path("/data")
     paths = [
         str(draft_file(data, environment).path.parent)
@@ -89,13 +89,13 @@ def test_the_draft_belongs_to_the_user():
     assert paths == ["/s/moonmind-appliance", "/h/.local/state/moonmind-appliance", "/data/moonmind-appliance"]
 
 
-def test_a_draft_with_the_defaults_alone_is_empty():
-    """A changed branch or shard is nothing that would be missed."""
+def test_a_draft_with_only_defaults_is_empty():
+    """Changes of only branch or shard do not count."""
     assert Draft(base_branch="next", shard=1).empty
     assert not Draft(specify_text="x").empty
 
 
-def test_two_drafts_are_the_same_whenever_they_were_saved():
+def test_the_save_time_does_not_distinguish_drafts():
     """Only the fields count."""
     later = msgspec.structs.replace(DRAFT, saved_at=datetime(2026, 3, 1, tzinfo=UTC))
     assert DRAFT.same_as(later)

@@ -1,4 +1,4 @@
-"""The program on a real pseudo-terminal: what pilots cannot see, such as keys typed ahead and what is left behind."""
+"""The program on a real pseudo-terminal: keys typed ahead, and the state of the terminal at the end."""
 
 import re
 import signal
@@ -7,17 +7,17 @@ import pytest
 
 from moonmind_appliance.models import RunStatus
 from tests.tui.attached import attached_to
-from tests.tui.stories import everything
-from tests.tui.terminal import Pseudo
+from tests.tui.sample_runs import runs_in_every_state
+from tests.tui.terminal import PseudoTerminal
 
 ENTER, ESCAPE = "\r", "\x1b"
 
 
 @pytest.fixture
 def prepared(tmp_path):
-    """A data folder with a run in each state, and the environment of a person who owns it."""
+    """A data folder with a run in each state, and its owner's environment."""
     with attached_to(tmp_path / "data") as attached:
-        runs = everything(attached)
+        runs = runs_in_every_state(attached)
         environment = {
             "HOME": str(tmp_path),
             "MOONMIND_ENV_FILE": "/dev/null",
@@ -29,11 +29,11 @@ def prepared(tmp_path):
 
 
 def opened(environment, *options, **size):
-    return Pseudo(["moonmind_appliance.cli", "tui", *options], environment, **size)
+    return PseudoTerminal(["moonmind_appliance.cli", "tui", *options], environment, **size)
 
 
-def test_a_person_finds_a_run_reads_its_log_and_cancels_another(prepared):
-    """With keys in bursts, as a person types them; at the end the terminal is as it was."""
+def test_finding_a_run_reading_its_log_and_cancelling_another(prepared):
+    """Keys come in bursts; at the end the terminal's modes are restored."""
     attached, runs, environment = prepared
     with opened(environment) as terminal:
         terminal.wait("6 runs")
@@ -73,7 +73,7 @@ def test_a_key_typed_ahead_of_a_question_answers_it(prepared):
 
 
 def test_nothing_is_written_while_nothing_changes(prepared):
-    """On the list and on a run."""
+    """On the list and on a run's page."""
     _, _, environment = prepared
     with opened(environment) as terminal:
         terminal.wait("serve: not running")
@@ -86,8 +86,8 @@ def test_nothing_is_written_while_nothing_changes(prepared):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_the_terminal_as_it_was(prepared, number):
-    """No mouse codes in the shell."""
+def test_a_signal_restores_the_terminal(prepared, number):
+    """Mouse reporting is off again."""
     _, _, environment = prepared
     with opened(environment) as terminal:
         terminal.wait("6 runs")
@@ -98,7 +98,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(prepared, number):
 
 
 def test_without_colour_no_colour_is_sent(prepared):
-    """Bold, underline and reverse alone; NO_COLOR chooses it."""
+    """Only bold, underline and reverse are used; NO_COLOR selects this theme."""
     _, _, environment = prepared
     with opened({**environment, "NO_COLOR": "1"}) as terminal:
         terminal.wait("6 runs")
@@ -113,7 +113,7 @@ def test_without_colour_no_colour_is_sent(prepared):
 
 
 def test_a_terminal_that_cannot_move_its_cursor_is_refused(prepared):
-    """One sentence, exit code 2, and nothing is turned on."""
+    """One error line, exit code 2, and no mode is enabled."""
     _, _, environment = prepared
     with opened({**environment, "TERM": "dumb"}, columns=200) as terminal:
         assert terminal.ended() == 2
@@ -121,8 +121,8 @@ def test_a_terminal_that_cannot_move_its_cursor_is_refused(prepared):
         assert terminal.modes == set()
 
 
-def test_a_newer_database_is_said(prepared):
-    """By name, with what to do."""
+def test_a_newer_database_is_reported(prepared):
+    """With its version and what to do."""
     attached, _, environment = prepared
     with attached.store.database.write() as connection:
         connection.execute("INSERT INTO migrations VALUES ('m9999_future', '2030-01-01')")

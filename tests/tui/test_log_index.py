@@ -1,4 +1,4 @@
-"""The index of a log gives the same lines and places as reading it whole."""
+"""The index of a log gives the same lines and positions as reading the whole file."""
 
 import random
 import re
@@ -43,7 +43,7 @@ def index(tmp_path: Path, log: bytes) -> LogIndex:
 
 
 def test_lines(index: LogIndex, log: bytes) -> None:
-    """Every line is found, one by one and in pieces; a long one is cut."""
+    """Every line is found, alone and in ranges; a long one is cut."""
     expected = lines_of(log)
     assert index.line_count == len(expected)
     for first in [0, 1, 2, 3, 99, 255, 256, 65_535, len(expected) - 1]:
@@ -53,7 +53,7 @@ def test_lines(index: LogIndex, log: bytes) -> None:
 
 
 def test_offsets(index: LogIndex, log: bytes) -> None:
-    """A line's offset is the byte after the newline before it, and that byte is in the line."""
+    """A line's offset is the byte after the previous newline, and that byte belongs to the line."""
     starts = [0, *(match.end() for match in re.finditer(rb"\n", log))]
     for line in RANDOM.sample(range(len(starts)), min(len(starts), 200)):
         assert index.offset_of(line) == starts[line]
@@ -63,7 +63,7 @@ def test_offsets(index: LogIndex, log: bytes) -> None:
 
 
 def test_growing(tmp_path: Path, log: bytes) -> None:
-    """A log that is looked at in pieces of any size ends up as one that is looked at once."""
+    """An index that was extended in pieces of any size equals one that was built at once."""
     path = tmp_path / "log"
     path.touch()
     index = LogIndex(path)
@@ -81,7 +81,7 @@ def test_growing(tmp_path: Path, log: bytes) -> None:
 
 @pytest.mark.parametrize("place", [0, 5, 1024 * 1024 - 3, 1024 * 1024, 3 * 1024 * 1024 - 1])
 def test_search(tmp_path: Path, place: int) -> None:
-    """A text is found in any case in both directions, also across the edge of a piece."""
+    """A text is found in both directions, ignoring case, also across the edge of a piece."""
     log = bytearray(b"." * 4 * 1024 * 1024)
     log[place : place + 6] = b"NeeDle"
     path = tmp_path / "log"
@@ -100,7 +100,7 @@ def test_search(tmp_path: Path, place: int) -> None:
 
 
 def test_part(tmp_path: Path) -> None:
-    """A big log can be opened by its first bytes, and looked at to the end later."""
+    """A big log can be opened with its first bytes, and indexed to its end later."""
     path = tmp_path / "log"
     path.write_bytes(LOGS["short"])
     index = LogIndex(path)
@@ -112,13 +112,13 @@ def test_part(tmp_path: Path) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    """A log that is not there is said so."""
+    """A missing log is reported."""
     with pytest.raises(StoreError, match="cannot be read"):
         LogIndex(tmp_path / "none")
 
 
 def test_closed(tmp_path: Path) -> None:
-    """A closed log has no more bytes, and can be closed again."""
+    """A closed log returns no bytes, and can be closed again."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
     index = LogIndex(path)

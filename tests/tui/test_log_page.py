@@ -1,11 +1,11 @@
-"""The lines of a log as rows: cleaned, broken, cut, and Codex's events in words, around any place."""
+"""Log lines as rows: cleaned, wrapped or cut, and Codex's events as text, around any position."""
 
 import pytest
 from rich.cells import cell_len
 
-from tests.tui.stories import CODEX
+from tests.tui.sample_runs import CODEX
 from tui.log_index import LogIndex
-from tui.log_page import WIDEST, How, broken, rows_around, rows_of
+from tui.log_page import WIDEST, RowFormat, broken, rows_around, rows_of
 from tui.log_search import ERROR_IN_EVENTS, ERROR_IN_TEXT, counted, first_error, search
 
 
@@ -22,35 +22,35 @@ def index_of(tmp_path):
 
 
 def test_a_line_is_cleaned():
-    """Nothing in it steers or deceives the terminal."""
-    rows = rows_of(7, b"a\x1b[2J\tb\xe2\x80\xaec\xe2\x80\x8b\x00 \xff\r", How())
+    """It contains nothing that could control or deceive the terminal."""
+    rows = rows_of(7, b"a\x1b[2J\tb\xe2\x80\xaec\xe2\x80\x8b\x00 \xff\r", RowFormat())
     assert [(row.line, row.part, row.text) for row in rows] == [(7, 0, "a    bc \N{REPLACEMENT CHARACTER}")]
 
 
 @pytest.mark.parametrize("text", ["", "abc", "a" * 100, "\u6f22\u5b57" * 40, "e\u0301" * 30, "x" * 99 + "\u6f22"])
-def test_breaking_keeps_every_character(text):
-    """Each part fits."""
+def test_wrapping_keeps_every_character(text):
+    """Each part fits the width."""
     parts = broken(text, 10)
     assert "".join(parts) == text
     assert all(cell_len(part) <= 10 for part in parts)
     assert parts
 
 
-def test_a_long_line_is_cut_unless_it_is_broken():
-    """It says which key breaks it."""
+def test_a_long_line_is_cut_unless_it_is_wrapped():
+    """The row names the key that wraps it."""
     line = b"x" * (WIDEST + 5)
-    (row,) = rows_of(0, line, How())
+    (row,) = rows_of(0, line, RowFormat())
     assert row.text.endswith("w breaks the line")
-    parts = rows_of(0, line, How(width=100))
+    parts = rows_of(0, line, RowFormat(width=100))
     assert sum(len(part.text) for part in parts) == WIDEST + 5
     assert [part.broken for part in parts[:2]] == [False, True]
 
 
 def test_an_event_becomes_rows_or_none():
-    """Its parts are counted through."""
+    """Its parts are numbered."""
     lines = CODEX.splitlines()
-    assert rows_of(0, lines[0], How(events=True)) == []
-    assert [(row.part, row.text) for row in rows_of(1, lines[1], How(events=True))] == [
+    assert rows_of(0, lines[0], RowFormat(events=True)) == []
+    assert [(row.part, row.text) for row in rows_of(1, lines[1], RowFormat(events=True))] == [
         (0, "$ cat one.md  → 0"),
         (1, "  text of one"),
     ]
@@ -58,9 +58,9 @@ def test_an_event_becomes_rows_or_none():
 
 @pytest.mark.parametrize("line", [0, 1, 150, 299, 300])
 def test_rows_around_a_line(index_of, line):
-    """As many as were asked for, in order, without a gap; the ends are known."""
+    """As many as requested, in order and without a gap; both ends are recognized."""
     index = index_of(b"".join(b"%d\n" % number for number in range(300)))
-    read = rows_around(index, line, 20, 30, How())
+    read = rows_around(index, line, 20, 30, RowFormat())
     numbers = [row.line for row in read.rows]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert numbers[0] <= max(0, line - 20)
@@ -69,22 +69,22 @@ def test_rows_around_a_line(index_of, line):
     assert read.at_end == (numbers[-1] == 299)
 
 
-def test_events_that_tell_nothing_are_read_over(index_of):
-    """However many they are."""
+def test_events_without_text_are_skipped(index_of):
+    """Any number of them."""
     quiet = b'{"type":"item.started","item":{}}\n' * 5_000
     index = index_of(b'{"type":"error","message":"first"}\n' + quiet + b'{"type":"error","message":"last"}\n')
-    read = rows_around(index, 2_500, 5, 5, How(events=True))
+    read = rows_around(index, 2_500, 5, 5, RowFormat(events=True))
     assert [row.text for row in read.rows] == ["! first", "! last"]
     assert read.at_start
     assert read.at_end
 
 
-def test_search_goes_around(index_of):
-    """Forwards and backwards, with the place among all."""
+def test_search_wraps_around(index_of):
+    """Forwards and backwards, with the position among all results."""
     index = index_of(b"one\ntwo\nOne more\n")
 
     def go(needle, line, step):
-        found = search(index, needle, line, step, How())
+        found = search(index, needle, line, step, RowFormat())
         return None if found is None else counted(index, needle, found)
 
     assert go("ONE", 0, 1) == (2, 8, 2, 2)
@@ -94,16 +94,16 @@ def test_search_goes_around(index_of):
     assert go("two", 1, 1) == (1, 4, 1, 1)
 
 
-def test_search_in_events_is_in_their_words(index_of):
-    """A text that is only in the JSON is not found; one with quotes is."""
+def test_search_in_events_searches_their_text(index_of):
+    """Text that is only in the JSON is not found; text with quotes is."""
     index = index_of(CODEX + b'{"type":"error","message":"say \\"no\\""}\n')
-    assert search(index, "cat two", 0, 1, How(events=True)).line == 2
-    assert search(index, "exit_code", 0, 1, How(events=True)) is None
-    assert search(index, 'say "no"', 0, 1, How(events=True)).line == 7
+    assert search(index, "cat two", 0, 1, RowFormat(events=True)).line == 2
+    assert search(index, "exit_code", 0, 1, RowFormat(events=True)) is None
+    assert search(index, 'say "no"', 0, 1, RowFormat(events=True)).line == 7
 
 
 def test_first_error(index_of):
-    """In a text a word, in events a failed command or an error."""
+    """In text a word; in events a failed command or an error."""
     assert first_error(index_of(b"fine\nterror\nan ERROR: x\n"), ERROR_IN_TEXT) == 2
     assert first_error(index_of(b"fine\n"), ERROR_IN_TEXT) is None
     assert first_error(index_of(CODEX), ERROR_IN_EVENTS) == 4

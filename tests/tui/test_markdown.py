@@ -1,4 +1,4 @@
-"""Markdown as lines of the terminal."""
+"""Markdown as lines for the terminal."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def lines(text, width=60):
 
 
 def test_every_block_is_shown_as_text():
-    """Headings at the left, addresses in full, code as it is, images by their text; no blanks at the end."""
+    """Headings at the left, addresses in full, code unchanged, images by their text; no trailing spaces."""
     assert [line for line in lines(TEXT) if line] == [
         "Basket",
         "Some text and code, a link (https://x.example/y).",
@@ -46,13 +46,13 @@ def test_every_block_is_shown_as_text():
 
 @pytest.mark.parametrize("width", [1, 10, 40])
 def test_no_line_is_wider_than_the_screen(width):
-    """Also code and long words."""
+    """Including code and long words."""
     text = "word " * 30 + "\n\n```\n" + "x" * 90 + "\n```\n\n" + "y" * 90
     assert max(map(len, lines(text, width))) <= max(width, 3)
 
 
 def test_the_first_part_does_not_wait_for_the_rest():
-    """A screenful is there before the whole is made."""
+    """A screenful is rendered before the whole document."""
     text = "".join(f"## Heading {number}\n\nSome text.\n\n" for number in range(5_000))
     first = next(markdown_lines(text, 60))
     assert plain(first[0]) == "Heading 0"
@@ -60,7 +60,7 @@ def test_the_first_part_does_not_wait_for_the_rest():
 
 
 def test_parts_join_to_the_whole():
-    """Nothing is lost, and each begins with a heading."""
+    """Nothing is lost, and each part begins with a heading."""
     text = "".join(f"# H{number}\n\ntext\n" for number in range(50))
     found = parts(text, first=40, later=100)
     assert "".join(found) == text
@@ -68,8 +68,8 @@ def test_parts_join_to_the_whole():
     assert len(found) > 5
 
 
-def test_a_comment_in_code_is_no_heading():
-    """A part ends outside of code blocks only."""
+def test_a_comment_in_code_is_not_a_heading():
+    """Parts end only outside of code blocks."""
     text = "~~~sh\n" + "# comment\n" * 20 + "```\n" + "# comment\n" * 20 + "~~~\n# Heading\n"
     assert parts(text, first=10, later=10) == [text.removesuffix("# Heading\n"), "# Heading\n"]
 

@@ -1,4 +1,4 @@
-"""Use does not add memory: what was closed or replaced can be collected."""
+"""Use does not leak memory: closed and replaced objects can be collected."""
 
 import gc
 import threading
@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tests.tui.attached import settle
-from tests.tui.stories import everything
+from tests.tui.sample_runs import runs_in_every_state
 from tui.background import Background
 from tui.screens import make_screen
 from tui.screens.run import RunScreen
@@ -17,12 +17,12 @@ from tui.screens.run import RunScreen
 pytestmark = pytest.mark.anyio
 
 ROUNDS = 30
-# Textual's message loops and Python frames may still refer to the last page that was closed.
+# Textual's message loops and Python frames may still refer to the last closed page.
 ONE_PAGE = 40
 
 
 def live(kind):
-    """How many objects of that class exist."""
+    """The number of objects of that class."""
     gc.collect()
     return sum(isinstance(each, kind) for each in gc.get_objects())
 
@@ -51,8 +51,8 @@ async def switch_and_return(app, pilot, run):
 
 @pytest.mark.parametrize("use", [open_and_close_run, open_and_close_form, switch_and_return])
 async def test_screens_and_widgets_do_not_accumulate(attached, use):
-    """Thirty times the same use leaves as many screens and widgets as twice."""
-    run = everything(attached)["failed"]
+    """Thirty repetitions leave as many screens and widgets as two."""
+    run = runs_in_every_state(attached)["failed"]
     app = attached.app()
     async with app.run_test(size=(120, 40)) as pilot:
         await settle(pilot)
@@ -68,7 +68,7 @@ async def test_screens_and_widgets_do_not_accumulate(attached, use):
 
 
 def test_a_thread_without_work_keeps_no_owner():
-    """The owner of the last job can be collected before the thread gets another one."""
+    """The owner of the last job can be collected before the thread gets another job."""
 
     class Owner:
         def __init__(self):
@@ -83,7 +83,7 @@ def test_a_thread_without_work_keeps_no_owner():
         collected = threading.Event()
         weakref.finalize(owner, collected.set)
         answered = owner.answered
-        background.ask(owner, "", lambda: None, lambda _result, told=answered: told.set(), lambda _error: None)
+        background.run(owner, "", lambda: None, lambda _result, told=answered: told.set(), lambda _error: None)
         assert answered.wait(10)
         del owner
         assert collected.wait(10)

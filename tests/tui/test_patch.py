@@ -1,4 +1,4 @@
-"""The patch of a run, made by git itself."""
+"""The patch of a run, created by git itself."""
 
 import subprocess
 
@@ -29,7 +29,7 @@ def patch(tmp_path):
 
 
 def test_every_file_with_its_status_and_counts(patch):
-    """Also an empty one, one with a blank in its path and one with a line break in its name."""
+    """Including an empty file, a blank in a path, and a line break in a name."""
     found = [(file.path, file.status, file.added, file.removed) for file in read_patch(patch).files]
     assert found == [
         ("empty\n.txt", "added", 0, 0),
@@ -63,7 +63,7 @@ def test_signs_and_context_are_kept(patch):
 
 
 def test_the_text_of_an_added_file(patch):
-    """By the end of its path; a modified file's text is not whole in a patch."""
+    """Found by the end of its path; a patch does not contain the whole text of a modified file."""
     found = read_patch(patch)
     assert found.added_text("spec.md") == "# Spec\n\nÜber\n"
     assert found.added_text("ec.md") is None
@@ -80,13 +80,13 @@ def test_the_summary_names_every_file(patch):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"not a patch\n", b"@@ -1 +1 @@\n-a\n+b\n", b"\xff\x00"])
-def test_what_is_no_patch_names_no_file(content):
-    """And fails nothing."""
+def test_text_that_is_not_a_patch_has_no_files(content):
+    """And raises no error."""
     assert read_patch(content).files == []
     assert summary(Patch([], [])) == ["No file changed."]
 
 
-def test_what_was_left_out_of_the_commit():
+def test_files_left_out_of_the_commit():
     """The lines of diff_summary.md after its table."""
     text = "# Change\n\n| file |\n\nLeft out of the commit:\n\n- `x.key`: a secret\n"
     assert notes_of(text) == ["Left out of the commit:", "- `x.key`: a secret"]

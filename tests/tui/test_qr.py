@@ -8,7 +8,7 @@ ADDRESS = "https://auth.openai.com/codex/device"
 
 
 def modules_of(text):
-    """Dark modules as a reader sees them: what is drawn is dark."""
+    """The dark modules, as a reader sees them."""
     dark = {" ": (False, False), "▄": (False, True), "▀": (True, False), "█": (True, True)}
     rows = []
     for line in text.plain.split("\n"):
@@ -18,7 +18,7 @@ def modules_of(text):
 
 
 def test_every_module_is_drawn():
-    """Row for row what the encoder made, with its white margin."""
+    """Row by row as encoded, with the white margin."""
     made = [[bool(module) for module in row] for row in segno.make(ADDRESS, error="l").matrix_iter(border=QUIET_ZONE)]
     drawn = modules_of(qr_code(ADDRESS))
     assert drawn[: len(made)] == made
@@ -26,11 +26,11 @@ def test_every_module_is_drawn():
 
 
 def test_the_size_is_known_before_it_is_drawn():
-    """It decides whether there is room."""
+    """The size decides whether it fits."""
     assert qr_size(ADDRESS) == (33, 17)
     assert qr_size("https://auth.openai.com/codex/device?user_code=J7WH-F5B4Q") == (37, 19)
 
 
-def test_it_is_black_on_white_in_every_theme():
-    """Readers refuse the other way round."""
+def test_the_code_is_black_on_white_in_every_theme():
+    """Readers do not accept inverted colours."""
     assert qr_code(ADDRESS).style == "#000000 on #ffffff"

@@ -1,4 +1,4 @@
-"""What is drawn by hand: the table's rows, the phases' bars, sentences, times; keys and terminals. Pure."""
+"""Text that is drawn by hand: table rows, phase bars, sentences, times; keys and terminals. Pure functions."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +44,7 @@ def summary(**fields):
 
 @pytest.mark.parametrize("width", [60, 79, 80, 119, 120, 159, 160, 200])
 def test_a_row_fills_its_width_exactly(width):
-    """Whatever is in it, and the heading stands over it."""
+    """With any content, and aligned with the heading."""
     long = "\u6f22\u5b57" * 40
     for run in (summary(), summary(repository=long, external_ref=long, base_branch=long, dry_run=True)):
         text = row_text(RunRow(run, (PhaseStatus.PENDING,) * 9), width, NOW, DARK)
@@ -60,7 +60,7 @@ def test_wide_tables_have_more_columns():
 
 
 def test_every_state_has_a_sign_of_one_cell_and_a_word():
-    """No two look the same without colour."""
+    """No two states look the same without colour."""
     for signs, states in ((RUN_SIGNS, RunStatus), (PHASE_SIGNS, PhaseStatus)):
         assert set(signs) == set(states)
         assert len({(sign.mark, sign.word) for sign in signs.values()}) == len(states)
@@ -70,13 +70,13 @@ def test_every_state_has_a_sign_of_one_cell_and_a_word():
 
 @pytest.mark.parametrize(("share", "shown"), [(0, "    "), (0.01, "╸   "), (0.5, "━━  "), (0.6, "━━╸ "), (1, "━━━━")])
 def test_bar(share, shown):
-    """In halves of a cell; the shortest is seen."""
+    """In halves of a cell; the shortest bar is visible."""
     assert bar(share, 4) == shown
 
 
 @pytest.mark.parametrize("width", [20, 44, 79])
 def test_a_phase_fits_its_width(width):
-    """With an attempt, too."""
+    """Also with an attempt number."""
     phase = PhaseDetail(PhaseName.START_JOB_CONTAINER, PhaseStatus.RUNNING, 3, NOW, None, None, None, {})
     text = phase_text(phase, 60, width, NOW + timedelta(minutes=3), DARK)
     assert "3m" in text.plain
@@ -85,26 +85,26 @@ def test_a_phase_fits_its_width(width):
         assert "try 3" in text.plain
 
 
-def test_waiting_says_for_what_and_until_when():
-    """In the table with fewer words."""
+def test_waiting_runs_show_the_reason_and_the_time():
+    """Shorter in the table."""
     waiting = WaitingForDetail(WaitReason.QUOTA, NOW + timedelta(hours=2, minutes=5))
     assert waiting_text(waiting, NOW) == "Waits for quota until 14:05 (2 h 5 min)."
     assert short_waiting_text(waiting, NOW) == "quota 14:05"
     assert waiting_text(None, NOW) == "Waits for its turn."
 
 
-def test_a_queued_run_says_when_nothing_serves():
-    """Nothing else would start it."""
+def test_a_queued_run_shows_that_serve_is_not_running():
+    """Without `serve` it does not start."""
     phases = (PhaseStatus.PENDING,) * len(PHASE_ORDER)
-    assert "`serve` is not running" in outcome_text(summary(), phases, NOW, serves=False)
-    assert "`serve` is not running" not in outcome_text(summary(), phases, NOW, serves=None)
+    assert "`serve` is not running" in outcome_text(summary(), phases, NOW, serve_is_running=False)
+    assert "`serve` is not running" not in outcome_text(summary(), phases, NOW, serve_is_running=None)
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(5, "<1m"), (59, "<1m"), (60, "1m"), (3599, "59m"), (3600, "1h"), (172_800, "2d")]
 )
 def test_ages_change_by_the_minute(seconds, shown):
-    """Never by the second: nothing is repainted while nothing happens."""
+    """Never by the second: nothing is repainted while nothing changes."""
     assert age(seconds) == shown
 
 
@@ -113,12 +113,12 @@ def test_ages_change_by_the_minute(seconds, shown):
     [(-1, "now"), (1, "10 s"), (10, "10 s"), (11, "20 s"), (60, "60 s"), (61, "2 min"), (7_500, "2 h 5 min")],
 )
 def test_countdowns(seconds, shown):
-    """By ten seconds in the last minute."""
+    """Every ten seconds in the last minute."""
     assert countdown(seconds) == shown
 
 
 def test_lengths_sizes_and_clocks():
-    """As people read them."""
+    """In common units."""
     assert [length(seconds) for seconds in (0.44, 42, 110, 7_800)] == ["0.4s", "42s", "1m50s", "2h10m"]
     assert [size(count) for count in (812, 4_300, 1 << 31)] == ["812 B", "4.2 KiB", "2.0 GiB"]
     assert clock(NOW, NOW) == "12:00"
@@ -127,15 +127,15 @@ def test_lengths_sizes_and_clocks():
 
 
 def test_fitting_counts_cells():
-    """Wide characters are two."""
+    """Wide characters count as two."""
     assert fit("\u6f22\u5b57", 3) == "\u6f22…"
     assert fit("ab", 4) == "ab  "
     assert right("12", 4) == "  12"
     assert clean("a\x1b]0;title\x07\tb\u202e") == "a    b"
 
 
-def test_no_key_has_two_meanings_in_one_place():
-    """Also not together with the keys that work everywhere."""
+def test_no_key_has_two_meanings_on_one_screen():
+    """Including the keys that work everywhere."""
     for where, keys in KEYS.items():
         used = [name for key in keys for name in key.keys.split(",")]
         assert len(used) == len(set(used)), where
@@ -148,14 +148,14 @@ def test_no_key_has_two_meanings_in_one_place():
 
 
 def test_every_key_is_explained():
-    """By a sentence; each binding has an id."""
+    """With a sentence; each binding has an id."""
     for where, keys in KEYS.items():
         assert all(key.help.endswith(".") for key in keys)
         assert len({binding.id for binding in bindings(where)}) == len(keys)
 
 
 def test_letters_are_blocked_while_typing_and_others_are_not():
-    """So that a filter can contain an x."""
+    """A filter can contain an x."""
     assert blocked_while_typing(Where.RUNS, "cancel_run")
     assert not blocked_while_typing(Where.RUNS, "clear")
     assert not blocked_while_typing(Where.EVERYWHERE, "help")
@@ -181,8 +181,8 @@ class Stream:
         ((Stream(), Stream(), Stream(encoding="ISO-8859-1")), "xterm", "the encoding is ISO-8859-1"),
     ],
 )
-def test_a_terminal_that_cannot_show_it_is_refused(streams, term, says):
-    """In one sentence."""
+def test_an_unsuitable_terminal_is_refused(streams, term, says):
+    """With one sentence."""
     problem = terminal_problem(*streams, {"TERM": term})
     assert says in problem
     assert bool(problem) == bool(says)
@@ -199,5 +199,5 @@ def test_a_terminal_that_cannot_show_it_is_refused(streams, term, says):
     ],
 )
 def test_theme(environment, chosen, theme):
-    """The option, then NO_COLOR, then what the terminal says of its background."""
+    """The option first, then NO_COLOR, then the background that the terminal reports."""
     assert theme_of(environment, chosen) is theme

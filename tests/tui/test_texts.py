@@ -26,7 +26,7 @@ diff --git a/b.md b/b.md
 
 
 class Texts(Page):
-    """A page with one of each."""
+    """A page with one of each view."""
 
     def body(self) -> ComposeResult:
         yield Document(id="document")
@@ -46,7 +46,7 @@ def lines_of(view):
 
 
 async def test_a_document_is_rendered_whole(attached):
-    """However many parts it is made in; what steers a terminal is out of it."""
+    """In any number of parts, and without control sequences."""
     text = "".join(f"## Heading {number}\n\nSome \x1b]0;title\x07text.\n\n" for number in range(900))
     app = attached.app()
     async with app.run_test() as pilot:
@@ -58,8 +58,8 @@ async def test_a_document_is_rendered_whole(attached):
         assert len([line for line in lines_of(document) if line.startswith("Heading")]) == 900
 
 
-async def test_a_document_is_broken_anew_for_another_width(attached):
-    """And only the last text is shown, whichever is rendered first."""
+async def test_a_document_is_wrapped_again_for_another_width(attached):
+    """Only the latest text is shown, whichever is rendered first."""
     app = attached.app()
     async with app.run_test(size=(80, 24)) as pilot:
         document, _ = await open_texts(app, pilot)
@@ -73,7 +73,7 @@ async def test_a_document_is_broken_anew_for_another_width(attached):
 
 
 async def test_a_change_begins_with_its_summary(attached):
-    """Then what was left out, then the files, with signs and without control characters."""
+    """Then the omitted files, then the changed files, without control characters."""
     app = attached.app()
     async with app.run_test() as pilot:
         _, diff = await open_texts(app, pilot)
@@ -99,7 +99,7 @@ async def test_a_change_begins_with_its_summary(attached):
 
 
 async def test_going_from_file_to_file(attached):
-    """Past the last one it stays there."""
+    """It stops at the last one."""
     app = attached.app()
     async with app.run_test() as pilot:
         _, diff = await open_texts(app, pilot)

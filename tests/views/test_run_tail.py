@@ -15,7 +15,7 @@ from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
-from moonmind_appliance.views.run_tail import LogName, Message, Place, RunTail, events, events_before
+from moonmind_appliance.views.run_tail import LogName, Message, Position, RunTail, events, events_before
 from tests.fakes import NOW, House, open_house
 
 PLAN = PhaseName.SPECKIT_PLAN
@@ -31,7 +31,7 @@ class Live:
         self.lease = house.take(self.run)
 
     def tail(self, place: str = "0") -> RunTail:
-        return RunTail(self.store, self.files, self.run.run_id, Place.parse(place))
+        return RunTail(self.store, self.files, self.run.run_id, Position.parse(place))
 
     def begin(self, attempt: int = 1) -> Any:
         log = self.files.open(self.run.run_id, "plan.stdout.log", Redactor())
@@ -152,7 +152,7 @@ def test_a_message_is_one_event_of_the_stream() -> None:
 @pytest.mark.parametrize("text", ["0", "17", "17;speckit_plan.stdout@1=4096;speckit_plan.stderr@2=0"])
 def test_a_place_reads_as_it_was_written(text: str) -> None:
     """A place survives the conversion to text and back."""
-    assert str(Place.parse(text)) == text
+    assert str(Position.parse(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_place_reads_as_it_was_written(text: str) -> None:
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     """The answer is 400, without expensive work for the server."""
     with pytest.raises(InvalidRequest):
-        Place.parse(text)
+        Position.parse(text)
 
 
 @given(st.binary(max_size=300), st.booleans())

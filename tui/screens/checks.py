@@ -61,14 +61,14 @@ class ChecksScreen(Page):
     def on_screen_resume(self) -> None:
         """Run the checks again if the findings are old: a login may have changed."""
         super().on_screen_resume()
-        self.tui.look_at_serve()
+        self.tui.check_serve()
         if self._at is not None and self.tui.now() - self._at >= _OLD_AFTER and not self._checking:
             self.action_again()
 
     def action_again(self) -> None:
         """Run all checks, unless they are running."""
         if self._checking:
-            self.say("The checks are running.")
+            self.show_message("The checks are running.")
             return
         self._checking = True
         self._earlier, self._findings = self._findings or [], []
@@ -108,8 +108,8 @@ class ChecksScreen(Page):
         names = {finding.check for finding in found}
         shown = found + [finding for finding in self._earlier if finding.check not in names]
         palette, now = self.tui.palette, self.tui.now()
-        words = head_text(None if self._findings is None else shown, running=self._checking, at=self._at, now=now)
-        head = Text.assemble(("Checks", "bold"), "  ", (words, palette.muted), "\n")
+        status = head_text(None if self._findings is None else shown, running=self._checking, at=self._at, now=now)
+        head = Text.assemble(("Checks", "bold"), "  ", (status, palette.muted), "\n")
         head.append_text(service_text(self.tui.serve_state, palette))
         update(self.query_one("#head", Static), head)
         self.query_one("#findings", TextLines).show(lambda width: check_lines(shown, self.tui.palette, width))

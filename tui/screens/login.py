@@ -61,7 +61,7 @@ class LoginScreen(Page):
         """The QR code, and the instructions beside it."""
         with Horizontal(id="sign-in"):
             yield Static("", id="qr", markup=False)
-            with Vertical(id="words"):
+            with Vertical(id="prompt"):
                 yield Static("", id="instructions", markup=False)
                 yield Static("", id="outcome", markup=False)
 
@@ -100,7 +100,7 @@ class LoginScreen(Page):
         if isinstance(message.step, SignInPrompt):
             self._prompt = message.step
         if isinstance(message.step, SignedIn):
-            self.tui.look_at_serve()
+            self.tui.check_serve()
         if self._stopping and self._over:
             self._close_stopped()
             return
@@ -114,12 +114,12 @@ class LoginScreen(Page):
     def _close_stopped(self) -> None:
         """Close; the page below shows the state of the login."""
         self.dismiss()
-        words = "Sign-in stopped: the login of shard {} is as it was."
+        message = "Sign-in stopped: the login of shard {} is as it was."
         if isinstance(self._step, SignedIn):
-            words = "✓ Shard {} was signed in before the sign-in could be stopped."
+            message = "✓ Shard {} was signed in before the sign-in could be stopped."
         below = self.tui.pages
         if below:
-            below[0].say(words.format(self._shard))
+            below[0].show_message(message.format(self._shard))
 
     def _show(self) -> None:
         """Repaint only what changed."""
@@ -127,10 +127,10 @@ class LoginScreen(Page):
         done = isinstance(self._step, SignedIn)
         self._put("instructions", instructions(self._shard, self._prompt, palette, done=done))
         expires = self._prompt.expires_at if self._prompt else None
-        words = outcome(self._shard, self._step, expires, now, palette)
+        message = outcome(self._shard, self._step, expires, now, palette)
         if self._stopping and not self._over:
-            words = Text("Stopping. The old login stays as it is.", palette.muted)
-        self._put("outcome", words)
+            message = Text("Stopping. The old login stays as it is.", palette.muted)
+        self._put("outcome", message)
         qr = self.query_one("#qr", Static)
         qr.display = self._room_for_qr and not self._over
         if self._prompt is not None and qr.display:

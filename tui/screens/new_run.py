@@ -19,7 +19,7 @@ from moonmind_appliance.runs.submit import submit_run
 from moonmind_appliance.views.run_detail import run_detail, specification
 from moonmind_appliance.views.run_summary import recent_repositories
 from tui.choice import Choice
-from tui.draft_keeper import DraftKeeper, Looked
+from tui.draft_keeper import DraftCheck, DraftKeeper
 from tui.drafts import Draft, draft_file
 from tui.editor import Editor
 from tui.keys import Where, bindings
@@ -105,7 +105,7 @@ class NewRunScreen(Page):
         file = draft_file(tools.settings.moonmind_data_dir, self.tui.environment)
         self._keeper = DraftKeeper(file, tools.settings, tools.redactor, tools.clock)
         self._show()
-        self.ask("open", self._open, self._fill, self._not_opened)
+        self.run_in_background("open", self._open, self._fill, self._not_opened)
 
     def _open(self) -> _Opened:
         kept = self._keeper.load()
@@ -130,7 +130,7 @@ class NewRunScreen(Page):
                 self._saved = kept
                 self._put(kept)
                 when = f" of {clock(kept.saved_at, self.tui.now())}" if kept.saved_at else ""
-                self.say(f"This is the draft{when}. Ctrl-N empties the form.")
+                self.show_message(f"This is the draft{when}. Ctrl-N empties the form.")
             self._check()
             return
         again = opened.again
@@ -193,7 +193,9 @@ class NewRunScreen(Page):
     def read(self) -> None:
         """Offer the current repositories and shards."""
         store, count = self.tui.tools.store, self.tui.settings.codex_shards
-        self.ask("offers", lambda: (recent_repositories(store), shard_choices(store.shards.all(count))), self._offer)
+        self.run_in_background(
+            "offers", lambda: (recent_repositories(store), shard_choices(store.shards.all(count))), self._offer
+        )
 
     def _offer(self, offers: tuple[list[str], Sequence[tuple[int | None, str]]]) -> None:
         self._recent, choices = offers
@@ -226,13 +228,13 @@ class NewRunScreen(Page):
 
     def _check(self) -> None:
         if self._opened and not self._submitted:
-            self.ask("check", partial(self._keeper.look, self.draft), self._looked)
+            self.run_in_background("check", partial(self._keeper.check_and_save, self.draft), self._draft_checked)
 
-    def _looked(self, looked: Looked) -> None:
-        self._problems = looked.checked.problems
-        self._not_saved = looked.problem
-        if not looked.problem:
-            self._saved = looked.draft
+    def _draft_checked(self, check: DraftCheck) -> None:
+        self._problems = check.checked.problems
+        self._not_saved = check.problem
+        if not check.problem:
+            self._saved = check.draft
         self._show()
 
     # What is shown.
@@ -249,9 +251,9 @@ class NewRunScreen(Page):
             head.append(f"  ✗ {problem}", palette.bad)
         self._line("text-head", head)
         notice = self.query_one("#notice", Static)
-        notice.display = self.tui.serves is False
-        words = "! The service is not running: the run is queued and waits for `moonmind-appliance serve`."
-        self._line("notice", Text(words, palette.waiting))
+        notice.display = self.tui.serve_is_running is False
+        message = "! The service is not running: the run is queued and waits for `moonmind-appliance serve`."
+        self._line("notice", Text(message, palette.waiting))
 
     def _beside(self, name: str) -> Text:
         palette = self.tui.palette
@@ -334,7 +336,7 @@ class NewRunScreen(Page):
 
     def _load_file(self) -> None:
         path = Path(self.query_one("#path", Input).value).expanduser()
-        self.ask("load", partial(read_specification, path), self._loaded)
+        self.run_in_background("load", partial(read_specification, path), self._loaded)
 
     def on_key(self, event: events.Key) -> None:
         """Arrows go from field to field, as in any form."""
@@ -353,7 +355,7 @@ class NewRunScreen(Page):
         self._editor.replace(text, (0, 0), self._editor.document.end)
         self._editor.move_cursor((0, 0))
         self.set_focus(self._editor)
-        self.say("Loaded. Ctrl-Z brings back the text from before.")
+        self.show_message("Loaded. Ctrl-Z brings back the text from before.")
 
     def action_clear_form(self) -> None:
         """Empty the form, after a confirmation."""
@@ -377,7 +379,7 @@ class NewRunScreen(Page):
     def on_unmount(self) -> None:
         """Save the text typed since the last check, also when the terminal is closed."""
         if self._opened and not self._submitted:
-            self._keeper.look(self._latest)
+            self._keeper.check_and_save(self._latest)
 
     # Submit.
 
@@ -396,7 +398,7 @@ class NewRunScreen(Page):
             return
         self._submitting = True
         self._touched = set(FIELDS)
-        self.ask("submit", partial(self._submit, self.draft), self._accepted, self._refused)
+        self.run_in_background("submit", partial(self._submit, self.draft), self._accepted, self._refused)
 
     def _submit(self, draft: Draft) -> Run:
         tools = self.tui.tools
@@ -418,11 +420,11 @@ class NewRunScreen(Page):
     def _accepted(self, run: Run) -> None:
         page = make_screen("run", run.run_id)
         self.app.switch_screen(page)
-        words = f"Run {run.short_id} is accepted."
-        if self.tui.serves is False:
-            words += " The service is not running: start `moonmind-appliance serve`."
+        message = f"Run {run.short_id} is accepted."
+        if self.tui.serve_is_running is False:
+            message += " The service is not running: start `moonmind-appliance serve`."
         if isinstance(page, Page):
-            page.call_after_refresh(page.say, words)
+            page.call_after_refresh(page.show_message, message)
 
     def _refused(self, error: ApplianceError) -> None:
         self._submitting = False
@@ -440,5 +442,5 @@ class NewRunScreen(Page):
             self.show_error(error)
             return
         self.set_focus(self.query_one(f"#{first}"))
-        words = "1 field" if len(self._problems) == 1 else f"{len(self._problems)} fields"
-        self.say(f"✗ Not submitted: {words} cannot be used.", tone="bad")
+        message = "1 field" if len(self._problems) == 1 else f"{len(self._problems)} fields"
+        self.show_message(f"✗ Not submitted: {message} cannot be used.", tone="bad")

@@ -68,7 +68,7 @@ class Page(Screen[None]):
         """Called every ten seconds: repaint the ages and countdowns whose text changed, and nothing else."""
 
     def serve_changed(self) -> None:
-        """Called when `TerminalApp.serves` was updated."""
+        """Called when `TerminalApp.serve_is_running` was updated."""
 
     def on_mount(self) -> None:
         """Show whether `serve` runs."""
@@ -86,15 +86,15 @@ class Page(Screen[None]):
 
     # Work in threads.
 
-    def ask(
+    def run_in_background(
         self,
         key: str,
         work: Callable[[], T],
         done: Callable[[T], None],
         failed: Callable[[ApplianceError], None] | None = None,
     ) -> None:
-        """Call `Background.ask` with this page as the owner; an error is shown in the message line."""
-        self.tui.background.ask(self, key, work, done, failed or self.show_error)
+        """Call `Background.run` with this page as the owner; an error is shown in the message line."""
+        self.tui.background.run(self, key, work, done, failed or self.show_error)
 
     def confirm(self, question: str, consequence: str, yes: str, then: Callable[[], None]) -> None:
         """Ask before an action that cannot be undone; `then` is called after a yes."""
@@ -107,7 +107,7 @@ class Page(Screen[None]):
 
     # The message line.
 
-    def say(self, message: str, *, tone: str = "plain") -> None:
+    def show_message(self, message: str, *, tone: str = "plain") -> None:
         """Show a message until another one replaces it; a long one takes up to three lines."""
         line = self.query_one("#message", Static)
         text = Text(clean(message), self.tui.palette.tone(tone))
@@ -117,8 +117,8 @@ class Page(Screen[None]):
     def show_error(self, error: ApplianceError) -> None:
         """Show the error and what to do."""
         fields = [f"{field}: {message}" for field, message in getattr(error, "fields", ())]
-        words = " ".join([str(error), *fields]) if isinstance(error, RequestError) else str(error)
-        self.say(f"✗ {' '.join(words.split())}", tone="bad")
+        text = " ".join([str(error), *fields]) if isinstance(error, RequestError) else str(error)
+        self.show_message(f"✗ {' '.join(text.split())}", tone="bad")
 
     # Keys.
 

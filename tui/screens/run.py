@@ -122,7 +122,7 @@ class RunScreen(Page):
     def read(self) -> None:
         """Read the run again."""
         last = self.query_one("#events", EventsView).last_id
-        self.ask("run", partial(self._load, last), self._show)
+        self.run_in_background("run", partial(self._load, last), self._show)
 
     def _load(self, last_event: int) -> Loaded:
         tools = self.tui.tools
@@ -150,7 +150,7 @@ class RunScreen(Page):
         had_address = self._run is not None and bool(self._run.pull_request_url)
         if old_status is not None and loaded.run.final and was_running:
             # The message was about the run while it was running.
-            self.say("")
+            self.show_message("")
         self._run, self._logs = loaded.run, loaded.logs
         self._show_header()
         self.timeline.show(loaded.run.phases)
@@ -194,7 +194,7 @@ class RunScreen(Page):
         if run is None or (self._texts is not None and self._texts_of == text_artifacts(run)):
             return
         self._texts_of = text_artifacts(run)
-        self.ask("texts", partial(read_texts, self.tui.tools, self.tui.actor, run), self._show_texts)
+        self.run_in_background("texts", partial(read_texts, self.tui.tools, self.tui.actor, run), self._show_texts)
 
     def _show_texts(self, texts: RunTexts) -> None:
         self._texts = texts
@@ -233,7 +233,7 @@ class RunScreen(Page):
         update(self.query_one("#header", Static), left)
         now = self.tui.now()
         statuses = [phase.status for phase in run.phases]
-        about = Text(outcome_text(run, statuses, now, serves=self.tui.serves, message=True))
+        about = Text(outcome_text(run, statuses, now, serve_is_running=self.tui.serve_is_running, message=True))
         if run.failure is not None:
             about.stylize(palette.bad, 0, len(run.failure.code.value))
         update(self.query_one("#about", Static), about.append(f"\n{about_text(run, now)}", palette.muted))
@@ -280,7 +280,7 @@ class RunScreen(Page):
 
     def on_log_view_no_error(self) -> None:
         """Show a message that no line reports an error."""
-        self.say("This log reports no error.")
+        self.show_message("This log reports no error.")
 
     def on_lines_cursor_moved(self, message: Lines.CursorMoved) -> None:
         """Show the log of the selected phase."""
@@ -302,7 +302,7 @@ class RunScreen(Page):
                 self.action_show_tab("diff")
                 return
             work = partial(artifact_path, self.tui.tools.files, artifact)
-            self.ask("artifact", work, partial(self._show_artifact, artifact.name))
+            self.run_in_background("artifact", work, partial(self._show_artifact, artifact.name))
 
     def _show_artifact(self, name: str, path: Path) -> None:
         self._chosen = True
@@ -342,7 +342,7 @@ class RunScreen(Page):
 
     def _go_to_tab(self, tab: str) -> None:
         # The message was about the other tab.
-        self.say("")
+        self.show_message("")
         self._show_tab(tab)
 
     def action_zoom(self) -> None:
@@ -418,7 +418,7 @@ class RunScreen(Page):
         if name:
             self._ask_text("save", "save to: ", name)
         else:
-            self.say("There is nothing to save here.")
+            self.show_message("There is nothing to save here.")
 
     def _saved_name(self) -> str:
         match self._tab:
@@ -451,15 +451,17 @@ class RunScreen(Page):
             if artifact is None:
                 return
             files = self.tui.tools.files
-            self.ask("save", lambda: save(artifact_path(files, artifact), target, Path.cwd()), self._saved)
+            self.run_in_background(
+                "save", lambda: save(artifact_path(files, artifact), target, Path.cwd()), self._saved
+            )
             return
         elif (document := self._document()) is not None:
             source = document.encode()
         if source is not None:
-            self.ask("save", partial(save, source, target, Path.cwd()), self._saved)
+            self.run_in_background("save", partial(save, source, target, Path.cwd()), self._saved)
 
     def _saved(self, path: Path) -> None:
-        self.say(f"Saved as {path}")
+        self.show_message(f"Saved as {path}")
 
     def action_copy_path(self) -> None:
         """Copy the path of the selected artifact, or of the shown log."""
@@ -468,10 +470,10 @@ class RunScreen(Page):
             return
         artifact = self.query_one("#artifacts", ArtifactsView).selected
         if self._tab != "artifacts" or artifact is None:
-            self.say("Select an artifact first: a shows them.")
+            self.show_message("Select an artifact first: a shows them.")
             return
         work = partial(artifact_path, self.tui.tools.files, artifact)
-        self.ask("path", work, lambda path: self.tui.copy(str(path), "Path"))
+        self.run_in_background("path", work, lambda path: self.tui.copy(str(path), "Path"))
 
     # Keys of the log.
 
@@ -490,7 +492,7 @@ class RunScreen(Page):
         if self.log_view.shows_events:
             self.log_view.set_raw(not self.log_view.raw)
         else:
-            self.say("This log has no events of Codex: it is shown as it is.")
+            self.show_message("This log has no events of Codex: it is shown as it is.")
 
     def action_first_error(self) -> None:
         """Go to the first error."""
@@ -580,7 +582,7 @@ class RunScreen(Page):
         if self._run.pull_request_url:
             self.tui.copy(self._run.pull_request_url, "Address")
         else:
-            self.say(f"Run {self._run.short_id} has no pull request.")
+            self.show_message(f"Run {self._run.short_id} has no pull request.")
 
     def action_open_address(self) -> None:
         """Open the pull request in a browser on this machine."""

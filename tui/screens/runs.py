@@ -76,7 +76,9 @@ class RunsScreen(Page):
     def read(self) -> None:
         """Read the order, and the rows around what is visible."""
         wanted = RunFilter(text=self.filter_field.value.strip())
-        self.ask("runs", partial(load, self.tui.tools.store, wanted, self._order, self.table.window), self._show)
+        self.run_in_background(
+            "runs", partial(load, self.tui.tools.store, wanted, self._order, self.table.window), self._show
+        )
 
     def tick(self) -> None:
         """Update ages and countdowns."""
@@ -126,7 +128,7 @@ class RunsScreen(Page):
         row = self.table.selected
         palette = self.tui.palette
         if row is not None:
-            sentence = outcome_text(row.summary, row.phases, self.tui.now(), serves=self.tui.serves)
+            sentence = outcome_text(row.summary, row.phases, self.tui.now(), serve_is_running=self.tui.serve_is_running)
             text = Text.assemble((row.summary.short_id, palette.strong), " ")
             failed = row.summary.failure
             tone = palette.bad if failed is not None else palette.plain
@@ -209,7 +211,7 @@ class RunsScreen(Page):
         if row.summary.pull_request_url:
             self.tui.copy(row.summary.pull_request_url, "Address")
         else:
-            self.say(f"Run {row.summary.short_id} has no pull request.")
+            self.show_message(f"Run {row.summary.short_id} has no pull request.")
 
     def action_open_address(self) -> None:
         """Open the pull request in a browser on this machine."""
@@ -233,16 +235,16 @@ class RunsScreen(Page):
 def open_address(page: Page, short_id: str, address: str | None) -> None:
     """Open the address in a browser on the machine of the interface, or show why that failed."""
     if not address:
-        page.say(f"Run {short_id} has no pull request.")
+        page.show_message(f"Run {short_id} has no pull request.")
         return
 
     def opened(worked: bool) -> None:  # noqa: FBT001 - an answer
         if worked:
-            page.say(f"Opened in a browser on this machine: {address}")
+            page.show_message(f"Opened in a browser on this machine: {address}")
         else:
-            page.say(f"There is no browser on this machine. Press o to copy the address: {address}")
+            page.show_message(f"There is no browser on this machine. Press o to copy the address: {address}")
 
-    page.ask("", partial(_browse, address), opened)
+    page.run_in_background("", partial(_browse, address), opened)
 
 
 def _browse(address: str) -> bool:

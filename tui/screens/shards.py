@@ -93,7 +93,7 @@ class ShardsScreen(Page):
 
     def read(self) -> None:
         """Request the shards and the queued runs."""
-        self.ask("shards", self._load, self._loaded)
+        self.run_in_background("shards", self._load, self._loaded)
 
     def _load(self) -> Loaded:
         store, settings = self.tui.tools.store, self.tui.settings
@@ -141,7 +141,7 @@ class ShardsScreen(Page):
         """Open the run in progress."""
         if (card := self.selected) is not None:
             if card.view.run_id is None:
-                self.say(f"No run is in progress on shard {card.view.shard}.")
+                self.show_message(f"No run is in progress on shard {card.view.shard}.")
             else:
                 await self.app.push_screen(make_screen("run", card.view.run_id))
 
@@ -156,7 +156,7 @@ class ShardsScreen(Page):
             return
         view = card.view
         if view.login is LoginState.ABSENT:
-            self.say(f"Shard {view.shard} has no login.")
+            self.show_message(f"Shard {view.shard} has no login.")
             return
         who = f" of {one_line(view.account_email)}" if view.account_email else ""
         self.confirm(
@@ -167,31 +167,35 @@ class ShardsScreen(Page):
         )
 
     def _sign_out(self, shard: int) -> None:
-        self.say(f"Signing shard {shard} out.")
-        self.ask(f"out-{shard}", partial(sign_out, self.tui.tools, shard), partial(self._signed_out, shard))
+        self.show_message(f"Signing shard {shard} out.")
+        self.run_in_background(
+            f"out-{shard}", partial(sign_out, self.tui.tools, shard), partial(self._signed_out, shard)
+        )
 
     def _signed_out(self, shard: int, result: tuple[Shard, bool]) -> None:
         _, was = result
-        self.say(f"Shard {shard} is signed out." if was else f"Shard {shard} had no login.")
+        self.show_message(f"Shard {shard} is signed out." if was else f"Shard {shard} had no login.")
         self.read()
 
     def action_check(self) -> None:
         """Check the login now, and renew it."""
         if (card := self.selected) is not None:
             shard = card.view.shard
-            self.say(f"Checking the login of shard {shard}.")
-            self.ask(f"check-{shard}", partial(check_login, self.tui.tools, shard), self._checked)
+            self.show_message(f"Checking the login of shard {shard}.")
+            self.run_in_background(f"check-{shard}", partial(check_login, self.tui.tools, shard), self._checked)
 
     def _checked(self, result: tuple[Shard, str | None]) -> None:
         shard, run_id = result
         if run_id is not None:
-            self.say(f"Shard {shard.shard} is running run {run_id[:8]}, which updates its login state. Not checked.")
+            self.show_message(
+                f"Shard {shard.shard} is running run {run_id[:8]}, which updates its login state. Not checked."
+            )
             return
         sign = LOGIN_SIGNS[shard.login]
         why = (
             f": {one_line(shard.login_reason)}" if shard.login_reason and shard.login is not LoginState.PRESENT else ""
         )
-        self.say(f"{sign.mark} Shard {shard.shard} was checked: {sign.word}{why}.", tone=sign.tone)
+        self.show_message(f"{sign.mark} Shard {shard.shard} was checked: {sign.word}{why}.", tone=sign.tone)
         self.read()
 
     def action_pause(self) -> None:
@@ -213,8 +217,8 @@ class ShardsScreen(Page):
 
     def _pause(self, shard: int, *, paused: bool) -> None:
         verb = pause_shard if paused else resume_shard
-        self.ask(f"pause-{shard}", partial(verb, self.tui.tools, shard), partial(self._paused, paused))
+        self.run_in_background(f"pause-{shard}", partial(verb, self.tui.tools, shard), partial(self._paused, paused))
 
     def _paused(self, paused: bool, shard: Shard) -> None:  # noqa: FBT001 - bound by partial
-        self.say(f"Shard {shard.shard} is {'paused' if paused else 'resumed'}.")
+        self.show_message(f"Shard {shard.shard} is {'paused' if paused else 'resumed'}.")
         self.read()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moonmind_appliance.runs.submit import SubmitRequest
 
 
-class News(NamedTuple):
+class RunEvent(NamedTuple):
     """One event of a run: `kind` is run, phase, artifact, shard, log or end."""
 
     kind: str
@@ -63,7 +63,7 @@ class RunAccess(Protocol):
     def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
         """The artifact's bytes, in pieces."""
 
-    def news(self, run_id: str) -> Iterator[News]:
+    def events(self, run_id: str) -> Iterator[RunEvent]:
         """All past events and then new ones, until the run has ended."""
 
     def shards(self) -> list[ShardView]:

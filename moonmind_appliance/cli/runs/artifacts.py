@@ -70,19 +70,19 @@ def artifacts(  # noqa: PLR0917 - click calls by name
                     for artifact in found:
                         path = str(_download(access, run_id, artifact, folder))
                         written.append(Downloaded(**msgspec.structs.asdict(artifact), path=path))
-                        invocation.detail(path)
+                        invocation.print_detail(path)
             except OSError as error:
                 raise CommandFailed(
                     f"{download} cannot be written ({error.strerror}).", hint="Check the folder and its free space."
                 ) from error
     if download is not None:
-        invocation.answer(written, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
+        invocation.print_result(written, Text(f"{len(found)} file{'s' * (len(found) != 1)} in {download}"))
         return
     shown = table("NAME", "TYPE", "SIZE", "KEPT UNTIL", right={"SIZE"})
     for artifact in found:
         kept = clock(artifact.expires_at) or "the run ends"
         shown.add_row(clean(artifact.name), Text(artifact.artifact_type, "dim"), size(artifact.size_bytes), kept)
-    invocation.answer(found, shown if found else Text("The run has no artifacts.", "dim"))
+    invocation.print_result(found, shown if found else Text("The run has no artifacts.", "dim"))
 
 
 def _download(access: RunAccess, run_id: str, artifact: ArtifactSummary, folder: DownloadFolder) -> Path:

@@ -26,4 +26,4 @@ def cancel(invocation: Invocation, server: str | None, token_file: Path | None, 
         accepted = access.cancel(access.find(run))
     at_once = accepted.status is RunStatus.CANCELLED
     outcome = " is cancelled." if at_once else " is being cancelled; this takes a few seconds."
-    invocation.answer(accepted, Text(f"Run {clean(accepted.run_id[:8])}{outcome}"))
+    invocation.print_result(accepted, Text(f"Run {clean(accepted.run_id[:8])}{outcome}"))

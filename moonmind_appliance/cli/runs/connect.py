@@ -62,15 +62,15 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
     if token is None and login.path.exists():
         # Called before each request: a long watch outlives a token.
         token = lambda: current_access_token(login, ca_file=settings.extra_ca_certs)  # noqa: E731 - the other branch assigns a value, too
-        invocation.detail(f"token of the login in {login.path}")
+        invocation.print_detail(f"token of the login in {login.path}")
     if token is not None:
-        invocation.detail(f"over HTTP, to {address}")
+        invocation.print_detail(f"over HTTP, to {address}")
         return Remote(address, token, ca_file=settings.extra_ca_certs)
     if not named and owns_data(settings.moonmind_data_dir):
         from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - a caller over HTTP need not load the store
 
-        invocation.detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
-        return Direct(settings, note=invocation.note)
+        invocation.print_detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
+        return Direct(settings, on_message=invocation.print_message)
     raise Unauthenticated(
         f"There is no token for {address}.",
         hint=f"Set {TOKEN_VARIABLE}, use --token-file, or run `{PROGRAM} login`; "
@@ -101,7 +101,7 @@ def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[]
             hint="Use only the token, on one line.",
             code=Exit.REFUSED,
         )
-    invocation.detail(where)
+    invocation.print_detail(where)
     return lambda: text
 
 

@@ -12,7 +12,7 @@ import msgspec
 from moonmind_appliance.appliance import secrets_of, shard_names
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import serve_state
-from moonmind_appliance.cli.runs.access import News
+from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
@@ -25,19 +25,19 @@ from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
 from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
-from moonmind_appliance.views.run_tail import Place, RunTail
+from moonmind_appliance.views.run_tail import Position, RunTail
 from moonmind_appliance.views.shard_view import ShardView, WaitingRun, shard_views, waiting_runs
 
-_LOOK_EVERY = 0.25
+_POLL_SECONDS = 0.25
 _CHUNK = 256 * 1024
 
 
 class Direct:
-    """A `RunAccess` on the database. `note` receives messages for the user."""
+    """A `RunAccess` on the database. `on_message` receives messages for the user."""
 
-    def __init__(self, settings: Settings, *, note: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, *, on_message: Callable[[str], None]) -> None:
         self._settings = settings
-        self._note = note
+        self._on_message = on_message
         self._store = Store.open(settings.moonmind_data_dir)
         self._files = ArtifactFiles(settings.moonmind_data_dir)
         self._wakeups = Wakeups(settings.moonmind_data_dir, shard_names(settings))
@@ -55,7 +55,7 @@ class Direct:
             now=datetime.now(UTC),
             idempotency_key=idempotency_key,
         )
-        self._say_who_works()
+        self._warn_if_not_serving()
         return run_accepted(run)
 
     def page(
@@ -90,7 +90,7 @@ class Direct:
     def retry(self, run_id: str) -> RunAccepted:
         """Queue the run again, and wake a shard."""
         run = retry_run(self._store, self._wakeups, self._settings, self._actor, run_id, now=datetime.now(UTC))
-        self._say_who_works()
+        self._warn_if_not_serving()
         return run_accepted(run)
 
     def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
@@ -108,15 +108,15 @@ class Direct:
         except FileNotFoundError:
             raise NotFound("The artifact's file no longer exists.", code="artifact_gone") from None
 
-    def news(self, run_id: str) -> Iterator[News]:
+    def events(self, run_id: str) -> Iterator[RunEvent]:
         """The same events as the API's stream."""
-        tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Place())
+        tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Position())
         while not tail.ended:
             messages = tail.read()
             for message in messages:
-                yield News(message.name, _json(message.data))
+                yield RunEvent(message.name, _json(message.data))
             if not messages and not tail.ended:
-                time.sleep(_LOOK_EVERY)
+                time.sleep(_POLL_SECONDS)
 
     def shards(self) -> list[ShardView]:
         """All shards, by number."""
@@ -136,10 +136,10 @@ class Direct:
             raise NotFound(f"Run {run_id} has no artifact {artifact_id}.", code="artifact_not_found")
         return found
 
-    def _say_who_works(self) -> None:
-        """Note if `serve` does not run: then a queued run does not start."""
+    def _warn_if_not_serving(self) -> None:
+        """Warn if `serve` is not running: then a queued run does not start."""
         if not serve_state(self._settings).answers:
-            self._note("`serve` is not running on this machine: the run is queued and starts when `serve` does.")
+            self._on_message("`serve` is not running on this machine: the run is queued and starts when `serve` does.")
 
 
 def system_actor() -> Actor:

@@ -82,7 +82,7 @@ def list_runs(  # noqa: PLR0917 - click calls by name
         )
     below = [Text(f"\nOlder runs: --cursor {clean(page.next_cursor)}", "dim")] if page.next_cursor else []
     nothing = Text("No run matches." if any((status, repository, external_ref)) else "There are no runs yet.", "dim")
-    invocation.answer(page, Group(shown, *below) if page.items else nothing)
+    invocation.print_result(page, Group(shown, *below) if page.items else nothing)
 
 
 def _result(run: RunSummary, *, short: bool) -> Text:

@@ -98,9 +98,9 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
 
 
 def _following(access: RunAccess, run_id: str) -> Iterator[LogLine]:
-    for news in access.news(run_id):
-        if news.kind == "log":
-            yield msgspec.convert(news.data, LogLine)
+    for event in access.events(run_id):
+        if event.kind == "log":
+            yield msgspec.convert(event.data, LogLine)
 
 
 def _heading(invocation: Invocation, found: LogLine) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from moonmind_appliance.cli.command import PROGRAM
 from moonmind_appliance.cli.exits import CommandFailed, Exit
-from moonmind_appliance.cli.runs.access import News
+from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.errors import (
     Conflict,
     FieldProblem,
@@ -192,14 +192,14 @@ class Remote:
         """GET /runs?status=queued, the 200 newest, oldest first."""
         return self.page(status=RunStatus.QUEUED, limit=_LONGEST_PAGE).items[::-1]
 
-    def news(self, run_id: str) -> Iterator[News]:
+    def events(self, run_id: str) -> Iterator[RunEvent]:
         """GET …/events; continues after the last event when the connection is lost or the appliance restarts."""
         last, failures = "", 0
         while True:
             try:
                 for kind, data, place in self._events(run_id, last):
                     last, failures = place, 0
-                    yield News(kind, data)
+                    yield RunEvent(kind, data)
                     if kind == "end":
                         return
             except (httpx.HTTPError, Unavailable) as error:
@@ -259,15 +259,15 @@ class Remote:
             problem = msgspec.json.decode(answer.content, type=_Problem)
         except msgspec.MsgspecError:
             raise self._stranger(answer) from None
-        words = problem.detail or problem.title or answer.reason_phrase
+        message = problem.detail or problem.title or answer.reason_phrase
         fields = [FieldProblem(field.field, field.message) for field in problem.errors]
         if answer.status_code in _BUSY:
             after = answer.headers.get("retry-after", "")
-            raise Unavailable(words, code=problem.code, retry_after=int(after) if after.isdigit() else 10)
+            raise Unavailable(message, code=problem.code, retry_after=int(after) if after.isdigit() else 10)
         kind = _BY_STATUS.get(answer.status_code)
         if kind is None:
-            raise CommandFailed(f"{self._server} returned {answer.status_code}: {words}")
-        raise kind(words, code=problem.code, fields=fields)
+            raise CommandFailed(f"{self._server} returned {answer.status_code}: {message}")
+        raise kind(message, code=problem.code, fields=fields)
 
     def _silence(self, error: httpx.HTTPError) -> CommandFailed:
         why = "timed out" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__

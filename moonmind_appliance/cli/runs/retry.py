@@ -34,5 +34,5 @@ def retry(invocation: Invocation, server: str | None, token_file: Path | None, r
         if wait:
             return follow(invocation, access, accepted.run_id)
     message = Text.assemble(f"Run {clean(accepted.run_id[:8])} is ", state(accepted.status), " again.")
-    invocation.answer(accepted, message)
+    invocation.print_result(accepted, message)
     return Exit.OK

@@ -32,4 +32,4 @@ def show(invocation: Invocation, server: str | None, token_file: Path | None, ru
         many = len(detail.artifacts)
         shown = f"{many} artifact{'s' * (many > 1)}: {PROGRAM} runs artifacts {clean(detail.short_id)}"
         parts.append(Text(shown, "dim"))
-    invocation.answer(detail, Group(*parts))
+    invocation.print_result(detail, Group(*parts))

@@ -85,10 +85,10 @@ def submit(  # noqa: PLR0917 - click calls by name
         if wait:
             invocation.progress.print(Text(f"Run {clean(run_id)} is accepted."), soft_wrap=True)
             return follow(invocation, access, run_id)
-    told = Text.assemble(
+    message = Text.assemble(
         "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {clean(run_id[:8])}"
     )
-    invocation.answer(accepted, told)
+    invocation.print_result(accepted, message)
     return Exit.OK
 
 

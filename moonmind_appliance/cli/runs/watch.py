@@ -20,10 +20,10 @@ from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.views.run_detail import RunDetail
 
-_LOOK_EVERY = 0.5
-_AWAY_LOOK_EVERY = 2.0
+_POLL_SECONDS = 0.5
+_RETRY_SECONDS = 2.0
 # Longer than a restart takes: after this the appliance counts as down.
-_LONGEST_AWAY = 300.0
+_MOST_RETRY_SECONDS = 300.0
 
 
 @click.command(
@@ -52,21 +52,21 @@ def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
     run = access.detail(run_id)
     try:
         with board.live():
-            while not _told(board, run):
-                time.sleep(_LOOK_EVERY)
-                run = _again(board, access, run_id)
+            while not _show_on_board(board, run):
+                time.sleep(_POLL_SECONDS)
+                run = _read_again(board, access, run_id)
     except KeyboardInterrupt:
-        invocation.note(f"The run continues. Follow it again with: {PROGRAM} runs watch {run_id[:8]}")
+        invocation.print_message(f"The run continues. Follow it again with: {PROGRAM} runs watch {run_id[:8]}")
         raise
     took = run.completed_at - run.started_at if run.completed_at and run.started_at else None
     ended = Text.assemble(
         "\nThe run ended: ", state(run.status), f" after {span(took.total_seconds())}." if took else "."
     )
-    invocation.answer(run, Group(ended, outcome(run)))
+    invocation.print_result(run, Group(ended, outcome(run)))
     return Exit.RUN_FAILED if run.status in {RunStatus.FAILED, RunStatus.CANCELLED} else Exit.OK
 
 
-def _told(board: PhaseBoard, run: RunDetail) -> bool:
+def _show_on_board(board: PhaseBoard, run: RunDetail) -> bool:
     """Show the run's state on the board; True if the run has ended."""
     now = datetime.now(UTC)
     for phase in run.phases:
@@ -80,9 +80,9 @@ def _told(board: PhaseBoard, run: RunDetail) -> bool:
     return run.final
 
 
-def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
+def _read_again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
     """The run now; waits for an appliance that is unavailable for a while, as at a restart."""
-    limit = time.monotonic() + _LONGEST_AWAY
+    limit = time.monotonic() + _MOST_RETRY_SECONDS
     while True:
         try:
             return access.detail(run_id)
@@ -90,4 +90,4 @@ def _again(board: PhaseBoard, access: RunAccess, run_id: str) -> RunDetail:
             if exit_of(error) is not Exit.UNAVAILABLE or time.monotonic() > limit:
                 raise
             board.headline(f"{run_id[:8]}: the appliance does not respond; trying again")
-            time.sleep(_AWAY_LOOK_EVERY)
+            time.sleep(_RETRY_SECONDS)

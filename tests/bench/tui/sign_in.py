@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from tests.tui.attached import attached_to
-from tests.tui.person import Person
+from tests.tui.simulated_sign_in import SimulatedSignIn
 
 
 def main() -> None:
     with attached_to(Path(sys.argv[1])) as attached:
-        Person(attached.engine)
+        SimulatedSignIn(attached.engine)
         attached.app(environment=dict(os.environ)).run()
 
 

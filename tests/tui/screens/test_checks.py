@@ -1,4 +1,4 @@
-"""The checks: findings as they come, and whether the service is ready."""
+"""The checks screen: findings as they are found, and whether the service is ready."""
 
 import threading
 
@@ -36,7 +36,7 @@ def head(screen):
 
 
 async def test_problems_come_first_each_with_what_to_do(attached):
-    """With the word of the command, and the keys that do it here."""
+    """Each problem shows the command that fixes it, and the key that does it here."""
     attached.findings = FINDINGS
     app = attached.app()
     async with app.run_test() as pilot:
@@ -52,7 +52,7 @@ async def test_problems_come_first_each_with_what_to_do(attached):
 
 
 async def test_findings_are_shown_as_they_are_found(attached):
-    """A slow check holds nothing up; r is refused meanwhile, and checks again afterwards."""
+    """A slow check does not block others; r is refused meanwhile, and repeats the checks afterwards."""
     go_on = threading.Event()
     made = []
 
@@ -86,8 +86,8 @@ async def test_findings_are_shown_as_they_are_found(attached):
         (ServeState(answers=True, problems=["engine: no answer"]), "✗ The service is not ready: engine: no answer"),
     ],
 )
-async def test_it_says_whether_the_service_is_ready(attached, state, says):
-    """And what it misses."""
+async def test_the_services_readiness_is_shown(attached, state, says):
+    """With the problems that it reports."""
     attached.served = state
     app = attached.app()
     async with app.run_test() as pilot:
@@ -95,8 +95,8 @@ async def test_it_says_whether_the_service_is_ready(attached, state, says):
         await until(pilot, lambda: says in head(screen))
 
 
-async def test_nothing_is_painted_while_nothing_differs(attached):
-    """The lines of a second look that finds the same are not repainted."""
+async def test_unchanged_findings_are_not_repainted(attached):
+    """A second pass with the same findings repaints no line."""
     attached.findings = FINDINGS
     app = attached.app()
     async with app.run_test() as pilot:
@@ -109,7 +109,7 @@ async def test_nothing_is_painted_while_nothing_differs(attached):
         assert painted == []
 
 
-async def test_old_findings_are_looked_at_again_when_the_screen_is_shown(attached):
+async def test_old_findings_are_checked_again_when_the_screen_is_shown(attached):
     """A login may have been renewed meanwhile."""
     attached.findings = FINDINGS
     app = attached.app()

@@ -1,4 +1,4 @@
-"""The help: every key, the exit codes, and how to copy."""
+"""The help screen: every key, the exit codes, and how to copy."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def texts(width=80, first=None):
 
 
 def test_every_key_is_explained():
-    """With how it is written and what it does."""
+    """Each key has its name and its effect."""
     text = "\n".join(" ".join(line.split()) for line in texts(width=400))
     for keys in KEYS.values():
         for key in keys:
@@ -26,33 +26,33 @@ def test_every_key_is_explained():
 
 
 def test_every_exit_code_is_explained():
-    """As the manual explains it."""
+    """With the meaning from the manual."""
     text = " ".join(" ".join(texts()).split())
     for code, meaning in CODES:
         assert f"{code} {meaning}" in text
 
 
-def test_it_says_what_copying_needs_inside_tmux():
-    """Where the terminal gets nothing."""
+def test_copying_inside_tmux_is_explained():
+    """Without the option the terminal receives nothing."""
     assert "set -s set-clipboard on" in " ".join(texts(width=200))
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_no_line_is_cut_off(width):
-    """Long sentences go on in the next line, below themselves."""
+    """Long sentences are wrapped in their own column."""
     assert max(map(len, texts(width))) <= width
 
 
 def test_the_keys_of_the_screen_below_come_first():
-    """They are what was looked for."""
+    """Those are the keys that the user wants to know."""
     assert texts(first=Where.SHARDS)[0] == Where.SHARDS.value
     assert texts()[0] == next(iter(Where)).value
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("key", ["question_mark", "f1", "4"])
-async def test_a_key_opens_it_and_escape_closes_it(attached, key):
-    """From any screen; it begins with that screen's keys."""
+async def test_a_key_opens_the_help_and_escape_closes_it(attached, key):
+    """On every screen; the help begins with that screen's keys."""
     app = attached.app(exit_codes=CODES)
     async with app.run_test() as pilot:
         await settle(pilot)

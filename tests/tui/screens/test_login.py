@@ -1,4 +1,4 @@
-"""The sign-in screen: what to do, how much time is left, and the outcome; leaving changes nothing."""
+"""The sign-in screen: instructions, time left, and outcome; leaving it changes nothing."""
 
 import msgspec
 import pytest
@@ -8,16 +8,16 @@ from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.shards.spec import LABEL_RUN, login_spec
 from tests.tui.attached import settle, until
-from tests.tui.person import ADDRESS, CODE, NEW, OLD, Person, put_login, stored_login
+from tests.tui.simulated_sign_in import ADDRESS, CODE, NEW, OLD, SimulatedSignIn, put_login, stored_login
 from tui.screens import make_screen
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def person(attached):
+def sign_in(attached):
     put_login(attached.engine, attached.tools.shards[0].volume)
-    made = Person(attached.engine)
+    made = SimulatedSignIn(attached.engine)
     yield made
     made.decided.set()
 
@@ -38,15 +38,15 @@ def login_of(attached):
     return stored_login(attached.engine, attached.tools.shards[0].volume)
 
 
-async def test_a_sign_in_from_the_code_to_the_account(attached, person):
-    """Address, code, QR code, time left; then who is signed in. The new login is stored."""
+async def test_a_sign_in_from_the_code_to_the_account(attached, sign_in):
+    """Address, code, QR code and time left are shown, then the account; the new login is stored."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_sign_in(app, pilot)
         assert ADDRESS in shown(screen, "instructions")
         assert "15 min left" in shown(screen, "outcome")
         assert screen.query_one("#qr").display
-        person.decided.set()
+        sign_in.decided.set()
         await until(pilot, lambda: "Shard 0 is signed in as ann@example.invalid" in shown(screen, "outcome"))
         assert "Type the code" not in shown(screen, "instructions")
         await pilot.press("enter")
@@ -55,8 +55,8 @@ async def test_a_sign_in_from_the_code_to_the_account(attached, person):
     assert attached.store.shards.get(0).login is LoginState.PRESENT
 
 
-async def test_the_time_left_changes_by_the_minute(attached, person):
-    """In the last minute by ten seconds, so that little is written to the terminal."""
+async def test_the_time_left_changes_by_the_minute(attached, sign_in):
+    """In the last minute every ten seconds, to write little to the terminal."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_sign_in(app, pilot)
@@ -68,8 +68,8 @@ async def test_the_time_left_changes_by_the_minute(attached, person):
         assert seen == ["14 min", "14 min", "40 s", "10 s"]
 
 
-async def test_escape_leaves_the_old_login_as_it_was(attached, person):
-    """The container of the sign-in is gone when the screen closes."""
+async def test_escape_leaves_the_old_login_unchanged(attached, sign_in):
+    """The sign-in's container is removed before the screen closes."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_sign_in(app, pilot)
@@ -79,8 +79,8 @@ async def test_escape_leaves_the_old_login_as_it_was(attached, person):
     assert login_of(attached) == OLD
 
 
-async def test_leaving_the_interface_leaves_the_old_login_as_it_was(attached, person):
-    """Also then nothing of the sign-in stays."""
+async def test_quitting_leaves_the_old_login_unchanged(attached, sign_in):
+    """Nothing of the sign-in is left in this case either."""
     app = attached.app()
     async with app.run_test() as pilot:
         await open_sign_in(app, pilot)
@@ -90,22 +90,22 @@ async def test_leaving_the_interface_leaves_the_old_login_as_it_was(attached, pe
     assert login_of(attached) == OLD
 
 
-async def test_a_refusal_is_told_and_r_tries_again(attached, person):
-    """With what Codex said."""
-    person.refuses = True
+async def test_a_refusal_is_shown_and_r_tries_again(attached, sign_in):
+    """With Codex's message."""
+    sign_in.refuses = True
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_sign_in(app, pilot)
-        person.decided.set()
+        sign_in.decided.set()
         await until(pilot, lambda: "denied" in shown(screen, "outcome"))
         assert login_of(attached) == OLD
-        person.refuses = False
+        sign_in.refuses = False
         await pilot.press("r")
         await until(pilot, lambda: "is signed in" in shown(screen, "outcome"))
     assert login_of(attached) == NEW
 
 
-async def test_an_engine_that_does_not_answer_is_told(attached, person):
+async def test_an_engine_that_does_not_respond_is_reported(attached, sign_in):
     """With what to do."""
     attached.engine.fail(EngineUnreachable("The Docker engine does not answer.", hint="Start it."), times=100)
     app = attached.app()
@@ -116,8 +116,8 @@ async def test_an_engine_that_does_not_answer_is_told(attached, person):
         await until(pilot, lambda: "does not answer. Start it." in shown(screen, "outcome"))
 
 
-async def test_it_says_what_the_new_login_waits_for(attached, person):
-    """A run on the shard goes on; Escape still leaves the old login."""
+async def test_the_screen_shows_what_the_new_login_waits_for(attached, sign_in):
+    """A run on the shard continues; Escape still keeps the old login."""
     tools, name = attached.tools, attached.tools.shards[0]
     attached.engine.ensure_network(tools.settings.job_network, {})
     spec = login_spec(tools.settings, tools.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume)
@@ -125,15 +125,15 @@ async def test_it_says_what_the_new_login_waits_for(attached, person):
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_sign_in(app, pilot)
-        person.decided.set()
+        sign_in.decided.set()
         await until(pilot, lambda: "stored when run run-1 ends" in shown(screen, "outcome"))
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is not screen)
     assert login_of(attached) == OLD
 
 
-async def test_the_code_and_the_address_are_copied(attached, person, monkeypatch):
-    """By the terminal."""
+async def test_the_code_and_the_address_are_copied(attached, sign_in, monkeypatch):
+    """Through the terminal's clipboard sequence."""
     app = attached.app()
     async with app.run_test() as pilot:
         copied = []
@@ -145,8 +145,8 @@ async def test_the_code_and_the_address_are_copied(attached, person, monkeypatch
 
 
 @pytest.mark.parametrize(("size", "drawn"), [((80, 24), True), ((74, 24), False), ((80, 20), False), ((160, 48), True)])
-async def test_the_qr_code_is_drawn_where_there_is_room(attached, person, size, drawn):
-    """Half a QR code helps nobody."""
+async def test_the_qr_code_is_drawn_if_it_fits(attached, sign_in, size, drawn):
+    """A partial QR code is never drawn."""
     app = attached.app()
     async with app.run_test(size=size) as pilot:
         screen = await open_sign_in(app, pilot)

@@ -1,4 +1,4 @@
-"""The new-run form: every key, every field, the draft, and what is submitted."""
+"""The new-run form: every key, every field, the draft, and the submitted request."""
 
 import pytest
 from textual.widgets import Input, Static, TextArea
@@ -18,8 +18,8 @@ DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="n
 
 
 @pytest.fixture
-def kept(attached):
-    """The file of the draft."""
+def saved_draft(attached):
+    """The draft's file."""
     return draft_file(attached.tools.settings.moonmind_data_dir, {"XDG_STATE_HOME": str(attached.folder / "state")})
 
 
@@ -37,7 +37,7 @@ def shown(form, name):
 
 
 async def write(pilot, text):
-    """Type it, as a burst."""
+    """Type the text in one burst."""
     await pilot.press(*["space" if character == " " else character for character in text])
 
 
@@ -58,7 +58,7 @@ def runs_of(attached):
 
 
 async def test_ctrl_s_submits_the_fields_and_opens_the_run(attached):
-    """One queued run with exactly what was typed."""
+    """One queued run has exactly the typed values."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -81,8 +81,8 @@ async def test_ctrl_s_submits_the_fields_and_opens_the_run(attached):
     assert attached.wakeups.woken
 
 
-async def test_tab_and_enter_go_from_field_to_field(attached):
-    """And back; in the editor Enter is a new line."""
+async def test_tab_and_enter_move_between_fields(attached):
+    """Shift-Tab moves back; in the editor Enter is a new line."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -96,8 +96,8 @@ async def test_tab_and_enter_go_from_field_to_field(attached):
         assert form.draft.specify_text == "\n"
 
 
-async def test_a_field_that_cannot_be_used_is_told_beside_it(attached):
-    """As it is typed; a field that was never filled in is not wrong yet."""
+async def test_an_invalid_field_is_marked(attached):
+    """While it is typed; a field that was never filled in is not marked yet."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -110,8 +110,8 @@ async def test_a_field_that_cannot_be_used_is_told_beside_it(attached):
         await until(pilot, lambda: "✗" not in shown(form, "repository-problem"))
 
 
-async def test_nothing_is_submitted_while_a_field_is_wrong(attached):
-    """The first wrong field gets the focus; every problem is shown then."""
+async def test_nothing_is_submitted_while_a_field_is_invalid(attached):
+    """The first invalid field gets the focus, and every problem is shown."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -123,8 +123,8 @@ async def test_nothing_is_submitted_while_a_field_is_wrong(attached):
     assert runs_of(attached) == []
 
 
-async def test_a_repository_that_is_not_allowed_is_told(tmp_path):
-    """As the settings say."""
+async def test_a_repository_that_is_not_allowed_is_marked(tmp_path):
+    """The settings define which are allowed."""
     with attached_to(tmp_path / "data", spec_workflow_github_repository=("acme/only",)) as attached:
         app = attached.app()
         async with app.run_test() as pilot:
@@ -133,8 +133,8 @@ async def test_a_repository_that_is_not_allowed_is_told(tmp_path):
             await until(pilot, lambda: "not configured for acme/shop" in shown(form, "repository-problem"))
 
 
-async def test_pressed_twice_it_submits_one_run(attached):
-    """Whoever is impatient gets no second pull request."""
+async def test_pressing_submit_twice_submits_one_run(attached):
+    """A repeated key does not create a second pull request."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -145,17 +145,17 @@ async def test_pressed_twice_it_submits_one_run(attached):
     assert len(runs_of(attached)) == 1
 
 
-async def test_a_draft_survives_a_closed_terminal(attached, kept):
-    """It is kept while it is typed, and shown by the next form; submitting removes it."""
+async def test_a_draft_survives_a_closed_terminal(attached, saved_draft):
+    """It is saved while it is typed, and the next form shows it; submitting removes it."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         await fill_in(form, pilot, specify_text="# Half a th")
-        assert kept.load().specify_text == "# Half a th"
-        # Typed after the last look: the terminal is gone before the next one.
+        assert saved_draft.load().specify_text == "# Half a th"
+        # Typed after the last check: the terminal closes before the next one.
         form.query_one("#specify_text", TextArea).insert("# ought\n", (0, 0))
         await pilot.pause()
-    assert kept.load().specify_text == "# ought\n# Half a th"
+    assert saved_draft.load().specify_text == "# ought\n# Half a th"
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -163,12 +163,12 @@ async def test_a_draft_survives_a_closed_terminal(attached, kept):
         assert "draft of 12:00" in shown(form, "message")
         await pilot.press("ctrl+s")
         await until(pilot, lambda: app.screen is not form)
-    assert kept.load() is None
+    assert saved_draft.load() is None
 
 
-async def test_a_draft_is_shown_with_every_field(attached, kept):
-    """Also the shard, whose choices are read from the database meanwhile."""
-    kept.save(DRAFT)
+async def test_a_draft_is_shown_with_every_field(attached, saved_draft):
+    """Including the shard, whose choices are read from the database in the background."""
+    saved_draft.save(DRAFT)
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -176,30 +176,30 @@ async def test_a_draft_is_shown_with_every_field(attached, kept):
         assert str(form.query_one("#shard").render()) == "< 1 login not checked yet >"
 
 
-async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, kept):
-    """The form says so; the draft from before stays."""
+async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, saved_draft):
+    """The form reports it; the earlier draft stays."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         await fill_in(form, pilot)
         form.query_one("#specify_text", TextArea).text = "token ghp_" + "a1B2" * 9
         await until(pilot, lambda: "not saved: it contains a secret" in shown(form, "head"))
-    assert kept.load().specify_text == "# Basket\n"
+    assert saved_draft.load().specify_text == "# Basket\n"
 
 
-async def test_escape_goes_back_and_keeps_the_draft(attached, kept):
-    """No question: nothing is lost."""
+async def test_escape_goes_back_and_keeps_the_draft(attached, saved_draft):
+    """Without a question, as nothing is lost."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         await write(pilot, "acme/x")
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is not form)
-    assert kept.load().repository == "acme/x"
+    assert saved_draft.load().repository == "acme/x"
 
 
 async def test_a_run_is_submitted_again_with_changes(attached):
-    """The form begins with its fields."""
+    """The form begins with the run's values."""
     run = attached.submit(
         repository="acme/web", base_branch="next", specify_text="# One\n", external_ref="r", dry_run=True
     )
@@ -211,20 +211,20 @@ async def test_a_run_is_submitted_again_with_changes(attached):
         )
 
 
-async def test_a_run_that_is_gone_leaves_a_form_that_works(attached, kept):
-    """It says so; what is typed is kept."""
+async def test_a_run_that_no_longer_exists_leaves_a_usable_form(attached, saved_draft):
+    """The form reports it and keeps what is typed."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot, "0f3a9c1e-0000-4000-8000-000000000000")
         assert "✗" in shown(form, "message")
         await fill_in(form, pilot)
-        assert kept.load().repository == "acme/shop"
+        assert saved_draft.load().repository == "acme/shop"
 
 
 @pytest.mark.parametrize(("key", "text"), [("y", "# One\n"), ("n", "# Kept\n")])
-async def test_a_draft_is_not_lost_to_a_run_that_is_submitted_again(attached, kept, key, text):
-    """It asks first."""
-    kept.save(DRAFT)
+async def test_submitting_again_asks_before_it_replaces_a_draft(attached, saved_draft, key, text):
+    """The draft stays after a no."""
+    saved_draft.save(DRAFT)
     run = attached.submit(specify_text="# One\n")
     app = attached.app()
     async with app.run_test() as pilot:
@@ -239,7 +239,7 @@ async def test_a_draft_is_not_lost_to_a_run_that_is_submitted_again(attached, ke
 
 
 async def test_earlier_repositories_are_offered(attached):
-    """The most recent first; up brings back what was typed."""
+    """The most recent first; Up restores what was typed."""
     for repository in ("acme/one", "acme/two", "other/three"):
         attached.submit(repository=repository)
     app = attached.app()
@@ -256,7 +256,7 @@ async def test_earlier_repositories_are_offered(attached):
 
 
 async def test_ctrl_o_loads_a_file(attached, tmp_path):
-    """And Ctrl-Z brings the text from before back."""
+    """Ctrl-Z restores the earlier text."""
     (tmp_path / "spec.md").write_bytes("\ufeff# Über\n".encode())
     app = attached.app()
     async with app.run_test() as pilot:
@@ -270,8 +270,8 @@ async def test_ctrl_o_loads_a_file(attached, tmp_path):
         assert form.draft.specify_text == "# Before"
 
 
-async def test_a_file_that_cannot_be_loaded_is_told_and_changes_nothing(attached, tmp_path):
-    """Escape closes the line for the path."""
+async def test_a_file_that_cannot_be_loaded_is_reported(attached, tmp_path):
+    """The text does not change; Escape closes the path field."""
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -284,9 +284,9 @@ async def test_a_file_that_cannot_be_loaded_is_told_and_changes_nothing(attached
         assert app.screen is form
 
 
-async def test_ctrl_n_empties_the_form_after_a_question(attached, kept):
+async def test_ctrl_n_empties_the_form_after_a_question(attached, saved_draft):
     """And removes the draft."""
-    kept.save(DRAFT)
+    saved_draft.save(DRAFT)
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
@@ -294,11 +294,11 @@ async def test_ctrl_n_empties_the_form_after_a_question(attached, kept):
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(pilot, lambda: form.draft == Draft())
-        await until(pilot, lambda: kept.load() is None)
+        await until(pilot, lambda: saved_draft.load() is None)
 
 
-async def test_it_says_that_nothing_serves(attached):
-    """The run is kept then; after submitting it is said again."""
+async def test_the_form_warns_if_serve_is_not_running(attached):
+    """The run is stored, and the warning is repeated after submitting."""
     attached.served = ServeState(answers=False)
     app = attached.app()
     async with app.run_test() as pilot:
@@ -307,7 +307,7 @@ async def test_it_says_that_nothing_serves(attached):
         assert "The service is not running" in shown(form, "notice")
 
 
-async def test_what_is_known_of_a_shard_is_shown_in_the_field(attached):
+async def test_the_shard_field_shows_each_shards_login(attached):
     """Its account, or that the run would wait."""
     attached.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="ada@example.org"))
     attached.store.shards.save(Shard(shard=1, login=LoginState.DEAD))

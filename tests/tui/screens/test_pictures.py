@@ -1,4 +1,4 @@
-"""How the screens look: a changed picture is a changed design, to be looked at before it is taken over.
+"""Snapshots of the screens: review a changed picture before you accept it.
 
 `pytest --snapshot-update` takes the new pictures; `snapshot_report.html` shows old and new side by side.
 """
@@ -9,8 +9,8 @@ from moonmind_appliance.checks import Finding, Level
 from moonmind_appliance.cli.exits import MEANINGS
 from moonmind_appliance.models import Run
 from tests.tui.attached import NOW, OPERATOR, settle, until
-from tests.tui.person import Person
 from tests.tui.screens.test_shards import DEAD, SIGNED_IN
+from tests.tui.simulated_sign_in import SimulatedSignIn
 from tui.drafts import Draft, draft_file
 from tui.screens import make_screen
 from tui.terminal import ThemeName
@@ -55,7 +55,7 @@ def shards(attached):
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)
 def test_new_run(attached, shards, snap_compare, size, theme):
-    """With a wrong field."""
+    """With an invalid field."""
     draft = Draft(repository="acme/shop", base_branch="no blanks", specify_text=TEXT, external_ref="ticket-7", shard=0)
     draft_file(attached.folder, {"XDG_STATE_HOME": str(attached.folder / "state")}).save(draft)
 
@@ -69,7 +69,7 @@ def test_new_run(attached, shards, snap_compare, size, theme):
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)
 def test_shards(attached, shards, snap_compare, size, theme):
-    """One that works, one that is dead."""
+    """One shard works, one has a dead login."""
 
     async def show(pilot):
         await settle(pilot)
@@ -81,8 +81,8 @@ def test_shards(attached, shards, snap_compare, size, theme):
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)
 def test_sign_in(attached, snap_compare, size, theme):
-    """While the person types the code."""
-    person = Person(attached.engine)
+    """While the code is shown."""
+    sign_in = SimulatedSignIn(attached.engine)
 
     async def show(pilot):
         await settle(pilot)
@@ -95,7 +95,7 @@ def test_sign_in(attached, snap_compare, size, theme):
     try:
         assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)
     finally:
-        person.decided.set()
+        sign_in.decided.set()
 
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)
@@ -114,7 +114,7 @@ def test_checks(attached, snap_compare, size, theme):
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)
 def test_help(attached, snap_compare, size, theme):
-    """From the shards."""
+    """Opened from the shards."""
 
     async def show(pilot):
         await settle(pilot)

@@ -1,4 +1,4 @@
-"""A run's page: every key and tab, on real logs and artifacts."""
+"""The page of a run: every key and tab, with real logs and artifacts."""
 
 import pytest
 from textual.widgets import Input, Static
@@ -6,7 +6,7 @@ from textual.widgets import Input, Static
 from moonmind_appliance.models import PhaseName, RunStatus
 from moonmind_appliance.views.changes import Change
 from tests.tui.attached import settle, until
-from tests.tui.stories import CODEX, PULL_REQUEST, everything, item
+from tests.tui.sample_runs import CODEX, PULL_REQUEST, item, runs_in_every_state
 from tui.feed import DataChanged
 from tui.log_view import LogView
 from tui.screens import make_screen
@@ -22,7 +22,7 @@ SIZE = (100, 32)
 
 @pytest.fixture
 def runs(attached):
-    return everything(attached)
+    return runs_in_every_state(attached)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def shown(page, name):
 
 
 def texts(page):
-    """The rows that are visible."""
+    """The visible rows."""
     lines = page.shown
     if isinstance(lines, LogView):
         return [row.text for row in lines._rows]
@@ -68,7 +68,7 @@ def texts(page):
 
 
 async def test_header(attached, runs):
-    """Outcome, code, who acts and the next step; what it waits for and until when; who submitted it."""
+    """Outcome, code, who acts and next step; what the run waits for and until when; who submitted it."""
     app = attached.app()
     async with app.run_test(size=(140, 40)) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -87,7 +87,7 @@ async def test_header(attached, runs):
 
 
 async def test_phases_show_state_time_bar_and_attempt(attached, runs):
-    """One line each, in order."""
+    """One line per phase, in order."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -100,7 +100,7 @@ async def test_phases_show_state_time_bar_and_attempt(attached, runs):
 
 
 async def test_a_failed_run_opens_at_the_end_of_the_failed_log(attached, runs):
-    """The reason is there."""
+    """The reason is usually there."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -110,8 +110,8 @@ async def test_a_failed_run_opens_at_the_end_of_the_failed_log(attached, runs):
         assert page.log_view.plain(page.log_view.cursor) == "remote: error: GH006"
 
 
-async def test_the_end_of_a_big_log_is_the_end(attached, runs):
-    """Though its first part alone is looked at before the first line is shown."""
+async def test_a_big_log_opens_at_its_real_end(attached, runs):
+    """Although only its first part is read before the first line is shown."""
     path = attached.folder / f"runs/{runs['failed'].run_id}/artifacts/commit_push.stderr.log"
     path.write_bytes(b"".join(b"%09d a line of a log\n" % number for number in range(500_000)) + b"the last line\n")
     app = attached.app()
@@ -125,7 +125,7 @@ async def test_the_end_of_a_big_log_is_the_end(attached, runs):
 
 
 async def test_a_running_run_is_followed(attached, runs):
-    """Lines that are written appear, events in words, and the last one is shown."""
+    """New lines appear, events as text, and the last line stays visible."""
     app = attached.app()
     run = runs["running"]
     log = attached.folder / f"runs/{run.run_id}/artifacts/speckit_specify.stdout.jsonl"
@@ -150,7 +150,7 @@ async def test_a_running_run_is_followed(attached, runs):
 
 
 async def test_raw_and_wrap(attached, runs):
-    """`v` shows the events as they are, `w` breaks them."""
+    """`v` shows the raw events, `w` wraps them."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -167,7 +167,7 @@ async def test_raw_and_wrap(attached, runs):
 
 
 async def test_search(attached, runs):
-    """Slash, the text and Enter in one burst; `n` and `N` go on and back; Escape ends it."""
+    """Slash, text and Enter in one burst; `n` and `N` go forwards and backwards; Escape ends the search."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -188,8 +188,8 @@ async def test_search(attached, runs):
         assert app.screen is page
 
 
-async def test_search_finds_nothing(attached, runs):
-    """It is said, in every kind of tab."""
+async def test_a_search_without_a_result_is_reported(attached, runs):
+    """In every kind of tab."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -201,8 +201,8 @@ async def test_search_finds_nothing(attached, runs):
         assert "nowhere (not found)" in shown(page, "state")
 
 
-async def test_search_in_events_finds_what_is_shown(attached, runs):
-    """Not what is only in the JSON."""
+async def test_search_in_events_searches_the_shown_text(attached, runs):
+    """Text that is only in the JSON is not found."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -215,7 +215,7 @@ async def test_search_in_events_finds_what_is_shown(attached, runs):
 
 
 async def test_first_error(attached, runs):
-    """In events it is the first command that failed; in a text the first line that says so."""
+    """In events the first failed command; in text the first line with an error."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -231,7 +231,7 @@ async def test_first_error(attached, runs):
 
 
 async def test_moving_in_a_log(attached, runs):
-    """To the ends, by lines and by pages, with the same line under the cursor afterwards."""
+    """To both ends, by lines and by pages; the line under the cursor stays the same."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -256,7 +256,7 @@ async def test_moving_in_a_log(attached, runs):
 
 
 async def test_logs_of_other_phases(attached, runs):
-    """Plus and minus go round; the cursor in the phases chooses too."""
+    """Plus and minus go through the logs; the cursor in the phases selects one, too."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -278,7 +278,7 @@ async def test_logs_of_other_phases(attached, runs):
 
 
 async def test_tabs(attached, runs):
-    """Brackets go round all of them; `l` and `a` go to two; each shows what it is for."""
+    """Brackets go through all tabs; `l` and `a` open two of them."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -311,7 +311,7 @@ async def test_tabs(attached, runs):
     ],
 )
 async def test_documents(attached, runs, tab, found):
-    """The change, what Spec Kit wrote, and the open questions."""
+    """The change, Spec Kit's documents, and the open questions."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"], tab)
@@ -319,7 +319,7 @@ async def test_documents(attached, runs, tab, found):
 
 
 async def test_before_the_change_the_submitted_text_is_shown(attached, runs):
-    """The spec tab says that it is that text."""
+    """The spec tab says that it shows the submitted text."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["running"], "spec")
@@ -330,7 +330,7 @@ async def test_before_the_change_the_submitted_text_is_shown(attached, runs):
 
 
 async def test_artifacts_can_be_opened(attached, runs):
-    """A log in the log tab, the patch in the diff tab."""
+    """A log opens in the log tab, the patch in the diff tab."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"], "artifacts")
@@ -347,7 +347,7 @@ async def test_artifacts_can_be_opened(attached, runs):
 
 
 async def test_save(attached, runs, folder):
-    """Where it is typed; a file that exists is left alone."""
+    """To the typed path; an existing file is not overwritten."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"])
@@ -370,7 +370,7 @@ async def test_save(attached, runs, folder):
 
 @pytest.mark.parametrize(("tab", "name"), [("diff", "change.patch"), ("spec", "spec.md"), ("artifacts", None)])
 async def test_save_other_tabs(attached, runs, folder, tab, name):
-    """What the tab shows."""
+    """Saves what the tab shows."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["succeeded"], tab)
@@ -397,7 +397,7 @@ async def test_copy(attached, runs, sent):
 
 
 async def test_zoom(attached, runs):
-    """The log has the whole screen, and gives it back."""
+    """The log fills the screen; the same key restores the layout."""
     app = attached.app()
     async with app.run_test(size=(80, 24)) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -411,7 +411,7 @@ async def test_zoom(attached, runs):
 
 
 async def test_cancel_and_retry(attached, runs):
-    """Keys that cannot do anything are not in the footer, and say why when they are pressed."""
+    """A key without effect is not in the footer, and explains itself when pressed."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -450,7 +450,7 @@ async def test_again_and_back(attached, runs):
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 48), (10, 3)])
 async def test_every_size(attached, runs, size):
-    """Nothing breaks, also while it is resized."""
+    """Every size works, also during a resize."""
     app = attached.app()
     async with app.run_test(size=size) as pilot:
         page = await open_run(app, pilot, runs["failed"])
@@ -461,8 +461,8 @@ async def test_every_size(attached, runs, size):
         assert app.screen is page
 
 
-async def test_a_change_while_the_page_is_being_opened_breaks_nothing(attached, runs):
-    """The page has no widgets yet; when it has them it reads everything."""
+async def test_a_change_while_the_page_opens_is_safe(attached, runs):
+    """The page has no widgets yet, and reads everything when it has them."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -473,7 +473,7 @@ async def test_a_change_while_the_page_is_being_opened_breaks_nothing(attached, 
 
 
 async def test_an_artifact_is_shown_from_its_start_under_its_name(attached, runs):
-    """Also after another log; what s saves is what is shown."""
+    """Also after another log; s saves the shown artifact."""
     run = runs["succeeded"]
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:

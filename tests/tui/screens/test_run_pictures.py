@@ -1,4 +1,4 @@
-"""How the list of runs and a run look: a changed picture is a changed design, to be looked at before it is taken over.
+"""Snapshots of the list of runs and of a run: review a changed picture before you accept it.
 
 `pytest --snapshot-update` takes the new pictures; `snapshot_report.html` shows old and new side by side.
 """
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.tui.attached import settle, until
-from tests.tui.stories import everything
+from tests.tui.sample_runs import runs_in_every_state
 from tui.log_view import LogView
 from tui.screens import make_screen
 from tui.terminal import ThemeName
@@ -22,11 +22,11 @@ LOOKS = [
 
 @pytest.fixture
 def runs(attached, monkeypatch):
-    """With the same ids each time, however many others the store makes."""
+    """Runs with fixed ids."""
     numbers = iter(range(1, 100))
     ids = SimpleNamespace(uuid4=lambda: uuid.UUID(int=0x0F3A9C1E5B2D47C8A1E64D9037B5F261 * next(numbers) % (1 << 128)))
     monkeypatch.setattr("moonmind_appliance.runs.submit.uuid", ids)
-    return everything(attached)
+    return runs_in_every_state(attached)
 
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
@@ -44,7 +44,7 @@ def test_runs(attached, runs, snap_compare, size, theme):
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
 @pytest.mark.parametrize(("which", "tab"), [("failed", "log"), ("succeeded", "log"), ("succeeded", "diff")])
 def test_run(attached, runs, snap_compare, size, theme, which, tab):  # noqa: PLR0917 - pytest calls by name
-    """A failed run at its last lines, a succeeded one with events in words, and its change."""
+    """A failed run at the end of its log, a succeeded one with events as text, and its change."""
 
     async def show(pilot):
         await settle(pilot)
@@ -60,7 +60,7 @@ def test_run(attached, runs, snap_compare, size, theme, which, tab):  # noqa: PL
 
 @pytest.mark.parametrize(("size", "theme"), LOOKS)
 def test_question(attached, runs, snap_compare, size, theme):
-    """Before a run is cancelled, with the focus on No."""
+    """The question before a cancel, with the focus on No."""
 
     async def show(pilot):
         await settle(pilot)

@@ -1,4 +1,4 @@
-"""The list of runs: every key, the filter, live changes, and what goes wrong."""
+"""The list of runs: every key, the filter, live changes, and errors."""
 
 import msgspec
 import pytest
@@ -7,7 +7,7 @@ from textual.widgets import Input, Static
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import RunStatus
 from tests.tui.attached import settle, until
-from tests.tui.stories import PULL_REQUEST, everything, succeeded
+from tests.tui.sample_runs import PULL_REQUEST, runs_in_every_state, succeeded
 from tui.feed import DataFound, DataLost
 from tui.runs_table import RunsTable
 from tui.screens.confirm import Confirm
@@ -22,12 +22,12 @@ SIZE = (100, 30)
 
 @pytest.fixture
 def runs(attached):
-    return everything(attached)
+    return runs_in_every_state(attached)
 
 
 @pytest.fixture
 def sent(attached, monkeypatch):
-    """What reached the terminal's clipboard."""
+    """What the terminal's clipboard received."""
     texts = []
 
     def send(text, _environment, _write):
@@ -74,7 +74,7 @@ async def test_running_and_queued_runs_come_first(attached, runs):
 
 
 async def test_a_line_explains_the_selected_run(attached, runs):
-    """What a run waits for and until when; why one failed, who acts and what to do; where the pull request is."""
+    """What it waits for and until when; why it failed, who acts and what to do; its pull request."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -88,8 +88,8 @@ async def test_a_line_explains_the_selected_run(attached, runs):
         assert PULL_REQUEST in shown(app, "about")
 
 
-async def test_an_empty_list_says_what_to_do(attached):
-    """A first-time operator finds the key."""
+async def test_an_empty_list_shows_what_to_do(attached):
+    """A new operator finds the key."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -101,7 +101,7 @@ async def test_an_empty_list_says_what_to_do(attached):
     [("GLOBEX", 1), ("failed", 1), ("jira-1", 1), ("olga", 6), ("nothing like it", 0), ("acme", 4)],
 )
 async def test_filter_as_you_type(attached, runs, text, found):
-    """Slash and the letters come in one burst; repository, ref, user and status are searched in any case."""
+    """Slash and the letters come in one burst; repository, reference, user and status are searched, ignoring case."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -129,7 +129,7 @@ async def test_enter_and_down_leave_the_filter_and_escape_clears_it(attached, ru
 
 
 async def test_letters_that_are_keys_can_be_typed(attached, runs):
-    """x, r, n, q and 1 do nothing but appear in the filter."""
+    """x, r, n, q and 1 only appear in the filter."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -140,7 +140,7 @@ async def test_letters_that_are_keys_can_be_typed(attached, runs):
 
 
 async def test_new_runs_appear_and_the_cursor_stays_on_its_run(attached, runs):
-    """Also when they come in above it."""
+    """Also if they appear above it."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -169,7 +169,7 @@ async def test_follow_keeps_the_cursor_on_the_first_run(attached, runs):
 
 
 async def test_sort(attached, runs):
-    """`s` goes through all orders and comes back."""
+    """`s` goes through all orders."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -197,7 +197,7 @@ async def test_moving(attached, runs):
 
 @pytest.mark.parametrize(("key", "tab"), [("enter", "log"), ("l", "log"), ("a", "artifacts")])
 async def test_open(attached, runs, key, tab):
-    """Enter, `l` and `a` open the run, on the tab that is meant."""
+    """Enter, `l` and `a` open the run on the right tab."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -209,7 +209,7 @@ async def test_open(attached, runs, key, tab):
 
 
 async def test_cancel_asks_with_the_focus_on_no(attached, runs):
-    """Enter, `n` and Escape leave the run alone; `y` ends it."""
+    """Enter, `n` and Escape keep the run; `y` cancels it."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -230,7 +230,7 @@ async def test_cancel_asks_with_the_focus_on_no(attached, runs):
 
 
 async def test_the_other_button_can_be_reached(attached, runs):
-    """Right and Enter say yes."""
+    """Right and Enter confirm."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -244,7 +244,7 @@ async def test_the_other_button_can_be_reached(attached, runs):
 
 
 async def test_a_run_that_has_ended_cannot_be_cancelled(attached, runs):
-    """It is said, and nothing is asked."""
+    """A message explains it; there is no question."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -256,7 +256,7 @@ async def test_a_run_that_has_ended_cannot_be_cancelled(attached, runs):
 
 
 async def test_retry(attached, runs):
-    """A failed run is queued again; another one is left alone."""
+    """A failed run is queued again; others are unchanged."""
     app = attached.app()
     attached.served = msgspec.structs.replace(attached.served, answers=False)
     async with app.run_test(size=SIZE) as pilot:
@@ -289,7 +289,7 @@ async def test_new_and_again(attached, runs):
 
 
 async def test_copy(attached, runs, sent):
-    """`y` copies the id, `o` the pull request's address; where there is none it is said."""
+    """`y` copies the id, `o` the pull request's address; a message explains a missing address."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -304,7 +304,7 @@ async def test_copy(attached, runs, sent):
 
 
 async def test_browser(attached, runs, monkeypatch):
-    """`O` says where there is no browser, and what to press instead."""
+    """`O` reports a missing browser, and what to press instead."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     app = attached.app()
@@ -317,7 +317,7 @@ async def test_browser(attached, runs, monkeypatch):
 
 
 async def test_leave(attached, runs):
-    """`q` leaves; the run goes on."""
+    """`q` quits; the run continues."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -328,7 +328,7 @@ async def test_leave(attached, runs):
 
 
 async def test_ages_change_with_the_clock(attached, runs):
-    """A tick repaints the lines whose text differs, and none when none does."""
+    """A tick repaints only lines whose text changed."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -342,7 +342,7 @@ async def test_ages_change_with_the_clock(attached, runs):
 
 
 async def test_only_the_rows_near_the_window_are_read(attached):
-    """The list knows the ids of all runs."""
+    """For the others the list stores only ids."""
     for _ in range(150):
         attached.submit()
     app = attached.app()
@@ -359,8 +359,8 @@ async def test_only_the_rows_near_the_window_are_read(attached):
         assert round(table(app).scroll_y) == 150 - height
 
 
-async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
-    """The line goes away when the database is back."""
+async def test_a_lost_database_is_reported_and_the_old_rows_stay(attached, runs):
+    """The message disappears when the database is back."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
@@ -374,13 +374,13 @@ async def test_a_lost_database_is_said_and_the_old_rows_stay(attached, runs):
 
 
 async def test_serve_is_shown(attached, runs):
-    """Running or not, on every page."""
+    """Every page shows whether `serve` is running."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         assert "serve: running" in app.serve_text.plain
         attached.served = msgspec.structs.replace(attached.served, answers=False)
-        app.look_at_serve()
+        app.check_serve()
         await settle(pilot)
         assert "serve: not running" in app.screen.top.render().plain
 
@@ -397,8 +397,8 @@ async def test_mouse(attached, runs):
         assert isinstance(app.screen, RunScreen)
 
 
-async def test_a_finished_run_is_seen(attached):
-    """A change by another connection shows without a key."""
+async def test_a_finished_run_is_updated(attached):
+    """A change by another connection is shown without a key."""
     app = attached.app()
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)

@@ -1,4 +1,4 @@
-"""The shards: what the cards say, and every key."""
+"""The shards screen: the cards, and every key."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from textual.widgets import Static
 from moonmind_appliance.models import LoginState, QuotaWindow, Shard
 from moonmind_appliance.shards.spec import login_spec
 from tests.tui.attached import NOW, settle, until
-from tests.tui.person import put_login
+from tests.tui.simulated_sign_in import put_login
 from tui.screens.confirm import Confirm
 from tui.screens.login import LoginScreen
 from tui.screens.run import RunScreen
@@ -61,8 +61,8 @@ def message(screen):
     return str(screen.query_one("#message", Static).content)
 
 
-async def test_a_card_says_who_is_signed_in_and_how_well(attached):
-    """Account, plan, the four grades with their times, the quota windows with theirs."""
+async def test_a_card_shows_the_account_and_the_login_facts(attached):
+    """Account, plan, the four login facts with their times, the quota windows."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -75,8 +75,8 @@ async def test_a_card_says_who_is_signed_in_and_how_well(attached):
         ]
 
 
-async def test_a_card_says_why_a_shard_takes_no_run_and_what_to_press(attached):
-    """Since when, in whose words."""
+async def test_a_card_shows_why_a_shard_accepts_no_runs_and_what_to_press(attached):
+    """With the time and OpenAI's message."""
     app = attached.app()
     async with app.run_test() as pilot:
         text = card(await open_shards(app, pilot), 1)
@@ -86,7 +86,7 @@ async def test_a_card_says_why_a_shard_takes_no_run_and_what_to_press(attached):
 
 
 async def test_a_change_by_another_process_is_shown(attached):
-    """And only the card that differs is painted anew."""
+    """Only the changed card is repainted."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -97,7 +97,7 @@ async def test_a_change_by_another_process_is_shown(attached):
         assert screen.cards[1].content is untouched
 
 
-async def test_the_runs_that_wait_are_counted(attached):
+async def test_waiting_runs_are_counted(attached):
     """All of them, and those for one shard."""
     attached.submit()
     attached.submit(shard=1)
@@ -120,7 +120,7 @@ async def test_ages_change_as_time_passes(attached):
 
 
 async def test_enter_opens_the_run_in_progress(attached):
-    """And says so where there is none."""
+    """A message explains that there is none."""
     attached.submit()
     attached.store.runs.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
     app = attached.app()
@@ -133,7 +133,7 @@ async def test_enter_opens_the_run_in_progress(attached):
 
 
 async def test_i_opens_the_sign_in_of_the_selected_shard(attached):
-    """Selected by j or the arrows."""
+    """Selected with j or the arrows."""
     app = attached.app()
     async with app.run_test() as pilot:
         await open_shards(app, pilot)
@@ -162,8 +162,8 @@ async def test_sign_out_asks_first(attached):
         await until(pilot, lambda: "Shard 0 has no login" in message(screen))
 
 
-async def test_a_refused_sign_out_is_told(attached):
-    """A run holds the shard."""
+async def test_a_refused_sign_out_is_reported(attached):
+    """A run uses the shard."""
     tools, name = attached.tools, attached.tools.shards[0]
     put_login(attached.engine, name.volume)
     attached.engine.ensure_network(tools.settings.job_network, {})
@@ -181,7 +181,7 @@ async def test_a_refused_sign_out_is_told(attached):
 
 
 async def test_c_checks_the_login(attached):
-    """And tells what was found."""
+    """And shows the result."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -190,7 +190,7 @@ async def test_c_checks_the_login(attached):
 
 
 async def test_p_pauses_and_resumes_after_a_question(attached):
-    """The card says since when."""
+    """The card shows since when."""
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -207,7 +207,7 @@ async def test_p_pauses_and_resumes_after_a_question(attached):
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 1), (120, 2), (160, 2)])
-async def test_cards_are_side_by_side_where_there_is_room(attached, width, columns):
+async def test_cards_are_side_by_side_if_they_fit(attached, width, columns):
     """From 120 columns on."""
     app = attached.app()
     async with app.run_test(size=(width, 40)) as pilot:

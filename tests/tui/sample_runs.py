@@ -1,4 +1,4 @@
-"""Runs in every state, with logs and artifacts on disk, in a real store."""
+"""Sample runs in every state, with logs and artifacts on disk, in a real store."""
 
 import json
 import uuid
@@ -64,7 +64,7 @@ CODEX = b"".join(
 
 
 def claimed(attached: Attached, run: Run, shard: int = 0) -> str:
-    """Take exactly this run; returns the lease. Others must be waiting or ended."""
+    """Claim this run, and return the lease. No other run may be claimable."""
     lease = str(uuid.uuid4())
     taken = attached.store.runs.claim(shard, lease, now=attached.tools.clock(), lease_seconds=86_400)
     assert taken is not None
@@ -86,8 +86,8 @@ def phases(
     *,
     logs: dict[PhaseName, bytes] | None = None,
 ) -> None:
-    """The first `upto` phases succeeded, the next one is in state `last`."""
-    store, kept = attached.store, artifacts_of(attached, run)
+    """Save the first `upto` phases as succeeded, and the next one in state `last`."""
+    store, artifacts = attached.store, artifacts_of(attached, run)
     for number, name in enumerate(PHASE_ORDER[: upto + 1]):
         began = attached.tools.clock()
         running = Phase(phase=name, status=PhaseStatus.RUNNING, attempt=1, started_at=began)
@@ -95,7 +95,7 @@ def phases(
         log = (logs or {}).get(name)
         if log is not None:
             stream = ArtifactType.STDERR_LOG if name is PhaseName.COMMIT_PUSH else ArtifactType.STDOUT_LOG
-            growing = kept.log(name, 1, stream)
+            growing = artifacts.log(name, 1, stream)
             growing.write(log)
             growing.close()
         status = PhaseStatus.SUCCEEDED if number < upto else last
@@ -124,10 +124,10 @@ def succeeded(attached: Attached, **fields: object) -> Run:
     lease = claimed(attached, run)
     logs = {PhaseName.SPECKIT_SPECIFY: CODEX, PhaseName.SPECKIT_PLAN: CODEX}
     phases(attached, run, lease, 8, PhaseStatus.SUCCEEDED, logs=logs)
-    kept = artifacts_of(attached, run)
-    kept.keep("change.patch", ArtifactType.DIFF_SUMMARY, PhaseName.COMMIT_PUSH, PATCH, "text/x-diff")
+    artifacts = artifacts_of(attached, run)
+    artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, PhaseName.COMMIT_PUSH, PATCH, "text/x-diff")
     attached.store.runs.note(
-        run.run_id, lease, pull_request_url=PULL_REQUEST, clarifications=["How long is a basket kept?"]
+        run.run_id, lease, pull_request_url=PULL_REQUEST, clarifications=["How long is a basket artifacts?"]
     )
     attached.store.runs.finish(
         run.run_id, lease, RunStatus.SUCCEEDED, now=attached.tools.clock(), result_summary="2 files", failure=None
@@ -147,8 +147,8 @@ def failed(attached: Attached, **fields: object) -> Run:
     return run
 
 
-def everything(attached: Attached) -> dict[str, Run]:
-    """A run in each state; the clock goes on by minutes."""
+def runs_in_every_state(attached: Attached) -> dict[str, Run]:
+    """A run in each state; the clock advances by minutes."""
     made = {
         "succeeded": succeeded(attached, repository="acme/shop", external_ref="JIRA-1"),
         "failed": failed(attached, repository="acme/billing"),

@@ -1,4 +1,4 @@
-"""A person who signs in: Codex's part and the browser's, on the engine without Docker."""
+"""Simulates Codex's device login and the user's decision in the browser, on the fake engine."""
 
 import threading
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ ADDRESS, CODE = "https://auth.openai.com/codex/device", "J7WH-F5B4Q"
 
 
 @dataclass
-class Person:
-    """`decided` is set when the person has answered in the browser, `asked` when Codex has shown the code."""
+class SimulatedSignIn:
+    """`asked` is set when Codex has shown the code; set `decided` to continue. With `refuses` the login fails."""
 
     engine: FakeEngine
     asked: threading.Event = field(default_factory=threading.Event)
@@ -45,7 +45,7 @@ def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _move(process: FakeExec) -> int:
-    """The new login has a name of its own until it is moved."""
+    """Move the new login to its final name."""
     (mount,) = process.container.spec.mounts
     files = process.engine.volume_data[mount.volume].files
     (new,) = [name for name in files if name.startswith(".new-")]
@@ -54,7 +54,7 @@ def _move(process: FakeExec) -> int:
 
 
 def put_login(engine: FakeEngine, volume: str) -> None:
-    """The old login, in its volume."""
+    """Store the old login in the volume."""
     engine.ensure_volume(volume, {})
     engine.volume_data[volume].files["auth.json"] = FakeFile(OLD)
 
