@@ -1,4 +1,4 @@
-"""The API, put together from its parts."""
+"""Builds the API from its handlers."""
 
 import logging
 import re

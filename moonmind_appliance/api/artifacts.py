@@ -1,4 +1,4 @@
-"""Artifacts over HTTP: the facts of one, and its bytes, whole or in part."""
+"""Artifacts over HTTP: metadata, and content, whole or in part."""
 
 import io
 import os
@@ -39,7 +39,7 @@ _EVERY = ("not_found", "run_not_found", "artifact_not_found", *BEHIND_A_TOKEN)
     responses=problems(*_EVERY),
 )
 def get_artifact(request: ApiRequest, run_id: FromPath[UUID], artifact_id: FromPath[UUID]) -> ArtifactDetail:
-    """What is known of the file. `download_url` gets its bytes, with the same token."""
+    """Get an artifact's metadata. `download_url` returns its content, with the same token."""
     artifact = _artifact(request, run_id, artifact_id)
     origin = str(request.base_url).rstrip("/")
     return artifact_detail(artifact, origin + content_path(artifact.run_id, artifact.artifact_id))
@@ -83,7 +83,7 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
         str | None, HeaderParameter(name="If-None-Match", description="Send no content if one of these ETags matches.")
     ] = None,
 ) -> Response[Any]:
-    """The bytes, redacted as they were written. A log that still grows gives what it has."""
+    """Get an artifact's content, redacted when it was stored. A growing log returns its current content."""
     artifact = _artifact(request, run_id, artifact_id)
     file = _open(request, artifact)
     state = os.fstat(file.fileno())

@@ -82,7 +82,7 @@ async def stream_events(
         ),
     ] = None,
 ) -> Response[Any]:
-    """Everything that happened so far, then what happens; ends behind the `end` event, or when the server stops."""
+    """Stream the run's past events, then new ones. The stream ends after the `end` event, or when the server stops."""
     position = Position.parse(last_event_id) if last_event_id else Position()
     parts = request.parts
     run = await sync_to_thread(visible_run, parts.store, request.actor, str(run_id))
@@ -94,7 +94,7 @@ async def stream_events(
     tail = RunTail(parts.store, parts.artifact_files, run.run_id, position)
     first = await sync_to_thread(tail.read)
     if last_event_id and [message.name for message in first] == ["end"]:
-        # In the standard, 204 asks the client not to reconnect.
+        # By the standard, 204 tells the client not to reconnect.
         return Response("", status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     begin = b"retry: %d\n\n" % _RETRY_AFTER_MS + b"".join(message.encode() for message in first)
@@ -135,7 +135,7 @@ def _may_go_on(request: ApiRequest) -> bool:
     except Unauthenticated:
         return False
     except RequestError:
-        # The check is not possible now; the next one asks again.
+        # The check failed; the next one tries again.
         return True
     return actor is not None
 

@@ -22,7 +22,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
     responses=problems(),
 )
 def get_health(request: ApiRequest) -> Response[Health]:
-    """The process is alive; touches neither the database nor Docker. Needs no token."""
+    """Report that the process is running. Uses neither the database nor Docker. Needs no token."""
     return Response(Health("ok", request.parts.version), headers=_NO_STORE)
 
 
@@ -35,7 +35,7 @@ def get_health(request: ApiRequest) -> Response[Health]:
     responses=problems("not_ready"),
 )
 def get_ready(request: ApiRequest) -> Response[Any]:
-    """Whether work can be taken and run, and if not, why: `errors` names the checks that fail. Needs no token."""
+    """Report whether the appliance accepts and executes runs; `errors` lists failed checks. Needs no token."""
     checks = [_ready_check(name, finding) for name, finding in request.parts.readiness().items()]
     if request.parts.stopping.is_set():
         checks.append(ReadyCheck("stopping", ok=False, message="The appliance is stopping."))

@@ -95,7 +95,7 @@ class _Holdings(Collector):
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def get_metrics(request: ApiRequest) -> Response[str]:
-    """For Prometheus. Needs the operator role: the numbers tell of everybody's work."""
+    """Get the metrics for Prometheus. Needs the operator role, because they cover the runs of all users."""
     metrics: Metrics = request.app.state["metrics"]
     return Response(metrics.text().decode(), media_type=_CONTENT_TYPE)
 

@@ -127,7 +127,7 @@ async def _page_headers(response: Response[Any]) -> Response[Any]:
 
 
 def complete(app: Litestar) -> None:
-    """Add to the document what Litestar cannot know: headers of errors, limits of fields, descriptions of structs."""
+    """Complete the document: headers of errors, limits of fields, descriptions of structs."""
     for item in (app.openapi_schema.paths or {}).values():
         for operation in (item.get, item.post):
             if operation is not None:

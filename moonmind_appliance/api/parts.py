@@ -1,4 +1,4 @@
-"""What the API needs from the rest of the appliance; the composition root provides it."""
+"""The API's dependencies, which the composition root provides."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class ApiParts:
 
     `authenticate` and `readiness` are called in worker threads, several at a time. `readiness` returns the checks by
     their names; callers without a token can read the problems that it finds. `authenticate` returns None for an
-    invalid token, or raises `Unauthenticated` (to say why) or `Unavailable` (when it cannot check the token).
+    invalid token, or raises `Unauthenticated` (with the reason) or `Unavailable` (when it cannot check the token).
     Set `stopping` as soon as the process must stop: POSTs are refused with `draining` and event streams end.
     `lifespan` is entered before the first request and left after the last.
     """

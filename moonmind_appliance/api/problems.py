@@ -1,4 +1,4 @@
-"""Every error as application/problem+json (RFC 9457): one table, one mapping, Litestar's own errors included."""
+"""Returns every error as application/problem+json (RFC 9457), including Litestar's own."""
 
 import logging
 from collections.abc import Mapping
@@ -93,7 +93,7 @@ class ProblemField(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a request was refused (RFC 9457). Programs read `code`, people read `detail`."""
+    """Why a request was refused (RFC 9457): `code` is for programs, `detail` for people."""
 
     type: Annotated[
         str,
@@ -151,7 +151,7 @@ def request_id(request: Request[Any, Any, Any]) -> str:
     return str(request.scope["state"].get("request_id", "unknown"))
 
 
-# What every route that needs a token may answer.
+# The errors of every route that needs a token.
 BEHIND_A_TOKEN = (
     *(code for code, kind in PROBLEMS.items() if kind.status == HTTPStatus.UNAUTHORIZED),
     "identity_provider_unreachable",

@@ -60,7 +60,7 @@ def submit(
         ),
     ] = None,
 ) -> Response[RunAccepted]:
-    """Keep a run durably, then tell a shard of it. It ends with a draft pull request, or says why not."""
+    """Store a run, and wake a shard. The run ends with a draft pull request, or with the reason why there is none."""
     parts = request.parts
     run = submit_run(
         parts.store,
@@ -94,7 +94,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     ] = 50,
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the previous page.")] = None,
 ) -> RunPage:
-    """The caller's runs, newest first; an operator sees everybody's. Runs that come meanwhile do not move the pages."""
+    """List the caller's runs, newest first; an operator sees all runs. New runs do not move the pages."""
     _check_parameters(request, status)
     wanted = RunFilter(
         created_by=None if request.actor.operator else request.actor.subject,
@@ -114,7 +114,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     responses=problems("not_found", "run_not_found", *BEHIND_A_TOKEN),
 )
 def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
-    """Everything that is known of the run. For news as they come, follow its events."""
+    """Get all details of a run. To follow it, use its event stream."""
     return run_detail(request.parts.store, request.actor, str(run_id))
 
 
@@ -129,7 +129,7 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     responses=problems("not_found", "run_not_found", "run_final", *BEHIND_A_TOKEN),
 )
 def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
-    """End a run that is queued or in progress. Safe twice, until it has ended."""
+    """Cancel a run that is queued or in progress. Safe to repeat until the run has ended."""
     return _accepted(cancel_run(request.parts.store, request.actor, str(run_id), now=datetime.now(UTC)))
 
 
@@ -144,7 +144,7 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
     responses=problems("not_found", "run_not_found", "run_not_retryable", "draining", *BEHIND_A_TOKEN),
 )
 def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
-    """Queue a failed or cancelled run again; it goes on at its first phase that is not succeeded."""
+    """Queue a failed or cancelled run again. It continues at its first phase that has not succeeded."""
     parts = request.parts
     run = retry_run(
         parts.store,

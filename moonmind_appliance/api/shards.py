@@ -20,7 +20,7 @@ from moonmind_appliance.views.shard_view import shard_views
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def list_shards(request: ApiRequest) -> ShardList:
-    """Each shard's login as last seen, its health in grades, quota, run in hand and newest events.
+    """List the shards: each one's last observed login state, health, quota, current run and newest events.
 
     Needs the operator role.
     """

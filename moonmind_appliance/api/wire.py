@@ -1,4 +1,4 @@
-"""What HTTP requires and Litestar does not do: common headers, HEAD, refusals while a body is still arriving."""
+"""HTTP features that Litestar lacks: common headers, HEAD, refusals while a body is still being received."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""An appliance for each test."""
+"""Fixtures: an appliance under test."""
 
 from tests.appliance_under_test import appliance, github
 

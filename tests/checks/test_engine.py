@@ -8,23 +8,23 @@ from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine
 from moonmind_appliance.settings import Settings
 
 
-def test_an_image_that_is_not_there_or_not_fit() -> None:
-    """Its labels are the contract."""
+def test_a_missing_or_incompatible_image() -> None:
+    """The image's labels state its contract."""
     engine = FakeEngine()
     assert docker_engine(engine).level == "ok"
     findings = [
         job_image(engine, Settings(spec_automation_job_image=name)) for name in ("moonmind/none:none", JOB_IMAGE)
     ]
     assert [finding.level for finding in findings] == ["wrong", "wrong"]
-    assert "has no image" in findings[0].seen
-    assert "lacks the labels" in findings[1].seen
+    assert "has no image" in findings[0].observed
+    assert "lacks the labels" in findings[1].observed
     assert all("./install.sh" in finding.to_do for finding in findings)
 
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_the_image_that_was_built_is_fit() -> None:
-    """With Codex's and Spec Kit's versions."""
+def test_the_built_image_is_compatible() -> None:
+    """The finding has the versions of Codex and Spec Kit."""
     engine = DockerEngine()
     finding = job_image(engine, Settings())
     engine.close()

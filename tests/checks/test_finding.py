@@ -1,4 +1,4 @@
-"""What one check found."""
+"""The finding of one check."""
 
 import errno
 
@@ -8,8 +8,8 @@ from moonmind_appliance.checks.finding import Finding, guarded, ok, wrong
 from moonmind_appliance.errors import StoreError
 
 
-def test_what_cannot_be_looked_at_is_a_finding() -> None:
-    """An error of ours brings its own advice, one of the operating system gets the check's.
+def test_an_error_becomes_a_finding() -> None:
+    """An appliance error has its own hint, an error of the operating system gets the check's.
 
     What was found before stays.
     """
@@ -30,7 +30,7 @@ def test_what_cannot_be_looked_at_is_a_finding() -> None:
 
 
 def test_its_json() -> None:
-    """What scripts read from `doctor --json`."""
+    """The JSON that scripts read from `doctor --json`."""
     assert msgspec.to_builtins(wrong("disk", "full", "Free some.")) == {
         "check": "disk",
         "grade": "wrong",

@@ -37,16 +37,16 @@ def grades(findings: list[Finding]) -> list[str]:
     return [finding.level.value for finding in findings]
 
 
-def test_a_good_token_and_repository(github: StandInGitHub) -> None:
-    """Its scopes, and the branch that runs start from."""
+def test_a_valid_token_and_repository(github: StandInGitHub) -> None:
+    """With its scopes, and the branch that runs start from."""
     token, repository = look(github, "acme/shop")
     assert (token.level, repository.level) == ("ok", "ok")
-    assert "scopes: repo, workflow" in token.seen
-    assert "default branch main" in repository.seen
+    assert "scopes: repo, workflow" in token.observed
+    assert "default branch main" in repository.observed
 
 
-def test_no_repository_named_is_worth_knowing(github: StandInGitHub) -> None:
-    """A token is tried all the same."""
+def test_a_missing_repository_setting_is_a_note(github: StandInGitHub) -> None:
+    """The token is checked anyway."""
     assert grades(look(github)) == ["ok", "note"]
 
 
@@ -59,34 +59,34 @@ def test_no_repository_named_is_worth_knowing(github: StandInGitHub) -> None:
         ({"repositories": ()}, ["ok", "wrong"]),
     ],
 )
-def test_a_token_that_may_less(github: StandInGitHub, how: dict[str, Any], expected: list[str]) -> None:
-    """What it lacks is said, and where it keeps runs from working that is wrong."""
+def test_a_token_with_too_few_permissions(github: StandInGitHub, how: dict[str, Any], expected: list[str]) -> None:
+    """The finding names what is missing; it is wrong only if runs cannot work."""
     github.add_token("ghp_lesser", **how)
     assert grades(look(github, "acme/shop", token="ghp_lesser")) == expected
 
 
-def test_an_archived_repository_and_one_that_is_not_there(github: StandInGitHub) -> None:
-    """Each on its own line."""
+def test_an_archived_and_a_missing_repository(github: StandInGitHub) -> None:
+    """Each has its own finding."""
     findings = look(github, "acme/shop", "acme/old", "acme/none")
     assert grades(findings) == ["ok", "ok", "wrong", "wrong"]
-    assert "archived" in findings[2].seen
+    assert "archived" in findings[2].observed
 
 
-def test_a_token_that_is_refused(github: StandInGitHub) -> None:
-    """It is not shown."""
+def test_a_refused_token(github: StandInGitHub) -> None:
+    """The token is not shown."""
     findings = look(github, "acme/shop", token="ghp_revoked0123")
     assert grades(findings) == ["wrong"]
-    assert "ghp_" not in findings[0].seen + findings[0].to_do
+    assert "ghp_" not in findings[0].observed + findings[0].to_do
 
 
-def test_no_token_and_nobody_there(github: StandInGitHub) -> None:
+def test_no_token_and_no_server(github: StandInGitHub) -> None:
     """What to set, what to check."""
     assert look(github, token=None)[0].to_do == "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`."
     assert "GITHUB_API_URL" in look(github, github_api_url="http://127.0.0.1:9")[0].to_do
 
 
-def test_githubs_time_comes_along(github: StandInGitHub) -> None:
-    """For a look at this machine's clock."""
+def test_githubs_time_is_returned(github: StandInGitHub) -> None:
+    """For the check of this machine's clock."""
     settings = Settings(github_api_url=github.api_url, github_token=Secret(TOKEN))
     checks = GitHubChecks(settings)
     list(checks())

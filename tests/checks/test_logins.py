@@ -2,11 +2,10 @@
 
 from moonmind_appliance.checks.logins import any_login, logins, shard_logins
 from moonmind_appliance.models import LoginState, Shard
-from tests.appliance_under_test import ApplianceUnderTest
 
 
 def test_one_login_is_enough() -> None:
-    """A missing one is worth knowing; a dead one is wrong, as somebody counts on it."""
+    """A missing one is a note; a dead one is wrong, because the operator expects it to work."""
     shards = [
         Shard(shard=0, login=LoginState.ABSENT),
         Shard(shard=1, login=LoginState.PRESENT, account_email="a@b.test", plan="plus"),
@@ -21,15 +20,15 @@ def test_one_login_is_enough() -> None:
     assert any_login(found) == found[1]
 
 
-def test_no_login_at_all() -> None:
-    """Then the first shard's is what is wrong."""
+def test_no_login() -> None:
+    """Only the first shard's finding is wrong."""
     found = shard_logins([Shard(shard=0, login=LoginState.ABSENT), Shard(shard=1, login=LoginState.ABSENT)])
     assert [each.level.value for each in found] == ["wrong", "note"]
     assert any_login(found).to_do == "moonmind-appliance login-shard 0"
 
 
-def test_logins_that_were_never_looked_at(appliance: ApplianceUnderTest) -> None:
-    """They are looked at if that is allowed."""
+def test_logins_that_were_never_checked(appliance: ApplianceUnderTest) -> None:
+    """They are checked now if that is allowed."""
     assert [each.observed for each in logins(appliance.resources)] == ["Not checked yet."] * 2
     assert [each.level.value for each in logins(appliance.resources, check_unknown=True)] == ["ok", "ok"]
     assert [each.level.value for each in logins(appliance.resources)] == ["ok", "ok"]

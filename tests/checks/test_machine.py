@@ -8,13 +8,12 @@ import pytest
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.errors import SettingsError, StoreError
 from moonmind_appliance.settings import Settings
-from tests.appliance_under_test import ApplianceUnderTest
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def test_a_data_folder_that_is_closed_to_others(tmp_path: Path) -> None:
-    """One that is open is worth knowing; one that is not there yet is made."""
+def test_the_data_folders_permissions(tmp_path: Path) -> None:
+    """One that others can read is a note; a missing one will be created."""
     folder = tmp_path / "data"
     settings = Settings(moonmind_data_dir=folder)
     assert data_folder(settings).level == "ok"
@@ -25,8 +24,8 @@ def test_a_data_folder_that_is_closed_to_others(tmp_path: Path) -> None:
     assert data_folder(settings).level == "ok"
 
 
-def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
-    """By the same setting by which no run is taken."""
+def test_a_nearly_full_disk(tmp_path: Path) -> None:
+    """The limit is the setting below which no run starts."""
     assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1)).level == "ok"
     assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1 << 60)).level == "wrong"
 
@@ -35,21 +34,21 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     ("seen", "level"),
     [(NOW + timedelta(seconds=30), "ok"), (NOW - timedelta(minutes=5), "wrong"), (None, "note")],
 )
-def test_a_clock_that_is_wrong(seen: datetime | None, level: str) -> None:
+def test_a_wrong_clock(seen: datetime | None, level: str) -> None:
     """By more than a minute."""
     assert clock(seen, NOW).level == level
 
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
-    """Or lies below one."""
+    """Or is below a file."""
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "data"):
         finding = data_folder(Settings(moonmind_data_dir=folder))
         assert (finding.level, finding.to_do) == ("wrong", "Set MOONMIND_DATA_DIR to a folder.")
 
 
-def test_a_database_that_is_open_or_not_there_yet(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
-    """A check makes none."""
+def test_an_open_and_a_missing_database(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
+    """A check does not create one."""
     settings = Settings(moonmind_data_dir=tmp_path / "nothing")
     assert database(appliance.resources.settings, appliance.resources).level == "ok"
     assert database(settings, None).level == "ok"
@@ -57,7 +56,7 @@ def test_a_database_that_is_open_or_not_there_yet(appliance: ApplianceUnderTest,
 
 
 def test_a_database_that_cannot_be_used(appliance: ApplianceUnderTest) -> None:
-    """Why, and what to do; what keeps something else from working is not blamed on it."""
+    """The reason, and what to do; a problem elsewhere is not blamed on the database."""
     why = StoreError("Database x is newer.", hint="Install the newer version.")
     finding = database(appliance.resources.settings, None, why)
     assert (finding.level, finding.observed, finding.to_do) == ("wrong", why.message, why.hint)

@@ -1,4 +1,4 @@
-"""The checks behind `/ready`: never an exception, cheap, and what they need is named."""
+"""The checks of `/ready`: they never raise, are cheap, and name what is missing."""
 
 import pytest
 
@@ -11,8 +11,8 @@ LABELS = {"moonmind.codex.version": "0.1", "moonmind.spec-kit.version": "1.0", "
 
 
 @pytest.fixture
-def ready_world(appliance: ApplianceUnderTest) -> ApplianceUnderTest:
-    """Logins that were looked at, and an image that is fit."""
+def ready_appliance(appliance: ApplianceUnderTest) -> ApplianceUnderTest:
+    """An appliance with checked logins and a compatible image."""
     appliance.run()
     for image in appliance.engine.images.values():
         image.labels.update(LABELS)
@@ -20,7 +20,7 @@ def ready_world(appliance: ApplianceUnderTest) -> ApplianceUnderTest:
 
 
 def found(appliance: ApplianceUnderTest) -> dict[str, Finding]:
-    """By their names in `/ready`, without those of a process that serves."""
+    """The checks by their names in `/ready`, without those of the serving process."""
     return {name: finding for name, finding in Readiness(appliance.resources, dict).now().items() if name != "workers"}
 
 
@@ -32,41 +32,41 @@ def bad(appliance: ApplianceUnderTest) -> dict[str, str]:
     }
 
 
-def test_all_that_is_needed_is_there(ready_world: ApplianceUnderTest) -> None:
-    """In the order in which one thing needs another."""
-    assert bad(ready_world) == {}
-    assert list(found(ready_world)) == ["database", "disk", "engine", "job_image", "github_token", "login"]
-    assert readiness(ready_world.resources) == list(found(ready_world).values())
+def test_everything_is_available(ready_appliance: ApplianceUnderTest) -> None:
+    """Each check comes after those that it depends on."""
+    assert bad(ready_appliance) == {}
+    assert list(found(ready_appliance)) == ["database", "disk", "engine", "job_image", "github_token", "login"]
+    assert readiness(ready_appliance.resources) == list(found(ready_appliance).values())
 
 
-def test_an_engine_that_does_not_answer(ready_world: ApplianceUnderTest) -> None:
-    """Nothing is said of an image that cannot be looked for."""
-    ready_world.engine.fail(EngineUnreachable("No engine answers."))
-    assert bad(ready_world) == {"engine": "No engine answers. Start the Docker engine, or set DOCKER_HOST."}
-    assert bad(ready_world) == {}
+def test_an_engine_that_does_not_respond(ready_appliance: ApplianceUnderTest) -> None:
+    """There is no finding about the image, which cannot be checked."""
+    ready_appliance.engine.fail(EngineUnreachable("No engine answers."))
+    assert bad(ready_appliance) == {"engine": "No engine answers. Start the Docker engine, or set DOCKER_HOST."}
+    assert bad(ready_appliance) == {}
 
 
-def test_an_image_that_is_missing(ready_world: ApplianceUnderTest) -> None:
-    """How to build it is said."""
-    ready_world.engine.images.clear()
-    assert list(bad(ready_world)) == ["job_image"]
-    assert "./install.sh" in bad(ready_world)["job_image"]
+def test_a_missing_image(ready_appliance: ApplianceUnderTest) -> None:
+    """The finding says how to build it."""
+    ready_appliance.engine.images.clear()
+    assert list(bad(ready_appliance)) == ["job_image"]
+    assert "./install.sh" in bad(ready_appliance)["job_image"]
 
 
-def test_a_shard_row_that_cannot_be_read(ready_world: ApplianceUnderTest) -> None:
-    """It is no exception, and the other checks go on."""
-    ready_world.store.close()
-    assert set(bad(ready_world)) == {"database", "login"}
+def test_a_shard_row_that_cannot_be_read(ready_appliance: ApplianceUnderTest) -> None:
+    """It raises nothing, and the other checks continue."""
+    ready_appliance.store.close()
+    assert set(bad(ready_appliance)) == {"database", "login"}
 
 
-def test_many_probes_ask_the_engine_once(ready_world: ApplianceUnderTest) -> None:
-    """Within a few seconds; dead threads are seen at once all the same."""
+def test_many_probes_ask_the_engine_once(ready_appliance: ApplianceUnderTest) -> None:
+    """Within a few seconds; dead threads are reported at once anyway."""
     alive = {"codex-0": True}
-    checks = Readiness(ready_world.resources, lambda: alive)
-    before = calls(ready_world.engine)
+    checks = Readiness(ready_appliance.resources, lambda: alive)
+    before = calls(ready_appliance.engine)
     for _ in range(20):
         assert checks.now()["workers"].level is Level.OK
-    assert calls(ready_world.engine) - before == 2
+    assert calls(ready_appliance.engine) - before == 2
     alive["codex-0"] = False
     assert checks.now()["workers"].level is Level.WRONG
 

@@ -1,4 +1,4 @@
-"""All checks in a row: each finding as it is found, and never an exception."""
+"""All checks in sequence: each finding as it is found, and never an exception."""
 
 import sqlite3
 from pathlib import Path
@@ -10,12 +10,11 @@ from moonmind_appliance.checks import Finding, run_checks
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import DATABASE_NAME
-from tests.appliance_under_test import ApplianceUnderTest
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Of a machine that has nothing yet."""
+    """The settings of a new machine."""
     return Settings(
         moonmind_data_dir=tmp_path / "data",
         docker_host=f"unix://{tmp_path}/no-engine.sock",
@@ -28,8 +27,8 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings}
 
 
-def test_a_machine_that_has_nothing_yet(settings: Settings) -> None:
-    """What is missing is wrong, and nothing is made."""
+def test_a_new_machine(settings: Settings) -> None:
+    """Missing things are wrong, and nothing is created."""
     found = by_name(list(run_checks(settings, None, offline=True)))
     assert {name: finding.level.value for name, finding in found.items()} == {
         "data folder": "ok",
@@ -46,14 +45,14 @@ def test_a_machine_that_has_nothing_yet(settings: Settings) -> None:
     assert not settings.moonmind_data_dir.exists()
 
 
-def test_every_check_has_a_name_of_its_own(appliance: ApplianceUnderTest) -> None:
-    """An interface shows them by it."""
+def test_check_names_are_unique(appliance: ApplianceUnderTest) -> None:
+    """An interface identifies findings by them."""
     names = [finding.check for finding in run_checks(appliance.resources.settings, appliance.resources, offline=True)]
     assert len(names) == len(set(names))
 
 
 def test_findings_come_as_they_are_found(settings: Settings) -> None:
-    """The first one does not wait for the others, and the rest may be left."""
+    """The first one does not wait for the others, and the caller can stop early."""
     checks = run_checks(settings, None)
     assert next(checks).check == "data folder"
 
@@ -79,13 +78,13 @@ def test_a_database_that_cannot_be_used(settings: Settings, how: object, word: s
         pass
     found = by_name(list(run_checks(settings, None, problem=refused.value, offline=True)))
     assert found["database"].level == "wrong"
-    assert word in found["database"].seen
+    assert word in found["database"].observed
     assert found["database"].to_do
     assert "clock" in found
 
 
 def test_a_database_that_breaks_while_it_is_open(appliance: ApplianceUnderTest) -> None:
-    """Database and logins are wrong, the rest is checked."""
+    """Database and logins are wrong, and the other checks are done."""
     appliance.store.close()
     found = by_name(list(run_checks(appliance.resources.settings, appliance.resources, offline=True)))
     assert (found["database"].level, found["logins"].level) == ("wrong", "wrong")
@@ -94,7 +93,7 @@ def test_a_database_that_breaks_while_it_is_open(appliance: ApplianceUnderTest) 
 
 @pytest.mark.parametrize("method", ["info", "image", "ensure_network", "start"])
 def test_an_engine_that_fails_anywhere(appliance: ApplianceUnderTest, method: str) -> None:
-    """It is named with what the engine said, and the checks behind it are made."""
+    """The finding has the engine's message, and the later checks are done."""
     labels = ("codex", "spec-kit", "job-image")
     for image in appliance.engine.images.values():
         image.labels.update({f"moonmind.{name}.version": "1.0" for name in labels})
@@ -119,7 +118,7 @@ def test_a_token_that_cannot_be_sent_and_a_ca_file_that_is_missing(settings: Set
 
 
 def test_a_database_that_another_process_writes_to(appliance: ApplianceUnderTest) -> None:
-    """It is read all the same, without waiting."""
+    """It is read without waiting."""
     path = appliance.resources.settings.moonmind_data_dir / DATABASE_NAME
     appliance.store.shards.all(2)
     other = sqlite3.connect(path, isolation_level=None)

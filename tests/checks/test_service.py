@@ -1,4 +1,4 @@
-"""The checks of `serve`: its address, what it says of itself, its threads."""
+"""The checks of `serve`: its address, its reported state, its threads."""
 
 import socket
 import threading
@@ -20,8 +20,8 @@ from tests.api.served import serve
 NOTHING = ServeState(answers=False)
 
 
-def test_an_address_that_is_free() -> None:
-    """That `serve` does not run is worth knowing, and nothing wrong."""
+def test_a_free_address() -> None:
+    """That `serve` is not running is a note."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         settings = Settings(moonmind_port=probe.getsockname()[1])
     state = serve_state(settings)
@@ -30,8 +30,8 @@ def test_an_address_that_is_free() -> None:
     assert serve_finding(state).level == "note"
 
 
-def test_an_address_that_another_process_has() -> None:
-    """It does not have to answer at all."""
+def test_an_address_in_use_by_another_process() -> None:
+    """That process need not respond."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(moonmind_port=taken.getsockname()[1])
         state = serve_state(settings, seconds=0.2)
@@ -41,15 +41,15 @@ def test_an_address_that_another_process_has() -> None:
 
 
 def test_an_address_of_another_machine() -> None:
-    """It cannot be listened at; what to set is said."""
+    """`serve` cannot listen on it; the finding says what to set."""
     settings = Settings(moonmind_host="192.0.2.1", moonmind_port=1)
     with pytest.raises(AddressUnavailable) as refused:
         api_address(settings, NOTHING)
     assert refused.value.hint == "Set MOONMIND_HOST to a local address."
 
 
-def test_a_serve_that_runs(tmp_path: Path) -> None:
-    """Its version, whether it is ready, and what it says is missing."""
+def test_a_running_serve(tmp_path: Path) -> None:
+    """Its version, whether it is ready, and the problems that it reports."""
     with serve(tmp_path) as served:
         settings = Settings(moonmind_port=int(served.address.rpartition(":")[2]))
         state = serve_state(settings)
@@ -59,12 +59,12 @@ def test_a_serve_that_runs(tmp_path: Path) -> None:
         state = serve_state(settings)
     assert state == ServeState(answers=True, version="9.9.9", problems=["engine: No engine answers. Start it."])
     assert serve_finding(state).level == "wrong"
-    assert "engine: No engine answers." in serve_finding(state).seen
+    assert "engine: No engine answers." in serve_finding(state).observed
 
 
 @contextmanager
 def answering(body: bytes, *, status: int = 200) -> Iterator[Settings]:
-    """Something else listens at the address, and answers everything with this."""
+    """Another server at the address, which responds to everything with this body."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -73,7 +73,7 @@ def answering(body: bytes, *, status: int = 200) -> Iterator[Settings]:
             self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -84,13 +84,13 @@ def answering(body: bytes, *, status: int = 200) -> Iterator[Settings]:
 
 
 @pytest.mark.parametrize("body", [b"hello", b"{}", b'{"status": "ok", "version": 1}', b"[" * 100_000, b"\xff"])
-def test_something_else_that_answers_is_no_appliance(body: bytes) -> None:
-    """Whatever it says."""
+def test_another_server_is_not_an_appliance(body: bytes) -> None:
+    """For any response."""
     with answering(body) as settings:
         assert serve_state(settings) == NOTHING
 
 
-def test_threads_that_died() -> None:
+def test_dead_threads() -> None:
     """By name, with what to do."""
     assert workers({"codex-0": True}).level == "ok"
     finding = workers({"codex-0": True, "codex-1": False})

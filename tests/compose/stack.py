@@ -25,14 +25,14 @@ GITHUB_TOKEN = "ghp_" + secrets.token_hex(18)
 
 
 def documented(words):
-    """The one block of commands of docs/compose.md in which these words stand."""
+    """The one block of commands in docs/compose.md that contains this text."""
     blocks = re.findall(r"^( *)```bash\n(.*?)^\1```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (found,) = [textwrap.dedent(block) for _, block in blocks if words in block]
     return found
 
 
 class Stack:
-    """`docker compose …` on this stack. `close` leaves nothing of it behind, and is safe twice."""
+    """`docker compose …` for this stack. `close` removes everything, and is safe twice."""
 
     def __init__(self, folder, docker_config, images):
         self.id = secrets.token_hex(4)
@@ -69,7 +69,7 @@ class Stack:
         self._stack = contextlib.ExitStack()
 
     def prepare(self):
-        """The job network, on whose gateway the stand-ins listen, and .env."""
+        """Create the job network, on whose gateway the stand-ins listen, and .env."""
         self._stack.callback(self._remove_all)
         self.docker("network", "create", "--label", f"moonmind.tests={self.id}", self.network)
         gateway = json.loads(self.docker("network", "inspect", self.network))[0]["IPAM"]["Config"][0]["Gateway"]
@@ -84,13 +84,13 @@ class Stack:
             "AGENT_HTTPS_PROXY": self.openai.proxy_url,
             "EXTRA_CA_CERTS": str(self.folder / "ca.pem"),
         }
-        # The quick compiler alone: a short life.
+        # Only the quick compiler, as the process is short-lived.
         quick = {"services": {"keycloak": {"environment": {"JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}}}}
         (self.folder / "override.yaml").write_text(json.dumps(quick), encoding="utf-8")
         self.set("".join(f"{name}={value}\n" for name, value in self.settings.items()))
 
     def set(self, lines):
-        """More lines of .env."""
+        """Add lines to .env."""
         with (self.folder / ".env").open("a", encoding="utf-8") as file:
             file.write(lines.replace("http://localhost:8085", self.keycloak_url))
 
@@ -98,7 +98,7 @@ class Stack:
         self._stack.close()
 
     def shell(self, script, *, seconds=120, **more):
-        """Run commands as a person would type them; returns what they print."""
+        """Run commands as a user would type them; returns their output."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             env=self.environment | more,
@@ -118,7 +118,7 @@ class Stack:
         return self.docker("compose", *words, seconds=seconds)
 
     def mark(self, what):
-        """Remember when that was reached."""
+        """Store the time of a step."""
         self.marks.append((what, time.monotonic()))
 
     def times(self):
@@ -141,7 +141,7 @@ class Stack:
             time.sleep(0.5)
 
     def answers(self, seconds=60):
-        """Wait until the API answers."""
+        """Wait until the API responds."""
         ends = time.monotonic() + seconds
         while True:
             try:
@@ -151,7 +151,7 @@ class Stack:
                 time.sleep(0.1)
 
     def add_user(self, username, password):
-        """What an administrator does in the console."""
+        """Create a user as an administrator does in the console."""
         with httpx.Client(base_url=self.keycloak_url, timeout=30) as client:
             form = {"grant_type": "password", "client_id": "admin-cli", "username": "admin"}
             form["password"] = self.admin_password
@@ -167,7 +167,7 @@ class Stack:
             ).raise_for_status()
 
     def token(self, username, password):
-        """A token, by the document's own commands; the port and the user are put in."""
+        """A token from the documented commands, with the port and the user inserted."""
         script = documented("grant_type=password").replace("http://localhost:8085", self.keycloak_url)
         script = script.replace("<keycloak-username>", username).replace("<keycloak-password>", password)
         script += "\nprintf '%s' \"$MOONMIND_API_TOKEN\"\n"
@@ -179,7 +179,7 @@ class Stack:
         return [line for kind in kinds for line in self.docker(*kind, "--filter", f"label={label}").split()]
 
     def remember_appliance(self, run_id):
-        """Note the id of the appliance that made this run's volumes: all that it made is labelled with it."""
+        """Store the id of the appliance of this run's volumes, which is a label of everything that it creates."""
         volumes = self.docker("volume", "ls", "--quiet", "--filter", f"label=moonmind.run={run_id}").split()
         self.appliance_ids |= {
             state["Labels"]["moonmind.appliance"] for state in json.loads(self.docker("volume", "inspect", *volumes))
@@ -193,7 +193,7 @@ class Stack:
             self.docker("network", "rm", self.network)
 
     def clean_up(self):
-        """What the document's last commands do, for this appliance alone."""
+        """Run the last documented commands for this appliance only."""
         for appliance_id in self.appliance_ids:
             label = f"label=moonmind.appliance={appliance_id}"
             containers = self.docker("ps", "--all", "--quiet", "--filter", label).split()
@@ -211,7 +211,7 @@ def free_port():
 
 
 def build_images():
-    """The images that the stack is made of, by compose's own variables; each is built where it is missing or old."""
+    """Build the stack's images with compose's own variables, if they are missing or old."""
     tools = ROOT / "job_image"
     keycloak = subprocess.run(
         ["bash", ROOT / "tests/setup/keycloak.sh"], stdout=subprocess.PIPE, text=True, check=True, timeout=300
@@ -232,7 +232,7 @@ def build_images():
 
 
 def docker_config():
-    """Where Docker's client finds Compose v2; None: it does by itself."""
+    """The configuration with which Docker's client finds Compose v2; None if it finds it without."""
     assert shutil.which("docker")
     done = subprocess.run(
         ["bash", ROOT / "tests/setup/compose.sh"], stdout=subprocess.PIPE, text=True, check=True, timeout=600

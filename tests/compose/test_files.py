@@ -1,4 +1,4 @@
-"""compose.yaml and .env.example know every setting, and say the same as the appliance."""
+"""compose.yaml and .env.example know every setting, and match the appliance."""
 
 import re
 
@@ -19,13 +19,13 @@ def example_lines():
 
 
 def variables_of_compose():
-    """What compose.yaml itself puts in, and takes where it is not set."""
+    """The variables that compose.yaml sets, and those that it substitutes."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     return dict(re.findall(r"\$\{([A-Z_]+)(?::?-([^}]*))?(?::\+[^}]*)?\}", text))
 
 
-def test_compose_hands_every_setting_through():
-    """A setting in .env or the shell reaches the appliance; only where it runs is not the caller's to say."""
+def test_compose_passes_every_setting_on():
+    """A setting in .env or the shell reaches the appliance, except for those that compose must set."""
     environment = COMPOSE["services"]["api"]["environment"]
     assert set(environment) == set(options()) - {"DOCKER_HOST"} | OLDER_NAMES
     handed = {name for name, value in environment.items() if value is None}
@@ -33,14 +33,14 @@ def test_compose_hands_every_setting_through():
 
 
 def test_the_example_has_every_setting_with_its_sentence():
-    """Each setting's sentence stands there; each that can be set has a line."""
+    """Each setting has its sentence and a line."""
     for name, option in options().items():
         assert f"# {option.sentence}\n" in EXAMPLE, name
     assert set(options()) - FIXED == set(example_lines()) & set(options())
 
 
 def test_the_examples_values_are_the_defaults():
-    """What is commented out is what happens anyway."""
+    """The commented values equal the defaults."""
     lines = {name: value.strip("'") for name, value in example_lines().items()}
     here = variables_of_compose()
     for name in set(options()) - FIXED:
@@ -49,7 +49,7 @@ def test_the_examples_values_are_the_defaults():
 
 
 def test_the_example_has_every_variable_of_compose():
-    """Names, ports, images and passwords of the stack, with the defaults that compose.yaml has."""
+    """Names, ports, images and passwords, with compose.yaml's defaults."""
     lines = example_lines()
     for name, default in variables_of_compose().items():
         if name not in options():
@@ -59,22 +59,22 @@ def test_the_example_has_every_variable_of_compose():
 
 
 def test_compose_waits_longer_than_the_appliance():
-    """The workers have STOP_GRACE; only some time later compose kills."""
+    """Compose kills the container only after the workers' STOP_GRACE."""
     grace = COMPOSE["services"]["api"]["stop_grace_period"]
     seconds = int(re.fullmatch(r"\$\{STOP_GRACE_PERIOD:-(\d+)s\}", grace)[1])
     assert seconds >= Settings().stop_grace + 10
 
 
 def test_volumes_keep_their_plain_names():
-    """No project's prefix: an appliance on the host finds the same logins."""
+    """No project prefix: an appliance on the host finds the same logins."""
     names = {key: volume["name"] for key, volume in COMPOSE["volumes"].items()}
     prefix = default_of("CODEX_VOLUME_PREFIX")
     for number in range(3):
         assert names[f"codex_auth_{number}"] == f"${{CODEX_VOLUME_PREFIX:-{prefix}}}{number}"
 
 
-def test_keycloak_comes_with_its_profile_alone():
-    """Whoever does not ask for Keycloak gets none, and needs none."""
+def test_keycloak_starts_only_with_its_profile():
+    """Without the profile it is neither started nor needed."""
     services = COMPOSE["services"]
     assert {name for name, service in services.items() if "keycloak" in service.get("profiles", [])} == {
         "keycloak",
@@ -84,6 +84,6 @@ def test_keycloak_comes_with_its_profile_alone():
 
 
 def test_the_document_names_every_service():
-    """docs/compose.md speaks of each."""
+    """docs/compose.md mentions each service."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert [name for name in COMPOSE["services"] if f"`{name}`" not in text and f" {name}\n" not in text] == []

@@ -1,4 +1,4 @@
-"""The stack of compose.yaml, from `up` to a finished run to `down --volumes`, by the commands of docs/compose.md."""
+"""The stack of compose.yaml, from `up` to a finished run to `down --volumes`, with the commands of docs/compose.md."""
 
 import json
 import time
@@ -18,7 +18,7 @@ SLUG = "compose/reading-list"
 
 @pytest.fixture(scope="module")
 def up(stack):
-    """The appliance alone, as `docker compose up -d` starts it."""
+    """The appliance only, as `docker compose up -d` starts it."""
     stack.mark("up")
     stack.shell("docker compose up -d")
     stack.answers()
@@ -33,14 +33,14 @@ def services_without_profile(up):
 
 @pytest.fixture(scope="module")
 def local_answer(up):
-    """What the API answers to a token of its own, made by the document's command, before there is any Keycloak."""
+    """The API's response to a token created with the documented command, before Keycloak runs."""
     script = documented("token create") + "\nprintf '%s' \"$MOONMIND_API_TOKEN\"\n"
     return httpx.get(f"{up.api_url}{API}/shards", headers={"Authorization": f"Bearer {up.shell(script)}"})
 
 
 @pytest.fixture(scope="module")
 def keycloak(up, services_without_profile, local_answer):
-    """Keycloak beside it, with a user, and the appliance pointed at it."""
+    """Keycloak with a user, and the appliance configured for it."""
     up.shell(documented("--profile keycloak up"))
     up.set(documented("AUTH_PROVIDER=keycloak"))
     up.compose("up", "-d", "api")
@@ -53,13 +53,13 @@ def keycloak(up, services_without_profile, local_answer):
 
 @pytest.fixture(scope="module")
 def signed_in(up):
-    """Shard 0 signed in; the stand-in's person says yes."""
+    """Shard 0 is signed in."""
     return up.compose("exec", "-T", "api", "moonmind-appliance", "login-shard", "0")
 
 
 @pytest.fixture(scope="module")
 def caller(keycloak):
-    """Somebody with a token from Keycloak."""
+    """A caller with a token from Keycloak."""
     headers = {"Authorization": f"Bearer {keycloak.token('maya', 'correct horse')}"}
     with httpx.Client(base_url=keycloak.api_url, headers=headers, timeout=30) as client:
         yield client
@@ -86,30 +86,30 @@ def run(stack, signed_in, caller):
     return seen
 
 
-def test_up_without_the_profile_starts_the_appliance_alone(services_without_profile):
-    """`docker compose up -d` needs no Keycloak: the API, and the service that made the login volumes and ended."""
+def test_up_without_the_profile_starts_only_the_appliance(services_without_profile):
+    """`docker compose up -d` needs no Keycloak: it starts the API, after a service created the login volumes."""
     assert services_without_profile == {"api", "job-image"}
 
 
-def test_the_service_that_makes_the_volumes_has_ended(up):
-    """It did its work, and does not run."""
+def test_the_service_that_creates_the_volumes_has_ended(up):
+    """It ended with exit code 0."""
     state = up.containers()["job-image"]["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", 0)
 
 
 def test_the_health_check_finds_the_api_healthy(up):
-    """`docker compose ps` says healthy."""
+    """`docker compose ps` reports healthy."""
     up.wait_for_health("api", 60)
 
 
-def test_the_api_is_published_on_this_machine_alone(up):
-    """Both ports are bound to the loopback address unless somebody decides otherwise."""
+def test_the_api_is_published_on_the_loopback_address_only(up):
+    """Both ports are bound to it unless the operator changes that."""
     bindings = up.containers()["api"]["HostConfig"]["PortBindings"]["5000/tcp"]
     assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}
 
 
 def test_the_appliance_has_no_privilege_but_the_socket(up):
-    """No capability, no new privileges, a read-only root; what it mounts is its data, the socket and a CA bundle."""
+    """No capability, no new privileges, a read-only root; it mounts only its data, the socket and a CA bundle."""
     state = up.containers()["api"]
     host = state["HostConfig"]
     assert (host["Privileged"], host["CapDrop"], host["CapAdd"], host["ReadonlyRootfs"]) == (False, ["ALL"], None, True)
@@ -121,61 +121,61 @@ def test_the_appliance_has_no_privilege_but_the_socket(up):
     }
 
 
-def test_nobody_comes_in_without_a_token(up):
-    """Keycloak or not, there is no open API."""
+def test_the_api_requires_a_token(up):
+    """With and without Keycloak."""
     assert httpx.get(f"{up.api_url}{API}/runs").status_code == 401
 
 
-def test_without_keycloak_the_appliance_makes_tokens(local_answer):
-    """The document's other way to a token: no user, no Keycloak."""
+def test_without_keycloak_the_appliance_creates_tokens(local_answer):
+    """The documented alternative, without users."""
     assert local_answer.status_code == 200
 
 
 def test_tokens_name_the_address_that_callers_use(keycloak):
-    """Keycloak names itself by the published address, also to the appliance, which asks by another."""
+    """Keycloak's issuer is the published address, also for the appliance, which uses an internal one."""
     answer = httpx.get(f"{keycloak.keycloak_url}/realms/moonmind/.well-known/openid-configuration").raise_for_status()
     assert answer.json()["issuer"] == f"{keycloak.keycloak_url}/realms/moonmind"
 
 
-def test_a_documented_token_opens_the_api(caller):
-    """A user made in Keycloak gets a token by the document's command, and the appliance takes it."""
+def test_a_documented_token_is_accepted(caller):
+    """A user created in Keycloak gets a token with the documented command, and the appliance accepts it."""
     assert caller.get(f"{API}/runs").status_code == 200
 
 
 def test_everything_is_ready(keycloak, signed_in):
-    """With a token for GitHub, one login and Keycloak, nothing is missing."""
+    """With a GitHub token, one login and Keycloak, nothing is missing."""
     answer = httpx.get(f"{keycloak.api_url}{API}/ready", timeout=30)
     assert answer.status_code == 200, answer.text
 
 
-def test_a_run_goes_through_the_stack(stack, run):
-    """Submitted with Keycloak's token, it ends with a draft pull request, and is the caller's."""
+def test_a_run_succeeds(stack, run):
+    """Submitted with Keycloak's token, it ends with a draft pull request, and belongs to the caller."""
     assert run["status"] == "succeeded", run["failure"]
     assert run["created_by"]["username"] == "maya"
     (pull,) = stack.github.pull_requests(SLUG)
     assert (pull.draft, pull.html_url, pull.head) == (True, run["pull_request_url"], run["branch_name"])
 
 
-def test_artifacts_lie_where_the_instructions_say(stack, run):
+def test_artifacts_are_stored_at_the_documented_path(stack, run):
     """Under /work/runs/<run_id>/artifacts in the container."""
     listed = stack.compose("exec", "-T", "api", "ls", f"/work/runs/{run['run_id']}/artifacts").split()
     assert {entry["name"] for entry in run["artifacts"]} <= set(listed)
 
 
 def test_artifacts_are_downloaded_through_the_api(caller, run):
-    """By the address that the artifact's detail gives."""
+    """From the URL in the artifact's details."""
     first = run["artifacts"][0]
     detail = caller.get(f"{API}/runs/{run['run_id']}/artifacts/{first['artifact_id']}").raise_for_status().json()
     assert len(caller.get(detail["download_url"]).raise_for_status().content) == first["size_bytes"]
 
 
-def test_the_github_token_reaches_no_log(stack, run):
-    """Nothing that the stack logged has it."""
+def test_the_github_token_is_in_no_log(stack, run):
+    """Nothing that the stack logged contains it."""
     assert stack.settings["GITHUB_TOKEN"] not in stack.compose("logs")
 
 
-def test_a_new_container_goes_on_with_the_old_data(stack, run, caller):
-    """`down` and `up` keep runs, artifacts and logins; the old container ended by itself, in time."""
+def test_a_new_container_uses_the_old_data(stack, run, caller):
+    """`down` and `up` keep runs, artifacts and logins; the old container stopped in time."""
     stack.compose("stop", "api")
     assert stack.containers()["api"]["State"]["ExitCode"] == 0
     stack.compose("up", "-d", "--force-recreate", "api")
@@ -186,7 +186,7 @@ def test_a_new_container_goes_on_with_the_old_data(stack, run, caller):
 
 
 def test_down_with_volumes_leaves_nothing(stack, run, caller):
-    """Containers, networks and volumes are gone, logins and the containers of a run in flight too.
+    """Containers, networks, volumes, logins and the containers of a running run are removed.
 
     What runs left, their workspaces, is taken by the documented clean-up.
     """

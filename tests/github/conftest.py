@@ -1,5 +1,5 @@
 """Fixtures: the stand-in GitHub and the product's client."""
 
-from tests.github.stand_in import descriptions, door, stand_in
+from tests.github.stand_in import descriptions, github_client, stand_in
 
-__all__ = ["descriptions", "door", "stand_in"]
+__all__ = ["descriptions", "github_client", "stand_in"]

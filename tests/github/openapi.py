@@ -49,9 +49,9 @@ class Description:
 
     def errors(self, exchange: Exchange) -> list[str]:
         """Everything in the exchange that GitHub's description does not allow."""
-        return [*self.request_complaints(exchange), *self.answer_complaints(exchange)]
+        return [*self.request_errors(exchange), *self.answer_errors(exchange)]
 
-    def request_complaints(self, exchange: Exchange) -> list[str]:
+    def request_errors(self, exchange: Exchange) -> list[str]:
         """Problems of the request's path, query and body."""
         template, operation, values = self._operation(exchange)
         if operation is None:
@@ -76,7 +76,7 @@ class Description:
             errors += self._check((template, exchange.method, "body"), schema, msgspec.json.decode(exchange.sent))
         return errors
 
-    def answer_complaints(self, exchange: Exchange) -> list[str]:
+    def answer_errors(self, exchange: Exchange) -> list[str]:
         """Problems of the answer's status and body."""
         template, operation, _ = self._operation(exchange)
         if exchange.status >= 500:

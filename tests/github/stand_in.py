@@ -45,7 +45,7 @@ def stand_in(tmp_path: Path) -> Iterator[StandInGitHub]:
 
 
 @pytest.fixture
-def door(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[GitHub]:
+def github_client(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[GitHub]:
     """The product's client. At the end, each request and each answer must match GitHub's description."""
     recorder = Recorder()
     github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN), pauses=(0.0, 0.0), transport=recorder)

@@ -66,7 +66,7 @@ def said(status: int, body: object = None, **headers: str) -> httpx.Response:
     return httpx.Response(status, headers=names, json={"message": "No"} if body is None else body)
 
 
-def test_each_request_says_who_asks_and_for_which_version() -> None:
+def test_each_request_has_githubs_required_headers() -> None:
     """Each request has the headers that GitHub's docs require."""
     exchanged = Exchanged(said(200, {}))
     exchanged.ask()
@@ -88,7 +88,7 @@ def test_a_passing_failure_is_repeated_after_growing_pauses(status: int) -> None
     assert 1.5 <= second <= 2.5
 
 
-def test_a_lasting_failure_is_told_in_the_end() -> None:
+def test_a_lasting_failure_is_raised_after_the_last_attempt() -> None:
     """The error has the status, or None without an answer."""
     assert Exchanged(said(503)).refused().status == 503
     silent = Exchanged(httpx.ReadTimeout("timed out"))
@@ -117,7 +117,7 @@ def test_an_answer_that_will_not_change_is_not_repeated(status: int) -> None:
         (said(502), 1),
     ],
 )
-def test_what_must_not_happen_twice_is_repeated_only_when_it_was_never_sent(
+def test_other_requests_are_retried_only_if_they_were_never_sent(
     failure: Exception | httpx.Response, times: int
 ) -> None:
     """Only a connection that was never opened certainly sent nothing."""
@@ -211,7 +211,7 @@ SECONDARY = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#
         (lambda: said(404, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(soon(600).timestamp()))), None),
     ],
 )
-def test_githubs_wish_to_wait_is_told_as_a_time(answered: Callable[[], httpx.Response], seconds: float | None) -> None:
+def test_githubs_requested_wait_becomes_a_time(answered: Callable[[], httpx.Response], seconds: float | None) -> None:
     """The time is from `Retry-After`, else from the used-up limit, else a minute; never from the message."""
     error = Exchanged(answered(), pauses=()).refused()
     if seconds is None:
@@ -234,7 +234,7 @@ def test_githubs_wish_to_wait_is_told_as_a_time(answered: Callable[[], httpx.Res
         ("text", ()),
     ],
 )
-def test_githubs_words_are_kept(body: object, words: tuple[str, ...]) -> None:
+def test_githubs_messages_are_kept(body: object, words: tuple[str, ...]) -> None:
     """The error has GitHub's message and each of its errors, in every form that GitHub uses."""
     error = Exchanged(said(422, body)).refused()
     assert error.errors == words
@@ -250,7 +250,7 @@ def test_a_page_that_is_not_githubs_is_an_error() -> None:
     assert str(bad) == "GitHub returned 407 for GET /api/v3/thing: Proxy Authentication Required"
 
 
-def everything_said(error: BaseException) -> str:
+def all_texts(error: BaseException) -> str:
     """An exception in all forms that a log could print."""
     return "".join(traceback.format_exception(error)) + repr(error) + repr(error.args) + repr(vars(error))
 
@@ -277,7 +277,7 @@ def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token: str) ->
     """The HTTP library's own error would quote it."""
     with pytest.raises(SettingsError) as caught:
         Connection(api_url=URL, token=Secret(token), timeout=5, ca_file=None)
-    assert token not in everything_said(caught.value)
+    assert token not in all_texts(caught.value)
     assert [problem.name for problem in caught.value.problems] == ["GITHUB_TOKEN"]
 
 

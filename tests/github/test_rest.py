@@ -1,6 +1,6 @@
 """The operations of the GitHub client, over real HTTP against the stand-in.
 
-The fixture `door` also checks every request and answer against GitHub's own OpenAPI description.
+The fixture `github_client` also checks every request and answer against GitHub's own OpenAPI description.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ def refused(call: Callable[[], object]) -> GitHubError:
     return caught.value
 
 
-def create(door: GitHub, **changes: object) -> PullRequest:
+def create(github_client: GitHub, **changes: object) -> PullRequest:
     wish = {"title": "A title", "body": "A body", "head": "work/1", "base": "main", "draft": True, **changes}
-    return door.create_pull_request(SLUG, **wish)
+    return github_client.create_pull_request(SLUG, **wish)
 
 
-def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """It has name, default branch, private, archived, and whether the token may push."""
-    assert door.repository(SLUG) == Repository(
+    assert github_client.repository(SLUG) == Repository(
         full_name=SLUG,
         default_branch="main",
         private=True,
@@ -50,83 +50,86 @@ def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub,
         ({"default_branch": "trunk"}, {}, {"default_branch": "trunk"}),
     ],
 )
-def test_each_fact_of_a_repository_is_told(
-    stand_in: StandInGitHub, door: GitHub, options: dict, token_options: dict, expected: dict
+def test_each_property_of_a_repository_is_returned(
+    stand_in: StandInGitHub, github_client: GitHub, options: dict, token_options: dict, expected: dict
 ) -> None:
     """Each difference on GitHub is visible in the result."""
     stand_in.add_repository("acme/other", **options)
     stand_in.add_token(TOKEN, **token_options)
-    found = door.repository("acme/other")
+    found = github_client.repository("acme/other")
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-def test_a_repository_that_the_token_may_not_see_is_not_found(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_repository_that_the_token_may_not_see_is_not_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """GitHub answers the same for a hidden and a missing repository."""
     stand_in.add_token(TOKEN, repositories=["acme/other"])
-    hidden, none = refused(lambda: door.repository(SLUG)), refused(lambda: door.repository("acme/none"))
+    hidden, none = (
+        refused(lambda: github_client.repository(SLUG)),
+        refused(lambda: github_client.repository("acme/none")),
+    )
     assert (hidden.status, hidden.errors) == (none.status, none.errors) == (404, ("Not Found",))
 
 
-def test_a_revoked_token_is_401_in_githubs_words(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_revoked_token_is_401_with_githubs_message(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """The status distinguishes it from a missing repository."""
     stand_in.remove_token(TOKEN)
-    error = refused(lambda: door.repository(SLUG))
+    error = refused(lambda: github_client.repository(SLUG))
     assert (error.status, error.errors) == (401, ("Bad credentials",))
     assert str(error) == f"GitHub returned 401 for GET /api/v3/repos/{SLUG}: Bad credentials"
 
 
-def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_renamed_repository_answers_under_its_old_name(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """Redirects are followed for reads and writes; the result has the new name."""
     commit = add_branch(stand_in, "work/1")
     stand_in.rename_repository(SLUG, "acme/library")
-    assert door.repository(SLUG).full_name == "acme/library"
-    assert door.branch_head(SLUG, "work/1") == commit
-    made = create(door)
+    assert github_client.repository(SLUG).full_name == "acme/library"
+    assert github_client.branch_head(SLUG, "work/1") == commit
+    made = create(github_client)
     assert made.html_url == f"{stand_in.server_url}/acme/library/pull/1"
-    assert door.update_pull_request(SLUG, 1, title="Another", body="").title == "Another"
-    assert door.find_pull_request(SLUG, "work/1") is not None
+    assert github_client.update_pull_request(SLUG, 1, title="Another", body="").title == "Another"
+    assert github_client.find_pull_request(SLUG, "work/1") is not None
 
 
 @pytest.mark.parametrize("slug", ["acme", "acme/", "/reading-list", "acme/..", "./reading-list", ""])
-def test_what_cannot_be_a_slug_is_not_asked_for(stand_in: StandInGitHub, door: GitHub, slug: str) -> None:
+def test_what_cannot_be_a_slug_is_not_asked_for(stand_in: StandInGitHub, github_client: GitHub, slug: str) -> None:
     """The result is not found, without a request for another resource."""
-    assert refused(lambda: door.repository(slug)).status == 404
+    assert refused(lambda: github_client.repository(slug)).status == 404
     assert stand_in.requests == []
 
 
 @pytest.mark.parametrize(
     "branch", ["main", "speckit/20260101/ab12cd34", "käse/50%25", "a#b", "a+b&c=d", "a b".replace(" ", "\u00a0")]
 )
-def test_a_branchs_head_is_its_commit(stand_in: StandInGitHub, door: GitHub, branch: str) -> None:
+def test_a_branchs_head_is_its_commit(stand_in: StandInGitHub, github_client: GitHub, branch: str) -> None:
     """Any valid branch name works, also with slashes."""
     if branch != "main":
         add_branch(stand_in, branch)
     expected = git("rev-parse", f"refs/heads/{branch}", folder=stand_in.git_folder(SLUG))
-    assert door.branch_head(SLUG, branch) == expected
+    assert github_client.branch_head(SLUG, branch) == expected
 
 
 @pytest.mark.parametrize("branch", ["none", "none/at/all", "", "..", "../../../user", "a//b", "main/"])
-def test_a_branch_that_is_not_there_has_no_head(door: GitHub, branch: str) -> None:
+def test_a_branch_that_is_not_there_has_no_head(github_client: GitHub, branch: str) -> None:
     """A name that is not valid for a branch has no head, either."""
-    assert door.branch_head(SLUG, branch) is None
+    assert github_client.branch_head(SLUG, branch) is None
 
 
-def test_a_renamed_branch_is_not_there_any_more(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_renamed_branch_is_not_there_any_more(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """GitHub's API redirects to the new name, but Git does not: a clone of the old name would fail."""
     stand_in.rename_branch(SLUG, "main", "trunk")
-    assert door.branch_head(SLUG, "main") is None
-    assert door.branch_head(SLUG, "trunk") is not None
+    assert github_client.branch_head(SLUG, "main") is None
+    assert github_client.branch_head(SLUG, "trunk") is not None
 
 
-def test_no_repository_has_no_branches(door: GitHub) -> None:
+def test_no_repository_has_no_branches(github_client: GitHub) -> None:
     """A branch of a missing repository gives None, not an error."""
-    assert door.branch_head("acme/none", "main") is None
+    assert github_client.branch_head("acme/none", "main") is None
 
 
-def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """GitHub has the pull request as requested, and it is returned."""
     commit = add_branch(stand_in, "work/1")
-    made = create(door, title="Ünïcode ✓", body="One\n\nTwo")
+    made = create(github_client, title="Ünïcode ✓", body="One\n\nTwo")
     assert made == PullRequest(
         number=1,
         html_url=f"{stand_in.server_url}/{SLUG}/pull/1",
@@ -142,21 +145,21 @@ def test_a_draft_pull_request_is_opened(stand_in: StandInGitHub, door: GitHub) -
     assert (hosted.title, hosted.body, hosted.draft, hosted.head_sha) == ("Ünïcode ✓", "One\n\nTwo", True, commit)
 
 
-def test_the_open_pull_request_of_a_branch_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_the_open_pull_request_of_a_branch_is_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """Only an open pull request of that branch is found."""
     for branch in ("work/1", "work/2", "work/10"):
         add_branch(stand_in, branch)
-    create(door, head="work/10")
-    assert door.find_pull_request(SLUG, "work/1") is None
-    made = create(door, head="work/1")
-    create(door, head="work/2")
-    assert door.find_pull_request(SLUG, "work/1") == made
-    assert door.find_pull_request(SLUG.upper(), "work/1") == made
+    create(github_client, head="work/10")
+    assert github_client.find_pull_request(SLUG, "work/1") is None
+    made = create(github_client, head="work/1")
+    create(github_client, head="work/2")
+    assert github_client.find_pull_request(SLUG, "work/1") == made
+    assert github_client.find_pull_request(SLUG.upper(), "work/1") == made
     bare = stand_in.git_folder(SLUG)
     work = bare.parent / "clone"
     git("clone", "-q", stand_in.clone_url(SLUG), work, token=TOKEN)
     git("push", "-q", "origin", ":work/1", folder=work, token=TOKEN)  # GitHub closes it with its branch
-    assert door.find_pull_request(SLUG, "work/1") is None
+    assert github_client.find_pull_request(SLUG, "work/1") is None
 
 
 def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
@@ -191,107 +194,107 @@ def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
         ({"body": "x" * 65_537}, "body is too long (maximum is 65536 characters)"),
     ],
 )
-def test_a_refused_pull_request_comes_with_githubs_words(
-    stand_in: StandInGitHub, door: GitHub, changes: dict, words: str
+def test_a_refused_pull_request_has_githubs_message(
+    stand_in: StandInGitHub, github_client: GitHub, changes: dict, words: str
 ) -> None:
     """The error is 422, with message first and details after it, and no pull request is created."""
     add_branch(stand_in, "work/1")
     add_branch(stand_in, "open")
-    create(door, head="open")
+    create(github_client, head="open")
     bare = stand_in.git_folder(SLUG)
     git("update-ref", "refs/heads/same", "main", folder=bare)
-    error = refused(lambda: create(door, **changes))
+    error = refused(lambda: create(github_client, **changes))
     assert (error.status, error.errors, error.retry_at) == (422, ("Validation Failed", words), None)
     assert words in str(error)
     assert len(stand_in.pull_requests(SLUG)) == 1
 
 
-def test_a_refused_draft_is_told_by_its_words(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_refused_draft_has_its_own_message(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """The same pull request is accepted without draft."""
     stand_in.add_repository("acme/free", draft_supported=False)
     add_branch(stand_in, "work/1", slug="acme/free")
     wish = {"title": "t", "body": "", "head": "work/1", "base": "main"}
-    error = refused(lambda: door.create_pull_request("acme/free", **wish, draft=True))
+    error = refused(lambda: github_client.create_pull_request("acme/free", **wish, draft=True))
     assert (error.status, error.errors) == (
         422,
         ("Draft pull requests are not supported in this repository.",),
     )
-    assert door.create_pull_request("acme/free", **wish, draft=False).draft is False
+    assert github_client.create_pull_request("acme/free", **wish, draft=False).draft is False
 
 
-def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_reading_token_opens_nothing(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """The error is 403 with GitHub's message."""
     add_branch(stand_in, "work/1")
     stand_in.add_token(TOKEN, push=False)
-    error = refused(lambda: create(door))
+    error = refused(lambda: create(github_client))
     assert (error.status, error.errors) == (403, ("Resource not accessible by personal access token",))
     assert error.retry_at is None
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVER_ERRORS, Fault.UNREACHABLE])
-def test_creating_is_not_repeated(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
+def test_creating_is_not_repeated(stand_in: StandInGitHub, github_client: GitHub, fault: Fault) -> None:
     """GitHub may have created the pull request: the caller must search first."""
     add_branch(stand_in, "work/1")
     stand_in.inject(fault, times=1)
-    error = refused(lambda: create(door))
+    error = refused(lambda: create(github_client))
     assert error.status in (None, 502)
     assert len(stand_in.requests) == 1
 
 
-def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_after_a_lost_answer_the_pull_request_is_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """The error has no status; the search finds the one created pull request."""
     add_branch(stand_in, "work/1")
     stand_in.inject(Fault.LOST_ANSWER, times=1)
-    assert refused(lambda: create(door)).status is None
-    found = door.find_pull_request(SLUG, "work/1")
+    assert refused(lambda: create(github_client)).status is None
+    found = github_client.find_pull_request(SLUG, "work/1")
     assert found is not None
     assert found.number == 1
     assert len(stand_in.pull_requests(SLUG)) == 1
 
 
-def test_somebody_faster_is_told_as_already_there(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_a_concurrent_pull_request_is_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """If another user creates it between search and creation, the error is 422, and then it is found."""
     add_branch(stand_in, "work/1")
     stand_in.inject(Fault.PR_RACED)
-    assert door.find_pull_request(SLUG, "work/1") is None
-    assert "A pull request already exists for acme:work/1." in refused(lambda: create(door)).errors
-    found = door.find_pull_request(SLUG, "work/1")
+    assert github_client.find_pull_request(SLUG, "work/1") is None
+    assert "A pull request already exists for acme:work/1." in refused(lambda: create(github_client)).errors
+    found = github_client.find_pull_request(SLUG, "work/1")
     assert found is not None
     assert found.body == ""
 
 
-def test_an_update_sets_title_and_body_only(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_an_update_sets_title_and_body_only(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """Draft state, branches and number are unchanged."""
     add_branch(stand_in, "work/1")
-    made = create(door)
-    changed = door.update_pull_request(SLUG, made.number, title="New", body="Newer")
+    made = create(github_client)
+    changed = github_client.update_pull_request(SLUG, made.number, title="New", body="Newer")
     assert (changed.title, changed.body) == ("New", "Newer")
     assert (changed.number, changed.draft, changed.head_sha) == (made.number, made.draft, made.head_sha)
 
 
-def test_labels_are_added_once_and_made_when_missing(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_labels_are_added_once_and_made_when_missing(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """Adding is safe twice; no label, no request."""
     add_branch(stand_in, "work/1")
-    number = create(door).number
-    door.add_labels(SLUG, number, ["spec-kit", "needs review"])
-    door.add_labels(SLUG, number, ["spec-kit"])
+    number = create(github_client).number
+    github_client.add_labels(SLUG, number, ["spec-kit", "needs review"])
+    github_client.add_labels(SLUG, number, ["spec-kit"])
     before = len(stand_in.requests)
-    door.add_labels(SLUG, number, [])
+    github_client.add_labels(SLUG, number, [])
     assert stand_in.pull_requests(SLUG)[0].labels == ("spec-kit", "needs review")
     assert len(stand_in.requests) == before
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVER_ERRORS, Fault.UNREACHABLE])
-def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
+def test_idempotent_requests_are_retried(stand_in: StandInGitHub, github_client: GitHub, fault: Fault) -> None:
     """Two consecutive failures are not visible to the caller."""
     add_branch(stand_in, "work/1")
-    number = create(door).number
+    number = create(github_client).number
     calls = (
-        lambda: door.repository(SLUG),
-        lambda: door.branch_head(SLUG, "main"),
-        lambda: door.find_pull_request(SLUG, "work/1"),
-        lambda: door.update_pull_request(SLUG, number, title="t", body="b"),
-        lambda: door.add_labels(SLUG, number, ["spec-kit"]),
+        lambda: github_client.repository(SLUG),
+        lambda: github_client.branch_head(SLUG, "main"),
+        lambda: github_client.find_pull_request(SLUG, "work/1"),
+        lambda: github_client.update_pull_request(SLUG, number, title="t", body="b"),
+        lambda: github_client.add_labels(SLUG, number, ["spec-kit"]),
     )
     for call in calls:
         before = len(stand_in.requests)
@@ -301,21 +304,21 @@ def test_what_is_safe_twice_is_repeated(stand_in: StandInGitHub, door: GitHub, f
 
 
 @pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.SECONDARY_RATE_LIMITED])
-def test_a_rate_limit_says_when_to_come_back(stand_in: StandInGitHub, door: GitHub, fault: Fault) -> None:
+def test_a_rate_limit_has_a_retry_time(stand_in: StandInGitHub, github_client: GitHub, fault: Fault) -> None:
     """Both kinds are 403 with a time, and are not retried at once."""
     stand_in.inject(fault)
-    error = refused(lambda: door.repository(SLUG))
+    error = refused(lambda: github_client.repository(SLUG))
     assert error.status == 403
     assert error.retry_at is not None
     assert len(stand_in.requests) == 1
 
 
-def test_one_door_serves_many_threads(stand_in: StandInGitHub, door: GitHub) -> None:
+def test_one_client_serves_many_threads(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """Parallel calls do not affect each other."""
     branches = [f"work/{number}" for number in range(8)]
     commits = [add_branch(stand_in, branch) for branch in branches]
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda branch: create(door, head=branch, title=branch), branches))
+        made = list(threads.map(lambda branch: create(github_client, head=branch, title=branch), branches))
     assert [pull.head_sha for pull in made] == commits
     assert [pull.title for pull in made] == branches
 
@@ -328,7 +331,7 @@ def test_closing_is_safe_twice(stand_in: StandInGitHub) -> None:
     github.close()
 
 
-def test_an_enterprise_servers_api_lies_under_a_path(tmp_path: Path) -> None:
+def test_an_enterprise_servers_api_has_a_path(tmp_path: Path) -> None:
     """GITHUB_API_URL with a path, with and without a slash at its end."""
     asked: list[str] = []
 

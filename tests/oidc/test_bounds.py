@@ -102,9 +102,7 @@ def test_a_withdrawn_key_is_refused_after_an_hour_without_requests(
     ],
     ids=["many keys", "much text"],
 )
-def test_an_answer_without_an_end_is_not_read(
-    realm: RealmServer, verifier: OidcVerifier, clock: Clock, body: bytes
-) -> None:
+def test_an_endless_response_is_not_read(realm: RealmServer, verifier: OidcVerifier, clock: Clock, body: bytes) -> None:
     """The previous keys stay until their time."""
     token = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
     verifier.verify(token)

@@ -188,7 +188,7 @@ TOKENS = {"access_token": "opaque", "expires_in": 1800, "token_type": "Bearer", 
 
 
 class TestOddAnswers:
-    def test_a_keycloak_that_is_away_for_a_moment_is_asked_again(self, realm):
+    def test_polling_survives_a_short_outage(self, realm):
         """Polling continues after a server error and after a page that is not JSON."""
         realm.token_answers = [(503, b"busy"), (200, b"<html>"), (200, json.dumps(TOKENS).encode())]
         sleep = Sleep()
@@ -197,7 +197,7 @@ class TestOddAnswers:
         assert saved.access_token == "opaque"
         assert sleep.asked == [5, 10, 15]
 
-    def test_nobody_confirms(self, realm):
+    def test_an_unconfirmed_code(self, realm):
         """Polling ends when the code expires, also if the answer never changes."""
         clock = Clock()
         realm.token_answers = [(400, b'{"error": "authorization_pending"}')] * 50
@@ -213,7 +213,7 @@ class TestOddAnswers:
         assert refused.value.code == "login_code_expired"
         assert len(realm.token_answers) == 50 - 60 // 5
 
-    def test_another_refusal_is_shown_in_keycloaks_words(self, realm):
+    def test_another_refusal_is_shown_with_keycloaks_message(self, realm):
         """An error other than pending or expired is shown with Keycloak's message."""
         answer = b'{"error": "invalid_client", "error_description": "Client disabled"}'
         realm.token_answers = [(401, answer)]
@@ -242,7 +242,7 @@ class TestOddAnswers:
         assert refused.value.code == "identity_provider_unreachable"
         assert file.load() == saved_login(realm.issuer)
 
-    def test_nobody_there(self, tmp_path):
+    def test_no_server(self, tmp_path):
         """Without Keycloak at the address, the error contains the address."""
         with RealmServer() as server:
             issuer = server.issuer
@@ -253,7 +253,7 @@ class TestOddAnswers:
             login.start()
         assert refused.value.code == "identity_provider_unreachable"
 
-    def test_nobody_logged_in(self, tmp_path):
+    def test_no_saved_login(self, tmp_path):
         """Without a saved login the error names the command to run."""
         with pytest.raises(LoginError, match="moonmind-appliance login") as refused:
             current_access_token(TokenFile(tmp_path / "login.json"))

@@ -144,7 +144,7 @@ class TestGettingAToken:
             assert keycloak.password_grant(wrong).is_client_error
         assert keycloak.password_grant(user).json()["error"] == "invalid_grant"
 
-    def test_the_realm_file_lets_nobody_in(self):
+    def test_the_realm_file_has_no_user(self):
         """It has no user, and the one secret in it is a placeholder for API_CLIENT_SECRET."""
         realm = json.loads(REALM_FILE.read_text(encoding="utf-8"))
         assert "users" not in realm
@@ -319,7 +319,7 @@ class TestKeys:
 
 
 class TestKeycloakAway:
-    def test_known_keys_go_on_working(self, keycloak, verifier, clock):
+    def test_known_keys_continue_to_work(self, keycloak, verifier, clock):
         """While Keycloak is down, existing tokens work, new keys do not, and the status shows the error."""
         token = keycloak.tokens(keycloak.add_user("maya"))["access_token"]
         actor = verifier.verify(token)

@@ -146,7 +146,7 @@ def test_known_keys_survive_odd_answers(realm, verifier, clock, path, answer):
 
 
 @pytest.mark.parametrize(("path", "answer"), FAILURES.values(), ids=FAILURES)
-def test_without_keys_the_answer_is_to_come_back(realm, verifier, clock, path, answer):
+def test_without_keys_the_response_is_503(realm, verifier, clock, path, answer):
     """Before the first successful fetch no token can be verified: 503, with a time."""
     realm.answers[path] = answer
     with pytest.raises(Unavailable) as away:
@@ -160,14 +160,14 @@ def test_without_keys_the_answer_is_to_come_back(realm, verifier, clock, path, a
     assert verifier.verify(realm.token())
 
 
-def test_an_unknown_key_while_keycloak_is_away(realm, verifier):
+def test_an_unknown_key_during_an_outage(realm, verifier):
     """The token may be valid and its key new, so the answer is 503."""
     verifier.verify(realm.token())
     realm.answers[DISCOVERY] = (503, b"")
     assert refusal(verifier, realm.token(key=signing_key("new"))) == "identity_provider_unreachable"
 
 
-def test_nobody_there(realm, clock):
+def test_no_server(realm, clock):
     """The error for a closed port contains the address."""
     with RealmServer() as gone:
         issuer = gone.issuer

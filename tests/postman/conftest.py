@@ -1,4 +1,4 @@
-"""Keycloak's token in one case, the appliance's own in the other."""
+"""Fixtures: Keycloak, for the case with a Keycloak user."""
 
 from tests.oidc.keycloak import keycloak
 

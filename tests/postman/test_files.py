@@ -1,4 +1,4 @@
-"""The delivered Postman files are whole, and hold nobody's secret."""
+"""The delivered Postman files are complete, and contain no secret."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def test_the_environment_has_the_variables_of_the_instructions():
 
 
 def test_every_variable_is_in_the_environment_or_set_by_an_earlier_request():
-    """No request needs something that nobody gives."""
+    """No request uses an undefined variable."""
     known = set(VALUES)
     for item in requests():
         used = set(re.findall(r"\{\{(\w+)\}\}", json.dumps(item["request"])))
@@ -32,21 +32,21 @@ def test_every_variable_is_in_the_environment_or_set_by_an_earlier_request():
 
 
 def test_no_secret_is_delivered():
-    """Secrets are marked as such and empty; `changeme` is the one that everybody knows."""
+    """Secrets are marked as such and empty, except for the documented default `changeme`."""
     secrets = {name for name, entry in VALUES.items() if entry["type"] == "secret"}
     assert secrets == {"moonmind_api_token", "oidc_client_secret", "moonmind_password"}
     assert {VALUES[name]["value"] for name in secrets} == {"", "changeme"}
 
 
 @pytest.mark.parametrize("item", requests(), ids=lambda item: item["name"])
-def test_every_request_checks_its_answer(item):
-    """Each has an assertion, and a sentence for whoever reads it."""
+def test_every_request_checks_its_response(item):
+    """Each has an assertion, and a description."""
     assert "pm.test(" in "\n".join(script_of(item))
     assert item["request"]["description"]
 
 
-def test_the_submission_is_the_documents():
-    """The body that the instructions paste, with the environment's variables in it."""
+def test_the_submission_is_the_documented_one():
+    """The documented body, with the environment's variables."""
     (item,) = [item for item in requests() if item["name"] == "Submit a run"]
     body = json.loads(item["request"]["body"]["raw"])
     assert body == {

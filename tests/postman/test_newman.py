@@ -27,8 +27,8 @@ def newman():
     return Path(done.stdout.splitlines()[-1])
 
 
-def play(newman, folder, **values):
-    """The report of the whole collection, with these values in the delivered environment."""
+def run_collection(newman, folder, **values):
+    """Run the whole collection with these values in the delivered environment; returns the report."""
     environment = json.loads((FOLDER / "moonmind.postman_environment.json").read_text(encoding="utf-8"))
     known = {entry["key"]: entry for entry in environment["values"]}
     for name, value in values.items():
@@ -49,7 +49,7 @@ def play(newman, folder, **values):
 
 
 def checks(run):
-    """How often each check passed, by request and check; a check that failed is an error."""
+    """How often each check passed, by request and check; a failed check raises."""
     passed = Counter()
     for execution in run["executions"]:
         for check in execution.get("assertions", []):
@@ -64,8 +64,8 @@ def written():
     return [item["name"] for part in collection["item"] for item in part["item"]]
 
 
-def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, tmp_path):
-    """No Keycloak user in the environment: the token request is skipped, everything else is sent and holds."""
+def test_the_collection_succeeds_with_a_token_of_the_appliance(newman, tmp_path):
+    """Without a Keycloak user the token request is skipped, and all other checks pass."""
     with (
         RehearsalEnvironment(settings.load({}).settings) as environment,
         RunningAppliance(environment.settings) as running,
@@ -73,7 +73,7 @@ def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, 
         environment.sign_in(running)
         environment.github.add_repository(SLUG)
         token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
-        run, done = play(
+        run, done = run_collection(
             newman,
             tmp_path,
             base_url=running.url,
@@ -87,13 +87,13 @@ def test_the_collection_goes_through_with_a_token_of_the_appliances_own(newman, 
         assert set(passed) == set(written()) - {"Get a token"}
         (pull,) = environment.github.pull_requests(SLUG)
         assert pull.draft
-        # The text arrived as it was written, whatever JSON makes of its characters.
+        # The text arrived unchanged, although JSON escapes some characters.
         assert environment.openai.turns[0].prompt == f"$speckit-specify\n\n{SPEC}"
 
 
 @pytest.mark.keycloak
-def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keycloak):
-    """A name and a password in the environment: the token is fetched first, and opens everything that follows."""
+def test_the_collection_succeeds_with_a_keycloak_user(newman, tmp_path, keycloak):
+    """With a name and a password the token is fetched first, and used for the other requests."""
     user = keycloak.add_user("maya")
     overrides = {"AUTH_PROVIDER": "keycloak", "OIDC_ISSUER_URL": keycloak.issuer}
     with (
@@ -102,7 +102,7 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
     ):
         environment.sign_in(running)
         environment.github.add_repository(SLUG)
-        run, done = play(
+        run, done = run_collection(
             newman,
             tmp_path,
             base_url=running.url,
@@ -122,15 +122,15 @@ def test_the_collection_goes_through_with_a_keycloak_user(newman, tmp_path, keyc
         assert row.created_by.username == user.username
 
 
-def test_a_failed_run_is_told_and_ends_the_polling(newman, tmp_path):
-    """The check that fails says why the run did; newman's exit code is not 0."""
+def test_a_failed_run_is_reported_and_ends_the_polling(newman, tmp_path):
+    """The failing check contains the run's failure, and newman's exit code is not 0."""
     with (
         RehearsalEnvironment(settings.load({}).settings) as environment,
         RunningAppliance(environment.settings) as running,
     ):
         environment.sign_in(running)
         token = running.appliance.resources.store.tokens.create("postman", operator=False, expires_at=None)
-        run, done = play(
+        run, done = run_collection(
             newman,
             tmp_path,
             base_url=running.url,

@@ -69,7 +69,7 @@ def test_specification(store: Store, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("read", [run_detail, specification])
-def test_not_to_be_seen(store: Store, run_id: str, read: Callable[[Store, Actor, str], object]) -> None:
+def test_not_visible(store: Store, run_id: str, read: Callable[[Store, Actor, str], object]) -> None:
     """The error is the same for a missing run and for another submitter's."""
     for actor, name in ((BOB, run_id), (OPERATOR, "absent")):
         with pytest.raises(NotFound) as refusal:

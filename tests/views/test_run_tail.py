@@ -79,7 +79,7 @@ def test_lines_come_while_they_are_written(live: Live) -> None:
     assert not tail.ended
 
 
-def test_a_phases_last_lines_come_before_the_news_of_its_end(live: Live) -> None:
+def test_a_phases_last_lines_come_before_its_end(live: Live) -> None:
     """This includes a line without a line break, and late readers."""
     log = live.begin()
     log.write(b"one\nlast words")
@@ -92,7 +92,7 @@ def test_a_phases_last_lines_come_before_the_news_of_its_end(live: Live) -> None
     assert messages[-1].data == {"status": "succeeded"}
 
 
-def test_any_place_resumes_there(live: Live) -> None:
+def test_any_position_can_be_resumed(live: Live) -> None:
     """After any message, the reader gets exactly the messages after it."""
     log = live.begin()
     log.write("eins\nzwei: ä\n".encode())
@@ -125,7 +125,7 @@ def test_a_live_reader_sees_each_line_once_over_attempts(live: Live) -> None:
     assert tail.ended
 
 
-def test_who_comes_behind_the_end_gets_the_end_only(live: Live) -> None:
+def test_a_reader_after_the_end_gets_only_the_end(live: Live) -> None:
     """The API can then ask the client not to reconnect."""
     live.finish()
     last = everything(live.tail())[-1]
@@ -150,8 +150,8 @@ def test_a_message_is_one_event_of_the_stream() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "17", "17;speckit_plan.stdout@1=4096;speckit_plan.stderr@2=0"])
-def test_a_place_reads_as_it_was_written(text: str) -> None:
-    """A place survives the conversion to text and back."""
+def test_a_position_survives_the_conversion_to_text(text: str) -> None:
+    """Parsing its text gives the same position."""
     assert str(Position.parse(text)) == text
 
 
@@ -170,7 +170,7 @@ def test_a_place_reads_as_it_was_written(text: str) -> None:
         "1" + ";a.stdout@1=1" * 41,
     ],
 )
-def test_a_place_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_position_is_refused(text: str) -> None:
     """The answer is 400, without expensive work for the server."""
     with pytest.raises(InvalidRequest):
         Position.parse(text)
@@ -191,7 +191,7 @@ def test_a_very_long_line_comes_in_pieces_of_whole_characters() -> None:
     assert max(len(piece.encode()) for piece in pieces) <= LONGEST_LINE
 
 
-def test_log_names_are_told_apart() -> None:
+def test_log_names_are_unique() -> None:
     """A name has phase, stream and attempt."""
     assert LogName.parse(str(LogName("speckit_plan", "stderr", 3))) == ("speckit_plan", "stderr", 3)
 
@@ -234,7 +234,7 @@ def test_lines_come_while_the_phase_runs(live: Live) -> None:
         log.close()
 
 
-def test_nothing_is_read_while_nothing_happens(live: Live) -> None:
+def test_an_idle_tail_queries_only_new_events(live: Live) -> None:
     """Without a new event the tail queries only new events."""
     tail = live.tail()
     everything(tail)

@@ -1,5 +1,5 @@
-"""The stand-in GitHub, the door to it, and what GitHub says of both."""
+"""The stand-in GitHub, the github_client to it, and what GitHub says of both."""
 
-from tests.github.stand_in import descriptions, door, stand_in
+from tests.github.stand_in import descriptions, github_client, stand_in
 
-__all__ = ["descriptions", "door", "stand_in"]
+__all__ = ["descriptions", "github_client", "stand_in"]
