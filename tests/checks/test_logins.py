@@ -2,6 +2,7 @@
 
 from moonmind_appliance.checks.logins import any_login, logins, shard_logins
 from moonmind_appliance.models import LoginState, Shard
+from tests.appliance_under_test import ApplianceUnderTest
 
 
 def test_one_login_is_enough() -> None:

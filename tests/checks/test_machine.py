@@ -8,6 +8,7 @@ import pytest
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.errors import SettingsError, StoreError
 from moonmind_appliance.settings import Settings
+from tests.appliance_under_test import ApplianceUnderTest
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

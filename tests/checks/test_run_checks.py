@@ -10,6 +10,7 @@ from moonmind_appliance.checks import Finding, run_checks
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import DATABASE_NAME
+from tests.appliance_under_test import ApplianceUnderTest
 
 
 @pytest.fixture
