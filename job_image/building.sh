@@ -68,7 +68,7 @@ put_ca_bundle() {
 build() {
     local tag=$1 content=$2 dockerfile=$3 context=$4 log name older status=0
     local options=(--file "$dockerfile" --tag "$tag" --label "$content_label=$content" "${@:5}")
-    # By name only: their values may hold a password, which would then stand in this process's arguments.
+    # By name only: a value may contain a password, which would be visible in this process's arguments.
     for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PIP_INDEX_URL; do
         [[ ${!name:-} ]] && options+=(--build-arg "$name")
     done

@@ -46,7 +46,7 @@ tag=${tag:-moonmind/base:$release}
 sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
     awk -v r="$release" '($2 == r || $2 == r "-updates" || $2 == r "-security") && ($3 == "main" || $3 == "universe")' |
     sort -u)
-# A mirror list stands for its first address.
+# For a mirror list use its first address.
 while read -r list; do
     first=$(awk '$1 ~ /^https?:/ {print $1; exit}' "${list#mirror+file:}" 2> /dev/null || true)
     [[ $first ]] && sources=${sources//"$list"/"$first"}

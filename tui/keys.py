@@ -58,8 +58,8 @@ KEYS: dict[Where, tuple[Key, ...]] = {
             "To the shell; `fg` returns. Editor: undo.",
             typing=True,
         ),
-        Key("leave", "q", "q", "leave", "", "Leave. Runs go on."),
-        Key("leave_typing", "ctrl+q", "Ctrl-Q", "leave", "", "Leave, also while you type. Runs go on.", typing=True),
+        Key("leave", "q", "q", "leave", "", "Leave. Runs continue."),
+        Key("leave_typing", "ctrl+q", "Ctrl-Q", "leave", "", "Leave, also while you type. Runs continue.", typing=True),
     ),
     Where.LINES: (
         Key("down", "down,j", "↓ j", "cursor(1)", "", "One line down."),
@@ -90,7 +90,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("sort", "s", "s", "sort", "Sort", "Next order: active, newest, oldest, repository, status, duration."),
         Key("follow", "f", "f", "follow", "Follow", "Keep the cursor on the first run as new runs come."),
         Key("clear", "escape", "Esc", "clear", "", "Clear the filter.", typing=True),
-        Key("leave", "q", "q", "app.leave", "Leave", "Leave. Runs go on."),
+        Key("leave", "q", "q", "app.leave", "Leave", "Leave. Runs continue."),
     ),
     Where.RUN: (
         Key("back", "escape", "Esc", "back", "Back", "Close the search line, else go back to the runs.", typing=True),

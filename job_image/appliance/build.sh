@@ -13,7 +13,7 @@ usage() {
 Usage: job_image/appliance/build.sh [--base IMAGE] [--tag TAG] [--verbose] [--help]
 
 Builds the image of the appliance for compose.yaml. `docker compose build api` does the same
-where the base can be pulled and the package registry's certificate is everybody's; this also
+where the base image can be pulled and the package registry has a public certificate; this also
 works where no image can be pulled, and behind a TLS proxy.
 
   --base IMAGE  build on this image (Debian 12 or newer). Without it: Debian's public slim

@@ -5,7 +5,7 @@ set -euo pipefail
 user=${POSTGRES_USER:-postgres}
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
     : "${POSTGRES_PASSWORD:?set it to the password of $user}"
-    # A first start that was cut off leaves no half-made folder behind.
+    # An interrupted first start must not leave an incomplete folder.
     find "$PGDATA" -mindepth 1 -delete
     initdb --username="$user" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") --auth-host=scram-sha-256 --auth-local=trust \
         --encoding=UTF8 > /dev/null
