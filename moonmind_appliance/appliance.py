@@ -23,7 +23,7 @@ from moonmind_appliance.checks import Finding, Readiness
 from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
-from moonmind_appliance.execution.execute import Executor
+from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.reap import Reaper
 from moonmind_appliance.execution.recover import Recovered, recover, wake_queued
 from moonmind_appliance.execution.retention import retain

@@ -19,7 +19,7 @@ from moonmind_appliance.agents.adapter import LoginFacts, LoginWay, Turn, TurnRe
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
-from moonmind_appliance.execution.execute import Executor
+from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
     Actor,

@@ -1,9 +1,7 @@
-"""Execute runs on a shard: claim, the nine phases in order, cleanup always, one final status."""
+"""Execute one claimed run: the nine phases in order, cleanup always, one final status."""
 
 import logging
 import shutil
-import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -22,7 +20,6 @@ from moonmind_appliance.errors import (
     StoreError,
 )
 from moonmind_appliance.execution.artifacts import RunArtifacts
-from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.execution.metrics import keep_metrics
 from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.models import (
@@ -41,7 +38,6 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.phases import (
-    MEASURE_EVERY,
     PHASES,
     Names,
     PhaseContext,
@@ -50,7 +46,7 @@ from moonmind_appliance.phases import (
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import ready_to_claim, why_nobody_goes_on
+from moonmind_appliance.scheduling.readiness import why_nobody_goes_on
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 from moonmind_appliance.shards.look import note_login
@@ -65,61 +61,10 @@ _DISK_PAUSE = timedelta(minutes=2)
 _log = logging.getLogger(__name__)
 
 
-class Executor:
-    """Executes runs, one at a time per shard. The shard's worker thread calls `work`.
-
-    Renews the claim and checks for a cancel every `beat` seconds; measures disk use every `measure_every` seconds.
-    """
-
-    def __init__(
-        self, resources: Resources, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY
-    ) -> None:
-        self._resources = resources
-        self._beat = beat
-        self._measure_every = measure_every
-        self._lock = threading.Lock()
-        self._tokens: dict[str, CancelToken] = {}
-        self._stopping = False
-
-    def work(self, shard: int) -> None:
-        """Execute runs until none is left for this shard."""
-        while not self._stopping and ready_to_claim(self._resources, shard):
-            lease = str(uuid.uuid4())
-            run = self._resources.store.runs.claim(
-                shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS
-            )
-            if run is None:
-                return
-            self._execute(run, lease, self._resources.shards[shard])
-
-    def stop(self) -> list[str]:
-        """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
-        with self._lock:
-            self._stopping = True
-            for token in self._tokens.values():
-                token.cancel(InterruptReason.SHUTDOWN)
-            return sorted(self._tokens)
-
-    def _execute(self, run: Run, lease: str, shard: ShardName) -> None:
-        token = CancelToken()
-        with self._lock:
-            self._tokens[run.run_id] = token
-            if self._stopping:
-                token.cancel(InterruptReason.SHUTDOWN)
-        try:
-            with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
-                _Execution(self._resources, run, lease, shard, token, self._measure_every).carry_out()
-        except LeaseLost:
-            _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
-        finally:
-            with self._lock:
-                del self._tokens[run.run_id]
-
-
-class _Execution:
+class Execution:
     """One claim of one run, from its first unfinished phase to its end or its next wait."""
 
-    def __init__(  # noqa: PLR0917 - one caller, above
+    def __init__(  # noqa: PLR0917 - one caller, the executor
         self, resources: Resources, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
     ) -> None:
         self._resources = resources

@@ -8,7 +8,7 @@ import pytest
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginFacts
 from moonmind_appliance.containers.fake import FakeExec
-from moonmind_appliance.execution.execute import Executor
+from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import ANN, BEAT, ApplianceUnderTest, ends

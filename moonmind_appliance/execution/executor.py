@@ -1,0 +1,67 @@
+"""Take runs for a shard, one at a time, and execute them; interrupt them when the process stops."""
+
+import logging
+import threading
+import uuid
+
+from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.errors import InterruptReason, LeaseLost
+from moonmind_appliance.execution.execute import Execution
+from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
+from moonmind_appliance.models import Run, ShardName
+from moonmind_appliance.phases import MEASURE_EVERY
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.scheduling.readiness import ready_to_claim
+
+_log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Executes runs, one at a time per shard. The shard's worker thread calls `work`.
+
+    Renews the claim and checks for a cancel every `beat` seconds; measures disk use every `measure_every` seconds.
+    """
+
+    def __init__(
+        self, resources: Resources, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY
+    ) -> None:
+        self._resources = resources
+        self._beat = beat
+        self._measure_every = measure_every
+        self._lock = threading.Lock()
+        self._tokens: dict[str, CancelToken] = {}
+        self._stopping = False
+
+    def work(self, shard: int) -> None:
+        """Execute runs until none is left for this shard."""
+        while not self._stopping and ready_to_claim(self._resources, shard):
+            lease = str(uuid.uuid4())
+            run = self._resources.store.runs.claim(
+                shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS
+            )
+            if run is None:
+                return
+            self._execute(run, lease, self._resources.shards[shard])
+
+    def stop(self) -> list[str]:
+        """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
+        with self._lock:
+            self._stopping = True
+            for token in self._tokens.values():
+                token.cancel(InterruptReason.SHUTDOWN)
+            return sorted(self._tokens)
+
+    def _execute(self, run: Run, lease: str, shard: ShardName) -> None:
+        token = CancelToken()
+        with self._lock:
+            self._tokens[run.run_id] = token
+            if self._stopping:
+                token.cancel(InterruptReason.SHUTDOWN)
+        try:
+            with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
+                Execution(self._resources, run, lease, shard, token, self._measure_every).carry_out()
+        except LeaseLost:
+            _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
+        finally:
+            with self._lock:
+                del self._tokens[run.run_id]
