@@ -21,7 +21,7 @@ from moonmind_appliance.api.problems import to_problem
 from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
-from moonmind_appliance.api.wire import answer_head, common_headers, finish_body, long_address_refused
+from moonmind_appliance.api.wire import answer_head, common_headers, limit_body, long_address_refused
 from moonmind_appliance.api_address import BASE_PATH
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,8 @@ class Api(Litestar):
         given = dict(scope["headers"]).get(b"x-request-id", b"")
         request_id = given.decode() if _CALLERS_ID.fullmatch(given) else uuid.uuid4().hex
         method = scope["method"]
-        receive, send = finish_body(scope, receive, send)
+        parts: ApiParts = self.state["parts"]
+        receive, send = limit_body(scope, receive, send, seconds=parts.pace.body_within)
         if method == "HEAD":
             scope, receive, send = answer_head(scope, receive, send)
         state = scope.setdefault("state", {})

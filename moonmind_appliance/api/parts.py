@@ -20,11 +20,13 @@ __all__ = ["ApiParts", "Pace"]
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Intervals of the event streams, in seconds."""
+    """Intervals of the event streams, and the time that a request's body may take, in seconds."""
 
     look_every: float = 0.25
     heartbeat_every: float = 15.0
     ask_token_every: float = 60.0
+    # The largest body, 2 MiB, at 280 kbit/s.
+    body_within: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

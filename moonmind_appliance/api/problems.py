@@ -52,6 +52,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "artifact_not_found": ProblemKind(404, "The artifact does not exist"),
     "artifact_gone": ProblemKind(404, "The artifact's content has been removed"),
     "method_not_allowed": ProblemKind(405, "Method not allowed"),
+    "request_timeout": ProblemKind(408, "The request did not arrive in time"),
     "conflict": ProblemKind(409, "The current state does not allow this"),
     "run_final": ProblemKind(409, "The run has ended"),
     "run_not_retryable": ProblemKind(409, "The run cannot be retried"),
@@ -67,6 +68,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "not_ready": ProblemKind(503, "The appliance cannot accept or run work now"),
     "identity_provider_unreachable": ProblemKind(503, "The token cannot be checked now"),
     "store_unavailable": ProblemKind(503, "The database is unavailable"),
+    "too_many_connections": ProblemKind(503, "Too many connections"),
     "unavailable": ProblemKind(503, "Currently unavailable"),
 }
 
@@ -77,6 +79,7 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
     416: "range_not_satisfiable",

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import cast
 
 import msgspec
+from litestar.exceptions import HTTPException
 from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from moonmind_appliance.api.problems import PROBLEM_JSON, problem
@@ -15,9 +16,6 @@ from moonmind_appliance.api.problems import PROBLEM_JSON, problem
 MAX_PATH_BYTES = 1024
 MAX_QUERY_BYTES = 4096
 MAX_COOKIE_BYTES = 4096
-
-_READ_ON_BYTES = 16 * 1024**2
-_READ_ON_SECONDS = 5.0
 
 
 def common_headers(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
@@ -53,44 +51,47 @@ def answer_head(scope: HTTPScope, receive: Receive, send: Send) -> tuple[HTTPSco
     return cast("HTTPScope", {**scope, "method": "GET"}), cast("Receive", receive_nothing_more), send_head
 
 
-def finish_body(scope: HTTPScope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """Before a refusal is sent, read the rest of the request's body, within limits.
+def limit_body(scope: HTTPScope, receive: Receive, send: Send, *, seconds: float) -> tuple[Receive, Send]:
+    """Give the request's body so much time, and refuse a request without waiting for the rest of its body.
 
-    If a server closes a connection with unread bytes, TCP drops the response: the caller sees a broken connection
-    instead of the reason. A caller that waits for `100 Continue` has not begun to send.
+    The refusal announces that the connection closes; the server reads on for a while, so that TCP does not drop the
+    refusal. A caller that waits for `100 Continue` has not begun to send.
     """
     headers = dict(scope["headers"])
     coming = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
     waits = b"expect" in headers
-    read = 0
+    answered = False
+    deadline = asyncio.get_running_loop().time() + seconds
 
-    async def receive_counting() -> HTTPReceiveMessage:
-        nonlocal coming, waits, read
+    async def receive_body(*, until: float) -> HTTPReceiveMessage:
+        nonlocal coming, waits
         waits = False
-        message = cast("HTTPReceiveMessage", await receive())
-        if message["type"] == "http.request":
-            read += len(message["body"])
-            coming = message.get("more_body", False)
-        else:
-            coming = False
+        async with asyncio.timeout_at(until if coming and not answered else None):
+            message = cast("HTTPReceiveMessage", await receive())
+        coming = message["type"] == "http.request" and message.get("more_body", False)
         return message
 
-    async def read_on() -> None:
-        while coming and read < _READ_ON_BYTES:
-            await receive_counting()
+    async def receive_in_time() -> HTTPReceiveMessage:
+        try:
+            return await receive_body(until=deadline)
+        except TimeoutError:
+            detail = f"The body did not arrive within {seconds:g} seconds."
+            raise HTTPException(detail, status_code=HTTPStatus.REQUEST_TIMEOUT) from None
 
-    async def send_after_body(message: Message) -> None:
-        if (
-            message["type"] == "http.response.start"
-            and message["status"] >= HTTPStatus.BAD_REQUEST
-            and coming
-            and not waits
-        ):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(read_on(), _READ_ON_SECONDS)
+    async def send_refusal_now(message: Message) -> None:
+        nonlocal answered
+        if message["type"] == "http.response.start":
+            if coming and message["status"] >= HTTPStatus.BAD_REQUEST:
+                with contextlib.suppress(TimeoutError):
+                    # What has already arrived is there without waiting.
+                    while coming and not waits:
+                        await receive_body(until=0)
+                if coming:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+            answered = True
         await send(message)
 
-    return cast("Receive", receive_counting), send_after_body
+    return cast("Receive", receive_in_time), send_refusal_now
 
 
 async def long_address_refused(scope: HTTPScope, send: Send) -> bool:

@@ -1,10 +1,13 @@
 """Which connections are open, and which one is closed when there are too many."""
 
+import logging
 from collections import Counter
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from moonmind_appliance.serving.limits import Limits
+
+_log = logging.getLogger(__name__)
 
 # A provider assigns a customer at least a /64 (RFC 6177), so one client has all its addresses.
 _BITS_OF_ONE_CLIENT = 64
@@ -53,6 +56,8 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Add a connection; False if it exceeds a limit and must be refused."""
         admitted = self._make_room(connection.origin)
+        if not admitted:
+            _log.warning("Too many connections: refused one from %s.", connection.origin)
         self._open.add(connection)
         self._of[connection.origin] += 1
         return admitted
@@ -90,6 +95,7 @@ class Connections:
 
     def _drop_one_of(self, origin: str) -> bool:
         for connection in self._waiting.get(origin, {}):
+            _log.warning("Too many connections: closed the one from %s that waited longest for its client.", origin)
             self.remove(connection)
             connection.drop()
             return True

@@ -74,7 +74,6 @@ class LimitedProtocol(H11Protocol):
         if self._table.admit(self):
             self._watch()
             return
-        _log.warning("Too many connections: refused one from %s.", self.origin)
         self._answer("too_many_connections", "Too many connections are in use.")
         # The request is still to come: without reading it, TCP would drop the answer.
         self._close(linger=True)
@@ -86,8 +85,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def drop(self) -> None:
-        """Close at once: the connection makes room for another."""
-        _log.warning("Too many connections: closed the one from %s that waited longest for its client.", self.origin)
+        """Close at once, without sending what is not sent."""
         self._stop_timer()
         self._wait = _Wait.CLOSE
         self._socket.abort()

@@ -1,12 +1,13 @@
 """Serve the appliance's API with uvicorn until a signal arrives."""
 
+import asyncio
 import logging
 import signal
 import socket
 import threading
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from litestar import Litestar
@@ -23,6 +24,13 @@ _CONNECTIONS_GRACE = 3
 _MAX_HEAD_BYTES = 32 * 1024
 # asyncio accepts so many before the first of them is counted; without open files left, it logs each of them.
 _ACCEPTED_AT_ONCE = 64
+# The loggers of what a client can cause without a request.
+_REPEATING = (
+    "asyncio",
+    "uvicorn.error",
+    "moonmind_appliance.serving.connections",
+    "moonmind_appliance.serving.protocol",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +62,17 @@ class ApiServer(uvicorn.Server):
         for listening in sockets or []:
             listening.listen(BACKLOG)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; then close the connections whose clients did not finish in time, which uvicorn leaves open."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            cast("LimitedProtocol", connection).drop()
+        # One turn of the event loop closes their sockets.
+        await asyncio.sleep(0)
+
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, with a log that repeated events do not fill."""
-        with repeated_lines_left_out("asyncio", "uvicorn.error", "moonmind_appliance.serving.protocol"):
+        with repeated_lines_left_out(*_REPEATING):
             super().run(sockets)
 
 
