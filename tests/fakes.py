@@ -68,14 +68,14 @@ class House:
 
     def take(self, run: Run) -> str:
         """Claim the only queued run; its lease."""
-        claimed = self.store.runs.claim(0, "lease", now=NOW, lease_seconds=60)
+        claimed = self.store.queue.claim(0, "lease", now=NOW, lease_seconds=60)
         assert claimed is not None
         assert claimed.run_id == run.run_id
         return "lease"
 
     def end(self, run: Run, status: RunStatus) -> None:
         lease = self.take(run)
-        self.store.runs.finish(run.run_id, lease, status, now=NOW, result_summary=None, failure=None)
+        self.store.progress.finish(run.run_id, lease, status, now=NOW, result_summary=None, failure=None)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
     """A run that was in progress is queued again, before any worker runs."""
     with attach(settings) as resources:
         resources.store.runs.insert(run("r1"))
-        resources.store.runs.claim(0, "dead", now=utc_now(), lease_seconds=30)
+        resources.store.queue.claim(0, "dead", now=utc_now(), lease_seconds=30)
     appliance = Appliance(settings)
     try:
         recovered = appliance.start()

@@ -23,7 +23,7 @@ def pause_shard(invocation: Invocation, shard: int) -> None:
     """
     with shard_resources(invocation, shard) as resources:
         state = pause.pause_shard(resources, shard)
-        running = next((run.short_id for run in resources.store.runs.in_progress() if run.shard == shard), None)
+        running = next((run.short_id for run in resources.store.run_lists.in_progress() if run.shard == shard), None)
     shown = f"Shard {shard} is paused and accepts no new runs. Resume it with `{PROGRAM} resume-shard {shard}`."
     if running is not None:
         shown += f"\nRun {running} continues on it."

@@ -178,7 +178,7 @@ class Execution:
             raise
         result = self._note_turn(result)
         if result.notes:
-            self._resources.store.runs.note(self._run.run_id, self._lease, **result.notes)
+            self._resources.store.progress.update(self._run.run_id, self._lease, **result.notes)
             self._context.run = msgspec.structs.replace(self._run, **result.notes)
         if result.waiting_for is None:
             self._save(name, result.status, result)
@@ -219,7 +219,7 @@ class Execution:
         if error is not None:
             phase = msgspec.structs.replace(phase, metadata={"error": error})
         phase = msgspec.structs.replace(phase, status=status)
-        self._resources.store.runs.save_phase(self._run.run_id, self._lease, phase)
+        self._resources.store.progress.save_phase(self._run.run_id, self._lease, phase)
         others = [other for other in self._run.phases if other.phase is not name]
         ordered = sorted([*others, phase], key=lambda entry: PHASE_ORDER.index(entry.phase))
         self._context.run = msgspec.structs.replace(self._run, phases=ordered)
@@ -261,7 +261,7 @@ class Execution:
         # Before the final status: if the process is interrupted here, the run is ended again.
         kept_until = now + timedelta(seconds=self._resources.settings.artifact_retention)
         self._resources.store.artifacts.expire_at(self._run.run_id, kept_until)
-        self._resources.store.runs.finish(
+        self._resources.store.progress.finish(
             self._run.run_id, self._lease, status, now=now, result_summary=summary, failure=reason
         )
         _log.info("Run %s ended: %s. %s", self._run.run_id, status.value, summary)
@@ -273,7 +273,7 @@ class Execution:
         if reason is InterruptReason.LEASE_LOST:
             raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
-        self._resources.store.runs.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
+        self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
         _log.info("Run %s is back in the queue; it resumes after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
@@ -287,7 +287,7 @@ class Execution:
         waits = why_nobody_goes_on(resources, self._run, waiting_for)
         # An agent can report a limit in every turn. A run that kept its place in the queue would be the next again.
         behind = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
-        resources.store.runs.release(
+        resources.store.queue.release(
             self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind
         )
         if waits is None:

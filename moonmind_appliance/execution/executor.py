@@ -36,7 +36,7 @@ class Executor:
         """Execute runs until none is left for this shard."""
         while not self._stopping and ready_to_claim(self._resources, shard):
             lease = str(uuid.uuid4())
-            run = self._resources.store.runs.claim(
+            run = self._resources.store.queue.claim(
                 shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS
             )
             if run is None:

@@ -49,7 +49,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._over.wait(self._seconds):
             try:
-                cancelled = self._store.runs.heartbeat(
+                cancelled = self._store.queue.heartbeat(
                     self._run_id, self._lease, now=self._clock(), lease_seconds=LEASE_SECONDS
                 )
             except LeaseLost:

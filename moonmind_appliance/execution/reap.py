@@ -30,9 +30,9 @@ class Reaper:
         """Requeue runs whose claim expired without being released, such as on a full disk; returns their ids."""
         store, now = self._resources.store, self._resources.clock()
         requeued = []
-        for run in store.runs.in_progress():
-            until = store.runs.lease_until(run.run_id)
-            if until is not None and until + _GRACE < now and store.runs.requeue_abandoned(run.run_id, run.lease):
+        for run in store.run_lists.in_progress():
+            until = store.queue.lease_until(run.run_id)
+            if until is not None and until + _GRACE < now and store.queue.requeue_abandoned(run.run_id, run.lease):
                 requeued.append(run.run_id)
                 _log.warning(
                     "Run %s: its lease expired at %s; it resumes at its first unfinished phase.", run.run_id, until

@@ -32,8 +32,8 @@ def recover(resources: Resources) -> Recovered:
     """
     removed = remove_orphans(resources)
     requeued = []
-    for run in resources.store.runs.in_progress():
-        if resources.store.runs.requeue_abandoned(run.run_id, run.lease):
+    for run in resources.store.run_lists.in_progress():
+        if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(resources, run.shard)
             _log.info("Run %s was interrupted; it resumes at its first unfinished phase.", run.run_id)
@@ -71,7 +71,7 @@ def remove_orphans(resources: Resources) -> list[str]:
 def wake_queued(resources: Resources) -> int:
     """Wake a shard for every queued run, at the run's retry time if it has one; returns the number of runs."""
     now = resources.clock()
-    queued = resources.store.runs.queued()
+    queued = resources.store.run_lists.queued()
     for run in queued:
         if run.waiting_for is not None and run.waiting_for.until is not None and run.waiting_for.until > now:
             shard = run.shard_pin if run.shard_pin is not None else run.shard or 0

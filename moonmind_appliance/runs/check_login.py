@@ -15,7 +15,7 @@ def check_login(resources: Resources, shard: int) -> tuple[Shard, str | None]:
     Raises:
         StoreError: the database cannot be used.
     """
-    running = next((run for run in resources.store.runs.in_progress() if run.shard == shard), None)
+    running = next((run for run in resources.store.run_lists.in_progress() if run.shard == shard), None)
     known = resources.store.shards.get(shard)
     if running is not None:
         return known, running.run_id

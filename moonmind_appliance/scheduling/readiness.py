@@ -87,7 +87,7 @@ def look_after_logins(resources: Resources) -> None:
     so that a lost wake-up delays no run for long.
     """
     now = resources.clock()
-    busy = {run.shard for run in resources.store.runs.in_progress()}
+    busy = {run.shard for run in resources.store.run_lists.in_progress()}
     for number in range(len(resources.shards)):
         try:
             before = resources.store.shards.get(number)
@@ -102,7 +102,7 @@ def say_who_waits(resources: Resources) -> None:
     """Set on each queued run why no shard that it may use can take it; clear the reason if one can."""
     now = resources.clock()
     shards = resources.store.shards.all(len(resources.shards))
-    for run in resources.store.runs.queued():
+    for run in resources.store.run_lists.queued():
         reason = why_wait(allowed(shards, run.shard_pin), now)
         waits = run.waiting_for
         if reason is not None:
@@ -111,9 +111,9 @@ def say_who_waits(resources: Resources) -> None:
                 reason.until,
                 reason.detail,
             ):
-                resources.store.runs.wait(run.run_id, reason)
+                resources.store.queue.wait(run.run_id, reason)
         elif waits is not None and (waits.reason in (WaitReason.LOGIN, WaitReason.QUOTA) or _paused(waits)):
-            resources.store.runs.wait(run.run_id, None)
+            resources.store.queue.wait(run.run_id, None)
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
@@ -168,10 +168,10 @@ def _left_to_others(resources: Resources, state: Shard, now: datetime) -> bool:
     """Whether a shard with little quota left should leave the queue to an idle shard with more."""
     if not nearly_used(state, now):
         return False
-    may_begin = [run for run in resources.store.runs.queued() if run.waiting_for is None]
+    may_begin = [run for run in resources.store.run_lists.queued() if run.waiting_for is None]
     if any(run.shard_pin == state.shard for run in may_begin) or all(run.shard_pin is not None for run in may_begin):
         return False
-    busy = {run.shard for run in resources.store.runs.in_progress()}
+    busy = {run.shard for run in resources.store.run_lists.in_progress()}
     for other in resources.store.shards.all(len(resources.shards)):
         fit = health_of(other, now=now).takes_runs and not nearly_used(other, now)
         if other.shard != state.shard and other.shard not in busy and fit:
@@ -218,8 +218,8 @@ def _later(resources: Resources, state: Shard, now: datetime, error: EngineError
 
 
 def _all_wait(resources: Resources, waiting_for: WaitingFor, shard: int) -> None:
-    for run in resources.store.runs.queued():
+    for run in resources.store.run_lists.queued():
         if run.waiting_for is None or run.waiting_for.reason is not waiting_for.reason:
-            resources.store.runs.wait(run.run_id, waiting_for)
+            resources.store.queue.wait(run.run_id, waiting_for)
     if waiting_for.until is not None:
         resources.wakeups.wake_at(shard, waiting_for.until)

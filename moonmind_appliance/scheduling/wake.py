@@ -70,10 +70,10 @@ def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, no
     try:
         shards = store.shards.all(settings.codex_shards)
         if waits := why_wait(allowed(shards, run.shard_pin), now):
-            store.runs.wait(run.run_id, waits)
+            store.queue.wait(run.run_id, waits)
         known_idle = wakeups.idle()
         if known_idle is None:
-            idle = {shard.shard for shard in shards} - {other.shard for other in store.runs.in_progress()}
+            idle = {shard.shard for shard in shards} - {other.shard for other in store.run_lists.in_progress()}
         else:
             idle = set(known_idle)
         shard = first_to_wake(shards, idle, run.shard_pin, now)

@@ -9,6 +9,8 @@ from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.data_folder import make_data_folder
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
+from moonmind_appliance.store.progress import RunProgress
+from moonmind_appliance.store.queue import RunQueue
 from moonmind_appliance.store.run_lists import RunHead, RunLists
 from moonmind_appliance.store.runs import RunStore
 from moonmind_appliance.store.shards import ShardStore
@@ -24,6 +26,8 @@ __all__ = [
     "NewEvents",
     "RunHead",
     "RunLists",
+    "RunProgress",
+    "RunQueue",
     "RunStore",
     "ShardStore",
     "Store",
@@ -41,6 +45,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.runs = RunStore(database)
+        self.queue = RunQueue(database)
+        self.progress = RunProgress(database)
         self.run_lists = RunLists(database)
         self.artifacts = ArtifactStore(database)
         self.shards = ShardStore(database)

@@ -125,8 +125,15 @@ class RunLists:
             )
             return [row["repository"] for row in rows]
 
-    def with_status(self, status: RunStatus) -> list[Run]:
-        """All runs in that status, oldest first."""
+    def in_progress(self) -> list[Run]:
+        """All runs in progress, oldest first."""
+        return self._with_status(RunStatus.IN_PROGRESS)
+
+    def queued(self) -> list[Run]:
+        """All queued runs, oldest first."""
+        return self._with_status(RunStatus.QUEUED)
+
+    def _with_status(self, status: RunStatus) -> list[Run]:
         with self._database.read() as connection:
             rows = connection.execute(_select("*", [_status_in({status})], "accepted_at, run_id"))
             return _readable(rows)

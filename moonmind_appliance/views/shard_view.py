@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from moonmind_appliance.models import LoginState, QuotaWindow, RunStatus, ShardName
+from moonmind_appliance.models import LoginState, QuotaWindow, ShardName
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import NEARLY_USED_PERCENT, LoginHealth, health_of
 from moonmind_appliance.store import Store
@@ -77,7 +77,7 @@ class WaitingRun(RunSummary, frozen=True):
 
 def shard_views(store: Store, settings: Settings, *, now: datetime) -> list[ShardView]:
     """All shards, by number."""
-    running = {run.shard: run.run_id for run in store.run_lists.with_status(RunStatus.IN_PROGRESS)}
+    running = {run.shard: run.run_id for run in store.run_lists.in_progress()}
     views = []
     for shard in store.shards.all(settings.codex_shards):
         name = ShardName(shard.shard, settings.codex_volume_prefix)
@@ -115,10 +115,7 @@ def quota_bars(windows: Iterable[QuotaWindow], now: datetime) -> list[QuotaBar]:
 
 def waiting_runs(store: Store) -> list[WaitingRun]:
     """The queued runs, oldest first."""
-    return [
-        WaitingRun(**summary_fields(run), shard_pin=run.shard_pin)
-        for run in store.run_lists.with_status(RunStatus.QUEUED)
-    ]
+    return [WaitingRun(**summary_fields(run), shard_pin=run.shard_pin) for run in store.run_lists.queued()]
 
 
 def _bar(window: QuotaWindow, now: datetime) -> QuotaBar:

@@ -56,17 +56,17 @@ class Served:
         return str(answer.json()["run_id"])
 
     def take(self, run_id: str) -> Run:
-        run = self.store.runs.claim(0, LEASE, now=datetime.now(UTC), lease_seconds=600)
+        run = self.store.queue.claim(0, LEASE, now=datetime.now(UTC), lease_seconds=600)
         assert run is not None
         assert run.run_id == run_id
         return run
 
     def phase(self, run_id: str, name: PhaseName, status: PhaseStatus, **fields: Any) -> None:
         known = {"attempt": 1, "started_at": datetime.now(UTC)}
-        self.store.runs.save_phase(run_id, LEASE, Phase(phase=name, status=status, **(known | fields)))
+        self.store.progress.save_phase(run_id, LEASE, Phase(phase=name, status=status, **(known | fields)))
 
     def finish(self, run_id: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
-        self.store.runs.finish(run_id, LEASE, status, now=datetime.now(UTC), result_summary="Done.", failure=None)
+        self.store.progress.finish(run_id, LEASE, status, now=datetime.now(UTC), result_summary="Done.", failure=None)
 
     def keep(self, run_id: str, name: str, content: bytes, content_type: str = "text/plain") -> Artifact:
         """Save an artifact with that content, on disk and in the database."""

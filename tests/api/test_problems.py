@@ -108,7 +108,7 @@ def test_a_body_that_cannot_be_used_is_the_callers_error(
     answer = shared.client().post("/runs", content=body, headers=headers)
     assert problem(answer) == expected
     assert [error["field"] for error in answer.json()["errors"]] == fields
-    assert shared.store.runs.queued() == []
+    assert shared.store.run_lists.queued() == []
 
 
 def test_a_key_that_comes_twice_counts_as_its_last(served: Served) -> None:
@@ -116,7 +116,7 @@ def test_a_key_that_comes_twice_counts_as_its_last(served: Served) -> None:
     body = b'{"repository":"a/b","repository":"c/d","specify_text":"x"}'
     answer = served.client().post("/runs", content=body, headers=JSON)
     assert answer.status_code == 202
-    assert served.store.runs.queued()[0].repository == "c/d"
+    assert served.store.run_lists.queued()[0].repository == "c/d"
 
 
 def test_what_a_caller_made_up_does_not_come_back_at_length(served: Served) -> None:

@@ -104,7 +104,7 @@ def test_an_ended_runs_detail_tells_how_it_went(served: Served) -> None:
     served.phase(
         run_id, PhaseName.PREPARE_JOB, PhaseStatus.RUNNING, stdout_path="runs/x/artifacts/a", metadata={"n": 1}
     )
-    served.store.runs.note(
+    served.store.progress.update(
         run_id,
         LEASE,
         branch_name="speckit/20260301/abc",
@@ -114,7 +114,7 @@ def test_an_ended_runs_detail_tells_how_it_went(served: Served) -> None:
     )
     kept = served.keep(run_id, "plan.log", b"planned")
     what = failure(FailureCode.PUSH_REJECTED, "GitHub refused the push.")
-    served.store.runs.finish(
+    served.store.progress.finish(
         run_id, LEASE, RunStatus.FAILED, now=datetime.now(UTC), result_summary="Refused.", failure=what
     )
     run = served.client().get(f"/runs/{run_id}").json()

@@ -56,11 +56,11 @@ class Worker:
     def __call__(self, shard: int) -> None:
         now = datetime.now(UTC)
         lease = str(uuid.uuid4())
-        run = self._store.runs.claim(shard, lease, now=now, lease_seconds=60)
+        run = self._store.queue.claim(shard, lease, now=now, lease_seconds=60)
         if run is None:
             return
         running = Phase(phase=PhaseName.PREPARE_JOB, status=PhaseStatus.RUNNING, attempt=1, started_at=now)
-        self._store.runs.save_phase(run.run_id, lease, running)
+        self._store.progress.save_phase(run.run_id, lease, running)
         self.done[run.run_id] = time.perf_counter()
         self.took_one.set()
 

@@ -169,7 +169,7 @@ def test_a_run_without_changes_that_is_cut_off_behind_its_commit_stays_one(appli
 
 def cut_off_behind(appliance: ApplianceUnderTest, run: Run, phase: PhaseName) -> None:
     """Let the process end in the moment in which the phase's row is written."""
-    store, saved = appliance.store.runs, appliance.store.runs.save_phase
+    progress, saved = appliance.store.progress, appliance.store.progress.save_phase
 
     class CutOff(BaseException):
         pass
@@ -178,21 +178,21 @@ def cut_off_behind(appliance: ApplianceUnderTest, run: Run, phase: PhaseName) ->
         """Passes everything on to the store, up to the moment."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(store, name)
+            return getattr(progress, name)
 
         def save_phase(self, run_id: str, lease: str, entry: Any) -> None:
             saved(run_id, lease, entry)
             if entry.phase is phase and entry.status.value == "succeeded":
                 raise CutOff
 
-    appliance.store.runs = Stop()  # type: ignore[assignment]
+    appliance.store.progress = Stop()  # type: ignore[assignment]
     try:
         with pytest.raises(CutOff):
             appliance.work()
     finally:
-        appliance.store.runs = store
+        appliance.store.progress = progress
     lease = appliance.stored(run).lease
-    assert store.requeue_abandoned(run.run_id, lease)
+    assert appliance.store.queue.requeue_abandoned(run.run_id, lease)
 
 
 def test_a_dry_run_by_settings_that_are_changed_back_stays_one(appliance: ApplianceUnderTest) -> None:
@@ -613,9 +613,9 @@ def test_a_run_that_is_cut_off_too_often_fails(appliance: ApplianceUnderTest) ->
     """Something in it takes the appliance down: somebody must look."""
     run = appliance.submit()
     for _ in range(MOST_INTERRUPTIONS + 1):
-        claimed = appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=30)
+        claimed = appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=30)
         assert claimed is not None
-        assert appliance.store.runs.requeue_abandoned(run.run_id, "lease")
+        assert appliance.store.queue.requeue_abandoned(run.run_id, "lease")
     appliance.work()
     assert ends(appliance.stored(run)) == (RunStatus.FAILED, FailureCode.CUT_OFF_TOO_OFTEN.value)
     again = retry(appliance, run)
@@ -715,8 +715,8 @@ def test_a_lost_lease_lets_go_of_the_row(appliance: ApplianceUnderTest, blocked:
     run = appliance.submit()
     worker = InBackground(appliance.work)
     assert blocked.begun.wait(10)
-    assert appliance.store.runs.requeue_abandoned(run.run_id, appliance.stored(run).lease)
-    other = appliance.store.runs.claim(1, "other", now=appliance.clock(), lease_seconds=30)
+    assert appliance.store.queue.requeue_abandoned(run.run_id, appliance.stored(run).lease)
+    other = appliance.store.queue.claim(1, "other", now=appliance.clock(), lease_seconds=30)
     assert other is not None
     worker.join()
     kept = appliance.stored(run)
@@ -809,10 +809,10 @@ def test_a_shard_works_off_the_queue_and_takes_users_in_turn(appliance: Applianc
     appliance.agent.acts[SPECIFY] = [blocked]
     worker = InBackground(lambda: appliance.work(0))
     assert blocked.begun.wait(10)
-    claimed = appliance.store.runs.claim(1, "probe", now=appliance.clock(), lease_seconds=30)
+    claimed = appliance.store.queue.claim(1, "probe", now=appliance.clock(), lease_seconds=30)
     assert claimed is not None
     assert claimed.run_id == bobs.run_id
-    appliance.store.runs.release(bobs.run_id, "probe", waiting_for=None, interrupted=False)
+    appliance.store.queue.release(bobs.run_id, "probe", waiting_for=None, interrupted=False)
     appliance.work(1)
     assert [appliance.stored(run).status.value for run in (bobs, anns[1])] == ["succeeded", "succeeded"]
     appliance.executor.stop()

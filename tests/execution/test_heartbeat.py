@@ -17,7 +17,7 @@ from tests.appliance_under_test import BEAT, ApplianceUnderTest
 @pytest.fixture
 def run(appliance: ApplianceUnderTest) -> Run:
     appliance.submit()
-    claimed = appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    claimed = appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     assert claimed is not None
     return claimed
 
@@ -34,7 +34,7 @@ def beat(appliance: ApplianceUnderTest, run: Run) -> datetime:
     appliance.clock.advance(seconds=100)
     expected = appliance.clock() + timedelta(seconds=LEASE_SECONDS)
     for _ in range(400):
-        if appliance.store.runs.lease_until(run.run_id) == expected:
+        if appliance.store.queue.lease_until(run.run_id) == expected:
             return expected
         threading.Event().wait(0.05)
     raise AssertionError("no beat came")
@@ -61,10 +61,10 @@ def test_a_cancel_is_heard_and_the_claim_stays(appliance: ApplianceUnderTest, ru
 
 def test_a_claim_that_was_taken_away_ends_the_work(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
     """And it is not renewed for the next one."""
-    assert appliance.store.runs.requeue_abandoned(run.run_id, "lease")
+    assert appliance.store.queue.requeue_abandoned(run.run_id, "lease")
     assert token.wait(10)
     assert token.reason is InterruptReason.LEASE_LOST
-    assert appliance.store.runs.lease_until(run.run_id) is None
+    assert appliance.store.queue.lease_until(run.run_id) is None
 
 
 class Failing:
@@ -72,14 +72,14 @@ class Failing:
 
     def __init__(self, store: Any, times: int) -> None:
         self._store = store
-        self.runs = self
+        self.queue = self
         self.left = times
 
     def heartbeat(self, *arguments: Any, **options: Any) -> bool:
         if self.left:
             self.left -= 1
             raise StoreError("no space left on the disk")
-        return bool(self._store.runs.heartbeat(*arguments, **options))
+        return bool(self._store.queue.heartbeat(*arguments, **options))
 
 
 def test_a_beat_that_fails_ends_nothing(appliance: ApplianceUnderTest, run: Run) -> None:

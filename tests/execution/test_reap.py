@@ -11,7 +11,7 @@ from tests.execution.test_recover import box
 def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None:
     """Its worker ended without a word, such as on a disk that was full: nobody restarts the appliance for it."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     reaper = Reaper(appliance.resources)
     appliance.clock.advance(seconds=LEASE_SECONDS + 59)
     assert reaper.requeue_lapsed() == []
@@ -25,17 +25,17 @@ def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None
 def test_a_run_whose_lease_is_kept_alive_is_left_alone(appliance: ApplianceUnderTest) -> None:
     """However long it takes."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.store.queue.claim(0, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     for _ in range(5):
         appliance.clock.advance(hours=1)
-        appliance.store.runs.heartbeat(run.run_id, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+        appliance.store.queue.heartbeat(run.run_id, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
         assert Reaper(appliance.resources).requeue_lapsed() == []
 
 
 def test_containers_of_runs_that_nobody_executes_are_removed(appliance: ApplianceUnderTest) -> None:
     """Of ended, waiting and unknown runs: such a container would hold its shard for ever. Others stay."""
     ended, lives = appliance.run(), appliance.submit()
-    appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     queued = appliance.submit()
     for name, run_id in [("ended", ended.run_id), ("lives", lives.run_id), ("queued", queued.run_id), ("none", "gone")]:
         box(appliance, name, run=run_id, role="agent")

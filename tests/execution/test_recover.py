@@ -20,7 +20,7 @@ def box(appliance: ApplianceUnderTest, name: str, *, running: bool = True, **lab
 def test_a_run_in_progress_is_queued_again_and_wakes_a_shard(appliance: ApplianceUnderTest) -> None:
     """It counts as cut off, and goes on under a new claim."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     appliance.wakeups.woken.clear()
     recovered = recover(appliance.resources)
     kept = appliance.stored(run)
@@ -33,7 +33,7 @@ def test_a_run_in_progress_is_queued_again_and_wakes_a_shard(appliance: Applianc
 def test_recovering_twice_does_nothing_more(appliance: ApplianceUnderTest) -> None:
     """The second time nothing is found; shards are woken again, which is harmless."""
     appliance.submit()
-    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     box(appliance, "left", run="x", role="agent")
     recover(appliance.resources)
     again = recover(appliance.resources)
@@ -43,7 +43,7 @@ def test_recovering_twice_does_nothing_more(appliance: ApplianceUnderTest) -> No
 def test_a_run_whose_cancel_was_asked_before_the_crash_is_cancelled(appliance: ApplianceUnderTest) -> None:
     """It does not start again."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     appliance.store.runs.request_cancel(run.run_id, now=appliance.clock())
     recover(appliance.resources)
     assert appliance.stored(run).status is RunStatus.CANCELLED
@@ -75,7 +75,7 @@ def test_one_container_that_cannot_be_removed_holds_up_no_other(appliance: Appli
 def test_an_engine_that_does_not_answer_stops_no_start(appliance: ApplianceUnderTest) -> None:
     """Runs are queued again all the same; starting one removes its leftovers."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     appliance.engine.fail(EngineUnreachable("no engine"), method="containers")
     assert recover(appliance.resources).runs_requeued == [run.run_id]
 
@@ -84,6 +84,6 @@ def test_a_wait_until_a_time_is_scheduled_again(appliance: ApplianceUnderTest) -
     """For the time that the run waits for, on a shard that exists."""
     run = appliance.submit(ANN, shard=1)
     until = appliance.clock().replace(hour=18)
-    appliance.store.runs.wait(run.run_id, WaitingFor(WaitReason.DISK, until))
+    appliance.store.queue.wait(run.run_id, WaitingFor(WaitReason.DISK, until))
     recover(appliance.resources)
     assert (1, until) in appliance.wakeups.timed

@@ -157,7 +157,7 @@ def test_every_reason_to_wait_comes_back(store: Store, reason: WaitReason) -> No
     """With its time and words, and without a time."""
     store.runs.insert(RUN)
     for waits in (WaitingFor(reason, NOW + timedelta(hours=1), "why"), WaitingFor(reason)):
-        store.runs.wait(RUN.run_id, waits)
+        store.queue.wait(RUN.run_id, waits)
         assert stored(store).waiting_for == waits
 
 
@@ -165,9 +165,9 @@ def test_every_reason_to_wait_comes_back(store: Store, reason: WaitReason) -> No
 def test_every_failure_comes_back(store: Store, code: FailureCode) -> None:
     """With its time to come back."""
     store.runs.insert(RUN)
-    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     why = failure(code, "words", retry_at=NOW)
-    store.runs.finish(RUN.run_id, "lease", RunStatus.FAILED, now=NOW, result_summary="words", failure=why)
+    store.progress.finish(RUN.run_id, "lease", RunStatus.FAILED, now=NOW, result_summary="words", failure=why)
     assert (stored(store).failure, stored(store).status) == (why, RunStatus.FAILED)
 
 
@@ -175,7 +175,7 @@ def test_every_failure_comes_back(store: Store, code: FailureCode) -> None:
 def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
     """With its attempt, times, logs and whatever JSON it recorded."""
     store.runs.insert(RUN)
-    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     phase = Phase(
         phase=name,
         status=PhaseStatus.RUNNING,
@@ -186,22 +186,22 @@ def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
         stderr_path="runs/x/err",
         metadata={"a": [1, 2.5, None, True], "b": {"ü": "\ufffd"}},
     )
-    store.runs.save_phase(RUN.run_id, "lease", phase)
+    store.progress.save_phase(RUN.run_id, "lease", phase)
     assert stored(store).phase(name) == phase
 
 
 def test_what_a_run_becomes_comes_back(store: Store) -> None:
     """Branch, address, questions, agent, end."""
     store.runs.insert(RUN)
-    store.runs.claim(1, "lease", now=NOW, lease_seconds=30)
+    store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     known = {
         "branch_name": "b",
         "pull_request_url": "https://x",
         "clarifications": ["a", "b"],
         "agent": AgentInfo("a", "1", "2"),
     }
-    store.runs.note(RUN.run_id, "lease", **known)  # type: ignore[arg-type]
-    store.runs.finish(RUN.run_id, "lease", RunStatus.SUCCEEDED, now=NOW, result_summary="done", failure=None)
+    store.progress.update(RUN.run_id, "lease", **known)  # type: ignore[arg-type]
+    store.progress.finish(RUN.run_id, "lease", RunStatus.SUCCEEDED, now=NOW, result_summary="done", failure=None)
     run = stored(store)
     assert {name: getattr(run, name) for name in known} == known
     assert (run.completed_at, run.result_summary, run.started_at, run.shard) == (NOW, "done", NOW, 1)

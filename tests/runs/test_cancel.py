@@ -30,7 +30,7 @@ def test_a_run_in_progress_is_asked_to_end_and_may_be_asked_twice(house: House) 
     lease = house.take(run)
     assert cancel_run(house.store, ANN, run.run_id, now=NOW).status is RunStatus.IN_PROGRESS
     assert cancel_run(house.store, ANN, run.run_id, now=NOW).cancel_requested_at == NOW
-    assert house.store.runs.heartbeat(run.run_id, lease, now=NOW, lease_seconds=60)
+    assert house.store.queue.heartbeat(run.run_id, lease, now=NOW, lease_seconds=60)
 
 
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.NO_CHANGES, RunStatus.CANCELLED])

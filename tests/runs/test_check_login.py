@@ -16,7 +16,7 @@ def test_a_shard_that_runs_nothing_is_checked(appliance: ApplianceUnderTest) -> 
 def test_a_shard_that_executes_a_run_is_left_alone(appliance: ApplianceUnderTest) -> None:
     """The run's id is the reason; nothing is started on the engine."""
     run = appliance.submit()
-    appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=30)
+    appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=30)
     state, run_id = check_login(appliance.resources, 0)
     assert run_id == run.run_id
     assert state.login is LoginState.UNKNOWN

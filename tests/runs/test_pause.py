@@ -38,8 +38,8 @@ def test_a_claim_in_the_same_moment(appliance: ApplianceUnderTest) -> None:
     """The claim itself looks at the pause: one that came after the look at the shard still counts."""
     appliance.submit()
     pause_shard(appliance.resources, 0)
-    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=9) is None
-    assert appliance.store.runs.claim(1, "lease", now=appliance.clock(), lease_seconds=9) is not None
+    assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=9) is None
+    assert appliance.store.queue.claim(1, "lease", now=appliance.clock(), lease_seconds=9) is not None
 
 
 def test_resume(appliance: ApplianceUnderTest) -> None:

@@ -25,7 +25,7 @@ def house(tmp_path: Path) -> Iterator[House]:
 def problems(house: House, **fields: Any) -> dict[str, str]:
     with pytest.raises(RequestError) as caught:
         house.submit(**fields)
-    assert house.store.runs.queued() == []
+    assert house.store.run_lists.queued() == []
     assert house.wakeups.woken == []
     return {problem.field: problem.message for problem in caught.value.fields}
 
@@ -196,7 +196,7 @@ def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as caught:
             house.submit()
         assert (caught.value.code, caught.value.retry_after) == ("disk_blocked", 60)
-        assert house.store.runs.queued() == []
+        assert house.store.run_lists.queued() == []
 
 
 def test_a_stopping_appliance_takes_no_run(house: House) -> None:
@@ -210,7 +210,7 @@ def test_the_same_key_and_body_give_the_first_run(house: House) -> None:
     """A repeated request makes no second run, and wakes no shard again."""
     first = house.submit(idempotency_key="k 1")
     assert house.submit(idempotency_key="k 1").run_id == first.run_id
-    assert len(house.wakeups.woken) == len(house.store.runs.queued()) == 1
+    assert len(house.wakeups.woken) == len(house.store.run_lists.queued()) == 1
 
 
 def test_the_same_key_with_another_body_is_a_conflict(house: House) -> None:

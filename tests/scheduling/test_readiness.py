@@ -84,7 +84,7 @@ def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: App
     change(appliance, 1, used(10.0))
     appliance.submit()
     appliance.submit()
-    assert appliance.store.runs.claim(1, "lease", now=appliance.clock(), lease_seconds=60)
+    assert appliance.store.queue.claim(1, "lease", now=appliance.clock(), lease_seconds=60)
     assert ready_to_claim(appliance.resources, 0)
 
 
@@ -102,7 +102,7 @@ def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(appliance
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
     waits = appliance.submit()
-    appliance.store.runs.wait(waits.run_id, WaitingFor(WaitReason.DISK, appliance.clock() + HOUR, "no room"))
+    appliance.store.queue.wait(waits.run_id, WaitingFor(WaitReason.DISK, appliance.clock() + HOUR, "no room"))
     appliance.submit(shard=1)
     appliance.wakeups.woken.clear()
     assert ready_to_claim(appliance.resources, 0)
@@ -191,7 +191,7 @@ def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) ->
 def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest) -> None:
     """Not even a look: the run tells how its login is."""
     appliance.submit()
-    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
+    assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
     appliance.engine.calls.clear()
     look_after_logins(appliance.resources)
     assert ("start", appliance.resources.shards[0].lock) not in appliance.engine.calls
@@ -201,11 +201,11 @@ def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest
 def test_no_users_hundred_runs_starve_another_users_one(appliance: ApplianceUnderTest) -> None:
     """Behind a hundred runs of one user, another's single run is the next that a free shard takes."""
     crowd = [appliance.submit(ANN) for _ in range(100)]
-    first = appliance.store.runs.claim(0, "lease-0", now=appliance.clock(), lease_seconds=60)
+    first = appliance.store.queue.claim(0, "lease-0", now=appliance.clock(), lease_seconds=60)
     assert first is not None
     assert first.run_id == crowd[0].run_id
     single = appliance.submit(BOB)
-    taken = appliance.store.runs.claim(1, "lease-1", now=appliance.clock(), lease_seconds=60)
+    taken = appliance.store.queue.claim(1, "lease-1", now=appliance.clock(), lease_seconds=60)
     assert taken is not None
     assert taken.run_id == single.run_id
 
@@ -231,6 +231,6 @@ def test_one_shard_has_no_rough_edge(appliance: ApplianceUnderTest) -> None:
 def test_after_a_crash_the_login_is_checked_before_it_is_used(appliance: ApplianceUnderTest) -> None:
     """The agent may have been killed with its old tokens spent: never healthy and dead."""
     appliance.submit()
-    assert appliance.store.runs.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
+    assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
     recover(appliance.resources)
     assert [state.check_wanted for state in appliance.store.shards.all(2)] == [True, False]

@@ -2,7 +2,6 @@
 
 import http.client
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +64,7 @@ def health(served: Served, source: str) -> int:
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -131,7 +130,7 @@ def test_a_half_sent_body_with_a_token_gets_408(tmp_path: Path) -> None:
         assert answer.status == 408
         assert answer.getheader("connection") == "close"
         assert b'"code":"request_timeout"' in answer.read()
-        assert served.store.runs.queued() == []
+        assert served.store.run_lists.queued() == []
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,10 @@ def test_a_malformed_chunk_ends_the_connection_without_a_trace(
 ) -> None:
     """Before, during and after the answer: it is the client's error, so the log has no exception."""
     with serve(tmp_path, limits=SHORT) as served:
-        for head in (HEAD, HEAD + f"Authorization: Bearer {served.tokens['ann']}\r\nContent-Type: application/json\r\n"):
+        for head in (
+            HEAD,
+            HEAD + f"Authorization: Bearer {served.tokens['ann']}\r\nContent-Type: application/json\r\n",
+        ):
             for pause in (0, 0.05):
                 with connect(served) as client:
                     client.sendall(f"{head.replace('/runs', path)}Transfer-Encoding: chunked\r\n\r\n".encode())

@@ -54,6 +54,15 @@ def make_run() -> Callable[..., Run]:
 
 
 @pytest.fixture
+def claimed(store: Store, make_run: Callable[..., Run], now: datetime) -> Run:
+    """A run in progress under the lease "mine"."""
+    store.runs.insert(make_run())
+    run = store.queue.claim(1, "mine", now=now, lease_seconds=60)
+    assert run is not None
+    return run
+
+
+@pytest.fixture
 def in_process(data_dir: Path) -> Callable[..., "subprocess.Popen[str]"]:
     """Start another Python process; its first argument is the data folder."""
 

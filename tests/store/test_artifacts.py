@@ -78,10 +78,10 @@ def test_expiry(store: Store, make_artifact: Callable[..., Artifact], run: Run, 
     until = now + timedelta(days=7)
     store.artifacts.expire_at(run.run_id, until)
     assert store.artifacts.runs_expired(until) == []
-    claimed = store.runs.claim(0, "lease", now=now, lease_seconds=60)
+    claimed = store.queue.claim(0, "lease", now=now, lease_seconds=60)
     assert claimed is not None
     assert store.artifacts.runs_expired(until) == []
-    store.runs.finish(run.run_id, "lease", RunStatus.FAILED, now=now, result_summary=None, failure=None)
+    store.progress.finish(run.run_id, "lease", RunStatus.FAILED, now=now, result_summary=None, failure=None)
     assert store.artifacts.runs_expired(until - timedelta(microseconds=1)) == []
     assert store.artifacts.runs_expired(until) == [run.run_id]
     store.runs.retry(run.run_id, now=now)

@@ -43,7 +43,7 @@ def store(data_dir: Path) -> Iterator[Store]:
 @pytest.fixture
 def claimed(store: Store, make_run: Callable[..., Run], now: datetime) -> Run:
     store.runs.insert(make_run())
-    run = store.runs.claim(0, "lease", now=now, lease_seconds=60)
+    run = store.queue.claim(0, "lease", now=now, lease_seconds=60)
     assert run is not None
     return run
 
@@ -56,7 +56,7 @@ def on_disk(data_dir: Path) -> bytes:
 def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
     """Write every text that an executor passes to the store."""
     nested = {"turn": {"thread_id": text, "usage": {text: 1}}, "paths": [text, {"path": text}]}
-    store.runs.save_phase(
+    store.progress.save_phase(
         run.run_id,
         "lease",
         Phase(
@@ -67,7 +67,7 @@ def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
             stderr_path=text,
         ),
     )
-    store.runs.note(
+    store.progress.update(
         run.run_id,
         "lease",
         branch_name=text,
@@ -92,9 +92,9 @@ def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
             created_at=now,
         )
     )
-    store.runs.release(run.run_id, "lease", waiting_for=WaitingFor(WaitReason.ENGINE, None, text), interrupted=False)
-    assert store.runs.claim(0, "lease", now=now, lease_seconds=60) is not None
-    store.runs.finish(
+    store.queue.release(run.run_id, "lease", waiting_for=WaitingFor(WaitReason.ENGINE, None, text), interrupted=False)
+    assert store.queue.claim(0, "lease", now=now, lease_seconds=60) is not None
+    store.progress.finish(
         run.run_id,
         "lease",
         RunStatus.FAILED,

@@ -120,14 +120,14 @@ class TestIds:
             ("done", RunStatus.SUCCEEDED, 20),
             ("busy", None, 0),
         ):
-            while (run := store.runs.claim(0, name, now=now, lease_seconds=9)) and run.run_id != ids[name]:
-                store.runs.release(run.run_id, name, waiting_for=None, interrupted=False)
+            while (run := store.queue.claim(0, name, now=now, lease_seconds=9)) and run.run_id != ids[name]:
+                store.queue.release(run.run_id, name, waiting_for=None, interrupted=False)
                 with store.database.write() as connection:
                     connection.execute("UPDATE runs SET started_at = NULL WHERE run_id = ?", (run.run_id,))
                     connection.execute("UPDATE runs SET waiting_until = '9' WHERE run_id = ?", (run.run_id,))
             if status is not None:
                 end = now + timedelta(seconds=seconds)
-                store.runs.finish(ids[name], name, status, now=end, result_summary=None, failure=None)
+                store.progress.finish(ids[name], name, status, now=end, result_summary=None, failure=None)
             with store.database.write() as connection:
                 connection.execute("UPDATE runs SET waiting_until = NULL")
         return ids
@@ -166,8 +166,10 @@ class TestById:
     def test_with_phases(self, store: Store, make_run: MakeRun, now: datetime, statements: list[str]) -> None:
         """Runs with the status of their phases, by two statements; an unknown id is left out."""
         ids = [store.runs.insert(make_run()).run_id for _ in range(3)]
-        store.runs.claim(0, "mine", now=now, lease_seconds=9)
-        store.runs.save_phase(ids[0], "mine", Phase(phase=PhaseName.PREPARE_JOB, status=PhaseStatus.RUNNING, attempt=1))
+        store.queue.claim(0, "mine", now=now, lease_seconds=9)
+        store.progress.save_phase(
+            ids[0], "mine", Phase(phase=PhaseName.PREPARE_JOB, status=PhaseStatus.RUNNING, attempt=1)
+        )
         statements.clear()
         found = store.run_lists.by_id([ids[0], "absent", ids[2]])
         assert list(found) == [ids[0], ids[2]] or set(found) == {ids[0], ids[2]}
@@ -211,5 +213,5 @@ def test_unreadable_row(store: Store, make_run: MakeRun, now: datetime, caplog: 
         assert [run.run_id for run in lists.page(ALL, limit=2)] == [three, one]
     assert two in caplog.text
     assert set(lists.by_id([one, two, three])) == {one, three}
-    assert [run.run_id for run in lists.with_status(RunStatus.QUEUED)] == [one, three]
+    assert [run.run_id for run in lists.queued()] == [one, three]
     assert page_ids(store, text="acme") == [three, one]

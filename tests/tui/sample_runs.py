@@ -66,7 +66,7 @@ CODEX = b"".join(
 def claimed(attached: Attached, run: Run, shard: int = 0) -> str:
     """Claim this run, and return the lease. No other run may be claimable."""
     lease = str(uuid.uuid4())
-    taken = attached.store.runs.claim(shard, lease, now=attached.tools.clock(), lease_seconds=86_400)
+    taken = attached.store.queue.claim(shard, lease, now=attached.tools.clock(), lease_seconds=86_400)
     assert taken is not None
     assert taken.run_id == run.run_id
     return lease
@@ -91,7 +91,7 @@ def phases(
     for number, name in enumerate(PHASE_ORDER[: upto + 1]):
         began = attached.tools.clock()
         running = Phase(phase=name, status=PhaseStatus.RUNNING, attempt=1, started_at=began)
-        store.runs.save_phase(run.run_id, lease, running)
+        store.progress.save_phase(run.run_id, lease, running)
         log = (logs or {}).get(name)
         if log is not None:
             stream = ArtifactType.STDERR_LOG if name is PhaseName.COMMIT_PUSH else ArtifactType.STDOUT_LOG
@@ -102,13 +102,13 @@ def phases(
         if status is not PhaseStatus.RUNNING:
             attached.advance(seconds=SECONDS[number])
             ended = Phase(phase=name, status=status, attempt=1, started_at=began, completed_at=attached.tools.clock())
-            store.runs.save_phase(run.run_id, lease, ended)
+            store.progress.save_phase(run.run_id, lease, ended)
 
 
 def waiting(attached: Attached, **fields: object) -> Run:
     run = attached.submit(**fields)
     until = attached.tools.clock() + timedelta(hours=2)
-    attached.store.runs.wait(run.run_id, WaitingFor(WaitReason.QUOTA, until))
+    attached.store.queue.wait(run.run_id, WaitingFor(WaitReason.QUOTA, until))
     return run
 
 
@@ -126,10 +126,10 @@ def succeeded(attached: Attached, **fields: object) -> Run:
     phases(attached, run, lease, 8, PhaseStatus.SUCCEEDED, logs=logs)
     artifacts = artifacts_of(attached, run)
     artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, PhaseName.COMMIT_PUSH, PATCH, "text/x-diff")
-    attached.store.runs.note(
-        run.run_id, lease, pull_request_url=PULL_REQUEST, clarifications=["How long is a basket artifacts?"]
+    attached.store.progress.update(
+        run.run_id, lease, pull_request_url=PULL_REQUEST, clarifications=["How long is a basket kept?"]
     )
-    attached.store.runs.finish(
+    attached.store.progress.finish(
         run.run_id, lease, RunStatus.SUCCEEDED, now=attached.tools.clock(), result_summary="2 files", failure=None
     )
     return run
@@ -141,7 +141,7 @@ def failed(attached: Attached, **fields: object) -> Run:
     log = b"".join(b"remote: line %d\n" % number for number in range(300)) + b"remote: error: GH006\n"
     phases(attached, run, lease, 6, PhaseStatus.FAILED, logs={PhaseName.COMMIT_PUSH: log})
     why = failure(FailureCode.PUSH_REJECTED, "remote: error: GH006: Protected branch.")
-    attached.store.runs.finish(
+    attached.store.progress.finish(
         run.run_id, lease, RunStatus.FAILED, now=attached.tools.clock(), result_summary=None, failure=why
     )
     return run

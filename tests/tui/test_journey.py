@@ -140,7 +140,7 @@ def test_a_dry_run_chosen_and_submitted_in_one_burst_is_a_dry_run(prepared):
         terminal.wait("is accepted.")
         terminal.type("q")
         assert terminal.ended() == 0
-    (run,) = [run for run in attached.store.runs.queued() if run.repository == "acme/burst"]
+    (run,) = [run for run in attached.store.run_lists.queued() if run.repository == "acme/burst"]
     assert run.dry_run
     assert attached.store.runs.specification(run.run_id) == "# Title"
 

@@ -90,7 +90,7 @@ def test_names_runs_and_shards(store: Store, make_run: MakeRun, now: datetime, f
     one = store.runs.insert(make_run())
     follower = follow()
     two = store.runs.insert(make_run())
-    store.runs.claim(2, "mine", now=now, lease_seconds=9)
+    store.queue.claim(2, "mine", now=now, lease_seconds=9)
     store.shards.save(Shard(shard=0), event="shard.looked")
     seen = follower.wait_for_event(latest(store))
     assert frozenset().union(*(change.run_ids for change in seen)) == {one.run_id, two.run_id}
@@ -114,9 +114,9 @@ def test_another_process(
 def test_without_an_event(store: Store, make_run: MakeRun, now: datetime, follow: Callable[[], Follower]) -> None:
     """A heartbeat has no event: it counts as `other`, and the newest event stays."""
     run = store.runs.insert(make_run())
-    store.runs.claim(0, "mine", now=now, lease_seconds=9)
+    store.queue.claim(0, "mine", now=now, lease_seconds=9)
     follower = follow()
-    store.runs.heartbeat(run.run_id, "mine", now=now + timedelta(seconds=1), lease_seconds=9)
+    store.queue.heartbeat(run.run_id, "mine", now=now + timedelta(seconds=1), lease_seconds=9)
     assert follower.wait_for(1) == [Change(frozenset(), frozenset(), latest(store), other=True)]
 
 
@@ -125,7 +125,7 @@ def test_silence(store: Store, make_run: MakeRun, follow: Callable[[], Follower]
     store.runs.insert(make_run())
     follower = follow()
     for _ in range(20):
-        store.runs.queued()
+        store.run_lists.queued()
         time.sleep(0.01)
     assert follower.seen == []
 

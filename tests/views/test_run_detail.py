@@ -29,9 +29,9 @@ OPERATOR = Actor("local:olga", "olga", operator=True)
 def run_id(store: Store, make_run: Callable[..., Run], now: datetime) -> str:
     """A run in progress in its first phase, with one artifact."""
     run = store.runs.insert(make_run(specify_text="Add a basket.\r\n"))
-    store.runs.claim(0, "mine", now=now, lease_seconds=9)
-    store.runs.note(run.run_id, "mine", agent=AgentInfo("codex_cli", "1", "2"))
-    store.runs.save_phase(
+    store.queue.claim(0, "mine", now=now, lease_seconds=9)
+    store.progress.update(run.run_id, "mine", agent=AgentInfo("codex_cli", "1", "2"))
+    store.progress.save_phase(
         run.run_id, "mine", Phase(phase=PhaseName.PREPARE_JOB, status=PhaseStatus.RUNNING, attempt=1, started_at=now)
     )
     store.artifacts.save(

@@ -30,7 +30,7 @@ ALL = RunFilter()
 def test_summary(store: Store, make_run: MakeRun, now: datetime) -> None:
     """A summary has the submitted fields and what the run waits for."""
     run = store.runs.insert(make_run(external_ref="T-1", base_branch="dev", dry_run=True))
-    store.runs.wait(run.run_id, WaitingFor(WaitReason.QUOTA, now, "shard 0"))
+    store.queue.wait(run.run_id, WaitingFor(WaitReason.QUOTA, now, "shard 0"))
     (summary,) = list_runs(store, ALL, limit=9)
     assert (summary.run_id, summary.repository, summary.base_branch) == (run.run_id, "Acme/Shop", "dev")
     assert (summary.external_ref, summary.dry_run, summary.created_by.username) == ("T-1", True, "ann")
@@ -41,10 +41,10 @@ def test_summary(store: Store, make_run: MakeRun, now: datetime) -> None:
 def test_final_and_seconds(store: Store, make_run: MakeRun, now: datetime) -> None:
     """Seconds grow until the end, and then no more."""
     run = store.runs.insert(make_run())
-    store.runs.claim(0, "mine", now=now, lease_seconds=9)
+    store.queue.claim(0, "mine", now=now, lease_seconds=9)
     later = now + timedelta(seconds=7)
     (running,) = list_runs(store, ALL, limit=9)
-    store.runs.finish(run.run_id, "mine", RunStatus.SUCCEEDED, now=later, result_summary=None, failure=None)
+    store.progress.finish(run.run_id, "mine", RunStatus.SUCCEEDED, now=later, result_summary=None, failure=None)
     (ended,) = list_runs(store, ALL, limit=9)
     assert (running.final, running.seconds(later)) == (False, 7.0)
     assert (ended.final, ended.seconds(later + timedelta(hours=1))) == (True, 7.0)

@@ -42,11 +42,11 @@ class Live:
 
     def save(self, status: PhaseStatus, attempt: int, path: str) -> None:
         phase = Phase(phase=PLAN, status=status, attempt=attempt, started_at=NOW, stdout_path=path)
-        self.store.runs.save_phase(self.run.run_id, self.lease, phase)
+        self.store.progress.save_phase(self.run.run_id, self.lease, phase)
 
     def finish(self, status: RunStatus = RunStatus.SUCCEEDED) -> None:
         now = datetime.now(UTC)
-        self.store.runs.finish(self.run.run_id, self.lease, status, now=now, result_summary=None, failure=None)
+        self.store.progress.finish(self.run.run_id, self.lease, status, now=now, result_summary=None, failure=None)
 
 
 @pytest.fixture
@@ -220,10 +220,10 @@ def test_lines_come_while_the_phase_runs(live: Live) -> None:
     everything(tail)
     for attempt in (1, 2):
         if attempt > 1:
-            live.store.runs.save_phase(
+            live.store.progress.save_phase(
                 live.run.run_id, live.lease, Phase(phase=PLAN, status=PhaseStatus.RETRYING, attempt=1)
             )
-        live.store.runs.save_phase(
+        live.store.progress.save_phase(
             live.run.run_id, live.lease, Phase(phase=PLAN, status=PhaseStatus.RUNNING, attempt=attempt)
         )
         log = kept.log(PLAN, attempt, ArtifactType.STDOUT_LOG)

@@ -14,7 +14,7 @@ from moonmind_appliance.views.shard_view import QuotaBar, Severity, quota_bars, 
 def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
     """Each shard by number, with its names, its run in progress, and its own events, newest first."""
     store.runs.insert(make_run())
-    run = store.runs.claim(1, "mine", now=now, lease_seconds=9)
+    run = store.queue.claim(1, "mine", now=now, lease_seconds=9)
     assert run is not None
     store.shards.save(Shard(shard=1, login=LoginState.PRESENT), event="shard.one")
     store.shards.save(Shard(shard=1, login=LoginState.PRESENT, plan="pro"), event="shard.two", data={"n": 2})
@@ -28,7 +28,7 @@ def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> No
 def test_waiting(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
     """Only queued runs, oldest first, with the requested shard."""
     first, second, third = (store.runs.insert(make_run(shard_pin=pin)).run_id for pin in (None, 2, None))
-    store.runs.claim(0, "mine", now=now, lease_seconds=9)
+    store.queue.claim(0, "mine", now=now, lease_seconds=9)
     assert [(run.run_id, run.shard_pin) for run in waiting_runs(store)] == [(second, 2), (third, None)]
     assert first not in {run.run_id for run in waiting_runs(store)}
 

@@ -13,7 +13,7 @@ from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import PHASE_ORDER, Actor, ArtifactType, Phase, PhaseName, PhaseStatus, Run
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store import Store
-from moonmind_appliance.store.runs import _insert_rows
+from moonmind_appliance.store.runs import insert_rows
 
 ACTOR = Actor("os:bench", "bench", operator=True)
 SPECIFICATION = "# Basket\n\n- Goal: the shop keeps a basket.\n" + "The basket keeps what a person put into it. " * 100
@@ -49,7 +49,7 @@ def fill(store: Store, count: int) -> None:
                 accepted_at=at,
                 created_by=ACTOR,
             )
-            _insert_rows(connection, run)
+            insert_rows(connection, run)
             times = (at.isoformat(), (at + timedelta(minutes=4)).isoformat())
             connection.execute(
                 "UPDATE runs SET status = 'succeeded', shard = 0, started_at = ?, completed_at = ? WHERE run_id = ?",
@@ -77,7 +77,7 @@ def new_run(store: Store, repository: str) -> Run:
 def growing(store: Store, folder: Path, repository: str, phase: PhaseName = PhaseName.GIT_CLONE) -> Growing:
     """A run that is in that phase, on shard 0; no other run may be queued."""
     run, lease = new_run(store, repository), str(uuid.uuid4())
-    taken = store.runs.claim(0, lease, now=datetime.now(UTC), lease_seconds=86_400)
+    taken = store.queue.claim(0, lease, now=datetime.now(UTC), lease_seconds=86_400)
     if taken is None or taken.run_id != run.run_id:
         raise RuntimeError("Another run was queued.")
     kept = RunArtifacts(
@@ -89,7 +89,7 @@ def growing(store: Store, folder: Path, repository: str, phase: PhaseName = Phas
     )
     for name in PHASE_ORDER[: PHASE_ORDER.index(phase) + 1]:
         began = datetime.now(UTC)
-        store.runs.save_phase(
+        store.progress.save_phase(
             run.run_id, lease, Phase(phase=name, status=PhaseStatus.RUNNING, attempt=1, started_at=began)
         )
         if name is phase:
@@ -97,7 +97,7 @@ def growing(store: Store, folder: Path, repository: str, phase: PhaseName = Phas
         ended = Phase(
             phase=name, status=PhaseStatus.SUCCEEDED, attempt=1, started_at=began, completed_at=datetime.now(UTC)
         )
-        store.runs.save_phase(run.run_id, lease, ended)
+        store.progress.save_phase(run.run_id, lease, ended)
     log = kept.log(phase, 1, ArtifactType.STDOUT_LOG)
     log.close()
     return Growing(run, lease, ArtifactFiles(folder).path(log.storage_path))

@@ -39,21 +39,21 @@ def main() -> None:
 
 def _work(store: Store, stop: threading.Event) -> None:
     lease = str(uuid.uuid4())
-    run = _timed(stop, lambda: store.runs.claim(0, lease, now=datetime.now(UTC), lease_seconds=60))
+    run = _timed(stop, lambda: store.queue.claim(0, lease, now=datetime.now(UTC), lease_seconds=60))
     if run is None:
         return
     for name in PHASE_ORDER:
         began = datetime.now(UTC)
         running = Phase(phase=name, status=PhaseStatus.RUNNING, attempt=1, started_at=began)
-        _timed(stop, lambda saved=running: store.runs.save_phase(run.run_id, lease, saved))
-        _timed(stop, lambda: store.runs.heartbeat(run.run_id, lease, now=datetime.now(UTC), lease_seconds=60))
+        _timed(stop, lambda saved=running: store.progress.save_phase(run.run_id, lease, saved))
+        _timed(stop, lambda: store.queue.heartbeat(run.run_id, lease, now=datetime.now(UTC), lease_seconds=60))
         ended = Phase(
             phase=name, status=PhaseStatus.SUCCEEDED, attempt=1, started_at=began, completed_at=datetime.now(UTC)
         )
-        _timed(stop, lambda saved=ended: store.runs.save_phase(run.run_id, lease, saved))
+        _timed(stop, lambda saved=ended: store.progress.save_phase(run.run_id, lease, saved))
     _timed(
         stop,
-        lambda: store.runs.finish(
+        lambda: store.progress.finish(
             run.run_id, lease, RunStatus.SUCCEEDED, now=datetime.now(UTC), result_summary=None, failure=None
         ),
     )

@@ -35,7 +35,7 @@ def test_a_file_is_submitted(caller: Terminal, served: Served, tmp_path: Path) -
     path = tmp_path / "spec.md"
     path.write_bytes(SPEC.encode())
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", str(path))
-    run = served.store.runs.queued()[0]
+    run = served.store.run_lists.queued()[0]
     assert called.stdout == (
         f"Run {run.run_id} is accepted.\nFollow it: moonmind-appliance runs watch {run.short_id}\n"
     )
@@ -76,7 +76,7 @@ def test_a_text_that_is_too_long_is_refused(caller: Terminal, served: Served, si
     """The command and the API give the same exit code, and nothing is stored."""
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="x" * size)
     assert called.code == 2
-    assert served.store.runs.queued() == []
+    assert served.store.run_lists.queued() == []
 
 
 def test_list_filters_and_pages(caller: Terminal, served: Served) -> None:
@@ -111,7 +111,9 @@ def test_show_tells_everything(caller: Terminal, served: Served) -> None:
     served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.RUNNING)
     served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.FAILED, completed_at=datetime.now(UTC))
     why = failure(FailureCode.REPOSITORY_NOT_FOUND, "GitHub said \x1b[2Jno.")
-    served.store.runs.finish(run_id, LEASE, RunStatus.FAILED, now=datetime.now(UTC), result_summary="x", failure=why)
+    served.store.progress.finish(
+        run_id, LEASE, RunStatus.FAILED, now=datetime.now(UTC), result_summary="x", failure=why
+    )
     shown = caller.call("runs", "show", run_id).stdout
     for words in ("failed", "prepare_job", "cleanup", "repository_not_found", "GitHub said no.", "submitter"):
         assert words in shown

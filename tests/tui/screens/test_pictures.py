@@ -50,7 +50,7 @@ def shards(attached):
     attached.store.shards.save(DEAD)
     run = Run(run_id=RUN_ID, repository="acme/shop", specify_text="x", accepted_at=NOW, created_by=OPERATOR)
     attached.store.runs.insert(run)
-    attached.store.runs.claim(0, "lease", now=NOW, lease_seconds=60)
+    attached.store.queue.claim(0, "lease", now=NOW, lease_seconds=60)
 
 
 @pytest.mark.parametrize(("size", "theme"), SIZES)

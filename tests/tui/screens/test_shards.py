@@ -92,7 +92,7 @@ async def test_a_change_by_another_process_is_shown(attached):
         screen = await open_shards(app, pilot)
         untouched = screen.cards[1].content
         run = attached.submit()
-        attached.store.runs.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
+        attached.store.queue.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
         await until(pilot, lambda: f"▶ {run.short_id}" in card(screen, 0))
         assert screen.cards[1].content is untouched
 
@@ -122,7 +122,7 @@ async def test_ages_change_as_time_passes(attached):
 async def test_enter_opens_the_run_in_progress(attached):
     """A message explains that there is none."""
     attached.submit()
-    attached.store.runs.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
+    attached.store.queue.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)

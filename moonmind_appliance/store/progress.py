@@ -1,0 +1,151 @@
+"""The progress of a run, written by the claim that works on it: its phases, its fields and its end."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import msgspec
+
+from moonmind_appliance.errors import StoreError
+from moonmind_appliance.models import (
+    FINAL_RUN_STATUSES,
+    PHASE_ORDER,
+    AgentInfo,
+    Failure,
+    Phase,
+    PhaseStatus,
+    RunStatus,
+    may_move_phase,
+)
+from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.events import record
+from moonmind_appliance.store.rows import json_or_none, json_text, time_or_none, time_text
+from moonmind_appliance.store.run_changes import change_status, claimed_row
+
+
+class RunProgress:
+    """Writes to a run in progress. Every write requires the lease of the run's claim."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save_phase(self, run_id: str, lease: str, phase: Phase) -> None:
+        """Store a phase's state. An unchanged status is not a transition; the other fields are replaced.
+
+        Raises:
+            LeaseLost: the claim is over.
+            StoreError: `PHASE_MOVES` does not allow the transition.
+        """
+        position = PHASE_ORDER.index(phase.phase)
+        with self._database.write() as connection:
+            shard = claimed_row(connection, run_id, lease)["shard"]
+            row = connection.execute(
+                "SELECT status FROM phases WHERE run_id = ? AND position = ?", (run_id, position)
+            ).fetchone()
+            current = PhaseStatus(row["status"])
+            if current is not phase.status and not may_move_phase(current, phase.status):
+                raise StoreError(
+                    f"Run {run_id}: phase {phase.phase.value} cannot change from {current.value} to "
+                    f"{phase.status.value}."
+                )
+            connection.execute(
+                """
+                UPDATE phases SET status = ?, attempt = ?, started_at = ?, completed_at = ?, stdout_path = ?,
+                    stderr_path = ?, metadata = ?
+                WHERE run_id = ? AND position = ?
+                """,
+                (
+                    phase.status.value,
+                    phase.attempt,
+                    time_or_none(phase.started_at),
+                    time_or_none(phase.completed_at),
+                    phase.stdout_path,
+                    phase.stderr_path,
+                    json_text(phase.metadata),
+                    run_id,
+                    position,
+                ),
+            )
+            if current is not phase.status:
+                record(
+                    connection,
+                    f"phase.{phase.status.value}",
+                    run_id=run_id,
+                    shard=shard,
+                    data={
+                        "phase": phase.phase.value,
+                        "status": phase.status.value,
+                        "attempt": phase.attempt,
+                    },
+                )
+
+    def update(
+        self,
+        run_id: str,
+        lease: str,
+        *,
+        branch_name: str | msgspec.UnsetType | None = msgspec.UNSET,
+        pull_request_url: str | msgspec.UnsetType | None = msgspec.UNSET,
+        clarifications: Collection[str] | msgspec.UnsetType = msgspec.UNSET,
+        agent: AgentInfo | msgspec.UnsetType | None = msgspec.UNSET,
+        result_summary: str | msgspec.UnsetType | None = msgspec.UNSET,
+    ) -> None:
+        """Update fields of a run in progress; fields that are not given do not change.
+
+        Raises:
+            LeaseLost: the claim is over.
+        """
+        texts = {
+            "branch_name": branch_name,
+            "pull_request_url": pull_request_url,
+            "result_summary": result_summary,
+        }
+        given = {name: value for name, value in texts.items() if value is not msgspec.UNSET}
+        if clarifications is not msgspec.UNSET:
+            given["clarifications"] = json_text(list(clarifications))
+        if agent is not msgspec.UNSET:
+            given["agent"] = json_or_none(agent)
+        with self._database.write() as connection:
+            shard = claimed_row(connection, run_id, lease)["shard"]
+            if not given:
+                return
+            changes = ", ".join(f"{name} = :{name}" for name in given)
+            connection.execute(
+                f"UPDATE runs SET {changes} WHERE run_id = :run_id",  # noqa: S608 - fixed column names
+                {**given, "run_id": run_id},
+            )
+            record(connection, "run.noted", run_id=run_id, shard=shard, data={"fields": sorted(given)})
+
+    def finish(
+        self,
+        run_id: str,
+        lease: str,
+        status: RunStatus,
+        *,
+        now: datetime,
+        result_summary: str | None,
+        failure: Failure | None,
+    ) -> None:
+        """End a run in progress; its claim ends with it.
+
+        Raises:
+            LeaseLost: the claim is over.
+            StoreError: the status is not a final one.
+        """
+        if status not in FINAL_RUN_STATUSES:
+            raise StoreError(f"Run {run_id} cannot end as {status.value}.")
+        with self._database.write() as connection:
+            change_status(
+                connection,
+                run_id,
+                RunStatus.IN_PROGRESS,
+                status,
+                f"run.{status.value}",
+                at=now,
+                shard=claimed_row(connection, run_id, lease)["shard"],
+                fields={
+                    "completed_at": time_text(now),
+                    "result_summary": result_summary,
+                    "failure": json_or_none(failure),
+                },
+                data={} if failure is None else {"failure": failure.code.value},
+            )
