@@ -43,7 +43,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "token_not_yet_valid": ProblemKind(401, "The access token is not valid yet"),
     "wrong_issuer": ProblemKind(401, "The access token is from another issuer"),
     "wrong_audience": ProblemKind(401, "The access token is for another client"),
-    "wrong_token_type": ProblemKind(401, "The token is no access token"),
+    "wrong_token_type": ProblemKind(401, "The token has the wrong type"),
     "forbidden": ProblemKind(403, "Not allowed"),
     "operator_only": ProblemKind(403, "Operators only"),
     "repository_not_allowed": ProblemKind(403, "The repository is not allowed"),

@@ -226,7 +226,7 @@ def _text_problems(text: str) -> list[FieldProblem]:
     if not text.strip():
         problems.append(FieldProblem("specify_text", "Must not be blank."))
     if (nul := text.find("\x00")) >= 0:
-        problems.append(FieldProblem("specify_text", f"Holds a NUL character (behind {nul} others): remove it."))
+        problems.append(FieldProblem("specify_text", f"Contains a NUL character at offset {nul}: remove it."))
     if (size := _size(text)) > MAX_SPECIFY_BYTES:
         problems.append(FieldProblem("specify_text", f"Has {size} bytes of UTF-8; the limit is {MAX_SPECIFY_BYTES}."))
     return problems + _unicode_problems("specify_text", text)
@@ -265,8 +265,8 @@ def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldPr
     return [
         FieldProblem(
             field,
-            f"Holds a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}) and was not stored. "
-            "Remove it, and rotate it: it has been sent over the network.",
+            f"Contains a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}); nothing was stored. "
+            "Remove and rotate it, because it was sent over the network.",
         )
         for field, text in texts.items()
         if (findings := redactor.find(text.encode(errors="surrogatepass")))
@@ -303,8 +303,8 @@ def _refuse_when_disk_is_full(settings: Settings) -> None:
     free = shutil.disk_usage(settings.moonmind_data_dir).free
     if free < settings.min_free_disk:
         raise Unavailable(
-            f"The appliance's disk has {free // 1024**2} MiB left and takes no run below "
-            f"{settings.min_free_disk // 1024**2} MiB.",
+            f"The appliance's disk has {free // 1024**2} MiB left; runs are accepted from "
+            f"{settings.min_free_disk // 1024**2} MiB on.",
             hint="The operator must free space in the data folder, or lower MIN_FREE_DISK.",
             code="disk_blocked",
             retry_after=_DISK_RETRY_SECONDS,
