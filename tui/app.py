@@ -49,7 +49,7 @@ class TerminalApp(App[None]):
     Args:
         tools: from `attach`; the caller closes them after the app has ended.
         actor: the user who submits, cancels and retries.
-        serve_state: asks whether `serve` runs; may block, is called in a thread.
+        serve_state: checks whether `serve` runs; may block, is called in a thread.
         checks: runs all checks; may block, is called in a thread.
         theme_name: the theme to begin with.
         environment: of the process, for TMUX and the user's state folder.
@@ -87,7 +87,7 @@ class TerminalApp(App[None]):
         self.exit_codes = tuple(exit_codes)
         self.environment = dict(os.environ) if environment is None else environment
         self.serve_state: ServeState | None = None
-        """The last answer; None before the first one."""
+        """The last result; None before the first one."""
         self._read_serve_state = serve_state
         self.checks = checks
         self._lost: ApplianceError | None = None
@@ -244,7 +244,7 @@ class TerminalApp(App[None]):
             page.read()
 
     def check_serve(self) -> None:
-        """Ask now whether the service is ready, in addition to the request every ten seconds."""
+        """Check now whether the service is ready, in addition to the check every ten seconds."""
         self.background.run(
             self, "serve", partial(self._read_serve_state, self.settings), self._serve_checked, self._ignore
         )

@@ -1,4 +1,4 @@
-"""Converts log lines around a place to screen rows: cleaned, wrapped or cut, Codex's events as text. Pure."""
+"""Converts log lines around a position to screen rows: cleaned, wrapped or cut, Codex's events as text. Pure."""
 
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     broken: bool = False
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         """The sort key of rows."""
         return self.line, self.part
 

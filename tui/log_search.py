@@ -15,7 +15,7 @@ class Found(NamedTuple):
     """A match: its line and byte, its number, and the number of matches (0: not counted)."""
 
     line: int
-    place: int
+    offset: int
     number: int = 0
     total: int = 0
 
@@ -29,22 +29,22 @@ def search(index: LogIndex, needle: str, line: int, step: int, row_format: RowFo
     escaped = needle.replace("\\", "\\\\").replace('"', '\\"') if row_format.events else needle
     wanted = escaped.encode()
     start = index.offset_of(line + 1) if step > 0 else index.offset_of(line)
-    place = index.search(wanted, start, forward=step > 0)
+    offset = index.search(wanted, start, forward=step > 0)
     around = False
     while True:
-        if place is None:
+        if offset is None:
             if around:
                 return None
             around = True
-            place = index.search(wanted, 0 if step > 0 else index.size, forward=step > 0)
-            if place is None:
+            offset = index.search(wanted, 0 if step > 0 else index.size, forward=step > 0)
+            if offset is None:
                 return None
-        found = index.line_at(place)
+        found = index.line_at(offset)
         if not row_format.events or _shown_in(index, found, needle, row_format):
-            return Found(found, place)
+            return Found(found, offset)
         if around and (found >= line if step > 0 else found <= line):
             return None
-        place = index.search(
+        offset = index.search(
             wanted, index.offset_of(found + 1) if step > 0 else index.offset_of(found), forward=step > 0
         )
 
@@ -52,7 +52,7 @@ def search(index: LogIndex, needle: str, line: int, step: int, row_format: RowFo
 def counted(index: LogIndex, needle: str, found: Found) -> Found:
     """The same match with its number and the number of matches: takes as long as reading the log."""
     wanted = needle.encode()
-    return found._replace(number=index.count(wanted, before=found.place) + 1, total=index.count(wanted))
+    return found._replace(number=index.count(wanted, before=found.offset) + 1, total=index.count(wanted))
 
 
 def _shown_in(index: LogIndex, line: int, needle: str, row_format: RowFormat) -> bool:
@@ -67,5 +67,5 @@ def first_error(index: LogIndex, pattern: re.Pattern[bytes]) -> int | None:
     with suppress(OSError):
         while index.extend():
             pass
-    place = index.find(pattern)
-    return None if place is None else index.line_at(place)
+    offset = index.find(pattern)
+    return None if offset is None else index.line_at(offset)

@@ -187,7 +187,7 @@ class LogView(Lines):
             page_of(self).run_in_background("log-count", partial(counted, index, needle, found), self._count_done)
 
     def _count_done(self, found: Found) -> None:
-        if self._found is not None and self._found.place == found.place:
+        if self._found is not None and self._found.offset == found.offset:
             self._found = found
             self.post_message(self.StateChanged())
 
@@ -279,7 +279,7 @@ class LogView(Lines):
         return RowFormat(self.line_width if self.wrap else 0, self._events and not self.raw)
 
     def _again(self) -> None:
-        """Read the same place again, as rows of another kind."""
+        """Read the same position again, as rows of another kind."""
         line = self._line_of(self._top)
         self._rows = []
         if self._index is not None:
@@ -332,10 +332,10 @@ class LogView(Lines):
 
     def _renumbered(self, old_rows: list[Row], old_first: int) -> int | None:
         """The number of the first row, so that a row that was known before keeps its number; None if none was."""
-        known = {row.place: number for number, row in enumerate(old_rows, old_first)}
+        known = {row.position: number for number, row in enumerate(old_rows, old_first)}
         for number, row in enumerate(self._rows):
-            if row.place in known:
-                return known[row.place] - number
+            if row.position in known:
+                return known[row.position] - number
         return None
 
     def _number_of(self, line: int) -> int:
@@ -563,7 +563,7 @@ class LogView(Lines):
 
 
 def _rows(index: LogIndex, request: ReadRequest, around: int, row_format: RowFormat) -> Rows:
-    """The rows around the requested place; the end is known after the whole log is indexed."""
+    """The rows around the requested position; the end is known after the whole log is indexed."""
     if request.at_end:
         while index.extend(_PIECE_BYTES):
             pass

@@ -225,7 +225,7 @@ class _Show:
         if isinstance(step, SignInPrompt):
             self._show_prompt(step)
         elif isinstance(step, SignInWaiting):
-            self._show_holder(step.holder)
+            self._show_lock_holder(step.holder)
 
     def _show_prompt(self, step: SignInPrompt) -> None:
         if self._invocation.as_json:
@@ -237,7 +237,7 @@ class _Show:
         prompt = Prompt(title, step.address, step.address, step.code, time.monotonic() + left)
         self._panel = self._stack.enter_context(PromptPanel(self._invocation.err, prompt))
 
-    def _show_holder(self, holder: str) -> None:
+    def _show_lock_holder(self, holder: str) -> None:
         message = f"Shard {self._shard} is in use by {holder}; the new login replaces the old one when it ends"
         if self._panel is not None and self._invocation.err.is_terminal:
             self._panel.waits_for = message

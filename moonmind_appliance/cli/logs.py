@@ -67,7 +67,7 @@ class JsonFormatter(RedactingFormatter):
         return escape_json(json.dumps(entry, ensure_ascii=False, separators=(",", ":")))
 
 
-def worth_telling(record: logging.LogRecord) -> bool:
+def is_worth_logging(record: logging.LogRecord) -> bool:
     """False for a GET that was answered: clients that follow a run send two per second, and /metrics counts them."""
     if record.name != "moonmind_appliance.api.app" or not isinstance(record.args, tuple):
         return True
@@ -84,7 +84,7 @@ def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> Redactin
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     if not debug:
-        handler.addFilter(worth_telling)
+        handler.addFilter(is_worth_logging)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)

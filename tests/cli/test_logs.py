@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from moonmind_appliance.cli.logs import JsonFormatter, TextFormatter, worth_telling
+from moonmind_appliance.cli.logs import JsonFormatter, TextFormatter, is_worth_logging
 from moonmind_appliance.redaction import Redactor
 
 SECRET = "a-secret-Value-0815"
@@ -97,9 +97,9 @@ def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected
     told = record(
         "%s %s %d in %.1f ms, request %s", method, "/runs", status, 1.0, "id", name="moonmind_appliance.api.app"
     )
-    assert worth_telling(told) is expected
+    assert is_worth_logging(told) is expected
 
 
 def test_other_records_stay() -> None:
     """Records with other arguments are logged, also if they look like a read."""
-    assert worth_telling(record("GET %s", "x"))
+    assert is_worth_logging(record("GET %s", "x"))

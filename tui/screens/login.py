@@ -132,13 +132,13 @@ class LoginScreen(Page):
             message = Text("Stopping. The old login stays as it is.", palette.muted)
         self._put("outcome", message)
         qr = self.query_one("#qr", Static)
-        qr.display = self._room_for_qr and not self._over
+        qr.display = self._qr_code_fits and not self._over
         if self._prompt is not None and qr.display:
             style = COLOURLESS if palette is NO_COLOUR else COLOURED
             self._put("qr", qr_code(self._prompt.address, style))
 
     @property
-    def _room_for_qr(self) -> bool:
+    def _qr_code_fits(self) -> bool:
         if self._prompt is None or not self._prompt.code:
             return False
         columns, lines = qr_size(self._prompt.address)

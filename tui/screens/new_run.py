@@ -242,7 +242,7 @@ class NewRunScreen(Page):
     def _show(self) -> None:
         """Show the lines around the fields; repaint only what changed."""
         palette = self.tui.palette
-        self._line("head", Text.assemble(("New run", "bold"), "  ", (self._draft_words(), palette.muted)))
+        self._line("head", Text.assemble(("New run", "bold"), "  ", (self._draft_text(), palette.muted)))
         for name in _LABELS:
             self._line(f"{name}-problem", self._beside(name))
             self.query_one(f"#{name}-problem").set_class(bool(self._shown_problem(name)), "-wrong")
@@ -275,7 +275,7 @@ class NewRunScreen(Page):
         """The problem to show: none for a field that was never filled in."""
         return clean(self._problems.get(name, "")) if name in self._touched else ""
 
-    def _draft_words(self) -> str:
+    def _draft_text(self) -> str:
         if self._not_saved:
             return f"draft not saved: {self._not_saved}"
         if self._saved is None or self._saved.empty or self._saved.saved_at is None:

@@ -248,18 +248,18 @@ class RunScreen(Page):
                 how = "  raw" if view.shows_events and view.raw else ""
                 wrap = "  wrap" if view.wrap else ""
                 # Search results come first: a narrow panel cuts the end.
-                state = f"{title}  {view.state}{self._search_words()}{follow}{wrap}{how}"
+                state = f"{title}  {view.state}{self._search_text()}{follow}{wrap}{how}"
             case "spec" if self._texts is not None and self._texts.spec is None:
-                state = f"The submitted specification; s saves it.{self._search_words()}"
+                state = f"The submitted specification; s saves it.{self._search_text()}"
             case "artifacts":
                 state = "Enter opens, s saves, p copies the path."
             case "diff" | "spec" | "plan" | "tasks" if self._saved_name():
-                state = f"s saves it as {self._saved_name()}.{self._search_words()}"
+                state = f"s saves it as {self._saved_name()}.{self._search_text()}"
             case _:
-                state = self._search_words().strip()
+                state = self._search_text().strip()
         update(self.query_one("#state", Static), Text(state, no_wrap=True, overflow="ellipsis"))
 
-    def _search_words(self) -> str:
+    def _search_text(self) -> str:
         if not self._needle:
             return ""
         found = self.log_view.found

@@ -108,7 +108,7 @@ class Remote:
     def submit(self, request: "SubmitRequest", idempotency_key: str | None) -> RunAccepted:
         """POST /runs."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
-        return self._ask(RunAccepted, "POST", "/runs", json=msgspec.to_builtins(request), headers=headers)
+        return self._request(RunAccepted, "POST", "/runs", json=msgspec.to_builtins(request), headers=headers)
 
     def page(
         self,
@@ -127,7 +127,7 @@ class Remote:
             "limit": limit,
             "cursor": cursor,
         }
-        return self._ask(
+        return self._request(
             RunPage, "GET", "/runs", params={name: value for name, value in given.items() if value is not None}
         )
 
@@ -161,19 +161,19 @@ class Remote:
 
     def detail(self, run_id: str) -> RunDetail:
         """GET /runs/{run_id}."""
-        return self._ask(RunDetail, "GET", f"/runs/{run_id}")
+        return self._request(RunDetail, "GET", f"/runs/{run_id}")
 
     def cancel(self, run_id: str) -> RunAccepted:
         """POST …/cancel."""
-        return self._ask(RunAccepted, "POST", f"/runs/{run_id}/cancel")
+        return self._request(RunAccepted, "POST", f"/runs/{run_id}/cancel")
 
     def retry(self, run_id: str) -> RunAccepted:
         """POST …/retry."""
-        return self._ask(RunAccepted, "POST", f"/runs/{run_id}/retry")
+        return self._request(RunAccepted, "POST", f"/runs/{run_id}/retry")
 
     def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
         """GET …/artifacts/{artifact_id}."""
-        return self._ask(ArtifactDetail, "GET", f"/runs/{run_id}/artifacts/{artifact_id}")
+        return self._request(ArtifactDetail, "GET", f"/runs/{run_id}/artifacts/{artifact_id}")
 
     def content(self, run_id: str, artifact_id: str) -> Iterator[bytes]:
         """GET …/content."""
@@ -182,11 +182,11 @@ class Remote:
                 self._check(answer)
                 yield from answer.iter_bytes(_CHUNK)
         except httpx.HTTPError as error:
-            raise self._silence(error) from None
+            raise self._unavailable(error) from None
 
     def shards(self) -> list[ShardView]:
         """GET /shards."""
-        return self._ask(_Shards, "GET", "/shards").items
+        return self._request(_Shards, "GET", "/shards").items
 
     def waiting(self) -> list[RunSummary]:
         """GET /runs?status=queued, the 200 newest, oldest first."""
@@ -205,7 +205,7 @@ class Remote:
             except (httpx.HTTPError, Unavailable) as error:
                 failures += 1
                 if failures > _STREAM_TRIES:
-                    raise (error if isinstance(error, Unavailable) else self._silence(error)) from None
+                    raise (error if isinstance(error, Unavailable) else self._unavailable(error)) from None
             time.sleep(min(0.5 * failures + 0.2, _LONGEST_PAUSE))
 
     def _events(self, run_id: str, last: str) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -230,12 +230,12 @@ class Remote:
         """Close the connections."""
         self._client.close()
 
-    def _ask(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - passed on to httpx
+    def _request(self, kind: type[_T], method: str, path: str, **more: Any) -> _T:  # noqa: ANN401 - passed on to httpx
         """The response as that struct. Unknown fields, such as a newer appliance's, are ignored."""
         try:
             answer = self._client.request(method, path, **more)
         except httpx.HTTPError as error:
-            raise self._silence(error) from None
+            raise self._unavailable(error) from None
         self._check(answer)
         try:
             return msgspec.json.decode(answer.content, type=kind)
@@ -248,7 +248,7 @@ class Remote:
                 ),
             ) from None
         except msgspec.MsgspecError:
-            raise self._stranger(answer) from None
+            raise self._not_an_appliance(answer) from None
 
     def _check(self, answer: httpx.Response) -> None:
         """Raise the error that matches the API's error response."""
@@ -258,7 +258,7 @@ class Remote:
         try:
             problem = msgspec.json.decode(answer.content, type=_Problem)
         except msgspec.MsgspecError:
-            raise self._stranger(answer) from None
+            raise self._not_an_appliance(answer) from None
         message = problem.detail or problem.title or answer.reason_phrase
         fields = [FieldProblem(field.field, field.message) for field in problem.errors]
         if answer.status_code in _BUSY:
@@ -269,7 +269,7 @@ class Remote:
             raise CommandFailed(f"{self._server} returned {answer.status_code}: {message}")
         raise kind(message, code=problem.code, fields=fields)
 
-    def _silence(self, error: httpx.HTTPError) -> CommandFailed:
+    def _unavailable(self, error: httpx.HTTPError) -> CommandFailed:
         why = "timed out" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
         return CommandFailed(
             f"No appliance responds at {self._server} ({why}).",
@@ -277,7 +277,7 @@ class Remote:
             code=Exit.UNAVAILABLE,
         )
 
-    def _stranger(self, answer: httpx.Response) -> CommandFailed:
+    def _not_an_appliance(self, answer: httpx.Response) -> CommandFailed:
         location = answer.headers.get("location")
         more = f", redirect to {location}" if location else ""
         return CommandFailed(
