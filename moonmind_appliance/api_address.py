@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from urllib.parse import urlsplit
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.settings import Settings
@@ -12,6 +13,9 @@ BACKLOG = 2048
 
 # The wildcard addresses are only for listening; a local caller uses the loopback interface.
 _CALLED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
+
+
+_LOOPBACK = ("127.", "::1", "localhost")
 
 
 class AddressUnavailable(ApplianceError):
@@ -26,6 +30,26 @@ def local_url(settings: Settings) -> str:
     """Address for callers on this machine, without a path: `http://127.0.0.1:5000`."""
     host = _CALLED_AS.get(settings.moonmind_host, settings.moonmind_host)
     return f"http://[{host}]:{settings.moonmind_port}" if ":" in host else f"http://{host}:{settings.moonmind_port}"
+
+
+def public_url(settings: Settings) -> str:
+    """Address for callers, without a path: MOONMIND_PUBLIC_URL, else `local_url`."""
+    if settings.moonmind_public_url is None:
+        return local_url(settings)
+    url = urlsplit(settings.moonmind_public_url)
+    called_as = _CALLED_AS.get(url.hostname or "")
+    if called_as is None:
+        return settings.moonmind_public_url
+    host = f"[{called_as}]" if ":" in called_as else called_as
+    return url._replace(netloc=f"{host}:{url.port}" if url.port else host).geturl()
+
+
+def sent_in_clear(settings: Settings) -> str | None:
+    """The address at which other machines reach the API without TLS; None if there is none that is known."""
+    if settings.moonmind_public_url is None:
+        return None if settings.moonmind_host.startswith(_LOOPBACK) else settings.moonmind_host
+    url = urlsplit(settings.moonmind_public_url)
+    return None if url.scheme == "https" or (url.hostname or "").startswith(_LOOPBACK) else url.hostname
 
 
 def open_socket(host: str, port: int) -> socket.socket:

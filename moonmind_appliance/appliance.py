@@ -22,6 +22,7 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding, Readiness
 from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
+from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.reap import Reaper
@@ -30,6 +31,7 @@ from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
+from moonmind_appliance.phases.names import LABEL_RUN
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.scheduling.readiness import look_after_logins
@@ -64,6 +66,18 @@ def shard_names(settings: Settings) -> tuple[ShardName, ...]:
     return tuple(ShardName(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
 
 
+def engine_of(settings: Settings) -> DockerEngine:
+    """The container engine of these settings; nothing is connected yet. The caller closes it."""
+    if settings.workspaces_volume is None:
+        return DockerEngine(settings.docker_host)
+    return FolderEngine(
+        settings.docker_host,
+        volume=settings.workspaces_volume,
+        folder=settings.moonmind_data_dir / "workspaces",
+        kept_as_folder=LABEL_RUN,
+    )
+
+
 @contextmanager
 def attach(
     settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None
@@ -80,7 +94,7 @@ def attach(
     with ExitStack() as opened:
         store = Store.open(settings.moonmind_data_dir, redactor=redactor)
         opened.callback(store.close)
-        engine = DockerEngine(settings.docker_host)
+        engine = engine_of(settings)
         opened.callback(engine.close)
         github = None
         if settings.github_token:

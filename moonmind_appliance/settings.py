@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -127,6 +128,10 @@ def _words(raw: str) -> tuple[str, ...]:
 def _url(raw: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):
         raise ValueError("is not an http(s) URL without user, query and fragment")
+    try:
+        _ = urlsplit(raw).port
+    except ValueError:
+        raise ValueError("has a port that is not a number from 0 to 65535") from None
     return raw.rstrip("/")
 
 
@@ -192,6 +197,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = Path("/var/lib/moonmind-appliance")
     moonmind_host: Annotated[str, Option("Address the API listens on.", _text)] = "127.0.0.1"
     moonmind_port: Annotated[int, Option("Port the API listens on.", _whole(1, 65535))] = 5000
+    moonmind_public_url: Annotated[
+        str | None,
+        Option(
+            "URL at which callers reach the API, if it differs from the address it listens on, such as a TLS proxy's.",
+            _url,
+            "Use https://HOST or http://HOST:PORT, without the API's path.",
+        ),
+    ] = None
     moonmind_log_format: Annotated[
         str,
         Option("How `serve` writes its log: text for people, json for collectors.", _choice("text", "json")),
@@ -309,6 +322,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Option("Docker network of the job containers; created if it is missing.", _prefix),
     ] = "moonmind-jobs"
+    workspaces_volume: Annotated[
+        str | None,
+        Option(
+            "Docker volume for all workspaces, mounted at `workspaces` in the data folder; empty: one volume per run.",
+            _prefix,
+        ),
+    ] = None
     container_memory: Annotated[int, Option("Memory limit of each job container.", _size(64 * 1024**2))] = 4 * 1024**3
     container_cpus: Annotated[float, Option("CPU limit of each job container.", _cpus)] = 2.0
     container_pids: Annotated[int, Option("Process limit of each job container.", _whole(16, 1_000_000))] = 1024

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
 
-_OTHERS = 0o077
+_ROOT_GROUP = 0
 _MOST_SKEW = 60.0
 
 
@@ -25,7 +26,7 @@ def data_folder(settings: Settings) -> Finding:
         return wrong(check, f"{folder}: this user cannot write to {nearest}.", "Run as its owner, usually root.")
     if nearest != folder:
         return ok(check, f"{folder} is created at the first start.")
-    if folder.stat().st_mode & _OTHERS:
+    if others_read(folder.stat()):
         return note(check, f"Other users of this machine can read {folder}.", f"chmod 700 {folder}")
     return ok(check, str(folder))
 
@@ -68,6 +69,12 @@ def clock(github: datetime | None, now: datetime) -> Finding:
 def _nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def others_read(found: os.stat_result) -> bool:
+    """Whether users outside root's group have access: that group is how a container without root works."""
+    group = found.st_mode & stat.S_IRWXG and found.st_gid != _ROOT_GROUP
+    return bool(group or found.st_mode & stat.S_IRWXO)
 
 
 def _size(count: int) -> str:

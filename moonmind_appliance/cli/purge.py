@@ -7,11 +7,11 @@ import click
 import msgspec
 from rich.text import Text
 
+from moonmind_appliance.appliance import engine_of
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import table
-from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.runs import purge as verb
 from moonmind_appliance.runs.purge import Belongings, Purged
@@ -84,7 +84,7 @@ def purge(
     if invocation.as_json and not (yes or dry_run or list_only):
         raise click.UsageError("With --json the command does not ask: add --yes or --dry-run.")
     settings = invocation.settings()
-    engine = DockerEngine(settings.docker_host)
+    engine = engine_of(settings)
     try:
         if list_only:
             show_appliances(invocation, settings, engine)

@@ -2,12 +2,11 @@
 
 import errno
 import logging
-import socket
 
 import click
 
 from moonmind_appliance.api.paths import SCHEMA_PATH
-from moonmind_appliance.api_address import BASE_PATH, AddressUnavailable, open_socket
+from moonmind_appliance.api_address import BASE_PATH, AddressUnavailable, open_socket, public_url, sent_in_clear
 from moonmind_appliance.appliance import Appliance, appliance_version, secrets_of
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
@@ -18,8 +17,6 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import serve as serve_http
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +53,7 @@ def serve(invocation: Invocation) -> Exit:
         appliance.stop()
         raise CommandFailed(error.message, hint=error.hint, code=_exit_of(error)) from error
     with listening:
-        _log.info("%s", banner(settings, appliance.resources.store, listening))
+        _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
         started = serve_http(appliance, listening)
     if not started:
@@ -64,17 +61,16 @@ def serve(invocation: Invocation) -> Exit:
     return Exit.OK
 
 
-def banner(settings: Settings, store: Store, listening: socket.socket) -> str:
+def banner(settings: Settings, store: Store) -> str:
     """The first line: the API's address, the data folder, the shards that are signed in, the address of the docs."""
-    port = listening.getsockname()[1]
-    host = f"[{settings.moonmind_host}]" if ":" in settings.moonmind_host else settings.moonmind_host
+    url = public_url(settings)
     shards = ", ".join(
         f"{shard.shard} {_LOGINS.get(shard.login, shard.login.value)}"
         for shard in store.shards.all(settings.codex_shards)
     )
     return (
-        f"MoonMind appliance {appliance_version()} on http://{host}:{port}{BASE_PATH}; "
-        f"data in {settings.moonmind_data_dir}; shards: {shards}; API docs on http://{host}:{port}{SCHEMA_PATH}"
+        f"MoonMind appliance {appliance_version()} on {url}{BASE_PATH}; "
+        f"data in {settings.moonmind_data_dir}; shards: {shards}; API docs on {url}{SCHEMA_PATH}"
     )
 
 
@@ -90,10 +86,11 @@ def warn(settings: Settings) -> None:
     """Warn of what will make runs fail, and of what is unsafe."""
     if settings.github_token is None:
         _log.warning("GITHUB_TOKEN is not set: every run will fail in prepare_job. Set it and restart.")
-    if not settings.moonmind_host.startswith(_LOOPBACK):
+    if (host := sent_in_clear(settings)) is not None:
         _log.warning(
-            "The API listens on %s without TLS: put a TLS proxy in front of it, or tokens are sent unencrypted.",
-            settings.moonmind_host,
+            "The API is reached at %s without TLS, so tokens are sent unencrypted. "
+            "Put a TLS proxy in front of it, and set MOONMIND_PUBLIC_URL to the proxy's https:// address.",
+            host,
         )
     if settings.spec_workflow_test_mode:
         _log.warning("SPEC_WORKFLOW_TEST_MODE is on: runs push nothing.")

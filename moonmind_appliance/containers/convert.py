@@ -68,6 +68,8 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
+    if mount.volume.startswith("/"):
+        return {"Type": "bind", "Source": mount.volume, "Target": mount.target, "ReadOnly": mount.read_only}
     return {
         "Type": "volume",
         "Source": mount.volume,

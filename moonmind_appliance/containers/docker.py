@@ -136,10 +136,24 @@ class DockerEngine:
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
         """Create the volume unless it exists; True if this call created it."""
         with self._making:
-            if self._ask_for(lambda client: client.inspect_volume(name)) is not None:
+            if self.has_volume(name):
                 return False
             self._ask(lambda client: client.create_volume(name, labels=labels))
             return True
+
+    def has_volume(self, name: str) -> bool:
+        """Whether there is a volume of that name."""
+        return self.mountpoint(name) is not None
+
+    def mountpoint(self, volume: str) -> str | None:
+        """The volume's folder on the engine's machine; None if there is no such volume."""
+        found = self._ask_for(lambda client: client.inspect_volume(volume))
+        return None if found is None else str(found["Mountpoint"])
+
+    def users_of_mount(self, source: str) -> list[str]:
+        """The names of containers, running or not, that mount that volume or path."""
+        answer = self._ask(lambda client: client.containers(all=True, filters={"volume": source}))
+        return sorted(each["Names"][0].lstrip("/") for each in answer if each.get("Names"))
 
     def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
         """Volumes that carry all these labels, by name."""

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A named volume mounted at a path of the container."""
+    """A volume mounted at a path of the container: its name, or an absolute path on the engine's machine."""
 
     volume: str
     target: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
 
-_PATTERNS = ("appliance.db*", "huey.db*", "serve.lock", "backups", "runs")
+_PATTERNS = ("appliance.db*", "huey.db*", "serve.lock", "backups", "runs", "workspaces")
 
 
 def erase_data(data_dir: Path) -> list[str]:
@@ -19,6 +19,8 @@ def erase_data(data_dir: Path) -> list[str]:
     removed = []
     try:
         for path in sorted(found for pattern in _PATTERNS for found in data_dir.glob(pattern)):
+            if path.is_mount():
+                continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:

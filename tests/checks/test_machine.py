@@ -1,11 +1,13 @@
 """The checks of this machine."""
 
+import os
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
+from moonmind_appliance.checks.machine import clock, data_folder, database, free_space, others_read
 from moonmind_appliance.errors import SettingsError, StoreError
 from moonmind_appliance.settings import Settings
 from tests.appliance_under_test import ApplianceUnderTest
@@ -23,6 +25,15 @@ def test_the_data_folders_permissions(tmp_path: Path) -> None:
     assert (data_folder(settings).level, data_folder(settings).to_do) == ("note", f"chmod 700 {folder}")
     folder.chmod(0o700)
     assert data_folder(settings).level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "level"), [(0o770, 0, "ok"), (0o750, 0, "ok"), (0o771, 0, "note"), (0o750, 12345, "note")]
+)
+def test_roots_group_is_not_other_users(mode: int, group: int, level: str) -> None:
+    """The appliance's own image opens its folder to the group of root only, and that is no reason to warn."""
+    found = os.stat_result((stat.S_IFDIR | mode, 1, 1, 1, 0, group, 0, 0, 0, 0))
+    assert ("note" if others_read(found) else "ok") == level
 
 
 def test_a_nearly_full_disk(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class Stack:
             "KEYCLOAK_PORT": str(keycloak_port),
             "KEYCLOAK_URL": self.keycloak_url,
             "MOONMIND_DATA_VOLUME": f"moonmind_test_{self.id}_data",
+            "MOONMIND_WORKSPACES_VOLUME": f"moonmind_test_{self.id}_workspaces",
             "KEYCLOAK_DB_VOLUME": f"moonmind_test_{self.id}_keycloak_db",
             "CODEX_VOLUME_PREFIX": f"moonmind_test_{self.id}_codex_auth_",
             "JOB_NETWORK": self.network,
@@ -178,12 +179,10 @@ class Stack:
         kinds = (("ps", "--all", "--format={{.Names}}"), ("volume", "ls", "--quiet"), ("network", "ls", "--quiet"))
         return [line for kind in kinds for line in self.docker(*kind, "--filter", f"label={label}").split()]
 
-    def remember_appliance(self, run_id):
-        """Store the id of the appliance of this run's volumes, which is a label of everything that it creates."""
-        volumes = self.docker("volume", "ls", "--quiet", "--filter", f"label=moonmind.run={run_id}").split()
-        self.appliance_ids |= {
-            state["Labels"]["moonmind.appliance"] for state in json.loads(self.docker("volume", "inspect", *volumes))
-        }
+    def remember_appliance(self):
+        """Note the id of the stack's appliance, which labels everything that it creates."""
+        listed = json.loads(self.compose("exec", "-T", "api", "moonmind-appliance", "purge", "--list", "--json"))
+        self.appliance_ids.add(listed["this"])
 
     def _remove_all(self):
         with contextlib.suppress(AssertionError, subprocess.TimeoutExpired):
@@ -193,7 +192,7 @@ class Stack:
             self.docker("network", "rm", self.network)
 
     def clean_up(self):
-        """Run the last documented commands for this appliance only."""
+        """Remove what the appliance left, also after a test that failed halfway."""
         for appliance_id in self.appliance_ids:
             label = f"label=moonmind.appliance={appliance_id}"
             containers = self.docker("ps", "--all", "--quiet", "--filter", label).split()

@@ -10,7 +10,9 @@ from .stack import DOCUMENT, ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
-FIXED = {"MOONMIND_DATA_DIR", "MOONMIND_HOST", "MOONMIND_PORT", "DOCKER_HOST"}
+FIXED = {"MOONMIND_DATA_DIR", "MOONMIND_HOST", "MOONMIND_PORT", "WORKSPACES_VOLUME", "DOCKER_HOST"}
+# Settings with another default in compose.yaml.
+OF_COMPOSE = {"MOONMIND_PUBLIC_URL", "OIDC_INTERNAL_URL"}
 OLDER_NAMES = {name for option in options().values() for name in option.older_names}
 
 
@@ -21,7 +23,9 @@ def example_lines():
 def variables_of_compose():
     """The variables that compose.yaml sets, and those that it substitutes."""
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    return dict(re.findall(r"\$\{([A-Z_]+)(?::?-([^}]*))?(?::\+[^}]*)?\}", text))
+    # A default can contain variables that have a default.
+    default = r"(?:[^${}]|\$\{[^}]*\})*"
+    return dict(re.findall(rf"\$\{{([A-Z_]+)(?::?-({default}))?(?::\+[^}}]*)?\}}", text))
 
 
 def test_compose_passes_every_setting_on():
@@ -29,7 +33,7 @@ def test_compose_passes_every_setting_on():
     environment = COMPOSE["services"]["api"]["environment"]
     assert set(environment) == set(options()) - {"DOCKER_HOST"} | OLDER_NAMES
     handed = {name for name, value in environment.items() if value is None}
-    assert set(environment) - handed == FIXED - {"DOCKER_HOST"} | {"EXTRA_CA_CERTS", "OIDC_INTERNAL_URL"}
+    assert set(environment) - handed == FIXED - {"DOCKER_HOST"} | {"EXTRA_CA_CERTS"} | OF_COMPOSE
 
 
 def test_the_example_has_every_setting_with_its_sentence():
@@ -44,7 +48,7 @@ def test_the_examples_values_are_the_defaults():
     lines = {name: value.strip("'") for name, value in example_lines().items()}
     here = variables_of_compose()
     for name in set(options()) - FIXED:
-        default = show(default_of(name)) if name != "OIDC_INTERNAL_URL" else here[name]
+        default = show(default_of(name)) if name not in OF_COMPOSE else here[name]
         assert lines[name] == default, name
 
 
@@ -63,6 +67,19 @@ def test_compose_waits_longer_than_the_appliance():
     grace = COMPOSE["services"]["api"]["stop_grace_period"]
     seconds = int(re.fullmatch(r"\$\{STOP_GRACE_PERIOD:-(\d+)s\}", grace)[1])
     assert seconds >= Settings().stop_grace + 10
+
+
+def test_the_api_may_open_as_many_files_as_under_systemd():
+    """Compose raises the limit as the service unit does."""
+    unit = re.search(r"^LimitNOFILE=(\d+)$", (ROOT / "install.sh").read_text(encoding="utf-8"), re.MULTILINE)
+    assert COMPOSE["services"]["api"]["ulimits"]["nofile"] == int(unit[1])
+
+
+def test_workspaces_are_in_a_declared_volume():
+    """`down --volumes` removes declared volumes only; the volume is where the appliance expects its folders."""
+    api = COMPOSE["services"]["api"]
+    assert COMPOSE["volumes"]["workspaces"]["name"] == api["environment"]["WORKSPACES_VOLUME"]
+    assert f"workspaces:{api['environment']['MOONMIND_DATA_DIR']}/workspaces" in api["volumes"]
 
 
 def test_volumes_keep_their_plain_names():

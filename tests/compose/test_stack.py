@@ -81,7 +81,7 @@ def run(stack, signed_in, caller):
         assert time.monotonic() < ends, json.dumps(seen, indent=1) + stack.compose("logs", "api")
         time.sleep(0.1)
     stack.mark("run is finished")
-    stack.remember_appliance(seen["run_id"])
+    stack.remember_appliance()
     print(f"\nseconds from up: {stack.times()}")
     return seen
 
@@ -109,13 +109,15 @@ def test_the_api_is_published_on_the_loopback_address_only(up):
 
 
 def test_the_appliance_has_no_privilege_but_the_socket(up):
-    """No capability, no new privileges, a read-only root; it mounts only its data, the socket and a CA bundle."""
+    """No capability but those to remove workspaces, no new privileges, a read-only root, and few mounts."""
     state = up.containers()["api"]
     host = state["HostConfig"]
-    assert (host["Privileged"], host["CapDrop"], host["CapAdd"], host["ReadonlyRootfs"]) == (False, ["ALL"], None, True)
+    assert (host["Privileged"], host["CapDrop"], host["ReadonlyRootfs"]) == (False, ["ALL"], True)
+    assert {name.removeprefix("CAP_") for name in host["CapAdd"]} == {"DAC_OVERRIDE", "FOWNER"}
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
     assert {mount["Destination"]: mount["RW"] for mount in state["Mounts"]} == {
         "/work": True,
+        "/work/workspaces": True,
         "/var/run/docker.sock": True,
         "/run/moonmind/extra-ca.pem": False,
     }
@@ -185,11 +187,29 @@ def test_a_new_container_uses_the_old_data(stack, run, caller):
     assert [shard["login"] for shard in shards["items"]][:1] == ["present"]
 
 
-def test_down_with_volumes_leaves_nothing(stack, run, caller):
-    """Containers, networks, volumes, logins and the containers of a running run are removed.
+def test_nothing_warns_of_the_products_own_image(stack, run):
+    """A fresh stack is told of neither its data folder's mode nor its address, and the docs are where they are."""
+    log = stack.compose("logs", "--no-log-prefix", "api")
+    assert "without TLS" not in log
+    assert f"API docs on {stack.api_url.replace('localhost', '127.0.0.1')}" in log
+    checks = json.loads(stack.compose("exec", "-T", "api", "sh", "-c", "moonmind-appliance doctor --json || true"))
+    (folder,) = [finding for finding in checks if finding["check"] == "data folder"]
+    assert folder["grade"] == "ok", folder
 
-    What runs left, their workspaces, is taken by the documented clean-up.
-    """
+
+def test_an_ended_run_keeps_its_workspace_until_its_time(stack, run):
+    """A folder of the declared volume, closed to other users of the container; no volume of its own."""
+    listed = stack.compose("exec", "-T", "api", "ls", "/work/workspaces").split()
+    assert f"moonmind-run-{run['run_id']}" in listed
+    assert f"moonmind-git-{run['run_id']}" not in listed
+    assert (
+        stack.compose("exec", "-T", "--user", "1000", "api", "sh", "-c", "ls /work/workspaces || echo closed")
+        == "closed\n"
+    )
+
+
+def test_a_container_of_a_run_sees_its_own_workspace_alone(stack, run, caller):
+    """Two runs have two folders, and neither can be reached from the other's containers."""
     stack.openai.respond_with(ScriptedResponse(ResponseKind.SILENT))
     location = caller.post(f"{API}/runs", json={"repository": SLUG, "specify_text": "# Night"}).headers["Location"]
     ends = time.monotonic() + 60
@@ -197,11 +217,21 @@ def test_down_with_volumes_leaves_nothing(stack, run, caller):
         assert time.monotonic() < ends
         time.sleep(0.1)
     (appliance_id,) = stack.appliance_ids
+    agent = next(name for name in stack.leftovers(f"moonmind.appliance={appliance_id}") if name.endswith("-in-use"))
+    other, own = f"moonmind-run-{run['run_id']}", f"moonmind-run-{location.rpartition('/')[2]}"
+    (state,) = json.loads(stack.docker("inspect", agent))
+    workspaces = [mount for mount in state["Mounts"] if mount["Destination"] == "/work/runs"]
+    assert [mount["Source"].rpartition("/")[2] for mount in workspaces] == [own]
+    assert other not in stack.docker("exec", agent, "sh", "-c", "ls -a /work/runs /work/runs/.. /work")
+
+
+def test_down_with_volumes_leaves_nothing(stack, run, caller):
+    """Containers, networks, logins and the workspaces of all runs are gone, also those of a run in progress."""
+    (appliance_id,) = stack.appliance_ids
     label = f"moonmind.appliance={appliance_id}"
     assert any(name.endswith("-in-use") for name in stack.leftovers(label))
     stack.compose("down", "--volumes")
     assert stack.leftovers(f"com.docker.compose.project={stack.project}") == []
-    assert all(name.startswith(("moonmind-run-", "moonmind-git-")) for name in stack.leftovers(label))
-    stack.clean_up()
+    assert stack.leftovers(label) == []
     volumes = stack.docker("volume", "ls", "--quiet").split()
     assert [name for name in volumes if stack.id in name or run["run_id"] in name] == []
