@@ -69,12 +69,6 @@ def test_compose_waits_longer_than_the_appliance():
     assert seconds >= Settings().stop_grace + 10
 
 
-def test_the_api_may_open_as_many_files_as_under_systemd():
-    """Compose raises the limit as the service unit does."""
-    unit = re.search(r"^LimitNOFILE=(\d+)$", (ROOT / "install.sh").read_text(encoding="utf-8"), re.MULTILINE)
-    assert COMPOSE["services"]["api"]["ulimits"]["nofile"] == int(unit[1])
-
-
 def test_workspaces_are_in_a_declared_volume():
     """`down --volumes` removes declared volumes only; the volume is where the appliance expects its folders."""
     api = COMPOSE["services"]["api"]
