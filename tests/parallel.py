@@ -1,6 +1,7 @@
 """How tests share the machine when pytest-xdist runs them in several processes (`pytest -n 2`).
 
-A file's tests run in one process, in order. Files that wait for real components come first, since they take longest.
+A file's tests run in one process, in order. Files that wait for real components come first, since they take longest;
+after them those whose components `tests/run` may still be building.
 A test marked `alone` runs while no other test does: because it looks at everything on the Docker engine, or measures.
 """
 
@@ -11,15 +12,20 @@ from pathlib import Path
 
 import pytest
 
-COMPONENTS = ("docker", "image", "keycloak", "compose")
+COMPONENTS = {"docker", "image"}
+LATE_COMPONENTS = {"keycloak", "compose"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not hasattr(config, "workerinput"):
         return
-    slow = {item.path for item in items if any(item.get_closest_marker(name) for name in COMPONENTS)}
-    items.sort(key=lambda item: item.path not in slow)
+    needed: dict[Path, set[str]] = {}
+    for item in items:
+        needed.setdefault(item.path, set()).update(marker.name for marker in item.iter_markers())
+    items.sort(
+        key=lambda item: 1 if needed[item.path] & LATE_COMPONENTS else 0 if needed[item.path] & COMPONENTS else 2
+    )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
