@@ -1,4 +1,4 @@
-"""How tests share the machine when pytest-xdist runs them in several processes (`pytest -n 2`).
+"""How tests share the machine when pytest-xdist runs them in several processes (`pytest -n 3`).
 
 A file's tests run in one process, in order. Files that wait for real components come first, since they take longest;
 after them those whose components `tests/run` may still be building.
