@@ -7,7 +7,6 @@ same resources on the same database.
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -124,7 +123,6 @@ class Appliance:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.stopping = threading.Event()
         make_data_folder(settings.moonmind_data_dir)
         self._lock = DataFolderLock(settings.moonmind_data_dir)
         # Before the database is opened: it may be migrated, and no other process may serve it then.
@@ -142,15 +140,10 @@ class Appliance:
         self._readiness = Readiness(self.resources, self._workers.alive)
         self.api = build_api(
             ApiParts(
-                store=self.resources.store,
-                wakeups=self._workers,
-                settings=settings,
-                redactor=self.resources.redactor,
-                artifact_files=self.resources.files,
+                resources=self.resources,
                 authenticate=self._authenticator(),
                 readiness=self._ready,
                 version=appliance_version(),
-                stopping=self.stopping,
                 lifespan=self._lifespan,
             )
         )
@@ -180,7 +173,6 @@ class Appliance:
 
     def begin_stopping(self) -> list[str]:
         """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""
-        self.stopping.set()
         return self._executor.stop()
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """What the verbs, the execution and the checks work with: one object, created by the composition root."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -17,7 +18,14 @@ from moonmind_appliance.store import Store
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """Dependencies of the verbs; the composition root creates them once."""
+    """The composition root creates one object, which all threads use.
+
+    Attributes:
+        github: None without a token.
+        shards: by number.
+        clock: the current time, in UTC.
+        stopping: set once, when the process begins to stop: new work is refused, running work is interrupted.
+    """
 
     settings: Settings
     store: Store
@@ -30,6 +38,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[ShardName, ...]
     appliance_id: str
     clock: Callable[[], datetime]
+    stopping: threading.Event = msgspec.field(default_factory=threading.Event)
 
 
 def utc_now() -> datetime:

@@ -7,9 +7,9 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from moonmind_appliance.models import (
     ExecOutcome,
     ExecSpec,
     LoginCheck,
+    LoginState,
     PhaseName,
     Run,
     RunStatus,
-    ShardName,
+    Shard,
     TurnOutcome,
 )
 from moonmind_appliance.redaction import Redactor
@@ -41,12 +42,9 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
-from tests.fakes import RecordedWakeups
+from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-ANN = Actor("local:ann", "ann")
-BOB = Actor("local:bob", "bob")
 TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
 COMMIT = "c" * 40
@@ -65,19 +63,6 @@ DOCUMENTS = {
 
 Act = Callable[[FakeExec], dict[str, Any] | None]
 """What a turn does; returns what differs from a turn that went well."""
-
-
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
 
 
 class Reader:
@@ -184,17 +169,17 @@ class ApplianceUnderTest:
     """An appliance without Docker and without a model."""
 
     resources: Resources
-    engine: FakeEngine
-    agent: ScriptedAgent
-    github: StandInGitHub
-    wakeups: RecordedWakeups
-    clock: Clock
+    github: StandInGitHub | None
     slug: str
     executor: Executor = field(init=False)
     git_acts: dict[str, list[Act]] = field(default_factory=lambda: defaultdict(list))
     git_verbs: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.engine: Any = self.resources.engine
+        self.agent: Any = self.resources.agent
+        self.wakeups: Any = self.resources.wakeups
+        self.clock: Any = self.resources.clock
         self.executor = Executor(self.resources, beat=BEAT)
         self.engine.on_exec(_is_turn, self.agent.answer)
         self.engine.on_exec(_is_git, self._git)
@@ -214,17 +199,27 @@ class ApplianceUnderTest:
         self.engine.volume_data[self.resources.shards[shard].volume].files.clear()
 
     def submit(self, actor: Actor = ANN, **fields: Any) -> Run:
+        key = fields.pop("idempotency_key", None)
         request = SubmitRequest(**({"repository": self.slug, "specify_text": "Dark mode, please."} | fields))
         self.clock.advance(seconds=1)
-        return submit_run(
-            self.store,
-            self.wakeups,
-            self.resources.settings,
-            actor,
-            request,
-            redactor=self.resources.redactor,
-            now=self.clock(),
-        )
+        return submit_run(self.resources, actor, request, idempotency_key=key)
+
+    def take(self, run: Run) -> str:
+        """Claim the only queued run for shard 0; its lease."""
+        claimed = self.store.queue.claim(0, "lease", now=self.clock(), lease_seconds=60)
+        assert claimed is not None
+        assert claimed.run_id == run.run_id
+        return "lease"
+
+    def end(self, run: Run, status: RunStatus) -> None:
+        """Claim the only queued run, and end it without executing it."""
+        lease = self.take(run)
+        self.store.progress.finish(run.run_id, lease, status, now=self.clock(), result_summary=None, failure=None)
+
+    def know_logins(self, *states: LoginState) -> None:
+        """Store the state of each shard's login."""
+        for number, state in enumerate(states):
+            self.store.shards.save(Shard(shard=number, login=state))
 
     def work(self, shard: int = 0) -> None:
         """Do that shard's work in this thread."""
@@ -247,8 +242,9 @@ class ApplianceUnderTest:
         self.with_resources(settings=Settings(**changed))
 
     def with_resources(self, **resources: Any) -> None:
-        """Execute with other resources from now on."""
+        """Execute with other resources from now on, like a new process."""
         known = {name: getattr(self.resources, name) for name in Resources.__struct_fields__}
+        known["stopping"] = threading.Event()
         self.executor = Executor(Resources(**(known | resources)), beat=BEAT)
 
     def kinds(self, run: Run) -> list[str]:
@@ -298,6 +294,7 @@ class ApplianceUnderTest:
 
     def _publish(self, branch: str) -> None:
         """What the push would have done: the branch, one commit ahead of its base."""
+        assert self.github is not None
         bare = self.github.git_folder(self.slug)
         tree = git(bare, "rev-parse", "main^{tree}").decode().strip()
         commit = git(bare, "commit-tree", tree, "-p", "main", "-m", branch).decode().strip()
@@ -315,46 +312,48 @@ def _is_git(_: ContainerSpec, spec: ExecSpec) -> bool:
 _numbers = iter(range(1_000_000))
 
 
+def make_resources(store: Store, data_dir: Path, settings: Mapping[str, Any] | None = None, **parts: Any) -> Resources:
+    """A real store and folder; everything else is fake unless it is given."""
+    made = Settings(**({"moonmind_data_dir": data_dir, "min_free_disk": 1} | dict(settings or {})))
+    known = {
+        "settings": made,
+        "store": store,
+        "engine": FakeEngine(),
+        "github": None,
+        "agent": ScriptedAgent(),
+        "redactor": Redactor(),
+        "files": ArtifactFiles(data_dir),
+        "wakeups": RecordedWakeups(),
+        "shards": tuple(shard_names(made.codex_shards)),
+        "appliance_id": store.appliance_id,
+        "clock": Clock(),
+    }
+    return Resources(**(known | parts))
+
+
 @contextmanager
-def open_appliance(data_dir: Path, github: StandInGitHub, **settings: Any) -> Iterator[ApplianceUnderTest]:
+def open_appliance(
+    data_dir: Path, github: StandInGitHub | None = None, **settings: Any
+) -> Iterator[ApplianceUnderTest]:
+    """An appliance with a new repository on GitHub's stand-in. Without one, runs can be submitted, not executed."""
     slug = f"acme/shop-{next(_numbers)}"
-    github.add_repository(slug)
-    github.add_token(TOKEN)
-    made = Settings(
-        **(
-            {
-                "moonmind_data_dir": data_dir,
-                "min_free_disk": 1,
+    redactor = Redactor({"GITHUB_TOKEN": TOKEN})
+    with ExitStack() as opened:
+        client, given = None, settings
+        if github is not None:
+            github.add_repository(slug)
+            github.add_token(TOKEN)
+            client = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
+            opened.callback(client.close)
+            given = {
                 "codex_shards": 2,
                 "github_token": Secret(TOKEN),
                 "github_api_url": github.api_url,
                 "github_server_url": github.server_url,
-            }
-            | settings
-        )
-    )
-    redactor = Redactor({"GITHUB_TOKEN": TOKEN})
-    store = Store.open(data_dir, redactor=redactor)
-    clock, engine, agent, wakeups = Clock(), FakeEngine(), ScriptedAgent(), RecordedWakeups()
-    door = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
-    resources = Resources(
-        settings=made,
-        store=store,
-        engine=engine,
-        github=door,
-        agent=agent,
-        redactor=redactor,
-        files=ArtifactFiles(data_dir),
-        wakeups=wakeups,
-        shards=tuple(ShardName(index, "codex_auth_") for index in range(made.codex_shards)),
-        appliance_id=store.appliance_id,
-        clock=clock,
-    )
-    try:
-        yield ApplianceUnderTest(resources, engine, agent, github, wakeups, clock, slug)
-    finally:
-        door.close()
-        store.close()
+            } | settings
+        store = Store.open(data_dir, redactor=redactor)
+        opened.callback(store.close)
+        yield ApplianceUnderTest(make_resources(store, data_dir, given, github=client, redactor=redactor), github, slug)
 
 
 def ends(run: Run) -> tuple[RunStatus, str | None]:

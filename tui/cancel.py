@@ -14,7 +14,7 @@ def cancel(page: Page, run: RunSummary) -> None:
     tools, actor = page.tui.tools, page.tui.actor
 
     def do() -> None:
-        page.run_in_background("", lambda: cancel_run(tools.store, actor, run.run_id, now=tools.clock()), cancelled)
+        page.run_in_background("", lambda: cancel_run(tools, actor, run.run_id), cancelled)
 
     def cancelled(now: Run) -> None:
         if now.status is RunStatus.CANCELLED:

@@ -17,7 +17,7 @@ def retry(page: Page, run: RunSummary) -> None:
         page.show_message(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
         return
     tools, actor = page.tui.tools, page.tui.actor
-    work = partial(retry_run, tools.store, tools.wakeups, tools.settings, actor, run.run_id, now=tools.clock())
+    work = partial(retry_run, tools, actor, run.run_id)
 
     def queued(now: Run) -> None:
         del now

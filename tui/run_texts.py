@@ -41,7 +41,7 @@ def read_texts(tools: Resources, actor: Actor, run: RunDetail) -> RunTexts:
     return RunTexts(
         patch,
         _content(tools.files, run, SUMMARY).decode(errors="replace"),
-        specification(tools.store, actor, run.run_id),
+        specification(tools, actor, run.run_id),
         *(read.added_text(name) for name in ("spec.md", "plan.md", "tasks.md")),
     )
 

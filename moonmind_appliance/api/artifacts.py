@@ -107,9 +107,9 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
 
 
 def _artifact(request: ApiRequest, run_id: UUID, artifact_id: UUID) -> Artifact:
-    store = request.parts.store
-    run = visible_run(store, request.actor, str(run_id))
-    artifact = store.artifacts.get(run.run_id, str(artifact_id))
+    resources = request.parts.resources
+    run = visible_run(resources, request.actor, str(run_id))
+    artifact = resources.store.artifacts.get(run.run_id, str(artifact_id))
     if artifact is None:
         raise NotFound(
             f"Run {run.run_id} has no artifact {artifact_id}.",
@@ -120,7 +120,7 @@ def _artifact(request: ApiRequest, run_id: UUID, artifact_id: UUID) -> Artifact:
 
 
 def _open(request: ApiRequest, artifact: Artifact) -> io.FileIO:
-    path = request.parts.artifact_files.path(artifact.storage_path)
+    path = request.parts.resources.files.path(artifact.storage_path)
     try:
         file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
     except OSError:

@@ -85,13 +85,13 @@ async def stream_events(
     """Stream the run's past events, then new ones. The stream ends after the `end` event, or when the server stops."""
     position = Position.parse(last_event_id) if last_event_id else Position()
     parts = request.parts
-    run = await sync_to_thread(visible_run, parts.store, request.actor, str(run_id))
+    run = await sync_to_thread(visible_run, parts.resources, request.actor, str(run_id))
     streams: OpenStreams = request.app.state["streams"]
     subject = request.actor.subject
     if not streams.open(subject):
         raise HTTPException("Too many event streams are open.", status_code=429)
     request.at_end(lambda: streams.close(subject))
-    tail = RunTail(parts.store, parts.artifact_files, run.run_id, position)
+    tail = RunTail(parts.resources.store, parts.resources.files, run.run_id, position)
     first = await sync_to_thread(tail.read)
     if last_event_id and [message.name for message in first] == ["end"]:
         # By the standard, 204 tells the client not to reconnect.
@@ -105,7 +105,7 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
     yield begin
     pace = request.parts.pace
     sent = asked = time.monotonic()
-    while not (tail.ended or request.parts.stopping.is_set()):
+    while not (tail.ended or request.parts.resources.stopping.is_set()):
         try:
             messages = await sync_to_thread(tail.read)
         except StoreError as error:

@@ -37,7 +37,7 @@ def get_health(request: ApiRequest) -> Response[Health]:
 def get_ready(request: ApiRequest) -> Response[Any]:
     """Report whether the appliance accepts and executes runs; `errors` lists failed checks. Needs no token."""
     checks = [_ready_check(name, finding) for name, finding in request.parts.readiness().items()]
-    if request.parts.stopping.is_set():
+    if request.parts.resources.stopping.is_set():
         checks.append(ReadyCheck("stopping", ok=False, message="The appliance is stopping."))
     wrong = [ProblemField(check.name, check.message) for check in checks if not check.ok]
     if wrong:

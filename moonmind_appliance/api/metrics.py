@@ -62,7 +62,7 @@ class _Holdings(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        store, settings = self._parts.store, self._parts.settings
+        store, settings = self._parts.resources.store, self._parts.resources.settings
         runs = GaugeMetricFamily("moonmind_runs", "Runs, by status.", labels=["status"])
         counts = store.runs.counts()
         for status in RunStatus:

@@ -1,6 +1,5 @@
 """Runs over HTTP: submit, list, show, cancel, retry."""
 
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
 from uuid import UUID
@@ -61,19 +60,7 @@ def submit(
     ] = None,
 ) -> Response[RunAccepted]:
     """Store a run, and wake a shard. The run ends with a draft pull request, or with the reason why there is none."""
-    parts = request.parts
-    run = submit_run(
-        parts.store,
-        parts.wakeups,
-        parts.settings,
-        request.actor,
-        data,
-        redactor=parts.redactor,
-        now=datetime.now(UTC),
-        idempotency_key=idempotency_key,
-        draining=parts.stopping.is_set(),
-    )
-    return _accepted(run)
+    return _accepted(submit_run(request.parts.resources, request.actor, data, idempotency_key=idempotency_key))
 
 
 @get(
@@ -102,7 +89,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
         repository=repository,
         external_ref=external_ref,
     )
-    return run_page(request.parts.store, wanted, limit=limit, cursor=cursor)
+    return run_page(request.parts.resources.store, wanted, limit=limit, cursor=cursor)
 
 
 @get(
@@ -115,7 +102,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
 )
 def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     """Get all details of a run. To follow it, use its event stream."""
-    return run_detail(request.parts.store, request.actor, str(run_id))
+    return run_detail(request.parts.resources, request.actor, str(run_id))
 
 
 @post(
@@ -130,7 +117,7 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
 )
 def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Cancel a run that is queued or in progress. Safe to repeat until the run has ended."""
-    return _accepted(cancel_run(request.parts.store, request.actor, str(run_id), now=datetime.now(UTC)))
+    return _accepted(cancel_run(request.parts.resources, request.actor, str(run_id)))
 
 
 @post(
@@ -145,17 +132,7 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
 )
 def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Queue a failed or cancelled run again. It continues at its first phase that has not succeeded."""
-    parts = request.parts
-    run = retry_run(
-        parts.store,
-        parts.wakeups,
-        parts.settings,
-        request.actor,
-        str(run_id),
-        now=datetime.now(UTC),
-        draining=parts.stopping.is_set(),
-    )
-    return _accepted(run)
+    return _accepted(retry_run(request.parts.resources, request.actor, str(run_id)))
 
 
 @route("/", http_method=HttpMethod.OPTIONS, sync_to_thread=False, include_in_schema=False)

@@ -1,7 +1,5 @@
 """Shards over HTTP: for operators."""
 
-from datetime import UTC, datetime
-
 from litestar import Router, get
 
 from moonmind_appliance.api.auth import require_operator
@@ -24,7 +22,8 @@ def list_shards(request: ApiRequest) -> ShardList:
 
     Needs the operator role.
     """
-    return ShardList(shard_views(request.parts.store, request.parts.settings, now=datetime.now(UTC)))
+    resources = request.parts.resources
+    return ShardList(shard_views(resources.store, resources.settings, now=resources.clock()))
 
 
 shards_router = Router("/shards", route_handlers=[list_shards], guards=[require_operator], tags=["shards"])

@@ -293,7 +293,7 @@ class Execution:
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             resources.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
-            wake_for(resources.store, resources.wakeups, resources.settings, self._run, now=resources.clock())
+            wake_for(resources, self._run)
             _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
             return
         if waits.until is not None:
@@ -316,9 +316,7 @@ class Execution:
     def _login_seen(self, login_file: bytes | None) -> str:
         """Store what the login file says; returns why the run must not use it, or ""."""
         resources, shard = self._resources, self._context.names.shard.index
-        state = note_login(
-            resources.store, resources.redactor, resources.agent, shard, login_file, now=resources.clock()
-        )
+        state = note_login(resources, shard, login_file)
         return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
 
     def _note_turn(self, result: PhaseResult) -> PhaseResult:

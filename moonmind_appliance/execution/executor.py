@@ -30,11 +30,10 @@ class Executor:
         self._measure_every = measure_every
         self._lock = threading.Lock()
         self._tokens: dict[str, CancelToken] = {}
-        self._stopping = False
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
-        while not self._stopping and ready_to_claim(self._resources, shard):
+        while not self._resources.stopping.is_set() and ready_to_claim(self._resources, shard):
             lease = str(uuid.uuid4())
             run = self._resources.store.queue.claim(
                 shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS
@@ -46,7 +45,7 @@ class Executor:
     def stop(self) -> list[str]:
         """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
         with self._lock:
-            self._stopping = True
+            self._resources.stopping.set()
             for token in self._tokens.values():
                 token.cancel(InterruptReason.SHUTDOWN)
             return sorted(self._tokens)
@@ -55,7 +54,7 @@ class Executor:
         token = CancelToken()
         with self._lock:
             self._tokens[run.run_id] = token
-            if self._stopping:
+            if self._resources.stopping.is_set():
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
             with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):

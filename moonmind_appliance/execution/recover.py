@@ -77,5 +77,5 @@ def wake_queued(resources: Resources) -> int:
             shard = run.shard_pin if run.shard_pin is not None else run.shard or 0
             resources.wakeups.wake_at(min(shard, len(resources.shards) - 1), run.waiting_for.until)
         else:
-            wake_for(resources.store, resources.wakeups, resources.settings, run, now=now)
+            wake_for(resources, run)
     return len(queued)

@@ -155,9 +155,7 @@ class RehearsalEnvironment:
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, for tests that search for its tokens."""
         tools = appliance.appliance.resources
-        found = look_at_shard(
-            tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
-        )
+        found = look_at_shard(tools, shard)
         return found or b""
 
     def _remove_leftovers(self) -> None:

@@ -174,34 +174,24 @@ class SignIn:
         self._ended.set()
 
     def _sign_in(self) -> Shard:
-        resources, name = self._resources, self._resources.shards[self._shard]
+        resources, shard = self._resources, self._shard
         if self._login_file is not None:
             way = "file"
             login_file = login_from_file(
-                resources.engine,
-                resources.settings,
-                resources.agent,
-                name,
-                self._login_file,
-                appliance_id=resources.appliance_id,
-                wait_for_shard=self._must_wait,
-                cancel=self._cancel,
+                resources, shard, self._login_file, wait_for_shard=self._must_wait, cancel=self._cancel
             )
         else:
             way = self._way.value
             login_file = login_shard(
-                resources.engine,
-                resources.settings,
-                resources.agent,
-                name,
-                appliance_id=resources.appliance_id,
+                resources,
+                shard,
                 tell=self._prompted,
                 wait_for_shard=self._must_wait,
                 cancel=self._cancel,
                 way=self._way,
                 api_key=self._api_key,
             )
-        return _signed_in(resources, self._shard, login_file, way)
+        return _signed_in(resources, shard, login_file, way)
 
     def _refuse_without_image(self) -> None:
         image = self._resources.settings.spec_automation_job_image
@@ -223,17 +213,8 @@ def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = N
         LogoutRefused: a run or another sign-in uses the shard.
         EngineError: the engine failed.
     """
-    was = logout_shard(
-        resources.engine,
-        resources.settings,
-        resources.agent,
-        resources.shards[shard],
-        appliance_id=resources.appliance_id,
-        cancel=cancel,
-    )
-    state = note_login(
-        resources.store, resources.redactor, resources.agent, shard, None, now=resources.clock(), signed_in=True
-    )
+    was = logout_shard(resources, shard, cancel=cancel)
+    state = note_login(resources, shard, None, signed_in=True)
     resources.redactor.forget(f"shard {shard}")
     if was:
         resources.store.events.add("shard.signed_out", shard=shard)
@@ -242,9 +223,7 @@ def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = N
 
 
 def _signed_in(resources: Resources, shard: int, login_file: bytes, way: str) -> Shard:
-    state = note_login(
-        resources.store, resources.redactor, resources.agent, shard, login_file, now=resources.clock(), signed_in=True
-    )
+    state = note_login(resources, shard, login_file, signed_in=True)
     resources.store.events.add("shard.signed_in", shard=shard, data={"way": way})
     say_who_waits(resources)
     resources.wakeups.wake(shard)

@@ -4,19 +4,17 @@ import hashlib
 import re
 import shutil
 import uuid
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.printable import invisible
 from moonmind_appliance.redaction import Redactor, join_kinds
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.store import Store
 
 MAX_SPECIFY_BYTES = 256 * 1024
 MAX_EXTERNAL_REF = 255
@@ -83,31 +81,12 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def submit_run(
-    store: Store,
-    wakeups: Wakeups,
-    settings: Settings,
-    actor: Actor,
-    request: SubmitRequest,
-    *,
-    redactor: Redactor,
-    now: datetime,
-    idempotency_key: str | None = None,
-    draining: bool = False,
+    resources: Resources, actor: Actor, request: SubmitRequest, *, idempotency_key: str | None = None
 ) -> Run:
     """Store a new queued run, which survives a crash once this returns, and wake a shard.
 
-    Idempotent with an `idempotency_key`: the same actor, key and request return the first run.
-
-    Args:
-        store: where the run is stored.
-        wakeups: wakes the shard; a failure to wake does not fail the request.
-        settings: limits, allowed repositories, test mode.
-        actor: the caller.
-        request: the request.
-        redactor: knows the secrets that must not be stored.
-        now: the time of acceptance, UTC.
-        idempotency_key: 1 to 255 printable ASCII characters.
-        draining: the appliance is shutting down.
+    Idempotent with an `idempotency_key` (1 to 255 printable ASCII characters): the same actor, key and request return
+    the first run. A failure to wake a shard does not fail the request.
 
     Raises:
         InvalidRequest: lists every invalid field.
@@ -117,15 +96,16 @@ def submit_run(
         Unavailable: `disk_blocked` or `draining`.
         StoreError: nothing was stored.
     """
-    refuse_when_draining(draining=draining)
-    check(request, settings, redactor, idempotency_key=idempotency_key)
+    settings = resources.settings
+    refuse_when_stopping(resources)
+    check(request, settings, resources.redactor, idempotency_key=idempotency_key)
     check_repository_allowed(request.repository, settings)
     _refuse_when_disk_is_full(settings)
     run = Run(
         run_id=str(uuid.uuid4()),
         repository=request.repository,
         specify_text=request.specify_text,
-        accepted_at=now,
+        accepted_at=resources.clock(),
         created_by=actor,
         base_branch=request.base_branch,
         dry_run=request.dry_run or settings.spec_workflow_test_mode,
@@ -133,20 +113,19 @@ def submit_run(
         shard_pin=request.shard,
     )
     idempotency = None if idempotency_key is None else _idempotency(actor, idempotency_key, request)
-    kept = store.runs.insert(run, idempotency=idempotency)
-    if kept.run_id != run.run_id:
-        return kept
-    wake_for(store, wakeups, settings, kept, now=now)
+    kept = resources.store.runs.insert(run, idempotency=idempotency)
+    if kept.run_id == run.run_id:
+        wake_for(resources, kept)
     return kept
 
 
-def refuse_when_draining(*, draining: bool) -> None:
-    """Refuse if the appliance is shutting down.
+def refuse_when_stopping(resources: Resources) -> None:
+    """Refuse new work if the appliance is shutting down.
 
     Raises:
         Unavailable: `draining`.
     """
-    if draining:
+    if resources.stopping.is_set():
         raise Unavailable(
             "The appliance is stopping and accepts no work.",
             hint="Send the request again after it has restarted.",

@@ -49,14 +49,11 @@ def ready_to_claim(resources: Resources, shard: int) -> bool:
 
 def refresh_login(resources: Resources, state: Shard, now: datetime) -> Shard:
     """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
-    name = resources.shards[state.shard]
     try:
-        login_file = look_at_shard(
-            resources.engine, resources.settings, resources.agent, name, appliance_id=resources.appliance_id
-        )
+        login_file = look_at_shard(resources, state.shard)
     except EngineError as error:
         return _later(resources, state, now, error)
-    return note_login(resources.store, resources.redactor, resources.agent, state.shard, login_file, now=now)
+    return note_login(resources, state.shard, login_file)
 
 
 def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> Shard:
@@ -65,17 +62,7 @@ def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> 
     If the check is not possible now, the state is unchanged and checked again soon.
     """
     try:
-        return check_shard(
-            resources.engine,
-            resources.settings,
-            resources.agent,
-            resources.shards[state.shard],
-            appliance_id=resources.appliance_id,
-            store=resources.store,
-            redactor=resources.redactor,
-            clock=resources.clock,
-            renew=wanted,
-        )
+        return check_shard(resources, state.shard, renew=wanted)
     except EngineError as error:
         return _later(resources, state, resources.clock(), error)
 

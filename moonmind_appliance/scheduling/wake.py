@@ -4,12 +4,10 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.models import LoginState, Run, Shard
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.readiness import allowed, why_wait
-from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import nearly_used, rests
-from moonmind_appliance.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +60,14 @@ def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | No
     ]
 
 
-def wake_for(store: Store, wakeups: Wakeups, settings: Settings, run: Run, *, now: datetime) -> None:
+def wake_for(resources: Resources, run: Run) -> None:
     """Wake shards for a queued run. If none can take it, set at once what the run waits for.
 
     Never raises: a failure is logged, and the run starts with the next free shard.
     """
+    store, wakeups, now = resources.store, resources.wakeups, resources.clock()
     try:
-        shards = store.shards.all(settings.codex_shards)
+        shards = store.shards.all(len(resources.shards))
         if waits := why_wait(allowed(shards, run.shard_pin), now):
             store.queue.wait(run.run_id, waits)
         known_idle = wakeups.idle()

@@ -1,22 +1,17 @@
 """The health of a shard's login: four separate grades, and the check that renews it without a model turn."""
 
 import io
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import AgentAdapter
-from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
-from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard, ShardName
-from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, login_checked
 from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec, put_extra_ca
-from moonmind_appliance.store import Store
+from moonmind_appliance.shards.spec import ensure_login_volume, login_spec, put_extra_ca
 
 # The check renews an access token this long before it expires; Codex itself does so in the last five minutes.
 RENEW_BEFORE = timedelta(minutes=30)
@@ -124,18 +119,7 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
     return shard.check_wanted or (ends is not None and ends - now <= RENEW_BEFORE)
 
 
-def check_shard(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
-    *,
-    appliance_id: str,
-    store: Store,
-    redactor: Redactor,
-    clock: Callable[[], datetime],
-    renew: bool = False,
-) -> Shard:
+def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Shard:
     """Check the login and renew it if its token expires soon or `renew` is set; no model turn. May be repeated.
 
     Has the shard's lock meanwhile. After a crash the container ends by itself within a minute, so that a renewal in
@@ -145,20 +129,19 @@ def check_shard(
         NameTaken: a run, a sign-in or another check uses the shard.
         EngineError: also when the job image is missing.
     """
-    login_file = look_at_shard(engine, settings, agent, shard, appliance_id=appliance_id)
-    seen = note_login(store, redactor, agent, shard.index, login_file, now=clock())
+    engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
+    seen = note_login(resources, shard, look_at_shard(resources, shard))
     command = agent.check_command()
     if command is None or seen.by_api_key or seen.login in (LoginState.ABSENT, LoginState.UNKNOWN):
         return seen
-    if seen.login_fault in SHOWN_BY_THE_FILE or not (renew or renewal_is_due(seen, clock())):
+    if seen.login_fault in SHOWN_BY_THE_FILE or not (renew or renewal_is_due(seen, resources.clock())):
         return seen
-    spec = login_spec(settings, agent, shard, appliance_id, role=CHECK, name=shard.lock, login_volume=shard.volume)
-    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
-    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+    ensure_login_volume(resources, name)
+    spec = login_spec(resources, name, role=CHECK, name=name.lock, login_volume=name.volume)
     container = start_under_lock(engine, spec)
     printed = io.BytesIO()
     try:
-        env = put_extra_ca(engine, settings, container)
+        env = put_extra_ca(resources, container)
         engine.execute(
             container,
             ExecSpec(command=command, env=env, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),
@@ -168,10 +151,10 @@ def check_shard(
         renewed = read_login(engine, agent, container)
     finally:
         engine.remove(container)
-    note_login(store, redactor, agent, shard.index, renewed, now=clock())
-    told = agent.read_check(printed.getvalue())
-    told = msgspec.structs.replace(told, words=redactor.redact_text(told.words))
-    return store.shards.change(shard.index, lambda known: login_checked(known, told, now=clock()))
+    note_login(resources, shard, renewed)
+    result = agent.read_check(printed.getvalue())
+    result = msgspec.structs.replace(result, words=resources.redactor.redact_text(result.words))
+    return resources.store.shards.change(shard, lambda known: login_checked(known, result, now=resources.clock()))
 
 
 def _file(shard: Shard) -> Grade:

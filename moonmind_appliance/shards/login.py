@@ -14,18 +14,19 @@ from contextlib import contextmanager
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, AgentAdapter, LoginWay
+from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, LoginWay
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (
-    LABEL_APPLIANCE,
     LABEL_ROLE,
     LABEL_RUN,
     LOGIN_SECONDS,
+    ensure_login_network,
+    ensure_login_volume,
     login_labels,
     login_spec,
     staging_volume,
@@ -90,12 +91,9 @@ class _PromptReader:
 
 
 def login_shard(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
+    resources: Resources,
+    shard: int,
     *,
-    appliance_id: str,
     tell: Callable[[LoginPrompt], None],
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
@@ -105,11 +103,8 @@ def login_shard(
     """Sign in; returns the new login file after it is stored. May be called again after any failure.
 
     Args:
-        engine: where the shard's volume is.
-        settings: image, network, limits.
-        agent: whose login it is.
+        resources: see `Resources`.
         shard: which one.
-        appliance_id: for the labels.
         tell: shows the prompt to the person; not called for an API key.
         wait_for_shard: called once if a run uses the shard at the time of the move.
         cancel: stops the sign-in.
@@ -121,35 +116,24 @@ def login_shard(
         LoginFailed: refused, timed out, cancelled, or another sign-in of this shard is in progress.
         EngineError: the engine failed.
     """
-    name, staging = f"{shard.volume}-login", staging_volume(shard)
-    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
-    with _staging_container(engine, settings, agent, shard, appliance_id, name=name, staging=staging, cancel=cancel):
-        if settings.extra_ca_certs:
-            engine.put_file(name, f"{LOGIN_FOLDER}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
+    engine, ca_file, shard_name = resources.engine, resources.settings.extra_ca_certs, resources.shards[shard]
+    name = f"{shard_name.volume}-login"
+    ensure_login_network(resources)
+    with _staging_container(resources, shard_name, name=name, cancel=cancel):
+        if ca_file:
+            engine.put_file(name, f"{LOGIN_FOLDER}/extra-ca.pem", ca_file.read_bytes())
         if api_key is not None:
             engine.put_file(name, f"{LOGIN_FOLDER}/api-key", api_key.strip().encode())
-        login_file = _sign_in(engine, agent, name, way=way, tell=tell, cancel=cancel)
-    store_login(
-        engine,
-        settings,
-        agent,
-        shard,
-        login_file,
-        appliance_id=appliance_id,
-        wait_for_shard=wait_for_shard,
-        cancel=cancel,
-    )
+        login_file = _sign_in(resources, name, way=way, tell=tell, cancel=cancel)
+    store_login(resources, shard, login_file, wait_for_shard=wait_for_shard, cancel=cancel)
     return login_file
 
 
 def login_from_file(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
+    resources: Resources,
+    shard: int,
     content: bytes,
     *,
-    appliance_id: str,
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
 ) -> bytes:
@@ -162,32 +146,21 @@ def login_from_file(
         LoginFailed: the content is not a login.
         EngineError: the engine failed.
     """
+    agent = resources.agent
     if len(content) > LOGIN_FILE_LIMIT or not agent.login_facts(content).usable:
         raise LoginFailed(
             f"This {agent.login_files()[0]} contains no login. {_UNTOUCHED}",
             hint="Use the file that `codex login` wrote to its CODEX_HOME (by default ~/.codex).",
         )
-    store_login(
-        engine,
-        settings,
-        agent,
-        shard,
-        content,
-        appliance_id=appliance_id,
-        wait_for_shard=wait_for_shard,
-        cancel=cancel,
-    )
+    store_login(resources, shard, content, wait_for_shard=wait_for_shard, cancel=cancel)
     return content
 
 
 def store_login(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
+    resources: Resources,
+    shard: int,
     login_file: bytes,
     *,
-    appliance_id: str,
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
 ) -> None:
@@ -198,24 +171,24 @@ def store_login(
     Raises:
         LoginFailed: cancelled while waiting, or the file could not be written to the volume.
     """
-    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
-    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
-    with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=wait_for_shard, cancel=cancel):
+    engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
+    ensure_login_volume(resources, name)
+    with hold_shard(resources, name, wait_for_shard=wait_for_shard, cancel=cancel):
         # The last point at which a cancel leaves the old login unchanged.
         if cancel is not None and cancel.reason is not None:
             raise _stopped()
         file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
         # A random name: no agent could have created a folder of this name.
         new, old = (f"{LOGIN_FOLDER}/.{kind}-{secrets.token_hex(8)}" for kind in ("new", "old"))
-        engine.put_file(shard.lock, new, login_file)
+        engine.put_file(name.lock, new, login_file)
         words = _PromptReader(lambda _prompt: None, with_code=False)
         command = (
             f"chmod 600 {new} && sync {new} && {{ [ ! -d {file} ] || [ -L {file} ] || mv -T {file} {old}; }}"
             f" && mv -fT {new} {file} && sync {LOGIN_FOLDER} && {{ {_remove_all_but(agent.login_files())}; true; }}"
         )
         spec = ExecSpec(command=["sh", "-c", command], time_limit=30)
-        if not engine.execute(shard.lock, spec, stdout=words, stderr=words).ok:
-            raise LoginFailed(f"The new login could not be stored in {shard.volume}: {words.text.strip()}")
+        if not engine.execute(name.lock, spec, stdout=words, stderr=words).ok:
+            raise LoginFailed(f"The new login could not be stored in {name.volume}: {words.text.strip()}")
 
 
 def _remove_all_but(names: Sequence[str]) -> str:
@@ -227,11 +200,8 @@ def _remove_all_but(names: Sequence[str]) -> str:
 
 @contextmanager
 def hold_shard(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
+    resources: Resources,
     shard: ShardName,
-    appliance_id: str,
     *,
     wait_for_shard: Callable[[NameTaken], None] | None,
     cancel: CancelToken | None,
@@ -239,11 +209,8 @@ def hold_shard(
     """A running container with the login, which is the shard's lock, for at most a minute.
 
     Args:
-        engine: where the shard's volume is.
-        settings: image, network, limits.
-        agent: whose login it is.
+        resources: see `Resources`.
         shard: which one.
-        appliance_id: for the labels.
         wait_for_shard: called once if a run uses the shard, before waiting for it; None: do not wait.
         cancel: ends the wait.
 
@@ -251,7 +218,8 @@ def hold_shard(
         NameTaken: a run uses the shard, and `wait_for_shard` is None.
         LoginFailed: cancelled while waiting.
     """
-    spec = login_spec(settings, agent, shard, appliance_id, role=MOVE, name=shard.lock, login_volume=shard.volume)
+    engine = resources.engine
+    spec = login_spec(resources, shard, role=MOVE, name=shard.lock, login_volume=shard.volume)
     sleep, told = cancel or CancelToken(), False
     while True:
         try:
@@ -285,28 +253,23 @@ def who_holds(error: NameTaken) -> str:
 
 @contextmanager
 def _staging_container(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
+    resources: Resources,
     shard: ShardName,
-    appliance_id: str,
     *,
     name: str,
-    staging: str,
     cancel: CancelToken | None,
 ) -> Iterator[None]:
     """A running container with an empty login folder. One left by a crash ends by itself, and is replaced."""
+    engine, staging = resources.engine, staging_volume(shard)
     spec = login_spec(
-        settings,
-        agent,
+        resources,
         shard,
-        appliance_id,
         role="login",
         name=name,
         login_volume=staging,
         command=["sh", "-c", _ENDS_WITHOUT_ITS_PROCESS],
     )
-    labels = login_labels(shard, appliance_id, "staging")
+    labels = login_labels(shard, resources.appliance_id, "staging")
     began = time.monotonic()
     sleep = cancel or CancelToken()
     while True:
@@ -372,14 +335,14 @@ def _remove_volume(engine: ContainerEngine, volume: str) -> None:
 
 
 def _sign_in(
-    engine: ContainerEngine,
-    agent: AgentAdapter,
+    resources: Resources,
     container: str,
     *,
     way: LoginWay,
     tell: Callable[[LoginPrompt], None],
     cancel: CancelToken | None,
 ) -> bytes:
+    engine, agent = resources.engine, resources.agent
     said = _PromptReader(tell, with_code=way is LoginWay.DEVICE)
     spec = ExecSpec(command=agent.login_command(way), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
 

@@ -3,14 +3,14 @@
 import io
 import secrets
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
-from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER
+from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, NameTaken
-from moonmind_appliance.models import ExecSpec, ShardName
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.models import ExecSpec
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.login import hold_shard, who_holds
 from moonmind_appliance.shards.look import read_login
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, put_extra_ca
+from moonmind_appliance.shards.spec import ensure_login_volume, put_extra_ca
 
 _LOGOUT_SECONDS = 40
 
@@ -19,29 +19,21 @@ class LogoutRefused(ApplianceError):
     """A run or another sign-in uses the shard; nothing was changed."""
 
 
-def logout_shard(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
-    *,
-    appliance_id: str,
-    cancel: CancelToken | None = None,
-) -> bool:
+def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None = None) -> bool:
     """Sign out; True if there was a login. Idempotent. The file is removed even if OpenAI cannot be reached.
 
     Raises:
         LogoutRefused: a run or another sign-in uses the shard; the message names it.
         EngineError: the engine failed.
     """
-    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
-    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
+    engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
+    ensure_login_volume(resources, name)
     file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
     try:
-        with hold_shard(engine, settings, agent, shard, appliance_id, wait_for_shard=None, cancel=cancel):
-            if read_login(engine, agent, shard.lock) is None:
+        with hold_shard(resources, name, wait_for_shard=None, cancel=cancel):
+            if read_login(engine, agent, name.lock) is None:
                 return False
-            env = put_extra_ca(engine, settings, shard.lock)
+            env = put_extra_ca(resources, name.lock)
             # `timeout` limits this command: an exec's limit would end the container, which the next command needs.
             sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
             # Rename before removing: this also works if the name is that of a folder that cannot be emptied.
@@ -50,10 +42,10 @@ def logout_shard(
             remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
             for command in (sign_out, ["sh", "-c", remove]):
                 spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
-                engine.execute(shard.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
+                engine.execute(name.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
             return True
     except NameTaken as error:
         raise LogoutRefused(
-            f"Shard {shard.index} is in use by {who_holds(error)}; nothing was changed.",
+            f"Shard {shard} is in use by {who_holds(error)}; nothing was changed.",
             hint="Wait until it ends, or cancel the run; then try again.",
         ) from error

@@ -1,19 +1,15 @@
 """Find out whether a shard has a login, without running a command or a model turn."""
 
-from datetime import datetime
-
 import msgspec
 
 from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import LOOK, start_under_lock
-from moonmind_appliance.models import Shard, ShardName
-from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.models import Shard
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import file_seen
-from moonmind_appliance.shards.spec import LABEL_APPLIANCE, login_labels, login_spec
-from moonmind_appliance.store import Store
+from moonmind_appliance.shards.spec import ensure_login_volume, login_spec
 
 
 def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> bytes | None:
@@ -21,51 +17,36 @@ def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> 
     return read_login_file(engine, container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
 
 
-def look_at_shard(
-    engine: ContainerEngine,
-    settings: Settings,
-    agent: AgentAdapter,
-    shard: ShardName,
-    *,
-    appliance_id: str,
-) -> bytes | None:
+def look_at_shard(resources: Resources, shard: int) -> bytes | None:
     """The stored login file, see `read_login_file`. Has the shard's lock meanwhile.
 
     Raises:
         NameTaken: a run, a sign-in or a check uses the shard.
         EngineError: also when the job image is missing.
     """
-    engine.ensure_network(settings.job_network, {LABEL_APPLIANCE: appliance_id})
-    engine.ensure_volume(shard.volume, login_labels(shard, appliance_id, "login"))
-    spec = login_spec(settings, agent, shard, appliance_id, role=LOOK, name=shard.lock, login_volume=shard.volume)
-    container = start_under_lock(engine, spec, run=False)
+    name = resources.shards[shard]
+    ensure_login_volume(resources, name)
+    spec = login_spec(resources, name, role=LOOK, name=name.lock, login_volume=name.volume)
+    container = start_under_lock(resources.engine, spec, run=False)
     try:
-        return read_login(engine, agent, container)
+        return read_login(resources.engine, resources.agent, container)
     finally:
-        engine.remove(container)
+        resources.engine.remove(container)
 
 
-def note_login(
-    store: Store,
-    redactor: Redactor,
-    agent: AgentAdapter,
-    shard: int,
-    login_file: bytes | None,
-    *,
-    now: datetime,
-    signed_in: bool = False,
-) -> Shard:
+def note_login(resources: Resources, shard: int, login_file: bytes | None, *, signed_in: bool = False) -> Shard:
     """Store what the login file says, and add its secrets to redaction.
 
     A dead login stays dead until its file changes, or `signed_in` says that it is a new one. Only with `signed_in` may
     the login belong to another account; without a file, `signed_in` means that the shard was signed out.
     """
-    facts = None
+    agent, redactor, shards = resources.agent, resources.redactor, resources.store.shards
+    now, facts = resources.clock(), None
     if login_file is not None:
         facts = agent.login_facts(login_file)
-        same = facts.account_is_content and facts.account == store.shards.get(shard).account
+        same = facts.account_is_content and facts.account == shards.get(shard).account
         redactor.learn(f"shard {shard}", agent.secrets_of(login_file), signed_in=signed_in or same)
         # These are unverified claims of the file's tokens, which the agent could have written.
         email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
         facts = msgspec.structs.replace(facts, email=email, plan=plan)
-    return store.shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))
+    return shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))

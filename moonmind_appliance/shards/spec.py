@@ -2,10 +2,9 @@
 
 import secrets
 
-from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER, AgentAdapter
-from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.resources import Resources
 
 LABEL_APPLIANCE = "moonmind.appliance"
 LABEL_RUN = "moonmind.run"
@@ -27,11 +26,20 @@ def login_labels(shard: ShardName, appliance_id: str, role: str) -> dict[str, st
     return {LABEL_APPLIANCE: appliance_id, LABEL_SHARD: str(shard.index), LABEL_ROLE: role}
 
 
+def ensure_login_volume(resources: Resources, shard: ShardName) -> None:
+    """Create the shard's volume and the containers' network if they do not exist. Idempotent."""
+    ensure_login_network(resources)
+    resources.engine.ensure_volume(shard.volume, login_labels(shard, resources.appliance_id, "login"))
+
+
+def ensure_login_network(resources: Resources) -> None:
+    """Create the containers' network if it does not exist. Idempotent."""
+    resources.engine.ensure_network(resources.settings.job_network, {LABEL_APPLIANCE: resources.appliance_id})
+
+
 def login_spec(
-    settings: Settings,
-    agent: AgentAdapter,
+    resources: Resources,
     shard: ShardName,
-    appliance_id: str,
     *,
     role: str,
     name: str,
@@ -39,14 +47,15 @@ def login_spec(
     command: list[str] | None = None,
 ) -> ContainerSpec:
     """A container with `login_volume` as the agent's login folder; it ends by itself even if the appliance crashes."""
+    settings = resources.settings
     return ContainerSpec(
         name=name,
         image=settings.spec_automation_job_image,
         command=command or ["sleep", str(SHORT_WORK_SECONDS)],
-        labels=login_labels(shard, appliance_id, role),
+        labels=login_labels(shard, resources.appliance_id, role),
         limits=Limits(settings.container_memory, settings.container_cpus, settings.container_pids),
         network=settings.job_network,
-        env=agent.environment(),
+        env=resources.agent.environment(),
         mounts=[Mount(login_volume, LOGIN_FOLDER)],
         tmpfs={
             "/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777",  # noqa: S108 - a path inside the container
@@ -55,13 +64,14 @@ def login_spec(
     )
 
 
-def put_extra_ca(engine: ContainerEngine, settings: Settings, container: str) -> dict[str, str]:
+def put_extra_ca(resources: Resources, container: str) -> dict[str, str]:
     """Put the operator's certificate authorities into the login volume; returns the variable with its path.
 
     The name is random: an agent could make a known name impossible to write, for instance with a folder.
     """
-    if settings.extra_ca_certs is None:
+    ca_file = resources.settings.extra_ca_certs
+    if ca_file is None:
         return {}
     path = f"{LOGIN_FOLDER}/extra-ca-{secrets.token_hex(8)}.pem"
-    engine.put_file(container, path, settings.extra_ca_certs.read_bytes())
+    resources.engine.put_file(container, path, ca_file.read_bytes())
     return {"MOONMIND_EXTRA_CA": path}

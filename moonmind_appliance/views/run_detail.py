@@ -17,8 +17,8 @@ from moonmind_appliance.models import (
     PhaseStatus,
     Run,
 )
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.visibility import visible_run
-from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_summary import RunSummary, summary_fields
 
 
@@ -70,24 +70,24 @@ class RunDetail(RunSummary, frozen=True):
     agent: AgentInfo | None
 
 
-def run_detail(store: Store, actor: Actor, run_id: str) -> RunDetail:
+def run_detail(resources: Resources, actor: Actor, run_id: str) -> RunDetail:
     """The run, if the actor may see it.
 
     Raises:
         NotFound: `run_not_found`.
     """
-    run = visible_run(store, actor, run_id)
-    return detail_of(run, store.artifacts.list(run_id))
+    run = visible_run(resources, actor, run_id)
+    return detail_of(run, resources.store.artifacts.list(run_id))
 
 
-def specification(store: Store, actor: Actor, run_id: str) -> str:
+def specification(resources: Resources, actor: Actor, run_id: str) -> str:
     """The specification text that was submitted, if the actor may see the run.
 
     Raises:
         NotFound: `run_not_found`.
     """
-    visible_run(store, actor, run_id)
-    return store.runs.specification(run_id)
+    visible_run(resources, actor, run_id)
+    return resources.store.runs.specification(run_id)
 
 
 def detail_of(run: Run, artifacts: Sequence[Artifact]) -> RunDetail:

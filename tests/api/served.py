@@ -15,15 +15,13 @@ import httpx
 from moonmind_appliance.api import ApiParts, build_api
 from moonmind_appliance.api.parts import Pace
 from moonmind_appliance.api_address import open_socket
-from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding
 from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
-from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.resources import utc_now
 from moonmind_appliance.serving.limits import Limits
 from moonmind_appliance.serving.server import ApiServer
-from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
-from tests.fakes import RecordedWakeups
+from tests.appliance_under_test import make_resources
 
 BASE = "/api/spec-automation"
 REQUEST = {"repository": "acme/shop", "specify_text": "Add a basket."}
@@ -41,7 +39,7 @@ class Served:
 
     @property
     def store(self) -> Store:
-        return self.parts.store
+        return self.parts.resources.store
 
     def client(self, name: str | None = "ann") -> httpx.Client:
         """A client with that user's token, or without a token."""
@@ -70,7 +68,7 @@ class Served:
 
     def keep(self, run_id: str, name: str, content: bytes, content_type: str = "text/plain") -> Artifact:
         """Save an artifact with that content, on disk and in the database."""
-        written = self.parts.artifact_files.write(run_id, name, content, self.parts.redactor)
+        written = self.parts.resources.files.write(run_id, name, content, self.parts.resources.redactor)
         return self.store.artifacts.save(
             Artifact(
                 artifact_id=str(uuid.uuid4()),
@@ -104,11 +102,7 @@ def serve(
     }
     checks: dict[str, Finding] = {}
     parts = ApiParts(
-        store=store,
-        wakeups=RecordedWakeups(),
-        settings=Settings(moonmind_data_dir=data_dir, **({"min_free_disk": 1} | settings)),
-        redactor=Redactor(),
-        artifact_files=ArtifactFiles(data_dir),
+        resources=make_resources(store, data_dir, settings, clock=utc_now),
         authenticate=authenticate or store.tokens.actor,
         readiness=lambda: checks,
         version="9.9.9",
@@ -128,7 +122,7 @@ def serve(
     finally:
         for client in served.clients:
             client.close()
-        parts.stopping.set()
+        parts.resources.stopping.set()
         server.should_exit = True
         thread.join(20)
         store.close()

@@ -114,7 +114,7 @@ def test_a_growing_log_gives_what_it_has(served: Served) -> None:
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"one\n")
     path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
-    with served.parts.artifact_files.path(kept.storage_path).open("ab") as file:
+    with served.parts.resources.files.path(kept.storage_path).open("ab") as file:
         file.write(b"two\n")
     answer = ann.get(path)
     assert answer.content == b"one\ntwo\n"
@@ -126,7 +126,7 @@ def test_bytes_that_are_gone_are_404(served: Served) -> None:
     """The record may exist after retention has deleted the file."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"x")
-    served.parts.artifact_files.remove_run(run_id)
+    served.parts.resources.files.remove_run(run_id)
     answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content")
     assert (answer.status_code, answer.json()["code"]) == (404, "artifact_gone")
 
@@ -135,7 +135,7 @@ def test_a_path_out_of_the_data_folder_is_never_followed(served: Served, tmp_pat
     """Neither a link among the artifacts nor a manipulated record leads out of the data folder."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"x")
-    file = served.parts.artifact_files.path(kept.storage_path)
+    file = served.parts.resources.files.path(kept.storage_path)
     file.unlink()
     file.symlink_to(tmp_path / "appliance.db")
     with served.store.database.write() as connection:
@@ -154,7 +154,7 @@ def test_files_are_closed_when_the_answer_is_out(served: Served) -> None:
     run_id = served.submit()
     kept = served.keep(run_id, "large", LARGE)
     path, ann = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", served.client()
-    file = str(served.parts.artifact_files.path(kept.storage_path))
+    file = str(served.parts.resources.files.path(kept.storage_path))
     for headers in ({}, {"Range": "bytes=1-2"}, {"Range": "bytes=9999999-"}, {"If-None-Match": "*"}):
         ann.get(path, headers=headers)
         ann.head(path, headers=headers)

@@ -37,7 +37,7 @@ def test_a_run_is_told_from_its_beginning_to_its_end(served: Served) -> None:
             seen.append(data.get("line") or data.get("kind") or name)
             if seen[-1] == "run.queued":
                 served.take(run_id)
-                log = served.parts.artifact_files.open(run_id, "plan.log", served.parts.redactor)
+                log = served.parts.resources.files.open(run_id, "plan.log", served.parts.resources.redactor)
                 served.phase(run_id, PhaseName.SPECKIT_PLAN, PhaseStatus.RUNNING, stdout_path=log.storage_path)
             elif seen[-1] == "phase.running":
                 log.write(b"thinking\n")
@@ -129,7 +129,7 @@ def test_a_stopping_server_ends_its_streams(tmp_path: Path) -> None:
             seen = []
             for _, name, _ in events(answer):
                 seen.append(name)
-                served.parts.stopping.set()
+                served.parts.resources.stopping.set()
     assert seen == ["run"]
 
 

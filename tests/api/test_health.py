@@ -68,7 +68,7 @@ def test_not_ready_says_why(served: Served) -> None:
 
 def test_a_stopping_appliance_is_alive_but_not_ready(served: Served) -> None:
     """A load balancer then sends no new requests while open ones end."""
-    served.parts.stopping.set()
+    served.parts.resources.stopping.set()
     assert served.client(None).get("/health").status_code == 200
     answer = served.client(None).get("/ready")
     assert [error["field"] for error in answer.json()["errors"]] == ["stopping"]

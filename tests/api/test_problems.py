@@ -199,7 +199,7 @@ def test_a_full_disk_is_503_with_a_time(tmp_path: Path) -> None:
 def test_a_stopping_appliance_is_503_with_a_time(served: Served) -> None:
     """New work is refused with `draining`; reads still work."""
     run_id = served.submit()
-    served.parts.stopping.set()
+    served.parts.resources.stopping.set()
     answer = served.client().post("/runs", json=REQUEST)
     assert problem(answer) == (503, "draining")
     assert int(answer.headers["retry-after"]) > 0
@@ -213,7 +213,7 @@ def test_a_database_that_cannot_be_used_is_503(served: Served) -> None:
     answer = served.client().post("/runs", json=REQUEST)
     assert problem(answer) == (503, "store_unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    assert str(served.parts.settings.moonmind_data_dir) not in answer.text
+    assert str(served.parts.resources.settings.moonmind_data_dir) not in answer.text
 
 
 def test_what_was_not_foreseen_is_500_with_the_requests_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

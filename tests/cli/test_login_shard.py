@@ -53,8 +53,7 @@ def no_container_of_a_sign_in(environment: RehearsalEnvironment, shard: int) -> 
 
 def login_file(environment: RehearsalEnvironment, shard: int) -> bytes | None:
     with attach(environment.settings) as tools:
-        name = tools.shards[shard]
-        return look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
+        return look_at_shard(tools, shard)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])

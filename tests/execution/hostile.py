@@ -18,7 +18,8 @@ from moonmind_appliance.scheduling.readiness import look_after_logins
 from moonmind_appliance.shards.look import note_login
 from moonmind_appliance.store import Store
 from tests.api.served import Served
-from tests.appliance_under_test import DOCUMENTS, FEATURE, NOW, ApplianceUnderTest
+from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
+from tests.fakes import NOW
 
 DEEP = "@deep@"
 VALUES: dict[str, Any] = {
@@ -174,15 +175,7 @@ class Hostile:
             content = login_file(LOGIN)
             self.put(content, shard)
             resources = self.resources
-            note_login(
-                resources.store,
-                resources.redactor,
-                resources.agent,
-                shard,
-                content,
-                now=self.appliance.clock(),
-                signed_in=True,
-            )
+            note_login(resources, shard, content, signed_in=True)
 
     def attack(self, rule: str) -> None:
         """One run on shard 0, the clock's look, a restart; then everything answers and an honest run succeeds."""

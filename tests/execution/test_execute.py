@@ -53,7 +53,7 @@ def says(**fields: Any) -> Any:
 
 
 def retry(appliance: ApplianceUnderTest, run: Run) -> Run:
-    retry_run(appliance.store, appliance.wakeups, appliance.resources.settings, ANN, run.run_id, now=appliance.clock())
+    retry_run(appliance.resources, ANN, run.run_id)
     appliance.work()
     return appliance.stored(run)
 
@@ -650,7 +650,7 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(
     run = appliance.submit()
     worker = InBackground(appliance.work)
     assert blocked.begun.wait(10)
-    cancel_run(appliance.store, ANN, run.run_id, now=appliance.clock())
+    cancel_run(appliance.resources, ANN, run.run_id)
     worker.join()
     run = appliance.stored(run)
     assert ends(run) == (RunStatus.CANCELLED, None)
@@ -666,7 +666,7 @@ def test_a_cancelled_run_can_be_retried(appliance: ApplianceUnderTest, blocked: 
     run = appliance.submit()
     worker = InBackground(appliance.work)
     assert blocked.begun.wait(10)
-    cancel_run(appliance.store, ANN, run.run_id, now=appliance.clock())
+    cancel_run(appliance.resources, ANN, run.run_id)
     worker.join()
     assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
     assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
@@ -677,7 +677,7 @@ def test_a_run_that_waits_is_cancelled_at_once(appliance: ApplianceUnderTest) ->
     run = appliance.submit()
     appliance.engine.fail(DiskFull("full"), method="ensure_volume", at=2)
     appliance.work()
-    cancel_run(appliance.store, ANN, run.run_id, now=appliance.clock())
+    cancel_run(appliance.resources, ANN, run.run_id)
     appliance.clock.advance(minutes=5)
     appliance.work()
     assert ends(appliance.stored(run)) == (RunStatus.CANCELLED, None)

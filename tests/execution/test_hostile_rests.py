@@ -13,8 +13,9 @@ from moonmind_appliance.models import LoginFault, LoginState, Run, RunStatus, Wa
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.scheduling.readiness import look_after_logins, ready_to_claim
 from tests.api.served import serve
-from tests.appliance_under_test import BOB, open_appliance
+from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
+from tests.fakes import BOB
 
 YEAR_3000 = 32_503_680_000
 WEEK = 6 * 24 * 3600

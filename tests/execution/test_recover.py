@@ -5,7 +5,8 @@ from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, Limits, RunStatus, WaitingFor, WaitReason
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
-from tests.appliance_under_test import ANN, ApplianceUnderTest
+from tests.appliance_under_test import ApplianceUnderTest
+from tests.fakes import ANN
 
 
 def box(appliance: ApplianceUnderTest, name: str, *, running: bool = True, **labels: str) -> None:

@@ -11,7 +11,8 @@ from moonmind_appliance.models import PhaseName, Run, RunStatus
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_RUN
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
-from tests.appliance_under_test import ANN, ApplianceUnderTest
+from tests.appliance_under_test import ApplianceUnderTest
+from tests.fakes import ANN
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -47,7 +48,7 @@ def test_a_run_that_is_open_keeps_everything(appliance: ApplianceUnderTest) -> N
     appliance.agent.acts[PhaseName.SPECKIT_PLAN] = [lambda _process: {"verdict": "failed"}]
     run = appliance.run()
     appliance.clock.advance(days=30)
-    retry_run(appliance.store, appliance.wakeups, appliance.resources.settings, ANN, run.run_id, now=appliance.clock())
+    retry_run(appliance.resources, ANN, run.run_id)
     assert retain(appliance.resources) == []
     assert len(volumes(appliance, run.run_id)) == 2
 
@@ -62,7 +63,7 @@ def test_a_run_that_was_cancelled_in_the_queue_is_let_go_too(appliance: Applianc
     run = appliance.submit()
     appliance.work()
     assert appliance.stored(run).waiting_for is not None
-    cancel_run(appliance.store, ANN, run.run_id, now=appliance.clock())
+    cancel_run(appliance.resources, ANN, run.run_id)
     assert files(appliance, run)
     appliance.clock.advance(days=8)
     assert retain(appliance.resources) == [run.run_id]

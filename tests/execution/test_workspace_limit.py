@@ -11,7 +11,8 @@ from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.runs.retry import retry_run
-from tests.appliance_under_test import ANN, BEAT, ApplianceUnderTest, ends
+from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
+from tests.fakes import ANN
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
 SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
@@ -135,7 +136,7 @@ def test_a_retry_begins_at_the_clone(appliance: ApplianceUnderTest, disk: Disk) 
     appliance.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
     run = appliance.run()
     disk.workspace = SMALL
-    retry_run(appliance.store, appliance.wakeups, appliance.resources.settings, ANN, run.run_id, now=appliance.clock())
+    retry_run(appliance.resources, ANN, run.run_id)
     appliance.work()
     assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
     assert appliance.git_verbs.count("clone") == 2

@@ -102,9 +102,7 @@ def tools_of(served):
 
 def login_secrets(tools, shard):
     """The tokens in a shard's login volume."""
-    found = look_at_shard(
-        tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
-    )
+    found = look_at_shard(tools, shard)
     return set(Codex().secrets_of(found or b"").values())
 
 

@@ -73,9 +73,7 @@ def slug(environment):
 def in_volume(tools, shard, script):
     """The output of a shell command that an agent would run beside its login."""
     name = tools.shards[shard]
-    spec = login_spec(
-        tools.settings, tools.agent, name, tools.appliance_id, role="agent", name=name.lock, login_volume=name.volume
-    )
+    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
     limit = time.monotonic() + 60
     while True:
         try:
@@ -101,9 +99,7 @@ def enter(tools, shard):
 
 
 def login_file(tools, shard):
-    return look_at_shard(
-        tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
-    )
+    return look_at_shard(tools, shard)
 
 
 def replace_login(tools, shard, content):

@@ -54,9 +54,7 @@ def normal_responses(environment):
 
 
 def login_file(tools, shard):
-    return look_at_shard(
-        tools.engine, tools.settings, tools.agent, tools.shards[shard], appliance_id=tools.appliance_id
-    )
+    return look_at_shard(tools, shard)
 
 
 def sign_in(tools, shard, **more):
@@ -73,27 +71,15 @@ def to_the_end(steps):
 
 
 def check(tools, shard, **more):
-    return check_shard(
-        tools.engine,
-        tools.settings,
-        tools.agent,
-        tools.shards[shard],
-        appliance_id=tools.appliance_id,
-        store=tools.store,
-        redactor=tools.redactor,
-        clock=tools.clock,
-        **more,
-    )
+    return check_shard(tools, shard, **more)
 
 
 def put_login(tools, shard, content):
     """Change the stored file without the appliance."""
     name = tools.shards[shard]
     spec = login_spec(
-        tools.settings,
-        tools.agent,
+        tools,
         name,
-        tools.appliance_id,
         role="login",
         name=name.lock,
         login_volume=name.volume,
@@ -303,7 +289,7 @@ def test_a_login_is_imported_from_a_file(environment, tools):
 
 def sign_out_only_here(tools):
     put_login(tools, 1, None)
-    note_login(tools.store, tools.redactor, tools.agent, 1, None, now=tools.clock())
+    note_login(tools, 1, None)
 
 
 def test_an_api_key_is_a_login(tools):
@@ -336,9 +322,7 @@ def locked_by_a_run(tools):
     """A container like that of a run."""
     name = tools.shards[1]
     labels = Names("run-that-holds", tools.appliance_id, name).labels("agent")
-    spec = login_spec(
-        tools.settings, tools.agent, name, tools.appliance_id, role="agent", name=name.lock, login_volume=name.volume
-    )
+    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
     tools.engine.start(msgspec.structs.replace(spec, labels=labels))
     yield tools
     tools.engine.remove(name.lock)
@@ -373,9 +357,7 @@ def test_the_leftovers_of_a_crashed_check_are_removed(tools):
     sign_in(tools, 1)
     name = tools.shards[1]
     for role, run in (("look", False), ("check", True)):
-        spec = login_spec(
-            tools.settings, tools.agent, name, tools.appliance_id, role=role, name=name.lock, login_volume=name.volume
-        )
+        spec = login_spec(tools, name, role=role, name=name.lock, login_volume=name.volume)
         tools.engine.start(spec, run=run)
         if run:
             tools.engine.kill(name.lock)

@@ -33,8 +33,7 @@ def manual_approval(environment):
 
 
 def login_file(tools):
-    name = tools.shards[1]
-    return look_at_shard(tools.engine, tools.settings, tools.agent, name, appliance_id=tools.appliance_id)
+    return look_at_shard(tools, 1)
 
 
 def test_signed_in_stopped_and_refused_on_the_screen(tools, manual_approval):

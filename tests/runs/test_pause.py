@@ -11,7 +11,8 @@ from moonmind_appliance.scheduling.readiness import look_after_logins, why_wait
 from moonmind_appliance.scheduling.wake import first_to_wake, others_to_wake
 from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.health import health_of
-from tests.appliance_under_test import NOW, ApplianceUnderTest
+from tests.appliance_under_test import ApplianceUnderTest
+from tests.fakes import NOW
 
 PRESENT = LoginState.PRESENT
 

@@ -83,9 +83,7 @@ def stored(appliance: ApplianceUnderTest, shard: int = 0) -> bytes:
 def hold_by_a_run(appliance: ApplianceUnderTest) -> str:
     name = appliance.resources.shards[0]
     appliance.engine.ensure_network(appliance.resources.settings.job_network, {})
-    spec = login_spec(
-        appliance.resources.settings, appliance.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume
-    )
+    spec = login_spec(appliance.resources, name, role="agent", name=name.lock, login_volume=name.volume)
     appliance.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
     return name.lock
 

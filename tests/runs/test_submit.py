@@ -13,52 +13,54 @@ from hypothesis import strategies as st
 from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, Unavailable
 from moonmind_appliance.models import LoginState, PhaseStatus, RunStatus, WaitReason
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
-from tests.fakes import ANN, BOB, NOW, House, open_house
+from tests.appliance_under_test import ApplianceUnderTest, open_appliance
+from tests.fakes import ANN, BOB
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    with open_house(tmp_path) as house:
-        yield house
+def appliance(tmp_path: Path) -> Iterator[ApplianceUnderTest]:
+    """Without GitHub: nothing is executed."""
+    with open_appliance(tmp_path) as appliance:
+        yield appliance
 
 
-def problems(house: House, **fields: Any) -> dict[str, str]:
+def problems(appliance: ApplianceUnderTest, **fields: Any) -> dict[str, str]:
     with pytest.raises(RequestError) as caught:
-        house.submit(**fields)
-    assert house.store.run_lists.queued() == []
-    assert house.wakeups.woken == []
+        appliance.submit(**fields)
+    assert appliance.store.run_lists.queued() == []
+    assert appliance.wakeups.woken == []
     return {problem.field: problem.message for problem in caught.value.fields}
 
 
-def test_a_submitted_run_is_queued_with_nine_pending_phases(house: House) -> None:
+def test_a_submitted_run_is_queued_with_nine_pending_phases(appliance: ApplianceUnderTest) -> None:
     """What `submit_run` returned is in the database, with what was asked, by whom and when."""
-    run = house.submit(base_branch="next", external_ref="ci-7", shard=1)
-    assert house.stored(run) == run
-    assert (run.status, run.accepted_at, run.created_by) == (RunStatus.QUEUED, NOW, ANN)
-    assert (run.repository, run.base_branch, run.external_ref, run.shard_pin) == ("acme/shop", "next", "ci-7", 1)
+    run = appliance.submit(base_branch="next", external_ref="ci-7", shard=1)
+    assert appliance.stored(run) == run
+    assert (run.status, run.accepted_at, run.created_by) == (RunStatus.QUEUED, appliance.clock(), ANN)
+    assert (run.repository, run.base_branch, run.external_ref, run.shard_pin) == (appliance.slug, "next", "ci-7", 1)
     assert [phase.status for phase in run.phases] == [PhaseStatus.PENDING] * 9
 
 
-def test_the_text_is_kept_byte_for_byte(house: House) -> None:
+def test_the_text_is_kept_byte_for_byte(appliance: ApplianceUnderTest) -> None:
     """Whatever the text is, it is data: quotes, options, commands, skills and odd line ends stay as they are."""
     text = "-rf $(id) `id` $speckit-tasks <skill>x</skill>\r\n\t'\"\\ \u2028 \U0001f600 \ufeff"
-    assert house.stored(house.submit(specify_text=text)).specify_text == text
+    assert appliance.stored(appliance.submit(specify_text=text)).specify_text == text
 
 
-def test_256_kib_are_taken_and_one_byte_more_is_too_large(house: House) -> None:
+def test_256_kib_are_taken_and_one_byte_more_is_too_large(appliance: ApplianceUnderTest) -> None:
     """The limit counts bytes of UTF-8, not characters."""
-    house.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2))
+    appliance.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2))
     with pytest.raises(TooLarge) as caught:
-        house.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2) + "x", repository="?")
+        appliance.submit(specify_text="é" * (MAX_SPECIFY_BYTES // 2) + "x", repository="?")
     assert caught.value.status == 413
     assert [problem.field for problem in caught.value.fields] == ["repository", "specify_text"]
     assert "262145 bytes" in caught.value.fields[1].message
 
 
-def test_all_fields_are_judged_at_once(house: House) -> None:
+def test_all_fields_are_judged_at_once(appliance: ApplianceUnderTest) -> None:
     """One answer names every field that cannot be used; nothing is kept, no shard is woken."""
     found = problems(
-        house,
+        appliance,
         repository="acme",
         specify_text=" \n\x00",
         base_branch="a..b",
@@ -71,14 +73,14 @@ def test_all_fields_are_judged_at_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
-def test_a_blank_text_is_refused(house: House, text: str) -> None:
+def test_a_blank_text_is_refused(appliance: ApplianceUnderTest, text: str) -> None:
     """Blanks of any script are no specification."""
-    assert problems(house, specify_text=text) == {"specify_text": "Must not be blank."}
+    assert problems(appliance, specify_text=text) == {"specify_text": "Must not be blank."}
 
 
-def test_half_a_surrogate_pair_is_refused(house: House) -> None:
+def test_half_a_surrogate_pair_is_refused(appliance: ApplianceUnderTest) -> None:
     """What has no UTF-8 form is refused before it reaches the database."""
-    found = problems(house, specify_text="a\ud800", external_ref="\udfff", base_branch="b\ud800")
+    found = problems(appliance, specify_text="a\ud800", external_ref="\udfff", base_branch="b\ud800")
     assert set(found) == {"specify_text", "external_ref", "base_branch"}
 
 
@@ -86,18 +88,18 @@ def test_half_a_surrogate_pair_is_refused(house: House) -> None:
 @pytest.mark.parametrize(
     "character", list("\x1b\x9b\x85\xad\u061c\u200b\u200d\u2028\u2029\u202e\u2066\ufeff\U000e0041")
 )
-def test_names_with_invisible_characters_are_refused(house: House, field: str, character: str) -> None:
+def test_names_with_invisible_characters_are_refused(appliance: ApplianceUnderTest, field: str, character: str) -> None:
     """Categories Cc, Cf, Zl and Zp: they would change what a terminal, a log or a reviewer shows."""
-    found = problems(house, **{field: f"a{character}b"})
+    found = problems(appliance, **{field: f"a{character}b"})
     assert list(found) == [field]
     if ord(character) > 0x7F:
         assert f"U+{ord(character):04X}" in found[field]
 
 
 @pytest.mark.parametrize("name", ["größe", "漢字", "rocket-🚀", "नमस्ते"])
-def test_visible_names_of_any_script_are_taken(house: House, name: str) -> None:
+def test_visible_names_of_any_script_are_taken(appliance: ApplianceUnderTest, name: str) -> None:
     """Letters, marks and symbols are what they look like."""
-    run = house.submit(base_branch=name, external_ref=name)
+    run = appliance.submit(base_branch=name, external_ref=name)
     assert (run.base_branch, run.external_ref) == (name, name)
 
 
@@ -105,9 +107,9 @@ def test_visible_names_of_any_script_are_taken(house: House, name: str) -> None:
     "repository",
     ["a/b", "MoonLadderStudios/moonmind", "a-b/.github", "octo_corp/x", "a/b.c_d-e", "a" * 39 + "/" + "b" * 100],
 )
-def test_names_that_github_has_are_taken(house: House, repository: str) -> None:
+def test_names_that_github_has_are_taken(appliance: ApplianceUnderTest, repository: str) -> None:
     """Owner and name by GitHub's rules, in the case that was given."""
-    assert house.submit(repository=repository).repository == repository
+    assert appliance.submit(repository=repository).repository == repository
 
 
 @pytest.mark.parametrize(
@@ -132,9 +134,9 @@ def test_names_that_github_has_are_taken(house: House, repository: str) -> None:
         "a/" + "b" * 101,
     ],
 )
-def test_names_that_github_cannot_have_are_refused(house: House, repository: str) -> None:
+def test_names_that_github_cannot_have_are_refused(appliance: ApplianceUnderTest, repository: str) -> None:
     """Anything that is not owner/name is refused before it can become part of an address or an argument."""
-    assert list(problems(house, repository=repository)) == ["repository"]
+    assert list(problems(appliance, repository=repository)) == ["repository"]
 
 
 @pytest.mark.parametrize("branch", ["-f", "--all", "HEAD", "@", "", "b" * 245])
@@ -159,121 +161,124 @@ def test_every_other_name_is_judged_as_git_judges_it(name: str) -> None:
 
 def test_only_allowed_repositories_are_taken_in_any_case(tmp_path: Path) -> None:
     """With SPEC_WORKFLOW_GITHUB_REPOSITORY set, others are 403; GitHub's names have no case."""
-    with open_house(tmp_path, spec_workflow_github_repository=("Acme/Shop", "acme/api")) as house:
-        assert house.submit(repository="aCME/sHOP").repository == "aCME/sHOP"
+    with open_appliance(tmp_path, spec_workflow_github_repository=("Acme/Shop", "acme/api")) as appliance:
+        assert appliance.submit(repository="aCME/sHOP").repository == "aCME/sHOP"
         with pytest.raises(Forbidden) as caught:
-            house.submit(repository="acme/shop2")
+            appliance.submit(repository="acme/shop2")
     assert caught.value.code == "repository_not_allowed"
     assert "SPEC_WORKFLOW_GITHUB_REPOSITORY" in str(caught.value)
 
 
 def test_test_mode_makes_every_run_a_dry_run(tmp_path: Path) -> None:
     """SPEC_WORKFLOW_TEST_MODE stands in the row, so that a later change of the setting does not push the run."""
-    with open_house(tmp_path, spec_workflow_test_mode=True) as house:
-        assert house.stored(house.submit(dry_run=False)).dry_run
+    with open_appliance(tmp_path, spec_workflow_test_mode=True) as appliance:
+        assert appliance.stored(appliance.submit(dry_run=False)).dry_run
 
 
 @pytest.mark.parametrize("field", ["specify_text", "external_ref", "repository"])
-def test_a_known_secret_is_not_kept(house: House, field: str) -> None:
+def test_a_known_secret_is_not_kept(appliance: ApplianceUnderTest, field: str) -> None:
     """A value that the appliance knows as a secret is refused, named by its kind and never by itself."""
-    house.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
-    found = problems(house, **{field: "ab/s3cr3t-Value-9000"})
+    appliance.resources.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
+    found = problems(appliance, **{field: "ab/s3cr3t-Value-9000"})
     assert "GITHUB_TOKEN" in found[field]
     assert "s3cr3t" not in str(found)
 
 
-def test_a_secret_is_found_in_its_encodings_and_by_its_shape(house: House) -> None:
+def test_a_secret_is_found_in_its_encodings_and_by_its_shape(appliance: ApplianceUnderTest) -> None:
     """A base64 form of a known value, and what looks like a GitHub token, are refused too."""
-    house.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
+    appliance.resources.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
     coded = base64.b64encode(b"x-access-token:s3cr3t-Value-9000").decode()
-    assert "GITHUB_TOKEN" in problems(house, specify_text=f"use {coded}")["specify_text"]
-    assert "GitHub token" in problems(house, specify_text="use ghp_" + "a1B2" * 9)["specify_text"]
+    assert "GITHUB_TOKEN" in problems(appliance, specify_text=f"use {coded}")["specify_text"]
+    assert "GitHub token" in problems(appliance, specify_text="use ghp_" + "a1B2" * 9)["specify_text"]
 
 
 def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
     """Below MIN_FREE_DISK the answer is 503 `disk_blocked` with a time to come back, and nothing is kept."""
-    with open_house(tmp_path, min_free_disk=1 << 60) as house:
+    with open_appliance(tmp_path, min_free_disk=1 << 60) as appliance:
         with pytest.raises(Unavailable) as caught:
-            house.submit()
+            appliance.submit()
         assert (caught.value.code, caught.value.retry_after) == ("disk_blocked", 60)
-        assert house.store.run_lists.queued() == []
+        assert appliance.store.run_lists.queued() == []
 
 
-def test_a_stopping_appliance_takes_no_run(house: House) -> None:
+def test_a_stopping_appliance_takes_no_run(appliance: ApplianceUnderTest) -> None:
     """While it drains the answer is 503 `draining`."""
+    appliance.resources.stopping.set()
     with pytest.raises(Unavailable) as caught:
-        house.submit(draining=True)
+        appliance.submit()
     assert caught.value.code == "draining"
 
 
-def test_the_same_key_and_body_give_the_first_run(house: House) -> None:
+def test_the_same_key_and_body_give_the_first_run(appliance: ApplianceUnderTest) -> None:
     """A repeated request makes no second run, and wakes no shard again."""
-    first = house.submit(idempotency_key="k 1")
-    assert house.submit(idempotency_key="k 1").run_id == first.run_id
-    assert len(house.wakeups.woken) == len(house.store.run_lists.queued()) == 1
+    first = appliance.submit(idempotency_key="k 1")
+    assert appliance.submit(idempotency_key="k 1").run_id == first.run_id
+    assert len(appliance.wakeups.woken) == len(appliance.store.run_lists.queued()) == 1
 
 
-def test_the_same_key_with_another_body_is_a_conflict(house: House) -> None:
+def test_the_same_key_with_another_body_is_a_conflict(appliance: ApplianceUnderTest) -> None:
     """A key stands for one request."""
-    house.submit(idempotency_key="k")
+    appliance.submit(idempotency_key="k")
     with pytest.raises(Conflict) as caught:
-        house.submit(idempotency_key="k", dry_run=True)
+        appliance.submit(idempotency_key="k", dry_run=True)
     assert caught.value.code == "idempotency_key_reused"
 
 
-def test_a_key_is_its_callers_own(house: House) -> None:
+def test_a_key_is_its_callers_own(appliance: ApplianceUnderTest) -> None:
     """Two people may choose the same key."""
-    assert house.submit(ANN, idempotency_key="k").run_id != house.submit(BOB, idempotency_key="k").run_id
+    assert appliance.submit(ANN, idempotency_key="k").run_id != appliance.submit(BOB, idempotency_key="k").run_id
 
 
 @pytest.mark.parametrize("key", ["", " ", " a", "a ", "a\nb", "é", "k" * 256])
-def test_a_key_is_printable_ascii(house: House, key: str) -> None:
+def test_a_key_is_printable_ascii(appliance: ApplianceUnderTest, key: str) -> None:
     """Other keys are refused, so that no proxy changes one on its way."""
-    assert list(problems(house, idempotency_key=key)) == ["Idempotency-Key"]
+    assert list(problems(appliance, idempotency_key=key)) == ["Idempotency-Key"]
 
 
-def test_a_shard_is_woken_once_the_row_is_there(house: House) -> None:
+def test_a_shard_is_woken_once_the_row_is_there(appliance: ApplianceUnderTest) -> None:
     """The shard that is woken has a login."""
-    house.logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.DEAD)
-    run = house.submit()
-    assert house.wakeups.woken == [1]
-    assert house.stored(run).waiting_for is None
+    appliance.know_logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.DEAD)
+    run = appliance.submit()
+    assert appliance.wakeups.woken == [1]
+    assert appliance.stored(run).waiting_for is None
 
 
-def test_a_pinned_run_wakes_its_own_shard(house: House) -> None:
+def test_a_pinned_run_wakes_its_own_shard(appliance: ApplianceUnderTest) -> None:
     """Wherever else a login is."""
-    house.logins(LoginState.PRESENT, LoginState.PRESENT, LoginState.PRESENT)
-    house.submit(shard=2)
-    assert house.wakeups.woken == [2]
+    appliance.know_logins(LoginState.PRESENT, LoginState.PRESENT, LoginState.PRESENT)
+    appliance.submit(shard=2)
+    assert appliance.wakeups.woken == [2]
 
 
-def test_without_any_login_the_run_says_that_it_waits_for_one(house: House) -> None:
+def test_without_any_login_the_run_says_that_it_waits_for_one(appliance: ApplianceUnderTest) -> None:
     """It is taken, and its waiting is visible at once, with its event."""
-    house.logins(LoginState.ABSENT, LoginState.DEAD, LoginState.ABSENT)
-    waits = house.stored(house.submit()).waiting_for
+    appliance.know_logins(LoginState.ABSENT, LoginState.DEAD, LoginState.ABSENT)
+    waits = appliance.stored(appliance.submit()).waiting_for
     assert waits is not None
     assert (waits.reason, waits.until) == (WaitReason.LOGIN, None)
-    assert [event.kind for event in house.store.events.after(0)] == ["run.queued", "run.waiting"]
+    assert [event.kind for event in appliance.store.events.after(0)] == ["run.queued", "run.waiting"]
 
 
-def test_a_pinned_run_waits_for_its_own_shards_login(house: House) -> None:
+def test_a_pinned_run_waits_for_its_own_shards_login(appliance: ApplianceUnderTest) -> None:
     """Logins of shards that it may not use do not help it."""
-    house.logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.PRESENT)
-    waits = house.stored(house.submit(shard=0)).waiting_for
+    appliance.know_logins(LoginState.ABSENT, LoginState.PRESENT, LoginState.PRESENT)
+    waits = appliance.stored(appliance.submit(shard=0)).waiting_for
     assert waits is not None
     assert waits.reason is WaitReason.LOGIN
 
 
-def test_a_failed_wake_up_does_not_fail_the_request(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_wake_up_does_not_fail_the_request(
+    appliance: ApplianceUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
     """The row is the truth: the run is kept, and the log says that no shard was woken."""
-    house.wakeups.broken = True
-    run = house.submit()
-    assert house.stored(run).status is RunStatus.QUEUED
+    appliance.wakeups.broken = True
+    run = appliance.submit()
+    assert appliance.stored(run).status is RunStatus.QUEUED
     assert run.run_id in caplog.text
 
 
-def test_a_request_that_cannot_be_used_has_a_status_of_the_callers(house: House) -> None:
+def test_a_request_that_cannot_be_used_has_a_status_of_the_callers(appliance: ApplianceUnderTest) -> None:
     """400, never a 5xx, for what the caller sent."""
     with pytest.raises(InvalidRequest) as caught:
-        house.submit(repository="x")
+        appliance.submit(repository="x")
     assert (caught.value.status, caught.value.code) == (400, "invalid_request")

@@ -18,7 +18,8 @@ from moonmind_appliance.models import (
     WaitReason,
 )
 from moonmind_appliance.scheduling.readiness import look_after_logins, ready_to_claim, why_wait
-from tests.appliance_under_test import ANN, BOB, NOW, ApplianceUnderTest
+from tests.appliance_under_test import ApplianceUnderTest
+from tests.fakes import ANN, BOB, NOW
 
 HOUR = timedelta(hours=1)
 P, U, A, D, R = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD, LoginState.REFUSED

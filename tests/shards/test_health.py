@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import LoginFault, LoginState, QuotaWindow, Shard, ShardName
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import (
     GradeName,
     check_shard,
@@ -22,6 +22,7 @@ from moonmind_appliance.shards.health import (
 )
 from moonmind_appliance.shards.spec import login_spec
 from moonmind_appliance.store import Store
+from tests.appliance_under_test import make_resources
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -131,13 +132,13 @@ def test_which_window_is_about_to_run_dry(windows: list[QuotaWindow], *, expecte
 class Lab:
     """A shard's volume on the fake engine, and the output of Codex's check."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, data_dir: Path) -> None:
         self.engine = FakeEngine()
-        self.store = store
-        self.agent = Codex()
         self.checked = 0
         self.held: list[list[str]] = []
-        self.settings = Settings()
+        self.resources = make_resources(
+            store, data_dir, engine=self.engine, agent=Codex(), clock=lambda: NOW, redactor=Redactor()
+        )
         self.engine.ensure_volume(NAME.volume, {})
 
     def put(self, content: bytes) -> None:
@@ -154,23 +155,13 @@ class Lab:
         self.engine.on_exec("app-server", answer)
 
     def check(self, **more: Any) -> Shard:
-        return check_shard(
-            self.engine,
-            self.settings,
-            self.agent,
-            NAME,
-            appliance_id="a",
-            store=self.store,
-            redactor=Redactor(),
-            clock=lambda: NOW,
-            **more,
-        )
+        return check_shard(self.resources, NAME.index, **more)
 
 
 @pytest.fixture
-def lab(tmp_path: Any) -> Any:
+def lab(tmp_path: Path) -> Any:
     store = Store.open(tmp_path)
-    yield Lab(store)
+    yield Lab(store, tmp_path)
     store.close()
 
 
@@ -235,8 +226,8 @@ def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:
 def test_nothing_is_checked_beside_a_run(lab: Lab) -> None:
     """A run has the lock: the error names it, and no check is made."""
     lab.put(auth(NOW + MINUTE))
-    spec = login_spec(lab.settings, lab.agent, NAME, "a", role="agent", name=NAME.lock, login_volume=NAME.volume)
-    lab.engine.ensure_network(lab.settings.job_network, {})
+    spec = login_spec(lab.resources, NAME, role="agent", name=NAME.lock, login_volume=NAME.volume)
+    lab.engine.ensure_network(lab.resources.settings.job_network, {})
     lab.engine.start(spec)
     with pytest.raises(NameTaken):
         lab.check(renew=True)

@@ -48,15 +48,7 @@ class Attached:
     def submit(self, actor: Actor = OPERATOR, **fields: Any) -> Run:
         request = SubmitRequest(**({"repository": "acme/shop", "specify_text": "# Basket\n"} | fields))
         self.advance(seconds=1)
-        return submit_run(
-            self.store,
-            self.wakeups,
-            self.tools.settings,
-            actor,
-            request,
-            redactor=self.tools.redactor,
-            now=self.tools.clock(),
-        )
+        return submit_run(self.tools, actor, request)
 
     def app(self, **options: Any) -> TerminalApp:
         given = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +18,19 @@ from moonmind_appliance.models import (
     PhaseStatus,
     Run,
 )
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_detail import run_detail, specification
+from tests.appliance_under_test import make_resources
 
 ANN = Actor("local:ann", "ann")
 BOB = Actor("local:bob", "bob")
 OPERATOR = Actor("local:olga", "olga", operator=True)
+
+
+@pytest.fixture
+def resources(store: Store, tmp_path: Path) -> Resources:
+    return make_resources(store, tmp_path)
 
 
 @pytest.fixture
@@ -52,9 +60,9 @@ def run_id(store: Store, make_run: Callable[..., Run], now: datetime) -> str:
 
 
 @pytest.mark.parametrize("actor", [ANN, OPERATOR])
-def test_detail(store: Store, run_id: str, now: datetime, actor: Actor) -> None:
+def test_detail(resources: Resources, run_id: str, now: datetime, actor: Actor) -> None:
     """All nine phases in order, the artifacts, the agent."""
-    detail = run_detail(store, actor, run_id)
+    detail = run_detail(resources, actor, run_id)
     assert [phase.phase for phase in detail.phases] == list(PHASE_ORDER)
     assert (detail.phases[0].status, detail.phases[0].attempt) == (PhaseStatus.RUNNING, 1)
     assert detail.phases[0].seconds(now + timedelta(seconds=3)) == 3.0
@@ -63,15 +71,15 @@ def test_detail(store: Store, run_id: str, now: datetime, actor: Actor) -> None:
     assert detail.agent == AgentInfo("codex_cli", "1", "2")
 
 
-def test_specification(store: Store, run_id: str) -> None:
+def test_specification(resources: Resources, run_id: str) -> None:
     """The text exactly as it was submitted."""
-    assert specification(store, ANN, run_id) == "Add a basket.\r\n"
+    assert specification(resources, ANN, run_id) == "Add a basket.\r\n"
 
 
 @pytest.mark.parametrize("read", [run_detail, specification])
-def test_not_visible(store: Store, run_id: str, read: Callable[[Store, Actor, str], object]) -> None:
+def test_not_visible(resources: Resources, run_id: str, read: Callable[[Resources, Actor, str], object]) -> None:
     """The error is the same for a missing run and for another submitter's."""
     for actor, name in ((BOB, run_id), (OPERATOR, "absent")):
         with pytest.raises(NotFound) as refusal:
-            read(store, actor, name)
+            read(resources, actor, name)
         assert (refusal.value.code, refusal.value.message) == ("run_not_found", f"Run {name} does not exist.")

@@ -16,7 +16,8 @@ from moonmind_appliance.models import ArtifactType, Phase, PhaseName, PhaseStatu
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
 from moonmind_appliance.views.run_tail import LogName, Message, Position, RunTail, events, events_before
-from tests.fakes import NOW, House, open_house
+from tests.appliance_under_test import ApplianceUnderTest, open_appliance
+from tests.fakes import NOW
 
 PLAN = PhaseName.SPECKIT_PLAN
 
@@ -24,11 +25,11 @@ PLAN = PhaseName.SPECKIT_PLAN
 class Live:
     """A run in progress, whose phase writes a log."""
 
-    def __init__(self, house: House, data_dir: Path) -> None:
-        self.store = house.store
+    def __init__(self, appliance: ApplianceUnderTest, data_dir: Path) -> None:
+        self.store = appliance.store
         self.files = ArtifactFiles(data_dir)
-        self.run: Run = house.submit()
-        self.lease = house.take(self.run)
+        self.run: Run = appliance.submit()
+        self.lease = appliance.take(self.run)
 
     def tail(self, place: str = "0") -> RunTail:
         return RunTail(self.store, self.files, self.run.run_id, Position.parse(place))
@@ -51,8 +52,8 @@ class Live:
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Live]:
-    with open_house(tmp_path) as house:
-        yield Live(house, tmp_path)
+    with open_appliance(tmp_path) as appliance:
+        yield Live(appliance, tmp_path)
 
 
 def everything(tail: RunTail) -> list[Message]:

@@ -111,12 +111,12 @@ class NewRunScreen(Page):
         kept = self._keeper.load()
         if self._again is None:
             return _Opened(kept, None)
-        store, actor = self.tui.tools.store, self.tui.actor
-        run = run_detail(store, actor, self._again)
+        tools, actor = self.tui.tools, self.tui.actor
+        run = run_detail(tools, actor, self._again)
         again = Draft(
             repository=run.repository,
             base_branch=run.base_branch,
-            specify_text=specification(store, actor, self._again),
+            specify_text=specification(tools, actor, self._again),
             dry_run=run.dry_run,
             external_ref=run.external_ref or "",
         )
@@ -401,15 +401,10 @@ class NewRunScreen(Page):
         self.run_in_background("submit", partial(self._submit, self.draft), self._accepted, self._refused)
 
     def _submit(self, draft: Draft) -> Run:
-        tools = self.tui.tools
         run = submit_run(
-            tools.store,
-            tools.wakeups,
-            tools.settings,
+            self.tui.tools,
             self.tui.actor,
             request_of(draft),
-            redactor=tools.redactor,
-            now=tools.clock(),
             # Submitting the same form twice, as after a lost answer, creates one run.
             idempotency_key=self._key,
         )

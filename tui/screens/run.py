@@ -126,7 +126,7 @@ class RunScreen(Page):
 
     def _load(self, last_event: int) -> Loaded:
         tools = self.tui.tools
-        run = run_detail(tools.store, self.tui.actor, self._run_id)
+        run = run_detail(tools, self.tui.actor, self._run_id)
         new = tools.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
         return Loaded(run, log_files(run.artifacts, tools.files), new)
 

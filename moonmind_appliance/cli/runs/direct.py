@@ -4,25 +4,21 @@ import os
 import pwd
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
-from moonmind_appliance.appliance import secrets_of, shard_names
-from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.appliance import attach
 from moonmind_appliance.checks import serve_state
 from moonmind_appliance.cli.runs.access import RunEvent
-from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
 from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
 from moonmind_appliance.views.run_tail import Position, RunTail
@@ -36,25 +32,15 @@ class Direct:
     """A `RunAccess` on the database. `on_message` receives messages for the user."""
 
     def __init__(self, settings: Settings, *, on_message: Callable[[str], None]) -> None:
-        self._settings = settings
         self._on_message = on_message
-        self._store = Store.open(settings.moonmind_data_dir)
-        self._files = ArtifactFiles(settings.moonmind_data_dir)
-        self._wakeups = Wakeups(settings.moonmind_data_dir, shard_names(settings))
+        self._opened = ExitStack()
+        self._resources = self._opened.enter_context(attach(settings))
+        self._settings, self._store, self._files = settings, self._resources.store, self._resources.files
         self._actor = system_actor()
 
     def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
         """Save a run, and wake a shard."""
-        run = submit_run(
-            self._store,
-            self._wakeups,
-            self._settings,
-            self._actor,
-            request,
-            redactor=Redactor(secrets_of(self._settings)),
-            now=datetime.now(UTC),
-            idempotency_key=idempotency_key,
-        )
+        run = submit_run(self._resources, self._actor, request, idempotency_key=idempotency_key)
         self._warn_if_not_serving()
         return run_accepted(run)
 
@@ -81,15 +67,15 @@ class Direct:
 
     def detail(self, run_id: str) -> RunDetail:
         """The run with its phases and artifacts."""
-        return run_detail(self._store, self._actor, run_id)
+        return run_detail(self._resources, self._actor, run_id)
 
     def cancel(self, run_id: str) -> RunAccepted:
         """Cancel a run."""
-        return run_accepted(cancel_run(self._store, self._actor, run_id, now=datetime.now(UTC)))
+        return run_accepted(cancel_run(self._resources, self._actor, run_id))
 
     def retry(self, run_id: str) -> RunAccepted:
         """Queue the run again, and wake a shard."""
-        run = retry_run(self._store, self._wakeups, self._settings, self._actor, run_id, now=datetime.now(UTC))
+        run = retry_run(self._resources, self._actor, run_id)
         self._warn_if_not_serving()
         return run_accepted(run)
 
@@ -110,7 +96,7 @@ class Direct:
 
     def events(self, run_id: str) -> Iterator[RunEvent]:
         """The same events as the API's stream."""
-        tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Position())
+        tail = RunTail(self._store, self._files, visible_run(self._resources, self._actor, run_id).run_id, Position())
         while not tail.ended:
             messages = tail.read()
             for message in messages:
@@ -120,7 +106,7 @@ class Direct:
 
     def shards(self) -> list[ShardView]:
         """All shards, by number."""
-        return shard_views(self._store, self._settings, now=datetime.now(UTC))
+        return shard_views(self._store, self._settings, now=self._resources.clock())
 
     def waiting(self) -> list[WaitingRun]:
         """The queued runs, oldest first."""
@@ -128,7 +114,7 @@ class Direct:
 
     def close(self) -> None:
         """Close the files."""
-        self._store.close()
+        self._opened.close()
 
     def _artifact(self, run_id: str, artifact_id: str) -> Artifact:
         found = self._store.artifacts.get(run_id, artifact_id)

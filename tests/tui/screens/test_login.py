@@ -120,7 +120,7 @@ async def test_the_screen_shows_what_the_new_login_waits_for(attached, sign_in):
     """A run on the shard continues; Escape still keeps the old login."""
     tools, name = attached.tools, attached.tools.shards[0]
     attached.engine.ensure_network(tools.settings.job_network, {})
-    spec = login_spec(tools.settings, tools.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume)
+    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
     attached.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
     app = attached.app()
     async with app.run_test() as pilot:

@@ -167,9 +167,7 @@ async def test_a_refused_sign_out_is_reported(attached):
     tools, name = attached.tools, attached.tools.shards[0]
     put_login(attached.engine, name.volume)
     attached.engine.ensure_network(tools.settings.job_network, {})
-    attached.engine.start(
-        login_spec(tools.settings, tools.agent, name, "x", role="agent", name=name.lock, login_volume=name.volume)
-    )
+    attached.engine.start(login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume))
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
