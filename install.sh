@@ -46,7 +46,7 @@ Environment:
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY  used for every download
   PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries to use instead of the public ones
   DOCKER_HOST     the Docker engine to use, if it is not the local one
-  DESTDIR         folder to put before every path outside --prefix, for packages and tests
+  DESTDIR         folder to put before every path outside --prefix, to try the script
 
 Exit codes: 0 done, 1 failed, 2 wrong options.
 TEXT
@@ -295,7 +295,7 @@ After=network-online.target docker.service
 Wants=network-online.target docker.service
 
 [Service]
-ExecStart=$command_link serve
+ExecStart=${command_link#"$system"} serve
 Restart=on-failure
 RestartSec=5
 # Longer than STOP_GRACE, in which a run in flight is let go of; it is resumed after the start.
