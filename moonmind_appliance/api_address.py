@@ -1,6 +1,7 @@
 """The API's address on this machine."""
 
 import errno
+import ipaddress
 import socket
 from urllib.parse import urlsplit
 
@@ -13,9 +14,6 @@ BACKLOG = 2048
 
 # The wildcard addresses are only for listening; a local caller uses the loopback interface.
 _CALLED_AS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not listened on
-
-
-_LOOPBACK = ("127.", "::1", "localhost")
 
 
 class AddressUnavailable(ApplianceError):
@@ -47,9 +45,16 @@ def public_url(settings: Settings) -> str:
 def sent_in_clear(settings: Settings) -> str | None:
     """The address at which other machines reach the API without TLS; None if there is none that is known."""
     if settings.moonmind_public_url is None:
-        return None if settings.moonmind_host.startswith(_LOOPBACK) else settings.moonmind_host
+        return None if _is_loopback(settings.moonmind_host) else settings.moonmind_host
     url = urlsplit(settings.moonmind_public_url)
-    return None if url.scheme == "https" or (url.hostname or "").startswith(_LOOPBACK) else url.hostname
+    return None if url.scheme == "https" or _is_loopback(url.hostname or "") else url.hostname
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def open_socket(host: str, port: int) -> socket.socket:
