@@ -44,6 +44,7 @@ from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
+from tests.in_container.sent import job_of, program_of
 
 TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
@@ -259,8 +260,8 @@ class ApplianceUnderTest:
         return sorted(self.engine.container_data)
 
     def _git(self, process: FakeExec) -> int:
-        job = json.loads(process.env["MOONMIND_JOB"])
-        verb = process.spec.command[-1]
+        job = job_of(process.spec)
+        verb = program_of(process.spec).removeprefix("git_")
         self.git_verbs.append(verb)
         said: dict[str, Any] = {}
         if verb == "clone":
@@ -306,7 +307,7 @@ def _is_turn(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _is_git(_: ContainerSpec, spec: ExecSpec) -> bool:
-    return "MOONMIND_JOB" in spec.env
+    return program_of(spec).startswith("git_")
 
 
 _numbers = iter(range(1_000_000))

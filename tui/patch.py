@@ -4,7 +4,8 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
-from moonmind_appliance.in_container.git_container import shown, unquote_path
+from moonmind_appliance.in_container.git import shown
+from moonmind_appliance.in_container.git_patch import unquote_path
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _NAME = re.compile(rb'^(?:---|\+\+\+) ("?[ab]/.+?)\t?$')

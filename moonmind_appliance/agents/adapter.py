@@ -19,8 +19,8 @@ AGENT_HOME = "/work/codex-home"
 LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
 WORKSPACES = "/work/runs"
 AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
-# Bytes; a larger file is not a login.
-LOGIN_FILE_LIMIT = 256 * 1024
+LOGIN_CA_FILE = f"{LOGIN_FOLDER}/extra-ca.pem"
+API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"
 
 SKILLS: dict[PhaseName, str] = {
     PhaseName.SPECKIT_SPECIFY: "speckit-specify",

@@ -15,7 +15,6 @@ from typing import Any, TypeGuard
 from moonmind_appliance.agents import codex_logins
 from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
-    LOGIN_FILE_LIMIT,
     LOGIN_FOLDER,
     SKILLS,
     WORKSPACES,
@@ -37,7 +36,8 @@ from moonmind_appliance.agents.untrusted import (
     as_window,
     read_json,
 )
-from moonmind_appliance.in_container.command import script_of
+from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, LOGIN_FILE_LIMIT
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -50,9 +50,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.redaction import ByteSink
 
-LOGIN_FILE = "auth.json"
 _OPENAI_CLAIMS = "https://api.openai.com/auth"
-SKILL_MISSING_EXIT = 64
 
 # Version of the appliance's part of the prompt; increment it when the text changes.
 INSTRUCTIONS_VERSION = "1"
@@ -118,7 +116,6 @@ class Codex:
     def __init__(self, *, model: str | None = None, egress: Egress | None = None) -> None:
         self._model = model
         self._egress = egress or Egress()
-        self._script = script_of("codex_home", "codex_turn")
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """Versions of Codex and of the prompts: Spec Kit's and the appliance's."""
@@ -138,7 +135,7 @@ class Codex:
 
     def login_files(self) -> tuple[str, ...]:
         """Only `auth.json`; the rest of Codex's folder is recreated."""
-        return (LOGIN_FILE,)
+        return (CODEX_LOGIN,)
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
         """The tokens in `auth.json`, and the API key if one is stored."""
@@ -208,8 +205,7 @@ class Codex:
         return Turn(
             files=files,
             command=ExecSpec(
-                command=["python3", "-I", "-S", "-c", self._script],
-                env={"MOONMIND_TURN": json.dumps(turn)},
+                command=command("codex_turn", turn),
                 working_dir=repository,
                 time_limit=request.time_limit,
                 silence_limit=request.silence_limit,
@@ -223,7 +219,7 @@ class Codex:
         config.append(f'projects={{"{repository}"={{trust_level="untrusted"}}}}')
         if self._model:
             config.append(f"model={json.dumps(self._model)}")
-        return [word for entry in config for word in ("-c", entry)]
+        return codex_logins.options(config)
 
     def reader(self, log: ByteSink) -> "CodexReader":
         """A reader for one turn's events."""

@@ -3,16 +3,15 @@
 Commands and outputs are those seen on 0.169.0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from moonmind_appliance.agents.adapter import LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LoginWay
 from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
-from moonmind_appliance.in_container.command import script_of
+from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LoginCheck, QuotaWindow
 
 CHECK_SECONDS = 40
-API_KEY_FILE = "api-key"
 # Where Codex listens for the browser's callback, inside its container and on the operator's machine.
 CALLBACK_PORT = 1455
 
@@ -27,40 +26,33 @@ _QUIET = (
     "analytics.enabled=false",
     OPENAI_BACKEND,
 )
-_TRUST = (
-    'if [ -f "$CODEX_HOME/extra-ca.pem" ]; then'
-    ' cat /etc/ssl/certs/ca-certificates.crt "$CODEX_HOME/extra-ca.pem" > "$HOME/ca.pem";'
-    ' rm "$CODEX_HOME/extra-ca.pem"; fi; '
-)
 
 
 def login_command(way: LoginWay) -> list[str]:
     """`codex login` in the given way, with the operator's certificate authorities if there are any."""
-    quiet = _options(_QUIET)
-    if way is LoginWay.API_KEY:
-        script = (
-            f'codex login --with-api-key {quiet} < "$CODEX_HOME/{API_KEY_FILE}"; code=$?;'
-            f' rm -f "$CODEX_HOME/{API_KEY_FILE}"; exit $code'
-        )
-    else:
-        script = f"exec codex login {'--device-auth ' if way is LoginWay.DEVICE else ''}{quiet}"
-    return ["sh", "-c", _TRUST + script]
+    flags = {LoginWay.DEVICE: ["--device-auth"], LoginWay.BROWSER: [], LoginWay.API_KEY: ["--with-api-key"]}[way]
+    job = {
+        "command": ["codex", "login", *flags, *options(_QUIET)],
+        "extra_ca": LOGIN_CA_FILE,
+        "api_key_file": API_KEY_FILE if way is LoginWay.API_KEY else None,
+    }
+    return command("codex_login", job)
 
 
 def logout_command() -> list[str]:
     """`codex logout`: revokes the login at OpenAI and removes the file; exit code 0 even if there was none."""
-    command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_logout")]
-    return [*command, "codex", "logout", *(word for entry in _QUIET for word in ("-c", entry))]
+    return command("codex_logout", {"command": ["codex", "logout", *options(_QUIET)]})
 
 
 def check_command(config: Sequence[str]) -> list[str]:
     """The command that renews the login and reports the account and its usage windows, with that configuration."""
-    command = ["python3", "-I", "-S", "-c", script_of("codex_home", "codex_check"), str(CHECK_SECONDS - 10)]
-    return [*command, "codex", "app-server", *(word for entry in config for word in ("-c", entry))]
+    server = ["codex", "app-server", *options(config)]
+    return command("codex_check", {"command": server, "seconds": CHECK_SECONDS - 10})
 
 
-def _options(config: Sequence[str]) -> str:
-    return " ".join(f"-c '{entry}'" for entry in config)
+def options(config: Iterable[str]) -> list[str]:
+    """Codex's options for these entries of its configuration."""
+    return [argument for entry in config for argument in ("-c", entry)]
 
 
 def read_check(printed: bytes) -> LoginCheck:
@@ -70,7 +62,7 @@ def read_check(printed: bytes) -> LoginCheck:
         report = as_object(read_json(lines[-1], limit=_LARGEST_CHECK)) if lines else {}
     except Unreadable:
         report = {}
-    message = as_text(report.get("words") or report.get("problem"), longest=_LONGEST_MESSAGE)
+    message = as_text(report.get("refresh_error") or report.get("problem"), longest=_LONGEST_MESSAGE)
     answer = as_object(report.get("account"))
     alive: bool | None = None
     refreshed = report.get("refreshed") is True

@@ -3,9 +3,10 @@
 import msgspec
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME
+from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME, EXTRA_CA_VARIABLE
 from moonmind_appliance.settings import Settings
 
-_BUNDLE = f"{AGENT_HOME}/ca.pem"
+_BUNDLE = f"{AGENT_HOME}/{BUNDLE_NAME}"
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,5 +33,5 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
         if self.no_proxy:
             env |= {"NO_PROXY": self.no_proxy, "no_proxy": self.no_proxy}
         if self.extra_ca:
-            env |= {"MOONMIND_EXTRA_CA": AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
+            env |= {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
         return env

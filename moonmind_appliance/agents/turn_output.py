@@ -1,13 +1,15 @@
 """Reads a turn's standard output line by line: logs the agent's own lines, but not the report line."""
 
+import json
 from typing import Generic, TypeVar
 
 import msgspec
 
 from moonmind_appliance.agents.adapter import TurnReport
+from moonmind_appliance.in_container.turn_report import REPORT_TYPE
 from moonmind_appliance.redaction import ByteSink
 
-_REPORT_LINE = b'{"type": "moonmind.report"'
+_REPORT_LINE = json.dumps({"type": REPORT_TYPE}).encode().removesuffix(b"}")
 _LONGEST_LINE = 32 * 1024 * 1024
 
 

@@ -7,12 +7,10 @@ agent itself must be in the job image. Its login is a file of variables, such as
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 
 from moonmind_appliance.agents.adapter import (
     AGENT_HOME,
-    LOGIN_FILE_LIMIT,
     LOGIN_FOLDER,
     WORKSPACES,
     LoginFacts,
@@ -22,8 +20,9 @@ from moonmind_appliance.agents.adapter import (
 )
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
-from moonmind_appliance.in_container.command import script_of
-from moonmind_appliance.in_container.workflow_turn import LOGIN_FILE, NO_INTEGRATION, login_variables
+from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT, VARIABLES_LOGIN
+from moonmind_appliance.in_container.workflow_turn import NO_INTEGRATION, login_variables
 from moonmind_appliance.models import (
     AgentInfo,
     AgentVerdict,
@@ -50,7 +49,6 @@ class SpecKitWorkflow:
     def __init__(self, integration: str, *, egress: Egress | None = None) -> None:
         self._integration = integration
         self._egress = egress or Egress()
-        self._script = script_of("codex_home", "codex_turn", "workflow_turn")
 
     @property
     def backend(self) -> str:
@@ -68,14 +66,12 @@ class SpecKitWorkflow:
 
     def environment(self) -> dict[str, str]:
         """A clean environment; only the turn sets the login's variables."""
-        env = {"HOME": AGENT_HOME, "MOONMIND_LOGIN_FOLDER": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
-        # Needed by the part of the turn's program that is shared with Codex.
-        env["CODEX_HOME"] = LOGIN_FOLDER
+        env = {"HOME": AGENT_HOME, "LANG": "C.UTF-8", "TERM": "dumb"}
         return env | self._egress.environment("NODE_EXTRA_CA_CERTS")
 
     def login_files(self) -> tuple[str, ...]:
         """The file of variables."""
-        return (LOGIN_FILE,)
+        return (VARIABLES_LOGIN,)
 
     def secrets_of(self, login_file: bytes) -> dict[str, str]:
         """All values: only the agent knows which of them are secret."""
@@ -95,7 +91,7 @@ class SpecKitWorkflow:
 
     def logout_command(self) -> list[str]:
         """Remove the file; there is nothing to revoke."""
-        return ["rm", "-f", f"{LOGIN_FOLDER}/{LOGIN_FILE}"]
+        return ["rm", "-f", f"{LOGIN_FOLDER}/{VARIABLES_LOGIN}"]
 
     def check_command(self) -> None:
         """None: a login cannot be checked without a model turn."""
@@ -112,13 +108,13 @@ class SpecKitWorkflow:
             "repository": repository,
             "integration": self._integration,
             "workflow": workflow,
+            "login_folder": LOGIN_FOLDER,
             "report": request.report,
         }
         return Turn(
             files={workflow: self._workflow(request.phase, request.text)},
             command=ExecSpec(
-                command=["python3", "-I", "-S", "-c", self._script],
-                env={"MOONMIND_TURN": json.dumps(turn)},
+                command=command("workflow_turn", turn),
                 working_dir=repository,
                 time_limit=request.time_limit,
                 silence_limit=request.silence_limit,

@@ -5,9 +5,11 @@ import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from moonmind_appliance.agents.adapter import WORKSPACES
+from moonmind_appliance.agents.adapter import AGENT_CA_FILE, WORKSPACES
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
+from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
 from moonmind_appliance.settings import Settings
 
@@ -91,12 +93,11 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
     """The path, in the container, of the CA bundle that job containers trust; None: the image's own."""
     if settings.extra_ca_certs is None:
         return None
-    engine.put_file(container, f"{WORKSPACES}/extra-ca.pem", settings.extra_ca_certs.read_bytes())
-    bundle = f"{WORKSPACES}/ca.pem"
-    join = f"cat /etc/ssl/certs/ca-certificates.crt {WORKSPACES}/extra-ca.pem > {bundle}"
+    engine.put_file(container, AGENT_CA_FILE, settings.extra_ca_certs.read_bytes())
+    bundle = f"{WORKSPACES}/{BUNDLE_NAME}"
     engine.execute(
         container,
-        ExecSpec(command=["sh", "-c", join], time_limit=_SECONDS),
+        ExecSpec(command=command("ca_bundle", {"extra_ca": AGENT_CA_FILE, "bundle": bundle}), time_limit=_SECONDS),
         stdout=io.BytesIO(),
         stderr=io.BytesIO(),
     )
@@ -106,11 +107,11 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
 def _request(engine: ContainerEngine, container: str, target: _Target, *, trusted: str | None) -> Finding:
     """Request the address. Any HTTP status passes: it shows that the address answers and its certificate is trusted."""
     check = f"from containers: {target.url.split('://')[1].strip('/')}"
-    command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
-    command += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
-    command += ["--cacert", trusted] if trusted else []
+    curl = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
+    curl += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
+    curl += ["--cacert", trusted] if trusted else []
     out, err = io.BytesIO(), io.BytesIO()
-    spec = ExecSpec(command=[*command, target.url], env=target.env, time_limit=_SECONDS + 5)
+    spec = ExecSpec(command=[*curl, target.url], env=target.env, time_limit=_SECONDS + 5)
     ended = engine.execute(container, spec, stdout=out, stderr=err)
     through = " through AGENT_HTTPS_PROXY" if target.env.get("HTTPS_PROXY") else ""
     if ended.ok:

@@ -1,28 +1,26 @@
 """Runs inside a container that has the shard's lock: signs Codex out and empties the login volume.
 
-Standard library only, sent together with `codex_home` as `python3 -I -S -c`. Arguments: the command of `codex logout`,
-which revokes the login at OpenAI. The login file is removed even if OpenAI cannot be reached.
+Codex revokes the login at OpenAI. The login file is removed even if OpenAI cannot be reached.
 """
 
 import os
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from moonmind_appliance.in_container.codex_home import CODEX_LOGIN, LOGIN_FILES, CodexHome, clean, trust
+from moonmind_appliance.in_container.ca_bundle import trust
+from moonmind_appliance.in_container.codex_home import CodexHome
+from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, LOGIN_FILES, clean
+from moonmind_appliance.in_container.shared import exit_code
 
 
-def main(command: list[str]) -> int:
-    """Sign out; returns Codex's exit code."""
+def main(job: dict[str, Any]) -> int:
+    """Run `command`, Codex's own; returns its exit code."""
     home, volume = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
-    trust(home, Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent")))
+    trust(home)
     with CodexHome(home, volume) as codex_home:
         code = subprocess.run(  # noqa: S603 - Codex, by fixed name
-            command, stdin=subprocess.DEVNULL, env=codex_home.environment(), check=False
+            job["command"], stdin=subprocess.DEVNULL, env=codex_home.environment(), check=False
         ).returncode
     clean(volume, keep=tuple(name for name in LOGIN_FILES if name != CODEX_LOGIN))
-    return code if code >= 0 else 128 - code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return exit_code(code)

@@ -1,20 +1,44 @@
-"""Builds the source text of a program that runs in a container from modules of this package."""
+"""Builds the command that runs one of this package's programs in a container."""
 
+import json
 import re
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 
-_GUARD = re.compile(r'\n\nif __name__ == "__main__":\n(?:    .*\n)+')
-_OWN_IMPORT = re.compile(r"^from moonmind_appliance\.in_container\.\w+ import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+_OWN_IMPORT = re.compile(rf"^from ({re.escape(__package__)}\.\w+) import ", re.MULTILINE)
+# The modules are sent as text: neither the container's image nor its volumes contain them.
+_START = """import json, sys, types
+for name, source in {modules!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(source, name, "exec"), module.__dict__)
+sys.exit(module.main(json.loads(sys.argv[2])))
+"""
 
 
-def script_of(*modules: str) -> str:
-    """Join the modules into one program that runs `main` of the last one.
+def command(program: str, job: Mapping[str, object], *, time_limit: float | None = None) -> list[str]:
+    """The command that calls `main(job)` of a module of this package, with the container's own Python.
 
-    Each module uses only the standard library and names of the modules before it. None uses a future import.
+    Args:
+        program: the module's name; it is also the command's last argument but one.
+        job: what `main` takes, as JSON. Must contain no secret: the engine shows a command to everyone who may ask it.
+        time_limit: seconds after which `timeout` ends the program; None: no limit.
     """
-    *earlier, last = [_OWN_IMPORT.sub("", _source(module)) for module in modules]
-    return "\n".join([*(_GUARD.sub("\n", source) for source in earlier), last])
+    limit = [] if time_limit is None else ["timeout", "--kill-after=5", str(time_limit)]
+    return [*limit, "python3", "-I", "-S", "-c", source_of(program), program, json.dumps(job)]
 
 
-def _source(module: str) -> str:
-    return resources.files(__package__).joinpath(f"{module}.py").read_text(encoding="utf-8")
+@cache
+def source_of(program: str) -> str:
+    """The program's text: its module and all that it imports of this package."""
+    return _START.format(modules=list(_modules(f"{__package__}.{program}", set())))
+
+
+def _modules(name: str, known: set[str]) -> Iterator[tuple[str, str]]:
+    """The module's name and text, after those that it imports."""
+    known.add(name)
+    text = resources.files(__package__).joinpath(f"{name.rpartition('.')[2]}.py").read_text(encoding="utf-8")
+    for imported in _OWN_IMPORT.findall(text):
+        if imported not in known:
+            yield from _modules(imported, known)
+    yield name, text

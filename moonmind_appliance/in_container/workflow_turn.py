@@ -1,8 +1,7 @@
 """Runs inside the agent container: one Spec Kit command through `specify workflow run`, with any agent.
 
-Standard library only, sent together with `codex_home` and `codex_turn`. MOONMIND_TURN contains one JSON object:
-`repository`, `integration`, `workflow` (the file) and `report` (files to report at the end). A line of type
-`moonmind.report` follows the agent's own output. Exit code: Spec Kit's; 65 if the integration could not be set up.
+A report line follows the agent's own output. Exit code: Spec Kit's; `NO_INTEGRATION` if the integration could not be
+set up.
 
 The integration's files are in the repository only during the turn: they do not belong in the pull request.
 """
@@ -13,13 +12,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from moonmind_appliance.in_container.codex_home import SYSTEM_BUNDLE, digest
-from moonmind_appliance.in_container.codex_turn import files_to_report, freshen, read_text
+from moonmind_appliance.in_container.login_volume import VARIABLES_LOGIN, prepare
+from moonmind_appliance.in_container.shared import exit_code
+from moonmind_appliance.in_container.turn_report import read_text, report
 
 NO_INTEGRATION = 65
-LOGIN_FILE = "agent.env"
 RUNS = ".specify/workflows/runs"
 
 
@@ -40,11 +39,11 @@ def files_of(repository: Path) -> set[Path]:
 
 
 class Installed:
-    """Installs the integration's files during a `with` block; the file `note` lists them for the next turn."""
+    """Installs the integration's files during a `with` block; the file `record` lists them for the next turn."""
 
-    def __init__(self, repository: Path, integration: str, note: Path) -> None:
+    def __init__(self, repository: Path, integration: str, record: Path) -> None:
         self.repository = repository
-        self.note = note
+        self.record = record
         self.integration = integration
         self.before: set[Path] = set()
         self.kept: dict[Path, bytes] = {}
@@ -52,7 +51,7 @@ class Installed:
         self.problem = ""
 
     def __enter__(self) -> Self:
-        self.before = files_of(self.repository) - self.left_by_a_cut_off_turn()
+        self.before = files_of(self.repository) - self.left_by_an_interrupted_turn()
         own = [path for path in self.before if ".specify" in path.relative_to(self.repository).parts]
         self.kept = {path: path.read_bytes() for path in own if path.is_file() and not path.is_symlink()}
         command = ["specify", "integration", "install", self.integration, "--script", "sh"]
@@ -60,7 +59,7 @@ class Installed:
             command, cwd=self.repository, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
         self.added = files_of(self.repository) - self.before
-        self.note.write_text(json.dumps([str(path) for path in self.added]), encoding="utf-8")
+        self.record.write_text(json.dumps([str(path) for path in self.added]), encoding="utf-8")
         if done.returncode != 0 and "already installed" not in done.stdout + done.stderr:
             self.problem = (done.stderr + done.stdout).strip()
         return self
@@ -72,15 +71,15 @@ class Installed:
         for folder in sorted({parent for path in self.added for parent in path.parents}, reverse=True):
             if folder.is_relative_to(self.repository) and folder != self.repository and folder.is_dir():
                 self.remove_empty(folder)
-        record = self.repository / ".specify/feature.json"
+        feature = self.repository / ".specify/feature.json"
         for path, content in self.kept.items():
-            if path != record and path.is_file() and not path.is_symlink() and path.read_bytes() != content:
+            if path != feature and path.is_file() and not path.is_symlink() and path.read_bytes() != content:
                 path.write_bytes(content)
 
-    def left_by_a_cut_off_turn(self) -> set[Path]:
+    def left_by_an_interrupted_turn(self) -> set[Path]:
         """Files that an interrupted earlier turn installed and did not remove."""
         try:
-            return {Path(name) for name in json.loads(self.note.read_text(encoding="utf-8"))}
+            return {Path(name) for name in json.loads(self.record.read_text(encoding="utf-8"))}
         except (OSError, ValueError):
             return set()
 
@@ -91,35 +90,25 @@ class Installed:
             folder.rmdir()
 
 
-def main() -> int:
-    """Run the turn."""
-    turn = json.loads(os.environ.pop("MOONMIND_TURN"))
-    repository, login = Path(turn["repository"]), Path(os.environ["MOONMIND_LOGIN_FOLDER"]) / LOGIN_FILE
-    home, extra_ca = Path(os.environ["HOME"]), Path(os.environ.get("MOONMIND_EXTRA_CA", "/nonexistent"))
-    freshen(home, login.parent, extra_ca)
-    if not (home / "ca.pem").exists() and SYSTEM_BUNDLE.is_file():
-        (home / "ca.pem").write_bytes(SYSTEM_BUNDLE.read_bytes())
-    note = Path(turn["workflow"]).with_name("installed.json")
-    with Installed(repository, turn["integration"], note) as installed:
+def main(job: dict[str, Any]) -> int:
+    """Run the turn.
+
+    The job contains `repository`, `integration`, `workflow` (the file), `login_folder` and `report` (files to report at
+    the end).
+    """
+    repository, login = Path(job["repository"]), Path(job["login_folder"]) / VARIABLES_LOGIN
+    prepare(Path(os.environ["HOME"]), login.parent)
+    record = Path(job["workflow"]).with_name("installed.json")
+    with Installed(repository, job["integration"], record) as installed:
         if installed.problem:
-            sys.stderr.write(f"Spec Kit cannot set up {turn['integration']}: {installed.problem}\n")
+            sys.stderr.write(f"Spec Kit cannot set up {job['integration']}: {installed.problem}\n")
             return NO_INTEGRATION
         code = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
-            ["specify", "workflow", "run", turn["workflow"], "--json"],  # noqa: S607 - on the image's path
+            ["specify", "workflow", "run", job["workflow"], "--json"],  # noqa: S607 - on the image's path
             cwd=repository,
             env={**os.environ, **login_variables(read_text(login) or "")},
             stdin=subprocess.DEVNULL,
             check=False,
         ).returncode
-        report = {
-            "type": "moonmind.report",
-            "login_digest": digest(login),
-            "files": files_to_report(repository, turn["report"]),
-        }
-    sys.stdout.write("\n" + json.dumps(report) + "\n")
-    sys.stdout.flush()
-    return code if code >= 0 else 128 - code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        report(repository, login, job["report"], {})
+    return exit_code(code)

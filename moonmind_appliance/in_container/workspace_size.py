@@ -1,14 +1,15 @@
-"""Runs inside a job container: measures the disk use of folders. Standard library only, sent as `python3 -I -S -c`.
+"""Runs inside a job container: measures the disk use of folders.
 
-MOONMIND_MEASURE contains one JSON object: `folders`, `most_bytes`, `most_files`. The output is one JSON line: `bytes`
-and `files` that are used, `hidden` folders that could not be read, and `free_bytes` and `free_files` of the file
-system. Counting ends soon after a limit is passed. A folder that is not readable is made readable first.
+The output is one JSON line: `bytes` and `files` that are used, `hidden` folders that could not be read, and
+`free_bytes` and `free_files` of the file system. Counting ends soon after a limit is passed. A folder that is not
+readable is made readable first.
 """
 
-import json
 import os
 import stat
-import sys
+from typing import Any
+
+from moonmind_appliance.in_container.shared import answer
 
 # The kernel accepts no longer path; a deeper folder was made to hide its contents.
 LONGEST_PATH = 4000
@@ -70,11 +71,7 @@ def entries_of(folder: str) -> list[str] | None:
     return None
 
 
-def main() -> int:
-    """Measure and print the result."""
-    sys.stdout.write(json.dumps(measure(**json.loads(os.environ["MOONMIND_MEASURE"]))) + "\n")
+def main(job: dict[str, Any]) -> int:
+    """Measure `folders` and print the result; count up to `most_bytes` and `most_files`."""
+    answer(measure(**job))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from moonmind_appliance.in_container.git_container import shown, unquote_path
+from moonmind_appliance.in_container.git import shown
+from moonmind_appliance.in_container.git_patch import unquote_path
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec

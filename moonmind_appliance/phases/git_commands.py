@@ -2,20 +2,19 @@
 
 import base64
 import re
-from importlib import resources
 from typing import Any
 
 import msgspec
 
 from moonmind_appliance.errors import DiskFull
+from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.logs import PhaseLogs
-from moonmind_appliance.phases.names import GIT_FOLDER, SCAFFOLD
+from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
 
-_SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("git_container.py").read_text(encoding="utf-8")
 _LONGEST_RESULT = 16 * 1024 * 1024
 # Match local errors only; GitHub's own lines start with "remote:".
 _NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)
@@ -51,17 +50,14 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
     Raises:
         DiskFull: the disk with the engine's volumes is full.
     """
-    env = {"MOONMIND_JOB": msgspec.json.encode(common_job(ctx) | job).decode()}
-    if with_token:
-        env |= credentials(ctx)
     collected = _Collected(_LONGEST_RESULT + ctx.settings.max_change_bytes)
     stderr = Tee(logs.stderr)
     outcome = run_command(
         ctx,
         ctx.names.git,
         ExecSpec(
-            command=["python3", "-I", "-S", "-c", _SCRIPT, verb],
-            env=env,
+            command=command(f"git_{verb}", common_job(ctx) | job),
+            env=credentials(ctx) if with_token else {},
             working_dir=GIT_FOLDER,
             time_limit=ctx.settings.git_time_limit,
         ),
@@ -100,6 +96,7 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
     """Parameters of every verb. Contains no secret."""
     return {
         "private": GIT_FOLDER,
+        "extra_ca": GIT_CA_FILE,
         "scaffold": SCAFFOLD,
         "workspace": ctx.names.workspace,
         "repository": ctx.names.repository,

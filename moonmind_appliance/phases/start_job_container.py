@@ -3,10 +3,11 @@
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FILE_LIMIT, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
+from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, PhaseName, WaitingFor, WaitReason, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN

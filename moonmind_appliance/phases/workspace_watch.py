@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from importlib import resources
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -18,12 +17,12 @@ import msgspec
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
+from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import GIT_FOLDER
 
-_SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("workspace_size.py").read_text(encoding="utf-8")
 # Largest share of the time that measuring may take.
 _SHARE = 10
 _TIME_LIMIT = 60.0
@@ -187,8 +186,7 @@ class WorkspaceWatch:
         said, ignored = Tee(), Tee()
         # `timeout` limits this, not the exec's limit or a cancel: those end the container.
         spec = ExecSpec(
-            command=["timeout", "--kill-after=5", str(_TIME_LIMIT), "python3", "-I", "-S", "-c", _SCRIPT],
-            env={"MOONMIND_MEASURE": msgspec.json.encode(job).decode()},
+            command=command("workspace_size", job, time_limit=_TIME_LIMIT),
             time_limit=2 * _TIME_LIMIT,
         )
         try:

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FILE_LIMIT, LOGIN_FOLDER, LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LOGIN_FOLDER, LoginWay
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
+from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
@@ -121,9 +122,9 @@ def login_shard(
     ensure_login_network(resources)
     with _staging_container(resources, shard_name, name=name, cancel=cancel):
         if ca_file:
-            engine.put_file(name, f"{LOGIN_FOLDER}/extra-ca.pem", ca_file.read_bytes())
+            engine.put_file(name, LOGIN_CA_FILE, ca_file.read_bytes())
         if api_key is not None:
-            engine.put_file(name, f"{LOGIN_FOLDER}/api-key", api_key.strip().encode())
+            engine.put_file(name, API_KEY_FILE, api_key.strip().encode())
         login_file = _sign_in(resources, name, way=way, tell=tell, cancel=cancel)
     store_login(resources, shard, login_file, wait_for_shard=wait_for_shard, cancel=cancel)
     return login_file

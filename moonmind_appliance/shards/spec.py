@@ -3,6 +3,7 @@
 import secrets
 
 from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER
+from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
 from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
 from moonmind_appliance.resources import Resources
 
@@ -74,4 +75,4 @@ def put_extra_ca(resources: Resources, container: str) -> dict[str, str]:
         return {}
     path = f"{LOGIN_FOLDER}/extra-ca-{secrets.token_hex(8)}.pem"
     resources.engine.put_file(container, path, ca_file.read_bytes())
-    return {"MOONMIND_EXTRA_CA": path}
+    return {EXTRA_CA_VARIABLE: path}

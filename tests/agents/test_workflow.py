@@ -1,6 +1,5 @@
 """Another agent, through Spec Kit's engine."""
 
-import json
 import posixpath
 
 import pytest
@@ -11,10 +10,11 @@ from hypothesis import strategies as st
 from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginWay, TurnRequest
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.agents.workflow import NO_INTEGRATION, SpecKitWorkflow, yaml_string
-from moonmind_appliance.in_container.command import script_of
+from moonmind_appliance.agents.workflow import SpecKitWorkflow, yaml_string
+from moonmind_appliance.in_container.workflow_turn import NO_INTEGRATION
 from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, PhaseName
 from moonmind_appliance.settings import Settings
+from tests.in_container.sent import job_of
 
 AGENT = SpecKitWorkflow("claude")
 
@@ -51,7 +51,7 @@ def test_a_turn_is_a_workflow_of_one_command() -> None:
     flow = yaml.safe_load(content)
     assert [(step["command"], step["integration"]) for step in flow["steps"]] == [("speckit.specify", "claude")]
     assert flow["inputs"]["text"]["default"] == "a {{ b }}"
-    assert json.loads(turn.command.env["MOONMIND_TURN"])["workflow"] == path
+    assert job_of(turn.command)["workflow"] == path
     assert (turn.command.time_limit, turn.command.silence_limit) == (5, 4)
 
 
@@ -89,11 +89,3 @@ def test_the_setting_chooses() -> None:
     """AGENT_BACKEND names one or the other."""
     assert isinstance(agent_of(Settings()), Codex)
     assert agent_of(Settings(agent_backend="spec-kit:gemini")).backend == "spec-kit:gemini"
-
-
-def test_a_program_that_is_sent_stands_alone() -> None:
-    """It compiles, runs one main, and imports nothing of the appliance."""
-    program = script_of("codex_home", "codex_turn", "workflow_turn")
-    compile(program, "program", "exec")
-    assert "moonmind_appliance.agents" not in program
-    assert program.count('if __name__ == "__main__"') == 1

@@ -20,6 +20,7 @@ from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
 from tests.fakes import NOW
+from tests.in_container.sent import job_of, program_of
 
 DEEP = "@deep@"
 VALUES: dict[str, Any] = {
@@ -81,7 +82,7 @@ LOGIN: dict[str, Any] = {
     },
     "last_refresh": "2026-03-01T11:00:00.000000000Z",
 }
-CHECKED = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "refreshed": False, "words": ""}
+CHECKED = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "refreshed": False, "refresh_error": ""}
 
 
 def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -130,7 +131,7 @@ class Hostile:
         for image in appliance.engine.images.values():
             image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}
         appliance.with_resources(agent=Codex())
-        appliance.engine.on_exec(lambda _container, spec: "MOONMIND_TURN" in spec.env, self.turn)
+        appliance.engine.on_exec(lambda _container, spec: program_of(spec) == "codex_turn", self.turn)
         self.checked: dict[str, Any] | None = CHECKED
         """What OpenAI answers to a check; None: nobody answers. `refreshed`: the login was renewed."""
         appliance.engine.on_exec(_is_check, self.check)
@@ -140,7 +141,7 @@ class Hostile:
         return self.appliance.executor._resources
 
     def turn(self, process: FakeExec) -> int:
-        asked = json.loads(process.env["MOONMIND_TURN"])
+        asked = job_of(process.spec)
         phase = next(phase for phase in DOCUMENTS if phase.value.replace("_", "-") in asked["skill"])
         name, document = DOCUMENTS[phase]
         files = {".specify/feature.json": json.dumps({"feature_directory": FEATURE}), f"{FEATURE}/{name}": document}
@@ -205,4 +206,4 @@ def again_events(appliance: ApplianceUnderTest) -> list[Any]:
 
 
 def _is_check(_container: ContainerSpec, spec: ExecSpec) -> bool:
-    return "app-server" in spec.command
+    return program_of(spec) == "codex_check"

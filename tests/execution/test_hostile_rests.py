@@ -16,6 +16,7 @@ from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
 from tests.fakes import BOB
+from tests.in_container.sent import job_of, program_of
 
 YEAR_3000 = 32_503_680_000
 WEEK = 6 * 24 * 3600
@@ -75,7 +76,7 @@ def test_a_forged_limit_ends_soon(hostile: Hostile, ends: float) -> None:
     assert waiting.reason is WaitReason.QUOTA
     assert waiting.until is not None
     assert waiting.until <= hostile.appliance.clock() + timedelta(hours=6, minutes=1)
-    asked = sum(1 for _, spec in hostile.appliance.engine.execs if "app-server" in spec.command)
+    asked = sum(1 for _, spec in hostile.appliance.engine.execs if program_of(spec) == "codex_check")
     assert asked <= 2
     minute_passes(hostile, 16)
     assert rests(hostile) == [None, None]
@@ -128,7 +129,11 @@ def test_a_forged_death_ends_at_the_next_look(hostile: Hostile) -> None:
 
 def test_a_real_death_stays_one(hostile: Hostile) -> None:
     """OpenAI refuses to renew it."""
-    hostile.checked = {"account": {"id": 2, "result": {"account": None}}, "refreshed": False, "words": "revoked"}
+    hostile.checked = {
+        "account": {"id": 2, "result": {"account": None}},
+        "refreshed": False,
+        "refresh_error": "revoked",
+    }
     run = everywhere(hostile, dead())
     minute_passes(hostile)
     assert [state.login_fault for state in hostile.appliance.store.shards.all(2)] == [LoginFault.REFRESH_REFUSED] * 2
@@ -149,7 +154,9 @@ def test_a_run_that_reports_a_limit_in_each_turn_does_not_keep_a_shard(hostile: 
         hostile.said = [GOOD]
         return code
 
-    hostile.appliance.engine.on_exec(lambda _, spec: thief.run_id in spec.env.get("MOONMIND_TURN", ""), forged)
+    hostile.appliance.engine.on_exec(
+        lambda _, spec: program_of(spec) == "codex_turn" and thief.run_id in job_of(spec)["repository"], forged
+    )
     for _ in range(3):
         hostile.appliance.work(0)
         minute_passes(hostile, 16)

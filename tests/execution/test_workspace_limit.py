@@ -13,6 +13,7 @@ from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
 from tests.fakes import ANN
+from tests.in_container.sent import job_of, program_of
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
 SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
@@ -28,7 +29,7 @@ class Disk:
         self.login: dict[str, int] = SMALL
 
     def answer(self, process: FakeExec) -> int:
-        folders = json.loads(process.env["MOONMIND_MEASURE"])["folders"]
+        folders = job_of(process.spec)["folders"]
         said = self.workspace if "/work/runs" in folders else self.login
         process.stdout.write(json.dumps(said).encode() + b"\n")
         return 0
@@ -57,7 +58,7 @@ class Disk:
 @pytest.fixture
 def disk(appliance: ApplianceUnderTest) -> Disk:
     made = Disk()
-    appliance.engine.on_exec(lambda _, spec: "MOONMIND_MEASURE" in spec.env, made.answer)
+    appliance.engine.on_exec(lambda _, spec: program_of(spec) == "workspace_size", made.answer)
     appliance.executor = Executor(appliance.resources, beat=BEAT, measure_every=0.02)
     return made
 

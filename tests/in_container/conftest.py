@@ -1,11 +1,11 @@
-"""A laboratory for each test of the git container's program."""
+"""A git_run_folders for each test of the git container's program."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from tests.in_container.git_fixture import TOKEN, Laboratory, laboratory
+from tests.in_container.git_fixture import TOKEN, GitRun, git_run_folders
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitHub]:
 
 
 @pytest.fixture
-def lab(github: StandInGitHub) -> Iterator[Laboratory]:
+def git_run(github: StandInGitHub) -> Iterator[GitRun]:
     """Folders, a repository, and the program."""
-    with laboratory(github) as made:
+    with git_run_folders(github) as made:
         yield made

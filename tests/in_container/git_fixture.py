@@ -2,27 +2,19 @@
 
 import base64
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
+from tests.in_container.sent import CHANGES_USER, USER, run_program
 
-TOKEN = "ghp_laboratoryToken0123456789abcdefghijk"
+TOKEN = "ghp_gitFixtureToken0123456789abcdefghijk"
 BRANCH = "speckit/20260301/0a1b2c3d"
 FEATURE = "specs/001-dark-mode"
-SCRIPT = resources.files("moonmind_appliance.in_container").joinpath("git_container.py").read_text(encoding="utf-8")
-
-# As in the container: an ordinary user, whom permissions bind.
-USER = 1000
-SYSTEM_PYTHON = "/usr/bin/python3"
-CHANGES_USER = os.geteuid() == 0 and Path(SYSTEM_PYTHON).exists()
 
 _CLEAN = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -60,7 +52,7 @@ def git(folder: Path | str, *words: str, feed: bytes | None = None, index: Path 
     return done.stdout
 
 
-class Laboratory:
+class GitRun:
     """One repository on the stand-in, one run's folders."""
 
     def __init__(self, root: Path, github: StandInGitHub) -> None:
@@ -124,6 +116,7 @@ class Laboratory:
         """One verb, as the appliance asks for it."""
         job = {
             "private": str(self.private),
+            "extra_ca": str(self.private / "extra-ca.pem"),
             "scaffold": str(self.scaffold),
             "workspace": str(self.workspace),
             "repository": str(self.repository),
@@ -134,22 +127,12 @@ class Laboratory:
         }
         basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
         env = _CLEAN | {
-            "MOONMIND_JOB": json.dumps(job | fields),
             "HOME": str(self.private),
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"http.{self.github.server_url}/.extraHeader",
             "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
         }
-        done = subprocess.run(
-            [SYSTEM_PYTHON if CHANGES_USER else sys.executable, "-I", "-S", "-c", SCRIPT, verb],
-            env=env,
-            cwd=self.private,
-            capture_output=True,
-            user=USER if CHANGES_USER else None,
-            group=USER if CHANGES_USER else None,
-            extra_groups=[] if CHANGES_USER else None,
-            check=False,
-        )
+        done = run_program(f"git_{verb}", job | fields, env=env, cwd=self.private)
         line, _, patch = done.stdout.partition(b"\n")
         return Answer(done.returncode, json.loads(line) if line else {}, patch, done.stderr.decode(errors="replace"))
 
@@ -217,12 +200,12 @@ class Laboratory:
 
 
 @contextmanager
-def laboratory(github: StandInGitHub) -> Iterator[Laboratory]:
+def git_run_folders(github: StandInGitHub) -> Iterator[GitRun]:
     """Folders that the containers' user can reach, which pytest's own are not."""
     root = Path(tempfile.mkdtemp(prefix="moonmind-git-"))
     root.chmod(0o755)
     try:
-        yield Laboratory(root, github)
+        yield GitRun(root, github)
     finally:
         for words in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
             subprocess.run([*words, root], check=False, capture_output=True)

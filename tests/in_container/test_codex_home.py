@@ -12,15 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.in_container.codex_home import (
-    LARGEST_LOGIN,
-    CodexHome,
-    clean,
-    digest,
-    read_regular,
-    write_by_rename,
-)
-from moonmind_appliance.in_container.command import script_of
+from moonmind_appliance.in_container.codex_home import CodexHome
+from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT, clean, digest, write_by_rename
+from moonmind_appliance.in_container.shared import read_regular
 
 LOGIN, RENEWED = b'{"tokens": {"refresh_token": "one"}}\n', b'{"tokens": {"refresh_token": "two"}}\n'
 
@@ -105,7 +100,7 @@ NO_LOGINS: dict[str, Callable[[Path], object]] = {
     "a link to itself": lambda path: path.symlink_to(path),
     "a pipe": os.mkfifo,
     "a socket": listen,
-    "a file that is too large": lambda path: path.write_bytes(b"[" * (LARGEST_LOGIN + 1)),
+    "a file that is too large": lambda path: path.write_bytes(b"[" * (LOGIN_FILE_LIMIT + 1)),
 }
 
 
@@ -165,9 +160,9 @@ def test_a_sign_out_works_in_an_empty_home_and_empties_the_volume(home: Path, vo
     (tmp_path / "codex").chmod(0o755)
     (volume / "config.toml").write_text("x")
     (volume / "agent.env").write_text("KEY=value")
-    program = script_of("codex_home", "codex_logout")
+    program = command("codex_logout", {"command": [str(tmp_path / "codex"), "logout"]})
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "codex"), "logout"],
+        [sys.executable, *program[1:]],
         env={"HOME": str(home), "CODEX_HOME": str(volume), "PATH": os.environ["PATH"]},
         capture_output=True,
         check=True,

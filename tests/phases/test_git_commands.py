@@ -222,9 +222,9 @@ def test_the_token_is_seen_by_no_other_process_and_in_no_file(place: Place, sour
     place.commit()
     names = place.context.names
     inspected = subprocess.run(["docker", "inspect", names.git], capture_output=True, text=True, check=True).stdout
-    assert "laboratoryToken" not in inspected
+    assert "gitFixtureToken" not in inspected
     words = Tee()
-    look = "grep -rl -e laboratoryToken -e eC1hY2Nlc3MtdG9rZW4 /work 2>/dev/null; true"
+    look = "grep -rl -e gitFixtureToken -e eC1hY2Nlc3MtdG9rZW4 /work 2>/dev/null; true"
     place.engine.execute(names.git, ExecSpec(command=["sh", "-c", look]), stdout=words, stderr=words)
     assert words.tail == b""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.in_container.codex_turn import LONGEST_ROLLOUT_LINE, rollout_report
+from moonmind_appliance.in_container.codex_rollout import LONGEST_ROLLOUT_LINE, rollout_report
 
 
 def event(**payload: Any) -> dict[str, Any]:
@@ -49,12 +49,12 @@ def test_the_rollout(tmp_path: Path, rule: str, lines: list[Any], expected: dict
     folder = tmp_path / "sessions/2026/03/01"
     folder.mkdir(parents=True)
     (folder / "rollout-x.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nnot json event_msg token_count\n")
-    assert rollout_report(tmp_path, time.time()) == {"type": "moonmind.report", **expected}, rule
+    assert rollout_report(tmp_path, time.time()) == expected, rule
 
 
 def test_no_rollout(tmp_path: Path) -> None:
     """A turn that never began left none."""
-    assert rollout_report(tmp_path, time.time()) == {"type": "moonmind.report"}
+    assert rollout_report(tmp_path, time.time()) == {}
 
 
 def rollout(home: Path, content: bytes) -> Path:
@@ -89,14 +89,14 @@ def replaced_by(make: Callable[[Path], object]) -> Callable[[Path], object]:
 def test_what_is_no_rollout(tmp_path: Path, rule: str, change: Callable[[Path], object]) -> None:
     """It is not followed, and not waited for."""
     change(rollout(tmp_path, line(TOLD) + line(ERROR)))
-    assert rollout_report(tmp_path, time.time()) == {"type": "moonmind.report"}, rule
+    assert rollout_report(tmp_path, time.time()) == {}, rule
 
 
 def test_a_rollout_of_an_earlier_turn_is_not_read(tmp_path: Path) -> None:
     """Whatever time it claims to be of: a file's own time can be set, the time of that cannot."""
     path = rollout(tmp_path, line(TOLD) + line(ERROR))
     os.utime(path, (4_000_000_000, 4_000_000_000))
-    assert rollout_report(tmp_path, time.time() + 60) == {"type": "moonmind.report"}
+    assert rollout_report(tmp_path, time.time() + 60) == {}
     assert "codex_error_info" in rollout_report(tmp_path, time.time())
 
 

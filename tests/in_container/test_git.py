@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.in_container.git_fixture import Laboratory, laboratory
+from tests.in_container.git_fixture import GitRun, git_run_folders
 
 STATUSES = (301, 302, 303, 307, 308)
 
@@ -67,34 +67,34 @@ def redirecting(target: str, status: int) -> Iterator[Recorder]:
 
 
 @contextmanager
-def lab_at(server: Recorder) -> Iterator[Laboratory]:
+def git_run_at(server: Recorder) -> Iterator[GitRun]:
     """The git container's program, with the token for this server."""
     address: Any = SimpleNamespace(server_url=server.url, clone_url=lambda slug: f"{server.url}/{slug}.git")
-    with laboratory(address) as lab:
-        yield lab
+    with git_run_folders(address) as git_run:
+        yield git_run
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_clone_does_not_follow_a_redirect(thief: Recorder, status: int) -> None:
     """Git asks the configured server once, with the token, and gives up; the other host hears nothing."""
-    with redirecting(thief.url, status) as server, lab_at(server) as lab:
-        answer = lab.run("clone")
+    with redirecting(thief.url, status) as server, git_run_at(server) as git_run:
+        answer = git_run.run("clone")
     assert answer.code == 1
     assert str(status) in answer.stderr
     assert [authorization is not None for _, authorization in server.requests] == [True]
     assert thief.requests == []
 
 
-def test_a_push_does_not_follow_a_redirect(lab: Laboratory, thief: Recorder) -> None:
+def test_a_push_does_not_follow_a_redirect(git_run: GitRun, thief: Recorder) -> None:
     """The same for the push, and for the question that follows a push which failed."""
-    lab.host()
-    lab.clone()
-    lab.specify()
-    commit = lab.stage().result["commit"]
+    git_run.host()
+    git_run.clone()
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
     with redirecting(thief.url, 302) as server:
         moved: Any = SimpleNamespace(server_url=server.url, clone_url=lambda slug: f"{server.url}/{slug}.git")
-        lab.github = moved
-        answer = lab.push(commit)
+        git_run.github = moved
+        answer = git_run.push(commit)
     assert answer.code == 1
     assert len(server.requests) == 2
     assert thief.requests == []
@@ -102,7 +102,7 @@ def test_a_push_does_not_follow_a_redirect(lab: Laboratory, thief: Recorder) -> 
 
 def test_a_redirect_of_the_same_server_is_not_followed_either(thief: Recorder) -> None:
     """A server that may choose the path may choose another repository."""
-    with redirecting("", 302) as server, lab_at(server) as lab:
-        answer = lab.run("clone")
+    with redirecting("", 302) as server, git_run_at(server) as git_run:
+        answer = git_run.run("clone")
     assert answer.code == 1
     assert len(server.requests) == 1

@@ -1,0 +1,124 @@
+"""Removes from Git's index what does not belong in the commit."""
+
+import filecmp
+from pathlib import PurePosixPath
+from typing import Any
+
+from moonmind_appliance.in_container.git import Git, shown
+from moonmind_appliance.in_container.work_tree import is_git_name, remove
+
+GITLINK = "160000"
+SYMLINK = "120000"
+ABSENT = "000000"
+
+
+def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Remove from the index what does not belong in the commit.
+
+    Returns the remaining changes, and the left-out paths that reviewers should know of, with the reason.
+    """
+    own_files = set(base["scaffold"]) | {".specify/feature.json"}
+    changes = raw_changes(git, "--cached", base["commit"])
+    same = untouched(git, changes)
+    targets = link_targets(git, changes)
+    left_out, back, kept = [], [], []
+    for change in changes:
+        path, old, new = change["path"], change["old_mode"], change["new_mode"]
+        top = PurePosixPath(path).parts[0]
+        reason = ""
+        if not job["commit_scaffold"] and old == ABSENT and (path in own_files or top in base["whole"]):
+            back.append(change)
+            continue
+        if path in same:
+            back.append(change | {"old_mode": new})
+            if new == old:
+                continue
+        if GITLINK in (old, new):
+            reason = "submodule commits are not changed"
+        elif new == SYMLINK and leaves_tree(path, targets[change["new_id"]]):
+            reason = "a link that points outside the repository"
+        if reason:
+            back.append(change)
+            left_out.append({"path": shown(path), "reason": reason})
+        else:
+            kept.append(change)
+    lines = b"".join(
+        f"{change['old_mode'] if change['old_mode'] != ABSENT else 0} {change['old_id']}\t{change['path']}\0".encode(
+            errors="surrogateescape"
+        )
+        for change in back
+    )
+    if lines:
+        git("update-index", "-z", "--index-info", feed=lines)
+    return kept, left_out
+
+
+def link_targets(git: Git, changes: list[dict[str, str]]) -> dict[str, bytes]:
+    """The targets of the links among the changes, by blob id. One process reads them all."""
+    ids = list(dict.fromkeys(change["new_id"] for change in changes if change["new_mode"] == SYMLINK))
+    if not ids:
+        return {}
+    output = git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in ids).encode())
+    targets, at = {}, 0
+    while at < len(output):
+        head, _, _ = output[at : at + 200].partition(b"\n")
+        blob, _, size = head.decode().split()
+        begin = at + len(head) + 1
+        targets[blob] = output[begin : begin + int(size)]
+        at = begin + int(size) + 1
+    return targets
+
+
+def untouched(git: Git, changes: list[dict[str, str]]) -> set[str]:
+    """The files that Git would convert although they are exactly what a checkout of the base writes.
+
+    Many repositories have files that violate their own attributes (line endings, encodings). The change must not
+    include such conversions.
+    """
+    edited = [
+        c["path"] for c in changes if {c["old_mode"], c["new_mode"]} <= {"100644", "100755"} and c["status"] == "M"
+    ]
+    if not edited:
+        return set()
+    fresh = git.private / "fresh"
+    remove(fresh)
+    fresh.mkdir()
+    paths = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in edited)
+    environment: dict[str, str | None] = {
+        "GIT_WORK_TREE": str(fresh),
+        "GIT_INDEX_FILE": str(git.private / "base.index"),
+    }
+    git("checkout-index", "--force", "-z", "--stdin", feed=paths, env=environment, cwd=fresh)
+    same = {path for path in edited if filecmp.cmp(fresh / path, git.worktree / path, shallow=False)}
+    remove(fresh)
+    return same
+
+
+def leaves_tree(path: str, target: bytes) -> bool:
+    """Whether a link at `path` points outside the repository, or into a `.git`, judged by its text alone."""
+    text = target.decode(errors="surrogateescape")
+    parts = PurePosixPath(text).parts
+    if text.startswith("/") or "\0" in text or any(is_git_name(part) for part in parts):
+        return True
+    ups = parts.count("..")
+    # `..` after a name: the target depends on whether the name is a link.
+    return ".." in parts[ups:] or ups > len(PurePosixPath(path).parts) - 1
+
+
+def raw_changes(git: Git, *arguments: str) -> list[dict[str, str]]:
+    """`diff-index --raw` as records; a path is what Git stores, with invalid bytes as surrogates."""
+    fields = git("diff-index", "--raw", "-z", "--no-renames", "--full-index", *arguments).split(b"\0")
+    changes = []
+    for head, path in zip(fields[::2], fields[1::2], strict=False):
+        old_mode, new_mode, old_id, new_id, status = head.decode().lstrip(":").split()
+        changes.append(
+            {
+                "path": path.decode(errors="surrogateescape"),
+                "old_mode": old_mode,
+                "new_mode": new_mode,
+                "old_id": old_id,
+                "new_id": new_id,
+                "status": status,
+            }
+        )
+    return changes

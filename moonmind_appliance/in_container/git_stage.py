@@ -1,0 +1,82 @@
+"""Runs inside the git container: makes a commit and a patch of the agent's files. Executes none of them."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from moonmind_appliance.in_container.git import Git, GitError, answer_with, shown
+from moonmind_appliance.in_container.git_index import take_back
+from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
+from moonmind_appliance.in_container.work_tree import is_plain_folder, make_fit
+
+# Most files reported of a change that is too large: a package manager can leave hundreds of thousands.
+MOST_FILES = 1000
+# Most left-out or removed paths reported, besides their number; an agent can make 60,000 links in a second.
+MOST_LEFT_OUT, LONGEST_PATH = 100, 500
+
+
+def stage(job: dict[str, Any]) -> dict[str, Any]:
+    """Add the agent's files to the private index, and make a tree, a commit and a patch of them.
+
+    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Idempotent.
+    """
+    git = Git(job)
+    for folder in (git.worktree.parent, git.worktree):
+        if folder.is_symlink() or not folder.is_dir():
+            raise GitError(f"{folder} is no longer a directory of this run")
+    base = json.loads((git.private / "base.json").read_text())
+    removed, refused = make_fit(git.worktree)
+    shutil.copy2(git.private / "base.index", git.directory / "index")
+    git("add", "--all", "--", ".")
+    feature = job.get("feature_directory")
+    if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
+        git("add", "--all", "--force", "--", f":(literal){feature}")
+    kept, left_out = take_back(git, base, job)
+    tree = git("write-tree").decode().strip()
+    result: dict[str, Any] = {
+        "base_commit": base["commit"],
+        "tree": tree,
+        "left_out": [{**entry, "path": entry["path"][:LONGEST_PATH]} for entry in (refused + left_out)[:MOST_LEFT_OUT]],
+        "left_out_count": len(refused) + len(left_out),
+        "nested_repositories_removed": [path[:LONGEST_PATH] for path in removed[:MOST_LEFT_OUT]],
+        "nested_repository_count": len(removed),
+        "files": [],
+        "file_count": len(kept),
+    }
+    if tree == base["tree"]:
+        return result | {"changed": False, "commit": base["commit"], "patch_bytes": 0}
+    size = write_patch(git, base["commit"], tree, kept, job["max_bytes"])
+    if size > job["max_bytes"]:
+        result["files"] = [{"path": shown(change["path"]), "status": change["status"]} for change in kept[:MOST_FILES]]
+    else:
+        counts = added_and_removed((git.private / PATCH_NAME).read_bytes())
+        for change in kept:
+            added, gone = counts.get(change["path"], (0, 0))
+            entry = {"path": shown(change["path"]), "status": change["status"], "added": added, "removed": gone}
+            result["files"].append(entry)
+    identity: dict[str, str | None] = {
+        "GIT_AUTHOR_NAME": job["author_name"],
+        "GIT_AUTHOR_EMAIL": job["author_email"],
+        "GIT_COMMITTER_NAME": job["author_name"],
+        "GIT_COMMITTER_EMAIL": job["author_email"],
+        # Depends only on the run, so that the same files give the same commit on a second attempt.
+        "GIT_AUTHOR_DATE": job["date"],
+        "GIT_COMMITTER_DATE": job["date"],
+    }
+    message = job["message"].encode()
+    commit = git("commit-tree", tree, "-p", base["commit"], feed=message, env=identity).decode().strip()
+    git("update-ref", f"refs/heads/{job['branch']}", commit)
+    return result | {"changed": True, "commit": commit, "patch_bytes": size, "too_large": size > job["max_bytes"]}
+
+
+def main(job: dict[str, Any]) -> int:
+    """Stage and print the result, then the patch unless it is too large; exit code 1 if Git failed."""
+    result = answer_with(stage, job)
+    if result is None:
+        return 1
+    if result["changed"] and not result["too_large"]:
+        with (Path(job["private"]) / PATCH_NAME).open("rb") as patch:
+            shutil.copyfileobj(patch, sys.stdout.buffer)
+    return 0

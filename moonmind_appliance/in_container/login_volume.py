@@ -1,0 +1,66 @@
+"""The shard's login volume, into which an earlier run's agent could write anything."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from moonmind_appliance.in_container.ca_bundle import trust
+from moonmind_appliance.in_container.shared import read_regular, remove_entries
+
+CODEX_LOGIN = "auth.json"
+VARIABLES_LOGIN = "agent.env"
+# One agent must not remove another agent's login.
+LOGIN_FILES = (CODEX_LOGIN, VARIABLES_LOGIN)
+# Bytes; a larger file is not a login.
+LOGIN_FILE_LIMIT = 256 * 1024
+CLEAN_SECONDS = 20
+
+
+def digest(path: Path) -> str | None:
+    """The login file's SHA-256; None if it is missing or cannot be read."""
+    content = read_regular(path, LOGIN_FILE_LIMIT)
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+def write_by_rename(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read; replaces anything at the path, even a folder."""
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    try:
+        new.replace(path)
+    except IsADirectoryError:
+        # Rename first: a folder that cannot be emptied must not block the path.
+        path.rename(path.with_name(f".{path.name}.{secrets.token_hex(8)}"))
+        new.replace(path)
+
+
+def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
+    """Remove everything from the login volume except regular files of these names, as far as possible."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    doomed = [Path(entry.path) for entry in entries if not (entry.name in keep and _is_regular(entry))]
+    remove_entries(folder, doomed, time_limit=CLEAN_SECONDS)
+
+
+def _is_regular(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a regular file, not a link to one."""
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def prepare(home: Path, folder: Path) -> None:
+    """Once per container: remove what an earlier run's agent left next to the login, and write the CA bundle."""
+    marker = home / ".prepared"
+    if not marker.exists():
+        clean(folder)
+        trust(home)
+        marker.touch()

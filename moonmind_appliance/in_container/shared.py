@@ -1,0 +1,67 @@
+"""What the programs share: output, exit codes, and work on files that an agent may have replaced."""
+
+import contextlib
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+_MOST_ARGUMENTS = 1000
+
+
+def answer(value: object) -> None:
+    """Print a program's result as one line of JSON."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def exit_code(returncode: int) -> int:
+    """A child's exit code as a shell reports it: 128 and the signal's number if a signal ended it."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def open_regular(path: Path) -> BinaryIO | None:
+    """Open a regular file for reading; None for anything else, including links."""
+    try:
+        # Without O_NONBLOCK a planted FIFO would wait for its writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes | None:
+    """The bytes of a regular file of at most `limit` bytes; None for anything else."""
+    file = open_regular(path)
+    if file is None:
+        return None
+    with file:
+        content = file.read(limit + 1)
+    return content if len(content) <= limit else None
+
+
+def remove_entries(folder: Path, entries: Sequence[Path], *, time_limit: float | None = None) -> None:
+    """Remove these entries of a folder, or the folder itself, as far as possible. Follows no link below the folder.
+
+    `folder` must be no link. Each step ends after `time_limit` seconds.
+    """
+    # A folder without permissions for its owner cannot be emptied.
+    _run_quietly(["chmod", "-R", "u+rwX", "--", str(folder)], time_limit)
+    for start in range(0, len(entries), _MOST_ARGUMENTS):
+        # Not in Python: a tree of thousands of levels exceeds its recursion limit.
+        _run_quietly(["rm", "-rf", "--", *map(str, entries[start : start + _MOST_ARGUMENTS])], time_limit)
+
+
+def _run_quietly(command: list[str], time_limit: float | None) -> None:
+    nothing = subprocess.DEVNULL
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - coreutils, by fixed name
+            command, stdin=nothing, stdout=nothing, stderr=nothing, timeout=time_limit, check=False
+        )

@@ -1,0 +1,176 @@
+"""What a clone contains, and what the agent's copy of it contains: real Git, a real server."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.in_container.git_fixture import BRANCH, FEATURE, GitRun, git
+
+SPEC = f"{FEATURE}/spec.md"
+
+
+def test_a_clone_has_the_base_branch_and_nothing_else(git_run: GitRun) -> None:
+    """Files with their modes and links; a private clone whose HEAD is the run's branch at the base; no tags."""
+
+    def make(source: Path) -> None:
+        (source / "run.sh").write_text("#!/bin/sh\n")
+        (source / "run.sh").chmod(0o755)
+        (source / "link").symlink_to("README.md")
+        git(source, "add", "--all")
+
+    git_run.host(make=make)
+    git(git_run.hosted, "tag", "v1", "main")
+    git(git_run.hosted, "branch", "other", "main")
+    answer = git_run.clone()
+    private = git_run.private / "clone.git"
+    assert answer.result["base_commit"] == git(git_run.hosted, "rev-parse", "main").decode().strip()
+    assert (git_run.repository / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (git_run.repository / "link").readlink() == Path("README.md")
+    refs = git(private, "for-each-ref", "--format=%(refname)").decode().split()
+    assert refs == ["refs/heads/main", f"refs/heads/{BRANCH}"]
+    assert git(private, "symbolic-ref", "HEAD").decode().strip() == f"refs/heads/{BRANCH}"
+
+
+@pytest.mark.parametrize(("depth", "commits"), [(2, 2), (0, 5)])
+def test_a_clone_is_as_deep_as_asked(git_run: GitRun, depth: int, commits: int) -> None:
+    """`depth` commits of history, 0 for all; either way the change can be committed and pushed."""
+    git_run.host(history=5)
+    git_run.clone(depth=depth)
+    assert git(git_run.private / "clone.git", "rev-list", "--count", "main").decode().strip() == str(commits)
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
+    assert git_run.push(commit).result["pushed"] is True
+    assert git(git_run.hosted, "rev-list", "--count", BRANCH).decode().strip() == "6"
+
+
+def test_a_base_branch_may_have_slashes(git_run: GitRun) -> None:
+    """`release/2026/q1` is a branch as any other."""
+    git_run.host(branch="release/2026/q1")
+    git_run.clone(base_branch="release/2026/q1")
+    assert (git_run.repository / "README.md").is_file()
+
+
+@pytest.mark.parametrize("base", ["missing", "--upload-pack=touch pwned", "v1"])
+def test_a_base_branch_that_is_none_is_gits_refusal(git_run: GitRun, base: str) -> None:
+    """A branch that is not there, an option in disguise, a tag: exit code 1 and git's words."""
+    git_run.host()
+    git(git_run.hosted, "tag", "v1", "main")
+    answer = git_run.run("clone", base_branch=base)
+    assert (answer.code, answer.result) == (1, {})
+    assert "couldn't find remote ref" in answer.stderr or "invalid refspec" in answer.stderr
+
+
+def test_the_token_is_in_no_file(git_run: GitRun) -> None:
+    """Neither the private clone nor the agent's copy nor any other file holds it, in no encoding of git's."""
+    git_run.host()
+    git_run.clone()
+    assert b"extraHeader" not in (git_run.repository / ".git/config").read_bytes()
+    git_run.specify()
+    git_run.push(git_run.stage().result["commit"])
+    files = [path for path in git_run.root.rglob("*") if path.is_file()]
+    hits = [str(path) for path in files if b"gitFixtureToken" in path.read_bytes()]
+    assert len(files) > 20
+    assert hits == []
+
+
+def test_a_clone_begins_anew_whatever_the_agent_left(git_run: GitRun) -> None:
+    """Folders nobody may write to (as Go's module cache makes them), links and files in place of folders."""
+    git_run.host()
+    git_run.clone()
+    git_run.agent(
+        "mkdir -p cache/mod sealed; echo 1 > cache/mod/a; echo 2 > sealed/b; chmod 0555 cache/mod; chmod 0 sealed"
+    )
+    git_run.agent("cd ..; mv repo gone; ln -s /etc repo; echo x > out")
+    answer = git_run.clone()
+    assert sorted(entry.name for entry in git_run.repository.iterdir()) == [".agents", ".git", ".specify", "README.md"]
+    assert [entry.name for entry in git_run.workspace.iterdir()] == ["repo"]
+    assert not git_run.repository.is_symlink()
+    assert answer.result["scaffold_files"] == 5
+
+
+def test_a_clone_replaces_a_repository_that_became_a_link(git_run: GitRun) -> None:
+    """The link is removed, what it points to stays."""
+    git_run.host()
+    git_run.clone()
+    git_run.agent(
+        "mkdir ../../elsewhere; echo keep > ../../elsewhere/file; mv ../repo ../gone; ln -s ../elsewhere ../repo"
+    )
+    git_run.clone()
+    assert not git_run.repository.is_symlink()
+    assert (git_run.workspace.parent / "elsewhere/file").read_text() == "keep\n"
+
+
+def test_the_scaffold_is_copied_where_it_is_missing(git_run: GitRun) -> None:
+    """All of it into a repository without Spec Kit, with modes; none of it counts as a change."""
+    git_run.host()
+    answer = git_run.clone()
+    assert answer.result["scaffold_files"] == 5
+    assert (git_run.repository / ".specify/scripts/bash/common.sh").stat().st_mode & 0o777 == 0o755
+    assert git_run.stage().result["changed"] is False
+
+
+def test_a_repositorys_own_spec_kit_files_stay(git_run: GitRun) -> None:
+    """Its own template of another version is neither replaced nor lost; only what is missing comes beside it."""
+    git_run.host({".specify/templates/spec-template.md": "# Ours, of 0.9\n"})
+    git_run.clone()
+    assert (git_run.repository / ".specify/templates/spec-template.md").read_text() == "# Ours, of 0.9\n"
+    assert (git_run.repository / ".specify/scripts/bash/common.sh").is_file()
+    git_run.specify()
+    git_run.agent("echo more >> .specify/templates/spec-template.md; echo x > .specify/memory/constitution.md")
+    assert set(git_run.changes(git_run.stage())) == {SPEC, ".specify/templates/spec-template.md"}
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        (".specify", "../.."),
+        (".specify", "/usr"),
+        (".specify/templates", "../../../escape"),
+        (".agents", "docs"),
+        (".agents/skills/speckit-plan", "../../../../escape"),
+    ],
+)
+def test_nothing_is_written_through_a_link(git_run: GitRun, path: str, target: str) -> None:
+    """A link that the repository brings in place of a Spec Kit folder is left as it is, and not followed."""
+
+    def make(source: Path) -> None:
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).symlink_to(target)
+        git(source, "add", "--all")
+
+    git_run.host({"docs/a.md": "a\n"}, make)
+    (git_run.root / "escape").mkdir()
+    before = set(git_run.root.iterdir()) | set(git_run.workspace.parent.iterdir())
+    git_run.clone()
+    assert (git_run.repository / path).readlink() == Path(target)
+    assert list((git_run.root / "escape").iterdir()) == []
+    assert [p.name for p in (git_run.repository / "docs").iterdir()] == ["a.md"]
+    assert set(git_run.root.iterdir()) | set(git_run.workspace.parent.iterdir()) - {git_run.workspace} == before
+    git_run.specify()
+    assert set(git_run.changes(git_run.stage())) == {SPEC}
+
+
+@pytest.mark.parametrize("path", [".agents", ".specify", ".specify/templates", ".agents/skills/speckit-plan/SKILL.md"])
+def test_a_file_in_place_of_a_spec_kit_folder_stays(git_run: GitRun, path: str) -> None:
+    """The clone succeeds; what cannot be put below a file is left out."""
+    git_run.host({path: "mine\n"})
+    git_run.clone()
+    assert (git_run.repository / path).read_text() == "mine\n"
+    git_run.specify()
+    assert set(git_run.changes(git_run.stage())) == {SPEC}
+
+
+def test_a_repository_without_commits_cannot_be_cloned(git_run: GitRun) -> None:
+    """Exit code 1: there is no base branch."""
+    git_run.host()
+    git(git_run.hosted, "update-ref", "-d", "refs/heads/main")
+    answer = git_run.run("clone")
+    assert answer.code == 1
+    assert "couldn't find remote ref" in answer.stderr
+
+
+def test_hooks_that_a_template_brings_are_not_there(git_run: GitRun) -> None:
+    """The private clone has no hooks at all, whatever templates the machine has."""
+    git_run.host()
+    git_run.clone()
+    assert not (git_run.private / "clone.git/hooks").exists()
