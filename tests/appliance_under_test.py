@@ -103,7 +103,10 @@ class Reader:
 class ScriptedAgent:
     """An `AgentAdapter` whose turns are the test's."""
 
-    backend = "scripted"
+    backend = name = "scripted"
+    service = "the scripted service"
+    addresses = ()
+    import_hint = ""
 
     def __init__(self) -> None:
         self.acts: dict[PhaseName, list[Act]] = defaultdict(list)

@@ -113,6 +113,22 @@ class AgentAdapter(Protocol):
     def backend(self) -> str:
         """Its name, as the run records it."""
 
+    @property
+    def name(self) -> str:
+        """Its name, for display."""
+
+    @property
+    def service(self) -> str:
+        """Who runs the model and accepts the login, for display."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of that service that the agent's container must reach; empty if they are unknown."""
+
+    @property
+    def import_hint(self) -> str:
+        """Which file to store as a login that was made elsewhere, for display."""
+
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """The versions in the job image, from its labels."""
 

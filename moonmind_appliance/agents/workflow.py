@@ -55,6 +55,19 @@ class SpecKitWorkflow:
         """Spec Kit and the integration's key."""
         return f"{BACKEND_PREFIX}{self._integration}"
 
+    @property
+    def name(self) -> str:
+        """The integration's key."""
+        return self._integration
+
+    @property
+    def service(self) -> str:
+        """The integration's, without a name."""
+        return f"the service of {self._integration}"
+
+    addresses = ()
+    import_hint = "Use a file with one NAME=value per line."
+
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """The agent's version, from the label `moonmind.<integration>.version`, and Spec Kit's."""
         spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")

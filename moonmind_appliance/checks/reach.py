@@ -1,4 +1,4 @@
-"""Checks what job containers reach: a temporary container on their network requests GitHub's and OpenAI's addresses."""
+"""Checks what job containers reach: a temporary container requests the addresses of GitHub and of the agent."""
 
 import io
 import secrets
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, WORKSPACES
+from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
@@ -14,7 +15,6 @@ from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
 from moonmind_appliance.settings import Settings
 
 NETWORK = "job network"
-_OPENAI = ("https://auth.openai.com/", "https://chatgpt.com/")
 _LABELS = {"moonmind.role": "doctor"}
 _CONNECT_SECONDS, _SECONDS = 6, 12
 _MEMORY = 256 * 1024**2
@@ -32,10 +32,11 @@ _NOT_TRUSTED = 60
 
 
 class _Target(NamedTuple):
-    """An address, and the environment of the request: git's, or the agent's with its proxy."""
+    """An address, the environment of the request (Git's, or the agent's with its proxy), and the setting to check."""
 
     url: str
     env: dict[str, str]
+    setting: str
 
 
 def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
@@ -51,9 +52,10 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
     try:
         engine.start(_spec(name, settings))
         trusted = _trust(engine, name, settings)
+        targets = [_Target(settings.github_server_url, {}, "GITHUB_SERVER_URL")]
+        targets += [_Target(url, _proxy(settings), "AGENT_HTTPS_PROXY") for url in agent_of(settings).addresses]
         yield ok(NETWORK, f"{settings.job_network}: a container starts in it")
-        proxy = _proxy(settings)
-        for target in (_Target(settings.github_server_url, {}), *(_Target(url, proxy) for url in _OPENAI)):
+        for target in targets:
             yield _request(engine, name, target, trusted=trusted)
     finally:
         engine.remove(name)
@@ -120,5 +122,4 @@ def _request(engine: ContainerEngine, container: str, target: _Target, *, truste
     why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
     if code == _NOT_TRUSTED:
         return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the CA that signed it.")
-    own = "AGENT_HTTPS_PROXY" if target.url in _OPENAI else "GITHUB_SERVER_URL"
-    return wrong(check, f"{why}{through}.", f"Check {own}, JOB_NETWORK, DNS and firewall.")
+    return wrong(check, f"{why}{through}.", f"Check {target.setting}, JOB_NETWORK, DNS and firewall.")

@@ -6,7 +6,6 @@ Import them from this package, not from its modules.
 from moonmind_appliance.models.agent import (
     AgentInfo,
     AgentVerdict,
-    CodexErrorKind,
     LoginCheck,
     QuotaWindow,
     TurnOutcome,
@@ -57,7 +56,6 @@ __all__ = [
     "AgentVerdict",
     "Artifact",
     "ArtifactType",
-    "CodexErrorKind",
     "ContainerSpec",
     "ContainerState",
     "EndReason",

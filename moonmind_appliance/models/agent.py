@@ -27,18 +27,6 @@ class QuotaWindow(msgspec.Struct, frozen=True):
     resets_at: datetime | None = None
 
 
-class CodexErrorKind(StrEnum):
-    """Machine codes of a failed turn, as Codex writes them into its rollout file (`codex_error_info`)."""
-
-    USAGE_LIMIT_EXCEEDED = "usage_limit_exceeded"
-    UNAUTHORIZED = "unauthorized"
-    SERVER_OVERLOADED = "server_overloaded"
-    HTTP_CONNECTION_FAILED = "http_connection_failed"
-    RESPONSE_TOO_MANY_FAILED_ATTEMPTS = "response_too_many_failed_attempts"
-    INTERNAL_SERVER_ERROR = "internal_server_error"
-    OTHER = "other"
-
-
 class AgentVerdict(StrEnum):
     """How a turn ended, in the appliance's terms."""
 
@@ -48,13 +36,14 @@ class AgentVerdict(StrEnum):
     QUOTA = "quota"
     PLAN_WITHOUT_CODEX = "plan_without_codex"
     LOGIN_DEAD = "login_dead"
+    SKILL_MISSING = "skill_missing"
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How one agent turn ended. `message` is the agent's last message, for display.
 
     `resets_at` is when a used-up limit resets (UTC); `limit` is the machine code of a limit that does not reset by
-    itself, such as `workspace_member_credits_depleted`.
+    itself, such as `workspace_member_credits_depleted`, and `advice` says who can lift it.
     """
 
     verdict: AgentVerdict
@@ -64,6 +53,7 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     quota: list[QuotaWindow] = []
     resets_at: datetime | None = None
     limit: str | None = None
+    advice: str = ""
     unknown_events: int = 0
 
 

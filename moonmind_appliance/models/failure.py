@@ -114,7 +114,8 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.AGENT_UNREACHABLE: FailureKind(
         WhoActs.OPERATOR,
-        "Check that job containers reach OpenAI (AGENT_HTTPS_PROXY, EXTRA_CA_CERTS, JOB_NETWORK); then retry.",
+        "Check that job containers reach the agent's service (AGENT_HTTPS_PROXY, EXTRA_CA_CERTS, JOB_NETWORK); "
+        "then retry.",
     ),
     FailureCode.AGENT_TIMED_OUT: FailureKind(
         WhoActs.SUBMITTER, "Shorten the specification, or ask the operator to raise PHASE_TIME_LIMIT; then retry."

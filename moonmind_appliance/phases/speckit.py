@@ -35,7 +35,6 @@ from moonmind_appliance.phases.start_job_container import read_login
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent
 
-_SKILL_MISSING_EXIT = 64
 _LONGEST_WORDS = 600
 _LONGEST_SECTION = 8000
 _LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
@@ -98,14 +97,14 @@ def _judge(
     """The phase's result from the command's end, the turn and the files; the files decide."""
     if ended.ended is not EndReason.EXITED:
         return failed(_cut_short(phase, ctx, ended))
-    if ended.exit_code == _SKILL_MISSING_EXIT:
+    if turn.verdict is AgentVerdict.SKILL_MISSING:
         words = f"The repository has its own Spec Kit files but no .agents/skills/{SKILLS[phase]}."
         return failed(failure(FailureCode.SKILL_MISSING, words))
     if turn.verdict is AgentVerdict.QUOTA:
         words = f"the usage window of shard {ctx.names.shard.index} is used up"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.QUOTA, turn.resets_at, words))
     if turn.verdict is AgentVerdict.LOGIN_DEAD:
-        words = f"OpenAI refuses the login of shard {ctx.names.shard.index}"
+        words = f"{ctx.agent.service} refuses the login of shard {ctx.names.shard.index}"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=words))
     if turn.verdict is not AgentVerdict.COMPLETED:
         return failed(_turn_failure(phase, ctx, ended, turn))
@@ -131,9 +130,12 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
     code, words = {
         AgentVerdict.PLAN_WITHOUT_CODEX: (
             FailureCode.PLAN_WITHOUT_CODEX,
-            f"The account of shard {shard} may not use Codex.",
+            f"The account of shard {shard} may not use {ctx.agent.name}.",
         ),
-        AgentVerdict.UNREACHABLE: (FailureCode.AGENT_UNREACHABLE, f"{phase.value} could not reach OpenAI."),
+        AgentVerdict.UNREACHABLE: (
+            FailureCode.AGENT_UNREACHABLE,
+            f"{phase.value} could not reach {ctx.agent.service}.",
+        ),
     }.get(turn.verdict, (FailureCode.AGENT_FAILED, f"{phase.value} failed with exit code {ended.exit_code}."))
     return failure(code, words + said)
 

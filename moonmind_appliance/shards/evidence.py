@@ -21,9 +21,9 @@ from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
 # Cooldown of a limit whose end is unknown. A refused request uses no quota.
 REST_UNTOLD = timedelta(minutes=15)
-# Codex's longest usage window is a week; a later end is not genuine.
+# The longest usage window is a week; a later end is not genuine.
 LONGEST_REST = timedelta(days=8)
-# A later end is believed only after OpenAI confirmed it: any process in the agent's container can write one. The
+# A later end is believed only after a check confirmed it: any process in the agent's container can write one. The
 # short usage window lasts five hours.
 LONGEST_UNCONFIRMED_REST = timedelta(hours=6)
 # Shortest time between checks of a login that a turn reported dead.
@@ -109,7 +109,7 @@ def file_seen(
 
 def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardChange:
     """The agent tried to renew the login; `file_seen` was applied before."""
-    # If only the agent's container reported the login dead, that is undecided until OpenAI answers.
+    # If only the agent's container reported the login dead, that is undecided until a check succeeds.
     open_still = known.login is LoginState.DEAD and check.alive is None and known.check_wanted
     seen = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
     events = []
@@ -117,9 +117,9 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
         until = _rest_by(check.quota, known.rests_until, now)
         seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now, rests_until=until)
         if known.rests_until is not None and until is None:
-            events.append(ShardEvent("shard.rested", {"why": "OpenAI reports that no usage window is exhausted"}))
+            events.append(ShardEvent("shard.rested", {"why": "no usage window is exhausted any more"}))
     if check.alive is False:
-        words = f"OpenAI refused to renew the login. {check.words}".strip()[:_LONGEST_WORDS]
+        words = f"The renewal of the login was refused. {check.words}".strip()[:_LONGEST_WORDS]
         return _judged(known, seen, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
     if not check.refreshed:
         words = check.words[:_LONGEST_WORDS] or "no response"
@@ -130,7 +130,7 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
 
 
 def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: datetime) -> datetime | None:
-    """The end of a shard's cooldown by OpenAI's own usage windows; None if it needs none."""
+    """The end of a shard's cooldown by the usage windows that a check returned; None if it needs none."""
     if known_until is None:
         return None
     used_up = [w for w in quota if w.used_percent >= _USED_UP and (w.resets_at is None or w.resets_at > now)]
@@ -144,7 +144,7 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
     """A model turn ended.
 
     All of this evidence comes from the agent's container. What would disable the login for long is believed only for a
-    limited time, and a check with OpenAI is requested (`check_wanted`).
+    limited time, and a check is requested (`check_wanted`).
     """
     if known.login_fault in SHOWN_BY_THE_FILE:
         # The turn did not use the account that was signed in.
@@ -157,12 +157,12 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             seen = msgspec.structs.replace(seen, last_turn_at=now, check_wanted=False)
             return _judged(known, seen, LoginState.PRESENT, None, "", now)
         case AgentVerdict.LOGIN_DEAD:
-            words = f"OpenAI rejected the login. {turn.message}".strip()[:_LONGEST_WORDS]
+            words = f"The login was rejected. {turn.message}".strip()[:_LONGEST_WORDS]
             tried = known.refresh_tried_at
             seen = msgspec.structs.replace(seen, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
             return _judged(known, seen, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
         case AgentVerdict.PLAN_WITHOUT_CODEX:
-            words = f"{who_must_act(turn.limit)} {turn.message}".strip()[:_LONGEST_WORDS]
+            words = f"{turn.advice} {turn.message}".strip()[:_LONGEST_WORDS]
             return _judged(known, seen, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
         case AgentVerdict.QUOTA:
             until = rest_end(turn, now) + jitter
@@ -199,17 +199,6 @@ def admitted_again(known: Shard, *, now: datetime, why: str) -> ShardChange:
         return ShardChange(known)
     changed = _judged(known, known, LoginState.PRESENT, None, "", now)
     return ShardChange(changed.shard, [ShardEvent("shard.admitted_again", {"why": why})])
-
-
-def who_must_act(limit: str | None) -> str:
-    """One sentence: which limit that does not end by itself was reached, and who can lift it."""
-    return {
-        "workspace_owner_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
-        "workspace_member_credits_depleted": "The workspace has no credits left: its owner must buy credits.",
-        "workspace_owner_usage_limit_reached": "The workspace's spending limit is reached: its owner must raise it.",
-        "workspace_member_usage_limit_reached": "This account's spending limit is reached: its administrator must "
-        "raise it.",
-    }.get(limit or "", "The account's ChatGPT plan does not include Codex: its owner must change the plan.")
 
 
 def _is_another_account(known: Shard, facts: LoginFacts) -> bool:

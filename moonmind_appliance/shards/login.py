@@ -69,7 +69,7 @@ def _stopped() -> LoginFailed:
 
 
 class _PromptReader:
-    """Finds the address, and the code if there is one, in Codex's output."""
+    """Finds the address, and the code if there is one, in the agent's output."""
 
     def __init__(self, tell: Callable[[LoginPrompt], None], *, with_code: bool) -> None:
         self._tell = tell
@@ -151,7 +151,7 @@ def login_from_file(
     if len(content) > LOGIN_FILE_LIMIT or not agent.login_facts(content).usable:
         raise LoginFailed(
             f"This {agent.login_files()[0]} contains no login. {_UNTOUCHED}",
-            hint="Use the file that `codex login` wrote to its CODEX_HOME (by default ~/.codex).",
+            hint=agent.import_hint,
         )
     store_login(resources, shard, content, wait_for_shard=wait_for_shard, cancel=cancel)
     return content
@@ -167,7 +167,7 @@ def store_login(
 ) -> None:
     """Replace the login file in one rename, under the shard's lock; waits for a run that uses the shard.
 
-    Also removes all files that an agent left in the volume: they could block the write or change what Codex does.
+    Also removes all files that an agent left in the volume: they could block the write or change what the agent does.
 
     Raises:
         LoginFailed: cancelled while waiting, or the file could not be written to the volume.
@@ -360,8 +360,8 @@ def _sign_in(
     if not ended.ok:
         words = " ".join(said.text.split())[-_LAST_WORDS:]
         hint = "Is device code login enabled in the account's security settings?" if way is LoginWay.DEVICE else ""
-        raise LoginFailed(f"The sign-in failed. {_UNTOUCHED} Codex reported: {words}", hint=hint)
+        raise LoginFailed(f"The sign-in failed. {_UNTOUCHED} {agent.name} reported: {words}", hint=hint)
     login_file = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
     if login_file is None or not agent.login_facts(login_file).usable:
-        raise LoginFailed(f"Codex reported success but wrote no login file. {_UNTOUCHED}", hint="Try again.")
+        raise LoginFailed(f"{agent.name} reported success but wrote no login file. {_UNTOUCHED}", hint="Try again.")
     return login_file

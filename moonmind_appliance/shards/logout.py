@@ -1,4 +1,4 @@
-"""Sign a shard out: revoke the login at OpenAI and remove its file."""
+"""Sign a shard out: revoke the login and remove its file."""
 
 import io
 import secrets
@@ -20,7 +20,7 @@ class LogoutRefused(ApplianceError):
 
 
 def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None = None) -> bool:
-    """Sign out; True if there was a login. Idempotent. The file is removed even if OpenAI cannot be reached.
+    """Sign out; True if there was a login. Idempotent. Removes the file even if the agent's service cannot be reached.
 
     Raises:
         LogoutRefused: a run or another sign-in uses the shard; the message names it.

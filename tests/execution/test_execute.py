@@ -212,7 +212,7 @@ def test_a_dry_run_by_settings_that_are_changed_back_stays_one(appliance: Applia
 TURN_FAILURES = [
     ({"verdict": "failed", "message": "cannot"}, FailureCode.AGENT_FAILED),
     ({"verdict": "unreachable"}, FailureCode.AGENT_UNREACHABLE),
-    ({"verdict": "failed", "exit_code": 64}, FailureCode.SKILL_MISSING),
+    ({"verdict": "skill_missing", "exit_code": 1}, FailureCode.SKILL_MISSING),
     ({"files": {}}, FailureCode.PHASE_OUTPUT_MISSING),
 ]
 

@@ -173,8 +173,8 @@ def auth(ends: datetime, refresh_token: str = "rt_0123456789abcdef") -> bytes:  
     return json.dumps({"tokens": tokens, "last_refresh": "2026-03-01T11:00:00Z"}).encode()
 
 
-ALIVE = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "refreshed": True, "words": ""}
-REFUSED = {"account": {"id": 2, "result": {"account": None}}, "refreshed": False, "words": "revoked"}
+ALIVE = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "refreshed": True, "refresh_error": ""}
+REFUSED = {"account": {"id": 2, "result": {"account": None}}, "refreshed": False, "refresh_error": "revoked"}
 
 
 def test_a_token_that_lasts_is_only_looked_at(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""How Codex's turns and checks are judged: by codes, never by sentences."""
+"""How Codex's turns are judged: by codes, never by sentences."""
 
 import json
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.codex import Codex
+from moonmind_appliance.agents.codex_reader import CodexReader, who_must_act
+from moonmind_appliance.in_container.codex_turn import NO_SKILL
 from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, QuotaWindow, TurnOutcome
 
 RESETS = 1_900_000_000
@@ -25,7 +26,7 @@ class Kept:
 
 def turn(*events: dict[str, Any], report: dict[str, Any] | None = None, exit_code: int = 1) -> TurnOutcome:
     log = Kept()
-    reader = Codex().reader(log)
+    reader = CodexReader(log)
     for event in events:
         reader.write(json.dumps(event).encode() + b"\n")
     reader.write(b"\n" + json.dumps({"type": "moonmind.report", **(report or {})}).encode() + b"\n")
@@ -108,66 +109,16 @@ def test_a_turn_that_worked_tells_its_windows() -> None:
     assert (outcome.verdict, outcome.quota[0].used_percent) == (AgentVerdict.COMPLETED, 91.5)
 
 
-# The check
+def test_a_missing_skill_is_reported_by_its_exit_code() -> None:
+    """The turn's program found no skill, and did not start Codex."""
+    assert turn(exit_code=NO_SKILL).verdict is AgentVerdict.SKILL_MISSING
 
 
-def answer(result: Any = None, error: Any = None) -> dict[str, Any]:
-    return {"id": 2, "result": result} if error is None else {"id": 2, "error": error}
-
-
-ACCOUNT = {"account": {"type": "chatgpt", "email": "a@example.org"}}
-WINDOWS = {"rateLimits": {"primary": {"usedPercent": 12, "windowDurationMins": 300, "resetsAt": RESETS}}}
-
-
-@pytest.mark.parametrize(
-    ("rule", "printed", "alive", "refreshed"),
-    [
-        ("renewed", {"account": answer(ACCOUNT), "refreshed": True}, True, True),
-        ("renewed, then cut off", {"account": {}, "refreshed": True}, True, True),
-        ("good, but not renewed", {"account": answer(ACCOUNT), "refreshed": False}, True, False),
-        ("refused", {"account": answer({"account": None}), "refreshed": False}, False, False),
-        ("no network", {"account": answer(error={"code": -32603, "message": "no route"})}, None, False),
-        ("ended early", {"problem": "ended"}, None, False),
-    ],
-)
-def test_what_a_check_says(rule: str, printed: dict[str, Any], alive: bool | None, *, refreshed: bool) -> None:  # noqa: FBT001 - expected value
-    """Alive, dead or unknown."""
-    check = Codex().read_check(json.dumps(printed).encode())
-    assert (check.alive, check.refreshed) == (alive, refreshed), rule
-
-
-@pytest.mark.parametrize("printed", [b"", b"Killed\n", b"[]", b'"x"', b'{"account": 3, "limits": []}'])
-def test_a_check_that_printed_something_else_is_unknown(printed: bytes) -> None:
-    """Never dead, never alive."""
-    assert Codex().read_check(printed).alive is None
-
-
-def test_a_check_tells_the_windows() -> None:
-    """Of a living login; windows of a dead one say nothing."""
-    report = {"account": answer(ACCOUNT), "refreshed": False, "limits": {"id": 3, "result": WINDOWS}}
-    assert Codex().read_check(json.dumps(report).encode()).quota == [
-        QuotaWindow(12.0, 300, datetime.fromtimestamp(RESETS, UTC))
-    ]
-    report["limits"] = answer(error={"code": -32603})
-    assert Codex().read_check(json.dumps(report).encode()).quota is None
-
-
-# The stored login
-
-
-@pytest.mark.parametrize(
-    ("content", "usable", "by_api_key"),
-    [
-        ({"tokens": {"access_token": "a", "refresh_token": "r"}}, True, False),
-        ({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-1"}, True, True),
-        ({"tokens": {"access_token": "a"}}, False, False),
-        ({"tokens": None, "OPENAI_API_KEY": None}, False, False),
-        ({}, False, False),
-        ([], False, False),
-        ("x", False, False),
-    ],
-)
-def test_which_files_are_logins(content: Any, *, usable: bool, by_api_key: bool) -> None:
-    """A ChatGPT login has both tokens; an API key stands alone."""
-    facts = Codex().login_facts(json.dumps(content).encode())
-    assert (facts.usable, facts.by_api_key) == (usable, by_api_key)
+def test_a_refused_account_gets_advice_on_who_must_act() -> None:
+    """Each limit that waiting does not resolve names the person who must act; other turns have no advice."""
+    limits = NO_WINDOWS | {"rate_limit_reached_type": "workspace_member_credits_depleted"}
+    refused = turn(FAILED, report={"codex_error_info": LIMIT, "rate_limits": limits})
+    assert refused.advice == who_must_act("workspace_member_credits_depleted")
+    assert "owner" in refused.advice
+    assert turn(FAILED, report={"codex_error_info": "unauthorized"}).advice == ""
+    assert len({who_must_act(limit) for limit in ("", "workspace_owner_usage_limit_reached", refused.limit)}) == 3
