@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,36 +19,37 @@ from moonmind_appliance.errors import (
     StoreError,
 )
 from moonmind_appliance.execution.artifacts import RunArtifacts
+from moonmind_appliance.execution.login import ShardLoginRecorder
 from moonmind_appliance.execution.metrics import keep_metrics
 from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.models import (
     PHASE_ORDER,
     AgentVerdict,
+    CommittedChange,
     Failure,
     FailureCode,
-    LoginState,
+    OpenedPullRequest,
     PhaseName,
     PhaseStatus,
     Run,
     RunStatus,
     ShardName,
+    StartedContainers,
     WaitingFor,
     WaitReason,
     failure,
 )
 from moonmind_appliance.phases import (
-    PHASES,
     Names,
     PhaseContext,
     PhaseResult,
-    clone_ahead,
+    PhaseRunner,
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.readiness import why_nobody_goes_on
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
-from moonmind_appliance.shards.look import note_login
 
 # Give up on a run that was interrupted this often: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
@@ -87,8 +87,9 @@ class Execution:
             ),
             measure_every=measure_every,
             cancel=token,
-            login_seen=self._login_seen,
+            login_recorder=ShardLoginRecorder(resources, shard.index),
         )
+        self._runner = PhaseRunner(self._context)
 
     @property
     def _run(self) -> Run:
@@ -123,15 +124,11 @@ class Execution:
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
         to_do = phases_to_do(self._run)
-        # An earlier attempt may have been interrupted right after the commit.
-        done_before = None if PhaseName.COMMIT_PUSH in to_do else self._run.phase(PhaseName.COMMIT_PUSH)
-        no_changes: str | None = done_before.metadata.get("no_changes") if done_before else None
-        if PhaseName.GIT_CLONE in to_do:
-            self._context.clone_ahead = clone_ahead
+        self._context.to_do = tuple(to_do)
         while to_do:
             name = to_do.pop(0)
             self._context.cancel.check()
-            if no_changes is not None:
+            if (no_changes := self._no_changes()) is not None:
                 self._skip(name, no_changes)
                 continue
             result = self._one(name)
@@ -141,15 +138,17 @@ class Execution:
             if result.failure is not None:
                 self._end_with(result.failure)
                 return
-            no_changes = result.no_changes
-            if result.metadata.get("workspace_is_new"):
+            if isinstance(result.output, StartedContainers) and result.output.volumes_are_new:
                 to_do = self._begin_again(to_do)
-            if name is PhaseName.COMMIT_PUSH:
-                self._remove_early()
-        if no_changes is not None:
+        if (no_changes := self._no_changes()) is not None:
             self._end(RunStatus.NO_CHANGES, no_changes)
         else:
             self._end(RunStatus.SUCCEEDED, self._summary())
+
+    def _no_changes(self) -> str | None:
+        """Why there is nothing to publish; None before the commit, and if there is a commit."""
+        committed = self._run.output(CommittedChange)
+        return committed.no_changes if committed else None
 
     def _begin_again(self, to_do: list[PhaseName]) -> list[PhaseName]:
         """The phases to run in new volumes. Records an event if the old volumes were lost."""
@@ -165,7 +164,7 @@ class Execution:
         """Run one phase; its row is saved before and after."""
         self._begin(name)
         try:
-            result = PHASES[name](self._context)
+            result = self._runner.run(name)
         except RunInterrupted as interrupted:
             if interrupted.reason is InterruptReason.CANCELLED:
                 self._save(name, PhaseStatus.FAILED, error="cancelled")
@@ -177,9 +176,9 @@ class Execution:
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
         result = self._note_turn(result)
-        if result.notes:
-            self._resources.store.progress.update(self._run.run_id, self._lease, **result.notes)
-            self._context.run = msgspec.structs.replace(self._run, **result.notes)
+        if fields := result.run_fields.given():
+            self._resources.store.progress.update(self._run.run_id, self._lease, **fields)
+            self._context.run = msgspec.structs.replace(self._run, **fields)
         if result.waiting_for is None:
             self._save(name, result.status, result)
         return result
@@ -206,6 +205,7 @@ class Execution:
                 stdout_path=None,
                 stderr_path=None,
                 metadata={},
+                output=None,
             )
         elif status is not PhaseStatus.RETRYING:
             phase = msgspec.structs.replace(phase, completed_at=now)
@@ -214,7 +214,11 @@ class Execution:
             if result.failure is not None:
                 metadata["failure"] = msgspec.to_builtins(result.failure)
             phase = msgspec.structs.replace(
-                phase, metadata=metadata, stdout_path=result.stdout_path, stderr_path=result.stderr_path
+                phase,
+                metadata=metadata,
+                output=result.output,
+                stdout_path=result.stdout_path,
+                stderr_path=result.stderr_path,
             )
         if error is not None:
             phase = msgspec.structs.replace(phase, metadata={"error": error})
@@ -230,14 +234,6 @@ class Execution:
             if phase.status not in (PhaseStatus.PENDING, PhaseStatus.RETRYING):
                 self._save(name, PhaseStatus.RETRYING)
             self._save(name, PhaseStatus.SKIPPED, PhaseResult(status=PhaseStatus.SKIPPED, metadata={"reason": reason}))
-
-    def _remove_early(self) -> None:
-        """After the commit the containers are not needed; remove them while the pull request is opened."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="cleanup")
-        self._context.removal = pool.submit(
-            remove_containers, self._resources.engine, self._resources.appliance_id, self._run.run_id
-        )
-        pool.shutdown(wait=False)
 
     def _cleanup(self) -> None:
         try:
@@ -313,12 +309,6 @@ class Execution:
     def _in(self, pause: timedelta) -> datetime:
         return self._resources.clock() + pause
 
-    def _login_seen(self, login_file: bytes | None) -> str:
-        """Store what the login file says; returns why the run must not use it, or ""."""
-        resources, shard = self._resources, self._context.names.shard.index
-        state = note_login(resources, shard, login_file)
-        return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"
-
     def _note_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""
         turn, resources, index = result.turn, self._resources, self._context.names.shard.index
@@ -338,5 +328,6 @@ class Execution:
     def _summary(self) -> str:
         if self._context.dry_run:
             return f"Dry run: nothing was pushed; the branch would be {self._context.branch}."
-        how = self._run.phase(PhaseName.OPEN_PR).metadata.get("how", "")
-        return f"Pull request {self._run.pull_request_url} ({how})."
+        opened = self._run.output(OpenedPullRequest)
+        how = f" ({opened.how})" if opened else ""
+        return f"Pull request {self._run.pull_request_url}{how}."

@@ -1,13 +1,17 @@
-"""A run, its nine phases, its artifacts and its events, and the allowed transitions of their states."""
+"""A run, its artifacts and its events, and the allowed transitions of its status."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from moonmind_appliance.models.agent import AgentInfo
 from moonmind_appliance.models.failure import Failure
+from moonmind_appliance.models.phase import Phase, PhaseName
+from moonmind_appliance.models.phase_output import PhaseOutput
+
+_Output = TypeVar("_Output", bound=PhaseOutput)
 
 
 class RunStatus(StrEnum):
@@ -43,55 +47,9 @@ RUN_MOVES: dict[RunStatus, frozenset[RunStatus]] = {
 }
 
 
-class PhaseName(StrEnum):
-    """The nine phases of a run, in order."""
-
-    PREPARE_JOB = "prepare_job"
-    START_JOB_CONTAINER = "start_job_container"
-    GIT_CLONE = "git_clone"
-    SPECKIT_SPECIFY = "speckit_specify"
-    SPECKIT_PLAN = "speckit_plan"
-    SPECKIT_TASKS = "speckit_tasks"
-    COMMIT_PUSH = "commit_push"
-    OPEN_PR = "open_pr"
-    CLEANUP = "cleanup"
-
-
-PHASE_ORDER: tuple[PhaseName, ...] = tuple(PhaseName)
-
-
-class PhaseStatus(StrEnum):
-    """A phase's status; `PHASE_MOVES` has the allowed transitions."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    RETRYING = "retrying"
-
-
-PHASE_MOVES: dict[PhaseStatus, frozenset[PhaseStatus]] = {
-    PhaseStatus.PENDING: frozenset({PhaseStatus.RUNNING, PhaseStatus.SKIPPED}),
-    PhaseStatus.RUNNING: frozenset(
-        {PhaseStatus.SUCCEEDED, PhaseStatus.FAILED, PhaseStatus.SKIPPED, PhaseStatus.RETRYING}
-    ),
-    PhaseStatus.FAILED: frozenset({PhaseStatus.RETRYING}),
-    PhaseStatus.RETRYING: frozenset({PhaseStatus.RUNNING, PhaseStatus.SKIPPED}),
-    # Phases that only provide what a run needs (containers, the agent's copy) are repeated on every attempt.
-    PhaseStatus.SUCCEEDED: frozenset({PhaseStatus.RETRYING}),
-    PhaseStatus.SKIPPED: frozenset({PhaseStatus.RETRYING}),
-}
-
-
 def may_move_run(current: RunStatus, target: RunStatus) -> bool:
     """Whether a run in `current` may become `target`."""
     return target in RUN_MOVES[current]
-
-
-def may_move_phase(current: PhaseStatus, target: PhaseStatus) -> bool:
-    """Whether a phase in `current` may become `target`."""
-    return target in PHASE_MOVES[current]
 
 
 class WaitReason(StrEnum):
@@ -118,19 +76,6 @@ class Actor(msgspec.Struct, frozen=True):
     subject: str
     username: str
     operator: bool = False
-
-
-class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """One phase of one run. `attempt` counts from 1 once it has begun; times are UTC."""
-
-    phase: PhaseName
-    status: PhaseStatus = PhaseStatus.PENDING
-    attempt: int = 0
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    stdout_path: str | None = None
-    stderr_path: str | None = None
-    metadata: dict[str, Any] = {}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +116,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             if phase.phase == name:
                 return phase
         return Phase(phase=name)
+
+    def output(self, kind: type[_Output]) -> _Output | None:
+        """The output of the phase that returns this type; None if it has not returned it yet."""
+        return next((phase.output for phase in self.phases if isinstance(phase.output, kind)), None)
 
     @property
     def short_id(self) -> str:

@@ -6,18 +6,22 @@ from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_RUN
-from moonmind_appliance.phases.result import PhaseResult, succeeded
+from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 
-def cleanup(ctx: PhaseContext) -> PhaseResult:
-    """Remove the containers; record what could not be removed.
+def cleanup(ctx: PhaseContext, earlier: tuple[list[str], list[str]] | None = None) -> PhaseResult:
+    """Remove the containers, and record what could not be removed.
 
     The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: then a retry starts
     at the clone.
+
+    Args:
+        ctx: the context.
+        earlier: what `remove_containers` returned if it was called already.
     """
-    if ctx.removal is not None:
-        removed, problems = ctx.removal.result()
+    if earlier is not None:
+        removed, problems = earlier
     else:
         watch = watch_git(ctx)
         watch.measure_now()
@@ -32,12 +36,14 @@ def cleanup(ctx: PhaseContext) -> PhaseResult:
             except EngineError as error:
                 problems = [*problems, f"{volume}: {error.message}"]
     kept = [volume for volume in volumes if volume not in dropped]
-    return succeeded(
-        removed=removed,
-        not_cleaned=problems,
-        volumes_kept=kept,
-        volumes_dropped=dropped,
-        workspace_bytes=ctx.workspace_bytes,
+    return PhaseResult(
+        metadata={
+            "removed": removed,
+            "not_cleaned": problems,
+            "volumes_kept": kept,
+            "volumes_dropped": dropped,
+            "workspace_bytes": ctx.workspace_bytes,
+        }
     )
 
 

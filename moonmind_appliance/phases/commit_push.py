@@ -4,7 +4,15 @@ from typing import Any
 
 import msgspec
 
-from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, failure
+from moonmind_appliance.models import (
+    ArtifactType,
+    CommittedChange,
+    Failure,
+    FailureCode,
+    LeftOutPath,
+    PhaseName,
+    failure,
+)
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.credential_audit import credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
@@ -16,6 +24,7 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
+_NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
 
 
 def commit_push(ctx: PhaseContext) -> PhaseResult:
@@ -66,17 +75,22 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     if refusal is not None:
         return failed(refusal, **status)
     if not change["changed"]:
-        words = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
-        return PhaseResult(metadata=status | {"no_changes": words}, no_changes=words)
-    return PhaseResult(metadata=status)
+        status["no_changes"] = _NO_CHANGES
+    committed = CommittedChange(
+        dry_run=ctx.dry_run,
+        no_changes=None if change["changed"] else _NO_CHANGES,
+        paths=status["paths"],
+        left_out=[LeftOutPath(entry["path"], entry["reason"]) for entry in change["left_out"]],
+        left_out_count=status["left_out_count"],
+    )
+    return PhaseResult(output=committed, metadata=status)
 
 
 def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
-    specify = ctx.metadata(PhaseName.SPECKIT_SPECIFY)
-    heading = quiet(specify.get("title") or "specification")
+    heading = quiet(ctx.feature.title or "specification")
     message = f"Add the specification: {heading}\n\nSpecification, plan and tasks by GitHub Spec Kit.\n\n"
     return {
-        "feature_directory": specify.get("feature_directory"),
+        "feature_directory": ctx.feature.directory,
         "commit_scaffold": ctx.settings.commit_scaffold,
         "max_bytes": ctx.settings.max_change_bytes,
         "author_name": ctx.settings.git_author_name,

@@ -1,20 +1,27 @@
 """The input of a phase."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import ArtifactType, ImageState, Limits, PhaseName, PhaseStatus, Run
+from moonmind_appliance.models import (
+    ArtifactType,
+    CommittedChange,
+    Limits,
+    PhaseName,
+    PreparedJob,
+    Run,
+    SpecifyTurn,
+    WrittenFeature,
+)
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.names import Names
-from moonmind_appliance.phases.recorders import ArtifactRecorder
-from moonmind_appliance.phases.result import PhaseResult
+from moonmind_appliance.phases.recorders import ArtifactRecorder, LoginRecorder
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 
@@ -22,12 +29,18 @@ MEASURE_EVERY = 10.0
 """Minimum seconds between two measurements of a run's workspace."""
 
 
+class RecordedLogin(msgspec.Struct, frozen=True):
+    """The shard's login at the last look: SHA-256 of its file (None: no file), and why the run must not use it."""
+
+    digest: str | None
+    problem: str
+
+
 class PhaseContext(msgspec.Struct, kw_only=True):
     """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
-    `login_seen` stores what the login file says, and returns why the run must not use it ("" if it may). The last
-    result is in `login_problem`.
-    `workspace_bytes` is the size of the run's volumes at the last measurement.
+    `to_do` are the phases that were to be done when this attempt of the run began. `login` is None until
+    `start_job_container`. `workspace_bytes` is the size of the run's volumes at the last measurement.
     """
 
     run: Run
@@ -39,17 +52,12 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     redactor: Redactor
     artifacts: ArtifactRecorder
     cancel: CancelToken
-    login_seen: Callable[[bytes | None], str]
-    image: ImageState | None = None
+    login_recorder: LoginRecorder
+    to_do: Collection[PhaseName] = ()
     attempt: int = 1
     measure_every: float = MEASURE_EVERY
     workspace_bytes: int | None = None
-    login_digest: str | None = None
-    login_problem: str = ""
-    files_there: set[str] = msgspec.field(default_factory=set)
-    clone_ahead: "Callable[[PhaseContext], PhaseResult] | None" = None
-    clone: "Future[PhaseResult] | None" = None
-    removal: Future[tuple[list[str], list[str]]] | None = None
+    login: RecordedLogin | None = None
 
     @property
     def limits(self) -> Limits:
@@ -64,19 +72,40 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     @property
     def dry_run(self) -> bool:
         """Whether nothing may be pushed. Once the commit is made this is fixed, even if the settings change."""
-        commit = self.run.phase(PhaseName.COMMIT_PUSH)
-        if commit.status is PhaseStatus.SUCCEEDED and "dry_run" in commit.metadata:
-            return bool(commit.metadata["dry_run"])
+        committed = self.run.output(CommittedChange)
+        if committed is not None:
+            return committed.dry_run
         return self.run.dry_run or self.settings.spec_workflow_test_mode
-
-    def metadata(self, phase: PhaseName) -> dict[str, Any]:
-        """The metadata of an earlier phase."""
-        return self.run.phase(phase).metadata
 
     @property
     def slug(self) -> str:
-        """The repository's current name: GitHub redirects after a rename, and `prepare_job` records the new name."""
-        return str(self.metadata(PhaseName.PREPARE_JOB).get("repository") or self.run.repository)
+        """The repository's current name; the submitted one before `prepare_job`."""
+        prepared = self.run.output(PreparedJob)
+        return prepared.repository if prepared else self.run.repository
+
+    @property
+    def feature(self) -> WrittenFeature:
+        """The feature that `specify` wrote.
+
+        Raises:
+            StoreError: `speckit_specify` has not succeeded.
+        """
+        turn = self.run.output(SpecifyTurn)
+        if turn is None or turn.feature is None:
+            raise StoreError(f"Run {self.run.run_id}: the output of speckit_specify is missing.")
+        return turn.feature
+
+    @property
+    def committed(self) -> CommittedChange:
+        """The change that `commit_push` committed.
+
+        Raises:
+            StoreError: `commit_push` has not succeeded.
+        """
+        committed = self.run.output(CommittedChange)
+        if committed is None:
+            raise StoreError(f"Run {self.run.run_id}: the output of commit_push is missing.")
+        return committed
 
     def clone_url(self) -> str:
         """The URL for clone and push, without a credential."""

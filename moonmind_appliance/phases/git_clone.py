@@ -5,25 +5,17 @@ import msgspec
 from moonmind_appliance.models import FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
-from moonmind_appliance.phases.result import PhaseResult, failed
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 
-def git_clone(ctx: PhaseContext) -> PhaseResult:
-    """Clone the base branch at its current commit on GitHub. May be repeated: it starts over."""
-    if ctx.clone is None:
-        return clone(ctx, ctx.attempt)
-    begun, ctx.clone = ctx.clone, None
-    return begun.result()
+def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
+    """Clone the base branch at its current commit on GitHub. May be repeated: it starts over.
 
-
-def clone_ahead(ctx: PhaseContext) -> PhaseResult:
-    """Clone before `git_clone` begins; the logs belong to the attempt that will report it."""
-    return clone(ctx, ctx.run.phase(PhaseName.GIT_CLONE).attempt + 1)
-
-
-def clone(ctx: PhaseContext, attempt: int) -> PhaseResult:
-    """Clone, whichever phase is current."""
+    Args:
+        ctx: the context.
+        attempt: the attempt that the logs belong to, if the phase itself has not begun yet; None: the current one.
+    """
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
         answer = git_command(ctx, "clone", {}, logs, with_token=True)
     ctx.workspace_bytes = watch.used
@@ -32,5 +24,5 @@ def clone(ctx: PhaseContext, attempt: int) -> PhaseResult:
     elif answer.result is None:
         result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
     else:
-        result = PhaseResult(metadata=answer.result, notes={"branch_name": ctx.branch})
+        result = PhaseResult(metadata=answer.result, run_fields=RunFields(branch_name=ctx.branch))
     return msgspec.structs.replace(result, **logs.paths)

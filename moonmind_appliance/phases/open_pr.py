@@ -4,11 +4,11 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
-from moonmind_appliance.models import FailureCode, PhaseName, failure
+from moonmind_appliance.models import FailureCode, LeftOutPath, OpenedPullRequest, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
-from moonmind_appliance.phases.pull_request_text import PullRequestText, Story, pull_request_text
-from moonmind_appliance.phases.result import PhaseResult, failed, skipped
+from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped
 
 _UNPROCESSABLE = 422
 _SERVER = 500
@@ -26,29 +26,30 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
         labels = _label(ctx, ctx.github, pull)
     except GitHubError as error:
         return failed(rest_failure(error, f"to open the pull request for {ctx.branch}"), title=text.title)
-    notes = {"pull_request_url": pull.html_url}
-    metadata = {"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels}
-    return PhaseResult(metadata=metadata, notes=notes)
+    return PhaseResult(
+        output=OpenedPullRequest(how),
+        metadata={"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels},
+        run_fields=RunFields(pull_request_url=pull.html_url),
+    )
 
 
 def _text(ctx: PhaseContext) -> PullRequestText:
-    specify, commit = ctx.metadata(PhaseName.SPECKIT_SPECIFY), ctx.metadata(PhaseName.COMMIT_PUSH)
-    feature = str(specify.get("feature_directory"))
+    feature, committed = ctx.feature, ctx.committed
     agent, redact = ctx.run.agent, ctx.redactor.redact_text
     # Redact before the text is composed: a token that is escaped or cut is no longer recognised.
-    story = Story(
+    facts = PullRequestFacts(
         run_id=ctx.run.run_id,
-        heading=redact(str(specify.get("title") or "")),
-        feature_directory=redact(feature),
+        heading=redact(feature.title or ""),
+        feature_directory=redact(feature.directory),
         external_ref=redact(ctx.run.external_ref) if ctx.run.external_ref else None,
         clarifications=[redact(question) for question in ctx.run.clarifications],
-        assumptions=redact(str(specify.get("assumptions") or "")),
-        files=[redact(path) for path in commit.get("paths", [])],
+        assumptions=redact(feature.assumptions),
+        files=[redact(path) for path in committed.paths],
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
-        left_out=[entry | {"path": redact(entry["path"])} for entry in commit.get("left_out", [])],
-        left_out_count=commit.get("left_out_count", 0),
+        left_out=[LeftOutPath(redact(entry.path), entry.reason) for entry in committed.left_out],
+        left_out_count=committed.left_out_count,
     )
-    text = pull_request_text(story)
+    text = pull_request_text(facts)
     return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))
 
 
@@ -76,7 +77,7 @@ def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> t
 
 
 def _draft_refused(error: GitHubError) -> bool:
-    return error.status == _UNPROCESSABLE and any("draft" in words.lower() for words in error.errors)
+    return error.status == _UNPROCESSABLE and any("draft" in message.lower() for message in error.errors)
 
 
 def _create(ctx: PhaseContext, github: GitHub, text: PullRequestText, *, draft: bool) -> PullRequest:

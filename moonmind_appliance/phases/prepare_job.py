@@ -4,26 +4,26 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, failure
+from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, PreparedJob, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
-from moonmind_appliance.phases.result import PhaseResult, failed
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.settings import Loaded, options
 
 
 def prepare_job(ctx: PhaseContext) -> PhaseResult:
     """Fail early, with a code, on a problem with the image, token, repository, base branch or push permission."""
-    ctx.image = ctx.engine.image(ctx.settings.spec_automation_job_image)
-    if ctx.image is None:
+    image = ctx.engine.image(ctx.settings.spec_automation_job_image)
+    if image is None:
         missing = f"The Docker engine has no image {ctx.settings.spec_automation_job_image}."
         return failed(failure(FailureCode.IMAGE_MISSING, missing))
     if ctx.github is None:
         return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
-    agent = ctx.agent.info(ctx.image.labels)
+    agent = ctx.agent.info(image.labels)
     environment = {
         "settings": {v.name: v.shown for v in Loaded(ctx.settings, dict.fromkeys(options(), "")).table()},
         "engine": msgspec.to_builtins(ctx.engine.info()),
-        "image": {"reference": ctx.image.reference, "id": ctx.image.image_id, "labels": ctx.image.labels},
+        "image": {"reference": image.reference, "id": image.image_id, "labels": image.labels},
         "agent": msgspec.to_builtins(agent),
         "shard": ctx.names.shard.index,
         "dry_run": ctx.dry_run,
@@ -35,10 +35,14 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
         msgspec.json.format(msgspec.json.encode(environment), indent=2),
         "application/json",
     )
-    found = _access(ctx, ctx.github)
-    if isinstance(found, Failure):
-        return failed(found)
-    return PhaseResult(metadata={"repository": found, "base_branch": ctx.run.base_branch}, notes={"agent": agent})
+    repository = _access(ctx, ctx.github)
+    if isinstance(repository, Failure):
+        return failed(repository)
+    return PhaseResult(
+        output=PreparedJob(repository),
+        metadata={"repository": repository, "base_branch": ctx.run.base_branch},
+        run_fields=RunFields(agent=agent),
+    )
 
 
 def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:

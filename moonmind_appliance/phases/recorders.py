@@ -1,4 +1,4 @@
-"""What a phase reports to while it runs. The executor implements these; `phases` does not write to the database."""
+"""What a phase reports to while it runs. The executor implements these: `phases` does not write to the database."""
 
 from typing import Protocol
 
@@ -25,3 +25,14 @@ class ArtifactRecorder(Protocol):
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         """Store a whole file and return its storage path. A file of the same name is replaced."""
+
+
+class LoginRecorder(Protocol):
+    """Stores what the login file of the run's shard shows, and adds its secrets to redaction."""
+
+    def record(self, login_file: bytes | None) -> str:
+        """Record the file's content, None if there is no file. May be called again with the same content.
+
+        Returns:
+            Why the run must not use this login; "" if it may.
+        """

@@ -3,32 +3,41 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from moonmind_appliance.models import Failure, PhaseStatus, TurnOutcome, WaitingFor
+from moonmind_appliance.models import AgentInfo, Failure, PhaseOutput, PhaseStatus, TurnOutcome, WaitingFor
+
+
+class RunFields(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of the run's row that a phase sets; a field that is not given does not change."""
+
+    agent: AgentInfo | UnsetType = UNSET
+    branch_name: str | UnsetType = UNSET
+    clarifications: list[str] | UnsetType = UNSET
+    pull_request_url: str | UnsetType = UNSET
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are given, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not UNSET}
 
 
 class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a phase ended. A failed job is a result, not an exception.
 
-    At most one of `failure`, `waiting_for` and `no_changes` is set. `failure`: the phase failed. `waiting_for`: the run
-    must wait and then repeat this phase. `no_changes`: it succeeded, and this is why there is nothing to publish.
-    `notes` are fields of the run's row.
+    At most one of `failure` and `waiting_for` is set. `failure`: the phase failed. `waiting_for`: the run must wait and
+    then repeat this phase. `output` is for later code, with the phase's type in `PHASE_OUTPUTS`; `metadata` is JSON for
+    people.
     """
 
     status: PhaseStatus = PhaseStatus.SUCCEEDED
     failure: Failure | None = None
     waiting_for: WaitingFor | None = None
-    no_changes: str | None = None
+    output: PhaseOutput | None = None
     metadata: dict[str, Any] = {}
-    notes: dict[str, Any] = {}
+    run_fields: RunFields = RunFields()
     stdout_path: str | None = None
     stderr_path: str | None = None
     turn: TurnOutcome | None = None
-
-
-def succeeded(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
-    """A success."""
-    return PhaseResult(metadata=metadata)
 
 
 def failed(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON

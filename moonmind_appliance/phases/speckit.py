@@ -1,12 +1,12 @@
 """The three Spec Kit phases: one agent turn each, accepted or rejected by its files."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import msgspec
 
 from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.models import (
+    AgentTurn,
     AgentVerdict,
     EndReason,
     ExecOutcome,
@@ -14,9 +14,12 @@ from moonmind_appliance.models import (
     Failure,
     FailureCode,
     PhaseName,
+    SpecifyTurn,
+    StartedContainers,
     TurnOutcome,
     WaitingFor,
     WaitReason,
+    WrittenFeature,
     failure,
 )
 from moonmind_appliance.phases.acceptance import (
@@ -28,10 +31,10 @@ from moonmind_appliance.phases.acceptance import (
     section,
     title,
 )
+from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.result import PhaseResult, failed
-from moonmind_appliance.phases.start_job_container import read_login
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent
 
@@ -45,12 +48,14 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
 
     If the turn leaves another account's login, or no usable login, the run has no further turn on this shard.
     """
-    if ctx.login_problem:
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
+    if ctx.login and ctx.login.problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.attempt > 1:
-        _forget_earlier_attempt(phase, ctx)
+        _remove_files_of_earlier_attempt(phase, ctx)
     turn = turn_of(phase, ctx)
-    missing = {path: content for path, content in turn.files.items() if path not in ctx.files_there}
+    containers = ctx.run.output(StartedContainers)
+    copied = containers.agent_files if containers else []
+    missing = {path: content for path, content in turn.files.items() if path not in copied}
     if missing:
         ctx.engine.put_files(ctx.names.agent, missing)
     with ctx.logs(phase) as logs:
@@ -60,11 +65,13 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
             ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
         reader.close()
         # A refreshed login has new secrets: the redactor must know them before the rest of the log is written.
-        _look_at_login(ctx, reader.report().login_digest)
+        digest = reader.report().login_digest
+        if ctx.login is None or digest is None or digest != ctx.login.digest:
+            ctx.login = record_login(ctx)
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
-    if result.failure is not None or result.waiting_for is not None or ctx.login_problem:
+    if result.failure is not None or result.waiting_for is not None or ctx.login.problem:
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
@@ -72,22 +79,16 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         result = failed(watch.failure)
     watch.check_disk()
     metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
-    return msgspec.structs.replace(result, metadata=metadata, turn=outcome, **logs.paths)
+    kind = SpecifyTurn if phase is PhaseName.SPECKIT_SPECIFY else AgentTurn
+    output = result.output or kind(usage=outcome.usage)
+    return msgspec.structs.replace(result, output=output, metadata=metadata, turn=outcome, **logs.paths)
 
 
-def _look_at_login(ctx: PhaseContext, digest: str | None) -> None:
-    """Read the login file again if it changed."""
-    if digest is None or digest != ctx.login_digest:
-        read_login(ctx)
-
-
-def _forget_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
+def _remove_files_of_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:
     """Spec Kit does not replace an existing file: an incomplete file of an interrupted attempt would remain."""
-    feature = feature_directory(ctx.metadata(PhaseName.SPECKIT_SPECIFY).get("feature_directory"))
-    files = [f"{feature}/{name}" for name in SIDE_FILES[phase]] if feature else []
-    if files:
-        command = ["rm", "-rf", "--", *files]
-        spec = ExecSpec(command=command, working_dir=ctx.names.repository, time_limit=60)
+    if SIDE_FILES[phase]:
+        files = [f"{ctx.feature.directory}/{name}" for name in SIDE_FILES[phase]]
+        spec = ExecSpec(command=["rm", "-rf", "--", *files], working_dir=ctx.names.repository, time_limit=60)
         run_command(ctx, ctx.names.agent, spec, stdout=Tee(), stderr=Tee())
 
 
@@ -148,7 +149,7 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
             said = f" The agent said: {turn.message}" if turn.message else ""
             return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, words + said))
     else:
-        feature = str(ctx.metadata(PhaseName.SPECKIT_SPECIFY)["feature_directory"])
+        feature = ctx.feature.directory
     name = f"{feature}/{OUTPUT_FILES[phase]}"
     text = files.get(name)
     template = next((files[path] for path in template_names(phase) if path in files), None)
@@ -159,9 +160,13 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
     metadata: dict[str, object] = {"feature_directory": feature, "file": name, "bytes": len((text or "").encode())}
     if phase is not PhaseName.SPECKIT_SPECIFY:
         return PhaseResult(metadata=metadata)
-    kept = ctx.redactor.redact_text(text or "")
-    metadata |= {"title": title(kept), "assumptions": section(kept, "Assumptions")[:_LONGEST_SECTION]}
-    return PhaseResult(metadata=metadata, notes={"clarifications": _bounded(clarifications(kept))})
+    redacted = ctx.redactor.redact_text(text or "")
+    written = WrittenFeature(feature, title(redacted), section(redacted, "Assumptions")[:_LONGEST_SECTION])
+    return PhaseResult(
+        output=SpecifyTurn(turn.usage, written),
+        metadata=metadata | {"title": written.title, "assumptions": written.assumptions},
+        run_fields=RunFields(clarifications=_bounded(clarifications(redacted))),
+    )
 
 
 def _bounded(questions: list[str]) -> list[str]:
@@ -178,8 +183,3 @@ def _recorded_feature(files: Mapping[str, str]) -> str | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)
-
-
-speckit_specify = partial(speckit_phase, PhaseName.SPECKIT_SPECIFY)
-speckit_plan = partial(speckit_phase, PhaseName.SPECKIT_PLAN)
-speckit_tasks = partial(speckit_phase, PhaseName.SPECKIT_TASKS)

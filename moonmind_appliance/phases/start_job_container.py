@@ -1,14 +1,21 @@
 """Start the run's two containers."""
 
-import hashlib
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
-from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
-from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
-from moonmind_appliance.models import ContainerSpec, FailureCode, Mount, PhaseName, WaitingFor, WaitReason, failure
+from moonmind_appliance.models import (
+    ContainerSpec,
+    FailureCode,
+    Mount,
+    PhaseName,
+    StartedContainers,
+    WaitingFor,
+    WaitReason,
+    failure,
+)
+from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from moonmind_appliance.phases.result import PhaseResult, failed
@@ -17,15 +24,17 @@ from moonmind_appliance.phases.turns import turn_of
 # A Docker tmpfs is noexec by default.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
-_SHORT_WORK_SECONDS = 60.0
+# Longest wait for a login check that uses the shard.
+_CHECK_SECONDS = 60.0
 _SLEEP = ["sleep", "infinity"]
 
 
-def start_job_container(ctx: PhaseContext) -> PhaseResult:
+def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     """Start both containers; check the shard's login. Every attempt does this, and removes this run's leftovers first.
 
-    If a clone is due, it begins as soon as the git container runs, while the agent container is still starting: a start
-    takes longer than most clones. `git_clone` waits for it and reports it.
+    Args:
+        ctx: the context.
+        git_started: called when the git container runs, before the agent container is started.
     """
     names, engine = ctx.names, ctx.engine
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
@@ -35,43 +44,29 @@ def start_job_container(ctx: PhaseContext) -> PhaseResult:
         engine.ensure_volume(names.workspace_volume, names.labels("workspace")),
         engine.ensure_volume(names.git_volume, names.labels("git")),
     ]
-    pool = ThreadPoolExecutor(3, thread_name_prefix="start")
     try:
-        git = pool.submit(_start_git, ctx)
         # In sequence: in parallel each start takes twice as long, and the clone needs only the first container.
-        agent = pool.submit(_start_agent, ctx, git)
-        if ctx.clone_ahead is not None and git.exception() is None:
-            ctx.clone = pool.submit(ctx.clone_ahead, ctx)
-        errors = [future.exception() for future in (git, agent)]
-    finally:
-        pool.shutdown(wait=False)
-    for error in errors:
-        if isinstance(error, NameTaken):
-            return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=_holder(error)))
-        if isinstance(error, ImageNotFound):
-            return failed(failure(FailureCode.IMAGE_MISSING, error.message))
-        if error is not None:
-            raise error
-    if ctx.login_problem:
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login_problem))
+        git = _start_git(ctx)
+        git_started()
+        agent = start_under_lock(engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel)
+    except NameTaken as error:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=_holder(error)))
+    except ImageNotFound as error:
+        return failed(failure(FailureCode.IMAGE_MISSING, error.message))
+    files = _agent_files(ctx)
+    engine.put_files(names.agent, files)
+    ctx.login = record_login(ctx)
+    if ctx.login.problem:
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     return PhaseResult(
+        output=StartedContainers(volumes_are_new=any(made), agent_files=sorted(files)),
         metadata={
-            "agent_container": agent.result(),
-            "git_container": git.result(),
+            "agent_container": agent,
+            "git_container": git,
             "workspace_volume": names.workspace_volume,
-            "workspace_is_new": any(made),
             "shard_volume": names.shard.volume,
-        }
+        },
     )
-
-
-def read_login(ctx: PhaseContext) -> None:
-    """Read the login file in the agent container, and record whether the run may use it."""
-    path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
-    login = read_login_file(ctx.engine, ctx.names.agent, path, limit=LOGIN_FILE_LIMIT)
-    ctx.login_digest = None if login is None else hashlib.sha256(login).hexdigest()
-    problem = ctx.login_seen(login)
-    ctx.login_problem = f"shard {ctx.names.shard.index}: {problem}" if problem else ""
 
 
 def _start_git(ctx: PhaseContext) -> str:
@@ -81,24 +76,14 @@ def _start_git(ctx: PhaseContext) -> str:
     return container
 
 
-def _start_agent(ctx: PhaseContext, git: Future[str]) -> str:
-    if git.exception() is not None:
-        return ""
-    container = _start_when_free(ctx)
+def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
+    """The files that the agent container needs, with those of the first turn if that turn follows."""
     files = {}
     if ctx.settings.extra_ca_certs:
         files[AGENT_CA_FILE] = ctx.settings.extra_ca_certs.read_bytes()
-    if ctx.clone_ahead is not None:
+    if PhaseName.SPECKIT_SPECIFY in ctx.to_do:
         files |= turn_of(PhaseName.SPECKIT_SPECIFY, ctx).files
-    ctx.engine.put_files(ctx.names.agent, files)
-    ctx.files_there = set(files)
-    read_login(ctx)
-    return container
-
-
-def _start_when_free(ctx: PhaseContext) -> str:
-    """Start the agent container; waits for a short login operation, such as a check, to end."""
-    return start_under_lock(ctx.engine, agent_spec(ctx), patience=_SHORT_WORK_SECONDS, cancel=ctx.cancel)
+    return files
 
 
 def _holder(error: NameTaken) -> str:

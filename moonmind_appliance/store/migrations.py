@@ -159,12 +159,54 @@ def m0004_place_in_the_queue(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE runs ADD COLUMN queued_at TEXT")
 
 
+def m0005_outputs_of_phases(connection: sqlite3.Connection) -> None:
+    """Add what later code uses of a phase, apart from its metadata, which is for people.
+
+    Runs that began earlier get it from their metadata, so that they can resume. `json_patch` omits NULL members.
+    """
+    connection.execute("ALTER TABLE phases ADD COLUMN output TEXT")
+    usage = "'usage', json_extract(metadata, '$.turn.usage')"
+    for phase, required, members in (
+        ("prepare_job", "$.repository", "'repository', json_extract(metadata, '$.repository')"),
+        (
+            "speckit_specify",
+            "$.feature_directory",
+            f"""
+            {usage}, 'feature', json_object('directory', json_extract(metadata, '$.feature_directory'),
+                'title', json_extract(metadata, '$.title'), 'assumptions', json_extract(metadata, '$.assumptions'))
+            """,
+        ),
+        ("speckit_plan", "$.turn", usage),
+        ("speckit_tasks", "$.turn", usage),
+        (
+            "commit_push",
+            "$.dry_run",
+            """
+            'dry_run', json(iif(json_extract(metadata, '$.dry_run'), 'true', 'false')),
+            'no_changes', json_extract(metadata, '$.no_changes'), 'paths', json_extract(metadata, '$.paths'),
+            'left_out', json_extract(metadata, '$.left_out'),
+            'left_out_count', json_extract(metadata, '$.left_out_count')
+            """,
+        ),
+        ("open_pr", "$.how", "'how', json_extract(metadata, '$.how')"),
+    ):
+        connection.execute(
+            f"""
+            UPDATE phases SET output = json_patch('{{}}', json_object({members}))
+            WHERE phase = ? AND status = 'succeeded'
+                AND CASE WHEN json_valid(metadata) THEN json_type(metadata, ?) END <> 'null'
+            """,  # noqa: S608 - the fixed texts above
+            (phase, required),
+        )
+
+
 # Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
     m0002_lists_without_text,
     m0003_callers_of_tokens,
     m0004_place_in_the_queue,
+    m0005_outputs_of_phases,
 )
 
 

@@ -50,7 +50,7 @@ class RunProgress:
             connection.execute(
                 """
                 UPDATE phases SET status = ?, attempt = ?, started_at = ?, completed_at = ?, stdout_path = ?,
-                    stderr_path = ?, metadata = ?
+                    stderr_path = ?, metadata = ?, output = ?
                 WHERE run_id = ? AND position = ?
                 """,
                 (
@@ -61,6 +61,7 @@ class RunProgress:
                     phase.stdout_path,
                     phase.stderr_path,
                     json_text(phase.metadata),
+                    json_or_none(phase.output),
                     run_id,
                     position,
                 ),

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import Artifact, Event, Phase, Run, Shard
+from moonmind_appliance.models import PHASE_OUTPUTS, Artifact, Event, Phase, Run, Shard
 from moonmind_appliance.store.redacting import JsonText
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row] = (), *, specify_text
         lambda: {
             **_columns(row, Run, _RUN_JSON),
             "specify_text": specify_text,
-            "phases": [_columns(phase, Phase, ("metadata",)) for phase in phases],
+            "phases": [_phase(phase) for phase in phases],
         },
     )
 
@@ -90,6 +90,15 @@ def to_shard(row: sqlite3.Row) -> Shard:
         StoreError: the state cannot be read; the error names the shard.
     """
     return _build(Shard, f"Shard {row['shard']}", lambda: msgspec.json.decode(row["state"]))
+
+
+def _phase(row: sqlite3.Row) -> Phase:
+    columns = _columns(row, Phase, ("metadata", "output"))
+    output = columns.pop("output")
+    phase = msgspec.convert(columns, Phase, strict=False)
+    if output is None or phase.phase not in PHASE_OUTPUTS:
+        return phase
+    return msgspec.structs.replace(phase, output=msgspec.convert(output, PHASE_OUTPUTS[phase.phase]))
 
 
 def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[str, ...]) -> dict[str, Any]:

@@ -11,22 +11,32 @@ from moonmind_appliance.models import (
     FINAL_RUN_STATUSES,
     PHASE_MOVES,
     PHASE_ORDER,
+    PHASE_OUTPUTS,
     RUN_MOVES,
     Actor,
     AgentInfo,
+    AgentTurn,
     Artifact,
     ArtifactType,
+    CommittedChange,
     FailureCode,
+    LeftOutPath,
     LoginState,
+    OpenedPullRequest,
     Phase,
     PhaseName,
+    PhaseOutput,
     PhaseStatus,
+    PreparedJob,
     QuotaWindow,
     Run,
     RunStatus,
     Shard,
+    SpecifyTurn,
+    StartedContainers,
     WaitingFor,
     WaitReason,
+    WrittenFeature,
     failure,
     may_move_phase,
     may_move_run,
@@ -171,9 +181,27 @@ def test_every_failure_comes_back(store: Store, code: FailureCode) -> None:
     assert (stored(store).failure, stored(store).status) == (why, RunStatus.FAILED)
 
 
+OUTPUTS: dict[PhaseName, PhaseOutput] = {
+    PhaseName.PREPARE_JOB: PreparedJob("Acme/Shop"),
+    PhaseName.START_JOB_CONTAINER: StartedContainers(volumes_are_new=True, agent_files=["/work/prompt"]),
+    PhaseName.SPECKIT_SPECIFY: SpecifyTurn({"output_tokens": 7}, WrittenFeature("specs/001-a", "A", "- b")),
+    PhaseName.SPECKIT_PLAN: AgentTurn({"output_tokens": 8}),
+    PhaseName.SPECKIT_TASKS: AgentTurn({"output_tokens": 9}),
+    PhaseName.COMMIT_PUSH: CommittedChange(
+        dry_run=True, paths=["a"], left_out=[LeftOutPath("b", "why")], left_out_count=3
+    ),
+    PhaseName.OPEN_PR: OpenedPullRequest("opened as a draft"),
+}
+
+
+def test_every_type_of_output_is_tested() -> None:
+    """The outputs above are one of each phase, of the phase's type."""
+    assert {name: type(output) for name, output in OUTPUTS.items()} == PHASE_OUTPUTS
+
+
 @pytest.mark.parametrize("name", PhaseName)
 def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
-    """With its attempt, times, logs and whatever JSON it recorded."""
+    """With its attempt, times, logs, the JSON that it recorded, and its output as the phase's type."""
     store.runs.insert(RUN)
     store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     phase = Phase(
@@ -185,6 +213,7 @@ def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
         stdout_path="runs/x/out",
         stderr_path="runs/x/err",
         metadata={"a": [1, 2.5, None, True], "b": {"ü": "\ufffd"}},
+        output=OUTPUTS.get(name),
     )
     store.progress.save_phase(RUN.run_id, "lease", phase)
     assert stored(store).phase(name) == phase

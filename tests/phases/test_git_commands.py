@@ -21,6 +21,8 @@ from moonmind_appliance.models import (
     PhaseStatus,
     Run,
     ShardName,
+    SpecifyTurn,
+    WrittenFeature,
 )
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.commit_push import commit_push
@@ -38,6 +40,13 @@ from tests.in_container.git_fixture import FEATURE, TOKEN, git
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
 SPEC = f"{FEATURE}/spec.md"
+
+
+class UsableLogin:
+    """A `LoginRecorder` that accepts every login."""
+
+    def record(self, login_file: bytes | None) -> str:
+        return ""
 
 
 class Kept:
@@ -76,7 +85,7 @@ class Place:
                 Phase(
                     phase=PhaseName.SPECKIT_SPECIFY,
                     status=PhaseStatus.SUCCEEDED,
-                    metadata={"feature_directory": FEATURE, "title": "Dark mode"},
+                    output=SpecifyTurn(feature=WrittenFeature(FEATURE, "Dark mode")),
                 )
             ],
         )
@@ -91,7 +100,7 @@ class Place:
             redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
             artifacts=self.kept,
             cancel=CancelToken(),
-            login_seen=lambda _login: None,
+            login_recorder=UsableLogin(),
         )
 
     def host(self, folder: Path) -> None:

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from moonmind_appliance.phases.pull_request_text import Story, pull_request_text, quiet
+from moonmind_appliance.models import LeftOutPath
+from moonmind_appliance.phases.pull_request_text import PullRequestFacts, pull_request_text, quiet
 
 RUN_ID = "0a1b2c3d-0000-4000-8000-000000000000"
 # https://docs.github.com: a body of 65,536 characters, a title of 256.
 GITHUBS_BODY, GITHUBS_TITLE = 65_536, 256
 
 
-def story(**fields: object) -> Story:
+def facts(**fields: object) -> PullRequestFacts:
     plain: dict[str, object] = {
         "run_id": RUN_ID,
         "heading": "Dark mode",
@@ -27,12 +28,12 @@ def story(**fields: object) -> Story:
         "agent": "codex 0.169.0, spec-kit 1.2.3",
         "left_out": [],
     }
-    return Story(**(plain | fields))  # type: ignore[arg-type]
+    return PullRequestFacts(**(plain | fields))  # type: ignore[arg-type]
 
 
 def test_reviewers_read_what_is_open_what_was_assumed_and_which_run_made_it() -> None:
     """Title, the three documents, questions as boxes to tick, assumptions, files, what was left out, run, reference."""
-    text = pull_request_text(story(left_out=[{"path": "evil", "reason": "a link that points outside the repository"}]))
+    text = pull_request_text(facts(left_out=[LeftOutPath("evil", "a link that points outside the repository")]))
     assert text.title == "Dark mode"
     for part in (
         "`specs/001-dark-mode/plan.md`",
@@ -48,7 +49,7 @@ def test_reviewers_read_what_is_open_what_was_assumed_and_which_run_made_it() ->
 
 def test_a_specification_without_a_heading_is_titled_by_its_folder() -> None:
     """A pull request needs a title."""
-    assert pull_request_text(story(heading=None)).title == "Specification 001-dark-mode"
+    assert pull_request_text(facts(heading=None)).title == "Specification 001-dark-mode"
 
 
 @settings(max_examples=30, deadline=None)
@@ -64,13 +65,12 @@ def test_however_long_the_parts_are_github_takes_the_words_and_the_run_is_named(
 ) -> None:
     """In characters, as GitHub counts; what does not fit is cut in its own part, never the end."""
     text = pull_request_text(
-        story(
+        facts(
             heading=heading * times,
             clarifications=[question * times for question in clarifications] * times,
             assumptions=assumptions * times,
             files=[path * times for path in files] * times,
-            left_out=[{"path": path * times, "reason": "a link that points outside the repository"} for path in files]
-            * times,
+            left_out=[LeftOutPath(path * times, "a link that points outside the repository") for path in files] * times,
         )
     )
     assert len(text.body) < GITHUBS_BODY - 4000
@@ -81,7 +81,7 @@ def test_however_long_the_parts_are_github_takes_the_words_and_the_run_is_named(
 
 def test_many_files_are_counted() -> None:
     """A hundred are named, of the others the number."""
-    body = pull_request_text(story(files=[f"specs/{n}" for n in range(250)])).body
+    body = pull_request_text(facts(files=[f"specs/{n}" for n in range(250)])).body
     assert "- `specs/99`" in body
     assert "- `specs/100`" not in body
     assert "… and 150 more." in body
@@ -142,15 +142,15 @@ def rendered(body: str) -> list[Token]:
 def test_foreign_text_reaches_github_as_text_alone(text: str) -> None:
     """Whichever part it is: no link, image, HTML, emphasis or heading comes of it, and nothing is invisible."""
     honest = pull_request_text(
-        story(assumptions="x", clarifications=["x"], files=["x"], left_out=[{"path": "x", "reason": "y"}])
+        facts(assumptions="x", clarifications=["x"], files=["x"], left_out=[LeftOutPath("x", "y")])
     )
     said = pull_request_text(
-        story(
+        facts(
             heading=text,
             assumptions=text,
             clarifications=[text],
             files=[text],
-            left_out=[{"path": text, "reason": "y"}],
+            left_out=[LeftOutPath(text, "y")],
             external_ref=text,
         )
     )
@@ -182,7 +182,7 @@ def test_a_commits_message_is_quiet(text: str) -> None:
 )
 def test_reviewers_see_the_text_as_it_was_written(text: str, shown: str) -> None:
     """Every character of it; only what calls or links has a blank more."""
-    body = pull_request_text(story(assumptions=text)).body
+    body = pull_request_text(facts(assumptions=text)).body
     quote = next(line for line in body.splitlines() if line.startswith(">"))
     inline = GITHUB_MARKDOWN.parse(quote)[2].children or []
     assert "".join(token.content for token in inline) == shown
@@ -190,7 +190,7 @@ def test_reviewers_see_the_text_as_it_was_written(text: str, shown: str) -> None
 
 def test_lines_of_the_assumptions_stay_lines() -> None:
     """Without their indentation."""
-    body = pull_request_text(story(assumptions="one\n  - two\n\nthree\\\n- four")).body
+    body = pull_request_text(facts(assumptions="one\n  - two\n\nthree\\\n- four")).body
     inline = [
         token for block in GITHUB_MARKDOWN.parse(body.split("## Assumptions")[1]) for token in block.children or []
     ]
@@ -211,7 +211,7 @@ def test_harmless_text_stays_as_it_is(text: str) -> None:
 )
 def test_what_the_assumptions_leave_open_hides_nothing_behind_them(opened: str) -> None:
     """They stand in a quotation, line by line, which ends whatever is open in it."""
-    lines = pull_request_text(story(assumptions=f"first\n{opened}\n\nlast")).body.splitlines()
+    lines = pull_request_text(facts(assumptions=f"first\n{opened}\n\nlast")).body.splitlines()
     start, end = lines.index("## Assumptions"), lines.index("## Files")
     inside = [line for line in lines[start + 1 : end] if line]
     assert all(line.startswith(">") for line in inside)
@@ -224,7 +224,7 @@ def test_what_the_assumptions_leave_open_hides_nothing_behind_them(opened: str) 
 )
 def test_a_files_name_stays_in_its_line_and_code_span(path: str) -> None:
     """No break, no mark that ends the span, nothing that turns the reading direction."""
-    body = pull_request_text(story(files=[path], left_out=[{"path": path, "reason": "why"}], external_ref=path)).body
+    body = pull_request_text(facts(files=[path], left_out=[LeftOutPath(path, "why")], external_ref=path)).body
     listed = next(line for line in body.splitlines() if line.startswith(("- `a", "- `'")))
     assert listed.count("`") == 2
     assert listed.isprintable()

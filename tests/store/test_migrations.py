@@ -1,5 +1,6 @@
 """Migrations run one by one, each in a transaction, and never without a backup."""
 
+import json
 import sqlite3
 import stat
 import subprocess
@@ -10,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import Run, RunFilter
+from moonmind_appliance.models import (
+    PHASE_ORDER,
+    AgentTurn,
+    CommittedChange,
+    LeftOutPath,
+    OpenedPullRequest,
+    PreparedJob,
+    Run,
+    RunFilter,
+    SpecifyTurn,
+    WrittenFeature,
+)
 from moonmind_appliance.store import Database, Store
 from moonmind_appliance.store.migrations import MIGRATIONS
 
@@ -116,6 +128,89 @@ def test_the_text_moves_out_of_the_runs(data_dir: Path) -> None:
     assert (run.specify_text, run.created_by.username) == (text, "Ann")
     assert [(each.run_id, each.specify_text) for each in found] == [("r1", "")]
     assert "specify_text" not in columns
+
+
+OLD_METADATA = {
+    "prepare_job": {"repository": "Acme/Store", "base_branch": "main"},
+    "start_job_container": {"workspace_is_new": True},
+    "git_clone": {"base_commit": "b"},
+    "speckit_specify": {
+        "turn": {"verdict": "completed", "usage": {"output_tokens": 7}},
+        "feature_directory": "specs/001-dark",
+        "title": None,
+        "assumptions": "- eyes",
+    },
+    "speckit_plan": {"turn": {"verdict": "completed"}, "feature_directory": "specs/001-dark"},
+    "speckit_tasks": {"turn": {"usage": {"output_tokens": 9}}},
+    "commit_push": {
+        "dry_run": False,
+        "pushed": True,
+        "paths": ["a"],
+        "left_out": [{"path": "out", "reason": "a link"}],
+        "left_out_count": 2,
+    },
+    "open_pr": {"number": 1, "how": "opened as a draft"},
+}
+
+
+def _insert_old_run(connection: sqlite3.Connection, run_id: str) -> None:
+    """A run of the version before outputs, with its nine phases."""
+    connection.execute(
+        """
+        INSERT INTO runs (run_id, repository, accepted_at, subject, created_by, base_branch, dry_run, status)
+        VALUES (?, 'Acme/Shop', '2026-03-01T12:00:00.000000Z', 'local:ann',
+            '{"subject":"local:ann","username":"Ann"}', 'main', 0, 'queued')
+        """,
+        (run_id,),
+    )
+    connection.execute("INSERT INTO specifications VALUES (?, 'Add a basket.')", (run_id,))
+    connection.executemany(
+        "INSERT INTO phases (run_id, position, phase, status, metadata) VALUES (?, ?, ?, 'succeeded', ?)",
+        [(run_id, n, name.value, json.dumps(OLD_METADATA.get(name.value, {}))) for n, name in enumerate(PHASE_ORDER)],
+    )
+
+
+def test_outputs_come_from_the_metadata(data_dir: Path) -> None:
+    """A run of a version without outputs has those of its finished phases; a damaged row does not stop the upgrade."""
+    data_dir.mkdir()
+    old = Database(data_dir / "appliance.db")
+    old.migrate(MIGRATIONS[:4])
+    with old.write() as connection:
+        for run_id in ("whole", "damaged", "no-changes", "failed"):
+            _insert_old_run(connection, run_id)
+        for position, metadata in enumerate(("{", "[]", "7", "null", '{"turn": null}', '{"how": null}')):
+            connection.execute(
+                "UPDATE phases SET metadata = ? WHERE run_id = 'damaged' AND position = ?", (metadata, position)
+            )
+        connection.execute(
+            """
+            UPDATE phases SET metadata = '{"dry_run": true, "no_changes": "identical"}'
+            WHERE run_id = 'no-changes' AND phase = 'commit_push'
+            """
+        )
+        connection.execute("UPDATE phases SET status = 'failed' WHERE run_id = 'failed'")
+    old.close()
+    store = Store.open(data_dir)
+    whole, same, failed = (store.runs.get(run_id) for run_id in ("whole", "no-changes", "failed"))
+    with pytest.raises(StoreError, match="damaged"):
+        store.runs.get("damaged")
+    store.close()
+    assert whole is not None
+    assert same is not None
+    assert failed is not None
+    assert [phase.output for phase in whole.phases] == [
+        PreparedJob("Acme/Store"),
+        None,
+        None,
+        SpecifyTurn({"output_tokens": 7}, WrittenFeature("specs/001-dark", None, "- eyes")),
+        AgentTurn(),
+        AgentTurn({"output_tokens": 9}),
+        CommittedChange(dry_run=False, paths=["a"], left_out=[LeftOutPath("out", "a link")], left_out_count=2),
+        OpenedPullRequest("opened as a draft"),
+        None,
+    ]
+    assert same.output(CommittedChange) == CommittedChange(dry_run=True, no_changes="identical")
+    assert [phase.output for phase in failed.phases] == [None] * 9
 
 
 def test_newer_database(store: Store, data_dir: Path) -> None:

@@ -160,14 +160,24 @@ class TestUnreadableRow:
         assert store.runs.counts()[RunStatus.FAILED] == 1
         assert kinds(store, two.run_id) == ["run.queued", "run.claimed", "run.failed"]
 
-    @pytest.mark.parametrize("metadata", ["{", "[]", "7"])
-    def test_spoilt_phase(self, store: Store, make_run: MakeRun, metadata: str) -> None:
-        """A phase that cannot be read is the run's error."""
-        run = store.runs.insert(make_run())
+    @pytest.mark.parametrize(
+        ("column", "text"),
+        [
+            *[("metadata", text) for text in ("{", "[]", "7")],
+            *[("output", text) for text in ("{", "[]", "7", '{"usage": 7}', '{"feature": {"title": "no directory"}}')],
+        ],
+    )
+    def test_spoilt_phase(self, store: Store, make_run: MakeRun, column: str, text: str) -> None:
+        """A phase that cannot be read is an error of that run only: a list omits it."""
+        run, other = store.runs.insert(make_run()), store.runs.insert(make_run())
         with store.database.write() as connection:
-            connection.execute("UPDATE phases SET metadata = ? WHERE position = 3", (metadata,))
+            connection.execute(
+                f"UPDATE phases SET {column} = ? WHERE run_id = ? AND phase = 'speckit_specify'",  # noqa: S608
+                (text, run.run_id),
+            )
         with pytest.raises(StoreError, match=run.run_id):
             store.runs.get(run.run_id)
+        assert [each.run_id for each in store.run_lists.queued()] == [other.run_id]
 
 
 class TestCancel:

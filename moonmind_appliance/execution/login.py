@@ -1,0 +1,18 @@
+"""Records what a run finds out about its shard's login."""
+
+from moonmind_appliance.models import LoginState
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.shards.look import note_login
+
+
+class ShardLoginRecorder:
+    """The login of one shard; a `LoginRecorder` for the phases of a run."""
+
+    def __init__(self, resources: Resources, shard: int) -> None:
+        self._resources = resources
+        self._shard = shard
+
+    def record(self, login_file: bytes | None) -> str:
+        """Store what the file shows; returns why the run must not use the login, or ""."""
+        state = note_login(self._resources, self._shard, login_file)
+        return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"

@@ -1,0 +1,78 @@
+"""What a phase passes to later code. `Phase.metadata` is for people; no code reads it.
+
+The database stores an output as JSON and decodes it by the phase's name, so a new field needs a default value.
+"""
+
+import msgspec
+
+
+class PhaseOutput(msgspec.Struct, frozen=True):
+    """What all outputs have in common: nothing."""
+
+
+class PreparedJob(PhaseOutput, frozen=True):
+    """Of `prepare_job`. `repository` is the current "owner/name": GitHub redirects after a rename."""
+
+    repository: str
+
+
+class StartedContainers(PhaseOutput, frozen=True):
+    """Of `start_job_container`, for the attempt that started them.
+
+    `volumes_are_new`: at least one of the run's volumes was created, so the files of earlier phases do not exist.
+    `agent_files` are absolute paths of files that were already copied into the agent container.
+    """
+
+    volumes_are_new: bool
+    agent_files: list[str] = []
+
+
+class AgentTurn(PhaseOutput, frozen=True):
+    """Of `speckit_plan` and `speckit_tasks`. `usage` maps the agent's own counters to numbers of tokens."""
+
+    usage: dict[str, int] = {}
+
+
+class WrittenFeature(msgspec.Struct, frozen=True):
+    """The feature that `specify` wrote. `directory` is relative to the repository; `assumptions` is Markdown.
+
+    The agent wrote all of it, so it is untrusted; secrets in `title` and `assumptions` are redacted.
+    `title` is None if the specification has no heading.
+    """
+
+    directory: str
+    title: str | None = None
+    assumptions: str = ""
+
+
+class SpecifyTurn(AgentTurn, frozen=True):
+    """Of `speckit_specify`. `feature` is None if the phase failed."""
+
+    feature: WrittenFeature | None = None
+
+
+class LeftOutPath(msgspec.Struct, frozen=True):
+    """A path of the work tree that is not in the commit, and why."""
+
+    path: str
+    reason: str
+
+
+class CommittedChange(PhaseOutput, frozen=True):
+    """Of `commit_push`, if it succeeded.
+
+    `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
+    `paths` and `left_out` are bounded; `left_out_count` counts all.
+    """
+
+    dry_run: bool
+    no_changes: str | None = None
+    paths: list[str] = []
+    left_out: list[LeftOutPath] = []
+    left_out_count: int = 0
+
+
+class OpenedPullRequest(PhaseOutput, frozen=True):
+    """Of `open_pr`, unless it was skipped. `how` says how the pull request was opened or found."""
+
+    how: str

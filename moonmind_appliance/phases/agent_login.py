@@ -1,0 +1,19 @@
+"""The login that the run's agent container works with."""
+
+import hashlib
+
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER
+from moonmind_appliance.containers.login_file import read_login_file
+from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
+from moonmind_appliance.phases.context import PhaseContext, RecordedLogin
+
+
+def record_login(ctx: PhaseContext) -> RecordedLogin:
+    """Read the login file in the agent container and record it in the shard's state. May be repeated."""
+    path = f"{LOGIN_FOLDER}/{ctx.agent.login_files()[0]}"
+    login_file = read_login_file(ctx.engine, ctx.names.agent, path, limit=LOGIN_FILE_LIMIT)
+    problem = ctx.login_recorder.record(login_file)
+    return RecordedLogin(
+        digest=None if login_file is None else hashlib.sha256(login_file).hexdigest(),
+        problem=f"shard {ctx.names.shard.index}: {problem}" if problem else "",
+    )

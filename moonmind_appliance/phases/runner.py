@@ -1,0 +1,90 @@
+"""Runs the phases of one attempt of a run, and the work of two phases that begins earlier."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from moonmind_appliance.models import PhaseName
+from moonmind_appliance.phases.cleanup import cleanup, remove_containers
+from moonmind_appliance.phases.commit_push import commit_push
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.open_pr import open_pr
+from moonmind_appliance.phases.prepare_job import prepare_job
+from moonmind_appliance.phases.result import PhaseResult
+from moonmind_appliance.phases.speckit import speckit_phase
+from moonmind_appliance.phases.start_job_container import start_job_container
+
+# How long the end of a command can be noticed after its container was removed.
+_CLONE_ENDS_SECONDS = 10.0
+
+_Result = TypeVar("_Result")
+
+
+class PhaseRunner:
+    """Runs phases by name, in the caller's thread. Not thread-safe; one for each attempt of a run.
+
+    The clone begins as soon as the git container runs, while the agent container is still starting: a start takes
+    longer than most clones. The containers are removed while the pull request is opened, which does not need them.
+    """
+
+    def __init__(self, ctx: PhaseContext) -> None:
+        self._ctx = ctx
+        self._clone: Future[PhaseResult] | None = None
+        self._removal: Future[tuple[list[str], list[str]]] | None = None
+
+    def run(self, phase: PhaseName) -> PhaseResult:  # noqa: PLR0911 - one for each phase
+        """Run a phase. It may be repeated.
+
+        Raises:
+            RunInterrupted: a cancel, a shutdown or a lost lease ended it.
+            EngineError: the Docker engine does not answer or refused a call.
+            DiskFull: there is no space for the run's files.
+            StoreError: an artifact or the shard's state could not be saved.
+        """
+        match phase:
+            case PhaseName.PREPARE_JOB:
+                return prepare_job(self._ctx)
+            case PhaseName.START_JOB_CONTAINER:
+                return start_job_container(self._ctx, git_started=self._begin_clone)
+            case PhaseName.GIT_CLONE:
+                return self._git_clone()
+            case PhaseName.SPECKIT_SPECIFY | PhaseName.SPECKIT_PLAN | PhaseName.SPECKIT_TASKS:
+                return speckit_phase(phase, self._ctx)
+            case PhaseName.COMMIT_PUSH:
+                return commit_push(self._ctx)
+            case PhaseName.OPEN_PR:
+                names = self._ctx.names
+                self._removal = _in_background(
+                    "cleanup", lambda: remove_containers(self._ctx.engine, names.appliance_id, names.run_id)
+                )
+                return open_pr(self._ctx)
+            case PhaseName.CLEANUP:
+                return self._cleanup()
+
+    def _begin_clone(self) -> None:
+        if PhaseName.GIT_CLONE in self._ctx.to_do:
+            # The logs belong to the attempt at `git_clone` that will report this.
+            attempt = self._ctx.run.phase(PhaseName.GIT_CLONE).attempt + 1
+            self._clone = _in_background("clone", lambda: git_clone(self._ctx, attempt))
+
+    def _git_clone(self) -> PhaseResult:
+        if self._clone is None:
+            return git_clone(self._ctx)
+        clone, self._clone = self._clone, None
+        return clone.result()
+
+    def _cleanup(self) -> PhaseResult:
+        result = cleanup(self._ctx, self._removal.result() if self._removal else None)
+        if self._clone is not None:
+            # A clone that `git_clone` did not report must not write to its log after the end of the run.
+            wait([self._clone], timeout=_CLONE_ENDS_SECONDS)
+        return result
+
+
+def _in_background(name: str, work: Callable[[], _Result]) -> Future[_Result]:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        return pool.submit(work)
+    finally:
+        pool.shutdown(wait=False)
