@@ -279,7 +279,9 @@ class ApplianceUnderTest:
                 "too_large": False,
                 "patch_bytes": len(PATCH),
                 "left_out": [],
+                "left_out_count": 0,
                 "nested_repositories_removed": [],
+                "nested_repository_count": 0,
                 "files": [{"path": "x", "status": "A", "added": 1, "removed": 0}],
                 "file_count": 1,
             }

@@ -45,8 +45,8 @@ def feature_directory(recorded: object) -> str | None:
 def accept(phase: PhaseName, name: str, text: str | None, template: str | None) -> Failure | None:
     """None if the phase's file is accepted, else why not. `template` is None if the repository has none."""
     if text is None or not text.strip():
-        gone = "is missing, or larger than 4 MiB" if text is None else "is empty"
-        return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} completed, but {name} {gone}.")
+        defect = "is missing, or larger than 4 MiB" if text is None else "is empty"
+        return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} completed, but {name} {defect}.")
     if len(text) > LONGEST_FILE:
         return failure(
             FailureCode.PHASE_OUTPUT_TOO_LARGE, f"{name} has {len(text)} characters; the limit is {LONGEST_FILE}."
@@ -129,10 +129,10 @@ def without_comments(text: str) -> str:
 
 def _heading(line: str) -> tuple[int, str]:
     """The heading's number of `#` signs and its text; 0 if the line is not a heading."""
-    words = line.lstrip("#")
-    level = len(line) - len(words)
-    stripped = words.strip()
-    return (level, stripped) if level and stripped and words[0].isspace() else (0, "")
+    text = line.lstrip("#")
+    level = len(line) - len(text)
+    heading = text.strip()
+    return (level, heading) if level and heading and text[0].isspace() else (0, "")
 
 
 def _short(text: str, longest: int) -> str:

@@ -9,13 +9,13 @@ from moonmind_appliance.models import (
     CommittedChange,
     Failure,
     FailureCode,
-    LeftOutPath,
     PhaseName,
     failure,
 )
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.credential_audit import credential_audit, scan_change
+from moonmind_appliance.phases.credential_audit import FoundSecret, credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
+from moonmind_appliance.phases.git_answers import PushAnswer, StagedChange
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.pull_request_text import quiet
@@ -41,20 +41,20 @@ def commit_push(ctx: PhaseContext) -> PhaseResult:
 
 def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     with watch_git(ctx, at_once=True) as watch:
-        staged = git_command(ctx, "stage", _stage_job(ctx), logs, with_token=False)
+        staged = git_command(ctx, "stage", _stage_job(ctx), StagedChange, logs, with_token=False)
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
         return failed(watch.failure)
     if staged.result is None:
         return failed(answer_failure(ctx, staged, FailureCode.COMMIT_FAILED, "commit the change"))
     change = staged.result
-    if change["changed"] and not change["too_large"] and len(staged.rest) != change["patch_bytes"]:
-        words = f"Of the change's {change['patch_bytes']} bytes, only {len(staged.rest)} could be searched for secrets."
-        return failed(failure(FailureCode.COMMIT_FAILED, words))
-    paths = [file["path"] for file in change["files"]]
+    if change.changed and not change.too_large and len(staged.rest) != change.patch_bytes:
+        message = f"Of the change's {change.patch_bytes} bytes, only {len(staged.rest)} could be searched for secrets."
+        return failed(failure(FailureCode.COMMIT_FAILED, message))
+    paths = [file.path for file in change.files]
     findings = scan_change(ctx, staged.rest, paths)
     refusal = _refusal(ctx, change, findings)
-    push = change["changed"] and refusal is None and not ctx.dry_run
+    push = change.changed and refusal is None and not ctx.dry_run
     _keep(
         ctx,
         "credential_audit.json",
@@ -64,23 +64,23 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     ctx.artifacts.keep(
         "diff_summary.md", ArtifactType.DIFF_SUMMARY, _PHASE, diff_summary(ctx, change).encode(), "text/markdown"
     )
-    if change["changed"] and refusal is None:
+    if change.changed and refusal is None:
         ctx.artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, _PHASE, staged.rest, "text/x-diff")
     status = _status(ctx, change)
     if refusal is None and push:
-        refusal = _push(ctx, change["commit"], logs)
+        refusal = _push(ctx, change.commit, logs)
         status["pushed"] = refusal is None
     status["failure"] = msgspec.to_builtins(refusal) if refusal else None
     _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
     if refusal is not None:
         return failed(refusal, **status)
-    if not change["changed"]:
+    if not change.changed:
         status["no_changes"] = _NO_CHANGES
     committed = CommittedChange(
         dry_run=ctx.dry_run,
-        no_changes=None if change["changed"] else _NO_CHANGES,
+        no_changes=None if change.changed else _NO_CHANGES,
         paths=status["paths"],
-        left_out=[LeftOutPath(entry["path"], entry["reason"]) for entry in change["left_out"]],
+        left_out=change.left_out,
         left_out_count=status["left_out_count"],
     )
     return PhaseResult(output=committed, metadata=status)
@@ -100,48 +100,45 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
     }
 
 
-def _refusal(ctx: PhaseContext, change: dict[str, Any], findings: list[dict[str, Any]]) -> Failure | None:
+def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret]) -> Failure | None:
     """Why the change must not be pushed; None if it may."""
-    if change.get("too_large"):
-        words = f"The change has {change['patch_bytes']} bytes, more than MAX_CHANGE_BYTES"
-        return failure(FailureCode.CHANGE_TOO_LARGE, f"{words} ({ctx.settings.max_change_bytes}).")
+    if change.too_large:
+        limit = f"MAX_CHANGE_BYTES ({ctx.settings.max_change_bytes})"
+        return failure(FailureCode.CHANGE_TOO_LARGE, f"The change has {change.patch_bytes} bytes, more than {limit}.")
     if findings:
-        where = "; ".join(
-            f"{f['kind']} in {f['file']}" + (f" line {f['line']}" if f["line"] else "") for f in findings[:5]
-        )
+        where = "; ".join(f"{f.kind} in {f.file}" + (f" line {f.line}" if f.line else "") for f in findings[:5])
         more = f" and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004 - the five named above
         return failure(FailureCode.SECRET_IN_CHANGE, f"The change contains what looks like a secret: {where}{more}.")
     return None
 
 
 def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> Failure | None:
-    answer = git_command(ctx, "push", {"commit": commit}, logs, with_token=True)
+    answer = git_command(ctx, "push", {"commit": commit}, PushAnswer, logs, with_token=True)
     if answer.result is None:
         return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
-    if not answer.result["pushed"]:
-        words = (
-            f"The branch {ctx.branch} already exists in {ctx.slug} at another commit "
-            f"({answer.result['conflict'][:12]})."
+    if not answer.result.pushed:
+        message = (
+            f"The branch {ctx.branch} already exists in {ctx.slug} at another commit ({answer.result.conflict[:12]})."
         )
-        return failure(FailureCode.BRANCH_CONFLICT, words)
+        return failure(FailureCode.BRANCH_CONFLICT, message)
     return None
 
 
-def _status(ctx: PhaseContext, change: dict[str, Any]) -> dict[str, Any]:
+def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
     return {
         "branch": ctx.branch,
         "base_branch": ctx.run.base_branch,
-        "base_commit": change["base_commit"],
-        "commit": change["commit"] if change["changed"] else None,
-        "changed": change["changed"],
+        "base_commit": change.base_commit,
+        "commit": change.commit if change.changed else None,
+        "changed": change.changed,
         "pushed": False,
         "dry_run": ctx.dry_run,
-        "files": change["file_count"],
-        "patch_bytes": change["patch_bytes"],
-        "paths": [file["path"][:_LONGEST_PATH] for file in change["files"]][:_MOST_PATHS],
-        "left_out": change["left_out"],
-        "left_out_count": change.get("left_out_count", len(change["left_out"])),
-        "nested_repositories_removed": change["nested_repositories_removed"],
+        "files": change.file_count,
+        "patch_bytes": change.patch_bytes,
+        "paths": [file.path[:_LONGEST_PATH] for file in change.files][:_MOST_PATHS],
+        "left_out": msgspec.to_builtins(change.left_out),
+        "left_out_count": change.left_out_count,
+        "nested_repositories_removed": change.nested_repositories_removed,
     }
 
 

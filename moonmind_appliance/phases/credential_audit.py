@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from moonmind_appliance.in_container.git import shown
 from moonmind_appliance.in_container.git_patch import unquote_path
 from moonmind_appliance.models import ContainerSpec
@@ -14,7 +16,15 @@ from moonmind_appliance.token_shapes import SHAPES
 MOST_FINDINGS = 200
 
 
-def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[dict[str, Any]]) -> dict[str, Any]:
+class FoundSecret(msgspec.Struct, frozen=True):
+    """Where a change contains a secret; never its value. `line` is None if it is in the name of a file."""
+
+    kind: str
+    file: str
+    line: int | None = None
+
+
+def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[FoundSecret]) -> dict[str, Any]:
     """The audit as JSON: names and kinds only, never a value."""
     return {
         "containers": {
@@ -47,21 +57,19 @@ def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
     }
 
 
-def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[dict[str, Any]]:
+def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[FoundSecret]:
     """Secrets in the added lines and file names of a patch: kind, file and line, never the value.
 
     The first `MOST_FINDINGS` of them.
     """
-    found: list[dict[str, Any]] = [
-        {"kind": hit.kind, "file": "(a file's name)", "line": None} for hit in _find_names(ctx, paths)[:MOST_FINDINGS]
-    ]
+    found = [FoundSecret(hit.kind, "(a file's name)") for hit in _find_names(ctx, paths)[:MOST_FINDINGS]]
     for path, first_line, text in added_text(patch):
         line, counted = first_line, 0
         for hit in ctx.redactor.find(text):
             # Count from the last finding: counting from the start each time takes quadratic time.
             line += text.count(b"\n", counted, hit.offset)
             counted = hit.offset
-            found.append({"kind": hit.kind, "file": ctx.redactor.redact_text(path), "line": line})
+            found.append(FoundSecret(hit.kind, ctx.redactor.redact_text(path), line))
             if len(found) >= MOST_FINDINGS:
                 return found
     return found

@@ -1,32 +1,33 @@
 """The change as a page of Markdown. Pure."""
 
-from typing import Any
+from msgspec import UNSET
 
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_answers import ChangedFile, StagedChange
 from moonmind_appliance.printable import replace
 
 _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type changed"}
 
 
-def diff_summary(ctx: PhaseContext, change: dict[str, Any]) -> str:
+def diff_summary(ctx: PhaseContext, change: StagedChange) -> str:
     """Each changed file against the base, and which files were left out and why."""
     lines = [f"# Change of run {ctx.run.run_id}", ""]
-    lines += [f"Base: `{ctx.run.base_branch}` at `{change['base_commit']}`", f"Branch: `{ctx.branch}`", ""]
-    if not change["changed"]:
+    lines += [f"Base: `{ctx.run.base_branch}` at `{change.base_commit}`", f"Branch: `{ctx.branch}`", ""]
+    if not change.changed:
         lines += ["No change: the tree is identical to the base."]
     else:
         lines += ["| file | status | added | removed |", "| --- | --- | ---: | ---: |"]
-        lines += [file_row(file) for file in change["files"]]
-        if more := change["file_count"] - len(change["files"]):
+        lines += [file_row(file) for file in change.files]
+        if more := change.file_count - len(change.files):
             lines += ["", f"… and {more} more."]
-    if change["left_out"]:
+    if change.left_out:
         lines += ["", "Left out of the commit:", ""]
-        lines += [f"- `{cell(entry['path'])}`: {entry['reason']}" for entry in change["left_out"]]
-        lines += _more(change.get("left_out_count", 0) - len(change["left_out"]))
-    if change["nested_repositories_removed"]:
+        lines += [f"- `{cell(entry.path)}`: {entry.reason}" for entry in change.left_out]
+        lines += _more(change.left_out_count - len(change.left_out))
+    if change.nested_repositories_removed:
         lines += ["", "Nested Git repositories removed before the commit:", ""]
-        lines += [f"- `{cell(path)}`" for path in change["nested_repositories_removed"]]
-        lines += _more(change.get("nested_repository_count", 0) - len(change["nested_repositories_removed"]))
+        lines += [f"- `{cell(path)}`" for path in change.nested_repositories_removed]
+        lines += _more(change.nested_repository_count - len(change.nested_repositories_removed))
     return "\n".join(lines) + "\n"
 
 
@@ -34,12 +35,12 @@ def _more(count: int) -> list[str]:
     return ["", f"… and {count} more."] if count > 0 else []
 
 
-def file_row(file: dict[str, Any]) -> str:
+def file_row(file: ChangedFile) -> str:
     """One changed file as a table row, without line counts if it is binary or the change is too large to count."""
-    counts = ["binary" if file.get(key, "?") is None else str(file.get(key, "?")) for key in ("added", "removed")]
-    return (
-        f"| `{cell(file['path'])}` | {_STATUS_WORDS.get(file['status'], file['status'])} | {counts[0]} | {counts[1]} |"
-    )
+    counts = [
+        "binary" if count is None else "?" if count is UNSET else str(count) for count in (file.added, file.removed)
+    ]
+    return f"| `{cell(file.path)}` | {_STATUS_WORDS.get(file.status, file.status)} | {counts[0]} | {counts[1]} |"
 
 
 def cell(text: str) -> str:

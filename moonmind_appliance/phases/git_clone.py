@@ -4,6 +4,7 @@ import msgspec
 
 from moonmind_appliance.models import FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_answers import ClonedRepository
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.workspace_watch import watch_git
@@ -17,12 +18,12 @@ def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
         attempt: the attempt that the logs belong to, if the phase itself has not begun yet; None: the current one.
     """
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
-        answer = git_command(ctx, "clone", {}, logs, with_token=True)
+        answer = git_command(ctx, "clone", {}, ClonedRepository, logs, with_token=True)
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
         result = failed(watch.failure)
     elif answer.result is None:
         result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
     else:
-        result = PhaseResult(metadata=answer.result, run_fields=RunFields(branch_name=ctx.branch))
+        result = PhaseResult(metadata=msgspec.to_builtins(answer.result), run_fields=RunFields(branch_name=ctx.branch))
     return msgspec.structs.replace(result, **logs.paths)

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -20,15 +20,18 @@ _LONGEST_RESULT = 16 * 1024 * 1024
 _NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)
 
 
-class GitAnswer(msgspec.Struct, frozen=True):
+_Result = TypeVar("_Result", bound=msgspec.Struct)
+
+
+class GitAnswer(msgspec.Struct, Generic[_Result], frozen=True):
     """A verb's output: its result (None if Git failed), the output after it, and Git's standard error.
 
-    `talked` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
+    `with_token` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
     """
 
-    talked: bool
+    with_token: bool
     outcome: ExecOutcome
-    result: dict[str, Any] | None
+    result: _Result | None
     rest: bytes
     stderr: str
 
@@ -44,8 +47,18 @@ class _Collected:
         self.data += data[: max(0, self._limit - len(self.data))]
 
 
-def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLogs, *, with_token: bool) -> GitAnswer:
-    """Run a verb; `with_token` only for verbs that talk to GitHub.
+def git_command(
+    ctx: PhaseContext, verb: str, job: dict[str, Any], result: type[_Result], logs: PhaseLogs, *, with_token: bool
+) -> GitAnswer[_Result]:
+    """Run a verb.
+
+    Args:
+        ctx: the context.
+        verb: `clone`, `stage` or `push`.
+        job: the verb's own parameters.
+        result: the type of its answer, see `git_answers`.
+        logs: where its output goes.
+        with_token: only for verbs that talk to GitHub.
 
     Raises:
         DiskFull: the disk with the engine's volumes is full.
@@ -66,30 +79,30 @@ def git_command(ctx: PhaseContext, verb: str, job: dict[str, Any], logs: PhaseLo
     )
     line, _, rest = bytes(collected.data).partition(b"\n")
     logs.stdout.write(line + b"\n")
-    result = _result(line) if outcome.ok else None
-    words = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
-    if result is None and _NO_ROOM.search(words):
+    decoded = _decoded(line, result) if outcome.ok else None
+    messages = ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))
+    if decoded is None and _NO_ROOM.search(messages):
         raise DiskFull(
             "The Docker engine has no disk space left for the run's volumes.", hint="Free space on its disk."
         )
-    return GitAnswer(with_token, outcome, result, rest, words)
+    return GitAnswer(with_token, outcome, decoded, rest, messages)
 
 
-def _result(line: bytes) -> dict[str, Any] | None:
+def _decoded(line: bytes, result: type[_Result]) -> _Result | None:
     """The verb's result; None if the line exceeds the limit and was cut."""
     try:
-        return msgspec.json.decode(line, type=dict[str, Any])
+        return msgspec.json.decode(line, type=result)
     except msgspec.MsgspecError:
         return None
 
 
-def answer_failure(ctx: PhaseContext, answer: GitAnswer, otherwise: FailureCode, doing: str) -> Failure:
+def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: FailureCode, doing: str) -> Failure:
     """Why a verb gave no result; `otherwise` if the cause is unknown."""
     if answer.outcome.ended is EndReason.TIMED_OUT:
         return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
         return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
-    return git_failure(answer.stderr, otherwise, doing, talked=answer.talked)
+    return git_failure(answer.stderr, otherwise, doing, remote=answer.with_token)
 
 
 def common_job(ctx: PhaseContext) -> dict[str, Any]:
@@ -110,9 +123,9 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
 def credentials(ctx: PhaseContext) -> dict[str, str]:
     """The GitHub token as Git configuration in the exec's environment: not an argument, file or container setting."""
     token = ctx.settings.github_token
-    words = f"x-access-token:{token.reveal() if token else ''}"
+    credential = f"x-access-token:{token.reveal() if token else ''}"
     return {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"http.{ctx.settings.github_server_url}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {base64.b64encode(words.encode()).decode()}",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {base64.b64encode(credential.encode()).decode()}",
     }

@@ -9,7 +9,7 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _FIRST_ERROR, _SERVER = 400, 500
 
 # Messages of Git and GitHub on standard error; the first match counts.
-_GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
+_GIT_MESSAGES: tuple[tuple[str, FailureCode], ...] = (
     (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
     (r"archived so it is read-only", FailureCode.REPOSITORY_ARCHIVED),
     (
@@ -35,7 +35,7 @@ _GIT_WORDS: tuple[tuple[str, FailureCode], ...] = (
 
 def rest_failure(error: GitHubError, doing: str) -> Failure:
     """The failure for a REST error; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
-    words = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
+    reasons = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED
     elif error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
@@ -51,16 +51,16 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
         code = FailureCode.PULL_REQUEST_REFUSED
     if code is FailureCode.GITHUB_UNREACHABLE:
         return failure(code, f"The request to GitHub {doing} failed. {error.message}", retry_at=error.retry_at)
-    return failure(code, f"GitHub refused {doing} (status {error.status}).{words}", retry_at=error.retry_at)
+    return failure(code, f"GitHub refused {doing} (status {error.status}).{reasons}", retry_at=error.retry_at)
 
 
-def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, talked: bool = True) -> Failure:
+def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, remote: bool = True) -> Failure:
     """The failure for Git's standard error; `otherwise` if no pattern matches.
 
-    Unless Git `talked` to GitHub, its messages contain file names, which can imitate any pattern.
+    `remote`: Git talked to GitHub. If it did not, its messages contain file names, which can imitate any pattern.
     """
-    known = _GIT_WORDS if talked else ()
+    known = _GIT_MESSAGES if remote else ()
     code = next((code for pattern, code in known if re.search(pattern, stderr)), otherwise)
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
-    return failure(code, f"git failed to {doing}. Its output: {' / '.join(told) or 'none'}")
+    shown = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
+    return failure(code, f"git failed to {doing}. Its output: {' / '.join(shown) or 'none'}")

@@ -150,11 +150,11 @@ class WorkspaceWatch:
                 return
 
     def _end(self, each: Measured) -> None:
-        nowhere = Tee(keep=0)
+        discarded = Tee(keep=0)
         try:
             if each.free:
                 spec = ExecSpec(command=list(each.free), time_limit=_TIME_LIMIT)
-                self._engine.execute(each.container, spec, stdout=nowhere, stderr=nowhere)
+                self._engine.execute(each.container, spec, stdout=discarded, stderr=discarded)
             self._engine.kill(self._ends)
         except EngineError as error:
             _log.warning("The container %s could not be ended: %s", self._ends, error)
@@ -183,14 +183,14 @@ class WorkspaceWatch:
     def _ask(self, each: Measured) -> Size | None:
         """The largest result; None if there is none."""
         job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
-        said, ignored = Tee(), Tee()
+        stdout, stderr = Tee(), Tee()
         # `timeout` limits this, not the exec's limit or a cancel: those end the container.
         spec = ExecSpec(
             command=command("workspace_size", job, time_limit=_TIME_LIMIT),
             time_limit=2 * _TIME_LIMIT,
         )
         try:
-            outcome = self._engine.execute(each.container, spec, stdout=said, stderr=ignored)
+            outcome = self._engine.execute(each.container, spec, stdout=stdout, stderr=stderr)
         except EngineError as error:
             _log.info("The size of %s could not be measured: %s", each.what, error)
             return None
@@ -198,8 +198,8 @@ class WorkspaceWatch:
             # Only an agent that suspends `timeout` causes this, and its container has ended.
             self._unanswered[each.what] = _MOST_UNANSWERED
         # In the agent's container another process can add to this output, but cannot remove the true line.
-        answers = [size for line in said.tail.splitlines() if (size := _size_of(line)) is not None]
-        return max(answers, key=lambda size: (size.hidden, size.bytes, size.files), default=None)
+        sizes = [size for line in stdout.tail.splitlines() if (size := _size_of(line)) is not None]
+        return max(sizes, key=lambda size: (size.hidden, size.bytes, size.files), default=None)
 
 
 def _size_of(line: bytes) -> Size | None:

@@ -1,4 +1,4 @@
-"""The git container for real: its image, its user, its limits, and what the phases make of its answers."""
+"""The clone and the commit in a real git container, with its image, user and limits."""
 
 import subprocess
 import uuid
@@ -49,7 +49,7 @@ class UsableLogin:
         return ""
 
 
-class Kept:
+class RecordedArtifacts:
     """An `ArtifactRecorder` in memory; its logs too."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Kept:
         return name
 
 
-class Place:
+class GitRun:
     """One run's git container, and a repository on a stand-in that it can reach."""
 
     def __init__(self, engine: DockerEngine, github: StandInGitHub, network: str) -> None:
@@ -89,7 +89,7 @@ class Place:
                 )
             ],
         )
-        self.kept = Kept()
+        self.artifacts = RecordedArtifacts()
         self.context = PhaseContext(
             run=self.run,
             settings=self.settings,
@@ -98,7 +98,7 @@ class Place:
             github=None,
             agent=ScriptedAgent(),
             redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
-            artifacts=self.kept,
+            artifacts=self.artifacts,
             cancel=CancelToken(),
             login_recorder=UsableLogin(),
         )
@@ -107,11 +107,11 @@ class Place:
         self.github.add_repository(self.slug, folder)
 
     def agent(self, script: str) -> None:
-        """Work in the repository as the agent would: the same user, the same volume."""
-        words = Tee()
+        """Work in the repository as the agent does: the same user, the same volume."""
+        output = Tee()
         spec = ExecSpec(command=["bash", "-euc", script], working_dir=self.context.names.repository, time_limit=60)
-        ended = self.engine.execute(self.context.names.git, spec, stdout=words, stderr=words)
-        assert ended.ok, words.tail
+        ended = self.engine.execute(self.context.names.git, spec, stdout=output, stderr=output)
+        assert ended.ok, output.tail
 
     def clone(self) -> PhaseResult:
         return git_clone(self.context)
@@ -152,8 +152,8 @@ def reachable(network: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def place(engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str]) -> Iterator[Place]:
-    made = Place(engine, reachable, network[0])
+def git_run(engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str]) -> Iterator[GitRun]:
+    made = GitRun(engine, reachable, network[0])
     names = made.context.names
     for volume in (names.workspace_volume, names.git_volume):
         engine.ensure_volume(volume, names.labels("test"))
@@ -190,11 +190,11 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(place: Place, source: Path) -> None:
+def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(git_run: GitRun, source: Path) -> None:
     """As user 1000 on a read-only root: sealed folders, pipes, nested repositories, encodings that git must know."""
-    place.host(source)
-    assert place.clone().failure is None
-    place.agent(
+    git_run.host(source)
+    assert git_run.clone().failure is None
+    git_run.agent(
         f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md;"
         "head -c 2 wide.txt | od -An -tx1 | grep -q 'ff fe';"
         "cp wide.txt copy; mv copy wide.txt; touch crlf.txt kyrillic.txt;"
@@ -202,71 +202,76 @@ def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(place: Place, sourc
         "mkfifo pipe; ln -s /work/git/clone.git out; git init -q nested; echo 3 > nested/b; chmod 0555 nested;"
         "mkdir -p deep/git~1"
     )
-    result = place.commit()
+    result = git_run.commit()
     assert result.failure is None
-    assert place.pushed() == {SPEC: "100644", "sealed/a": "100644", "unreadable": "100644", "nested/b": "100644"}
+    assert git_run.pushed() == {SPEC: "100644", "sealed/a": "100644", "unreadable": "100644", "nested/b": "100644"}
     assert result.metadata["nested_repositories_removed"] == ["deep/git~1", "nested/.git"]
     assert {entry["path"] for entry in result.metadata["left_out"]} == {"out"}
-    assert set(place.kept.files) == {"credential_audit.json", "diff_summary.md", "change.patch", "commit_status.json"}
+    assert set(git_run.artifacts.files) == {
+        "credential_audit.json",
+        "diff_summary.md",
+        "change.patch",
+        "commit_status.json",
+    }
 
 
-def test_both_verbs_are_safe_twice(place: Place, source: Path) -> None:
-    """A second attempt, with what the first one left: the same commit, and the branch counts as pushed."""
-    place.host(source)
-    place.clone()
-    place.agent("mkdir -p mod/cache; echo x > mod/cache/f; chmod -R a-w mod")
-    place.clone()
-    place.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
-    first, second = place.commit(), place.commit()
+def test_clone_and_commit_can_be_repeated(git_run: GitRun, source: Path) -> None:
+    """A second attempt makes the same commit, and the branch counts as pushed."""
+    git_run.host(source)
+    git_run.clone()
+    git_run.agent("mkdir -p mod/cache; echo x > mod/cache/f; chmod -R a-w mod")
+    git_run.clone()
+    git_run.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
+    first, second = git_run.commit(), git_run.commit()
     assert (first.failure, second.failure) == (None, None)
     assert first.metadata["commit"] == second.metadata["commit"]
-    assert place.pushed() == {SPEC: "100644"}
+    assert git_run.pushed() == {SPEC: "100644"}
 
 
-def test_the_token_is_seen_by_no_other_process_and_in_no_file(place: Place, source: Path) -> None:
+def test_the_token_is_in_no_argument_setting_or_file(git_run: GitRun, source: Path) -> None:
     """Neither in an argument, nor in the container's settings, nor in its volumes."""
-    place.host(source)
-    place.clone()
-    place.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
-    place.commit()
-    names = place.context.names
+    git_run.host(source)
+    git_run.clone()
+    git_run.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
+    git_run.commit()
+    names = git_run.context.names
     inspected = subprocess.run(["docker", "inspect", names.git], capture_output=True, text=True, check=True).stdout
     assert "gitFixtureToken" not in inspected
-    words = Tee()
-    look = "grep -rl -e gitFixtureToken -e eC1hY2Nlc3MtdG9rZW4 /work 2>/dev/null; true"
-    place.engine.execute(names.git, ExecSpec(command=["sh", "-c", look]), stdout=words, stderr=words)
-    assert words.tail == b""
+    found = Tee()
+    search = "grep -rl -e gitFixtureToken -e eC1hY2Nlc3MtdG9rZW4 /work 2>/dev/null; true"
+    git_run.engine.execute(names.git, ExecSpec(command=["sh", "-c", search]), stdout=found, stderr=found)
+    assert found.tail == b""
 
 
-def test_a_secret_in_a_file_is_found_where_it_stands(place: Place, source: Path) -> None:
-    """By file and line, also in a name that must be quoted; nothing is pushed."""
-    place.host(source)
-    place.clone()
-    place.agent(f"mkdir -p {FEATURE}; printf 'a\\nb\\nkey {TOKEN}\\n' > {FEATURE}/'grüße \"x\".md'")
-    result = place.commit()
+def test_a_secret_is_reported_by_file_and_line(git_run: GitRun, source: Path) -> None:
+    """Also if the file's name must be quoted; nothing is pushed."""
+    git_run.host(source)
+    git_run.clone()
+    git_run.agent(f"mkdir -p {FEATURE}; printf 'a\\nb\\nkey {TOKEN}\\n' > {FEATURE}/'grüße \"x\".md'")
+    result = git_run.commit()
     assert result.failure is not None
     assert result.failure.code is FailureCode.SECRET_IN_CHANGE
     assert f'{FEATURE}/grüße "x".md line 3' in result.failure.message
-    assert TOKEN.encode() not in b"".join(place.kept.files.values())
-    assert "change.patch" not in place.kept.files
+    assert TOKEN.encode() not in b"".join(git_run.artifacts.files.values())
+    assert "change.patch" not in git_run.artifacts.files
 
 
-def test_a_wrong_token_is_the_operators(place: Place, source: Path) -> None:
-    """By GitHub's real words to real git."""
-    place.host(source)
-    place.github.remove_token(TOKEN)
+def test_a_wrong_token_has_its_code(git_run: GitRun, source: Path) -> None:
+    """Git reports that GitHub refused the token."""
+    git_run.host(source)
+    git_run.github.remove_token(TOKEN)
     try:
-        result = place.clone()
+        result = git_run.clone()
     finally:
-        place.github.add_token(TOKEN)
+        git_run.github.add_token(TOKEN)
     assert result.failure is not None
     assert result.failure.code is FailureCode.GITHUB_TOKEN_REJECTED
 
 
-def test_a_container_that_is_gone_is_said(place: Place, source: Path) -> None:
-    """Not taken for a failure of git or GitHub."""
-    place.host(source)
-    place.engine.kill(place.context.names.git)
-    result = place.clone()
+def test_a_container_that_ended_has_its_code(git_run: GitRun, source: Path) -> None:
+    """It is not reported as a failure of Git or GitHub."""
+    git_run.host(source)
+    git_run.engine.kill(git_run.context.names.git)
+    result = git_run.clone()
     assert result.failure is not None
     assert result.failure.code is FailureCode.CONTAINER_FAILED

@@ -1,4 +1,4 @@
-"""What GitHub's and git's refusals mean, in their own words."""
+"""Each error of GitHub and Git has a failure code."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ URL = "https://github.com/acme/shop.git/"
 DENIED = f"fatal: unable to access '{URL}': The requested URL returned error: 403"
 
 # As seen on git 2.39 (Debian, GnuTLS) and in GitHub's documentation of its own messages.
-GIT_WORDS = {
+GIT_MESSAGES = {
     FailureCode.REPOSITORY_NOT_FOUND: [f"remote: Repository not found.\nfatal: repository '{URL}' not found"],
     FailureCode.REPOSITORY_ARCHIVED: [f"remote: This repository was archived so it is read-only.\n{DENIED}"],
     FailureCode.GITHUB_TOKEN_REJECTED: [
@@ -61,25 +61,25 @@ GIT_WORDS = {
 }
 
 
-@pytest.mark.parametrize("code", GIT_WORDS)
-def test_gits_words_have_a_code(code: FailureCode) -> None:
-    """The first thing that explains the rest; what is unknown is the phase's own failure."""
-    for words in GIT_WORDS[code]:
-        assert git_failure(words, FailureCode.CLONE_FAILED, "clone acme/shop").code is code, words
+@pytest.mark.parametrize("code", GIT_MESSAGES)
+def test_a_message_of_git_has_a_code(code: FailureCode) -> None:
+    """The first pattern that matches decides; an unknown message has the phase's own code."""
+    for stderr in GIT_MESSAGES[code]:
+        assert git_failure(stderr, FailureCode.CLONE_FAILED, "clone acme/shop").code is code, stderr
 
 
-def test_gits_last_words_are_told() -> None:
-    """Three lines, without our own and git's advice."""
-    words = "one\ntwo\nthree\nfour\nhint: try this\ngit fetch ended with exit code 128\n\n"
-    told = git_failure(words, FailureCode.CLONE_FAILED, "clone acme/shop").message
-    assert told == "git failed to clone acme/shop. Its output: two / three / four"
+def test_the_failure_shows_the_last_lines_of_git() -> None:
+    """Three lines, without Git's hints and the program's own line."""
+    stderr = "one\ntwo\nthree\nfour\nhint: try this\ngit fetch ended with exit code 128\n\n"
+    message = git_failure(stderr, FailureCode.CLONE_FAILED, "clone acme/shop").message
+    assert message == "git failed to clone acme/shop. Its output: two / three / four"
     assert git_failure("", FailureCode.CLONE_FAILED, "clone").message == "git failed to clone. Its output: none"
 
 
-def test_names_of_files_are_not_taken_for_githubs_words() -> None:
-    """Where git did not talk to GitHub, an agent's file called `error: 401` says nothing about the token."""
-    words = 'error: open("error: 401 Authentication failed"): Permission denied'
-    assert git_failure(words, FailureCode.COMMIT_FAILED, "commit", talked=False).code is FailureCode.COMMIT_FAILED
+def test_file_names_are_not_messages_of_github() -> None:
+    """Without a remote, an agent's file named `error: 401` says nothing about the token."""
+    stderr = 'error: open("error: 401 Authentication failed"): Permission denied'
+    assert git_failure(stderr, FailureCode.COMMIT_FAILED, "commit", remote=False).code is FailureCode.COMMIT_FAILED
 
 
 REST = [
@@ -92,7 +92,7 @@ REST = [
     (500, [], None, FailureCode.GITHUB_UNREACHABLE),
     (503, [], AT, FailureCode.GITHUB_RATE_LIMITED),
     (None, [], None, FailureCode.GITHUB_UNREACHABLE),
-    # An answer that is not GitHub's, such as a proxy's page, and a redirect to another server.
+    # A response that is not from GitHub, such as a proxy's page, and a redirect to another server.
     (200, [], None, FailureCode.GITHUB_UNREACHABLE),
     (302, [], None, FailureCode.GITHUB_UNREACHABLE),
 ]
@@ -102,18 +102,18 @@ REST = [
 def test_a_rest_answer_has_a_code(
     status: int | None, errors: list[str], retry_at: datetime | None, code: FailureCode
 ) -> None:
-    """With GitHub's own words and its wish to wait; without an answer, with the reason why there was none."""
+    """The failure has GitHub's messages and its retry time; without a response, why there was none."""
     error = GitHubError(
         "No response from https://x to GET /y: refused", status=status, errors=errors, retry_at=retry_at
     )
     failure = rest_failure(error, "to show acme/shop")
     assert (failure.code, failure.retry_at) == (code, retry_at)
-    assert all(words in failure.message for words in errors)
+    assert all(text in failure.message for text in errors)
     if code is FailureCode.GITHUB_UNREACHABLE:
         assert "No response from https://x" in failure.message
 
 
-def test_a_limit_is_nobodys_to_mend() -> None:
-    """It ends by itself, and says when."""
+def test_nobody_has_to_act_on_a_rate_limit() -> None:
+    """It resolves by itself."""
     error = GitHubError("limit", status=403, errors=["API rate limit exceeded"], retry_at=AT)
     assert rest_failure(error, "to show acme/shop").who_acts is WhoActs.NOBODY
