@@ -25,7 +25,7 @@ from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.reap import Reaper
-from moonmind_appliance.execution.recover import Recovered, recover, wake_queued
+from moonmind_appliance.execution.recover import Recovered, recover
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
@@ -33,8 +33,10 @@ from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.phases.names import LABEL_RUN
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
-from moonmind_appliance.scheduling.readiness import look_after_logins
+from moonmind_appliance.scheduling.waiting import update_waiting
+from moonmind_appliance.scheduling.wake import wake_queued
 from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.shards.upkeep import look_after_logins
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 
@@ -204,6 +206,7 @@ class Appliance:
 
     def _look_at_logins(self) -> None:
         look_after_logins(self.resources)
+        update_waiting(self.resources)
 
     def _wake_again(self) -> None:
         self._reaper.reap()

@@ -40,8 +40,11 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.shards.upkeep import look_after_logins
 from moonmind_appliance.store import Store
+from moonmind_appliance.store.shards import ShardChange
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 from tests.in_container.sent import job_of, program_of
@@ -223,7 +226,16 @@ class ApplianceUnderTest:
     def know_logins(self, *states: LoginState) -> None:
         """Store the state of each shard's login."""
         for number, state in enumerate(states):
-            self.store.shards.save(Shard(shard=number, login=state))
+            self.store_shard(Shard(shard=number, login=state))
+
+    def store_shard(self, shard: Shard) -> None:
+        """Replace the stored state of a shard."""
+        self.store.shards.change(shard.shard, lambda _known: ShardChange(shard))
+
+    def minute_passes(self) -> None:
+        """Do the periodic work on logins and on why runs wait, as the thread `clock` does."""
+        look_after_logins(self.resources)
+        update_waiting(self.resources)
 
     def work(self, shard: int = 0) -> None:
         """Do that shard's work in this thread."""

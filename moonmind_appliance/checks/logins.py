@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.models import LoginState, Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import refresh_login
+from moonmind_appliance.shards.upkeep import refresh_login
 
 _PROGRAM = "moonmind-appliance"
 
@@ -19,8 +19,7 @@ def logins(resources: Resources, *, check_unknown: bool = False) -> Iterator[Fin
     """
     shards = resources.store.shards.all(len(resources.shards))
     if check_unknown:
-        now = resources.clock()
-        shards = [refresh_login(resources, each, now) if each.login is LoginState.UNKNOWN else each for each in shards]
+        shards = [refresh_login(resources, each) if each.login is LoginState.UNKNOWN else each for each in shards]
     yield from shard_logins(shards)
 
 

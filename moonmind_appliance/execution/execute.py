@@ -47,7 +47,7 @@ from moonmind_appliance.phases import (
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import why_nobody_goes_on
+from moonmind_appliance.scheduling.waiting import update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
 
@@ -280,7 +280,7 @@ class Execution:
         _removed, problems = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
-        waits = why_nobody_goes_on(resources, self._run, waiting_for)
+        waits = why_no_shard_continues(resources, self._run, waiting_for)
         # An agent can report a limit in every turn. A run that kept its place in the queue would be the next again.
         behind = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
         resources.store.queue.release(
@@ -315,13 +315,14 @@ class Execution:
         if turn is None:
             return result
         now = resources.clock()
-        pause = rest_jitter(turn, now)
+        pause, before = rest_jitter(turn, now), resources.store.shards.get(index)
         state = resources.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
+        update_waiting_after(resources, before, state)
         if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
             resources.wakeups.wake_at(index, state.rests_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
-            if why_nobody_goes_on(resources, self._run, moves) is None:
+            if why_no_shard_continues(resources, self._run, moves) is None:
                 return msgspec.structs.replace(result, failure=None, waiting_for=moves)
         return result
 

@@ -6,12 +6,12 @@ import uuid
 
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import InterruptReason, LeaseLost
+from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.execute import Execution
 from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.models import Run, ShardName
 from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import ready_to_claim
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Executor:
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
-        while not self._resources.stopping.is_set() and ready_to_claim(self._resources, shard):
+        while not self._resources.stopping.is_set() and prepare_claim(self._resources, shard):
             lease = str(uuid.uuid4())
             run = self._resources.store.queue.claim(
                 shard, lease, now=self._resources.clock(), lease_seconds=LEASE_SECONDS

@@ -7,7 +7,7 @@ import msgspec
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.wake import wake_for
+from moonmind_appliance.scheduling.wake import wake_queued
 from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
@@ -66,16 +66,3 @@ def remove_orphans(resources: Resources) -> list[str]:
         except EngineError as error:
             _log.warning("The container %s of an earlier process could not be removed yet: %s", container.name, error)
     return removed
-
-
-def wake_queued(resources: Resources) -> int:
-    """Wake a shard for every queued run, at the run's retry time if it has one; returns the number of runs."""
-    now = resources.clock()
-    queued = resources.store.run_lists.queued()
-    for run in queued:
-        if run.waiting_for is not None and run.waiting_for.until is not None and run.waiting_for.until > now:
-            shard = run.shard_pin if run.shard_pin is not None else run.shard or 0
-            resources.wakeups.wake_at(min(shard, len(resources.shards) - 1), run.waiting_for.until)
-        else:
-            wake_for(resources, run)
-    return len(queued)

@@ -2,7 +2,8 @@
 
 from moonmind_appliance.models import Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import renew_login, say_who_waits
+from moonmind_appliance.scheduling.waiting import update_waiting
+from moonmind_appliance.shards.upkeep import renew_login
 
 
 def check_login(resources: Resources, shard: int) -> tuple[Shard, str | None]:
@@ -20,5 +21,5 @@ def check_login(resources: Resources, shard: int) -> tuple[Shard, str | None]:
     if running is not None:
         return known, running.run_id
     state = renew_login(resources, known, wanted=True)
-    say_who_waits(resources)
+    update_waiting(resources)
     return state, None

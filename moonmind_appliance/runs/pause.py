@@ -5,7 +5,7 @@ import msgspec
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import say_who_waits
+from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
 
@@ -27,7 +27,7 @@ def pause_shard(resources: Resources, shard: int) -> Shard:
         return ShardChange(msgspec.structs.replace(known, paused_at=now), [ShardEvent("shard.paused")])
 
     state = resources.store.shards.change(shard, paused)
-    say_who_waits(resources)
+    update_waiting(resources)
     return state
 
 
@@ -47,7 +47,7 @@ def resume_shard(resources: Resources, shard: int) -> Shard:
         return ShardChange(msgspec.structs.replace(known, paused_at=None), [told])
 
     state = resources.store.shards.change(shard, resumed)
-    say_who_waits(resources)
+    update_waiting(resources)
     resources.wakeups.wake(shard)
     return state
 

@@ -18,7 +18,7 @@ from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import say_who_waits
+from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard, who_holds
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.look import note_login
@@ -218,13 +218,13 @@ def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = N
     resources.redactor.forget(f"shard {shard}")
     if was:
         resources.store.events.add("shard.signed_out", shard=shard)
-    say_who_waits(resources)
+    update_waiting(resources)
     return state, was
 
 
 def _signed_in(resources: Resources, shard: int, login_file: bytes, way: str) -> Shard:
     state = note_login(resources, shard, login_file, signed_in=True)
     resources.store.events.add("shard.signed_in", shard=shard, data={"way": way})
-    say_who_waits(resources)
+    update_waiting(resources)
     resources.wakeups.wake(shard)
     return state

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.readiness import allowed, why_wait
+from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_wait
 from moonmind_appliance.shards.health import nearly_used, rests
 
 _log = logging.getLogger(__name__)
@@ -65,23 +65,46 @@ def wake_for(resources: Resources, run: Run) -> None:
 
     Never raises: a failure is logged, and the run starts with the next free shard.
     """
-    store, wakeups, now = resources.store, resources.wakeups, resources.clock()
     try:
-        shards = store.shards.all(len(resources.shards))
-        if waits := why_wait(allowed(shards, run.shard_pin), now):
-            store.queue.wait(run.run_id, waits)
-        known_idle = wakeups.idle()
-        if known_idle is None:
-            idle = {shard.shard for shard in shards} - {other.shard for other in store.run_lists.in_progress()}
-        else:
-            idle = set(known_idle)
-        shard = first_to_wake(shards, idle, run.shard_pin, now)
-        if shard is None:
+        shards = resources.store.shards.all(len(resources.shards))
+        if waits := why_wait(allowed(shards, run.shard_pin), resources.clock()):
+            resources.store.queue.wait(run.run_id, waits)
+        if not _wake_for_pin(resources, shards, run.shard_pin):
             _log.warning("Run %s waits: every shard that it may use is paused or does not exist.", run.run_id)
-            return
-        wakeups.wake(shard)
-        # Two runs submitted at the same time see the same shard idle: wake the other idle ones, too.
-        for other in others_to_wake(shards, idle - {shard}, run.shard_pin, now):
-            wakeups.wake(other)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
         _log.exception("Run %s is queued, but no shard could be notified.", run.run_id)
+
+
+def wake_queued(resources: Resources) -> int:
+    """Wake shards for all queued runs, at the runs' retry times if they have one; returns the number of runs.
+
+    Reads no run: runs with the same pin need the same shards.
+    """
+    update_waiting(resources)
+    now = resources.clock()
+    last = len(resources.shards) - 1
+    for shard, until in resources.store.queue.retry_times(now):
+        resources.wakeups.wake_at(min(shard, last), until)
+    groups = resources.store.queue.groups(now)
+    shards = resources.store.shards.all(len(resources.shards))
+    for group in groups:
+        if group.due and not _wake_for_pin(resources, shards, group.pin):
+            _log.warning("%d run(s) wait: every shard that they may use is paused or does not exist.", group.due)
+    return sum(group.runs for group in groups)
+
+
+def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> bool:
+    """Wake the shards for runs with that pin; False if there is none to wake."""
+    now, known_idle = resources.clock(), resources.wakeups.idle()
+    if known_idle is None:
+        idle = {shard.shard for shard in shards} - {run.shard for run in resources.store.run_lists.in_progress()}
+    else:
+        idle = set(known_idle)
+    first = first_to_wake(shards, idle, pin, now)
+    if first is None:
+        return False
+    resources.wakeups.wake(first)
+    # Two runs submitted at the same time see the same shard idle: wake the other idle ones, too.
+    for other in others_to_wake(shards, idle - {first}, pin, now):
+        resources.wakeups.wake(other)
+    return True

@@ -25,6 +25,29 @@ def record(
     )
 
 
+def record_for_runs(
+    connection: sqlite3.Connection,
+    kind: str,
+    which: str,
+    values: Mapping[str, object],
+    *,
+    data: Mapping[str, object],
+) -> int:
+    """Write the same event for every run that matches the SQL condition `which`; returns their number."""
+    return connection.execute(
+        f"""
+        INSERT INTO events (kind, at, run_id, data)
+        SELECT :event_kind, :event_at, run_id, :event_data FROM runs WHERE {which}
+        """,  # noqa: S608 - fixed clauses
+        {
+            **values,
+            "event_kind": kind,
+            "event_at": time_text(datetime.now(UTC)),
+            "event_data": json_text(dict(data)),
+        },
+    ).rowcount
+
+
 class EventStore:
     """Every automatic decision and every change of state. Ids increase in the order of writing, with gaps."""
 

@@ -2,16 +2,27 @@
 
 import logging
 import sqlite3
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, failure
+from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, WaitReason, failure
 from moonmind_appliance.store.connection import Database
-from moonmind_appliance.store.events import record
+from moonmind_appliance.store.events import record, record_for_runs
 from moonmind_appliance.store.rows import json_text, time_text
 from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row, waiting_columns, whole_run
 
 _log = logging.getLogger(__name__)
+
+
+class QueueGroup(NamedTuple):
+    """The queued runs with one pin: their number, how many wait for no later time, and how many wait for nothing."""
+
+    pin: int | None
+    runs: int
+    due: int
+    ready: int
 
 
 class RunQueue:
@@ -141,6 +152,67 @@ class RunQueue:
                 data = {"status": RunStatus.QUEUED.value, "waiting_for": waiting_for}
                 record(connection, kind, run_id=run_id, data=data)
 
+    def groups(self, now: datetime) -> list[QueueGroup]:
+        """The queued runs, counted by the shard that they are pinned to."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT shard_pin, count(*), count(*) FILTER (WHERE waiting_until IS NULL OR waiting_until <= :now),
+                    count(*) FILTER (WHERE waiting_for IS NULL)
+                FROM runs WHERE status = 'queued' GROUP BY shard_pin
+                """,
+                {"now": time_text(now)},
+            )
+            return [QueueGroup(*row) for row in rows]
+
+    def retry_times(self, now: datetime) -> list[tuple[int, datetime]]:
+        """The later times that queued runs wait for, each once, with the shard to wake: the pinned or the last one."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT DISTINCT coalesce(shard_pin, shard, 0), waiting_until FROM runs
+                WHERE status = 'queued' AND waiting_until > :now
+                """,
+                {"now": time_text(now)},
+            )
+            return [(shard, datetime.fromisoformat(until)) for shard, until in rows]
+
+    def wait_by_pin(
+        self,
+        reasons: Mapping[int | None, WaitingFor | None],
+        *,
+        ended: Collection[WaitReason],
+        ended_without_time: Collection[WaitReason],
+    ) -> None:
+        """Set what the queued runs of each pin wait for, and write the event of each change; one transaction.
+
+        Args:
+            reasons: what to wait for, by pin. None clears the reasons in `ended`, and those in `ended_without_time` of
+                runs that wait for no time; other reasons are not changed.
+            ended: see `reasons`.
+            ended_without_time: see `reasons`.
+        """
+        values = {
+            "ended": json_text([reason.value for reason in ended]),
+            "ended_without_time": json_text([reason.value for reason in ended_without_time]),
+        }
+        with self._database.write() as connection:
+            for pin, waiting_for in reasons.items():
+                which = _ENDED if waiting_for is None else "waiting_for IS NOT :waiting_for"
+                _set_waiting(connection, f"shard_pin IS :pin AND {which}", waiting_for, {**values, "pin": pin})
+
+    def wait_for_machine(self, waiting_for: WaitingFor) -> None:
+        """Set what all queued runs wait for, except runs that wait for the same reason already."""
+        with self._database.write() as connection:
+            _set_waiting(connection, f"{_REASON} IS NOT :reason", waiting_for, {"reason": waiting_for.reason.value})
+
+
+# NULL for a run that waits for nothing, and for a column that is not JSON.
+_REASON = "CASE WHEN json_valid(waiting_for) THEN json_extract(waiting_for, '$.reason') END"
+_ENDED = (
+    f"({_REASON} IN (SELECT value FROM json_each(:ended))"  # noqa: S608 - fixed clauses
+    f" OR waiting_until IS NULL AND {_REASON} IN (SELECT value FROM json_each(:ended_without_time)))"
+)
 
 _FIRST = """
     SELECT waiting.run_id, waiting.started_at FROM runs AS waiting
@@ -156,6 +228,23 @@ _FIRST = """
     ORDER BY coalesce(busy.runs, 0), coalesce(waiting.queued_at, waiting.accepted_at), waiting.run_id
     LIMIT 1
 """
+
+
+def _set_waiting(
+    connection: sqlite3.Connection, which: str, waiting_for: WaitingFor | None, values: Mapping[str, object]
+) -> None:
+    """Set what the queued runs that match `which` wait for. The events come first: they select the same runs."""
+    kind = "run.ready" if waiting_for is None else "run.waiting"
+    data = {"status": RunStatus.QUEUED.value, "waiting_for": waiting_for}
+    columns = {**values, **waiting_columns(waiting_for)}
+    if record_for_runs(connection, kind, f"status = 'queued' AND {which}", columns, data=data):
+        connection.execute(
+            f"""
+            UPDATE runs SET waiting_for = :waiting_for, waiting_until = :waiting_until
+            WHERE status = 'queued' AND {which}
+            """,  # noqa: S608 - fixed clauses
+            columns,
+        )
 
 
 def _requeue(

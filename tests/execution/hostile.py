@@ -14,8 +14,8 @@ from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
-from moonmind_appliance.scheduling.readiness import look_after_logins
 from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.shards.upkeep import look_after_logins
 from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest

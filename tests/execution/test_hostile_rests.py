@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.containers.fake import FakeExec
+from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.models import LoginFault, LoginState, Run, RunStatus, WaitReason
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.scheduling.readiness import look_after_logins, ready_to_claim
+from moonmind_appliance.shards.upkeep import look_after_logins
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
@@ -112,7 +113,7 @@ def test_a_rest_that_an_older_version_believed_is_over(hostile: Hostile) -> None
             "UPDATE shards SET state = json_set(state, '$.rests_until', '3000-01-01T00:00:00Z') WHERE shard = 0"
         )
     assert hostile.appliance.store.shards.get(0).rests_until is not None
-    assert ready_to_claim(hostile.resources, 0)
+    assert prepare_claim(hostile.resources, 0)
     assert hostile.appliance.store.shards.get(0).rests_until is None
 
 

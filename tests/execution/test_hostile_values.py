@@ -12,7 +12,7 @@ import pytest
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import LoginState, RunStatus
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.scheduling.readiness import look_after_logins
+from moonmind_appliance.shards.upkeep import look_after_logins
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import GOOD, LIMITED, LOGIN, REFUSED, VALUES, Hostile, login_file, paths, replaced

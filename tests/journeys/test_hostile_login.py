@@ -14,9 +14,9 @@ from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.runs.sign_in import SignedIn, SignIn, sign_out
-from moonmind_appliance.scheduling.readiness import look_after_logins, renew_login
 from moonmind_appliance.shards.look import look_at_shard
 from moonmind_appliance.shards.spec import login_spec
+from moonmind_appliance.shards.upkeep import look_after_logins, renew_login
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 

@@ -24,13 +24,13 @@ from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import ScriptedResponse
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt, SignInWaiting, sign_out
-from moonmind_appliance.scheduling.readiness import look_after_logins, renew_login
 from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
 from moonmind_appliance.shards.look import look_at_shard, note_login
 from moonmind_appliance.shards.spec import login_spec
+from moonmind_appliance.shards.upkeep import look_after_logins, renew_login
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -428,7 +428,7 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypa
     monkeypatch.setattr(environment.openai.accounts, "refresh", slow_refresh)
     code = (
         "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
-        "from moonmind_appliance.scheduling.readiness import renew_login\n"
+        "from moonmind_appliance.shards.upkeep import renew_login\n"
         "with attach(settings.load(os.environ).settings) as tools:\n"
         "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
     )

@@ -7,7 +7,7 @@ import pytest
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus, Shard, WaitingFor, WaitReason
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
-from moonmind_appliance.scheduling.readiness import look_after_logins, why_wait
+from moonmind_appliance.scheduling.waiting import why_wait
 from moonmind_appliance.scheduling.wake import first_to_wake, others_to_wake
 from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.health import health_of
@@ -84,7 +84,7 @@ def test_a_paused_shard_is_not_woken(appliance: ApplianceUnderTest) -> None:
     appliance.submit(shard=0)
     appliance.store.shards.save(Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
     appliance.clock.advance(seconds=60)
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert appliance.store.shards.get(0).login is PRESENT
     assert [shard for shard in appliance.wakeups.woken if shard == 0] == []
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import (
     LoginState,
@@ -17,7 +18,7 @@ from moonmind_appliance.models import (
     WaitingFor,
     WaitReason,
 )
-from moonmind_appliance.scheduling.readiness import look_after_logins, ready_to_claim, why_wait
+from moonmind_appliance.scheduling.waiting import why_wait
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import ANN, BOB, NOW
 
@@ -72,8 +73,8 @@ def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(appliance: Appl
     change(appliance, 1, used(10.0))
     appliance.submit()
     appliance.wakeups.woken.clear()
-    assert not ready_to_claim(appliance.resources, 0)
-    assert ready_to_claim(appliance.resources, 1)
+    assert not prepare_claim(appliance.resources, 0)
+    assert prepare_claim(appliance.resources, 1)
     assert appliance.wakeups.woken == [1]
     assert [number for number, _at in appliance.wakeups.timed] == [0]
     assert "shard.left_to_others" in [event.kind for event in appliance.store.events.after(0, limit=500)]
@@ -86,7 +87,7 @@ def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: App
     appliance.submit()
     appliance.submit()
     assert appliance.store.queue.claim(1, "lease", now=appliance.clock(), lease_seconds=60)
-    assert ready_to_claim(appliance.resources, 0)
+    assert prepare_claim(appliance.resources, 0)
 
 
 def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(appliance: ApplianceUnderTest) -> None:
@@ -106,7 +107,7 @@ def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(appliance
     appliance.store.queue.wait(waits.run_id, WaitingFor(WaitReason.DISK, appliance.clock() + HOUR, "no room"))
     appliance.submit(shard=1)
     appliance.wakeups.woken.clear()
-    assert ready_to_claim(appliance.resources, 0)
+    assert prepare_claim(appliance.resources, 0)
     assert appliance.wakeups.woken == []
 
 
@@ -130,7 +131,7 @@ def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(appliance: Appl
     appliance.clock.now = first - timedelta(seconds=30)
     appliance.wakeups.timed.clear()
     recover(appliance.resources)
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert (0, first) in appliance.wakeups.timed
     appliance.work(0)
     assert appliance.stored(run).status is RunStatus.QUEUED
@@ -155,10 +156,10 @@ def test_a_refused_account_costs_one_run_and_not_the_queue(appliance: ApplianceU
     waits = appliance.stored(runs[1]).waiting_for
     assert waits is not None
     assert waits.reason is WaitReason.LOGIN
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert appliance.store.shards.get(0).login is R
     appliance.clock.advance(hours=1)
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     appliance.work(0)
     assert {appliance.stored(run).status for run in runs[1:]} == {RunStatus.SUCCEEDED}
 
@@ -173,19 +174,19 @@ def test_a_login_that_was_made_behind_our_back_is_found(appliance: ApplianceUnde
     assert appliance.stored(run).waiting_for is not None
     appliance.sign_in(1)
     appliance.wakeups.woken.clear()
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert appliance.wakeups.woken == [1]
     assert appliance.stored(run).waiting_for is None
 
 
 def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) -> None:
     """A login that is thought to be there is looked at now and then."""
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     appliance.sign_out(0)
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert appliance.store.shards.get(0).login is P
     appliance.clock.advance(minutes=16)
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert appliance.store.shards.get(0).login is A
 
 
@@ -194,7 +195,7 @@ def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest
     appliance.submit()
     assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
     appliance.engine.calls.clear()
-    look_after_logins(appliance.resources)
+    appliance.minute_passes()
     assert ("start", appliance.resources.shards[0].lock) not in appliance.engine.calls
     assert ("start", appliance.resources.shards[1].lock) in appliance.engine.calls
 

@@ -1,0 +1,91 @@
+"""Keeps the shards' logins fresh: find those that were created, lost or expired, and renew those that expire soon."""
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
+from moonmind_appliance.models import LoginState, Shard
+from moonmind_appliance.resources import Resources
+from moonmind_appliance.shards.evidence import admitted_again, rest_over
+from moonmind_appliance.shards.health import check_shard, renewal_is_due
+from moonmind_appliance.shards.look import look_at_shard, note_login
+
+_LOOK_AGAIN = timedelta(seconds=15)
+# How often an existing login file is looked at: it may have been removed.
+_LOOK_EVERY = timedelta(minutes=15)
+# A refused account gets one more try after this: its plan or credits may have changed.
+_ADMIT_AGAIN_AFTER = timedelta(hours=1)
+_TICK = timedelta(seconds=60)
+
+_log = logging.getLogger(__name__)
+
+
+def refresh_login(resources: Resources, state: Shard) -> Shard:
+    """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
+    try:
+        login_file = look_at_shard(resources, state.shard)
+    except EngineError as error:
+        return _later(resources, state, error)
+    return note_login(resources, state.shard, login_file)
+
+
+def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> Shard:
+    """Check a shard's login without a model turn; renew it if that is due, or `wanted`.
+
+    If the check is not possible now, the state is unchanged and checked again soon.
+    """
+    try:
+        return check_shard(resources, state.shard, renew=wanted)
+    except EngineError as error:
+        return _later(resources, state, error)
+
+
+def look_after_logins(resources: Resources) -> None:
+    """Check the logins that no run uses. Runs once a minute; why runs wait must be updated afterwards.
+
+    Skips a shard that executes a run: the run reports the login's state. Wakes every shard that can take runs again,
+    so that a lost wake-up delays no run for long.
+    """
+    now = resources.clock()
+    busy = {run.shard for run in resources.store.run_lists.in_progress()}
+    for number in range(len(resources.shards)):
+        try:
+            before = resources.store.shards.get(number)
+            seen = _look_after(resources, before, now, busy)
+            _wake_if_ready(resources, before, seen, now)
+        except ApplianceError as error:
+            _log.warning("Shard %s could not be checked: %s", number, error)
+
+
+def _look_after(resources: Resources, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
+    if rest_over(known, now=now).shard != known:
+        known = resources.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
+    if known.shard in busy:
+        return known
+    if known.login is LoginState.REFUSED:
+        if known.login_since is not None and now - known.login_since >= _ADMIT_AGAIN_AFTER:
+            why = f"one more try after {_ADMIT_AGAIN_AFTER}"
+            return resources.store.shards.change(known.shard, lambda state: admitted_again(state, now=now, why=why))
+        return refresh_login(resources, known)
+    if renewal_is_due(known, now):
+        return renew_login(resources, known)
+    if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _LOOK_EVERY:
+        return known
+    return refresh_login(resources, known)
+
+
+def _wake_if_ready(resources: Resources, before: Shard, seen: Shard, now: datetime) -> None:
+    if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
+        return
+    if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
+        resources.wakeups.wake_at(seen.shard, seen.rests_until)
+    elif before.login is not LoginState.PRESENT or (before.rests_until is not None and seen.rests_until is None):
+        resources.wakeups.wake(seen.shard)
+
+
+def _later(resources: Resources, state: Shard, error: EngineError) -> Shard:
+    level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
+    _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
+    resources.wakeups.wake_at(state.shard, resources.clock() + _LOOK_AGAIN)
+    return state
