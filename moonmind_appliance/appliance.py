@@ -24,9 +24,9 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.execution.executor import Executor
-from moonmind_appliance.execution.reap import Reaper
-from moonmind_appliance.execution.recover import Recovered, recover
+from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.retention import retain
+from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
@@ -137,7 +137,7 @@ class Appliance:
             self._lock.release()
             raise
         self._executor = Executor(self.resources)
-        self._reaper = Reaper(self.resources)
+        self._sweeper = Sweeper(self.resources)
         self._oidc = _verifier(settings)
         self._readiness = Readiness(self.resources, self._workers.alive)
         self.api = build_api(
@@ -209,7 +209,8 @@ class Appliance:
         update_waiting(self.resources)
 
     def _wake_again(self) -> None:
-        self._reaper.reap()
+        requeue_expired(self.resources)
+        self._sweeper.sweep(When.PERIODIC)
         wake_queued(self.resources)
 
     def _retain(self) -> None:

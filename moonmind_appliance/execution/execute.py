@@ -241,8 +241,8 @@ class Execution:
         except (RunInterrupted, LeaseLost):
             raise
         except Exception:  # noqa: BLE001 - see below
-            # The reaper removes the rest later; the run's own result does not change.
-            _log.exception("Run %s: cleanup failed; the next recovery removes what is left.", self._run.run_id)
+            # A sweep removes the rest later; the run's own result does not change.
+            _log.exception("Run %s: cleanup failed; the next sweep removes what is left.", self._run.run_id)
 
     def _end_with(self, reason: Failure) -> None:
         self._end(RunStatus.FAILED, reason.message, reason)

@@ -1,20 +1,19 @@
-"""Recover from a crash before any worker starts. The caller has the data folder's lock."""
+"""Requeue the runs of dead executions: after a crash, and while the appliance runs."""
 
 import logging
+from datetime import timedelta
 
 import msgspec
 
-from moonmind_appliance.errors import EngineError
-from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_queued
 from moonmind_appliance.store.shards import ShardChange
 
 _log = logging.getLogger(__name__)
 
-# A sign-in may be in progress in another process, and a check may be renewing a login: if it were killed, the old
-# tokens would be invalid and the new ones lost. Both containers end by themselves.
-_LIVES_ELSEWHERE = frozenset({"login", "check"})
+# Grace after the end of a lease: the engine or the disk may only have hung for a moment.
+_GRACE = timedelta(seconds=60)
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -26,11 +25,13 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 def recover(resources: Resources) -> Recovered:
-    """Remove orphaned containers, return their runs to the queue, and wake shards. Idempotent.
+    """Before the workers start: remove leftover containers, requeue their runs, and wake shards. Idempotent.
+
+    The caller has the data folder's lock.
 
     Does not fail if the engine does not answer: runs wait for it, and starting a run removes its leftovers first.
     """
-    removed = remove_orphans(resources)
+    removed = Sweeper(resources).sweep(When.START).names
     requeued = []
     for run in resources.store.run_lists.in_progress():
         if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
@@ -48,21 +49,18 @@ def _want_check(resources: Resources, shard: int | None) -> None:
         )
 
 
-def remove_orphans(resources: Resources) -> list[str]:
-    """Remove this appliance's containers that belong to no execution; returns their names."""
-    removed = []
-    try:
-        found = resources.engine.containers({LABEL_APPLIANCE: resources.appliance_id})
-    except EngineError as error:
-        _log.warning("Cannot search for containers of an earlier process: %s", error)
-        return []
-    for container in found:
-        lives_elsewhere = container.running and container.labels.get(LABEL_ROLE) in _LIVES_ELSEWHERE
-        if lives_elsewhere and LABEL_RUN not in container.labels:
-            continue
-        try:
-            resources.engine.remove(container.container_id)
-            removed.append(container.name)
-        except EngineError as error:
-            _log.warning("The container %s of an earlier process could not be removed yet: %s", container.name, error)
-    return removed
+def requeue_expired(resources: Resources) -> list[str]:
+    """Requeue runs whose claim expired without being released, such as on a full disk; returns their ids. Idempotent.
+
+    For the running appliance; at start-up `recover` does this. Wake the shards afterwards.
+    """
+    queue, now = resources.store.queue, resources.clock()
+    requeued = []
+    for run in resources.store.run_lists.in_progress():
+        until = queue.lease_until(run.run_id)
+        if until is not None and until + _GRACE < now and queue.requeue_abandoned(run.run_id, run.lease):
+            requeued.append(run.run_id)
+            _log.warning(
+                "Run %s: its lease expired at %s; it resumes at its first unfinished phase.", run.run_id, until
+            )
+    return requeued

@@ -2,7 +2,8 @@
 
 from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.errors import EngineError, EngineUnreachable
-from moonmind_appliance.execution.recover import recover
+from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
+from moonmind_appliance.execution.recover import recover, requeue_expired
 from moonmind_appliance.models import ContainerSpec, Limits, RunStatus, WaitingFor, WaitReason
 from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from tests.appliance_under_test import ApplianceUnderTest
@@ -88,3 +89,26 @@ def test_a_wait_until_a_time_is_scheduled_again(appliance: ApplianceUnderTest) -
     appliance.store.queue.wait(run.run_id, WaitingFor(WaitReason.DISK, until))
     recover(appliance.resources)
     assert (1, until) in appliance.wakeups.timed
+
+
+def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None:
+    """Its worker ended without a word, such as on a disk that was full: nobody restarts the appliance for it."""
+    run = appliance.submit()
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.clock.advance(seconds=LEASE_SECONDS + 59)
+    assert requeue_expired(appliance.resources) == []
+    appliance.clock.advance(seconds=2)
+    assert requeue_expired(appliance.resources) == [run.run_id]
+    appliance.work()
+    assert appliance.stored(run).status is RunStatus.SUCCEEDED
+    assert appliance.stored(run).interruptions == 1
+
+
+def test_a_run_whose_lease_is_kept_alive_is_left_alone(appliance: ApplianceUnderTest) -> None:
+    """However long it takes."""
+    run = appliance.submit()
+    appliance.store.queue.claim(0, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    for _ in range(5):
+        appliance.clock.advance(hours=1)
+        appliance.store.queue.heartbeat(run.run_id, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+        assert requeue_expired(appliance.resources) == []

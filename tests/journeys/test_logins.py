@@ -18,7 +18,7 @@ from moonmind_appliance import settings
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.errors import NameTaken
-from moonmind_appliance.execution.recover import remove_orphans
+from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import ScriptedResponse
@@ -437,7 +437,7 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypa
         assert spent.wait(60)
         process.kill()
         process.wait()
-        remove_orphans(tools)
+        Sweeper(tools).sweep(When.START)
         held = tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "check"})
         assert [container.running for container in held] == [True]
     finally:

@@ -1,0 +1,42 @@
+"""Which containers a sweep removes while the appliance runs. `test_recover` tests the sweep at the start."""
+
+from moonmind_appliance.errors import EngineError, EngineUnreachable
+from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
+from moonmind_appliance.execution.sweep import Sweeper, When
+from tests.appliance_under_test import ApplianceUnderTest
+from tests.execution.test_recover import box
+
+
+def test_containers_of_runs_that_nobody_executes_are_removed(appliance: ApplianceUnderTest) -> None:
+    """Of ended, waiting and unknown runs: such a container would hold its shard for ever. Others stay."""
+    ended, lives = appliance.run(), appliance.submit()
+    appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    queued = appliance.submit()
+    for name, run_id in [("ended", ended.run_id), ("lives", lives.run_id), ("queued", queued.run_id), ("none", "gone")]:
+        box(appliance, name, run=run_id, role="agent")
+    box(appliance, "theirs", owner="another", run=ended.run_id, role="agent")
+    box(appliance, "login", role="login")
+    assert sorted(Sweeper(appliance.resources).sweep(When.PERIODIC).names) == ["ended", "none", "queued"]
+    assert appliance.containers() == ["lives", "login", "theirs"]
+
+
+def test_a_container_that_has_ended_is_removed_at_the_second_look(appliance: ApplianceUnderTest) -> None:
+    """A look at a login is only created, for less than a second; one that stands still for minutes is dead."""
+    box(appliance, "look", role="look", running=False)
+    sweeper = Sweeper(appliance.resources)
+    assert sweeper.sweep(When.PERIODIC).names == []
+    box(appliance, "younger", role="look", running=False)
+    assert sweeper.sweep(When.PERIODIC).names == ["look"]
+    assert sweeper.sweep(When.PERIODIC).names == ["younger"]
+
+
+def test_an_engine_that_refuses_or_is_gone_breaks_nothing(appliance: ApplianceUnderTest) -> None:
+    """The next look does what this one could not."""
+    for name in ("a", "b"):
+        box(appliance, name, run="gone", role="agent")
+    sweeper = Sweeper(appliance.resources)
+    appliance.engine.fail(EngineError("removal is in progress"), method="remove")
+    assert sweeper.sweep(When.PERIODIC).names == ["b"]
+    appliance.engine.fail(EngineUnreachable("no engine"), method="containers")
+    assert sweeper.sweep(When.PERIODIC).names == []
+    assert sweeper.sweep(When.PERIODIC).names == ["a"]
