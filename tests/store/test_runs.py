@@ -167,8 +167,8 @@ class TestUnreadableRow:
             *[("output", text) for text in ("{", "[]", "7", '{"usage": 7}', '{"feature": {"title": "no directory"}}')],
         ],
     )
-    def test_spoilt_phase(self, store: Store, make_run: MakeRun, column: str, text: str) -> None:
-        """A phase that cannot be read is an error of that run only: a list omits it."""
+    def test_spoilt_phase(self, store: Store, make_run: MakeRun, now: datetime, column: str, text: str) -> None:
+        """A phase that cannot be read is an error of that run only: a claim takes the next one."""
         run, other = store.runs.insert(make_run()), store.runs.insert(make_run())
         with store.database.write() as connection:
             connection.execute(
@@ -177,7 +177,9 @@ class TestUnreadableRow:
             )
         with pytest.raises(StoreError, match=run.run_id):
             store.runs.get(run.run_id)
-        assert [each.run_id for each in store.run_lists.queued()] == [other.run_id]
+        claimed = store.queue.claim(0, "lease", now=now, lease_seconds=60)
+        assert claimed is not None
+        assert claimed.run_id == other.run_id
 
 
 class TestCancel:
