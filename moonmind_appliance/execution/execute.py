@@ -115,8 +115,8 @@ class Execution:
                 self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
                 return
             _log.exception("Run %s failed because of a bug.", self._run.run_id)
-            words = str(error) if isinstance(error, ApplianceError) else type(error).__name__
-            self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(words)))
+            message = str(error) if isinstance(error, ApplianceError) else type(error).__name__
+            self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(message)))
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:

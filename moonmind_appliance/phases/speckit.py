@@ -38,7 +38,7 @@ from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent
 
-_LONGEST_WORDS = 600
+_LONGEST_MESSAGE = 600
 _LONGEST_SECTION = 8000
 _LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
 
@@ -69,7 +69,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         if ctx.login is None or digest is None or digest != ctx.login.digest:
             ctx.login = record_login(ctx)
     outcome = reader.outcome(ended)
-    outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_WORDS])
+    outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
     result = _judge(phase, ctx, ended, outcome, reader.report().files)
     if result.failure is not None or result.waiting_for is not None or ctx.login.problem:
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
@@ -97,38 +97,37 @@ def _judge(
 ) -> PhaseResult:
     """The phase's result from the command's end, the turn and the files; the files decide."""
     if ended.ended is not EndReason.EXITED:
-        return failed(_cut_short(phase, ctx, ended))
+        return failed(_why_not_completed(phase, ctx, ended))
     if turn.verdict is AgentVerdict.SKILL_MISSING:
-        words = f"The repository has its own Spec Kit files but no .agents/skills/{SKILLS[phase]}."
-        return failed(failure(FailureCode.SKILL_MISSING, words))
+        message = f"The repository has its own Spec Kit files but no .agents/skills/{SKILLS[phase]}."
+        return failed(failure(FailureCode.SKILL_MISSING, message))
     if turn.verdict is AgentVerdict.QUOTA:
-        words = f"the usage window of shard {ctx.names.shard.index} is used up"
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.QUOTA, turn.resets_at, words))
+        message = f"the usage window of shard {ctx.names.shard.index} is used up"
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.QUOTA, turn.resets_at, message))
     if turn.verdict is AgentVerdict.LOGIN_DEAD:
-        words = f"{ctx.agent.service} refuses the login of shard {ctx.names.shard.index}"
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=words))
+        message = f"{ctx.agent.service} refuses the login of shard {ctx.names.shard.index}"
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=message))
     if turn.verdict is not AgentVerdict.COMPLETED:
         return failed(_turn_failure(phase, ctx, ended, turn))
     return _accept_files(phase, ctx, turn, files)
 
 
-def _cut_short(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failure:
+def _why_not_completed(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failure:
     if ended.ended is EndReason.TIMED_OUT:
-        words = f"{phase.value} took longer than PHASE_TIME_LIMIT ({ctx.settings.phase_time_limit} s)."
-        return failure(FailureCode.AGENT_TIMED_OUT, words)
+        message = f"{phase.value} took longer than PHASE_TIME_LIMIT ({ctx.settings.phase_time_limit} s)."
+        return failure(FailureCode.AGENT_TIMED_OUT, message)
     if ended.ended is EndReason.SILENT:
         limit = ctx.settings.phase_silence_limit
         return failure(
             FailureCode.AGENT_SILENT, f"{phase.value} produced no output for PHASE_SILENCE_LIMIT ({limit} s)."
         )
-    words = f"The agent container ended during {phase.value}: it ran out of memory, or it was removed from outside."
-    return failure(FailureCode.CONTAINER_FAILED, words)
+    message = f"The agent container ended during {phase.value}: it ran out of memory, or it was removed from outside."
+    return failure(FailureCode.CONTAINER_FAILED, message)
 
 
 def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> Failure:
     shard = ctx.names.shard.index
-    said = f" The agent said: {turn.message}" if turn.message else ""
-    code, words = {
+    code, message = {
         AgentVerdict.PLAN_WITHOUT_CODEX: (
             FailureCode.PLAN_WITHOUT_CODEX,
             f"The account of shard {shard} may not use {ctx.agent.name}.",
@@ -138,16 +137,19 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
             f"{phase.value} could not reach {ctx.agent.service}.",
         ),
     }.get(turn.verdict, (FailureCode.AGENT_FAILED, f"{phase.value} failed with exit code {ended.exit_code}."))
-    return failure(code, words + said)
+    return failure(code, message + _last_message(turn))
+
+
+def _last_message(turn: TurnOutcome) -> str:
+    return f" The agent said: {turn.message}" if turn.message else ""
 
 
 def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files: Mapping[str, str]) -> PhaseResult:
     if phase is PhaseName.SPECKIT_SPECIFY:
         feature = _recorded_feature(files)
         if feature is None:
-            words = "specify ended without a feature directory under specs/."
-            said = f" The agent said: {turn.message}" if turn.message else ""
-            return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, words + said))
+            message = "specify ended without a feature directory under specs/."
+            return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, message + _last_message(turn)))
     else:
         feature = ctx.feature.directory
     name = f"{feature}/{OUTPUT_FILES[phase]}"
@@ -155,8 +157,9 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
     template = next((files[path] for path in template_names(phase) if path in files), None)
     refusal = accept(phase, name, text, template)
     if refusal is not None:
-        said = f" The agent said: {turn.message}" if turn.message else ""
-        return failed(msgspec.structs.replace(refusal, message=refusal.message + said), feature_directory=feature)
+        return failed(
+            msgspec.structs.replace(refusal, message=refusal.message + _last_message(turn)), feature_directory=feature
+        )
     metadata: dict[str, object] = {"feature_directory": feature, "file": name, "bytes": len((text or "").encode())}
     if phase is not PhaseName.SPECKIT_SPECIFY:
         return PhaseResult(metadata=metadata)
