@@ -104,7 +104,7 @@ class SpecKitWorkflow:
 
     def logout_command(self) -> list[str]:
         """Remove the file; there is nothing to revoke."""
-        return ["rm", "-f", f"{LOGIN_FOLDER}/{VARIABLES_LOGIN}"]
+        return command("remove_login", {"folder": LOGIN_FOLDER, "name": VARIABLES_LOGIN})
 
     def check_command(self) -> None:
         """None: a login cannot be checked without a model turn."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from moonmind_appliance.in_container.ca_bundle import trust
 from moonmind_appliance.in_container.codex_home import CodexHome
-from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, LOGIN_FILES, clean
+from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, remove_login
 from moonmind_appliance.in_container.shared import exit_code
 
 
@@ -22,5 +22,5 @@ def main(job: dict[str, Any]) -> int:
         code = subprocess.run(  # noqa: S603 - Codex, by fixed name
             job["command"], stdin=subprocess.DEVNULL, env=codex_home.environment(), check=False
         ).returncode
-    clean(volume, keep=tuple(name for name in LOGIN_FILES if name != CODEX_LOGIN))
+    remove_login(volume, CODEX_LOGIN)
     return exit_code(code)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
@@ -24,8 +24,13 @@ def command(program: str, job: Mapping[str, object], *, time_limit: float | None
         job: what `main` takes, as JSON. Must contain no secret: the engine shows a command to everyone who may ask it.
         time_limit: seconds after which `timeout` ends the program; None: no limit.
     """
-    limit = [] if time_limit is None else ["timeout", "--kill-after=5", str(time_limit)]
-    return [*limit, "python3", "-I", "-S", "-c", source_of(program), program, json.dumps(job)]
+    python = ["python3", "-I", "-S", "-c", source_of(program), program, json.dumps(job)]
+    return python if time_limit is None else limited(python, time_limit)
+
+
+def limited(argv: Sequence[str], time_limit: float) -> list[str]:
+    """A command that `timeout` ends after `time_limit` seconds: the end of an exec ends its container as well."""
+    return ["timeout", "--kill-after=5", str(time_limit), *argv]
 
 
 @cache

@@ -25,7 +25,7 @@ def digest(path: Path) -> str | None:
 
 def write_by_rename(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read; replaces anything at the path, even a folder."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    new = _unused_name(path)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -35,8 +35,13 @@ def write_by_rename(path: Path, content: bytes) -> None:
         new.replace(path)
     except IsADirectoryError:
         # Rename first: a folder that cannot be emptied must not block the path.
-        path.rename(path.with_name(f".{path.name}.{secrets.token_hex(8)}"))
+        path.rename(_unused_name(path))
         new.replace(path)
+
+
+def _unused_name(path: Path) -> Path:
+    """A path in the same folder, whose name no agent could have used."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
@@ -47,6 +52,15 @@ def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
         return
     doomed = [Path(entry.path) for entry in entries if not (entry.name in keep and _is_regular(entry))]
     remove_entries(folder, doomed, time_limit=CLEAN_SECONDS)
+
+
+def remove_login(folder: Path, name: str) -> None:
+    """Remove everything from the login volume except other agents' logins. Nothing has the name `name` afterwards."""
+    clean(folder, keep=tuple(other for other in LOGIN_FILES if other != name))
+    path = folder / name
+    if os.path.lexists(path):
+        # A folder that was not emptied in time.
+        path.rename(_unused_name(path))
 
 
 def _is_regular(entry: "os.DirEntry[str]") -> bool:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -50,18 +51,17 @@ def read_regular(path: Path, limit: int) -> bytes | None:
 def remove_entries(folder: Path, entries: Sequence[Path], *, time_limit: float | None = None) -> None:
     """Remove these entries of a folder, or the folder itself, as far as possible. Follows no link below the folder.
 
-    `folder` must be no link. Each step ends after `time_limit` seconds.
+    `folder` must be no link. Gives up after `time_limit` seconds.
     """
     # A folder without permissions for its owner cannot be emptied.
-    _run_quietly(["chmod", "-R", "u+rwX", "--", str(folder)], time_limit)
-    for start in range(0, len(entries), _MOST_ARGUMENTS):
-        # Not in Python: a tree of thousands of levels exceeds its recursion limit.
-        _run_quietly(["rm", "-rf", "--", *map(str, entries[start : start + _MOST_ARGUMENTS])], time_limit)
-
-
-def _run_quietly(command: list[str], time_limit: float | None) -> None:
-    nothing = subprocess.DEVNULL
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(  # noqa: S603 - coreutils, by fixed name
-            command, stdin=nothing, stdout=nothing, stderr=nothing, timeout=time_limit, check=False
-        )
+    commands = [["chmod", "-R", "u+rwX", "--", str(folder)]]
+    # Not in Python: a tree of thousands of levels exceeds its recursion limit.
+    starts = range(0, len(entries), _MOST_ARGUMENTS)
+    commands += [["rm", "-rf", "--", *map(str, entries[start : start + _MOST_ARGUMENTS])] for start in starts]
+    nothing, began = subprocess.DEVNULL, time.monotonic()
+    for command in commands:
+        left = None if time_limit is None else began + time_limit - time.monotonic()
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(  # noqa: S603 - coreutils, by fixed name
+                command, stdin=nothing, stdout=nothing, stderr=nothing, timeout=left, check=False
+            )

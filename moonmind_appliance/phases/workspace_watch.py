@@ -18,6 +18,7 @@ from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
 from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.login_volume import LOGIN_FILES
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
@@ -211,8 +212,7 @@ def _size_of(line: bytes) -> Size | None:
 
 def watch_agent(ctx: PhaseContext) -> WorkspaceWatch:
     """The watch for an agent turn; ends the agent container."""
-    kept = [word for name in ctx.agent.login_files() for word in ("!", "-name", name)]
-    empty = ["find", LOGIN_FOLDER, "-mindepth", "1", "-maxdepth", "1", *kept, "-exec", "rm", "-rf", "--", "{}", "+"]
+    empty = command("clean_login", {"folder": LOGIN_FOLDER, "keep": LOGIN_FILES})
     login = Measured(ctx.names.agent, [LOGIN_FOLDER], _LOGIN_BYTES, _LOGIN_FILES, "the login's folder", empty)
     # Half of MIN_FREE_DISK: a running job may continue after new runs are no longer started.
     return _watch(ctx, [_volumes(ctx), login], ends=ctx.names.agent, min_free_disk=ctx.settings.min_free_disk // 2)

@@ -1,11 +1,13 @@
-"""A git_run_folders for each test of the git container's program."""
+"""A run's folders with a repository, and a login volume, for the tests of the programs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.in_container.git_fixture import TOKEN, GitRun, git_run_folders
+from tests.in_container.login_volumes import LOGIN
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,18 @@ def git_run(github: StandInGitHub) -> Iterator[GitRun]:
     """Folders, a repository, and the program."""
     with git_run_folders(github) as made:
         yield made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The HOME of the container's user."""
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """A login volume with a login."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "volume/auth.json").write_bytes(LOGIN)
+    return tmp_path / "volume"
