@@ -109,6 +109,7 @@ class ScriptedAgent:
     backend = name = "scripted"
     service = "the scripted service"
     addresses = ()
+    browser_callback = None
     import_hint = ""
 
     def __init__(self) -> None:

@@ -52,6 +52,13 @@ class LoginWay(StrEnum):
     API_KEY = "api_key"
 
 
+class BrowserCallback(msgspec.Struct, frozen=True):
+    """Where a sign-in waits for the browser: a port of the loopback interface, and the paths that it answers."""
+
+    port: int
+    paths: tuple[str, ...]
+
+
 class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a login file. Times are UTC; nothing is verified.
 
@@ -126,6 +133,10 @@ class AgentAdapter(Protocol):
         """Addresses of that service that the agent's container must reach; empty if they are unknown."""
 
     @property
+    def browser_callback(self) -> BrowserCallback | None:
+        """For `LoginWay.BROWSER`; None if this agent has no such sign-in."""
+
+    @property
     def import_hint(self) -> str:
         """Which file to store as a login that was made elsewhere, for display."""
 
@@ -147,8 +158,8 @@ class AgentAdapter(Protocol):
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
         """The command that signs in `way`, in a container with an empty login folder.
 
-        It reads an API key from the file `api-key` of that folder, and removes the file. For the browser, it listens on
-        port 1455 of the container.
+        It reads an API key from `API_KEY_FILE`, and removes the file. For the browser, it listens as `browser_callback`
+        says, in the container.
         """
 
     def logout_command(self) -> list[str]:

@@ -65,6 +65,7 @@ class Codex:
     backend = "codex"
     name = "Codex"
     service = "OpenAI"
+    browser_callback = codex_logins.BROWSER_CALLBACK
     addresses = ("https://auth.openai.com/", "https://chatgpt.com/")
     import_hint = "Use the file that `codex login` wrote to its CODEX_HOME (by default ~/.codex)."
 

@@ -6,14 +6,14 @@ Commands and outputs are those seen on 0.169.0.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, BrowserCallback, LoginWay
 from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LoginCheck, QuotaWindow
 
 CHECK_SECONDS = 40
-# Where Codex listens for the browser's callback, inside its container and on the operator's machine.
-CALLBACK_PORT = 1455
+# Where `codex login` listens for the browser, inside its container and on the operator's machine.
+BROWSER_CALLBACK = BrowserCallback(1455, ("/auth/callback", "/success", "/cancel"))
 
 # The server for the login's tokens, set to Codex's default: a `config.toml` in its folder could name another server.
 OPENAI_BACKEND = 'chatgpt_base_url="https://chatgpt.com/backend-api/"'

@@ -66,6 +66,7 @@ class SpecKitWorkflow:
         return f"the service of {self._integration}"
 
     addresses = ()
+    browser_callback = None
     import_hint = "Use a file with one NAME=value per line."
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:

@@ -1,8 +1,8 @@
 """Forward the browser's callback into the container in which a sign-in waits for it.
 
-`codex login` listens on the loopback interface of its own network namespace (127.0.0.1:1455, seen on 0.169.0), and the
-redirect address is fixed. No port of the container is published: the relay listens on the same port of this machine's
-loopback interface, and repeats each request inside the container with curl.
+The agent listens on the loopback interface of its container, and the redirect address is fixed. No port of the
+container is published: the relay listens on the same port of this machine's loopback interface, and repeats each
+request inside the container with curl.
 """
 
 import io
@@ -12,14 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, BrowserCallback
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, EngineError
 from moonmind_appliance.models import ExecSpec
 
-CALLBACK_PORT = 1455
 _LONGEST_PATH = 16 * 1024
-_PATHS = ("/auth/callback", "/success", "/cancel")
 
 
 class CallbackPortTaken(ApplianceError):
@@ -33,12 +31,12 @@ class CallbackRelay:
         CallbackPortTaken: on entry.
     """
 
-    def __init__(self, engine: ContainerEngine, container: str, *, port: int = CALLBACK_PORT) -> None:
+    def __init__(self, engine: ContainerEngine, container: str, callback: BrowserCallback) -> None:
         try:
-            self._server = _Server(engine, container, port)
+            self._server = _Server(engine, container, callback)
         except OSError as error:
             raise CallbackPortTaken(
-                f"Port {port} on this machine is already in use: {error.strerror}.",
+                f"Port {callback.port} on this machine is already in use: {error.strerror}.",
                 hint=(
                     "The browser must be redirected to this port: stop the process that listens there, or sign in "
                     "by device code."
@@ -66,8 +64,9 @@ class CallbackRelay:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, engine: ContainerEngine, container: str, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _Repeat)
+    def __init__(self, engine: ContainerEngine, container: str, callback: BrowserCallback) -> None:
+        super().__init__(("127.0.0.1", callback.port), _Repeat)
+        self.callback = callback
         self.engine = engine
         self.container = container
 
@@ -78,7 +77,11 @@ class _Repeat(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Repeat the request in the container and return the response unchanged."""
         wanted = self.path.partition("?")[0]
-        if wanted not in _PATHS or len(self.path) > _LONGEST_PATH or any(c in self.path for c in '"\\\r\n'):
+        if (
+            wanted not in self.server.callback.paths
+            or len(self.path) > _LONGEST_PATH
+            or any(c in self.path for c in '"\\\r\n')
+        ):
             self.send_error(404)
             return
         answer = self._repeat()
@@ -91,7 +94,7 @@ class _Repeat(BaseHTTPRequestHandler):
     def _repeat(self) -> bytes | None:
         # The URL contains a code, which is secret: pass it in a file of the staging volume, not as an argument.
         config = f"{LOGIN_FOLDER}/callback-{secrets.token_hex(8)}"
-        content = f'url = "http://127.0.0.1:{CALLBACK_PORT}{self.path}"\n'
+        content = f'url = "http://127.0.0.1:{self.server.callback.port}{self.path}"\n'
         command = f"curl --silent --show-error --include --http1.0 --max-time 60 --config {config}; rm -f {config}"
         answer = io.BytesIO()
         try:

@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -18,6 +18,7 @@ from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LOGIN
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
+from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
 from moonmind_appliance.resources import Resources
@@ -42,12 +43,7 @@ _UNTOUCHED = "The old login, if any, is unchanged."
 # A sign-in's container ends by itself this long after the sign-in's process has ended.
 _ALIVE_FILE = f"{LOGIN_FOLDER}/alive"
 _BEAT_SECONDS = 3.0
-_SILENT_LOOKS = 10
-_ENDS_WITHOUT_ITS_PROCESS = (
-    "last=; same=0; "
-    f"while [ $same -lt {_SILENT_LOOKS} ]; do sleep 2; now=$(cat {_ALIVE_FILE} 2>/dev/null); "
-    'if [ "$now" = "$last" ]; then same=$((same+1)); else same=0; last=$now; fi; done'
-)
+_SILENT_SECONDS = 20.0
 _OTHER_SIGN_IN_SECONDS = 30.0
 _SETTLE_SECONDS = 3.0
 
@@ -180,23 +176,12 @@ def store_login(
             raise _stopped()
         file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
         # A random name: no agent could have created a folder of this name.
-        new, old = (f"{LOGIN_FOLDER}/.{kind}-{secrets.token_hex(8)}" for kind in ("new", "old"))
+        new = f"{LOGIN_FOLDER}/.new-{secrets.token_hex(8)}"
         engine.put_file(name.lock, new, login_file)
-        words = _PromptReader(lambda _prompt: None, with_code=False)
-        command = (
-            f"chmod 600 {new} && sync {new} && {{ [ ! -d {file} ] || [ -L {file} ] || mv -T {file} {old}; }}"
-            f" && mv -fT {new} {file} && sync {LOGIN_FOLDER} && {{ {_remove_all_but(agent.login_files())}; true; }}"
-        )
-        spec = ExecSpec(command=["sh", "-c", command], time_limit=30)
-        if not engine.execute(name.lock, spec, stdout=words, stderr=words).ok:
-            raise LoginFailed(f"The new login could not be stored in {name.volume}: {words.text.strip()}")
-
-
-def _remove_all_but(names: Sequence[str]) -> str:
-    """A shell command that removes everything else from the login volume, as far as possible."""
-    kept = " ".join(f"! -name {name}" for name in names)
-    rights = f"chmod -R u+rwX {LOGIN_FOLDER} 2>/dev/null"
-    return f"{rights}; find {LOGIN_FOLDER} -mindepth 1 -maxdepth 1 {kept} -exec rm -rf -- {{}} + 2>/dev/null"
+        output = _PromptReader(lambda _prompt: None, with_code=False)
+        spec = ExecSpec(command=command("store_login", {"new": new, "login": file}), time_limit=30)
+        if not engine.execute(name.lock, spec, stdout=output, stderr=output).ok:
+            raise LoginFailed(f"The new login could not be stored in {name.volume}: {output.text.strip()}")
 
 
 @contextmanager
@@ -268,7 +253,7 @@ def _staging_container(
         role="login",
         name=name,
         login_volume=staging,
-        command=["sh", "-c", _ENDS_WITHOUT_ITS_PROCESS],
+        command=command("end_after_silence", {"file": _ALIVE_FILE, "seconds": _SILENT_SECONDS}),
     )
     labels = login_labels(shard, resources.appliance_id, "staging")
     began = time.monotonic()
@@ -296,7 +281,7 @@ def _staging_container(
         # A crashed sign-in's files must not be mistaken for this one's.
         engine.execute(
             name,
-            ExecSpec(command=["sh", "-c", f"rm -rf {LOGIN_FOLDER}/* {LOGIN_FOLDER}/.[!.]*"], time_limit=30),
+            ExecSpec(command=command("clean_login", {"folder": LOGIN_FOLDER, "keep": []}), time_limit=30),
             stdout=_Nowhere(),
             stderr=_Nowhere(),
         )
@@ -350,8 +335,8 @@ def _sign_in(
     def execute() -> ExecOutcome:
         return engine.execute(container, spec, stdout=said, stderr=said, cancel=cancel)
 
-    if way is LoginWay.BROWSER:
-        with CallbackRelay(engine, container):
+    if way is LoginWay.BROWSER and agent.browser_callback is not None:
+        with CallbackRelay(engine, container, agent.browser_callback):
             ended = execute()
     else:
         ended = execute()

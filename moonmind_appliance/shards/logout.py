@@ -1,11 +1,11 @@
 """Sign a shard out: revoke the login and remove its file."""
 
 import io
-import secrets
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, NameTaken
+from moonmind_appliance.in_container.command import command, limited
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.login import hold_shard, who_holds
@@ -28,20 +28,16 @@ def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None
     """
     engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
     ensure_login_volume(resources, name)
-    file = f"{LOGIN_FOLDER}/{agent.login_files()[0]}"
     try:
         with hold_shard(resources, name, wait_for_shard=None, cancel=cancel):
             if read_login(engine, agent, name.lock) is None:
                 return False
             env = put_extra_ca(resources, name.lock)
             # `timeout` limits this command: an exec's limit would end the container, which the next command needs.
-            sign_out = ["timeout", "--kill-after=5", str(_LOGOUT_SECONDS), *agent.logout_command()]
-            # Rename before removing: this also works if the name is that of a folder that cannot be emptied.
-            gone = f"{LOGIN_FOLDER}/.signed-out-{secrets.token_hex(8)}"
-            empty = f"chmod -R u+rwX {LOGIN_FOLDER}; rm -rf {file}"
-            remove = f"{empty}; [ ! -e {file} ] && [ ! -L {file} ] || mv -T {file} {gone}"
-            for command in (sign_out, ["sh", "-c", remove]):
-                spec = ExecSpec(command=command, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
+            sign_out = limited(agent.logout_command(), _LOGOUT_SECONDS)
+            remove = command("remove_login", {"folder": LOGIN_FOLDER, "name": agent.login_files()[0]})
+            for argv in (sign_out, remove):
+                spec = ExecSpec(command=argv, env=env, time_limit=_LOGOUT_SECONDS + 20, working_dir="/work")
                 engine.execute(name.lock, spec, stdout=io.BytesIO(), stderr=io.BytesIO())
             return True
     except NameTaken as error:

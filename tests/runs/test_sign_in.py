@@ -23,6 +23,7 @@ from moonmind_appliance.runs.sign_in import (
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.spec import LABEL_RUN, LOGIN_SECONDS, login_spec
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
 PROMPT = "Open this link:\n\n   https://auth.openai.com/codex/device\n\nand enter the code\n\n   ABCD-12345\n\n"
@@ -60,7 +61,7 @@ def _is_login(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
-    return "mv -f" in spec.command[-1]
+    return program_of(spec) == "store_login"
 
 
 def _move(process: FakeExec) -> int:
@@ -288,7 +289,7 @@ def test_a_defect_is_raised_where_the_steps_are_asked_for(appliance: ApplianceUn
 
 def test_a_sign_out_is_safe_twice(appliance: ApplianceUnderTest, person: Person) -> None:
     """The second time there was no login."""
-    appliance.engine.on_exec(lambda _, spec: "signed-out" in spec.command[-1], _remove)
+    appliance.engine.on_exec(lambda _, spec: program_of(spec) == "remove_login", _remove)
     assert [sign_out(appliance.resources, 0)[1] for _ in range(2)] == [True, False]
     assert appliance.store.shards.get(0).login is LoginState.ABSENT
 

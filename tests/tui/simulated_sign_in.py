@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.models import ContainerSpec, ExecSpec
+from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
 ADDRESS, CODE = "https://auth.openai.com/codex/device", "J7WH-F5B4Q"
@@ -41,7 +42,7 @@ def _is_login(_: ContainerSpec, spec: ExecSpec) -> bool:
 
 
 def _is_move(_: ContainerSpec, spec: ExecSpec) -> bool:
-    return "mv -f" in spec.command[-1]
+    return program_of(spec) == "store_login"
 
 
 def _move(process: FakeExec) -> int:
