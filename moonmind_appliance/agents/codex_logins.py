@@ -29,7 +29,10 @@ _QUIET = (
 
 
 def login_command(way: LoginWay) -> list[str]:
-    """`codex login` in the given way, with the operator's certificate authorities if there are any."""
+    """`codex login` in the given way, with the operator's certificate authorities if there are any.
+
+    It revokes and deletes the stored login before it asks for a code: call it with an empty login folder.
+    """
     flags = {LoginWay.DEVICE: ["--device-auth"], LoginWay.BROWSER: [], LoginWay.API_KEY: ["--with-api-key"]}[way]
     job = {
         "command": ["codex", "login", *flags, *options(_QUIET)],

@@ -126,7 +126,7 @@ def _access(shard: ShardView, now: datetime) -> Text:
     if shard.access_expires_at is None:
         return Text("-")
     if shard.access_expires_at <= now:
-        # Codex refreshes it at the next turn; the login is invalid only if OpenAI then refuses.
+        # The agent renews it at the next turn; the login is invalid only if that is refused.
         return Text("refresh due", "yellow")
     return Text(ago(shard.access_expires_at, now))
 

@@ -13,7 +13,7 @@ from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FIL
 from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
 from moonmind_appliance.shards.spec import ensure_login_volume, login_spec, put_extra_ca
 
-# The check renews an access token this long before it expires; Codex itself does so in the last five minutes.
+# The check renews an access token this long before it expires; the agent itself may do so only minutes before.
 RENEW_BEFORE = timedelta(minutes=30)
 # Pause after a try without an answer.
 TRY_AGAIN_AFTER = timedelta(minutes=5)

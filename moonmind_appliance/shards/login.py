@@ -1,8 +1,8 @@
 """Sign a shard in: the new login replaces the old one only after success.
 
-`codex login` revokes and deletes the stored login before it asks for a code (seen on 0.169.0): a login that fails, is
-refused or is interrupted must not affect the one that works. So the new login is made in a staging volume. The shard's
-own volume is mounted only for the move, under the shard's lock, and the file is replaced in one rename.
+An agent's sign-in may delete the stored login before it asks for a code, as Codex does: a login that fails, is refused
+or is interrupted must not affect the one that works. So the new login is made in a staging volume. The shard's own
+volume is mounted only for the move, under the shard's lock, and the file is replaced in one rename.
 """
 
 import re

@@ -11,7 +11,7 @@ LABEL_APPLIANCE = "moonmind.appliance"
 LABEL_RUN = "moonmind.run"
 LABEL_SHARD = "moonmind.shard"
 LABEL_ROLE = "moonmind.role"
-# Seconds until Codex stops waiting for a device code.
+# Seconds that a person has for a sign-in; Codex's device codes expire after this time.
 LOGIN_SECONDS = 15 * 60
 # Longest time that a login operation has a shard's lock.
 SHORT_WORK_SECONDS = 60
