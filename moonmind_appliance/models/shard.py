@@ -72,8 +72,8 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     login file was last read, `last_refresh_at` the last successful renewal, `refresh_problem` why a later try neither
     succeeded nor was refused ("" if none failed), `last_turn_at` the last successful model turn. `login_digest` shows
     whether the file changed. `account` is the adapter's short name for the account that was signed in ("" if no sign-in
-    was seen). `check_wanted`: something happened that only a login check can confirm. `paused_at`: when an operator paused the
-    shard.
+    was seen). `check_wanted`: something happened that only a login check can confirm. `paused_at`: when an operator
+    paused the shard.
 
     Bounds are checked before a state is stored: a state that cannot be read again must not be written.
     """
