@@ -1,4 +1,4 @@
-"""Settings that hold for all tests."""
+"""Settings of all tests."""
 
 from hypothesis import settings
 
@@ -6,6 +6,6 @@ from tests.parallel import pytest_collection_modifyitems, pytest_runtest_protoco
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol"]
 
-# A generated example has no time limit of its own: on a busy machine it would fail by chance.
+# Generated examples have no time limit, as they would fail by chance on a busy machine.
 settings.register_profile("appliance", deadline=None)
 settings.load_profile("appliance")

@@ -42,7 +42,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def turn(folder: Path, *, alone: bool) -> Iterator[None]:
     """Wait until no test that must be alone runs; with `alone`, until no test runs. Processes share `folder`."""
     with ExitStack() as entered:
-        # Whoever waits for the others to end keeps this lock, so that no further test begins before it.
+        # A test that waits for the others keeps this lock, so that no further test begins before it.
         with locked(folder / "next-test.lock", fcntl.LOCK_EX):
             entered.enter_context(locked(folder / "tests.lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
         yield

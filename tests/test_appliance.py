@@ -1,4 +1,4 @@
-"""The one process: what it takes to start, that nothing of it is left when it stops, and that there is only one."""
+"""The serving process: its start, that it leaves nothing when it stops, and that there is only one."""
 
 import gc
 import threading
@@ -22,7 +22,7 @@ TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Nothing else is there: no engine, no GitHub."""
+    """Without an engine and GitHub."""
     return Settings(
         moonmind_data_dir=tmp_path / "data",
         docker_host=f"unix://{tmp_path}/no-engine.sock",
@@ -50,8 +50,8 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
-def test_it_starts_without_an_engine_and_takes_requests(appliance: Appliance) -> None:
-    """A Docker that is down stops nothing: the API answers, readiness says what is missing."""
+def test_it_starts_without_an_engine(appliance: Appliance) -> None:
+    """The API responds, and readiness reports what is missing."""
     token = appliance.resources.store.tokens.create("ann", operator=True, expires_at=None)
     with TestClient(appliance.api) as client:
         assert client.get("/api/spec-automation/health").status_code == httpx.codes.OK
@@ -63,7 +63,7 @@ def test_it_starts_without_an_engine_and_takes_requests(appliance: Appliance) ->
 
 
 def test_a_second_process_on_the_same_data_folder_is_refused(appliance: Appliance, settings: Settings) -> None:
-    """With its process id; the refused one leaves nothing open, and the first goes on."""
+    """With the process id; the refused one leaves nothing open, and the first one continues."""
     before = threads()
     with pytest.raises(DataFolderInUse):
         Appliance(settings)
@@ -72,24 +72,24 @@ def test_a_second_process_on_the_same_data_folder_is_refused(appliance: Applianc
     assert appliance.resources.store.runs.counts()
 
 
-def test_other_processes_may_attach_meanwhile(appliance: Appliance, settings: Settings) -> None:
-    """The command line and the TUI work on the same database, without the lock."""
+def test_other_processes_can_attach(appliance: Appliance, settings: Settings) -> None:
+    """The command line and the TUI use the same database, without the lock."""
     with attach(settings) as resources:
         assert resources.appliance_id == appliance.resources.appliance_id
 
 
 def open_files() -> list[str]:
-    """What this process has open, by where it leads; sockets by their number."""
+    """This process's open files by their targets; sockets by their number."""
     opened = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        # The folder's own descriptor is gone by now.
+        # The folder's own descriptor is closed by now.
         with suppress(FileNotFoundError):
             opened.append(str(descriptor.readlink()))
     return sorted(opened)
 
 
 def test_attach_closes_everything(settings: Settings) -> None:
-    """Database, wake-up queue, engine and GitHub, also those that other threads used; and so does an error inside."""
+    """Database, wake-up queue, engine and GitHub, also after use in other threads or an error."""
     gc.collect()
     before = open_files()
 
@@ -122,7 +122,7 @@ def test_attach_closes_everything(settings: Settings) -> None:
 
 @pytest.mark.docker
 def test_attach_closes_the_connections_to_a_real_engine(settings: Settings) -> None:
-    """An engine that answers keeps connections open; they end with the block."""
+    """Connections to a real engine end with the block."""
     gc.collect()
     before = open_files()
     with attach(msgspec.structs.replace(settings, docker_host=None)) as resources:
@@ -132,7 +132,7 @@ def test_attach_closes_the_connections_to_a_real_engine(settings: Settings) -> N
 
 
 def test_an_attach_that_fails_leaves_nothing_open(settings: Settings) -> None:
-    """A token that cannot be sent is found after the database was opened."""
+    """An invalid token is found after the database was opened."""
     gc.collect()
     before = open_files()
     bad = load({"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_TOKEN": f"{TOKEN}\u2026"}).settings
@@ -141,8 +141,8 @@ def test_an_attach_that_fails_leaves_nothing_open(settings: Settings) -> None:
     assert open_files() == before
 
 
-def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
-    """A run that was in progress is queued again, before any worker runs."""
+def test_a_start_recovers_from_a_crash(settings: Settings) -> None:
+    """A run in progress is queued again before any worker runs."""
     with attach(settings) as resources:
         resources.store.runs.insert(run("r1"))
         resources.store.queue.claim(0, "dead", now=utc_now(), lease_seconds=30)
@@ -157,8 +157,8 @@ def test_a_start_makes_good_what_a_crash_left(settings: Settings) -> None:
         appliance.stop()
 
 
-def test_a_stop_leaves_nothing_and_can_come_twice(settings: Settings) -> None:
-    """No thread, no lock: the next process starts at once. Also without a start before."""
+def test_a_stop_leaves_nothing_and_is_safe_twice(settings: Settings) -> None:
+    """No thread and no lock: the next process starts at once. Also without a start."""
     before = threads()
     for start in (True, False):
         appliance = Appliance(settings)
@@ -172,7 +172,7 @@ def test_a_stop_leaves_nothing_and_can_come_twice(settings: Settings) -> None:
 
 
 def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
-    """503 with `draining`, while what is known can still be read."""
+    """503 with `draining`; stored data can still be read."""
     token = appliance.resources.store.tokens.create("ann", operator=True, expires_at=None)
     headers = {"Authorization": f"Bearer {token}"}
     with TestClient(appliance.api) as client:
@@ -184,15 +184,15 @@ def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
         assert client.get("/api/spec-automation/runs", headers=headers).status_code == httpx.codes.OK
 
 
-def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path, settings: Settings) -> None:
-    """A file stands in its place: what, where, what to do."""
+def test_a_data_folder_that_cannot_be_created_is_reported(tmp_path: Path, settings: Settings) -> None:
+    """A file is in its place; the error says what to do."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be created"):
         Appliance(load({"MOONMIND_DATA_DIR": str(tmp_path / "file" / "data")}).settings)
 
 
 def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -> None:
-    """Not a failure of the first run; it is not told."""
+    """It does not fail the first run, and is not shown."""
     bad = load({"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_TOKEN": f"{TOKEN}\u2026"}).settings
     with pytest.raises(SettingsError) as caught:
         Appliance(bad)
@@ -200,13 +200,13 @@ def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -
 
 
 def test_every_secret_of_the_settings_is_redacted() -> None:
-    """By the variable's name."""
+    """With the variable's name."""
     made = load({"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}).settings
     assert secrets_of(made) == {"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}
 
 
 def test_each_shard_has_a_queue_a_thread_a_volume_and_a_lock() -> None:
-    """By its number and the prefix."""
+    """Named by its number and the prefix."""
     names = shard_names(load({"CODEX_SHARDS": "2", "CODEX_VOLUME_PREFIX": "login_"}).settings)
     assert [(name.queue, name.thread, name.volume, name.lock) for name in names] == [
         ("codex-0", "codex-0", "login_0", "login_0-in-use"),

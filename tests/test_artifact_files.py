@@ -1,4 +1,4 @@
-"""What a run leaves behind is redacted, private, inside its folder, and what its record says of it is true."""
+"""A run's files are redacted, private and inside its folder, and their records match."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ def redactor() -> Redactor:
 
 @pytest.fixture
 def little_room() -> Iterator[None]:
-    """The kernel lets this process's files grow to 8 KiB only: a write beyond fails as on a full disk."""
+    """The kernel lets this process's files grow only to 8 KiB: a larger write fails as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
@@ -48,7 +48,7 @@ def little_room() -> Iterator[None]:
 
 
 def test_whole_file(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A whole file lies where its storage path says, redacted; size and hash are those of the bytes on disk."""
+    """It is at its storage path, redacted; size and hash are those of the bytes on disk."""
     written = files.write(RUN, "report.json", f'{{"a": "{SECRET}"}}\n'.encode(), redactor)
     on_disk = (data / written.storage_path).read_bytes()
     assert written.storage_path == f"runs/{RUN}/artifacts/report.json"
@@ -59,7 +59,7 @@ def test_whole_file(files: ArtifactFiles, data: Path, redactor: Redactor) -> Non
 
 
 def test_secret_across_chunks(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A secret that arrives cut in pieces is redacted, and the record tells of the redacted bytes."""
+    """A secret in several chunks is redacted, and the record describes the redacted bytes."""
     with files.open(RUN, "stdout.log", redactor) as writer:
         for byte in f"before {SECRET} after\nlast line without an end".encode():
             writer.write(bytes([byte]))
@@ -70,7 +70,7 @@ def test_secret_across_chunks(files: ArtifactFiles, data: Path, redactor: Redact
 
 
 def test_grows_under_readers(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A line can be read as soon as it was written, while the file is still open."""
+    """A line can be read as soon as it is written, while the file is open."""
     with files.open(RUN, "stdout.log", redactor) as writer:
         writer.write(b"one\ntwo\nthr")
         assert (data / writer.storage_path).read_bytes() == b"one\ntwo\n"
@@ -78,7 +78,7 @@ def test_grows_under_readers(files: ArtifactFiles, data: Path, redactor: Redacto
 
 
 def test_replaced_file(files: ArtifactFiles, redactor: Redactor) -> None:
-    """A file of the same name replaces the first; who has the first open reads it to its end."""
+    """A file of the same name replaces the first; readers that have the first open read it to its end."""
     files.write(RUN, "stdout.log", b"first attempt", redactor)
     with files.path(f"runs/{RUN}/artifacts/stdout.log").open("rb") as reader:
         with files.open(RUN, "stdout.log", redactor) as writer:
@@ -88,7 +88,7 @@ def test_replaced_file(files: ArtifactFiles, redactor: Redactor) -> None:
 
 
 def test_private(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """Folders are 0700 and files 0600, whatever the umask says."""
+    """Folders have mode 0700 and files 0600, with any umask."""
     umask = os.umask(0)
     try:
         files.write(RUN, "a.txt", b"a", redactor)
@@ -110,7 +110,7 @@ def test_private(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
     ["", ".", "..", ".hidden", "../up", "a/b", "/etc/passwd", "a\\b", "a\0b", "a\nb", "-rf", "a b", "ä", "x" * 201],
 )
 def test_names(files: ArtifactFiles, data: Path, redactor: Redactor, name: str) -> None:
-    """A name that is no plain file name is refused, as artifact and as run, and nothing is made."""
+    """An unsafe name is refused, of an artifact and of a run, and nothing is created."""
     with pytest.raises(StoreError):
         files.write(RUN, name, b"x", redactor)
     with pytest.raises(StoreError):
@@ -138,7 +138,7 @@ def test_names(files: ArtifactFiles, data: Path, redactor: Redactor, name: str) 
     ],
 )
 def test_paths_stay_inside(files: ArtifactFiles, data: Path, redactor: Redactor, storage_path: str) -> None:
-    """A storage path that leads out of `runs`, also through a link, or to nothing, is not found."""
+    """A storage path out of `runs`, also through a link, or to a missing file is not found."""
     (data.parent / "secret").write_text("x")
     (data / "appliance.db").write_text("x")
     files.write(RUN, "a.txt", b"a", redactor)
@@ -148,7 +148,7 @@ def test_paths_stay_inside(files: ArtifactFiles, data: Path, redactor: Redactor,
 
 
 def test_link_in_the_way(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A link under the artifact's name is replaced, never written through."""
+    """A link with the artifact's name is replaced, never followed."""
     victim = data / "appliance.db"
     victim.write_text("untouched")
     files.write(RUN, "a.txt", b"a", redactor)
@@ -163,7 +163,7 @@ def test_link_in_the_way(files: ArtifactFiles, data: Path, redactor: Redactor) -
 
 
 def test_close_twice(files: ArtifactFiles, redactor: Redactor) -> None:
-    """Closing twice says the same twice; writing afterwards is refused."""
+    """The second close returns the same; later writes are refused."""
     writer = files.open(RUN, "a.txt", redactor)
     writer.write(b"x")
     assert writer.close() == writer.close()
@@ -172,7 +172,7 @@ def test_close_twice(files: ArtifactFiles, redactor: Redactor) -> None:
 
 
 def test_remove_run(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A run's files go together and no others; twice is as good as once."""
+    """All files of the run and no others are removed; safe twice."""
     files.write(RUN, "a.txt", b"a", redactor)
     files.write("other", "a.txt", b"a", redactor)
     files.remove_run(RUN)
@@ -182,7 +182,7 @@ def test_remove_run(files: ArtifactFiles, data: Path, redactor: Redactor) -> Non
 
 @pytest.mark.usefixtures("little_room")
 def test_refusing_disk_whole_file(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A whole file that does not fit is not there at all, the one before it stays, no remains lie about."""
+    """A file that does not fit is not created, the earlier one stays, and no remains are left."""
     files.write(RUN, "a.txt", b"before", redactor)
     with pytest.raises(StoreError, match=r"a\.txt"):
         files.write(RUN, "a.txt", b"line\n" * 10_000, redactor)
@@ -193,7 +193,7 @@ def test_refusing_disk_whole_file(files: ArtifactFiles, data: Path, redactor: Re
 
 @pytest.mark.usefixtures("little_room")
 def test_refusing_disk_stream(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """A stream that does not fit says so at each call; what it says of the file stays true."""
+    """Each call for a stream that does not fit raises; its record stays true."""
     writer = files.open(RUN, "a.txt", redactor)
     for _ in range(2):
         with pytest.raises(StoreError):
@@ -206,7 +206,7 @@ def test_refusing_disk_stream(files: ArtifactFiles, data: Path, redactor: Redact
 
 
 def test_no_room(redactor: Redactor) -> None:
-    """A full disk is named as such, with what to do, at the write and at the close."""
+    """A full disk is reported as such, with what to do, on write and close."""
     writer = ArtifactWriter(os.open("/dev/full", os.O_WRONLY), Path("a.txt"), "a.txt", redactor)
     with pytest.raises(StoreError, match="no space left on the disk") as refusal:
         writer.write(b"line\n")
@@ -216,14 +216,14 @@ def test_no_room(redactor: Redactor) -> None:
 
 
 def test_no_folder(tmp_path: Path, redactor: Redactor) -> None:
-    """A data folder that is not there is said, not made."""
+    """A missing data folder is reported, not created."""
     with pytest.raises(StoreError, match="No such file"):
         ArtifactFiles(tmp_path / "absent").write(RUN, "a.txt", b"x", redactor)
     assert not (tmp_path / "absent").exists()
 
 
 def test_an_exception_closes(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """When the work inside fails, what was written stays readable and its exception is the one that is seen."""
+    """If the work inside fails, the written bytes stay readable and its exception is raised."""
     writer = files.open(RUN, "a.txt", redactor)
 
     def work() -> None:
@@ -237,7 +237,7 @@ def test_an_exception_closes(files: ArtifactFiles, data: Path, redactor: Redacto
 
 
 def test_many_at_once(files: ArtifactFiles, data: Path, redactor: Redactor) -> None:
-    """Several threads may keep files of one new run at the same time."""
+    """Several threads can store files of one new run at the same time."""
     threads = [threading.Thread(target=files.write, args=(RUN, f"{i}.txt", b"x" * i, redactor)) for i in range(16)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""A wake-up starts the work in the shard's own thread. A failure costs at most a wake-up, no thread and no caller."""
+"""A wake-up starts the work in the shard's own thread. A failure loses at most a wake-up, and never a thread."""
 
 import itertools
 import logging
@@ -94,7 +94,7 @@ def no_file_grows() -> Iterator[None]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that comes true by itself."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
@@ -152,7 +152,7 @@ class TestWake:
         assert workers.alive()["codex-1"]
 
     def test_before_the_start(self, make_workers: Callable[[], Workers], work: Work, tmp_path: Path) -> None:
-        """Wake-ups of any process between construction and start are heard at the start."""
+        """Wake-ups of any process between construction and start take effect at the start."""
         workers = make_workers()
         Wakeups(tmp_path, SHARDS).wake(0)
         workers.wake(2)
@@ -233,7 +233,7 @@ class TestSchedule:
         assert workers.alive()["codex-0-schedule"]
 
     def test_while_working(self, workers: Workers, work: Work) -> None:
-        """A wake-up that is due while its shard works is heard afterwards, and delays no other shard."""
+        """A wake-up that is due while its shard works takes effect afterwards, and delays no other shard."""
         finish = threading.Event()
         work.actions[0] = lambda: finish.wait(PATIENCE)
         workers.wake(0)

@@ -1,4 +1,4 @@
-"""A download writes into its folder alone, whatever another user planted there."""
+"""A download writes only into its folder, whatever links another user created there."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ NAME = "change.patch"
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A file outside the folder that must stay as it is."""
+    """A file outside the folder that must not change."""
     path = tmp_path / "victim"
     path.write_bytes(b"root's own")
     return path
@@ -69,10 +69,8 @@ def pipe_at_the_name(folder: Path, victim: Path) -> None:
         pipe_at_the_name,
     ],
 )
-def test_nothing_is_written_through_what_was_planted(
-    folder: Path, victim: Path, plant: Callable[[Path, Path], None]
-) -> None:
-    """The file of that name is a new one; what a link pointed to is as it was, and nothing was made there."""
+def test_nothing_is_written_through_links(folder: Path, victim: Path, plant: Callable[[Path, Path], None]) -> None:
+    """The file is new; a link's target is unchanged, and nothing is created there."""
     plant(folder, victim)
     before = sorted(victim.parent.iterdir())
     saved = save(folder)
@@ -82,8 +80,8 @@ def test_nothing_is_written_through_what_was_planted(
     assert sorted(victim.parent.iterdir()) == before
 
 
-def test_the_name_while_it_is_written_cannot_be_guessed(folder: Path) -> None:
-    """It is new each time, hidden, and gone at the end."""
+def test_the_temporary_name_cannot_be_guessed(folder: Path) -> None:
+    """It is new each time, hidden, and removed at the end."""
     seen: set[str] = set()
 
     def chunks() -> Iterator[bytes]:
@@ -97,8 +95,8 @@ def test_the_name_while_it_is_written_cannot_be_guessed(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [f"{number}.log" for number in range(5)]
 
 
-def test_the_folder_may_be_exchanged_meanwhile(tmp_path: Path, folder: Path, victim: Path) -> None:
-    """The bytes go into the folder that was opened, not into what has its path now."""
+def test_a_folder_that_is_replaced_during_the_download(tmp_path: Path, folder: Path, victim: Path) -> None:
+    """The bytes go into the opened folder, not into the one that has its path now."""
 
     def chunks() -> Iterator[bytes]:
         folder.rename(tmp_path / "moved")
@@ -112,8 +110,8 @@ def test_the_folder_may_be_exchanged_meanwhile(tmp_path: Path, folder: Path, vic
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
-def test_a_link_of_another_user_is_no_folder(tmp_path: Path, folder: Path) -> None:
-    """One's own link is: many a home has one."""
+def test_a_link_of_another_user_is_refused(tmp_path: Path, folder: Path) -> None:
+    """One's own link is accepted, as many home folders have one."""
     link = tmp_path / "link"
     link.symlink_to(folder)
     assert save(link).read_bytes() == CONTENT
@@ -123,15 +121,15 @@ def test_a_link_of_another_user_is_no_folder(tmp_path: Path, folder: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".bashrc", "a/b", "/etc/cron.d/x", "../x", "x" * 256])
-def test_a_name_is_one_of_the_folder(folder: Path, name: str) -> None:
-    """Not hidden, no path: a hostile server chooses the names."""
+def test_a_name_must_be_in_the_folder(folder: Path, name: str) -> None:
+    """Not hidden, and not a path: a hostile server chooses the names."""
     with pytest.raises(BadName):
         save(folder, name)
     assert list(folder.iterdir()) == []
 
 
-def test_other_bytes_leave_nothing(folder: Path) -> None:
-    """The file of that name stays what it was."""
+def test_a_wrong_checksum_leaves_nothing(folder: Path) -> None:
+    """The existing file is unchanged."""
     (folder / NAME).write_bytes(b"before")
     with DownloadFolder(folder) as opened, pytest.raises(Incomplete):
         opened.save(NAME, [b"other"], sha256=sha256(CONTENT).hexdigest())
@@ -140,7 +138,7 @@ def test_other_bytes_leave_nothing(folder: Path) -> None:
 
 
 def test_an_interrupted_download_leaves_nothing(folder: Path) -> None:
-    """Whatever ended it."""
+    """For any kind of interruption."""
 
     def chunks() -> Iterator[bytes]:
         yield CONTENT
@@ -152,7 +150,7 @@ def test_an_interrupted_download_leaves_nothing(folder: Path) -> None:
 
 
 def test_a_folder_of_that_name_is_refused(folder: Path) -> None:
-    """And stays."""
+    """And is not changed."""
     (folder / NAME).mkdir()
     with pytest.raises(OSError, match="directory"):
         save(folder)

@@ -207,7 +207,7 @@ def test_uninstall_of_a_second_installation(machine: Machine, tmp_path: Path) ->
     [("", "first", "is not changed; use"), ("yes", "second", "->")],
 )
 def test_a_second_prefix_does_not_take_the_command(machine: Machine, relink: str, runs: str, message: str) -> None:
-    """The command runs another installation only after `--relink`."""
+    """The command changes to another installation only with `--relink`."""
     commands = {name: machine.install(machine.prefix / name) for name in ("first", "second")}
     machine.point_command_at(commands["first"])
     done = machine.step("link_command", prefix=str(machine.prefix / "second"), relink=relink)
@@ -225,7 +225,7 @@ def test_a_command_without_its_installation_is_replaced(machine: Machine) -> Non
 
 
 def test_a_file_in_the_commands_place_is_kept(machine: Machine) -> None:
-    """A program of somebody else is never overwritten, not even with `--relink`."""
+    """Another program's file is never overwritten, not even with `--relink`."""
     machine.link.parent.mkdir(parents=True)
     machine.link.write_text("another program", encoding="utf-8")
     done = machine.step("link_command", prefix=str(machine.prefix), relink="yes")
@@ -256,7 +256,7 @@ def test_engine_that_was_named_and_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_not_root(open_folder: Path) -> None:
-    """Who may not install is told so at once, and how to."""
+    """A user who may not install gets the error at once, with what to do."""
     script = shutil.copy(ROOT / "install.sh", open_folder)
     drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else ()
     done = call(*drop, "bash", script)
@@ -283,8 +283,8 @@ def test_fast_leaves_out_what_needs_more_than_python() -> None:
         ("newman.sh", "uv is not there", "run tests/run --fast once"),
     ],
 )
-def test_setup_that_cannot_go_on(open_folder: Path, script: str, said: str, next_step: str) -> None:
-    """On a bare machine, a setup script that may not install says what is missing and what to do."""
+def test_setup_that_cannot_continue(open_folder: Path, script: str, said: str, next_step: str) -> None:
+    """On a bare machine, a setup script that may not install reports what is missing and what to do."""
     copy = shutil.copytree(ROOT / "tests/setup", open_folder / "tests/setup")
     commands = open_folder / "bin"
     commands.mkdir()

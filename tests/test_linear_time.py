@@ -1,4 +1,4 @@
-"""No text of a caller, an agent or a repository holds the process up: every search takes linear time.
+"""Text of a caller, an agent or a repository never blocks the process: every search takes linear time.
 
 Python's `re` keeps the interpreter's lock while it searches, so one quadratic expression stops the whole appliance.
 """
@@ -39,7 +39,7 @@ READER_SIZES = (2 * 1024, 8 * 1024, 32 * 1024)
 NOTICEABLE_SECONDS = 0.004
 # Four times the text: 4 for a linear search, 16 for a quadratic one.
 MOST_GROWTH = 8.0
-# Linear with a large factor holds the process up as well. A busy machine is several times slower.
+# Linear with a large factor blocks the process, too. A busy machine is several times slower.
 MOST_SECONDS_PER_BYTE = 2e-6
 MOST_SECONDS_PER_BYTE_READ = 2e-5
 
@@ -77,7 +77,7 @@ def modules() -> list[str]:
 
 
 def patterns_in(value: object, depth: int = 0) -> Iterator[re.Pattern[Any]]:
-    """Compiled expressions in a value, however deep in tuples, lists, sets and dicts."""
+    """Compiled expressions in a value, at any depth of tuples, lists, sets and dicts."""
     if isinstance(value, re.Pattern):
         yield value
     elif isinstance(value, dict | tuple | list | set | frozenset) and depth < 5:
@@ -86,13 +86,13 @@ def patterns_in(value: object, depth: int = 0) -> Iterator[re.Pattern[Any]]:
 
 
 def operations(variable: str, source: str) -> set[Operation]:
-    """What a module does with an expression that is a name of its own; whatever it is where that is not seen."""
+    """The methods that a module calls on a named expression; all of them if that is not visible."""
     used = set(re.findall(rf"\b{variable}\.(\w+)", source)) - {"pattern"}
     return used if used and used <= {"match", "fullmatch"} else {"search"}
 
 
 def inline_patterns(source: str) -> Iterator[tuple[re.Pattern[Any], Operation]]:
-    """Expressions that are written into a call such as `re.search(r"…", text)`."""
+    """Expressions in a call such as `re.search(r"…", text)`."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Call(
@@ -122,7 +122,7 @@ def every_pattern() -> dict[str, tuple[re.Pattern[Any], set[Operation]]]:
 
 
 def literals(pattern: re.Pattern[Any]) -> list[str]:
-    """The runs of literal characters of an expression, in order."""
+    """The literal strings of an expression, in order."""
     runs: list[str] = [""]
 
     def walk(item: object) -> None:
@@ -142,7 +142,7 @@ def literals(pattern: re.Pattern[Any]) -> list[str]:
 
 
 def attacks(own: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Prefix, what is repeated, suffix."""
+    """Prefix, repeated part, suffix."""
     for unit in [*FILLS, *KNOWN_ATTACKS]:
         yield "", unit, ""
     for literal in own:
@@ -165,7 +165,7 @@ def attack(parts: tuple[str, str, str], size: int) -> str:
 
 
 def fastest(search: Callable[[Any], object], text: object, times: int = 3) -> float:
-    """Seconds of this thread's processor time, the least of some tries: what else the machine does is not counted."""
+    """Seconds of this thread's processor time, the minimum of some tries, so that other load does not count."""
     took = []
     for _ in range(times):
         began = time.thread_time()
@@ -182,7 +182,7 @@ def why_slow(
     sizes: tuple[int, ...] = SIZES,
     most_per_byte: float = MOST_SECONDS_PER_BYTE,
 ) -> str:
-    """Empty where the search takes linear time with a small factor."""
+    """Empty if the search takes linear time with a small factor."""
     before = 0.0
     for size in sizes:
         took = fastest(search, make(size), 1)
@@ -205,8 +205,8 @@ def use(pattern: re.Pattern[Any], used: set[Operation]) -> Callable[[Any], objec
     return lambda text: sum(1 for _ in pattern.finditer(text))
 
 
-def test_the_quadratic_expressions_of_before_are_seen() -> None:
-    """This file's own check can fail: on a blank run, an unfinished comment, a token's prefix, a marker."""
+def test_known_quadratic_expressions_are_found() -> None:
+    """This check can fail: on a blank run, an unfinished comment, a token's prefix, a marker."""
     for expression, parts in [
         (r"^#\s+(.+?)\s*$", ("# a", " ", "b")),
         (r"<!--.*?-->", ("", "<!--", "")),
@@ -221,7 +221,7 @@ def test_the_quadratic_expressions_of_before_are_seen() -> None:
 PATTERNS = every_pattern()
 
 
-def test_expressions_are_found_wherever_they_are() -> None:
+def test_all_expressions_are_found() -> None:
     """In modules, in tables and in calls."""
     assert len(PATTERNS) > 50
     for known in ("moonmind_appliance.runs.submit._BRANCH_REFUSALS.3", "moonmind_appliance.settings:0"):
@@ -230,7 +230,7 @@ def test_expressions_are_found_wherever_they_are() -> None:
 
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_every_expression_takes_linear_time(name: str) -> None:
-    """Of every module, as it is used: on blanks, repeated prefixes, and its own literals repeated and cut short."""
+    """Of every module: on blanks, repeated prefixes, and its own literals repeated and cut."""
     pattern, used = PATTERNS[name]
     search, binary = use(pattern, used), isinstance(pattern.pattern, bytes)
 
@@ -272,8 +272,8 @@ READERS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_every_reader_of_foreign_text_takes_linear_time(name: str) -> None:
-    """Whole functions, loops included, on all the attacks."""
+def test_every_reader_of_external_text_takes_linear_time(name: str) -> None:
+    """Whole functions, including loops, on all the attacks."""
     own = ["## Assumptions", "[NEEDS CLARIFICATION: a]", "[first step]", "- [ ] T001", "<!-- -->", JWT, "abab-"]
     own += ["ghp_" + "a1B2" * 9, "-----BEGIN PRIVATE KEY-----\n", "AKIAABCDEFGH23456723 ", "\x1b]0;", "\u202e", "+a\n"]
     for parts in dict.fromkeys(attacks(own)):
@@ -284,8 +284,8 @@ def test_every_reader_of_foreign_text_takes_linear_time(name: str) -> None:
 
 
 @pytest.mark.parametrize(("unit", "megabytes"), [("x", 64), ("-eyJ", 16)])
-def test_an_endless_line_lets_others_work(unit: str, megabytes: int) -> None:
-    """While one thread redacts it, another one is not kept waiting: one search of it all would take half a minute."""
+def test_an_endless_line_does_not_block_other_threads(unit: str, megabytes: int) -> None:
+    """While one thread redacts it, another continues: one search of all of it would take half a minute."""
     text = (unit * (megabytes * 1024**2 // len(unit))).encode()
     done = threading.Event()
 

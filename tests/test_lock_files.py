@@ -1,4 +1,4 @@
-"""What the lock files promise: the same bytes for everybody, from whichever registry the machine is configured for."""
+"""Lock files give the same bytes on every machine, from whichever registry it uses."""
 
 import json
 import re
@@ -34,13 +34,13 @@ def test_every_python_package_is_pinned_with_a_hash(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*PYTHON_LOCKS, *NPM_LOCKS])
 def test_no_lock_file_names_an_address(name: str) -> None:
-    """No registry's address and no path of the machine that made it."""
+    """No registry address and no path of the machine that created it."""
     assert not re.findall(r"https?://|file:|(?:^|\s)/\w+", (ROOT / name).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", NPM_LOCKS)
 def test_every_npm_package_has_its_integrity(name: str) -> None:
-    """Each package of an npm lock is pinned by its integrity."""
+    """Each package in an npm lock has its integrity hash."""
     lock = json.loads((ROOT / name).read_text(encoding="utf-8"))
     packages = [package for path, package in lock["packages"].items() if path]
     assert packages
@@ -48,14 +48,14 @@ def test_every_npm_package_has_its_integrity(name: str) -> None:
 
 
 def test_codex_is_locked_for_both_platforms() -> None:
-    """The job image can be built on both kinds of machine."""
+    """The job image can be built on both platforms."""
     lock = json.loads((ROOT / "job_image/package-lock.json").read_text(encoding="utf-8"))
     platforms = {package["cpu"][0] for path, package in lock["packages"].items() if path}
     assert platforms == {"x64", "arm64"}
 
 
 def test_tests_run_on_the_products_own_versions() -> None:
-    """What the product is installed with is what it is tested with."""
+    """The tests use the versions that are installed with the product."""
     pins = [
         dict(re.findall(r"^([A-Za-z0-9._-]+)==([^ ]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
         for name in ("requirements.txt", "tests/requirements.txt")

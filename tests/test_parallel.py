@@ -1,4 +1,4 @@
-"""Tests that run in several processes take turns."""
+"""Tests in several processes take turns."""
 
 import fcntl
 import threading
@@ -9,12 +9,12 @@ import pytest
 
 from tests.parallel import locked, turn
 
-# Long enough for a thread that does not wait to be seen; one that waits makes no difference to it.
+# Long enough to notice a thread that does not wait.
 A_MOMENT = 0.2
 
 
 class Turn(threading.Thread):
-    """What another process does: wait for its turn, run, and end when it is released."""
+    """Another process: it waits for its turn, runs, and ends when it is released."""
 
     def __init__(self, folder: Path, *, alone: bool = False) -> None:
         super().__init__(daemon=True)
@@ -52,7 +52,7 @@ def test_two_tests_run_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", ["first", "second"])
-def test_one_that_must_be_alone_is(tmp_path: Path, order: str) -> None:
+def test_an_alone_test_runs_alone(tmp_path: Path, order: str) -> None:
     """It begins when the others have ended, and no other begins before it has ended."""
     first = Turn(tmp_path, alone=order == "first")
     assert first.began.wait(30)
@@ -63,8 +63,8 @@ def test_one_that_must_be_alone_is(tmp_path: Path, order: str) -> None:
     second.end()
 
 
-def test_one_that_must_be_alone_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """While it waits, no further test begins: otherwise two processes would keep it waiting to the end."""
+def test_an_alone_test_does_not_wait_forever(tmp_path: Path) -> None:
+    """While it waits, no further test begins."""
     first = Turn(tmp_path)
     assert first.began.wait(30)
     alone = Turn(tmp_path, alone=True)

@@ -1,4 +1,4 @@
-"""No text of others reaches a terminal, a log or a reviewer with characters that are invisible or steer something."""
+"""External text never reaches a terminal, a log or a reviewer with invisible or control characters."""
 
 import json
 import sys
@@ -32,13 +32,13 @@ EVERY_CHARACTER = "".join(map(chr, range(sys.maxunicode + 1)))
 
 @pytest.mark.parametrize("text", STEERING)
 def test_each_form_is_printable(text: str) -> None:
-    """Escaped, replaced, or as JSON: what is written is visible and on one line."""
+    """Escaped, replaced, or as JSON: the result is visible and on one line."""
     for made in (escape(f"a{text}b"), replace(f"a{text}b"), escape_json(json.dumps(f"a{text}b", ensure_ascii=False))):
         assert made.isprintable()
 
 
-def test_no_character_at_all_gets_through() -> None:
-    """Every code point of Unicode, surrogates included."""
+def test_no_unprintable_character_is_left() -> None:
+    """Every code point of Unicode, including surrogates."""
     assert escape(EVERY_CHARACTER).isprintable()
     assert replace(EVERY_CHARACTER).isprintable()
     assert escape_json(json.dumps(EVERY_CHARACTER, ensure_ascii=False)).isprintable()
@@ -47,7 +47,7 @@ def test_no_character_at_all_gets_through() -> None:
 
 
 def test_json_stays_the_same_value() -> None:
-    """An escape stands for its character, also beyond 16 bits and for half of a pair."""
+    """An escape represents its character, also beyond 16 bits and for half of a pair."""
     text = "é \U0001f600 \U000e0041 \u202e \ud800 \x9b \n \x1b"
     assert json.loads(escape_json(json.dumps(text, ensure_ascii=False))) == text
 
@@ -63,7 +63,7 @@ def test_json_stays_the_same_value() -> None:
     ],
 )
 def test_an_escape_names_the_character(text: str, expected: str) -> None:
-    """As Python writes it; visible text of any script stays."""
+    """As Python writes it; visible text of any script is unchanged."""
     assert escape(text) == expected
 
 
@@ -78,8 +78,8 @@ def test_an_escape_names_the_character(text: str, expected: str) -> None:
         ("unfinished \x1b]0;title", "unfinished ]0;title"),
     ],
 )
-def test_strip_removes_what_is_invisible(text: str, expected: str) -> None:
-    """Bidirectional marks, zero-width characters and tags go; line separators become line breaks; blanks stay."""
+def test_strip_removes_invisible_characters(text: str, expected: str) -> None:
+    """Bidirectional marks, zero-width characters and tags; line separators become line breaks; blanks stay."""
     assert strip(text) == expected
 
 
@@ -99,5 +99,5 @@ def test_strip_removes_what_is_invisible(text: str, expected: str) -> None:
     ],
 )
 def test_the_first_invisible_character_is_named(text: str, expected: str) -> None:
-    """By its code point and its kind."""
+    """With its code point and its kind."""
     assert invisible(text) == expected

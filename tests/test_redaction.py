@@ -1,4 +1,4 @@
-"""Secrets are taken out of every byte that is kept."""
+"""Secrets are removed from all stored bytes."""
 
 import base64
 import itertools
@@ -36,7 +36,7 @@ class Kept:
     ],
 )
 def test_a_known_value_is_found_in_its_common_encodings(text):
-    """By value: as is, JSON, percent, hexadecimal, base64 at each alignment."""
+    """Plain, JSON, percent, hexadecimal, base64 at each alignment."""
     redactor = Redactor({"canary": SECRET})
     kept = redactor.redact(text.encode())
     assert b"[redacted:canary]" in kept
@@ -44,7 +44,7 @@ def test_a_known_value_is_found_in_its_common_encodings(text):
 
 
 def test_wrapped_base64_is_found():
-    """`base64` breaks its lines at 76 characters; a JSON log line shows the break as backslash and n."""
+    """`base64` breaks lines at 76 characters; in a JSON log line the break is a backslash and n."""
     value = "".join(chr(33 + i % 90) for i in range(150))
     wrapped = base64.encodebytes(value.encode())
     redactor = Redactor({"canary": value})
@@ -53,8 +53,8 @@ def test_wrapped_base64_is_found():
 
 
 @pytest.mark.parametrize("value", ["1", "true", "changeme", "aaaaaaaaaaaa", "short"])
-def test_short_and_trivial_values_are_left_alone(value):
-    """A secret-named setting of "1" must not eat every digit."""
+def test_short_and_trivial_values_are_not_redacted(value):
+    """A secret setting of "1" must not redact every digit."""
     text = f"value {value} stays 1 true".encode()
     assert Redactor({"x": value}).redact(text) == text
 
@@ -75,7 +75,7 @@ def test_short_and_trivial_values_are_left_alone(value):
     ],
 )
 def test_well_known_shapes_are_found_without_knowing_them(text, kind):
-    """By shape: what tokens of well-known issuers look like; these also stop a push."""
+    """Tokens of well-known issuers are found by their shape; these also stop a push."""
     line = f"x {text} y".encode()
     redactor = Redactor()
     assert redactor.redact(line) == f"x [redacted:{kind}] y".encode()
@@ -92,21 +92,21 @@ def test_well_known_shapes_are_found_without_knowing_them(text, kind):
     ],
 )
 def test_uncertain_shapes_are_redacted_but_stop_no_push(text, expected):
-    """A header or a password in an address is taken out of logs; documentation may still show one."""
+    """A header or a password in an address is redacted in logs; documentation may contain examples."""
     redactor = Redactor()
     assert redactor.redact(text) == expected
     assert redactor.find(text) == []
 
 
-def test_plain_text_is_untouched():
-    """What holds no secret comes out byte for byte, whatever bytes it holds."""
+def test_plain_text_is_unchanged():
+    """Byte for byte, for any bytes without a secret."""
     data = bytes(range(256)) * 3 + "ghp_short sk-short eyJ.eyJ.x ü".encode()
     assert Redactor({"canary": SECRET}).redact(data) == data
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=12), newline=st.booleans())
 def test_a_secret_cut_by_chunks_is_still_found(cuts, newline):
-    """Whatever the edges of the chunks, the stream's output equals that of the whole."""
+    """For any chunks, the stream's output equals that of the whole."""
     redactor = Redactor({"canary": SECRET})
     whole = ("a " * 40 + SECRET + ("\n" if newline else " ") + GITHUB + "\ntail " + SECRET).encode()
     kept = Kept()
@@ -121,7 +121,7 @@ def test_a_secret_cut_by_chunks_is_still_found(cuts, newline):
 
 
 def test_an_endless_line_is_passed_on_without_losing_a_secret():
-    """A line of megabytes does not pile up in memory, and a secret at any place of it is found."""
+    """A line of megabytes is not kept in memory, and a secret at any position in it is found."""
     redactor = Redactor({"canary": SECRET})
     kept = Kept()
     stream = redactor.stream(kept)
@@ -162,8 +162,8 @@ def jwt(number: int) -> str:
         "x" * 200_000,
     ],
 )
-def test_a_login_file_teaches_no_words(word):
-    """An agent can write anything into its login file; other users' texts and changes stay what they are."""
+def test_a_login_file_adds_no_ordinary_words(word):
+    """An agent can write anything into its login file; other users' texts and changes are not affected."""
     redactor = Redactor()
     redactor.learn(SHARD, {"api_key": word, "access_token": word})
     text = f"before {word} after {word.upper()}".encode()
@@ -178,7 +178,7 @@ def test_a_login_file_teaches_no_words(word):
     "encode", [str.encode, lambda v: base64.b64encode(v.encode()), lambda v: v.encode().hex().encode()]
 )
 def test_a_login_files_tokens_are_found(token, encode):
-    """In the encodings of every known value; they stop a push."""
+    """In all encodings; they stop a push."""
     redactor = Redactor()
     redactor.learn(SHARD, {"access_token": token})
     data = b"x " + encode(token) + b" y"
@@ -187,7 +187,7 @@ def test_a_login_files_tokens_are_found(token, encode):
 
 
 def test_a_token_of_an_unknown_issuer_is_redacted_but_refuses_nothing():
-    """It could be a checksum that an agent took from another user's lock file."""
+    """It could be a checksum that an agent copied from another user's lock file."""
     checksum = "sha512-" + base64.b64encode(bytes(range(60, 124))).decode().replace("/", "_")
     redactor = Redactor()
     redactor.learn(SHARD, {"refresh_token": checksum})
@@ -195,8 +195,8 @@ def test_a_token_of_an_unknown_issuer_is_redacted_but_refuses_nothing():
     assert redactor.find(checksum.encode()) == []
 
 
-def test_no_number_of_made_up_tokens_displaces_the_real_ones():
-    """Neither those of the sign-in nor those that were in the file first; the number that is kept is bounded."""
+def test_invented_tokens_do_not_displace_the_real_ones():
+    """Neither those of the sign-in nor the first ones in the file; the number of stored values is limited."""
     redactor = Redactor()
     first = "rt_first" + "A1b2C3d4" * 6
     redactor.learn(SHARD, {"refresh_token": first})
@@ -209,16 +209,16 @@ def test_no_number_of_made_up_tokens_displaces_the_real_ones():
     assert len(redactor._forms) < 400
 
 
-def test_made_up_kinds_are_bounded():
-    """However many names the file has."""
+def test_invented_kinds_are_limited():
+    """For any number of names in the file."""
     redactor = Redactor()
     for number in range(300):
         redactor.learn(SHARD, {f"kind {number}": jwt(number)})
     assert len(redactor.kinds()) == 8
 
 
-def test_one_shards_file_touches_neither_the_operators_secrets_nor_another_shard():
-    """Whatever it holds, and when it is forgotten."""
+def test_a_shards_file_affects_no_other_secrets():
+    """Neither the operator's nor another shard's, also when it is forgotten."""
     redactor = Redactor({"GITHUB_TOKEN": SECRET})
     redactor.learn("shard 1", {"access_token": TOKEN}, signed_in=True)
     for number in range(50):
@@ -240,14 +240,14 @@ def test_what_was_learnt_is_forgotten_with_the_login():
 
 
 def test_a_repeating_value_takes_no_quadratic_time_to_find():
-    """Hits of a value that overlaps itself are one span."""
+    """Overlapping matches of a value are one span."""
     redactor = Redactor({"canary": "abcd" * 3})
     assert redactor.redact(b"abcd" * 6 + b"abcd") == b"[redacted:canary]" * 2 + b"abcd"
 
 
 @pytest.mark.parametrize("size", [300_000, 2_000_000])
 def test_a_secret_anywhere_in_a_long_line_is_found(size):
-    """Also where the windows and pieces that it is searched in meet."""
+    """Also across the boundaries of the search windows."""
     redactor = Redactor({"canary": SECRET})
     for edge in range(256 * 1024, size, 256 * 1024):
         for shift in (-40, -17, -1, 0, 1):
@@ -261,15 +261,15 @@ def test_a_secret_anywhere_in_a_long_line_is_found(size):
 
 
 def test_redacting_twice_changes_nothing_more():
-    """A mark is no secret."""
+    """A mark is not a secret."""
     redactor = Redactor({"canary": SECRET})
     text = f'Authorization: Bearer {SECRET} https://a:{SECRET}@host {GITHUB} "id_token": "{SECRET}"'.encode()
     once = redactor.redact(text)
     assert redactor.redact(once) == once
 
 
-def test_a_sign_in_teaches_keys_of_any_form() -> None:
-    """The operator wrote that file: its key is a secret, and a finding, also without a known form."""
+def test_a_sign_in_adds_keys_of_any_form() -> None:
+    """The operator wrote that file: its key is a secret and a finding, also without a known form."""
     key = "key-of-the-operator"
     redactor = Redactor()
     redactor.learn("shard 0", {"VENDOR_API_KEY": key})

@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, what is taken and what is refused, and that no secret shows itself."""
+"""Settings: their sources, accepted and refused values, and that secrets are never shown."""
 
 import traceback
 from pathlib import Path
@@ -84,21 +84,21 @@ BAD: dict[str, list[str]] = {
     "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
-    # Longer than a date can be reckoned with.
+    # Beyond the range of dates.
     "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1w", "1.5h", "9999999d", "3651d"],
 }
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_a_value_is_read(name: str) -> None:
-    """Each form that the docs show, in either case, with blanks around it."""
+    """Each documented form, in upper and lower case, with surrounding blanks."""
     for raw, value in GOOD[name].items():
         assert getattr(load({name: raw}).settings, name.lower()) == value
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_value_that_cannot_work_is_refused(name: str) -> None:
-    """The problem names the setting and what is wrong."""
+def test_an_invalid_value_is_refused(name: str) -> None:
+    """The problem names the setting and the reason."""
     for raw in BAD[name]:
         with pytest.raises(SettingsError) as caught:
             load({name: raw})
@@ -107,21 +107,21 @@ def test_a_value_that_cannot_work_is_refused(name: str) -> None:
         assert problem.message.endswith("."), raw
 
 
-def test_without_any_variable_every_default_stands() -> None:
-    """And says that it is one."""
+def test_without_variables_every_setting_has_its_default() -> None:
+    """And the source is `default`."""
     loaded = load({})
     assert loaded.settings == Settings()
     assert set(loaded.sources.values()) == {"default"}
 
 
 @pytest.mark.parametrize("name", [name for name in options() if name != "AUTH_PROVIDER"])
-def test_an_empty_value_counts_as_none(name: str) -> None:
-    """As Compose passes on a variable that is not set."""
+def test_an_empty_value_counts_as_unset(name: str) -> None:
+    """Compose passes on an unset variable in this way."""
     assert load({name: "", f"{name}_FILE": "  "}).sources[name] == "default"
 
 
-def test_all_problems_are_told_at_once() -> None:
-    """Nobody mends one, restarts, and meets the next."""
+def test_all_problems_are_reported_at_once() -> None:
+    """The operator can fix all of them before a restart."""
     bad = {"MOONMIND_PORT": "x", "CODEX_SHARDS": "0", "CONTAINER_CPUS": "x", "GITHUB_TOKEN_FILE": "/nowhere"}
     with pytest.raises(SettingsError) as caught:
         load(bad)
@@ -137,14 +137,14 @@ def test_all_problems_are_told_at_once() -> None:
         ({"AUTH_PROVIDER": "keycloak", "PHASE_TIME_LIMIT": "1m"}, ["PHASE_SILENCE_LIMIT", "OIDC_ISSUER_URL"]),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(values: dict[str, str], names: list[str]) -> None:
-    """Each of them by itself would be fine."""
+def test_conflicting_settings_are_refused(values: dict[str, str], names: list[str]) -> None:
+    """Each one alone would be valid."""
     with pytest.raises(SettingsError) as caught:
         load(values)
     assert [problem.name for problem in caught.value.problems] == names
 
 
-# Where a value comes from
+# Sources
 
 
 def secret_file(folder: Path, text: str | bytes) -> str:
@@ -173,8 +173,8 @@ def test_the_first_source_that_has_a_value_wins(tmp_path: Path) -> None:
         assert (loaded.settings.codex_model, loaded.sources["CODEX_MODEL"]) == (value, source)
 
 
-def test_an_older_name_is_still_read_and_named_as_source() -> None:
-    """The name of today goes first within a layer."""
+def test_an_older_name_is_accepted_and_is_the_source() -> None:
+    """The current name has priority within a layer."""
     loaded = load({"API_CLIENT_SECRET": "older-secret"})
     assert loaded.settings.oidc_client_secret == Secret("older-secret")
     assert loaded.sources["OIDC_CLIENT_SECRET"] == "environment (API_CLIENT_SECRET)"
@@ -182,21 +182,21 @@ def test_an_older_name_is_still_read_and_named_as_source() -> None:
     assert both.settings.oidc_client_secret == Secret("todays-secret")
 
 
-def test_a_files_blanks_and_line_ends_are_no_part_of_the_value(tmp_path: Path) -> None:
-    """As editors and `echo` leave them."""
+def test_a_files_surrounding_blanks_are_removed(tmp_path: Path) -> None:
+    """Editors and `echo` add them."""
     path = secret_file(tmp_path, f"  {TOKEN}\r\n\n")
     assert load({"GITHUB_TOKEN_FILE": path}).settings.github_token == Secret(TOKEN)
 
 
-def test_an_empty_file_counts_as_none(tmp_path: Path) -> None:
-    """The next source is asked."""
+def test_an_empty_file_counts_as_unset(tmp_path: Path) -> None:
+    """The next source is used."""
     path = secret_file(tmp_path, "\n")
     assert load({"GITHUB_TOKEN_FILE": path}, {"GITHUB_TOKEN": TOKEN}).settings.github_token == Secret(TOKEN)
 
 
 @pytest.mark.parametrize("path", ["/nowhere/token", "/", "a\0b"])
 def test_a_file_that_cannot_be_read_is_a_problem_of_its_variable(path: str) -> None:
-    """Missing, a folder, no name of a file."""
+    """Missing, a folder, or an invalid name."""
     with pytest.raises(SettingsError) as caught:
         load({"GITHUB_TOKEN_FILE": path})
     assert [problem.name for problem in caught.value.problems] == ["GITHUB_TOKEN_FILE"]
@@ -205,8 +205,8 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_its_variable(path: str) -> N
 # Secrets
 
 
-def everything_said(error: BaseException) -> str:
-    """Its words, its trace, and what hangs on it."""
+def all_texts(error: BaseException) -> str:
+    """An exception's message, traceback and attributes."""
     chain, said = error, ""
     while chain is not None:
         said += "".join(traceback.format_exception(chain)) + repr(vars(chain)) + repr(chain.args)
@@ -218,8 +218,8 @@ SECRETS = [field.upper() for field in Settings.__struct_fields__ if "Secret" in 
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_no_error_tells_a_secret(tmp_path: Path, name: str) -> None:
-    """Whatever is wrong with it or beside it, in words, traces and what hangs on the error."""
+def test_no_error_contains_a_secret(tmp_path: Path, name: str) -> None:
+    """In messages, tracebacks and attributes of the error."""
     binary = tmp_path / "binary"
     binary.write_bytes(f"{TOKEN}\xff".encode("latin-1"))
     for environment in (
@@ -230,11 +230,11 @@ def test_no_error_tells_a_secret(tmp_path: Path, name: str) -> None:
     ):
         with pytest.raises(SettingsError) as caught:
             load(environment)
-        assert TOKEN not in everything_said(caught.value)
+        assert TOKEN not in all_texts(caught.value)
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_secret_shows_itself_only_when_asked(name: str) -> None:
+def test_a_secret_is_shown_only_by_reveal(name: str) -> None:
     """Not in a repr, a format, the settings' repr or the table of `moonmind-appliance settings`."""
     loaded = load({name: TOKEN})
     secret = getattr(loaded.settings, name.lower())
@@ -245,8 +245,8 @@ def test_a_secret_shows_itself_only_when_asked(name: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_no_value_breaks_the_reading(raw: str) -> None:
-    """Any text is taken or refused by name, for every setting; nothing else is raised."""
+def test_no_value_breaks_the_parser(raw: str) -> None:
+    """Any text is accepted or refused with its setting's name; nothing else is raised."""
     for name in options():
         problems: tuple[SettingProblem, ...] = ()
         try:

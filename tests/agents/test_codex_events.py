@@ -1,4 +1,4 @@
-"""Codex's events for people: what each kind tells, and what is left out."""
+"""Codex's events as text: what each kind shows, and what is omitted."""
 
 import json
 
@@ -16,7 +16,7 @@ def texts(line, **options):
 
 
 def test_a_command_is_shown_with_its_exit_code_and_output():
-    """The shell that Codex puts around it is left out."""
+    """Without the shell that Codex puts around it."""
     line = completed(
         type="command_execution", command="/bin/bash -lc 'ls specs'", exit_code=0, aggregated_output="001-a\n002-b\n"
     )
@@ -28,7 +28,7 @@ def test_a_command_is_shown_with_its_exit_code_and_output():
 
 
 def test_long_output_is_cut():
-    """With a sign that there is more."""
+    """With a mark that shows it."""
     line = completed(type="command_execution", command="cat big", exit_code=1, aggregated_output="x" * 50)
     assert texts(line, output_limit=10) == ["$ cat big  → 1", "x" * 10 + " …"]
 
@@ -82,13 +82,13 @@ def test_each_kind_of_item(item, kind, shown):
     ],
 )
 def test_each_kind_of_event(event, shown):
-    """Events that tell a person nothing are left out."""
+    """Events without information for people are omitted."""
     assert texts(json.dumps(event)) == shown
 
 
 @pytest.mark.parametrize("line", ["plain words", "", "[1, 2]", "{broken", '"text"', "{" * 5000])
-def test_what_is_no_event_is_shown_as_it_is(line):
-    """Also where it only looks like one."""
+def test_a_line_that_is_not_an_event_is_unchanged(line):
+    """Also if it looks like one."""
     assert event_lines(line) == [EventLine(LineKind.TEXT, line)]
 
 
@@ -103,5 +103,5 @@ def test_what_is_no_event_is_shown_as_it_is(line):
     ],
 )
 def test_only_the_shell_around_a_command_is_removed(command, bare):
-    """Other commands stay as they are."""
+    """Other commands are unchanged."""
     assert bare_command(command) == bare

@@ -1,4 +1,4 @@
-"""What an agent's container could have written is read within bounds, or not at all."""
+"""Files that an agent's container may have written are read within limits, or not at all."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -43,28 +43,28 @@ SECONDS = 1_900_000_000
         ("too large", b'"' + b"x" * 1_000_000 + b'"'),
     ],
 )
-def test_what_is_not_read(rule: str, content: bytes) -> None:
-    """One error for all of it, of a type that callers know."""
+def test_refused_data(rule: str, content: bytes) -> None:
+    """Each case raises the same error, of a type that callers handle."""
     with pytest.raises(Unreadable):
         read_json(content, limit=600_000)
     assert rule
 
 
-def test_what_is_read() -> None:
-    """Plain JSON, as everywhere."""
+def test_accepted_data() -> None:
+    """Plain JSON."""
     assert read_json(b'{"a": [1, 2.5, true, null, "\xc3\xa9"]}', limit=100) == {"a": [1, 2.5, True, None, "\u00e9"]}
 
 
 @pytest.mark.parametrize("value", [None, True, "5", [], {}, NAN, INFINITY, -INFINITY, -1, 1001, 10**400, 1e308])
-def test_what_is_no_percentage(value: Any) -> None:
-    """Of another type, not finite, negative or too large."""
+def test_invalid_percentages(value: Any) -> None:
+    """Another type, not finite, negative, or too large."""
     assert as_number(value, lowest=0, highest=1000) is None
     assert as_window(value, 300, SECONDS) is None
 
 
 @pytest.mark.parametrize("value", [None, True, "soon", [1], {"a": 1}, NAN, 3.5, 0, -300, 10**30])
-def test_what_is_no_length_of_a_window(value: Any) -> None:
-    """The window is told without it."""
+def test_invalid_window_lengths(value: Any) -> None:
+    """The window is reported without it."""
     assert as_count(value, lowest=1, highest=10_000) is None
     assert as_window(5, value, SECONDS) == QuotaWindow(5.0, None, END)
 
@@ -73,8 +73,8 @@ def test_what_is_no_length_of_a_window(value: Any) -> None:
     "value",
     [None, True, "tomorrow", "2030-99-99", "9" * 5000, [], {}, NAN, INFINITY, -1, 0, 10**20, 1e300, 253_402_300_799],
 )
-def test_what_is_no_time(value: Any) -> None:
-    """The window is told without it; times before 2015 and after 2100 are none."""
+def test_invalid_times(value: Any) -> None:
+    """The window is reported without it; times before 2015 and after 2100 are invalid."""
     assert as_time(value) is None
     assert as_window(5, 300, value) == QuotaWindow(5.0, 300, None)
 
@@ -82,7 +82,7 @@ def test_what_is_no_time(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [SECONDS, float(SECONDS), "2030-03-17T17:46:40Z", "2030-03-17T18:46:40.000000000+01:00"]
 )
-def test_what_is_a_time(value: Any) -> None:
+def test_valid_times(value: Any) -> None:
     """Epoch seconds, and RFC 3339 with any zone and nanoseconds."""
     assert as_time(value) == END
 
@@ -102,5 +102,5 @@ def test_what_is_a_time(value: Any) -> None:
     ],
 )
 def test_texts(value: Any, text: str, code: str, printable: str | None) -> None:
-    """A text for people is cut; a code and a name are whole or nothing."""
+    """A text for display is cut; a code or a name is complete or empty."""
     assert (as_text(value, longest=20), as_code(value), as_printable(value, longest=20)) == (text, code, printable)

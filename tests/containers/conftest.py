@@ -18,7 +18,7 @@ WORK = "/work/runs"
 
 
 class Program(NamedTuple):
-    """What the real shell runs, and what the fake engine does."""
+    """The shell command for the real engine, and the function for the fake one."""
 
     shell: str
     fake: Answer
@@ -31,8 +31,8 @@ class Ran(NamedTuple):
 
 
 @dataclass
-class Laboratory:
-    """An engine, and unique names."""
+class EngineUnderTest:
+    """One engine, and unique names for the objects that a test creates on it."""
 
     engine: ContainerEngine
     prefix: str = field(default_factory=lambda: f"contract-{uuid.uuid4().hex[:12]}")
@@ -82,7 +82,7 @@ class Laboratory:
         return Ran(outcome, out.getvalue(), err.getvalue())
 
     def begin(self, container: str, program: Program, **exec_fields: object) -> "Running":
-        """Run it in a thread; returns after its first output."""
+        """Run the program in a thread; returns after its first output."""
         running = Running(self, container, program, exec_fields)
         running.start()
         assert running.spoke.wait(30), "the command printed nothing"
@@ -100,9 +100,9 @@ class Laboratory:
 class Running(threading.Thread):
     """An exec in a thread of its own."""
 
-    def __init__(self, lab: Laboratory, container: str, program: Program, exec_fields: dict[str, object]) -> None:
+    def __init__(self, sut: EngineUnderTest, container: str, program: Program, exec_fields: dict[str, object]) -> None:
         super().__init__(daemon=True)
-        self._lab, self._container, self._program, self._fields = lab, container, program, exec_fields
+        self._sut, self._container, self._program, self._fields = sut, container, program, exec_fields
         self.spoke = threading.Event()
         self.output = b""
         self.cancel = CancelToken()
@@ -113,7 +113,7 @@ class Running(threading.Thread):
         self.spoke.set()
 
     def run(self) -> None:
-        self.ran = self._lab.run(
+        self.ran = self._sut.run(
             self._container,
             self._program,
             stdout=self,
@@ -130,22 +130,22 @@ class Running(threading.Thread):
 @pytest.fixture(
     params=["fake", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.image])],
 )
-def lab(request: pytest.FixtureRequest) -> Iterator[Laboratory]:
-    """A laboratory on each of both engines."""
-    laboratory = Laboratory(FakeEngine() if request.param == "fake" else DockerEngine())
+def sut(request: pytest.FixtureRequest) -> Iterator[EngineUnderTest]:
+    """The system under test: the fake engine, and Docker."""
+    laboratory = EngineUnderTest(FakeEngine() if request.param == "fake" else DockerEngine())
     yield laboratory
     _leave(laboratory)
 
 
 @pytest.fixture
-def docker_lab() -> Iterator[Laboratory]:
-    """A laboratory on the real engine."""
-    laboratory = Laboratory(DockerEngine())
+def docker_sut() -> Iterator[EngineUnderTest]:
+    """The system under test: Docker."""
+    laboratory = EngineUnderTest(DockerEngine())
     yield laboratory
     _leave(laboratory)
 
 
-def _leave(laboratory: Laboratory) -> None:
+def _leave(laboratory: EngineUnderTest) -> None:
     laboratory.clean_up()
     if isinstance(laboratory.engine, DockerEngine):
         laboratory.engine.close()

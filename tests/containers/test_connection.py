@@ -16,7 +16,7 @@ from moonmind_appliance.containers.connection import EngineAddress
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import EngineUnreachable
 
-from .conftest import Laboratory, Program
+from .conftest import EngineUnderTest, Program
 from .forwarder import Forwarder
 
 CERTIFICATES = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}
@@ -64,15 +64,15 @@ HELLO = Program("echo hello; cat; head -c 300000 /dev/zero", 0)
 
 def _check(engine: DockerEngine) -> None:
     """Check that calls, an exec's stream and a file work."""
-    lab = Laboratory(engine)
+    sut = EngineUnderTest(engine)
     try:
-        box = lab.box()
-        ran = lab.run(box, HELLO)
-        lab.engine.put_file(box, "/work/runs/a", b"a")
+        box = sut.box()
+        ran = sut.run(box, HELLO)
+        sut.engine.put_file(box, "/work/runs/a", b"a")
         assert (ran.outcome.ok, ran.stdout) == (True, b"hello\n" + bytes(300000))
-        assert lab.engine.read_file(box, "/work/runs/a", limit=1) == b"a"
+        assert sut.engine.read_file(box, "/work/runs/a", limit=1) == b"a"
     finally:
-        lab.clean_up()
+        sut.clean_up()
         engine.close()
 
 
@@ -102,9 +102,7 @@ def test_missing_certificates_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.docker
-def test_an_engine_that_the_certificates_do_not_vouch_for_is_not_used(
-    certificates: Path, server: ssl.SSLContext
-) -> None:
+def test_an_engine_with_another_certificate_is_refused(certificates: Path, server: ssl.SSLContext) -> None:
     """Its certificate is checked for the host's name."""
     environment = {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certificates)}
     with Forwarder(None, tls=server) as wire:

@@ -92,7 +92,7 @@ def test_a_plain_spec_becomes_a_hardened_container() -> None:
         ({"limits": Limits(memory_bytes=1, cpus=0.25, pids=7)}, ("HostConfig", "CpuQuota"), 25_000),
     ],
 )
-def test_what_a_spec_says_is_what_docker_is_told(
+def test_each_field_of_a_spec_is_in_the_body(
     changes: dict[str, object], where: tuple[str, ...], expected: object
 ) -> None:
     """Each field of a spec has its place in the body; lists and maps are in a stable order."""
@@ -116,7 +116,7 @@ def test_a_tmpfs_is_the_users_and_bounded(given: str, expected: str) -> None:
     assert convert.tmpfs_options(given, LIMITS) == expected
 
 
-def test_an_execs_words_stay_words() -> None:
+def test_an_execs_arguments_are_not_interpreted() -> None:
     """No shell interprets the command, and it does not contain the environment."""
     command = ["git", "commit", "-m", "$(reboot) 'x' \"y\""]
     spec = ExecSpec(command=command, env={"TOKEN": "t0p", "A": "b"}, working_dir="/work/runs")

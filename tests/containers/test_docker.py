@@ -16,7 +16,7 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import EngineError, EngineUnreachable, InterruptReason
 from moonmind_appliance.models import EndReason, ExecSpec, Mount
 
-from .conftest import WORK, Laboratory, Program, Running
+from .conftest import WORK, EngineUnderTest, Program, Running
 from .forwarder import Forwarder
 
 on_docker = [pytest.mark.docker, pytest.mark.image]
@@ -26,14 +26,14 @@ def _shell(script: str) -> Program:
     return Program(script, 0)
 
 
-def _said(lab: Laboratory, box: str, script: str, **fields: object) -> str:
-    ran = lab.run(box, _shell(script), **fields)
+def _output_of(sut: EngineUnderTest, box: str, script: str, **fields: object) -> str:
+    ran = sut.run(box, _shell(script), **fields)
     assert ran.outcome.ok, ran
     return ran.stdout.decode()
 
 
 @pytest.fixture
-def inspect(docker_lab: Laboratory) -> Iterator[docker.APIClient]:
+def inspect(docker_sut: EngineUnderTest) -> Iterator[docker.APIClient]:
     client = docker.APIClient(version="auto")
     yield client
     client.close()
@@ -44,9 +44,9 @@ class TestHardening:
 
     pytestmark = on_docker
 
-    def test_processes_have_no_rights(self, docker_lab: Laboratory) -> None:
+    def test_processes_have_no_rights(self, docker_sut: EngineUnderTest) -> None:
         """User and group 1000 alone, no capability in any set, no way to gain one, system calls filtered."""
-        status = _said(docker_lab, docker_lab.box(), "cat /proc/self/status; id")
+        status = _output_of(docker_sut, docker_sut.box(), "cat /proc/self/status; id")
         lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
         capabilities = {lines[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
         assert capabilities == {"0000000000000000"}
@@ -54,9 +54,9 @@ class TestHardening:
         assert lines["Uid"].split() == lines["Gid"].split() == ["1000"] * 4
         assert lines["Groups"].split() in ([], ["1000"])
 
-    def test_only_mounts_are_writable(self, docker_lab: Laboratory) -> None:
+    def test_only_mounts_are_writable(self, docker_sut: EngineUnderTest) -> None:
         """The root is read-only, volume and tmpfs are not; a tmpfs runs programs only with `exec`."""
-        box = docker_lab.box(tmpfs={"/tmp": "", "/run/tools": "exec,size=1m"})  # noqa: S108 - inside the container
+        box = docker_sut.box(tmpfs={"/tmp": "", "/run/tools": "exec,size=1m"})  # noqa: S108 - inside the container
         script = """
             for folder in / /etc /usr/bin /work /tmp /run/tools /work/runs; do
               touch $folder/x 2>/dev/null && printf '%s ' $folder
@@ -68,23 +68,23 @@ class TestHardening:
             head -c 2000000 /dev/zero >/run/tools/big 2>/dev/null || echo full
         """
         expected = "/tmp /run/tools /work/runs refused ran full"  # noqa: S108 - as above
-        assert _said(docker_lab, box, script).split() == expected.split()
+        assert _output_of(docker_sut, box, script).split() == expected.split()
 
-    def test_an_empty_volume_is_the_users(self, docker_lab: Laboratory) -> None:
+    def test_an_empty_volume_is_the_users(self, docker_sut: EngineUnderTest) -> None:
         """It takes owner and mode of the image's folder, so nothing ever needs root."""
-        assert _said(docker_lab, docker_lab.box(), f"stat -c '%u %g' {WORK}") == "1000 1000\n"
+        assert _output_of(docker_sut, docker_sut.box(), f"stat -c '%u %g' {WORK}") == "1000 1000\n"
 
-    def test_nothing_of_the_host_is_inside(self, docker_lab: Laboratory) -> None:
+    def test_nothing_of_the_host_is_inside(self, docker_sut: EngineUnderTest) -> None:
         """No Docker socket, no device except the harmless ones, no network except loopback unless requested."""
-        box = docker_lab.box()
-        assert _said(docker_lab, box, "ls /run/docker.sock /var/run/docker.sock 2>/dev/null || true") == ""
-        assert _said(docker_lab, box, "ls /sys/class/net").split() == ["lo"]
-        assert "sda" not in _said(docker_lab, box, "ls /dev")
+        box = docker_sut.box()
+        assert _output_of(docker_sut, box, "ls /run/docker.sock /var/run/docker.sock 2>/dev/null || true") == ""
+        assert _output_of(docker_sut, box, "ls /sys/class/net").split() == ["lo"]
+        assert "sda" not in _output_of(docker_sut, box, "ls /dev")
 
-    def test_limits_are_set(self, docker_lab: Laboratory) -> None:
+    def test_limits_are_set(self, docker_sut: EngineUnderTest) -> None:
         """Memory without swap, CPU time, processes, and no core dumps."""
-        box = docker_lab.box()
-        assert _said(docker_lab, box, "ulimit -c") == "0\n"
+        box = docker_sut.box()
+        assert _output_of(docker_sut, box, "ulimit -c") == "0\n"
         host = docker.APIClient(version="auto")
         try:
             config = host.inspect_container(box)["HostConfig"]
@@ -93,47 +93,49 @@ class TestHardening:
         assert (config["Memory"], config["MemorySwap"]) == (256 * 1024**2, 256 * 1024**2)
         assert (config["CpuPeriod"], config["CpuQuota"], config["PidsLimit"]) == (100_000, 100_000, 64)
 
-    def test_an_init_reaps(self, docker_lab: Laboratory) -> None:
+    def test_an_init_reaps(self, docker_sut: EngineUnderTest) -> None:
         """An orphan that ends does not stay as a zombie."""
-        box = docker_lab.box()
+        box = docker_sut.box()
         script = "(sh -c 'sleep 0.1 & exec true'); sleep 0.5; cat /proc/[0-9]*/stat | cut -d' ' -f3 | sort -u"
-        assert "Z" not in _said(docker_lab, box, script)
+        assert "Z" not in _output_of(docker_sut, box, script)
 
-    def test_more_cpus_than_the_machine_has_are_no_error(self, docker_lab: Laboratory) -> None:
+    def test_more_cpus_than_the_machine_has_are_no_error(self, docker_sut: EngineUnderTest) -> None:
         """A CPU limit for a big server must not prevent runs on a small one."""
-        limits = docker_lab.spec().limits
+        limits = docker_sut.spec().limits
         more = type(limits)(memory_bytes=limits.memory_bytes, cpus=1000.0, pids=limits.pids)
-        assert docker_lab.run(docker_lab.box(limits=more), _shell("true")).outcome.ok
+        assert docker_sut.run(docker_sut.box(limits=more), _shell("true")).outcome.ok
 
     def test_the_images_entrypoint_and_health_check_are_not_run(
-        self, docker_lab: Laboratory, inspect: docker.APIClient
+        self, docker_sut: EngineUnderTest, inspect: docker.APIClient
     ) -> None:
         """Only the spec's command runs."""
-        tag = f"{docker_lab.prefix}:try"
-        made = inspect.create_container_from_config({"Image": docker_lab.spec().image}, docker_lab.name("parent"))
+        tag = f"{docker_sut.prefix}:try"
+        made = inspect.create_container_from_config({"Image": docker_sut.spec().image}, docker_sut.name("parent"))
         changes = ['ENTRYPOINT ["false"]', "HEALTHCHECK CMD false"]
-        inspect.commit(made["Id"], docker_lab.prefix, "try", changes=changes)
+        inspect.commit(made["Id"], docker_sut.prefix, "try", changes=changes)
         inspect.remove_container(made["Id"])
         try:
-            box = docker_lab.box(image=tag)
+            box = docker_sut.box(image=tag)
             found = inspect.inspect_container(box)
             assert (found["State"]["Running"], "Health" in found["State"]) == (True, False)
-            docker_lab.engine.remove(box)
+            docker_sut.engine.remove(box)
         finally:
             inspect.remove_image(tag)
 
-    def test_an_execs_environment_is_shown_nowhere(self, docker_lab: Laboratory, inspect: docker.APIClient) -> None:
+    def test_an_execs_environment_is_shown_nowhere(
+        self, docker_sut: EngineUnderTest, inspect: docker.APIClient
+    ) -> None:
         """Neither the container's nor the exec's description has it, nor any process's arguments."""
-        box = docker_lab.box()
+        box = docker_sut.box()
         canary = "canary-5f0c"
-        running = docker_lab.begin(box, _shell("echo begun; sleep 60"), env={"TOKEN": canary})
+        running = docker_sut.begin(box, _shell("echo begun; sleep 60"), env={"TOKEN": canary})
         described = inspect.inspect_container(box)
-        arguments = _said(docker_lab, box, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        arguments = _output_of(docker_sut, box, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         shown = [described, *(inspect.exec_inspect(each) for each in described["ExecIDs"]), arguments]
         assert len(described["ExecIDs"]) == 1
         assert canary not in json.dumps(shown)
-        assert canary in _said(docker_lab, box, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
-        docker_lab.engine.kill(box)
+        assert canary in _output_of(docker_sut, box, "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
+        docker_sut.engine.kill(box)
         running.outcome()
 
 
@@ -142,21 +144,21 @@ class TestFiles:
 
     pytestmark = on_docker
 
-    def test_a_file_is_the_users(self, docker_lab: Laboratory) -> None:
+    def test_a_file_is_the_users(self, docker_sut: EngineUnderTest) -> None:
         """User and group 1000, with the requested mode."""
-        box = docker_lab.box()
-        docker_lab.engine.put_file(box, f"{WORK}/a", b"")
-        docker_lab.engine.put_file(box, f"{WORK}/b", b"", mode=0o755)
-        said = _said(docker_lab, box, f"stat -c '%u %g %a' {WORK}/a {WORK}/b; echo x >>{WORK}/a")
+        box = docker_sut.box()
+        docker_sut.engine.put_file(box, f"{WORK}/a", b"")
+        docker_sut.engine.put_file(box, f"{WORK}/b", b"", mode=0o755)
+        said = _output_of(docker_sut, box, f"stat -c '%u %g %a' {WORK}/a {WORK}/b; echo x >>{WORK}/a")
         assert said == "1000 1000 600\n1000 1000 755\n"
 
-    def test_a_planted_folder_leads_nowhere(self, docker_lab: Laboratory) -> None:
+    def test_a_planted_folder_leads_nowhere(self, docker_sut: EngineUnderTest) -> None:
         """A symlink in place of a folder does not lead a file out of the volume."""
-        box = docker_lab.box()
-        _said(docker_lab, box, f"ln -s /etc {WORK}/folder; ln -s ../../../../etc {WORK}/up")
+        box = docker_sut.box()
+        _output_of(docker_sut, box, f"ln -s /etc {WORK}/folder; ln -s ../../../../etc {WORK}/up")
         for folder in ("folder", "up"):
             with pytest.raises(EngineError):
-                docker_lab.engine.put_file(box, f"{WORK}/{folder}/planted", b"x")
+                docker_sut.engine.put_file(box, f"{WORK}/{folder}/planted", b"x")
         assert not Path("/etc/planted").exists()
 
 
@@ -183,17 +185,17 @@ class TestEndedCommands:
             ),
         ],
     )
-    def test_its_processes_end(self, docker_lab: Laboratory, script: str) -> None:
+    def test_its_processes_end(self, docker_sut: EngineUnderTest, script: str) -> None:
         """This includes children, other sessions, orphans, and processes that ignore signals or hide."""
         seconds = f"4711.{secrets.randbelow(10**9)}"
-        running = docker_lab.begin(docker_lab.box(), _shell(script.replace("4711", seconds)))
+        running = docker_sut.begin(docker_sut.box(), _shell(script.replace("4711", seconds)))
         running.cancel.cancel(InterruptReason.CANCELLED)
         assert running.outcome().ended is EndReason.CANCELLED
         assert running.output == b"begun\n"
-        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
+        assert not any(each.running for each in docker_sut.engine.containers(docker_sut.labels))
         assert seconds not in _commands_on_this_machine()
 
-    def test_one_that_used_up_all_processes_ends(self, docker_lab: Laboratory) -> None:
+    def test_one_that_used_up_all_processes_ends(self, docker_sut: EngineUnderTest) -> None:
         """Ending it needs no further process in its container."""
         bomb = """exec python3 -c '
 import os, time
@@ -206,26 +208,26 @@ while True:
         full = full or print("begun", flush=True) or True
         time.sleep(0.01)
 '"""
-        running = docker_lab.begin(docker_lab.box(), _shell(bomb))
+        running = docker_sut.begin(docker_sut.box(), _shell(bomb))
         running.cancel.cancel(InterruptReason.SHUTDOWN)
         assert running.outcome().ended is EndReason.CANCELLED
-        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
+        assert not any(each.running for each in docker_sut.engine.containers(docker_sut.labels))
 
-    def test_a_flood_of_output_can_be_ended(self, docker_lab: Laboratory) -> None:
+    def test_a_flood_of_output_can_be_ended(self, docker_sut: EngineUnderTest) -> None:
         """Output is read while the container is killed: the engine blocks on output that is not read."""
-        running = _begin_quietly(docker_lab, docker_lab.box(), "yes")
+        running = _begin_quietly(docker_sut, docker_sut.box(), "yes")
         running.cancel.cancel(InterruptReason.CANCELLED)
         assert running.outcome().ended is EndReason.CANCELLED
-        assert not any(each.running for each in docker_lab.engine.containers(docker_lab.labels))
+        assert not any(each.running for each in docker_sut.engine.containers(docker_sut.labels))
 
-    def test_the_last_output_is_there(self, docker_lab: Laboratory) -> None:
+    def test_the_last_output_is_there(self, docker_sut: EngineUnderTest) -> None:
         """All that the command printed before its silence, a megabyte, is passed on."""
-        ran = docker_lab.run(docker_lab.box(), _shell("head -c 1000000 /dev/zero; sleep 4711"), silence_limit=1.0)
+        ran = docker_sut.run(docker_sut.box(), _shell("head -c 1000000 /dev/zero; sleep 4711"), silence_limit=1.0)
         assert (ran.outcome.ended, len(ran.stdout)) == (EndReason.SILENT, 1_000_000)
 
-    def test_it_ends_at_once(self, docker_lab: Laboratory) -> None:
+    def test_it_ends_at_once(self, docker_sut: EngineUnderTest) -> None:
         """There is no wait for the container's init, which ignores SIGTERM."""
-        ran = docker_lab.run(docker_lab.box(), _shell("trap '' TERM; sleep 4711"), time_limit=0.5)
+        ran = docker_sut.run(docker_sut.box(), _shell("trap '' TERM; sleep 4711"), time_limit=0.5)
         assert ran.outcome.ended is EndReason.TIMED_OUT
         assert ran.outcome.seconds < 8
 
@@ -238,14 +240,14 @@ def _commands_on_this_machine() -> str:
     return "\n".join(found)
 
 
-def _begin_quietly(lab: Laboratory, box: str, script: str) -> Running:
+def _begin_quietly(sut: EngineUnderTest, box: str, script: str) -> Running:
     """As `begin`, without keeping the output."""
 
     class Quiet(Running):
         def write(self, data: bytes, /) -> None:
             self.spoke.set()
 
-    running = Quiet(lab, box, _shell(script), {})
+    running = Quiet(sut, box, _shell(script), {})
     running.start()
     assert running.spoke.wait(30)
     return running
@@ -256,64 +258,64 @@ class TestEndings:
 
     pytestmark = on_docker
 
-    def test_a_child_in_the_background_is_not_waited_for(self, docker_lab: Laboratory) -> None:
+    def test_a_child_in_the_background_is_not_waited_for(self, docker_sut: EngineUnderTest) -> None:
         """The command has ended although its child keeps the output open, and all its output is there."""
-        ran = docker_lab.run(docker_lab.box(), _shell("sleep 4711 & head -c 1000000 /dev/zero; exit 3"))
+        ran = docker_sut.run(docker_sut.box(), _shell("sleep 4711 & head -c 1000000 /dev/zero; exit 3"))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
         assert len(ran.stdout) == 1_000_000
 
-    def test_a_child_in_the_background_that_talks_is_not_waited_for(self, docker_lab: Laboratory) -> None:
+    def test_a_child_in_the_background_that_prints_is_not_waited_for(self, docker_sut: EngineUnderTest) -> None:
         """Even though it keeps printing."""
         chatter = "(while :; do echo more; sleep 0.05; done) & echo begun; exit 3"
-        ran = docker_lab.run(docker_lab.box(), _shell(chatter))
+        ran = docker_sut.run(docker_sut.box(), _shell(chatter))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 3)
 
-    def test_a_command_that_does_not_exist_ends_with_126_or_127(self, docker_lab: Laboratory) -> None:
+    def test_a_command_that_does_not_exist_ends_with_126_or_127(self, docker_sut: EngineUnderTest) -> None:
         """With the reason in the output; which of the two depends on the engine."""
-        lab = docker_lab
-        sinks = Running(lab, "", _shell(""), {})
-        outcome = lab.engine.execute(lab.box(), ExecSpec(command=["no-such-program"]), stdout=sinks, stderr=sinks)
+        sut = docker_sut
+        sinks = Running(sut, "", _shell(""), {})
+        outcome = sut.engine.execute(sut.box(), ExecSpec(command=["no-such-program"]), stdout=sinks, stderr=sinks)
         assert outcome.ended is EndReason.EXITED
         assert outcome.exit_code in {126, 127}
         assert b"no-such-program" in sinks.output
 
-    def test_a_folder_that_is_not_there_ends_with_126_or_127(self, docker_lab: Laboratory) -> None:
+    def test_a_folder_that_is_not_there_ends_with_126_or_127(self, docker_sut: EngineUnderTest) -> None:
         """The engine's message is in the output."""
-        ran = docker_lab.run(docker_lab.box(), _shell("true"), working_dir="/no/such/folder")
+        ran = docker_sut.run(docker_sut.box(), _shell("true"), working_dir="/no/such/folder")
         assert ran.outcome.ended is EndReason.EXITED
         assert ran.outcome.exit_code in {126, 127}
         assert b"/no/such/folder" in ran.stdout + ran.stderr
 
-    def test_a_command_killed_for_memory_has_137(self, docker_lab: Laboratory) -> None:
+    def test_a_command_killed_for_memory_has_137(self, docker_sut: EngineUnderTest) -> None:
         """The container continues, so the command did exit."""
-        box = docker_lab.box()
-        ran = docker_lab.run(box, _shell("kill -9 $$"))
+        box = docker_sut.box()
+        ran = docker_sut.run(box, _shell("kill -9 $$"))
         assert (ran.outcome.ended, ran.outcome.exit_code) == (EndReason.EXITED, 137)
 
-    def test_an_exec_that_meets_the_containers_end_is_gone(self, docker_lab: Laboratory) -> None:
+    def test_an_exec_that_meets_the_containers_end_is_gone(self, docker_sut: EngineUnderTest) -> None:
         """Wherever the kill hits it: before, during or after its start."""
         ended = set()
         for tenth in range(12):
-            box = docker_lab.box(str(tenth))
-            timer = threading.Timer(tenth / 100, docker_lab.engine.kill, [box])
+            box = docker_sut.box(str(tenth))
+            timer = threading.Timer(tenth / 100, docker_sut.engine.kill, [box])
             timer.start()
-            while (ran := docker_lab.run(box, _shell("echo said"))).outcome.ended is EndReason.EXITED:
+            while (ran := docker_sut.run(box, _shell("echo said"))).outcome.ended is EndReason.EXITED:
                 assert (ran.outcome.exit_code, ran.stdout) == (0, b"said\n")
             ended.add(ran.outcome.ended)
             timer.join()
         assert ended == {EndReason.CONTAINER_GONE}
 
-    def test_a_container_whose_main_command_ends_is_gone(self, docker_lab: Laboratory) -> None:
+    def test_a_container_whose_main_command_ends_is_gone(self, docker_sut: EngineUnderTest) -> None:
         """Its execs die with it."""
-        box = docker_lab.box(command=["sh", "-c", f"until [ -e {WORK}/go ]; do sleep 0.05; done"])
-        running = docker_lab.begin(box, _shell("echo begun; sleep 4711"))
-        docker_lab.engine.put_file(box, f"{WORK}/go", b"")
+        box = docker_sut.box(command=["sh", "-c", f"until [ -e {WORK}/go ]; do sleep 0.05; done"])
+        running = docker_sut.begin(box, _shell("echo begun; sleep 4711"))
+        docker_sut.engine.put_file(box, f"{WORK}/go", b"")
         assert running.outcome().ended is EndReason.CONTAINER_GONE
 
-    def test_the_last_output_is_not_lost(self, docker_lab: Laboratory) -> None:
+    def test_the_last_output_is_not_lost(self, docker_sut: EngineUnderTest) -> None:
         """Fifty commands in a row that print and end at once."""
-        box = docker_lab.box()
-        assert [_said(docker_lab, box, f"printf {number}") for number in range(50)] == [str(n) for n in range(50)]
+        box = docker_sut.box()
+        assert [_output_of(docker_sut, box, f"printf {number}") for number in range(50)] == [str(n) for n in range(50)]
 
 
 @pytest.mark.docker
@@ -321,13 +323,13 @@ class TestEndings:
 class TestEngineThatGoesAway:
     """The connection breaks, and works again."""
 
-    def test_a_running_exec_ends_with_the_engine(self, docker_lab: Laboratory, tmp_path: Path) -> None:
+    def test_a_running_exec_ends_with_the_engine(self, docker_sut: EngineUnderTest, tmp_path: Path) -> None:
         """CONTAINER_GONE with the output until then; later calls report that no engine answers."""
-        box = docker_lab.box()
+        box = docker_sut.box()
         path = tmp_path / "docker.sock"
         engine = DockerEngine(f"unix://{path}")
         with Forwarder(path) as wire:
-            far = Laboratory(engine, docker_lab.prefix)
+            far = EngineUnderTest(engine, docker_sut.prefix)
             running = far.begin(box, _shell("echo begun; sleep 4711"))
             wire.cut()
             assert (running.outcome().ended, running.output) == (EndReason.CONTAINER_GONE, b"begun\n")
@@ -345,13 +347,13 @@ class TestEngineThatGoesAway:
                 assert engine.info().version == version
         engine.close()
 
-    def test_output_that_comes_with_the_answers_head_is_kept(self, docker_lab: Laboratory, tmp_path: Path) -> None:
+    def test_output_that_comes_with_the_answers_head_is_kept(self, docker_sut: EngineUnderTest, tmp_path: Path) -> None:
         """On a slow connection both are read at once."""
-        box = docker_lab.box()
+        box = docker_sut.box()
         path = tmp_path / "docker.sock"
         engine = DockerEngine(f"unix://{path}")
         with Forwarder(path, held_back=0.2):
-            ran = Laboratory(engine, docker_lab.prefix).run(box, _shell("echo out; echo err >&2"))
+            ran = EngineUnderTest(engine, docker_sut.prefix).run(box, _shell("echo out; echo err >&2"))
         engine.close()
         assert (ran.outcome.ok, ran.stdout, ran.stderr) == (True, b"out\n", b"err\n")
 
@@ -396,19 +398,19 @@ class TestNoEngine:
 
 
 @pytest.mark.docker
-def test_a_gateway_is_an_address(docker_lab: Laboratory) -> None:
+def test_a_gateway_is_an_address(docker_sut: EngineUnderTest) -> None:
     """`ensure_network` gives the address by which containers reach the host."""
-    gateway = docker_lab.engine.ensure_network(docker_lab.name("net"), docker_lab.labels)
+    gateway = docker_sut.engine.ensure_network(docker_sut.name("net"), docker_sut.labels)
     assert socket.inet_aton(gateway)
 
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_a_network_in_use_stays(docker_lab: Laboratory) -> None:
+def test_a_network_in_use_stays(docker_sut: EngineUnderTest) -> None:
     """`remove_network` raises while a container is in it."""
-    docker_lab.engine.ensure_network(docker_lab.name("net"), docker_lab.labels)
-    box = docker_lab.box(network=docker_lab.name("net"), mounts=[Mount(docker_lab.name("work"), WORK)])
+    docker_sut.engine.ensure_network(docker_sut.name("net"), docker_sut.labels)
+    box = docker_sut.box(network=docker_sut.name("net"), mounts=[Mount(docker_sut.name("work"), WORK)])
     with pytest.raises(EngineError, match="active endpoints"):
-        docker_lab.engine.remove_network(docker_lab.name("net"))
-    docker_lab.engine.remove(box)
-    assert docker_lab.engine.remove_network(docker_lab.name("net"))
+        docker_sut.engine.remove_network(docker_sut.name("net"))
+    docker_sut.engine.remove(box)
+    assert docker_sut.engine.remove_network(docker_sut.name("net"))

@@ -17,7 +17,7 @@ from moonmind_appliance.errors import (
 )
 from moonmind_appliance.models import EndReason, ExecSpec, Mount
 
-from .conftest import WORK, Laboratory, Program
+from .conftest import WORK, EngineUnderTest, Program
 
 ABSENT = "contract-there-is-no-such-thing"
 
@@ -63,20 +63,20 @@ CHATTER = Program("while :; do echo tick; sleep 0.02; done", _ticks(100_000, 0.0
 SLOW_TICKS = Program("for i in 1 2 3 4 5 6; do echo tick; sleep 0.5; done", _ticks(6, 0.5))
 
 
-def _running(lab: Laboratory) -> list[str]:
-    return [each.name for each in lab.engine.containers(lab.labels) if each.running]
+def _running(sut: EngineUnderTest) -> list[str]:
+    return [each.name for each in sut.engine.containers(sut.labels) if each.running]
 
 
 # Names, images and states
 
 
-def test_a_name_is_a_lock(lab: Laboratory) -> None:
+def test_a_name_is_a_lock(sut: EngineUnderTest) -> None:
     """Of 20 simultaneous starts with one name exactly one succeeds; the others get its labels."""
-    lab.engine.ensure_volume(lab.name("work"), lab.labels)
+    sut.engine.ensure_volume(sut.name("work"), sut.labels)
 
     def start(number: int) -> str | NameTaken:
         try:
-            return lab.engine.start(lab.spec(labels={**lab.labels, "number": str(number)}))
+            return sut.engine.start(sut.spec(labels={**sut.labels, "number": str(number)}))
         except NameTaken as taken:
             return taken
 
@@ -87,171 +87,171 @@ def test_a_name_is_a_lock(lab: Laboratory) -> None:
     losers = [answer for answer in answers if isinstance(answer, NameTaken)]
     assert len(winners) == 1
     assert {loser.holder["number"] for loser in losers} == {str(winners[0])}
-    assert [each.labels["number"] for each in lab.engine.containers(lab.labels)] == [str(winners[0])]
+    assert [each.labels["number"] for each in sut.engine.containers(sut.labels)] == [str(winners[0])]
 
 
-def test_a_taken_name_reports_whether_its_holder_runs(lab: Laboratory) -> None:
+def test_a_taken_name_reports_whether_its_holder_runs(sut: EngineUnderTest) -> None:
     """NameTaken has the name, the holder's labels, and whether it runs."""
-    box = lab.box()
+    box = sut.box()
     with pytest.raises(NameTaken) as running:
-        lab.engine.start(lab.spec())
-    lab.engine.kill(box)
+        sut.engine.start(sut.spec())
+    sut.engine.kill(box)
     with pytest.raises(NameTaken) as ended:
-        lab.engine.start(lab.spec())
+        sut.engine.start(sut.spec())
 
     assert (running.value.name, running.value.running, ended.value.running) == (box, True, False)
-    assert running.value.holder.items() >= lab.labels.items()
+    assert running.value.holder.items() >= sut.labels.items()
 
 
-def test_a_removed_name_is_free(lab: Laboratory) -> None:
+def test_a_removed_name_is_free(sut: EngineUnderTest) -> None:
     """As soon as `remove` returns, the name can be used again."""
     for _ in range(3):
-        lab.engine.remove(lab.box())
-    assert lab.engine.containers(lab.labels) == []
+        sut.engine.remove(sut.box())
+    assert sut.engine.containers(sut.labels) == []
 
 
-def test_a_removal_by_two_frees_the_name_for_both(lab: Laboratory) -> None:
+def test_a_removal_by_two_frees_the_name_for_both(sut: EngineUnderTest) -> None:
     """Several threads may call `remove` at once; the name is free when the first one returns."""
-    box = lab.box()
+    box = sut.box()
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lab.engine.remove, [box] * 6))
-    assert lab.engine.containers(lab.labels) == []
+        list(pool.map(sut.engine.remove, [box] * 6))
+    assert sut.engine.containers(sut.labels) == []
 
 
-def test_a_missing_image_creates_nothing(lab: Laboratory) -> None:
+def test_a_missing_image_creates_nothing(sut: EngineUnderTest) -> None:
     """`start` raises ImageNotFound, and `image` answers None."""
     with pytest.raises(ImageNotFound):
-        lab.engine.start(lab.spec(image=f"{ABSENT}:latest"))
-    assert lab.engine.image(f"{ABSENT}:latest") is None
-    assert lab.engine.containers(lab.labels) == []
+        sut.engine.start(sut.spec(image=f"{ABSENT}:latest"))
+    assert sut.engine.image(f"{ABSENT}:latest") is None
+    assert sut.engine.containers(sut.labels) == []
 
 
-def test_a_failed_start_creates_nothing(lab: Laboratory) -> None:
+def test_a_failed_start_creates_nothing(sut: EngineUnderTest) -> None:
     """A container that cannot start because its network does not exist is removed."""
     with pytest.raises(EngineError, match="not found"):
-        lab.engine.start(lab.spec(network=ABSENT))
-    assert lab.engine.containers(lab.labels) == []
+        sut.engine.start(sut.spec(network=ABSENT))
+    assert sut.engine.containers(sut.labels) == []
 
 
-def test_an_image_has_a_reference_and_an_id(lab: Laboratory) -> None:
+def test_an_image_has_a_reference_and_an_id(sut: EngineUnderTest) -> None:
     """`image` has the given reference, and an id."""
-    image = lab.engine.image(lab.spec().image)
+    image = sut.engine.image(sut.spec().image)
     assert image is not None
-    assert (image.reference, image.image_id.startswith("sha256:")) == (lab.spec().image, True)
+    assert (image.reference, image.image_id.startswith("sha256:")) == (sut.spec().image, True)
 
 
-def test_containers_are_found_by_all_their_labels(lab: Laboratory) -> None:
+def test_containers_are_found_by_all_their_labels(sut: EngineUnderTest) -> None:
     """Only those with all labels are listed, running or not, in the order of their names."""
-    lab.box("b")
-    lab.box("a")
-    lab.engine.start(lab.spec("c"), run=False)
+    sut.box("b")
+    sut.box("a")
+    sut.engine.start(sut.spec("c"), run=False)
 
-    listed = [(each.name, each.running) for each in lab.engine.containers(lab.labels)]
-    one = [each.name for each in lab.engine.containers({**lab.labels, "moonmind.role": "a"})]
+    listed = [(each.name, each.running) for each in sut.engine.containers(sut.labels)]
+    one = [each.name for each in sut.engine.containers({**sut.labels, "moonmind.role": "a"})]
 
-    assert listed == [(lab.name("a"), True), (lab.name("b"), True), (lab.name("c"), False)]
-    assert one == [lab.name("a")]
+    assert listed == [(sut.name("a"), True), (sut.name("b"), True), (sut.name("c"), False)]
+    assert one == [sut.name("a")]
 
 
-def test_kill_and_remove_are_safe_twice(lab: Laboratory) -> None:
+def test_kill_and_remove_are_safe_twice(sut: EngineUnderTest) -> None:
     """The second call returns False, as it does for a container that never existed."""
-    box = lab.box()
-    assert [lab.engine.kill(box), lab.engine.kill(box), lab.engine.kill(ABSENT)] == [True, False, False]
-    assert [lab.engine.remove(box), lab.engine.remove(box), lab.engine.remove(ABSENT)] == [True, False, False]
+    box = sut.box()
+    assert [sut.engine.kill(box), sut.engine.kill(box), sut.engine.kill(ABSENT)] == [True, False, False]
+    assert [sut.engine.remove(box), sut.engine.remove(box), sut.engine.remove(ABSENT)] == [True, False, False]
 
 
-def test_a_killed_container_has_ended_when_kill_returns(lab: Laboratory) -> None:
+def test_a_killed_container_has_ended_when_kill_returns(sut: EngineUnderTest) -> None:
     """No process of it runs; the container still exists."""
-    lab.engine.kill(lab.box())
-    assert [each.running for each in lab.engine.containers(lab.labels)] == [False]
+    sut.engine.kill(sut.box())
+    assert [each.running for each in sut.engine.containers(sut.labels)] == [False]
 
 
-def test_a_container_answers_to_its_name_and_its_id(lab: Laboratory) -> None:
+def test_a_container_is_found_by_its_name_and_its_id(sut: EngineUnderTest) -> None:
     """Every method accepts both."""
-    lab.engine.ensure_volume(lab.name("work"), lab.labels)
-    container_id = lab.engine.start(lab.spec())
-    lab.engine.put_file(container_id, f"{WORK}/a", b"a")
-    assert lab.engine.read_file(lab.name("box"), f"{WORK}/a", limit=1) == b"a"
-    assert lab.run(container_id, TRUE).outcome.ok
-    assert lab.engine.remove(container_id)
+    sut.engine.ensure_volume(sut.name("work"), sut.labels)
+    container_id = sut.engine.start(sut.spec())
+    sut.engine.put_file(container_id, f"{WORK}/a", b"a")
+    assert sut.engine.read_file(sut.name("box"), f"{WORK}/a", limit=1) == b"a"
+    assert sut.run(container_id, TRUE).outcome.ok
+    assert sut.engine.remove(container_id)
 
 
 # Networks and volumes
 
 
-def test_a_network_is_created_once(lab: Laboratory) -> None:
+def test_a_network_is_created_once(sut: EngineUnderTest) -> None:
     """`ensure_network` gives the same gateway each time; `remove_network` returns whether there was one."""
-    gateways = {lab.engine.ensure_network(lab.name("net"), lab.labels) for _ in range(2)}
+    gateways = {sut.engine.ensure_network(sut.name("net"), sut.labels) for _ in range(2)}
     assert len(gateways) == 1
-    assert [lab.engine.remove_network(lab.name("net")) for _ in range(2)] == [True, False]
+    assert [sut.engine.remove_network(sut.name("net")) for _ in range(2)] == [True, False]
 
 
-def test_a_volume_is_created_once(lab: Laboratory) -> None:
+def test_a_volume_is_created_once(sut: EngineUnderTest) -> None:
     """Of many simultaneous calls exactly one creates it; it is found by its labels, and removed once."""
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: lab.engine.ensure_volume(lab.name("v"), {**lab.labels, "kind": "x"}), range(8)))
+        made = list(pool.map(lambda _: sut.engine.ensure_volume(sut.name("v"), {**sut.labels, "kind": "x"}), range(8)))
     assert sorted(made) == [False] * 7 + [True]
-    assert [each.name for each in lab.engine.volumes({**lab.labels, "kind": "x"})] == [lab.name("v")]
-    assert lab.engine.volumes({**lab.labels, "kind": "y"}) == []
-    assert [lab.engine.remove_volume(lab.name("v")) for _ in range(2)] == [True, False]
+    assert [each.name for each in sut.engine.volumes({**sut.labels, "kind": "x"})] == [sut.name("v")]
+    assert sut.engine.volumes({**sut.labels, "kind": "y"}) == []
+    assert [sut.engine.remove_volume(sut.name("v")) for _ in range(2)] == [True, False]
 
 
-def test_a_volume_in_use_stays(lab: Laboratory) -> None:
+def test_a_volume_in_use_stays(sut: EngineUnderTest) -> None:
     """`remove_volume` raises while a container mounts it, and works after the container was removed."""
-    box = lab.box()
+    box = sut.box()
     with pytest.raises(EngineError, match="in use"):
-        lab.engine.remove_volume(lab.name("work"))
-    lab.engine.remove(box)
-    assert lab.engine.remove_volume(lab.name("work"))
+        sut.engine.remove_volume(sut.name("work"))
+    sut.engine.remove(box)
+    assert sut.engine.remove_volume(sut.name("work"))
 
 
 # Execs
 
 
-def test_an_exec_gives_its_output_and_exit_code(lab: Laboratory) -> None:
+def test_an_exec_gives_its_output_and_exit_code(sut: EngineUnderTest) -> None:
     """Stdout and stderr go to their sinks; a code other than 0 is not ok."""
-    ran = lab.run(lab.box(), SAY)
+    ran = sut.run(sut.box(), SAY)
     assert (ran.outcome.ended, ran.outcome.exit_code, ran.outcome.ok) == (EndReason.EXITED, 7, False)
     assert (ran.stdout, ran.stderr) == (b"out\n", b"err\n")
 
 
-def test_output_arrives_while_the_command_runs(lab: Laboratory) -> None:
+def test_output_arrives_while_the_command_runs(sut: EngineUnderTest) -> None:
     """The first line is there before the command can continue."""
-    box = lab.box()
-    running = lab.begin(box, WAIT_FOR_GO)
+    box = sut.box()
+    running = sut.begin(box, WAIT_FOR_GO)
     assert (running.output, running.is_alive()) == (b"first\n", True)
-    lab.engine.put_file(box, f"{WORK}/go", b"")
+    sut.engine.put_file(box, f"{WORK}/go", b"")
     assert running.outcome().ok
     assert running.output == b"first\nsecond\n"
 
 
-def test_stdin_is_empty_and_closed(lab: Laboratory) -> None:
+def test_stdin_is_empty_and_closed(sut: EngineUnderTest) -> None:
     """A command that reads its stdin to the end does not wait."""
-    ran = lab.run(lab.box(), Program("wc -c", _says(b"0\n")), time_limit=30)
+    ran = sut.run(sut.box(), Program("wc -c", _says(b"0\n")), time_limit=30)
     assert (ran.outcome.ended, ran.stdout.strip()) == (EndReason.EXITED, b"0")
 
 
-def test_an_exec_has_its_environment_and_folder(lab: Laboratory) -> None:
+def test_an_exec_has_its_environment_and_folder(sut: EngineUnderTest) -> None:
     """Variables of container and exec are both there; the exec's folder is where it runs."""
-    box = lab.box(env={"FROM_CONTAINER": "one"})
+    box = sut.box(env={"FROM_CONTAINER": "one"})
     program = Program(
         'echo "$FROM_CONTAINER $FROM_EXEC"; pwd',
         lambda process: process.stdout.write(
             f"{process.env['FROM_CONTAINER']} {process.env['FROM_EXEC']}\n{process.spec.working_dir}\n".encode()
         ),
     )
-    ran = lab.run(box, program, env={"FROM_EXEC": "two words"}, working_dir=WORK)
+    ran = sut.run(box, program, env={"FROM_EXEC": "two words"}, working_dir=WORK)
     assert ran.stdout.decode() == f"one two words\n{WORK}\n"
 
 
-def test_output_is_bytes(lab: Laboratory) -> None:
+def test_output_is_bytes(sut: EngineUnderTest) -> None:
     """Bytes that are not text arrive unchanged."""
     said = bytes([0, 1, 13, 10, 128, 255, 0])
-    ran = lab.run(lab.box(), Program(r"printf '\0\1\15\12\200\377\0'", _says(said)))
+    ran = sut.run(sut.box(), Program(r"printf '\0\1\15\12\200\377\0'", _says(said)))
     assert ran.stdout == said
 
 
-def test_large_output(lab: Laboratory) -> None:
+def test_large_output(sut: EngineUnderTest) -> None:
     """50 MB arrive complete, in pieces of at most a megabyte: nothing buffers them."""
 
     class Counted:
@@ -268,111 +268,111 @@ def test_large_output(lab: Laboratory) -> None:
             process.stdout.write(bytes(1024**2))
 
     counted = Counted()
-    ran = lab.run(lab.box(), Program(f"head -c {size} /dev/zero", answer), stdout=counted)
+    ran = sut.run(sut.box(), Program(f"head -c {size} /dev/zero", answer), stdout=counted)
     assert (ran.outcome.ok, counted.total) == (True, size)
     assert counted.largest <= 1024**2
 
 
-def test_a_time_limit_ends_a_command_that_prints(lab: Laboratory) -> None:
+def test_a_time_limit_ends_a_command_that_prints(sut: EngineUnderTest) -> None:
     """It counts from the start, whatever the command prints; the output is there, and the container has ended."""
-    box = lab.box()
-    ran = lab.run(box, CHATTER, time_limit=0.5)
+    box = sut.box()
+    ran = sut.run(box, CHATTER, time_limit=0.5)
     assert (ran.outcome.ended, ran.outcome.ok) == (EndReason.TIMED_OUT, False)
     assert ran.stdout.startswith(b"tick\n")
-    assert _running(lab) == []
+    assert _running(sut) == []
 
 
-def test_a_silence_limit_ends_a_command_that_hangs(lab: Laboratory) -> None:
+def test_a_silence_limit_ends_a_command_that_hangs(sut: EngineUnderTest) -> None:
     """It counts from the last output."""
-    ran = lab.run(lab.box(), SAY_AND_WAIT, silence_limit=0.5)
+    ran = sut.run(sut.box(), SAY_AND_WAIT, silence_limit=0.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.SILENT, b"begun\n")
-    assert _running(lab) == []
+    assert _running(sut) == []
 
 
-def test_a_silence_limit_allows_a_command_that_prints(lab: Laboratory) -> None:
+def test_a_silence_limit_allows_a_command_that_prints(sut: EngineUnderTest) -> None:
     """A command that takes longer than the limit, but prints in between, runs to its end."""
-    ran = lab.run(lab.box(), SLOW_TICKS, silence_limit=2.5)
+    ran = sut.run(sut.box(), SLOW_TICKS, silence_limit=2.5)
     assert (ran.outcome.ended, ran.stdout) == (EndReason.EXITED, b"tick\n" * 6)
 
 
-def test_a_cancel_ends_the_command(lab: Laboratory) -> None:
+def test_a_cancel_ends_the_command(sut: EngineUnderTest) -> None:
     """The output until then is there, and the container has ended."""
-    running = lab.begin(lab.box(), SAY_AND_WAIT)
+    running = sut.begin(sut.box(), SAY_AND_WAIT)
     running.cancel.cancel(InterruptReason.CANCELLED)
     assert running.outcome().ended is EndReason.CANCELLED
     assert running.output == b"begun\n"
-    assert _running(lab) == []
+    assert _running(sut) == []
 
 
-def test_a_cancel_before_the_start_starts_nothing(lab: Laboratory) -> None:
+def test_a_cancel_before_the_start_starts_nothing(sut: EngineUnderTest) -> None:
     """A token that was cancelled before gives CANCELLED without output, and the container continues."""
     token = CancelToken()
     token.cancel(InterruptReason.SHUTDOWN)
-    box = lab.box()
-    ran = lab.run(box, SAY, cancel=token)
+    box = sut.box()
+    ran = sut.run(box, SAY, cancel=token)
     assert (ran.outcome.ended, ran.stdout, ran.stderr) == (EndReason.CANCELLED, b"", b"")
-    assert lab.run(box, TRUE).outcome.ok
+    assert sut.run(box, TRUE).outcome.ok
 
 
-def test_ending_one_command_ends_its_container(lab: Laboratory) -> None:
+def test_ending_one_command_ends_its_container(sut: EngineUnderTest) -> None:
     """Of two commands in one container, the other one is CONTAINER_GONE; commands in other containers continue."""
-    box, elsewhere = lab.box("one"), lab.box("two")
-    other, third = lab.begin(box, SAY_AND_WAIT), lab.begin(elsewhere, WAIT_FOR_GO)
-    assert lab.run(box, SAY_AND_WAIT, time_limit=0.5).outcome.ended is EndReason.TIMED_OUT
+    box, elsewhere = sut.box("one"), sut.box("two")
+    other, third = sut.begin(box, SAY_AND_WAIT), sut.begin(elsewhere, WAIT_FOR_GO)
+    assert sut.run(box, SAY_AND_WAIT, time_limit=0.5).outcome.ended is EndReason.TIMED_OUT
     assert (other.outcome().ended, other.output) == (EndReason.CONTAINER_GONE, b"begun\n")
-    lab.engine.put_file(elsewhere, f"{WORK}/go", b"")
+    sut.engine.put_file(elsewhere, f"{WORK}/go", b"")
     assert third.outcome().ok
 
 
-def test_files_are_read_after_a_command_was_ended(lab: Laboratory) -> None:
+def test_files_are_read_after_a_command_was_ended(sut: EngineUnderTest) -> None:
     """What it wrote into a volume is there."""
 
     def answer(process: FakeExec) -> None:
         process.write_file(f"{WORK}/a", b"written\n")
         process.sleep(60)
 
-    box = lab.box()
-    ran = lab.run(box, Program(f"echo written >{WORK}/a; sleep 60", answer), time_limit=0.5)
+    box = sut.box()
+    ran = sut.run(box, Program(f"echo written >{WORK}/a; sleep 60", answer), time_limit=0.5)
     assert ran.outcome.ended is EndReason.TIMED_OUT
-    assert lab.engine.read_file(box, f"{WORK}/a", limit=100) == b"written\n"
+    assert sut.engine.read_file(box, f"{WORK}/a", limit=100) == b"written\n"
 
 
 @pytest.mark.parametrize("end", ["kill", "remove"])
-def test_a_container_that_vanishes_ends_the_command(lab: Laboratory, end: str) -> None:
+def test_a_container_that_vanishes_ends_the_command(sut: EngineUnderTest, end: str) -> None:
     """Killed or removed under a running command: CONTAINER_GONE, with the output until then."""
-    box = lab.box()
-    running = lab.begin(box, SAY_AND_WAIT)
-    getattr(lab.engine, end)(box)
+    box = sut.box()
+    running = sut.begin(box, SAY_AND_WAIT)
+    getattr(sut.engine, end)(box)
     assert running.outcome() == running.outcome()
     assert (running.outcome().ended, running.outcome().exit_code) == (EndReason.CONTAINER_GONE, None)
     assert running.output == b"begun\n"
 
 
-def test_a_container_that_does_not_run_runs_nothing(lab: Laboratory) -> None:
+def test_a_container_that_does_not_run_runs_nothing(sut: EngineUnderTest) -> None:
     """Killed, or never started: CONTAINER_GONE."""
-    killed = lab.box("killed")
-    lab.engine.kill(killed)
-    lab.engine.start(lab.spec("made"), run=False)
-    ended = [lab.run(box, TRUE).outcome.ended for box in (killed, lab.name("made"))]
+    killed = sut.box("killed")
+    sut.engine.kill(killed)
+    sut.engine.start(sut.spec("made"), run=False)
+    ended = [sut.run(box, TRUE).outcome.ended for box in (killed, sut.name("made"))]
     assert ended == [EndReason.CONTAINER_GONE] * 2
 
 
-def test_a_missing_container_is_an_error(lab: Laboratory) -> None:
+def test_a_missing_container_is_an_error(sut: EngineUnderTest) -> None:
     """`execute`, `put_file` and `read_file` raise ContainerNotFound."""
     with pytest.raises(ContainerNotFound):
-        lab.run(ABSENT, TRUE)
+        sut.run(ABSENT, TRUE)
     with pytest.raises(ContainerNotFound):
-        lab.engine.put_file(ABSENT, f"{WORK}/a", b"")
+        sut.engine.put_file(ABSENT, f"{WORK}/a", b"")
     with pytest.raises(ContainerNotFound):
-        lab.engine.read_file(ABSENT, f"{WORK}/a", limit=1)
+        sut.engine.read_file(ABSENT, f"{WORK}/a", limit=1)
 
 
-def test_an_empty_command_is_refused(lab: Laboratory) -> None:
+def test_an_empty_command_is_refused(sut: EngineUnderTest) -> None:
     """A container and an exec need a command."""
     with pytest.raises(ValueError, match="command"):
-        lab.engine.start(lab.spec(command=[]))
+        sut.engine.start(sut.spec(command=[]))
     with pytest.raises(ValueError, match="command"):
-        lab.engine.execute(lab.box(), ExecSpec(command=[]), stdout=_Refusing(), stderr=_Refusing())
+        sut.engine.execute(sut.box(), ExecSpec(command=[]), stdout=_Refusing(), stderr=_Refusing())
 
 
 class _Refusing:
@@ -380,20 +380,20 @@ class _Refusing:
         raise OSError("no space for output")
 
 
-def test_a_sink_that_fails_ends_the_command(lab: Laboratory) -> None:
+def test_a_sink_that_fails_ends_the_command(sut: EngineUnderTest) -> None:
     """Its error is raised, and the command does not continue while its output is lost."""
     with pytest.raises(OSError, match="no space for output"):
-        lab.run(lab.box(), SAY_AND_WAIT, stdout=_Refusing())
-    assert _running(lab) == []
+        sut.run(sut.box(), SAY_AND_WAIT, stdout=_Refusing())
+    assert _running(sut) == []
 
 
-def test_many_commands_run_at_once(lab: Laboratory) -> None:
+def test_many_commands_run_at_once(sut: EngineUnderTest) -> None:
     """Twelve execs in one container keep their output apart."""
-    box = lab.box()
+    box = sut.box()
 
     def run(number: int) -> bytes:
         program = Program(f"echo {number}; echo {number} again", _says(b"%d\n%d again\n" % (number, number)))
-        return lab.run(box, program).stdout
+        return sut.run(box, program).stdout
 
     with ThreadPoolExecutor(12) as pool:
         said = list(pool.map(run, range(12)))
@@ -403,26 +403,26 @@ def test_many_commands_run_at_once(lab: Laboratory) -> None:
 # Files
 
 
-def test_a_file_is_written_and_read(lab: Laboratory) -> None:
+def test_a_file_is_written_and_read(sut: EngineUnderTest) -> None:
     """Byte for byte, over what was there before, and by every container that has the volume."""
-    one, two = lab.box("one"), lab.box("two")
+    one, two = sut.box("one"), sut.box("two")
     content = bytes(range(256)) * 1000
-    lab.engine.put_file(one, f"{WORK}/a.bin", b"before")
-    lab.engine.put_file(one, f"{WORK}/a.bin", content)
-    assert lab.engine.read_file(two, f"{WORK}/a.bin", limit=len(content)) == content
+    sut.engine.put_file(one, f"{WORK}/a.bin", b"before")
+    sut.engine.put_file(one, f"{WORK}/a.bin", content)
+    assert sut.engine.read_file(two, f"{WORK}/a.bin", limit=len(content)) == content
 
 
-def test_a_file_of_a_container_that_never_ran_is_read(lab: Laboratory) -> None:
+def test_a_file_of_a_container_that_never_ran_is_read(sut: EngineUnderTest) -> None:
     """With `run=False` its volumes can be read and written; so they can when it has ended."""
-    lab.engine.put_file(lab.box(), f"{WORK}/a", b"kept")
-    lab.engine.start(lab.spec("made"), run=False)
-    lab.engine.kill(lab.name("box"))
-    lab.engine.put_file(lab.name("made"), f"{WORK}/b", b"new")
-    assert lab.engine.read_file(lab.name("made"), f"{WORK}/a", limit=4) == b"kept"
-    assert lab.engine.read_file(lab.name("box"), f"{WORK}/b", limit=4) == b"new"
+    sut.engine.put_file(sut.box(), f"{WORK}/a", b"kept")
+    sut.engine.start(sut.spec("made"), run=False)
+    sut.engine.kill(sut.name("box"))
+    sut.engine.put_file(sut.name("made"), f"{WORK}/b", b"new")
+    assert sut.engine.read_file(sut.name("made"), f"{WORK}/a", limit=4) == b"kept"
+    assert sut.engine.read_file(sut.name("box"), f"{WORK}/b", limit=4) == b"new"
 
 
-def test_only_regular_files_are_read(lab: Laboratory) -> None:
+def test_only_regular_files_are_read(sut: EngineUnderTest) -> None:
     """A folder, a symlink, a pipe and a missing file are None; with `strict` only the missing file is."""
 
     def answer(process: FakeExec) -> None:
@@ -431,66 +431,66 @@ def test_only_regular_files_are_read(lab: Laboratory) -> None:
         for name in ("link", "dangling", "pipe"):
             process.engine.add_symlink(process.container.container_id, f"{WORK}/{name}")
 
-    box = lab.box()
+    box = sut.box()
     shell = "mkdir folder; echo secret >file; ln -s file link; ln -s nowhere dangling; mkfifo pipe"
-    assert lab.run(box, Program(f"cd {WORK} && {shell}", answer)).outcome.ok
+    assert sut.run(box, Program(f"cd {WORK} && {shell}", answer)).outcome.ok
     names = ["folder", "link", "dangling", "pipe", "absent", "absent/file"]
-    assert [lab.engine.read_file(box, f"{WORK}/{name}", limit=100) for name in names] == [None] * 6
-    assert lab.engine.read_file(box, "/work", limit=100) is None
+    assert [sut.engine.read_file(box, f"{WORK}/{name}", limit=100) for name in names] == [None] * 6
+    assert sut.engine.read_file(box, "/work", limit=100) is None
     for name in ("folder", "link", "dangling", "pipe"):
         with pytest.raises(UnreadableFile, match=name):
-            lab.engine.read_file(box, f"{WORK}/{name}", limit=100, strict=True)
-    assert lab.engine.read_file(box, f"{WORK}/absent", limit=100, strict=True) is None
-    assert lab.engine.read_file(box, f"{WORK}/file", limit=100, strict=True) in (b"secret", b"secret\n")
+            sut.engine.read_file(box, f"{WORK}/{name}", limit=100, strict=True)
+    assert sut.engine.read_file(box, f"{WORK}/absent", limit=100, strict=True) is None
+    assert sut.engine.read_file(box, f"{WORK}/file", limit=100, strict=True) in (b"secret", b"secret\n")
 
 
-def test_a_file_past_the_limit_is_an_error(lab: Laboratory) -> None:
+def test_a_file_past_the_limit_is_an_error(sut: EngineUnderTest) -> None:
     """As many bytes as the limit are read, one more is refused."""
-    box = lab.box()
-    lab.engine.put_file(box, f"{WORK}/five", b"12345")
-    assert lab.engine.read_file(box, f"{WORK}/five", limit=5) == b"12345"
+    box = sut.box()
+    sut.engine.put_file(box, f"{WORK}/five", b"12345")
+    assert sut.engine.read_file(box, f"{WORK}/five", limit=5) == b"12345"
     with pytest.raises(UnreadableFile, match="the limit is 4"):
-        lab.engine.read_file(box, f"{WORK}/five", limit=4)
+        sut.engine.read_file(box, f"{WORK}/five", limit=4)
 
 
-def test_a_symlink_is_replaced_not_followed(lab: Laboratory) -> None:
+def test_a_symlink_is_replaced_not_followed(sut: EngineUnderTest) -> None:
     """`put_file` onto a symlink that the job created leaves the link's target unchanged."""
 
     def answer(process: FakeExec) -> None:
         process.write_file(f"{WORK}/target", b"old\n")
         process.engine.add_symlink(process.container.container_id, f"{WORK}/link")
 
-    box = lab.box()
-    lab.run(box, Program(f"cd {WORK} && echo old >target && ln -s target link", answer))
-    lab.engine.put_file(box, f"{WORK}/link", b"new\n")
-    assert lab.engine.read_file(box, f"{WORK}/target", limit=9) == b"old\n"
-    assert lab.engine.read_file(box, f"{WORK}/link", limit=9) == b"new\n"
+    box = sut.box()
+    sut.run(box, Program(f"cd {WORK} && echo old >target && ln -s target link", answer))
+    sut.engine.put_file(box, f"{WORK}/link", b"new\n")
+    assert sut.engine.read_file(box, f"{WORK}/target", limit=9) == b"old\n"
+    assert sut.engine.read_file(box, f"{WORK}/link", limit=9) == b"new\n"
 
 
 @pytest.mark.parametrize("path", [f"{WORK}/no/such/folder/file", "/etc/planted", "/read-only/file"])
-def test_a_file_can_only_be_written_to_a_writable_mount(lab: Laboratory, path: str) -> None:
+def test_a_file_can_only_be_written_to_a_writable_mount(sut: EngineUnderTest, path: str) -> None:
     """A missing folder is not created; the image and a read-only mount stay unchanged."""
-    lab.engine.ensure_volume(lab.name("fixed"), lab.labels)
-    box = lab.box(mounts=[Mount(lab.name("work"), WORK), Mount(lab.name("fixed"), "/read-only", read_only=True)])
+    sut.engine.ensure_volume(sut.name("fixed"), sut.labels)
+    box = sut.box(mounts=[Mount(sut.name("work"), WORK), Mount(sut.name("fixed"), "/read-only", read_only=True)])
     with pytest.raises(EngineError):
-        lab.engine.put_file(box, path, b"x")
+        sut.engine.put_file(box, path, b"x")
 
 
-def test_everything_may_be_called_from_many_threads(lab: Laboratory) -> None:
+def test_everything_may_be_called_from_many_threads(sut: EngineUnderTest) -> None:
     """Ten threads each start, write, run, read, kill and remove a container of their own."""
-    lab.engine.ensure_volume(lab.name("work"), lab.labels)
+    sut.engine.ensure_volume(sut.name("work"), sut.labels)
     begin = threading.Barrier(10)
 
     def life(number: int) -> tuple[bool, bytes | None, bool, bool]:
         begin.wait(30)
-        box = lab.box(f"box{number}")
-        lab.engine.put_file(box, f"{WORK}/{number}", b"%d" % number)
-        ran = lab.run(box, TRUE)
+        box = sut.box(f"box{number}")
+        sut.engine.put_file(box, f"{WORK}/{number}", b"%d" % number)
+        ran = sut.run(box, TRUE)
         return (
             ran.outcome.ok,
-            lab.engine.read_file(box, f"{WORK}/{number}", limit=9),
-            lab.engine.kill(box),
-            lab.engine.remove(box),
+            sut.engine.read_file(box, f"{WORK}/{number}", limit=9),
+            sut.engine.kill(box),
+            sut.engine.remove(box),
         )
 
     with ThreadPoolExecutor(10) as pool:

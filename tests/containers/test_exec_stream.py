@@ -23,7 +23,7 @@ STREAM = _frame(1, b"out") + _frame(2, b"err") + _frame(1, b"") + _frame(3, b"en
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 11, 1000])
-def test_frames_are_told_apart_however_they_are_cut(size: int) -> None:
+def test_frames_are_separated_for_any_chunks(size: int) -> None:
     """Stream 1 is stdout, 2 stderr, 3 the engine's own error: stderr, too."""
     out, err = io.BytesIO(), io.BytesIO()
     both = Demultiplexer(out, err)
@@ -88,7 +88,7 @@ def test_silence_is_not_the_end(wire: tuple[HijackedConnection, socket.socket]) 
     assert (quiet, connection.read(10), connection.read(10)) == (None, b"", b"")
 
 
-def test_a_refusal_has_its_status_and_words(wire: tuple[HijackedConnection, socket.socket]) -> None:
+def test_a_refusal_has_its_status_and_message(wire: tuple[HijackedConnection, socket.socket]) -> None:
     """The body is read to its end, also when it comes late."""
     connection, engine = wire
     engine.sendall(b"HTTP/1.1 409 Conflict\r\nContent-Length: 9\r\n\r\nnot ")

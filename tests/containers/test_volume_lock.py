@@ -31,7 +31,7 @@ def test_a_free_lock_is_taken_at_once(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("role", ["agent", "", "somebody"])
-def test_a_run_or_a_stranger_is_not_waited_for(engine: FakeEngine, role: str) -> None:
+def test_there_is_no_wait_for_a_run_or_another_container(engine: FakeEngine, role: str) -> None:
     """The error comes at once with the holder's labels; the holder stays."""
     engine.start(held_by(role, **{"moonmind.run": "r"}))
     with pytest.raises(NameTaken) as refusal:
@@ -68,7 +68,7 @@ def test_work_that_still_runs_is_never_removed(engine: FakeEngine, role: str) ->
     assert engine.container_data[MINE.name].spec is holder
 
 
-def test_waiting_ends_when_it_is_told_to(engine: FakeEngine) -> None:
+def test_a_cancel_ends_the_waiting(engine: FakeEngine) -> None:
     """A cancelled run stops waiting."""
     cancel = CancelToken()
     cancel.cancel(InterruptReason.CANCELLED)

@@ -1,4 +1,4 @@
-"""What the scripts that build the job image promise."""
+"""The scripts that build the job image."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def script(name: str, *arguments: str, **environment: str) -> subprocess.Complet
 @pytest.mark.docker
 @pytest.mark.image
 def test_second_build_does_nothing() -> None:
-    """An image of the same content is not built again; what it has inside is said all the same."""
+    """An image with the same content is not built again; its versions are printed anyway."""
     script("build.sh")
     done = script("build.sh")
     assert done.returncode == 0, done.stderr
@@ -41,14 +41,14 @@ def test_help(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["build.sh", "make_base.sh"])
 def test_unknown_option(name: str) -> None:
-    """An option that does not exist ends with 2 and the usage."""
+    """It exits with 2 and prints the usage."""
     done = script(name, "--no-such-option")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Usage:" in done.stderr
 
 
 def test_no_engine() -> None:
-    """Without an engine the build says so, and what to do."""
+    """Without an engine the build reports that, and what to do."""
     done = script("build.sh", DOCKER_HOST="unix:///nonexistent/docker.sock")
     assert done.returncode == 1
     assert "no Docker engine answers" in done.stderr

@@ -1,4 +1,4 @@
-"""What the built job image is, seen from outside."""
+"""The built job image, examined from outside."""
 
 import json
 import subprocess
@@ -17,13 +17,13 @@ HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A container of the image that runs those arguments of `docker run`."""
+    """A container of the image with these arguments of `docker run`."""
     command = ["docker", "run", "--rm", "--network", "none", *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
 def shell(script: str, *options: str) -> str:
-    """What a shell script in the image writes; it must end well."""
+    """The output of a shell script in the image; it must succeed."""
     done = run(*options, IMAGE, "bash", "-euc", script)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -52,19 +52,19 @@ def volume() -> Iterator[Callable[[], str]]:
 
 
 def test_size(image: dict[str, Any]) -> None:
-    """The image takes at most 620 MB unpacked: two thirds of what was asked, most of it the Codex binary."""
+    """The image takes at most 620 MB unpacked, most of it the Codex binary."""
     assert image["Size"] <= 620_000_000
 
 
 def test_user(image: dict[str, Any]) -> None:
-    """Containers run as user 1000 unless told otherwise, in /work, at home in the folder that Codex uses."""
+    """Containers run as user 1000 by default, in /work, with Codex's folder as home."""
     assert image["Config"]["User"] == "1000"
     assert image["Config"]["WorkingDir"] == "/work"
     assert shell('id -u; id -g; echo "$HOME"').split() == ["1000", "1000", "/work/codex-home"]
 
 
-def test_labels_tell_versions(image: dict[str, Any]) -> None:
-    """The labels say which Codex and Spec Kit are inside, as these themselves say it."""
+def test_labels_have_the_versions(image: dict[str, Any]) -> None:
+    """They equal the versions that Codex and Spec Kit report."""
     labels = image["Config"]["Labels"]
     codex = shell("codex --version").split()[-1]
     spec_kit = shell("specify --version").split()[-1]
@@ -73,7 +73,7 @@ def test_labels_tell_versions(image: dict[str, Any]) -> None:
 
 
 def test_versions_are_the_locked_ones(image: dict[str, Any]) -> None:
-    """What is inside is what the lock files pin."""
+    """The installed versions equal those in the lock files."""
     labels = image["Config"]["Labels"]
     lock = json.loads((JOB_IMAGE / "package-lock.json").read_text())
     locked = {package["version"].rsplit("-linux-", 1)[0] for name, package in lock["packages"].items() if name}
@@ -82,13 +82,13 @@ def test_versions_are_the_locked_ones(image: dict[str, Any]) -> None:
 
 
 def test_no_node() -> None:
-    """There is no Node, and `codex` is the native binary, not a Node wrapper that outlives a kill."""
+    """There is no Node, and `codex` is the native binary, not a Node wrapper that survives a kill."""
     assert shell("command -v node npm || echo none").split() == ["none"]
     assert shell("head -c 4 $(command -v codex) | od -An -c").split() == ["177", "E", "L", "F"]
 
 
 def test_only_the_distributions_authorities() -> None:
-    """A CA bundle that the build was given is not in the image: what it trusts is the distribution's own list."""
+    """A CA bundle given to the build is not in the image: it trusts only the distribution's list."""
     bundled = int(shell("grep -c BEGIN /etc/ssl/certs/ca-certificates.crt"))
     listed = int(shell("grep -c '^[^#!]' /etc/ca-certificates.conf"))
     assert bundled == listed
@@ -96,26 +96,26 @@ def test_only_the_distributions_authorities() -> None:
 
 
 def test_environment_is_bare(image: dict[str, Any]) -> None:
-    """The image's environment has nothing of the machine that built it: no proxy, no registry, no CA path."""
+    """The image's environment has nothing of the build machine: no proxy, no registry, no CA path."""
     names = {entry.split("=", 1)[0] for entry in image["Config"]["Env"]}
     assert names == {"PATH", "LANG", "HOME", "PYTHONDONTWRITEBYTECODE"}
 
 
 def test_folders_belong_to_the_user_and_are_empty() -> None:
-    """The folders that volumes are mounted on belong to user 1000 and hold nothing an empty volume would take over."""
+    """The folders for volumes belong to user 1000 and are empty, as an empty volume copies them."""
     folders = "/work /work/runs /work/git /work/codex-home /work/codex-home/.codex"
     assert set(shell(f"stat -c %u:%g {folders}").split()) == {"1000:1000"}
     assert shell("find /work -type f -o -type l") == ""
 
 
 def test_nothing_outside_work_is_the_users() -> None:
-    """The user can change nothing in the image but its own folders."""
+    """The user can change only their own folders."""
     found = shell("find / -xdev \\( -user 1000 -o -type f -perm -002 \\) -not -path '/work*' 2>/dev/null || true")
     assert found == ""
 
 
 def test_fresh_volumes_are_writable_when_hardened(volume: Callable[[], str]) -> None:
-    """Read-only root, no capability, no new privileges: empty volumes take user 1000's work, nothing needs root."""
+    """Read-only root, no capability, no new privileges: user 1000 can write to empty volumes without root."""
     mounts = (
         *("--tmpfs", "/tmp:exec", "--tmpfs", "/work/codex-home:uid=1000,gid=1000,mode=0700"),  # noqa: S108 - in the container
         *("--volume", f"{volume()}:/work/runs", "--volume", f"{volume()}:/work/codex-home/.codex"),
@@ -137,7 +137,7 @@ def test_fresh_volumes_are_writable_when_hardened(volume: Callable[[], str]) -> 
 
 
 def test_smoke_check_passes_when_hardened() -> None:
-    """The build's own check also passes as the appliance runs the image, with nothing but its mounts writable."""
+    """The build's own check also passes in the appliance's configuration, with only its mounts writable."""
     writable = ("--tmpfs", "/tmp:exec", "--tmpfs", "/work:exec,uid=1000")  # noqa: S108 - in the container
     done = run(*HARDENED, *writable, IMAGE, "python3", "/opt/job-image/smoke.py")
     assert done.returncode == 0, done.stdout
@@ -156,7 +156,7 @@ def test_smoke_check_passes_when_hardened() -> None:
     ],
 )
 def test_smoke_check_fails_with_what_is_missing(options: tuple[str, ...], said: str) -> None:
-    """An image without something that the appliance relies on fails its check, which names what that is."""
+    """The check of an incomplete image fails, and names what is missing."""
     done = run(*options, IMAGE, "python3", "/opt/job-image/smoke.py")
     assert done.returncode == 1
     assert said in done.stdout

@@ -1,4 +1,4 @@
-"""Failure codes are stable, complete, and none of them is only on paper."""
+"""Failure codes are stable, documented and used."""
 
 import re
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ from moonmind_appliance.models import FAILURES, Failure, FailureCode, WhoActs, f
 PACKAGE = Path(moonmind_appliance.__file__).parent
 
 
-def test_every_code_says_who_acts_and_what_comes_next() -> None:
-    """In a sentence, in the order of the codes."""
+def test_every_code_has_who_acts_and_a_next_step() -> None:
+    """A sentence each, in the order of the codes."""
     assert list(FAILURES) == list(FailureCode)
     for kind in FAILURES.values():
         assert kind.who_acts in WhoActs
@@ -22,8 +22,8 @@ def test_every_code_says_who_acts_and_what_comes_next() -> None:
 
 
 @pytest.mark.parametrize("code", FailureCode)
-def test_every_code_is_given_somewhere(code: FailureCode) -> None:
-    """A code that nothing produces is a promise that nobody keeps."""
+def test_every_code_is_used(code: FailureCode) -> None:
+    """An unused code would be a false promise."""
     users = [
         path.name
         for path in PACKAGE.rglob("*.py")
@@ -33,13 +33,13 @@ def test_every_code_is_given_somewhere(code: FailureCode) -> None:
 
 
 @pytest.mark.parametrize("code", FailureCode)
-def test_a_code_is_its_name_in_small_letters(code: FailureCode) -> None:
-    """So that it can be searched for, and never drifts."""
+def test_a_code_is_its_name_in_lower_case(code: FailureCode) -> None:
+    """It can be searched for."""
     assert code.value == code.name.lower()
 
 
-def test_a_case_that_knows_better_names_another_who_acts() -> None:
-    """The next step and the code stay; a time to come back is kept."""
+def test_a_case_can_name_another_who_acts() -> None:
+    """Code and next step are unchanged; a retry time is kept."""
     at = datetime(2026, 3, 1, tzinfo=UTC)
     made = failure(FailureCode.PUSH_REJECTED, "why", retry_at=at, who_acts=WhoActs.SUBMITTER)
     step = FAILURES[FailureCode.PUSH_REJECTED].next_step
