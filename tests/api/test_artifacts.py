@@ -88,7 +88,7 @@ def test_whole_contents_of_any_size(served: Served) -> None:
         assert (head.status_code, head.content) == (200, b"")
 
 
-def test_a_range_behind_the_end_is_416(served: Served) -> None:
+def test_a_range_after_the_end_is_416(served: Served) -> None:
     """The answer contains the size, so that the caller knows the end."""
     run_id = served.submit()
     path = f"/runs/{run_id}/artifacts/{served.keep(run_id, 'a', b'12345').artifact_id}/content"
@@ -97,7 +97,7 @@ def test_a_range_behind_the_end_is_416(served: Served) -> None:
     assert answer.headers["content-range"] == "bytes */5"
 
 
-def test_what_the_caller_has_is_not_sent_again(served: Served) -> None:
+def test_content_that_the_caller_has_is_not_sent_again(served: Served) -> None:
     """The current tag is answered with 304; a range with another tag gets the whole content."""
     run_id = served.submit()
     kept = served.keep(run_id, "a", b"12345")
@@ -109,7 +109,7 @@ def test_what_the_caller_has_is_not_sent_again(served: Served) -> None:
     assert ann.get(path, headers=part | {"If-Range": '"older"'}).status_code == 200
 
 
-def test_a_growing_log_gives_what_it_has(served: Served) -> None:
+def test_a_growing_log_gives_its_current_content(served: Served) -> None:
     """Its tag is weak and changes as it grows; a range continues where the caller stopped."""
     run_id = served.submit()
     kept = served.keep(run_id, "log", b"one\n")

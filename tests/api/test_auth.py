@@ -56,7 +56,7 @@ def test_every_route_but_health_and_the_schema_needs_a_token(shared: Served, met
     assert answer.headers["www-authenticate"] == 'Bearer realm="moonmind-appliance"'
 
 
-def test_the_list_of_routes_above_is_whole(shared: Served) -> None:
+def test_the_list_of_routes_above_is_complete(shared: Served) -> None:
     """The routes that need no token in the description are those that answer without one."""
     paths = shared.client(None).get("/schema/openapi.json").json()["paths"]
     free = {
@@ -70,7 +70,7 @@ def test_the_list_of_routes_above_is_whole(shared: Served) -> None:
 @pytest.mark.parametrize(
     "header", ["Bearer mma_" + "x" * 43, "Bearer nonsense", "Basic YTpi", "Bearer", "Bearer a, Bearer b", "\xe4"]
 )
-def test_a_wrong_token_is_said_to_be_wrong(shared: Served, header: str) -> None:
+def test_an_invalid_token_is_reported_as_invalid(shared: Served, header: str) -> None:
     """The challenge carries error="invalid_token"."""
     answer = shared.client(None).get("/runs", headers={"Authorization": header.encode("latin-1")})
     assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
@@ -119,7 +119,7 @@ def test_two_users_and_an_operator(served: Served) -> None:
     assert [client.get("/shards").status_code for client in (ann, bob, olga)] == [403, 403, 200]
 
 
-def test_another_runs_artifact_is_not_reached_through_ones_own(served: Served) -> None:
+def test_an_artifact_is_reached_only_through_its_own_run(served: Served) -> None:
     """An artifact's id is searched only in the run of the URL."""
     hers, his = served.submit("ann"), served.submit("bob")
     artifact = served.keep(his, "plan.log", b"secret plan").artifact_id
@@ -127,7 +127,7 @@ def test_another_runs_artifact_is_not_reached_through_ones_own(served: Served) -
     assert (answer.status_code, answer.json()["code"]) == (404, "artifact_not_found")
 
 
-def test_who_submitted_stands_in_the_run(served: Served) -> None:
+def test_the_run_contains_its_submitter(served: Served) -> None:
     """The run contains the subject and the user name of the token."""
     run_id = str(served.client("bob").post("/runs", json=REQUEST).json()["run_id"])
     run = served.client("olga").get(f"/runs/{run_id}").json()

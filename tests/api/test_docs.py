@@ -83,7 +83,7 @@ def test_every_problem_code_is_documented_with_its_status_and_title() -> None:
         assert advice.endswith((".", ")."))
 
 
-def test_no_problem_code_is_documented_that_is_not_there() -> None:
+def test_no_unknown_problem_code_is_documented() -> None:
     """This includes the codes in the routes' sections."""
     assert set(re.findall(r"^\| `([a-z_]+)` \| \d{3} \|", PAGE, re.MULTILINE)) == set(PROBLEMS)
     for status, codes in re.findall(r"\b([45]\d\d) ((?:`[a-z_]+`\s?)+)", PAGE):

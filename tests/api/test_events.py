@@ -26,7 +26,7 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, str, dict[str, object]
             event = {}
 
 
-def test_a_run_is_told_from_its_beginning_to_its_end(served: Served) -> None:
+def test_the_stream_contains_all_events_of_a_run(served: Served) -> None:
     """Past events come first, then new ones as they happen; the stream ends after `end`."""
     run_id = served.submit()
     seen: list[object] = []
@@ -69,7 +69,7 @@ def test_the_last_event_id_resumes_and_ends_with_204(served: Served) -> None:
     assert ann.get(path, headers={"Last-Event-ID": ids[-1][0]}).status_code == 204
 
 
-def test_a_retried_run_goes_on_in_the_same_stream_of_ids(served: Served) -> None:
+def test_a_retried_run_continues_the_stream_of_ids(served: Served) -> None:
     """A client that received the end can follow the events after it."""
     run_id = served.submit()
     ann, path = served.client(), f"/runs/{run_id}/events"
@@ -81,14 +81,14 @@ def test_a_retried_run_goes_on_in_the_same_stream_of_ids(served: Served) -> None
         assert next(events(answer))[2]["kind"] == "run.retried"
 
 
-def test_an_id_that_is_none_of_ours_is_400(served: Served) -> None:
+def test_an_invalid_event_id_is_400(served: Served) -> None:
     """The error names the header."""
     answer = served.client().get(f"/runs/{served.submit()}/events", headers={"Last-Event-ID": "x;y"})
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["Last-Event-ID"]
 
 
-def test_streams_are_counted_and_let_go(served: Served) -> None:
+def test_streams_are_counted_and_released(served: Served) -> None:
     """A caller over the limit gets 429 with a time; a closed stream can be replaced."""
     path = f"/runs/{served.submit()}/events"
     ann = served.client()
@@ -146,7 +146,7 @@ def test_a_stream_ends_with_its_token(tmp_path: Path) -> None:
     assert ": the token is not valid any more" in lines
 
 
-def test_a_quiet_stream_shows_that_it_lives(tmp_path: Path) -> None:
+def test_a_quiet_stream_sends_comments(tmp_path: Path) -> None:
     """Regular comments prevent proxies from closing it."""
     with serve(tmp_path, pace=Pace(heartbeat_every=0.0)) as served:
         path = f"/runs/{served.submit()}/events"
@@ -154,7 +154,7 @@ def test_a_quiet_stream_shows_that_it_lives(tmp_path: Path) -> None:
             assert ": still here" in answer.iter_lines()
 
 
-def test_a_stream_ends_whole_when_the_database_fails(tmp_path: Path) -> None:
+def test_a_stream_ends_complete_when_the_database_fails(tmp_path: Path) -> None:
     """Clients reconnect with the last id; the log has the reason."""
     with serve(tmp_path) as served:
         path = f"/runs/{served.submit()}/events"

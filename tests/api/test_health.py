@@ -55,7 +55,7 @@ def test_ready_lists_its_checks(served: Served) -> None:
     }
 
 
-def test_not_ready_says_why(served: Served) -> None:
+def test_not_ready_has_the_reasons(served: Served) -> None:
     """503 with the failed checks, and a time to retry."""
     served.checks.update(
         engine=wrong("Docker engine", "Docker does not answer.", "Start it."), disk=ok("disk", "12 GiB")
@@ -87,7 +87,7 @@ def test_shards_are_shown_to_operators(served: Served) -> None:
     assert (shards[2]["queue"], shards[2]["volume"]) == ("codex-2", "codex_auth_2")
 
 
-def test_metrics_tell_what_there_is_and_what_was_answered(served: Served) -> None:
+def test_metrics_count_stored_data_and_responses(served: Served) -> None:
     """Prometheus can read them; routes are counted by their template, not by the path."""
     run_id = served.submit()
     served.client().get(f"/runs/{run_id}")

@@ -90,7 +90,7 @@ KINDS = {
 
 
 @pytest.mark.timeout(400)
-def test_ten_thousand_made_up_methods_leave_nothing_behind(served: Served) -> None:
+def test_ten_thousand_invented_methods_leave_nothing(served: Served) -> None:
     """They are one series of the metrics, and their bytes are freed after the answers."""
     send_raw(served, odd_requests("method", 100))
     before, size = memory(), len(metrics(served))
@@ -102,7 +102,7 @@ def test_ten_thousand_made_up_methods_leave_nothing_behind(served: Served) -> No
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "method"])
-def test_odd_addresses_and_headers_leave_nothing_behind(served: Served, kind: str) -> None:
+def test_unusual_addresses_and_headers_leave_nothing(served: Served, kind: str) -> None:
     """Paths, queries and headers of any length and number do not reach Litestar's caches."""
     send_raw(served, odd_requests(kind, 100))
     before, size = memory(), len(metrics(served))
@@ -112,7 +112,7 @@ def test_odd_addresses_and_headers_leave_nothing_behind(served: Served, kind: st
 
 
 @pytest.mark.parametrize("kind", ["method", "path"])
-def test_a_line_of_the_log_is_short_whatever_was_asked(
+def test_a_line_of_the_log_is_short_for_any_request(
     served: Served, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log contains only the beginning of an unknown method and of a long path."""
@@ -138,7 +138,7 @@ def test_a_refusal_repeats_little_of_what_was_sent(served: Served) -> None:
         client.close()
 
 
-def test_an_address_as_long_as_any_of_ours_is_answered(tmp_path: Path) -> None:
+def test_the_longest_valid_address_is_accepted(tmp_path: Path) -> None:
     """A query with 255 characters of four bytes each is answered."""
     with serve(tmp_path) as served:
         assert served.client().get("/runs", params={"external_ref": "🚀" * 255}).status_code == 200

@@ -119,7 +119,7 @@ def test_a_key_that_comes_twice_counts_as_its_last(served: Served) -> None:
     assert served.store.run_lists.queued()[0].repository == "c/d"
 
 
-def test_what_a_caller_made_up_does_not_come_back_at_length(served: Served) -> None:
+def test_invented_names_are_cut_in_the_response(served: Served) -> None:
     """Names of unknown fields are cut, and only some are listed."""
     body = {f"{number}{'x' * 1000}": 1 for number in range(500)}
     answer = served.client().post("/runs", json=REQUEST | body)
@@ -159,7 +159,7 @@ def test_a_large_body_without_a_token_gets_its_401(served: Served) -> None:
     assert problem(answer) == (401, "unauthenticated")
 
 
-def test_405_says_what_is_allowed(served: Served) -> None:
+def test_405_lists_the_allowed_methods(served: Served) -> None:
     """The answer lists HEAD wherever it lists GET."""
     assert served.client().put("/runs").headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert served.client().post("/health").headers["allow"] == "GET, HEAD, OPTIONS"
@@ -216,7 +216,7 @@ def test_a_database_that_cannot_be_used_is_503(served: Served) -> None:
     assert str(served.parts.resources.settings.moonmind_data_dir) not in answer.text
 
 
-def test_what_was_not_foreseen_is_500_with_the_requests_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_500_with_the_requests_id(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the details with that id; the answer has none of them."""
 
     def broken(_: str) -> Actor | None:
@@ -250,7 +250,7 @@ def test_what_was_not_foreseen_is_500_with_the_requests_id(tmp_path: Path, caplo
         ),
     ],
 )
-def test_what_authentication_raises_is_answered_as_it_says(
+def test_errors_of_authentication_become_responses(
     tmp_path: Path, raised: Exception, expected: tuple[int, str], header: tuple[str, str]
 ) -> None:
     """The caller receives the identity provider's reasons; if it is down, the token is not called invalid."""
@@ -286,7 +286,7 @@ def codes_of(node: ast.AST) -> list[Any]:
     return []
 
 
-def test_a_caller_who_goes_away_is_no_failure_of_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_caller_that_disconnects_is_not_an_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An incomplete body causes no error in the log."""
     caplog.set_level(logging.INFO, "moonmind_appliance.api")
     with serve(tmp_path) as served:

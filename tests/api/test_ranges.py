@@ -39,7 +39,7 @@ def test_a_range_of_ten_bytes(header: str | None, expected: tuple[int, int] | ty
         assert wanted_range(header, None, size=10, etag=TAG) == expected
 
 
-def test_nothing_of_nothing_can_be_had() -> None:
+def test_an_empty_content_has_no_range() -> None:
     """Any range of an empty content is 416."""
     for header in ("bytes=0-", "bytes=0-0", "bytes=-1"):
         with pytest.raises(Unsatisfiable):
@@ -55,7 +55,7 @@ def test_nothing_of_nothing_can_be_had() -> None:
         ("Mon, 01 Jan 2026", TAG, None),
     ],
 )
-def test_if_range_holds_for_the_same_strong_tag_only(if_range: str, etag: str, expected: ByteRange | None) -> None:
+def test_if_range_matches_only_the_same_strong_tag(if_range: str, etag: str, expected: ByteRange | None) -> None:
     """Otherwise the whole content is sent: clients must not join parts of different contents."""
     assert wanted_range("bytes=0-4", if_range, size=10, etag=etag) == expected
 

@@ -97,7 +97,7 @@ def test_a_new_runs_detail_has_every_field_in_order(served: Served) -> None:
     assert (run["clarifications"], run["artifacts"], run["agent"]) == ([], [], None)
 
 
-def test_an_ended_runs_detail_tells_how_it_went(served: Served) -> None:
+def test_an_ended_runs_detail_has_its_result(served: Served) -> None:
     """It has branch, pull request, agent, clarifications, artifacts, and for a failure who acts and how."""
     run_id = served.submit()
     served.take(run_id)
@@ -180,7 +180,7 @@ def test_a_list_is_newest_first_without_phases(served: Served) -> None:
     assert list(page["items"][0]) == RUN_FIELDS
 
 
-def test_pages_hold_still_while_runs_come(served: Served) -> None:
+def test_new_runs_do_not_move_the_pages(served: Served) -> None:
     """The cursors give every run that existed at the start once, also if others are submitted meanwhile."""
     ids = [served.submit() for _ in range(7)]
     seen, cursor = [], None
@@ -233,7 +233,7 @@ def test_options_names_the_methods(served: Served) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
 
 
-def test_a_request_id_comes_back_or_is_made(served: Served) -> None:
+def test_a_request_id_is_returned_or_created(served: Served) -> None:
     """A valid id of the caller is returned; otherwise a new one is created."""
     ann = served.client()
     assert ann.get("/runs", headers={"X-Request-ID": "job-7.a_b"}).headers["x-request-id"] == "job-7.a_b"

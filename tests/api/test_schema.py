@@ -85,7 +85,7 @@ def test_the_page_loads_nothing_from_elsewhere(shared: Served) -> None:
     assert "SwaggerUIBundle" in client.get("/schema/assets/swagger-ui-bundle.js").text
 
 
-def test_the_page_hands_its_whole_document_to_the_viewer(shared: Served, tmp_path: Path) -> None:
+def test_the_page_passes_its_whole_document_to_the_viewer(shared: Served, tmp_path: Path) -> None:
     """The script in the page runs, and passes every path to Swagger UI (a stand-in here)."""
     if (node := shutil.which("node")) is None:
         pytest.skip("needs node")
@@ -103,7 +103,7 @@ def test_the_page_hands_its_whole_document_to_the_viewer(shared: Served, tmp_pat
     assert json.loads(seen) == list(shared.client(None).get("/schema/openapi.json").json()["paths"])
 
 
-def test_the_api_answers_as_the_document_says(served: Served, tmp_path: Path) -> None:
+def test_the_api_matches_its_document(served: Served, tmp_path: Path) -> None:
     """Schemathesis sends valid and invalid requests: no 5xx, and no undocumented answer."""
     run_id = served.submit("olga")
     artifact = served.keep(run_id, "plan.log", b"planned\n" * 100)

@@ -28,7 +28,7 @@ def refused(folder: Path) -> StoreError:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722, 0o755 | 0o020])
-def test_others_may_not_write(folder: Path, mode: int) -> None:
+def test_write_access_of_others_is_refused(folder: Path, mode: int) -> None:
     """Write access of group or others is refused; the message has the mode, and no file is created."""
     if os.geteuid() == 0:
         os.chown(folder, 0, OTHER)
@@ -98,7 +98,7 @@ def test_what_another_user_left_is_refused(folder: Path, plant: Callable[[Path],
     assert "another user" in refused(folder).message
 
 
-def test_the_artifacts_may_lie_on_another_disk(tmp_path: Path, folder: Path) -> None:
+def test_the_artifacts_may_be_on_another_disk(tmp_path: Path, folder: Path) -> None:
     """The user's own link is followed."""
     (tmp_path / "disk").mkdir()
     (folder / "runs").symlink_to(tmp_path / "disk")

@@ -136,7 +136,7 @@ def test_a_store_without_a_redactor_knows_secrets_by_their_form(tmp_path: Path) 
     store.close()
 
 
-def test_the_specification_and_the_callers_name_stay_as_they_are(store: Store, make_run: Callable[..., Run]) -> None:
+def test_the_specification_and_the_callers_name_are_unchanged(store: Store, make_run: Callable[..., Run]) -> None:
     """The agent gets the text byte for byte; two callers never get the same name."""
     text = "Connect to https://reader:secret@example.invalid/feed."
     subjects = ["https://a:secret-one@example.invalid", "https://b:secret-two@example.invalid"]
@@ -147,7 +147,7 @@ def test_the_specification_and_the_callers_name_stay_as_they_are(store: Store, m
     assert [run.run_id for run in found] == [kept[1].run_id]
 
 
-def test_what_an_agent_made_long_is_cut(store: Store, claimed: Run) -> None:
+def test_long_values_are_cut(store: Store, claimed: Run) -> None:
     """Texts, lists and dictionaries of a row each have a limit, and so does the row."""
     long = "x" * (LONGEST_TEXT + 1)
     data = {"text": long, "list": ["y"] * 5000, "dict": {str(n): n for n in range(5000)}, "much": [long] * 900}

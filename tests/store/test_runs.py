@@ -152,7 +152,7 @@ class TestUnreadableRow:
             assert [run.run_id for run in store.run_lists.queued()] == [one.run_id, three.run_id]
         assert two.run_id in caplog.text
 
-    def test_holds_nobody_up(self, store: Store, spoil: tuple[Run, Run, Run], now: datetime) -> None:
+    def test_does_not_block_the_queue(self, store: Store, spoil: tuple[Run, Run, Run], now: datetime) -> None:
         """A claim marks it as failed with an event, and takes the next run."""
         one, two, three = spoil
         claims = [store.queue.claim(0, f"L{i}", now=now, lease_seconds=60) for i in range(3)]

@@ -14,7 +14,7 @@ from moonmind_appliance.store.shards import ShardChange, ShardEvent
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
-def test_first_sight(store: Store) -> None:
+def test_never_observed(store: Store) -> None:
     """A shard that was never observed has an unknown login."""
     assert store.shards.get(4) == Shard(shard=4)
     assert store.shards.all(3) == [Shard(shard=0), Shard(shard=1), Shard(shard=2)]
@@ -94,7 +94,7 @@ def test_a_change_of_a_row_that_cannot_be_read(store: Store) -> None:
     assert [event.kind for event in store.events.after(0)] == ["shard.state_unreadable", "shard.rested"]
 
 
-def test_the_account_and_the_pause_outlive_a_row_that_cannot_be_read(store: Store) -> None:
+def test_the_account_and_the_pause_survive_an_unreadable_row(store: Store) -> None:
     """Otherwise any account's login would count as the one that was signed in, and a paused shard would accept runs."""
     store.shards.all(1)
     state = f'{{"shard": 0, "login": "married", "account": "abc", "paused_at": "{AT:%Y-%m-%dT%H:%M:%SZ}"}}'
@@ -121,7 +121,7 @@ NAN = float("nan")
     ],
     ids=range(9),
 )
-def test_what_could_not_be_read_again_is_not_written(store: Store, state: Shard) -> None:
+def test_an_invalid_state_is_not_written(store: Store, state: Shard) -> None:
     """Neither the state nor its event is written: the shard is unchanged."""
     known = Shard(shard=0, login=LoginState.PRESENT)
     store.shards.save(known)
@@ -133,7 +133,7 @@ def test_what_could_not_be_read_again_is_not_written(store: Store, state: Shard)
     assert store.events.after(0) == []
 
 
-def test_a_change_builds_on_what_is_stored_then(store: Store) -> None:
+def test_a_change_applies_to_the_stored_state(store: Store) -> None:
     """It is read and written in one transaction, with its events; changes of two processes are both kept."""
     store.shards.save(Shard(shard=1, plan="plus"))
 

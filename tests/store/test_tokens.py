@@ -81,7 +81,7 @@ def test_names(store: Store, name: str) -> None:
         store.tokens.create(name, operator=False, expires_at=None)
 
 
-def test_events_hold_no_token(store: Store) -> None:
+def test_events_contain_no_token(store: Store) -> None:
     """Creation and revocation have events without the token."""
     token = store.tokens.create("ci", operator=True, expires_at=None)
     store.tokens.revoke("ci")
@@ -128,7 +128,7 @@ def test_a_token_can_be_exchanged_for_the_same_caller(store: Store) -> None:
     assert first == second
 
 
-def test_existing_tokens_go_on_seeing_their_runs(tmp_path: Path) -> None:
+def test_existing_tokens_still_see_their_runs(tmp_path: Path) -> None:
     """This is true for a migrated database, also for a token whose name was revoked once."""
     old = Database(tmp_path / "appliance.db")
     old.migrate(MIGRATIONS[:2])
