@@ -65,6 +65,11 @@ def test_a_plain_spec_becomes_a_hardened_container() -> None:
         ({"working_dir": "/work/runs"}, ("WorkingDir",), "/work/runs"),
         ({"network": "moonmind-jobs"}, ("HostConfig", "NetworkMode"), "moonmind-jobs"),
         (
+            {"mounts": [Mount("/docker/volumes/all/_data/one", "/work/runs")]},
+            ("HostConfig", "Mounts"),
+            [{"Type": "bind", "Source": "/docker/volumes/all/_data/one", "Target": "/work/runs", "ReadOnly": False}],
+        ),
+        (
             {"mounts": [Mount("v1", "/work/runs"), Mount("v2", "/x", read_only=True)]},
             ("HostConfig", "Mounts"),
             [
