@@ -15,7 +15,7 @@ def file(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_line_is_taken_as_it_stands(tmp_path: Path) -> None:
+def test_a_line_is_read_unchanged(tmp_path: Path) -> None:
     """Quotes and comments are removed; `$` has no meaning, as a secret may contain one."""
     path = file(
         tmp_path, "# GITHUB_TOKEN=old\nGITHUB_TOKEN='a$b${HOME}'\nexport MOONMIND_PORT=5001\nGIT_AUTHOR_NAME=A B\n"
@@ -41,13 +41,13 @@ def test_a_variable_names_the_file(tmp_path: Path) -> None:
     assert configure({"MOONMIND_ENV_FILE": str(path)}, None).settings.moonmind_port == 5001
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
     """A missing named file is an error: ignoring it would hide a typing error."""
     with pytest.raises(SettingsError, match="does not exist"):
         configure({}, tmp_path / "other.env")
 
 
-def test_a_line_that_is_none_is_named_but_not_shown(tmp_path: Path) -> None:
+def test_an_invalid_line_is_numbered_but_not_shown(tmp_path: Path) -> None:
     """The invalid line may contain part of a secret."""
     path = file(tmp_path, "MOONMIND_PORT=5001\nGITHUB_TOKEN ghp_halfasecret\n")
     with pytest.raises(SettingsError) as refused:
@@ -74,7 +74,7 @@ def test_settings_shows_values_and_sources_and_no_secret(terminal: Terminal, tmp
     assert f"Env file: {path}" in shown.stdout
 
 
-def test_every_problem_of_the_settings_is_told_at_once(terminal: Terminal) -> None:
+def test_every_problem_of_the_settings_is_reported_at_once(terminal: Terminal) -> None:
     """Each problem has a hint, and the exit code is that of settings."""
     called = terminal.call("settings", MOONMIND_PORT="none", CODEX_SHARDS="0")
     assert called.code == 3

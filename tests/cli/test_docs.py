@@ -42,7 +42,7 @@ def test_every_command_and_option_has_its_place_in_the_page(path: str) -> None:
     assert missing == []
 
 
-def test_the_page_has_no_command_that_is_not_there() -> None:
+def test_the_page_has_no_unknown_command() -> None:
     """A removed command is removed from the page, too."""
     told = re.findall(r"^## (moonmind-appliance .*)$", DOCS, re.MULTILINE)
     assert sorted(told) == sorted(ALL)
@@ -55,7 +55,7 @@ def test_every_exit_code_is_in_the_page() -> None:
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_every_command_teaches(path: str) -> None:
+def test_every_command_has_examples(path: str) -> None:
     """Help has a first sentence, which the list of commands repeats, and examples that are existing commands."""
     command = ALL[path]
     group = main if path.count(" ") == 1 else ALL[path.rpartition(" ")[0]]

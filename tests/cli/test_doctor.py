@@ -18,7 +18,7 @@ def environment() -> Iterator[RehearsalEnvironment]:
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_a_stage_lacks_a_login_and_nothing_else(environment: RehearsalEnvironment, terminal: Terminal) -> None:
+def test_a_rehearsal_environment_lacks_only_a_login(environment: RehearsalEnvironment, terminal: Terminal) -> None:
     """Containers reach GitHub, and OpenAI through the proxy, with the operator's CA; no container is left."""
     here = environment.variables() | {"SPEC_WORKFLOW_GITHUB_REPOSITORY": SLUG, "MOONMIND_PORT": "1"}
     environment.data_dir.mkdir(mode=0o700, exist_ok=True)
@@ -39,9 +39,7 @@ def test_a_stage_lacks_a_login_and_nothing_else(environment: RehearsalEnvironmen
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(
-    environment: RehearsalEnvironment, terminal: Terminal
-) -> None:
+def test_a_missing_proxy_and_a_missing_ca(environment: RehearsalEnvironment, terminal: Terminal) -> None:
     """Each finding names the setting to check."""
     gone = environment.variables() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9", "EXTRA_CA_CERTS": ""}
     found = {finding["check"]: finding for finding in terminal.call("doctor", "--json", **gone).json}
@@ -52,7 +50,7 @@ def test_a_proxy_that_is_not_there_and_a_ca_that_is_missing(
     assert found["from containers: chatgpt.com"]["to_do"].startswith("Set EXTRA_CA_CERTS")
 
 
-def test_offline_asks_nobody(terminal: Terminal) -> None:
+def test_offline_sends_no_request(terminal: Terminal) -> None:
     """The output is a table; a problem gives exit code 1."""
     called = terminal.call("doctor", "--offline", DOCKER_HOST=f"unix://{terminal.home}/none.sock")
     assert called.code == 1

@@ -92,7 +92,7 @@ def test_ctrl_c_at_the_moment_of_the_consent(operator: Terminal, environment: Re
     assert no_container_of_a_sign_in(environment, 1)
 
 
-def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) -> None:
+def test_a_file_without_a_login_is_refused(operator: Terminal, tmp_path: Path) -> None:
     """An API key is read from stdin, never from the command line."""
     path = tmp_path / "auth.json"
     path.write_text("{}", encoding="utf-8")
@@ -104,7 +104,7 @@ def test_a_file_that_is_no_login_is_refused(operator: Terminal, tmp_path: Path) 
     assert "There is no API key on stdin." in nothing.stderr
 
 
-def test_ways_exclude_each_other(operator: Terminal) -> None:
+def test_sign_in_methods_exclude_each_other(operator: Terminal) -> None:
     """Only one method and only existing shards are accepted."""
     assert operator.call("login-shard", "0", "--browser", "--api-key").code == 2
     called = operator.call("login-shard", "2")

@@ -48,7 +48,7 @@ STEERING = "\x1b]0;t\x07 \x1b[2J \x9b2J \u202e \u2028 \u200b \U000e0041 \x00 \r"
 
 @pytest.mark.parametrize("formatter", [TextFormatter(REDACTOR), JsonFormatter(REDACTOR)])
 @pytest.mark.parametrize("character", [c for c in STEERING if not c.isprintable()])
-def test_no_record_steers_a_terminal_or_hides_text(formatter: logging.Formatter, character: str) -> None:
+def test_no_record_controls_a_terminal_or_hides_text(formatter: logging.Formatter, character: str) -> None:
     """An agent's message, a caller's branch name, a thread's name, an exception's text: all are escaped."""
     made = record("run %s", f"a{character}b")
     made.threadName = f"codex{character}"
@@ -92,7 +92,7 @@ def test_json_is_one_object_a_line() -> None:
     ("method", "status", "expected"),
     [("GET", 200, False), ("HEAD", 206, False), ("GET", 404, True), ("GET", 0, True), ("POST", 202, True)],
 )
-def test_reads_that_went_well_are_left_out(method: str, status: int, *, expected: bool) -> None:
+def test_successful_reads_are_not_logged(method: str, status: int, *, expected: bool) -> None:
     """Requests that change something or fail are logged."""
     told = record(
         "%s %s %d in %.1f ms, request %s", method, "/runs", status, 1.0, "id", name="moonmind_appliance.api.app"

@@ -137,7 +137,7 @@ def test_each_kind_of_error_has_its_code(error: ApplianceError, code: Exit) -> N
     assert exit_of(error) == code
 
 
-def test_a_file_that_is_not_ours_is_a_refusal() -> None:
+def test_a_file_of_another_user_is_a_refusal() -> None:
     """A permission error has the code of a refusal, for any kind of error."""
     error = StoreError("no")
     error.__cause__ = PermissionError()

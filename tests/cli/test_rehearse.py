@@ -21,7 +21,7 @@ def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
     assert not terminal.data_dir.exists()
 
 
-def test_help_tells_every_scenario(terminal: Terminal) -> None:
+def test_help_describes_every_scenario(terminal: Terminal) -> None:
     """Help and page describe each scenario; another name is refused before anything starts."""
     told = " ".join(terminal.call("rehearse", "--help").stdout.split())
     assert [name for name, scenario in SCENARIOS.items() if f"{name} {scenario.summary}" not in told] == []
@@ -31,7 +31,7 @@ def test_help_tells_every_scenario(terminal: Terminal) -> None:
 
 
 @pytest.mark.docker
-def test_without_an_image_it_says_how_to_build_one(terminal: Terminal) -> None:
+def test_without_an_image_it_shows_how_to_build_one(terminal: Terminal) -> None:
     """It says how to build one, and leaves no data."""
     called = terminal.run("rehearse", SPEC_AUTOMATION_JOB_IMAGE="moonmind/none:none")
     assert called.code == 1
@@ -40,6 +40,6 @@ def test_without_an_image_it_says_how_to_build_one(terminal: Terminal) -> None:
     )
 
 
-def test_without_an_engine_it_says_so(terminal: Terminal) -> None:
+def test_without_an_engine_it_reports_that(terminal: Terminal) -> None:
     """The exit code is that of an unreachable service."""
     assert terminal.run("rehearse", DOCKER_HOST=f"unix://{terminal.home}/none.sock").code == 4

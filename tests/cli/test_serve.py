@@ -52,7 +52,7 @@ class Serving:
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_serve_starts_says_where_and_stops_with_0(terminal: Terminal, sig: signal.Signals) -> None:
+def test_serve_starts_prints_its_address_and_stops_with_0(terminal: Terminal, sig: signal.Signals) -> None:
     """The first line has address, data, shards and docs. SIGTERM and Ctrl-C end it in order."""
     with Serving(terminal, CODEX_SHARDS="2") as serving:
         called = serving.stop(sig)
@@ -79,7 +79,7 @@ def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
     assert "No appliance responds at" in gone.stderr
 
 
-def test_the_log_as_json_names_threads_and_holds_no_secret(terminal: Terminal) -> None:
+def test_the_json_log_has_thread_names_and_no_secret(terminal: Terminal) -> None:
     """Each line is one object; a secret that a caller sends is redacted."""
     with Serving(terminal, MOONMIND_LOG_FORMAT="json", GITHUB_TOKEN=SECRET) as serving:
         httpx.delete(f"{serving.url}/{SECRET}", trust_env=False)
@@ -99,7 +99,7 @@ def test_reads_that_went_well_are_not_logged(terminal: Terminal) -> None:
     assert "/health 200" not in called.stderr
 
 
-def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
+def test_a_port_in_use_is_reported_before_anything_runs(terminal: Terminal) -> None:
     """The error says how to find the process that uses it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -109,7 +109,7 @@ def test_a_port_in_use_is_said_before_anything_runs(terminal: Terminal) -> None:
     assert last.startswith(f"error: The address 127.0.0.1:{port} is already in use by another process. `ss -ltnp")
 
 
-def test_an_address_of_another_machine_is_a_setting_to_mend(terminal: Terminal) -> None:
+def test_an_address_of_another_machine_is_a_settings_problem(terminal: Terminal) -> None:
     """192.0.2.0/24 is reserved for documentation (RFC 5737)."""
     called = terminal.run("serve", MOONMIND_HOST="192.0.2.1")
     assert called.code == 3
@@ -134,7 +134,7 @@ def test_settings_that_cannot_be_used_end_it_at_once(terminal: Terminal) -> None
     assert "Traceback" not in called.stderr
 
 
-def test_a_data_folder_that_cannot_be_made_is_said(terminal: Terminal) -> None:
+def test_a_data_folder_that_cannot_be_created_is_reported(terminal: Terminal) -> None:
     """A file at the folder's path prevents it."""
     (terminal.home / "file").touch()
     called = terminal.run("serve", MOONMIND_DATA_DIR=str(terminal.home / "file" / "data"))

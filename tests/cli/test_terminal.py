@@ -28,7 +28,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
         ("two\u2028lines", "two\nlines"),
     ],
 )
-def test_words_of_others_cannot_steer_the_terminal(text: str, expected: str) -> None:
+def test_external_text_cannot_control_the_terminal(text: str, expected: str) -> None:
     """Escape sequences and control characters are removed; tabs and line breaks stay."""
     assert clean(text) == expected
 

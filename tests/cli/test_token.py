@@ -39,7 +39,7 @@ def test_a_revoked_token_is_refused(terminal: Terminal, served: Served) -> None:
     assert terminal.call("token", "create", "--name", "zoe").code == 0
 
 
-def test_a_list_never_holds_a_token(terminal: Terminal) -> None:
+def test_a_list_never_contains_a_token(terminal: Terminal) -> None:
     """The list has names, roles and expiry; revoked tokens only on request."""
     token = terminal.call("token", "create", "--name", "ann").stdout.strip()
     terminal.call("token", "create", "--name", "gone")
@@ -58,13 +58,13 @@ def test_a_name_is_given_once(terminal: Terminal) -> None:
     assert called.stderr == "error: A token named ann already exists. Revoke it first, or choose another name.\n"
 
 
-def test_revoking_what_is_not_there_says_so(terminal: Terminal) -> None:
+def test_revoking_a_missing_token_is_an_error(terminal: Terminal) -> None:
     """The exit code is that of a missing object."""
     assert terminal.call("token", "revoke", "nobody").code == 6
 
 
 @pytest.mark.parametrize("when", ["90", "d90", "0d", "2020-01-01", "2026-13-01", "99999d", "soon"])
-def test_an_end_that_is_none_is_refused(terminal: Terminal, when: str) -> None:
+def test_an_invalid_expiry_is_refused(terminal: Terminal, when: str) -> None:
     """An invalid expiry creates no token."""
     called = terminal.call("token", "create", "--name", "ann", "--expires", when)
     assert called.code == 2

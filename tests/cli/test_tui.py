@@ -10,7 +10,7 @@ from moonmind_appliance.cli.program import COMMANDS
 from tests.cli.terminal import ROOT, Terminal
 
 
-def test_without_a_terminal_it_says_what_to_use_instead(terminal: Terminal) -> None:
+def test_without_a_terminal_it_names_the_alternative(terminal: Terminal) -> None:
     """The error is one line, and the data folder is not created."""
     called = terminal.call("tui")
     assert called.code == Exit.USAGE

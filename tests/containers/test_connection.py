@@ -136,7 +136,7 @@ def test_ssh_reaches_the_engine(ssh: Path) -> None:
     assert all("BatchMode=yes" in line for line in asked)
 
 
-def test_ssh_that_fails_says_what_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_ssh_has_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hint is the command that shows the cause."""
     program = tmp_path / "ssh"
     program.write_text("#!/bin/sh\nexit 255\n")

@@ -157,7 +157,7 @@ def test_a_tree_that_equals_the_base_is_no_change(appliance: ApplianceUnderTest)
     assert appliance.git_verbs == ["clone", "stage"]
 
 
-def test_a_run_without_changes_that_is_cut_off_behind_its_commit_stays_one(appliance: ApplianceUnderTest) -> None:
+def test_a_run_without_changes_stays_so_after_an_interruption(appliance: ApplianceUnderTest) -> None:
     """The next attempt opens no pull request for a branch that was never pushed."""
     appliance.git_acts["stage"] = [says(changed=False, patch_bytes=0, files=[], file_count=0)]
     run = appliance.submit()
@@ -258,14 +258,14 @@ def test_a_turn_over_its_limit_fails_the_run(
         assert appliance.containers() == []
 
 
-def test_a_container_that_dies_under_the_agent_fails_the_run(appliance: ApplianceUnderTest) -> None:
+def test_an_agent_container_that_ends_fails_the_run(appliance: ApplianceUnderTest) -> None:
     """Out of memory, or removed by somebody."""
     appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
 
 
 @pytest.mark.parametrize("verb", ["clone", "stage", "push"])
-def test_a_git_container_that_dies_fails_the_run(appliance: ApplianceUnderTest, verb: str) -> None:
+def test_a_git_container_that_ends_fails_the_run(appliance: ApplianceUnderTest, verb: str) -> None:
     """Under each verb; nobody is sent to GitHub for it."""
     appliance.git_acts[verb] = [lambda process: process.kill_container()]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
@@ -334,7 +334,7 @@ def assert_nowhere(appliance: ApplianceUnderTest, secret: str) -> None:
     assert hits == []
 
 
-def test_a_defect_ends_the_run_and_tells_no_secret(appliance: ApplianceUnderTest) -> None:
+def test_a_bug_ends_the_run_and_shows_no_secret(appliance: ApplianceUnderTest) -> None:
     """`internal_error` with the error's kind alone; the worker goes on with the next run."""
 
     def defect(_process: FakeExec) -> None:
@@ -352,7 +352,7 @@ def test_a_defect_ends_the_run_and_tells_no_secret(appliance: ApplianceUnderTest
     assert appliance.containers() == []
 
 
-def test_an_engine_that_says_no_fails_the_run(appliance: ApplianceUnderTest) -> None:
+def test_an_engine_that_refuses_fails_the_run(appliance: ApplianceUnderTest) -> None:
     """With the engine's own words."""
     appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", at=2)
     run = appliance.run()
@@ -360,7 +360,7 @@ def test_an_engine_that_says_no_fails_the_run(appliance: ApplianceUnderTest) -> 
     assert "no such runtime" in (run.result_summary or "")
 
 
-def test_an_image_that_is_gone_is_said_before_any_turn(appliance: ApplianceUnderTest) -> None:
+def test_a_missing_image_is_reported_before_any_turn(appliance: ApplianceUnderTest) -> None:
     """At the first phase."""
     appliance.work()
     appliance.engine.images.clear()
@@ -493,7 +493,7 @@ def test_a_data_disk_without_room_is_waited_for(appliance: ApplianceUnderTest) -
     assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
 
 
-def test_a_shard_that_somebody_else_holds_is_waited_for(appliance: ApplianceUnderTest) -> None:
+def test_a_run_waits_for_a_shard_in_use_by_another_process(appliance: ApplianceUnderTest) -> None:
     """The run says who holds it, starts later, and touches that container never."""
     run = appliance.submit(shard=0)
     lock = appliance.resources.shards[0].lock
@@ -531,7 +531,7 @@ def test_a_shard_without_a_login_is_waited_for(appliance: ApplianceUnderTest) ->
     assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
 
 
-def test_a_run_whose_login_dies_goes_on_elsewhere_where_it_stood(appliance: ApplianceUnderTest) -> None:
+def test_a_run_whose_login_is_revoked_continues_on_another_shard(appliance: ApplianceUnderTest) -> None:
     """The second shard takes it up at the phase that the first one could not do."""
     appliance.agent.acts[PLAN] = [says(verdict="login_dead", message="refused")]
     run = appliance.submit()
@@ -548,7 +548,7 @@ def test_a_run_whose_login_dies_goes_on_elsewhere_where_it_stood(appliance: Appl
 
 
 @pytest.mark.parametrize("phase", [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP])
-def test_a_run_that_is_cut_off_behind_a_phase_goes_on_with_the_next(
+def test_a_run_interrupted_after_a_phase_continues_with_the_next(
     appliance: ApplianceUnderTest, phase: PhaseName
 ) -> None:
     """What is done is not done again, but for the containers, and the clone that `specify` builds on."""
@@ -595,7 +595,7 @@ def test_one_lost_volume_is_as_bad_as_two(appliance: ApplianceUnderTest) -> None
     assert appliance.git_verbs == ["clone", "clone", "stage", "push"]
 
 
-def test_volumes_that_vanish_behind_the_commit_matter_no_more(appliance: ApplianceUnderTest) -> None:
+def test_volumes_that_vanish_after_the_commit_do_not_matter(appliance: ApplianceUnderTest) -> None:
     """What is pushed is pushed: only the pull request is left to open, without any container."""
     run = appliance.submit()
     cut_off_behind(appliance, run, PhaseName.COMMIT_PUSH)
@@ -735,7 +735,7 @@ def test_a_lost_lease_lets_go_of_the_row(appliance: ApplianceUnderTest, blocked:
         (lambda w: w.git_acts["push"].append(git_says("fatal: x")), [SPECIFY, PLAN, TASKS], []),
     ],
 )
-def test_a_retried_run_goes_on_at_the_phase_that_failed(
+def test_a_retried_run_continues_at_the_failed_phase(
     appliance: ApplianceUnderTest, arrange: Any, first: Any, second: Any
 ) -> None:
     """And finishes: no turn that went well is paid twice."""
@@ -801,7 +801,7 @@ def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a
 # Several at once
 
 
-def test_a_shard_works_off_the_queue_and_takes_users_in_turn(appliance: ApplianceUnderTest) -> None:
+def test_a_shard_executes_the_queue_and_alternates_between_users(appliance: ApplianceUnderTest) -> None:
     """Oldest first; while one user's run is in progress elsewhere, another user's comes before that user's next."""
     anns = [appliance.submit(ANN) for _ in range(2)]
     bobs = appliance.submit(BOB)
@@ -845,7 +845,7 @@ def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: Applian
     }
 
 
-def test_every_failure_that_a_run_ends_with_is_in_the_words_of_its_code(appliance: ApplianceUnderTest) -> None:
+def test_every_failure_of_a_run_has_the_texts_of_its_code(appliance: ApplianceUnderTest) -> None:
     """Row, phase and summary say the same."""
     appliance.git_acts["push"] = [says(pushed=False, conflict="d" * 40)]
     run = appliance.run()

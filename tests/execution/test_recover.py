@@ -66,7 +66,7 @@ def test_left_containers_are_removed_and_others_are_not(appliance: ApplianceUnde
     assert appliance.containers() == ["check", "login", "theirs"]
 
 
-def test_one_container_that_cannot_be_removed_holds_up_no_other(appliance: ApplianceUnderTest) -> None:
+def test_a_container_that_cannot_be_removed_does_not_block_others(appliance: ApplianceUnderTest) -> None:
     """It is tried again later."""
     for name in ("a", "b", "c"):
         box(appliance, name, run=name, role="agent")

@@ -52,7 +52,7 @@ TABLE = {
 
 
 @pytest.mark.parametrize("last", TABLE)
-def test_a_run_goes_on_behind_its_last_phase(last: PhaseName | None) -> None:
+def test_a_run_continues_after_its_last_finished_phase(last: PhaseName | None) -> None:
     """With containers where anything needs them, and a new clone where `specify` is still to do."""
     assert phases_to_do(run(up_to(last))) == TABLE[last]
 

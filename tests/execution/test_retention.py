@@ -86,7 +86,9 @@ def test_volumes_and_folders_of_unknown_runs_are_removed(appliance: ApplianceUnd
 
 
 @pytest.mark.parametrize("error", [EngineError("volume is in use"), EngineUnreachable("no engine")])
-def test_one_volume_that_stays_holds_up_no_other_run(appliance: ApplianceUnderTest, error: EngineError) -> None:
+def test_a_volume_that_cannot_be_removed_does_not_block_others(
+    appliance: ApplianceUnderTest, error: EngineError
+) -> None:
     """It is tried again the next time."""
     runs = sorted((appliance.run(), appliance.run()), key=lambda run: run.run_id)
     appliance.clock.advance(days=8)

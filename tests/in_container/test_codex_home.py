@@ -43,7 +43,7 @@ def test_what_is_no_login_is_not_copied_and_not_in_the_way(home: Path, volume: P
     assert Path("/etc/passwd").read_bytes() != RENEWED
 
 
-def test_a_renewed_login_is_stored_while_the_turn_goes_on(home: Path, volume: Path) -> None:
+def test_a_renewed_login_is_stored_during_the_turn(home: Path, volume: Path) -> None:
     """A turn that is killed afterwards has not lost the new tokens; the old ones are spent."""
     with CodexHome(home, volume) as codex_home:
         write_by_rename(codex_home.login, RENEWED)

@@ -74,7 +74,7 @@ def test_a_filled_file_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize("template", [None, "", "# No placeholder here\n"])
-def test_without_placeholders_any_words_are_accepted(template: str | None) -> None:
+def test_without_placeholders_any_text_is_accepted(template: str | None) -> None:
     """A repository's own template may be of any form, or missing."""
     assert code(PLAN, "# Words\n", template) is None
 
@@ -196,7 +196,7 @@ def spec_kits() -> dict[PhaseName, str]:
 
 @pytest.mark.docker
 @pytest.mark.image
-def test_spec_kits_own_templates_are_told_from_filled_files(spec_kits: dict[PhaseName, str]) -> None:
+def test_spec_kits_own_templates_are_distinguished_from_filled_files(spec_kits: dict[PhaseName, str]) -> None:
     """Each template is refused as it is, with another heading, and with its first half filled; a filled file is not."""
     for phase, template in spec_kits.items():
         assert code(phase, template, template) is FailureCode.TEMPLATE_LEFT

@@ -60,7 +60,7 @@ def test_a_specification_without_a_heading_is_titled_by_its_folder() -> None:
     files=st.lists(st.text(min_size=1, max_size=40), max_size=4),
     times=st.sampled_from([1, 60, 2000]),
 )
-def test_however_long_the_parts_are_github_takes_the_words_and_the_run_is_named(
+def test_long_parts_are_cut_and_the_run_is_always_named(
     heading: str, clarifications: list[str], assumptions: str, files: list[str], times: int
 ) -> None:
     """In characters, as GitHub counts; what does not fit is cut in its own part, never the end."""
@@ -209,7 +209,7 @@ def test_harmless_text_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     "opened", ["```\ncode", "~~~~", "<details><summary>x", "<table><tr><td>", "<!--", "    code", "$$"]
 )
-def test_what_the_assumptions_leave_open_hides_nothing_behind_them(opened: str) -> None:
+def test_unclosed_markdown_in_assumptions_hides_nothing(opened: str) -> None:
     """They stand in a quotation, line by line, which ends whatever is open in it."""
     lines = pull_request_text(facts(assumptions=f"first\n{opened}\n\nlast")).body.splitlines()
     start, end = lines.index("## Assumptions"), lines.index("## Files")

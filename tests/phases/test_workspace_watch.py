@@ -105,7 +105,7 @@ def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
     assert not place.engine.is_running(place.agent)
 
 
-def test_what_lies_beside_the_login_is_removed_before_the_end(place: Place) -> None:
+def test_files_beside_the_login_are_removed_before_the_end(place: Place) -> None:
     """Its volume outlives the run; the login itself stays."""
     place.run(f"echo '{{}}' > {LOGIN}/auth.json")
     with place.watch() as watch:

@@ -65,7 +65,7 @@ def test_safe_twice(appliance: ApplianceUnderTest) -> None:
     assert kinds(appliance, 0) == ["shard.paused", "shard.resumed"]
 
 
-def test_a_pinned_run_says_what_it_waits_for(appliance: ApplianceUnderTest) -> None:
+def test_a_pinned_run_shows_what_it_waits_for(appliance: ApplianceUnderTest) -> None:
     """Without a time; a run that came before the pause, too; and no more once the shard is resumed."""
     before = appliance.submit(shard=0)
     pause_shard(appliance.resources, 0)
@@ -89,7 +89,7 @@ def test_a_paused_shard_is_not_woken(appliance: ApplianceUnderTest) -> None:
     assert [shard for shard in appliance.wakeups.woken if shard == 0] == []
 
 
-def test_a_run_in_progress_goes_on(appliance: ApplianceUnderTest) -> None:
+def test_a_run_in_progress_continues(appliance: ApplianceUnderTest) -> None:
     """A pause in the middle of a run ends nothing; the next run waits."""
     first, second = appliance.submit(), appliance.submit()
 

@@ -48,7 +48,7 @@ def test_each_object_has_its_kind(engine: FakeEngine) -> None:
     assert found.logins == ["codex_auth_0", "login-a"]
 
 
-def test_the_engine_knows_its_appliances(engine: FakeEngine) -> None:
+def test_the_appliances_on_an_engine_are_listed(engine: FakeEngine) -> None:
     """Every id that a container or volume carries is listed, without any database."""
     assert [found.appliance_id for found in appliances_on(engine)] == ["a", "b"]
 

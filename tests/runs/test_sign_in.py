@@ -160,7 +160,7 @@ def test_closing_undoes_everything_and_returns_when_it_is_done(appliance: Applia
     assert list(steps) == []
 
 
-def test_it_waits_for_the_run_that_holds_the_shard(appliance: ApplianceUnderTest, person: Person) -> None:
+def test_it_waits_for_the_run_that_uses_the_shard(appliance: ApplianceUnderTest, person: Person) -> None:
     """Once told which; the login is stored when the run ends."""
     lock = hold_by_a_run(appliance)
     with SignIn(appliance.resources, 0) as steps:
@@ -244,7 +244,7 @@ def test_an_api_key_needs_no_prompt(appliance: ApplianceUnderTest, person: Perso
     assert seen == [b"sk-1"]
 
 
-def test_an_engine_without_the_image_is_said(appliance: ApplianceUnderTest, person: Person) -> None:
+def test_an_engine_without_the_image_is_reported(appliance: ApplianceUnderTest, person: Person) -> None:
     """Before anything is made."""
     appliance.engine.images.clear()
     (last,) = SignIn(appliance.resources, 0)
@@ -261,7 +261,7 @@ def test_an_engine_that_does_not_answer_is_a_step(appliance: ApplianceUnderTest,
     assert isinstance(last.error, EngineUnreachable)
 
 
-def test_a_database_that_fails_behind_the_sign_in_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
+def test_a_database_that_fails_after_the_sign_in_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
     """The new login is in its volume all the same."""
     with SignIn(appliance.resources, 0) as steps:
         next(steps)

@@ -90,7 +90,7 @@ def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: App
     assert prepare_claim(appliance.resources, 0)
 
 
-def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(appliance: ApplianceUnderTest) -> None:
+def test_a_nearly_used_shard_takes_runs_that_are_pinned_to_it(appliance: ApplianceUnderTest) -> None:
     """Nobody else may."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
@@ -99,7 +99,7 @@ def test_a_shard_about_to_run_dry_takes_what_is_pinned_to_it(appliance: Applianc
     assert appliance.stored(run).status is RunStatus.SUCCEEDED
 
 
-def test_a_shard_about_to_run_dry_leaves_nothing_that_nobody_may_begin(appliance: ApplianceUnderTest) -> None:
+def test_a_nearly_used_shard_leaves_no_run_that_no_other_shard_can_take(appliance: ApplianceUnderTest) -> None:
     """Runs that wait, or are pinned elsewhere, wake no shard over and over."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
@@ -164,7 +164,7 @@ def test_a_refused_account_costs_one_run_and_not_the_queue(appliance: ApplianceU
     assert {appliance.stored(run).status for run in runs[1:]} == {RunStatus.SUCCEEDED}
 
 
-def test_a_login_that_was_made_behind_our_back_is_found(appliance: ApplianceUnderTest) -> None:
+def test_a_login_that_another_process_created_is_found(appliance: ApplianceUnderTest) -> None:
     """The clock looks, wakes the shard, and removes the reason."""
     for number in (0, 1):
         appliance.sign_out(number)

@@ -38,7 +38,7 @@ def test_an_address_is_taken_as_people_give_it(given: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize("given", ["ftp://moon.example", "https://", "https://me:secret@moon.example", "http://a/?b=c"])
-def test_an_address_that_is_none_is_refused(given: str) -> None:
+def test_an_invalid_address_is_refused(given: str) -> None:
     """An address with a password is refused: the password could reach any server."""
     with pytest.raises(CommandFailed):
         server_address(given)
@@ -62,7 +62,7 @@ def test_a_token_file_wins_over_the_environment(terminal: Terminal, served: Serv
     assert [item["run_id"] for item in called.json["items"]] == [bobs]
 
 
-def test_without_a_token_the_data_folder_is_the_way(terminal: Terminal, served: Served) -> None:
+def test_without_a_token_the_data_folder_is_used(terminal: Terminal, served: Served) -> None:
     """A user who can write it is operator and sees all runs; -v says so."""
     served.submit("ann")
     served.submit("bob")
@@ -89,14 +89,14 @@ def test_a_wrong_token_is_refused_without_being_shown(terminal: Terminal, served
     assert token not in called.stderr
 
 
-def test_a_token_that_cannot_be_one_is_not_sent(terminal: Terminal, served: Served) -> None:
+def test_an_invalid_token_is_not_sent(terminal: Terminal, served: Served) -> None:
     """A line break in a header would start another header."""
     called = terminal.call("runs", "list", MOONMIND_API_TOKEN="one two")
     assert called.code == 5
     assert "one two" not in called.stderr
 
 
-def test_nobody_at_the_address(terminal: Terminal) -> None:
+def test_no_server_at_the_address(terminal: Terminal) -> None:
     """The error is one line, with what to do."""
     called = terminal.call("runs", "list", "--server", "http://127.0.0.1:9", MOONMIND_API_TOKEN="t")
     assert called.code == 4
@@ -190,7 +190,7 @@ def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_data_folder_of_somebody_else_is_no_way(terminal: Terminal) -> None:
+def test_another_users_data_folder_cannot_be_used(terminal: Terminal) -> None:
     """Only write access to the files makes an operator: other users need a token."""
     Store.open(terminal.data_dir).close()
     terminal.home.chmod(0o755)

@@ -51,7 +51,7 @@ def test_an_idempotency_key_gives_the_first_run_again(caller: Terminal) -> None:
     assert other.code == 1
 
 
-def test_what_cannot_be_submitted_is_told_field_by_field(caller: Terminal) -> None:
+def test_an_invalid_submission_is_reported_field_by_field(caller: Terminal) -> None:
     """The exit code is that of an invalid request."""
     called = caller.call("runs", "submit", "--repository", "acme", "--spec", "-", "--shard", "9", stdin=" ")
     assert called.code == 2
@@ -104,7 +104,7 @@ def test_a_run_is_named_by_its_beginning_or_as_latest(caller: Terminal, served: 
     assert caller.call("runs", "show", nobodys).code == 6
 
 
-def test_show_tells_everything(caller: Terminal, served: Served) -> None:
+def test_show_has_all_details(caller: Terminal, served: Served) -> None:
     """It shows phases, failure, who acts, next step, how to retry; texts of others without escape sequences."""
     run_id = served.submit()
     served.take(run_id)
@@ -140,7 +140,7 @@ def test_cancel_and_retry(caller: Terminal, served: Served) -> None:
         (RunStatus.CANCELLED, 7),
     ],
 )
-def test_watch_ends_with_how_the_run_ended(caller: Terminal, served: Served, status: RunStatus, code: int) -> None:
+def test_watch_ends_with_the_runs_result(caller: Terminal, served: Served, status: RunStatus, code: int) -> None:
     """The exit code shows the outcome; with --json stdout contains only the run."""
     run_id = served.submit()
     served.take(run_id)
@@ -172,7 +172,7 @@ def test_artifacts_are_listed_and_downloaded(caller: Terminal, served: Served, t
     assert caller.call("runs", "artifacts", run_id, "--name", "none").code == 1
 
 
-def test_logs_are_told_phase_by_phase(caller: Terminal, served: Served) -> None:
+def test_logs_are_printed_phase_by_phase(caller: Terminal, served: Served) -> None:
     """Codex's events are shown as text; as objects with --json; unchanged with --raw."""
     run_id = served.submit()
     event = '{"type":"item.completed","item":{"type":"agent_message","text":"All \\u001b[2Jdone."}}'
@@ -212,7 +212,7 @@ def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> N
 
 
 @pytest.mark.parametrize("words", [["runs", "list"], ["runs", "show", "latest"], ["shards"]])
-def test_both_ways_answer_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
+def test_both_connections_give_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
     """The answers are equal field by field."""
     served.submit(shard=1)
     run_id = served.submit(external_ref="x-1")
