@@ -105,7 +105,7 @@ def test_any_position_can_be_resumed(live: Live) -> None:
     whole = everything(live.tail())
     assert len(whole) > 8
     for position, message in enumerate(whole[:-1]):
-        assert everything(live.tail(message.place)) == whole[position + 1 :]
+        assert everything(live.tail(message.position)) == whole[position + 1 :]
 
 
 def test_a_live_reader_sees_each_line_once_over_attempts(live: Live) -> None:
@@ -130,7 +130,7 @@ def test_a_reader_after_the_end_gets_only_the_end(live: Live) -> None:
     """The API can then ask the client not to reconnect."""
     live.finish()
     last = everything(live.tail())[-1]
-    assert told(everything(live.tail(last.place))) == ["end"]
+    assert told(everything(live.tail(last.position))) == ["end"]
 
 
 def test_a_log_that_was_removed_is_passed_over(live: Live) -> None:
