@@ -25,41 +25,41 @@ def keeper(file):
 
 def test_a_draft_is_checked_and_saved(keeper, file):
     """With the time; an unchanged draft is not written again."""
-    looked = keeper.look(DRAFT)
+    looked = keeper.check_and_save(DRAFT)
     assert (looked.checked.problems, looked.problem, looked.draft.saved_at) == ({}, "", NOW)
     file.clear()
-    keeper.look(DRAFT)
+    keeper.check_and_save(DRAFT)
     assert file.load() is None
 
 
 def test_a_draft_with_problems_is_saved_too(keeper, file):
     """The user has not finished it yet."""
-    looked = keeper.look(Draft(repository="shop"))
+    looked = keeper.check_and_save(Draft(repository="shop"))
     assert set(looked.checked.problems) == {"repository", "specify_text"}
     assert file.load().repository == "shop"
 
 
 def test_a_secret_is_not_saved(keeper, file):
     """The previously saved draft stays."""
-    keeper.look(DRAFT)
-    looked = keeper.look(Draft(repository="acme/shop", specify_text="ghp_" + "a1B2" * 9))
+    keeper.check_and_save(DRAFT)
+    looked = keeper.check_and_save(Draft(repository="acme/shop", specify_text="ghp_" + "a1B2" * 9))
     assert looked.problem == "it contains a secret"
     assert file.load().specify_text == "# Basket\n"
 
 
 def test_an_emptied_form_has_no_draft(keeper, file):
     """Its file is removed."""
-    keeper.look(DRAFT)
-    keeper.look(Draft())
+    keeper.check_and_save(DRAFT)
+    keeper.check_and_save(Draft())
     assert file.load() is None
     assert keeper.load() is None
 
 
 def test_a_submitted_draft_does_not_come_back(keeper, file):
     """Also if a check began before the submit and ends after it."""
-    keeper.look(DRAFT)
+    keeper.check_and_save(DRAFT)
     keeper.forget()
-    keeper.look(Draft(repository="acme/shop", specify_text="# Late\n"))
+    keeper.check_and_save(Draft(repository="acme/shop", specify_text="# Late\n"))
     assert file.load() is None
 
 
@@ -67,5 +67,5 @@ def test_a_failed_save_is_reported(keeper, file):
     """The form shows that the draft is not saved."""
     file.path.parent.mkdir()
     file.path.mkdir()
-    assert keeper.look(DRAFT).problem != ""
+    assert keeper.check_and_save(DRAFT).problem != ""
     keeper.forget()
