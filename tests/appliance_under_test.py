@@ -1,4 +1,4 @@
-"""What execution needs, without Docker and without a model.
+"""An appliance without Docker and without a model, for tests of execution.
 
 The fake engine, a scripted agent, a real store on disk, and GitHub's stand-in over real HTTP.
 """
@@ -53,7 +53,7 @@ TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
 COMMIT = "c" * 40
 BASE = "b" * 40
-# A hundredth of the real one's: nobody should wait for a cancel here.
+# A hundredth of the real interval, so that a cancel is noticed quickly.
 BEAT = 0.02
 PATCH = b"diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+words\n"
 DOCUMENTS = {
@@ -81,7 +81,7 @@ class Reader:
         self._log.write(data)
 
     def close(self) -> None:
-        """All is handed on already."""
+        """Nothing is buffered."""
 
     @property
     def _said(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Reader:
 
 
 class ScriptedAgent:
-    """An `AgentAdapter` whose turns are the test's."""
+    """An `AgentAdapter` whose turns the test defines."""
 
     backend = name = "scripted"
     service = "the scripted service"
@@ -213,7 +213,7 @@ class ApplianceUnderTest:
         return submit_run(self.resources, actor, request, idempotency_key=key)
 
     def take(self, run: Run) -> str:
-        """Claim the only queued run for shard 0; its lease."""
+        """Claim the only queued run; returns its lease."""
         claimed = self.store.queue.claim(0, "lease", now=self.clock(), lease_seconds=60)
         assert claimed is not None
         assert claimed.run_id == run.run_id
@@ -248,13 +248,13 @@ class ApplianceUnderTest:
         return kept
 
     def run(self, **fields: Any) -> Run:
-        """Submit one and work it off."""
+        """Submit a run and execute it."""
         run = self.submit(**fields)
         self.work()
         return self.stored(run)
 
     def after(self, **settings: Any) -> None:
-        """Another process on the same data, after a restart with these settings."""
+        """Another process on the same data after a restart, with these settings."""
         changed = {name: getattr(self.resources.settings, name) for name in Settings.__struct_fields__} | settings
         self.with_resources(settings=Settings(**changed))
 
@@ -265,7 +265,7 @@ class ApplianceUnderTest:
         self.executor = Executor(Resources(**(known | resources)), beat=BEAT)
 
     def kinds(self, run: Run) -> list[str]:
-        """The events of a run, without those of its files and notes."""
+        """The kinds of a run's events, without those of its artifacts and fields."""
         events = self.store.events.after(0, run_id=run.run_id, limit=1000)
         return [event.kind for event in events if event.kind not in ("artifact.saved", "run.noted")]
 
@@ -312,7 +312,7 @@ class ApplianceUnderTest:
         return 0
 
     def _publish(self, branch: str) -> None:
-        """What the push would have done: the branch, one commit ahead of its base."""
+        """Simulate the push: create the branch with one commit on its base."""
         assert self.github is not None
         bare = self.github.git_folder(self.slug)
         tree = git(bare, "rev-parse", "main^{tree}").decode().strip()
@@ -376,12 +376,12 @@ def open_appliance(
 
 
 def ends(run: Run) -> tuple[RunStatus, str | None]:
-    """Where it stands, and why."""
+    """The run's status and the reason."""
     return run.status, run.failure.code.value if run.failure else None
 
 
 class InBackground:
-    """A worker's thread; whoever waits for it fails rather than hangs."""
+    """A worker's thread; a wait for it fails instead of blocking forever."""
 
     def __init__(self, work: Callable[[], None]) -> None:
         self._thread = threading.Thread(target=work, daemon=True)
@@ -394,7 +394,7 @@ class InBackground:
 
 @pytest.fixture(scope="session")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandInGitHub]:
-    """The stand-in for GitHub. Each appliance has a repository of its own on it."""
+    """The stand-in for GitHub. Each appliance has its own repository on it."""
     with StandInGitHub(("127.0.0.1", 0), tmp_path_factory.mktemp("github")) as made:
         yield made
 

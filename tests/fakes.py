@@ -1,4 +1,4 @@
-"""Wake-ups that are recorded, a clock that a test moves, and people who submit runs."""
+"""A store on disk, recorded wake-ups, and users who submit runs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +29,7 @@ class RecordedWakeups(Wakeups):
 
 
 class Clock:
-    """Stands until it is moved."""
+    """A clock that stops until a test advances it."""
 
     def __init__(self) -> None:
         self.now = NOW

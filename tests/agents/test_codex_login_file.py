@@ -20,7 +20,7 @@ from moonmind_appliance.agents.codex_login_file import login_facts
         ("x", False, False),
     ],
 )
-def test_which_files_are_logins(content: Any, *, usable: bool, by_api_key: bool) -> None:
-    """A ChatGPT login has both tokens; an API key stands alone."""
+def test_valid_login_files(content: Any, *, usable: bool, by_api_key: bool) -> None:
+    """A ChatGPT login has both tokens; an API key has none."""
     facts = login_facts(json.dumps(content).encode())
     assert (facts.usable, facts.by_api_key) == (usable, by_api_key)

@@ -33,20 +33,20 @@ WINDOWS = {"rateLimits": {"primary": {"usedPercent": 12, "windowDurationMins": 3
         ("ended early", {"problem": "ended"}, None, False),
     ],
 )
-def test_what_a_check_says(rule: str, printed: dict[str, Any], alive: bool | None, *, refreshed: bool) -> None:  # noqa: FBT001 - expected value
+def test_the_result_of_a_check(rule: str, printed: dict[str, Any], alive: bool | None, *, refreshed: bool) -> None:  # noqa: FBT001 - expected value
     """Alive, dead or unknown."""
     check = Codex().read_check(json.dumps(printed).encode())
     assert (check.alive, check.refreshed) == (alive, refreshed), rule
 
 
 @pytest.mark.parametrize("printed", [b"", b"Killed\n", b"[]", b'"x"', b'{"account": 3, "limits": []}'])
-def test_a_check_that_printed_something_else_is_unknown(printed: bytes) -> None:
-    """Never dead, never alive."""
+def test_a_check_with_other_output_is_unknown(printed: bytes) -> None:
+    """Neither dead nor alive."""
     assert Codex().read_check(printed).alive is None
 
 
-def test_a_check_tells_the_windows() -> None:
-    """Of a living login; windows of a dead one say nothing."""
+def test_a_check_reports_the_windows() -> None:
+    """Only for a login that works."""
     report = {"account": answer(ACCOUNT), "refreshed": False, "limits": {"id": 3, "result": WINDOWS}}
     assert Codex().read_check(json.dumps(report).encode()).quota == [
         QuotaWindow(12.0, 300, datetime.fromtimestamp(RESETS, UTC))

@@ -89,21 +89,21 @@ FAILED = {"type": "turn.failed", "error": {"message": "You\u2019ve hit your usag
     ],
 )
 def test_a_failed_turn(rule: str, report: dict[str, Any], verdict: AgentVerdict, limit: str | None) -> None:
-    """The sentence is the same in all of them."""
+    """The message is the same for all codes."""
     outcome = turn(FAILED, report=report)
     assert (outcome.verdict, outcome.limit) == (verdict, limit), rule
 
 
-def test_a_limits_end_comes_from_the_window() -> None:
-    """In UTC, of the windows that are used up alone."""
+def test_a_limits_reset_time_comes_from_the_window() -> None:
+    """In UTC, from the used-up windows only."""
     windows = FULL | {"secondary": {"used_percent": 20.0, "window_minutes": 10_080, "resets_at": RESETS + 9999}}
     outcome = turn(FAILED, report={"codex_error_info": LIMIT, "rate_limits": windows, "limit_told": True})
     assert outcome.resets_at == datetime.fromtimestamp(RESETS, UTC)
     assert outcome.quota[0] == QuotaWindow(100.0, 300, datetime.fromtimestamp(RESETS, UTC))
 
 
-def test_a_turn_that_worked_tells_its_windows() -> None:
-    """How much is used is known before anything fails."""
+def test_a_successful_turn_reports_its_windows() -> None:
+    """The usage is known before a limit is reached."""
     report = {"rate_limits": {"primary": {"used_percent": 91.5, "window_minutes": 300, "resets_at": RESETS}}}
     outcome = turn({"type": "turn.completed", "usage": {"output_tokens": 3}}, report=report, exit_code=0)
     assert (outcome.verdict, outcome.quota[0].used_percent) == (AgentVerdict.COMPLETED, 91.5)

@@ -28,21 +28,21 @@ class Kept:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_stays_itself_in_a_workflow(text: str) -> None:
-    """Quotes, line breaks, control characters, YAML's own signs: read again, it is the same."""
+def test_any_text_is_unchanged_in_a_workflow(text: str) -> None:
+    """Quotes, line breaks, control characters and YAML syntax survive writing and reading."""
     assert yaml.safe_load(yaml_string(text)) == text
 
 
 @pytest.mark.parametrize("agent", [AGENT, Codex()])
 @pytest.mark.parametrize("phase", list(SKILLS))
-def test_a_turns_files_lie_outside_the_runs_folder(agent: AgentAdapter, phase: PhaseName) -> None:
-    """They are put while the clone still empties and makes that folder."""
+def test_a_turns_files_are_outside_the_runs_folder(agent: AgentAdapter, phase: PhaseName) -> None:
+    """They are written while the clone still creates that folder."""
     request = TurnRequest(phase=phase, workspace=f"{WORKSPACES}/r", text="text", time_limit=5, silence_limit=4)
     assert {posixpath.dirname(path) for path in agent.turn(request).files} <= {WORKSPACES}
 
 
 def test_a_turn_is_a_workflow_of_one_command() -> None:
-    """No gate, no second step; the text is data of an input."""
+    """No gate and no second step; the text is the value of an input."""
     request = TurnRequest(
         phase=PhaseName.SPECKIT_SPECIFY, workspace="/w", text="a {{ b }}", time_limit=5, silence_limit=4
     )
@@ -58,8 +58,8 @@ def test_a_turn_is_a_workflow_of_one_command() -> None:
 @pytest.mark.parametrize(
     ("code", "verdict"), [(0, AgentVerdict.COMPLETED), (1, AgentVerdict.FAILED), (NO_INTEGRATION, AgentVerdict.FAILED)]
 )
-def test_how_a_turn_went(code: int, verdict: AgentVerdict) -> None:
-    """Spec Kit's exit code says it; the report line stays out of the log."""
+def test_the_outcome_of_a_turn(code: int, verdict: AgentVerdict) -> None:
+    """Spec Kit's exit code decides; the report line is not in the log."""
     log = Kept()
     reader = AGENT.reader(log)
     reader.write(b'working\n{"type": "moonmind.report", "login_digest": "d", "fi')
@@ -71,21 +71,21 @@ def test_how_a_turn_went(code: int, verdict: AgentVerdict) -> None:
 
 
 def test_the_login_is_a_file_of_variables() -> None:
-    """Its values are secrets, Spec Kit's own variables are not."""
+    """Their values are secrets, except for Spec Kit's own."""
     file = b"# mine\nANTHROPIC_API_KEY = key-1\nSPECKIT_INTEGRATION_CLAUDE_EXTRA_ARGS=--yes\nnonsense\n"
     assert AGENT.secrets_of(file) == {"ANTHROPIC_API_KEY": "key-1"}
     assert AGENT.login_facts(file).usable
     assert not AGENT.login_facts(b"nonsense\nEMPTY=\n").usable
 
 
-def test_what_it_cannot_do_it_says() -> None:
-    """There is no sign-in and no check; nothing is guessed."""
+def test_unsupported_actions_are_reported() -> None:
+    """There is no sign-in and no check."""
     assert "--from-file" in " ".join(AGENT.login_command(LoginWay.DEVICE))
     assert AGENT.check_command() is None
     assert AGENT.read_check(b"").alive is None
 
 
-def test_the_setting_chooses() -> None:
+def test_the_setting_selects_the_agent() -> None:
     """AGENT_BACKEND names one or the other."""
     assert isinstance(agent_of(Settings()), Codex)
     assert agent_of(Settings(agent_backend="spec-kit:gemini")).backend == "spec-kit:gemini"

@@ -17,7 +17,7 @@ _LINKS = "python3 -c 'import os,sys\nfor n in range(int(sys.argv[1])): os.symlin
 
 
 @pytest.mark.parametrize("ignore", ["specs/\n", "*\n", "!.specify/\n!.specify/**\n!.agents/\n", "*.md\n!README.md\n"])
-def test_the_feature_is_committed_and_the_scaffold_is_not_whatever_gitignore_says(git_run: GitRun, ignore: str) -> None:
+def test_gitignore_decides_neither_the_feature_nor_the_scaffold(git_run: GitRun, ignore: str) -> None:
     """By force where specs/ is ignored; and a negation does not bring the scaffold in."""
     git_run.host({".gitignore": ignore})
     git_run.clone()
@@ -123,7 +123,7 @@ def _commit_attributes(source: Path, attributes: str) -> None:
     git(source, "add", ".gitattributes")
 
 
-def test_a_change_within_the_second_of_the_checkout_is_seen(git_run: GitRun) -> None:
+def test_a_change_within_the_second_of_the_checkout_is_committed(git_run: GitRun) -> None:
     """Of the same size, in the same file: by its content, not by its times."""
     git_run.host({f"{number}.txt": "aaaa\n" for number in range(40)})
     git_run.clone()
@@ -187,7 +187,7 @@ def test_no_submodule_is_added(git_run: GitRun) -> None:
 
 
 @pytest.mark.parametrize("target", ["/nowhere/{}", "../../../../{}", "/nowhere", ".git/{}"])
-def test_links_out_of_the_tree_are_told_in_few_words(git_run: GitRun, target: str) -> None:
+def test_links_out_of_the_tree_are_reported_briefly(git_run: GitRun, target: str) -> None:
     """Their number, and the first of them: the result is a few kilobytes."""
     git_run.host()
     git_run.clone()
@@ -232,7 +232,7 @@ def test_links_within_the_tree_stay(git_run: GitRun) -> None:
     assert [entry["path"] for entry in answer.result["left_out"]] == ["a/three"]
 
 
-def test_many_nested_repositories_are_told_in_few_words(git_run: GitRun) -> None:
+def test_many_nested_repositories_are_reported_briefly(git_run: GitRun) -> None:
     """Their number, and the first of them."""
     git_run.host()
     git_run.clone()

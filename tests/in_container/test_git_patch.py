@@ -3,7 +3,7 @@
 from tests.in_container.git_fixture import GitRun
 
 
-def test_a_change_over_the_limit_is_told_and_not_handed_out(git_run: GitRun) -> None:
+def test_a_change_over_the_limit_is_reported_without_its_patch(git_run: GitRun) -> None:
     """Its size is said; no patch follows. One below the limit comes whole."""
     git_run.host()
     git_run.clone()

@@ -67,7 +67,7 @@ def test_odd_names_are_committed_as_they_are(git_run: GitRun) -> None:
     assert len(told) == len(expected)
 
 
-def test_what_is_told_can_be_read_as_json_by_anybody(git_run: GitRun) -> None:
+def test_the_report_is_strict_json(git_run: GitRun) -> None:
     """A path that is no UTF-8 comes with replacement characters: lone surrogates are no JSON to a strict reader."""
     git_run.host()
     git_run.clone()
@@ -147,7 +147,7 @@ def test_a_work_tree_that_became_a_link_is_refused(git_run: GitRun) -> None:
     assert "is no longer a directory of this run" in answer.stderr
 
 
-def test_what_is_told_of_a_large_change_stays_short(git_run: GitRun) -> None:
+def test_the_report_of_a_large_change_is_short(git_run: GitRun) -> None:
     """Sixty thousand files, as a package manager leaves them: their number, and the first of them."""
     git_run.host()
     git_run.clone()
@@ -174,7 +174,7 @@ def test_the_same_files_make_the_same_commit(git_run: GitRun) -> None:
     assert git_run.stage().result["commit"] == first
 
 
-def test_a_commit_says_who_and_when_and_why(git_run: GitRun) -> None:
+def test_a_commit_has_author_date_and_message(git_run: GitRun) -> None:
     """Author, committer and date of the job, its message, one parent: the base."""
     git_run.host()
     base = git_run.clone().result["base_commit"]

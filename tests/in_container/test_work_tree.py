@@ -115,7 +115,7 @@ def test_what_is_neither_file_nor_folder_nor_link_is_not_committed(git_run: GitR
 
 
 @ours_alone
-def test_files_that_nobody_may_read_are_committed(git_run: GitRun) -> None:
+def test_unreadable_files_are_committed(git_run: GitRun) -> None:
     """The agent's files are the appliance's to read, whatever their mode; the executable bit stays as it is."""
     git_run.host({"kept/a.txt": "a\n"})
     git_run.clone()

@@ -67,7 +67,7 @@ def test_files_are_found(git_run: GitRun, agent: Callable[[str], None], act: str
     assert measured(git_run)["files"] > MOST_FILES
 
 
-def test_what_lies_deeper_than_a_path_is_long_counts_as_hidden(git_run: GitRun, agent: Callable[[str], None]) -> None:
+def test_files_deeper_than_the_longest_path_count_as_hidden(git_run: GitRun, agent: Callable[[str], None]) -> None:
     """No program that takes a path can look there."""
     agent('n=$(printf "x%.0s" $(seq 200)); for i in $(seq 30); do mkdir $n; cd $n; done; fallocate -l 16M big')
     assert measured(git_run)["hidden"] == 1

@@ -1,4 +1,4 @@
-"""The moves that states may make, and that each thing comes out of the store as it went in."""
+"""The transitions of states, and that stored values are read back unchanged."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ from moonmind_appliance.store import Store
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
-# The design's own words, arrow by arrow.
+# The design's transitions.
 RUN_ARROWS = """
 queued -> in_progress cancelled
 in_progress -> succeeded no_changes failed cancelled queued
@@ -69,7 +69,7 @@ def arrows(text: str) -> dict[str, set[str]]:
     return {source.strip(): set(targets.split()) for source, targets in pairs}
 
 
-def test_a_run_moves_as_designed_and_no_other_way() -> None:
+def test_the_transitions_of_a_run() -> None:
     """Every pair of states, allowed or not."""
     allowed = arrows(RUN_ARROWS)
     assert set(RUN_MOVES) == set(RunStatus)
@@ -78,7 +78,7 @@ def test_a_run_moves_as_designed_and_no_other_way() -> None:
             assert may_move_run(source, target) is (target.value in allowed[source.value])
 
 
-def test_a_phase_moves_as_designed_and_no_other_way() -> None:
+def test_the_transitions_of_a_phase() -> None:
     """Every pair of states, allowed or not."""
     allowed = arrows(PHASE_ARROWS)
     assert set(PHASE_MOVES) == set(PhaseStatus)
@@ -87,8 +87,8 @@ def test_a_phase_moves_as_designed_and_no_other_way() -> None:
             assert may_move_phase(source, target) is (target.value in allowed[source.value])
 
 
-def test_a_final_run_moves_by_retry_alone() -> None:
-    """And what is not final can end."""
+def test_only_a_retry_changes_a_final_run() -> None:
+    """Every other status can become final."""
     for status in RunStatus:
         targets = RUN_MOVES[status]
         if status in FINAL_RUN_STATUSES:
@@ -97,8 +97,8 @@ def test_a_final_run_moves_by_retry_alone() -> None:
             assert targets & FINAL_RUN_STATUSES
 
 
-def test_every_phase_status_can_still_come_to_an_end() -> None:
-    """From each state there is a way to succeeded."""
+def test_every_phase_status_can_become_succeeded() -> None:
+    """From each status there is a path to it."""
     reached = {PhaseStatus.SUCCEEDED}
     while more := {source for source, targets in PHASE_MOVES.items() if targets & reached} - reached:
         reached |= more
@@ -106,7 +106,7 @@ def test_every_phase_status_can_still_come_to_an_end() -> None:
 
 
 def test_the_nine_phases_have_their_order() -> None:
-    """As the documentation counts them."""
+    """In the order of the documentation."""
     assert [name.value for name in PHASE_ORDER] == [
         "prepare_job",
         "start_job_container",
@@ -155,7 +155,7 @@ def stored(store: Store) -> Run:
     return run
 
 
-def test_a_run_comes_back_as_it_was_submitted(store: Store) -> None:
+def test_a_run_is_read_back_unchanged(store: Store) -> None:
     """Byte for byte, with its nine pending phases."""
     store.runs.insert(RUN)
     pending = [Phase(phase=name) for name in PHASE_ORDER]
@@ -163,8 +163,8 @@ def test_a_run_comes_back_as_it_was_submitted(store: Store) -> None:
 
 
 @pytest.mark.parametrize("reason", WaitReason)
-def test_every_reason_to_wait_comes_back(store: Store, reason: WaitReason) -> None:
-    """With its time and words, and without a time."""
+def test_every_wait_reason_is_read_back(store: Store, reason: WaitReason) -> None:
+    """With and without a time."""
     store.runs.insert(RUN)
     for waits in (WaitingFor(reason, NOW + timedelta(hours=1), "why"), WaitingFor(reason)):
         store.queue.wait(RUN.run_id, waits)
@@ -172,8 +172,8 @@ def test_every_reason_to_wait_comes_back(store: Store, reason: WaitReason) -> No
 
 
 @pytest.mark.parametrize("code", FailureCode)
-def test_every_failure_comes_back(store: Store, code: FailureCode) -> None:
-    """With its time to come back."""
+def test_every_failure_is_read_back(store: Store, code: FailureCode) -> None:
+    """With its retry time."""
     store.runs.insert(RUN)
     store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     why = failure(code, "words", retry_at=NOW)
@@ -200,8 +200,8 @@ def test_every_type_of_output_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", PhaseName)
-def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
-    """With its attempt, times, logs, the JSON that it recorded, and its output as the phase's type."""
+def test_every_phase_is_read_back(store: Store, name: PhaseName) -> None:
+    """With its attempt, times, logs and recorded JSON."""
     store.runs.insert(RUN)
     store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
     phase = Phase(
@@ -219,7 +219,7 @@ def test_every_phase_comes_back(store: Store, name: PhaseName) -> None:
     assert stored(store).phase(name) == phase
 
 
-def test_what_a_run_becomes_comes_back(store: Store) -> None:
+def test_the_result_of_a_run_is_read_back(store: Store) -> None:
     """Branch, address, questions, agent, end."""
     store.runs.insert(RUN)
     store.queue.claim(1, "lease", now=NOW, lease_seconds=30)
@@ -237,8 +237,8 @@ def test_what_a_run_becomes_comes_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ArtifactType)
-def test_every_kind_of_artifact_comes_back(store: Store, kind: ArtifactType) -> None:
-    """With its time to expire and without."""
+def test_every_kind_of_artifact_is_read_back(store: Store, kind: ArtifactType) -> None:
+    """With and without an expiry."""
     store.runs.insert(RUN)
     artifact = Artifact(
         artifact_id=f"id-{kind.value}",
@@ -259,7 +259,7 @@ def test_every_kind_of_artifact_comes_back(store: Store, kind: ArtifactType) -> 
 
 
 @pytest.mark.parametrize("state", LoginState)
-def test_every_state_of_a_login_comes_back(store: Store, state: LoginState) -> None:
+def test_every_login_state_is_read_back(store: Store, state: LoginState) -> None:
     """With its quota windows."""
     shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], rests_until=NOW)
     store.shards.save(shard)

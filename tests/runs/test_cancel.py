@@ -45,7 +45,7 @@ def test_a_run_that_ended_cannot_be_cancelled(appliance: ApplianceUnderTest, sta
     assert caught.value.code == "run_final"
 
 
-def test_somebody_elses_run_is_not_there(appliance: ApplianceUnderTest) -> None:
+def test_another_users_run_is_not_found(appliance: ApplianceUnderTest) -> None:
     """The answer is word for word that for an id that does not exist, and the run goes on."""
     run = appliance.submit(ANN)
     with pytest.raises(NotFound) as others:

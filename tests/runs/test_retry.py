@@ -58,7 +58,7 @@ def test_an_open_run_cannot_be_retried(appliance: ApplianceUnderTest) -> None:
         retry(appliance, run)
 
 
-def test_somebody_elses_run_is_not_there(appliance: ApplianceUnderTest) -> None:
+def test_another_users_run_is_not_found(appliance: ApplianceUnderTest) -> None:
     """404, and the run stays as it was."""
     run = appliance.submit(ANN)
     appliance.end(run, RunStatus.FAILED)
@@ -67,7 +67,7 @@ def test_somebody_elses_run_is_not_there(appliance: ApplianceUnderTest) -> None:
     assert appliance.stored(run).status is RunStatus.FAILED
 
 
-def test_a_retried_run_says_when_it_waits_for_a_login(appliance: ApplianceUnderTest) -> None:
+def test_a_retried_run_shows_that_it_waits_for_a_login(appliance: ApplianceUnderTest) -> None:
     """As a submitted one does."""
     run = appliance.submit()
     appliance.end(run, RunStatus.FAILED)

@@ -250,7 +250,7 @@ def test_a_pinned_run_wakes_its_own_shard(appliance: ApplianceUnderTest) -> None
     assert appliance.wakeups.woken == [2]
 
 
-def test_without_any_login_the_run_says_that_it_waits_for_one(appliance: ApplianceUnderTest) -> None:
+def test_without_any_login_the_run_waits_for_one(appliance: ApplianceUnderTest) -> None:
     """It is taken, and its waiting is visible at once, with its event."""
     appliance.know_logins(LoginState.ABSENT, LoginState.DEAD, LoginState.ABSENT)
     waits = appliance.stored(appliance.submit()).waiting_for

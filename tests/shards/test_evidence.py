@@ -54,7 +54,7 @@ def after_turn(known: Shard, turn: TurnOutcome) -> Shard:
 # The login file
 
 
-def test_a_first_look_tells_account_plan_and_age() -> None:
+def test_a_first_observation_has_account_plan_and_age() -> None:
     """An event reports the login."""
     change = file_seen(Shard(shard=1), FILE, facts(), now=NOW)
     seen = change.shard
@@ -68,7 +68,7 @@ def test_a_first_look_tells_account_plan_and_age() -> None:
     assert [event.kind for event in change.events] == ["shard.login_present"]
 
 
-def test_the_same_file_again_is_no_news() -> None:
+def test_the_same_file_again_is_no_event() -> None:
     """Only the time of the observation changes."""
     change = file_seen(signed_in(), FILE, facts(), now=NOW)
     assert change.shard == msgspec.structs.replace(signed_in(), checked_at=NOW)
@@ -101,7 +101,7 @@ def test_another_account_that_is_signed_in_is_a_new_login() -> None:
     ],
     ids=["another account", "the same address", "an API key", "without a name", "an older file"],
 )
-def test_another_account_that_nobody_signed_in_is_dead(swapped: LoginFacts) -> None:
+def test_an_account_without_a_sign_in_is_dead(swapped: LoginFacts) -> None:
     """The code and one event report it; the data of the account that was signed in stay."""
     old = signed_in(quota=[QuotaWindow(9.0)], last_turn_at=NOW - HOUR)
     change = file_seen(old, NEWER, swapped, now=NOW)
@@ -114,7 +114,7 @@ def test_another_account_that_nobody_signed_in_is_dead(swapped: LoginFacts) -> N
     assert file_seen(seen, NEWER, swapped, now=NOW + HOUR).events == []
 
 
-def test_a_swapped_login_is_not_taken_after_a_look_in_between() -> None:
+def test_a_swapped_login_is_refused_after_an_observation_in_between() -> None:
     """Neither after an observation without a file, nor after one with an unreadable file."""
     gone = file_seen(signed_in(), None, None, now=NOW).shard
     broken = file_seen(signed_in(), b"{", LoginFacts(usable=False), now=NOW).shard
@@ -140,13 +140,13 @@ def test_a_state_of_an_older_version_takes_the_account_with_the_same_address() -
 
 
 @pytest.mark.parametrize("verdict", list(AgentVerdict))
-def test_no_turn_is_evidence_of_an_account_that_was_not_signed_in(verdict: AgentVerdict) -> None:
+def test_turns_of_another_account_are_no_evidence(verdict: AgentVerdict) -> None:
     """Neither its success nor its usage windows count: they belong to another account."""
     swapped = file_seen(signed_in(), NEWER, facts(account="b"), now=NOW).shard
     assert after_turn(swapped, ended(verdict, quota=[QuotaWindow(100.0)], resets_at=NOW + HOUR)) == swapped
 
 
-def test_a_sign_in_ends_a_rest() -> None:
+def test_a_sign_in_ends_a_cooldown() -> None:
     """The quota and the state of the account must be observed again."""
     old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW, quota=[QuotaWindow(100.0)])
     seen = file_seen(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
@@ -160,7 +160,7 @@ def test_a_sign_in_ends_a_rest() -> None:
         (b"{", LoginFacts(usable=False), LoginState.DEAD, LoginFault.FILE_UNREADABLE),
     ],
 )
-def test_no_login_and_no_usable_login_are_told_apart(
+def test_a_missing_and_an_unusable_login_have_different_codes(
     file: bytes | None, about: LoginFacts | None, login: LoginState, fault: LoginFault
 ) -> None:
     """Each has its code, its message and its time."""
@@ -171,7 +171,7 @@ def test_no_login_and_no_usable_login_are_told_apart(
 
 
 @pytest.mark.parametrize("verdict", [AgentVerdict.LOGIN_DEAD, AgentVerdict.PLAN_WITHOUT_CODEX])
-def test_a_look_does_not_raise_the_dead(verdict: AgentVerdict) -> None:
+def test_an_observation_does_not_revive_a_dead_login(verdict: AgentVerdict) -> None:
     """The same file keeps its state and the time of that state."""
     bad = after_turn(signed_in(), ended(verdict))
     seen = file_seen(bad, FILE, facts(), now=NOW + HOUR).shard
@@ -200,7 +200,7 @@ def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
         (LoginCheck(alive=None), LoginState.PRESENT, None, "no response"),
     ],
 )
-def test_a_check_tells_alive_dead_and_unknown_apart(
+def test_a_check_distinguishes_alive_dead_and_unknown(
     check: LoginCheck, login: LoginState, refreshed: datetime | None, problem: str
 ) -> None:
     """Only OpenAI's refusal makes a login dead; a check without an answer is a problem with a code."""
@@ -209,7 +209,7 @@ def test_a_check_tells_alive_dead_and_unknown_apart(
     assert (seen.check_wanted, seen.refresh_tried_at) == (False, NOW)
 
 
-def test_a_check_tells_when_an_untold_rest_ends() -> None:
+def test_a_check_sets_the_end_of_a_cooldown_without_a_time() -> None:
     """If the refused turn named no time, the usage windows do."""
     rests = after_turn(signed_in(), ended(AgentVerdict.QUOTA))
     assert (rests.rests_until, rests.check_wanted) == (NOW + REST_UNTOLD + timedelta(seconds=3), True)
@@ -239,7 +239,7 @@ def test_a_turn_that_worked_is_the_best_evidence() -> None:
         (timedelta(days=-3000), REST_UNTOLD),
     ],
 )
-def test_a_turn_alone_rests_a_shard_for_the_short_window_at_most(told: timedelta, rest: timedelta) -> None:
+def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(told: timedelta, rest: timedelta) -> None:
     """This applies to any end that it names; OpenAI is asked in any case."""
     seen = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + told))
     assert (seen.rests_until, seen.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
@@ -257,7 +257,7 @@ def test_a_turn_alone_rests_a_shard_for_the_short_window_at_most(told: timedelta
         ("OpenAI told no windows", None, NOW + HOUR),
     ],
 )
-def test_a_check_has_the_last_word_about_a_rest(
+def test_a_check_overrides_a_cooldown(
     rule: str, quota: list[QuotaWindow] | None, until: datetime | None
 ) -> None:
     """It ends a cooldown that has no reason, with an event, and extends one that has."""
@@ -268,14 +268,14 @@ def test_a_check_has_the_last_word_about_a_rest(
     assert [event.kind for event in change.events] == ([] if until else ["shard.rested"])
 
 
-def test_a_rest_until_the_year_3000_is_over() -> None:
+def test_a_cooldown_until_the_year_3000_is_over() -> None:
     """An older version may have stored it."""
     change = rest_over(signed_in(rests_until=NOW + timedelta(days=355_000)), now=NOW)
     assert change.shard.rests_until is None
     assert rest_over(signed_in(rests_until=NOW + LONGEST_REST), now=NOW).events == ()
 
 
-def test_a_death_that_a_turn_reports_is_asked_about() -> None:
+def test_a_dead_login_reported_by_a_turn_is_checked() -> None:
     """OpenAI is asked at once, then once an hour: any process in the agent's container can report it."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     assert (dead.login, dead.check_wanted) == (LoginState.DEAD, True)
@@ -289,7 +289,7 @@ def test_a_death_that_a_turn_reports_is_asked_about() -> None:
     assert (refused.login_fault, refused.check_wanted) == (LoginFault.REFRESH_REFUSED, False)
 
 
-def test_a_used_up_window_rests_the_shard_a_little_longer_than_told() -> None:
+def test_a_cooldown_is_a_little_longer_than_the_window() -> None:
     """The login stays good, and the event says until when."""
     change = turn_ended(
         signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + HOUR), now=NOW, jitter=timedelta(seconds=3)
@@ -325,7 +325,7 @@ def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: Age
 # The clock
 
 
-def test_a_rest_ends_by_itself() -> None:
+def test_a_cooldown_ends_automatically() -> None:
     """It ends at its time, once, with an event."""
     rests = signed_in(rests_until=NOW)
     assert rest_over(rests, now=NOW - MINUTE).shard == rests

@@ -58,7 +58,7 @@ def shard(login: LoginState = P, **more: Any) -> Shard:
         ),
     ],
 )
-def test_each_grade_is_said_by_itself(rule: str, state: Shard, expected: tuple[bool | None, ...]) -> None:
+def test_each_fact_is_reported_separately(rule: str, state: Shard, expected: tuple[bool | None, ...]) -> None:
     """One fact never replaces another; an unknown one is None."""
     health = health_of(state, now=NOW)
     assert tuple(grade.good for grade in health.grades) == expected, rule
@@ -66,7 +66,7 @@ def test_each_grade_is_said_by_itself(rule: str, state: Shard, expected: tuple[b
 
 
 @pytest.mark.parametrize("login", list(LoginState))
-def test_whoever_must_act_is_told_what_to_do(login: LoginState) -> None:
+def test_every_state_has_a_next_step(login: LoginState) -> None:
     """Every state except the good one has a next step; only the good one accepts runs."""
     health = health_of(shard(login), now=NOW)
     assert (health.takes_runs, health.next_step == "") == (login is P, login is P)
@@ -124,12 +124,12 @@ def test_when_a_login_is_renewed(rule: str, state: Shard, due: bool) -> None:  #
         ([QuotaWindow(5.0, 300, NOW + HOUR), QuotaWindow(97.0, 10_080, NOW + HOUR)], True),
     ],
 )
-def test_which_window_is_about_to_run_dry(windows: list[QuotaWindow], *, expected: bool) -> None:
+def test_nearly_used_windows(windows: list[QuotaWindow], *, expected: bool) -> None:
     """Any window can be; one that was reset since is not."""
     assert nearly_used(shard(quota=windows), NOW) is expected
 
 
-class Lab:
+class CheckedShard:
     """A shard's volume on the fake engine, and the output of Codex's check."""
 
     def __init__(self, store: Store, data_dir: Path) -> None:
@@ -161,7 +161,7 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Any:
     store = Store.open(tmp_path)
-    yield Lab(store, tmp_path)
+    yield CheckedShard(store, tmp_path)
     store.close()
 
 
@@ -177,14 +177,14 @@ ALIVE = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "refr
 REFUSED = {"account": {"id": 2, "result": {"account": None}}, "refreshed": False, "refresh_error": "revoked"}
 
 
-def test_a_token_that_lasts_is_only_looked_at(lab: Lab) -> None:
+def test_a_long_lived_token_is_only_read(lab: CheckedShard) -> None:
     """No process is started."""
     lab.put(auth(NOW + 5 * HOUR))
     assert lab.check().login is P
     assert lab.checked == 0
 
 
-def test_a_renewed_login_is_read_again(lab: Lab) -> None:
+def test_a_renewed_login_is_read_again(lab: CheckedShard) -> None:
     """Its new expiry is known, and no container of the check is left."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(ALIVE, writes=auth(NOW + 240 * HOUR, "rt_another0123456789"))
@@ -194,7 +194,7 @@ def test_a_renewed_login_is_read_again(lab: Lab) -> None:
     assert lab.engine.container_data == {}
 
 
-def test_a_refused_renewal_is_death(lab: Lab) -> None:
+def test_a_refused_renewal_is_a_dead_login(lab: CheckedShard) -> None:
     """The state has its code, its message and its time."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(REFUSED)
@@ -203,7 +203,7 @@ def test_a_refused_renewal_is_death(lab: Lab) -> None:
     assert "revoked" in state.login_reason
 
 
-def test_a_check_that_printed_nothing_kills_nobody(lab: Lab) -> None:
+def test_a_check_without_output_is_unknown(lab: CheckedShard) -> None:
     """If the process was ended or the engine disappeared, the state is unknown."""
     lab.put(auth(NOW + MINUTE))
     lab.engine.on_exec("app-server", 137)
@@ -211,7 +211,7 @@ def test_a_check_that_printed_nothing_kills_nobody(lab: Lab) -> None:
     assert (state.login, state.refresh_problem) == (P, "no response")
 
 
-def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:
+def test_a_dead_login_is_checked_again_on_request(lab: CheckedShard) -> None:
     """An operator's check gives the current state, not the stored one."""
     lab.put(auth(NOW + MINUTE))
     lab.answers(REFUSED)
@@ -223,7 +223,7 @@ def test_a_dead_login_is_checked_again_when_somebody_wants_it(lab: Lab) -> None:
     assert lab.checked == 2
 
 
-def test_nothing_is_checked_beside_a_run(lab: Lab) -> None:
+def test_nothing_is_checked_beside_a_run(lab: CheckedShard) -> None:
     """A run has the lock: the error names it, and no check is made."""
     lab.put(auth(NOW + MINUTE))
     spec = login_spec(lab.resources, NAME, role="agent", name=NAME.lock, login_volume=NAME.volume)
