@@ -1,4 +1,4 @@
-"""A store on disk, recorded wake-ups, and users who submit runs."""
+"""Recorded wake-ups, a clock that a test advances, and users who submit runs."""
 
 from datetime import UTC, datetime, timedelta
 
