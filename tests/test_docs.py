@@ -165,7 +165,7 @@ def test_every_artifact_type_is_explained() -> None:
 def test_every_phase_is_explained_in_order() -> None:
     """In a table, and in the picture."""
     assert [cells[0] for cells in rows("docs/use.md", "## Phases")] == [phase.value for phase in PHASE_ORDER]
-    picture = (DOCS / "images" / "way-of-a-run.svg").read_text(encoding="utf-8")
+    picture = (DOCS / "images" / "path-of-a-run.svg").read_text(encoding="utf-8")
     assert re.findall(r"\w+", picture.partition("nine phases: ")[2].partition("</desc>")[0]) == list(PHASE_ORDER)
 
 

@@ -19,7 +19,7 @@ OUTPUT_LIMIT = 800
 _IN_WORKSPACE = re.compile(rf"^{re.escape(WORKSPACES)}/[^/]+/repo/")
 _SHELLS = frozenset({"sh", "bash", "zsh"})
 _LONGEST_PARSED_COMMAND = 20_000
-_WRAPPED_WORDS = 3
+_WRAPPED_ARGC = 3
 _LIMIT_OF_A_LINE = 4 * 1024 * 1024
 
 
@@ -130,11 +130,11 @@ def bare_command(command: str) -> str:
     if len(command) > _LONGEST_PARSED_COMMAND:
         return command
     try:
-        words = shlex.split(command)
+        argv = shlex.split(command)
     except ValueError:
         return command
-    if len(words) == _WRAPPED_WORDS and words[0].rpartition("/")[2] in _SHELLS and words[1] in {"-c", "-lc"}:
-        return words[2]
+    if len(argv) == _WRAPPED_ARGC and argv[0].rpartition("/")[2] in _SHELLS and argv[1] in {"-c", "-lc"}:
+        return argv[2]
     return command
 
 

@@ -100,8 +100,8 @@ class SpecKitWorkflow:
 
     def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
         """There is no sign-in: print how to store the login, and fail."""
-        words = f"{self.backend} does not support this sign-in ({way.value}): import its variables with --from-file."
-        return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", words]
+        message = f"{self.backend} does not support this sign-in ({way.value}): import its variables with --from-file."
+        return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", message]
 
     def logout_command(self) -> list[str]:
         """Remove the file; there is nothing to revoke."""
@@ -168,11 +168,11 @@ class WorkflowReader(TurnOutput[Report]):
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
         self.close()
-        words = " ".join(self._tail.decode(errors="replace").split())
+        message = " ".join(self._tail.decode(errors="replace").split())
         if ended.exit_code == NO_INTEGRATION:
-            words = "Spec Kit could not set up the integration; see the phase's stderr."
+            message = "Spec Kit could not set up the integration; see the phase's stderr."
         verdict = AgentVerdict.COMPLETED if ended.ok else AgentVerdict.FAILED
-        return TurnOutcome(verdict=verdict, message=words)
+        return TurnOutcome(verdict=verdict, message=message)
 
 
 def yaml_string(text: str) -> str:

@@ -30,7 +30,7 @@ MEASURE_EVERY = 10.0
 
 
 class RecordedLogin(msgspec.Struct, frozen=True):
-    """The shard's login at the last look: SHA-256 of its file (None: no file), and why the run must not use it."""
+    """The shard's login when it was last read: SHA-256 of its file (None: no file), and why the run must not use it."""
 
     digest: str | None
     problem: str

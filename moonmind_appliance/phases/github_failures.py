@@ -35,7 +35,7 @@ _GIT_MESSAGES: tuple[tuple[str, FailureCode], ...] = (
 
 def rest_failure(error: GitHubError, doing: str) -> Failure:
     """The failure for a REST error; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
-    reasons = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
+    github_message = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
     if error.retry_at is not None or error.status == _TOO_MANY:
         code = FailureCode.GITHUB_RATE_LIMITED
     elif error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
@@ -51,7 +51,7 @@ def rest_failure(error: GitHubError, doing: str) -> Failure:
         code = FailureCode.PULL_REQUEST_REFUSED
     if code is FailureCode.GITHUB_UNREACHABLE:
         return failure(code, f"The request to GitHub {doing} failed. {error.message}", retry_at=error.retry_at)
-    return failure(code, f"GitHub refused {doing} (status {error.status}).{reasons}", retry_at=error.retry_at)
+    return failure(code, f"GitHub refused {doing} (status {error.status}).{github_message}", retry_at=error.retry_at)
 
 
 def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, remote: bool = True) -> Failure:

@@ -257,9 +257,7 @@ def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(told: timede
         ("OpenAI told no windows", None, NOW + HOUR),
     ],
 )
-def test_a_check_overrides_a_cooldown(
-    rule: str, quota: list[QuotaWindow] | None, until: datetime | None
-) -> None:
+def test_a_check_overrides_a_cooldown(rule: str, quota: list[QuotaWindow] | None, until: datetime | None) -> None:
     """It ends a cooldown that has no reason, with an event, and extends one that has."""
     change = login_checked(
         signed_in(rests_until=NOW + HOUR), LoginCheck(alive=True, refreshed=True, quota=quota), now=NOW
