@@ -162,7 +162,7 @@ class GitRun:
         return self.run("push", commit=commit, **fields)
 
     def agent(self, script: str, **more: str) -> None:
-        """Let the agent work in the repository: a shell script, as the user of the containers."""
+        """Runs a shell command in the workspace as the agent would."""
         subprocess.run(
             ["bash", "-euc", script],
             cwd=self.repository,

@@ -18,8 +18,8 @@ from tests.in_container.login_volumes import LOGIN, NO_LOGINS, PLANTED, RENEWED,
 
 
 @pytest.mark.parametrize("planted", PLANTED)
-def test_what_an_agent_left_is_not_in_the_new_home(home: Path, volume: Path, planted: str) -> None:
-    """The new CODEX_HOME holds the login alone; what was left is removed, and the login stays."""
+def test_files_that_an_agent_left_are_not_in_the_new_home(home: Path, volume: Path, planted: str) -> None:
+    """The new CODEX_HOME contains only the login; other files are removed."""
     PLANTED[planted](volume)
     with CodexHome(home, volume) as codex_home:
         assert [path.name for path in codex_home.folder.iterdir()] == ["auth.json"]
@@ -32,8 +32,8 @@ def test_what_an_agent_left_is_not_in_the_new_home(home: Path, volume: Path, pla
 
 
 @pytest.mark.parametrize("made", NO_LOGINS)
-def test_what_is_no_login_is_not_copied_and_not_in_the_way(home: Path, volume: Path, made: str) -> None:
-    """It is not followed and not waited for, and a login that is made meanwhile takes its place."""
+def test_an_invalid_login_file_is_not_copied_and_is_replaced(home: Path, volume: Path, made: str) -> None:
+    """It is not followed and not waited for, and a login created meanwhile takes its place."""
     in_place(volume, NO_LOGINS[made])
     assert digest(volume / "auth.json") is None
     with CodexHome(home, volume) as codex_home:
@@ -44,7 +44,7 @@ def test_what_is_no_login_is_not_copied_and_not_in_the_way(home: Path, volume: P
 
 
 def test_a_renewed_login_is_stored_during_the_turn(home: Path, volume: Path) -> None:
-    """A turn that is killed afterwards has not lost the new tokens; the old ones are spent."""
+    """A turn that is killed afterwards does not lose the new tokens; the old ones are invalid."""
     with CodexHome(home, volume) as codex_home:
         write_by_rename(codex_home.login, RENEWED)
         limit = time.monotonic() + 10
@@ -58,7 +58,7 @@ def test_a_renewed_login_is_stored_during_the_turn(home: Path, volume: Path) -> 
 
 
 def test_a_login_that_codex_removed_stays_in_the_volume(home: Path, volume: Path) -> None:
-    """A sign-out removes it by itself, once it is done."""
+    """Only a sign-out removes it, after it has succeeded."""
     with CodexHome(home, volume) as codex_home:
         codex_home.login.unlink()
     assert (volume / "auth.json").read_bytes() == LOGIN
@@ -73,7 +73,7 @@ print(json.dumps({"files": sorted(p.name for p in home.iterdir()), "arguments": 
 
 
 def test_a_sign_out_works_in_an_empty_home_and_empties_the_volume(home: Path, volume: Path, tmp_path: Path) -> None:
-    """Codex is given the login alone; afterwards nothing is left of it, and another agent's login is."""
+    """Codex gets only the login; afterwards it is removed, and another agent's login is kept."""
     (tmp_path / "codex").write_text(STAND_IN)
     (tmp_path / "codex").chmod(0o755)
     (volume / "config.toml").write_text("x")

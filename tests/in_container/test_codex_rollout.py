@@ -45,7 +45,7 @@ ERROR = event(type="task_complete", error={"message": "m", "codex_error_info": "
     ],
 )
 def test_the_rollout(tmp_path: Path, rule: str, lines: list[Any], expected: dict[str, Any]) -> None:
-    """Codes and windows come from Codex's own events alone."""
+    """Codes and windows come only from Codex's own events."""
     folder = tmp_path / "sessions/2026/03/01"
     folder.mkdir(parents=True)
     (folder / "rollout-x.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\nnot json event_msg token_count\n")
@@ -53,7 +53,7 @@ def test_the_rollout(tmp_path: Path, rule: str, lines: list[Any], expected: dict
 
 
 def test_no_rollout(tmp_path: Path) -> None:
-    """A turn that never began left none."""
+    """A turn that never started has none."""
     assert rollout_report(tmp_path, time.time()) == {}
 
 
@@ -86,14 +86,14 @@ def replaced_by(make: Callable[[Path], object]) -> Callable[[Path], object]:
         ("a folder of another form", lambda path: path.parent.rename(path.parents[1] / "..x")),
     ],
 )
-def test_what_is_no_rollout(tmp_path: Path, rule: str, change: Callable[[Path], object]) -> None:
+def test_an_invalid_rollout(tmp_path: Path, rule: str, change: Callable[[Path], object]) -> None:
     """It is not followed, and not waited for."""
     change(rollout(tmp_path, line(TOLD) + line(ERROR)))
     assert rollout_report(tmp_path, time.time()) == {}, rule
 
 
 def test_a_rollout_of_an_earlier_turn_is_not_read(tmp_path: Path) -> None:
-    """Whatever time it claims to be of: a file's own time can be set, the time of that cannot."""
+    """With any modification time: unlike that, the change time cannot be set."""
     path = rollout(tmp_path, line(TOLD) + line(ERROR))
     os.utime(path, (4_000_000_000, 4_000_000_000))
     assert rollout_report(tmp_path, time.time() + 60) == {}
@@ -114,15 +114,15 @@ def test_a_rollout_of_an_earlier_turn_is_not_read(tmp_path: Path) -> None:
         ("a payload of another type", b'{"type":"event_msg","payload":["token_count"]}'),
     ],
 )
-def test_a_line_that_cannot_be_read_spoils_no_other(tmp_path: Path, rule: str, content: bytes) -> None:
-    """Codex's own lines before and after it count."""
+def test_an_unreadable_line_does_not_affect_others(tmp_path: Path, rule: str, content: bytes) -> None:
+    """Codex's own lines before and after it are read."""
     rollout(tmp_path, line(TOLD) + content + b"\n" + line(ERROR))
     report = rollout_report(tmp_path, time.time())
     assert (report["codex_error_info"], report["rate_limits"]) == ("usage_limit_exceeded", LIMITS), rule
 
 
 def test_values_are_cut_to_what_codex_writes(tmp_path: Path) -> None:
-    """Nothing deep, long or without an end comes out, and what comes out is JSON."""
+    """Deep, long and endless values are cut, and the result is JSON."""
     deep: Any = {"a": {"b": {"c": {"d": 1}}}}
     limits = {"primary": {"used_percent": float("nan"), "name": "x" * 10_000, "list": [1] * 1000}, **deep}
     rollout(tmp_path, line(event(type="token_count", rate_limits=limits)))

@@ -15,7 +15,7 @@ STATUSES = (301, 302, 303, 307, 308)
 
 
 class Recorder:
-    """A server that keeps each request's path and Authorization header; `answer` makes the status and headers."""
+    """A server that records each request's path and Authorization header; `answer` returns status and headers."""
 
     def __init__(self, answer: Callable[[str], tuple[int, dict[str, str]]], host: str = "127.0.0.1") -> None:
         self.requests: list[tuple[str, str | None]] = []
@@ -35,7 +35,7 @@ class Recorder:
                 self.do_GET()
 
             def log_message(self, *_: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
@@ -55,7 +55,7 @@ class Recorder:
 
 @pytest.fixture
 def thief() -> Iterator[Recorder]:
-    """Where the redirects lead: another host name and another port."""
+    """The target of the redirects: another host name and another port."""
     with Recorder(lambda _: (404, {}), host="127.0.0.2").running() as made:
         yield made
 
@@ -76,7 +76,7 @@ def git_run_at(server: Recorder) -> Iterator[GitRun]:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_clone_does_not_follow_a_redirect(thief: Recorder, status: int) -> None:
-    """Git asks the configured server once, with the token, and gives up; the other host hears nothing."""
+    """Git sends one request with the token to the configured server, and fails; the other host gets no request."""
     with redirecting(thief.url, status) as server, git_run_at(server) as git_run:
         answer = git_run.run("clone")
     assert answer.code == 1
@@ -86,7 +86,7 @@ def test_a_clone_does_not_follow_a_redirect(thief: Recorder, status: int) -> Non
 
 
 def test_a_push_does_not_follow_a_redirect(git_run: GitRun, thief: Recorder) -> None:
-    """The same for the push, and for the question that follows a push which failed."""
+    """The same for the push, and for the query after a failed push."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -101,7 +101,7 @@ def test_a_push_does_not_follow_a_redirect(git_run: GitRun, thief: Recorder) -> 
 
 
 def test_a_redirect_of_the_same_server_is_not_followed_either(thief: Recorder) -> None:
-    """A server that may choose the path may choose another repository."""
+    """A server that can choose the path can choose another repository."""
     with redirecting("", 302) as server, git_run_at(server) as git_run:
         answer = git_run.run("clone")
     assert answer.code == 1

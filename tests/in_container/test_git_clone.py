@@ -9,7 +9,7 @@ from tests.in_container.git_fixture import BRANCH, FEATURE, GitRun, git
 SPEC = f"{FEATURE}/spec.md"
 
 
-def test_a_clone_has_the_base_branch_and_nothing_else(git_run: GitRun) -> None:
+def test_a_clone_has_only_the_base_branch(git_run: GitRun) -> None:
     """Files with their modes and links; a private clone whose HEAD is the run's branch at the base; no tags."""
 
     def make(source: Path) -> None:
@@ -32,8 +32,8 @@ def test_a_clone_has_the_base_branch_and_nothing_else(git_run: GitRun) -> None:
 
 
 @pytest.mark.parametrize(("depth", "commits"), [(2, 2), (0, 5)])
-def test_a_clone_is_as_deep_as_asked(git_run: GitRun, depth: int, commits: int) -> None:
-    """`depth` commits of history, 0 for all; either way the change can be committed and pushed."""
+def test_a_clone_has_the_requested_depth(git_run: GitRun, depth: int, commits: int) -> None:
+    """`depth` commits of history, 0 for all; in both cases the change can be committed and pushed."""
     git_run.host(history=5)
     git_run.clone(depth=depth)
     assert git(git_run.private / "clone.git", "rev-list", "--count", "main").decode().strip() == str(commits)
@@ -44,15 +44,15 @@ def test_a_clone_is_as_deep_as_asked(git_run: GitRun, depth: int, commits: int) 
 
 
 def test_a_base_branch_may_have_slashes(git_run: GitRun) -> None:
-    """`release/2026/q1` is a branch as any other."""
+    """`release/2026/q1` is a valid branch."""
     git_run.host(branch="release/2026/q1")
     git_run.clone(base_branch="release/2026/q1")
     assert (git_run.repository / "README.md").is_file()
 
 
 @pytest.mark.parametrize("base", ["missing", "--upload-pack=touch pwned", "v1"])
-def test_a_base_branch_that_is_none_is_gits_refusal(git_run: GitRun, base: str) -> None:
-    """A branch that is not there, an option in disguise, a tag: exit code 1 and git's words."""
+def test_an_invalid_base_branch_is_refused_by_git(git_run: GitRun, base: str) -> None:
+    """A missing branch, an option, a tag: exit code 1 and Git's message."""
     git_run.host()
     git(git_run.hosted, "tag", "v1", "main")
     answer = git_run.run("clone", base_branch=base)
@@ -61,7 +61,7 @@ def test_a_base_branch_that_is_none_is_gits_refusal(git_run: GitRun, base: str) 
 
 
 def test_the_token_is_in_no_file(git_run: GitRun) -> None:
-    """Neither the private clone nor the agent's copy nor any other file holds it, in no encoding of git's."""
+    """Neither the private clone nor the agent's copy nor any other file contains it, in any encoding of Git."""
     git_run.host()
     git_run.clone()
     assert b"extraHeader" not in (git_run.repository / ".git/config").read_bytes()
@@ -73,8 +73,8 @@ def test_the_token_is_in_no_file(git_run: GitRun) -> None:
     assert hits == []
 
 
-def test_a_clone_begins_anew_whatever_the_agent_left(git_run: GitRun) -> None:
-    """Folders nobody may write to (as Go's module cache makes them), links and files in place of folders."""
+def test_a_clone_starts_over_despite_leftovers(git_run: GitRun) -> None:
+    """Folders without write access (as in Go's module cache), links and files in place of folders."""
     git_run.host()
     git_run.clone()
     git_run.agent(
@@ -89,7 +89,7 @@ def test_a_clone_begins_anew_whatever_the_agent_left(git_run: GitRun) -> None:
 
 
 def test_a_clone_replaces_a_repository_that_became_a_link(git_run: GitRun) -> None:
-    """The link is removed, what it points to stays."""
+    """The link is removed, its target stays."""
     git_run.host()
     git_run.clone()
     git_run.agent(
@@ -100,8 +100,8 @@ def test_a_clone_replaces_a_repository_that_became_a_link(git_run: GitRun) -> No
     assert (git_run.workspace.parent / "elsewhere/file").read_text() == "keep\n"
 
 
-def test_the_scaffold_is_copied_where_it_is_missing(git_run: GitRun) -> None:
-    """All of it into a repository without Spec Kit, with modes; none of it counts as a change."""
+def test_a_missing_scaffold_is_copied(git_run: GitRun) -> None:
+    """All of it, with modes, into a repository without Spec Kit; none of it counts as a change."""
     git_run.host()
     answer = git_run.clone()
     assert answer.result["scaffold_files"] == 5
@@ -110,7 +110,7 @@ def test_the_scaffold_is_copied_where_it_is_missing(git_run: GitRun) -> None:
 
 
 def test_a_repositorys_own_spec_kit_files_stay(git_run: GitRun) -> None:
-    """Its own template of another version is neither replaced nor lost; only what is missing comes beside it."""
+    """Its own template of another version is neither replaced nor lost; only missing files are added."""
     git_run.host({".specify/templates/spec-template.md": "# Ours, of 0.9\n"})
     git_run.clone()
     assert (git_run.repository / ".specify/templates/spec-template.md").read_text() == "# Ours, of 0.9\n"
@@ -131,7 +131,7 @@ def test_a_repositorys_own_spec_kit_files_stay(git_run: GitRun) -> None:
     ],
 )
 def test_nothing_is_written_through_a_link(git_run: GitRun, path: str, target: str) -> None:
-    """A link that the repository brings in place of a Spec Kit folder is left as it is, and not followed."""
+    """A link in place of a Spec Kit folder is unchanged, and not followed."""
 
     def make(source: Path) -> None:
         (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def test_nothing_is_written_through_a_link(git_run: GitRun, path: str, target: s
 
 @pytest.mark.parametrize("path", [".agents", ".specify", ".specify/templates", ".agents/skills/speckit-plan/SKILL.md"])
 def test_a_file_in_place_of_a_spec_kit_folder_stays(git_run: GitRun, path: str) -> None:
-    """The clone succeeds; what cannot be put below a file is left out."""
+    """The clone succeeds; files that cannot be put below a file are left out."""
     git_run.host({path: "mine\n"})
     git_run.clone()
     assert (git_run.repository / path).read_text() == "mine\n"
@@ -169,8 +169,8 @@ def test_a_repository_without_commits_cannot_be_cloned(git_run: GitRun) -> None:
     assert "couldn't find remote ref" in answer.stderr
 
 
-def test_hooks_that_a_template_brings_are_not_there(git_run: GitRun) -> None:
-    """The private clone has no hooks at all, whatever templates the machine has."""
+def test_hooks_of_a_template_are_not_installed(git_run: GitRun) -> None:
+    """The private clone has no hooks, for any template on the machine."""
     git_run.host()
     git_run.clone()
     assert not (git_run.private / "clone.git/hooks").exists()

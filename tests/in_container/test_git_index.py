@@ -18,7 +18,7 @@ _LINKS = "python3 -c 'import os,sys\nfor n in range(int(sys.argv[1])): os.symlin
 
 @pytest.mark.parametrize("ignore", ["specs/\n", "*\n", "!.specify/\n!.specify/**\n!.agents/\n", "*.md\n!README.md\n"])
 def test_gitignore_decides_neither_the_feature_nor_the_scaffold(git_run: GitRun, ignore: str) -> None:
-    """By force where specs/ is ignored; and a negation does not bring the scaffold in."""
+    """The feature is committed even if specs/ is ignored; a negation does not add the scaffold."""
     git_run.host({".gitignore": ignore})
     git_run.clone()
     git_run.specify()
@@ -30,7 +30,7 @@ def test_gitignore_decides_neither_the_feature_nor_the_scaffold(git_run: GitRun,
     assert answer.result["left_out"] == []
 
 
-def test_the_scaffold_is_committed_where_the_operator_wants_it(git_run: GitRun) -> None:
+def test_the_scaffold_is_committed_on_request(git_run: GitRun) -> None:
     """With COMMIT_SCAFFOLD its files are part of the change."""
     git_run.host()
     git_run.clone()
@@ -63,7 +63,7 @@ LINKS_THAT_LEAVE = {
 
 
 def test_a_link_that_leaves_the_tree_is_left_out(git_run: GitRun) -> None:
-    """By its text alone: absolute, above the top, up again behind a name, or into a repository. Reviewers are told."""
+    """By its text alone: absolute, above the top, up again after a name, or into a repository. It is reported."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -75,7 +75,7 @@ def test_a_link_that_leaves_the_tree_is_left_out(git_run: GitRun) -> None:
 
 
 def test_a_file_that_became_a_link_out_of_the_tree_stays_a_file(git_run: GitRun) -> None:
-    """The base's file is put back."""
+    """The base's file is restored."""
     git_run.host({"config.toml": "safe\n"})
     git_run.clone()
     git_run.specify()
@@ -99,7 +99,7 @@ ATTRIBUTES = [
 
 @pytest.mark.parametrize("attributes", ATTRIBUTES)
 def test_files_that_the_agent_did_not_touch_do_not_change(git_run: GitRun, attributes: str) -> None:
-    """Whatever line endings the base has against its own attributes: nobody asked for a normalisation."""
+    """Even if their line endings violate their own attributes: there is no normalisation."""
     git_run.host(
         {
             "crlf.txt": b"one\r\ntwo\r\n",
@@ -133,7 +133,7 @@ def test_a_change_within_the_second_of_the_checkout_is_committed(git_run: GitRun
 
 
 def test_attributes_that_the_agent_writes_change_no_other_file(git_run: GitRun) -> None:
-    """A new .gitattributes is a file as any other; the rest of the tree stays as the base has it."""
+    """A new .gitattributes is an ordinary file; the other files stay as in the base."""
     git_run.host({"a.txt": b"one\r\n", "b.bin": b"\0\r\n"})
     git_run.clone()
     git_run.specify()
@@ -163,7 +163,7 @@ def with_submodule(source: Path) -> None:
     ],
 )
 def test_a_submodules_commit_never_changes(git_run: GitRun, act: str) -> None:
-    """Whatever is done at its path; the commit has the base's gitlink, and the change is the feature alone."""
+    """For any change at its path: the commit has the base's gitlink, and only the feature changes."""
     git_run.host(make=with_submodule)
     git_run.clone()
     git_run.specify()
@@ -175,7 +175,7 @@ def test_a_submodules_commit_never_changes(git_run: GitRun, act: str) -> None:
 
 
 def test_no_submodule_is_added(git_run: GitRun) -> None:
-    """A repository that the agent made is files; .gitmodules with an absolute path has no effect."""
+    """A repository that the agent created is committed as files; .gitmodules with an absolute path has no effect."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -188,7 +188,7 @@ def test_no_submodule_is_added(git_run: GitRun) -> None:
 
 @pytest.mark.parametrize("target", ["/nowhere/{}", "../../../../{}", "/nowhere", ".git/{}"])
 def test_links_out_of_the_tree_are_reported_briefly(git_run: GitRun, target: str) -> None:
-    """Their number, and the first of them: the result is a few kilobytes."""
+    """Their number, and the first of them: the result has a few kilobytes."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -201,7 +201,7 @@ def test_links_out_of_the_tree_are_reported_briefly(git_run: GitRun, target: str
 
 
 def test_all_links_are_read_by_one_process() -> None:
-    """A process for each took 99 seconds for 60,000."""
+    """One process per link took 99 seconds for 60,000."""
     calls: list[str] = []
     ids = [f"{number:040x}" for number in range(MANY)]
 
@@ -220,7 +220,7 @@ def test_all_links_are_read_by_one_process() -> None:
 
 
 def test_links_within_the_tree_stay(git_run: GitRun) -> None:
-    """Each is judged by its own target, also where several have the same one."""
+    """Each is judged by its own target, also if several have the same one."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -243,7 +243,7 @@ def test_many_nested_repositories_are_reported_briefly(git_run: GitRun) -> None:
 
 
 def test_long_paths_are_cut(git_run: GitRun) -> None:
-    """A path may have 4096 bytes; so may each of a hundred."""
+    """A path can have 4096 bytes, and there can be a hundred of them."""
     git_run.host()
     git_run.clone()
     git_run.specify()

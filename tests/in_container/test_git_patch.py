@@ -4,7 +4,7 @@ from tests.in_container.git_fixture import GitRun
 
 
 def test_a_change_over_the_limit_is_reported_without_its_patch(git_run: GitRun) -> None:
-    """Its size is said; no patch follows. One below the limit comes whole."""
+    """With its size. A change below the limit has its complete patch."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -17,7 +17,7 @@ def test_a_change_over_the_limit_is_reported_without_its_patch(git_run: GitRun) 
 
 
 def test_a_huge_file_is_refused_without_being_read_into_memory(git_run: GitRun) -> None:
-    """More than git can show at all: too large, no failure, and at once."""
+    """It is larger than Git can show: it is reported as too large, at once."""
     git_run.host()
     git_run.clone()
     git_run.specify()

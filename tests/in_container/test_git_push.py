@@ -3,8 +3,8 @@
 from tests.in_container.git_fixture import BRANCH, GitRun, git
 
 
-def test_a_push_brings_the_branch_and_nothing_else(git_run: GitRun) -> None:
-    """No tag, no other branch, the base stays where it is."""
+def test_a_push_creates_only_the_branch(git_run: GitRun) -> None:
+    """No tag and no other branch; the base does not change."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -17,7 +17,7 @@ def test_a_push_brings_the_branch_and_nothing_else(git_run: GitRun) -> None:
 
 
 def test_a_push_is_safe_twice(git_run: GitRun) -> None:
-    """A branch that stands at the commit counts as pushed."""
+    """A branch that is already at the commit counts as pushed."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -27,7 +27,7 @@ def test_a_push_is_safe_twice(git_run: GitRun) -> None:
 
 
 def test_a_branch_at_another_commit_is_a_conflict_and_stays(git_run: GitRun) -> None:
-    """Ahead, behind or unrelated: it is said where it stands, and it is not overwritten."""
+    """Ahead, behind or unrelated: its commit is reported, and it is not overwritten."""
     git_run.host(history=3)
     git_run.clone()
     git_run.specify()
@@ -40,8 +40,8 @@ def test_a_branch_at_another_commit_is_a_conflict_and_stays(git_run: GitRun) -> 
         assert git_run.heads()[f"refs/heads/{BRANCH}"] == there
 
 
-def test_a_base_that_moves_meanwhile_disturbs_nothing(git_run: GitRun) -> None:
-    """The run's branch begins where the base was cloned; merging is the pull request's business."""
+def test_a_base_that_moves_meanwhile_has_no_effect(git_run: GitRun) -> None:
+    """The run's branch starts at the cloned commit; the pull request handles merging."""
     git_run.host()
     base = git_run.clone().result["base_commit"]
     tree = git(git_run.hosted, "rev-parse", "main^{tree}").decode().strip()
@@ -54,8 +54,8 @@ def test_a_base_that_moves_meanwhile_disturbs_nothing(git_run: GitRun) -> None:
     assert git(git_run.hosted, "merge-base", BRANCH, "main").decode().strip() == base
 
 
-def test_a_refused_push_is_gits_refusal(git_run: GitRun) -> None:
-    """Exit code 1, GitHub's words on standard error, no branch."""
+def test_a_refused_push_has_githubs_message(git_run: GitRun) -> None:
+    """Exit code 1, GitHub's message on standard error, no branch."""
     git_run.host()
     git_run.clone()
     git_run.specify()

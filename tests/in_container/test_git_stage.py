@@ -10,7 +10,7 @@ SPEC = f"{FEATURE}/spec.md"
 
 
 def test_modes_links_deletions_and_type_changes_are_kept(git_run: GitRun) -> None:
-    """Executables, links that stay inside, removed files, files that become folders and the other way round."""
+    """Executables, links inside the tree, removed files, files that become folders and vice versa."""
     git_run.host({"a.txt": "a\n", "b.txt": "b\n", "c.txt": "c\n", "d/e.txt": "e\n", "docs/x.md": "x\n"})
     git_run.clone()
     git_run.specify()
@@ -46,8 +46,8 @@ ODD = [
 ]
 
 
-def test_odd_names_are_committed_as_they_are(git_run: GitRun) -> None:
-    """Line breaks, quotes, dashes, globs, magic words, bytes that are no UTF-8; each is told with its line counts."""
+def test_unusual_names_are_committed_unchanged(git_run: GitRun) -> None:
+    """Line breaks, quotes, dashes, globs, bytes that are not UTF-8; each is reported with its line counts."""
     git_run.host({"old\nname": "1\n2\n"})
     git_run.clone()
     git_run.specify()
@@ -68,7 +68,7 @@ def test_odd_names_are_committed_as_they_are(git_run: GitRun) -> None:
 
 
 def test_the_report_is_strict_json(git_run: GitRun) -> None:
-    """A path that is no UTF-8 comes with replacement characters: lone surrogates are no JSON to a strict reader."""
+    """A path that is not UTF-8 has replacement characters: strict readers refuse lone surrogates."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -80,8 +80,8 @@ def test_the_report_is_strict_json(git_run: GitRun) -> None:
     assert answer.result["nested_repositories_removed"] == ["\ufffd/.git"]
 
 
-def test_an_empty_folder_is_no_change(git_run: GitRun) -> None:
-    """Only files count; an empty feature folder fails nothing."""
+def test_an_empty_folder_is_not_a_change(git_run: GitRun) -> None:
+    """Only files count; an empty feature folder causes no error."""
     git_run.host()
     git_run.clone()
     git_run.agent('mkdir -p "$FEATURE" empty/deep')
@@ -90,8 +90,8 @@ def test_an_empty_folder_is_no_change(git_run: GitRun) -> None:
 
 
 @pytest.mark.parametrize("feature", [None, "specs/002-missing", "README.md", "linked"])
-def test_a_feature_that_is_no_folder_is_not_forced(git_run: GitRun, feature: str | None) -> None:
-    """Missing, a file, or reached through a link: only what git adds by itself."""
+def test_a_feature_that_is_not_a_folder_is_not_forced(git_run: GitRun, feature: str | None) -> None:
+    """Missing, a file, or reached through a link: only what Git adds by itself."""
     git_run.host({".gitignore": "specs/\n", "README.md": "1\n"})
     git_run.clone()
     git_run.specify()
@@ -101,7 +101,7 @@ def test_a_feature_that_is_no_folder_is_not_forced(git_run: GitRun, feature: str
 
 @pytest.mark.parametrize("attributes", ["*.md filter=evil", "*.md diff=evil", "*.md merge=evil", "* ident filter=evil"])
 def test_no_filter_of_the_tree_runs(git_run: GitRun, attributes: str) -> None:
-    """Drivers that attributes, .gitconfig or the agent's own .git name are not started."""
+    """Drivers named by attributes, .gitconfig or the agent's own .git are not started."""
     git_run.host({".gitattributes": f"{attributes}\n"})
     git_run.clone()
     git_run.specify()
@@ -120,7 +120,7 @@ def test_no_filter_of_the_tree_runs(git_run: GitRun, attributes: str) -> None:
     assert not mark.exists()
 
 
-def test_the_agents_own_git_does_not_reach_the_commit(git_run: GitRun) -> None:
+def test_the_agents_own_git_does_not_affect_the_commit(git_run: GitRun) -> None:
     """Commits, branches, another index, excludes, alternates, grafts, replaced objects: only files count."""
     git_run.host({"a.txt": "a\n"})
     base = git_run.clone().result["base_commit"]
@@ -138,7 +138,7 @@ def test_the_agents_own_git_does_not_reach_the_commit(git_run: GitRun) -> None:
 
 
 def test_a_work_tree_that_became_a_link_is_refused(git_run: GitRun) -> None:
-    """Nothing but the run's own folder is ever committed: not the private one, not the container's system."""
+    """Only the run's own folder is ever committed, not the private one or the container's system."""
     git_run.host()
     git_run.clone()
     git_run.agent('mv ../repo ../gone; ln -s "$PRIVATE" ../repo', PRIVATE=str(git_run.private))
@@ -175,7 +175,7 @@ def test_the_same_files_make_the_same_commit(git_run: GitRun) -> None:
 
 
 def test_a_commit_has_author_date_and_message(git_run: GitRun) -> None:
-    """Author, committer and date of the job, its message, one parent: the base."""
+    """Author, committer and date of the job, its message, and the base as the only parent."""
     git_run.host()
     base = git_run.clone().result["base_commit"]
     git_run.specify()

@@ -17,8 +17,8 @@ for _ in range({levels}):
 open("f", "w").close()'"""
 
 
-def test_a_tree_deeper_than_a_path_is_long_is_refused_in_one_line(git_run: GitRun) -> None:
-    """No trace of a program; and the next clone begins anew all the same."""
+def test_a_tree_that_is_too_deep_is_refused_in_one_line(git_run: GitRun) -> None:
+    """Without a traceback; the next clone starts over."""
     git_run.host()
     git_run.clone()
     git_run.agent(DEEP.format(levels=3000))
@@ -31,7 +31,7 @@ def test_a_tree_deeper_than_a_path_is_long_is_refused_in_one_line(git_run: GitRu
 
 
 def test_a_deep_tree_is_committed(git_run: GitRun) -> None:
-    """As deep as git itself goes."""
+    """As deep as Git supports."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -40,7 +40,7 @@ def test_a_deep_tree_is_committed(git_run: GitRun) -> None:
 
 
 def test_nested_repositories_are_removed_in_every_shape(git_run: GitRun) -> None:
-    """Folder, file, link, any case, in folders nobody may enter or write to; their other files are committed."""
+    """Folder, file, link, any case, in folders without access; their other files are committed."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -66,7 +66,7 @@ def test_nested_repositories_are_removed_in_every_shape(git_run: GitRun) -> None
 
 
 def test_a_folder_that_looks_like_a_bare_repository_is_a_folder(git_run: GitRun) -> None:
-    """HEAD, objects, refs and a config with programs in it: files to commit, and nothing of it is run."""
+    """HEAD, objects, refs and a config with programs: files to commit, and none of them is executed."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -83,7 +83,7 @@ def test_a_folder_that_looks_like_a_bare_repository_is_a_folder(git_run: GitRun)
 
 
 def test_names_that_other_systems_take_for_dot_git_are_left_out(git_run: GitRun) -> None:
-    """GitHub takes no push with them, and git refuses some: the rest of the change is committed all the same."""
+    """GitHub rejects them, and Git refuses some: the rest of the change is committed."""
     git_run.host()
     git_run.clone()
     git_run.specify()
@@ -98,13 +98,13 @@ def test_names_that_other_systems_take_for_dot_git_are_left_out(git_run: GitRun)
 
 
 @pytest.mark.parametrize("name", ["git~2", ".gitx", ".git_", "x.git", ".github", ".gitignore", "digit~1"])
-def test_names_that_only_resemble_dot_git_are_names(name: str) -> None:
-    """They are committed as any other."""
+def test_names_that_only_resemble_dot_git_are_committed(name: str) -> None:
+    """Like any other name."""
     assert not work_tree.is_git_name(name)
 
 
 def test_what_is_neither_file_nor_folder_nor_link_is_not_committed(git_run: GitRun) -> None:
-    """A pipe in place of a file of the base, a socket beside it: they fail nothing; the file is gone."""
+    """A pipe in place of a base file, a socket: they cause no error; the file counts as removed."""
     git_run.host({"a.txt": "a\n"})
     git_run.clone()
     git_run.specify()
@@ -116,7 +116,7 @@ def test_what_is_neither_file_nor_folder_nor_link_is_not_committed(git_run: GitR
 
 @ours_alone
 def test_unreadable_files_are_committed(git_run: GitRun) -> None:
-    """The agent's files are the appliance's to read, whatever their mode; the executable bit stays as it is."""
+    """With any mode of the agent's files; the executable bit is kept."""
     git_run.host({"kept/a.txt": "a\n"})
     git_run.clone()
     git_run.specify()
@@ -125,7 +125,7 @@ def test_unreadable_files_are_committed(git_run: GitRun) -> None:
 
 
 def test_a_link_named_gitmodules_is_left_out(git_run: GitRun) -> None:
-    """An index takes none: the rest is committed."""
+    """Git's index refuses it: the rest is committed."""
     git_run.host()
     git_run.clone()
     git_run.specify()

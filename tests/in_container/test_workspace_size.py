@@ -1,4 +1,4 @@
-"""How much disk a workspace uses is found whatever was done to hide it."""
+"""The disk use of a workspace is measured even if it is hidden."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def measured(git_run: GitRun) -> dict[str, int]:
     ],
 )
 def test_bytes_are_found(git_run: GitRun, agent: Callable[[str], None], act: str) -> None:
-    """Allocated, written, beside the repository, in folders that nobody may read."""
+    """Allocated, written, beside the repository, in unreadable folders."""
     agent(act)
     assert measured(git_run)["bytes"] > MOST_BYTES
 
@@ -62,13 +62,13 @@ def test_bytes_are_found(git_run: GitRun, agent: Callable[[str], None], act: str
     ],
 )
 def test_files_are_found(git_run: GitRun, agent: Callable[[str], None], act: str) -> None:
-    """Files, folders and links without a byte use up inodes."""
+    """Files, folders and links without content use inodes."""
     agent(act)
     assert measured(git_run)["files"] > MOST_FILES
 
 
 def test_files_deeper_than_the_longest_path_count_as_hidden(git_run: GitRun, agent: Callable[[str], None]) -> None:
-    """No program that takes a path can look there."""
+    """No program can open such a path."""
     agent('n=$(printf "x%.0s" $(seq 200)); for i in $(seq 30); do mkdir $n; cd $n; done; fallocate -l 16M big')
     assert measured(git_run)["hidden"] == 1
 
@@ -76,8 +76,8 @@ def test_files_deeper_than_the_longest_path_count_as_hidden(git_run: GitRun, age
 @pytest.mark.parametrize(
     "act", ["true", "truncate -s 8G sparse", "fallocate -l 5M a; ln a b; ln a c; ln a d", "ln -s / root"]
 )
-def test_what_uses_no_disk_does_not_count(git_run: GitRun, agent: Callable[[str], None], act: str) -> None:
-    """A file with holes, several names of one file, and what a link leads to."""
+def test_files_without_disk_use_do_not_count(git_run: GitRun, agent: Callable[[str], None], act: str) -> None:
+    """Sparse files, further hard links, and targets of links."""
     agent(act)
     found = measured(git_run)
     assert (found["bytes"] <= MOST_BYTES, found["files"] <= MOST_FILES, found["hidden"]) == (True, True, 0)

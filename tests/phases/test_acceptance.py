@@ -1,4 +1,4 @@
-"""When a phase's file counts as written, and what is read out of it."""
+"""When a phase's file counts as written, and what is read from it."""
 
 import subprocess
 
@@ -38,7 +38,7 @@ def code(phase: PhaseName, text: str | None, template: str | None = TEMPLATE) ->
 @pytest.mark.parametrize("phase", [SPECIFY, PLAN, TASKS])
 @pytest.mark.parametrize("text", [None, "", " \n\t\n"])
 def test_a_file_that_is_missing_or_blank_is_not_accepted(phase: PhaseName, text: str | None) -> None:
-    """Whatever the agent said."""
+    """Whatever the agent reported."""
     assert code(phase, text) is FailureCode.PHASE_OUTPUT_MISSING
 
 
@@ -53,8 +53,8 @@ def test_a_file_that_is_missing_or_blank_is_not_accepted(phase: PhaseName, text:
         TEMPLATE + "\n## More\n\nWords of my own.\n",
     ],
 )
-def test_the_template_is_not_accepted_however_it_is_dressed(text: str) -> None:
-    """Other line ends, another heading, indented, in a fence, with words behind it: its placeholders stand."""
+def test_a_disguised_template_is_not_accepted(text: str) -> None:
+    """Other line ends, another heading, indented, in a fence, with text after it: its placeholders remain."""
     assert code(PLAN, text) is FailureCode.TEMPLATE_LEFT
 
 
@@ -62,20 +62,20 @@ def test_the_template_is_not_accepted_however_it_is_dressed(text: str) -> None:
     "text",
     [
         "# Plan: Dark mode\n\n## Summary\n\nA switch.\n\n- Draw it\n- Wire it\n",
-        # One placeholder of four may stand on.
+        # One placeholder of four may remain.
         TEMPLATE.replace("[FEATURE]", "x").replace("[What is built]", "y").replace("[First step]", "z"),
         "Own words in an own order, without any heading.",
         "# Plan\n\nSee [the docs](https://example.invalid/a) and `list[int]`.\n",
     ],
 )
 def test_a_filled_file_is_accepted(text: str) -> None:
-    """Also in another order than the template's, or with an example kept."""
+    """Also in another order than the template's, or with an example left in."""
     assert code(PLAN, text) is None
 
 
 @pytest.mark.parametrize("template", [None, "", "# No placeholder here\n"])
 def test_without_placeholders_any_text_is_accepted(template: str | None) -> None:
-    """A repository's own template may be of any form, or missing."""
+    """A repository's own template can have any form, or be missing."""
     assert code(PLAN, "# Words\n", template) is None
 
 
@@ -93,7 +93,7 @@ def test_without_placeholders_any_text_is_accepted(template: str | None) -> None
     ],
 )
 def test_tasks_have_ids_in_check_boxes(line: str, accepted: bool) -> None:  # noqa: FBT001 - a table
-    """As Spec Kit's later commands look for them."""
+    """In the form that Spec Kit's later commands expect."""
     assert code(TASKS, f"# Tasks\n\n{line}\n") is (None if accepted else FailureCode.TASKS_WITHOUT_IDS)
 
 
@@ -132,19 +132,19 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("recorded", HOSTILE)
-def test_a_feature_directory_that_is_none_is_not_believed(recorded: object) -> None:
-    """The agent wrote the record: one plain folder right below specs/, or nothing."""
+def test_an_invalid_feature_directory_is_refused(recorded: object) -> None:
+    """The agent wrote the record: only one plain folder directly below specs/ is accepted."""
     assert feature_directory(recorded) is None
 
 
 @pytest.mark.parametrize("recorded", ["specs/001-dark-mode", "specs/001-dark-mode/", "specs/20260301-x.y_z"])
 def test_a_feature_directory_is_a_folder_below_specs(recorded: str) -> None:
-    """A slash at its end is dropped."""
+    """A trailing slash is dropped."""
     assert feature_directory(recorded) == recorded.removesuffix("/")
 
 
 def test_open_questions_come_once_and_in_order() -> None:
-    """Over several lines, in any case, with or without a colon or words."""
+    """Over several lines, in any case, with or without a colon or text."""
     text = "a [NEEDS CLARIFICATION: who\n  pays?] b [needs clarification when?]"
     text += " [NEEDS CLARIFICATION: who pays?] [NEEDS CLARIFICATION]"
     assert clarifications(text) == ["who pays?", "when?", "unspecified"]
@@ -162,8 +162,8 @@ def test_open_questions_come_once_and_in_order() -> None:
         ("# " + "x" * 200, "x" * 119 + "…"),
     ],
 )
-def test_the_title_is_the_first_heading_in_short(text: str, expected: str | None) -> None:
-    """Without Spec Kit's own prefix, code marks and superfluous blanks; None where there is none."""
+def test_the_title_is_the_first_heading(text: str, expected: str | None) -> None:
+    """Without Spec Kit's prefix, code marks and extra blanks; None without a heading."""
     assert title(text) == expected
 
 
@@ -179,7 +179,7 @@ def test_the_title_is_the_first_heading_in_short(text: str, expected: str | None
     ],
 )
 def test_a_section_ends_at_the_next_heading(text: str, expected: str) -> None:
-    """Comments of the template are not part of it."""
+    """Comments of the template are omitted."""
     assert section(text, "Assumptions") == expected
 
 
@@ -197,7 +197,7 @@ def spec_kits() -> dict[PhaseName, str]:
 @pytest.mark.docker
 @pytest.mark.image
 def test_spec_kits_own_templates_are_distinguished_from_filled_files(spec_kits: dict[PhaseName, str]) -> None:
-    """Each template is refused as it is, with another heading, and with its first half filled; a filled file is not."""
+    """Each template is refused unchanged, with another heading, and half filled; a filled file is not."""
     for phase, template in spec_kits.items():
         assert code(phase, template, template) is FailureCode.TEMPLATE_LEFT
         lines = template.splitlines()

@@ -1,4 +1,4 @@
-"""Every line that a change adds is looked through, and told by file and line."""
+"""Every line that a change adds is searched, and reported by file and line."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tree(folder: Path, files: dict[str, bytes]) -> str:
-    """A tree of these files, at any name that git takes."""
+    """A tree of these files, with any name that Git accepts."""
     lines = []
     for name, content in sorted(files.items()):
         blob = subprocess.run(
@@ -52,12 +52,12 @@ def tree(folder: Path, files: dict[str, bytes]) -> str:
 
 
 def patch(folder: Path, old: dict[str, bytes], new: dict[str, bytes]) -> bytes:
-    """The patch as the git container makes it."""
+    """The patch as the git container creates it."""
     plain = ["--no-ext-diff", "--no-textconv", "--no-color", "--no-renames"]
     return git(folder, "diff-tree", "-r", "-p", "--text", "--full-index", *plain, tree(folder, old), tree(folder, new))
 
 
-# Lines that look like a patch's own, and bytes that are no text.
+# Lines that look like a patch's own, and bytes that are not text.
 LINES = st.sampled_from(
     [
         b"",
@@ -96,10 +96,8 @@ FILES = st.dictionaries(NAMES, CONTENT, max_size=3)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(old=FILES, new=FILES)
-def test_applying_what_was_found_gives_the_new_files_lines(
-    repository: Path, old: dict[str, bytes], new: dict[str, bytes]
-) -> None:
-    """Each found line stands at its number in the new file, and each line that the old file lacks was found."""
+def test_the_added_lines_rebuild_the_new_files(repository: Path, old: dict[str, bytes], new: dict[str, bytes]) -> None:
+    """Each added line has its number in the new file, and every added line was found."""
     found: dict[str, dict[int, bytes]] = {}
     for path, first, text in added_text(patch(repository, old, new)):
         for offset, line in enumerate(text.split(b"\n")):
@@ -114,26 +112,26 @@ def test_applying_what_was_found_gives_the_new_files_lines(
 
 
 def test_a_secret_over_several_added_lines_stays_in_one_piece(repository: Path) -> None:
-    """Neighbours are handed on together, with the number of the first."""
+    """Adjacent lines form one block, with the number of the first."""
     before = {"key": b"1\n2\n3\n4\n5\n6\n7\n8\n"}
     after = {"key": b"1\n2\n3\n4\nBEGIN\nMIDDLE\nEND\n5\n6\n7\n8\nlast"}
     assert added_text(patch(repository, before, after)) == [("key", 5, b"BEGIN\nMIDDLE\nEND"), ("key", 12, b"last")]
 
 
-def test_what_is_only_removed_or_renamed_adds_nothing_new(repository: Path) -> None:
-    """A removed file gives no lines; a renamed one gives all of them under its new name."""
+def test_removed_and_renamed_files(repository: Path) -> None:
+    """A removed file has no added lines; a renamed one has all of them under its new name."""
     text = b"one\ntwo\n"
     assert added_text(patch(repository, {"a": text}, {})) == []
     assert added_text(patch(repository, {"a": text}, {"b b": text})) == [("b b", 1, b"one\ntwo")]
 
 
-def test_bytes_of_a_binary_file_are_looked_through(repository: Path) -> None:
+def test_binary_files_are_searched(repository: Path) -> None:
     """As lines between its line breaks."""
     assert added_text(patch(repository, {}, {"x": b"\0\1SECRET\n\xff"})) == [("x", 1, b"\0\1SECRET\n\xff")]
 
 
-def test_a_name_that_is_no_text_can_be_kept_as_json(repository: Path) -> None:
-    """Its odd bytes are replacement characters."""
+def test_a_name_that_is_not_text_becomes_json(repository: Path) -> None:
+    """Its invalid bytes are replacement characters."""
     blob = subprocess.run(
         ["git", "-C", repository, "hash-object", "-w", "--stdin"],
         input=b"x\n",

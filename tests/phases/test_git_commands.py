@@ -1,4 +1,4 @@
-"""The clone and the commit in a real git container, with its image, user and limits."""
+"""The real git container: its image, its user, its limits, and how phases use its answers."""
 
 import subprocess
 import uuid
@@ -107,7 +107,7 @@ class GitRun:
         self.github.add_repository(self.slug, folder)
 
     def agent(self, script: str) -> None:
-        """Work in the repository as the agent does: the same user, the same volume."""
+        """Work in the repository as the agent would: the same user, the same volume."""
         output = Tee()
         spec = ExecSpec(command=["bash", "-euc", script], working_dir=self.context.names.repository, time_limit=60)
         ended = self.engine.execute(self.context.names.git, spec, stdout=output, stderr=output)
@@ -120,7 +120,7 @@ class GitRun:
         return commit_push(self.context)
 
     def pushed(self) -> dict[str, str]:
-        """The paths of the pushed commit with their modes there."""
+        """The paths of the pushed commit with their modes."""
         bare = self.github.git_folder(self.slug)
         raw = git(bare, "diff", "--raw", "-z", "--no-renames", "main", self.context.branch).split(b"\0")
         return {
@@ -138,7 +138,7 @@ def engine() -> Iterator[DockerEngine]:
 
 @pytest.fixture(scope="module")
 def network(engine: DockerEngine) -> Iterator[tuple[str, str]]:
-    """A network of these tests' own, and this machine's address on it."""
+    """A network for these tests, and this machine's address on it."""
     name = f"tests-git-{uuid.uuid4().hex[:8]}"
     yield name, engine.ensure_network(name, {"moonmind.test": name})
     engine.remove_network(name)
@@ -168,7 +168,7 @@ def git_run(engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A repository with what is easily broken: encodings, line ends, a submodule, a link, a program."""
+    """A repository with fragile contents: encodings, line ends, a submodule, a link, a program."""
     folder = tmp_path / "source"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
@@ -191,7 +191,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(git_run: GitRun, source: Path) -> None:
-    """As user 1000 on a read-only root: sealed folders, pipes, nested repositories, encodings that git must know."""
+    """As user 1000 on a read-only root: sealed folders, pipes, nested repositories, encodings."""
     git_run.host(source)
     assert git_run.clone().failure is None
     git_run.agent(

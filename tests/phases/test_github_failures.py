@@ -1,4 +1,4 @@
-"""Each error of GitHub and Git has a failure code."""
+"""The failures for GitHub's and Git's errors."""
 
 from datetime import UTC, datetime
 
@@ -99,10 +99,10 @@ REST = [
 
 
 @pytest.mark.parametrize(("status", "errors", "retry_at", "code"), REST)
-def test_a_rest_answer_has_a_code(
+def test_a_rest_response_has_a_code(
     status: int | None, errors: list[str], retry_at: datetime | None, code: FailureCode
 ) -> None:
-    """The failure has GitHub's messages and its retry time; without a response, why there was none."""
+    """With GitHub's message and retry time; without a response, with the reason."""
     error = GitHubError(
         "No response from https://x to GET /y: refused", status=status, errors=errors, retry_at=retry_at
     )

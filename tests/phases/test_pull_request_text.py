@@ -1,4 +1,4 @@
-"""The words for reviewers: whole, short enough for GitHub, and calling nobody."""
+"""The text for reviewers: complete, short enough for GitHub, and without mentions."""
 
 import re
 
@@ -31,8 +31,8 @@ def facts(**fields: object) -> PullRequestFacts:
     return PullRequestFacts(**(plain | fields))  # type: ignore[arg-type]
 
 
-def test_reviewers_read_what_is_open_what_was_assumed_and_which_run_made_it() -> None:
-    """Title, the three documents, questions as boxes to tick, assumptions, files, what was left out, run, reference."""
+def test_the_text_has_questions_assumptions_and_the_run() -> None:
+    """Title, the three documents, questions as check boxes, assumptions, files, omitted files, run, reference."""
     text = pull_request_text(facts(left_out=[LeftOutPath("evil", "a link that points outside the repository")]))
     assert text.title == "Dark mode"
     for part in (
@@ -63,7 +63,7 @@ def test_a_specification_without_a_heading_is_titled_by_its_folder() -> None:
 def test_long_parts_are_cut_and_the_run_is_always_named(
     heading: str, clarifications: list[str], assumptions: str, files: list[str], times: int
 ) -> None:
-    """In characters, as GitHub counts; what does not fit is cut in its own part, never the end."""
+    """In characters, as GitHub counts; each part is cut by itself, never the end."""
     text = pull_request_text(
         facts(
             heading=heading * times,
@@ -80,7 +80,7 @@ def test_long_parts_are_cut_and_the_run_is_always_named(
 
 
 def test_many_files_are_counted() -> None:
-    """A hundred are named, of the others the number."""
+    """A hundred are listed; of the others only the number."""
     body = pull_request_text(facts(files=[f"specs/{n}" for n in range(250)])).body
     assert "- `specs/99`" in body
     assert "- `specs/100`" not in body
@@ -133,14 +133,14 @@ HOSTILE = [
 
 
 def rendered(body: str) -> list[Token]:
-    """The inline parts of what GitHub's Markdown makes of a text."""
+    """The inline parts of GitHub's rendering of a text."""
     blocks = GITHUB_MARKDOWN.parse(body)
     return [*blocks, *(child for block in blocks for child in block.children or [])]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_foreign_text_reaches_github_as_text_alone(text: str) -> None:
-    """Whichever part it is: no link, image, HTML, emphasis or heading comes of it, and nothing is invisible."""
+def test_external_text_is_shown_literally(text: str) -> None:
+    """In any part: no link, image, HTML, emphasis or heading results, and nothing is invisible."""
     honest = pull_request_text(
         facts(assumptions="x", clarifications=["x"], files=["x"], left_out=[LeftOutPath("x", "y")])
     )
@@ -181,7 +181,7 @@ def test_a_commits_message_is_quiet(text: str) -> None:
     ],
 )
 def test_reviewers_see_the_text_as_it_was_written(text: str, shown: str) -> None:
-    """Every character of it; only what calls or links has a blank more."""
+    """Every character; only mentions and links have an extra blank."""
     body = pull_request_text(facts(assumptions=text)).body
     quote = next(line for line in body.splitlines() if line.startswith(">"))
     inline = GITHUB_MARKDOWN.parse(quote)[2].children or []
@@ -201,8 +201,8 @@ def test_lines_of_the_assumptions_stay_lines() -> None:
 @pytest.mark.parametrize(
     "text", ["C# and F#", "50 % & more", "# Heading", "closing time: 12", "list[0] and a [1]", "größe 漢字 😀"]
 )
-def test_harmless_text_stays_as_it_is(text: str) -> None:
-    """Languages, ampersands, headings, plain words, any script."""
+def test_harmless_text_is_unchanged(text: str) -> None:
+    """Languages, ampersands, headings, ordinary words, any script."""
     assert quiet(text) == text
 
 
@@ -210,7 +210,7 @@ def test_harmless_text_stays_as_it_is(text: str) -> None:
     "opened", ["```\ncode", "~~~~", "<details><summary>x", "<table><tr><td>", "<!--", "    code", "$$"]
 )
 def test_unclosed_markdown_in_assumptions_hides_nothing(opened: str) -> None:
-    """They stand in a quotation, line by line, which ends whatever is open in it."""
+    """They are quoted line by line, which ends any open construct."""
     lines = pull_request_text(facts(assumptions=f"first\n{opened}\n\nlast")).body.splitlines()
     start, end = lines.index("## Assumptions"), lines.index("## Files")
     inside = [line for line in lines[start + 1 : end] if line]
@@ -223,7 +223,7 @@ def test_unclosed_markdown_in_assumptions_hides_nothing(opened: str) -> None:
     ["a`b", "a|b", "a\nb", "a\r\n## Heading", "a\u202egnp.exe", "a\u200bb", "a\x1b[31mb", "a\u2028b", "`](https://x)"],
 )
 def test_a_files_name_stays_in_its_line_and_code_span(path: str) -> None:
-    """No break, no mark that ends the span, nothing that turns the reading direction."""
+    """No break, no mark that ends the span, no character that changes the direction."""
     body = pull_request_text(facts(files=[path], left_out=[LeftOutPath(path, "why")], external_ref=path)).body
     listed = next(line for line in body.splitlines() if line.startswith(("- `a", "- `'")))
     assert listed.count("`") == 2

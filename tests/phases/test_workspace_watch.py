@@ -1,4 +1,4 @@
-"""A command that uses too much disk is ended while it works: real containers, real files."""
+"""A command that uses too much disk is ended while it runs: real containers, real files."""
 
 import time
 import uuid
@@ -94,7 +94,7 @@ def place() -> Iterator[Place]:
     ],
 )
 def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
-    """Bytes or inodes, in the workspace or beside the login, hidden, with the measuring killed or forged."""
+    """Bytes or inodes, in the workspace or beside the login, hidden, with the measurement killed or forged."""
     with place.watch() as watch:
         began = time.monotonic()
         outcome = place.run(act + STAYS)
@@ -106,7 +106,7 @@ def test_a_command_that_fills_the_disk_is_ended(place: Place, act: str) -> None:
 
 
 def test_files_beside_the_login_are_removed_before_the_end(place: Place) -> None:
-    """Its volume outlives the run; the login itself stays."""
+    """The volume outlives the run; the login itself stays."""
     place.run(f"echo '{{}}' > {LOGIN}/auth.json")
     with place.watch() as watch:
         place.run(f"fallocate -l 200M {LOGIN}/big{STAYS}")
@@ -115,8 +115,8 @@ def test_files_beside_the_login_are_removed_before_the_end(place: Place) -> None
     assert place.engine.read_file(place.agent, f"{LOGIN}/big", limit=1000) is None
 
 
-def test_an_honest_command_is_left_alone(place: Place) -> None:
-    """It ends as it would have, and what it used is known."""
+def test_an_ordinary_command_is_not_ended(place: Place) -> None:
+    """It ends normally, and its disk use is known."""
     with place.watch() as watch:
         outcome = place.run("fallocate -l 20M file; for i in $(seq 100); do echo x > f-$i; done; sleep 2; exit 7")
     assert (outcome.ended, outcome.exit_code, watch.failure) == (EndReason.EXITED, 7, None)
@@ -124,7 +124,7 @@ def test_an_honest_command_is_left_alone(place: Place) -> None:
     assert 20 * MIB <= watch.used < 30 * MIB
 
 
-def test_what_a_short_command_left_is_found_afterwards(place: Place) -> None:
+def test_a_short_commands_files_are_measured_afterwards(place: Place) -> None:
     """It ended before it was measured."""
     watch = place.watch()
     place.run("fallocate -l 200M big")
@@ -134,8 +134,8 @@ def test_what_a_short_command_left_is_found_afterwards(place: Place) -> None:
     assert watch.used > MOST_BYTES
 
 
-def test_a_full_disk_ends_the_command_without_blame(place: Place) -> None:
-    """Files that are open and have no name are seen by the room that is left."""
+def test_a_full_disk_ends_the_command_without_a_failure(place: Place) -> None:
+    """Open files without a name are noticed by the free space."""
     with place.watch(min_free_disk=2**60) as watch:
         outcome = place.run("sleep 60")
     assert outcome.ended is EndReason.CONTAINER_GONE
@@ -144,8 +144,8 @@ def test_a_full_disk_ends_the_command_without_blame(place: Place) -> None:
         watch.check_disk()
 
 
-def test_an_agent_that_stops_the_measuring_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A measurement that never answers counts as too much."""
+def test_an_agent_that_blocks_the_measurement_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement without a result counts as too much."""
     monkeypatch.setattr(workspace_watch, "_TIME_LIMIT", 6.0)
     with place.watch() as watch:
         outcome = place.run(f"{EACH_MEASURING} kill -STOP ${{p#/proc/}};; esac; done; done 2>/dev/null")
@@ -155,7 +155,7 @@ def test_an_agent_that_stops_the_measuring_is_ended(place: Place, monkeypatch: p
 
 
 def test_leaving_the_block_ends_no_container(place: Place) -> None:
-    """Also while a measurement runs: the git container is needed afterwards."""
+    """Also during a measurement: the git container is needed afterwards."""
     for number in range(8):
         with place.watch():
             place.run(f"for i in $(seq 200); do echo x > f-{number}-$i; done; sleep 0.{20 + number * 3}")
