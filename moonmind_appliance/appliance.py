@@ -28,9 +28,8 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import Actor, ShardName
+from moonmind_appliance.models import LABEL_RUN, Actor, ShardName
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
-from moonmind_appliance.phases.names import LABEL_RUN
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.scheduling.waiting import update_waiting

@@ -44,7 +44,6 @@ from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.shards.upkeep import look_after_logins
 from moonmind_appliance.store import Store
-from moonmind_appliance.store.shards import ShardChange
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 from tests.in_container.sent import job_of, program_of
@@ -227,11 +226,7 @@ class ApplianceUnderTest:
     def know_logins(self, *states: LoginState) -> None:
         """Store the state of each shard's login."""
         for number, state in enumerate(states):
-            self.store_shard(Shard(shard=number, login=state))
-
-    def store_shard(self, shard: Shard) -> None:
-        """Replace the stored state of a shard."""
-        self.store.shards.change(shard.shard, lambda _known: ShardChange(shard))
+            save_shard(self.store, Shard(shard=number, login=state))
 
     def minute_passes(self) -> None:
         """Do the periodic work on logins and on why runs wait, as the thread `clock` does."""

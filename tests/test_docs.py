@@ -21,6 +21,11 @@ from moonmind_appliance.cli.program import main
 from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE
 from moonmind_appliance.models import (
     FAILURES,
+    LABEL_APPLIANCE,
+    LABEL_REHEARSAL,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_SHARD,
     PHASE_MOVES,
     PHASE_ORDER,
     RUN_MOVES,
@@ -31,8 +36,6 @@ from moonmind_appliance.models import (
     WaitReason,
     WhoActs,
 )
-from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
-from moonmind_appliance.rehearsal.environment import LABEL_REHEARSAL
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from moonmind_appliance.settings import default_of, options, show
 from moonmind_appliance.store import Store

@@ -23,11 +23,7 @@ from moonmind_appliance.agents.codex_reader import CodexReader
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import CODEX_LOGIN
-from moonmind_appliance.models import (
-    AgentInfo,
-    ExecSpec,
-    LoginCheck,
-)
+from moonmind_appliance.models import AgentInfo, ExecSpec, LoginCheck, version_label
 from moonmind_appliance.redaction import ByteSink
 
 # Version of the appliance's part of the prompt; increment it when the text changes.
@@ -75,10 +71,10 @@ class Codex:
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """Versions of Codex and of the prompts: Spec Kit's and the appliance's."""
-        spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")
+        spec_kit = image_labels.get(version_label("spec-kit"), "unknown")
         return AgentInfo(
             backend=self.backend,
-            version=image_labels.get("moonmind.codex.version", "unknown"),
+            version=image_labels.get(version_label("codex"), "unknown"),
             prompt_pack_version=f"spec-kit {spec_kit}, unattended {INSTRUCTIONS_VERSION}",
         )
 

@@ -31,6 +31,7 @@ from moonmind_appliance.models import (
     LoginCheck,
     PhaseName,
     TurnOutcome,
+    version_label,
 )
 from moonmind_appliance.redaction import ByteSink
 
@@ -71,10 +72,10 @@ class SpecKitWorkflow:
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """The agent's version, from the label `moonmind.<integration>.version`, and Spec Kit's."""
-        spec_kit = image_labels.get("moonmind.spec-kit.version", "unknown")
+        spec_kit = image_labels.get(version_label("spec-kit"), "unknown")
         return AgentInfo(
             backend=self.backend,
-            version=image_labels.get(f"moonmind.{self._integration}.version", "unknown"),
+            version=image_labels.get(version_label(self._integration), "unknown"),
             prompt_pack_version=f"spec-kit {spec_kit}, workflow",
         )
 

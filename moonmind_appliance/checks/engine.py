@@ -2,12 +2,13 @@
 
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.models import version_label
 from moonmind_appliance.settings import Settings
 
 # Of Docker 20.10.
 OLDEST_API = (1, 41)
 CONTRACT = "1"
-_LABELS = ("moonmind.codex.version", "moonmind.spec-kit.version", "moonmind.job-image.version")
+_LABELS = tuple(map(version_label, ("codex", "spec-kit", "job-image")))
 
 START = "Start the Docker engine, or set DOCKER_HOST."
 BUILD = "Build it with ./install.sh, or with job_image/build.sh in the checkout."

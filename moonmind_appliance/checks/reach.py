@@ -11,11 +11,11 @@ from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
 from moonmind_appliance.in_container.command import command
-from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, ExecSpec, Limits, Mount
 from moonmind_appliance.settings import Settings
 
 NETWORK = "job network"
-_LABELS = {"moonmind.role": "doctor"}
+_LABELS = {LABEL_ROLE: "doctor"}
 _CONNECT_SECONDS, _SECONDS = 6, 12
 _MEMORY = 256 * 1024**2
 # https://curl.se/libcurl/c/libcurl-errors.html

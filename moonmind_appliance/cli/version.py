@@ -11,12 +11,9 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import facts
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import EngineError
+from moonmind_appliance.models import version_label
 
-_LABELS = {
-    "codex": "moonmind.codex.version",
-    "spec_kit": "moonmind.spec-kit.version",
-    "job_image": "moonmind.job-image.version",
-}
+_LABELS = {name: version_label(name.replace("_", "-")) for name in ("codex", "spec_kit", "job_image")}
 
 
 @click.command(

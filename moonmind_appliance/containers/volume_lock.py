@@ -6,9 +6,8 @@ containers that remain from such work after a crash. It never removes the contai
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import NameTaken
-from moonmind_appliance.models import ContainerSpec
+from moonmind_appliance.models import LABEL_ROLE, ContainerSpec
 
-LABEL_ROLE = "moonmind.role"
 # Created and never started: no process in it uses the login, so it can be removed at any time.
 LOOK = "look"
 # Renews the login: never interrupted; its own command ends by itself.

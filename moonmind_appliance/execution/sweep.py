@@ -8,8 +8,7 @@ from enum import Enum, auto
 import msgspec
 
 from moonmind_appliance.errors import EngineError
-from moonmind_appliance.models import FINAL_RUN_STATUSES, Run, RunStatus
-from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.models import FINAL_RUN_STATUSES, LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, Run, RunStatus
 from moonmind_appliance.resources import Resources
 
 _log = logging.getLogger(__name__)

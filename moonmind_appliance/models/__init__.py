@@ -22,6 +22,16 @@ from moonmind_appliance.models.container import (
     Mount,
     VolumeState,
 )
+from moonmind_appliance.models.docker_names import (
+    LABEL_APPLIANCE,
+    LABEL_REHEARSAL,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_SHARD,
+    git_container,
+    version_label,
+    workspace_volume,
+)
 from moonmind_appliance.models.failure import FAILURES, Failure, FailureCode, FailureKind, WhoActs, failure
 from moonmind_appliance.models.phase import (
     PHASE_MOVES,
@@ -62,6 +72,11 @@ from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, Shard
 __all__ = [
     "FAILURES",
     "FINAL_RUN_STATUSES",
+    "LABEL_APPLIANCE",
+    "LABEL_REHEARSAL",
+    "LABEL_ROLE",
+    "LABEL_RUN",
+    "LABEL_SHARD",
     "PHASE_MOVES",
     "PHASE_ORDER",
     "PHASE_OUTPUTS",
@@ -112,6 +127,9 @@ __all__ = [
     "WhoActs",
     "WrittenFeature",
     "failure",
+    "git_container",
     "may_move_phase",
     "may_move_run",
+    "version_label",
+    "workspace_volume",
 ]

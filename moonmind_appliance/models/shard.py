@@ -36,7 +36,7 @@ class LoginFault(StrEnum):
 
 
 class ShardName(msgspec.Struct, frozen=True):
-    """The four names of shard `index`; `prefix` is CODEX_VOLUME_PREFIX."""
+    """The names of shard `index`; `prefix` is CODEX_VOLUME_PREFIX."""
 
     index: int
     prefix: str
@@ -60,6 +60,16 @@ class ShardName(msgspec.Struct, frozen=True):
     def lock(self) -> str:
         """The name of the only container that may mount the volume: a container of this name is the lock."""
         return f"{self.volume}-in-use"
+
+    @property
+    def sign_in(self) -> str:
+        """The container in which a person signs in."""
+        return f"{self.volume}-login"
+
+    @property
+    def staging_volume(self) -> str:
+        """The volume in which a new login is made before it replaces the old one."""
+        return f"{self.volume}-staging"
 
 
 Reason = Annotated[str, Meta(max_length=1000)]

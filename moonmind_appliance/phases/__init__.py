@@ -2,16 +2,12 @@
 
 from moonmind_appliance.phases.cleanup import remove_containers
 from moonmind_appliance.phases.context import MEASURE_EVERY, PhaseContext
-from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, LABEL_SHARD, Names
+from moonmind_appliance.phases.names import Names
 from moonmind_appliance.phases.recorders import ArtifactRecorder, LoginRecorder, LogSink
 from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.runner import PhaseRunner
 
 __all__ = [
-    "LABEL_APPLIANCE",
-    "LABEL_ROLE",
-    "LABEL_RUN",
-    "LABEL_SHARD",
     "MEASURE_EVERY",
     "ArtifactRecorder",
     "LogSink",

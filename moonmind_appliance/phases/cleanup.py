@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_RUN
 from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.workspace_watch import watch_git
 

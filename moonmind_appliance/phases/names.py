@@ -3,12 +3,15 @@
 import msgspec
 
 from moonmind_appliance.agents.adapter import WORKSPACES
-from moonmind_appliance.models import ShardName
-
-LABEL_APPLIANCE = "moonmind.appliance"
-LABEL_RUN = "moonmind.run"
-LABEL_SHARD = "moonmind.shard"
-LABEL_ROLE = "moonmind.role"
+from moonmind_appliance.models import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_SHARD,
+    ShardName,
+    git_container,
+    workspace_volume,
+)
 
 # The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
 GIT_FOLDER = "/work/git"
@@ -32,17 +35,17 @@ class Names(msgspec.Struct, frozen=True):
     @property
     def git(self) -> str:
         """The git container."""
-        return f"moonmind-git-{self.run_id}"
+        return git_container(self.run_id)
 
     @property
     def workspace_volume(self) -> str:
         """The volume that both containers share."""
-        return f"moonmind-run-{self.run_id}"
+        return workspace_volume(self.run_id)
 
     @property
     def git_volume(self) -> str:
         """The git container's own volume."""
-        return f"moonmind-git-{self.run_id}"
+        return git_container(self.run_id)
 
     @property
     def workspace(self) -> str:

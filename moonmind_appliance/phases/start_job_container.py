@@ -6,6 +6,9 @@ from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_F
 from moonmind_appliance.containers.volume_lock import start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
     ContainerSpec,
     FailureCode,
     Mount,
@@ -17,7 +20,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 

@@ -21,6 +21,7 @@ from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.appliance import Appliance, attach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.models import LABEL_REHEARSAL
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.rehearsal.leftovers import (
     KEPT,
@@ -39,7 +40,6 @@ from moonmind_appliance.shards.look import look_at_shard
 
 SLUG = "rehearsal/reading-list"
 TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
-LABEL_REHEARSAL = "moonmind.rehearsal"
 _START_SECONDS = 60.0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import DataFolderInUse, EngineError, StoreError
+from moonmind_appliance.models import LABEL_APPLIANCE
 from moonmind_appliance.store import DataFolderLock
 
 KEPT = "kept"
@@ -39,8 +40,8 @@ def remove_environment(engine: ContainerEngine, environment_id: str) -> None:
     with suppress(EngineError):
         prefix = volume_prefix(environment_id)
         volumes = [volume for volume in engine.volumes({}) if volume.name.startswith(prefix)]
-        for appliance_id in {volume.labels.get("moonmind.appliance") for volume in volumes} - {None}:
-            label = {"moonmind.appliance": str(appliance_id)}
+        for appliance_id in {volume.labels.get(LABEL_APPLIANCE) for volume in volumes} - {None}:
+            label = {LABEL_APPLIANCE: str(appliance_id)}
             for container in engine.containers(label):
                 engine.remove(container.container_id)
             for volume in engine.volumes(label):

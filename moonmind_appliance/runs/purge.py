@@ -7,8 +7,7 @@ import msgspec
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
-from moonmind_appliance.models import ContainerState
-from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, ContainerState
 
 
 class Belongings(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,13 +16,12 @@ import msgspec
 from moonmind_appliance.agents.adapter import LoginWay
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
-from moonmind_appliance.models import Shard
+from moonmind_appliance.models import LABEL_RUN, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard, who_holds
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.look import note_login
-from moonmind_appliance.shards.spec import LABEL_RUN
 
 
 class SignInPrompt(msgspec.Struct, frozen=True, tag=True):

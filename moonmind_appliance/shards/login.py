@@ -20,18 +20,15 @@ from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
-from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardName
+from moonmind_appliance.models import LABEL_ROLE, LABEL_RUN, EndReason, ExecOutcome, ExecSpec, ShardName
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (
-    LABEL_ROLE,
-    LABEL_RUN,
     LOGIN_SECONDS,
     ensure_login_network,
     ensure_login_volume,
     login_labels,
     login_spec,
-    staging_volume,
 )
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -114,7 +111,7 @@ def login_shard(
         EngineError: the engine failed.
     """
     engine, ca_file, shard_name = resources.engine, resources.settings.extra_ca_certs, resources.shards[shard]
-    name = f"{shard_name.volume}-login"
+    name = shard_name.sign_in
     ensure_login_network(resources)
     with _staging_container(resources, shard_name, name=name, cancel=cancel):
         if ca_file:
@@ -246,7 +243,7 @@ def _staging_container(
     cancel: CancelToken | None,
 ) -> Iterator[None]:
     """A running container with an empty login folder. One left by a crash ends by itself, and is replaced."""
-    engine, staging = resources.engine, staging_volume(shard)
+    engine, staging = resources.engine, shard.staging_volume
     spec = login_spec(
         resources,
         shard,

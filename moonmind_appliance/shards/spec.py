@@ -4,22 +4,13 @@ import secrets
 
 from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
-from moonmind_appliance.models import ContainerSpec, Limits, Mount, ShardName
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_SHARD, ContainerSpec, Limits, Mount, ShardName
 from moonmind_appliance.resources import Resources
 
-LABEL_APPLIANCE = "moonmind.appliance"
-LABEL_RUN = "moonmind.run"
-LABEL_SHARD = "moonmind.shard"
-LABEL_ROLE = "moonmind.role"
 # Seconds that a person has for a sign-in; Codex's device codes expire after this time.
 LOGIN_SECONDS = 15 * 60
 # Longest time that a login operation has a shard's lock.
 SHORT_WORK_SECONDS = 60
-
-
-def staging_volume(shard: ShardName) -> str:
-    """The volume in which a new login is made before it replaces the old one."""
-    return f"{shard.volume}-staging"
 
 
 def login_labels(shard: ShardName, appliance_id: str, role: str) -> dict[str, str]:

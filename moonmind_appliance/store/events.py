@@ -80,18 +80,6 @@ class EventStore:
                 )
             return [to_event(row) for row in rows]
 
-    def before(self, event_id: int | None, *, run_id: str, limit: int = 200) -> list[Event]:
-        """The run's last events before that id (None: its last ones), oldest first."""
-        with self._database.read() as connection:
-            rows = connection.execute(
-                """
-                SELECT * FROM events WHERE run_id = :run_id AND (:before IS NULL OR event_id < :before)
-                ORDER BY event_id DESC LIMIT :limit
-                """,
-                {"run_id": run_id, "before": event_id, "limit": limit},
-            ).fetchall()
-            return [to_event(row) for row in reversed(rows)]
-
     def of_shard(self, shard: int, *, limit: int = 20) -> list[Event]:
         """The newest events of a shard itself, not of the runs on it; newest first."""
         with self._database.read() as connection:

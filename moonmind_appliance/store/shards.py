@@ -66,17 +66,6 @@ class ShardStore:
                 known[row["shard"]] = _state(row)
         return [known.get(shard) or self.get(shard) for shard in range(count)]
 
-    def save(self, shard: Shard, *, event: str | None = None, data: Mapping[str, object] | None = None) -> None:
-        """Store the state and, in the same transaction, the event of that kind.
-
-        Raises:
-            StoreError: the state is not valid; nothing was written.
-        """
-        with self._database.write() as connection:
-            _write(connection, shard)
-            if event is not None:
-                record(connection, event, shard=shard.shard, data=data)
-
     def change(self, shard: int, how: Callable[[Shard], ShardChange]) -> Shard:
         """Replace the state with the result of `how`, in one transaction, so that no other process's change is lost.
 

@@ -87,16 +87,6 @@ class Message(NamedTuple):
         )
 
 
-def events(store: Store, run_id: str, *, after: int = 0, limit: int = 200) -> list[Event]:
-    """The run's next events after that id, oldest first."""
-    return store.events.after(after, run_id=run_id, limit=limit)
-
-
-def events_before(store: Store, run_id: str, before: int | None = None, *, limit: int = 200) -> list[Event]:
-    """The run's last events before that id (None: its last ones), oldest first."""
-    return store.events.before(before, run_id=run_id, limit=limit)
-
-
 class RunTail:
     """Follows one run from a position. For one reader at a time, in any thread."""
 

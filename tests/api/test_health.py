@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from moonmind_appliance.checks.finding import note, ok, wrong
 from moonmind_appliance.models import LoginState, Shard
 from tests.api.served import Served, serve
+from tests.shard_states import save_shard
 
 SHARD_FIELDS = [
     "shard",
@@ -77,7 +78,7 @@ def test_a_stopping_appliance_is_alive_but_not_ready(served: Served) -> None:
 def test_shards_are_shown_to_operators(served: Served) -> None:
     """Operators see all shards, observed or not, with the run in progress."""
     now = datetime.now(UTC)
-    served.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="a@b.test", login_at=now))
+    save_shard(served.store, Shard(shard=0, login=LoginState.PRESENT, account_email="a@b.test", login_at=now))
     run_id = served.submit()
     served.take(run_id)
     shards = served.client("olga").get("/shards").json()["items"]

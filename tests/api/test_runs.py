@@ -21,6 +21,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.views.cursor import cursor_after, place_of
 from tests.api.served import BASE, LEASE, REQUEST, Served, serve
+from tests.shard_states import save_shard
 
 RUN_FIELDS = [
     "run_id",
@@ -142,7 +143,7 @@ def test_an_ended_runs_detail_has_its_result(served: Served) -> None:
 def test_waiting_for_a_login_is_visible_at_once(served: Served) -> None:
     """The first GET after the 202 shows it, with exactly these fields."""
     for shard in range(3):
-        served.store.shards.save(Shard(shard=shard, login=LoginState.ABSENT))
+        save_shard(served.store, Shard(shard=shard, login=LoginState.ABSENT))
     run = served.client().get(f"/runs/{served.submit()}").json()
     assert (run["status"], run["waiting_for"]) == ("queued", {"reason": "login", "until": None})
 

@@ -12,7 +12,7 @@ from moonmind_appliance.cli.purge import Request, remove_one, show_appliances
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.errors import DataFolderInUse, EngineError
-from moonmind_appliance.phases.names import LABEL_APPLIANCE, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DataFolderLock, Store
 from tests.cli.terminal import Terminal

@@ -6,6 +6,7 @@ from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.models import LoginState, PhaseName, QuotaWindow, Shard, WaitReason
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
+from tests.shard_states import save_shard
 from tests.store_cost import counted
 
 MOST_STATEMENTS = 10
@@ -15,8 +16,8 @@ MOST_STATEMENTS = 10
 def test_the_cost_of_a_check_does_not_depend_on_the_queue(appliance: ApplianceUnderTest, percent: float) -> None:
     """The same few statements, rows and bytes with no queued run and with 200 of 64 KiB."""
     used = [QuotaWindow(percent, 300, None)]
-    appliance.store_shard(Shard(shard=0, login=LoginState.PRESENT, quota=used))
-    appliance.store_shard(Shard(shard=1, login=LoginState.DEAD))
+    save_shard(appliance.store, Shard(shard=0, login=LoginState.PRESENT, quota=used))
+    save_shard(appliance.store, Shard(shard=1, login=LoginState.DEAD))
     costs = []
     for runs in (1, 199):
         with counted(appliance.store) as cost:
@@ -34,7 +35,7 @@ def test_the_cost_of_a_check_does_not_depend_on_the_queue(appliance: ApplianceUn
 
 def test_runs_wait_when_a_shards_state_changes_and_not_at_each_check(appliance: ApplianceUnderTest) -> None:
     """One set of statements for all runs with the same pin, one event for each run; a second check writes nothing."""
-    appliance.store_shard(Shard(shard=1, login=LoginState.DEAD))
+    save_shard(appliance.store, Shard(shard=1, login=LoginState.DEAD))
     runs = [appliance.submit() for _ in range(20)]
     appliance.sign_out(0)
     with counted(appliance.store) as first:
@@ -52,7 +53,7 @@ def test_runs_wait_when_a_shards_state_changes_and_not_at_each_check(appliance: 
 
 def test_a_turn_that_ends_a_login_updates_what_other_runs_wait_for(appliance: ApplianceUnderTest) -> None:
     """At once, not when the next check comes."""
-    appliance.store_shard(Shard(shard=1, login=LoginState.DEAD))
+    save_shard(appliance.store, Shard(shard=1, login=LoginState.DEAD))
     appliance.sign_out(1)
     appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [
         lambda _process: {"verdict": "quota", "resets_at": NOW.isoformat(), "exit_code": 1}

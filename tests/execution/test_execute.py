@@ -14,6 +14,9 @@ from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable, StoreError
 from moonmind_appliance.execution.execute import MOST_INTERRUPTIONS
 from moonmind_appliance.models import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
     PHASE_ORDER,
     ContainerSpec,
     Limits,
@@ -25,7 +28,6 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.models.failure import FailureCode
-from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run

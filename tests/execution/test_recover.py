@@ -4,8 +4,16 @@ from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.recover import recover, requeue_expired
-from moonmind_appliance.models import ContainerSpec, Limits, RunStatus, WaitingFor, WaitReason
-from moonmind_appliance.phases import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
+from moonmind_appliance.models import (
+    LABEL_APPLIANCE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    ContainerSpec,
+    Limits,
+    RunStatus,
+    WaitingFor,
+    WaitReason,
+)
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import ANN
 

@@ -42,6 +42,7 @@ from moonmind_appliance.models import (
     may_move_run,
 )
 from moonmind_appliance.store import Store
+from tests.shard_states import save_shard
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -262,5 +263,5 @@ def test_every_kind_of_artifact_is_read_back(store: Store, kind: ArtifactType) -
 def test_every_login_state_is_read_back(store: Store, state: LoginState) -> None:
     """With its quota windows."""
     shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], rests_until=NOW)
-    store.shards.save(shard)
+    save_shard(store, shard)
     assert store.shards.get(3) == shard

@@ -13,6 +13,7 @@ from moonmind_appliance.shards.evidence import file_seen
 from moonmind_appliance.shards.health import health_of
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
+from tests.shard_states import save_shard
 
 PRESENT = LoginState.PRESENT
 
@@ -82,7 +83,7 @@ def test_a_paused_shard_is_not_woken(appliance: ApplianceUnderTest) -> None:
     pause_shard(appliance.resources, 0)
     appliance.wakeups.woken.clear()
     appliance.submit(shard=0)
-    appliance.store.shards.save(Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
+    save_shard(appliance.store, Shard(shard=0, login=LoginState.ABSENT, paused_at=NOW))
     appliance.clock.advance(seconds=60)
     appliance.minute_passes()
     assert appliance.store.shards.get(0).login is PRESENT

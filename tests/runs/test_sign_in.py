@@ -11,7 +11,7 @@ import pytest
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.errors import EngineUnreachable, ImageNotFound, StoreError
-from moonmind_appliance.models import ContainerSpec, ExecSpec, LoginState
+from moonmind_appliance.models import LABEL_RUN, ContainerSpec, ExecSpec, LoginState
 from moonmind_appliance.runs.sign_in import (
     SignedIn,
     SignIn,
@@ -21,7 +21,7 @@ from moonmind_appliance.runs.sign_in import (
     sign_out,
 )
 from moonmind_appliance.shards.login import LoginFailed
-from moonmind_appliance.shards.spec import LABEL_RUN, LOGIN_SECONDS, login_spec
+from moonmind_appliance.shards.spec import LOGIN_SECONDS, login_spec
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.in_container.sent import program_of
 

@@ -21,6 +21,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.scheduling.waiting import why_wait
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import ANN, BOB, NOW
+from tests.shard_states import save_shard
 
 HOUR = timedelta(hours=1)
 P, U, A, D, R = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD, LoginState.REFUSED
@@ -64,7 +65,7 @@ def used(percent: float) -> Callable[[Shard], Shard]:
 
 
 def change(appliance: ApplianceUnderTest, number: int, how: Callable[[Shard], Shard]) -> None:
-    appliance.store.shards.save(how(appliance.store.shards.get(number)))
+    save_shard(appliance.store, how(appliance.store.shards.get(number)))
 
 
 def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(appliance: ApplianceUnderTest) -> None:
@@ -148,7 +149,7 @@ def refuses(_process: Any) -> dict[str, Any]:
 def test_a_refused_account_costs_one_run_and_not_the_queue(appliance: ApplianceUnderTest) -> None:
     """One shard, ten runs: the first names who must act, the others wait; an hour later one more is tried."""
     appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [refuses]
-    appliance.store.shards.save(shard(1, A))
+    save_shard(appliance.store, shard(1, A))
     appliance.sign_out(1)
     runs = [appliance.submit() for _ in range(10)]
     appliance.work(0)

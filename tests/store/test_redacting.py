@@ -27,6 +27,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.redacting import LONGEST_TEXT, MOST_ENTRIES
+from tests.shard_states import save_shard
 
 BY_FORM = "ghp_canary00000000000000000000000000000001"
 BY_VALUE = "canary value without any form 0123456789"
@@ -77,7 +78,7 @@ def write_everywhere(store: Store, run: Run, now: datetime, text: str) -> None:
         agent=AgentInfo(text, text, text),
     )
     store.events.add("canary", run_id=run.run_id, shard=0, data=nested)
-    store.shards.save(Shard(shard=0, login_reason=text, account_email=text), event="canary", data={text: text})
+    save_shard(store, Shard(shard=0, login_reason=text, account_email=text), event="canary", data={text: text})
     store.artifacts.save(
         Artifact(
             artifact_id="a",

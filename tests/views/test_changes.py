@@ -13,6 +13,7 @@ from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Run, Shard
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.changes import Change, changes, latest
+from tests.shard_states import save_shard
 
 MakeRun = Callable[..., Run]
 
@@ -91,7 +92,7 @@ def test_names_runs_and_shards(store: Store, make_run: MakeRun, now: datetime, f
     follower = follow()
     two = store.runs.insert(make_run())
     store.queue.claim(2, "mine", now=now, lease_seconds=9)
-    store.shards.save(Shard(shard=0), event="shard.looked")
+    save_shard(store, Shard(shard=0), event="shard.looked")
     seen = follower.wait_for_event(latest(store))
     assert frozenset().union(*(change.run_ids for change in seen)) == {one.run_id, two.run_id}
     assert frozenset().union(*(change.shards for change in seen)) == {0, 2}

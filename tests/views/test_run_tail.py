@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.errors import InvalidRequest
 from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.views.log_lines import LONGEST_LINE, split_lines
-from moonmind_appliance.views.run_tail import LogName, Message, Position, RunTail, events, events_before
+from moonmind_appliance.views.run_tail import LogName, Message, Position, RunTail
 from tests.appliance_under_test import ApplianceUnderTest, open_appliance
 from tests.fakes import NOW
 
@@ -177,39 +174,9 @@ def test_an_invalid_position_is_refused(text: str) -> None:
         Position.parse(text)
 
 
-@given(st.binary(max_size=300), st.booleans())
-def test_lines_take_all_bytes_up_to_the_last_break(data: bytes, whole: bool) -> None:  # noqa: FBT001 - hypothesis gives it
-    """No byte is lost and none is read twice."""
-    taken = sum(size for _, size in split_lines(data, whole=whole))
-    assert taken == (len(data) if whole else data.rfind(b"\n") + 1)
-
-
-def test_a_very_long_line_comes_in_pieces_of_whole_characters() -> None:
-    """An endless line does not fill the memory; no character is cut."""
-    text = "x" + "ä€😀" * 30_000
-    pieces = [piece for piece, _ in split_lines(text.encode(), whole=True)]
-    assert "".join(pieces) == text
-    assert max(len(piece.encode()) for piece in pieces) <= LONGEST_LINE
-
-
 def test_log_names_are_unique() -> None:
     """A name has phase, stream and attempt."""
     assert LogName.parse(str(LogName("speckit_plan", "stderr", 3))) == ("speckit_plan", "stderr", 3)
-
-
-def test_events_by_page(live: Live) -> None:
-    """Pages go forwards from any event, and backwards from the last one, oldest first, with events of this run only."""
-    live.store.events.add("shard.looked", shard=0)
-    for number in range(5):
-        live.store.events.add("run.noted", run_id=live.run.run_id, data={"n": number})
-    whole = events(live.store, live.run.run_id)
-    ids = [event.event_id for event in whole]
-    assert {event.run_id for event in whole} == {live.run.run_id}
-    assert [event.data.get("n") for event in whole][-5:] == [0, 1, 2, 3, 4]
-    assert events(live.store, live.run.run_id, after=ids[1], limit=2) == whole[2:4]
-    assert events_before(live.store, live.run.run_id, limit=2) == whole[-2:]
-    assert events_before(live.store, live.run.run_id, ids[-2], limit=3) == whole[-5:-2]
-    assert events_before(live.store, live.run.run_id, ids[0]) == []
 
 
 def test_lines_come_while_the_phase_runs(live: Live) -> None:

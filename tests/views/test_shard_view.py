@@ -9,6 +9,7 @@ from moonmind_appliance.models import LoginState, QuotaWindow, Run, Shard
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.shard_view import QuotaBar, Severity, quota_bars, shard_views, waiting_runs
+from tests.shard_states import save_shard
 
 
 def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
@@ -16,8 +17,8 @@ def test_shards(store: Store, make_run: Callable[..., Run], now: datetime) -> No
     store.runs.insert(make_run())
     run = store.queue.claim(1, "mine", now=now, lease_seconds=9)
     assert run is not None
-    store.shards.save(Shard(shard=1, login=LoginState.PRESENT), event="shard.one")
-    store.shards.save(Shard(shard=1, login=LoginState.PRESENT, plan="pro"), event="shard.two", data={"n": 2})
+    save_shard(store, Shard(shard=1, login=LoginState.PRESENT), event="shard.one")
+    save_shard(store, Shard(shard=1, login=LoginState.PRESENT, plan="pro"), event="shard.two", data={"n": 2})
     idle, busy = shard_views(store, Settings(moonmind_data_dir=store.database.path.parent, codex_shards=2), now=now)
     assert (idle.shard, idle.login, idle.run_id, idle.events) == (0, LoginState.UNKNOWN, None, [])
     assert (busy.queue, busy.volume, busy.plan, busy.run_id) == ("codex-1", "codex_auth_1", "pro", run.run_id)

@@ -5,8 +5,8 @@ import pytest
 from textual.widgets import Static
 
 from moonmind_appliance.errors import EngineUnreachable
-from moonmind_appliance.models import LoginState
-from moonmind_appliance.shards.spec import LABEL_RUN, login_spec
+from moonmind_appliance.models import LABEL_RUN, LoginState
+from moonmind_appliance.shards.spec import login_spec
 from tests.tui.attached import settle, until
 from tests.tui.simulated_sign_in import ADDRESS, CODE, NEW, OLD, SimulatedSignIn, put_login, stored_login
 from tui.screens import make_screen

@@ -6,6 +6,7 @@ from textual.widgets import Input, Static, TextArea
 from moonmind_appliance.checks import ServeState
 from moonmind_appliance.models import LoginState, RunStatus, Shard
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
+from tests.shard_states import save_shard
 from tests.tui.attached import attached_to, settle, until
 from tui.drafts import Draft, draft_file
 from tui.screens import make_screen
@@ -309,8 +310,8 @@ async def test_the_form_warns_if_serve_is_not_running(attached):
 
 async def test_the_shard_field_shows_each_shards_login(attached):
     """Its account, or that the run would wait."""
-    attached.store.shards.save(Shard(shard=0, login=LoginState.PRESENT, account_email="ada@example.org"))
-    attached.store.shards.save(Shard(shard=1, login=LoginState.DEAD))
+    save_shard(attached.store, Shard(shard=0, login=LoginState.PRESENT, account_email="ada@example.org"))
+    save_shard(attached.store, Shard(shard=1, login=LoginState.DEAD))
     app = attached.app()
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)

@@ -8,6 +8,7 @@ import pytest
 from moonmind_appliance.checks import Finding, Level
 from moonmind_appliance.cli.exits import MEANINGS
 from moonmind_appliance.models import Run
+from tests.shard_states import save_shard
 from tests.tui.attached import NOW, OPERATOR, settle, until
 from tests.tui.screens.test_shards import DEAD, SIGNED_IN
 from tests.tui.simulated_sign_in import SimulatedSignIn
@@ -46,8 +47,8 @@ FINDINGS = [
 
 @pytest.fixture
 def shards(attached):
-    attached.store.shards.save(SIGNED_IN)
-    attached.store.shards.save(DEAD)
+    save_shard(attached.store, SIGNED_IN)
+    save_shard(attached.store, DEAD)
     run = Run(run_id=RUN_ID, repository="acme/shop", specify_text="x", accepted_at=NOW, created_by=OPERATOR)
     attached.store.runs.insert(run)
     attached.store.queue.claim(0, "lease", now=NOW, lease_seconds=60)

@@ -7,6 +7,7 @@ from textual.widgets import Static
 
 from moonmind_appliance.models import LoginState, QuotaWindow, Shard
 from moonmind_appliance.shards.spec import login_spec
+from tests.shard_states import save_shard
 from tests.tui.attached import NOW, settle, until
 from tests.tui.simulated_sign_in import put_login
 from tui.screens.confirm import Confirm
@@ -41,8 +42,8 @@ DEAD = Shard(
 
 @pytest.fixture(autouse=True)
 def shards(attached):
-    attached.store.shards.save(SIGNED_IN)
-    attached.store.shards.save(DEAD)
+    save_shard(attached.store, SIGNED_IN)
+    save_shard(attached.store, DEAD)
 
 
 async def open_shards(app, pilot):

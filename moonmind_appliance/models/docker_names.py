@@ -1,0 +1,22 @@
+"""The names and labels of the appliance's objects in Docker, and the labels of its job image."""
+
+LABEL_APPLIANCE = "moonmind.appliance"
+LABEL_RUN = "moonmind.run"
+LABEL_SHARD = "moonmind.shard"
+LABEL_ROLE = "moonmind.role"
+LABEL_REHEARSAL = "moonmind.rehearsal"
+
+
+def version_label(tool: str) -> str:
+    """The job image's label with the version of that tool; job_image/README.md lists them."""
+    return f"moonmind.{tool}.version"
+
+
+def git_container(run_id: str) -> str:
+    """The name of a run's git container, and of the volume that only that container mounts."""
+    return f"moonmind-git-{run_id}"
+
+
+def workspace_volume(run_id: str) -> str:
+    """The volume that a run's two containers share."""
+    return f"moonmind-run-{run_id}"
