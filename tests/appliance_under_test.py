@@ -47,6 +47,7 @@ from moonmind_appliance.store import Store
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 from tests.in_container.sent import job_of, program_of
+from tests.shard_states import save_shard
 
 TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
