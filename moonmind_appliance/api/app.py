@@ -6,9 +6,10 @@ import time
 import uuid
 from collections.abc import Callable
 
-from litestar import Litestar, Router
+from litestar import Litestar, Router, get
 from litestar.datastructures import State
 from litestar.enums import ScopeType
+from litestar.response import Redirect
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from moonmind_appliance.api.artifacts import artifacts_router
@@ -17,8 +18,9 @@ from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.metrics import Metrics, metrics_router
 from moonmind_appliance.api.openapi import complete, openapi_config
 from moonmind_appliance.api.parts import ApiParts
+from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api.problems import to_problem
-from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest
+from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest, check_headers
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
 from moonmind_appliance.api.wire import answer_head, common_headers, limit_body, long_address_refused
@@ -84,6 +86,12 @@ class Api(Litestar):
             )
 
 
+@get(["/", BASE_PATH], sync_to_thread=False, include_in_schema=False)
+def to_schema() -> Redirect:
+    """For people with a browser: the page that describes the API."""
+    return Redirect(SCHEMA_PATH)
+
+
 def build_api(parts: ApiParts) -> Litestar:
     """The ASGI application of the REST contract.
 
@@ -96,9 +104,10 @@ def build_api(parts: ApiParts) -> Litestar:
         route_handlers=[runs_router, events_router, artifacts_router, shards_router, health_router, metrics_router],
     )
     api = Api(
-        [router],
+        [router, to_schema],
         state=state,
         request_class=ApiRequest,
+        before_request=check_headers,
         request_max_body_size=MAX_BODY_BYTES,
         exception_handlers={Exception: to_problem},
         openapi_config=openapi_config(parts.version),

@@ -143,12 +143,14 @@ def _headers(artifact: Artifact, etag: str) -> dict[str, str]:
 def _content(
     artifact: Artifact, file: io.FileIO, part: ByteRange, status: int, headers: dict[str, str]
 ) -> Response[Any]:
+    # Litestar would add a second charset, and would send a stream with the media type of the route's description.
     kind = artifact.content_type
+    headers["Content-Type"] = f"{kind}; charset=utf-8" if kind.startswith("text/") and "charset=" not in kind else kind
     if part.length <= _CHUNK:
         data = os.pread(file.fileno(), max(part.length, 0), part.start)
-        return Response(data, status_code=status, media_type=kind, headers=headers)
+        return Response(data, status_code=status, headers=headers)
     headers["Content-Length"] = str(part.length)
-    return Stream(_chunks(file, part), status_code=status, media_type=kind, headers=headers)
+    return Stream(_chunks(file, part), status_code=status, headers=headers)
 
 
 async def _chunks(file: io.FileIO, part: ByteRange) -> AsyncIterator[bytes]:

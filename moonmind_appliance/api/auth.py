@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from litestar import HttpMethod
 from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -32,11 +33,13 @@ def bearer_token(headers: list[str]) -> str:
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: put the `Actor` of the token into the request, before its body is read.
+    """Guard: put the `Actor` of the token into the request, before its body is read. OPTIONS needs no token.
 
     Raises:
         Unauthenticated: 401.
     """
+    if connection.scope.get("method") == HttpMethod.OPTIONS:
+        return
     parts: ApiParts = connection.app.state["parts"]
     token = bearer_token(connection.headers.getall("authorization", []))
     actor = await sync_to_thread(parts.authenticate, token)
@@ -52,8 +55,8 @@ async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handl
         Forbidden: `operator_only`.
     """
     await require_token(connection, handler)
-    actor: Actor = connection.scope["user"]
-    if not actor.operator:
+    actor: Actor | None = connection.scope.get("user")
+    if actor is not None and not actor.operator:
         raise Forbidden(
             "Only operators may use this.", hint="Use a token with the operator role.", code="operator_only"
         )

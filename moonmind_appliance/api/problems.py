@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, InternalServerException, Validati
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
+from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -211,7 +212,7 @@ def _challenge(request: Request[Any, Any, Any], error: Unauthenticated) -> str:
 def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
     match error.status_code:
         case 404:
-            return "Nothing exists at this URL. docs/api.md and the schema page list every route."
+            return f"Nothing exists at this URL. {SCHEMA_PATH} lists every route."
         case 405:
             return (
                 f"{request.method[:_SHOWN_OF_METHOD]} is not allowed here; the Allow header lists the allowed methods."

@@ -3,7 +3,9 @@
 import re
 from typing import NamedTuple
 
-_ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_ONE_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+# More than any content has: a larger position means the same.
+_BEYOND = 10**18
 
 
 class ByteRange(NamedTuple):
@@ -38,8 +40,8 @@ def wanted_range(header: str | None, if_range: str | None, *, size: int, etag: s
         return None
     first, last = match[1], match[2]
     if not first:
-        return _suffix(int(last), size)
-    start, end = int(first), int(last) if last else size - 1
+        return _suffix(_position(last), size)
+    start, end = _position(first), _position(last) if last else size - 1
     if last and end < start:
         return None
     if start >= size:
@@ -53,6 +55,12 @@ def is_current(if_none_match: str | None, etag: str) -> bool:
         return False
     given = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
     return "*" in given or etag.removeprefix("W/") in given
+
+
+def _position(digits: str) -> int:
+    """The number, cut to `_BEYOND`: Python refuses to convert thousands of digits."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) < len(str(_BEYOND)) else _BEYOND
 
 
 def _suffix(length: int, size: int) -> ByteRange:

@@ -1,22 +1,29 @@
 """The request that handlers receive: the parts, the actor, and a body that was checked field by field."""
 
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, cast
 
 import msgspec
 from litestar import Request
+from litestar.concurrency import sync_to_thread
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Actor
+from moonmind_appliance.runs.submit import SubmitRequest, field_problems, refusal
 
 # 256 KiB of text may become six times as many bytes when every character is escaped.
 MAX_BODY_BYTES = 2 * 1024**2
 # The response repeats at most this much of what a caller sent: characters of a name, and names.
 _SHOWN = 100
+# Headers whose second value would be ignored.
+_ONCE = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range")
+# msgspec's names of types, which are Python's, in JSON's words.
+_JSON_TYPES = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "null": "null"}
 
 
 class ApiRequest(Request[Actor, Any, State]):
@@ -40,32 +47,55 @@ class ApiRequest(Request[Actor, Any, State]):
         """The body as the type of the handler's `data`.
 
         Raises:
-            HTTPException: 415, the content type is not JSON.
             InvalidRequest: it is not JSON, or fields are invalid: it lists all of them.
+            TooLarge: the same, if a field is too large.
         """
-        kind, options = self.content_type
-        if kind != "application/json" or options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-            raise HTTPException("Send the body as JSON, with `Content-Type: application/json`.", status_code=415)
         field = self.route_handler.parsed_data_field
         struct = cast("type[msgspec.Struct]", field.annotation if field else msgspec.Struct)
-        return decode(await self.body(), struct)
+        values, problems = read_fields(await self.body(), struct)
+        if not problems:
+            return struct(**values)
+        if struct is SubmitRequest:
+            resources, key = self.parts.resources, self.headers.get("idempotency-key")
+            # In a thread: the search for secrets in a long text takes a while.
+            problems += await sync_to_thread(
+                field_problems, values, resources.settings, resources.redactor, idempotency_key=key
+            )
+        order = {name: place for place, name in enumerate((*struct.__struct_fields__, "Idempotency-Key"))}
+        raise refusal(sorted(problems, key=lambda problem: order.get(problem.field, -1)), values)
 
 
-def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
-    """Decode a JSON object as a struct: no unknown fields, no conversions.
+async def check_headers(request: Request[Any, Any, Any]) -> None:
+    """Check what the headers say of the request, before its body is read. Litestar calls this after the guards.
 
     Raises:
-        InvalidRequest: `malformed_json`, or `invalid_request` with every invalid field.
+        InvalidRequest: a header that can have one value is repeated.
+        HTTPException: 415, the body is not JSON in UTF-8, or it is compressed.
     """
-    try:
-        given = msgspec.json.decode(body)
-    except RecursionError:
-        raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        reason = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
-        raise InvalidRequest(
-            f"The body is not valid JSON: {reason}.", hint="Send a JSON object.", code="malformed_json"
-        ) from None
+    repeated = [name for name in _ONCE if len(request.headers.getall(name, [])) > 1]
+    if repeated:
+        problems = [FieldProblem(name, "Given more than once.") for name in repeated]
+        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
+    if request.route_handler.parsed_data_field is None:
+        return
+    kind, options = request.content_type
+    if kind != "application/json" or options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        raise HTTPException("Send the body as JSON, with `Content-Type: application/json`.", status_code=415)
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
+        raise HTTPException(
+            f"The body has `Content-Encoding: {coding[:_SHOWN]}`. Send it uncompressed, without this header.",
+            status_code=415,
+            headers={"Accept-Encoding": "identity"},
+        )
+
+
+def read_fields(body: bytes, struct: type[msgspec.Struct]) -> tuple[dict[str, Any], list[FieldProblem]]:
+    """The valid fields of a JSON object, without conversions, and what is wrong with the others.
+
+    Raises:
+        InvalidRequest: `malformed_json`, or it is not an object.
+    """
+    given = _decode(body)
     if not isinstance(given, dict):
         raise InvalidRequest("The body is JSON, but not an object.", hint="Send a JSON object.")
     known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
@@ -79,9 +109,42 @@ def decode(body: bytes, struct: type[msgspec.Struct]) -> msgspec.Struct:
             try:
                 values[field.name] = msgspec.convert(given[name], field.type)
             except msgspec.ValidationError as error:
-                problems.append(FieldProblem(name, f"{error}."))
+                problems.append(FieldProblem(name, f"{json_words(str(error))}."))
         elif field.required:
             problems.append(FieldProblem(name, "Required field is missing."))
-    if problems:
-        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
-    return struct(**values)
+    return values, problems
+
+
+def json_words(message: str) -> str:
+    """A message of msgspec with JSON's names of types: "Expected integer or null, got string"."""
+    return re.sub(
+        r"`([a-z |]+)`",
+        lambda types: " or ".join(_JSON_TYPES.get(name, name) for name in types[1].split(" | ")),
+        message,
+    )
+
+
+def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    if why := _other_encoding(body):
+        raise InvalidRequest(f"The body {why}.", hint="Send a JSON object in UTF-8.", code="malformed_json")
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        why = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
+        why = why.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
+        raise InvalidRequest(
+            f"The body is not valid JSON: {why}.", hint="Send a JSON object.", code="malformed_json"
+        ) from None
+
+
+def _other_encoding(body: bytes) -> str | None:
+    """What the body is, if its first bytes show that it is not JSON in UTF-8 (RFC 8259, section 8.1)."""
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "starts with a byte order mark (BOM), which JSON must not have"
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in body[:2]:
+        return "is in UTF-16 or UTF-32"
+    if body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return "is compressed"
+    return None

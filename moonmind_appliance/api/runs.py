@@ -1,28 +1,30 @@
 """Runs over HTTP: submit, list, show, cancel, retry."""
 
+import re
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import HttpMethod, Response, Router, get, post, route
+from litestar import HttpMethod, Request, Response, Router, get, post, route
 from litestar.datastructures import ResponseHeader
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from moonmind_appliance.api.auth import require_token
 from moonmind_appliance.api.paths import run_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
-from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.api.request import ApiRequest, check_headers
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
+from moonmind_appliance.views.cursor import place_of
 from moonmind_appliance.views.run_detail import RunDetail, run_detail
 from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, run_accepted, run_page
 
 LONGEST_PAGE = 200
 
-_FILTERS = frozenset({"status", "repository", "external_ref", "limit", "cursor"})
+_FILTERS = ("status", "repository", "external_ref", "limit", "cursor")
 _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, description="URL of the run.")
 
 
@@ -63,9 +65,48 @@ def submit(
     return _accepted(submit_run(request.parts.resources, request.actor, data, idempotency_key=idempotency_key))
 
 
+async def check_parameters(request: Request[Any, Any, Any]) -> None:
+    """Check all parameters of the list at once, before Litestar does: it reads `null` as no value.
+
+    An unknown or repeated one is refused: a misspelled filter would be ignored, and so would one of two values.
+
+    Raises:
+        InvalidRequest: lists all problems.
+    """
+    await check_headers(request)
+    given = request.query_params
+    known = ", ".join(sorted(_FILTERS))
+    problems = [
+        FieldProblem(name[:100], f"Unknown parameter. Known parameters: {known}.")
+        for name in islice((name for name in given if name not in _FILTERS), 20)
+    ]
+    for name in _FILTERS:
+        values = given.getall(name, [])
+        if len(values) > 1:
+            problems.append(FieldProblem(name, "Given more than once."))
+        elif values and (why := _parameter_problem(name, values[0])):
+            problems.append(FieldProblem(name, why))
+    if problems:
+        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
+
+
+def _parameter_problem(name: str, value: str) -> str | None:
+    if name == "status" and value not in set(RunStatus):
+        return f"Unknown run status. Send one of: {', '.join(RunStatus)}."
+    if name == "limit" and not (re.fullmatch(r"[0-9]{1,9}", value) and 1 <= int(value) <= LONGEST_PAGE):
+        return f"Expected an integer from 1 to {LONGEST_PAGE}."
+    if name == "cursor":
+        try:
+            place_of(value)
+        except InvalidRequest as error:
+            return error.fields[0].message
+    return None
+
+
 @get(
     "/",
     sync_to_thread=True,
+    before_request=check_parameters,
     operation_id="list_runs",
     summary="List runs",
     response_description="One page.",
@@ -82,7 +123,6 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the previous page.")] = None,
 ) -> RunPage:
     """List the caller's runs, newest first; an operator sees all runs. New runs do not move the pages."""
-    _check_parameters(request, status)
     wanted = RunFilter(
         created_by=None if request.actor.operator else request.actor.subject,
         statuses=frozenset() if status is None else frozenset({status}),
@@ -143,22 +183,6 @@ def runs_options() -> Response[None]:
 
 def _accepted(run: Run) -> Response[RunAccepted]:
     return Response(run_accepted(run), status_code=202, headers={"Location": run_path(run.run_id)})
-
-
-def _check_parameters(request: ApiRequest, status: RunStatus | None) -> None:
-    """Refuse unknown and repeated parameters: a misspelled filter would be ignored, and so would one of two values."""
-    given = request.query_params
-    known = ", ".join(sorted(_FILTERS))
-    problems = [
-        FieldProblem(name[:100], f"Unknown parameter. Known parameters: {known}.")
-        for name in islice((name for name in given if name not in _FILTERS), 20)
-    ]
-    problems += [FieldProblem(name, "Given more than once.") for name in _FILTERS if len(given.getall(name, [])) > 1]
-    if "status" in given and status is None:
-        # Litestar reads `null` as no value.
-        problems.append(FieldProblem("status", "Unknown run status."))
-    if problems:
-        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
 
 
 runs_router = Router(

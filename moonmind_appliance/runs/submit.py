@@ -4,7 +4,8 @@ import hashlib
 import re
 import shutil
 import uuid
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import msgspec
 
@@ -143,23 +144,35 @@ def check(
         InvalidRequest: lists all problems.
         TooLarge: the same, if `specify_text` is too large.
     """
-    problems = [
-        *_repository_problems(request.repository),
-        *_text_problems(request.specify_text),
-        *_branch_problems(request.base_branch),
-        *_reference_problems(request.external_ref),
-        *_shard_problems(request.shard, settings.codex_shards),
-        *_secret_problems(request, redactor),
-        *_key_problems(idempotency_key),
-    ]
-    if _size(request.specify_text) > MAX_SPECIFY_BYTES:
-        raise TooLarge(
+    fields = msgspec.structs.asdict(request)
+    if problems := field_problems(fields, settings, redactor, idempotency_key=idempotency_key):
+        raise refusal(problems, fields)
+
+
+def field_problems(
+    fields: Mapping[str, Any], settings: Settings, redactor: Redactor, *, idempotency_key: str | None = None
+) -> list[FieldProblem]:
+    """What is wrong with the given fields of a `SubmitRequest`, which have the right types; others may be missing."""
+    checks: dict[str, Callable[[Any], list[FieldProblem]]] = {
+        "repository": _repository_problems,
+        "specify_text": _text_problems,
+        "base_branch": _branch_problems,
+        "external_ref": _reference_problems,
+        "shard": lambda shard: _shard_problems(shard, settings.codex_shards),
+    }
+    problems = [problem for name, check in checks.items() if name in fields for problem in check(fields[name])]
+    return [*problems, *_secret_problems(fields, redactor), *_key_problems(idempotency_key)]
+
+
+def refusal(problems: Sequence[FieldProblem], fields: Mapping[str, Any]) -> InvalidRequest | TooLarge:
+    """The error that lists the problems: `TooLarge` if the text among the fields is."""
+    if _size(fields.get("specify_text", "")) > MAX_SPECIFY_BYTES:
+        return TooLarge(
             f"specify_text may have at most {MAX_SPECIFY_BYTES} bytes of UTF-8.",
             hint="Shorten the specification, or split it into several runs.",
             fields=problems,
         )
-    if problems:
-        raise InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
+    return InvalidRequest("The request is not valid.", hint="`errors` lists what to change.", fields=problems)
 
 
 def check_repository_allowed(repository: str, settings: Settings) -> None:
@@ -234,13 +247,8 @@ def _shard_problems(shard: int | None, count: int) -> list[FieldProblem]:
     return [FieldProblem("shard", f"Shard {shard} does not exist: send 0 to {count - 1}, or omit the field.")]
 
 
-def _secret_problems(request: SubmitRequest, redactor: Redactor) -> list[FieldProblem]:
-    texts = {
-        "repository": request.repository,
-        "specify_text": request.specify_text,
-        "base_branch": request.base_branch,
-        "external_ref": request.external_ref or "",
-    }
+def _secret_problems(fields: Mapping[str, Any], redactor: Redactor) -> list[FieldProblem]:
+    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     return [
         FieldProblem(
             field,
