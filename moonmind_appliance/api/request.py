@@ -143,7 +143,7 @@ def _other_encoding(body: bytes) -> str | None:
     """What the body is, if its first bytes show that it is not JSON in UTF-8 (RFC 8259, section 8.1)."""
     if body.startswith(b"\xef\xbb\xbf"):
         return "starts with a byte order mark (BOM), which JSON must not have"
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in body[:2]:
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(body) > 1 and b"\x00" in body[:2]):
         return "is in UTF-16 or UTF-32"
     if body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
         return "is compressed"

@@ -57,6 +57,20 @@ def test_the_bytes_come_with_their_own_type_and_are_not_run(served: Served) -> N
     assert answer.headers["cache-control"] == "private, no-cache"
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize(
+    "stored", ["text/plain; charset=utf-8", "text/markdown", "application/json", "text/x; charset=latin-1"]
+)
+def test_the_content_type_is_the_artifacts_own(served: Served, stored: str, size: int) -> None:
+    """Small content, streamed content and ranges have it, with one charset."""
+    run_id = served.submit()
+    kept = served.keep(run_id, "a.txt", b"a" * size, stored)
+    for headers in ({}, {"Range": "bytes=1-"}):
+        answer = served.client().get(f"/runs/{run_id}/artifacts/{kept.artifact_id}/content", headers=headers)
+        expected = f"{stored}; charset=utf-8" if stored == "text/markdown" else stored
+        assert answer.headers.get_list("content-type") == [expected]
+
+
 @pytest.mark.parametrize(
     ("header", "start", "end"),
     [
