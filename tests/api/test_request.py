@@ -108,7 +108,7 @@ def test_a_header_with_one_value_must_not_be_repeated(shared: Served, name: str)
     headers = [(name, value), (name, value)] + ([] if name == "Content-Type" else list(JSON.items()))
     answer = shared.client().post("/runs", json=REQUEST, headers=headers)
     assert errors(answer) == {name: "Given more than once."}
-    assert shared.store.runs.queued() == []
+    assert shared.store.run_lists.queued() == []
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "x" * 1000])
