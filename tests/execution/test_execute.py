@@ -33,17 +33,8 @@ from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store.shards import ShardChange
-from tests.appliance_under_test import (
-    ANN,
-    BOB,
-    COMMIT,
-    FEATURE,
-    TOKEN,
-    ApplianceUnderTest,
-    InBackground,
-    ends,
-    open_appliance,
-)
+from tests.appliance_under_test import COMMIT, FEATURE, TOKEN, ApplianceUnderTest, InBackground, ends, open_appliance
+from tests.fakes import ANN, BOB
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
 ALL_DONE = dict.fromkeys([name.value for name in PHASE_ORDER], "succeeded")
