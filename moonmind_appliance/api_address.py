@@ -45,12 +45,13 @@ def public_url(settings: Settings) -> str:
 def sent_in_clear(settings: Settings) -> str | None:
     """The address at which other machines reach the API without TLS; None if there is none that is known."""
     if settings.moonmind_public_url is None:
-        return None if _is_loopback(settings.moonmind_host) else settings.moonmind_host
+        return None if is_loopback(settings.moonmind_host) else settings.moonmind_host
     url = urlsplit(settings.moonmind_public_url)
-    return None if url.scheme == "https" or _is_loopback(url.hostname or "") else url.hostname
+    return None if url.scheme == "https" or is_loopback(url.hostname or "") else url.hostname
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine: an address of the loopback interface, or `localhost`."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -9,10 +9,11 @@ from rich.text import Text
 from textual import events
 
 from moonmind_appliance.models import Event
+from moonmind_appliance.units import size
 from moonmind_appliance.views.run_detail import ArtifactSummary
 from tui.lines import Lines
 from tui.screens.page import page_of
-from tui.text import clock, fit, one_line, right, size
+from tui.text import clock, fit, one_line, right
 
 _TIME_WIDTH, _KIND_WIDTH = 16, 22
 _TYPE_WIDTH, _SIZE_WIDTH, _KEPT_WIDTH = 18, 10, 16

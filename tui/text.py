@@ -1,15 +1,15 @@
-"""Makes texts of others safe and cuts them to fit; formats times and sizes."""
+"""Makes texts of others safe and cuts them to fit; formats times."""
 
 from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
 from moonmind_appliance.printable import strip
+from moonmind_appliance.units import duration
 
 _TAB = 4
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MANY_MINUTES, _MANY_HOURS = 60 * _MINUTE, 48 * _HOUR
-_KILO = 1024
 
 
 def clean(text: str) -> str:
@@ -48,21 +48,8 @@ def age(seconds: float) -> str:
 
 
 def length(seconds: float) -> str:
-    """A duration: 0.4s, 42s, 3m05s, 2h10m, 5d."""
-    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds the decimal matters
-        return f"{max(seconds, 0.0):.1f}s"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f}s"
-    if seconds < _MANY_MINUTES:
-        return f"{int(seconds) // _MINUTE}m{int(seconds) % _MINUTE:02d}s"
-    if seconds < _MANY_HOURS:
-        return f"{int(seconds) // _HOUR}h{int(seconds) % _HOUR // _MINUTE:02d}m"
-    return f"{int(seconds) // _DAY}d"
-
-
-def running_length(seconds: float) -> str:
-    """A running duration, in minutes, so that it is not repainted every second."""
-    return age(seconds)
+    """A duration without spaces: 0.4s, 42s, 3m05s, 2h10m, 5d."""
+    return duration(seconds).replace(" ", "")
 
 
 def countdown(seconds: float) -> str:
@@ -87,13 +74,3 @@ def clock(at: datetime, now: datetime) -> str:
     if abs((at - now).total_seconds()) < 6 * _DAY:
         return f"{here:%a %H:%M}"
     return f"{here:%Y-%m-%d %H:%M}"
-
-
-def size(count: int) -> str:
-    """Bytes in a suitable unit: 812 B, 4.2 KiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < _KILO:
-            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _KILO
-    return f"{value:.1f} GiB"

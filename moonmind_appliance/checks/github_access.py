@@ -10,6 +10,7 @@ from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.trust import trust_context
 
 # Any repository shows whether a token is valid; this one is GitHub's own example.
 _ANY = "octocat/Hello-World"
@@ -22,12 +23,8 @@ class _Listening(httpx.BaseTransport):
     """Passes requests on, and keeps the headers of the last response."""
 
     def __init__(self, settings: Settings) -> None:
-        trust = httpx.create_ssl_context()
-        trust.load_default_certs()
-        if settings.extra_ca_certs is not None:
-            trust.load_verify_locations(cafile=settings.extra_ca_certs)
         # A client, because it uses the environment's proxies as the appliance's own does.
-        self._client = httpx.Client(verify=trust, timeout=_TIMEOUT)
+        self._client = httpx.Client(verify=trust_context(settings.extra_ca_certs), timeout=_TIMEOUT)
         self.headers = httpx.Headers()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

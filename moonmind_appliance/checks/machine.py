@@ -11,6 +11,7 @@ from moonmind_appliance.errors import ApplianceError, StoreError
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
+from moonmind_appliance.units import size
 
 _ROOT_GROUP = 0
 _MOST_SKEW = 60.0
@@ -34,7 +35,7 @@ def data_folder(settings: Settings) -> Finding:
 def free_space(settings: Settings) -> Finding:
     """Check that more than MIN_FREE_DISK is free on the data folder's disk."""
     free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
-    observed = f"The data folder's disk has {_size(free)} free; MIN_FREE_DISK is {_size(settings.min_free_disk)}."
+    observed = f"The data folder's disk has {size(free)} free; MIN_FREE_DISK is {size(settings.min_free_disk)}."
     if free < settings.min_free_disk:
         return wrong("disk", observed, "Free some space, or lower MIN_FREE_DISK.")
     return ok("disk", observed)
@@ -75,7 +76,3 @@ def others_read(found: os.stat_result) -> bool:
     """Whether users outside root's group have access: that group is how a container without root works."""
     group = found.st_mode & stat.S_IRWXG and found.st_gid != _ROOT_GROUP
     return bool(group or found.st_mode & stat.S_IRWXO)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1024**3:.1f} GiB" if count >= 1024**3 else f"{count / 1024**2:.0f} MiB"

@@ -12,8 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from moonmind_appliance.cli.terminal import MARKS, STYLES, line, span
+from moonmind_appliance.cli.terminal import MARKS, STYLES, line
 from moonmind_appliance.models import PHASE_ORDER, PhaseStatus
+from moonmind_appliance.units import duration
 
 _GOING = frozenset({PhaseStatus.RUNNING.value, PhaseStatus.RETRYING.value})
 _DONE = frozenset({PhaseStatus.SUCCEEDED.value, PhaseStatus.FAILED.value, PhaseStatus.SKIPPED.value})
@@ -62,7 +63,7 @@ class PhaseBoard:
         row.status, row.attempt = status, attempt
         if not self._console.is_terminal and status != PhaseStatus.PENDING.value:
             again = f" (attempt {attempt})" if attempt > 1 else ""
-            took = f" in {span(row.seconds)}" if status in _DONE and row.seconds is not None else ""
+            took = f" in {duration(row.seconds)}" if status in _DONE and row.seconds is not None else ""
             self.print_line(f"{name} {status}{again}{took}")
 
     def headline(self, text: str) -> None:
@@ -97,7 +98,7 @@ class PhaseBoard:
             grid.add_row(
                 mark,
                 Text(name, "dim" if row.status in {"pending", "skipped"} else ""),
-                Text("" if seconds is None else span(seconds), "dim"),
+                Text("" if seconds is None else duration(seconds), "dim"),
                 Text(" ".join(part for part in (status, again) if part), style),
             )
         yield grid

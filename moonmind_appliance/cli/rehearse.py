@@ -13,10 +13,11 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
-from moonmind_appliance.cli.terminal import clean, facts, span, state
+from moonmind_appliance.cli.terminal import clean, facts, state
 from moonmind_appliance.rehearsal.rehearse import SAMPLE_SPEC, Progress, RehearsalOptions, RehearsalReport
 from moonmind_appliance.rehearsal.rehearse import rehearse as run_rehearsal
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
+from moonmind_appliance.units import duration
 
 
 class RehearseCommand(Command):
@@ -145,5 +146,5 @@ def _shown(report: RehearsalReport, *, terminal: bool) -> RenderableType:
         summary = clean(report.diff_summary).strip()
         parts += [Text(), Markdown(summary) if terminal else Text(summary)]
     if report.as_expected:
-        parts.append(Text(f"\n✔ The rehearsal ended as expected after {span(report.seconds)}.", "bold green"))
+        parts.append(Text(f"\n✔ The rehearsal ended as expected after {duration(report.seconds)}.", "bold green"))
     return Group(*parts)

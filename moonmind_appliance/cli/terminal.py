@@ -14,7 +14,6 @@ from moonmind_appliance.printable import strip
 _PIPED_WIDTH = 4096
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MOST_MINUTES, _MOST_HOURS = 90 * _MINUTE, 48 * _HOUR
-_KILO = 1024
 
 STYLES = {
     "queued": "yellow",
@@ -94,19 +93,6 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     return grid
 
 
-def span(seconds: float) -> str:
-    """A duration in one or two units: 0.4 s, 42 s, 3 m 05 s, 2 h 10 m, 5 d."""
-    if seconds < 9.95:  # noqa: PLR2004 - below ten seconds a decimal is useful
-        return f"{max(seconds, 0.0):.1f} s"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _MOST_MINUTES:
-        return f"{int(seconds) // _MINUTE} m {int(seconds) % _MINUTE:02d} s"
-    if seconds < _MOST_HOURS:
-        return f"{int(seconds) // _HOUR} h {int(seconds) % _HOUR // _MINUTE:02d} m"
-    return f"{int(seconds) // _DAY} d"
-
-
 def ago(at: datetime | None, now: datetime | None = None) -> str:
     """The time since that moment, or until it; "" for no time."""
     if at is None:
@@ -122,16 +108,6 @@ def clock(at: datetime | None) -> str:
     here = at.astimezone()
     near = abs(datetime.now(UTC) - at) < timedelta(hours=12)
     return f"{here:%H:%M:%S}" if near else f"{here:%Y-%m-%d %H:%M}"
-
-
-def size(count: int) -> str:
-    """A number of bytes in a suitable unit: 812 B, 4.2 KiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if value < _KILO:
-            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _KILO
-    return f"{value:.1f} GiB"
 
 
 def _coarse(seconds: float) -> str:

@@ -19,6 +19,7 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
 from moonmind_appliance.settings import Secret
+from moonmind_appliance.trust import trust_context
 
 API_VERSION = "2022-11-28"
 DEFAULT_PAUSES = (0.5, 1.0, 2.0)
@@ -59,11 +60,6 @@ class Connection:
         self._token = token
         self._pauses = tuple(pauses)
         self._sleep = sleep
-        # Public roots, the machine's own, and the operator's: a company proxy's CA is in one of the last two.
-        trust = httpx.create_ssl_context()
-        trust.load_default_certs()
-        if ca_file is not None:
-            _trust_also(trust, ca_file)
         self._client = httpx.Client(
             base_url=api_url,
             headers={
@@ -73,7 +69,7 @@ class Connection:
                 "X-GitHub-Api-Version": API_VERSION,
             },
             timeout=timeout,
-            verify=trust,
+            verify=_trust(ca_file),
             transport=transport,
         )
 
@@ -186,9 +182,9 @@ def _check_token(token: Secret) -> None:
         )
 
 
-def _trust_also(trust: ssl.SSLContext, ca_file: Path) -> None:
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        trust.load_verify_locations(cafile=ca_file)
+        return trust_context(ca_file)
     except OSError as error:  # ssl.SSLError is one too
         problem = SettingProblem(
             "EXTRA_CA_CERTS",

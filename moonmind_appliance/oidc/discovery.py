@@ -7,6 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import msgspec
 
+from moonmind_appliance.trust import trust_context
+
 T = TypeVar("T")
 
 LARGEST_ANSWER = 1024 * 1024
@@ -28,11 +30,7 @@ class Discovery(msgspec.Struct, frozen=True):
 
 def open_client(ca_file: Path | None = None) -> httpx.Client:
     """An HTTP client that trusts the public and the system's authorities, and those of `ca_file` (PEM)."""
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    if ca_file is not None:
-        context.load_verify_locations(cafile=ca_file)
-    return httpx.Client(verify=context, timeout=TIMEOUT)
+    return httpx.Client(verify=trust_context(ca_file), timeout=TIMEOUT)
 
 
 def discover(http: httpx.Client, issuer: str, internal_url: str | None = None) -> Discovery:

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.prompt_panel import qr_code
-from moonmind_appliance.cli.terminal import ago, clean, line, size, span
+from moonmind_appliance.cli.terminal import ago, clean, line
+from moonmind_appliance.units import duration, size
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -44,7 +45,7 @@ def test_line_is_one_line() -> None:
 )
 def test_spans_have_one_or_two_units(seconds: float, expected: str) -> None:
     """A duration has one or two units."""
-    assert span(seconds) == expected
+    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize(

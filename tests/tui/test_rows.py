@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from moonmind_appliance.models import PHASE_ORDER, PhaseName, PhaseStatus, RunStatus, WaitReason
+from moonmind_appliance.units import size
 from moonmind_appliance.views.run_detail import PhaseDetail
 from moonmind_appliance.views.run_summary import CreatedBy, RunRow, RunSummary, WaitingForDetail
 from tui.explain import outcome_text, short_waiting_text, waiting_text
@@ -13,7 +14,7 @@ from tui.keys import KEYS, Where, bindings, blocked_while_typing
 from tui.runs_table import columns, heading, row_text
 from tui.signs import DARK, NO_COLOUR, PHASE_SIGNS, RUN_SIGNS
 from tui.terminal import ThemeName, terminal_problem, theme_of
-from tui.text import age, clean, clock, countdown, fit, length, right, size
+from tui.text import age, clean, clock, countdown, fit, length, right
 from tui.timeline import bar, phase_text
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -11,8 +11,9 @@ from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.connect import access_options, open_access
-from moonmind_appliance.cli.terminal import clean, clock, size, table
+from moonmind_appliance.cli.terminal import clean, clock, table
 from moonmind_appliance.download import BadName, DownloadFolder, Incomplete
+from moonmind_appliance.units import size
 from moonmind_appliance.views.run_detail import ArtifactSummary
 
 

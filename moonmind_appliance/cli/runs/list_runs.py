@@ -11,8 +11,9 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.run_text import status_text
-from moonmind_appliance.cli.terminal import ago, clean, span, table
+from moonmind_appliance.cli.terminal import ago, clean, table
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.units import duration
 from moonmind_appliance.views.run_summary import RunSummary
 
 _LONGEST = 200
@@ -77,7 +78,7 @@ def list_runs(  # noqa: PLR0917 - click calls by name
             clean(run.repository),
             clean(run.created_by.username),
             Text(ago(run.accepted_at, now), "dim"),
-            "" if seconds is None else span(seconds),
+            "" if seconds is None else duration(seconds),
             _result(run, short=invocation.out.is_terminal),
         )
     below = [Text(f"\nOlder runs: --cursor {clean(page.next_cursor)}", "dim")] if page.next_cursor else []

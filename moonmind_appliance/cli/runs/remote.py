@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from moonmind_appliance.api_address import is_loopback
 from moonmind_appliance.cli.command import PROGRAM
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.runs.access import RunEvent
@@ -24,6 +25,7 @@ from moonmind_appliance.errors import (
     Unavailable,
 )
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.trust import trust_context
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
 from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary, check_run_name
 from moonmind_appliance.views.shard_view import ShardView
@@ -90,18 +92,14 @@ class Remote:
     """
 
     def __init__(self, server: str, token: Callable[[], str], *, ca_file: Path | None = None) -> None:
-        trust = httpx.create_ssl_context()
-        trust.load_default_certs()
-        if ca_file is not None:
-            trust.load_verify_locations(cafile=ca_file)
         self._server = server
         self._client = httpx.Client(
             base_url=server + _API,
             auth=_Bearer(token),
             timeout=_TIMEOUT,
-            verify=trust,
+            verify=trust_context(ca_file),
             # Ignore the environment's proxies for an appliance on this machine.
-            trust_env=(urlsplit(server).hostname or "") not in {"127.0.0.1", "::1", "localhost"},
+            trust_env=not is_loopback(urlsplit(server).hostname or ""),
             headers={"Accept": "application/json", "User-Agent": "moonmind-appliance-cli"},
         )
 

@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM
-from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, clock, facts, line, span, state, table
+from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, clock, facts, line, state, table
+from moonmind_appliance.units import duration
 from moonmind_appliance.views.run_detail import RunDetail
 from moonmind_appliance.views.run_summary import RunSummary
 
@@ -40,7 +41,7 @@ def head(run: RunSummary) -> RenderableType:
             ("reference", run.external_ref or ""),
             ("submitted by", f"{run.created_by.username}, {clock(run.accepted_at)}"),
             ("shard", "" if run.shard is None else str(run.shard)),
-            ("took" if run.final else "going for", "" if seconds is None else span(seconds)),
+            ("took" if run.final else "going for", "" if seconds is None else duration(seconds)),
             ("branch", run.branch_name or ""),
         ]
     )
@@ -84,7 +85,7 @@ def phases_table(run: RunDetail) -> RenderableType:
             Text(MARKS.get(phase.status, "?"), style),
             phase.phase,
             Text(phase.status, style),
-            "" if seconds is None else span(seconds),
+            "" if seconds is None else duration(seconds),
             str(phase.attempt) if phase.attempt else "",
             Text(clock(phase.started_at), "dim"),
         )

@@ -15,9 +15,10 @@ from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.run_text import outcome, waits
-from moonmind_appliance.cli.terminal import clean, span, state
+from moonmind_appliance.cli.terminal import clean, state
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.units import duration
 from moonmind_appliance.views.run_detail import RunDetail
 
 _POLL_SECONDS = 0.5
@@ -60,7 +61,7 @@ def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
         raise
     took = run.completed_at - run.started_at if run.completed_at and run.started_at else None
     ended = Text.assemble(
-        "\nThe run ended: ", state(run.status), f" after {span(took.total_seconds())}." if took else "."
+        "\nThe run ended: ", state(run.status), f" after {duration(took.total_seconds())}." if took else "."
     )
     invocation.print_result(run, Group(ended, outcome(run)))
     return Exit.RUN_FAILED if run.status in {RunStatus.FAILED, RunStatus.CANCELLED} else Exit.OK
