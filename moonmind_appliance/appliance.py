@@ -28,14 +28,14 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import LABEL_RUN, Actor, ShardName
+from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.scheduling.wake import wake_queued
 from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.shards.upkeep import look_after_logins
+from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 
@@ -61,9 +61,9 @@ def secrets_of(settings: Settings) -> dict[str, str]:
     return {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
 
 
-def shard_names(settings: Settings) -> tuple[ShardName, ...]:
+def shard_names(settings: Settings) -> tuple[ShardNames, ...]:
     """The shards' names, by number."""
-    return tuple(ShardName(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
+    return tuple(ShardNames(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
 
 
 def engine_of(settings: Settings) -> DockerEngine:
@@ -204,7 +204,7 @@ class Appliance:
         return found
 
     def _look_at_logins(self) -> None:
-        look_after_logins(self.resources)
+        maintain_logins(self.resources)
         update_waiting(self.resources)
 
     def _wake_again(self) -> None:

@@ -23,7 +23,7 @@ from huey.consumer import Consumer, Worker
 from huey.storage import SqliteStorage
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import ShardName
+from moonmind_appliance.models import ShardNames
 
 # Longest delay before a wake-up from another process is noticed, plus one query.
 _READ_FILE_EVERY = 0.05
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class Wakeups:
     """Wakes the shards' workers, from any process."""
 
-    def __init__(self, data_dir: Path, shards: Sequence[ShardName]) -> None:
+    def __init__(self, data_dir: Path, shards: Sequence[ShardNames]) -> None:
         self._path = data_dir / "huey.db"
         self._shards = {shard.index: shard for shard in shards}
 
@@ -80,7 +80,7 @@ class Workers(Wakeups):
         StoreError: `huey.db` cannot be created.
     """
 
-    def __init__(self, data_dir: Path, shards: Sequence[ShardName], *, work: Callable[[int], None]) -> None:
+    def __init__(self, data_dir: Path, shards: Sequence[ShardNames], *, work: Callable[[int], None]) -> None:
         super().__init__(data_dir, shards)
         self._stopping = threading.Event()
         try:
@@ -222,7 +222,7 @@ class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
 class _Inbox(_File):
     """A worker's wake-ups. One from this process only sets an event: it is noticed at once, without disk access."""
 
-    def __init__(self, shard: ShardName, path: Path, work: Callable[[int], None]) -> None:
+    def __init__(self, shard: ShardNames, path: Path, work: Callable[[int], None]) -> None:
         self.woken = threading.Event()
         self.working = False
         self.work: Callable[[], None] = lambda: work(shard.index)

@@ -11,7 +11,7 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import ShardName
+from moonmind_appliance.models import ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
@@ -35,7 +35,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     redactor: Redactor
     files: ArtifactFiles
     wakeups: Wakeups
-    shards: tuple[ShardName, ...]
+    shards: tuple[ShardNames, ...]
     appliance_id: str
     clock: Callable[[], datetime]
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)

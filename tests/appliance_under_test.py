@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LoginFacts, LoginWay, Turn, TurnReport, TurnRequest
+from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, TurnReport, TurnRequest
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
@@ -42,7 +42,7 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.shards.upkeep import look_after_logins
+from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
@@ -131,7 +131,7 @@ class ScriptedAgent:
     def login_facts(self, login_file: bytes) -> LoginFacts:
         return LoginFacts(usable=True, email="ann@example.invalid", made_at=NOW)
 
-    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+    def login_command(self, method: LoginMethod = LoginMethod.DEVICE) -> list[str]:
         return ["login"]
 
     def logout_command(self) -> list[str]:
@@ -231,7 +231,7 @@ class ApplianceUnderTest:
 
     def minute_passes(self) -> None:
         """Do the periodic work on logins and on why runs wait, as the thread `clock` does."""
-        look_after_logins(self.resources)
+        maintain_logins(self.resources)
         update_waiting(self.resources)
 
     def work(self, shard: int = 0) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from moonmind_appliance.dispatch import Wakeups
-from moonmind_appliance.models import Actor, ShardName
+from moonmind_appliance.models import Actor, ShardNames
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = Actor("local:ann", "ann")
@@ -41,5 +41,5 @@ class Clock:
         self.now += timedelta(**span)
 
 
-def shard_names(count: int = 3) -> list[ShardName]:
-    return [ShardName(number, "codex_auth_") for number in range(count)]
+def shard_names(count: int = 3) -> list[ShardNames]:
+    return [ShardNames(number, "codex_auth_") for number in range(count)]

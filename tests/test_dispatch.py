@@ -20,9 +20,9 @@ import pytest
 
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import ShardName
+from moonmind_appliance.models import ShardNames
 
-SHARDS = [ShardName(index, "codex_auth_") for index in range(3)]
+SHARDS = [ShardNames(index, "codex_auth_") for index in range(3)]
 PATIENCE = 20.0
 
 _WAKE = """
@@ -30,9 +30,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from moonmind_appliance.dispatch import Wakeups
-from moonmind_appliance.models import ShardName
+from moonmind_appliance.models import ShardNames
 
-wakeups = Wakeups(Path(sys.argv[1]), [ShardName(i, "codex_auth_") for i in range(3)])
+wakeups = Wakeups(Path(sys.argv[1]), [ShardNames(i, "codex_auth_") for i in range(3)])
 if len(sys.argv) > 3:
     wakeups.wake_at(int(sys.argv[2]), datetime.now(UTC) + timedelta(seconds=float(sys.argv[3])))
 else:
@@ -212,9 +212,9 @@ class TestSchedule:
         hour_that_does_not_exist = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
         script = (
             "import sys, sqlite3; from datetime import datetime; from pathlib import Path\n"
-            "from moonmind_appliance.dispatch import Wakeups; from moonmind_appliance.models import ShardName\n"
+            "from moonmind_appliance.dispatch import Wakeups; from moonmind_appliance.models import ShardNames\n"
             "folder = Path(sys.argv[1]); at = datetime.fromisoformat(sys.argv[2])\n"
-            "Wakeups(folder, [ShardName(0, 'codex_auth_')]).wake_at(0, at)\n"
+            "Wakeups(folder, [ShardNames(0, 'codex_auth_')]).wake_at(0, at)\n"
             "print(sqlite3.connect(folder / 'huey.db').execute('SELECT timestamp FROM schedule').fetchone()[0])\n"
         )
         printed = subprocess.run(

@@ -44,7 +44,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     silence_limit: float
 
 
-class LoginWay(StrEnum):
+class LoginMethod(StrEnum):
     """How a person signs in: by device code, by the browser on the same machine, or with an API key."""
 
     DEVICE = "device"
@@ -134,7 +134,7 @@ class AgentAdapter(Protocol):
 
     @property
     def browser_callback(self) -> BrowserCallback | None:
-        """For `LoginWay.BROWSER`; None if this agent has no such sign-in."""
+        """For `LoginMethod.BROWSER`; None if this agent has no such sign-in."""
 
     @property
     def import_hint(self) -> str:
@@ -155,8 +155,8 @@ class AgentAdapter(Protocol):
     def login_facts(self, login_file: bytes) -> LoginFacts:
         """The contents of a stored login; `usable` is False if it cannot be read."""
 
-    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
-        """The command that signs in `way`, in a container with an empty login folder.
+    def login_command(self, method: LoginMethod = LoginMethod.DEVICE) -> list[str]:
+        """The command that signs in by `method`, in a container with an empty login folder.
 
         It reads an API key from `API_KEY_FILE`, and removes the file. For the browser, it listens as `browser_callback`
         says, in the container.

@@ -15,7 +15,7 @@ from moonmind_appliance.agents.adapter import (
     SKILLS,
     WORKSPACES,
     LoginFacts,
-    LoginWay,
+    LoginMethod,
     Turn,
     TurnRequest,
 )
@@ -97,9 +97,9 @@ class Codex:
         """Account, plan and times from `auth.json`, unverified."""
         return codex_login_file.login_facts(login_file)
 
-    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
-        """`codex login` in the given way."""
-        return codex_logins.login_command(way)
+    def login_command(self, method: LoginMethod = LoginMethod.DEVICE) -> list[str]:
+        """`codex login` by the given method."""
+        return codex_logins.login_command(method)
 
     def logout_command(self) -> list[str]:
         """`codex logout`."""

@@ -6,7 +6,7 @@ Commands and outputs are those seen on 0.169.0.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, BrowserCallback, LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, BrowserCallback, LoginMethod
 from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LoginCheck, QuotaWindow
@@ -28,16 +28,20 @@ _QUIET = (
 )
 
 
-def login_command(way: LoginWay) -> list[str]:
-    """`codex login` in the given way, with the operator's certificate authorities if there are any.
+def login_command(method: LoginMethod) -> list[str]:
+    """`codex login` in the given method, with the operator's certificate authorities if there are any.
 
     It revokes and deletes the stored login before it asks for a code: call it with an empty login folder.
     """
-    flags = {LoginWay.DEVICE: ["--device-auth"], LoginWay.BROWSER: [], LoginWay.API_KEY: ["--with-api-key"]}[way]
+    flags = {
+        LoginMethod.DEVICE: ["--device-auth"],
+        LoginMethod.BROWSER: [],
+        LoginMethod.API_KEY: ["--with-api-key"],
+    }[method]
     job = {
         "command": ["codex", "login", *flags, *options(_QUIET)],
         "extra_ca": LOGIN_CA_FILE,
-        "api_key_file": API_KEY_FILE if way is LoginWay.API_KEY else None,
+        "api_key_file": API_KEY_FILE if method is LoginMethod.API_KEY else None,
     }
     return command("codex_login", job)
 

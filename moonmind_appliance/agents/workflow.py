@@ -14,7 +14,7 @@ from moonmind_appliance.agents.adapter import (
     LOGIN_FOLDER,
     WORKSPACES,
     LoginFacts,
-    LoginWay,
+    LoginMethod,
     Turn,
     TurnRequest,
 )
@@ -99,9 +99,9 @@ class SpecKitWorkflow:
         account = hashlib.sha256(login_file).hexdigest()[:32] if usable else None
         return LoginFacts(usable=usable, by_api_key=True, account=account, account_is_content=True)
 
-    def login_command(self, way: LoginWay = LoginWay.DEVICE) -> list[str]:
+    def login_command(self, method: LoginMethod = LoginMethod.DEVICE) -> list[str]:
         """There is no sign-in: print how to store the login, and fail."""
-        message = f"{self.backend} does not support this sign-in ({way.value}): import its variables with --from-file."
+        message = f"{self.backend} does not support the sign-in {method.value}: import its variables with --from-file."
         return ["sh", "-c", 'echo "$1" >&2; exit 1', "sh", message]
 
     def logout_command(self) -> list[str]:

@@ -13,7 +13,7 @@ from types import FrameType
 import click
 from rich.text import Text
 
-from moonmind_appliance.agents.adapter import LoginWay
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
@@ -80,10 +80,12 @@ def login_shard(
         raise click.UsageError("Use only one of --browser, --from-file and --api-key.", click.get_current_context())
     content = _content(from_file) if from_file else b""
     key = _key(invocation) if api_key else None
-    way = LoginWay.BROWSER if browser else LoginWay.API_KEY if api_key else LoginWay.DEVICE
+    method = LoginMethod.BROWSER if browser else LoginMethod.API_KEY if api_key else LoginMethod.DEVICE
     with shard_resources(invocation, shard) as resources:
         sign_in = (
-            SignIn.from_file(resources, shard, content) if from_file else SignIn(resources, shard, way=way, api_key=key)
+            SignIn.from_file(resources, shard, content)
+            if from_file
+            else SignIn(resources, shard, method=method, api_key=key)
         )
         signed_in = _Show(invocation, shard).to_the_end(sign_in)
     if from_file:

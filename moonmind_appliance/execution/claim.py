@@ -7,7 +7,7 @@ from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.claim import Claim, Facts, WhyNot, may_claim
 from moonmind_appliance.scheduling.waiting import update_waiting_after
-from moonmind_appliance.shards.evidence import rest_over
+from moonmind_appliance.shards.evidence import cooldown_over
 from moonmind_appliance.shards.health import nearly_used, renewal_is_due
 from moonmind_appliance.shards.upkeep import refresh_login, renew_login
 
@@ -43,8 +43,8 @@ def prepare_claim(resources: Resources, shard: int) -> bool:
 
 def _up_to_date(resources: Resources, state: Shard, now: datetime) -> Shard:
     """The shard's state, after a check of its login if that is needed."""
-    if rest_over(state, now=now).shard != state:
-        state = resources.store.shards.change(state.shard, lambda known: rest_over(known, now=now))
+    if cooldown_over(state, now=now).shard != state:
+        state = resources.store.shards.change(state.shard, lambda known: cooldown_over(known, now=now))
     if state.login is not LoginState.PRESENT:
         return refresh_login(resources, state)
     if renewal_is_due(state, now):

@@ -33,7 +33,7 @@ from moonmind_appliance.models import (
     PhaseStatus,
     Run,
     RunStatus,
-    ShardName,
+    ShardNames,
     StartedContainers,
     WaitingFor,
     WaitReason,
@@ -49,7 +49,7 @@ from moonmind_appliance.phases import (
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
-from moonmind_appliance.shards.evidence import rest_jitter, turn_ended
+from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
 # Give up on a run that was interrupted this often: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
@@ -65,7 +65,7 @@ class Execution:
     """One claim of one run, from its first unfinished phase to its end or its next wait."""
 
     def __init__(  # noqa: PLR0917 - one caller, the executor
-        self, resources: Resources, run: Run, lease: str, shard: ShardName, token: CancelToken, measure_every: float
+        self, resources: Resources, run: Run, lease: str, shard: ShardNames, token: CancelToken, measure_every: float
     ) -> None:
         self._resources = resources
         self._lease = lease
@@ -95,7 +95,7 @@ class Execution:
     def _run(self) -> Run:
         return self._context.run
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
         """Execute the run; its row ends up final or queued."""
         _log.info("Run %s starts on shard %s.", self._run.run_id, self._context.names.shard.index)
         try:
@@ -315,11 +315,11 @@ class Execution:
         if turn is None:
             return result
         now = resources.clock()
-        pause, before = rest_jitter(turn, now), resources.store.shards.get(index)
+        pause, before = cooldown_jitter(turn, now), resources.store.shards.get(index)
         state = resources.store.shards.change(index, lambda known: turn_ended(known, turn, now=now, jitter=pause))
         update_waiting_after(resources, before, state)
-        if turn.verdict is AgentVerdict.QUOTA and state.rests_until is not None:
-            resources.wakeups.wake_at(index, state.rests_until)
+        if turn.verdict is AgentVerdict.QUOTA and state.cooldown_until is not None:
+            resources.wakeups.wake_at(index, state.cooldown_until)
         if turn.verdict is AgentVerdict.PLAN_WITHOUT_CODEX and result.failure is not None:
             moves = WaitingFor(WaitReason.LOGIN, detail=result.failure.message)
             if why_no_shard_continues(resources, self._run, moves) is None:

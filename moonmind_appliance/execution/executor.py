@@ -9,7 +9,7 @@ from moonmind_appliance.errors import InterruptReason, LeaseLost
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.execute import Execution
 from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
-from moonmind_appliance.models import Run, ShardName
+from moonmind_appliance.models import Run, ShardNames
 from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
 
@@ -50,7 +50,7 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
             return sorted(self._tokens)
 
-    def _execute(self, run: Run, lease: str, shard: ShardName) -> None:
+    def _execute(self, run: Run, lease: str, shard: ShardNames) -> None:
         token = CancelToken()
         with self._lock:
             self._tokens[run.run_id] = token
@@ -58,7 +58,7 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
             with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
-                Execution(self._resources, run, lease, shard, token, self._measure_every).carry_out()
+                Execution(self._resources, run, lease, shard, token, self._measure_every).run()
         except LeaseLost:
             _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
         finally:

@@ -3,7 +3,7 @@
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting_after
-from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.shards.read_login import record_login_file
 
 
 class ShardLoginRecorder:
@@ -16,6 +16,6 @@ class ShardLoginRecorder:
     def record(self, login_file: bytes | None) -> str:
         """Store what the file shows; returns why the run must not use the login, or ""."""
         before = self._resources.store.shards.get(self._shard)
-        state = note_login(self._resources, self._shard, login_file)
+        state = record_login_file(self._resources, self._shard, login_file)
         update_waiting_after(self._resources, before, state)
         return "" if state.login is LoginState.PRESENT else state.login_reason or f"login {state.login.value}"

@@ -67,7 +67,7 @@ from moonmind_appliance.models.run import (
     may_move_run,
 )
 from moonmind_appliance.models.run_list import RunFilter, RunOrder
-from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, ShardName
+from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, ShardNames
 
 __all__ = [
     "FAILURES",
@@ -117,7 +117,7 @@ __all__ = [
     "RunOrder",
     "RunStatus",
     "Shard",
-    "ShardName",
+    "ShardNames",
     "SpecifyTurn",
     "StartedContainers",
     "TurnOutcome",

@@ -35,7 +35,7 @@ class LoginFault(StrEnum):
     ACCOUNT_CHANGED = "account_changed"
 
 
-class ShardName(msgspec.Struct, frozen=True):
+class ShardNames(msgspec.Struct, frozen=True):
     """The names of shard `index`; `prefix` is CODEX_VOLUME_PREFIX."""
 
     index: int
@@ -108,5 +108,6 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     check_wanted: bool = False
     quota: Annotated[list[QuotaWindow], Meta(max_length=8)] = []
     quota_at: datetime | None = None
-    rests_until: datetime | None = None
+    # The name in stored states and in the REST API.
+    cooldown_until: datetime | None = msgspec.field(name="rests_until", default=None)
     paused_at: datetime | None = None

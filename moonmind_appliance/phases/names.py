@@ -8,7 +8,7 @@ from moonmind_appliance.models import (
     LABEL_ROLE,
     LABEL_RUN,
     LABEL_SHARD,
-    ShardName,
+    ShardNames,
     git_container,
     workspace_volume,
 )
@@ -25,7 +25,7 @@ class Names(msgspec.Struct, frozen=True):
 
     run_id: str
     appliance_id: str
-    shard: ShardName
+    shard: ShardNames
 
     @property
     def agent(self) -> str:

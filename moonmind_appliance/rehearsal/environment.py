@@ -36,7 +36,7 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt
 from moonmind_appliance.serving import make_server
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.shards.look import look_at_shard
+from moonmind_appliance.shards.read_login import read_stored_login
 
 SLUG = "rehearsal/reading-list"
 TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
@@ -155,7 +155,7 @@ class RehearsalEnvironment:
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, for tests that search for its tokens."""
         tools = appliance.appliance.resources
-        found = look_at_shard(tools, shard)
+        found = read_stored_login(tools, shard)
         return found or b""
 
     def _remove_leftovers(self) -> None:

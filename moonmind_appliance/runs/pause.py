@@ -43,8 +43,8 @@ def resume_shard(resources: Resources, shard: int) -> Shard:
     def resumed(known: Shard) -> ShardChange:
         if known.paused_at is None:
             return ShardChange(known)
-        told = ShardEvent("shard.resumed", {"paused_at": known.paused_at})
-        return ShardChange(msgspec.structs.replace(known, paused_at=None), [told])
+        event = ShardEvent("shard.resumed", {"paused_at": known.paused_at})
+        return ShardChange(msgspec.structs.replace(known, paused_at=None), [event])
 
     state = resources.store.shards.change(shard, resumed)
     update_waiting(resources)

@@ -13,15 +13,15 @@ from typing import Self
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LoginWay
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import LABEL_RUN, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting
-from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard, who_holds
+from moonmind_appliance.shards.login import LoginPrompt, lock_holder, login_from_file, login_shard
 from moonmind_appliance.shards.logout import logout_shard
-from moonmind_appliance.shards.look import note_login
+from moonmind_appliance.shards.read_login import record_login_file
 
 
 class SignInPrompt(msgspec.Struct, frozen=True, tag=True):
@@ -89,9 +89,9 @@ class SignIn:
     Args:
         resources: must stay open until the sign-in is over.
         shard: the number of one of `resources.shards`.
-        way: by device code; by a browser on this machine, which calls back to port 1455 of the loopback interface; or
-            with an API key.
-        api_key: the key, for `LoginWay.API_KEY` only.
+        method: by device code; by a browser on this machine, which calls back to port 1455 of the loopback
+            interface; or with an API key.
+        api_key: the key, for `LoginMethod.API_KEY` only.
         login_file: store this login instead, see `from_file`.
     """
 
@@ -100,13 +100,13 @@ class SignIn:
         resources: Resources,
         shard: int,
         *,
-        way: LoginWay = LoginWay.DEVICE,
+        method: LoginMethod = LoginMethod.DEVICE,
         api_key: str | None = None,
         login_file: bytes | None = None,
     ) -> None:
         self._resources = resources
         self._shard = shard
-        self._way = way
+        self._method = method
         self._api_key = api_key
         self._login_file = login_file
         self._cancel = CancelToken()
@@ -175,22 +175,22 @@ class SignIn:
     def _sign_in(self) -> Shard:
         resources, shard = self._resources, self._shard
         if self._login_file is not None:
-            way = "file"
+            method = "file"
             login_file = login_from_file(
                 resources, shard, self._login_file, wait_for_shard=self._must_wait, cancel=self._cancel
             )
         else:
-            way = self._way.value
+            method = self._method.value
             login_file = login_shard(
                 resources,
                 shard,
-                tell=self._prompted,
+                on_prompt=self._prompted,
                 wait_for_shard=self._must_wait,
                 cancel=self._cancel,
-                way=self._way,
+                method=self._method,
                 api_key=self._api_key,
             )
-        return _signed_in(resources, shard, login_file, way)
+        return _signed_in(resources, shard, login_file, method)
 
     def _refuse_without_image(self) -> None:
         image = self._resources.settings.spec_automation_job_image
@@ -202,7 +202,7 @@ class SignIn:
         self._steps.put(SignInPrompt(prompt.address, prompt.code, expires_at))
 
     def _must_wait(self, taken: NameTaken) -> None:
-        self._steps.put(SignInWaiting(who_holds(taken), taken.holder.get(LABEL_RUN)))
+        self._steps.put(SignInWaiting(lock_holder(taken), taken.holder.get(LABEL_RUN)))
 
 
 def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = None) -> tuple[Shard, bool]:
@@ -213,7 +213,7 @@ def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = N
         EngineError: the engine failed.
     """
     was = logout_shard(resources, shard, cancel=cancel)
-    state = note_login(resources, shard, None, signed_in=True)
+    state = record_login_file(resources, shard, None, signed_in=True)
     resources.redactor.forget(f"shard {shard}")
     if was:
         resources.store.events.add("shard.signed_out", shard=shard)
@@ -221,9 +221,9 @@ def sign_out(resources: Resources, shard: int, *, cancel: CancelToken | None = N
     return state, was
 
 
-def _signed_in(resources: Resources, shard: int, login_file: bytes, way: str) -> Shard:
-    state = note_login(resources, shard, login_file, signed_in=True)
-    resources.store.events.add("shard.signed_in", shard=shard, data={"way": way})
+def _signed_in(resources: Resources, shard: int, login_file: bytes, method: str) -> Shard:
+    state = record_login_file(resources, shard, login_file, signed_in=True)
+    resources.store.events.add("shard.signed_in", shard=shard, data={"way": method})
     update_waiting(resources)
     resources.wakeups.wake(shard)
     return state

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.shards.health import health_of, nearly_used, rests
+from moonmind_appliance.shards.health import health_of, is_cooling_down, nearly_used
 from moonmind_appliance.store.queue import QueueGroup
 
 # How long a shard with little quota left leaves a run to another idle shard.
@@ -67,8 +67,8 @@ def may_claim(state: Shard, facts: Facts | None, now: datetime) -> Claim | NoCla
         return NoClaim(WhyNot.NO_LOGIN)
     if state.paused_at is not None:
         return NoClaim(WhyNot.PAUSED)
-    if rests(state, now):
-        return NoClaim(WhyNot.COOLDOWN, state.rests_until)
+    if is_cooling_down(state, now):
+        return NoClaim(WhyNot.COOLDOWN, state.cooldown_until)
     other = None if facts is None or not nearly_used(state, now) else _better_shard(state, facts, now)
     return Claim() if other is None else NoClaim(WhyNot.LEFT_TO_ANOTHER, now + _LEAVE_TO_OTHERS, other)
 

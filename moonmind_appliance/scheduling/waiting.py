@@ -5,7 +5,7 @@ from datetime import datetime
 
 from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.health import rests
+from moonmind_appliance.shards.health import is_cooling_down
 
 # The reasons that end when a shard's state changes. A paused shard gives no time to try again; a busy one does.
 _OF_SHARDS = frozenset({WaitReason.LOGIN, WaitReason.QUOTA})
@@ -27,7 +27,7 @@ def update_waiting(resources: Resources) -> None:
 
 def update_waiting_after(resources: Resources, before: Shard, after: Shard) -> None:
     """Call `update_waiting` if runs may wait for another reason after this change of a shard."""
-    names = ("login", "login_reason", "rests_until", "paused_at")
+    names = ("login", "login_reason", "cooldown_until", "paused_at")
     if any(getattr(before, name) != getattr(after, name) for name in names):
         update_waiting(resources)
 
@@ -43,7 +43,9 @@ def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
     present = [shard for shard in shards if shard.login is LoginState.PRESENT]
     if not present:
         return WaitingFor(WaitReason.LOGIN, None, _no_login(shards))
-    ends = [shard.rests_until for shard in present if rests(shard, now) and shard.rests_until is not None]
+    ends = [
+        shard.cooldown_until for shard in present if is_cooling_down(shard, now) and shard.cooldown_until is not None
+    ]
     if len(ends) == len(present):
         numbers = _numbers(present)
         return WaitingFor(WaitReason.QUOTA, min(ends), f"the usage window of shard {numbers} is used up")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_wait
-from moonmind_appliance.shards.health import nearly_used, rests
+from moonmind_appliance.shards.health import is_cooling_down, nearly_used
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def first_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | Non
     def order(shard: Shard) -> tuple[bool, bool, bool, bool, bool, datetime, int]:
         return (
             shard.login not in _MAY_WORK,
-            rests(shard, now),
+            is_cooling_down(shard, now),
             shard.shard not in idle,
             nearly_used(shard, now),
             shard.login is not LoginState.PRESENT,
@@ -54,7 +54,7 @@ def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | No
         for shard in allowed(shards, pin)
         if shard.shard in idle
         and shard.login is LoginState.PRESENT
-        and not rests(shard, now)
+        and not is_cooling_down(shard, now)
         and not nearly_used(shard, now)
         and shard.paused_at is None
     ]

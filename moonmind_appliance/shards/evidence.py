@@ -20,12 +20,12 @@ from moonmind_appliance.models import (
 from moonmind_appliance.store.shards import ShardChange, ShardEvent
 
 # Cooldown of a limit whose end is unknown. A refused request uses no quota.
-REST_UNTOLD = timedelta(minutes=15)
+COOLDOWN_WITHOUT_TIME = timedelta(minutes=15)
 # The longest usage window is a week; a later end is not genuine.
-LONGEST_REST = timedelta(days=8)
-# A later end is believed only after a check confirmed it: any process in the agent's container can write one. The
+LONGEST_COOLDOWN = timedelta(days=8)
+# A later end is credible only after a check confirmed it: any process in the agent's container can write one. The
 # short usage window lasts five hours.
-LONGEST_UNCONFIRMED_REST = timedelta(hours=6)
+LONGEST_UNCONFIRMED_COOLDOWN = timedelta(hours=6)
 # Shortest time between checks of a login that a turn reported dead.
 ASK_AGAIN_AFTER = timedelta(hours=1)
 
@@ -37,7 +37,7 @@ _LONGEST_JITTER = timedelta(minutes=1)
 _USED_UP = 100.0
 
 
-def file_seen(
+def login_file_observed(
     known: Shard, login_file: bytes | None, facts: LoginFacts | None, *, now: datetime, signed_in: bool = False
 ) -> ShardChange:
     """The login file was read.
@@ -61,20 +61,20 @@ def file_seen(
         )
         return _judged(known, gone, LoginState.ABSENT, LoginFault.NO_LOGIN, "the volume contains no login", now)
     digest = hashlib.sha256(login_file).hexdigest()
-    seen = msgspec.structs.replace(known, checked_at=now, login_digest=digest)
+    state = msgspec.structs.replace(known, checked_at=now, login_digest=digest)
     if not facts.usable:
         words = "the login file cannot be read or contains no tokens"
-        return _judged(known, seen, LoginState.DEAD, LoginFault.FILE_UNREADABLE, words, now)
+        return _judged(known, state, LoginState.DEAD, LoginFault.FILE_UNREADABLE, words, now)
     another = _is_another_account(known, facts)
     if another and not signed_in:
         words = "the login file belongs to another account, which no sign-in stored"
-        return _judged(known, seen, LoginState.DEAD, LoginFault.ACCOUNT_CHANGED, words, now)
-    seen = msgspec.structs.replace(seen, account=facts.account or "")
+        return _judged(known, state, LoginState.DEAD, LoginFault.ACCOUNT_CHANGED, words, now)
+    state = msgspec.structs.replace(state, account=facts.account or "")
     same_file = digest == known.login_digest and not signed_in
     if same_file and known.login in _STANDS_UNTIL_THE_FILE_CHANGES:
-        return ShardChange(seen)
-    seen = msgspec.structs.replace(
-        seen,
+        return ShardChange(state)
+    state = msgspec.structs.replace(
+        state,
         account_email=facts.email,
         plan=facts.plan,
         by_api_key=facts.by_api_key,
@@ -86,50 +86,50 @@ def file_seen(
     if not signed_in and known.login_at is not None:
         made_at = None if facts.made_at is None else min(facts.made_at, now)
         if made_at is not None and (known.last_refresh_at or known.login_at) < made_at:
-            seen = msgspec.structs.replace(seen, last_refresh_at=made_at)
+            state = msgspec.structs.replace(state, last_refresh_at=made_at)
             events.append(ShardEvent("shard.refreshed", {"at": made_at}))
         if known.login is LoginState.REFUSED:
             # A renewal does not lift a refusal of the account.
-            return ShardChange(seen, events)
+            return ShardChange(state, events)
     else:
         made_at = min(facts.made_at or now, now)
-        seen = msgspec.structs.replace(
-            seen,
+        state = msgspec.structs.replace(
+            state,
             login_at=made_at,
             last_refresh_at=None,
             last_turn_at=None,
             quota=[],
             quota_at=None,
-            rests_until=None,
+            cooldown_until=None,
             refresh_tried_at=None,
         )
-    changed = _judged(known, seen, LoginState.PRESENT, None, "", now)
+    changed = _judged(known, state, LoginState.PRESENT, None, "", now)
     return ShardChange(changed.shard, [*changed.events, *events])
 
 
 def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardChange:
-    """The agent tried to renew the login; `file_seen` was applied before."""
+    """The agent tried to renew the login; `login_file_observed` was applied before."""
     # If only the agent's container reported the login dead, that is undecided until a check succeeds.
     open_still = known.login is LoginState.DEAD and check.alive is None and known.check_wanted
-    seen = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
+    state = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
     events = []
     if check.quota is not None:
-        until = _rest_by(check.quota, known.rests_until, now)
-        seen = msgspec.structs.replace(seen, quota=check.quota, quota_at=now, rests_until=until)
-        if known.rests_until is not None and until is None:
+        until = _cooldown_by(check.quota, known.cooldown_until, now)
+        state = msgspec.structs.replace(state, quota=check.quota, quota_at=now, cooldown_until=until)
+        if known.cooldown_until is not None and until is None:
             events.append(ShardEvent("shard.rested", {"why": "no usage window is exhausted any more"}))
     if check.alive is False:
         words = f"The renewal of the login was refused. {check.words}".strip()[:_LONGEST_WORDS]
-        return _judged(known, seen, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
+        return _judged(known, state, LoginState.DEAD, LoginFault.REFRESH_REFUSED, words, now)
     if not check.refreshed:
         words = check.words[:_LONGEST_WORDS] or "no response"
         if not known.refresh_problem:
             events.append(ShardEvent("shard.refresh_failed", {"why": words}))
-        return ShardChange(msgspec.structs.replace(seen, refresh_problem=words), events)
-    return ShardChange(msgspec.structs.replace(seen, refresh_problem="", last_refresh_at=now), events)
+        return ShardChange(msgspec.structs.replace(state, refresh_problem=words), events)
+    return ShardChange(msgspec.structs.replace(state, refresh_problem="", last_refresh_at=now), events)
 
 
-def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: datetime) -> datetime | None:
+def _cooldown_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: datetime) -> datetime | None:
     """The end of a shard's cooldown by the usage windows that a check returned; None if it needs none."""
     if known_until is None:
         return None
@@ -137,7 +137,7 @@ def _rest_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now: da
     if not used_up:
         return None
     ends = [window.resets_at for window in used_up if window.resets_at is not None]
-    return min(max(ends), now + LONGEST_REST) if ends else min(known_until, now + REST_UNTOLD)
+    return min(max(ends), now + LONGEST_COOLDOWN) if ends else min(known_until, now + COOLDOWN_WITHOUT_TIME)
 
 
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:
@@ -149,48 +149,48 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
     if known.login_fault in SHOWN_BY_THE_FILE:
         # The turn did not use the account that was signed in.
         return ShardChange(known)
-    seen = known
+    state = known
     if turn.quota:
-        seen = msgspec.structs.replace(seen, quota=turn.quota, quota_at=now)
+        state = msgspec.structs.replace(state, quota=turn.quota, quota_at=now)
     match turn.verdict:
         case AgentVerdict.COMPLETED:
-            seen = msgspec.structs.replace(seen, last_turn_at=now, check_wanted=False)
-            return _judged(known, seen, LoginState.PRESENT, None, "", now)
+            state = msgspec.structs.replace(state, last_turn_at=now, check_wanted=False)
+            return _judged(known, state, LoginState.PRESENT, None, "", now)
         case AgentVerdict.LOGIN_DEAD:
             words = f"The login was rejected. {turn.message}".strip()[:_LONGEST_WORDS]
             tried = known.refresh_tried_at
-            seen = msgspec.structs.replace(seen, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
-            return _judged(known, seen, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
+            state = msgspec.structs.replace(state, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
+            return _judged(known, state, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
         case AgentVerdict.PLAN_WITHOUT_CODEX:
             words = f"{turn.advice} {turn.message}".strip()[:_LONGEST_WORDS]
-            return _judged(known, seen, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
+            return _judged(known, state, LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED, words, now, limit=turn.limit)
         case AgentVerdict.QUOTA:
-            until = rest_end(turn, now) + jitter
-            seen = msgspec.structs.replace(seen, rests_until=until, check_wanted=True)
-            told = {"until": until, "resets_at": turn.resets_at, "windows": turn.quota}
-            return ShardChange(seen, [ShardEvent("shard.rests", told)])
+            until = cooldown_end(turn, now) + jitter
+            state = msgspec.structs.replace(state, cooldown_until=until, check_wanted=True)
+            data = {"until": until, "resets_at": turn.resets_at, "windows": turn.quota}
+            return ShardChange(state, [ShardEvent("shard.rests", data)])
         case _:
-            return ShardChange(msgspec.structs.replace(seen, check_wanted=True))
+            return ShardChange(msgspec.structs.replace(state, check_wanted=True))
 
 
-def rest_end(turn: TurnOutcome, now: datetime) -> datetime:
+def cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:
     """The end of a cooldown that only a turn reported: a far end is not believed yet, nor one in the past."""
-    told = turn.resets_at
-    believed = told is not None and now < told <= now + LONGEST_UNCONFIRMED_REST
-    return told if told is not None and believed else now + REST_UNTOLD
+    reported = turn.resets_at
+    credible = reported is not None and now < reported <= now + LONGEST_UNCONFIRMED_COOLDOWN
+    return reported if reported is not None and credible else now + COOLDOWN_WITHOUT_TIME
 
 
-def rest_jitter(turn: TurnOutcome, now: datetime) -> timedelta:
+def cooldown_jitter(turn: TurnOutcome, now: datetime) -> timedelta:
     """Extra cooldown on top of the reported one: clocks differ, and shards should not all start in the same second."""
-    rest = (rest_end(turn, now) - now).total_seconds()
+    rest = (cooldown_end(turn, now) - now).total_seconds()
     return timedelta(seconds=1 + random.uniform(0, min(30.0, max(0.0, rest) / 20)))  # noqa: S311 - no secret
 
 
-def rest_over(known: Shard, *, now: datetime) -> ShardChange:
+def cooldown_over(known: Shard, *, now: datetime) -> ShardChange:
     """End a cooldown whose time has passed, or that is longer than any usage window and therefore not genuine."""
-    if known.rests_until is None or now < known.rests_until <= now + LONGEST_REST + _LONGEST_JITTER:
+    if known.cooldown_until is None or now < known.cooldown_until <= now + LONGEST_COOLDOWN + _LONGEST_JITTER:
         return ShardChange(known)
-    return ShardChange(msgspec.structs.replace(known, rests_until=None), [ShardEvent("shard.rested")])
+    return ShardChange(msgspec.structs.replace(known, cooldown_until=None), [ShardEvent("shard.rested")])
 
 
 def admitted_again(known: Shard, *, now: datetime, why: str) -> ShardChange:
@@ -210,11 +210,11 @@ def _is_another_account(known: Shard, facts: LoginFacts) -> bool:
 
 
 def _judged(  # noqa: PLR0917 - one row of a table
-    known: Shard, seen: Shard, login: LoginState, fault: LoginFault | None, words: str, now: datetime, **more: object
+    known: Shard, state: Shard, login: LoginState, fault: LoginFault | None, words: str, now: datetime, **more: object
 ) -> ShardChange:
     """The login's new state. Its start time and an event are set only if the state differs."""
     changed = known.login is not login or known.login_fault is not fault
     since = now if changed or known.login_since is None else known.login_since
-    judged = msgspec.structs.replace(seen, login=login, login_fault=fault, login_reason=words, login_since=since)
+    judged = msgspec.structs.replace(state, login=login, login_fault=fault, login_reason=words, login_since=since)
     event = ShardEvent(f"shard.login_{login.value}", {"fault": fault, "why": words, "was": known.login, **more})
     return ShardChange(judged, [event] if changed else [])

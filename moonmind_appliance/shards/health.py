@@ -10,7 +10,7 @@ from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, login_checked
-from moonmind_appliance.shards.look import look_at_shard, note_login, read_login
+from moonmind_appliance.shards.read_login import read_login, read_stored_login, record_login_file
 from moonmind_appliance.shards.spec import ensure_login_volume, login_spec, put_extra_ca
 
 # The check renews an access token this long before it expires; the agent itself may do so only minutes before.
@@ -18,7 +18,7 @@ RENEW_BEFORE = timedelta(minutes=30)
 # Pause after a try without an answer.
 TRY_AGAIN_AFTER = timedelta(minutes=5)
 # Time after a check before a cooldown that a turn reported since is checked again.
-ASK_ABOUT_REST_AFTER = timedelta(minutes=15)
+CHECK_COOLDOWN_AFTER = timedelta(minutes=15)
 # From this percentage on, a usage window counts as nearly used up.
 NEARLY_USED_PERCENT = 90.0
 
@@ -63,7 +63,7 @@ def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
         since=shard.login_since,
         why=shard.login_reason,
         next_step=next_step(shard),
-        takes_runs=shard.login is LoginState.PRESENT and not rests(shard, now) and shard.paused_at is None,
+        takes_runs=shard.login is LoginState.PRESENT and not is_cooling_down(shard, now) and shard.paused_at is None,
         grades=[_file(shard), _token(shard, now), _refresh(shard), _turn(shard)],
     )
 
@@ -82,9 +82,9 @@ def next_step(shard: Shard) -> str:
     }[shard.login]
 
 
-def rests(shard: Shard, now: datetime) -> bool:
+def is_cooling_down(shard: Shard, now: datetime) -> bool:
     """Whether the shard is cooling down."""
-    return shard.rests_until is not None and shard.rests_until > now
+    return shard.cooldown_until is not None and shard.cooldown_until > now
 
 
 def nearly_used(shard: Shard, now: datetime) -> bool:
@@ -110,7 +110,7 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
         return tried is None or now >= tried + again or (shard.check_wanted and not shard.refresh_problem)
     if shard.login is not LoginState.PRESENT:
         return False
-    if rests(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + ASK_ABOUT_REST_AFTER:
+    if is_cooling_down(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + CHECK_COOLDOWN_AFTER:
         # A run that reports a limit repeatedly must not cause a renewal each time.
         return False
     if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
@@ -130,7 +130,7 @@ def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Sha
         EngineError: also when the job image is missing.
     """
     engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
-    seen = note_login(resources, shard, look_at_shard(resources, shard))
+    seen = record_login_file(resources, shard, read_stored_login(resources, shard))
     command = agent.check_command()
     if command is None or seen.by_api_key or seen.login in (LoginState.ABSENT, LoginState.UNKNOWN):
         return seen
@@ -151,7 +151,7 @@ def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Sha
         renewed = read_login(engine, agent, container)
     finally:
         engine.remove(container)
-    note_login(resources, shard, renewed)
+    record_login_file(resources, shard, renewed)
     result = agent.read_check(printed.getvalue())
     result = msgspec.structs.replace(result, words=resources.redactor.redact_text(result.words))
     return resources.store.shards.change(shard, lambda known: login_checked(known, result, now=resources.clock()))

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LOGIN_FOLDER, LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LOGIN_FOLDER, LoginMethod
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
-from moonmind_appliance.models import LABEL_ROLE, LABEL_RUN, EndReason, ExecOutcome, ExecSpec, ShardName
+from moonmind_appliance.models import LABEL_ROLE, LABEL_RUN, EndReason, ExecOutcome, ExecSpec, ShardNames
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (
@@ -64,8 +64,8 @@ def _stopped() -> LoginFailed:
 class _PromptReader:
     """Finds the address, and the code if there is one, in the agent's output."""
 
-    def __init__(self, tell: Callable[[LoginPrompt], None], *, with_code: bool) -> None:
-        self._tell = tell
+    def __init__(self, on_prompt: Callable[[LoginPrompt], None], *, with_code: bool) -> None:
+        self._on_prompt = on_prompt
         self._with_code = with_code
         self._told = False
         self._lock = threading.Lock()
@@ -81,17 +81,17 @@ class _PromptReader:
             if self._told or not address or (self._with_code and not code):
                 return
             self._told = True
-        self._tell(LoginPrompt(address[0], code[0] if code and self._with_code else "", LOGIN_SECONDS))
+        self._on_prompt(LoginPrompt(address[0], code[0] if code and self._with_code else "", LOGIN_SECONDS))
 
 
 def login_shard(
     resources: Resources,
     shard: int,
     *,
-    tell: Callable[[LoginPrompt], None],
+    on_prompt: Callable[[LoginPrompt], None],
     wait_for_shard: Callable[[NameTaken], None],
     cancel: CancelToken | None = None,
-    way: LoginWay = LoginWay.DEVICE,
+    method: LoginMethod = LoginMethod.DEVICE,
     api_key: str | None = None,
 ) -> bytes:
     """Sign in; returns the new login file after it is stored. May be called again after any failure.
@@ -99,12 +99,12 @@ def login_shard(
     Args:
         resources: see `Resources`.
         shard: which one.
-        tell: shows the prompt to the person; not called for an API key.
+        on_prompt: shows the prompt to the user; not called for an API key.
         wait_for_shard: called once if a run uses the shard at the time of the move.
         cancel: stops the sign-in.
-        way: by device code; by the browser on this machine, which calls back to port 1455 of the loopback interface;
-            or with an API key.
-        api_key: the key, for that way only.
+        method: by device code; by the browser on this machine, which calls back to port 1455 of the loopback
+            interface; or with an API key.
+        api_key: the key, for that method only.
 
     Raises:
         LoginFailed: refused, timed out, cancelled, or another sign-in of this shard is in progress.
@@ -118,7 +118,7 @@ def login_shard(
             engine.put_file(name, LOGIN_CA_FILE, ca_file.read_bytes())
         if api_key is not None:
             engine.put_file(name, API_KEY_FILE, api_key.strip().encode())
-        login_file = _sign_in(resources, name, way=way, tell=tell, cancel=cancel)
+        login_file = _sign_in(resources, name, method=method, on_prompt=on_prompt, cancel=cancel)
     store_login(resources, shard, login_file, wait_for_shard=wait_for_shard, cancel=cancel)
     return login_file
 
@@ -167,7 +167,7 @@ def store_login(
     """
     engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
     ensure_login_volume(resources, name)
-    with hold_shard(resources, name, wait_for_shard=wait_for_shard, cancel=cancel):
+    with lock_shard(resources, name, wait_for_shard=wait_for_shard, cancel=cancel):
         # The last point at which a cancel leaves the old login unchanged.
         if cancel is not None and cancel.reason is not None:
             raise _stopped()
@@ -182,9 +182,9 @@ def store_login(
 
 
 @contextmanager
-def hold_shard(
+def lock_shard(
     resources: Resources,
-    shard: ShardName,
+    shard: ShardNames,
     *,
     wait_for_shard: Callable[[NameTaken], None] | None,
     cancel: CancelToken | None,
@@ -203,7 +203,7 @@ def hold_shard(
     """
     engine = resources.engine
     spec = login_spec(resources, shard, role=MOVE, name=shard.lock, login_volume=shard.volume)
-    sleep, told = cancel or CancelToken(), False
+    sleep, waiting_reported = cancel or CancelToken(), False
     while True:
         try:
             start_under_lock(engine, spec, cancel=cancel)
@@ -211,9 +211,9 @@ def hold_shard(
         except NameTaken as error:
             if wait_for_shard is None:
                 raise
-            if not told:
+            if not waiting_reported:
                 wait_for_shard(error)
-                told = True
+                waiting_reported = True
             if sleep.wait(1.0):
                 raise _stopped() from error
     try:
@@ -222,7 +222,7 @@ def hold_shard(
         engine.remove(shard.lock)
 
 
-def who_holds(error: NameTaken) -> str:
+def lock_holder(error: NameTaken) -> str:
     """Who uses a shard, for display."""
     role, run = error.holder.get(LABEL_ROLE, ""), error.holder.get(LABEL_RUN)
     if run:
@@ -237,7 +237,7 @@ def who_holds(error: NameTaken) -> str:
 @contextmanager
 def _staging_container(
     resources: Resources,
-    shard: ShardName,
+    shard: ShardNames,
     *,
     name: str,
     cancel: CancelToken | None,
@@ -321,18 +321,18 @@ def _sign_in(
     resources: Resources,
     container: str,
     *,
-    way: LoginWay,
-    tell: Callable[[LoginPrompt], None],
+    method: LoginMethod,
+    on_prompt: Callable[[LoginPrompt], None],
     cancel: CancelToken | None,
 ) -> bytes:
     engine, agent = resources.engine, resources.agent
-    said = _PromptReader(tell, with_code=way is LoginWay.DEVICE)
-    spec = ExecSpec(command=agent.login_command(way), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
+    reader = _PromptReader(on_prompt, with_code=method is LoginMethod.DEVICE)
+    spec = ExecSpec(command=agent.login_command(method), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
 
     def execute() -> ExecOutcome:
-        return engine.execute(container, spec, stdout=said, stderr=said, cancel=cancel)
+        return engine.execute(container, spec, stdout=reader, stderr=reader, cancel=cancel)
 
-    if way is LoginWay.BROWSER and agent.browser_callback is not None:
+    if method is LoginMethod.BROWSER and agent.browser_callback is not None:
         with CallbackRelay(engine, container, agent.browser_callback):
             ended = execute()
     else:
@@ -340,8 +340,10 @@ def _sign_in(
     if ended.ended is EndReason.CANCELLED:
         raise _stopped()
     if not ended.ok:
-        words = " ".join(said.text.split())[-_LAST_WORDS:]
-        hint = "Is device code login enabled in the account's security settings?" if way is LoginWay.DEVICE else ""
+        words = " ".join(reader.text.split())[-_LAST_WORDS:]
+        hint = (
+            "Is device code login enabled in the account's security settings?" if method is LoginMethod.DEVICE else ""
+        )
         raise LoginFailed(f"The sign-in failed. {_UNTOUCHED} {agent.name} reported: {words}", hint=hint)
     login_file = engine.read_file(container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
     if login_file is None or not agent.login_facts(login_file).usable:

@@ -8,8 +8,8 @@ from moonmind_appliance.errors import ApplianceError, NameTaken
 from moonmind_appliance.in_container.command import command, limited
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.login import hold_shard, who_holds
-from moonmind_appliance.shards.look import read_login
+from moonmind_appliance.shards.login import lock_holder, lock_shard
+from moonmind_appliance.shards.read_login import read_login
 from moonmind_appliance.shards.spec import ensure_login_volume, put_extra_ca
 
 _LOGOUT_SECONDS = 40
@@ -29,7 +29,7 @@ def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None
     engine, agent, name = resources.engine, resources.agent, resources.shards[shard]
     ensure_login_volume(resources, name)
     try:
-        with hold_shard(resources, name, wait_for_shard=None, cancel=cancel):
+        with lock_shard(resources, name, wait_for_shard=None, cancel=cancel):
             if read_login(engine, agent, name.lock) is None:
                 return False
             env = put_extra_ca(resources, name.lock)
@@ -42,6 +42,6 @@ def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None
             return True
     except NameTaken as error:
         raise LogoutRefused(
-            f"Shard {shard} is in use by {who_holds(error)}; nothing was changed.",
+            f"Shard {shard} is in use by {lock_holder(error)}; nothing was changed.",
             hint="Wait until it ends, or cancel the run; then try again.",
         ) from error

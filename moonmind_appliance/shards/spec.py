@@ -4,7 +4,7 @@ import secrets
 
 from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_SHARD, ContainerSpec, Limits, Mount, ShardName
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_SHARD, ContainerSpec, Limits, Mount, ShardNames
 from moonmind_appliance.resources import Resources
 
 # Seconds that a person has for a sign-in; Codex's device codes expire after this time.
@@ -13,12 +13,12 @@ LOGIN_SECONDS = 15 * 60
 SHORT_WORK_SECONDS = 60
 
 
-def login_labels(shard: ShardName, appliance_id: str, role: str) -> dict[str, str]:
+def login_labels(shard: ShardNames, appliance_id: str, role: str) -> dict[str, str]:
     """Labels of containers and volumes for login operations."""
     return {LABEL_APPLIANCE: appliance_id, LABEL_SHARD: str(shard.index), LABEL_ROLE: role}
 
 
-def ensure_login_volume(resources: Resources, shard: ShardName) -> None:
+def ensure_login_volume(resources: Resources, shard: ShardNames) -> None:
     """Create the shard's volume and the containers' network if they do not exist. Idempotent."""
     ensure_login_network(resources)
     resources.engine.ensure_volume(shard.volume, login_labels(shard, resources.appliance_id, "login"))
@@ -31,7 +31,7 @@ def ensure_login_network(resources: Resources) -> None:
 
 def login_spec(
     resources: Resources,
-    shard: ShardName,
+    shard: ShardNames,
     *,
     role: str,
     name: str,

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.evidence import admitted_again, rest_over
+from moonmind_appliance.shards.evidence import admitted_again, cooldown_over
 from moonmind_appliance.shards.health import check_shard, renewal_is_due
-from moonmind_appliance.shards.look import look_at_shard, note_login
+from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
 
-_LOOK_AGAIN = timedelta(seconds=15)
+_CHECK_AGAIN_AFTER = timedelta(seconds=15)
 # How often an existing login file is looked at: it may have been removed.
-_LOOK_EVERY = timedelta(minutes=15)
+_READ_EVERY = timedelta(minutes=15)
 # A refused account gets one more try after this: its plan or credits may have changed.
 _ADMIT_AGAIN_AFTER = timedelta(hours=1)
 _TICK = timedelta(seconds=60)
@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 def refresh_login(resources: Resources, state: Shard) -> Shard:
     """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
     try:
-        login_file = look_at_shard(resources, state.shard)
+        login_file = read_stored_login(resources, state.shard)
     except EngineError as error:
         return _later(resources, state, error)
-    return note_login(resources, state.shard, login_file)
+    return record_login_file(resources, state.shard, login_file)
 
 
 def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> Shard:
@@ -41,7 +41,7 @@ def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> 
         return _later(resources, state, error)
 
 
-def look_after_logins(resources: Resources) -> None:
+def maintain_logins(resources: Resources) -> None:
     """Check the logins that no run uses. Runs once a minute; why runs wait must be updated afterwards.
 
     Skips a shard that executes a run: the run reports the login's state. Wakes every shard that can take runs again,
@@ -52,15 +52,15 @@ def look_after_logins(resources: Resources) -> None:
     for number in range(len(resources.shards)):
         try:
             before = resources.store.shards.get(number)
-            seen = _look_after(resources, before, now, busy)
+            seen = _maintain(resources, before, now, busy)
             _wake_if_ready(resources, before, seen, now)
         except ApplianceError as error:
             _log.warning("Shard %s could not be checked: %s", number, error)
 
 
-def _look_after(resources: Resources, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
-    if rest_over(known, now=now).shard != known:
-        known = resources.store.shards.change(known.shard, lambda state: rest_over(state, now=now))
+def _maintain(resources: Resources, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
+    if cooldown_over(known, now=now).shard != known:
+        known = resources.store.shards.change(known.shard, lambda state: cooldown_over(state, now=now))
     if known.shard in busy:
         return known
     if known.login is LoginState.REFUSED:
@@ -70,7 +70,7 @@ def _look_after(resources: Resources, known: Shard, now: datetime, busy: Collect
         return refresh_login(resources, known)
     if renewal_is_due(known, now):
         return renew_login(resources, known)
-    if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _LOOK_EVERY:
+    if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _READ_EVERY:
         return known
     return refresh_login(resources, known)
 
@@ -78,14 +78,14 @@ def _look_after(resources: Resources, known: Shard, now: datetime, busy: Collect
 def _wake_if_ready(resources: Resources, before: Shard, seen: Shard, now: datetime) -> None:
     if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
         return
-    if seen.rests_until is not None and now < seen.rests_until <= now + _TICK:
-        resources.wakeups.wake_at(seen.shard, seen.rests_until)
-    elif before.login is not LoginState.PRESENT or (before.rests_until is not None and seen.rests_until is None):
+    if seen.cooldown_until is not None and now < seen.cooldown_until <= now + _TICK:
+        resources.wakeups.wake_at(seen.shard, seen.cooldown_until)
+    elif before.login is not LoginState.PRESENT or (before.cooldown_until is not None and seen.cooldown_until is None):
         resources.wakeups.wake(seen.shard)
 
 
 def _later(resources: Resources, state: Shard, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
-    resources.wakeups.wake_at(state.shard, resources.clock() + _LOOK_AGAIN)
+    resources.wakeups.wake_at(state.shard, resources.clock() + _CHECK_AGAIN_AFTER)
     return state

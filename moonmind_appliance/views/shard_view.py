@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from moonmind_appliance.models import LoginState, QuotaWindow, ShardName
+from moonmind_appliance.models import LoginState, QuotaWindow, ShardNames
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import NEARLY_USED_PERCENT, LoginHealth, health_of
 from moonmind_appliance.store import Store
@@ -80,7 +80,7 @@ def shard_views(store: Store, settings: Settings, *, now: datetime) -> list[Shar
     running = {run.shard: run.run_id for run in store.run_lists.in_progress()}
     views = []
     for shard in store.shards.all(settings.codex_shards):
-        name = ShardName(shard.shard, settings.codex_volume_prefix)
+        name = ShardNames(shard.shard, settings.codex_volume_prefix)
         events = store.events.of_shard(shard.shard, limit=NEWEST_EVENTS)
         views.append(
             ShardView(
@@ -97,7 +97,7 @@ def shard_views(store: Store, settings: Settings, *, now: datetime) -> list[Shar
                 last_refresh_at=shard.last_refresh_at,
                 last_turn_at=shard.last_turn_at,
                 quota=shard.quota,
-                rests_until=shard.rests_until,
+                rests_until=shard.cooldown_until,
                 run_id=running.get(shard.shard),
                 by_api_key=shard.by_api_key,
                 health=health_of(shard, now=now),

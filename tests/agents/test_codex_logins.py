@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LoginWay
+from moonmind_appliance.agents.adapter import API_KEY_FILE, LoginMethod
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.models import ExecSpec, QuotaWindow
 from tests.in_container.sent import job_of, program_of
@@ -56,16 +56,16 @@ def test_a_check_reports_the_windows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "flags", "file"),
+    ("method", "flags", "file"),
     [
-        (LoginWay.DEVICE, ["--device-auth"], None),
-        (LoginWay.BROWSER, [], None),
-        (LoginWay.API_KEY, ["--with-api-key"], API_KEY_FILE),
+        (LoginMethod.DEVICE, ["--device-auth"], None),
+        (LoginMethod.BROWSER, [], None),
+        (LoginMethod.API_KEY, ["--with-api-key"], API_KEY_FILE),
     ],
 )
-def test_each_way_to_sign_in_has_its_flag(way: LoginWay, flags: list[str], file: str | None) -> None:
+def test_each_method_to_sign_in_has_its_flag(method: LoginMethod, flags: list[str], file: str | None) -> None:
     """Only an API key is read from a file; it is never an argument."""
-    spec = ExecSpec(command=Codex().login_command(way))
+    spec = ExecSpec(command=Codex().login_command(method))
     job = job_of(spec)
     assert program_of(spec) == "codex_login"
     assert job["command"][: 3 + len(flags)] == ["codex", "login", *flags, "-c"]

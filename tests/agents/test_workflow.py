@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginWay, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginMethod, TurnRequest
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.agents.workflow import SpecKitWorkflow, yaml_string
@@ -80,7 +80,7 @@ def test_the_login_is_a_file_of_variables() -> None:
 
 def test_unsupported_actions_are_reported() -> None:
     """There is no sign-in and no check."""
-    assert "--from-file" in " ".join(AGENT.login_command(LoginWay.DEVICE))
+    assert "--from-file" in " ".join(AGENT.login_command(LoginMethod.DEVICE))
     assert AGENT.check_command() is None
     assert AGENT.read_check(b"").alive is None
 

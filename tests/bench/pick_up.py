@@ -30,10 +30,10 @@ from huey import SqliteHuey
 from huey.consumer import Consumer
 
 from moonmind_appliance.dispatch import Wakeups, Workers
-from moonmind_appliance.models import Actor, Phase, PhaseName, PhaseStatus, Run, ShardName
+from moonmind_appliance.models import Actor, Phase, PhaseName, PhaseStatus, Run, ShardNames
 from moonmind_appliance.store import Store
 
-SHARDS = [ShardName(index, "codex_auth_") for index in range(3)]
+SHARDS = [ShardNames(index, "codex_auth_") for index in range(3)]
 
 
 class Figures(NamedTuple):

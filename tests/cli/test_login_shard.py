@@ -10,7 +10,7 @@ import pytest
 from moonmind_appliance import settings
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
-from moonmind_appliance.shards.look import look_at_shard
+from moonmind_appliance.shards.read_login import read_stored_login
 from tests.cli.terminal import Terminal
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
@@ -53,7 +53,7 @@ def no_container_of_a_sign_in(environment: RehearsalEnvironment, shard: int) -> 
 
 def login_file(environment: RehearsalEnvironment, shard: int) -> bytes | None:
     with attach(environment.settings) as tools:
-        return look_at_shard(tools, shard)
+        return read_stored_login(tools, shard)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])

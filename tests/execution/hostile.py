@@ -14,8 +14,8 @@ from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
-from moonmind_appliance.shards.look import note_login
-from moonmind_appliance.shards.upkeep import look_after_logins
+from moonmind_appliance.shards.read_login import record_login_file
+from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
@@ -176,7 +176,7 @@ class Hostile:
             content = login_file(LOGIN)
             self.put(content, shard)
             resources = self.resources
-            note_login(resources, shard, content, signed_in=True)
+            record_login_file(resources, shard, content, signed_in=True)
 
     def attack(self, rule: str) -> None:
         """One run on shard 0, the clock's look, a restart; then everything answers and an honest run succeeds."""
@@ -187,7 +187,7 @@ class Hostile:
         assert ended.failure is None or ended.failure.code is not FailureCode.INTERNAL_ERROR, rule
         if ended.status is RunStatus.QUEUED:
             self.appliance.store.runs.request_cancel(run.run_id, now=self.appliance.clock())
-        look_after_logins(self.resources)
+        maintain_logins(self.resources)
         again = Store.open(self.resources.settings.moonmind_data_dir)
         assert len(again.shards.all(2)) == 2, rule
         again.close()

@@ -16,7 +16,7 @@ from moonmind_appliance.appliance import attach
 from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from moonmind_appliance.settings import load
-from moonmind_appliance.shards.look import look_at_shard
+from moonmind_appliance.shards.read_login import read_stored_login
 
 from .conftest import API, Caller
 
@@ -102,7 +102,7 @@ def tools_of(served):
 
 def login_secrets(tools, shard):
     """The tokens in a shard's login volume."""
-    found = look_at_shard(tools, shard)
+    found = read_stored_login(tools, shard)
     return set(Codex().secrets_of(found or b"").values())
 
 

@@ -195,7 +195,7 @@ def test_the_shard_can_be_used_again_after_a_sign_in(environment, served, outcom
         longest = datetime.now(UTC) + timedelta(hours=6, minutes=1)
         assert state["rests_until"] is None or datetime.fromisoformat(state["rests_until"]) < longest
         environment.sign_in_by(served.environment, 0)
-        assert tools.store.shards.get(0).rests_until is None
+        assert tools.store.shards.get(0).cooldown_until is None
         run = caller.wait(caller.submit(new_repository(environment), HONEST_TEXT, shard=0), seconds=WAIT_SECONDS)
         assert (run["status"], run["shard"]) == ("succeeded", 0), run["failure"]
     code, _seconds = served.terminate()

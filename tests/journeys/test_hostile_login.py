@@ -14,9 +14,9 @@ from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
 from moonmind_appliance.runs.sign_in import SignedIn, SignIn, sign_out
-from moonmind_appliance.shards.look import look_at_shard
+from moonmind_appliance.shards.read_login import read_stored_login
 from moonmind_appliance.shards.spec import login_spec
-from moonmind_appliance.shards.upkeep import look_after_logins, renew_login
+from moonmind_appliance.shards.upkeep import maintain_logins, renew_login
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -99,7 +99,7 @@ def enter(tools, shard):
 
 
 def login_file(tools, shard):
-    return look_at_shard(tools, shard)
+    return read_stored_login(tools, shard)
 
 
 def replace_login(tools, shard, content):
@@ -160,7 +160,7 @@ def test_a_broken_login_accepts_no_runs_and_can_be_replaced(tools, script):
     in_volume(tools, 1, f"cd ~/.codex; {script}")
     state = renew_login(tools, tools.store.shards.get(1), wanted=True)
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.FILE_UNREADABLE)
-    look_after_logins(tools)
+    maintain_logins(tools)
     assert tools.store.shards.get(1).login is LoginState.DEAD
     assert enter(tools, 1).login is LoginState.PRESENT
     assert json.loads(login_file(tools, 1))["tokens"]

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginMethod
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.execution.sweep import Sweeper, When
@@ -28,9 +28,9 @@ from moonmind_appliance.shards.callback import CallbackPortTaken
 from moonmind_appliance.shards.health import GradeName, check_shard, health_of
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
-from moonmind_appliance.shards.look import look_at_shard, note_login
+from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
 from moonmind_appliance.shards.spec import login_spec
-from moonmind_appliance.shards.upkeep import look_after_logins, renew_login
+from moonmind_appliance.shards.upkeep import maintain_logins, renew_login
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -54,7 +54,7 @@ def normal_responses(environment):
 
 
 def login_file(tools, shard):
-    return look_at_shard(tools, shard)
+    return read_stored_login(tools, shard)
 
 
 def sign_in(tools, shard, **more):
@@ -161,7 +161,7 @@ def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
     assert "login-shard 1" in health.next_step
     assert "refused to renew" in health.why
     assert health.since is not None
-    look_after_logins(tools)
+    maintain_logins(tools)
     assert tools.store.shards.get(1).login is LoginState.DEAD
 
 
@@ -289,13 +289,13 @@ def test_a_login_is_imported_from_a_file(environment, tools):
 
 def sign_out_only_here(tools):
     put_login(tools, 1, None)
-    note_login(tools, 1, None)
+    record_login_file(tools, 1, None)
 
 
 def test_an_api_key_is_a_login(tools):
     """It is passed through a file in the staging volume, is known to the redactor, and does not expire."""
     key = "sk-proj-" + "A1b2C3d4" * 5
-    state, told = sign_in(tools, 1, way=LoginWay.API_KEY, api_key=f"{key}\n")
+    state, told = sign_in(tools, 1, method=LoginMethod.API_KEY, api_key=f"{key}\n")
     assert (state.login, state.by_api_key, told) == (LoginState.PRESENT, True, [])
     assert json.loads(login_file(tools, 1))["OPENAI_API_KEY"] == key
     assert key not in tools.redactor.redact_text(f"it is {key}.")
@@ -369,7 +369,7 @@ def test_the_leftovers_of_a_crashed_check_are_removed(tools):
 
 def test_a_sign_in_with_the_browser_of_this_machine(environment, tools):
     """The browser is redirected to port 1455 of this machine, and the waiting container receives the request."""
-    with SignIn(tools, 1, way=LoginWay.BROWSER) as steps:
+    with SignIn(tools, 1, method=LoginMethod.BROWSER) as steps:
         prompt = next(steps)
         assert prompt.code == ""
         with httpx.Client(proxy=environment.openai.proxy_url, verify=trusting(environment)) as outside:
@@ -396,7 +396,7 @@ def test_a_callback_port_in_use_is_reported(tools):
         other.bind(("127.0.0.1", 1455))
         other.listen()
         with pytest.raises(CallbackPortTaken, match="1455"):
-            sign_in(tools, 1, way=LoginWay.BROWSER)
+            sign_in(tools, 1, method=LoginMethod.BROWSER)
     assert tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"}) == []
 
 

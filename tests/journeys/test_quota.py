@@ -56,9 +56,9 @@ def test_a_limit_during_a_run_moves_it_to_another_account(environment, signed_in
     accounts = [turn.account for turn in environment.openai.turns[before:]]
     assert accounts[0] == accounts[1] != accounts[2] == accounts[3]
     assert "run.goes_on_elsewhere" in kinds(signed_in, run_id=run["run_id"])
-    cut = [shard for shard in signed_in.shards.all(2) if shard.rests_until]
+    cut = [shard for shard in signed_in.shards.all(2) if shard.cooldown_until]
     assert len(cut) == 1
-    assert 3500 < (cut[0].rests_until - datetime.now(UTC)).total_seconds() < 3700
+    assert 3500 < (cut[0].cooldown_until - datetime.now(UTC)).total_seconds() < 3700
     assert [phase["attempt"] for phase in run["phases"] if phase["phase"] == "speckit_specify"] == [1]
 
 
@@ -121,7 +121,7 @@ def test_three_accounts_at_their_limit_wait_and_continue(tmp_path):
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
             caller = Caller(client)
             runs = [caller.submit(slug, f"# Wish {number}\n\n- Goal: number {number}") for number in range(4)]
-            caller.wait(runs[0], until=lambda _run: all(s.rests_until for s in store.shards.all(3)))
+            caller.wait(runs[0], until=lambda _run: all(s.cooldown_until for s in store.shards.all(3)))
             waits = caller.wait(runs[3], until=lambda run: run["waiting_for"] is not None)
             assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "quota")
             ended = [caller.wait(run_id, seconds=150) for run_id in runs]

@@ -8,7 +8,7 @@ from textual.widgets import Static
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.checks import ServeState
 from moonmind_appliance.models import Actor, LoginState
-from moonmind_appliance.shards.look import look_at_shard
+from moonmind_appliance.shards.read_login import read_stored_login
 from tui.app import TerminalApp
 from tui.screens.login import LoginScreen
 from tui.screens.shards import ShardsScreen
@@ -33,7 +33,7 @@ def manual_approval(environment):
 
 
 def login_file(tools):
-    return look_at_shard(tools, 1)
+    return read_stored_login(tools, 1)
 
 
 def test_signed_in_stopped_and_refused_on_the_screen(tools, manual_approval):

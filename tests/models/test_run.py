@@ -262,6 +262,6 @@ def test_every_kind_of_artifact_is_read_back(store: Store, kind: ArtifactType) -
 @pytest.mark.parametrize("state", LoginState)
 def test_every_login_state_is_read_back(store: Store, state: LoginState) -> None:
     """With its quota windows."""
-    shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], rests_until=NOW)
+    shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], cooldown_until=NOW)
     save_shard(store, shard)
     assert store.shards.get(3) == shard

@@ -20,7 +20,7 @@ from moonmind_appliance.models import (
     PhaseName,
     PhaseStatus,
     Run,
-    ShardName,
+    ShardNames,
     SpecifyTurn,
     WrittenFeature,
 )
@@ -93,7 +93,7 @@ class GitRun:
         self.context = PhaseContext(
             run=self.run,
             settings=self.settings,
-            names=Names(run_id, f"tests-{run_id}", ShardName(0, f"tests-{run_id[:8]}-")),
+            names=Names(run_id, f"tests-{run_id}", ShardNames(0, f"tests-{run_id[:8]}-")),
             engine=engine,
             github=None,
             agent=ScriptedAgent(),

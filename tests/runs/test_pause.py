@@ -9,7 +9,7 @@ from moonmind_appliance.models import LoginState, PhaseName, RunStatus, Shard, W
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from moonmind_appliance.scheduling.waiting import why_wait
 from moonmind_appliance.scheduling.wake import first_to_wake, others_to_wake
-from moonmind_appliance.shards.evidence import file_seen
+from moonmind_appliance.shards.evidence import login_file_observed
 from moonmind_appliance.shards.health import health_of
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
@@ -114,7 +114,7 @@ def test_no_such_shard(appliance: ApplianceUnderTest, shard: int) -> None:
 
 def test_the_pause_outlives_the_login(appliance: ApplianceUnderTest) -> None:
     """A shard whose login is taken away stays paused."""
-    gone = file_seen(Shard(shard=0, login=PRESENT, paused_at=NOW), None, None, now=NOW)
+    gone = login_file_observed(Shard(shard=0, login=PRESENT, paused_at=NOW), None, None, now=NOW)
     assert (gone.shard.login, gone.shard.paused_at) == (LoginState.ABSENT, NOW)
 
 
@@ -136,7 +136,7 @@ def test_health() -> None:
         (
             [
                 Shard(shard=0, login=PRESENT, paused_at=NOW),
-                Shard(shard=1, login=PRESENT, rests_until=NOW + timedelta(hours=1)),
+                Shard(shard=1, login=PRESENT, cooldown_until=NOW + timedelta(hours=1)),
             ],
             WaitReason.QUOTA,
         ),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginWay
+from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginMethod
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.errors import EngineUnreachable, ImageNotFound, StoreError
 from moonmind_appliance.models import LABEL_RUN, ContainerSpec, ExecSpec, LoginState
@@ -239,7 +239,7 @@ def test_an_api_key_needs_no_prompt(appliance: ApplianceUnderTest, person: Perso
         return 0
 
     appliance.engine.on_exec(_is_login, login)
-    (last,) = SignIn(appliance.resources, 0, way=LoginWay.API_KEY, api_key="sk-1\n")
+    (last,) = SignIn(appliance.resources, 0, method=LoginMethod.API_KEY, api_key="sk-1\n")
     assert isinstance(last, SignedIn)
     assert seen == [b"sk-1"]
 

@@ -40,15 +40,20 @@ def shard(number: int, login: LoginState = P, **more: Any) -> Shard:
         ("no login anywhere", [shard(0, A), shard(1, D)], WaitReason.LOGIN, None),
         ("a refused account takes nothing", [shard(0, R)], WaitReason.LOGIN, None),
         ("no shard at all", [], WaitReason.LOGIN, None),
-        ("all rest: until the first one is rested", [shard(0, rests_until=NOW + 2 * HOUR)], WaitReason.QUOTA, 2),
+        (
+            "all in cooldown: until the first one is ready",
+            [shard(0, cooldown_until=NOW + 2 * HOUR)],
+            WaitReason.QUOTA,
+            2,
+        ),
         (
             "the earliest of two",
-            [shard(0, rests_until=NOW + 2 * HOUR), shard(1, rests_until=NOW + HOUR)],
+            [shard(0, cooldown_until=NOW + 2 * HOUR), shard(1, cooldown_until=NOW + HOUR)],
             WaitReason.QUOTA,
             1,
         ),
-        ("a dead login does not rest", [shard(0, D), shard(1, rests_until=NOW + HOUR)], WaitReason.QUOTA, 1),
-        ("a rest that is over is none", [shard(0, rests_until=NOW)], None, None),
+        ("a dead login does not rest", [shard(0, D), shard(1, cooldown_until=NOW + HOUR)], WaitReason.QUOTA, 1),
+        ("a rest that is over is none", [shard(0, cooldown_until=NOW)], None, None),
     ],
 )
 def test_why_a_run_waits(rule: str, shards: list[Shard], reason: WaitReason | None, until: int | None) -> None:
@@ -125,7 +130,7 @@ def test_all_shards_at_their_limit_wait_and_the_clock_rings_them(appliance: Appl
     appliance.work(1)
     waits = appliance.stored(run).waiting_for
     assert waits is not None
-    first = appliance.store.shards.get(0).rests_until
+    first = appliance.store.shards.get(0).cooldown_until
     assert (waits.reason, waits.until) == (WaitReason.QUOTA, first)
     assert first is not None
     assert NOW + HOUR < first < NOW + HOUR + timedelta(minutes=1)

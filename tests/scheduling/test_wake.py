@@ -13,12 +13,12 @@ HOUR = timedelta(hours=1)
 
 
 def shard(
-    number: int, login: LoginState = P, *, rests: timedelta | None = None, turn: timedelta | None = None
+    number: int, login: LoginState = P, *, cooldown: timedelta | None = None, turn: timedelta | None = None
 ) -> Shard:
     return Shard(
         shard=number,
         login=login,
-        rests_until=None if rests is None else NOW + rests,
+        cooldown_until=None if cooldown is None else NOW + cooldown,
         last_turn_at=None if turn is None else NOW + turn,
     )
 
@@ -33,8 +33,8 @@ def shard(
         ("an idle unknown one before a busy login", [shard(0, U), shard(1)], {0}, None, 0),
         ("an unknown one before none", [shard(0, A), shard(1, U)], {0, 1}, None, 1),
         ("a busy login before an idle dead one", [shard(0, D), shard(1)], {0}, None, 1),
-        ("a rested one before one out of quota", [shard(0, rests=HOUR), shard(1)], {0}, None, 1),
-        ("one whose rest is over counts as rested", [shard(0, rests=-HOUR), shard(1)], {0}, None, 0),
+        ("one with quota before one in cooldown", [shard(0, cooldown=HOUR), shard(1)], {0}, None, 1),
+        ("one whose cooldown is over counts as ready", [shard(0, cooldown=-HOUR), shard(1)], {0}, None, 0),
         ("the pinned one, whatever it is", [shard(0), shard(1, D)], {0}, 1, 1),
         ("none, when the pinned one is gone", [shard(0)], {0}, 7, None),
         ("some shard, even if none has a login", [shard(0, A), shard(1, D)], set(), None, 0),

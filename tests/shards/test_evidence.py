@@ -17,14 +17,14 @@ from moonmind_appliance.models import (
     TurnOutcome,
 )
 from moonmind_appliance.shards.evidence import (
-    LONGEST_REST,
-    REST_UNTOLD,
+    COOLDOWN_WITHOUT_TIME,
+    LONGEST_COOLDOWN,
     admitted_again,
-    file_seen,
+    cooldown_end,
+    cooldown_jitter,
+    cooldown_over,
     login_checked,
-    rest_end,
-    rest_jitter,
-    rest_over,
+    login_file_observed,
     turn_ended,
 )
 
@@ -39,7 +39,7 @@ def facts(made: datetime = NOW - HOUR, **more: Any) -> LoginFacts:
 
 
 def signed_in(**more: Any) -> Shard:
-    shard = file_seen(Shard(shard=1), FILE, facts(), now=NOW - HOUR, signed_in=True).shard
+    shard = login_file_observed(Shard(shard=1), FILE, facts(), now=NOW - HOUR, signed_in=True).shard
     return msgspec.structs.replace(shard, **more)
 
 
@@ -56,38 +56,40 @@ def after_turn(known: Shard, turn: TurnOutcome) -> Shard:
 
 def test_a_first_observation_has_account_plan_and_age() -> None:
     """An event reports the login."""
-    change = file_seen(Shard(shard=1), FILE, facts(), now=NOW)
-    seen = change.shard
-    assert (seen.login, seen.account_email, seen.plan, seen.login_at) == (
+    change = login_file_observed(Shard(shard=1), FILE, facts(), now=NOW)
+    state = change.shard
+    assert (state.login, state.account_email, state.plan, state.login_at) == (
         LoginState.PRESENT,
         "a@example.org",
         "plus",
         NOW - HOUR,
     )
-    assert (seen.login_since, seen.checked_at, seen.last_refresh_at) == (NOW, NOW, None)
+    assert (state.login_since, state.checked_at, state.last_refresh_at) == (NOW, NOW, None)
     assert [event.kind for event in change.events] == ["shard.login_present"]
 
 
 def test_the_same_file_again_is_no_event() -> None:
     """Only the time of the observation changes."""
-    change = file_seen(signed_in(), FILE, facts(), now=NOW)
+    change = login_file_observed(signed_in(), FILE, facts(), now=NOW)
     assert change.shard == msgspec.structs.replace(signed_in(), checked_at=NOW)
     assert change.events == ()
 
 
 def test_a_changed_file_of_the_same_account_is_a_renewal() -> None:
     """The login keeps its age; the renewal has its own time and event."""
-    change = file_seen(signed_in(), NEWER, facts(NOW), now=NOW)
+    change = login_file_observed(signed_in(), NEWER, facts(NOW), now=NOW)
     assert (change.shard.login_at, change.shard.last_refresh_at) == (NOW - HOUR, NOW)
     assert [event.kind for event in change.events] == ["shard.refreshed"]
 
 
 def test_another_account_that_is_signed_in_is_a_new_login() -> None:
     """No data of the old account is kept for the new one."""
-    old = signed_in(quota=[QuotaWindow(99.0)], rests_until=NOW + HOUR, last_turn_at=NOW, last_refresh_at=NOW)
-    seen = file_seen(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW, signed_in=True).shard
-    assert (seen.login, seen.account, seen.account_email) == (LoginState.PRESENT, "b", "b@example.org")
-    assert (seen.quota, seen.rests_until, seen.last_turn_at, seen.last_refresh_at) == ([], None, None, None)
+    old = signed_in(quota=[QuotaWindow(99.0)], cooldown_until=NOW + HOUR, last_turn_at=NOW, last_refresh_at=NOW)
+    state = login_file_observed(
+        old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW, signed_in=True
+    ).shard
+    assert (state.login, state.account, state.account_email) == (LoginState.PRESENT, "b", "b@example.org")
+    assert (state.quota, state.cooldown_until, state.last_turn_at, state.last_refresh_at) == ([], None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -104,53 +106,56 @@ def test_another_account_that_is_signed_in_is_a_new_login() -> None:
 def test_an_account_without_a_sign_in_is_dead(swapped: LoginFacts) -> None:
     """The code and one event report it; the data of the account that was signed in stay."""
     old = signed_in(quota=[QuotaWindow(9.0)], last_turn_at=NOW - HOUR)
-    change = file_seen(old, NEWER, swapped, now=NOW)
-    seen = change.shard
-    assert (seen.login, seen.login_fault) == (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED)
-    assert (seen.account, seen.account_email, seen.quota) == ("a", "a@example.org", old.quota)
+    change = login_file_observed(old, NEWER, swapped, now=NOW)
+    state = change.shard
+    assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED)
+    assert (state.account, state.account_email, state.quota) == ("a", "a@example.org", old.quota)
     assert [(event.kind, event.data["fault"]) for event in change.events] == [
         ("shard.login_dead", LoginFault.ACCOUNT_CHANGED)
     ]
-    assert file_seen(seen, NEWER, swapped, now=NOW + HOUR).events == []
+    assert login_file_observed(state, NEWER, swapped, now=NOW + HOUR).events == []
 
 
 def test_a_swapped_login_is_refused_after_an_observation_in_between() -> None:
     """Neither after an observation without a file, nor after one with an unreadable file."""
-    gone = file_seen(signed_in(), None, None, now=NOW).shard
-    broken = file_seen(signed_in(), b"{", LoginFacts(usable=False), now=NOW).shard
+    gone = login_file_observed(signed_in(), None, None, now=NOW).shard
+    broken = login_file_observed(signed_in(), b"{", LoginFacts(usable=False), now=NOW).shard
     for known in (gone, broken):
-        assert file_seen(known, NEWER, facts(account="b"), now=NOW).shard.login_fault is LoginFault.ACCOUNT_CHANGED
-        assert file_seen(known, FILE, facts(), now=NOW).shard.login is LoginState.PRESENT
+        assert (
+            login_file_observed(known, NEWER, facts(account="b"), now=NOW).shard.login_fault
+            is LoginFault.ACCOUNT_CHANGED
+        )
+        assert login_file_observed(known, FILE, facts(), now=NOW).shard.login is LoginState.PRESENT
 
 
 def test_after_a_sign_out_any_account_may_be_signed_in() -> None:
     """The operator's own sign-out clears the account; then a file that an operator added is accepted."""
-    out = file_seen(signed_in(), None, None, now=NOW, signed_in=True).shard
+    out = login_file_observed(signed_in(), None, None, now=NOW, signed_in=True).shard
     assert (out.login, out.account) == (LoginState.ABSENT, "")
-    assert file_seen(out, NEWER, facts(account="b"), now=NOW).shard.login is LoginState.PRESENT
+    assert login_file_observed(out, NEWER, facts(account="b"), now=NOW).shard.login is LoginState.PRESENT
 
 
 def test_a_state_of_an_older_version_takes_the_account_with_the_same_address() -> None:
     """An older version stored only the address of an account."""
     old = signed_in(account="")
-    assert file_seen(old, FILE, facts(), now=NOW).shard.account == "a"
-    assert file_seen(old, NEWER, facts(NOW), now=NOW).shard.last_refresh_at == NOW
-    other = file_seen(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW).shard
+    assert login_file_observed(old, FILE, facts(), now=NOW).shard.account == "a"
+    assert login_file_observed(old, NEWER, facts(NOW), now=NOW).shard.last_refresh_at == NOW
+    other = login_file_observed(old, NEWER, facts(NOW, account="b", email="b@example.org"), now=NOW).shard
     assert other.login_fault is LoginFault.ACCOUNT_CHANGED
 
 
 @pytest.mark.parametrize("verdict", list(AgentVerdict))
 def test_turns_of_another_account_are_no_evidence(verdict: AgentVerdict) -> None:
     """Neither its success nor its usage windows count: they belong to another account."""
-    swapped = file_seen(signed_in(), NEWER, facts(account="b"), now=NOW).shard
+    swapped = login_file_observed(signed_in(), NEWER, facts(account="b"), now=NOW).shard
     assert after_turn(swapped, ended(verdict, quota=[QuotaWindow(100.0)], resets_at=NOW + HOUR)) == swapped
 
 
 def test_a_sign_in_ends_a_cooldown() -> None:
     """The quota and the state of the account must be observed again."""
-    old = signed_in(rests_until=NOW + HOUR, last_turn_at=NOW, quota=[QuotaWindow(100.0)])
-    seen = file_seen(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
-    assert (seen.rests_until, seen.quota, seen.last_turn_at, seen.login_at) == (None, [], None, NOW)
+    old = signed_in(cooldown_until=NOW + HOUR, last_turn_at=NOW, quota=[QuotaWindow(100.0)])
+    state = login_file_observed(old, NEWER, facts(NOW), now=NOW, signed_in=True).shard
+    assert (state.cooldown_until, state.quota, state.last_turn_at, state.login_at) == (None, [], None, NOW)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_a_missing_and_an_unusable_login_have_different_codes(
     file: bytes | None, about: LoginFacts | None, login: LoginState, fault: LoginFault
 ) -> None:
     """Each has its code, its message and its time."""
-    change = file_seen(signed_in(), file, about, now=NOW)
+    change = login_file_observed(signed_in(), file, about, now=NOW)
     assert (change.shard.login, change.shard.login_fault, change.shard.login_since) == (login, fault, NOW)
     assert change.shard.login_reason
     assert [event.kind for event in change.events] == [f"shard.login_{login.value}"]
@@ -174,17 +179,17 @@ def test_a_missing_and_an_unusable_login_have_different_codes(
 def test_an_observation_does_not_revive_a_dead_login(verdict: AgentVerdict) -> None:
     """The same file keeps its state and the time of that state."""
     bad = after_turn(signed_in(), ended(verdict))
-    seen = file_seen(bad, FILE, facts(), now=NOW + HOUR).shard
-    assert (seen.login, seen.login_since) == (bad.login, NOW)
-    assert file_seen(bad, NEWER, facts(NOW), now=NOW, signed_in=True).shard.login is LoginState.PRESENT
+    state = login_file_observed(bad, FILE, facts(), now=NOW + HOUR).shard
+    assert (state.login, state.login_since) == (bad.login, NOW)
+    assert login_file_observed(bad, NEWER, facts(NOW), now=NOW, signed_in=True).shard.login is LoginState.PRESENT
 
 
 def test_a_renewal_revives_a_dead_login_but_not_a_refused_account() -> None:
     """A login that could renew is not dead; a refused account still has the same plan."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     refused = after_turn(signed_in(), ended(AgentVerdict.PLAN_WITHOUT_CODEX))
-    assert file_seen(dead, NEWER, facts(NOW), now=NOW).shard.login is LoginState.PRESENT
-    assert file_seen(refused, NEWER, facts(NOW), now=NOW).shard.login is LoginState.REFUSED
+    assert login_file_observed(dead, NEWER, facts(NOW), now=NOW).shard.login is LoginState.PRESENT
+    assert login_file_observed(refused, NEWER, facts(NOW), now=NOW).shard.login is LoginState.REFUSED
 
 
 # The check
@@ -204,17 +209,17 @@ def test_a_check_distinguishes_alive_dead_and_unknown(
     check: LoginCheck, login: LoginState, refreshed: datetime | None, problem: str
 ) -> None:
     """Only OpenAI's refusal makes a login dead; a check without an answer is a problem with a code."""
-    seen = login_checked(signed_in(check_wanted=True), check, now=NOW).shard
-    assert (seen.login, seen.last_refresh_at, seen.refresh_problem) == (login, refreshed, problem)
-    assert (seen.check_wanted, seen.refresh_tried_at) == (False, NOW)
+    state = login_checked(signed_in(check_wanted=True), check, now=NOW).shard
+    assert (state.login, state.last_refresh_at, state.refresh_problem) == (login, refreshed, problem)
+    assert (state.check_wanted, state.refresh_tried_at) == (False, NOW)
 
 
 def test_a_check_sets_the_end_of_a_cooldown_without_a_time() -> None:
     """If the refused turn named no time, the usage windows do."""
-    rests = after_turn(signed_in(), ended(AgentVerdict.QUOTA))
-    assert (rests.rests_until, rests.check_wanted) == (NOW + REST_UNTOLD + timedelta(seconds=3), True)
-    told = LoginCheck(alive=True, refreshed=True, quota=[QuotaWindow(100.0, 300, NOW + HOUR), QuotaWindow(20.0)])
-    assert login_checked(rests, told, now=NOW).shard.rests_until == NOW + HOUR
+    cooling = after_turn(signed_in(), ended(AgentVerdict.QUOTA))
+    assert (cooling.cooldown_until, cooling.check_wanted) == (NOW + COOLDOWN_WITHOUT_TIME + timedelta(seconds=3), True)
+    reported = LoginCheck(alive=True, refreshed=True, quota=[QuotaWindow(100.0, 300, NOW + HOUR), QuotaWindow(20.0)])
+    assert login_checked(cooling, reported, now=NOW).shard.cooldown_until == NOW + HOUR
 
 
 # Turns
@@ -223,26 +228,26 @@ def test_a_check_sets_the_end_of_a_cooldown_without_a_time() -> None:
 def test_a_turn_that_worked_is_the_best_evidence() -> None:
     """After it the login is good, whatever its state was."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
-    seen = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
-    assert (seen.login, seen.login_fault, seen.last_turn_at, seen.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
+    state = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
+    assert (state.login, state.login_fault, state.last_turn_at, state.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
 
 
 @pytest.mark.parametrize(
-    ("told", "rest"),
+    ("reported", "rest"),
     [
         (timedelta(hours=5), timedelta(hours=5)),
         (timedelta(hours=6), timedelta(hours=6)),
-        (timedelta(hours=6, seconds=1), REST_UNTOLD),
-        (timedelta(days=6), REST_UNTOLD),
-        (timedelta(days=355_000), REST_UNTOLD),
-        (timedelta(0), REST_UNTOLD),
-        (timedelta(days=-3000), REST_UNTOLD),
+        (timedelta(hours=6, seconds=1), COOLDOWN_WITHOUT_TIME),
+        (timedelta(days=6), COOLDOWN_WITHOUT_TIME),
+        (timedelta(days=355_000), COOLDOWN_WITHOUT_TIME),
+        (timedelta(0), COOLDOWN_WITHOUT_TIME),
+        (timedelta(days=-3000), COOLDOWN_WITHOUT_TIME),
     ],
 )
-def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(told: timedelta, rest: timedelta) -> None:
+def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(reported: timedelta, rest: timedelta) -> None:
     """This applies to any end that it names; OpenAI is asked in any case."""
-    seen = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + told))
-    assert (seen.rests_until, seen.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
+    state = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + reported))
+    assert (state.cooldown_until, state.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
 
 
 @pytest.mark.parametrize(
@@ -251,26 +256,26 @@ def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(told: timede
         ("nothing is used up", [QuotaWindow(40.0, 300, NOW + HOUR)], None),
         ("no window at all", [], None),
         ("the week is used up", [QuotaWindow(100.0, 10_080, NOW + 100 * HOUR)], NOW + 100 * HOUR),
-        ("an end that no window has", [QuotaWindow(100.0, 10_080, NOW + 9000 * HOUR)], NOW + LONGEST_REST),
-        ("used up, no end named", [QuotaWindow(100.0)], NOW + REST_UNTOLD),
+        ("an end that no window has", [QuotaWindow(100.0, 10_080, NOW + 9000 * HOUR)], NOW + LONGEST_COOLDOWN),
+        ("used up, no end named", [QuotaWindow(100.0)], NOW + COOLDOWN_WITHOUT_TIME),
         ("used up, over since", [QuotaWindow(100.0, 300, NOW - HOUR)], None),
-        ("OpenAI told no windows", None, NOW + HOUR),
+        ("OpenAI reported no windows", None, NOW + HOUR),
     ],
 )
 def test_a_check_overrides_a_cooldown(rule: str, quota: list[QuotaWindow] | None, until: datetime | None) -> None:
     """It ends a cooldown that has no reason, with an event, and extends one that has."""
     change = login_checked(
-        signed_in(rests_until=NOW + HOUR), LoginCheck(alive=True, refreshed=True, quota=quota), now=NOW
+        signed_in(cooldown_until=NOW + HOUR), LoginCheck(alive=True, refreshed=True, quota=quota), now=NOW
     )
-    assert change.shard.rests_until == until, rule
+    assert change.shard.cooldown_until == until, rule
     assert [event.kind for event in change.events] == ([] if until else ["shard.rested"])
 
 
 def test_a_cooldown_until_the_year_3000_is_over() -> None:
     """An older version may have stored it."""
-    change = rest_over(signed_in(rests_until=NOW + timedelta(days=355_000)), now=NOW)
-    assert change.shard.rests_until is None
-    assert rest_over(signed_in(rests_until=NOW + LONGEST_REST), now=NOW).events == ()
+    change = cooldown_over(signed_in(cooldown_until=NOW + timedelta(days=355_000)), now=NOW)
+    assert change.shard.cooldown_until is None
+    assert cooldown_over(signed_in(cooldown_until=NOW + LONGEST_COOLDOWN), now=NOW).events == ()
 
 
 def test_a_dead_login_reported_by_a_turn_is_checked() -> None:
@@ -292,7 +297,7 @@ def test_a_cooldown_is_a_little_longer_than_the_window() -> None:
     change = turn_ended(
         signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + HOUR), now=NOW, jitter=timedelta(seconds=3)
     )
-    assert (change.shard.login, change.shard.rests_until) == (LoginState.PRESENT, NOW + HOUR + timedelta(seconds=3))
+    assert (change.shard.login, change.shard.cooldown_until) == (LoginState.PRESENT, NOW + HOUR + timedelta(seconds=3))
     (event,) = change.events
     assert (event.kind, event.data["resets_at"]) == ("shard.rests", NOW + HOUR)
 
@@ -301,23 +306,27 @@ def test_a_cooldown_is_a_little_longer_than_the_window() -> None:
 def test_the_jitter_is_small(rest: timedelta) -> None:
     """It is at least a second, at most half a minute plus a twentieth of the cooldown."""
     turn = ended(AgentVerdict.QUOTA, resets_at=NOW + rest)
-    assert 1 <= rest_jitter(turn, NOW).total_seconds() <= 1 + min(30, (rest_end(turn, NOW) - NOW).total_seconds() / 20)
+    assert (
+        1
+        <= cooldown_jitter(turn, NOW).total_seconds()
+        <= 1 + min(30, (cooldown_end(turn, NOW) - NOW).total_seconds() / 20)
+    )
 
 
 def test_a_refused_account_has_the_agents_advice_as_its_reason() -> None:
     """Only the agent knows who can lift its limits."""
     advice = "The owner must buy credits."
     turn = ended(AgentVerdict.PLAN_WITHOUT_CODEX, limit="workspace_member_credits_depleted", advice=advice)
-    seen = after_turn(signed_in(), turn)
-    assert (seen.login, seen.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
-    assert seen.login_reason.startswith(advice)
+    state = after_turn(signed_in(), turn)
+    assert (state.login, state.login_fault) == (LoginState.REFUSED, LoginFault.ACCOUNT_REFUSED)
+    assert state.login_reason.startswith(advice)
 
 
 @pytest.mark.parametrize("verdict", [AgentVerdict.FAILED, AgentVerdict.UNREACHABLE])
 def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: AgentVerdict) -> None:
     """The failure alone is no evidence about the login."""
-    seen = after_turn(signed_in(), ended(verdict))
-    assert seen == signed_in(check_wanted=True)
+    state = after_turn(signed_in(), ended(verdict))
+    assert state == signed_in(check_wanted=True)
 
 
 # The clock
@@ -325,12 +334,12 @@ def test_a_failure_that_a_dead_login_could_explain_asks_for_a_check(verdict: Age
 
 def test_a_cooldown_ends_automatically() -> None:
     """It ends at its time, once, with an event."""
-    rests = signed_in(rests_until=NOW)
-    assert rest_over(rests, now=NOW - MINUTE).shard == rests
-    change = rest_over(rests, now=NOW)
-    assert change.shard.rests_until is None
+    cooling = signed_in(cooldown_until=NOW)
+    assert cooldown_over(cooling, now=NOW - MINUTE).shard == cooling
+    change = cooldown_over(cooling, now=NOW)
+    assert change.shard.cooldown_until is None
     assert [event.kind for event in change.events] == ["shard.rested"]
-    assert rest_over(change.shard, now=NOW).events == ()
+    assert cooldown_over(change.shard, now=NOW).events == ()
 
 
 def test_only_a_refused_account_is_admitted_again() -> None:

@@ -11,7 +11,7 @@ import pytest
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.errors import NameTaken
-from moonmind_appliance.models import LoginFault, LoginState, QuotaWindow, Shard, ShardName
+from moonmind_appliance.models import LoginFault, LoginState, QuotaWindow, Shard, ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.shards.health import (
     GradeName,
@@ -26,7 +26,7 @@ from tests.appliance_under_test import make_resources
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-NAME = ShardName(1, "codex_auth_")
+NAME = ShardNames(1, "codex_auth_")
 P, D = LoginState.PRESENT, LoginState.DEAD
 UNAUTHORIZED = LoginFault.UNAUTHORIZED
 
@@ -70,7 +70,7 @@ def test_every_state_has_a_next_step(login: LoginState) -> None:
     """Every state except the good one has a next step; only the good one accepts runs."""
     health = health_of(shard(login), now=NOW)
     assert (health.takes_runs, health.next_step == "") == (login is P, login is P)
-    assert not health_of(shard(login, rests_until=NOW + HOUR), now=NOW).takes_runs
+    assert not health_of(shard(login, cooldown_until=NOW + HOUR), now=NOW).takes_runs
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_every_state_has_a_next_step(login: LoginState) -> None:
         ("something speaks against it", shard(access_expires_at=NOW + HOUR, check_wanted=True), True),
         ("an API key", shard(by_api_key=True, check_wanted=True), False),
         ("a dead login", shard(D, access_expires_at=NOW), False),
-        ("a rest that a turn reported", shard(check_wanted=True, rests_until=NOW + HOUR), True),
+        ("a rest that a turn reported", shard(check_wanted=True, cooldown_until=NOW + HOUR), True),
         (
             "a rest, asked about a moment ago",
-            shard(check_wanted=True, rests_until=NOW + HOUR, refresh_tried_at=NOW - MINUTE),
+            shard(check_wanted=True, cooldown_until=NOW + HOUR, refresh_tried_at=NOW - MINUTE),
             False,
         ),
         (
             "a rest, asked about a while ago",
-            shard(check_wanted=True, rests_until=NOW + HOUR, refresh_tried_at=NOW - 15 * MINUTE),
+            shard(check_wanted=True, cooldown_until=NOW + HOUR, refresh_tried_at=NOW - 15 * MINUTE),
             True,
         ),
         ("a login that a turn called dead", shard(D, login_fault=UNAUTHORIZED, check_wanted=True), True),

@@ -35,7 +35,7 @@ def test_round_trip(store: Store) -> None:
         last_refresh_at=AT,
         last_turn_at=AT,
         quota=[QuotaWindow(12.5, 300, AT), QuotaWindow(1.0)],
-        rests_until=AT,
+        cooldown_until=AT,
     )
     save_shard(store, shard)
     assert store.shards.get(1) == shard
@@ -118,7 +118,7 @@ NAN = float("nan")
         Shard(shard=0, quota=[QuotaWindow(5.0)] * 9),
         Shard(shard=0, plan="x" * 10_000),
         Shard(shard=0, plan=["plus"]),  # type: ignore[arg-type]
-        Shard(shard=0, rests_until="later"),  # type: ignore[arg-type]
+        Shard(shard=0, cooldown_until="later"),  # type: ignore[arg-type]
     ],
     ids=range(9),
 )

@@ -9,7 +9,7 @@ from moonmind_appliance.containers.volume_lock import LOOK, start_under_lock
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.evidence import file_seen
+from moonmind_appliance.shards.evidence import login_file_observed
 from moonmind_appliance.shards.spec import ensure_login_volume, login_spec
 
 
@@ -18,7 +18,7 @@ def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> 
     return read_login_file(engine, container, f"{LOGIN_FOLDER}/{agent.login_files()[0]}", limit=LOGIN_FILE_LIMIT)
 
 
-def look_at_shard(resources: Resources, shard: int) -> bytes | None:
+def read_stored_login(resources: Resources, shard: int) -> bytes | None:
     """The stored login file, see `read_login_file`. Has the shard's lock meanwhile.
 
     Raises:
@@ -35,7 +35,7 @@ def look_at_shard(resources: Resources, shard: int) -> bytes | None:
         resources.engine.remove(container)
 
 
-def note_login(resources: Resources, shard: int, login_file: bytes | None, *, signed_in: bool = False) -> Shard:
+def record_login_file(resources: Resources, shard: int, login_file: bytes | None, *, signed_in: bool = False) -> Shard:
     """Store what the login file says, and add its secrets to redaction.
 
     A dead login stays dead until its file changes, or `signed_in` says that it is a new one. Only with `signed_in` may
@@ -50,4 +50,6 @@ def note_login(resources: Resources, shard: int, login_file: bytes | None, *, si
         # These are unverified claims of the file's tokens, which the agent could have written.
         email, plan = (redactor.redact_text(value) if value else None for value in (facts.email, facts.plan))
         facts = msgspec.structs.replace(facts, email=email, plan=plan)
-    return shards.change(shard, lambda known: file_seen(known, login_file, facts, now=now, signed_in=signed_in))
+    return shards.change(
+        shard, lambda known: login_file_observed(known, login_file, facts, now=now, signed_in=signed_in)
+    )

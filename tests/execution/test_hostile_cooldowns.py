@@ -12,7 +12,7 @@ from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.models import LoginFault, LoginState, Run, RunStatus, WaitReason
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.shards.upkeep import look_after_logins
+from moonmind_appliance.shards.upkeep import maintain_logins
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
@@ -60,11 +60,11 @@ def everywhere(hostile: Hostile, said: dict[str, Any]) -> Run:
 
 def minute_passes(hostile: Hostile, minutes: int = 1) -> None:
     hostile.appliance.clock.advance(minutes=minutes)
-    look_after_logins(hostile.resources)
+    maintain_logins(hostile.resources)
 
 
-def rests(hostile: Hostile) -> list[datetime | None]:
-    return [state.rests_until for state in hostile.appliance.store.shards.all(2)]
+def is_cooling_down(hostile: Hostile) -> list[datetime | None]:
+    return [state.cooldown_until for state in hostile.appliance.store.shards.all(2)]
 
 
 @pytest.mark.parametrize("ends", [YEAR_3000, 4_000_000_000, 1_773_000_000, 1_772_373_600 + 4 * 3600, 10**30, -5])
@@ -80,18 +80,18 @@ def test_a_forged_limit_ends_soon(hostile: Hostile, ends: float) -> None:
     asked = sum(1 for _, spec in hostile.appliance.engine.execs if program_of(spec) == "codex_check")
     assert asked <= 2
     minute_passes(hostile, 16)
-    assert rests(hostile) == [None, None]
+    assert is_cooling_down(hostile) == [None, None]
     hostile.appliance.work(0)
     assert hostile.appliance.stored(run).status is RunStatus.SUCCEEDED
 
 
 def test_a_real_limit_of_a_week_is_waited_for(hostile: Hostile) -> None:
-    """OpenAI says so: the shard rests until its end."""
+    """OpenAI confirms it: the shard has a cooldown until its end."""
     ends = int(hostile.appliance.clock().timestamp()) + WEEK
     hostile.checked = openai_says(100, ends)
     everywhere(hostile, limited(ends))
     minute_passes(hostile)
-    assert [int(until.timestamp()) if until else None for until in rests(hostile)] == [ends, ends]
+    assert [int(until.timestamp()) if until else None for until in is_cooling_down(hostile)] == [ends, ends]
 
 
 def test_where_openai_does_not_answer_a_far_end_is_tried_again_soon(hostile: Hostile) -> None:
@@ -110,11 +110,11 @@ def test_a_rest_that_an_older_version_believed_is_over(hostile: Hostile) -> None
     hostile.checked = None
     with hostile.appliance.store.database.write() as connection:
         connection.execute(
-            "UPDATE shards SET state = json_set(state, '$.rests_until', '3000-01-01T00:00:00Z') WHERE shard = 0"
+            "UPDATE shards SET state = json_set(state, '$.cooldown_until', '3000-01-01T00:00:00Z') WHERE shard = 0"
         )
-    assert hostile.appliance.store.shards.get(0).rests_until is not None
+    assert hostile.appliance.store.shards.get(0).cooldown_until is not None
     assert prepare_claim(hostile.resources, 0)
-    assert hostile.appliance.store.shards.get(0).rests_until is None
+    assert hostile.appliance.store.shards.get(0).cooldown_until is None
 
 
 def test_a_forged_death_ends_at_the_next_look(hostile: Hostile) -> None:
