@@ -104,7 +104,7 @@ class DockerEngine:
     def info(self) -> EngineInfo:
         """The engine's version and API version."""
         version = self._ask(lambda client: client.version())
-        return EngineInfo(version=version["Version"], api_version=version["ApiVersion"], operating_system=version["Os"])
+        return EngineInfo(version=version["Version"], api_version=version["ApiVersion"])
 
     def image(self, reference: str) -> ImageState | None:
         """The image, or None if the engine does not have it. Nothing is pulled."""

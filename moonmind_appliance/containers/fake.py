@@ -262,7 +262,7 @@ class FakeEngine:
     def info(self) -> EngineInfo:
         """A fixed version."""
         self._called("info", "")
-        return EngineInfo("fake", "1.41", "linux")
+        return EngineInfo("fake", "1.41")
 
     def image(self, reference: str) -> ImageState | None:
         """The image, or None."""

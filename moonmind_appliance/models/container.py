@@ -102,8 +102,7 @@ class ImageState(msgspec.Struct, frozen=True):
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """The engine's version, API version and operating system."""
+    """The engine's version and API version."""
 
     version: str
     api_version: str
-    operating_system: str

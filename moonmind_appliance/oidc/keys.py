@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -39,8 +38,6 @@ class OidcStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     reachable: bool | None
     keys: int
-    last_fetched: datetime | None
-    last_attempted: datetime | None
     error: str | None
 
 
@@ -107,13 +104,11 @@ class SigningKeys:
 
     def status(self) -> OidcStatus:
         """The state at the last attempt; sends no request."""
-        fetched, attempted_at, error = self._fetched, self._attempted_at, self._error
+        attempted_at, error = self._attempted_at, self._error
         usable = self._usable_now()
         return OidcStatus(
             reachable=None if attempted_at is None else error is None,
             keys=len(usable.by_kid) if usable else 0,
-            last_fetched=datetime.fromtimestamp(fetched.at, UTC) if fetched else None,
-            last_attempted=None if attempted_at is None else datetime.fromtimestamp(attempted_at, UTC),
             error=error,
         )
 
