@@ -199,13 +199,11 @@ def test_nothing_warns_of_the_products_own_image(stack, run):
 
 def test_an_ended_run_keeps_its_workspace_until_its_time(stack, run):
     """A folder of the declared volume, closed to other users of the container; no volume of its own."""
-    listed = stack.compose("exec", "-T", "api", "ls", "/work/workspaces").split()
-    assert f"moonmind-run-{run['run_id']}" in listed
-    assert f"moonmind-git-{run['run_id']}" not in listed
-    assert (
-        stack.compose("exec", "-T", "--user", "1000", "api", "sh", "-c", "ls /work/workspaces || echo closed")
-        == "closed\n"
-    )
+    workspace = f"moonmind-run-{run['run_id']}"
+    assert workspace in stack.compose("exec", "-T", "api", "ls", "/work/workspaces").split()
+    assert workspace not in stack.docker("volume", "ls", "--quiet").split()
+    listing = ("sh", "-c", "ls /work/workspaces || echo closed")
+    assert stack.compose("exec", "-T", "--user", "1000:1000", "api", *listing) == "closed\n"
 
 
 def test_a_container_of_a_run_sees_its_own_workspace_alone(stack, run, caller):
