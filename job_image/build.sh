@@ -43,8 +43,8 @@ while (($#)); do
         --tag) tag=${2:?--tag needs a name} && shift 2 ;;
         --force) force=yes && shift ;;
         --verbose) verbose=yes && shift ;;
-        --help) usage && exit 0 ;;
-        *) usage >&2 && exit 2 ;;
+        -h | --help) usage && exit 0 ;;
+        *) printf '%s: unknown option: %s\n' "$(basename "$0")" "$1" >&2 && usage >&2 && exit 2 ;;
     esac
 done
 

@@ -22,8 +22,8 @@ tag=
 while (($#)); do
     case $1 in
         --tag) tag=${2:?--tag needs a name} && shift 2 ;;
-        --help) usage && exit 0 ;;
-        *) usage >&2 && exit 2 ;;
+        -h | --help) usage && exit 0 ;;
+        *) printf '%s: unknown option: %s\n' "$(basename "$0")" "$1" >&2 && usage >&2 && exit 2 ;;
     esac
 done
 

@@ -37,8 +37,8 @@ while (($#)); do
         --base) base=${2:?--base needs an image} && shift 2 ;;
         --tag) tag=${2:?--tag needs a name} && shift 2 ;;
         --verbose) verbose=yes && shift ;;
-        --help) usage && exit 0 ;;
-        *) usage >&2 && exit 2 ;;
+        -h | --help) usage && exit 0 ;;
+        *) printf '%s: unknown option: %s\n' "$(basename "$0")" "$1" >&2 && usage >&2 && exit 2 ;;
     esac
 done
 need_engine

@@ -36,8 +36,8 @@ while (($#)); do
         --tag) tag=${2:?--tag needs a name} && shift 2 ;;
         --db-tag) db_tag=${2:?--db-tag needs a name} && shift 2 ;;
         --verbose) verbose=yes && shift ;;
-        --help) usage && exit 0 ;;
-        *) usage >&2 && exit 2 ;;
+        -h | --help) usage && exit 0 ;;
+        *) printf '%s: unknown option: %s\n' "$(basename "$0")" "$1" >&2 && usage >&2 && exit 2 ;;
     esac
 done
 [[ -r $distribution ]] || fail "give Keycloak's distribution with --distribution ZIP."
