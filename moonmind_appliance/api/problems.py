@@ -166,7 +166,7 @@ BEHIND_A_TOKEN = (
 def problems(*codes: str) -> dict[int, ResponseSpec]:
     """The OpenAPI responses of a route for these codes, and for those that every route has."""
     by_status: dict[int, list[str]] = {}
-    for code in dict.fromkeys((*codes, "invalid_request", "internal_error")):
+    for code in dict.fromkeys((*codes, "invalid_request", "internal_error", "too_many_connections")):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     return {
         status: ResponseSpec(

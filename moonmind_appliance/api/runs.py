@@ -40,6 +40,7 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
         "malformed_json",
         "repository_not_allowed",
         "idempotency_key_reused",
+        "request_timeout",
         "too_large",
         "unsupported_media_type",
         "disk_blocked",

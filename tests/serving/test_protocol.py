@@ -178,6 +178,16 @@ def test_a_client_that_does_not_read_its_answer_is_given_up(tmp_path: Path) -> N
         wait_until(lambda: len(served.server.connections) == 0)
 
 
+def test_small_answers_are_sent_at_once(shared: Served) -> None:
+    """Without TCP_NODELAY an answer on a kept connection waits for the client's delayed acknowledgement."""
+    with connect(shared) as client:
+        client.sendall(f"GET {BASE}/health HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer_of(client).read()
+        address = client.getsockname()
+        (mine,) = [one for one in shared.server.server_state.connections if one.client == address]
+        assert mine.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_an_event_stream_outlives_every_limit(tmp_path: Path) -> None:
     """Streams are long by design: neither the limits nor a flood of half-sent requests close them."""
     limits = Limits(connections_of_one_address=20, head=0.3, unread_body=0.3, answer=0.3, close=0.3)
