@@ -63,7 +63,7 @@ def minute_passes(hostile: Hostile, minutes: int = 1) -> None:
     maintain_logins(hostile.resources)
 
 
-def is_cooling_down(hostile: Hostile) -> list[datetime | None]:
+def cooldowns(hostile: Hostile) -> list[datetime | None]:
     return [state.cooldown_until for state in hostile.appliance.store.shards.all(2)]
 
 
@@ -80,7 +80,7 @@ def test_a_forged_limit_ends_soon(hostile: Hostile, ends: float) -> None:
     asked = sum(1 for _, spec in hostile.appliance.engine.execs if program_of(spec) == "codex_check")
     assert asked <= 2
     minute_passes(hostile, 16)
-    assert is_cooling_down(hostile) == [None, None]
+    assert cooldowns(hostile) == [None, None]
     hostile.appliance.work(0)
     assert hostile.appliance.stored(run).status is RunStatus.SUCCEEDED
 
@@ -91,7 +91,7 @@ def test_a_real_limit_of_a_week_is_waited_for(hostile: Hostile) -> None:
     hostile.checked = openai_says(100, ends)
     everywhere(hostile, limited(ends))
     minute_passes(hostile)
-    assert [int(until.timestamp()) if until else None for until in is_cooling_down(hostile)] == [ends, ends]
+    assert [int(until.timestamp()) if until else None for until in cooldowns(hostile)] == [ends, ends]
 
 
 def test_where_openai_does_not_answer_a_far_end_is_tried_again_soon(hostile: Hostile) -> None:
@@ -110,7 +110,7 @@ def test_a_rest_that_an_older_version_believed_is_over(hostile: Hostile) -> None
     hostile.checked = None
     with hostile.appliance.store.database.write() as connection:
         connection.execute(
-            "UPDATE shards SET state = json_set(state, '$.cooldown_until', '3000-01-01T00:00:00Z') WHERE shard = 0"
+            "UPDATE shards SET state = json_set(state, '$.rests_until', '3000-01-01T00:00:00Z') WHERE shard = 0"
         )
     assert hostile.appliance.store.shards.get(0).cooldown_until is not None
     assert prepare_claim(hostile.resources, 0)
