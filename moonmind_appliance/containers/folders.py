@@ -5,18 +5,21 @@ file does not declare, whatever its labels. A container gets its own folder only
 from each other as with one volume each. The engine's own way to do this, `VolumeOptions.Subpath`, needs Docker 26.
 """
 
+import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.errors import EngineError
+from moonmind_appliance.errors import DiskFull, EngineError
 from moonmind_appliance.models import ContainerSpec, VolumeState
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -44,9 +47,14 @@ class FolderEngine(DockerEngine):
         """Create the folder unless it exists, or a volume of that name; True if this call created it."""
         if self._label not in labels or not _NAME.fullmatch(name) or super().has_volume(name):
             return super().ensure_volume(name, labels)
+        if (self._folder / name).is_dir():
+            return False
+        written = self._folder / f".{secrets.token_hex(8)}"
         try:
-            # The labels first: a folder without them would never be listed, and so never removed.
-            self._labels_file(name).write_text(json.dumps(labels), encoding="utf-8")
+            # The labels first: a folder without them would never be listed, and so never removed. By rename, so that a
+            # reader never sees a part of them.
+            written.write_text(json.dumps(labels), encoding="utf-8")
+            written.rename(self._labels_file(name))
             (self._folder / name).mkdir()
             # User 1000 of the containers writes here. The folder above is closed to all users but root.
             (self._folder / name).chmod(0o777)
@@ -54,6 +62,9 @@ class FolderEngine(DockerEngine):
             return False
         except OSError as error:
             raise _failed(self._folder / name, error) from error
+        finally:
+            with suppress(OSError):
+                written.unlink()
         return True
 
     def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
@@ -117,4 +128,8 @@ class FolderEngine(DockerEngine):
 
 
 def _failed(path: Path, error: Exception) -> EngineError:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DiskFull(
+            f"The disk of {path} is full.", hint="Free space on the disk of the Docker engine's data folder."
+        )
     return EngineError(f"The workspace folder {path} cannot be changed: {error}")
