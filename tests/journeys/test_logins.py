@@ -454,6 +454,6 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypa
 
 def in_other_process(environment, code):
     """Run code in another process of the same appliance."""
-    environment = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
-    environment |= environment.variables() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    variables = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "DOCKER_HOST")}
+    variables |= environment.variables() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen([sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE)
