@@ -47,7 +47,7 @@ class TerminalApp(App[None]):
     """The terminal interface on an attached appliance. It never blocks and never stops a run.
 
     Args:
-        tools: from `attach`; the caller closes them after the app has ended.
+        resources: from `attach`; the caller closes them after the app has ended.
         actor: the user who submits, cancels and retries.
         serve_state: checks whether `serve` runs; may block, is called in a thread.
         checks: runs all checks; may block, is called in a thread.
@@ -70,7 +70,7 @@ class TerminalApp(App[None]):
 
     def __init__(
         self,
-        tools: Resources,
+        resources: Resources,
         actor: Actor,
         *,
         serve_state: Callable[[Settings], ServeState] = serve_state,
@@ -80,10 +80,10 @@ class TerminalApp(App[None]):
         exit_codes: Sequence[tuple[int, str]] = (),
     ) -> None:
         super().__init__(watch_css=False)
-        self.tools = tools
+        self.resources = resources
         self.actor = actor
         self.background = Background()
-        self.feed = Feed(self, tools.store)
+        self.feed = Feed(self, resources.store)
         self.exit_codes = tuple(exit_codes)
         self.environment = dict(os.environ) if environment is None else environment
         self.serve_state: ServeState | None = None
@@ -102,11 +102,11 @@ class TerminalApp(App[None]):
     @property
     def settings(self) -> Settings:
         """The settings of the attached appliance."""
-        return self.tools.settings
+        return self.resources.settings
 
     def now(self) -> datetime:
         """The time, in UTC."""
-        return self.tools.clock()
+        return self.resources.clock()
 
     @property
     def palette(self) -> Palette:
@@ -196,7 +196,7 @@ class TerminalApp(App[None]):
         Textual's own method shows the trace with them on the terminal. Errors during the exit are only in the file.
         """
         self.bell()
-        trace = self.tools.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
+        trace = self.resources.redactor.redact_text("".join(traceback.format_exception(*sys.exc_info())))
         path = self.settings.moonmind_data_dir / ERROR_FILE
         where = (
             f"The traceback is in {path}: please report it."

@@ -11,10 +11,10 @@ def cancel(page: Page, run: RunSummary) -> None:
     if run.final:
         page.show_message(f"Run {run.short_id} has ended ({run.status.value}). There is nothing to cancel.")
         return
-    tools, actor = page.tui.tools, page.tui.actor
+    resources, actor = page.tui.resources, page.tui.actor
 
     def do() -> None:
-        page.run_in_background("", lambda: cancel_run(tools, actor, run.run_id), cancelled)
+        page.run_in_background("", lambda: cancel_run(resources, actor, run.run_id), cancelled)
 
     def cancelled(now: Run) -> None:
         if now.status is RunStatus.CANCELLED:

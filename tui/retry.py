@@ -16,8 +16,8 @@ def retry(page: Page, run: RunSummary) -> None:
         status = run.status.value.replace("_", " ")
         page.show_message(f"Run {run.short_id} is {status}. Only failed and cancelled runs can be retried.")
         return
-    tools, actor = page.tui.tools, page.tui.actor
-    work = partial(retry_run, tools, actor, run.run_id)
+    resources, actor = page.tui.resources, page.tui.actor
+    work = partial(retry_run, resources, actor, run.run_id)
 
     def queued(now: Run) -> None:
         del now

@@ -29,19 +29,19 @@ class RunTexts(NamedTuple):
     tasks: str | None
 
 
-def read_texts(tools: Resources, actor: Actor, run: RunDetail) -> RunTexts:
+def read_texts(resources: Resources, actor: Actor, run: RunDetail) -> RunTexts:
     """Read the texts from disk.
 
     Raises:
         NotFound: the run was deleted.
         StoreError: a file cannot be read.
     """
-    patch = _content(tools.files, run, PATCH)
+    patch = _content(resources.files, run, PATCH)
     read = read_patch(patch)
     return RunTexts(
         patch,
-        _content(tools.files, run, SUMMARY).decode(errors="replace"),
-        specification(tools, actor, run.run_id),
+        _content(resources.files, run, SUMMARY).decode(errors="replace"),
+        specification(resources, actor, run.run_id),
         *(read.added_text(name) for name in ("spec.md", "plan.md", "tasks.md")),
     )
 

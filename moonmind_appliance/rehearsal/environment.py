@@ -149,13 +149,13 @@ class RehearsalEnvironment:
 
     def sign_in_by(self, environment: Mapping[str, str], shard: int = 0) -> SignInPrompt:
         """The same for an appliance that runs in another process with these variables."""
-        with attach(settings_of.load(environment).settings) as tools:
-            return _sign_in(tools, shard)
+        with attach(settings_of.load(environment).settings) as resources:
+            return _sign_in(resources, shard)
 
     def stored_login(self, appliance: "RunningAppliance", shard: int = 0) -> bytes:
         """The login file in a shard's volume, for tests that search for its tokens."""
-        tools = appliance.appliance.resources
-        found = read_stored_login(tools, shard)
+        resources = appliance.appliance.resources
+        found = read_stored_login(resources, shard)
         return found or b""
 
     def _remove_leftovers(self) -> None:
@@ -222,9 +222,9 @@ def without_proxy(address: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _sign_in(tools: Resources, shard: int) -> SignInPrompt:
+def _sign_in(resources: Resources, shard: int) -> SignInPrompt:
     prompts: list[SignInPrompt] = []
-    with SignIn(tools, shard) as steps:
+    with SignIn(resources, shard) as steps:
         for step in steps:
             if isinstance(step, SignInPrompt):
                 prompts.append(step)

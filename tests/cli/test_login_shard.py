@@ -52,8 +52,8 @@ def no_container_of_a_sign_in(environment: RehearsalEnvironment, shard: int) -> 
 
 
 def login_file(environment: RehearsalEnvironment, shard: int) -> bytes | None:
-    with attach(environment.settings) as tools:
-        return read_stored_login(tools, shard)
+    with attach(environment.settings) as resources:
+        return read_stored_login(resources, shard)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])

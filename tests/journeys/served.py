@@ -26,8 +26,8 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.process = None
-        with attach(load(self.environment).settings) as tools:
-            self.token = tools.store.tokens.create(f"served-{port}", operator=True, expires_at=None)
+        with attach(load(self.environment).settings) as resources:
+            self.token = resources.store.tokens.create(f"served-{port}", operator=True, expires_at=None)
 
     def start(self):
         clean = {

@@ -94,15 +94,15 @@ def percentile(ordered, percent):
 
 
 @contextmanager
-def tools_of(served):
+def resources_of(served):
     """The appliance's stores and engine, beside the serving process."""
-    with attach(load(served.environment).settings) as tools:
-        yield tools
+    with attach(load(served.environment).settings) as resources:
+        yield resources
 
 
-def login_secrets(tools, shard):
+def login_secrets(resources, shard):
     """The tokens in a shard's login volume."""
-    found = read_stored_login(tools, shard)
+    found = read_stored_login(resources, shard)
     return set(Codex().secrets_of(found or b"").values())
 
 
@@ -110,9 +110,9 @@ def sign_both_in(environment, served):
     """Sign two accounts in; returns the account of shard 0 and all tokens."""
     for shard in (0, 1):
         environment.sign_in_by(served.environment, shard)
-    with tools_of(served) as tools:
-        email = tools.store.shards.get(0).account_email
-        secrets = login_secrets(tools, 0) | login_secrets(tools, 1)
+    with resources_of(served) as resources:
+        email = resources.store.shards.get(0).account_email
+        secrets = login_secrets(resources, 0) | login_secrets(resources, 1)
     return next(account for account in environment.openai.accounts if account.email == email), secrets
 
 

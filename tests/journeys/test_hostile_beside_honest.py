@@ -28,8 +28,8 @@ from .side_by_side import (
     ask,
     new_repository,
     percentile,
+    resources_of,
     run_both,
-    tools_of,
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
@@ -185,17 +185,17 @@ def test_a_download_follows_no_planted_link(served, outcome, tmp_path):
 
 def test_the_shard_can_be_used_again_after_a_sign_in(environment, served, outcome, case):
     """Its state is known and has an event; a new login accepts runs, and the appliance starts again."""
-    with served.client() as client, tools_of(served) as tools:
+    with served.client() as client, resources_of(served) as resources:
         caller = Caller(client)
         state = caller.client.get(f"{API}/shards").raise_for_status().json()["items"][0]
-        assert (state["login"], tools.store.shards.get(0).login_fault) == case.login, state
+        assert (state["login"], resources.store.shards.get(0).login_fault) == case.login, state
         kinds = [event["kind"] for event in state["events"]]
         assert case.event in kinds
         assert "shard.state_unreadable" not in kinds
         longest = datetime.now(UTC) + timedelta(hours=6, minutes=1)
         assert state["rests_until"] is None or datetime.fromisoformat(state["rests_until"]) < longest
         environment.sign_in_by(served.environment, 0)
-        assert tools.store.shards.get(0).cooldown_until is None
+        assert resources.store.shards.get(0).cooldown_until is None
         run = caller.wait(caller.submit(new_repository(environment), HONEST_TEXT, shard=0), seconds=WAIT_SECONDS)
         assert (run["status"], run["shard"]) == ("succeeded", 0), run["failure"]
     code, _seconds = served.terminate()

@@ -59,7 +59,7 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def tools(running):
+def resources(running):
     return running.appliance.resources
 
 
@@ -70,14 +70,14 @@ def slug(environment):
     return name
 
 
-def in_volume(tools, shard, script):
+def in_volume(resources, shard, script):
     """The output of a shell command that an agent would run beside its login."""
-    name = tools.shards[shard]
-    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
+    name = resources.shards[shard]
+    spec = login_spec(resources, name, role="agent", name=name.lock, login_volume=name.volume)
     limit = time.monotonic() + 60
     while True:
         try:
-            tools.engine.start(spec)
+            resources.engine.start(spec)
             break
         except NameTaken:
             assert time.monotonic() < limit
@@ -85,61 +85,61 @@ def in_volume(tools, shard, script):
     try:
         said = Kept()
         command = ExecSpec(command=["bash", "-euc", script], time_limit=60)
-        assert tools.engine.execute(name.lock, command, stdout=said, stderr=said).ok, said.data
+        assert resources.engine.execute(name.lock, command, stdout=said, stderr=said).ok, said.data
         return said.data.decode()
     finally:
-        tools.engine.remove(name.lock)
+        resources.engine.remove(name.lock)
 
 
-def enter(tools, shard):
-    with SignIn(tools, shard) as steps:
+def enter(resources, shard):
+    with SignIn(resources, shard) as steps:
         *_, last = steps
     assert isinstance(last, SignedIn), last
     return last.shard
 
 
-def login_file(tools, shard):
-    return read_stored_login(tools, shard)
+def login_file(resources, shard):
+    return read_stored_login(resources, shard)
 
 
-def replace_login(tools, shard, content):
-    in_volume(tools, shard, f"cat > {LOGIN_FOLDER}/auth.json <<'END'\n{content.decode()}\nEND\n")
+def replace_login(resources, shard, content):
+    in_volume(resources, shard, f"cat > {LOGIN_FOLDER}/auth.json <<'END'\n{content.decode()}\nEND\n")
 
 
 def stolen(environment):
     return [host for host in environment.openai.refused_hosts if "stolen" in host]
 
 
-def test_a_planted_configuration_does_not_get_the_next_login(environment, tools):
+def test_a_planted_configuration_does_not_get_the_next_login(environment, resources):
     """The next sign-in, check and sign-out contact only OpenAI, and no planted file is left."""
-    in_volume(tools, 1, PLANT)
+    in_volume(resources, 1, PLANT)
     before = len(environment.openai.requests)
-    state = enter(tools, 1)
+    state = enter(resources, 1)
     assert state.login is LoginState.PRESENT
-    in_volume(tools, 1, PLANT)
-    state = renew_login(tools, state, wanted=True)
+    in_volume(resources, 1, PLANT)
+    state = renew_login(resources, state, wanted=True)
     assert (state.login, state.refresh_problem, state.last_refresh_at is not None) == (LoginState.PRESENT, "", True)
     assert state.quota
-    assert in_volume(tools, 1, "ls -A ~/.codex").split() == ["auth.json"]
-    in_volume(tools, 1, PLANT)
-    assert sign_out(tools, 1)[1] is True
+    assert in_volume(resources, 1, "ls -A ~/.codex").split() == ["auth.json"]
+    in_volume(resources, 1, PLANT)
+    assert sign_out(resources, 1)[1] is True
     asked = [request.path for request in environment.openai.requests[before:]]
     assert "/oauth/revoke" in asked
-    assert in_volume(tools, 1, "ls -A ~/.codex").split() == []
+    assert in_volume(resources, 1, "ls -A ~/.codex").split() == []
     assert stolen(environment) == []
 
 
-def test_a_planted_configuration_does_not_get_a_run(environment, tools, caller, slug):
+def test_a_planted_configuration_does_not_get_a_run(environment, resources, caller, slug):
     """The run's turns use the signed-in account, and its quota is the one that OpenAI reported."""
-    enter(tools, 1)
-    in_volume(tools, 1, PLANT)
+    enter(resources, 1)
+    in_volume(resources, 1, PLANT)
     before = len(environment.openai.turns)
     run = caller.wait(caller.submit(slug, TEXT, shard=1))
     assert run["status"] == "succeeded", run["failure"]
-    account = tools.store.shards.get(1).account_email
+    account = resources.store.shards.get(1).account_email
     assert {turn.account.email for turn in environment.openai.turns[before:]} == {account}
     assert stolen(environment) == []
-    assert [window.window_minutes for window in tools.store.shards.get(1).quota] == [300, 10_080]
+    assert [window.window_minutes for window in resources.store.shards.get(1).quota] == [300, 10_080]
 
 
 BROKEN = {
@@ -154,44 +154,44 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
-def test_a_broken_login_accepts_no_runs_and_can_be_replaced(tools, script):
+def test_a_broken_login_accepts_no_runs_and_can_be_replaced(resources, script):
     """It is dead, with a reason; a new login replaces whatever has the file's name."""
-    enter(tools, 1)
-    in_volume(tools, 1, f"cd ~/.codex; {script}")
-    state = renew_login(tools, tools.store.shards.get(1), wanted=True)
+    enter(resources, 1)
+    in_volume(resources, 1, f"cd ~/.codex; {script}")
+    state = renew_login(resources, resources.store.shards.get(1), wanted=True)
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.FILE_UNREADABLE)
-    maintain_logins(tools)
-    assert tools.store.shards.get(1).login is LoginState.DEAD
-    assert enter(tools, 1).login is LoginState.PRESENT
-    assert json.loads(login_file(tools, 1))["tokens"]
+    maintain_logins(resources)
+    assert resources.store.shards.get(1).login is LoginState.DEAD
+    assert enter(resources, 1).login is LoginState.PRESENT
+    assert json.loads(login_file(resources, 1))["tokens"]
 
 
-def test_runs_use_other_shards_than_the_one_with_a_broken_login(tools, caller, slug):
+def test_runs_use_other_shards_than_the_one_with_a_broken_login(resources, caller, slug):
     """Including those that were submitted before it was found."""
     for shard in (0, 1):
-        enter(tools, shard)
-    in_volume(tools, 1, f"cd ~/.codex; {BROKEN['deep']}")
+        enter(resources, shard)
+    in_volume(resources, 1, f"cd ~/.codex; {BROKEN['deep']}")
     runs = [caller.wait(caller.submit(slug, f"# Wish {number}\n\n- Goal: {number}")) for number in range(2)]
     assert [(run["status"], run["shard"]) for run in runs] == [("succeeded", 0)] * 2
 
 
-def test_another_accounts_login_is_not_used(environment, tools, caller, slug):
+def test_another_accounts_login_is_not_used(environment, resources, caller, slug):
     """The run that is pinned to the shard waits; no turn uses the account that was never signed in."""
     for shard in (0, 1):
-        enter(tools, shard)
-    mine, other = tools.store.shards.get(1), tools.store.shards.get(0)
-    replace_login(tools, 1, login_file(tools, 0))
+        enter(resources, shard)
+    mine, other = resources.store.shards.get(1), resources.store.shards.get(0)
+    replace_login(resources, 1, login_file(resources, 0))
     before = len(environment.openai.turns)
     run_id = caller.submit(slug, TEXT, shard=1)
     waits = caller.wait(run_id, until=lambda run: run["waiting_for"] is not None)
     assert (waits["status"], waits["waiting_for"]["reason"]) == ("queued", "login")
-    state = tools.store.shards.get(1)
+    state = resources.store.shards.get(1)
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.ACCOUNT_CHANGED)
     assert state.account_email == mine.account_email != other.account_email
     assert len(environment.openai.turns) == before
-    assert [event.data["fault"] for event in tools.store.events.of_shard(1) if event.kind == "shard.login_dead"][
+    assert [event.data["fault"] for event in resources.store.events.of_shard(1) if event.kind == "shard.login_dead"][
         :1
     ] == ["account_changed"]
-    state = enter(tools, 1)
+    state = enter(resources, 1)
     assert state.login is LoginState.PRESENT
     assert caller.wait(run_id)["status"] == "succeeded"

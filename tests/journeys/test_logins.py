@@ -38,7 +38,7 @@ LONG = 10 * 24 * 3600.0
 
 
 @pytest.fixture(scope="module")
-def tools(environment):
+def resources(environment):
     """The resources of an appliance without `serve`, so that nothing else checks these logins."""
     with attach(environment.settings) as made:
         yield made
@@ -53,13 +53,13 @@ def normal_responses(environment):
     environment.openai.accounts.refresh_seconds = 9 * LONG
 
 
-def login_file(tools, shard):
-    return read_stored_login(tools, shard)
+def login_file(resources, shard):
+    return read_stored_login(resources, shard)
 
 
-def sign_in(tools, shard, **more):
+def sign_in(resources, shard, **more):
     """Sign in; returns the shard's state and the steps before it."""
-    with SignIn(tools, shard, **more) as steps:
+    with SignIn(resources, shard, **more) as steps:
         return to_the_end(steps)
 
 
@@ -70,30 +70,30 @@ def to_the_end(steps):
     return last.shard, before
 
 
-def check(tools, shard, **more):
-    return check_shard(tools, shard, **more)
+def check(resources, shard, **more):
+    return check_shard(resources, shard, **more)
 
 
-def put_login(tools, shard, content):
+def put_login(resources, shard, content):
     """Change the stored file without the appliance."""
-    name = tools.shards[shard]
+    name = resources.shards[shard]
     spec = login_spec(
-        tools,
+        resources,
         name,
         role="login",
         name=name.lock,
         login_volume=name.volume,
     )
-    tools.engine.start(spec)
+    resources.engine.start(spec)
     try:
         if content is None:
             nowhere = Nowhere()
             command = ExecSpec(command=["rm", "-f", f"{LOGIN_FOLDER}/auth.json"])
-            tools.engine.execute(name.lock, command, stdout=nowhere, stderr=nowhere)
+            resources.engine.execute(name.lock, command, stdout=nowhere, stderr=nowhere)
         else:
-            tools.engine.put_file(name.lock, f"{LOGIN_FOLDER}/auth.json", content)
+            resources.engine.put_file(name.lock, f"{LOGIN_FOLDER}/auth.json", content)
     finally:
-        tools.engine.remove(name.lock)
+        resources.engine.remove(name.lock)
 
 
 class Nowhere:
@@ -108,9 +108,9 @@ def grades(state):
 # Health
 
 
-def test_a_new_login_has_only_a_file_and_a_valid_token(tools):
+def test_a_new_login_has_only_a_file_and_a_valid_token(resources):
     """Renewal and model turn are unknown until they were observed."""
-    state, (prompt,) = sign_in(tools, 1)
+    state, (prompt,) = sign_in(resources, 1)
     assert prompt.address.startswith("https://auth.openai.com/")
     assert grades(state) == {
         GradeName.LOGIN_FILE: True,
@@ -121,25 +121,25 @@ def test_a_new_login_has_only_a_file_and_a_valid_token(tools):
     assert (state.login, state.account_email is not None, state.plan) == (LoginState.PRESENT, True, "plus")
 
 
-def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(environment, tools):
+def test_a_token_that_ends_soon_is_renewed_without_a_model_turn(environment, resources):
     """The check renews it: the file has a new token, and no turn was requested."""
     environment.openai.accounts.access_seconds = 600
-    sign_in(tools, 1)
+    sign_in(resources, 1)
     environment.openai.accounts.access_seconds = LONG
-    turns, before = len(environment.openai.turns), login_file(tools, 1)
-    state = check(tools, 1)
-    assert login_file(tools, 1) != before
+    turns, before = len(environment.openai.turns), login_file(resources, 1)
+    state = check(resources, 1)
+    assert login_file(resources, 1) != before
     assert grades(state)[GradeName.REFRESH] is True
     assert state.access_expires_at > datetime.now(UTC) + timedelta(days=9)
     assert state.login_at < state.last_refresh_at
     assert len(environment.openai.turns) == turns
 
 
-def test_a_long_lived_token_is_not_renewed(environment, tools):
+def test_a_long_lived_token_is_not_renewed(environment, resources):
     """The check reads only the file; OpenAI receives no request."""
-    sign_in(tools, 1)
+    sign_in(resources, 1)
     asked = len(environment.openai.requests)
-    state = check(tools, 1)
+    state = check(resources, 1)
     assert state.login is LoginState.PRESENT
     assert len(environment.openai.requests) == asked
 
@@ -147,22 +147,22 @@ def test_a_long_lived_token_is_not_renewed(environment, tools):
 @pytest.mark.parametrize(
     "why", [RefusalCode.REFRESH_EXPIRED, RefusalCode.REFRESH_REUSED, RefusalCode.REFRESH_INVALIDATED]
 )
-def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
+def test_a_refused_renewal_is_a_dead_login(environment, resources, why):
     """With the time, OpenAI's message and what to do; the next observation keeps that state."""
     environment.openai.accounts.access_seconds = 600
-    sign_in(tools, 1)
+    sign_in(resources, 1)
     for account in environment.openai.accounts:
-        if account.email == tools.store.shards.get(1).account_email:
+        if account.email == resources.store.shards.get(1).account_email:
             environment.openai.accounts.sign_out(account, why)
-    state = check(tools, 1)
+    state = check(resources, 1)
     health = health_of(state, now=datetime.now(UTC))
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.REFRESH_REFUSED)
     assert grades(state)[GradeName.REFRESH] is False
     assert "login-shard 1" in health.next_step
     assert "refused to renew" in health.why
     assert health.since is not None
-    maintain_logins(tools)
-    assert tools.store.shards.get(1).login is LoginState.DEAD
+    maintain_logins(resources)
+    assert resources.store.shards.get(1).login is LoginState.DEAD
 
 
 @pytest.mark.parametrize(
@@ -174,63 +174,63 @@ def test_a_refused_renewal_is_a_dead_login(environment, tools, why):
     ],
     ids=["missing", "garbage", "empty"],
 )
-def test_an_invalid_login_file(tools, content, state, fault):
+def test_an_invalid_login_file(resources, content, state, fault):
     """It is reported as such, and never as healthy."""
-    sign_in(tools, 1)
-    put_login(tools, 1, content)
-    seen = check(tools, 1)
+    sign_in(resources, 1)
+    put_login(resources, 1, content)
+    seen = check(resources, 1)
     assert (seen.login, seen.login_fault) == (state, fault)
     assert not health_of(seen, now=datetime.now(UTC)).takes_runs
 
 
-def test_a_renewal_without_network_does_not_invalidate_the_login(environment, tools):
+def test_a_renewal_without_network_does_not_invalidate_the_login(environment, resources):
     """A renewal without a response leaves the login unchanged, and is reported."""
     environment.openai.accounts.access_seconds = 600
-    sign_in(tools, 1)
-    before = login_file(tools, 1)
+    sign_in(resources, 1)
+    before = login_file(resources, 1)
     offline = settings.load(environment.variables() | {"AGENT_HTTPS_PROXY": "http://127.0.0.1:9"}).settings
     with attach(offline) as others:
         state = check(others, 1)
     assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, None)
     assert state.refresh_problem
-    assert login_file(tools, 1) == before
+    assert login_file(resources, 1) == before
 
 
 # Signing in
 
 
-def test_a_refused_sign_in_leaves_the_old_login(environment, tools):
+def test_a_refused_sign_in_leaves_the_old_login(environment, resources):
     """The user declines: the file is unchanged byte for byte, and it still works."""
-    sign_in(tools, 1)
-    before = login_file(tools, 1)
-    with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
+    sign_in(resources, 1)
+    before = login_file(resources, 1)
+    with environment.openai.manual_approval(), SignIn(resources, 1) as steps:
         environment.openai.deny(next(steps).code)
         with pytest.raises(LoginFailed, match="is unchanged"):
             to_the_end(steps)
-    assert login_file(tools, 1) == before
-    assert check(tools, 1, renew=True).last_refresh_at is not None
+    assert login_file(resources, 1) == before
+    assert check(resources, 1, renew=True).last_refresh_at is not None
 
 
-def test_a_stopped_sign_in_leaves_the_old_login(environment, tools):
+def test_a_stopped_sign_in_leaves_the_old_login(environment, resources):
     """Ctrl-C before the user has confirmed."""
-    sign_in(tools, 1)
-    before = login_file(tools, 1)
-    with environment.openai.manual_approval(), SignIn(tools, 1) as steps:
+    sign_in(resources, 1)
+    before = login_file(resources, 1)
+    with environment.openai.manual_approval(), SignIn(resources, 1) as steps:
         assert isinstance(next(steps), SignInPrompt)
         steps.cancel()
         (last,) = steps
     assert (last.cancelled, type(last.error)) == (True, LoginFailed)
-    assert login_file(tools, 1) == before
+    assert login_file(resources, 1) == before
 
 
-def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environment, tools):
+def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environment, resources):
     """Killed (-9) before the user has confirmed: it blocks the shard for at most half a minute."""
-    sign_in(tools, 1)
-    before = login_file(tools, 1)
+    sign_in(resources, 1)
+    before = login_file(resources, 1)
     code = (
         "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
         "from moonmind_appliance.runs.sign_in import SignIn\nimport os\n"
-        "with attach(settings.load(os.environ).settings) as tools, SignIn(tools, 1) as steps:\n"
+        "with attach(settings.load(os.environ).settings) as resources, SignIn(resources, 1) as steps:\n"
         "    print(next(steps).code, flush=True)\n    next(steps)\n"
     )
     with environment.openai.manual_approval():
@@ -241,29 +241,29 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environmen
             process.kill()
             process.wait()
             process.stdout.close()
-    assert login_file(tools, 1) == before
-    state, _ = sign_in(tools, 1)
+    assert login_file(resources, 1) == before
+    state, _ = sign_in(resources, 1)
     assert state.login is LoginState.PRESENT
-    assert login_file(tools, 1) != before
+    assert login_file(resources, 1) != before
 
 
-def test_two_sign_ins_of_one_shard(environment, tools):
+def test_two_sign_ins_of_one_shard(environment, resources):
     """The second one is refused and does not disturb the first."""
-    with environment.openai.manual_approval(), SignIn(tools, 1) as first:
+    with environment.openai.manual_approval(), SignIn(resources, 1) as first:
         prompt = next(first)
-        (refused,) = SignIn(tools, 1)
+        (refused,) = SignIn(resources, 1)
         environment.openai.approve(prompt.code)
         state, _ = to_the_end(first)
     assert "Another sign-in of shard 1" in refused.message
     assert state.login is LoginState.PRESENT
 
 
-def test_two_shards_are_signed_in_at_once(tools):
+def test_two_shards_are_signed_in_at_once(resources):
     """Each has its own volume and container."""
     ended = {}
 
     def one(shard):
-        ended[shard] = sign_in(tools, shard)[0]
+        ended[shard] = sign_in(resources, shard)[0]
 
     threads = [threading.Thread(target=one, args=[shard]) for shard in (0, 1)]
     for thread in threads:
@@ -273,59 +273,59 @@ def test_two_shards_are_signed_in_at_once(tools):
     assert {shard: state.login for shard, state in ended.items()} == {0: LoginState.PRESENT, 1: LoginState.PRESENT}
 
 
-def test_a_login_is_imported_from_a_file(environment, tools):
+def test_a_login_is_imported_from_a_file(environment, resources):
     """It is stored unchanged; an invalid file is refused and changes nothing."""
-    sign_in(tools, 1)
-    brought = login_file(tools, 1)
-    sign_out_only_here(tools)
-    state, _ = to_the_end(SignIn.from_file(tools, 1, brought))
-    assert (state.login, login_file(tools, 1)) == (LoginState.PRESENT, brought)
+    sign_in(resources, 1)
+    brought = login_file(resources, 1)
+    sign_out_only_here(resources)
+    state, _ = to_the_end(SignIn.from_file(resources, 1, brought))
+    assert (state.login, login_file(resources, 1)) == (LoginState.PRESENT, brought)
     for wrong in (b"{}", b"not json", b"x" * 300_000):
         with pytest.raises(LoginFailed, match="is unchanged"):
-            to_the_end(SignIn.from_file(tools, 1, wrong))
-    assert login_file(tools, 1) == brought
-    assert check(tools, 1, renew=True).login is LoginState.PRESENT
+            to_the_end(SignIn.from_file(resources, 1, wrong))
+    assert login_file(resources, 1) == brought
+    assert check(resources, 1, renew=True).login is LoginState.PRESENT
 
 
-def sign_out_only_here(tools):
-    put_login(tools, 1, None)
-    record_login_file(tools, 1, None)
+def sign_out_only_here(resources):
+    put_login(resources, 1, None)
+    record_login_file(resources, 1, None)
 
 
-def test_an_api_key_is_a_login(tools):
+def test_an_api_key_is_a_login(resources):
     """It is passed through a file in the staging volume, is known to the redactor, and does not expire."""
     key = "sk-proj-" + "A1b2C3d4" * 5
-    state, told = sign_in(tools, 1, method=LoginMethod.API_KEY, api_key=f"{key}\n")
+    state, told = sign_in(resources, 1, method=LoginMethod.API_KEY, api_key=f"{key}\n")
     assert (state.login, state.by_api_key, told) == (LoginState.PRESENT, True, [])
-    assert json.loads(login_file(tools, 1))["OPENAI_API_KEY"] == key
-    assert key not in tools.redactor.redact_text(f"it is {key}.")
-    assert check(tools, 1).login is LoginState.PRESENT
-    sign_in(tools, 1)
+    assert json.loads(login_file(resources, 1))["OPENAI_API_KEY"] == key
+    assert key not in resources.redactor.redact_text(f"it is {key}.")
+    assert check(resources, 1).login is LoginState.PRESENT
+    sign_in(resources, 1)
 
 
-def test_a_sign_out_revokes_and_removes(environment, tools):
+def test_a_sign_out_revokes_and_removes(environment, resources):
     """OpenAI revokes it and the file is removed; safe twice."""
-    sign_in(tools, 1)
+    sign_in(resources, 1)
     asked = len(environment.openai.requests)
-    state, was = sign_out(tools, 1)
-    assert (state.login, was, login_file(tools, 1)) == (LoginState.ABSENT, True, None)
+    state, was = sign_out(resources, 1)
+    assert (state.login, was, login_file(resources, 1)) == (LoginState.ABSENT, True, None)
     assert "/oauth/revoke" in [request.path for request in environment.openai.requests[asked:]]
-    assert sign_out(tools, 1) == (tools.store.shards.get(1), False)
-    sign_in(tools, 1)
+    assert sign_out(resources, 1) == (resources.store.shards.get(1), False)
+    sign_in(resources, 1)
 
 
 # The shard's lock
 
 
 @pytest.fixture
-def locked_by_a_run(tools):
+def locked_by_a_run(resources):
     """A container like that of a run."""
-    name = tools.shards[1]
-    labels = Names("run-that-holds", tools.appliance_id, name).labels("agent")
-    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
-    tools.engine.start(msgspec.structs.replace(spec, labels=labels))
-    yield tools
-    tools.engine.remove(name.lock)
+    name = resources.shards[1]
+    labels = Names("run-that-holds", resources.appliance_id, name).labels("agent")
+    spec = login_spec(resources, name, role="agent", name=name.lock, login_volume=name.volume)
+    resources.engine.start(msgspec.structs.replace(spec, labels=labels))
+    yield resources
+    resources.engine.remove(name.lock)
 
 
 def test_a_check_never_runs_beside_a_run(locked_by_a_run):
@@ -343,33 +343,33 @@ def test_a_sign_out_is_refused_beside_a_run(locked_by_a_run):
 
 def test_a_sign_in_waits_for_a_run(locked_by_a_run):
     """It reports once which run uses the shard, and stores the login when the run ends."""
-    tools = locked_by_a_run
-    with SignIn(tools, 1) as steps:
+    resources = locked_by_a_run
+    with SignIn(resources, 1) as steps:
         assert isinstance(next(steps), SignInPrompt)
         assert next(steps) == SignInWaiting("run run-that-holds", "run-that-holds")
-        tools.engine.remove(tools.shards[1].lock)
+        resources.engine.remove(resources.shards[1].lock)
         state, between = to_the_end(steps)
     assert (state.login, between) == (LoginState.PRESENT, [])
 
 
-def test_the_leftovers_of_a_crashed_check_are_removed(tools):
+def test_the_leftovers_of_a_crashed_check_are_removed(resources):
     """The next action removes an ended container, or a check that never ends."""
-    sign_in(tools, 1)
-    name = tools.shards[1]
+    sign_in(resources, 1)
+    name = resources.shards[1]
     for role, run in (("look", False), ("check", True)):
-        spec = login_spec(tools, name, role=role, name=name.lock, login_volume=name.volume)
-        tools.engine.start(spec, run=run)
+        spec = login_spec(resources, name, role=role, name=name.lock, login_volume=name.volume)
+        resources.engine.start(spec, run=run)
         if run:
-            tools.engine.kill(name.lock)
-        assert check(tools, 1).login is LoginState.PRESENT
+            resources.engine.kill(name.lock)
+        assert check(resources, 1).login is LoginState.PRESENT
 
 
 # With a browser on this machine
 
 
-def test_a_sign_in_with_the_browser_of_this_machine(environment, tools):
+def test_a_sign_in_with_the_browser_of_this_machine(environment, resources):
     """The browser is redirected to port 1455 of this machine, and the waiting container receives the request."""
-    with SignIn(tools, 1, method=LoginMethod.BROWSER) as steps:
+    with SignIn(resources, 1, method=LoginMethod.BROWSER) as steps:
         prompt = next(steps)
         assert prompt.code == ""
         with httpx.Client(proxy=environment.openai.proxy_url, verify=trusting(environment)) as outside:
@@ -378,9 +378,9 @@ def test_a_sign_in_with_the_browser_of_this_machine(environment, tools):
             page = inside.get(sent.headers["location"], follow_redirects=True)
         state, _ = to_the_end(steps)
     assert state.login is LoginState.PRESENT
-    assert login_file(tools, 1) is not None
+    assert login_file(resources, 1) is not None
     assert page.status_code == httpx.codes.OK
-    assert check(tools, 1, renew=True).last_refresh_at is not None
+    assert check(resources, 1, renew=True).last_refresh_at is not None
 
 
 def trusting(environment):
@@ -389,22 +389,22 @@ def trusting(environment):
     return context
 
 
-def test_a_callback_port_in_use_is_reported(tools):
+def test_a_callback_port_in_use_is_reported(resources):
     """Before the user is asked for anything."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 1455))
         other.listen()
         with pytest.raises(CallbackPortTaken, match="1455"):
-            sign_in(tools, 1, method=LoginMethod.BROWSER)
-    assert tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"}) == []
+            sign_in(resources, 1, method=LoginMethod.BROWSER)
+    assert resources.engine.containers({"moonmind.appliance": resources.appliance_id, "moonmind.role": "login"}) == []
 
 
-def test_a_check_reports_the_usage_windows(environment, tools):
+def test_a_check_reports_the_usage_windows(environment, resources):
     """Without a model turn; each window has its usage, length and reset time."""
-    sign_in(tools, 1)
+    sign_in(resources, 1)
     turns = len(environment.openai.turns)
-    state = check(tools, 1, renew=True)
+    state = check(resources, 1, renew=True)
     assert [window.window_minutes for window in state.quota] == [300, 10_080]
     assert all(window.resets_at > datetime.now(UTC) for window in state.quota)
     assert len(environment.openai.turns) == turns
@@ -413,10 +413,10 @@ def test_a_check_reports_the_usage_windows(environment, tools):
 # Killed during a renewal
 
 
-def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypatch):
+def test_a_login_survives_a_kill_during_its_renewal(environment, resources, monkeypatch):
     """Killed (-9) after the old token was used: the container finishes the renewal despite a restart."""
-    sign_in(tools, 1)
-    before = tools.store.shards.get(1)
+    sign_in(resources, 1)
+    before = resources.store.shards.get(1)
     spent, answered, refresh = threading.Event(), threading.Event(), environment.openai.accounts.refresh
 
     def slow_refresh(token):
@@ -429,16 +429,16 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypa
     code = (
         "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
         "from moonmind_appliance.shards.upkeep import renew_login\n"
-        "with attach(settings.load(os.environ).settings) as tools:\n"
-        "    renew_login(tools, tools.store.shards.get(1), wanted=True)\n"
+        "with attach(settings.load(os.environ).settings) as resources:\n"
+        "    renew_login(resources, resources.store.shards.get(1), wanted=True)\n"
     )
     process = in_other_process(environment, code)
     try:
         assert spent.wait(60)
         process.kill()
         process.wait()
-        Sweeper(tools).sweep(When.START)
-        held = tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "check"})
+        Sweeper(resources).sweep(When.START)
+        held = resources.engine.containers({"moonmind.appliance": resources.appliance_id, "moonmind.role": "check"})
         assert [container.running for container in held] == [True]
     finally:
         answered.set()
@@ -446,7 +446,7 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, tools, monkeypa
         process.wait()
         process.stdout.close()
     limit = time.monotonic() + 90
-    while (state := renew_login(tools, before, wanted=True)).refresh_tried_at == before.refresh_tried_at:
+    while (state := renew_login(resources, before, wanted=True)).refresh_tried_at == before.refresh_tried_at:
         assert time.monotonic() < limit
     assert (state.login, grades(state)[GradeName.REFRESH]) == (LoginState.PRESENT, True)
     assert state.last_refresh_at > before.login_at

@@ -66,11 +66,11 @@ def finished(image):
         RehearsalEnvironment(settings.load({}).settings, overrides=overrides) as environment,
         RunningAppliance(environment.settings) as running,
     ):
-        tools = running.appliance.resources
-        (step,) = SignIn.from_file(tools, 0, f"STAND_IN_KEY={KEY}\n".encode())
+        resources = running.appliance.resources
+        (step,) = SignIn.from_file(resources, 0, f"STAND_IN_KEY={KEY}\n".encode())
         assert step.shard.login is LoginState.PRESENT
         environment.github.add_repository("journey/other-agent")
-        token = tools.store.tokens.create("other", operator=True, expires_at=None)
+        token = resources.store.tokens.create("other", operator=True, expires_at=None)
         with httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
             caller = Caller(client)
             run = caller.wait(caller.submit("journey/other-agent", TEXT))

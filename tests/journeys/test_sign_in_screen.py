@@ -19,7 +19,7 @@ OPERATOR = Actor("os:olga", "olga", operator=True)
 
 
 @pytest.fixture
-def tools(environment):
+def resources(environment):
     with attach(environment.settings) as made:
         yield made
 
@@ -32,17 +32,17 @@ def manual_approval(environment):
     environment.openai._logins._approve_after_polls = 0
 
 
-def login_file(tools):
-    return read_stored_login(tools, 1)
+def login_file(resources):
+    return read_stored_login(resources, 1)
 
 
-def test_signed_in_stopped_and_refused_on_the_screen(tools, manual_approval):
+def test_signed_in_stopped_and_refused_on_the_screen(resources, manual_approval):
     """An approved code signs in; Escape and a refusal then leave that login unchanged."""
-    asyncio.run(sign_in_stop_and_be_refused(tools, manual_approval))
+    asyncio.run(sign_in_stop_and_be_refused(resources, manual_approval))
 
 
-async def sign_in_stop_and_be_refused(tools, openai):
-    app = TerminalApp(tools, OPERATOR, serve_state=lambda _settings: ServeState(answers=False))
+async def sign_in_stop_and_be_refused(resources, openai):
+    app = TerminalApp(resources, OPERATOR, serve_state=lambda _settings: ServeState(answers=False))
     async with app.run_test() as pilot:
         await pilot.press("2")
         await until(lambda: isinstance(app.screen, ShardsScreen) and len(app.screen.cards) == 2)
@@ -51,24 +51,24 @@ async def sign_in_stop_and_be_refused(tools, openai):
         await until(lambda: "✓ Shard 1 is signed in as" in text_of(app, "outcome"))
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, ShardsScreen))
-        state = tools.store.shards.get(1)
+        state = resources.store.shards.get(1)
         assert state.login is LoginState.PRESENT
         await until(lambda: state.account_email in str(app.screen.cards[1].content))
-        stored = await asyncio.to_thread(login_file, tools)
+        stored = await asyncio.to_thread(login_file, resources)
 
         await pilot.press("i")
         await code_on(app)
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, ShardsScreen))
-        assert await asyncio.to_thread(login_file, tools) == stored
+        assert await asyncio.to_thread(login_file, resources) == stored
 
         await pilot.press("i")
         openai.deny(await code_on(app))
         await until(lambda: text_of(app, "outcome").startswith("✗"))
-        assert await asyncio.to_thread(login_file, tools) == stored
+        assert await asyncio.to_thread(login_file, resources) == stored
         await pilot.press("escape")
         await until(lambda: isinstance(app.screen, ShardsScreen))
-    left = tools.engine.containers({"moonmind.appliance": tools.appliance_id, "moonmind.role": "login"})
+    left = resources.engine.containers({"moonmind.appliance": resources.appliance_id, "moonmind.role": "login"})
     assert left == []
 
 

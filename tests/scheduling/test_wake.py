@@ -4,9 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from moonmind_appliance.models import LoginState, Shard
-from moonmind_appliance.scheduling.wake import first_to_wake
+from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
+from moonmind_appliance.scheduling.wake import first_to_wake, wake_queued
+from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
+from tests.shard_states import save_shard
+from tests.store_cost import counted
 
 P, U, A, D = LoginState.PRESENT, LoginState.UNKNOWN, LoginState.ABSENT, LoginState.DEAD
 HOUR = timedelta(hours=1)
@@ -45,3 +48,27 @@ def test_the_shard_to_wake(
 ) -> None:
     """The shard that can begin first is woken."""
     assert first_to_wake(shards, idle, pin, NOW) == expected, rule
+
+
+def test_queued_runs_wake_their_shards_without_being_read(appliance: ApplianceUnderTest) -> None:
+    """Once for each pin, and at each retry time; the number of statements does not depend on the number of runs."""
+    for number in (0, 1):
+        save_shard(appliance.store, shard(number))
+    times = {(1, NOW + HOUR), (0, NOW + HOUR), (0, NOW + 2 * HOUR)}
+    for number, until in times:
+        run = appliance.submit(shard=number)
+        appliance.store.queue.wait(run.run_id, WaitingFor(WaitReason.ENGINE, until, "no engine"))
+    costs = []
+    for runs in (1, 20):
+        for _ in range(runs):
+            appliance.submit(specify_text="x" * 64 * 1024)
+        appliance.wakeups.woken.clear()
+        appliance.wakeups.timed.clear()
+        with counted(appliance.store) as cost:
+            queued = wake_queued(appliance.resources)
+        costs.append(cost)
+        assert set(appliance.wakeups.woken) == {0, 1}
+        assert sorted(appliance.wakeups.timed) == sorted(times)
+    assert queued == len(times) + 21
+    assert costs[0].statements == costs[1].statements
+    assert costs[1].bytes < 64 * 1024

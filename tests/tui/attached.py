@@ -30,7 +30,7 @@ WAIT_SECONDS = 60
 
 @dataclass
 class Attached:
-    tools: Resources
+    resources: Resources
     engine: FakeEngine
     wakeups: RecordedWakeups
     folder: Path
@@ -40,7 +40,7 @@ class Attached:
 
     @property
     def store(self) -> Store:
-        return self.tools.store
+        return self.resources.store
 
     def advance(self, **span: float) -> None:
         self.now[0] += timedelta(**span)
@@ -48,16 +48,16 @@ class Attached:
     def submit(self, actor: Actor = OPERATOR, **fields: Any) -> Run:
         request = SubmitRequest(**({"repository": "acme/shop", "specify_text": "# Basket\n"} | fields))
         self.advance(seconds=1)
-        return submit_run(self.tools, actor, request)
+        return submit_run(self.resources, actor, request)
 
     def app(self, **options: Any) -> TerminalApp:
         given = {
             "theme_name": ThemeName.DARK,
             "environment": {"XDG_STATE_HOME": str(self.folder / "state")},
-            "checks": lambda _settings, _tools: iter(self.findings),
+            "checks": lambda _settings, _resources: iter(self.findings),
         }
         return TerminalApp(
-            self.tools,
+            self.resources,
             OPERATOR,
             serve_state=lambda _settings: self.served,
             **(given | options),
@@ -70,7 +70,7 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
     given = Settings(moonmind_data_dir=folder, **({"min_free_disk": 1, "codex_shards": 2} | settings))
     store = Store.open(folder)
     engine, wakeups, now = FakeEngine(), RecordedWakeups(), [NOW]
-    tools = Resources(
+    resources = Resources(
         settings=given,
         store=store,
         engine=engine,
@@ -84,7 +84,7 @@ def attached_to(folder: Path, **settings: Any) -> Iterator[Attached]:
         clock=lambda: now[0],
     )
     try:
-        yield Attached(tools, engine, wakeups, folder, now)
+        yield Attached(resources, engine, wakeups, folder, now)
     finally:
         store.close()
 

@@ -66,15 +66,17 @@ CODEX = b"".join(
 def claimed(attached: Attached, run: Run, shard: int = 0) -> str:
     """Claim this run, and return the lease. No other run may be claimable."""
     lease = str(uuid.uuid4())
-    taken = attached.store.queue.claim(shard, lease, now=attached.tools.clock(), lease_seconds=86_400)
+    taken = attached.store.queue.claim(shard, lease, now=attached.resources.clock(), lease_seconds=86_400)
     assert taken is not None
     assert taken.run_id == run.run_id
     return lease
 
 
 def artifacts_of(attached: Attached, run: Run) -> RunArtifacts:
-    tools = attached.tools
-    return RunArtifacts(run.run_id, store=tools.store, files=tools.files, redactor=tools.redactor, clock=tools.clock)
+    resources = attached.resources
+    return RunArtifacts(
+        run.run_id, store=resources.store, files=resources.files, redactor=resources.redactor, clock=resources.clock
+    )
 
 
 def phases(
@@ -89,7 +91,7 @@ def phases(
     """Save the first `upto` phases as succeeded, and the next one in state `last`."""
     store, artifacts = attached.store, artifacts_of(attached, run)
     for number, name in enumerate(PHASE_ORDER[: upto + 1]):
-        began = attached.tools.clock()
+        began = attached.resources.clock()
         running = Phase(phase=name, status=PhaseStatus.RUNNING, attempt=1, started_at=began)
         store.progress.save_phase(run.run_id, lease, running)
         log = (logs or {}).get(name)
@@ -101,13 +103,15 @@ def phases(
         status = PhaseStatus.SUCCEEDED if number < upto else last
         if status is not PhaseStatus.RUNNING:
             attached.advance(seconds=SECONDS[number])
-            ended = Phase(phase=name, status=status, attempt=1, started_at=began, completed_at=attached.tools.clock())
+            ended = Phase(
+                phase=name, status=status, attempt=1, started_at=began, completed_at=attached.resources.clock()
+            )
             store.progress.save_phase(run.run_id, lease, ended)
 
 
 def waiting(attached: Attached, **fields: object) -> Run:
     run = attached.submit(**fields)
-    until = attached.tools.clock() + timedelta(hours=2)
+    until = attached.resources.clock() + timedelta(hours=2)
     attached.store.queue.wait(run.run_id, WaitingFor(WaitReason.QUOTA, until))
     return run
 
@@ -130,7 +134,7 @@ def succeeded(attached: Attached, **fields: object) -> Run:
         run.run_id, lease, pull_request_url=PULL_REQUEST, clarifications=["How long is a basket kept?"]
     )
     attached.store.progress.finish(
-        run.run_id, lease, RunStatus.SUCCEEDED, now=attached.tools.clock(), result_summary="2 files", failure=None
+        run.run_id, lease, RunStatus.SUCCEEDED, now=attached.resources.clock(), result_summary="2 files", failure=None
     )
     return run
 
@@ -142,7 +146,7 @@ def failed(attached: Attached, **fields: object) -> Run:
     phases(attached, run, lease, 6, PhaseStatus.FAILED, logs={PhaseName.COMMIT_PUSH: log})
     why = failure(FailureCode.PUSH_REJECTED, "remote: error: GH006: Protected branch.")
     attached.store.progress.finish(
-        run.run_id, lease, RunStatus.FAILED, now=attached.tools.clock(), result_summary=None, failure=why
+        run.run_id, lease, RunStatus.FAILED, now=attached.resources.clock(), result_summary=None, failure=why
     )
     return run
 
@@ -154,7 +158,7 @@ def runs_in_every_state(attached: Attached) -> dict[str, Run]:
         "failed": failed(attached, repository="acme/billing"),
     }
     made["cancelled"] = attached.submit(repository="globex/portal")
-    attached.store.runs.request_cancel(made["cancelled"].run_id, now=attached.tools.clock())
+    attached.store.runs.request_cancel(made["cancelled"].run_id, now=attached.resources.clock())
     made["waiting"] = waiting(attached, repository="acme/billing")
     made["running"] = running(attached, repository="acme/shop")
     made["queued"] = attached.submit(repository="initech/reports", dry_run=True)

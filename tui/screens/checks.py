@@ -78,7 +78,7 @@ class ChecksScreen(Page):
 
     def _check(self) -> None:
         try:
-            for finding in self.tui.checks(self.tui.settings, self.tui.tools):
+            for finding in self.tui.checks(self.tui.settings, self.tui.resources):
                 if not self.post_message(self.Found(finding)):
                     return
         except Exception as error:  # noqa: BLE001 - raised again in the loop, which ends the interface with one message

@@ -72,7 +72,7 @@ class LoginScreen(Page):
 
     def _begin(self) -> None:
         self._prompt = self._step = None
-        self._steps = SignIn(self.tui.tools, self._shard)
+        self._steps = SignIn(self.tui.resources, self._shard)
         # A thread of its own: it waits for the user.
         self._thread = threading.Thread(target=self._iterate, args=[self._steps], name="tui-sign-in", daemon=True)
         self._thread.start()

@@ -101,9 +101,9 @@ class NewRunScreen(Page):
     def on_mount(self) -> None:
         """Fill in the draft, or the run to submit again."""
         super().on_mount()
-        tools = self.tui.tools
-        file = draft_file(tools.settings.moonmind_data_dir, self.tui.environment)
-        self._keeper = DraftKeeper(file, tools.settings, tools.redactor, tools.clock)
+        resources = self.tui.resources
+        file = draft_file(resources.settings.moonmind_data_dir, self.tui.environment)
+        self._keeper = DraftKeeper(file, resources.settings, resources.redactor, resources.clock)
         self._show()
         self.run_in_background("open", self._open, self._fill, self._not_opened)
 
@@ -111,12 +111,12 @@ class NewRunScreen(Page):
         kept = self._keeper.load()
         if self._again is None:
             return _Opened(kept, None)
-        tools, actor = self.tui.tools, self.tui.actor
-        run = run_detail(tools, actor, self._again)
+        resources, actor = self.tui.resources, self.tui.actor
+        run = run_detail(resources, actor, self._again)
         again = Draft(
             repository=run.repository,
             base_branch=run.base_branch,
-            specify_text=specification(tools, actor, self._again),
+            specify_text=specification(resources, actor, self._again),
             dry_run=run.dry_run,
             external_ref=run.external_ref or "",
         )
@@ -192,7 +192,7 @@ class NewRunScreen(Page):
 
     def read(self) -> None:
         """Offer the current repositories and shards."""
-        store, count = self.tui.tools.store, self.tui.settings.codex_shards
+        store, count = self.tui.resources.store, self.tui.settings.codex_shards
         self.run_in_background(
             "offers", lambda: (recent_repositories(store), shard_choices(store.shards.all(count))), self._offer
         )
@@ -402,7 +402,7 @@ class NewRunScreen(Page):
 
     def _submit(self, draft: Draft) -> Run:
         run = submit_run(
-            self.tui.tools,
+            self.tui.resources,
             self.tui.actor,
             request_of(draft),
             # Submitting the same form twice, as after a lost answer, creates one run.

@@ -125,10 +125,10 @@ class RunScreen(Page):
         self.run_in_background("run", partial(self._load, last), self._show)
 
     def _load(self, last_event: int) -> Loaded:
-        tools = self.tui.tools
-        run = run_detail(tools, self.tui.actor, self._run_id)
-        new = tools.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
-        return Loaded(run, log_files(run.artifacts, tools.files), new)
+        resources = self.tui.resources
+        run = run_detail(resources, self.tui.actor, self._run_id)
+        new = resources.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
+        return Loaded(run, log_files(run.artifacts, resources.files), new)
 
     def changed(self, change: Change) -> None:
         """Read again if the change may concern this run."""
@@ -194,7 +194,7 @@ class RunScreen(Page):
         if run is None or (self._texts is not None and self._texts_of == text_artifacts(run)):
             return
         self._texts_of = text_artifacts(run)
-        self.run_in_background("texts", partial(read_texts, self.tui.tools, self.tui.actor, run), self._show_texts)
+        self.run_in_background("texts", partial(read_texts, self.tui.resources, self.tui.actor, run), self._show_texts)
 
     def _show_texts(self, texts: RunTexts) -> None:
         self._texts = texts
@@ -301,7 +301,7 @@ class RunScreen(Page):
             if artifact.name in {"change.patch", "diff_summary.md"}:
                 self.action_show_tab("diff")
                 return
-            work = partial(artifact_path, self.tui.tools.files, artifact)
+            work = partial(artifact_path, self.tui.resources.files, artifact)
             self.run_in_background("artifact", work, partial(self._show_artifact, artifact.name))
 
     def _show_artifact(self, name: str, path: Path) -> None:
@@ -450,7 +450,7 @@ class RunScreen(Page):
             artifact = self.query_one("#artifacts", ArtifactsView).selected
             if artifact is None:
                 return
-            files = self.tui.tools.files
+            files = self.tui.resources.files
             self.run_in_background(
                 "save", lambda: save(artifact_path(files, artifact), target, Path.cwd()), self._saved
             )
@@ -472,7 +472,7 @@ class RunScreen(Page):
         if self._tab != "artifacts" or artifact is None:
             self.show_message("Select an artifact first: a shows them.")
             return
-        work = partial(artifact_path, self.tui.tools.files, artifact)
+        work = partial(artifact_path, self.tui.resources.files, artifact)
         self.run_in_background("path", work, lambda path: self.tui.copy(str(path), "Path"))
 
     # Keys of the log.

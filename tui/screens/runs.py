@@ -77,7 +77,7 @@ class RunsScreen(Page):
         """Read the order, and the rows around what is visible."""
         wanted = RunFilter(text=self.filter_field.value.strip())
         self.run_in_background(
-            "runs", partial(load, self.tui.tools.store, wanted, self._order, self.table.window), self._show
+            "runs", partial(load, self.tui.resources.store, wanted, self._order, self.table.window), self._show
         )
 
     def tick(self) -> None:

@@ -96,7 +96,7 @@ class ShardsScreen(Page):
         self.run_in_background("shards", self._load, self._loaded)
 
     def _load(self) -> Loaded:
-        store, settings = self.tui.tools.store, self.tui.settings
+        store, settings = self.tui.resources.store, self.tui.settings
         waiting = waiting_runs(store)
         pinned = {
             shard: [run for run in waiting if run.shard_pin == shard] for shard in {run.shard_pin for run in waiting}
@@ -169,7 +169,7 @@ class ShardsScreen(Page):
     def _sign_out(self, shard: int) -> None:
         self.show_message(f"Signing shard {shard} out.")
         self.run_in_background(
-            f"out-{shard}", partial(sign_out, self.tui.tools, shard), partial(self._signed_out, shard)
+            f"out-{shard}", partial(sign_out, self.tui.resources, shard), partial(self._signed_out, shard)
         )
 
     def _signed_out(self, shard: int, result: tuple[Shard, bool]) -> None:
@@ -182,7 +182,7 @@ class ShardsScreen(Page):
         if (card := self.selected) is not None:
             shard = card.view.shard
             self.show_message(f"Checking the login of shard {shard}.")
-            self.run_in_background(f"check-{shard}", partial(check_login, self.tui.tools, shard), self._checked)
+            self.run_in_background(f"check-{shard}", partial(check_login, self.tui.resources, shard), self._checked)
 
     def _checked(self, result: tuple[Shard, str | None]) -> None:
         shard, run_id = result
@@ -217,7 +217,9 @@ class ShardsScreen(Page):
 
     def _pause(self, shard: int, *, paused: bool) -> None:
         verb = pause_shard if paused else resume_shard
-        self.run_in_background(f"pause-{shard}", partial(verb, self.tui.tools, shard), partial(self._paused, paused))
+        self.run_in_background(
+            f"pause-{shard}", partial(verb, self.tui.resources, shard), partial(self._paused, paused)
+        )
 
     def _paused(self, paused: bool, shard: Shard) -> None:  # noqa: FBT001 - bound by partial
         self.show_message(f"Shard {shard.shard} is {'paused' if paused else 'resumed'}.")

@@ -56,7 +56,7 @@ async def test_findings_are_shown_as_they_are_found(attached):
     go_on = threading.Event()
     made = []
 
-    def slow(_settings, _tools):
+    def slow(_settings, _resources):
         made.append(len(made))
         yield FINDINGS[0]
         assert go_on.wait(60)

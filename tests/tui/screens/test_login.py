@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def sign_in(attached):
-    put_login(attached.engine, attached.tools.shards[0].volume)
+    put_login(attached.engine, attached.resources.shards[0].volume)
     made = SimulatedSignIn(attached.engine)
     yield made
     made.decided.set()
@@ -35,7 +35,7 @@ def shown(screen, name):
 
 
 def login_of(attached):
-    return stored_login(attached.engine, attached.tools.shards[0].volume)
+    return stored_login(attached.engine, attached.resources.shards[0].volume)
 
 
 async def test_a_sign_in_from_the_code_to_the_account(attached, sign_in):
@@ -118,9 +118,9 @@ async def test_an_engine_that_does_not_respond_is_reported(attached, sign_in):
 
 async def test_the_screen_shows_what_the_new_login_waits_for(attached, sign_in):
     """A run on the shard continues; Escape still keeps the old login."""
-    tools, name = attached.tools, attached.tools.shards[0]
-    attached.engine.ensure_network(tools.settings.job_network, {})
-    spec = login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume)
+    resources, name = attached.resources, attached.resources.shards[0]
+    attached.engine.ensure_network(resources.settings.job_network, {})
+    spec = login_spec(resources, name, role="agent", name=name.lock, login_volume=name.volume)
     attached.engine.start(msgspec.structs.replace(spec, labels={LABEL_RUN: "run-1", "moonmind.role": "agent"}))
     app = attached.app()
     async with app.run_test() as pilot:

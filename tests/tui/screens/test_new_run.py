@@ -21,7 +21,7 @@ DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="n
 @pytest.fixture
 def saved_draft(attached):
     """The draft's file."""
-    return draft_file(attached.tools.settings.moonmind_data_dir, {"XDG_STATE_HOME": str(attached.folder / "state")})
+    return draft_file(attached.resources.settings.moonmind_data_dir, {"XDG_STATE_HOME": str(attached.folder / "state")})
 
 
 async def open_form(app, pilot, *arguments):

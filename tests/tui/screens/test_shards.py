@@ -93,7 +93,7 @@ async def test_a_change_by_another_process_is_shown(attached):
         screen = await open_shards(app, pilot)
         untouched = screen.cards[1].content
         run = attached.submit()
-        attached.store.queue.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
+        attached.store.queue.claim(0, "lease", now=attached.resources.clock(), lease_seconds=60)
         await until(pilot, lambda: f"▶ {run.short_id}" in card(screen, 0))
         assert screen.cards[1].content is untouched
 
@@ -123,7 +123,7 @@ async def test_ages_change_as_time_passes(attached):
 async def test_enter_opens_the_run_in_progress(attached):
     """A message explains that there is none."""
     attached.submit()
-    attached.store.queue.claim(0, "lease", now=attached.tools.clock(), lease_seconds=60)
+    attached.store.queue.claim(0, "lease", now=attached.resources.clock(), lease_seconds=60)
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -145,7 +145,7 @@ async def test_i_opens_the_sign_in_of_the_selected_shard(attached):
 
 async def test_sign_out_asks_first(attached):
     """No keeps the login, yes removes it."""
-    put_login(attached.engine, attached.tools.shards[0].volume)
+    put_login(attached.engine, attached.resources.shards[0].volume)
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
@@ -165,10 +165,10 @@ async def test_sign_out_asks_first(attached):
 
 async def test_a_refused_sign_out_is_reported(attached):
     """A run uses the shard."""
-    tools, name = attached.tools, attached.tools.shards[0]
+    resources, name = attached.resources, attached.resources.shards[0]
     put_login(attached.engine, name.volume)
-    attached.engine.ensure_network(tools.settings.job_network, {})
-    attached.engine.start(login_spec(tools, name, role="agent", name=name.lock, login_volume=name.volume))
+    attached.engine.ensure_network(resources.settings.job_network, {})
+    attached.engine.start(login_spec(resources, name, role="agent", name=name.lock, login_volume=name.volume))
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_shards(app, pilot)
