@@ -32,10 +32,8 @@ from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
-from moonmind_appliance.scheduling.waiting import update_waiting
-from moonmind_appliance.scheduling.wake import wake_queued
+from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 
@@ -204,8 +202,7 @@ class Appliance:
         return found
 
     def _look_at_logins(self) -> None:
-        maintain_logins(self.resources)
-        update_waiting(self.resources)
+        maintain(self.resources)
 
     def _wake_again(self) -> None:
         requeue_expired(self.resources)

@@ -40,9 +40,8 @@ from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
-from moonmind_appliance.scheduling.waiting import update_waiting
+from moonmind_appliance.scheduling.wake import maintain
 from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
@@ -231,8 +230,7 @@ class ApplianceUnderTest:
 
     def minute_passes(self) -> None:
         """Do the periodic work on logins and on why runs wait, as the thread `clock` does."""
-        maintain_logins(self.resources)
-        update_waiting(self.resources)
+        maintain(self.resources)
 
     def work(self, shard: int = 0) -> None:
         """Do that shard's work in this thread."""

@@ -8,6 +8,7 @@ from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_wait
 from moonmind_appliance.shards.health import is_cooling_down, nearly_used
+from moonmind_appliance.shards.upkeep import maintain_logins
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +92,14 @@ def wake_queued(resources: Resources) -> int:
         if group.due and not _wake_for_pin(resources, shards, group.pin):
             _log.warning("%d run(s) wait: every shard that they may use is paused or does not exist.", group.due)
     return sum(group.runs for group in groups)
+
+
+def maintain(resources: Resources) -> None:
+    """Check the logins, update why runs wait, and wake the shards that can take runs again. Runs once a minute."""
+    ready = maintain_logins(resources)
+    update_waiting(resources)
+    for shard in ready:
+        resources.wakeups.wake(shard)
 
 
 def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> bool:

@@ -41,21 +41,24 @@ def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> 
         return _later(resources, state, error)
 
 
-def maintain_logins(resources: Resources) -> None:
-    """Check the logins that no run uses. Runs once a minute; why runs wait must be updated afterwards.
+def maintain_logins(resources: Resources) -> list[int]:
+    """Check the logins that no run uses; returns the shards that can take runs again. Runs once a minute.
 
-    Skips a shard that executes a run: the run reports the login's state. Wakes every shard that can take runs again,
-    so that a lost wake-up delays no run for long.
+    Skips a shard that executes a run: the run reports the login's state. A shard whose cooldown ends within a minute is
+    woken then. The caller updates why runs wait, then wakes the returned shards: a shard that is woken before finds
+    only runs that still wait.
     """
-    now = resources.clock()
+    now, ready = resources.clock(), []
     busy = {run.shard for run in resources.store.run_lists.in_progress()}
     for number in range(len(resources.shards)):
         try:
             before = resources.store.shards.get(number)
             seen = _maintain(resources, before, now, busy)
-            _wake_if_ready(resources, before, seen, now)
+            if _can_take_runs_again(resources, before, seen, now):
+                ready.append(number)
         except ApplianceError as error:
             _log.warning("Shard %s could not be checked: %s", number, error)
+    return ready
 
 
 def _maintain(resources: Resources, known: Shard, now: datetime, busy: Collection[int | None]) -> Shard:
@@ -75,13 +78,13 @@ def _maintain(resources: Resources, known: Shard, now: datetime, busy: Collectio
     return refresh_login(resources, known)
 
 
-def _wake_if_ready(resources: Resources, before: Shard, seen: Shard, now: datetime) -> None:
+def _can_take_runs_again(resources: Resources, before: Shard, seen: Shard, now: datetime) -> bool:
     if seen.login is not LoginState.PRESENT or seen.paused_at is not None:
-        return
+        return False
     if seen.cooldown_until is not None and now < seen.cooldown_until <= now + _TICK:
         resources.wakeups.wake_at(seen.shard, seen.cooldown_until)
-    elif before.login is not LoginState.PRESENT or (before.cooldown_until is not None and seen.cooldown_until is None):
-        resources.wakeups.wake(seen.shard)
+        return False
+    return before.login is not LoginState.PRESENT or (before.cooldown_until is not None and seen.cooldown_until is None)
 
 
 def _later(resources: Resources, state: Shard, error: EngineError) -> Shard:

@@ -14,8 +14,8 @@ from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
+from moonmind_appliance.scheduling.wake import maintain
 from moonmind_appliance.shards.read_login import record_login_file
-from moonmind_appliance.shards.upkeep import maintain_logins
 from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
@@ -187,7 +187,7 @@ class Hostile:
         assert ended.failure is None or ended.failure.code is not FailureCode.INTERNAL_ERROR, rule
         if ended.status is RunStatus.QUEUED:
             self.appliance.store.runs.request_cancel(run.run_id, now=self.appliance.clock())
-        maintain_logins(self.resources)
+        maintain(self.resources)
         again = Store.open(self.resources.settings.moonmind_data_dir)
         assert len(again.shards.all(2)) == 2, rule
         again.close()

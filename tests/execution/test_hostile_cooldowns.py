@@ -12,7 +12,7 @@ from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.models import LoginFault, LoginState, Run, RunStatus, WaitReason
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.shards.upkeep import maintain_logins
+from moonmind_appliance.scheduling.wake import maintain
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
@@ -60,7 +60,7 @@ def everywhere(hostile: Hostile, said: dict[str, Any]) -> Run:
 
 def minute_passes(hostile: Hostile, minutes: int = 1) -> None:
     hostile.appliance.clock.advance(minutes=minutes)
-    maintain_logins(hostile.resources)
+    maintain(hostile.resources)
 
 
 def cooldowns(hostile: Hostile) -> list[datetime | None]:

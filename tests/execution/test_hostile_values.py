@@ -12,7 +12,7 @@ import pytest
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import LoginState, RunStatus
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.shards.upkeep import maintain_logins
+from moonmind_appliance.scheduling.wake import maintain
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
 from tests.execution.hostile import GOOD, LIMITED, LOGIN, REFUSED, VALUES, Hostile, login_file, paths, replaced
@@ -94,7 +94,7 @@ def test_a_login_file_that_is_none(hostile: Hostile, content: bytes) -> None:
     assert hostile.appliance.store.shards.get(0).login is LoginState.DEAD
     hostile.appliance.work(1)
     assert (hostile.appliance.stored(run).status, hostile.appliance.stored(run).shard) == (RunStatus.SUCCEEDED, 1)
-    maintain_logins(hostile.resources)
+    maintain(hostile.resources)
     recover(hostile.resources)
     after = hostile.appliance.submit()
     hostile.appliance.work(0)
