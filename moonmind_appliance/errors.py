@@ -44,11 +44,17 @@ class ApplianceError(Exception):
 
 
 class SettingProblem(NamedTuple):
-    """One invalid setting."""
+    """One invalid setting. `where` says where its value comes from: "environment", or a file and its line."""
 
     name: str
     message: str
     hint: str
+    where: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name, and where the value comes from."""
+        return f"{self.name} ({self.where})" if self.where else self.name
 
 
 class SettingsError(ApplianceError):
@@ -56,8 +62,9 @@ class SettingsError(ApplianceError):
 
     def __init__(self, problems: Sequence[SettingProblem]) -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  {p.name}: {p.message} {p.hint}".rstrip() for p in self.problems)
-        super().__init__(f"{len(self.problems)} setting(s) cannot be used:\n{lines}")
+        lines = "\n".join(f"  {p.label}: {p.message} {p.hint}".rstrip() for p in self.problems)
+        many = "1 setting" if len(self.problems) == 1 else f"{len(self.problems)} settings"
+        super().__init__(f"{many} cannot be used:\n{lines}")
 
 
 class FieldProblem(NamedTuple):

@@ -7,6 +7,7 @@ A value comes, first match first, from: the variable, the file named by `NAME_FI
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 from urllib.parse import urlsplit
@@ -14,8 +15,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.units import size_setting, span_setting
 
 DEFAULT_ENV_FILE = Path("/etc/moonmind-appliance/appliance.env")
+
+# Where a value comes from, in `Loaded.sources` and in problems.
+ENVIRONMENT, ENV_FILE = "environment", "env file"
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -90,17 +95,19 @@ def _cpus(raw: str) -> float:
     return value
 
 
-def _size(low: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
+class _Size(NamedTuple):
+    """Parses a size of at least `low` bytes."""
+
+    low: int
+
+    def __call__(self, raw: str) -> int:
         match = re.fullmatch(r"([0-9]{1,12})\s*([kmg]?)i?b?", raw.lower())
         if not match:
             raise ValueError("is not a size such as 512m or 4g")
         size = int(match[1]) * _SIZES[match[2]]
-        if size < low:
-            raise ValueError(f"is less than {low} bytes")
+        if size < self.low:
+            raise ValueError(f"is less than {size_setting(self.low)}")
         return size
-
-    return parse
 
 
 def _span(raw: str) -> int:
@@ -287,12 +294,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Option("Commits of history to fetch; 0 fetches all.", _whole(0, 1_000_000)),
     ] = 50
-    max_change_bytes: Annotated[int, Option("Largest change, measured as a patch, that is pushed.", _size(1024))] = (
+    max_change_bytes: Annotated[int, Option("Largest change, measured as a patch, that is pushed.", _Size(1024))] = (
         10 * 1024**2
     )
     max_workspace_bytes: Annotated[
         int,
-        Option("Largest disk use of one run's workspace and clone; a run that exceeds it is ended.", _size(1024**2)),
+        Option("Largest disk use of one run's workspace and clone; a run that exceeds it is ended.", _Size(1024**2)),
     ] = 10 * 1024**3
     max_workspace_files: Annotated[
         int,
@@ -304,12 +311,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_kept_workspace_bytes: Annotated[
         int,
         Option(
-            "Largest workspace kept after its run has ended; a retry without a workspace starts at the clone.", _size(0)
+            "Largest workspace kept after its run has ended; a retry without a workspace starts at the clone.", _Size(0)
         ),
     ] = 1024**3
     max_log_bytes: Annotated[
         int,
-        Option("Largest log of one phase; output beyond it is discarded.", _size(1024)),
+        Option("Largest log of one phase; output beyond it is discarded.", _Size(1024)),
     ] = 64 * 1024**2
     spec_automation_job_image: Annotated[str, Option("Image of the job containers.", _text)] = (
         "moonmind/spec-automation-job:latest"
@@ -329,7 +336,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             _prefix,
         ),
     ] = None
-    container_memory: Annotated[int, Option("Memory limit of each job container.", _size(64 * 1024**2))] = 4 * 1024**3
+    container_memory: Annotated[int, Option("Memory limit of each job container.", _Size(64 * 1024**2))] = 4 * 1024**3
     container_cpus: Annotated[float, Option("CPU limit of each job container.", _cpus)] = 2.0
     container_pids: Annotated[int, Option("Process limit of each job container.", _whole(16, 1_000_000))] = 1024
     codex_shards: Annotated[
@@ -379,7 +386,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 7 * 86400
     min_free_disk: Annotated[
         int,
-        Option("Free space in the data folder below which no run is accepted.", _size(0)),
+        Option("Free space in the data folder below which no run is accepted.", _Size(0)),
     ] = 1024**3
     stop_grace: Annotated[
         int,
@@ -401,7 +408,8 @@ class SettingValue(NamedTuple):
     sentence: str
 
 
-def options() -> dict[str, Option]:
+@cache
+def options() -> Mapping[str, Option]:
     """Each variable's name and option, in the order of the docs."""
     hints = get_type_hints(Settings, include_extras=True)
     return {
@@ -415,17 +423,25 @@ def default_of(name: str) -> Any:  # noqa: ANN401 - settings have many types
     return next(f.default for f in msgspec.structs.fields(Settings) if f.name == name.lower())
 
 
-def show(value: Any) -> str:  # noqa: ANN401 - settings have many types
-    """A value for display; a secret is masked."""
-    if value is None:
-        return ""
-    if isinstance(value, Secret):
-        return "***" if value else ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value)
+def show(name: str, value: Any) -> str:  # noqa: ANN401 - settings have many types
+    """A value of that setting as the docs write it, such as 7d or 4g; a secret is masked."""
+    parse = options()[name].parse
+    match value:
+        case None:
+            shown = ""
+        case Secret():
+            shown = "***" if value else ""
+        case bool():
+            shown = "true" if value else "false"
+        case tuple():
+            shown = ",".join(value)
+        case int() if isinstance(parse, _Size):
+            shown = size_setting(value)
+        case int() if parse is _span:
+            shown = span_setting(value)
+        case _:
+            shown = str(value)
+    return shown
 
 
 class Loaded(NamedTuple):
@@ -437,7 +453,7 @@ class Loaded(NamedTuple):
     def table(self) -> list[SettingValue]:
         """Every setting with its value, masked, and its source."""
         return [
-            SettingValue(name, show(getattr(self.settings, name.lower())), self.sources[name], option.sentence)
+            SettingValue(name, show(name, getattr(self.settings, name.lower())), self.sources[name], option.sentence)
             for name, option in options().items()
         ]
 
@@ -454,62 +470,107 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    layers: dict[str, str] = {}
     problems: list[SettingProblem] = []
-    layers = (("environment", environment), ("env file", env_file or {}))
+    invalid: set[str] = set()
+    given = ((ENVIRONMENT, environment), (ENV_FILE, env_file or {}))
     for name, option in options().items():
         sources[name] = "default"
         try:
-            found = _find(name, option, layers)
-        except (OSError, ValueError) as error:
-            # Do not show invalid bytes in the message: they may be part of a secret.
-            why = error.strerror if isinstance(error, OSError) else "it is not the path of a UTF-8 text file"
-            problems.append(
-                SettingProblem(f"{name}_FILE", f"cannot be read: {why}.", "Check the path and its permissions.")
-            )
-            continue
-        if found is None:
-            continue
-        raw, sources[name] = found
+            found = _find(name, option, given)
+            if found is None:
+                continue
+            sources[name], layers[name] = found.source(name), found.layer
+            values[name.lower()] = found.parse(option)
+        except SettingsError as error:
+            problems += error.problems
+            invalid.add(name)
+    settings = Settings(**values)
+    problems += [
+        problem._replace(where=layers.get(problem.name, ""))
+        for problem, names in _joint_problems(settings)
+        if not invalid & names
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return Loaded(settings, sources)
+
+
+class _Found(NamedTuple):
+    """A raw value, the variable that has it, and that variable's layer."""
+
+    raw: str
+    variable: str
+    layer: str
+    is_file: bool = False
+
+    def source(self, name: str) -> str:
+        """The source as `settings` shows it."""
+        if self.is_file:
+            return f"{self.variable} in {self.layer}"
+        return self.layer if self.variable == name else f"{self.layer} ({self.variable})"
+
+    def parse(self, option: Option) -> Any:  # noqa: ANN401 - settings have many types
+        """The value itself.
+
+        Raises:
+            SettingsError: it is not valid.
+        """
         try:
-            values[name.lower()] = option.parse(raw)
+            return option.parse(self.raw)
         except ValueError as error:
-            problems.append(SettingProblem(name, f"{error}.", option.hint))
-    if not problems:
-        settings = Settings(**values)
-        problems = _joint_problems(settings)
-        if not problems:
-            return Loaded(settings, sources)
-    raise SettingsError(problems)
+            raise SettingsError([SettingProblem(self.variable, f"{error}.", option.hint, self.layer)]) from None
 
 
-def _find(name: str, option: Option, layers: tuple[tuple[str, Mapping[str, str]], ...]) -> tuple[str, str] | None:
-    """The raw value and its source; an empty value counts as unset."""
-    for layer, mapping in layers:
+def _find(name: str, option: Option, given: tuple[tuple[str, Mapping[str, str]], ...]) -> _Found | None:
+    """The first value that is not empty.
+
+    Raises:
+        SettingsError: the file that should contain it cannot be read.
+    """
+    for layer, mapping in given:
         for alias in (name, *option.older_names):
             if raw := mapping.get(alias, "").strip():
-                return raw, layer if alias == name else f"{layer} ({alias})"
+                return _Found(raw, alias, layer)
             if path := mapping.get(f"{alias}_FILE", "").strip():
-                raw = Path(path).read_text(encoding="utf-8").strip()
+                raw = _read_value(f"{alias}_FILE", path, layer)
                 if raw:
-                    return raw, f"{alias}_FILE in {layer}"
+                    return _Found(raw, f"{alias}_FILE", layer, is_file=True)
     return None
 
 
-def _joint_problems(settings: Settings) -> list[SettingProblem]:
-    """Problems with combinations of settings."""
+def _read_value(variable: str, path: str, layer: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        # Do not show invalid bytes in the message: they may be part of a secret.
+        why = error.strerror if isinstance(error, OSError) else "it is not the path of a UTF-8 text file"
+        problem = SettingProblem(variable, f"cannot be read: {why}.", "Check the path and its permissions.", layer)
+        raise SettingsError([problem]) from None
+
+
+def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]:
+    """Problems with combinations of settings, each with the settings that it involves."""
     problems = []
-    if settings.phase_silence_limit > settings.phase_time_limit:
+    silence, limit = settings.phase_silence_limit, settings.phase_time_limit
+    if silence > limit:
         problems.append(
-            SettingProblem(
-                "PHASE_SILENCE_LIMIT",
-                f"is longer than PHASE_TIME_LIMIT ({settings.phase_silence_limit} s > {settings.phase_time_limit} s).",
-                "Lower it, or raise PHASE_TIME_LIMIT.",
+            (
+                SettingProblem(
+                    "PHASE_SILENCE_LIMIT",
+                    f"is longer than PHASE_TIME_LIMIT ({span_setting(silence)} > {span_setting(limit)}).",
+                    "Lower it, or raise PHASE_TIME_LIMIT.",
+                ),
+                {"PHASE_SILENCE_LIMIT", "PHASE_TIME_LIMIT"},
             )
         )
     if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
         problems.append(
-            SettingProblem(
-                "OIDC_ISSUER_URL", "is required with AUTH_PROVIDER=keycloak.", "Use https://HOST/realms/NAME."
+            (
+                SettingProblem(
+                    "OIDC_ISSUER_URL", "is required with AUTH_PROVIDER=keycloak.", "Use https://HOST/realms/NAME."
+                ),
+                {"OIDC_ISSUER_URL", "AUTH_PROVIDER"},
             )
         )
     return problems

@@ -1,8 +1,10 @@
-"""Durations and sizes as they are shown."""
+"""Durations and sizes as they are shown, and as settings write them."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MOST_MINUTES, _MOST_HOURS = 60 * _MINUTE, 48 * _HOUR
 _KILO = 1024
+_SPAN_UNITS = (("d", _DAY), ("h", _HOUR), ("m", _MINUTE))
+_SIZE_UNITS = (("g", _KILO**3), ("m", _KILO**2), ("k", _KILO))
 
 
 def duration(seconds: float) -> str:
@@ -26,3 +28,13 @@ def size(count: int) -> str:
             return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= _KILO
     return f"{value:.1f} GiB"
+
+
+def span_setting(seconds: int) -> str:
+    """A time span as a setting writes it, in the largest unit without a fraction: 7d, 45m, 90s."""
+    return next((f"{seconds // unit}{letter}" for letter, unit in _SPAN_UNITS if seconds % unit == 0), f"{seconds}s")
+
+
+def size_setting(count: int) -> str:
+    """A number of bytes as a setting writes it, in the largest unit without a fraction: 4g, 512m, 1000; zero is 0."""
+    return next((f"{count // unit}{letter}" for letter, unit in _SIZE_UNITS if count and count % unit == 0), str(count))

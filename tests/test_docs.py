@@ -115,7 +115,7 @@ def test_every_setting_is_documented_with_its_default_and_its_sentence() -> None
     for name, option in options().items():
         default, sentence = documented[name]
         assert sentence == option.sentence, name
-        assert (option.parse(default) == default_of(name)) if default else (show(default_of(name)) == ""), name
+        assert (option.parse(default) == default_of(name)) if default else (show(name, default_of(name)) == ""), name
         assert all(f"`{older}`" in text("docs/settings.md") for older in option.older_names), name
 
 

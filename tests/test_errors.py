@@ -82,7 +82,7 @@ def test_all_setting_problems_are_in_the_message() -> None:
     """One line each, with the name first."""
     error = SettingsError([SettingProblem("A", "is bad.", "Mend it."), SettingProblem("B", "too.", "Also.")])
     assert str(error).splitlines() == [
-        "2 setting(s) cannot be used:",
+        "2 settings cannot be used:",
         "  A: is bad. Mend it.",
         "  B: too. Also.",
     ]

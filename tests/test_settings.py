@@ -126,7 +126,7 @@ def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         load(bad)
     assert {problem.name for problem in caught.value.problems} == set(bad)
-    assert str(caught.value).startswith("4 setting(s) cannot be used:")
+    assert str(caught.value).startswith("4 settings cannot be used:")
 
 
 @pytest.mark.parametrize(

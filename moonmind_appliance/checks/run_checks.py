@@ -52,7 +52,14 @@ def run_checks(
 
 def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:
     """A finding for each setting that cannot be used."""
-    return [wrong(f"setting {problem.name}", problem.message, problem.hint or _FIX) for problem in problems]
+    return [
+        wrong(
+            f"setting {problem.name}",
+            f"{problem.where}: {problem.message}" if problem.where else problem.message,
+            problem.hint or _FIX,
+        )
+        for problem in problems
+    ]
 
 
 def _containers(settings: Settings, resources: Resources | None, *, offline: bool) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Reads settings from the environment and the env file, whose values are never put into the environment."""
 
 import difflib
+import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from dotenv.parser import parse_stream
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
-from moonmind_appliance.settings import DEFAULT_ENV_FILE, Loaded, Settings, load, options
+from moonmind_appliance.settings import DEFAULT_ENV_FILE, ENV_FILE, Loaded, Settings, load, options
 
 ENV_FILE_VARIABLE = "MOONMIND_ENV_FILE"
 
@@ -41,10 +42,10 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
     named = env_file or (Path(environment[ENV_FILE_VARIABLE]) if environment.get(ENV_FILE_VARIABLE) else None)
     path = named or DEFAULT_ENV_FILE
     warnings: list[str] = []
-    lines: dict[str, str] = {}
+    file = EnvFile({}, {}, [])
     read: Path | None = None
     try:
-        lines = read_env_file(path)
+        file = read_env_file(path)
         read = path
     except FileNotFoundError:
         if named is not None:
@@ -55,35 +56,63 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
         warnings.append(f"{path} is not readable by this user and was ignored.")
     except OSError as error:
         raise _unreadable(path, f"cannot be read ({error.strerror})", "Use a file with NAME=value lines.") from None
-    warnings += [f"{path}: unknown setting {name}; did you mean {meant}?" for name, meant in misspelled(lines)]
-    return Configuration(load(environment, lines), read, tuple(warnings))
+    warnings += [f"{path}: unknown setting {name}; did you mean {meant}?" for name, meant in misspelled(file.values)]
+    try:
+        loaded = load(environment, file.values)
+    except SettingsError as error:
+        raise SettingsError(_located(path, file, error.problems)) from None
+    if file.problems:
+        raise SettingsError(_located(path, file, []))
+    return Configuration(loaded, read, tuple(warnings))
 
 
-def read_env_file(path: Path) -> dict[str, str]:
+class EnvFile(NamedTuple):
+    """An env file's values and the line of each by name, and its invalid lines: number, what is wrong, what to do."""
+
+    values: dict[str, str]
+    lines: dict[str, int]
+    problems: list[tuple[int, str, str]]
+
+
+def read_env_file(path: Path) -> EnvFile:
     """The NAME=value lines, without quotes; `$` has no meaning. Lines that begin with `#` are comments.
 
     Raises:
         OSError: the file cannot be read.
-        SettingsError: with every invalid line.
     """
-    values: dict[str, str] = {}
-    problems = []
-    try:
-        with path.open(encoding="utf-8") as stream:
-            for binding in parse_stream(stream):
-                if binding.error or (binding.key is not None and binding.value is None):
-                    where = f"{path}, line {binding.original.line}"
-                    # The line itself is not shown: it may contain part of a secret.
-                    problems.append(
-                        SettingProblem(where, "is not a NAME=value line.", "Correct it, or comment it out with #.")
-                    )
-                elif binding.key is not None and binding.value is not None:
-                    values[binding.key] = binding.value
-    except UnicodeDecodeError:
-        problems.append(SettingProblem(str(path), "is not valid UTF-8.", "Save it as UTF-8."))
-    if problems:
-        raise SettingsError(problems)
-    return values
+    found = EnvFile({}, {}, [])
+    texts = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            # Editors may put a byte order mark at the beginning.
+            texts.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        except UnicodeDecodeError:
+            texts.append("")
+            found.problems.append((number, "is not valid UTF-8.", "Save the file as UTF-8."))
+    for binding in parse_stream(io.StringIO("\n".join(texts))):
+        # The parser counts the blank lines before it as part of the line.
+        text = binding.original.string
+        number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if binding.error or (binding.key is not None and binding.value is None):
+            # The line itself is not shown: it may contain part of a secret.
+            found.problems.append((number, "is not a NAME=value line.", "Correct it, or comment it out with #."))
+        elif binding.key is not None and binding.value is not None:
+            found.values[binding.key] = binding.value
+            found.lines[binding.key] = number
+    return found
+
+
+def _located(path: Path, file: EnvFile, problems: Iterable[SettingProblem]) -> list[SettingProblem]:
+    """The invalid lines, and these problems, with the file's lines in their order."""
+    numbered = [(number, SettingProblem(f"{path}, line {number}", *what)) for number, *what in file.problems]
+    others = []
+    for problem in problems:
+        number = file.lines.get(problem.name) or file.lines.get(f"{problem.name}_FILE", 0)
+        if problem.where == ENV_FILE and number:
+            numbered.append((number, problem._replace(where=f"{path}, line {number}")))
+        else:
+            others.append(problem)
+    return [problem for _, problem in sorted(numbered, key=lambda each: each[0])] + others
 
 
 def misspelled(names: Iterable[str]) -> list[tuple[str, str]]:

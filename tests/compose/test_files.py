@@ -48,7 +48,7 @@ def test_the_examples_values_are_the_defaults():
     lines = {name: value.strip("'") for name, value in example_lines().items()}
     here = variables_of_compose()
     for name in set(options()) - FIXED:
-        default = show(default_of(name)) if name not in OF_COMPOSE else here[name]
+        default = show(name, default_of(name)) if name not in OF_COMPOSE else here[name]
         assert lines[name] == default, name
 
 
