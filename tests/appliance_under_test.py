@@ -18,7 +18,6 @@ import pytest
 from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, TurnReport, TurnRequest
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
-from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
@@ -43,6 +42,7 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.scheduling.wake import maintain
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
+from tests.containers.fake import FakeEngine, FakeExec, FakeFile
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 from tests.in_container.sent import job_of, program_of

@@ -4,8 +4,8 @@ import pytest
 
 from moonmind_appliance.checks.engine import docker_engine, job_image
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine
 from moonmind_appliance.settings import Settings
+from tests.containers.fake import JOB_IMAGE, FakeEngine
 
 
 def test_a_missing_or_incompatible_image() -> None:

@@ -3,9 +3,9 @@
 import pytest
 
 from moonmind_appliance.checks import Finding, Level, Readiness, readiness
-from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.errors import EngineUnreachable
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.containers.fake import FakeEngine
 
 LABELS = {"moonmind.codex.version": "0.1", "moonmind.spec-kit.version": "1.0", "moonmind.job-image.version": "1.2"}
 

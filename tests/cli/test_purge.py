@@ -10,12 +10,12 @@ from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.purge import Request, remove_one, show_appliances
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.errors import DataFolderInUse, EngineError
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DataFolderLock, Store
 from tests.cli.terminal import Terminal
+from tests.containers.fake import FakeEngine
 
 OTHER = "00000000-0000-4000-8000-000000000000"
 

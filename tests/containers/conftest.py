@@ -11,8 +11,8 @@ import pytest
 
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ByteSink, CancelToken, ContainerEngine
-from moonmind_appliance.containers.fake import JOB_IMAGE, Answer, FakeEngine
 from moonmind_appliance.models import ContainerSpec, ExecOutcome, ExecSpec, Limits, Mount
+from tests.containers.fake import JOB_IMAGE, Answer, FakeEngine
 
 WORK = "/work/runs"
 

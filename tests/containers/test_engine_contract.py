@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.errors import (
     ContainerNotFound,
     EngineError,
@@ -16,6 +15,7 @@ from moonmind_appliance.errors import (
     UnreadableFile,
 )
 from moonmind_appliance.models import EndReason, ExecSpec, Mount
+from tests.containers.fake import FakeExec
 
 from .conftest import WORK, EngineUnderTest, Program
 

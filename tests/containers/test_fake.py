@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine, FakeExec
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount
+from tests.containers.fake import JOB_IMAGE, FakeEngine, FakeExec
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine
 from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE, start_under_lock
 from moonmind_appliance.errors import InterruptReason, NameTaken
 from moonmind_appliance.models import ContainerSpec, Limits
+from tests.containers.fake import JOB_IMAGE, FakeEngine
 
 LIMITS = Limits(1, 1.0, 16)
 MINE = ContainerSpec(name="codex_auth_1-in-use", image=JOB_IMAGE, command=["x"], labels={}, limits=LIMITS)

@@ -11,7 +11,6 @@ import httpx
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.checks.readiness import Readiness
-from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
 from moonmind_appliance.scheduling.wake import maintain
@@ -19,6 +18,7 @@ from moonmind_appliance.shards.read_login import record_login_file
 from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
+from tests.containers.fake import FakeExec, FakeFile
 from tests.fakes import NOW
 from tests.in_container.sent import job_of, program_of
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable, StoreError
 from moonmind_appliance.execution.execute import MOST_INTERRUPTIONS
 from moonmind_appliance.models import (
@@ -34,6 +33,7 @@ from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store.shards import ShardChange
 from tests.appliance_under_test import COMMIT, FEATURE, TOKEN, ApplianceUnderTest, InBackground, ends, open_appliance
+from tests.containers.fake import FakeExec
 from tests.fakes import ANN, BOB
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS

@@ -1,6 +1,5 @@
 """Before the workers start: what a crash left is made good, and nobody else's is touched."""
 
-from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.recover import recover, requeue_expired
@@ -15,6 +14,7 @@ from moonmind_appliance.models import (
     WaitReason,
 )
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.containers.fake import JOB_IMAGE
 from tests.fakes import ANN
 
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, PhaseName, Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.containers.fake import FakeExec
 from tests.fakes import ANN
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

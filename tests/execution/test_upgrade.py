@@ -2,9 +2,9 @@
 
 import pytest
 
-from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.models import PhaseName, RunStatus
 from tests.appliance_under_test import FEATURE, ApplianceUnderTest, ends
+from tests.containers.fake import FakeExec
 
 TURNS = [PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS]
 

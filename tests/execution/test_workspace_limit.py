@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginFacts
-from moonmind_appliance.containers.fake import FakeExec
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
+from tests.containers.fake import FakeExec
 from tests.fakes import ANN
 from tests.in_container.sent import job_of, program_of
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.containers.fake import JOB_IMAGE
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, FailureCode, Limits, Mount
 from moonmind_appliance.phases import workspace_watch
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
+from tests.containers.fake import JOB_IMAGE
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from moonmind_appliance.containers.fake import JOB_IMAGE, FakeEngine
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, ContainerSpec, Limits, Mount
 from moonmind_appliance.runs.purge import appliances_on, belongings, purge
+from tests.containers.fake import JOB_IMAGE, FakeEngine
 
 NETWORK = "moonmind-jobs"
 

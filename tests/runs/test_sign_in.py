@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginMethod
-from moonmind_appliance.containers.fake import FakeExec, FakeFile
 from moonmind_appliance.errors import EngineUnreachable, ImageNotFound, StoreError
 from moonmind_appliance.models import LABEL_RUN, ContainerSpec, ExecSpec, LoginState
 from moonmind_appliance.runs.sign_in import (
@@ -23,6 +22,7 @@ from moonmind_appliance.runs.sign_in import (
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.spec import LOGIN_SECONDS, login_spec
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.containers.fake import FakeExec, FakeFile
 from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"

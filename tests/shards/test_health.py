@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import LoginFault, LoginState, QuotaWindow, Shard, ShardNames
 from moonmind_appliance.redaction import Redactor
@@ -23,6 +22,7 @@ from moonmind_appliance.shards.health import (
 from moonmind_appliance.shards.spec import login_spec
 from moonmind_appliance.store import Store
 from tests.appliance_under_test import make_resources
+from tests.containers.fake import FakeEngine, FakeExec, FakeFile
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -10,7 +10,6 @@ from typing import Any
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding, ServeState
-from moonmind_appliance.containers.fake import FakeEngine
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources
@@ -18,6 +17,7 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
 from tests.appliance_under_test import ScriptedAgent
+from tests.containers.fake import FakeEngine
 from tests.fakes import RecordedWakeups, shard_names
 from tui.app import TerminalApp
 from tui.terminal import ThemeName

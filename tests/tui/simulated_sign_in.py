@@ -4,8 +4,8 @@ import threading
 from dataclasses import dataclass, field
 
 from moonmind_appliance.agents.adapter import LOGIN_FOLDER
-from moonmind_appliance.containers.fake import FakeEngine, FakeExec, FakeFile
 from moonmind_appliance.models import ContainerSpec, ExecSpec
+from tests.containers.fake import FakeEngine, FakeExec, FakeFile
 from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
