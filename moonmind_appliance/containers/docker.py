@@ -3,31 +3,24 @@
 import base64
 import io
 import json
-import os
 import posixpath
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-import docker
-import docker.errors
 import requests
 
 from moonmind_appliance.containers import convert
-from moonmind_appliance.containers.connection import EngineAdapter, EngineAddress
+from moonmind_appliance.containers.client import CALL_TIMEOUT, Conflict, EngineClient, Missing, get
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
 from moonmind_appliance.containers.exec_stream import HijackedConnection, HijackRefused
 from moonmind_appliance.containers.execution import ExecGone, ExecState, Execution
 from moonmind_appliance.errors import (
-    ContainerNotFound,
-    DiskFull,
     EngineError,
-    EngineUnreachable,
-    ImageNotFound,
     NameTaken,
     UnreadableFile,
 )
@@ -41,36 +34,14 @@ from moonmind_appliance.models import (
     VolumeState,
 )
 
-_T = TypeVar("_T")
-
-_BASE_URL = "http://docker:2375"
-"""Host and port are placeholders: `EngineAdapter` connects to the engine's address."""
-
-_CALL_TIMEOUT = 120
-"""Seconds for one call; removing a large volume is slow."""
-
-_CONNECT_TIMEOUT = 15.0
-
 _LOOK_TIMEOUT = 10.0
 """Seconds for the state of a running exec: its limits and a cancel wait for the answer."""
-
-_OLDEST_API = (1, 41)
-_NEWEST_API = (1, 51)
-"""Newest API version that this file was tested with; engines support older ones, too."""
 
 _NAME_FREED_WITHIN = 5.0
 _REMOVED_WITHIN = 20.0
 
 # Bits of Go's os.FileMode that mark anything but a regular file (Engine API, X-Docker-Container-Path-Stat).
 _NOT_REGULAR = (1 << 31) | (1 << 27) | (1 << 26) | (1 << 25) | (1 << 24) | (1 << 21) | (1 << 19)
-
-
-class _Conflict(EngineError):
-    """The current state of the object does not allow the call (HTTP 409)."""
-
-
-class _Missing(EngineError):
-    """Something other than a container or an image does not exist (HTTP 404)."""
 
 
 class DockerEngine:
@@ -87,28 +58,23 @@ class DockerEngine:
     """
 
     def __init__(self, docker_host: str | None = None, *, environment: Mapping[str, str] | None = None) -> None:
-        self._address = EngineAddress.parse(docker_host, os.environ if environment is None else environment)
-        self._connected: docker.APIClient | None = None
-        self._connecting = threading.Lock()
+        self._client = EngineClient(docker_host, environment)
         self._making = threading.Lock()
 
     def close(self) -> None:
         """Close the idle connections. Safe twice; the next call connects again."""
-        with self._connecting:
-            client, self._connected = self._connected, None
-        if client is not None:
-            client.close()
+        self._client.close()
 
     # What the engine is and has
 
     def info(self) -> EngineInfo:
         """The engine's version and API version."""
-        version = self._ask(lambda client: client.version())
+        version = self._client.ask(lambda client: client.version())
         return EngineInfo(version=version["Version"], api_version=version["ApiVersion"])
 
     def image(self, reference: str) -> ImageState | None:
         """The image, or None if the engine does not have it. Nothing is pulled."""
-        found: dict[str, Any] | None = self._ask_for(lambda client: client.inspect_image(reference))  # type: ignore[no-untyped-call] # its stub has no types
+        found: dict[str, Any] | None = self._client.ask_for(lambda client: client.inspect_image(reference))  # type: ignore[no-untyped-call] # its stub has no types
         if found is None:
             return None
         labels = (found.get("Config") or {}).get("Labels") or {}
@@ -119,26 +85,26 @@ class DockerEngine:
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
         """Create the bridge network unless it exists; returns its IPv4 gateway ("" if it has none)."""
         with self._making:
-            found = self._ask_for(lambda client: client.inspect_network(name))
+            found = self._client.ask_for(lambda client: client.inspect_network(name))
             if found is None:
-                with suppress(_Conflict):  # another process created it in the same moment
-                    self._ask(
+                with suppress(Conflict):  # another process created it in the same moment
+                    self._client.ask(
                         lambda client: client.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
                     )
-                found = self._ask(lambda client: client.inspect_network(name))
+                found = self._client.ask(lambda client: client.inspect_network(name))
         gateways = [config.get("Gateway") or "" for config in (found.get("IPAM") or {}).get("Config") or []]
         return next((gateway.partition("/")[0] for gateway in gateways if "." in gateway), "")
 
     def remove_network(self, name: str) -> bool:
         """Remove the network; False if there was none."""
-        return self._did(lambda client: client.remove_network(name))
+        return self._client.did(lambda client: client.remove_network(name))
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
         """Create the volume unless it exists; True if this call created it."""
         with self._making:
             if self.has_volume(name):
                 return False
-            self._ask(lambda client: client.create_volume(name, labels=labels))
+            self._client.ask(lambda client: client.create_volume(name, labels=labels))
             return True
 
     def has_volume(self, name: str) -> bool:
@@ -147,23 +113,23 @@ class DockerEngine:
 
     def mountpoint(self, volume: str) -> str | None:
         """The volume's folder on the engine's machine; None if there is no such volume."""
-        found = self._ask_for(lambda client: client.inspect_volume(volume))
+        found = self._client.ask_for(lambda client: client.inspect_volume(volume))
         return None if found is None else str(found["Mountpoint"])
 
     def users_of_mount(self, source: str) -> list[str]:
         """The names of containers, running or not, that mount that volume or path."""
-        answer = self._ask(lambda client: client.containers(all=True, filters={"volume": source}))
+        answer = self._client.ask(lambda client: client.containers(all=True, filters={"volume": source}))
         return sorted(each["Names"][0].lstrip("/") for each in answer if each.get("Names"))
 
     def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
         """Volumes that carry all these labels, by name."""
-        answer = self._ask(lambda client: client.volumes(filters=_label_filter(labels)))
+        answer = self._client.ask(lambda client: client.volumes(filters=_label_filter(labels)))
         found = [VolumeState(each["Name"], each["Labels"] or {}) for each in answer["Volumes"] or []]
         return sorted(found, key=lambda volume: volume.name)
 
     def remove_volume(self, name: str) -> bool:
         """Remove the volume; False if there was none. Raises EngineError while a container uses it."""
-        return self._did(lambda client: client.remove_volume(name))
+        return self._client.did(lambda client: client.remove_volume(name))
 
     # Containers
 
@@ -173,7 +139,7 @@ class DockerEngine:
         container = self._create(spec.name, body)
         if run:
             try:
-                self._ask(lambda client: client.start(container))
+                self._client.ask(lambda client: client.start(container))
             except EngineError:
                 with suppress(EngineError):
                     self.remove(container)
@@ -184,10 +150,10 @@ class DockerEngine:
         give_up = time.monotonic() + _NAME_FREED_WITHIN
         while True:
             try:
-                made = self._ask(lambda client: client.create_container_from_config(body, name=name))  # type: ignore[no-untyped-call] # its stub has no types
+                made = self._client.ask(lambda client: client.create_container_from_config(body, name=name))  # type: ignore[no-untyped-call] # its stub has no types
                 return str(made["Id"])
-            except _Conflict as conflict:
-                holder = self._ask_for(lambda client: client.inspect_container(name))
+            except Conflict as conflict:
+                holder = self._client.ask_for(lambda client: client.inspect_container(name))
                 late = time.monotonic() >= give_up
                 if holder is None:
                     if late:
@@ -207,7 +173,7 @@ class DockerEngine:
 
     def containers(self, labels: dict[str, str]) -> list[ContainerState]:
         """Containers, running or not, that carry all these labels, by name."""
-        answer = self._ask(lambda client: client.containers(all=True, filters=_label_filter(labels)))
+        answer = self._client.ask(lambda client: client.containers(all=True, filters=_label_filter(labels)))
         found = [
             ContainerState(
                 name=each["Names"][0].lstrip("/") if each.get("Names") else each["Id"],
@@ -222,26 +188,26 @@ class DockerEngine:
     def kill(self, container: str) -> bool:
         """Kill all processes and wait until they have ended; False if the container did not run."""
         try:
-            if not self._did(lambda client: client.kill(container)):
+            if not self._client.did(lambda client: client.kill(container)):
                 return False
-        except _Conflict:
+        except Conflict:
             return False
         # Engines after 20.10 do not wait after the signal.
-        self._did(lambda client: client.wait(container, timeout=_CALL_TIMEOUT, condition="not-running"))
+        self._client.did(lambda client: client.wait(container, timeout=CALL_TIMEOUT, condition="not-running"))
         return True
 
     def remove(self, container: str) -> bool:
         """Remove the container in any state, and its anonymous volumes; False if there was none."""
         try:
-            return self._did(lambda client: client.remove_container(container, v=True, force=True))
-        except _Conflict:
+            return self._client.did(lambda client: client.remove_container(container, v=True, force=True))
+        except Conflict:
             self._wait_until_removed(container)
             return True
 
     def _wait_until_removed(self, container: str) -> None:
         """Wait for a removal that another caller started, so that the name is free."""
         give_up = time.monotonic() + _REMOVED_WITHIN
-        while self._ask_for(lambda client: client.inspect_container(container)) is not None:
+        while self._client.ask_for(lambda client: client.inspect_container(container)) is not None:
             if time.monotonic() >= give_up:
                 raise EngineError(
                     f"The container {container} is being removed, but the removal does not finish.",
@@ -270,13 +236,13 @@ class DockerEngine:
             self._put_archive(container, folder, packed.getvalue())
 
     def _put_archive(self, container: str, folder: str, archive: bytes) -> None:
-        self._ask(lambda client: client.put_archive(container, folder, archive))
+        self._client.ask(lambda client: client.put_archive(container, folder, archive))
 
     def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:
         """The file's bytes, or None where there is no regular file. See `ContainerEngine.read_file`."""
         url = f"/containers/{quote(container, safe='')}/archive"
         try:
-            with self._ask(lambda client: _get(client, url, path=path)) as response:
+            with self._client.ask(lambda client: get(client, url, path=path)) as response:
                 stat = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
                 if stat["mode"] & _NOT_REGULAR:
                     if strict:
@@ -285,10 +251,10 @@ class DockerEngine:
                 if stat["size"] > limit:
                     raise UnreadableFile(f"The file {path} has {stat['size']} bytes; the limit is {limit}.")
                 return _unpack(response, limit)
-        except _Missing:
+        except Missing:
             return None
         except requests.RequestException as error:
-            raise self._unreachable(error) from error
+            raise self._client.unreachable(error) from error
 
     # Execs
 
@@ -308,17 +274,17 @@ class DockerEngine:
         """Part of `ExecCalls`."""
         arguments = convert.exec_arguments(spec)
         try:
-            return str(self._ask(lambda client: client.exec_create(container, **arguments))["Id"])
-        except _Conflict as conflict:
+            return str(self._client.ask(lambda client: client.exec_create(container, **arguments))["Id"])
+        except Conflict as conflict:
             if self.is_running(container):
                 raise
             raise ExecGone(conflict.message) from conflict
 
     def attach_exec(self, exec_id: str) -> HijackedConnection:
         """Part of `ExecCalls`."""
-        path = f"/v{self._client().api_version}/exec/{exec_id}/start"
+        path = f"/v{self._client.api_version}/exec/{exec_id}/start"
         try:
-            connection = HijackedConnection(self._address.connect(_CALL_TIMEOUT))
+            connection = HijackedConnection(self._client.address.connect(CALL_TIMEOUT))
             try:
                 connection.post(path, b'{"Detach":false,"Tty":false}')
             except BaseException:
@@ -330,115 +296,23 @@ class DockerEngine:
                 raise ExecGone(refused.message) from refused
             raise
         except OSError as error:
-            raise self._unreachable(error) from error
+            raise self._client.unreachable(error) from error
         return connection
 
     def exec_state(self, exec_id: str) -> ExecState | None:
         """Part of `ExecCalls`."""
         path = f"/exec/{exec_id}/json"
-        found = self._ask_for(lambda client: _get(client, path, timeout=_LOOK_TIMEOUT).json())
+        found = self._client.ask_for(lambda client: get(client, path, timeout=_LOOK_TIMEOUT).json())
         return None if found is None else ExecState(bool(found["Running"]), found["ExitCode"])
 
     def is_running(self, container: str) -> bool:
         """Part of `ExecCalls`."""
-        found = self._ask_for(lambda client: client.inspect_container(container))
+        found = self._client.ask_for(lambda client: client.inspect_container(container))
         return found is not None and bool(found["State"]["Running"])
-
-    # The connection
-
-    def _client(self) -> docker.APIClient:
-        client = self._connected
-        if client is not None:
-            return client
-        with self._connecting:
-            if self._connected is None:
-                self._connected = self._connect()
-            return self._connected
-
-    def _connect(self) -> docker.APIClient:
-        with requests.Session() as session:
-            session.trust_env = False
-            session.mount(_BASE_URL, self._adapter())
-            answer = session.get(f"{_BASE_URL}/_ping", timeout=_CALL_TIMEOUT)
-            spoken = answer.headers.get("Api-Version", "")
-        try:
-            newest = tuple(int(part) for part in spoken.split("."))
-        except ValueError:
-            newest = ()
-        if newest < _OLDEST_API:
-            raise EngineError(
-                f"{self._address.shown} is not a Docker engine of version 20.10 or newer"
-                f" (API {spoken or 'unknown'}, {answer.status_code}).",
-                hint="Install a newer Docker engine, or set DOCKER_HOST.",
-            )
-        version = ".".join(str(part) for part in min(newest, _NEWEST_API))
-        client = docker.APIClient(base_url=_BASE_URL.replace("http:", "tcp:"), version=version, timeout=_CALL_TIMEOUT)
-        client.trust_env = False  # no proxy, and no password from netrc, for the engine
-        client.mount(_BASE_URL, self._adapter())
-        return client
-
-    def _adapter(self) -> EngineAdapter:
-        return EngineAdapter(self._address, connect_timeout=_CONNECT_TIMEOUT)
-
-    def _ask(self, call: Callable[[docker.APIClient], _T]) -> _T:
-        """Make one call; its errors become those of `errors`."""
-        try:
-            return call(self._client())
-        except docker.errors.APIError as error:
-            raise _translated(error) from error
-        except requests.RequestException as error:
-            raise self._unreachable(error) from error
-        except docker.errors.DockerException as error:
-            raise EngineError(f"The Docker engine cannot be used: {error}") from error
-
-    def _ask_for(self, call: Callable[[docker.APIClient], _T]) -> _T | None:
-        """As `_ask`; None if the object does not exist."""
-        try:
-            return self._ask(call)
-        except (ContainerNotFound, ImageNotFound, _Missing):
-            return None
-
-    def _did(self, call: Callable[[docker.APIClient], object]) -> bool:
-        """As `_ask`; False if the object does not exist."""
-        try:
-            self._ask(call)
-        except (ContainerNotFound, ImageNotFound, _Missing):
-            return False
-        return True
-
-    def _unreachable(self, error: Exception) -> EngineUnreachable:
-        with self._connecting:
-            self._connected = None  # the next engine may have another version
-        if isinstance(error, (requests.Timeout, TimeoutError)):
-            return EngineUnreachable(
-                f"The Docker engine at {self._address.shown} did not respond in time.",
-                hint="Check its load and its log.",
-            )
-        cause = _system_error(error)
-        reason = (cause.strerror if cause else None) or "the connection broke"
-        return EngineUnreachable(
-            f"No Docker engine responds at {self._address.shown}: {reason}.", hint=self._address.hint(cause)
-        )
 
 
 def _label_filter(labels: dict[str, str]) -> dict[str, list[str]]:
     return {"label": [f"{name}={value}" for name, value in sorted(labels.items())]}
-
-
-def _get(client: docker.APIClient, url: str, *, timeout: float = _CALL_TIMEOUT, **query: str) -> requests.Response:
-    """A GET whose body has not been read yet; `timeout` is in seconds."""
-    response = client.get(
-        f"{client.base_url}/v{client.api_version}{url}",
-        params=query,
-        headers={"Accept-Encoding": "identity"},
-        stream=True,
-        timeout=timeout,
-    )
-    try:
-        response.raise_for_status()
-    except requests.HTTPError as error:
-        docker.errors.create_api_error_from_http_exception(error)
-    return response
 
 
 def _unpack(response: requests.Response, limit: int) -> bytes | None:
@@ -447,33 +321,3 @@ def _unpack(response: requests.Response, limit: int) -> bytes | None:
         member = archive.next()
         content = archive.extractfile(member) if member is not None and member.isreg() else None
         return None if content is None else content.read(limit + 1)
-
-
-def _translated(error: docker.errors.APIError) -> EngineError:
-    """The engine's error as one of `errors`, with the engine's own message."""
-    message = str(error.explanation or error).strip()
-    lower = message.lower()
-    if "no space left on device" in lower:
-        return DiskFull(
-            f"The Docker engine's disk is full: {message}", hint="Free space on the disk of its data folder."
-        )
-    if error.status_code == requests.codes.not_found:
-        if "no such container" in lower:
-            return ContainerNotFound(message)
-        if isinstance(error, docker.errors.ImageNotFound):
-            return ImageNotFound(message, hint="Build or pull the image on that engine.")
-        return _Missing(message)
-    if error.status_code == requests.codes.conflict:
-        return _Conflict(message)
-    return EngineError(message)
-
-
-def _system_error(error: BaseException) -> OSError | None:
-    """The operating system's error inside the errors of requests and urllib3."""
-    seen: list[BaseException] = [error]
-    for each in seen:
-        if isinstance(each, OSError) and not isinstance(each, requests.RequestException) and each.errno:
-            return each
-        inner = [*each.args, getattr(each, "reason", None), each.__cause__, each.__context__]
-        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
-    return None
