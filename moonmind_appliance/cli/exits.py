@@ -1,5 +1,6 @@
 """The exit codes, and which error has which."""
 
+import errno
 from enum import IntEnum
 
 from moonmind_appliance.errors import (
@@ -79,3 +80,8 @@ def exit_of(error: ApplianceError) -> Exit:
     if isinstance(error.__cause__, PermissionError):
         return Exit.REFUSED
     return next((code for kind, code in _BY_KIND if isinstance(error, kind)), Exit.FAILED)
+
+
+def exit_of_address(number: int | None) -> Exit:
+    """The exit code if the API cannot listen on its address; `number` is the operating system's error number."""
+    return {errno.EADDRINUSE: Exit.UNAVAILABLE, errno.EACCES: Exit.REFUSED}.get(number or 0, Exit.SETTINGS)

@@ -9,12 +9,15 @@ from rich.console import Group, RenderableType
 from rich.markdown import Markdown
 from rich.text import Text
 
+from moonmind_appliance.cli import served_rehearsal
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
+from moonmind_appliance.cli.stop_requests import stop_requests
 from moonmind_appliance.cli.terminal import clean, facts, state
-from moonmind_appliance.rehearsal.rehearse import SAMPLE_SPEC, Progress, RehearsalOptions, RehearsalReport
+from moonmind_appliance.rehearsal.prepare import SAMPLE_SPEC, Progress, RehearsalOptions, RehearsalStopped
+from moonmind_appliance.rehearsal.rehearse import RehearsalReport
 from moonmind_appliance.rehearsal.rehearse import rehearse as run_rehearsal
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from moonmind_appliance.units import duration
@@ -39,6 +42,7 @@ class RehearseCommand(Command):
             f"{PROGRAM} rehearse --spec spec.md --repository ~/src/shop",
         ),
         ("A failure", f"{PROGRAM} rehearse --scenario push-refused"),
+        ("Keep an appliance running, for curl, Postman and the terminal", f"{PROGRAM} rehearse --serve"),
         ("Keep everything for inspection", f"{PROGRAM} rehearse --keep"),
         ("In a script", f"{PROGRAM} rehearse --json | jq .as_expected"),
     ],
@@ -72,14 +76,35 @@ class RehearseCommand(Command):
     metavar="SECONDS",
     help="Seconds that the stand-in model waits before each response.",
 )
+@click.option("--serve", is_flag=True, help="Submit nothing; keep the appliance running until Ctrl-C or SIGTERM.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="PORT", help="The API's port, with --serve.  [default: a free one]"
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 3),
+    metavar="N",
+    help="The number of shards, with --serve; all are signed in.  [default: as the scenario needs]",
+)
+@click.option(
+    "--command-prefix",
+    default="",
+    metavar="TEXT",
+    help="With --serve: what to print in front of the commands, such as `docker compose exec rehearsal`.",
+)
 @click.pass_obj
-def rehearse(  # noqa: PLR0917 - click calls by name
+def rehearse(
     invocation: Invocation,
+    *,
     spec: TextIO | None,
     repository: Path | None,
     scenario: str,
-    keep: bool,  # noqa: FBT001 - click calls by name
+    keep: bool,
     think: float,
+    serve: bool,
+    port: int | None,
+    shards: int | None,
+    command_prefix: str,
 ) -> Exit:
     """Do a complete run against local stand-ins, without any account.
 
@@ -87,7 +112,12 @@ def rehearse(  # noqa: PLR0917 - click calls by name
     a shard signs in, a run is submitted over HTTP, its nine phases run, and a draft pull request is opened. Nothing
     leaves the machine, no real account, data folder or volume is touched, and everything is removed afterwards. The
     exit code is 0 when the scenario ends as expected, including scenarios that end in a failure.
+
+    With --serve nothing is submitted: the appliance and the stand-ins run until Ctrl-C or SIGTERM. Its addresses,
+    tokens, a curl command, and commands for another terminal are printed when it is ready. The exit code is then 0.
     """
+    if not serve and (port is not None or shards is not None or command_prefix):
+        raise click.UsageError("--port, --shards and --command-prefix need --serve.", click.get_current_context())
     settings = invocation.settings(demanded=False)
     try:
         text = SAMPLE_SPEC if spec is None else spec.read()
@@ -95,11 +125,15 @@ def rehearse(  # noqa: PLR0917 - click calls by name
         raise CommandFailed(
             "The specification is not valid UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
         ) from None
-    options = RehearsalOptions(spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think)
-    board = PhaseBoard(invocation.progress)
+    options = RehearsalOptions(
+        spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think, shards=shards
+    )
     title = f"Rehearsal, scenario {scenario}: {SCENARIOS[scenario].summary}."
     invocation.progress.print(Text(title, "bold"), soft_wrap=True)
-    with ExitStack() as live:
+    if serve:
+        return served_rehearsal.serve(invocation, settings, options, port or 0, command_prefix)
+    board = PhaseBoard(invocation.progress)
+    with ExitStack() as live, stop_requests() as stopped:
 
         def show(progress: Progress) -> None:
             if progress.phase is None:
@@ -109,7 +143,10 @@ def rehearse(  # noqa: PLR0917 - click calls by name
                 live.enter_context(board.live())
             board.phase(progress.phase, progress.status or "")
 
-        report = run_rehearsal(settings, options, show)
+        try:
+            report = run_rehearsal(settings, options, show, stopped)
+        except RehearsalStopped:
+            raise KeyboardInterrupt from None
     invocation.print_result(report, _shown(report, terminal=invocation.out.is_terminal))
     if not report.as_expected:
         raise CommandFailed(

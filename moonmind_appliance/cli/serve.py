@@ -1,6 +1,5 @@
 """`serve`: runs the API and the workers in one process, until a signal stops it."""
 
-import errno
 import logging
 
 import click
@@ -9,7 +8,7 @@ from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api_address import BASE_PATH, AddressUnavailable, open_socket, public_url, sent_in_clear
 from moonmind_appliance.appliance import Appliance, appliance_version, secrets_of
 from moonmind_appliance.cli.command import PROGRAM, Command
-from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import start_log
 from moonmind_appliance.models import LoginState
@@ -51,7 +50,7 @@ def serve(invocation: Invocation) -> Exit:
         listening = open_socket(settings.moonmind_host, settings.moonmind_port)
     except AddressUnavailable as error:
         appliance.stop()
-        raise CommandFailed(error.message, hint=error.hint, code=_exit_of(error)) from error
+        raise CommandFailed(error.message, hint=error.hint, code=exit_of_address(error.errno)) from error
     with listening:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
@@ -94,8 +93,3 @@ def warn(settings: Settings) -> None:
         )
     if settings.spec_workflow_test_mode:
         _log.warning("SPEC_WORKFLOW_TEST_MODE is on: runs push nothing.")
-
-
-def _exit_of(error: AddressUnavailable) -> Exit:
-    """The exit code for an address that `serve` cannot listen on."""
-    return {errno.EADDRINUSE: Exit.UNAVAILABLE, errno.EACCES: Exit.REFUSED}.get(error.errno or 0, Exit.SETTINGS)

@@ -170,10 +170,13 @@ class RehearsalEnvironment:
 
 
 class RunningAppliance:
-    """The appliance of an environment, in this process, on a free port of the loopback interface; a context manager."""
+    """The appliance of an environment, in this process, on the loopback interface; a context manager.
 
-    def __init__(self, settings: Settings) -> None:
-        self._listening: socket.socket = open_socket("127.0.0.1", 0)
+    `listening` is the API's socket; None: on a free port.
+    """
+
+    def __init__(self, settings: Settings, listening: socket.socket | None = None) -> None:
+        self._listening = listening or open_socket("127.0.0.1", 0)
         self.port: int = self._listening.getsockname()[1]
         self.appliance = Appliance(settings)
         self._server: uvicorn.Server = make_server(self.appliance)
@@ -183,6 +186,11 @@ class RunningAppliance:
     def url(self) -> str:
         """The URL of the API."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the API still answers; False after it ended by itself."""
+        return self._thread.is_alive()
 
     def __enter__(self) -> Self:
         self._thread.start()

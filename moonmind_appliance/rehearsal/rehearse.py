@@ -1,11 +1,8 @@
 """Runs a scenario without accounts: sign in, submit over HTTP, follow the run, and check its results."""
 
-import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,47 +10,24 @@ from typing import Any
 import httpx
 import msgspec
 
-from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.api_address import BASE_PATH
 from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.rehearsal.environment import SLUG, TOKEN_NAME, RehearsalEnvironment, RunningAppliance
-from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
-from moonmind_appliance.rehearsal.scenarios import SCENARIOS, Scenario, configure
+from moonmind_appliance.rehearsal.prepare import (
+    BASE_BRANCH,
+    Progress,
+    ProgressReport,
+    RehearsalFailed,
+    RehearsalOptions,
+    prepare,
+    scenario_of,
+    sign_in_shards,
+)
+from moonmind_appliance.rehearsal.scenarios import Scenario
 from moonmind_appliance.settings import Settings
 
-API = "/api/spec-automation"
-SAMPLE_SPEC = """# Due dates for the reading list
-
-- Goal: people can give each book a date by which they want to have read it
-- Scope: the command line and the stored list
-- The list shows overdue books first
-- A book without a date stays where it is today
-"""
 _POLL_SECONDS = 0.1
 _TIMEOUT_SECONDS = 30 * 60
-_BASE_BRANCH = "main"
-
-
-class RehearsalFailed(ApplianceError):
-    """The rehearsal could not run, or did not end as its scenario expects."""
-
-
-class RehearsalOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of a rehearsal. `think_seconds` is the stand-in model's pause before each answer."""
-
-    spec: str = SAMPLE_SPEC
-    repository: Path | None = None
-    scenario: str = "normal"
-    keep: bool = False
-    think_seconds: float = 0.3
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """A progress message, reported as it happens. `phase` and `status` are set for phases of the run."""
-
-    text: str
-    seconds: float
-    phase: str | None = None
-    status: str | None = None
 
 
 class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,36 +46,27 @@ class RehearsalReport(msgspec.Struct, frozen=True, kw_only=True):
     refused_hosts: list[str]
 
 
-def rehearse(base: Settings, options: RehearsalOptions, on_progress: Callable[[Progress], None]) -> RehearsalReport:
+def rehearse(
+    base: Settings,
+    options: RehearsalOptions,
+    on_progress: Callable[[Progress], None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> RehearsalReport:
     """Run the scenario in a temporary environment, which is removed afterwards unless `keep`.
 
     Raises:
         RehearsalFailed: unknown scenario, no such repository folder, or the appliance does not start.
+        RehearsalStopped: `stopped` returned True; everything is removed.
         EngineError: Docker cannot be used.
     """
-    scenario = SCENARIOS.get(options.scenario)
-    if scenario is None:
-        known = ", ".join(SCENARIOS)
-        raise RehearsalFailed(f"Unknown scenario {options.scenario!r}.", hint=f"Choose one of: {known}.")
-    began = time.monotonic()
-
-    def progress(text: str, **more: str) -> None:
-        on_progress(Progress(text=text, seconds=time.monotonic() - began, **more))
-
-    with (
-        RehearsalEnvironment(base, think_seconds=options.think_seconds, shards=scenario.shards) as environment,
-        _source(scenario, options) as source,
-    ):
-        environment.keep = options.keep
-        _refuse_without_image(environment)
-        environment.github.add_repository(SLUG, source)
-        configure(scenario, environment.openai, environment.github)
-        progress(f"Local stand-ins for OpenAI and GitHub listen on {environment.github.server_url}.")
+    scenario = scenario_of(options)
+    shards = options.shards or scenario.shards
+    progress = ProgressReport(on_progress, stopped)
+    with RehearsalEnvironment(base, think_seconds=options.think_seconds, shards=shards) as environment:
+        prepare(environment, scenario, options, progress)
         with RunningAppliance(environment.settings) as running:
             progress(f"The appliance listens on {running.url}.")
-            for shard in range(scenario.shards):
-                prompt = environment.sign_in(running, shard)
-                progress(f"Shard {shard} is signed in by device code {prompt.code}.")
+            sign_in_shards(environment, running, shards, progress)
             token = running.appliance.resources.store.tokens.create(
                 TOKEN_NAME, operator=False, expires_at=running.appliance.resources.clock() + timedelta(hours=1)
             )
@@ -113,7 +78,7 @@ def rehearse(base: Settings, options: RehearsalOptions, on_progress: Callable[[P
             specs = [options.spec] if scenario.runs == 1 else _numbered(options.spec, scenario.runs)
             runs = _run_to_end(running.url, token, specs, progress, sign_in_again)
             summary = _artifact(running.url, token, runs[0], "diff_summary.md")
-        return _report(environment, scenario, options, runs=runs, summary=summary, seconds=time.monotonic() - began)
+        return _report(environment, scenario, options, runs=runs, summary=summary, seconds=progress.seconds)
 
 
 def _numbered(spec: str, count: int) -> list[str]:
@@ -122,46 +87,15 @@ def _numbered(spec: str, count: int) -> list[str]:
     return [f"{first} {number}\n{rest}" for number in range(1, count + 1)]
 
 
-def _refuse_without_image(environment: RehearsalEnvironment) -> None:
-    image = environment.settings.spec_automation_job_image
-    if environment.engine.image(image) is None:
-        raise RehearsalFailed(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
-
-
-@contextmanager
-def _source(scenario: Scenario, options: RehearsalOptions) -> Iterator[Path | None]:
-    """The repository's source: the operator's folder, None for the sample, or a copy that the scenario changed."""
-    if options.repository is not None and not options.repository.is_dir():
-        raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Use a folder or a Git repository.")
-    if scenario.prepare is None:
-        yield options.repository
-        return
-    with tempfile.TemporaryDirectory(prefix="moonmind-rehearsal-source-") as folder:
-        copy = Path(folder) / "repository"
-        if options.repository is not None:
-            shutil.copytree(options.repository, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-        else:
-            _write(copy, SAMPLE_PROJECT)
-        scenario.prepare(copy, options.spec)
-        yield copy
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-
-
 def _changed_files(bare: Path, branch: str) -> list[str]:
     """The changes of the pushed branch against the base, from the stand-in's repository."""
-    command = ["git", "-C", str(bare), "diff", "--name-only", f"{_BASE_BRANCH}...{branch}"]
+    command = ["git", "-C", str(bare), "diff", "--name-only", f"{BASE_BRANCH}...{branch}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - git, on the rehearsal's own folder
     return done.stdout.split("\n")[:-1]
 
 
 def _run_to_end(
-    url: str, token: str, specs: list[str], progress: Callable[..., None], sign_in_again: Callable[[], None]
+    url: str, token: str, specs: list[str], progress: ProgressReport, sign_in_again: Callable[[], None]
 ) -> list[dict[str, Any]]:
     """Submit over HTTP and follow the runs to their ends; returns them in the order of submission."""
     with httpx.Client(
@@ -173,7 +107,8 @@ def _run_to_end(
         reported: dict[str, object] = {}
         limit = time.monotonic() + _TIMEOUT_SECONDS
         while True:
-            runs = [client.get(f"{API}/runs/{run_id}").raise_for_status().json() for run_id in ids]
+            progress.check()
+            runs = [client.get(f"{BASE_PATH}/runs/{run_id}").raise_for_status().json() for run_id in ids]
             for run in runs:
                 if _report_changes(run, reported, progress, single=single) == "login":
                     sign_in_again()
@@ -185,15 +120,15 @@ def _run_to_end(
 
 
 def _submit(client: httpx.Client, spec: str) -> str:
-    body = {"repository": SLUG, "base_branch": _BASE_BRANCH, "specify_text": spec, "external_ref": "rehearsal"}
-    answer = client.post(f"{API}/runs", json=body)
+    body = {"repository": SLUG, "base_branch": BASE_BRANCH, "specify_text": spec, "external_ref": "rehearsal"}
+    answer = client.post(f"{BASE_PATH}/runs", json=body)
     if answer.status_code != httpx.codes.ACCEPTED:
         raise RehearsalFailed(f"The run was not accepted: {answer.status_code} {answer.text}")
     return str(answer.json()["run_id"])
 
 
 def _report_changes(
-    run: dict[str, Any], reported: dict[str, object], progress: Callable[..., None], *, single: bool
+    run: dict[str, Any], reported: dict[str, object], progress: ProgressReport, *, single: bool
 ) -> str | None:
     """Report changes: the phases of a single run, else only the run's state. Returns a new wait reason."""
     run_id = run["run_id"]
@@ -224,7 +159,7 @@ def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
     for artifact in run["artifacts"]:
         if artifact["name"] == name:
             with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
-                path = f"{API}/runs/{run['run_id']}/artifacts/{artifact['artifact_id']}"
+                path = f"{BASE_PATH}/runs/{run['run_id']}/artifacts/{artifact['artifact_id']}"
                 return client.get(f"{path}/content").raise_for_status().text
     return ""
 

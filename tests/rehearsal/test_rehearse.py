@@ -8,7 +8,8 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.models import FAILURES, FailureCode
-from moonmind_appliance.rehearsal.rehearse import RehearsalFailed, RehearsalOptions, rehearse
+from moonmind_appliance.rehearsal.prepare import RehearsalFailed, RehearsalOptions
+from moonmind_appliance.rehearsal.rehearse import rehearse
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from tests.journeys.conftest import docker
 

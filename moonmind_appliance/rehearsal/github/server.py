@@ -200,6 +200,10 @@ class StandInGitHub:
         """The URL for `git clone`."""
         return f"{self.server_url}/{slug}.git"
 
+    def branches(self, slug: str) -> set[str]:
+        """The names of its branches."""
+        return set(self._repository(slug).bare.heads())
+
     def pull_requests(self, slug: str) -> list[PullRequestSummary]:
         """All pull requests of the repository, oldest first."""
         repository = self._repository(slug)
