@@ -1,18 +1,15 @@
 """What every rehearsal begins with: its options, the hosted repository, the faults of its scenario, the sign-ins."""
 
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.rehearsal.environment import SLUG, RehearsalEnvironment, RunningAppliance
-from moonmind_appliance.rehearsal.github import GitFailed
-from moonmind_appliance.rehearsal.github.sample_project import SAMPLE_PROJECT
+from moonmind_appliance.rehearsal.github import GitFailed, StandInGitHub
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS, Scenario, configure
 
 BASE_BRANCH = "main"
@@ -114,20 +111,11 @@ def prepare(
     if environment.engine.image(image) is None:
         raise RehearsalFailed(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
     progress.check()
-    try:
-        with _source(scenario, options) as source:
-            environment.github.add_repository(SLUG, source)
-    except (GitFailed, OSError) as error:
-        reason = str(error).strip().rpartition("\n")[2]
-        raise RehearsalFailed(
-            f"The repository {options.repository} cannot be copied: {reason}.",
-            hint="Check that this user can read all files in it, and that `git fsck` finds no error.",
-        ) from error
-    if BASE_BRANCH not in environment.github.branches(SLUG):
-        raise RehearsalFailed(
-            f"The Git repository {options.repository} has no commits on its current branch.",
-            hint="Commit its files, or copy them into a folder without .git.",
-        )
+    _host_repository(environment.github, options.repository)
+    if scenario.prepare is not None:
+        with tempfile.TemporaryDirectory(prefix="moonmind-rehearsal-files-") as folder:
+            scenario.prepare(Path(folder), options.spec)
+            environment.github.add_files(SLUG, Path(folder))
     configure(scenario, environment.openai, environment.github)
     progress(f"Local stand-ins for OpenAI and GitHub listen on {environment.github.server_url}.")
 
@@ -141,30 +129,21 @@ def sign_in_shards(
         progress(f"Shard {shard} is signed in by device code {prompt.code}.")
 
 
-@contextmanager
-def _source(scenario: Scenario, options: RehearsalOptions) -> Iterator[Path | None]:
-    """The repository's source: the operator's folder, None for the sample, or a copy that the scenario changed."""
-    source = options.repository
-    if source is not None:
-        # Git runs in other folders: a relative path means the operator's.
-        source = source.resolve()
-        if not source.is_dir():
-            raise RehearsalFailed(f"{options.repository} is not a folder.", hint="Use a folder or a Git repository.")
-    if scenario.prepare is None:
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix="moonmind-rehearsal-source-") as folder:
-        copy = Path(folder) / "repository"
-        if source is not None:
-            shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-        else:
-            _write(copy, SAMPLE_PROJECT)
-        scenario.prepare(copy, options.spec)
-        yield copy
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+def _host_repository(github: StandInGitHub, source: Path | None) -> None:
+    """Copy the operator's folder or Git repository to the stand-in; None: the sample."""
+    if source is not None and not source.is_dir():
+        raise RehearsalFailed(f"{source} is not a folder.", hint="Use a folder or a Git repository.")
+    try:
+        # Git runs in other folders: a relative path would have another meaning there.
+        github.add_repository(SLUG, None if source is None else source.resolve())
+    except (GitFailed, OSError) as error:
+        reason = "; ".join(line for line in str(error).splitlines() if line and not line.startswith("hint:"))
+        raise RehearsalFailed(
+            f"{source} cannot be copied: {reason.removesuffix('.')}.",
+            hint="Check that this user can read everything in it, and that Git repositories in it have a commit.",
+        ) from error
+    if BASE_BRANCH not in github.branches(SLUG):
+        raise RehearsalFailed(
+            f"The Git repository {source} has no commit on its current branch.",
+            hint="Commit its files, or use a copy of them without .git.",
+        )

@@ -21,7 +21,8 @@ class Scenario(NamedTuple):
     """A scenario: its summary, the faults that it injects, and the expected result of each of its runs.
 
     The model responds with `openai` from `phase` on, for `times` turns (None: all). A used-up limit resets after
-    `resets_in` seconds. `signs_in_again`: sign the shard in when a run waits for a login.
+    `resets_in` seconds. `signs_in_again`: sign the shard in when a run waits for a login. `prepare` writes
+    files for a specification into a folder; they are added to the repository.
     """
 
     summary: str
@@ -37,10 +38,10 @@ class Scenario(NamedTuple):
     prepare: Callable[[Path, str], None] | None = None
 
 
-def write_expected_files(repository: Path, text: str) -> None:
-    """Write the files that the stand-in model would write for `text` into the repository in advance."""
+def write_expected_files(folder: Path, text: str) -> None:
+    """Write the files that the stand-in model would write for `text` into the folder."""
     for name, content in feature_files(text).items():
-        path = repository / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 

@@ -141,6 +141,15 @@ class BareRepository:
         commit = self._run("commit-tree", "-m", "First commit", tree, extra=_AUTHOR)
         self._run("update-ref", f"refs/heads/{branch}", commit)
 
+    def add_files(self, folder: Path, branch: str) -> None:
+        """Commit a folder's files to a branch that exists, also those that the repository ignores."""
+        index = {"GIT_INDEX_FILE": str(self.path / "add-files.index")}
+        self._run("read-tree", f"refs/heads/{branch}", extra=index)
+        self._run(f"--work-tree={folder}", "add", "--ignore-removal", "--force", "--", ".", extra=index, inside=folder)
+        tree = self._run("write-tree", extra=index)
+        commit = self._run("commit-tree", "-m", "Add files", "-p", f"refs/heads/{branch}", tree, extra=_AUTHOR)
+        self._run("update-ref", f"refs/heads/{branch}", commit)
+
     def _run(self, *arguments: str, extra: Mapping[str, str] | None = None, inside: Path | None = None) -> str:
         place = ("-C", str(inside)) if inside else ()
         return self._git.run(*place, f"--git-dir={self.path}", *arguments, extra=extra)
@@ -189,6 +198,11 @@ class BareRepository:
                 deletions += int(deleted) if deleted.isdigit() else 0
             self._differences[base, head] = Difference(commits, files, additions, deletions)
         return self._differences[base, head]
+
+    def patch(self, base: str, head: str) -> str:
+        """The changes of commit `head` since it left commit `base`, for people to read."""
+        text = self._run("-c", "core.quotePath=false", "diff", f"{base}...{head}")
+        return text.encode(errors="surrogateescape").decode(errors="replace")
 
     def commit(self, sha: str) -> dict[str, str]:
         """A commit's tree, parents (with blanks between), author, committer, times and message."""

@@ -13,6 +13,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
+from moonmind_appliance.rehearsal.github.pages import HEADERS as PAGE_HEADERS
+from moonmind_appliance.rehearsal.github.pages import page
 from moonmind_appliance.rehearsal.github.refusals import DOCS, Refused
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, API_VERSIONS
 from moonmind_appliance.rehearsal.github.state import REQUESTS_AN_HOUR, GitHubState, token_of
@@ -101,7 +103,16 @@ class Gateway:
         elif path.startswith(f"{API_PREFIX}/"):
             await self._call_rest(scope, receive, log_and_send, disconnect)
         else:
-            await _plain(log_and_send, 404, b"Not Found", b"text/plain")
+            await self._show_page(scope, log_and_send)
+
+    async def _show_page(self, scope: Scope, send: Send) -> None:
+        """A page for a browser on this machine. Pages need no token, so job containers do not get them."""
+        local = scope["client"][0] == scope["server"][0]
+        shown = await asyncio.to_thread(page, self._state, scope["path"]) if local else None
+        if shown is None:
+            await _plain(send, 404, b"Not Found", b"text/plain")
+        else:
+            await _plain(send, 200, shown.encode(), b"text/html; charset=utf-8", PAGE_HEADERS)
 
     async def _call_rest(
         self, scope: Scope, receive: Receive, send: Send, disconnect: Callable[[], Awaitable[None]]

@@ -180,6 +180,15 @@ class StandInGitHub:
             protected=protected,
         )
 
+    def add_files(self, slug: str, folder: Path) -> None:
+        """Commit a folder's files to the default branch, which must have a commit.
+
+        Raises:
+            GitFailed: the files cannot be read.
+        """
+        repository = self._repository(slug)
+        repository.bare.add_files(folder, repository.default_branch)
+
     def rename_repository(self, old: str, new: str) -> None:
         """Rename it; requests for the old name are redirected."""
         self._state.rename_repository(old, new)
