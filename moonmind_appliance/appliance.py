@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
 
@@ -36,6 +35,7 @@ from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
+from moonmind_appliance.version import appliance_version
 
 _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
@@ -43,14 +43,6 @@ _RETAIN_EVERY = 3600
 _OIDC_CHECK_AGE = 15
 
 _log = logging.getLogger(__name__)
-
-
-def appliance_version() -> str:
-    """The installed version; "0+checkout" in a checkout that was not installed."""
-    try:
-        return version("moonmind-appliance")
-    except PackageNotFoundError:
-        return "0+checkout"
 
 
 def secrets_of(settings: Settings) -> dict[str, str]:

@@ -3,18 +3,22 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Store
+
+if TYPE_CHECKING:
+    # Its import loads huey, which callers over HTTP do not have.
+    from moonmind_appliance.dispatch import Wakeups
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     agent: AgentAdapter
     redactor: Redactor
     files: ArtifactFiles
-    wakeups: Wakeups
+    wakeups: "Wakeups"
     shards: tuple[ShardNames, ...]
     appliance_id: str
     clock: Callable[[], datetime]

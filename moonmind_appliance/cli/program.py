@@ -64,6 +64,8 @@ class Program(LazyGroup):
                 _show_trace(invocation)
             show_error(invocation, error)
             code = exit_of(error)
+        except ModuleNotFoundError as error:
+            code = _not_installed(invocation, error)
         except Exception as error:  # noqa: BLE001 - the last place that can report a defect as one line
             code = _defect(invocation, error)
         sys.exit(int(code or Exit.OK))
@@ -117,6 +119,19 @@ def _usage(invocation: Invocation, error: click.ClickException) -> Exit:
     if context is not None:
         invocation.err.print(f"See `{context.command_path} --help`.", style="dim", soft_wrap=True)
     return Exit.USAGE if isinstance(error, click.UsageError) else Exit.FAILED
+
+
+def _not_installed(invocation: Invocation, error: ModuleNotFoundError) -> Exit:
+    """The package alone is enough for callers over HTTP; the other commands need its extra `server`."""
+    package = (error.name or "").partition(".")[0]
+    if package in {"", "moonmind_appliance", "tui"}:
+        return _defect(invocation, error)
+    show_error(
+        invocation,
+        f"This command is for the appliance's own machine, and its package {package} is not installed here. "
+        "Install the appliance with install.sh, or this package with its extra: moonmind-appliance[server].",
+    )
+    return Exit.FAILED
 
 
 def _defect(invocation: Invocation, error: Exception) -> Exit:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ import msgspec
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
+from moonmind_appliance.version import appliance_version
 
 API_VERSION = "2022-11-28"
 DEFAULT_PAUSES = (0.5, 1.0, 2.0)
@@ -65,7 +65,7 @@ class Connection:
             headers={
                 "Accept": "application/vnd.github+json",
                 "Authorization": f"Bearer {token.reveal()}",
-                "User-Agent": f"moonmind-appliance/{_own_version()}",
+                "User-Agent": f"moonmind-appliance/{appliance_version()}",
                 "X-GitHub-Api-Version": API_VERSION,
             },
             timeout=timeout,
@@ -159,13 +159,6 @@ class Connection:
         token = self._token.reveal()
         text = text.replace(token, "***") if token else text
         return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
-
-
-def _own_version() -> str:
-    try:
-        return version("moonmind-appliance")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _check_token(token: Secret) -> None:
