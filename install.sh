@@ -18,7 +18,7 @@ readonly job_image_tag=moonmind/spec-automation-job:latest
 
 usage() {
     cat <<'TEXT'
-Usage: sudo ./install.sh [--no-rehearsal] [--prefix DIR] [--relink]
+Usage: sudo ./install.sh [--no-rehearsal] [--prefix DIR] [--relink] [--from FILE]
        sudo ./install.sh --uninstall [--purge-data] [--prefix DIR]
        ./install.sh --prepare | --prepare-uv | --help
 
@@ -32,6 +32,8 @@ this checkout; unchanged steps are skipped.
   --prefix DIR    folder of the Python environment (/opt/moonmind-appliance)
   --relink        let the `moonmind-appliance` command run this installation, if it runs
                   another one. Without it, the command is not changed
+  --from FILE     install the version in this release file instead of this checkout, with the Python
+                  packages in it; the same as FILE install
   --uninstall     remove the appliance: service, command, Python environment, workspaces,
                   images and log. Keeps data, settings and logins; keeps Docker, git and Python
   --purge-data    with --uninstall: also remove the data, the settings and the ChatGPT logins
@@ -437,7 +439,7 @@ command_and_environment() {
 # Sourced by a test of one step.
 [[ ${BASH_SOURCE[0]} == "$0" ]] || return 0
 
-prefix='' rehearse=yes relink='' purge_data='' mode=''
+prefix='' rehearse=yes relink='' purge_data='' mode='' release_file=''
 set_prefix() {
     [[ $1 ]] || wrong_usage "--prefix needs a folder, and it is empty."
     [[ $1 != -* ]] || wrong_usage "--prefix needs a folder, and $1 looks like an option; write ./$1 for a folder of that name."
@@ -449,6 +451,12 @@ set_prefix() {
     [[ -d $above ]] || wrong_usage "--prefix $1: $above is not a folder."
     [[ ! $prefix || $prefix == "$folder" ]] || wrong_usage "--prefix is given twice: $prefix and $folder."
     prefix=$folder
+}
+set_release_file() {
+    [[ $1 && $1 != -* ]] || wrong_usage "--from needs a release file: --from FILE."
+    [[ -r $1 && ! -d $1 ]] || wrong_usage "--from $1: there is no such file, or it cannot be read."
+    [[ ! $release_file ]] || wrong_usage "--from is given twice: $release_file and $1."
+    release_file=$1
 }
 set_mode() {
     [[ ! $mode || $mode == "$1" ]] || wrong_usage "$mode and $1 cannot be combined."
@@ -462,6 +470,12 @@ while (($#)); do
             shift
             ;;
         --prefix=*) set_prefix "${1#*=}" ;;
+        --from)
+            (($# > 1)) || wrong_usage "--from needs a release file: --from FILE."
+            set_release_file "$2"
+            shift
+            ;;
+        --from=*) set_release_file "${1#*=}" ;;
         --no-rehearsal) rehearse='' ;;
         --relink) relink=yes ;;
         --purge-data) purge_data=yes ;;
@@ -477,6 +491,16 @@ done
 [[ ! $purge_data || $mode == --uninstall ]] || wrong_usage "--purge-data is for --uninstall only."
 [[ ! $mode || ! $relink ]] || wrong_usage "$mode and --relink cannot be combined."
 [[ ! $mode || $rehearse ]] || wrong_usage "$mode and --no-rehearsal cannot be combined."
+[[ ! $mode || ! $release_file ]] || wrong_usage "$mode and --from cannot be combined."
+
+if [[ $release_file ]]; then
+    has python3 || fail "Python 3 is missing, which reads $release_file." "install it: apt-get install python3."
+    options=()
+    [[ $rehearse ]] || options+=(--no-rehearsal)
+    [[ ! $relink ]] || options+=(--relink)
+    [[ ! $prefix ]] || options+=(--prefix "$prefix")
+    exec python3 "$release_file" install "${options[@]}"
+fi
 
 case $mode in
     --prepare) steps=(system_packages docker_engine uv_tool job_image) ;;
