@@ -66,6 +66,12 @@ def test_help_names_every_option() -> None:
         (["--no-rehearsal=no"], "--no-rehearsal takes no value."),
         (["--prepare", "--uninstall"], "--prepare and --uninstall cannot be combined."),
         (["--prepare", "--no-rehearsal"], "--prepare and --no-rehearsal cannot be combined."),
+        (["--from"], "--from needs a release file: --from FILE."),
+        (["--from", "--prepare"], "--from needs a release file: --from FILE."),
+        (["--from=/nonexistent.pyz"], "--from /nonexistent.pyz: there is no such file, or it cannot be read."),
+        (["--from", "/etc"], "--from /etc: there is no such file, or it cannot be read."),
+        (["--from", "/etc/hosts", "--from=/etc/passwd"], "--from is given twice: /etc/hosts and /etc/passwd."),
+        (["--from", "/etc/hosts", "--uninstall"], "--uninstall and --from cannot be combined."),
         (["--purge-data"], "--purge-data is for --uninstall only."),
     ],
 )

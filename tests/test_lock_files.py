@@ -11,6 +11,7 @@ PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-install.txt",
     "tests/requirements.txt",
+    ".ci/release/requirements.txt",
     "job_image/requirements.txt",
     "job_image/requirements-build.txt",
     "tests/setup/go/requirements.txt",
