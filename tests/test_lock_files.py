@@ -11,7 +11,6 @@ PYTHON_LOCKS = (
     "requirements.txt",
     "requirements-install.txt",
     "tests/requirements.txt",
-    ".ci/release/requirements.txt",
     "job_image/requirements.txt",
     "job_image/requirements-build.txt",
     "tests/setup/go/requirements.txt",

@@ -2,7 +2,8 @@
 """Builds a release of the last commit: wheel, sdist, one file for a server, SBOM and SHA256SUMS.
 
 The same commit gives the same bytes, in any folder, at any time: packages are locked by hash, times are the commit's,
-and entries are sorted. Nothing that is not committed is included.
+and entries are sorted. Nothing that is not committed is included. Run it with the Python of `.venv`, which ./tests/run
+makes: its locked packages are the tools.
 """
 
 import argparse
@@ -45,14 +46,13 @@ def main() -> None:
         # Everything that follows takes times from here, and rounds no clock.
         os.environ.update(SOURCE_DATE_EPOCH=str(epoch), TZ="UTC", LC_ALL="C.UTF-8")
         os.umask(0o022)
-        tools = make_tools(work / "tools", checkout)
-        run(tools / "python", "-m", "build", "--no-isolation", "--outdir", work / "dist", checkout)
-        wheels = download(tools, checkout, work / "wheels", options.cpu, options.python)
+        run_module("build", "--no-isolation", "--outdir", work / "dist", checkout)
+        wheels = download(checkout, work / "wheels", options.cpu, options.python)
         project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         stem = f"{project['name']}-{project['version']}"
         (sdist,) = (work / "dist").glob("*.tar.gz")
         write_server_file(work / f"dist/{stem}-{options.cpu}.pyz", sdist, wheels, project["version"], epoch)
-        write_sbom(tools, checkout, work / f"dist/{stem}.cdx.json")
+        write_sbom(checkout, work / f"dist/{stem}.cdx.json")
         built = sorted((work / "dist").iterdir())
         for file in built:
             shutil.copyfile(file, output / file.name)
@@ -75,11 +75,14 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def run(*command: str | Path, **options: object) -> None:
-    """Run a command, with its output on stderr; ends the build if it fails."""
-    done = subprocess.run([str(word) for word in command], stdout=sys.stderr, check=False, **options)  # type: ignore[call-overload]
+def run_module(*command: str | Path, stdin: str = "") -> None:
+    """Run a module of this Python's environment, with its output on stderr; ends the build if it fails."""
+    words = [str(word) for word in command]
+    # The SBOM tool warns that a lock file has no dependency graph.
+    python = [sys.executable, "-W", "ignore::UserWarning", "-m"]
+    done = subprocess.run([*python, *words], input=stdin, stdout=sys.stderr, text=True, check=False)
     if done.returncode:
-        sys.exit(f"build.py: {' '.join(str(word) for word in command)} failed with exit code {done.returncode}.")
+        sys.exit(f"build.py: {' '.join(words)} failed with exit code {done.returncode}.")
 
 
 def export_commit(folder: Path) -> int:
@@ -91,21 +94,13 @@ def export_commit(folder: Path) -> int:
     return int(time_of.stdout)
 
 
-def make_tools(folder: Path, checkout: Path) -> Path:
-    """A Python environment with the locked tools. Returns its folder of commands."""
-    run(sys.executable, "-m", "venv", folder)
-    lock = checkout / HERE.relative_to(ROOT) / "requirements.txt"
-    run(folder / "bin/pip", "install", "-q", "--only-binary", ":all:", "--require-hashes", "-r", lock)
-    return folder / "bin"
-
-
-def download(tools: Path, checkout: Path, folder: Path, cpu: str, pythons: list[str]) -> Path:
+def download(checkout: Path, folder: Path, cpu: str, pythons: list[str]) -> Path:
     """Download the wheels of the lock files for a CPU and several Python versions; pip checks their hashes."""
     locks = [word for name in LOCKS for word in ("-r", checkout / name)]
     platforms = [word for glibc in GLIBC for word in ("--platform", f"{glibc}_{cpu}")]
     for version in pythons:
-        run(
-            *(tools / "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
+        run_module(
+            *("pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--require-hashes"),
             *("--implementation", "cp", "--python-version", version, *platforms, "--dest", folder, *locks),
         )
     return folder
@@ -136,14 +131,14 @@ def sources(sdist: Path) -> Iterator[tuple[str, tuple[bytes, int]]]:
                 yield stored, (content.read(), 0o755 if member.mode & 0o100 else 0o644)
 
 
-def write_sbom(tools: Path, checkout: Path, file: Path) -> None:
+def write_sbom(checkout: Path, file: Path) -> None:
     """Write what the server file contains as CycloneDX JSON, from the lock files without packages for Windows."""
     text = "".join((checkout / name).read_text(encoding="utf-8") for name in LOCKS).replace("\\\n", "")
     locks = "\n".join(line for line in text.splitlines() if "sys_platform == 'win32'" not in line)
-    run(
-        *(tools / "cyclonedx-py", "requirements", "-", "--pyproject", checkout / "pyproject.toml"),
+    run_module(
+        *("cyclonedx_py", "requirements", "-", "--pyproject", checkout / "pyproject.toml"),
         *("--output-reproducible", "--output-format", "JSON", "--output-file", file),
-        input=locks.encode(),
+        stdin=locks,
     )
 
 
