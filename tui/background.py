@@ -65,7 +65,7 @@ class Background:
         self._queue.put((name, job))
 
     def close(self) -> None:
-        """Stop each thread after its current job. Safe twice."""
+        """Stop each thread after its current job. Idempotent."""
         for _ in range(_THREADS):
             self._queue.put(None)
 
@@ -85,7 +85,7 @@ class Background:
                     self._running[name] = None
             if waiting is not None:
                 self._queue.put((name, waiting))
-            # A thread that waits must not keep a closed screen.
+            # A waiting thread must not keep a reference to a closed screen.
             del next_one, job, waiting
 
 

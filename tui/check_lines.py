@@ -14,7 +14,7 @@ _NAME = 20
 
 
 def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime | None, now: datetime) -> str:
-    """The overall result, such as `2 problems, 1 note, looked at 12:04`."""
+    """The overall result, such as `2 problems, 1 note, checked 12:04`."""
     if findings is None:
         return "not checked yet"
     wrong, notes = (sum(finding.level is level for finding in findings) for level in (Level.WRONG, Level.NOTE))
@@ -22,9 +22,9 @@ def head_text(findings: Sequence[Finding] | None, *, running: bool, at: datetime
     if notes:
         parts.append(_count(notes, "note"))
     if running:
-        parts.append("looking …")
+        parts.append("checking …")
     elif at:
-        parts.append(f"looked at {clock(at, now)}")
+        parts.append(f"checked {clock(at, now)}")
     return ", ".join(parts)
 
 

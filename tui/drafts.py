@@ -80,7 +80,7 @@ class DraftFile:
             raise
 
     def clear(self) -> None:
-        """Remove the draft. Safe twice.
+        """Remove the draft. Idempotent.
 
         Raises:
             OSError: it could not be removed.

@@ -33,7 +33,7 @@ class DataFound(Message):
 
 
 class Feed:
-    """Posts `DataChanged`, `DataLost` and `DataFound` to its owner. `start` once; `stop` is safe twice."""
+    """Posts `DataChanged`, `DataLost` and `DataFound` to its owner. `start` once; `stop` is idempotent."""
 
     def __init__(self, owner: MessagePump, store: Store) -> None:
         self._owner = owner

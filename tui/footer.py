@@ -29,7 +29,7 @@ class KeyFooter(Footer):
             self.call_after_refresh(self._show_keys)
 
     async def _show_keys(self) -> None:
-        # The screen may have been closed since the refresh was asked for.
+        # The screen may have been closed since the refresh was requested.
         if not self.is_attached:
             return
         keys = self._available()

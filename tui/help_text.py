@@ -1,4 +1,4 @@
-"""The help: every key of the key table, the signs, the exit codes, copying. Pure."""
+"""The help: every key of the key table, the signs, the exit codes, and copying. Pure."""
 
 from collections.abc import Iterator, Sequence
 

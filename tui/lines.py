@@ -240,12 +240,12 @@ class Lines(ScrollView, can_focus=True):
             self.cursor = max(0, min(top + offset, self.line_count - 1)) if moved else max(0, edge)
 
     def action_first(self) -> None:
-        """To the first line."""
+        """Go to the first line."""
         self._show_from(0)
         self.cursor = 0
 
     def action_last(self) -> None:
-        """To the last line."""
+        """Go to the last line."""
         self._show_from(max(0, self.line_count - self.size.height))
         self.cursor = max(0, self.line_count - 1)
 

@@ -40,7 +40,7 @@ class LogIndex:
             raise StoreError(f"The log {path} cannot be read: {error.strerror}.") from error
 
     def close(self) -> None:
-        """Close the file. Safe twice."""
+        """Close the file. Idempotent."""
         with self._lock:
             if self._file >= 0:
                 os.close(self._file)

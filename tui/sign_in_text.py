@@ -47,4 +47,4 @@ def outcome(shard: int, step: SignInStep | None, expires_at: datetime | None, no
     if expires_at is None:
         return Text("Esc stops, and keeps the old login.", palette.muted)
     left = countdown((expires_at - now).total_seconds())
-    return Text(f"‖ Waiting for the confirmation, {left} left. Esc keeps the old login as it is.", palette.waiting)
+    return Text(f"‖ Waiting for the confirmation, {left} left. Esc stops, and keeps the old login.", palette.waiting)

@@ -53,7 +53,7 @@ def length(seconds: float) -> str:
 
 
 def countdown(seconds: float) -> str:
-    """Time left: in minutes, in the last minute in steps of ten seconds; "now" when it is over."""
+    """Time left: in minutes, in the last minute in steps of ten seconds; "now" at its end."""
     if seconds <= 0:
         return "now"
     if seconds <= _MINUTE:

@@ -84,7 +84,7 @@ def read_check(printed: bytes) -> LoginCheck:
     )
 
 
-def _windows(answer: Any) -> list[QuotaWindow] | None:  # noqa: ANN401 - whatever the JSON holds
+def _windows(answer: Any) -> list[QuotaWindow] | None:  # noqa: ANN401 - any JSON value
     limits = as_object(as_object(answer).get("result")).get("rateLimits")
     if not isinstance(limits, dict):
         return None

@@ -138,7 +138,7 @@ def _resets_at(quota: list[QuotaWindow]) -> datetime | None:
     return max(resets, default=None)
 
 
-def _limit_reached(limits: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
+def _limit_reached(limits: Any) -> str:  # noqa: ANN401 - any JSON value
     """The `rate_limit_reached_type` of a rollout's `rate_limits`; "" if there is none."""
     return as_code(as_object(limits).get("rate_limit_reached_type"))
 
@@ -153,25 +153,25 @@ def _waiting_cures(report: _Report, reached: str) -> bool:
     return report.limit_told and not reached.startswith("workspace_")
 
 
-def _message(error: Any) -> str:  # noqa: ANN401 - whatever the JSON holds
+def _message(error: Any) -> str:  # noqa: ANN401 - any JSON value
     return as_text(error.get("message") if isinstance(error, dict) else error, longest=_LONGEST_MESSAGE)
 
 
-def _counts(usage: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - whatever the JSON holds
+def _counts(usage: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - any JSON value
     for name, value in list(as_object(usage).items())[:_MOST_COUNTS]:
         count = as_count(value)
         if as_code(name) and count is not None:
             yield name, count
 
 
-def error_kind(info: Any) -> str | None:  # noqa: ANN401 - whatever the JSON holds
+def error_kind(info: Any) -> str | None:  # noqa: ANN401 - any JSON value
     """The machine code of `codex_error_info`: a string, or an object whose only key is the code."""
     if isinstance(info, dict) and info:
         info = next(iter(info))
     return as_code(info) or None
 
 
-def quota_windows(limits: Any) -> list[QuotaWindow]:  # noqa: ANN401 - whatever the JSON holds
+def quota_windows(limits: Any) -> list[QuotaWindow]:  # noqa: ANN401 - any JSON value
     """The windows of a rollout's `rate_limits`; `resets_at` is in epoch seconds there."""
     windows = (as_object(as_object(limits).get(name)) for name in ("primary", "secondary"))
     found = (as_window(w.get("used_percent"), w.get("window_minutes"), w.get("resets_at")) for w in windows)

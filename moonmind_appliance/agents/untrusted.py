@@ -27,7 +27,7 @@ class Unreadable(ValueError):
     """Not a JSON value within the bounds."""
 
 
-def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - whatever the JSON holds
+def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - any JSON value
     """Parse a JSON value more strictly than the standard requires.
 
     Args:

@@ -63,7 +63,7 @@ class OpenStreams:
     summary="Follow a run",
     response_description="Server-sent events: `run`, `phase`, `artifact`, `log`, and `end` when the run is final.",
     responses={
-        204: ResponseSpec(None, description="The run has ended and there is nothing after Last-Event-ID."),
+        204: ResponseSpec(None, description="The run has ended and has no event after Last-Event-ID."),
         **problems(
             "not_found",
             "run_not_found",
@@ -94,7 +94,7 @@ async def stream_events(
     tail = RunTail(parts.resources.store, parts.resources.files, run.run_id, position)
     first = await sync_to_thread(tail.read)
     if last_event_id and [message.name for message in first] == ["end"]:
-        # By the standard, 204 tells the client not to reconnect.
+        # By the standard, a client does not reconnect after 204.
         return Response("", status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     begin = b"retry: %d\n\n" % _RETRY_AFTER_MS + b"".join(message.encode() for message in first)
@@ -129,7 +129,7 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
 
 
 def _may_go_on(request: ApiRequest) -> bool:
-    """Whether the token is still valid: a stream may outlive it."""
+    """Whether the token is still valid: it may expire while the stream is open."""
     try:
         actor = request.parts.authenticate(bearer_token(request.headers.getall("authorization", [])))
     except Unauthenticated:

@@ -142,7 +142,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)
     if isinstance(error, InternalServerException) and "disconnected" in error.detail:
-        # The client has disconnected: no defect, and no one receives this response.
+        # The client has disconnected: not a defect, and this response is not received.
         _log.info("Request %s: the caller disconnected before the body was complete.", request_id(request))
         return answer(problem("invalid_request", "The request body is incomplete."))
     _log.error("Request %s failed.", request_id(request), exc_info=error)

@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 2 * 1024**2
 _SHOWN = 100
 # Headers whose second value would be ignored.
 _ONCE = ("Content-Type", "Content-Encoding", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range")
-# msgspec's names of types, which are Python's, in JSON's words.
+# msgspec uses Python's names of types; the messages use JSON's.
 _JSON_TYPES = {"str": "string", "int": "integer", "bool": "boolean", "float": "number", "null": "null"}
 
 

@@ -52,7 +52,7 @@ def answer_head(scope: HTTPScope, receive: Receive, send: Send) -> tuple[HTTPSco
 
 
 def limit_body(scope: HTTPScope, receive: Receive, send: Send, *, seconds: float) -> tuple[Receive, Send]:
-    """Give the request's body so much time, and refuse a request without waiting for the rest of its body.
+    """Limit the time for the request's body; a refusal does not wait for the rest of it.
 
     The refusal announces that the connection closes; the server reads on for a while, so that TCP does not drop the
     refusal. A caller that waits for `100 Continue` has not begun to send.
@@ -83,7 +83,7 @@ def limit_body(scope: HTTPScope, receive: Receive, send: Send, *, seconds: float
         if message["type"] == "http.response.start":
             if coming and message["status"] >= HTTPStatus.BAD_REQUEST:
                 with contextlib.suppress(TimeoutError):
-                    # What has already arrived is there without waiting.
+                    # Bytes that have already arrived are returned without waiting.
                     while coming and not waits:
                         await receive_body(until=0)
                 if coming:

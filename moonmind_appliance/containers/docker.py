@@ -62,7 +62,7 @@ class DockerEngine:
         self._making = threading.Lock()
 
     def close(self) -> None:
-        """Close the idle connections. Safe twice; the next call connects again."""
+        """Close the idle connections. Idempotent; the next call connects again."""
         self._client.close()
 
     # What the engine is and has

@@ -30,7 +30,7 @@ class CancelToken:
         self._reason: InterruptReason | None = None
 
     def cancel(self, reason: InterruptReason) -> None:
-        """Ask the work to end. Safe twice."""
+        """Ask the work to end. Idempotent."""
         with self._lock:
             self._reason = self._reason or reason
         self._event.set()
@@ -61,7 +61,7 @@ class ContainerEngine(Protocol):
     """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own message."""
 
     def close(self) -> None:
-        """Close the idle connections. Safe twice; the next call connects again."""
+        """Close the idle connections. Idempotent; the next call connects again."""
 
     def info(self) -> EngineInfo:
         """The engine's version and API version."""
@@ -126,7 +126,7 @@ class ContainerEngine(Protocol):
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
         """Write a file, owned by user 1000, into a writable volume (no tmpfs) of the container, running or not.
 
-        Its folder must exist. What has the path, a symlink too, is replaced.
+        Its folder must exist. Anything at the path, including a symlink, is replaced.
         """
 
     def read_file(self, container: str, path: str, *, limit: int, strict: bool = False) -> bytes | None:

@@ -46,7 +46,7 @@ class HijackedConnection:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the exec continues. Safe twice."""
+        """Close the connection; the exec continues. Idempotent."""
         self._socket.close()
 
     def post(self, path: str, body: bytes) -> None:

@@ -1,1 +1,1 @@
-"""Executes runs: claims them, runs their phases, recovers after a crash, removes what is left behind."""
+"""Executes runs: claims them, runs their phases, recovers after a crash, removes leftover containers and volumes."""

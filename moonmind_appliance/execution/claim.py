@@ -15,7 +15,7 @@ _DISK_PAUSE = timedelta(minutes=1)
 
 
 def prepare_claim(resources: Resources, shard: int) -> bool:
-    """Whether the shard may claim a run now. Checks a login whose state is unknown or doubtful.
+    """Whether the shard may claim a run now. Checks a login whose state is unknown or uncertain.
 
     If it may not, the next wake-up is scheduled where its time is known.
     """

@@ -201,7 +201,7 @@ class Execution:
                 attempt=self._context.attempt,
                 started_at=now,
                 completed_at=None,
-                # Left by an earlier attempt.
+                # Written by an earlier attempt.
                 stdout_path=None,
                 stderr_path=None,
                 metadata={},
@@ -241,7 +241,7 @@ class Execution:
         except (RunInterrupted, LeaseLost):
             raise
         except Exception:  # noqa: BLE001 - see below
-            # A sweep removes the rest later; the run's own result does not change.
+            # A sweep removes the remaining containers later; the run's result does not change.
             _log.exception("Run %s: cleanup failed; the next sweep removes what is left.", self._run.run_id)
 
     def _end_with(self, reason: Failure) -> None:
@@ -281,7 +281,7 @@ class Execution:
         for problem in problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_no_shard_continues(resources, self._run, waiting_for)
-        # An agent can report a limit in every turn. A run that kept its place in the queue would be the next again.
+        # An agent can report a limit in every turn: a run that kept its place would be claimed first again.
         behind = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
         resources.store.queue.release(
             self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind
@@ -297,7 +297,7 @@ class Execution:
         _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
-        """Add the time of the next try to a wait that only time ends."""
+        """Add the time of the next attempt to a wait that ends after a delay."""
         if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
             return waiting_for
         return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))

@@ -1,4 +1,4 @@
-"""Requeue the runs of dead executions: after a crash, and while the appliance runs."""
+"""Requeue runs whose execution ended without releasing them: after a crash, and while the appliance runs."""
 
 import logging
 from datetime import timedelta
@@ -29,7 +29,7 @@ def recover(resources: Resources) -> Recovered:
 
     The caller has the data folder's lock.
 
-    Does not fail if the engine does not answer: runs wait for it, and starting a run removes its leftovers first.
+    Does not fail if the engine does not respond: runs wait for it, and starting a run removes its leftovers first.
     """
     removed = Sweeper(resources).sweep(When.START).names
     requeued = []

@@ -12,8 +12,8 @@ def phases_to_do(run: Run) -> list[PhaseName]:
     """The phases of this attempt, in order, without `cleanup`.
 
     A run continues at its first phase that is not done, and repeats all later ones, which depend on it. Published
-    results are never made again. The containers are started again if a remaining phase needs them. The repository is
-    cloned again if `specify` was interrupted: its incomplete files must not be found.
+    results are never repeated. The containers are started again if a remaining phase needs them. The repository is
+    cloned again if `specify` was interrupted: it must not find the incomplete files of that attempt.
     """
     phases: list[PhaseName] = [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP]
     done = {name for name in phases if run.phase(name).status in _DONE}
@@ -31,7 +31,7 @@ def phases_to_do(run: Run) -> list[PhaseName]:
 
 
 def phases_after_loss(to_do: list[PhaseName]) -> list[PhaseName]:
-    """The phases after `start_job_container` if the run's volumes are new: everything made in the old ones is lost.
+    """The phases after `start_job_container` if the run's volumes are new: everything created in the old ones is lost.
 
     Args:
         to_do: the phases still to do. Nothing was published yet, else the containers would not have been started.

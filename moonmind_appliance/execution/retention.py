@@ -1,4 +1,4 @@
-"""Delete what is past its retention time: workspaces and artifacts of ended runs, and events. Run rows are kept."""
+"""Delete workspaces and artifacts of ended runs, and events, after their retention time. Run rows are kept."""
 
 import logging
 from datetime import timedelta
@@ -17,8 +17,8 @@ def retain(resources: Resources) -> list[str]:
     """Remove volumes, files and artifact rows of runs past their retention time; returns their ids. Idempotent.
 
     Lists existing volumes and folders, not rows. So it also removes those of a run that has no row any more (a restored
-    database) or that ended without an expiry of its artifacts (cancelled in the queue). What cannot be removed now is
-    tried again next time, and does not stop the rest.
+    database) or that ended without an expiry of its artifacts (cancelled in the queue). If one cannot be removed now,
+    the others are removed, and the next call tries again.
     """
     now, gone = resources.clock(), []
     expired = set(resources.store.artifacts.runs_expired(now))

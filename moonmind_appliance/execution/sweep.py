@@ -1,4 +1,4 @@
-"""Removes what is left on the engine: one list of this appliance's objects, and one table of what goes when."""
+"""Removes unused objects from the engine, by one list of this appliance's objects and one table of what is removed."""
 
 import logging
 from collections.abc import Callable, Collection
@@ -18,11 +18,11 @@ class When(Enum):
     """The occasions of a sweep."""
 
     START = auto()
-    """Before the workers start: no execution can be alive."""
+    """Before the workers start: no execution is running."""
     PERIODIC = auto()
-    """Every few minutes, beside executions."""
+    """Every few minutes, while runs execute."""
     RETENTION = auto()
-    """Every hour, for what is past its retention time."""
+    """Every hour, for objects after their retention time."""
 
 
 class OwnObject(msgspec.Struct, frozen=True):
@@ -41,8 +41,8 @@ class _Facts(msgspec.Struct, frozen=True):
 
     Attributes:
         run: the object's run, if it has one.
-        stopped_before: whether the object did not run at the last periodic sweep, either.
-        over: whether the run's retention time is over.
+        stopped_before: whether the object was already stopped at the last periodic sweep.
+        over: whether the run's retention time has ended.
     """
 
     run: Run | None
@@ -57,7 +57,7 @@ def _of_login_and_not_in_use(found: OwnObject, _facts: _Facts) -> bool:
 
 
 def _of_login_and_ended(found: OwnObject, facts: _Facts) -> bool:
-    # The container of a login look is created, read and removed within a second, and never runs.
+    # The container that reads a login file is created and removed within a second, and is never started.
     return not found.running and facts.stopped_before
 
 
@@ -65,7 +65,7 @@ def _of_no_execution(_found: OwnObject, facts: _Facts) -> bool:
     return facts.run is None or facts.run.status is not RunStatus.IN_PROGRESS
 
 
-# By occasion, whether the object is a volume, and whether it belongs to a run. What is not in the table stays.
+# Key: the occasion, whether the object is a volume, and whether it belongs to a run. Other objects are not removed.
 _RULES: dict[tuple[When, bool, bool], Callable[[OwnObject, _Facts], bool]] = {
     (When.START, False, True): lambda _found, _facts: True,
     (When.START, False, False): _of_login_and_not_in_use,
@@ -88,18 +88,18 @@ class Swept(msgspec.Struct, frozen=True):
 
 
 class Sweeper:
-    """Sweeps one engine. Keeps which objects did not run at the last periodic sweep."""
+    """Sweeps one engine. Remembers which objects were stopped at the last periodic sweep."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._stopped: set[str] = set()
 
     def sweep(self, when: When, *, expired: Collection[str] = ()) -> Swept:
-        """Remove what the table says. Idempotent. Never fails because of the engine: the next sweep does the rest.
+        """Remove what the table lists. Idempotent. Does not raise if the engine fails: the next sweep tries again.
 
         Args:
             when: the occasion.
-            expired: ids of runs whose retention time is known to be over.
+            expired: ids of runs whose retention time is known to have ended.
         """
         swept = Swept()
         try:
@@ -130,7 +130,7 @@ class Sweeper:
         except EngineError as error:
             _log.warning("%s could not be removed yet: %s", found.name, error)
             return False
-        _log.info("%s is no longer used; removed.", found.name)
+        _log.info("Removed %s: it is no longer used.", found.name)
         return True
 
 
@@ -154,7 +154,7 @@ def own_objects(resources: Resources, *, volumes: bool) -> list[OwnObject]:
 
 
 def is_over(resources: Resources, run: Run | None, now: datetime) -> bool:
-    """Whether the run's retention time is over; also if there is no such run."""
+    """Whether the run's retention time has ended; True if there is no such run."""
     if run is None:
         return True
     kept = timedelta(seconds=resources.settings.artifact_retention)

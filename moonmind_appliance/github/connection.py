@@ -74,7 +74,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Close all connections. Safe twice."""
+        """Close all connections. Idempotent."""
         self._client.close()
 
     def ask(

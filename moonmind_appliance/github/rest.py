@@ -205,7 +205,7 @@ class GitHub:
             )
 
     def close(self) -> None:
-        """Close all connections. Safe twice."""
+        """Close all connections. Idempotent."""
         self._connection.close()
 
 

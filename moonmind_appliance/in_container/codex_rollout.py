@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from moonmind_appliance.in_container.shared import open_regular
 
-# Only the end of a rollout is read: it contains the error and the last windows.
+# Only the end of a rollout is read: it contains the error and the last usage windows.
 LARGEST_ROLLOUT = 64 * 1024 * 1024
 LONGEST_ROLLOUT_LINE = 64 * 1024
 MOST_ROLLOUTS = 100

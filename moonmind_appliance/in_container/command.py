@@ -21,7 +21,7 @@ def command(program: str, job: Mapping[str, object], *, time_limit: float | None
 
     Args:
         program: the module's name; it is also the command's last argument but one.
-        job: what `main` takes, as JSON. Must contain no secret: the engine shows a command to everyone who may ask it.
+        job: what `main` takes, as JSON. Must contain no secret: the engine shows a command to all its clients.
         time_limit: seconds after which `timeout` ends the program; None: no limit.
     """
     python = ["python3", "-I", "-S", "-c", source_of(program), program, json.dumps(job)]

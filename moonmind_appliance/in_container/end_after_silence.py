@@ -11,7 +11,7 @@ LONGEST = 100
 
 
 def main(job: dict[str, Any]) -> int:
-    """Wait until `file`, which that process writes again and again, has been the same for `seconds`."""
+    """Wait until `file`, which that process rewrites regularly, has not changed for `seconds`."""
     last, since = None, time.monotonic()
     while time.monotonic() - since < job["seconds"]:
         time.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The shard's login volume, into which an earlier run's agent could write anything."""
+"""The shard's login volume. An earlier run's agent could have written anything into it."""
 
 import hashlib
 import os

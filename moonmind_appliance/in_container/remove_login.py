@@ -1,4 +1,4 @@
-"""Runs inside a container that has the shard's lock: removes an agent's login, and what agents left beside it."""
+"""Runs inside a container that has the shard's lock: removes an agent's login and files that agents left."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs inside a container that has the shard's lock: replaces an agent's login by a new one."""
+"""Runs inside a container that has the shard's lock: replaces an agent's login with a new one."""
 
 import sys
 from pathlib import Path

@@ -11,7 +11,7 @@ from typing import Any
 
 from moonmind_appliance.in_container.shared import answer
 
-# The kernel accepts no longer path; a deeper folder was made to hide its contents.
+# The kernel accepts no longer path; deeper folders were created to hide their contents.
 LONGEST_PATH = 4000
 BLOCK = 512
 TRIES = 3

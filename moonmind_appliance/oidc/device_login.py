@@ -95,7 +95,7 @@ class DeviceLogin:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Safe twice."""
+        """Close the connections. Idempotent."""
         if self._own_http is not None:
             self._own_http.close()
 

@@ -91,7 +91,7 @@ class SigningKeys:
                 "The token cannot be checked: the identity provider is unreachable.",
                 code="identity_provider_unreachable",
                 retry_after=RETRY_SECONDS,
-                hint="Try again in a moment; if this persists, tell the operator.",
+                hint="Try again in a moment; if this persists, report it to the operator.",
             )
         return key
 

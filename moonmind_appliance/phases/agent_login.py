@@ -1,4 +1,4 @@
-"""The login that the run's agent container works with."""
+"""Records the login that the run's agent container uses."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""What the verbs of `in_container/git_container.py` answer. Paths are as Git has them, shortened."""
+"""The results of the Git programs (`in_container/git_*.py`). Paths are as Git reports them, shortened."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -7,7 +7,10 @@ from moonmind_appliance.models import LeftOutPath
 
 
 class ClonedRepository(msgspec.Struct, frozen=True):
-    """Of `clone`. `scaffold_files`: how many Spec Kit files were added; `scaffold_folders` only Spec Kit has."""
+    """The result of `clone`.
+
+    `scaffold_files` is the number of Spec Kit files added; `scaffold_folders` are the folders that only Spec Kit has.
+    """
 
     base_commit: str
     scaffold_files: int
@@ -27,7 +30,10 @@ class ChangedFile(msgspec.Struct, frozen=True):
 
 
 class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Of `stage`. If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows. The lists are bounded."""
+    """The result of `stage`. The lists are bounded.
+
+    If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows.
+    """
 
     base_commit: str
     commit: str
@@ -43,7 +49,7 @@ class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushAnswer(msgspec.Struct, frozen=True):
-    """Of `push`. Without `pushed`, the branch exists on GitHub at the commit `conflict`."""
+    """The result of `push`. Without `pushed`, the branch exists on GitHub at the commit `conflict`."""
 
     pushed: bool
     commit: str

@@ -1,4 +1,4 @@
-"""What a phase reports to while it runs. The executor implements these: `phases` does not write to the database."""
+"""What a running phase reports to. The executor implements these: `phases` does not write to the database."""
 
 from typing import Protocol
 

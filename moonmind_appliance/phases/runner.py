@@ -1,4 +1,4 @@
-"""Runs the phases of one attempt of a run, and the work of two phases that begins earlier."""
+"""Runs the phases of one attempt of a run. The work of two phases begins earlier."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,7 +15,7 @@ from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.speckit import speckit_phase
 from moonmind_appliance.phases.start_job_container import start_job_container
 
-# How long the end of a command can be noticed after its container was removed.
+# Longest delay until the end of a command is noticed after its container was removed.
 _CLONE_ENDS_SECONDS = 10.0
 
 _Result = TypeVar("_Result")

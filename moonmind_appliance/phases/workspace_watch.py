@@ -112,7 +112,7 @@ class WorkspaceWatch:
         self._thread.join()
 
     def measure_now(self) -> None:
-        """Measure once more, in this thread, after the command."""
+        """Measure again, in this thread, after the command."""
         if self.failure is None:
             self._stop = CancelToken()
             self._measure_all()

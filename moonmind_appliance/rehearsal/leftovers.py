@@ -36,7 +36,7 @@ def make_environment_folder(environment_id: str) -> tuple[Path, DataFolderLock]:
 
 
 def remove_environment(engine: ContainerEngine, environment_id: str) -> None:
-    """Containers, volumes and the network of that environment. Safe twice; objects that cannot be removed are left."""
+    """Containers, volumes and the network of that environment. Idempotent; objects that cannot be removed are left."""
     with suppress(EngineError):
         prefix = volume_prefix(environment_id)
         volumes = [volume for volume in engine.volumes({}) if volume.name.startswith(prefix)]

@@ -44,7 +44,7 @@ def appliances_on(engine: ContainerEngine) -> list[Belongings]:
 
 
 def belongings(engine: ContainerEngine, appliance_id: str, *, login_prefix: str | None = None) -> Belongings:
-    """What carries the appliance's label. With `login_prefix` also login volumes of that name, whoever created them."""
+    """Objects with the appliance's label; with `login_prefix` also login volumes of that name, of any creator."""
     label = {LABEL_APPLIANCE: appliance_id}
     containers = engine.containers(label)
     volumes = engine.volumes(label)
@@ -64,7 +64,7 @@ def belongings(engine: ContainerEngine, appliance_id: str, *, login_prefix: str 
 
 
 def purge(engine: ContainerEngine, found: Belongings, *, logins: bool = False, network: str | None = None) -> Purged:
-    """Remove containers, then volumes, then `network` unless it is in use. Safe twice.
+    """Remove containers, then volumes, then `network` unless it is in use. Idempotent.
 
     Login volumes are removed with `logins` only. Stop the appliance first: its workers would start new containers.
     An object that cannot be removed does not stop the rest.

@@ -1,6 +1,6 @@
 """Sign a shard in or out, and start the runs that waited for it.
 
-A sign-in takes minutes and needs a person during it. `SignIn` is therefore an iterator of steps: the command
+A sign-in takes minutes and needs a person. `SignIn` is therefore an iterator of steps: the command
 line and the TUI show each step as it comes, and both can stop it.
 """
 
@@ -46,7 +46,7 @@ class SignedIn(msgspec.Struct, frozen=True, tag=True):
 
 
 class SignInFailed(msgspec.Struct, frozen=True, tag=True):
-    """Last step: the login from before, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
+    """Last step: the old login, if any, is unchanged. `cancelled`: because `SignIn.cancel` was called.
 
     If `error` is a `StoreError`, the new login is in its volume nevertheless, and the next check of the shard finds it.
     If its account is not the previous one, the check reports `account_changed`, and the shard must be signed in again.
@@ -121,7 +121,7 @@ class SignIn:
     def from_file(cls, resources: Resources, shard: int, content: bytes) -> Self:
         """Store a login file that was made elsewhere.
 
-        The other copy must not be used any more: the first of the two that renews itself invalidates the other.
+        The other copy must not be used any more: the first of the two that is renewed invalidates the other.
         """
         return cls(resources, shard, login_file=content)
 

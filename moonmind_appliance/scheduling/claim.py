@@ -74,7 +74,7 @@ def may_claim(state: Shard, facts: Facts | None, now: datetime) -> Claim | NoCla
 
 
 def _better_shard(state: Shard, facts: Facts, now: datetime) -> int | None:
-    """An idle shard with more quota left; None if there is none, or no run is left to it."""
+    """An idle shard with more quota left; None if there is none, or there is no run that it could take."""
     ready = {group.pin for group in facts.queue if group.ready}
     if state.shard in ready or None not in ready:
         return None

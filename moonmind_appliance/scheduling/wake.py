@@ -1,4 +1,4 @@
-"""Which shards are woken for a queued run. The run's row decides: without a wake-up the run only starts later."""
+"""Which shards are woken for a queued run. A lost wake-up loses no run: the run's row remains, and it starts later."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -20,8 +20,7 @@ _MAY_WORK = frozenset({LoginState.PRESENT, LoginState.UNKNOWN})
 def first_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | None, now: datetime) -> int | None:
     """The shard that is likely to start a run first.
 
-    Signed in before signed out, not cooling down before cooling down, idle before busy, with quota before nearly
-    without, longest unused first.
+    Prefers, in this order: signed in, not cooling down, idle, not nearly out of quota, unused for the longest time.
 
     Args:
         shards: all of them.

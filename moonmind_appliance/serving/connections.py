@@ -63,7 +63,7 @@ class Connections:
         return admitted
 
     def remove(self, connection: Connection) -> None:
-        """It is closed. Can be called repeatedly."""
+        """Forget a closed connection. Can be called repeatedly."""
         if connection in self._open:
             self._open.remove(connection)
             self.working(connection)
@@ -72,12 +72,12 @@ class Connections:
                 del self._of[connection.origin]
 
     def waiting(self, connection: Connection) -> None:
-        """From now on it waits for its client."""
+        """Record that it waits for its client."""
         self.working(connection)
         self._waiting.setdefault(connection.origin, {})[connection] = None
 
     def working(self, connection: Connection) -> None:
-        """It does not wait for its client: the appliance works on its request."""
+        """Record that it no longer waits: the appliance works on its request."""
         if (waiting := self._waiting.get(connection.origin)) is not None:
             waiting.pop(connection, None)
             if not waiting:

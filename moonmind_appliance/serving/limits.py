@@ -16,7 +16,7 @@ class Limits:
 
     `head`: from the first wait for a request to the end of its headers. `unread_body`: after its headers, for a body
     that the API does not read. `answer`: without progress while the client reads an answer. `close`: how long a
-    client may go on sending after the answer that refused its body.
+    client may continue to send after the answer that refused its body.
     """
 
     connections: int = _MOST_CONNECTIONS
@@ -28,7 +28,7 @@ class Limits:
 
 
 def limits_of(open_files: int) -> Limits:
-    """The limits of a process that may have so many files open: a connection may also have an artifact open."""
+    """The limits of a process that may have this many files open: a connection may also have an artifact open."""
     connections = min(_MOST_CONNECTIONS, max(16, (open_files - _OTHER_FILES) // 2))
     return Limits(connections=connections, connections_of_one_address=min(_MOST_OF_ONE_ADDRESS, connections // 2))
 

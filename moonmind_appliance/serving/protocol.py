@@ -67,7 +67,7 @@ class LimitedProtocol(H11Protocol):
         self._unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, or refuse it if there are too many."""
+        """Accept the connection, or refuse it if there are too many."""
         self._socket = transport
         super().connection_made(cast("asyncio.Transport", _Transport(transport, self._close, self._is_closing)))
         self.origin = origin_of(self.client[0]) if self.client else ""
@@ -75,7 +75,7 @@ class LimitedProtocol(H11Protocol):
             self._watch()
             return
         self._answer("too_many_connections", "Too many connections are in use.")
-        # The request is still to come: without reading it, TCP would drop the answer.
+        # The request has not been read yet; without reading it, TCP would drop the answer.
         self._close(linger=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,7 +100,7 @@ class LimitedProtocol(H11Protocol):
             self._socket.abort()
 
     def handle_events(self) -> None:
-        """Handle what has arrived, then wait for what has not."""
+        """Handle the received events, then wait for the missing ones."""
         super().handle_events()
         self._watch()
 
@@ -146,7 +146,7 @@ class LimitedProtocol(H11Protocol):
             super().shutdown()
 
     def _watch(self) -> None:
-        """Begin the time limit of what is missing, unless it has begun."""
+        """Start the time limit for what is missing, unless it is running."""
         if self._wait in {_Wait.CLOSE, _Wait.ANSWER_READ}:
             return
         wait = self._missing()

@@ -19,7 +19,7 @@ class RepeatedLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log the record: a message is the same if its template and its exception are."""
-        # Without arguments: with them each client's line would be another.
+        # Without the arguments: with them each client's line would differ.
         key = (record.levelno, str(record.msg), repr(record.exc_info[1]) if record.exc_info else "")
         now = self._clock()
         since, left_out = self._seen.get(key, (float("-inf"), 0))

@@ -22,9 +22,9 @@ from moonmind_appliance.serving.repeated_lines import repeated_lines_left_out
 _CONNECTIONS_GRACE = 3
 # Most bytes of an incomplete request line and headers. A Keycloak token has several kilobytes.
 _MAX_HEAD_BYTES = 32 * 1024
-# asyncio accepts so many before the first of them is counted; without open files left, it logs each of them.
+# asyncio accepts this many before the first of them is counted; if no more files can be opened, it logs each of them.
 _ACCEPTED_AT_ONCE = 64
-# The loggers of what a client can cause without a request.
+# The loggers of messages that a client can cause without a request.
 _REPEATING = (
     "asyncio",
     "uvicorn.error",
@@ -71,7 +71,7 @@ class ApiServer(uvicorn.Server):
         await asyncio.sleep(0)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal, with a log that repeated events do not fill."""
+        """Serve until a signal. Repeated events do not fill the log."""
         with repeated_lines_left_out(*_REPEATING):
             super().run(sockets)
 

@@ -1,4 +1,4 @@
-"""Forward the browser's callback into the container in which a sign-in waits for it.
+"""Forwards the browser's callback to the sign-in that waits for it in a container.
 
 The agent listens on the loopback interface of its container, and the redirect address is fixed. No port of the
 container is published: the relay listens on the same port of this machine's loopback interface, and repeats each

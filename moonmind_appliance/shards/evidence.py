@@ -109,7 +109,7 @@ def login_file_observed(
 
 def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardChange:
     """The agent tried to renew the login; `login_file_observed` was applied before."""
-    # If only the agent's container reported the login dead, that is undecided until a check succeeds.
+    # If only the agent's container reported the login dead, only a successful check decides.
     open_still = known.login is LoginState.DEAD and check.alive is None and known.check_wanted
     state = msgspec.structs.replace(known, check_wanted=open_still, refresh_tried_at=now)
     events = []
@@ -143,8 +143,8 @@ def _cooldown_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:
     """A model turn ended.
 
-    All of this evidence comes from the agent's container. What would disable the login for long is believed only for a
-    limited time, and a check is requested (`check_wanted`).
+    All of this evidence comes from the agent's container. A report that would disable the login for long
+    counts only for a limited time, and a check is requested (`check_wanted`).
     """
     if known.login_fault in SHOWN_BY_THE_FILE:
         # The turn did not use the account that was signed in.
@@ -174,7 +174,7 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
 
 
 def cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:
-    """The end of a cooldown that only a turn reported: a far end is not believed yet, nor one in the past."""
+    """The end of a cooldown that only a turn reported: an end far in the future, or in the past, is not accepted."""
     reported = turn.resets_at
     credible = reported is not None and now < reported <= now + LONGEST_UNCONFIRMED_COOLDOWN
     return reported if reported is not None and credible else now + COOLDOWN_WITHOUT_TIME

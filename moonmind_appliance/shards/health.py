@@ -15,18 +15,18 @@ from moonmind_appliance.shards.spec import ensure_login_volume, login_spec, put_
 
 # The check renews an access token this long before it expires; the agent itself may do so only minutes before.
 RENEW_BEFORE = timedelta(minutes=30)
-# Pause after a try without an answer.
+# Pause after a check that got no answer.
 TRY_AGAIN_AFTER = timedelta(minutes=5)
 # Time after a check before a cooldown that a turn reported since is checked again.
 CHECK_COOLDOWN_AFTER = timedelta(minutes=15)
-# From this percentage on, a usage window counts as nearly used up.
+# From this percentage, a usage window counts as nearly used up.
 NEARLY_USED_PERCENT = 90.0
 
 _CHECK_LIMIT_SECONDS = 45
 
 
 class GradeName(StrEnum):
-    """The four facts that can be known about a login, the weakest first."""
+    """The four facts that can be known about a login, weakest evidence first."""
 
     LOGIN_FILE = "login_file"
     ACCESS_TOKEN = "access_token"  # noqa: S105 - a grade's name
@@ -56,7 +56,7 @@ class LoginHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
-    """Describe the known state; checks nothing."""
+    """Describe the stored state, without a check."""
     return LoginHealth(
         shard=shard.shard,
         login=shard.login,
@@ -69,7 +69,7 @@ def health_of(shard: Shard, *, now: datetime) -> LoginHealth:
 
 
 def next_step(shard: Shard) -> str:
-    """What the operator must do; "" if nothing."""
+    """What the operator must do; "" if there is nothing to do."""
     sign_in = f"Run `moonmind-appliance login-shard {shard.shard}`."
     return {
         LoginState.ABSENT: sign_in,
@@ -122,7 +122,7 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
 def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Shard:
     """Check the login and renew it if its token expires soon or `renew` is set; no model turn. May be repeated.
 
-    Has the shard's lock meanwhile. After a crash the container ends by itself within a minute, so that a renewal in
+    Takes the shard's lock. After a crash the container ends by itself within a minute, so that a renewal in
     progress is finished and its new tokens are stored.
 
     Raises:

@@ -19,7 +19,7 @@ def read_login(engine: ContainerEngine, agent: AgentAdapter, container: str) -> 
 
 
 def read_stored_login(resources: Resources, shard: int) -> bytes | None:
-    """The stored login file, see `read_login_file`. Has the shard's lock meanwhile.
+    """The stored login file, see `read_login_file`. Takes the shard's lock.
 
     Raises:
         NameTaken: a run, a sign-in or a check uses the shard.

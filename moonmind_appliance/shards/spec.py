@@ -9,7 +9,7 @@ from moonmind_appliance.resources import Resources
 
 # Seconds that a person has for a sign-in; Codex's device codes expire after this time.
 LOGIN_SECONDS = 15 * 60
-# Longest time that a login operation has a shard's lock.
+# Longest time that a login operation keeps a shard's lock.
 SHORT_WORK_SECONDS = 60
 
 
@@ -59,7 +59,7 @@ def login_spec(
 def put_extra_ca(resources: Resources, container: str) -> dict[str, str]:
     """Put the operator's certificate authorities into the login volume; returns the variable with its path.
 
-    The name is random: an agent could make a known name impossible to write, for instance with a folder.
+    The name is random: an agent could block a known name, for instance with a folder.
     """
     ca_file = resources.settings.extra_ca_certs
     if ca_file is None:

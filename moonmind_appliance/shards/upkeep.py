@@ -1,4 +1,4 @@
-"""Keeps the shards' logins fresh: find those that were created, lost or expired, and renew those that expire soon."""
+"""Keeps the shards' logins up to date: detects new, lost and expired ones, and renews those that expire soon."""
 
 import logging
 from collections.abc import Collection
@@ -12,7 +12,7 @@ from moonmind_appliance.shards.health import check_shard, renewal_is_due
 from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
 
 _CHECK_AGAIN_AFTER = timedelta(seconds=15)
-# How often an existing login file is looked at: it may have been removed.
+# Time between two reads of a login file that exists: it may have been removed.
 _READ_EVERY = timedelta(minutes=15)
 # A refused account gets one more try after this: its plan or credits may have changed.
 _ADMIT_AGAIN_AFTER = timedelta(hours=1)
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def refresh_login(resources: Resources, state: Shard) -> Shard:
-    """Look at a shard's login file. If that is not possible now, the state is unchanged and looked at again soon."""
+    """Read a shard's login file. If that is not possible now, the state is unchanged and it is read again soon."""
     try:
         login_file = read_stored_login(resources, state.shard)
     except EngineError as error:
@@ -45,8 +45,8 @@ def maintain_logins(resources: Resources) -> list[int]:
     """Check the logins that no run uses; returns the shards that can take runs again. Runs once a minute.
 
     Skips a shard that executes a run: the run reports the login's state. A shard whose cooldown ends within a minute is
-    woken then. The caller updates why runs wait, then wakes the returned shards: a shard that is woken before finds
-    only runs that still wait.
+    woken then. The caller updates why runs wait, then wakes the returned shards: a shard that is woken earlier finds
+    only waiting runs.
     """
     now, ready = resources.clock(), []
     busy = {run.shard for run in resources.store.run_lists.in_progress()}

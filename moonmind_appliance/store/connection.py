@@ -1,4 +1,4 @@
-"""Database access: one connection per thread, and SQLite's errors in operator's terms."""
+"""Database access: one connection per thread, and SQLite's errors in terms that operators know."""
 
 import os
 import sqlite3

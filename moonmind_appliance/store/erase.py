@@ -11,7 +11,7 @@ _PATTERNS = ("appliance.db*", "huey.db*", "serve.lock", "backups", "runs", "work
 def erase_data(data_dir: Path) -> list[str]:
     """Remove database, queue, backups and artifacts, and the folder if it is empty then; returns the removed paths.
 
-    The caller has the folder's lock. Safe twice. Files of other programs are left. A link is removed, not its target.
+    The caller has the folder's lock. Idempotent. Files of other programs are left. A link is removed, not its target.
 
     Raises:
         StoreError: a file cannot be removed; the rest is left.

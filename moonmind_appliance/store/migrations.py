@@ -225,8 +225,8 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
     done = _done(connection)
     if unknown := sorted(done - set(names)):
         raise StoreError(
-            f"Database {path} was made by a newer version of the appliance (it has {', '.join(unknown)}).",
-            hint="Install that version again, or put back a copy from the backups folder.",
+            f"Database {path} was created by a newer version of the appliance (it has {', '.join(unknown)}).",
+            hint="Install that version again, or restore a copy from the backups folder.",
         )
     pending = [name for name in names if name not in done]
     if done and pending:
@@ -243,7 +243,7 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
                 )
                 migration(connection)
                 connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
-                _log.info("Database %s: %s is done.", path, name)
+                _log.info("Database %s: applied the migration %s.", path, name)
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -275,7 +275,7 @@ def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise StoreError(
-            f"Database {path} could not be copied to {folder} before it is changed: {error}.",
-            hint="Nothing was changed. Make room on the disk, check the folder's rights, and start again.",
+            f"Database {path} could not be backed up to {folder} before its migration: {error}.",
+            hint="Nothing was changed. Free space on the disk, check the folder's permissions, and start again.",
         ) from error
-    _log.info("Database %s: copied to %s.", path, copy)
+    _log.info("Database %s: backed up to %s.", path, copy)

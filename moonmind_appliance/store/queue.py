@@ -1,4 +1,4 @@
-"""The queue: which shard works on which run, and for how long without a sign of life."""
+"""The queue: which shard works on which run, and how long a claim lasts without a heartbeat."""
 
 import logging
 import sqlite3
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class QueueGroup(NamedTuple):
-    """The queued runs with one pin: their number, how many wait for no later time, and how many wait for nothing."""
+    """The queued runs with one pin: their number, how many do not wait for a time, and how many do not wait at all."""
 
     pin: int | None
     runs: int
@@ -26,7 +26,7 @@ class QueueGroup(NamedTuple):
 
 
 class RunQueue:
-    """Claims queued runs, keeps the claims alive, and returns runs to the queue.
+    """Claims queued runs, renews the claims, and returns runs to the queue.
 
     A run in progress belongs to one claim, named by its lease.
     """
@@ -123,7 +123,7 @@ class RunQueue:
             _requeue(connection, row, waiting_for=waiting_for, interrupted=interrupted, queued_at=queued_at)
 
     def requeue_abandoned(self, run_id: str, lease: str | None) -> bool:
-        """Requeue the run of a dead claim. A run whose cancel was requested becomes `cancelled`.
+        """Requeue a run whose claim was abandoned. A run whose cancel was requested becomes `cancelled`.
 
         Returns:
             False when the run is no longer in progress under exactly that lease.

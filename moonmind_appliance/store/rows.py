@@ -110,7 +110,7 @@ def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[s
     return values
 
 
-def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - a thunk of plain JSON values
+def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plain JSON values
     try:
         return msgspec.convert(values(), kind, strict=False)
     except msgspec.MsgspecError as error:

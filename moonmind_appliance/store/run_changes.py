@@ -56,7 +56,7 @@ def change_status(
 
 
 def cancel(connection: sqlite3.Connection, run_id: str, current: RunStatus, now: datetime) -> None:
-    """Cancel a run that nothing works on; keeps the time of an earlier request."""
+    """Cancel a run that no worker executes; keeps the time of an earlier request."""
     connection.execute(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE run_id = ?",
         (time_text(now), run_id),

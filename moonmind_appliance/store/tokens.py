@@ -101,7 +101,7 @@ class TokenStore:
             return [msgspec.convert(dict(row), LocalToken, strict=False) for row in rows]
 
     def revoke(self, name: str) -> None:
-        """Revoke a token; it is refused from the next request on.
+        """Revoke a token; the next request with it is refused.
 
         Raises:
             NotFound: no token of that name is in use.

@@ -128,7 +128,7 @@ def test_a_newer_database_is_reported(prepared):
         connection.execute("INSERT INTO migrations VALUES ('m9999_future', '2030-01-01')")
     with opened(environment, columns=200) as terminal:
         assert terminal.ended() != 0
-        assert "was made by a newer version of the appliance" in terminal.text
+        assert "was created by a newer version of the appliance" in terminal.text
 
 
 def test_a_dry_run_chosen_and_submitted_in_one_burst_is_a_dry_run(prepared):

@@ -114,7 +114,7 @@ class LoginScreen(Page):
     def _close_stopped(self) -> None:
         """Close; the page below shows the state of the login."""
         self.dismiss()
-        message = "Sign-in stopped: the login of shard {} is as it was."
+        message = "Sign-in stopped: the login of shard {} is unchanged."
         if isinstance(self._step, SignedIn):
             message = "✓ Shard {} was signed in before the sign-in could be stopped."
         below = self.tui.pages
@@ -129,7 +129,7 @@ class LoginScreen(Page):
         expires = self._prompt.expires_at if self._prompt else None
         message = outcome(self._shard, self._step, expires, now, palette)
         if self._stopping and not self._over:
-            message = Text("Stopping. The old login stays as it is.", palette.muted)
+            message = Text("Stopping. The old login is unchanged.", palette.muted)
         self._put("outcome", message)
         qr = self.query_one("#qr", Static)
         qr.display = self._qr_code_fits and not self._over

@@ -286,7 +286,7 @@ class NewRunScreen(Page):
         update(self.query_one(f"#{name}", Static), text)
 
     def tick(self) -> None:
-        """The time of the draft may need its date by now; something may serve by now."""
+        """The draft's time may need a date now, and `serve` may run now."""
         self._show()
 
     def serve_changed(self) -> None:
@@ -355,14 +355,14 @@ class NewRunScreen(Page):
         self._editor.replace(text, (0, 0), self._editor.document.end)
         self._editor.move_cursor((0, 0))
         self.set_focus(self._editor)
-        self.show_message("Loaded. Ctrl-Z brings back the text from before.")
+        self.show_message("Loaded. Ctrl-Z restores the previous text.")
 
     def action_clear_form(self) -> None:
         """Empty the form, after a confirmation."""
         if self.draft.empty:
             self._put(Draft())
         else:
-            self.confirm("Empty the form?", "The draft is removed.", "Empty it", self._clear)
+            self.confirm("Empty the form?", "The draft is deleted.", "Empty it", self._clear)
 
     def _clear(self) -> None:
         self._put(Draft())
@@ -424,7 +424,7 @@ class NewRunScreen(Page):
     def _refused(self, error: ApplianceError) -> None:
         self._submitting = False
         if isinstance(error, RequestError):
-            # Another text is another run.
+            # A different text is a different run.
             self._key = str(uuid.uuid4())
         if not isinstance(error, RequestError) or not getattr(error, "fields", ()):
             self.show_error(error)

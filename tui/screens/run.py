@@ -200,7 +200,7 @@ class RunScreen(Page):
         self._texts = texts
         run = self._run
         self.query_one("#diff", DiffView).show(texts.patch, texts.diff_summary)
-        later = "Not written yet." if run is not None and not run.final else "The run did not write it."
+        later = "Not written yet." if run is not None and not run.final else "The run did not write this file."
         self.query_one("#spec", Document).show(texts.spec if texts.spec is not None else texts.submitted)
         self.query_one("#plan", Document).show(texts.plan if texts.plan is not None else later)
         self.query_one("#tasks", Document).show(texts.tasks if texts.tasks is not None else later)
@@ -280,7 +280,7 @@ class RunScreen(Page):
 
     def on_log_view_no_error(self) -> None:
         """Show a message that no line reports an error."""
-        self.show_message("This log reports no error.")
+        self.show_message("This log contains no error.")
 
     def on_lines_cursor_moved(self, message: Lines.CursorMoved) -> None:
         """Show the log of the selected phase."""
@@ -492,7 +492,7 @@ class RunScreen(Page):
         if self.log_view.shows_events:
             self.log_view.set_raw(not self.log_view.raw)
         else:
-            self.show_message("This log has no events of Codex: it is shown as it is.")
+            self.show_message("This log contains no Codex events, so it is shown unchanged.")
 
     def action_first_error(self) -> None:
         """Go to the first error."""

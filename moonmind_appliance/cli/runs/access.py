@@ -73,4 +73,4 @@ class RunAccess(Protocol):
         """The queued runs, oldest first; over HTTP at most the 200 newest of them."""
 
     def close(self) -> None:
-        """Close connections. Safe twice."""
+        """Close connections. Idempotent."""

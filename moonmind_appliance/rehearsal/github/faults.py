@@ -33,7 +33,7 @@ class ActiveFaults:
             self._times_left[fault] = times
 
     def clear(self, fault: Fault) -> None:
-        """Clear the fault. Safe twice."""
+        """Clear the fault. Idempotent."""
         with self._lock:
             self._times_left.pop(fault, None)
 

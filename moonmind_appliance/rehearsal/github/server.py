@@ -69,7 +69,7 @@ class StandInGitHub:
         return list(self._gateway.requests)
 
     def start(self) -> None:
-        """Listen; returns when requests are answered. Safe twice.
+        """Listen; returns when requests are answered. Idempotent.
 
         Raises:
             OSError: the server cannot listen on the address.
@@ -108,7 +108,7 @@ class StandInGitHub:
             raise OSError("the stand-in GitHub did not start")
 
     def stop(self) -> None:
-        """End all connections and release the address. Safe twice; repositories stay, and `start` works again."""
+        """End all connections and release the address. Idempotent; repositories stay, and `start` works again."""
         if self._server is None or self._thread is None:
             return
         self._server.should_exit = True
@@ -137,7 +137,7 @@ class StandInGitHub:
         self._state.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
 
     def remove_token(self, token: str) -> None:
-        """Revoke a token. Safe twice."""
+        """Revoke a token. Idempotent."""
         self._state.remove_token(token)
 
     def add_repository(
@@ -238,7 +238,7 @@ class StandInGitHub:
         self._state.faults.inject(Fault(fault), times)
 
     def clear(self, fault: Fault | str) -> None:
-        """Clear the fault. Safe twice."""
+        """Clear the fault. Idempotent."""
         self._state.faults.clear(Fault(fault))
 
     def _repository(self, slug: str) -> HostedRepository:

@@ -113,7 +113,7 @@ class GitHubState:
             self._tokens[token] = Access(login, push, frozenset(scopes), slugs)
 
     def remove_token(self, token: str) -> None:
-        """Revoke the token. Safe twice."""
+        """Revoke the token. Idempotent."""
         with self.lock:
             self._tokens.pop(token, None)
 

@@ -25,7 +25,7 @@ class ConnectProxy:
         return bound
 
     async def stop(self) -> None:
-        """Stop listening and end all tunnels. Safe twice."""
+        """Stop listening and end all tunnels. Idempotent."""
         if self._server is not None:
             # A connection accepted during close() would be left incomplete: stop accepting first.
             for listener in self._server.sockets:

@@ -48,7 +48,7 @@ class StandInOpenAI:
     """OpenAI's servers, as far as Codex needs them, with a proxy and a certificate authority of their own.
 
     Give Codex `HTTPS_PROXY` = `proxy_url` and `CODEX_CA_CERTIFICATE` = a file with `ca_pem`; nothing else changes.
-    `start` and `stop` are safe twice; a stopped stand-in does not start again.
+    `start` and `stop` are idempotent; a stopped stand-in does not start again.
 
     Args:
         address: where the proxy listens, such as a Docker network's gateway.

@@ -65,7 +65,7 @@ def _question(terminal: Terminal) -> None:
 def _checks(terminal: Terminal) -> None:
     _runs(terminal)
     terminal.press("3")
-    terminal.shows("looked at", seconds=180)
+    terminal.shows(", checked ", seconds=180)
 
 
 def _sign_in(terminal: Terminal) -> None:

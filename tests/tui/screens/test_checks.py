@@ -41,8 +41,8 @@ async def test_problems_come_first_each_with_what_to_do(attached):
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_checks(app, pilot)
-        await until(pilot, lambda: "looked at 12:00" in head(screen))
-        assert head(screen).splitlines()[0] == "Checks  1 problem, 1 note, looked at 12:00"
+        await until(pilot, lambda: "checked 12:00" in head(screen))
+        assert head(screen).splitlines()[0] == "Checks  1 problem, 1 note, checked 12:00"
         assert shown(screen) == [
             "✗ login of shard 1 Dead since 09:12.",
             "→ moonmind-appliance login-shard 1, or here: 2, then i",
@@ -67,7 +67,7 @@ async def test_findings_are_shown_as_they_are_found(attached):
         screen = await open_checks(app, pilot)
         try:
             await until(pilot, lambda: shown(screen) == ["✓ disk 75 GiB free"])
-            assert "looking" in head(screen)
+            assert "checking …" in head(screen)
             await pilot.press("r")
             await until(pilot, lambda: "running" in str(screen.query_one("#message", Static).content))
             assert made == [0]
@@ -115,11 +115,11 @@ async def test_old_findings_are_checked_again_when_the_screen_is_shown(attached)
     app = attached.app()
     async with app.run_test() as pilot:
         screen = await open_checks(app, pilot)
-        await until(pilot, lambda: "looked at 12:00" in head(screen))
+        await until(pilot, lambda: "checked 12:00" in head(screen))
         attached.findings = FINDINGS[:1]
         attached.advance(minutes=5)
         await pilot.press("1", "3")
-        await until(pilot, lambda: "looked at 12:05" in head(screen))
+        await until(pilot, lambda: "checked 12:05" in head(screen))
         assert shown(screen) == ["✓ disk 75 GiB free"]
 
 

@@ -107,7 +107,7 @@ def test_checks(attached, snap_compare, size, theme):
     async def show(pilot):
         await settle(pilot)
         await pilot.press("3")
-        await until(pilot, lambda: "looked at" in str(pilot.app.screen.query_one("#head").content))
+        await until(pilot, lambda: "note, checked" in str(pilot.app.screen.query_one("#head").content))
         await settle(pilot)
 
     assert snap_compare(attached.app(theme_name=theme), terminal_size=size, run_before=show)

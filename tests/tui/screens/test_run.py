@@ -306,7 +306,7 @@ async def test_tabs(attached, runs):
         ("diff", "+- FR-001: The shop MUST keep a basket."),
         ("spec", "Basket"),
         ("plan", "Plan of the basket"),
-        ("tasks", "The run did not write it."),
+        ("tasks", "The run did not write this file."),
         ("questions", " 1 How long is a basket kept?"),
     ],
 )
