@@ -51,6 +51,7 @@ class Stack:
             "KEYCLOAK_URL": self.keycloak_url,
             "MOONMIND_DATA_VOLUME": f"moonmind_test_{self.id}_data",
             "MOONMIND_WORKSPACES_VOLUME": f"moonmind_test_{self.id}_workspaces",
+            "MOONMIND_REHEARSAL_VOLUME": f"moonmind_test_{self.id}_rehearsal",
             "KEYCLOAK_DB_VOLUME": f"moonmind_test_{self.id}_keycloak_db",
             "CODEX_VOLUME_PREFIX": f"moonmind_test_{self.id}_codex_auth_",
             "JOB_NETWORK": self.network,
