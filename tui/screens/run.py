@@ -269,7 +269,7 @@ class RunScreen(Page):
 
     # Messages of parts.
 
-    def on_log_view_state_changed(self) -> None:
+    def on_log_rows_state_changed(self) -> None:
         """Show the new state of the log."""
         if self._tab == "log":
             self._show_state()

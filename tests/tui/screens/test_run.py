@@ -63,7 +63,7 @@ def texts(page):
     """The visible rows."""
     lines = page.shown
     if isinstance(lines, LogView):
-        return [row.text for row in lines._rows]
+        return [row.text for row in lines._window.rows]
     return [lines.plain(y) for y in range(lines.line_count)]
 
 
