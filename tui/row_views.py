@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import events
 
 from moonmind_appliance.models import Event
-from moonmind_appliance.units import size
+from moonmind_appliance.units import duration, size
 from moonmind_appliance.views.run_detail import ArtifactSummary
 from tui.lines import Lines
 from tui.screens.page import page_of
@@ -28,7 +28,7 @@ _TONES = {
     "claimed": "running",
 }
 # These values need no name.
-_UNNAMED = frozenset({"phase", "message", "name"})
+_UNNAMED = frozenset({"phase", "message", "name", "summary"})
 # The kind already says it.
 _OMITTED = frozenset({"status", "artifact_id", "artifact_type"})
 
@@ -42,6 +42,9 @@ def event_detail(data: Mapping[str, Any]) -> str:
         shown = event_detail(value) if isinstance(value, Mapping) else value
         if name == "size_bytes":
             parts.append(size(int(value)))
+            continue
+        if name == "seconds":
+            parts.append(duration(float(value)))
             continue
         if isinstance(value, list):
             shown = ", ".join(str(each) for each in value)

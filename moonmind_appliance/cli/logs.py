@@ -8,7 +8,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
+from moonmind_appliance.models import Event
 from moonmind_appliance.printable import escape, escape_json
 from moonmind_appliance.redaction import Redactor
 
@@ -51,20 +53,37 @@ class TextFormatter(RedactingFormatter):
 
 
 class JsonFormatter(RedactingFormatter):
-    """One JSON object per line, for collectors: time (RFC 3339, UTC), level, thread, logger, message, trace."""
+    """One JSON object per line, for collectors: time (RFC 3339, UTC), level, thread, logger, message, trace.
+
+    The line of an event has the event's fields, too; see `event_fields`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        entry = {
+        entry: dict[str, Any] = {
             "time": f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
             "level": record.levelname.lower(),
             "thread": record.threadName,
             "logger": record.name,
             "message": self.message(record),
         }
+        if isinstance(event := getattr(record, "event", None), Event):
+            entry |= event_fields(event)
         if trace := self.trace(record):
             entry["trace"] = trace
         return escape_json(json.dumps(entry, ensure_ascii=False, separators=(",", ":")))
+
+
+def event_fields(event: Event) -> dict[str, Any]:
+    """What the JSON log has for an event, each if the event has it; `code` is the failure code.
+
+    `data` is what is stored, already without secrets; it is left out if it is longer than a message may be.
+    """
+    fields = {"event": event.kind, "run_id": event.run_id, "shard": event.shard, "code": event.data.get("failure")}
+    fields |= {name: event.data.get(name) for name in ("phase", "status", "attempt", "seconds")}
+    if len(json.dumps(event.data)) <= _LONGEST_MESSAGE:
+        fields["data"] = event.data
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def is_worth_logging(record: logging.LogRecord) -> bool:

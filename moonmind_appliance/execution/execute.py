@@ -90,6 +90,7 @@ class Execution:
             login_recorder=ShardLoginRecorder(resources, shard.index),
         )
         self._runner = PhaseRunner(self._context)
+        self._phase: PhaseName | None = None
 
     @property
     def _run(self) -> Run:
@@ -97,7 +98,6 @@ class Execution:
 
     def run(self) -> None:
         """Execute the run; its row ends up final or queued."""
-        _log.info("Run %s starts on shard %s.", self._run.run_id, self._context.names.shard.index)
         try:
             self._phases()
         except RunInterrupted as interrupted:
@@ -126,7 +126,7 @@ class Execution:
         to_do = phases_to_do(self._run)
         self._context.to_do = tuple(to_do)
         while to_do:
-            name = to_do.pop(0)
+            name = self._phase = to_do.pop(0)
             self._context.cancel.check()
             if (no_changes := self._no_changes()) is not None:
                 self._skip(name, no_changes)
@@ -157,7 +157,6 @@ class Execution:
         if lost:
             resources, shard = self._resources, self._context.names.shard.index
             resources.store.events.add("run.workspace_lost", run_id=self._run.run_id, shard=shard, data={"again": lost})
-            _log.warning("Run %s: its volumes no longer exist; it starts again at the clone.", self._run.run_id)
         return again
 
     def _one(self, name: PhaseName) -> PhaseResult:
@@ -169,7 +168,7 @@ class Execution:
             if interrupted.reason is InterruptReason.CANCELLED:
                 self._save(name, PhaseStatus.FAILED, error="cancelled")
             else:
-                self._save(name, PhaseStatus.RETRYING)
+                self._save(name, PhaseStatus.RETRYING, reason=interrupted.reason.value)
             raise
         except Exception as error:
             if not isinstance(error, LeaseLost):
@@ -191,10 +190,18 @@ class Execution:
         self._save(name, PhaseStatus.RUNNING)
 
     def _save(
-        self, name: PhaseName, status: PhaseStatus, result: PhaseResult | None = None, *, error: str | None = None
+        self,
+        name: PhaseName,
+        status: PhaseStatus,
+        result: PhaseResult | None = None,
+        *,
+        error: str | None = None,
+        reason: str | None = None,
     ) -> None:
+        """Save the phase's new status. `error` is stored with the phase and its event, `reason` with its event only."""
         phase = self._run.phase(name)
         now = self._resources.clock()
+        data = {"reason": error or reason} if error or reason else {}
         if status is PhaseStatus.RUNNING:
             phase = msgspec.structs.replace(
                 phase,
@@ -213,6 +220,9 @@ class Execution:
             metadata = dict(result.metadata)
             if result.failure is not None:
                 metadata["failure"] = msgspec.to_builtins(result.failure)
+                data["failure"] = result.failure.code.value
+            if status is PhaseStatus.SKIPPED and "reason" in metadata:
+                data["reason"] = metadata["reason"]
             phase = msgspec.structs.replace(
                 phase,
                 metadata=metadata,
@@ -223,7 +233,7 @@ class Execution:
         if error is not None:
             phase = msgspec.structs.replace(phase, metadata={"error": error})
         phase = msgspec.structs.replace(phase, status=status)
-        self._resources.store.progress.save_phase(self._run.run_id, self._lease, phase)
+        self._resources.store.progress.save_phase(self._run.run_id, self._lease, phase, now=now, data=data)
         others = [other for other in self._run.phases if other.phase is not name]
         ordered = sorted([*others, phase], key=lambda entry: PHASE_ORDER.index(entry.phase))
         self._context.run = msgspec.structs.replace(self._run, phases=ordered)
@@ -258,9 +268,14 @@ class Execution:
         kept_until = now + timedelta(seconds=self._resources.settings.artifact_retention)
         self._resources.store.artifacts.expire_at(self._run.run_id, kept_until)
         self._resources.store.progress.finish(
-            self._run.run_id, self._lease, status, now=now, result_summary=summary, failure=reason
+            self._run.run_id,
+            self._lease,
+            status,
+            now=now,
+            result_summary=summary,
+            failure=reason,
+            phase=None if reason is None else self._phase,
         )
-        _log.info("Run %s ended: %s. %s", self._run.run_id, status.value, summary)
 
     def _interrupted(self, reason: InterruptReason) -> None:
         if reason is InterruptReason.CANCELLED:
@@ -270,12 +285,11 @@ class Execution:
             raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
         self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
-        _log.info("Run %s is back in the queue; it resumes after the restart.", self._run.run_id)
 
     def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
         """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
         if phase is not None:
-            self._save(phase, PhaseStatus.RETRYING)
+            self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value)
         resources, shard = self._resources, self._context.names.shard.index
         _removed, problems = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
         for problem in problems:
@@ -290,11 +304,9 @@ class Execution:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
             resources.store.events.add("run.goes_on_elsewhere", run_id=self._run.run_id, shard=shard, data=about)
             wake_for(resources, self._run)
-            _log.info("Run %s leaves shard %s: %s", self._run.run_id, shard, waiting_for.detail)
             return
         if waits.until is not None:
             resources.wakeups.wake_at(shard, waits.until)
-        _log.info("Run %s waits for %s: %s", self._run.run_id, waits.reason.value, waits.detail)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
         """Add the time of the next attempt to a wait that ends after a delay."""

@@ -1,6 +1,5 @@
 """Requeue runs whose execution ended without releasing them: after a crash, and while the appliance runs."""
 
-import logging
 from datetime import timedelta
 
 import msgspec
@@ -9,8 +8,6 @@ from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_queued
 from moonmind_appliance.store.shards import ShardChange
-
-_log = logging.getLogger(__name__)
 
 # Grace after the end of a lease: the engine or the disk may only have hung for a moment.
 _GRACE = timedelta(seconds=60)
@@ -37,7 +34,6 @@ def recover(resources: Resources) -> Recovered:
         if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(resources, run.shard)
-            _log.info("Run %s was interrupted; it resumes at its first unfinished phase.", run.run_id)
     return Recovered(removed, requeued, wake_queued(resources))
 
 
@@ -60,7 +56,4 @@ def requeue_expired(resources: Resources) -> list[str]:
         until = queue.lease_until(run.run_id)
         if until is not None and until + _GRACE < now and queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
-            _log.warning(
-                "Run %s: its lease expired at %s; it resumes at its first unfinished phase.", run.run_id, until
-            )
     return requeued

@@ -37,7 +37,6 @@ def retain(resources: Resources) -> list[str]:
             _log.warning("Run %s: its artifacts could not be removed yet: %s", run_id, error)
             continue
         gone.append(run_id)
-        _log.info("Run %s: artifacts and workspace removed; their retention period has ended.", run_id)
     events_kept = max(_EVENTS_AT_LEAST, timedelta(seconds=resources.settings.artifact_retention))
     if forgotten := resources.store.events.prune(now - events_kept):
         _log.info("%d events of ended runs removed; their retention period has ended.", forgotten)

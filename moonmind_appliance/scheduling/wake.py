@@ -69,8 +69,7 @@ def wake_for(resources: Resources, run: Run) -> None:
         shards = resources.store.shards.all(len(resources.shards))
         if waits := why_wait(allowed(shards, run.shard_pin), resources.clock()):
             resources.store.queue.wait(run.run_id, waits)
-        if not _wake_for_pin(resources, shards, run.shard_pin):
-            _log.warning("Run %s waits: every shard that it may use is paused or does not exist.", run.run_id)
+        _wake_for_pin(resources, shards, run.shard_pin)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
         _log.exception("Run %s is queued, but no shard could be notified.", run.run_id)
 
@@ -88,8 +87,8 @@ def wake_queued(resources: Resources) -> int:
     groups = resources.store.queue.groups(now)
     shards = resources.store.shards.all(len(resources.shards))
     for group in groups:
-        if group.due and not _wake_for_pin(resources, shards, group.pin):
-            _log.warning("%d run(s) wait: every shard that they may use is paused or does not exist.", group.due)
+        if group.due:
+            _wake_for_pin(resources, shards, group.pin)
     return sum(group.runs for group in groups)
 
 
@@ -101,8 +100,8 @@ def maintain(resources: Resources) -> None:
         resources.wakeups.wake(shard)
 
 
-def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> bool:
-    """Wake the shards for runs with that pin; False if there is none to wake."""
+def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> None:
+    """Wake the shards for runs with that pin, if there are any."""
     now, known_idle = resources.clock(), resources.wakeups.idle()
     if known_idle is None:
         idle = {shard.shard for shard in shards} - {run.shard for run in resources.store.run_lists.in_progress()}
@@ -110,9 +109,8 @@ def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None
         idle = set(known_idle)
     first = first_to_wake(shards, idle, pin, now)
     if first is None:
-        return False
+        return
     resources.wakeups.wake(first)
     # Two runs submitted at the same time see the same shard idle: wake the other idle ones, too.
     for other in others_to_wake(shards, idle - {first}, pin, now):
         resources.wakeups.wake(other)
-    return True

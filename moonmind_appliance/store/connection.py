@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.store.event_log import log_events
 from moonmind_appliance.store.migrations import MIGRATIONS, Migration, apply
 from moonmind_appliance.store.redacting import RedactingConnection
 
@@ -64,7 +65,7 @@ def _end(connection: sqlite3.Connection, how: str) -> None:
 class _Connection:
     """One thread's connection. It is closed when its thread ends, as only the thread references it."""
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: RedactingConnection) -> None:
         self.raw = raw
         # Locked while the connection is used, so that `Database.close` does not close it during a statement.
         self.used = threading.RLock()
@@ -128,19 +129,23 @@ class Database:
                 _end(connection, "COMMIT")
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[RedactingConnection]:
         """One transaction with the write lock from its start; on disk when the block ends, rolled back if it raises.
+
+        The events that it recorded are logged after the commit, those of a rollback are not.
 
         Raises:
             StoreError: SQLite's error in operator's terms.
         """
         with self._use() as connection:
             connection.execute("BEGIN IMMEDIATE")
+            recorded = connection.recorded = []
             try:
                 yield connection
                 connection.execute("COMMIT")
             finally:
                 _end(connection, "ROLLBACK")
+        log_events(recorded)
 
     def close(self) -> None:
         """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened."""
@@ -158,7 +163,7 @@ class Database:
             return 0 if self._closed else len(self._open)
 
     @contextmanager
-    def _use(self) -> Iterator[sqlite3.Connection]:
+    def _use(self) -> Iterator[RedactingConnection]:
         mine: _Connection | None = getattr(self._local, "connection", None)
         try:
             if mine is None:
@@ -186,6 +191,7 @@ class Database:
             factory=RedactingConnection,
         )
         raw.redact = self.redact
+        raw.recorded = []
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row
         # SQLite's own lower() handles ASCII only.

@@ -1,16 +1,16 @@
 """The event log, in the order of writing."""
 
-import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from moonmind_appliance.models import Event
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, time_text, to_event
 
 
 def record(
-    connection: sqlite3.Connection,
+    connection: RedactingConnection,
     kind: str,
     *,
     at: datetime | None = None,
@@ -19,14 +19,15 @@ def record(
     data: Mapping[str, object] | None = None,
 ) -> None:
     """Write an event inside the transaction of the change that it describes."""
-    connection.execute(
-        "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?)",
+    row = connection.execute(
+        "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?) RETURNING *",
         (kind, time_text(at or datetime.now(UTC)), run_id, shard, json_text(dict(data or {}))),
-    )
+    ).fetchone()
+    connection.recorded.append(to_event(row))
 
 
 def record_for_runs(
-    connection: sqlite3.Connection,
+    connection: RedactingConnection,
     kind: str,
     which: str,
     values: Mapping[str, object],
@@ -34,10 +35,10 @@ def record_for_runs(
     data: Mapping[str, object],
 ) -> int:
     """Write the same event for every run that matches the SQL condition `which`; returns their number."""
-    return connection.execute(
+    rows = connection.execute(
         f"""
         INSERT INTO events (kind, at, run_id, data)
-        SELECT :event_kind, :event_at, run_id, :event_data FROM runs WHERE {which}
+        SELECT :event_kind, :event_at, run_id, :event_data FROM runs WHERE {which} RETURNING *
         """,  # noqa: S608 - fixed clauses
         {
             **values,
@@ -45,7 +46,9 @@ def record_for_runs(
             "event_at": time_text(datetime.now(UTC)),
             "event_data": json_text(dict(data)),
         },
-    ).rowcount
+    ).fetchall()
+    connection.recorded += map(to_event, rows)
+    return len(rows)
 
 
 class EventStore:

@@ -1,7 +1,7 @@
 """The progress of a run, written by the claim that works on it: its phases, its fields and its end."""
 
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -12,6 +12,7 @@ from moonmind_appliance.models import (
     AgentInfo,
     Failure,
     Phase,
+    PhaseName,
     PhaseStatus,
     RunStatus,
     may_move_phase,
@@ -28,8 +29,24 @@ class RunProgress:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save_phase(self, run_id: str, lease: str, phase: Phase) -> None:
+    def save_phase(
+        self,
+        run_id: str,
+        lease: str,
+        phase: Phase,
+        *,
+        now: datetime | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> None:
         """Store a phase's state. An unchanged status is not a transition; the other fields are replaced.
+
+        Args:
+            run_id: which run.
+            lease: its claim.
+            phase: the new state.
+            now: the time of the transition; None: the current time. When a phase stops running, its event has the
+                seconds since it started.
+            data: more data for the event of the transition.
 
         Raises:
             LeaseLost: the claim is over.
@@ -67,15 +84,20 @@ class RunProgress:
                 ),
             )
             if current is not phase.status:
+                at, details = now or datetime.now(UTC), dict(data or {})
+                if current is PhaseStatus.RUNNING and phase.started_at is not None:
+                    details["seconds"] = _seconds(phase.started_at, phase.completed_at or at)
                 record(
                     connection,
                     f"phase.{phase.status.value}",
+                    at=at,
                     run_id=run_id,
                     shard=shard,
                     data={
                         "phase": phase.phase.value,
                         "status": phase.status.value,
                         "attempt": phase.attempt,
+                        **details,
                     },
                 )
 
@@ -125,8 +147,9 @@ class RunProgress:
         now: datetime,
         result_summary: str | None,
         failure: Failure | None,
+        phase: PhaseName | None = None,
     ) -> None:
-        """End a run in progress; its claim ends with it.
+        """End a run in progress; its claim ends with it. `phase` is the one that failed.
 
         Raises:
             LeaseLost: the claim is over.
@@ -135,6 +158,7 @@ class RunProgress:
         if status not in FINAL_RUN_STATUSES:
             raise StoreError(f"Run {run_id} cannot end as {status.value}.")
         with self._database.write() as connection:
+            row = claimed_row(connection, run_id, lease)
             change_status(
                 connection,
                 run_id,
@@ -142,11 +166,20 @@ class RunProgress:
                 status,
                 f"run.{status.value}",
                 at=now,
-                shard=claimed_row(connection, run_id, lease)["shard"],
+                shard=row["shard"],
                 fields={
                     "completed_at": time_text(now),
                     "result_summary": result_summary,
                     "failure": json_or_none(failure),
                 },
-                data={} if failure is None else {"failure": failure.code.value},
+                data={
+                    "seconds": _seconds(datetime.fromisoformat(row["started_at"]), now),
+                    **({} if result_summary is None else {"summary": result_summary}),
+                    **({} if failure is None else {"failure": failure.code.value}),
+                    **({} if phase is None else {"phase": phase.value}),
+                },
             )
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return round(max(0.0, (end - start).total_seconds()), 3)

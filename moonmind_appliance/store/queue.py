@@ -1,6 +1,5 @@
 """The queue: which shard works on which run, and how long a claim lasts without a heartbeat."""
 
-import logging
 import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,10 +9,9 @@ from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, WaitReason, failure
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record, record_for_runs
+from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, time_text
 from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row, waiting_columns, whole_run
-
-_log = logging.getLogger(__name__)
 
 
 class QueueGroup(NamedTuple):
@@ -231,7 +229,7 @@ _FIRST = """
 
 
 def _set_waiting(
-    connection: sqlite3.Connection, which: str, waiting_for: WaitingFor | None, values: Mapping[str, object]
+    connection: RedactingConnection, which: str, waiting_for: WaitingFor | None, values: Mapping[str, object]
 ) -> None:
     """Set what the queued runs that match `which` wait for. The events come first: they select the same runs."""
     kind = "run.ready" if waiting_for is None else "run.waiting"
@@ -248,7 +246,7 @@ def _set_waiting(
 
 
 def _requeue(
-    connection: sqlite3.Connection,
+    connection: RedactingConnection,
     row: sqlite3.Row,
     *,
     waiting_for: WaitingFor | None,
@@ -275,8 +273,8 @@ def _requeue(
     )
 
 
-def _fail_unreadable(connection: sqlite3.Connection, run_id: str, error: StoreError, now: datetime) -> None:
-    _log.error("%s The run was marked failed so that it does not block the queue.", error)
+def _fail_unreadable(connection: RedactingConnection, run_id: str, error: StoreError, now: datetime) -> None:
+    """Fail the run so that it does not block the queue."""
     what = failure(FailureCode.INTERNAL_ERROR, error.message)
     change_status(
         connection,
@@ -286,5 +284,5 @@ def _fail_unreadable(connection: sqlite3.Connection, run_id: str, error: StoreEr
         "run.failed",
         at=now,
         fields={"failure": json_text(what), "completed_at": time_text(now)},
-        data={"failure": what.code.value},
+        data={"failure": what.code.value, "summary": what.message},
     )

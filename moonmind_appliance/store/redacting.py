@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from moonmind_appliance.models import Event
+
 # Limits of one JSON column. The appliance's own data is far below them; data caused by an agent is cut.
 LONGEST_TEXT = 64 * 1024
 MOST_ENTRIES = 1000
@@ -39,10 +41,12 @@ class JsonText(str):
 class RedactingConnection(sqlite3.Connection):
     """A connection whose INSERT, UPDATE and DELETE statements redact their text parameters; SELECTs do not.
 
-    `redact` is set by the `Database` right after it connects.
+    `redact` and `recorded` are set by the `Database`: `redact` right after it connects, `recorded` at the start of each
+    write transaction. `recorded` collects the events that the transaction writes, as they are stored.
     """
 
     redact: Callable[[str], str]
+    recorded: list[Event]
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as sqlite3 has it
         """Execute one statement."""

@@ -7,11 +7,12 @@ from datetime import datetime
 from moonmind_appliance.errors import LeaseLost, NotFound, StoreError
 from moonmind_appliance.models import Run, RunStatus, WaitingFor, may_move_run
 from moonmind_appliance.store.events import record
+from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_or_none, time_or_none, time_text, to_run
 
 
 def change_status(
-    connection: sqlite3.Connection,
+    connection: RedactingConnection,
     run_id: str,
     current: RunStatus,
     target: RunStatus,
@@ -55,7 +56,7 @@ def change_status(
     return row
 
 
-def cancel(connection: sqlite3.Connection, run_id: str, current: RunStatus, now: datetime) -> None:
+def cancel(connection: RedactingConnection, run_id: str, current: RunStatus, now: datetime) -> None:
     """Cancel a run that no worker executes; keeps the time of an earlier request."""
     connection.execute(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE run_id = ?",

@@ -69,7 +69,7 @@ class RunStore:
                 "run.queued",
                 at=run.accepted_at,
                 run_id=run.run_id,
-                data={"status": RunStatus.QUEUED.value},
+                data={"status": RunStatus.QUEUED.value, "repository": run.repository},
             )
             return existing_run(connection, run.run_id)
 

@@ -1,7 +1,6 @@
 """The stored state of each shard."""
 
 import contextlib
-import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -13,13 +12,12 @@ from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Shard
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
+from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, to_shard
 
 _LONGEST_REASON = 300
 _T = TypeVar("_T")
 _Account = Annotated[str, msgspec.Meta(max_length=64)]
-
-_log = logging.getLogger(__name__)
 
 
 class ShardEvent(NamedTuple):
@@ -79,8 +77,6 @@ class ShardStore:
                 _write(connection, changed.shard)
             for event in changed.events:
                 record(connection, event.kind, shard=shard, data=event.data)
-        for event in changed.events:
-            _log.info("Shard %d: %s %s", shard, event.kind, json_text(dict(event.data)))
         return changed.shard
 
 
@@ -104,7 +100,7 @@ def _state(row: sqlite3.Row) -> Shard:
     return state
 
 
-def _known(connection: sqlite3.Connection, shard: int) -> Shard:
+def _known(connection: RedactingConnection, shard: int) -> Shard:
     """The stored state, inside a write transaction; a new one if none can be read."""
     row = _row(connection, shard)
     if row is None:
@@ -117,7 +113,6 @@ def _known(connection: sqlite3.Connection, shard: int) -> Shard:
             # must stay paused.
             fresh = Shard(shard=shard, account=_kept(row["state"], "account", _Account) or "")
             fresh = msgspec.structs.replace(fresh, paused_at=_kept(row["state"], "paused_at", datetime))
-            _log.error("%s Its login is checked again.", error.message)
             record(connection, "shard.state_unreadable", shard=shard, data={"why": error.message[:_LONGEST_REASON]})
     _write(connection, fresh)
     return fresh

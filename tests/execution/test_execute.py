@@ -173,8 +173,8 @@ def cut_off_behind(appliance: ApplianceUnderTest, run: Run, phase: PhaseName) ->
         def __getattr__(self, name: str) -> Any:
             return getattr(progress, name)
 
-        def save_phase(self, run_id: str, lease: str, entry: Any) -> None:
-            saved(run_id, lease, entry)
+        def save_phase(self, run_id: str, lease: str, entry: Any, **more: Any) -> None:
+            saved(run_id, lease, entry, **more)
             if entry.phase is phase and entry.status.value == "succeeded":
                 raise CutOff
 

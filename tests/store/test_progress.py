@@ -43,8 +43,25 @@ class TestPhases:
         events = store.events.after(0, run_id=claimed.run_id)[-2:]
         assert [(event.kind, event.shard, event.data) for event in events] == [
             ("phase.running", 1, {"phase": "git_clone", "status": "running", "attempt": 1}),
-            ("phase.succeeded", 1, {"phase": "git_clone", "status": "succeeded", "attempt": 1}),
+            ("phase.succeeded", 1, {"phase": "git_clone", "status": "succeeded", "attempt": 1, "seconds": 1.0}),
         ]
+
+    @pytest.mark.parametrize("status", [PhaseStatus.FAILED, PhaseStatus.RETRYING])
+    def test_a_phase_that_stops_has_its_seconds(
+        self, store: Store, claimed: Run, now: datetime, status: PhaseStatus
+    ) -> None:
+        """Also one that will be repeated, which has no end; a repetition of an ended phase has none."""
+        running = Phase(phase=PhaseName.GIT_CLONE, status=PhaseStatus.RUNNING, attempt=2, started_at=now)
+        store.progress.save_phase(claimed.run_id, "mine", running)
+        at = now + timedelta(seconds=12.5)
+        stopped = msgspec.structs.replace(running, status=status)
+        store.progress.save_phase(claimed.run_id, "mine", stopped, now=at, data={"failure": "clone_failed"})
+        last = store.events.after(0, run_id=claimed.run_id)[-1]
+        assert (last.at, last.data["seconds"], last.data["failure"]) == (at, 12.5, "clone_failed")
+        if status is PhaseStatus.FAILED:
+            again = msgspec.structs.replace(stopped, status=PhaseStatus.RETRYING)
+            store.progress.save_phase(claimed.run_id, "mine", again)
+            assert "seconds" not in store.events.after(0, run_id=claimed.run_id)[-1].data
 
     @pytest.mark.parametrize("current", PhaseStatus)
     @pytest.mark.parametrize("target", PhaseStatus)
@@ -93,13 +110,28 @@ class TestEnd:
     def test_finish(self, store: Store, claimed: Run, now: datetime, status: RunStatus) -> None:
         """A run ends with its summary, its failure and its time, and has no claim any more."""
         why = failure(FailureCode.CLONE_FAILED, "no", retry_at=now)
-        store.progress.finish(claimed.run_id, "mine", status, now=now, result_summary="done", failure=why)
+        end = now + timedelta(seconds=90)
+        store.progress.finish(
+            claimed.run_id,
+            "mine",
+            status,
+            now=end,
+            result_summary="done",
+            failure=why,
+            phase=PhaseName.GIT_CLONE,
+        )
         assert get(store, claimed.run_id) == msgspec.structs.replace(
-            claimed, status=status, lease=None, completed_at=now, result_summary="done", failure=why
+            claimed, status=status, lease=None, completed_at=end, result_summary="done", failure=why
         )
         event = store.events.after(0, run_id=claimed.run_id)[-1]
         assert event.kind == f"run.{status.value}"
-        assert event.data == {"status": status.value, "failure": "clone_failed"}
+        assert event.data == {
+            "status": status.value,
+            "seconds": 90.0,
+            "summary": "done",
+            "failure": "clone_failed",
+            "phase": "git_clone",
+        }
 
     @pytest.mark.parametrize("status", [RunStatus.QUEUED, RunStatus.IN_PROGRESS])
     def test_not_an_end(self, store: Store, claimed: Run, now: datetime, status: RunStatus) -> None:
