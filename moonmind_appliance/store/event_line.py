@@ -115,7 +115,7 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "run.waiting": _run_waiting,
     "run.ready": lambda _: "no longer waits for anything but its turn",
     "run.requeued": _run_requeued,
-    "run.goes_on_elsewhere": lambda event: f"continues on another shard than {event.shard}: {event.data['why']}",
+    "run.goes_on_elsewhere": lambda event: f"leaves shard {event.shard} for another one: {event.data['why']}",
     "run.workspace_lost": lambda event: f"its volumes no longer exist; repeats {', '.join(event.data['again'])}",
     "run.noted": lambda event: f"saved {', '.join(event.data['fields'])}",
     "run.cancel_requested": lambda _: "cancel requested",

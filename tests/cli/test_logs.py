@@ -3,11 +3,13 @@
 import json
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 
 from moonmind_appliance.cli.logs import JsonFormatter, TextFormatter, is_worth_logging
 from moonmind_appliance.redaction import Redactor
+from tests.cli.terminal import Terminal
 
 SECRET = "a-secret-Value-0815"
 REDACTOR = Redactor({"GITHUB_TOKEN": SECRET})
@@ -103,3 +105,10 @@ def test_successful_reads_are_not_logged(method: str, status: int, *, expected: 
 def test_other_records_stay() -> None:
     """Records with other arguments are logged, also if they look like a read."""
     assert is_worth_logging(record("GET %s", "x"))
+
+
+def test_commands_print_no_events(tmp_path: Path) -> None:
+    """A command that changes something prints its own messages; with --debug also the log."""
+    terminal = Terminal(tmp_path)
+    assert "created" not in terminal.run("token", "create", "--name", "me").stderr
+    assert "Token me revoked" in terminal.run("token", "revoke", "me", "--debug").stderr

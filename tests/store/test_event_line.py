@@ -119,7 +119,7 @@ def test_events_with_the_shard_of_the_run() -> None:
     """A run's line names the shard where it matters."""
     assert event_line(event("run.claimed", {}, shard=2)) == "Run 10f37e97: started on shard 2"
     moved = event("run.goes_on_elsewhere", {"reason": "login", "why": "login dead"}, shard=2)
-    assert event_line(moved) == "Run 10f37e97: continues on another shard than 2: login dead"
+    assert event_line(moved) == "Run 10f37e97: leaves shard 2 for another one: login dead"
 
 
 @pytest.mark.parametrize("verb", ["created", "revoked"])
