@@ -132,7 +132,7 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "artifact.saved": lambda event: f"artifact {event.data['name']} saved ({size(event.data['size_bytes'])})",
     "artifacts.removed": lambda event: f"{event.data['count']} artifacts removed",
     **{f"shard.login_{state.value}": _login for state in LoginState},
-    "shard.signed_in": lambda event: f"signed in{_after(' by ', event.data.get('way'))}",
+    "shard.signed_in": lambda event: f"signed in ({event.data['way']})",
     "shard.signed_out": lambda _: "signed out",
     "shard.paused": lambda _: "paused: it claims no more runs",
     "shard.resumed": lambda _: "resumed",

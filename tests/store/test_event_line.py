@@ -84,7 +84,7 @@ SHARD_LINES = [
         {"fault": "refresh_refused", "why": "Token revoked.", "was": "present"},
         "login dead, refresh_refused (was present): Token revoked.",
     ),
-    ("shard.signed_in", {"way": "device"}, "signed in by device"),
+    ("shard.signed_in", {"way": "device"}, "signed in (device)"),
     ("shard.signed_out", {}, "signed out"),
     ("shard.paused", {}, "paused: it claims no more runs"),
     ("shard.resumed", {"paused_at": "2026-03-01T14:00:00Z"}, "resumed"),

@@ -39,5 +39,9 @@ def test_numbers_outside_are_moved_to_the_nearest_row() -> None:
 def test_the_whole_line_joins_wrapped_rows() -> None:
     """Each row of a wrapped line gives the text of the line."""
     window = LogWindow()
-    window.replace(Rows([Row(0, 0, "a"), Row(1, 0, "bb"), Row(1, 1, "cc", broken=True), Row(2, 0, "d")], True, True))
+    window.replace(
+        Rows(
+            [Row(0, 0, "a"), Row(1, 0, "bb"), Row(1, 1, "cc", broken=True), Row(2, 0, "d")], at_start=True, at_end=True
+        )
+    )
     assert [window.whole_line(window.first + index) for index in range(5)] == ["a", "bbcc", "bbcc", "d", ""]
