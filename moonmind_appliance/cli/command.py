@@ -62,10 +62,15 @@ class Command(click.Command):
         super().__init__(*arguments, **options)
         self.examples = [Example(*example) for example in examples]
         self.params += _common_options(json=json)
+        self._json = json
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - the command's return value
         """Run it; with --debug the log goes to stderr, otherwise there is no log."""
-        if ctx.ensure_object(Invocation).debug:
+        invocation = ctx.ensure_object(Invocation)
+        if invocation.as_json and not self._json:
+            # Given before the command's name, where --json is known.
+            raise click.UsageError("No such option '--json'.", ctx)
+        if invocation.debug:
             start_log("text", Redactor(), debug=True)
         else:
             no_log()
@@ -77,6 +82,13 @@ class Command(click.Command):
         write_examples(formatter, self.examples)
 
 
+def _help_without_command() -> None:
+    """Print the help of a group that was called without a command."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), color=context.color)
+
+
 class Lazy(NamedTuple):
     """A command as `module:attribute`, and its one-line help, so that the group's help imports no command."""
 
@@ -85,7 +97,10 @@ class Lazy(NamedTuple):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called: no command waits for another's libraries."""
+    """A group whose commands are imported when they are called: no command waits for another's libraries.
+
+    It takes the common options, too. Without a command it prints its help.
+    """
 
     def __init__(
         self,
@@ -94,9 +109,10 @@ class LazyGroup(click.Group):
         examples: Sequence[tuple[str, str]] = (),
         **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options | {"invoke_without_command": True, "callback": _help_without_command})
         self.lazy = lazy
         self.examples = [Example(*example) for example in examples]
+        self.params += _common_options(json=True)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of declaration, not of the alphabet."""

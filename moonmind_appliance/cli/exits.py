@@ -44,7 +44,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.REFUSED: "permission denied: token missing, not valid or without the required role; files of another user",
     Exit.NOT_FOUND: "the run, artifact or token does not exist",
     Exit.RUN_FAILED: "the awaited run failed or was cancelled",
-    Exit.INTERRUPTED: "stopped with Ctrl-C",
+    Exit.INTERRUPTED: "stopped with Ctrl-C, SIGTERM or SIGHUP",
 }
 
 _BY_KIND: tuple[tuple[type[ApplianceError], Exit], ...] = (

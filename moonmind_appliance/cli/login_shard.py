@@ -19,6 +19,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.prompt_panel import Prompt, PromptPanel
+from moonmind_appliance.cli.signals import STOPPING
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.models import Shard
 from moonmind_appliance.resources import Resources
@@ -154,12 +155,12 @@ def _key(invocation: Invocation) -> str:
 
 @contextmanager
 def _stopped_by_signals(sign_in: SignIn) -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM stops the sign-in in order and sets the event; a second one has its default effect.
+    """The first Ctrl-C, SIGTERM or SIGHUP stops the sign-in in order and sets the event; a second one ends the command.
 
     A handler, not `except KeyboardInterrupt`: Python could raise that anywhere, also outside of the `try`.
     """
     stopped = threading.Event()
-    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, signal.SIGTERM)}
+    before = {sig: signal.getsignal(sig) for sig in (signal.SIGINT, *STOPPING)}
     # A shell starts background commands with SIGINT ignored: keep it ignored.
     caught = {sig: handler for sig, handler in before.items() if handler is not signal.SIG_IGN}
 

@@ -50,8 +50,13 @@ class PhaseBoard:
             return nullcontext()
         return Live(self, console=self._console, refresh_per_second=10)
 
-    def phase(self, name: str, status: str, attempt: int = 1, seconds: float | None = None) -> None:
-        """Set a phase's state; `seconds` is how long it took, or has run so far. Only changes are printed."""
+    def phase(
+        self, name: str, status: str, attempt: int = 1, seconds: float | None = None, *, is_news: bool = True
+    ) -> None:
+        """Set a phase's state; `seconds` is how long it took, or has run so far. Only changes are printed.
+
+        Without `is_news` the state is from before the board was created: it is shown, but not printed as a line.
+        """
         row = self._rows.get(name)
         if row is None or (row.status, row.attempt) == (status, attempt):
             return
@@ -61,7 +66,7 @@ class PhaseBoard:
         if status in _DONE:
             row.seconds = seconds if seconds is not None else (None if row.since is None else now - row.since)
         row.status, row.attempt = status, attempt
-        if not self._console.is_terminal and status != PhaseStatus.PENDING.value:
+        if is_news and not self._console.is_terminal and status != PhaseStatus.PENDING.value:
             again = f" (attempt {attempt})" if attempt > 1 else ""
             took = f" in {duration(row.seconds)}" if status in _DONE and row.seconds is not None else ""
             self.print_line(f"{name} {status}{again}{took}")

@@ -11,6 +11,7 @@ from rich.text import Text
 from moonmind_appliance.cli.command import PROGRAM, Lazy, LazyGroup
 from moonmind_appliance.cli.exits import MEANINGS, Exit, exit_of
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.signals import stopped_by_signals
 from moonmind_appliance.cli.terminal import clean, console
 from moonmind_appliance.errors import ApplianceError, RequestError
 from moonmind_appliance.redaction import Redactor
@@ -50,24 +51,25 @@ class Program(LazyGroup):
         """Run, and exit with one of `Exit`."""
         extra.pop("standalone_mode", None)
         invocation = Invocation()
-        try:
-            code = super().main(
-                args, prog_name or PROGRAM, complete_var, standalone_mode=False, obj=invocation, **extra
-            )
-        except (KeyboardInterrupt, click.Abort):
-            show_error(invocation, "stopped")
-            code = Exit.INTERRUPTED
-        except click.ClickException as error:
-            code = _usage(invocation, error)
-        except ApplianceError as error:
-            if invocation.debug:
-                _show_trace(invocation)
-            show_error(invocation, error)
-            code = exit_of(error)
-        except ModuleNotFoundError as error:
-            code = _not_installed(invocation, error)
-        except Exception as error:  # noqa: BLE001 - the last place that can report a defect as one line
-            code = _defect(invocation, error)
+        with stopped_by_signals():
+            try:
+                code = super().main(
+                    args, prog_name or PROGRAM, complete_var, standalone_mode=False, obj=invocation, **extra
+                )
+            except (KeyboardInterrupt, click.Abort):
+                show_error(invocation, "stopped")
+                code = Exit.INTERRUPTED
+            except click.ClickException as error:
+                code = _usage(invocation, error)
+            except ApplianceError as error:
+                if invocation.debug:
+                    _show_trace(invocation)
+                show_error(invocation, error)
+                code = exit_of(error)
+            except ModuleNotFoundError as error:
+                code = _not_installed(invocation, error)
+            except Exception as error:  # noqa: BLE001 - the last place that can report a defect as one line
+                code = _defect(invocation, error)
         sys.exit(int(code or Exit.OK))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,6 +77,14 @@ class Program(LazyGroup):
         super().format_epilog(ctx, formatter)
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
+
+
+def _print_version(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callbacks
+    if value:
+        from moonmind_appliance.appliance import appliance_version  # noqa: PLC0415 - loads all of the appliance
+
+        click.echo(f"{PROGRAM} {appliance_version()}")
+        context.exit()
 
 
 @click.group(
@@ -90,6 +100,14 @@ class Program(LazyGroup):
             f"{PROGRAM} runs submit --repository owner/name --spec spec.md --wait",
         ),
     ],
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the appliance's version; `version` also shows those of its tools.",
 )
 def main() -> None:
     """Turns a specification text into a draft pull request.

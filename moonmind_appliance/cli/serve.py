@@ -1,6 +1,7 @@
 """`serve`: runs the API and the workers in one process, until a signal stops it."""
 
 import logging
+import signal
 
 import click
 
@@ -10,7 +11,7 @@ from moonmind_appliance.appliance import Appliance, secrets_of
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.logs import start_log
+from moonmind_appliance.cli.logs import RedactingFormatter, start_log
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import serve as serve_http
@@ -44,6 +45,14 @@ def serve(invocation: Invocation) -> Exit:
     configuration = invocation.configuration()
     settings = configuration.settings
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
+    try:
+        return _serve(settings, formatter)
+    except KeyboardInterrupt:
+        _log.info("Stopped before the start was complete.")
+        return Exit.OK
+
+
+def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
     appliance = Appliance(settings)
     # From here on logins are read and refreshed: redact their tokens, too.
     formatter.redactor = appliance.resources.redactor
@@ -52,6 +61,9 @@ def serve(invocation: Invocation) -> Exit:
     except AddressUnavailable as error:
         appliance.stop()
         raise CommandFailed(error.message, hint=error.hint, code=exit_of_address(error.errno)) from error
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # An exception in a server that runs would leave its threads: end the process.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with listening:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
@@ -64,20 +76,21 @@ def serve(invocation: Invocation) -> Exit:
 def banner(settings: Settings, store: Store) -> str:
     """The first line: the API's address, the data folder, the shards that are signed in, the address of the docs."""
     url = public_url(settings)
-    shards = ", ".join(
-        f"{shard.shard} {_LOGINS.get(shard.login, shard.login.value)}"
+    shards = "; ".join(
+        f"shard {shard.shard}: {_LOGINS.get(shard.login, shard.login.value)}"
         for shard in store.shards.all(settings.codex_shards)
     )
     return (
         f"MoonMind appliance {appliance_version()} on {url}{BASE_PATH}; "
-        f"data in {settings.moonmind_data_dir}; shards: {shards}; API docs on {url}{SCHEMA_PATH}"
+        f"data in {settings.moonmind_data_dir}; {shards}; API docs on {url}{SCHEMA_PATH}"
     )
 
 
 _LOGINS = {
     LoginState.PRESENT: "signed in",
-    LoginState.ABSENT: "without a login",
-    LoginState.DEAD: "with a login that no longer works",
+    LoginState.ABSENT: "not signed in",
+    LoginState.DEAD: "its login no longer works",
+    LoginState.REFUSED: "OpenAI refuses its account",
     LoginState.UNKNOWN: "not checked yet",
 }
 

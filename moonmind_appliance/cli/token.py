@@ -10,9 +10,11 @@ from rich.console import Group
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command, Lazy, LazyGroup
+from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import ago, clean, table
 from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
+from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import LocalToken, Store
 
 _HERE = "moonmind_appliance.cli.token"
@@ -76,8 +78,8 @@ class Lifetime(click.ParamType[datetime]):
 
 
 @contextmanager
-def _store(invocation: Invocation) -> Iterator[Store]:
-    store = Store.open(invocation.settings().moonmind_data_dir)
+def _store(settings: Settings) -> Iterator[Store]:
+    store = Store.open(settings.moonmind_data_dir)
     try:
         yield store
     finally:
@@ -115,9 +117,16 @@ def _store(invocation: Invocation) -> Iterator[Store]:
 def create(invocation: Invocation, name: str, role: str, expires: datetime | None, *, keep_runs: bool) -> None:
     """Create a token; it is shown once.
 
-    A running `serve` accepts it immediately.
+    A running `serve` accepts it immediately. With AUTH_PROVIDER=keycloak the API accepts only Keycloak's tokens, so
+    none is created.
     """
-    with _store(invocation) as store:
+    settings = invocation.settings()
+    if settings.auth_provider != "local":
+        raise CommandFailed(
+            f"AUTH_PROVIDER is {settings.auth_provider}: the API would never accept a token that is created here.",
+            hint=f"Use a Keycloak token: `{PROGRAM} login`, then `{PROGRAM} token show`. Or set AUTH_PROVIDER=local.",
+        )
+    with _store(settings) as store:
         made = store.tokens.create(name, operator=role == "operator", expires_at=expires, keep_runs=keep_runs)
     if invocation.as_json:
         invocation.print_result({"token": made, "name": name, "role": role, "expires_at": expires})
@@ -142,7 +151,10 @@ def create(invocation: Invocation, name: str, role: str, expires: datetime | Non
 def list_tokens(invocation: Invocation, *, everything: bool) -> None:
     """List the tokens. Only their names and dates: the tokens themselves are not stored."""
     now = datetime.now(UTC)
-    with _store(invocation) as store:
+    settings = invocation.settings()
+    if settings.auth_provider != "local":
+        invocation.print_message(f"AUTH_PROVIDER is {settings.auth_provider}: the API accepts none of these tokens.")
+    with _store(settings) as store:
         rows = [row for row in store.tokens.list() if everything or _state(row, now) == "in use"]
     shown = table("NAME", "ROLE", "STATE", "MADE", "ENDS", "LAST USED")
     for row in rows:
@@ -188,7 +200,7 @@ def _state(row: LocalToken, now: datetime) -> str:
 @click.pass_obj
 def revoke(invocation: Invocation, name: str) -> None:
     """Revoke a token at once. Runs that were submitted with it continue."""
-    with _store(invocation) as store:
+    with _store(invocation.settings()) as store:
         store.tokens.revoke(name)
     invocation.print_result({"name": name, "state": "revoked"}, Text(f"The token {name} is revoked."))
 

@@ -1,11 +1,16 @@
 """Common to all commands: help, errors as one line, exit codes."""
 
+import signal
+from pathlib import Path
+
 import click
 import pytest
 
+from moonmind_appliance.appliance import appliance_version
 from moonmind_appliance.cli import program
 from moonmind_appliance.cli.command import Command, Lazy
 from moonmind_appliance.cli.exits import Exit, exit_of
+from moonmind_appliance.cli.signals import STOPPING
 from moonmind_appliance.errors import (
     ApplianceError,
     Conflict,
@@ -34,6 +39,8 @@ def fails(_: object, how: str) -> None:
     """Fail in the given way."""
     if how == "ctrl-c":
         raise KeyboardInterrupt
+    if how in {"SIGTERM", "SIGHUP"}:
+        signal.raise_signal(signal.Signals[how])
     if how == "known":
         raise NotFound("There is no such thing.", hint="Look elsewhere.")
     raise RuntimeError(f"the pipe burst near {SECRET}\x1b[2J")
@@ -53,8 +60,48 @@ def only_line(called: Called) -> str:
     return line
 
 
+@pytest.mark.parametrize("group", [[], ["runs"], ["token"], ["-v"], ["runs", "--json"]])
+def test_a_group_without_a_command_prints_its_help(terminal: Terminal, group: list[str]) -> None:
+    """To stdout, as with --help, and without an error."""
+    called = terminal.call(*group)
+    assert called == terminal.call(*group, "--help")
+    assert (called.code, called.stderr) == (Exit.OK, "")
+    assert "Commands:" in called.stdout
+
+
+def test_the_version_is_one_line(terminal: Terminal) -> None:
+    """`--version` reads no settings."""
+    called = terminal.call("--version", MOONMIND_PORT="none")
+    assert (called.code, called.stdout) == (Exit.OK, f"moonmind-appliance {appliance_version()}\n")
+
+
+@pytest.mark.parametrize(
+    "words", [["-v", "--json", "settings"], ["settings", "-v", "--json"], ["--json", "settings", "-v"]]
+)
+def test_common_options_are_taken_before_and_after_the_command(terminal: Terminal, words: list[str]) -> None:
+    """The output is the same."""
+    called = terminal.call(*words)
+    assert called.json[0]["name"] == "MOONMIND_DATA_DIR"
+    assert called.stderr.startswith("settings from ")
+
+
+def test_the_last_of_two_equal_options_counts(terminal: Terminal, tmp_path: Path) -> None:
+    """The one after the command's name is nearer to it."""
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(f"CODEX_MODEL={name}\n", encoding="utf-8")
+    words = ["--env-file", str(tmp_path / "first"), "settings", "--json", "--env-file", str(tmp_path / "second")]
+    assert {row["value"] for row in terminal.call(*words).json if row["name"] == "CODEX_MODEL"} == {"second"}
+
+
+def test_an_option_that_the_command_lacks_is_refused_before_its_name(terminal: Terminal) -> None:
+    """`serve` writes no JSON to stdout."""
+    before, after = terminal.call("--json", "serve"), terminal.call("serve", "--json")
+    assert (before, before.code) == (after, Exit.USAGE)
+    assert before.stderr.startswith("error: No such option '--json'.")
+
+
 def test_help_names_every_command_and_exit_code(terminal: Terminal) -> None:
-    """--help, -h and no argument all show the help."""
+    """Also with -h."""
     called = terminal.call("-h")
     assert called.code == 0
     assert [name for name in program.COMMANDS if f"  {name} " not in called.stdout] == []
@@ -85,11 +132,23 @@ def test_debug_shows_the_trace_and_still_no_secret(failing: Terminal) -> None:
     assert SECRET not in called.stderr
 
 
-def test_ctrl_c_has_a_code_of_its_own(failing: Terminal) -> None:
-    """The code is 128 plus the signal, as in shells."""
-    called = failing.call("fails", "ctrl-c")
+@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "SIGHUP"])
+def test_a_stopped_command_has_a_code_of_its_own(failing: Terminal, how: str) -> None:
+    """Signals end a command as Ctrl-C does; afterwards they have their handlers from before."""
+    before = [signal.getsignal(sig) for sig in STOPPING]
+    called = failing.call("fails", how)
     assert called.stderr.strip() == "error: stopped"
     assert called.code == Exit.INTERRUPTED
+    assert [signal.getsignal(sig) for sig in STOPPING] == before
+
+
+def test_an_ignored_signal_stays_ignored(failing: Terminal) -> None:
+    """As under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert "unexpected RuntimeError" in failing.call("fails", "SIGHUP").stderr
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(

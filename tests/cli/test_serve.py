@@ -60,10 +60,22 @@ def test_serve_starts_prints_its_address_and_stops_with_0(terminal: Terminal, si
     assert called.stdout == ""
     banner = next(text for text in called.stderr.splitlines() if "MoonMind appliance" in text)
     assert serving.url in banner
-    assert f"data in {terminal.data_dir}; shards: 0 not checked yet, 1 not checked yet" in banner
+    assert f"data in {terminal.data_dir}; shard 0: not checked yet; shard 1: not checked yet" in banner
     assert f"{serving.url}/schema" in banner
     assert f"{sig.name}: stopping. No runs are running." in called.stderr
     assert stat.S_IMODE(terminal.data_dir.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_during_the_start_is_in_order(terminal: Terminal, sig: signal.Signals) -> None:
+    """The signal comes while the data folder is prepared: the exit code is 0 whenever it comes."""
+    process = terminal.start("serve", MOONMIND_PORT=str(free_port()), DOCKER_HOST=f"unix://{terminal.home}/none.sock")
+    while not terminal.data_dir.exists() and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(sig)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
 
 
 def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
@@ -129,8 +141,8 @@ def test_settings_that_cannot_be_used_end_it_at_once(terminal: Terminal) -> None
     """The output has all problems and no trace."""
     called = terminal.run("serve", MOONMIND_PORT="x", STOP_GRACE="never")
     assert called.code == 3
-    assert "MOONMIND_PORT:" in called.stderr
-    assert "STOP_GRACE:" in called.stderr
+    assert "MOONMIND_PORT (environment):" in called.stderr
+    assert "STOP_GRACE (environment):" in called.stderr
     assert "Traceback" not in called.stderr
 
 

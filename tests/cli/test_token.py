@@ -58,6 +58,20 @@ def test_a_name_is_given_once(terminal: Terminal) -> None:
     assert called.stderr == "error: A token named ann already exists. Revoke it first, or choose another name.\n"
 
 
+def test_with_keycloak_no_token_is_created(terminal: Terminal) -> None:
+    """The API would not accept it. Tokens from before are listed with a warning, and can be revoked."""
+    terminal.call("token", "create", "--name", "ann")
+    terminal.variables |= {"AUTH_PROVIDER": "keycloak", "OIDC_ISSUER_URL": "https://sso.example.com/realms/moonmind"}
+    called = terminal.call("token", "create", "--name", "zoe")
+    assert (called.code, called.stdout) == (1, "")
+    assert called.stderr.startswith("error: AUTH_PROVIDER is keycloak: the API would never accept a token")
+    assert "`moonmind-appliance login`, then `moonmind-appliance token show`" in called.stderr
+    listed = terminal.call("token", "list", "--json")
+    assert [row["name"] for row in listed.json] == ["ann"]
+    assert listed.stderr == "AUTH_PROVIDER is keycloak: the API accepts none of these tokens.\n"
+    assert terminal.call("token", "revoke", "ann").code == 0
+
+
 def test_revoking_a_missing_token_is_an_error(terminal: Terminal) -> None:
     """The exit code is that of a missing object."""
     assert terminal.call("token", "revoke", "nobody").code == 6

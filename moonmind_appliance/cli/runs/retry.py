@@ -11,6 +11,8 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.terminal import clean, state
+from moonmind_appliance.models import PhaseName, PhaseStatus
+from moonmind_appliance.views.run_detail import RunDetail
 
 
 @click.command(
@@ -30,9 +32,17 @@ def retry(invocation: Invocation, server: str | None, token_file: Path | None, r
     It continues at its first unfinished phase: completed phases do not use model time again.
     """
     with open_access(invocation, server, token_file) as access:
-        accepted = access.retry(access.find(run))
-        if wait:
-            return follow(invocation, access, accepted.run_id)
+        run_id = access.find(run)
+        before = access.detail(run_id) if wait else None
+        accepted = access.retry(run_id)
+        if before is not None:
+            return follow(invocation, access, run_id, first_line=_continues(before), earlier=before.phases)
     message = Text.assemble(f"Run {clean(accepted.run_id[:8])} is ", state(accepted.status), " again.")
     invocation.print_result(accepted, message)
     return Exit.OK
+
+
+def _continues(run: RunDetail) -> str:
+    """Where the retried run continues."""
+    todo = (phase.phase for phase in run.phases if phase.status is not PhaseStatus.SUCCEEDED)
+    return f"Run {clean(run.short_id)} is queued again; it continues at {next(todo, PhaseName.CLEANUP)}."

@@ -83,8 +83,7 @@ def submit(  # noqa: PLR0917 - click calls by name
         accepted = access.submit(request, idempotency_key)
         run_id = accepted.run_id
         if wait:
-            invocation.progress.print(Text(f"Run {clean(run_id)} is accepted."), soft_wrap=True)
-            return follow(invocation, access, run_id)
+            return follow(invocation, access, run_id, first_line=f"Run {clean(run_id)} is accepted.")
     message = Text.assemble(
         "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {clean(run_id[:8])}"
     )

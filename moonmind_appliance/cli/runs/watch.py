@@ -1,6 +1,7 @@
 """`runs watch`: shows a run's phases until its end, also across a restart of the appliance."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.run_text import outcome, waits
 from moonmind_appliance.cli.terminal import clean, state
 from moonmind_appliance.errors import ApplianceError
-from moonmind_appliance.models import RunStatus
+from moonmind_appliance.models import PhaseStatus, RunStatus
 from moonmind_appliance.units import duration
-from moonmind_appliance.views.run_detail import RunDetail
+from moonmind_appliance.views.run_detail import PhaseDetail, RunDetail
 
 _POLL_SECONDS = 0.5
 _RETRY_SECONDS = 2.0
@@ -47,13 +48,25 @@ def watch(invocation: Invocation, server: str | None, token_file: Path | None, r
         return follow(invocation, access, access.find(run))
 
 
-def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
-    """Show the run until its end, and return its outcome."""
+def follow(
+    invocation: Invocation,
+    access: RunAccess,
+    run_id: str,
+    *,
+    first_line: str = "",
+    earlier: Sequence[PhaseDetail] = (),
+) -> Exit:
+    """Print the first line, show the run until its end, and return its outcome.
+
+    `earlier` are the phases before a retry: what they show is not news.
+    """
     board = PhaseBoard(invocation.progress)
-    run = access.detail(run_id)
     try:
+        if first_line:
+            invocation.progress.print(Text(first_line), soft_wrap=True)
+        run = access.detail(run_id)
         with board.live():
-            while not _show_on_board(board, run):
+            while not _show_on_board(board, run, earlier):
                 time.sleep(_POLL_SECONDS)
                 run = _read_again(board, access, run_id)
     except KeyboardInterrupt:
@@ -67,11 +80,14 @@ def follow(invocation: Invocation, access: RunAccess, run_id: str) -> Exit:
     return Exit.RUN_FAILED if run.status in {RunStatus.FAILED, RunStatus.CANCELLED} else Exit.OK
 
 
-def _show_on_board(board: PhaseBoard, run: RunDetail) -> bool:
+def _show_on_board(board: PhaseBoard, run: RunDetail, earlier: Sequence[PhaseDetail]) -> bool:
     """Show the run's state on the board; True if the run has ended."""
     now = datetime.now(UTC)
     for phase in run.phases:
-        board.phase(phase.phase, phase.status, phase.attempt, phase.seconds(now))
+        is_news = phase not in earlier
+        # A retry does again what did not succeed: until then the phase is pending.
+        if is_news or phase.status is PhaseStatus.SUCCEEDED:
+            board.phase(phase.phase, phase.status, phase.attempt, phase.seconds(now), is_news=is_news)
     if not run.final:
         where = "" if run.shard is None or run.status == RunStatus.QUEUED else f" on shard {run.shard}"
         wait = f", {waits(run)}" if run.waiting_for else ""

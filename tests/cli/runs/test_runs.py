@@ -1,5 +1,6 @@
 """`runs` over HTTP and on the data folder: the same output."""
 
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,6 +132,35 @@ def test_cancel_and_retry(caller: Terminal, served: Served) -> None:
     assert caller.call("runs", "retry", run_id).code == 1
 
 
+@pytest.mark.parametrize(("verb", "sent"), [("watch", signal.SIGINT), ("retry", signal.SIGTERM)])
+def test_a_stopped_wait_says_that_the_run_continues(
+    terminal: Terminal, served: Served, verb: str, sent: signal.Signals
+) -> None:
+    """From the first line on. A retry shows no phase of the attempt before as new."""
+    run_id = served.submit()
+    served.take(run_id)
+    served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.RUNNING)
+    served.phase(run_id, PhaseName.PREPARE_JOB, PhaseStatus.SUCCEEDED)
+    served.phase(run_id, PhaseName.GIT_CLONE, PhaseStatus.RUNNING)
+    served.phase(run_id, PhaseName.GIT_CLONE, PhaseStatus.FAILED)
+    if verb == "retry":
+        served.finish(run_id, RunStatus.FAILED)
+    process = terminal.start("runs", verb, run_id, *(["--wait"] if verb == "retry" else []))
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(sent)
+    stdout, stderr = process.communicate(timeout=60)
+    if verb == "retry":
+        assert first == f"Run {run_id[:8]} is queued again; it continues at git_clone.\n"
+        assert "prepare_job" not in stdout
+        assert "git_clone" not in stdout
+    else:
+        assert "prepare_job succeeded" in first
+    continues = f"The run continues. Follow it again with: moonmind-appliance runs watch {run_id[:8]}"
+    assert stderr.splitlines()[-3:] == [continues, "", "error: stopped"]
+    assert process.returncode == 130
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -211,15 +241,33 @@ def test_shards_show_logins_and_who_waits(caller: Terminal, served: Served) -> N
     assert "1 run waits" in caller.call("shards").stdout
 
 
-@pytest.mark.parametrize("words", [["runs", "list"], ["runs", "show", "latest"], ["shards"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs", "list"],
+        ["runs", "list", "--status", "queued", "--limit", "1"],
+        ["runs", "show", "latest"],
+        ["runs", "artifacts", "latest"],
+        ["runs", "logs", "latest"],
+        ["runs", "watch", "latest"],
+        ["shards"],
+    ],
+)
 def test_both_connections_give_the_same_json(terminal: Terminal, served: Served, words: list[str]) -> None:
-    """The answers are equal field by field."""
+    """The answers are equal field by field: for a run with all details, waiting runs, and a paused shard."""
     served.submit(shard=1)
+    served.submit(shard=1)
+    terminal.call("pause-shard", "1")
     run_id = served.submit(external_ref="x-1")
-    served.keep(run_id, "git_clone.stdout.log", b"cloned\n")
+    served.take(run_id)
+    artifact = served.keep(run_id, "git_clone.stdout.log", b"cloned\n")
+    served.phase(run_id, PhaseName.GIT_CLONE, PhaseStatus.RUNNING, stdout_path=artifact.storage_path)
+    served.phase(run_id, PhaseName.GIT_CLONE, PhaseStatus.FAILED, stdout_path=artifact.storage_path)
+    served.finish(run_id, RunStatus.FAILED)
     directly = terminal.call(*words, "--json")
     over_http = terminal.call(*words, "--json", MOONMIND_API_TOKEN=served.tokens["olga"])
-    assert over_http.json == directly.json
+    assert over_http.stdout == directly.stdout
+    assert over_http.code == directly.code
 
 
 def test_pause_and_resume(terminal: Terminal, served: Served) -> None:
