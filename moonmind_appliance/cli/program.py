@@ -15,6 +15,7 @@ from moonmind_appliance.cli.signals import stopped_by_signals
 from moonmind_appliance.cli.terminal import clean, console
 from moonmind_appliance.errors import ApplianceError, RequestError
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.version import appliance_version
 
 _HERE = "moonmind_appliance.cli"
 
@@ -81,8 +82,6 @@ class Program(LazyGroup):
 
 def _print_version(context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's callbacks
     if value:
-        from moonmind_appliance.appliance import appliance_version  # noqa: PLC0415 - loads all of the appliance
-
         click.echo(f"{PROGRAM} {appliance_version()}")
         context.exit()
 
