@@ -68,7 +68,7 @@ KNOWN_ATTACKS = [
 
 
 Operation = str
-"""How an expression is used: `search` stands for every use that looks at each place of the text."""
+"""How an expression is used: `search` represents every use that tries each position of the text."""
 
 
 def modules() -> list[str]:

@@ -1,1 +1,1 @@
-"""The terminal interface: run the appliance from a terminal, on the same database and verbs as the API."""
+"""The terminal interface: operate the appliance in a terminal, on the same database and verbs as the API."""

@@ -21,7 +21,7 @@ _HERE = "moonmind_appliance.cli"
 
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy(f"{_HERE}.serve:serve", "Run the appliance: API and workers, until it is stopped."),
-    "tui": Lazy(f"{_HERE}.tui:tui", "Run the appliance from the terminal."),
+    "tui": Lazy(f"{_HERE}.tui:tui", "Operate the appliance in the terminal."),
     "rehearse": Lazy(f"{_HERE}.rehearse:rehearse", "Do a complete run against local stand-ins, without any account."),
     "doctor": Lazy(f"{_HERE}.doctor:doctor", "Check everything that a run needs, and show how to fix problems."),
     "settings": Lazy(f"{_HERE}.settings:settings", "Show every setting with its value and source."),

@@ -50,17 +50,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cls=Command,
     examples=[
         ("See what would be removed", f"{PROGRAM} purge --dry-run"),
-        ("Remove the containers and workspaces of this appliance, without a question", f"{PROGRAM} purge --yes"),
+        ("Remove the containers and workspaces of this appliance, without confirmation", f"{PROGRAM} purge --yes"),
         ("Find appliances whose data folder is gone, and remove one", f"{PROGRAM} purge --list"),
         ("Remove everything, also the logins and the database", f"{PROGRAM} purge --logins --data"),
     ],
 )
 @click.option("--list", "list_only", is_flag=True, help="List the appliances on this engine, and remove nothing.")
-@click.option("--appliance-id", metavar="ID", help="Another appliance than that of the data folder; see --list.")
+@click.option("--appliance-id", metavar="ID", help="The appliance to purge, if not the data folder's; see --list.")
 @click.option("--logins", is_flag=True, help="Also remove the volumes with the ChatGPT logins.")
 @click.option("--data", is_flag=True, help="Also remove the database, artifacts and backups from the data folder.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def purge(
     invocation: Invocation,
@@ -80,9 +80,9 @@ def purge(
     `logout-shard N` does. Safe to repeat.
     """
     if data and appliance_id is not None:
-        raise click.UsageError("--data is about this data folder, --appliance-id about another appliance.")
+        raise click.UsageError("--data applies to this data folder, --appliance-id to another appliance: use only one.")
     if invocation.as_json and not (yes or dry_run or list_only):
-        raise click.UsageError("With --json the command does not ask: add --yes or --dry-run.")
+        raise click.UsageError("With --json the command cannot ask for confirmation: add --yes or --dry-run.")
     settings = invocation.settings()
     engine = engine_of(settings)
     try:
@@ -104,7 +104,9 @@ def show_appliances(invocation: Invocation, settings: Settings, engine: Containe
         counts = (each.containers, each.running, each.workspaces, each.logins)
         mine = "this data folder" if each.appliance_id == this else ""
         shown.add_row(each.appliance_id, *(str(len(names)) for names in counts), mine)
-    invocation.print_result(Listed(this, found), shown if found else Text("No appliance has anything on this engine."))
+    invocation.print_result(
+        Listed(this, found), shown if found else Text("There are no objects of any appliance on this engine.")
+    )
 
 
 def remove_one(invocation: Invocation, settings: Settings, engine: ContainerEngine, request: Request) -> None:
@@ -178,7 +180,7 @@ def _confirm() -> None:
     try:
         agreed = click.confirm("Remove this?", err=True)
     except click.Abort:
-        raise CommandFailed("Nothing was removed.", hint="Add --yes to remove without a question.") from None
+        raise CommandFailed("Nothing was removed.", hint="Add --yes to remove without confirmation.") from None
     if not agreed:
         raise CommandFailed("Nothing was removed.")
 

@@ -25,10 +25,10 @@ from moonmind_appliance.cli.invocation import Invocation
 )
 @click.pass_obj
 def tui(invocation: Invocation, theme: str | None) -> Exit:
-    """Run the appliance from the terminal.
+    """Operate the appliance in the terminal.
 
-    Submit runs, follow them, read their logs, cancel and retry them, sign shards in and out. It works in the data
-    folder of this machine, whether `serve` is running or not. The footer shows the keys, `?` shows all of them.
+    Submit runs, follow them, read their logs, cancel and retry them, sign shards in and out. It works directly on
+    this machine's data folder, whether `serve` is running or not. The footer shows the keys, `?` shows all of them.
     Quitting never stops a run.
     """
     # Importing Textual takes a fifth of a second: only this command does it.

@@ -44,7 +44,7 @@ class FolderEngine(DockerEngine):
         self._label = kept_as_folder
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
-        """Create the folder unless it exists, or a volume of that name; True if this call created it."""
+        """Create the folder, unless it or a volume of that name exists; True if this call created it."""
         if self._label not in labels or not _NAME.fullmatch(name) or super().has_volume(name):
             return super().ensure_volume(name, labels)
         if (self._folder / name).is_dir():

@@ -1,7 +1,7 @@
 """Take a shard's lock by starting the one container that can have its fixed name.
 
-It waits for short work on a login (a look, a check, a move of a new login), and removes
-containers that remain from such work after a crash. It never removes the container of a run.
+It waits for short work on a login (a read, a check, the move of a new login), and removes
+containers of such work that a crash left. It never removes the container of a run.
 """
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine

@@ -11,13 +11,13 @@ class PhaseOutput(msgspec.Struct, frozen=True):
 
 
 class PreparedJob(PhaseOutput, frozen=True):
-    """Of `prepare_job`. `repository` is the current "owner/name": GitHub redirects after a rename."""
+    """The output of `prepare_job`. `repository` is the current "owner/name": GitHub redirects after a rename."""
 
     repository: str
 
 
 class StartedContainers(PhaseOutput, frozen=True):
-    """Of `start_job_container`, for the attempt that started them.
+    """The output of `start_job_container`, for the attempt that started them.
 
     `volumes_are_new`: at least one of the run's volumes was created, so the files of earlier phases do not exist.
     `agent_files` are absolute paths of files that were already copied into the agent container.
@@ -28,7 +28,7 @@ class StartedContainers(PhaseOutput, frozen=True):
 
 
 class AgentTurn(PhaseOutput, frozen=True):
-    """Of `speckit_plan` and `speckit_tasks`. `usage` maps the agent's own counters to numbers of tokens."""
+    """The output of `speckit_plan` and `speckit_tasks`. `usage` maps the agent's own counters to numbers of tokens."""
 
     usage: dict[str, int] = {}
 
@@ -46,7 +46,7 @@ class WrittenFeature(msgspec.Struct, frozen=True):
 
 
 class SpecifyTurn(AgentTurn, frozen=True):
-    """Of `speckit_specify`. `feature` is None if the phase failed."""
+    """The output of `speckit_specify`. `feature` is None if the phase failed."""
 
     feature: WrittenFeature | None = None
 
@@ -59,7 +59,7 @@ class LeftOutPath(msgspec.Struct, frozen=True):
 
 
 class CommittedChange(PhaseOutput, frozen=True):
-    """Of `commit_push`, if it succeeded.
+    """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
     `paths` and `left_out` are bounded; `left_out_count` counts all.
@@ -73,6 +73,6 @@ class CommittedChange(PhaseOutput, frozen=True):
 
 
 class OpenedPullRequest(PhaseOutput, frozen=True):
-    """Of `open_pr`, unless it was skipped. `how` says how the pull request was opened or found."""
+    """The output of `open_pr`, unless it was skipped. `how` says how the pull request was opened or found."""
 
     how: str

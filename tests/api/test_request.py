@@ -181,7 +181,7 @@ def test_an_address_beside_it_names_the_page(shared: Served, path: str) -> None:
     ],
 )
 def test_options_needs_no_token(shared: Served, path: str, methods: str) -> None:
-    """It tells what the description tells, and nothing of a run: the answer is the same for one that exists."""
+    """The answer contains only what the API's description contains: it is the same for a run that exists."""
     answer = shared.client(None).options(path)
     assert answer.status_code == 204
     assert answer.headers["allow"] == methods

@@ -86,7 +86,7 @@ CHECKED = {"account": {"id": 2, "result": {"account": {"type": "chatgpt"}}}, "re
 
 
 def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a structure, its leaves and what holds them."""
+    """Every position in a structure: its leaves and their containers."""
     if before:
         yield before
     if isinstance(value, dict | list):
@@ -133,7 +133,7 @@ class Hostile:
         appliance.with_resources(agent=Codex())
         appliance.engine.on_exec(lambda _container, spec: program_of(spec) == "codex_turn", self.turn)
         self.checked: dict[str, Any] | None = CHECKED
-        """What OpenAI answers to a check; None: nobody answers. `refreshed`: the login was renewed."""
+        """OpenAI's answer to a check; None: there is no answer. `refreshed`: the login was renewed."""
         appliance.engine.on_exec(_is_check, self.check)
 
     @property

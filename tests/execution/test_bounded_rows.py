@@ -30,7 +30,7 @@ def test_one_long_question(appliance: ApplianceUnderTest) -> None:
 
 
 def test_what_was_left_out_is_bounded_in_the_row(appliance: ApplianceUnderTest) -> None:
-    """Also where the git container told too much."""
+    """Also if the git container reported too much."""
     many = [{"path": f"{'x' * 500}/{n}", "reason": "a link that points outside the repository"} for n in range(5000)]
     appliance.git_acts["stage"] = [lambda _: {"left_out": many}]
     run = appliance.run()

@@ -252,14 +252,14 @@ def test_a_turn_over_its_limit_fails_the_run(
 
 
 def test_an_agent_container_that_ends_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """Out of memory, or removed by somebody."""
+    """Out of memory, or removed from outside."""
     appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
 
 
 @pytest.mark.parametrize("verb", ["clone", "stage", "push"])
 def test_a_git_container_that_ends_fails_the_run(appliance: ApplianceUnderTest, verb: str) -> None:
-    """Under each verb; nobody is sent to GitHub for it."""
+    """In each phase that runs git; the failure is not attributed to GitHub."""
     appliance.git_acts[verb] = [lambda process: process.kill_container()]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
     assert appliance.containers() == []
@@ -433,7 +433,7 @@ def test_an_engine_that_goes_away_is_waited_for(appliance: ApplianceUnderTest, m
 
 
 def _present(known: Any) -> Any:
-    """A login that was looked at already, so that only the run talks to the engine."""
+    """A login that was checked already, so that only the run calls the engine."""
     return ShardChange(msgspec.structs.replace(known, login=LoginState.PRESENT))
 
 
@@ -453,7 +453,7 @@ def test_an_engine_without_room_is_waited_for(appliance: ApplianceUnderTest) -> 
 
 
 class Filling:
-    """Settings of a disk that fills while a run is in hand."""
+    """Settings of a disk that fills up during a run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -487,7 +487,7 @@ def test_a_data_disk_without_room_is_waited_for(appliance: ApplianceUnderTest) -
 
 
 def test_a_run_waits_for_a_shard_in_use_by_another_process(appliance: ApplianceUnderTest) -> None:
-    """The run says who holds it, starts later, and touches that container never."""
+    """The run names the user of the lock, starts later, and never changes that container."""
     run = appliance.submit(shard=0)
     lock = appliance.resources.shards[0].lock
     appliance.engine.ensure_network("jobs", {})
@@ -510,7 +510,7 @@ def test_a_run_waits_for_a_shard_in_use_by_another_process(appliance: ApplianceU
 
 
 def test_a_shard_without_a_login_is_waited_for(appliance: ApplianceUnderTest) -> None:
-    """Until somebody signs in: no turn, no failure, no time."""
+    """Until the next sign-in: no turn, no failure, no time."""
     for shard in (0, 1):
         appliance.sign_out(shard)
     run = appliance.submit()
@@ -603,7 +603,7 @@ def test_volumes_that_vanish_after_the_commit_do_not_matter(appliance: Appliance
 
 
 def test_a_run_that_is_cut_off_too_often_fails(appliance: ApplianceUnderTest) -> None:
-    """Something in it takes the appliance down: somebody must look."""
+    """The run may be what crashes the appliance: the operator must check."""
     run = appliance.submit()
     for _ in range(MOST_INTERRUPTIONS + 1):
         claimed = appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=30)
@@ -616,7 +616,7 @@ def test_a_run_that_is_cut_off_too_often_fails(appliance: ApplianceUnderTest) ->
 
 
 class Blocked:
-    """An act that begins, tells, and does not end by itself."""
+    """A command that starts, reports that, and does not end by itself."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()

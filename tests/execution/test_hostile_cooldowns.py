@@ -105,8 +105,8 @@ def test_where_openai_does_not_answer_a_far_end_is_tried_again_soon(hostile: Hos
     assert hostile.appliance.stored(run).status is RunStatus.SUCCEEDED
 
 
-def test_a_rest_that_an_older_version_believed_is_over(hostile: Hostile) -> None:
-    """It stands in the database until the year 3000."""
+def test_a_cooldown_that_an_older_version_stored_is_over(hostile: Hostile) -> None:
+    """It is in the database, with an end in the year 3000."""
     hostile.checked = None
     with hostile.appliance.store.database.write() as connection:
         connection.execute(

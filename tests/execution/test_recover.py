@@ -1,4 +1,4 @@
-"""Before the workers start: what a crash left is made good, and nobody else's is touched."""
+"""Before the workers start, everything that a crash left is recovered; objects of others are not changed."""
 
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
@@ -100,7 +100,7 @@ def test_a_wait_until_a_time_is_scheduled_again(appliance: ApplianceUnderTest) -
 
 
 def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None:
-    """Its worker ended without a word, such as on a disk that was full: nobody restarts the appliance for it."""
+    """Its worker ended without releasing it, for example because the disk was full: no restart is needed."""
     run = appliance.submit()
     appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     appliance.clock.advance(seconds=LEASE_SECONDS + 59)

@@ -1,4 +1,4 @@
-"""What is over its time goes, whoever forgot it; what may still be needed stays."""
+"""Everything is removed after its retention time, also without a row; what may still be needed is kept."""
 
 from datetime import timedelta
 
@@ -53,7 +53,7 @@ def test_a_run_that_is_open_keeps_everything(appliance: ApplianceUnderTest) -> N
 
 
 def test_a_run_that_was_cancelled_in_the_queue_is_let_go_too(appliance: ApplianceUnderTest) -> None:
-    """Nobody told its artifacts their time: the run's own end counts."""
+    """Its artifacts have no expiry: the run's end counts."""
 
     def full(_process: FakeExec) -> None:
         raise DiskFull("no space left")
@@ -70,7 +70,7 @@ def test_a_run_that_was_cancelled_in_the_queue_is_let_go_too(appliance: Applianc
 
 
 def test_volumes_and_folders_of_unknown_runs_are_removed(appliance: ApplianceUnderTest) -> None:
-    """Left by a database that was put back; another appliance's, logins, and folders by other names stay."""
+    """Left after a database was restored. Another appliance's objects, logins, and folders of other names are kept."""
     ours = {LABEL_APPLIANCE: appliance.resources.appliance_id}
     appliance.engine.ensure_volume(f"moonmind-run-{UNKNOWN}", ours | {LABEL_RUN: UNKNOWN})
     appliance.engine.ensure_volume("theirs", {LABEL_APPLIANCE: "another", LABEL_RUN: UNKNOWN})

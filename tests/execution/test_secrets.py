@@ -28,7 +28,7 @@ SPECIFICATION = (
 
 
 class HostileReader(Reader):
-    """Tells of a turn whose every field holds the secrets."""
+    """Reports a turn in which every field contains the secrets."""
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         known = super().outcome(ended)

@@ -8,7 +8,7 @@ from tests.execution.test_recover import box
 
 
 def test_containers_of_runs_that_nobody_executes_are_removed(appliance: ApplianceUnderTest) -> None:
-    """Of ended, waiting and unknown runs: such a container would hold its shard for ever. Others stay."""
+    """Of ended, waiting and unknown runs: such a container would lock its shard permanently. Others are not removed."""
     ended, lives = appliance.run(), appliance.submit()
     appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     queued = appliance.submit()
@@ -21,7 +21,7 @@ def test_containers_of_runs_that_nobody_executes_are_removed(appliance: Applianc
 
 
 def test_a_container_that_has_ended_is_removed_at_the_second_look(appliance: ApplianceUnderTest) -> None:
-    """A look at a login is only created, for less than a second; one that stands still for minutes is dead."""
+    """The container that reads a login file exists for less than a second; an older one was left by a crash."""
     box(appliance, "look", role="look", running=False)
     sweeper = Sweeper(appliance.resources)
     assert sweeper.sweep(When.PERIODIC).names == []

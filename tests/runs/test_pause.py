@@ -37,7 +37,7 @@ def test_a_paused_shard_claims_nothing(appliance: ApplianceUnderTest) -> None:
 
 
 def test_a_claim_in_the_same_moment(appliance: ApplianceUnderTest) -> None:
-    """The claim itself looks at the pause: one that came after the look at the shard still counts."""
+    """The claim itself checks the pause: a pause after the shard's state was read also counts."""
     appliance.submit()
     pause_shard(appliance.resources, 0)
     assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=9) is None

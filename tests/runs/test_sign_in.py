@@ -161,7 +161,7 @@ def test_closing_undoes_everything_and_returns_when_it_is_done(appliance: Applia
 
 
 def test_it_waits_for_the_run_that_uses_the_shard(appliance: ApplianceUnderTest, person: Person) -> None:
-    """Once told which; the login is stored when the run ends."""
+    """The sign-in names the run once; the login is stored when the run ends."""
     lock = hold_by_a_run(appliance)
     with SignIn(appliance.resources, 0) as steps:
         next(steps)

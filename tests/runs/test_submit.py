@@ -141,7 +141,7 @@ def test_names_that_github_cannot_have_are_refused(appliance: ApplianceUnderTest
 
 @pytest.mark.parametrize("branch", ["-f", "--all", "HEAD", "@", "", "b" * 245])
 def test_what_git_would_read_otherwise_is_no_branch(branch: str) -> None:
-    """A name that is an option or stands for something else is refused, although some of git's checks take it."""
+    """A name that is an option or has another meaning is refused, although some of git's checks accept it."""
     assert branch_refusal(branch)
 
 
@@ -170,7 +170,7 @@ def test_only_allowed_repositories_are_taken_in_any_case(tmp_path: Path) -> None
 
 
 def test_test_mode_makes_every_run_a_dry_run(tmp_path: Path) -> None:
-    """SPEC_WORKFLOW_TEST_MODE stands in the row, so that a later change of the setting does not push the run."""
+    """SPEC_WORKFLOW_TEST_MODE is stored in the row, so that a later change of the setting does not push the run."""
     with open_appliance(tmp_path, spec_workflow_test_mode=True) as appliance:
         assert appliance.stored(appliance.submit(dry_run=False)).dry_run
 
@@ -217,7 +217,7 @@ def test_the_same_key_and_body_give_the_first_run(appliance: ApplianceUnderTest)
 
 
 def test_the_same_key_with_another_body_is_a_conflict(appliance: ApplianceUnderTest) -> None:
-    """A key stands for one request."""
+    """A key identifies one request."""
     appliance.submit(idempotency_key="k")
     with pytest.raises(Conflict) as caught:
         appliance.submit(idempotency_key="k", dry_run=True)

@@ -186,7 +186,7 @@ def test_a_login_that_another_process_created_is_found(appliance: ApplianceUnder
 
 
 def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) -> None:
-    """A login that is thought to be there is looked at now and then."""
+    """A login file that is believed to exist is read from time to time."""
     appliance.minute_passes()
     appliance.sign_out(0)
     appliance.minute_passes()
@@ -197,7 +197,7 @@ def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) ->
 
 
 def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest) -> None:
-    """Not even a look: the run tells how its login is."""
+    """The login file is not read: the run reports the login's state."""
     appliance.submit()
     assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
     appliance.engine.calls.clear()

@@ -201,7 +201,7 @@ def test_an_event_stream_outlives_every_limit(tmp_path: Path) -> None:
 
 
 def test_the_connection_that_is_one_too_many_gets_503(tmp_path: Path) -> None:
-    """If all connections of an address are in use, the next is told to come back; other addresses are served."""
+    """If all connections of an address are in use, the next one gets 503; other addresses are served."""
     limits = Limits(connections_of_one_address=4)
     with serve(tmp_path, limits=limits, pace=Pace(heartbeat_every=0.1)) as served, ExitStack() as opened:
         run_id = served.submit()

@@ -41,7 +41,7 @@ def head(run: RunSummary) -> RenderableType:
             ("reference", run.external_ref or ""),
             ("submitted by", f"{run.created_by.username}, {clock(run.accepted_at)}"),
             ("shard", "" if run.shard is None else str(run.shard)),
-            ("took" if run.final else "going for", "" if seconds is None else duration(seconds)),
+            ("took" if run.final else "running for", "" if seconds is None else duration(seconds)),
             ("branch", run.branch_name or ""),
         ]
     )

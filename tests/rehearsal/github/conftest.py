@@ -1,4 +1,4 @@
-"""The stand-in GitHub, the github_client to it, and what GitHub says of both."""
+"""The stand-in GitHub, a client for it, and GitHub's OpenAPI description of both."""
 
 from tests.github.stand_in import descriptions, github_client, stand_in
 
