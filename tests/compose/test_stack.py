@@ -188,7 +188,7 @@ def test_a_new_container_uses_the_old_data(stack, run, caller):
 
 
 def test_nothing_warns_of_the_products_own_image(stack, run):
-    """A fresh stack gets no warning about its data folder or its address, and shows the published address of the docs."""
+    """A fresh stack gets no warning about its data folder or address, and shows the published address of the docs."""
     log = stack.compose("logs", "--no-log-prefix", "api")
     assert "without TLS" not in log
     assert f"API docs on {stack.api_url.replace('localhost', '127.0.0.1')}" in log
