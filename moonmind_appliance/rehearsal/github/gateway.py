@@ -11,6 +11,7 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from moonmind_appliance.api_address import is_loopback
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.pages import HEADERS as PAGE_HEADERS
@@ -107,7 +108,8 @@ class Gateway:
 
     async def _show_page(self, scope: Scope, send: Send) -> None:
         """A page for a browser on this machine. Pages need no token, so job containers do not get them."""
-        local = scope["client"][0] == scope["server"][0]
+        # Docker's address translation can make this machine's own address 127.0.0.1.
+        local = is_loopback(scope["client"][0]) or scope["client"][0] == scope["server"][0]
         shown = await asyncio.to_thread(page, self._state, scope["path"]) if local else None
         if shown is None:
             await _plain(send, 404, b"Not Found", b"text/plain")
