@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginMethod, TurnRequest
-from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.agents.workflow import SpecKitWorkflow, yaml_string
 from moonmind_appliance.in_container.workflow_turn import NO_INTEGRATION
 from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, PhaseName
-from moonmind_appliance.settings import Settings
 from tests.in_container.sent import job_of
 
 AGENT = SpecKitWorkflow("claude")
@@ -83,9 +81,3 @@ def test_unsupported_actions_are_reported() -> None:
     assert "--from-file" in " ".join(AGENT.login_command(LoginMethod.DEVICE))
     assert AGENT.check_command() is None
     assert AGENT.read_check(b"").alive is None
-
-
-def test_the_setting_selects_the_agent() -> None:
-    """AGENT_BACKEND names one or the other."""
-    assert isinstance(agent_of(Settings()), Codex)
-    assert agent_of(Settings(agent_backend="spec-kit:gemini")).backend == "spec-kit:gemini"

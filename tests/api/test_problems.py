@@ -145,20 +145,6 @@ def test_a_longer_text_is_413(served: Served) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["specify_text"]
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_body_of_any_size_gets_its_answer(served: Served, *, announced: bool) -> None:
-    """The caller of 10 MiB receives 413, with a declared length or with chunks."""
-    body = b'{"specify_text":"' + b"A" * 10 * 1024**2 + b'"}'
-    content = body if announced else (body[start : start + 65536] for start in range(0, len(body), 65536))
-    assert problem(served.client().post("/runs", content=content, headers=JSON)) == (413, "too_large")
-
-
-def test_a_large_body_without_a_token_gets_its_401(served: Served) -> None:
-    """The caller receives the refusal although the server does not parse the body."""
-    answer = served.client(None).post("/runs", json=REQUEST | {"specify_text": "A" * 1_500_000})
-    assert problem(answer) == (401, "unauthenticated")
-
-
 def test_405_lists_the_allowed_methods(served: Served) -> None:
     """The answer lists HEAD wherever it lists GET."""
     assert served.client().put("/runs").headers["allow"] == "GET, HEAD, OPTIONS, POST"

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from moonmind_appliance.api.request import json_words
-from tests.api.served import BASE, REQUEST, Served
+from tests.api.served import REQUEST, Served
 
 JSON = {"Content-Type": "application/json"}
 
@@ -148,41 +148,3 @@ def test_bytes_that_are_not_json_are_called_what_they_are(shared: Served, body: 
     answer = shared.client().post("/runs", content=body, headers=JSON)
     assert answer.json()["code"] == "malformed_json"
     assert words in answer.json()["detail"]
-
-
-@pytest.mark.parametrize("address", ["/", BASE, f"{BASE}/"])
-def test_the_root_and_the_base_path_lead_to_the_page(shared: Served, address: str) -> None:
-    """People open them in a browser; no token is needed."""
-    client = shared.client(None)
-    answer = client.get(shared.address + address)
-    assert answer.status_code == 302
-    assert answer.headers["location"] == f"{BASE}/schema"
-    assert client.get(shared.address + answer.headers["location"]).status_code == 200
-    assert client.head(shared.address + address).status_code == 302
-
-
-@pytest.mark.parametrize("path", ["/api", "/api/spec-automation/docs", "/docs"])
-def test_an_address_beside_it_names_the_page(shared: Served, path: str) -> None:
-    """The 404 says where the routes are listed."""
-    answer = shared.client(None).get(shared.address + path)
-    assert answer.status_code == 404
-    assert f"{BASE}/schema" in answer.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    ("path", "methods"),
-    [
-        ("/runs", "GET, HEAD, OPTIONS, POST"),
-        ("/runs/00000000-0000-0000-0000-000000000000", "GET, HEAD, OPTIONS"),
-        ("/runs/00000000-0000-0000-0000-000000000000/cancel", "OPTIONS, POST"),
-        ("/shards", "GET, HEAD, OPTIONS"),
-        ("/metrics", "GET, HEAD, OPTIONS"),
-        ("/health", "GET, HEAD, OPTIONS"),
-    ],
-)
-def test_options_needs_no_token(shared: Served, path: str, methods: str) -> None:
-    """The answer contains only what the API's description contains: it is the same for a run that exists."""
-    answer = shared.client(None).options(path)
-    assert answer.status_code == 204
-    assert answer.headers["allow"] == methods
-    assert shared.client(None).options(path, headers={"Authorization": "Bearer wrong"}).status_code == 204

@@ -97,18 +97,6 @@ def test_a_misspelled_name_is_noticed() -> None:
     assert misspelled(names) == [("GITHUB_TOKN", "GITHUB_TOKEN"), ("CODEX_SHARD", "CODEX_SHARDS")]
 
 
-def test_settings_shows_values_and_sources_and_no_secret(terminal: Terminal, tmp_path: Path) -> None:
-    """The table and the JSON contain no secret."""
-    path = file(tmp_path, "GITHUB_TOKEN=ghp_verysecretvalue\nMOONMIND_PORT=5001\n")
-    called = terminal.call("settings", "--json", "--env-file", str(path))
-    rows = {row["name"]: row for row in called.json}
-    assert (rows["GITHUB_TOKEN"]["value"], rows["GITHUB_TOKEN"]["source"]) == ("***", "env file")
-    assert (rows["MOONMIND_PORT"]["value"], rows["MOONMIND_PORT"]["source"]) == ("5001", "env file")
-    shown = terminal.call("settings", "--env-file", str(path))
-    assert "ghp_verysecret" not in shown.stdout + called.stdout
-    assert f"Env file: {path}" in shown.stdout
-
-
 def test_every_problem_of_the_settings_is_reported_at_once(terminal: Terminal) -> None:
     """Each problem has a hint, and the exit code is that of settings."""
     called = terminal.call("settings", MOONMIND_PORT="none", CODEX_SHARDS="0")

@@ -1,6 +1,5 @@
 """Common to all commands: help, errors as one line, exit codes."""
 
-import signal
 from pathlib import Path
 
 import click
@@ -9,23 +8,9 @@ import pytest
 from moonmind_appliance.appliance import appliance_version
 from moonmind_appliance.cli import program
 from moonmind_appliance.cli.command import Command, Lazy
-from moonmind_appliance.cli.exits import Exit, exit_of
-from moonmind_appliance.cli.signals import STOPPING
+from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.errors import (
-    ApplianceError,
-    Conflict,
-    DataFolderInUse,
-    EngineUnreachable,
-    Forbidden,
-    GitHubError,
-    InvalidRequest,
-    LoginError,
     NotFound,
-    SettingsError,
-    StoreError,
-    TooLarge,
-    Unauthenticated,
-    Unavailable,
 )
 from tests.cli.terminal import Called, Terminal
 
@@ -37,10 +22,6 @@ SECRET = "ghp_" + "Ab1" * 12
 @click.pass_obj
 def fails(_: object, how: str) -> None:
     """Fail in the given way."""
-    if how == "ctrl-c":
-        raise KeyboardInterrupt
-    if how in {"SIGTERM", "SIGHUP"}:
-        signal.raise_signal(signal.Signals[how])
     if how == "known":
         raise NotFound("There is no such thing.", hint="Look elsewhere.")
     raise RuntimeError(f"the pipe burst near {SECRET}\x1b[2J")
@@ -132,25 +113,6 @@ def test_debug_shows_the_trace_and_still_no_secret(failing: Terminal) -> None:
     assert SECRET not in called.stderr
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "SIGHUP"])
-def test_a_stopped_command_has_a_code_of_its_own(failing: Terminal, how: str) -> None:
-    """Signals end a command as Ctrl-C does; afterwards they have their handlers from before."""
-    before = [signal.getsignal(sig) for sig in STOPPING]
-    called = failing.call("fails", how)
-    assert called.stderr.strip() == "error: stopped"
-    assert called.code == Exit.INTERRUPTED
-    assert [signal.getsignal(sig) for sig in STOPPING] == before
-
-
-def test_an_ignored_signal_stays_ignored(failing: Terminal) -> None:
-    """As under `nohup`."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert "unexpected RuntimeError" in failing.call("fails", "SIGHUP").stderr
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -168,36 +130,3 @@ def test_a_command_line_that_cannot_be_used_ends_with_2(terminal: Terminal, word
     assert called.stderr.startswith("error: ")
     assert told in called.stderr
     assert "--help`." in called.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (SettingsError([]), Exit.SETTINGS),
-        (InvalidRequest("no"), Exit.USAGE),
-        (TooLarge("no"), Exit.USAGE),
-        (Unauthenticated("no"), Exit.REFUSED),
-        (Forbidden("no"), Exit.REFUSED),
-        (NotFound("no"), Exit.NOT_FOUND),
-        (Conflict("no"), Exit.FAILED),
-        (Unavailable("no", code="draining", retry_after=1), Exit.UNAVAILABLE),
-        (EngineUnreachable("no"), Exit.UNAVAILABLE),
-        (DataFolderInUse("no"), Exit.UNAVAILABLE),
-        (StoreError("no"), Exit.FAILED),
-        (LoginError("no", code="not_logged_in"), Exit.REFUSED),
-        (LoginError("no", code="identity_provider_unreachable"), Exit.UNAVAILABLE),
-        (GitHubError("no", status=None), Exit.UNAVAILABLE),
-        (GitHubError("no", status=401), Exit.REFUSED),
-        (GitHubError("no", status=500), Exit.FAILED),
-    ],
-)
-def test_each_kind_of_error_has_its_code(error: ApplianceError, code: Exit) -> None:
-    """The table of errors and exit codes."""
-    assert exit_of(error) == code
-
-
-def test_a_file_of_another_user_is_a_refusal() -> None:
-    """A permission error has the code of a refusal, for any kind of error."""
-    error = StoreError("no")
-    error.__cause__ = PermissionError()
-    assert exit_of(error) == Exit.REFUSED

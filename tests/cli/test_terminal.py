@@ -1,15 +1,10 @@
 """The format of terminal output."""
 
-import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rich.console import Console
 
-from moonmind_appliance.cli.phase_board import PhaseBoard
-from moonmind_appliance.cli.prompt_panel import qr_code
 from moonmind_appliance.cli.terminal import ago, clean, line
-from moonmind_appliance.units import duration, size
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -40,15 +35,6 @@ def test_line_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (75, "1 m 15 s"), (7500, "2 h 05 m"), (400000, "4 d")],
-)
-def test_spans_have_one_or_two_units(seconds: float, expected: str) -> None:
-    """A duration has one or two units."""
-    assert duration(seconds) == expected
-
-
-@pytest.mark.parametrize(
     ("delta", "expected"),
     [
         (timedelta(seconds=5), "5 s ago"),
@@ -60,50 +46,3 @@ def test_spans_have_one_or_two_units(seconds: float, expected: str) -> None:
 def test_ago_is_coarse(delta: timedelta, expected: str) -> None:
     """The largest suitable unit, for the past and the future."""
     assert ago(NOW - delta, NOW) == expected
-
-
-def test_size_has_the_unit_that_fits() -> None:
-    """Units are powers of 1024."""
-    assert [size(812), size(4300), size(5 * 1024**2), size(3 * 1024**3)] == ["812 B", "4.2 KiB", "5.0 MiB", "3.0 GiB"]
-
-
-def board_on(*, terminal: bool) -> tuple[PhaseBoard, io.StringIO, list[float]]:
-    written, now = io.StringIO(), [0.0]
-    console = Console(file=written, force_terminal=terminal, width=80, color_system=None)
-    return PhaseBoard(console, clock=lambda: now[0]), written, now
-
-
-def test_a_pipe_gets_a_line_for_each_change() -> None:
-    """Unchanged states are not printed again."""
-    board, written, now = board_on(terminal=False)
-    with board.live():
-        for _ in range(3):
-            board.phase("git_clone", "running", 1)
-        now[0] = 2.5
-        board.phase("git_clone", "succeeded", 1)
-        board.phase("speckit_plan", "failed", 2, seconds=75)
-    assert [text.split("s  ", 1)[1] for text in written.getvalue().splitlines()] == [
-        "git_clone running",
-        "git_clone succeeded in 2.5 s",
-        "speckit_plan failed (attempt 2) in 1 m 15 s",
-    ]
-
-
-def test_a_terminal_gets_the_board_of_all_nine() -> None:
-    """It is redrawn in place, with pending phases."""
-    board, written, _ = board_on(terminal=True)
-    with board.live():
-        board.phase("prepare_job", "succeeded", 1, seconds=0.2)
-        board.headline("1a2b queued, waits for login")
-    last = written.getvalue()
-    assert "✔ prepare_job" in last
-    assert "· cleanup" in last
-    assert "waits for login" in last
-
-
-def test_a_qr_code_is_square_enough() -> None:
-    """Half blocks: two rows of modules per line, with a quiet zone."""
-    rows = qr_code("https://auth.openai.com/codex/device").plain.splitlines()
-    assert {len(row) for row in rows} == {len(rows[0])}
-    assert len(rows) == (len(rows[0]) + 1) // 2
-    assert set("".join(rows)) <= set("█▀▄ ")

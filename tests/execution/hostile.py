@@ -179,7 +179,7 @@ class Hostile:
             record_login_file(resources, shard, content, signed_in=True)
 
     def attack(self, rule: str) -> None:
-        """One run on shard 0, the clock's look, a restart; then everything answers and an honest run succeeds."""
+        """One run on shard 0, the periodic checks, a restart; then everything answers and an honest run succeeds."""
         run = self.appliance.submit(shard=0, dry_run=True)
         self.appliance.work(0)
         ended = self.appliance.stored(run)

@@ -117,7 +117,7 @@ def test_a_cooldown_that_an_older_version_stored_is_over(hostile: Hostile) -> No
     assert hostile.appliance.store.shards.get(0).cooldown_until is None
 
 
-def test_a_forged_death_ends_at_the_next_look(hostile: Hostile) -> None:
+def test_a_forged_dead_login_is_corrected_by_the_next_check(hostile: Hostile) -> None:
     """Reported on every shard: OpenAI renews the logins, so they are not dead."""
     hostile.checked = {**openai_says(20, None), "refreshed": True}
     run = everywhere(hostile, dead())

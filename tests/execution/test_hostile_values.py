@@ -117,7 +117,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
 def test_a_line_that_another_process_wrote_into_the_events(hostile: Hostile, line: bytes) -> None:
-    """It spoils nothing; the turn's own report comes behind it."""
+    """It changes nothing, because the turn's own report follows it."""
     hostile.sign_in()
     hostile.line = line
     run = hostile.appliance.submit(shard=0)

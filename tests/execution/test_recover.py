@@ -60,7 +60,7 @@ def test_a_run_whose_cancel_was_asked_before_the_crash_is_cancelled(appliance: A
 
 
 def test_left_containers_are_removed_and_others_are_not(appliance: ApplianceUnderTest) -> None:
-    """Ours: of any run, looks, and ended ones. Not ours: another appliance's, and a sign-in or check that goes on."""
+    """Those of runs, of reads of a login, and ended ones are removed; a running sign-in or check stays."""
     box(appliance, "agent", run="a", role="agent")
     box(appliance, "git", run="a", role="git")
     box(appliance, "look", role="look", running=False)

@@ -7,7 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
-from moonmind_appliance.models import PHASE_ORDER, Actor, Phase, PhaseName, PhaseStatus, Run
+from moonmind_appliance.models import (
+    PHASE_ORDER,
+    Actor,
+    Phase,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    RunStatus,
+)
+from tests.appliance_under_test import ApplianceUnderTest, ends
+from tests.scripted_acts import (
+    PLAN,
+    SPECIFY,
+    TASKS,
+    interrupt_after,
+)
 
 DONE = {PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED}
 IN_CONTAINERS = {
@@ -101,7 +116,69 @@ def test_lost_volumes_bring_back_everything_that_was_made_in_them(states: dict[P
     to_do = phases_to_do(run(states))
     if START not in to_do:
         return
-    rest = to_do[to_do.index(START) + 1 :]
-    again = phases_after_loss(rest)
+    later = to_do[to_do.index(START) + 1 :]
+    again = phases_after_loss(later)
     assert again == BEFORE_CLEANUP[BEFORE_CLEANUP.index(PhaseName.GIT_CLONE) :]
-    assert set(rest) <= set(again)
+    assert set(later) <= set(again)
+
+
+@pytest.mark.parametrize("phase", [name for name in PHASE_ORDER if name is not PhaseName.CLEANUP])
+def test_a_run_interrupted_after_a_phase_continues_with_the_next(
+    appliance: ApplianceUnderTest, phase: PhaseName
+) -> None:
+    """What is done is not done again, but for the containers, and the clone that `specify` builds on."""
+    run = appliance.submit()
+    interrupt_after(appliance, run, phase)
+    appliance.agent.turns.clear()
+    appliance.git_verbs.clear()
+    appliance.work()
+    done = PHASE_ORDER.index(phase)
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [name for name in (SPECIFY, PLAN, TASKS) if PHASE_ORDER.index(name) > done]
+    assert ("clone" in appliance.git_verbs) is (done < PHASE_ORDER.index(SPECIFY))
+    assert ("push" in appliance.git_verbs) is (done < PHASE_ORDER.index(PhaseName.COMMIT_PUSH))
+    assert len(appliance.github.pull_requests(appliance.slug)) == 1
+    assert appliance.containers() == []
+
+
+def test_volumes_that_vanished_meanwhile_are_made_again(appliance: ApplianceUnderTest) -> None:
+    """Pruned between two attempts: the run begins again at the clone, and says so in an event."""
+    run = appliance.submit()
+    interrupt_after(appliance, run, PLAN)
+    for name in appliance.containers():
+        appliance.engine.remove(name)
+    for volume in (f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"):
+        appliance.engine.remove_volume(volume)
+    appliance.agent.turns.clear()
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "clone", "stage", "push"]
+    assert appliance.agent.turns == [SPECIFY, PLAN, TASKS]
+    lost = [event for event in appliance.store.events.after(0, run_id=run.run_id) if event.kind == "run.workspace_lost"]
+    assert [event.data["again"] for event in lost] == [["git_clone", "speckit_specify", "speckit_plan"]]
+
+
+def test_one_lost_volume_is_as_bad_as_two(appliance: ApplianceUnderTest) -> None:
+    """Without the private clone nothing of the workspace can be committed."""
+    run = appliance.submit()
+    interrupt_after(appliance, run, TASKS)
+    for name in appliance.containers():
+        appliance.engine.remove(name)
+    appliance.engine.remove_volume(f"moonmind-git-{run.run_id}")
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "clone", "stage", "push"]
+
+
+def test_volumes_that_vanish_after_the_commit_do_not_matter(appliance: ApplianceUnderTest) -> None:
+    """What is pushed is pushed: only the pull request is left to open, without any container."""
+    run = appliance.submit()
+    interrupt_after(appliance, run, PhaseName.COMMIT_PUSH)
+    for name in appliance.containers():
+        appliance.engine.remove(name)
+    for volume in (f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"):
+        appliance.engine.remove_volume(volume)
+    appliance.engine.calls.clear()
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert [name for method, name in appliance.engine.calls if method == "start"] == []

@@ -30,7 +30,7 @@ def gone(appliance: ApplianceUnderTest, run: Run) -> bool:
 
 
 def test_an_ended_run_keeps_its_files_and_volumes_for_their_time(appliance: ApplianceUnderTest) -> None:
-    """Then both go, and the row with its phases stays; a second look finds nothing."""
+    """Then both are removed, and the row with its phases stays; a second call finds nothing."""
     run = appliance.run()
     appliance.clock.advance(days=6, hours=23)
     assert retain(appliance.resources) == []

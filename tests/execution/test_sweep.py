@@ -20,7 +20,7 @@ def test_containers_of_runs_that_nobody_executes_are_removed(appliance: Applianc
     assert appliance.containers() == ["lives", "login", "theirs"]
 
 
-def test_a_container_that_has_ended_is_removed_at_the_second_look(appliance: ApplianceUnderTest) -> None:
+def test_a_container_that_does_not_run_is_removed_by_the_second_sweep(appliance: ApplianceUnderTest) -> None:
     """The container that reads a login file exists for less than a second; an older one was left by a crash."""
     box(appliance, "look", role="look", running=False)
     sweeper = Sweeper(appliance.resources)
@@ -31,7 +31,7 @@ def test_a_container_that_has_ended_is_removed_at_the_second_look(appliance: App
 
 
 def test_an_engine_that_refuses_or_is_gone_breaks_nothing(appliance: ApplianceUnderTest) -> None:
-    """The next look does what this one could not."""
+    """The next sweep removes what this one could not."""
     for name in ("a", "b"):
         box(appliance, name, run="gone", role="agent")
     sweeper = Sweeper(appliance.resources)

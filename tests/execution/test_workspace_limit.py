@@ -74,7 +74,7 @@ def disk(appliance: ApplianceUnderTest) -> Disk:
     ],
     ids=str,
 )
-def test_the_turn_is_ended_where_it_stands(
+def test_the_turn_is_ended_at_once(
     appliance: ApplianceUnderTest, disk: Disk, filled: dict[str, dict[str, int]]
 ) -> None:
     """With the code `workspace_too_large`; no container is left."""

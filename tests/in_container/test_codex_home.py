@@ -1,17 +1,12 @@
 """Codex never works in the login volume: whatever an agent left there has no effect, and a renewed login is kept."""
 
-import json
-import os
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from moonmind_appliance.in_container.codex_home import CodexHome
-from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import clean, digest, write_by_rename
 from moonmind_appliance.in_container.shared import read_regular
 from tests.in_container.login_volumes import LOGIN, NO_LOGINS, PLANTED, RENEWED, in_place
@@ -62,28 +57,3 @@ def test_a_login_that_codex_removed_stays_in_the_volume(home: Path, volume: Path
     with CodexHome(home, volume) as codex_home:
         codex_home.login.unlink()
     assert (volume / "auth.json").read_bytes() == LOGIN
-
-
-STAND_IN = """#!/usr/bin/env python3
-import json, os, pathlib, sys
-home = pathlib.Path(os.environ["CODEX_HOME"])
-print(json.dumps({"files": sorted(p.name for p in home.iterdir()), "arguments": sys.argv[1:]}), flush=True)
-(home / "auth.json").unlink(missing_ok=True)
-"""
-
-
-def test_a_sign_out_works_in_an_empty_home_and_empties_the_volume(home: Path, volume: Path, tmp_path: Path) -> None:
-    """Codex gets only the login; afterwards it is removed, and another agent's login is kept."""
-    (tmp_path / "codex").write_text(STAND_IN)
-    (tmp_path / "codex").chmod(0o755)
-    (volume / "config.toml").write_text("x")
-    (volume / "agent.env").write_text("KEY=value")
-    program = command("codex_logout", {"command": [str(tmp_path / "codex"), "logout"]})
-    done = subprocess.run(
-        [sys.executable, *program[1:]],
-        env={"HOME": str(home), "CODEX_HOME": str(volume), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == {"files": ["auth.json"], "arguments": ["logout"]}
-    assert [path.name for path in volume.iterdir()] == ["agent.env"]

@@ -15,22 +15,23 @@ import msgspec
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginMethod
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.execution.sweep import Sweeper, When
-from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
+from moonmind_appliance.models import LoginFault, LoginState
 from moonmind_appliance.phases import Names
 from moonmind_appliance.rehearsal.openai import ScriptedResponse
 from moonmind_appliance.rehearsal.openai.accounts import RefusalCode
-from moonmind_appliance.runs.sign_in import SignIn, SignInFailed, SignInPrompt, SignInWaiting, sign_out
+from moonmind_appliance.runs.sign_in import SignIn, SignInPrompt, SignInWaiting, sign_out
 from moonmind_appliance.shards.callback import CallbackPortTaken
-from moonmind_appliance.shards.health import GradeName, check_shard, health_of
+from moonmind_appliance.shards.health import GradeName, health_of
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.logout import LogoutRefused
-from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
+from moonmind_appliance.shards.read_login import record_login_file
 from moonmind_appliance.shards.spec import login_spec
 from moonmind_appliance.shards.upkeep import maintain_logins, renew_login
+from tests.journeys.logins import check, grades, login_file, put_login, sign_in, to_the_end
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -51,58 +52,6 @@ def normal_responses(environment):
     environment.openai.respond_with(ScriptedResponse())
     environment.openai.accounts.access_seconds = LONG
     environment.openai.accounts.refresh_seconds = 9 * LONG
-
-
-def login_file(resources, shard):
-    return read_stored_login(resources, shard)
-
-
-def sign_in(resources, shard, **more):
-    """Sign in; returns the shard's state and the steps before it."""
-    with SignIn(resources, shard, **more) as steps:
-        return to_the_end(steps)
-
-
-def to_the_end(steps):
-    *before, last = steps
-    if isinstance(last, SignInFailed):
-        raise last.error
-    return last.shard, before
-
-
-def check(resources, shard, **more):
-    return check_shard(resources, shard, **more)
-
-
-def put_login(resources, shard, content):
-    """Change the stored file without the appliance."""
-    name = resources.shards[shard]
-    spec = login_spec(
-        resources,
-        name,
-        role="login",
-        name=name.lock,
-        login_volume=name.volume,
-    )
-    resources.engine.start(spec)
-    try:
-        if content is None:
-            nowhere = Nowhere()
-            command = ExecSpec(command=["rm", "-f", f"{LOGIN_FOLDER}/auth.json"])
-            resources.engine.execute(name.lock, command, stdout=nowhere, stderr=nowhere)
-        else:
-            resources.engine.put_file(name.lock, f"{LOGIN_FOLDER}/auth.json", content)
-    finally:
-        resources.engine.remove(name.lock)
-
-
-class Nowhere:
-    def write(self, data):
-        pass
-
-
-def grades(state):
-    return {grade.name: grade.good for grade in health_of(state, now=datetime.now(UTC)).grades}
 
 
 # Health

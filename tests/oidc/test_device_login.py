@@ -20,7 +20,7 @@ from moonmind_appliance.oidc import (
 from tests.oidc.browser import Browser
 from tests.oidc.clock import Clock
 from tests.oidc.keycloak import Keycloak, User
-from tests.oidc.realm_server import RealmServer
+from tests.oidc.realm_server import PATH, RealmServer
 
 
 def confirm(code: DeviceCode, user: User, *, button: str = "accept") -> str:
@@ -277,3 +277,33 @@ def saved_login(issuer: str) -> SavedLogin:
         access_expires_at=0,
         refresh_token="old-refresh",
     )
+
+
+DISCOVERY = f"{PATH}/.well-known/openid-configuration"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.mark.parametrize("path", [DISCOVERY, f"{PATH}/token"])
+def test_a_refresh_token_follows_no_redirect(realm: RealmServer, clock: Clock, path: str) -> None:
+    """It is sent only to the realm's own address."""
+    with RealmServer(clock) as thief:
+        realm.answers[path] = (302, f"{thief.url}{path}".encode())
+        login = SavedLogin(
+            issuer=realm.issuer,
+            client_id="moonmind-cli",
+            username="maya",
+            access_token="a",
+            access_expires_at=0,
+            refresh_token="refresh-secret",
+            refresh_expires_at=None,
+        )
+        with (
+            DeviceLogin(issuer=realm.issuer, client_id="moonmind-cli", clock=clock) as device,
+            pytest.raises(LoginError),
+        ):
+            device.refresh(login)
+        assert thief.asked == []

@@ -6,7 +6,7 @@ import pytest
 
 from moonmind_appliance.errors import Unauthenticated, Unavailable
 from moonmind_appliance.oidc import OidcVerifier
-from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, RETRY_SECONDS
+from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, KEYS_LONGEST_SECONDS, RETRY_SECONDS
 from tests.oidc.clock import Clock
 from tests.oidc.realm_server import PATH, RealmServer, public, signing_key
 
@@ -219,3 +219,47 @@ def test_internal_address(realm, clock, slash):
     with verifier_for(realm, clock, issuer=issuer, internal_url=realm.url + slash) as verifier:
         assert verifier.verify(realm.token(iss=issuer))
         assert refusal(verifier, realm.token()) == "wrong_issuer"
+
+
+@pytest.mark.parametrize("away", [DISCOVERY, CERTS])
+def test_keys_end_an_hour_after_they_were_fetched(
+    realm: RealmServer, verifier: OidcVerifier, clock: Clock, away: str
+) -> None:
+    """While Keycloak is unavailable they are used that long: a revoked key does not stay valid."""
+    token = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
+    verifier.verify(token)
+    realm.answers[away] = (503, b"")
+    clock.now += KEYS_LONGEST_SECONDS - 1
+    assert verifier.verify(token).subject == "subject-1"
+    clock.now += 2
+    with pytest.raises(Unavailable):
+        verifier.verify(token)
+    assert verifier.status().keys == 0
+    del realm.answers[away]
+    clock.now += RETRY_SECONDS
+    assert verifier.verify(token).subject == "subject-1"
+
+
+def test_a_withdrawn_key_is_refused_after_an_hour_without_requests(
+    realm: RealmServer, verifier: OidcVerifier, clock: Clock
+) -> None:
+    """No earlier request with the old key is necessary."""
+    stolen = realm.token(exp=int(clock()) + 10 * KEYS_LONGEST_SECONDS)
+    verifier.verify(stolen)
+    realm.key = signing_key("second")
+    realm.keys = [public(realm.key)]
+    clock.now += KEYS_LONGEST_SECONDS + 1
+    assert verifier.verify(realm.token()).subject == "subject-1"
+    with pytest.raises(Exception, match="does not publish"):
+        verifier.verify(stolen)
+
+
+def test_the_key_set_is_not_taken_from_where_a_redirect_leads(
+    realm: RealmServer, verifier: OidcVerifier, clock: Clock
+) -> None:
+    """Otherwise another server's keys could sign for the realm."""
+    with RealmServer(clock) as thief:
+        realm.answers[CERTS] = (302, f"{thief.url}{CERTS}".encode())
+        with pytest.raises(Unavailable):
+            verifier.verify(realm.token(key=thief.key))
+        assert thief.asked == []

@@ -10,6 +10,7 @@ from joserfc import jwk
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.models import Actor
 from moonmind_appliance.oidc import OidcVerifier
+from moonmind_appliance.oidc.verifier import own_subject
 from tests.oidc.realm_server import RealmServer, packed, public, sign, signing_key
 
 NOW = 1_800_000_000
@@ -200,3 +201,23 @@ def test_critical_headers(realm, verifier, header):
     content = f"{head}.{packed(json.dumps(realm.claims()).encode())}"
     signature = realm.key.private_key.sign(content.encode(), padding.PKCS1v15(), hashes.SHA256())
     assert refusal(verifier, f"{content}.{packed(signature)}") in {"bad_signature", "malformed_token"}
+
+
+@pytest.mark.parametrize("sub", ["local:op", "local:", "local:op#2", "oidc:local:op", "oidc:oidc:x"])
+def test_no_user_of_the_realm_is_a_token_of_the_appliance(realm: RealmServer, verifier: OidcVerifier, sub: str) -> None:
+    """A `sub` that looks like a local token's subject becomes a different subject."""
+    subject = verifier.verify(realm.token(sub=sub)).subject
+    assert subject != sub
+    assert not subject.startswith("local:")
+
+
+def test_different_users_stay_different() -> None:
+    """Two different `sub` never give the same subject."""
+    subs = ["x", "local:x", "oidc:x", "oidc:local:x", "oidc:oidc:x", "oidc:oidc:local:x", " local:x", "LOCAL:x"]
+    assert len({own_subject(sub) for sub in subs}) == len(subs)
+
+
+def test_usual_users_keep_their_runs(realm: RealmServer, verifier: OidcVerifier) -> None:
+    """Keycloak's UUIDs are unchanged, as stored runs have them as subject."""
+    sub = "5b0c6a5e-7d5c-4c1e-9a0f-2f6f5d1c7b11"
+    assert verifier.verify(realm.token(sub=sub)).subject == sub

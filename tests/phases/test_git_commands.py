@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,6 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.models import (
     Actor,
-    ArtifactType,
     ExecSpec,
     FailureCode,
     Phase,
@@ -36,33 +34,11 @@ from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
 from tests.appliance_under_test import ScriptedAgent
 from tests.in_container.git_fixture import FEATURE, TOKEN, git
+from tests.phases.contexts import RecordedArtifacts, UsableLogin
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
 SPEC = f"{FEATURE}/spec.md"
-
-
-class UsableLogin:
-    """A `LoginRecorder` that accepts every login."""
-
-    def record(self, login_file: bytes | None) -> str:
-        return ""
-
-
-class RecordedArtifacts:
-    """An `ArtifactRecorder` in memory; its logs too."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> Any:
-        tee = Tee(keep=10**6)
-        tee.storage_path, tee.close = f"{phase.value}.{artifact_type.value}", lambda: None  # type: ignore[attr-defined]
-        return tee
-
-    def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
-        self.files[name] = content
-        return name
 
 
 class GitRun:

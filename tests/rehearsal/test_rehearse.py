@@ -1,35 +1,15 @@
 """A rehearsal does a complete run without accounts, with or without faults, and leaves nothing."""
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from moonmind_appliance import settings
 from moonmind_appliance.models import FAILURES, FailureCode
-from moonmind_appliance.rehearsal.prepare import RehearsalFailed, RehearsalOptions
-from moonmind_appliance.rehearsal.rehearse import rehearse
+from moonmind_appliance.rehearsal.rehearse import RehearsalFailed
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
-from tests.journeys.conftest import docker
+from tests.rehearsal.rehearsed import leftovers, run_scenario
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
-
-BASE = settings.load({}).settings
-
-
-def run_scenario(scenario, **options):
-    steps = []
-    report = rehearse(BASE, RehearsalOptions(scenario=scenario, think_seconds=0, **options), steps.append)
-    return report, steps
-
-
-def leftovers():
-    """The names of objects on the engine that belong to rehearsals."""
-    listings = (("ps", "--all", "--format", "{{.Names}}"), ("volume", "ls", "--format", "{{.Name}}"))
-    names = [name for arguments in listings for name in docker(*arguments).split()]
-    names += docker("network", "ls", "--format", "{{.Name}}").split()
-    return {name for name in names if "rehearsal" in name}
 
 
 @pytest.mark.parametrize("scenario", list(SCENARIOS))
@@ -59,23 +39,6 @@ def test_two_rehearsals_at_once_are_independent():
         reports = [future.result()[0] for future in [pool.submit(run_scenario, "normal") for _ in range(2)]]
     assert [report.problem for report in reports] == [None, None]
     assert len({report.run["run_id"] for report in reports}) == 2
-    assert leftovers() - before == set()
-
-
-@pytest.mark.alone
-def test_the_next_rehearsal_removes_what_a_killed_one_left():
-    """Containers, volumes, network and folder of a rehearsal that was killed are removed when another one starts."""
-    command = [sys.executable, "-c", "from moonmind_appliance.cli import main; main()", "rehearse", "--think", "5"]
-    before = leftovers()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as killed:
-        output = ""
-        while "speckit_specify running" not in output:
-            line = killed.stdout.readline()
-            assert line, output
-            output += line
-        killed.kill()
-    assert leftovers() - before
-    run_scenario("normal")
     assert leftovers() - before == set()
 
 

@@ -81,7 +81,7 @@ def test_purge_twice_finds_nothing(engine: FakeEngine) -> None:
     assert purge(engine, belongings(engine, "a")).removed == []
 
 
-def test_what_is_in_use_does_not_stop_the_rest(engine: FakeEngine) -> None:
+def test_a_volume_in_use_does_not_stop_the_removal_of_others(engine: FakeEngine) -> None:
     """A volume that another container uses is reported; everything else, except the network, is removed."""
     container(engine, "backup", "other", "run-a")
     done = purge(engine, belongings(engine, "a"), network=NETWORK)

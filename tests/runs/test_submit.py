@@ -98,7 +98,7 @@ def test_names_with_invisible_characters_are_refused(appliance: ApplianceUnderTe
 
 @pytest.mark.parametrize("name", ["größe", "漢字", "rocket-🚀", "नमस्ते"])
 def test_visible_names_of_any_script_are_taken(appliance: ApplianceUnderTest, name: str) -> None:
-    """Letters, marks and symbols are what they look like."""
+    """Letters, marks and symbols are visible characters."""
     run = appliance.submit(base_branch=name, external_ref=name)
     assert (run.base_branch, run.external_ref) == (name, name)
 
@@ -185,7 +185,7 @@ def test_a_known_secret_is_not_kept(appliance: ApplianceUnderTest, field: str) -
 
 
 def test_a_secret_is_found_in_its_encodings_and_by_its_shape(appliance: ApplianceUnderTest) -> None:
-    """A base64 form of a known value, and what looks like a GitHub token, are refused too."""
+    """A base64 form of a known value, and a text in the shape of a GitHub token, are refused too."""
     appliance.resources.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
     coded = base64.b64encode(b"x-access-token:s3cr3t-Value-9000").decode()
     assert "GITHUB_TOKEN" in problems(appliance, specify_text=f"use {coded}")["specify_text"]

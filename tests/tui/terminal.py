@@ -114,3 +114,8 @@ class PseudoTerminal:
                 self.status = os.waitstatus_to_exitcode(status)
         self.read(0.1)
         return self.status
+
+
+def opened(environment: Mapping[str, str], *options: str, **size: int) -> PseudoTerminal:
+    """The terminal interface on a pseudo-terminal of its own."""
+    return PseudoTerminal(["moonmind_appliance.cli", "tui", *options], environment, **size)

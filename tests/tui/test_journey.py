@@ -1,35 +1,9 @@
 """The program on a real pseudo-terminal: keys typed ahead, and the state of the terminal at the end."""
 
-import re
-import signal
-
-import pytest
-
 from moonmind_appliance.models import RunStatus
-from tests.tui.attached import attached_to
-from tests.tui.sample_runs import runs_in_every_state
-from tests.tui.terminal import PseudoTerminal
+from tests.tui.terminal import opened
 
 ENTER, ESCAPE = "\r", "\x1b"
-
-
-@pytest.fixture
-def prepared(tmp_path):
-    """A data folder with a run in each state, and its owner's environment."""
-    with attached_to(tmp_path / "data") as attached:
-        runs = runs_in_every_state(attached)
-        environment = {
-            "HOME": str(tmp_path),
-            "MOONMIND_ENV_FILE": "/dev/null",
-            "MOONMIND_DATA_DIR": str(tmp_path / "data"),
-            "MOONMIND_PORT": "1",
-            "MIN_FREE_DISK": "1k",
-        }
-        yield attached, runs, environment
-
-
-def opened(environment, *options, **size):
-    return PseudoTerminal(["moonmind_appliance.cli", "tui", *options], environment, **size)
 
 
 def test_finding_a_run_reading_its_log_and_cancelling_another(prepared):
@@ -60,56 +34,6 @@ def test_finding_a_run_reading_its_log_and_cancelling_another(prepared):
         assert terminal.ended() == 0
         assert terminal.modes == set()
         assert b"Traceback" not in terminal.written
-
-
-def test_a_key_typed_ahead_of_a_question_answers_it(prepared):
-    """`x` and `y` in one burst."""
-    attached, runs, environment = prepared
-    with opened(environment) as terminal:
-        terminal.wait("6 runs")
-        terminal.type("jxy")
-        terminal.wait("is cancelled.")
-        assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.CANCELLED
-
-
-def test_nothing_is_written_while_nothing_changes(prepared):
-    """On the list and on a run's page."""
-    _, _, environment = prepared
-    with opened(environment) as terminal:
-        terminal.wait("serve: not running")
-        terminal.quiet(3)
-        assert terminal.read(12) == 0
-        terminal.type(f"G{ENTER}")
-        terminal.wait("SUCCEEDED")
-        terminal.quiet(3)
-        assert terminal.read(12) == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_restores_the_terminal(prepared, number):
-    """Mouse reporting is off again."""
-    _, _, environment = prepared
-    with opened(environment) as terminal:
-        terminal.wait("6 runs")
-        assert terminal.modes != set()
-        terminal.signal(number)
-        assert terminal.ended() == 0
-        assert terminal.modes == set()
-
-
-def test_without_colour_no_colour_is_sent(prepared):
-    """Only bold, underline and reverse are used; NO_COLOR selects this theme."""
-    _, _, environment = prepared
-    with opened({**environment, "NO_COLOR": "1"}) as terminal:
-        terminal.wait("6 runs")
-        terminal.type("jj")
-        terminal.quiet(1)
-        sent = {
-            code for codes in re.findall(rb"\x1b\[([0-9;]*)m", bytes(terminal.written)) for code in codes.split(b";")
-        }
-        # Reset, bold, dim, italic, underline, reverse, and the terminal's own two colours.
-        assert sent <= {b"", b"0", b"1", b"2", b"3", b"4", b"7", b"39", b"49"}
-        assert b"7" in sent
 
 
 def test_a_terminal_that_cannot_move_its_cursor_is_refused(prepared):

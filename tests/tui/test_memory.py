@@ -1,8 +1,6 @@
 """Use does not leak memory: closed and replaced objects can be collected."""
 
 import gc
-import threading
-import weakref
 
 import pytest
 from textual.screen import Screen
@@ -10,7 +8,6 @@ from textual.widget import Widget
 
 from tests.tui.attached import settle
 from tests.tui.sample_runs import runs_in_every_state
-from tui.background import Background
 from tui.screens import make_screen
 from tui.screens.run import RunScreen
 
@@ -65,27 +62,3 @@ async def test_screens_and_widgets_do_not_accumulate(attached, use):
         await settle(pilot)
         assert live(Screen) - screens <= 1
         assert live(Widget) - widgets <= ONE_PAGE
-
-
-def test_a_thread_without_work_keeps_no_owner():
-    """The owner of the last job can be collected before the thread gets another job."""
-
-    class Owner:
-        def __init__(self):
-            self.answered = threading.Event()
-
-        def call_later(self, done, result):
-            done(result)
-
-    background = Background()
-    try:
-        owner = Owner()
-        collected = threading.Event()
-        weakref.finalize(owner, collected.set)
-        answered = owner.answered
-        background.run(owner, "", lambda: None, lambda _result, told=answered: told.set(), lambda _error: None)
-        assert answered.wait(10)
-        del owner
-        assert collected.wait(10)
-    finally:
-        background.close()

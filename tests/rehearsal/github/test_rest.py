@@ -1,55 +1,14 @@
 """The stand-in's REST API is as strict as GitHub's: each response is checked against GitHub's OpenAPI description."""
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.rehearsal.github.state import OTHER_USER
-from tests.github.exchanges import Recorder
-from tests.github.openapi import Description, Exchange
 from tests.github.stand_in import SLUG, TOKEN, add_branch, git
-
-PULLS = f"/repos/{SLUG}/pulls"
-WISH = {"title": "t", "head": "work/1", "base": "main"}
-
-
-@pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
-
-
-@pytest.fixture
-def api(stand_in: StandInGitHub, descriptions: list[Description], recorder: Recorder) -> Iterator[httpx.Client]:
-    """An unchecked client. At the end every response must match GitHub's description."""
-    with httpx.Client(
-        base_url=stand_in.api_url, headers={"authorization": f"Bearer {TOKEN}"}, transport=recorder
-    ) as client:
-        yield client
-    # The newest description only: an older server lacks some of the properties.
-    errors = [c for e in recorder.exchanges for c in descriptions[0].answer_complaints(e)]
-    assert not errors, "\n".join(errors)
-
-
-@pytest.fixture
-def branch(stand_in: StandInGitHub) -> str:
-    return add_branch(stand_in, "work/1")
-
-
-def test_every_response_has_githubs_headers(api: httpx.Client) -> None:
-    """Request id, rate limit and its remainder, the token's scopes, the version."""
-    first, second = api.get(f"/repos/{SLUG}"), api.get(f"/repos/{SLUG}")
-    assert first.headers["x-github-request-id"] != second.headers["x-github-request-id"]
-    assert first.headers["x-ratelimit-limit"] == "5000"
-    assert [int(a.headers["x-ratelimit-remaining"]) for a in (first, second)] == [4999, 4998]
-    assert first.headers["x-oauth-scopes"] == "repo, workflow"
-    assert first.headers["x-github-api-version-selected"] == "2022-11-28"
-    assert first.headers["content-type"] == "application/json"
+from tests.rehearsal.github.hosted import PULLS, WISH
 
 
 @pytest.mark.parametrize(
@@ -100,31 +59,6 @@ def test_without_a_token_only_public_repositories_are_visible(stand_in: StandInG
     assert (refused.status_code, refused.json()["message"]) == (401, "Requires authentication")
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/"),
-        ("GET", "/nothing"),
-        ("DELETE", f"/repos/{SLUG}/pulls"),
-        ("GET", f"{PULLS}/1"),
-        ("GET", f"{PULLS}/0"),
-        ("GET", f"{PULLS}/x"),
-        ("PATCH", f"{PULLS}/1"),
-        ("GET", f"/repos/{SLUG}/issues/1/labels"),
-        ("GET", f"/repos/{SLUG}/branches/none"),
-        ("GET", f"/repos/{SLUG}/git/ref/heads/none"),
-        ("GET", f"/repos/{SLUG}/git/ref/heads"),
-        ("GET", "/repositories/99"),
-    ],
-)
-def test_a_missing_resource_is_404_in_githubs_form(stand_in: StandInGitHub, method: str, path: str) -> None:
-    """JSON with a message, for every path."""
-    answer = httpx.request(method, stand_in.api_url + path, headers={"authorization": f"Bearer {TOKEN}"})
-    assert answer.status_code == 404
-    assert answer.json()["status"] == "404"
-    assert answer.json()["message"] in ("Not Found", "Branch not found")
-
-
 def test_a_branch_and_its_ref_agree(api: httpx.Client, branch: str) -> None:
     """By the branch's name with its slash quoted, and by the ref's."""
     assert api.get(f"/repos/{SLUG}/branches/work%2F1").json()["commit"]["sha"] == branch
@@ -139,54 +73,6 @@ def test_an_empty_repository_has_a_conflict_for_refs(stand_in: StandInGitHub, ap
         file.unlink(missing_ok=True)
     assert api.get("/repos/acme/empty/git/ref/heads/main").status_code == 409
     assert api.get("/repos/acme/empty/branches/main").status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "words"),
-    [
-        (b"", 400, "Problems parsing JSON"),
-        (b"{", 400, "Problems parsing JSON"),
-        (b"\xff", 400, "Problems parsing JSON"),
-        (b"[]", 400, "Body should be a JSON object"),
-        (b"{}", 422, '"head" wasn\'t supplied.\n"base" wasn\'t supplied.'),
-        ({**WISH, "title": 1}, 422, "For 'properties/title', 1 is not a string."),
-        ({**WISH, "draft": "yes"}, 422, "For 'properties/draft', \"yes\" is not a boolean."),
-        ({**WISH, "draft": None}, 422, "For 'properties/draft', nil is not a boolean."),
-        ({**WISH, "issue": True}, 422, "For 'properties/issue', true is not an integer."),
-        ({**WISH, "labels": []}, 422, '"labels" is not a permitted key.'),
-        ({"head": "work/1", "base": "main"}, 422, "Validation Failed"),
-    ],
-)
-@pytest.mark.usefixtures("branch")
-def test_an_invalid_body_is_refused(
-    stand_in: StandInGitHub, api: httpx.Client, body: Any, status: int, words: str
-) -> None:
-    """With GitHub's message, and nothing is created."""
-    answer = api.post(PULLS, content=body if isinstance(body, bytes) else json.dumps(body))
-    assert answer.status_code == status
-    assert words in answer.json()["message"]
-    assert stand_in.pull_requests(SLUG) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"head": "acme:none"}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
-        ({"head": "someone:work/1"}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
-        ({"head": ""}, {"resource": "PullRequest", "field": "head", "code": "invalid"}),
-        ({"base": "none"}, {"resource": "PullRequest", "field": "base", "code": "invalid"}),
-        (
-            {"head": "main"},
-            {"resource": "PullRequest", "code": "custom", "message": "No commits between main and main"},
-        ),
-        ({"title": ""}, {"resource": "Issue", "field": "title", "code": "missing_field"}),
-    ],
-)
-def test_each_rule_has_its_error(api: httpx.Client, branch: str, changes: dict, error: dict[str, str]) -> None:
-    """422 with resource, field and code."""
-    answer = api.post(PULLS, json={**WISH, **changes})
-    assert answer.status_code == 422
-    assert answer.json()["errors"] == [error]
 
 
 def test_one_pull_request_for_each_head_and_base(stand_in: StandInGitHub, api: httpx.Client, branch: str) -> None:
@@ -314,62 +200,6 @@ def test_invalid_labels_are_refused(api: httpx.Client, branch: str, body: Any) -
 def test_an_invalid_label_is_not_created(api: httpx.Client, body: Any) -> None:
     """422."""
     assert api.post(f"/repos/{SLUG}/labels", json=body).status_code == 422
-
-
-def test_a_renamed_repository_redirects_by_its_number(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """301 for reads, 307 for writes, with path and query; only for callers with access."""
-    add_branch(stand_in, "work/1")
-    stand_in.rename_repository(SLUG, "acme/library")
-    moved = api.get(f"{PULLS}?state=all")
-    assert moved.status_code == 301
-    assert moved.headers["location"].endswith("/pulls?state=all")
-    assert api.get(moved.headers["location"]).json() == []
-    written = api.post(PULLS, json=WISH)
-    assert written.status_code == 307
-    assert api.post(written.headers["location"], json=WISH).status_code == 201
-    assert httpx.get(f"{stand_in.api_url}/repos/{SLUG}").status_code == 404
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=8)
-    | st.sampled_from(["main", "work/1", "acme:work/1"]),
-    lambda values: st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=4), values, max_size=2),
-    max_leaves=4,
-)
-NAMES = ("title", "head", "base", "body", "draft", "maintainer_can_modify", "state", "name", "labels", "x")
-bodies = st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, json_values))
-
-
-@given(body=bodies)
-@settings(
-    max_examples=25,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one server for all examples is meant
-)
-def test_a_body_outside_githubs_schema_never_succeeds(
-    stand_in: StandInGitHub, api: httpx.Client, descriptions: list[Description], body: dict[str, Any]
-) -> None:
-    """For any body: no 5xx, and no success outside of GitHub's schema."""
-    if not stand_in.pull_requests(SLUG):
-        add_branch(stand_in, "work/1")
-        api.post(PULLS, json=WISH)
-    for method, path in (
-        ("POST", PULLS),
-        ("PATCH", f"{PULLS}/1"),
-        ("POST", f"/repos/{SLUG}/issues/1/labels"),
-        ("POST", f"/repos/{SLUG}/labels"),
-    ):
-        answer = api.request(method, path, json=body)
-        assert answer.status_code < 500
-        exchange = Exchange(method, path, answer.request.content, answer.status_code, answer.content)
-        # GitHub takes a null body of a pull request, which its description does not say.
-        nulls = {"body", "description"} & {name for name, value in body.items() if value is None}
-        if descriptions[0].request_complaints(exchange) and not nulls:
-            assert answer.status_code in (400, 422), (method, path, body)
 
 
 def test_another_users_pull_request_wins_the_race(stand_in: StandInGitHub, api: httpx.Client) -> None:

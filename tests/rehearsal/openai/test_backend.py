@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from moonmind_appliance.rehearsal.openai import Account, StandInOpenAI
+from moonmind_appliance.rehearsal.openai import StandInOpenAI
 
 BACKEND = "https://chatgpt.com/backend-api"
 PATHS = ("wham/accounts/check", "codex/models", "wham/settings/user", "wham/config/bundle")
@@ -36,14 +36,6 @@ def test_an_expired_token_is_refused_with_openais_message(
     assert answer.json()["error"]["code"] == "token_expired"
 
 
-def test_a_token_expires(openai: StandInOpenAI, client: httpx.Client) -> None:
-    """Its lifetime is set before it is issued."""
-    openai.accounts.access_seconds = -1
-    token = openai.accounts.sign_in(openai.accounts[0]).access_token
-    answer = client.get(f"{BACKEND}/codex/models", headers={"authorization": f"Bearer {token}"})
-    assert answer.json()["error"]["code"] == "token_expired"
-
-
 def test_the_account_check_lists_the_account(
     openai: StandInOpenAI, client: httpx.Client, bearer: dict[str, str]
 ) -> None:
@@ -51,10 +43,3 @@ def test_the_account_check_lists_the_account(
     (listed,) = client.get(f"{BACKEND}/wham/accounts/check", headers=bearer).json()["accounts"]
     assert listed["id"] == openai.accounts[0].account_id
     assert listed["workspace_backend_origin"] == listed["account_routing_override"] == "NO_CONSTRAINT"
-
-
-def test_accounts_can_be_configured() -> None:
-    """For example a plan that gets its configuration from its workspace."""
-    business = Account("office@rehearsal.example", "account-b", "user-b", "business")
-    openai = StandInOpenAI("127.0.0.1", accounts=(business,))
-    assert list(openai.accounts) == [business]

@@ -122,19 +122,6 @@ def test_the_model_requires_a_token_and_its_own_account(
     assert openai.turns == []
 
 
-def test_a_turn_is_recorded_completely(openai: StandInOpenAI, ask: Ask) -> None:
-    """Its skills, and the prompt byte for byte."""
-    text = "-rf $(id) $speckit-tasks\r\n<skill>\n<name>x</name>\n\n\t“ü” \x07 end \n\n"
-    ask(f"$speckit-specify\n\n{text}")
-    (turn,) = openai.turns
-    assert turn.phase == "speckit-specify"
-    assert turn.skills == turn.offered_skills == ("speckit-specify",)
-    assert turn.prompt == f"$speckit-specify\n\n{text}"
-    assert turn.text == text
-    assert turn.account == openai.accounts[0]
-    assert (turn.requests, turn.finished) == (1, False)
-
-
 @pytest.mark.parametrize("skills", [(), ("speckit-specify", "speckit-tasks")])
 def test_the_model_works_with_exactly_one_skill(openai: StandInOpenAI, ask: Ask, skills: tuple[str, ...]) -> None:
     """With none or two, the model explains that and writes no files."""
@@ -151,14 +138,6 @@ def test_the_model_needs_its_tool(client: httpx.Client, bearer: dict[str, str], 
     assert isinstance(items, list)
     answer = client.post(URL, json=body | {"input": items[1:]}, headers=bearer)
     assert "not offered the tool functions.exec" in _message(answer)
-
-
-def test_requests_of_one_turn_are_one_turn(openai: StandInOpenAI, ask: Ask) -> None:
-    """Each request repeats the whole history; another turn has another id."""
-    ask()
-    ask(outputs=("/repo\n",))
-    ask(turn_id="turn-2")
-    assert [(turn.turn_id, turn.requests) for turn in openai.turns] == [("turn-1", 2), ("turn-2", 1)]
 
 
 def test_quota_headers_come_with_each_answer(ask: Ask) -> None:

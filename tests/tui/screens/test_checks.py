@@ -6,29 +6,10 @@ import pytest
 from textual.widgets import Static
 
 from moonmind_appliance.checks import Finding, Level, ServeState
-from tests.tui.attached import settle, until
-from tui.screens.checks import ChecksScreen
-from tui.text_lines import TextLines
+from tests.tui.attached import until
+from tests.tui.checks_page import FINDINGS, open_checks, shown
 
 pytestmark = pytest.mark.anyio
-
-FINDINGS = [
-    Finding("disk", Level.OK, "75 GiB free"),
-    Finding("login of shard 1", Level.WRONG, "Dead since 09:12.", "moonmind-appliance login-shard 1"),
-    Finding("clock", Level.NOTE, "Not compared."),
-]
-
-
-async def open_checks(app, pilot):
-    await settle(pilot)
-    await pilot.press("3")
-    await until(pilot, lambda: isinstance(app.screen, ChecksScreen))
-    return app.screen
-
-
-def shown(screen):
-    lines = screen.query_one("#findings", TextLines)
-    return [" ".join(lines.plain(y).split()) for y in range(lines.line_count)]
 
 
 def head(screen):
@@ -95,20 +76,6 @@ async def test_the_services_readiness_is_shown(attached, state, says):
         await until(pilot, lambda: says in head(screen))
 
 
-async def test_unchanged_findings_are_not_repainted(attached):
-    """A second pass with the same findings repaints no line."""
-    attached.findings = FINDINGS
-    app = attached.app()
-    async with app.run_test() as pilot:
-        screen = await open_checks(app, pilot)
-        await until(pilot, lambda: len(shown(screen)) == 4)
-        lines, painted = screen.query_one("#findings", TextLines), []
-        lines.refresh = lambda *regions, **_options: painted.append(regions)
-        screen.serve_changed()
-        screen.tick()
-        assert painted == []
-
-
 async def test_old_findings_are_checked_again_when_the_screen_is_shown(attached):
     """A login may have been renewed meanwhile."""
     attached.findings = FINDINGS
@@ -121,16 +88,3 @@ async def test_old_findings_are_checked_again_when_the_screen_is_shown(attached)
         await pilot.press("1", "3")
         await until(pilot, lambda: "checked 12:05" in head(screen))
         assert shown(screen) == ["✓ disk 75 GiB free"]
-
-
-async def test_the_scrollbar_covers_no_text(attached):
-    """It appears when there are more findings than lines."""
-    attached.findings = [Finding(f"check {number}", Level.OK, "word " * 40) for number in range(20)]
-    app = attached.app()
-    async with app.run_test() as pilot:
-        screen = await open_checks(app, pilot)
-        await until(pilot, lambda: len(shown(screen)) >= 60)
-        lines = screen.query_one("#findings", TextLines)
-        assert lines.show_vertical_scrollbar
-        widest = max(lines.line(y).cell_len for y in range(lines.line_count))
-        assert widest <= lines.size.width - lines.scrollbar_size_vertical

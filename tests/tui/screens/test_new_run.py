@@ -1,17 +1,16 @@
 """The new-run form: every key, every field, the draft, and the submitted request."""
 
 import pytest
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, TextArea
 
 from moonmind_appliance.checks import ServeState
-from moonmind_appliance.models import LoginState, RunStatus, Shard
+from moonmind_appliance.models import RunStatus
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
-from tests.shard_states import save_shard
 from tests.tui.attached import attached_to, settle, until
+from tests.tui.form_page import open_form, shown, write
 from tui.drafts import Draft, draft_file
 from tui.screens import make_screen
 from tui.screens.confirm import Confirm
-from tui.screens.new_run import NewRunScreen
 
 pytestmark = pytest.mark.anyio
 
@@ -22,24 +21,6 @@ DRAFT = Draft(repository="acme/billing", specify_text="# Kept\n", base_branch="n
 def saved_draft(attached):
     """The draft's file."""
     return draft_file(attached.resources.settings.moonmind_data_dir, {"XDG_STATE_HOME": str(attached.folder / "state")})
-
-
-async def open_form(app, pilot, *arguments):
-    await settle(pilot)
-    form = make_screen("new_run", *arguments)
-    await app.push_screen(form)
-    await settle(pilot)
-    assert isinstance(form, NewRunScreen)
-    return form
-
-
-def shown(form, name):
-    return str(form.query_one(f"#{name}", Static).content)
-
-
-async def write(pilot, text):
-    """Type the text in one burst."""
-    await pilot.press(*["space" if character == " " else character for character in text])
 
 
 async def fill_in(form, pilot, **fields):
@@ -239,23 +220,6 @@ async def test_submitting_again_asks_before_it_replaces_a_draft(attached, saved_
         assert form.draft.specify_text == text
 
 
-async def test_earlier_repositories_are_offered(attached):
-    """The most recent first; Up restores what was typed."""
-    for repository in ("acme/one", "acme/two", "other/three"):
-        attached.submit(repository=repository)
-    app = attached.app()
-    async with app.run_test() as pilot:
-        form = await open_form(app, pilot)
-        assert "other/three, acme/two" in shown(form, "repository-problem")
-        await write(pilot, "acme")
-        await pilot.press("down")
-        assert form.draft.repository == "acme/two"
-        await pilot.press("down")
-        assert form.draft.repository == "acme/one"
-        await pilot.press("up", "up")
-        assert form.draft.repository == "acme"
-
-
 async def test_ctrl_o_loads_a_file(attached, tmp_path):
     """Ctrl-Z restores the earlier text."""
     (tmp_path / "spec.md").write_bytes("\ufeff# Über\n".encode())
@@ -306,21 +270,3 @@ async def test_the_form_warns_if_serve_is_not_running(attached):
         form = await open_form(app, pilot)
         assert form.query_one("#notice").display
         assert "The service is not running" in shown(form, "notice")
-
-
-async def test_the_shard_field_shows_each_shards_login(attached):
-    """Its account, or that the run would wait."""
-    save_shard(attached.store, Shard(shard=0, login=LoginState.PRESENT, account_email="ada@example.org"))
-    save_shard(attached.store, Shard(shard=1, login=LoginState.DEAD))
-    app = attached.app()
-    async with app.run_test() as pilot:
-        form = await open_form(app, pilot)
-        field = form.query_one("#shard")
-        app.set_focus(field)
-        seen = []
-        for _ in range(4):
-            seen.append(str(field.render()))
-            await pilot.press("right")
-        assert seen == ["< any >", "< 0 ada@example.org >", "< 1 dead login: the run waits for a new one >", "< any >"]
-        await pilot.press("left", "left")
-        assert form.draft.shard == 1

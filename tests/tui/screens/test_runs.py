@@ -1,28 +1,17 @@
 """The list of runs: every key, the filter, live changes, and errors."""
 
-import msgspec
 import pytest
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import RunStatus
 from tests.tui.attached import settle, until
-from tests.tui.sample_runs import PULL_REQUEST, runs_in_every_state, succeeded
-from tui.feed import DataFound, DataLost
-from tui.runs_table import RunsTable
-from tui.screens.confirm import Confirm
+from tests.tui.runs_page import SIZE, select, shown, table
+from tests.tui.sample_runs import PULL_REQUEST, succeeded
 from tui.screens.new_run import NewRunScreen
 from tui.screens.run import RunScreen
 from tui.screens.runs import RunsScreen
 
 pytestmark = pytest.mark.anyio
-
-SIZE = (100, 30)
-
-
-@pytest.fixture
-def runs(attached):
-    return runs_in_every_state(attached)
 
 
 @pytest.fixture
@@ -38,23 +27,9 @@ def sent(attached, monkeypatch):
     return texts
 
 
-def table(app):
-    return app.screen.query_one("#runs", RunsTable)
-
-
-def shown(app, name):
-    return str(app.screen.query_one(f"#{name}", Static).content)
-
-
 def statuses(app):
     found = table(app)
     return [found.rows[run_id].summary.status for run_id in found.ids]
-
-
-async def select(app, pilot, run):
-    found = table(app)
-    found.go_to(list(found.ids).index(run.run_id))
-    await settle(pilot)
 
 
 async def test_running_and_queued_runs_come_first(attached, runs):
@@ -139,35 +114,6 @@ async def test_letters_that_are_keys_can_be_typed(attached, runs):
         assert isinstance(app.screen, RunsScreen)
 
 
-async def test_new_runs_appear_and_the_cursor_stays_on_its_run(attached, runs):
-    """Also if they appear above it."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await select(app, pilot, runs["failed"])
-        attached.submit(repository="acme/new")
-        await until(pilot, lambda: len(table(app).ids) == 7)
-        assert table(app).selected_id == runs["failed"].run_id
-
-
-async def test_follow_keeps_the_cursor_on_the_first_run(attached, runs):
-    """`f` turns it on and off."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await pilot.press("s", "down", "down", "f")
-        await settle(pilot)
-        assert shown(app, "sort") == "sort active  follow on" or "follow on" in shown(app, "sort")
-        while "newest" not in shown(app, "sort"):
-            await pilot.press("s")
-            await settle(pilot)
-        new = attached.submit(repository="acme/new")
-        await until(pilot, lambda: table(app).selected_id == new.run_id)
-        await pilot.press("f")
-        await settle(pilot)
-        assert "follow off" in shown(app, "sort")
-
-
 async def test_sort(attached, runs):
     """`s` goes through all orders."""
     app = attached.app()
@@ -183,18 +129,6 @@ async def test_sort(attached, runs):
         assert list(table(app).ids) == first
 
 
-async def test_moving(attached, runs):
-    """Arrows and letters, pages, first and last."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        places = []
-        for key in ("down", "j", "k", "up", "end", "home", "G", "g", "pagedown", "pageup"):
-            await pilot.press(key)
-            places.append(table(app).cursor)
-        assert places == [1, 2, 1, 0, 5, 0, 5, 0, 5, 0]
-
-
 @pytest.mark.parametrize(("key", "tab"), [("enter", "log"), ("l", "log"), ("a", "artifacts")])
 async def test_open(attached, runs, key, tab):
     """Enter, `l` and `a` open the run on the right tab."""
@@ -206,70 +140,6 @@ async def test_open(attached, runs, key, tab):
         assert isinstance(app.screen, RunScreen)
         assert app.screen._tab == tab
         assert app.screen._run_id == runs["running"].run_id
-
-
-async def test_cancel_asks_with_the_focus_on_no(attached, runs):
-    """Enter, `n` and Escape keep the run; `y` cancels it."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await select(app, pilot, runs["queued"])
-        for no in ("enter", "n", "escape"):
-            await pilot.press("x")
-            await settle(pilot)
-            assert isinstance(app.screen, Confirm)
-            await pilot.press(no)
-            await settle(pilot)
-            assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.QUEUED
-        await pilot.press("x")
-        await settle(pilot)
-        await pilot.press("y")
-        await settle(pilot)
-        assert attached.store.runs.get(runs["queued"].run_id).status is RunStatus.CANCELLED
-        assert "is cancelled." in shown(app, "message")
-
-
-async def test_the_other_button_can_be_reached(attached, runs):
-    """Right and Enter confirm."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await select(app, pilot, runs["running"])
-        await pilot.press("x")
-        await settle(pilot)
-        await pilot.press("right", "enter")
-        await settle(pilot)
-        assert "is being cancelled" in shown(app, "message")
-        assert attached.store.runs.get(runs["running"].run_id).cancel_requested_at is not None
-
-
-async def test_a_run_that_has_ended_cannot_be_cancelled(attached, runs):
-    """A message explains it; there is no question."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await select(app, pilot, runs["succeeded"])
-        await pilot.press("x")
-        await settle(pilot)
-        assert isinstance(app.screen, RunsScreen)
-        assert "has ended" in shown(app, "message")
-
-
-async def test_retry(attached, runs):
-    """A failed run is queued again; others are unchanged."""
-    app = attached.app()
-    attached.served = msgspec.structs.replace(attached.served, answers=False)
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        await select(app, pilot, runs["running"])
-        await pilot.press("r")
-        await settle(pilot)
-        assert "Only failed and cancelled runs" in shown(app, "message")
-        await select(app, pilot, runs["failed"])
-        await pilot.press("r")
-        await settle(pilot)
-        assert attached.store.runs.get(runs["failed"].run_id).status is RunStatus.QUEUED
-        assert shown(app, "message").endswith("`serve` is not running: the run starts when it does.")
 
 
 async def test_new_and_again(attached, runs):
@@ -339,50 +209,6 @@ async def test_ages_change_with_the_clock(attached, runs):
         app.screen.tick()
         assert painted[0] == []
         assert painted[1] != []
-
-
-async def test_only_the_rows_near_the_window_are_read(attached):
-    """For the others the list stores only ids."""
-    for _ in range(150):
-        attached.submit()
-    app = attached.app()
-    async with app.run_test(size=(100, 24)) as pilot:
-        await settle(pilot)
-        height = table(app).size.height
-        assert len(table(app).ids) == 150
-        assert len(table(app).rows) <= 3 * 24
-        await pilot.press("end")
-        await settle(pilot)
-        last = table(app).ids[-1]
-        assert last in table(app).rows
-        assert table(app).ids[0] not in table(app).rows
-        assert round(table(app).scroll_y) == 150 - height
-
-
-async def test_a_lost_database_is_reported_and_the_old_rows_stay(attached, runs):
-    """The message disappears when the database is back."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        app.post_message(DataLost(StoreError("Database appliance.db: another process held a lock for too long.")))
-        await settle(pilot)
-        assert "another process held a lock for too long. Shown: state of 12:" in shown(app, "message")
-        assert len(table(app).ids) == 6
-        app.post_message(DataFound())
-        await settle(pilot)
-        assert shown(app, "message") == "The database can be read again."
-
-
-async def test_serve_is_shown(attached, runs):
-    """Every page shows whether `serve` is running."""
-    app = attached.app()
-    async with app.run_test(size=SIZE) as pilot:
-        await settle(pilot)
-        assert "serve: running" in app.serve_text.plain
-        attached.served = msgspec.structs.replace(attached.served, answers=False)
-        app.check_serve()
-        await settle(pilot)
-        assert "serve: not running" in app.screen.top.render().plain
 
 
 async def test_mouse(attached, runs):

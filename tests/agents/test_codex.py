@@ -1,0 +1,67 @@
+"""How Codex is started."""
+
+from itertools import pairwise
+
+import pytest
+
+from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, TurnRequest
+from moonmind_appliance.agents.codex import INSTRUCTIONS, Codex
+from moonmind_appliance.models import ExecSpec, PhaseName
+from tests.in_container.sent import job_of, program_of
+
+
+def turn_of(codex: Codex, phase: PhaseName, text: str = "") -> tuple[dict[str, bytes], ExecSpec]:
+    request = TurnRequest(phase=phase, workspace=f"{WORKSPACES}/r", text=text, time_limit=5, silence_limit=4)
+    turn = codex.turn(request)
+    return turn.files, turn.command
+
+
+def test_a_text_goes_through_a_file_and_begins_with_the_phases_skill() -> None:
+    """As an argument it would be limited to 128 KiB."""
+    files, command = turn_of(Codex(), PhaseName.SPECKIT_SPECIFY, "$other-skill\n")
+    job = job_of(command)
+    assert program_of(command) == "codex_turn"
+    assert files == {job["prompt_file"]: b"$speckit-specify\n\n$other-skill\n"}
+    assert (command.time_limit, command.silence_limit) == (5, 4)
+
+
+@pytest.mark.parametrize("phase", [PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS])
+def test_a_turn_without_text_names_only_its_skill(phase: PhaseName) -> None:
+    """It needs no file."""
+    files, command = turn_of(Codex(), phase)
+    assert files == {}
+    assert job_of(command)["prompt"] == f"${SKILLS[phase]}"
+
+
+def test_the_repositorys_own_configuration_is_not_trusted() -> None:
+    """It could name a server to which Codex would send the login. The appliance's instructions are always given."""
+    _, command = turn_of(Codex(model='a"b'), PhaseName.SPECKIT_PLAN)
+    argv = job_of(command)["command"]
+    values = [value for option, value in pairwise(argv) if option == "-c"]
+    assert 'projects={"/work/runs/r/repo"={trust_level="untrusted"}}' in values
+    assert 'model="a\\"b"' in values
+    assert any(INSTRUCTIONS in value for value in values)
+    assert argv[-1] == "-"
+
+
+def test_the_environment_contains_no_key_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API key would override the ChatGPT login."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    assert set(Codex().environment()) == {"HOME", "CODEX_HOME", "LANG", "TERM", "CODEX_SQLITE_HOME"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "version", "pack"),
+    [
+        ({}, "unknown", "spec-kit unknown, unattended 1"),
+        (
+            {"moonmind.codex.version": "0.169.0", "moonmind.spec-kit.version": "1.2.3"},
+            "0.169.0",
+            "spec-kit 1.2.3, unattended 1",
+        ),
+    ],
+)
+def test_the_versions_are_those_of_the_image(labels: dict[str, str], version: str, pack: str) -> None:
+    """An image without labels has unknown ones."""
+    info = Codex().info(labels)
+    assert (info.version, info.prompt_pack_version) == (version, pack)

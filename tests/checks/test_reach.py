@@ -1,0 +1,83 @@
+"""What job containers reach, on the fake engine. On Docker: tests/cli/test_doctor.py."""
+
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.checks.finding import Level
+from moonmind_appliance.checks.reach import reach
+from moonmind_appliance.errors import ImageNotFound
+from moonmind_appliance.settings import Settings
+from tests.containers.fake import FakeEngine, FakeExec
+
+
+def checks(engine: FakeEngine, **settings: object) -> list[tuple[str, Level, str]]:
+    return [(each.check, each.level, each.observed) for each in reach(engine, Settings(**settings))]  # type: ignore[arg-type]
+
+
+def curl(code: int, stdout: bytes = b"200", stderr: bytes = b"") -> object:
+    def answer(process: FakeExec) -> int:
+        process.stdout.write(stdout)
+        process.stderr.write(stderr)
+        return code
+
+    return answer
+
+
+def nothing_is_left(engine: FakeEngine) -> bool:
+    return not engine.container_data and not any("doctor" in name for name in engine.volume_data)
+
+
+def test_every_address_of_github_and_of_the_agent_is_requested() -> None:
+    """Any HTTP status passes. The container and its volume are removed."""
+    engine = FakeEngine()
+    engine.on_exec("curl", curl(0, b"403"))  # type: ignore[arg-type]
+    found = checks(engine)
+    assert [check for check, _, _ in found] == [
+        "job network",
+        "from containers: github.com",
+        "from containers: auth.openai.com",
+        "from containers: chatgpt.com",
+    ]
+    assert {(level, observed) for _, level, observed in found[1:]} == {(Level.OK, "reached (HTTP 403)")}
+    assert nothing_is_left(engine)
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "observed"),
+    [
+        (6, b"", "DNS cannot resolve the name."),
+        (7, b"", "connection refused: nothing listens there, or a firewall blocks it."),
+        (60, b"", "the TLS certificate is not trusted."),
+        (99, b"curl: odd\n", "curl: odd."),
+    ],
+)
+def test_a_failure_has_its_cause(code: int, stderr: bytes, observed: str) -> None:
+    """Of curl's exit code, or in curl's own words."""
+    engine = FakeEngine()
+    engine.on_exec("curl", curl(code, b"000", stderr))  # type: ignore[arg-type]
+    assert checks(engine)[1][1:] == (Level.WRONG, observed)
+
+
+def test_only_the_agent_uses_the_proxy(tmp_path: Path) -> None:
+    """Git does not. The operator's authorities are given to curl."""
+    (tmp_path / "ca.pem").write_bytes(b"PEM")
+    engine = FakeEngine()
+    engine.on_exec("curl", curl(0))  # type: ignore[arg-type]
+    found = checks(engine, agent_https_proxy="http://proxy:3128", extra_ca_certs=tmp_path / "ca.pem")
+    requests = [spec for _, spec in engine.execs if spec.command[0] == "curl"]
+    assert [spec.env.get("HTTPS_PROXY") for spec in requests] == [None, "http://proxy:3128", "http://proxy:3128"]
+    assert all("--cacert" in spec.command for spec in requests)
+    assert found[2][2] == "reached through AGENT_HTTPS_PROXY (HTTP 200)"
+
+
+def test_leftovers_of_a_killed_check_are_removed() -> None:
+    """One that still runs belongs to another process."""
+    engine = FakeEngine()
+    for step in reach(engine, Settings()):
+        del step
+        break
+    engine.images.clear()
+    with pytest.raises(ImageNotFound):
+        list(reach(engine, Settings()))
+    assert nothing_is_left(engine)

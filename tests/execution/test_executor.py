@@ -1,0 +1,101 @@
+"""Takes runs for a shard, one after another; stops, and gives up a run that another worker claimed."""
+
+import threading
+
+import pytest
+
+from moonmind_appliance.models import (
+    RunStatus,
+)
+from tests.appliance_under_test import ApplianceUnderTest, InBackground, ends
+from tests.containers.fake import FakeExec
+from tests.fakes import ANN, BOB
+from tests.scripted_acts import (
+    PLAN,
+    SPECIFY,
+    Blocked,
+    with_login,
+)
+
+
+@pytest.mark.parametrize("place", ["clone", SPECIFY, "push"])
+def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(appliance: ApplianceUnderTest, place: str) -> None:
+    """At once, without a container left and without counting as a crash; one pull request in the end."""
+    blocked = Blocked()
+    if place == SPECIFY:
+        appliance.agent.acts[SPECIFY] = [blocked]
+    else:
+        appliance.git_acts[place] = [blocked]
+    run = appliance.submit()
+    worker = InBackground(appliance.work)
+    assert blocked.begun.wait(10)
+    assert appliance.executor.stop() == [run.run_id]
+    worker.join()
+    stopped = appliance.stored(run)
+    assert (stopped.status, stopped.waiting_for, stopped.interruptions) == (RunStatus.QUEUED, None, 0)
+    assert appliance.containers() == []
+    appliance.work()
+    assert appliance.stored(run).status is RunStatus.QUEUED, "a stopping executor claims nothing"
+    appliance.after()
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert len(appliance.github.pull_requests(appliance.slug)) == 1
+
+
+def test_a_lost_lease_lets_go_of_the_row(appliance: ApplianceUnderTest) -> None:
+    """Whoever claims it next owns it: the first one writes nothing more."""
+    blocked = Blocked()
+    appliance.agent.acts[PLAN] = [blocked]
+    run = appliance.submit()
+    worker = InBackground(appliance.work)
+    assert blocked.begun.wait(10)
+    assert appliance.store.queue.requeue_abandoned(run.run_id, appliance.stored(run).lease)
+    other = appliance.store.queue.claim(1, "other", now=appliance.clock(), lease_seconds=30)
+    assert other is not None
+    worker.join()
+    kept = appliance.stored(run)
+    assert (kept.status, kept.lease, kept.shard) == (RunStatus.IN_PROGRESS, "other", 1)
+
+
+def test_a_shard_executes_the_queue_and_alternates_between_users(appliance: ApplianceUnderTest) -> None:
+    """Oldest first; while one user's run is in progress elsewhere, another user's comes before that user's next."""
+    anns = [appliance.submit(ANN) for _ in range(2)]
+    bobs = appliance.submit(BOB)
+    blocked = Blocked()
+    appliance.agent.acts[SPECIFY] = [blocked]
+    worker = InBackground(lambda: appliance.work(0))
+    assert blocked.begun.wait(10)
+    claimed = appliance.store.queue.claim(1, "probe", now=appliance.clock(), lease_seconds=30)
+    assert claimed is not None
+    assert claimed.run_id == bobs.run_id
+    appliance.store.queue.release(bobs.run_id, "probe", waiting_for=None, interrupted=False)
+    appliance.work(1)
+    assert [appliance.stored(run).status.value for run in (bobs, anns[1])] == ["succeeded", "succeeded"]
+    appliance.executor.stop()
+    worker.join()
+
+
+def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: ApplianceUnderTest) -> None:
+    """Two runs at once, on two logins, in four containers; neither waits for the other."""
+    appliance.store.shards.change(0, with_login)
+    appliance.store.shards.change(1, with_login)
+    both = threading.Barrier(3)
+    seen: list[list[str]] = []
+
+    def meet(_process: FakeExec) -> None:
+        both.wait(10)
+        seen.append(appliance.containers())
+        both.wait(10)
+
+    appliance.agent.acts[SPECIFY] = [meet, meet]
+    runs = [appliance.submit(ANN, shard=0), appliance.submit(ANN, shard=1)]
+    workers = [InBackground(lambda shard=shard: appliance.work(shard)) for shard in (0, 1)]  # type: ignore[misc]
+    both.wait(10)
+    both.wait(10)
+    for worker in workers:
+        worker.join()
+    assert [ends(appliance.stored(run)) for run in runs] == [(RunStatus.SUCCEEDED, None)] * 2
+    assert set(seen[0]) == {
+        *(shard.lock for shard in appliance.resources.shards),
+        *(f"moonmind-git-{run.run_id}" for run in runs),
+    }

@@ -1,0 +1,34 @@
+"""The login that a run's agent container works with is read and recorded."""
+
+import hashlib
+
+import pytest
+
+from moonmind_appliance.phases.agent_login import record_login
+from moonmind_appliance.phases.context import RecordedLogin
+from moonmind_appliance.phases.start_job_container import agent_spec
+from tests.containers.fake import FakeFile
+from tests.phases.contexts import make_context
+
+
+class Recorder:
+    def __init__(self, problem: str) -> None:
+        self.problem, self.files = problem, list[bytes | None]()
+
+    def record(self, login_file: bytes | None) -> str:
+        self.files.append(login_file)
+        return self.problem
+
+
+@pytest.mark.parametrize("content", [None, b"rt_secret"])
+def test_the_file_is_recorded_with_its_digest(content: bytes | None) -> None:
+    """Without a file there is no digest. The problem names the shard."""
+    recorder = Recorder("no login" if content is None else "")
+    context = make_context(login_recorder=recorder)
+    context.engine.ensure_network(context.settings.job_network, {})
+    context.engine.start(agent_spec(context))
+    if content is not None:
+        context.engine.volume_data[context.names.shard.volume].files["auth.json"] = FakeFile(content)  # type: ignore[attr-defined]
+    digest = None if content is None else hashlib.sha256(content).hexdigest()
+    assert record_login(context) == RecordedLogin(digest, "shard 0: no login" if content is None else "")
+    assert recorder.files == [content]

@@ -1,0 +1,36 @@
+"""Commands in a run's containers, and the end of their output."""
+
+import io
+
+import pytest
+
+from moonmind_appliance.errors import InterruptReason, RunInterrupted
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits
+from moonmind_appliance.phases.commands import Tee, run_command
+from tests.containers.fake import JOB_IMAGE, FakeExec
+from tests.phases.contexts import make_context
+
+
+def test_a_cancel_interrupts_the_command() -> None:
+    """The phase ends with the reason of the cancel."""
+    context = make_context()
+    context.engine.start(ContainerSpec(name="box", image=JOB_IMAGE, command=["x"], labels={}, limits=Limits(1, 1, 1)))
+
+    def cancelled(process: FakeExec) -> int:
+        context.cancel.cancel(InterruptReason.SHUTDOWN)
+        process.sleep(30)
+        return 0
+
+    context.engine.on_exec("long", cancelled)  # type: ignore[attr-defined]
+    with pytest.raises(RunInterrupted) as interrupted:
+        run_command(context, "box", ExecSpec(command=["long"]), stdout=io.BytesIO(), stderr=io.BytesIO())
+    assert interrupted.value.reason is InterruptReason.SHUTDOWN
+
+
+def test_every_sink_gets_everything_and_the_end_is_kept() -> None:
+    """The tail has at most that many bytes, whatever the sizes of the writes."""
+    first, second = io.BytesIO(), io.BytesIO()
+    tee = Tee(first, second, keep=4)
+    for data in (b"abc", b"", b"defghi", b"j"):
+        tee.write(data)
+    assert (first.getvalue(), second.getvalue(), tee.tail) == (b"abcdefghij", b"abcdefghij", b"ghij")

@@ -1,0 +1,108 @@
+"""The commit is searched for secrets and pushed, or the run ends with the reason."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moonmind_appliance.models import (
+    PhaseName,
+    RunStatus,
+)
+from moonmind_appliance.models.failure import FailureCode
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from tests.appliance_under_test import TOKEN, ApplianceUnderTest, ends, open_appliance
+from tests.scripted_acts import (
+    assert_nowhere,
+    git_fails,
+    interrupt_after,
+    says,
+)
+
+
+@pytest.mark.parametrize("mode", [{}, {"spec_workflow_test_mode": True}])
+def test_a_dry_run_publishes_nothing(tmp_path: Path, github: StandInGitHub, mode: dict[str, bool]) -> None:
+    """By request or for all runs: the commit is made and searched; no push, no pull request; its text is kept."""
+    with open_appliance(tmp_path / "data", github, **mode) as appliance:
+        run = appliance.run(dry_run=not mode)
+        assert ends(run) == (RunStatus.SUCCEEDED, None)
+        assert appliance.git_verbs == ["clone", "stage"]
+        assert appliance.github.pull_requests(appliance.slug) == []
+        assert run.result_summary == f"Dry run: nothing was pushed; the branch would be {run.branch_name}."
+        opened = run.phase(PhaseName.OPEN_PR)
+        assert (opened.status.value, opened.metadata["title"]) == ("skipped", "Dark mode")
+
+
+def test_a_tree_that_equals_the_base_is_no_change(appliance: ApplianceUnderTest) -> None:
+    """`no_changes`, no push, no pull request, and the reason in the summary and in the skipped phase."""
+    appliance.git_acts["stage"] = [says(changed=False, patch_bytes=0, files=[], file_count=0)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.NO_CHANGES, None)
+    assert "nothing to push" in (run.result_summary or "")
+    assert run.phase(PhaseName.OPEN_PR).metadata == {"reason": run.result_summary}
+    assert appliance.git_verbs == ["clone", "stage"]
+
+
+def test_a_dry_run_by_settings_that_are_changed_back_stays_one(appliance: ApplianceUnderTest) -> None:
+    """Interrupted after its commit, restarted without SPEC_WORKFLOW_TEST_MODE: no pull request of a missing branch."""
+    run = appliance.submit()
+    appliance.after(spec_workflow_test_mode=True)
+    interrupt_after(appliance, run, PhaseName.COMMIT_PUSH)
+    appliance.after(spec_workflow_test_mode=False)
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.github.pull_requests(appliance.slug) == []
+
+
+@pytest.mark.parametrize("verb", ["clone", "stage", "push"])
+def test_a_git_container_that_ends_fails_the_run(appliance: ApplianceUnderTest, verb: str) -> None:
+    """In each phase that runs git; the failure is not attributed to GitHub."""
+    appliance.git_acts[verb] = [lambda process: process.kill_container()]
+    assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+    assert appliance.containers() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "code"),
+    [
+        ("stage", "error: 401", FailureCode.COMMIT_FAILED),
+        ("push", "! [remote rejected] (pre-receive hook declined)", FailureCode.PUSH_REJECTED),
+        ("push", "fatal: bad thing", FailureCode.PUSH_REJECTED),
+    ],
+)
+def test_gits_refusal_fails_the_run(appliance: ApplianceUnderTest, verb: str, words: str, code: FailureCode) -> None:
+    """By the verb and git's words, which the submitter reads."""
+    appliance.git_acts[verb] = [git_fails(words)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, code.value)
+    assert words in (run.result_summary or "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "code"),
+    [
+        ("stage", {"too_large": True, "patch_bytes": 11 * 1024**2, "patch": ""}, FailureCode.CHANGE_TOO_LARGE),
+        # A change that could not be searched completely is not pushed.
+        ("stage", {"patch_bytes": 10_000}, FailureCode.COMMIT_FAILED),
+        ("push", {"pushed": False, "conflict": "d" * 40}, FailureCode.BRANCH_CONFLICT),
+    ],
+)
+def test_a_change_that_cannot_be_pushed_fails_the_run(
+    appliance: ApplianceUnderTest, verb: str, answer: dict[str, Any], code: FailureCode
+) -> None:
+    """Too large, not seen whole, or its branch taken; no pull request is opened."""
+    appliance.git_acts[verb] = [says(**answer)]
+    assert ends(appliance.run()) == (RunStatus.FAILED, code.value)
+    assert appliance.github.pull_requests(appliance.slug) == []
+
+
+@pytest.mark.parametrize("secret", [TOKEN, "rt_secretOfShard0-0123456789", "ghp_" + "a1B2" * 9])
+def test_a_secret_in_the_change_stops_it(appliance: ApplianceUnderTest, secret: str) -> None:
+    """The appliance's own, the login's, or one by its shape: nothing is pushed, and it is in no file that is kept."""
+    patch = f"diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,2 @@\n+words\n+key: {secret}\n"
+    appliance.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.SECRET_IN_CHANGE.value)
+    assert "in x line 2" in (run.result_summary or "")
+    assert "push" not in appliance.git_verbs
+    assert_nowhere(appliance, secret)

@@ -1,0 +1,74 @@
+"""A Spec Kit phase: its turn, the end of the turn, and the files that decide."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moonmind_appliance.models import (
+    RunStatus,
+)
+from moonmind_appliance.models.failure import FailureCode
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
+from tests.containers.fake import FakeExec
+from tests.scripted_acts import (
+    ALL_DONE,
+    PLAN,
+    SPECIFY,
+    says,
+)
+
+TURN_FAILURES = [
+    ({"verdict": "failed", "message": "cannot"}, FailureCode.AGENT_FAILED),
+    ({"verdict": "unreachable"}, FailureCode.AGENT_UNREACHABLE),
+    ({"verdict": "skill_missing", "exit_code": 1}, FailureCode.SKILL_MISSING),
+    ({"files": {}}, FailureCode.PHASE_OUTPUT_MISSING),
+]
+
+
+@pytest.mark.parametrize(("said", "code"), TURN_FAILURES)
+def test_a_turn_that_failed_fails_the_run(
+    appliance: ApplianceUnderTest, said: dict[str, Any], code: FailureCode
+) -> None:
+    """With a stable code, the phase marked, what follows untouched, and everything cleaned up."""
+    appliance.agent.acts[SPECIFY] = [says(**said)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, code.value)
+    assert appliance.statuses(run) == ALL_DONE | {
+        "speckit_specify": "failed",
+        "speckit_plan": "pending",
+        "speckit_tasks": "pending",
+        "commit_push": "pending",
+        "open_pr": "pending",
+    }
+    assert run.phase(SPECIFY).metadata["failure"]["code"] == code.value
+    assert run.result_summary == run.failure.message if run.failure else False
+    assert appliance.containers() == []
+
+
+def over_the_limit(process: FakeExec) -> None:
+    process.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"phase_time_limit": 0.05, "phase_silence_limit": 9}, FailureCode.AGENT_TIMED_OUT),
+        ({"phase_time_limit": 9, "phase_silence_limit": 0.05}, FailureCode.AGENT_SILENT),
+    ],
+)
+def test_a_turn_over_its_limit_fails_the_run(
+    tmp_path: Path, github: StandInGitHub, limits: dict[str, float], code: FailureCode
+) -> None:
+    """Of all time, and of silence."""
+    with open_appliance(tmp_path / "data", github, **limits) as appliance:
+        appliance.agent.acts[PLAN] = [over_the_limit]
+        assert ends(appliance.run()) == (RunStatus.FAILED, code.value)
+        assert appliance.containers() == []
+
+
+def test_an_agent_container_that_ends_fails_the_run(appliance: ApplianceUnderTest) -> None:
+    """Out of memory, or removed from outside."""
+    appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
+    assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)

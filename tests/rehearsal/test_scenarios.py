@@ -1,0 +1,55 @@
+"""The scenarios of a rehearsal."""
+
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.models import RunStatus
+from moonmind_appliance.rehearsal.openai import feature_files
+from moonmind_appliance.rehearsal.scenarios import SCENARIOS, configure, write_expected_files
+
+
+class StandIn:
+    """Records how a scenario configures both stand-ins."""
+
+    def __init__(self) -> None:
+        self.responses: list[tuple[str, str | None, int | None]] = []
+        self.faults: list[str] = []
+
+    def respond_with(self, response: object, *, phase: str | None = None, times: int | None = None) -> None:
+        self.responses.append((response.kind.value, phase, times))  # type: ignore[attr-defined]
+
+    def inject(self, fault: str) -> None:
+        self.faults.append(fault)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_failure_has_a_code_and_a_success_has_none(name: str) -> None:
+    """Only a failed run is expected to have one, and it opens no pull request."""
+    expected = SCENARIOS[name].expected
+    assert (expected.failure is not None) is (expected.status is RunStatus.FAILED)
+    assert expected.pull_requests == (1 if expected.status is RunStatus.SUCCEEDED else 0)
+
+
+def test_a_response_for_some_turns_is_followed_by_normal_ones() -> None:
+    """In the order in which the stand-in uses them."""
+    stand_in = StandIn()
+    configure(SCENARIOS["usage-limit"], stand_in, stand_in)  # type: ignore[arg-type]
+    assert [phase for _, phase, _ in stand_in.responses] == [None, "speckit-plan"]
+    assert stand_in.responses[1][2] == 1
+    assert stand_in.faults == []
+
+
+def test_a_fault_of_github_is_injected() -> None:
+    """The model responds as usual."""
+    stand_in = StandIn()
+    configure(SCENARIOS["push-refused"], stand_in, stand_in)  # type: ignore[arg-type]
+    assert stand_in.faults == ["push-refused"]
+    assert len(stand_in.responses) == 1
+
+
+def test_the_expected_files_are_those_of_the_model(tmp_path: Path) -> None:
+    """Then the run has nothing to change."""
+    write_expected_files(tmp_path, "# Dark mode\n")
+    written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == feature_files("# Dark mode\n")

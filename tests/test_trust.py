@@ -1,0 +1,26 @@
+"""Which certificate authorities the appliance's own HTTP clients trust."""
+
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.rehearsal.openai.certificates import make_certificates
+from moonmind_appliance.trust import trust_context
+
+
+def test_the_operators_authority_is_added(tmp_path: Path) -> None:
+    """The public ones stay trusted."""
+    (tmp_path / "ca.pem").write_bytes(make_certificates(["host.example"]).ca)
+    public, both = trust_context(None).get_ca_certs(), trust_context(tmp_path / "ca.pem").get_ca_certs()
+    added = [found for found in both if found not in public]
+    assert [found["subject"] for found in added] == [((("commonName", "Rehearsal certificate authority"),),)]
+    assert len(both) == len(public) + 1
+
+
+@pytest.mark.parametrize("content", [None, b"not a certificate"])
+def test_a_file_without_a_certificate_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    """It is never ignored: then the operator's server would be refused later, without a reason."""
+    if content is not None:
+        (tmp_path / "ca.pem").write_bytes(content)
+    with pytest.raises(OSError, match=r"No such file|(?i:no.certificate)"):
+        trust_context(tmp_path / "ca.pem")
