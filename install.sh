@@ -265,7 +265,7 @@ print("# that contains the value. Commented lines show the defaults.")
 for name, option in options().items():
     given = sys.argv[1] if name == "EXTRA_CA_CERTS" else ""
     print(f"\n# {option.sentence}")
-    print(f"{name}={given}" if given else f"#{name}={show(default_of(name))}")
+    print(f"{name}={given}" if given else f"#{name}={show(name, default_of(name))}")
 PYTHON
 }
 

@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from moonmind_appliance.settings import default_of, options, show
 
 ROOT = Path(__file__).parents[1]
 
@@ -243,6 +246,16 @@ def test_the_unit_raises_the_file_limit(machine: Machine) -> None:
     """The default of systemd, 1024 files, is less than the connections that the API accepts."""
     unit = machine.step("service_unit").stdout
     assert "LimitNOFILE=65536\n" in unit
+
+
+def test_the_new_env_file_has_every_setting_with_its_default(machine: Machine) -> None:
+    """Commented out, except for the CA bundle that was given."""
+    machine.command("python", machine.prefix / "venv/bin", f'exec {sys.executable} "$@"')
+    done = machine.step("env_template", prefix=str(machine.prefix), EXTRA_CA_CERTS="/etc/hosts")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = dict(re.findall(r"^(#?[A-Z_]+)=(.*)$", done.stdout, re.MULTILINE))
+    assert lines.pop("EXTRA_CA_CERTS") == "/etc/hosts"
+    assert lines == {f"#{name}": show(name, default_of(name)) for name in options() if name != "EXTRA_CA_CERTS"}
 
 
 def test_ca_bundle_that_is_not_there() -> None:
