@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, WORKSPACES
 from moonmind_appliance.agents.choose import agent_of
-from moonmind_appliance.checks.finding import Finding, ok, wrong
+from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
 from moonmind_appliance.in_container.command import command
@@ -107,7 +107,7 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
 
 
 def _request(engine: ContainerEngine, container: str, target: _Target, *, trusted: str | None) -> Finding:
-    """Request the address. Any HTTP status passes: it shows that the address answers and its certificate is trusted."""
+    """Request the address. A status below 500 passes: the address answers, and its certificate is trusted."""
     check = f"from containers: {target.url.split('://')[1].strip('/')}"
     curl = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
     curl += ["--connect-timeout", str(_CONNECT_SECONDS), "--max-time", str(_SECONDS)]
@@ -117,9 +117,16 @@ def _request(engine: ContainerEngine, container: str, target: _Target, *, truste
     ended = engine.execute(container, spec, stdout=out, stderr=err)
     through = " through AGENT_HTTPS_PROXY" if target.env.get("HTTPS_PROXY") else ""
     if ended.ok:
-        return ok(check, f"reached{through} (HTTP {out.getvalue().decode(errors='replace')})")
+        return _answered(check, out.getvalue().decode(errors="replace"), through)
     code = ended.exit_code or 0
     why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
     if code == _NOT_TRUSTED:
         return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the CA that signed it.")
     return wrong(check, f"{why}{through}.", f"Check {target.setting}, JOB_NETWORK, DNS and firewall.")
+
+
+def _answered(check: str, status: str, through: str) -> Finding:
+    """The finding for an HTTP status. Which one below 500 does not matter: the address itself has no page."""
+    if status.startswith("5"):
+        return note(check, f"reached{through}, but it reports an error (HTTP {status}).", "Try again later.")
+    return ok(check, f"reached{through}")

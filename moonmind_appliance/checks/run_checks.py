@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.checks import reach as reach_of
 from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
-from moonmind_appliance.checks.finding import Finding, Level, guarded, wrong
+from moonmind_appliance.checks.finding import Finding, Level, guarded, note, wrong
 from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_is_set
 from moonmind_appliance.checks.keycloak import ask_identity_provider
 from moonmind_appliance.checks.logins import logins, no_login_yet
@@ -83,9 +83,12 @@ def _containers(settings: Settings, resources: Resources | None, *, offline: boo
     finally:
         if own is not None:
             own.close()
-    if resources is not None:
+    if not works:
+        # A sign-in needs the engine and the image: the findings above are what to fix first.
+        yield note("logins", "Not checked: that needs the Docker engine and the job image.")
+    elif resources is not None:
         attached = resources
-        yield from guarded("logins", lambda: logins(attached, check_unknown=works and not offline))
+        yield from guarded("logins", lambda: logins(attached, check_unknown=not offline))
     elif not settings.moonmind_data_dir.exists():
         yield no_login_yet()
 

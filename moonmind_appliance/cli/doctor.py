@@ -7,7 +7,6 @@ import click
 from rich.console import Group
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from moonmind_appliance.appliance import attach
@@ -16,6 +15,7 @@ from moonmind_appliance.checks.finding import note, ok
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.layout import Rows
 from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, line, table
 from moonmind_appliance.errors import ApplianceError, SettingsError
 from moonmind_appliance.resources import Resources
@@ -72,8 +72,8 @@ def _line(finding: Finding) -> Text:
     return Text.assemble((f"{MARKS[finding.level]} ", style), observation, no_wrap=True, overflow="ellipsis")
 
 
-def _table(findings: Sequence[Finding]) -> Table:
-    shown = table("", "CHECK", "SEEN", "TO DO")
+def _table(findings: Sequence[Finding]) -> Rows:
+    shown = table("", "CHECK", "SEEN", "TO DO", below="TO DO")
     for finding in findings:
         style = STYLES[finding.level]
         shown.add_row(

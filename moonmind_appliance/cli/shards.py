@@ -72,7 +72,17 @@ def shards(invocation: Invocation, server: str | None, token_file: Path | None, 
 
 def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datetime, *, grades: bool) -> RenderableType:
     shown = table(
-        "SHARD", "LOGIN", "ACCOUNT", "PLAN", "MADE", "ACCESS ENDS", "LAST TURN", "QUOTA USED", "NOW", right={"SHARD"}
+        "SHARD",
+        "LOGIN",
+        "ACCOUNT",
+        "PLAN",
+        "MADE",
+        "ACCESS ENDS",
+        "LAST TURN",
+        "QUOTA USED",
+        "NOW",
+        right={"SHARD"},
+        optional=("QUOTA USED", "PLAN", "MADE", "ACCESS ENDS", "LAST TURN"),
     )
     below: list[RenderableType] = []
     for shard in items:

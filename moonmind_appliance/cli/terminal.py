@@ -1,13 +1,12 @@
 """Terminal output: consoles, formats of times and sizes, colours of states, removal of control characters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from moonmind_appliance.cli.layout import Column, Facts, Rows
 from moonmind_appliance.printable import strip
 
 # Piped output has no width: keep each row of a table on one line.
@@ -74,23 +73,19 @@ def state(word: str) -> Text:
     return Text(clean(word), STYLES.get(word, ""))
 
 
-def table(*headings: str, right: Iterable[str] = ()) -> Table:
-    """An empty table with these headings; the columns in `right` are right-aligned."""
-    made = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
-    for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    return made
+def table(*headings: str, right: Iterable[str] = (), below: str = "", optional: Sequence[str] = ()) -> Rows:
+    """An empty table. The columns in `right` are right-aligned.
+
+    If there is no room, the column `below` continues the one on its left, and those in `optional` are left out, the
+    last one first.
+    """
+    rank = {heading: number for number, heading in enumerate(optional, 1)}
+    return Rows([Column(name, name in right, name == below, rank.get(name, 0)) for name in headings])
 
 
-def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
+def facts(pairs: Iterable[tuple[str, str | Text]]) -> Facts:
     """Names and values in two columns; pairs without a value are left out."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in pairs:
-        if value:
-            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
-    return grid
+    return Facts([(name, value if isinstance(value, Text) else Text(clean(value))) for name, value in pairs if value])
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> str:

@@ -160,7 +160,7 @@ def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Sha
 def _file(shard: Shard) -> Grade:
     good = {LoginState.UNKNOWN: None, LoginState.ABSENT: False}.get(shard.login, True)
     words = {
-        None: "not checked since" if shard.checked_at else "not checked yet",
+        None: "to be checked again; last checked" if shard.checked_at else "not checked yet",
         False: "no login file; checked",
         True: "login file found; checked",
     }[good]

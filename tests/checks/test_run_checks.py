@@ -36,7 +36,7 @@ def test_a_new_machine(settings: Settings) -> None:
         "disk": "ok",
         "database": "ok",
         "Docker engine": "wrong",
-        "login of shard 0": "wrong",
+        "logins": "note",
         "API address": "ok",
         "serve": "note",
         "GitHub token": "wrong",

@@ -69,7 +69,17 @@ def list_runs(  # noqa: PLR0917 - click calls by name
             cursor=cursor,
         )
     now = datetime.now(UTC)
-    shown = table("RUN", "STATUS", "REPOSITORY", "BY", "SUBMITTED", "TOOK", "RESULT", right={"TOOK"})
+    shown = table(
+        "RUN",
+        "STATUS",
+        "REPOSITORY",
+        "BY",
+        "SUBMITTED",
+        "TOOK",
+        "RESULT",
+        right={"TOOK"},
+        optional=("SUBMITTED", "TOOK", "BY"),
+    )
     for run in page.items:
         seconds = run.seconds(now)
         shown.add_row(

@@ -77,7 +77,9 @@ def outcome(run: RunSummary) -> RenderableType:
 def phases_table(run: RunDetail) -> RenderableType:
     """The nine phases: the status and the duration of each."""
     now = datetime.now(UTC)
-    shown = table("", "PHASE", "STATUS", "TOOK", "ATTEMPT", "BEGAN", right={"TOOK", "ATTEMPT"})
+    shown = table(
+        "", "PHASE", "STATUS", "TOOK", "ATTEMPT", "BEGAN", right={"TOOK", "ATTEMPT"}, optional=("ATTEMPT", "BEGAN")
+    )
     for phase in run.phases:
         seconds = phase.seconds(now)
         style = STYLES.get(phase.status, "")
