@@ -28,6 +28,11 @@ class RunTexts(NamedTuple):
     plan: str | None
     tasks: str | None
 
+    def document(self, name: str) -> str | None:
+        """That one of `spec`, `plan` and `tasks`; the submitted text until there is a `spec`; None if there is none."""
+        spec = self.submitted if self.spec is None else self.spec
+        return {"spec": spec, "plan": self.plan, "tasks": self.tasks}.get(name)
+
 
 def read_texts(resources: Resources, actor: Actor, run: RunDetail) -> RunTexts:
     """Read the texts from disk.
