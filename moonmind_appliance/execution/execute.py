@@ -291,8 +291,8 @@ class Execution:
         if phase is not None:
             self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value)
         resources, shard = self._resources, self._context.names.shard.index
-        _removed, problems = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
-        for problem in problems:
+        removed = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
+        for problem in removed.problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_no_shard_continues(resources, self._run, waiting_for)
         # An agent can report a limit in every turn: a run that kept its place would be claimed first again.

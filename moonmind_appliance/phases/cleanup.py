@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
@@ -10,7 +12,14 @@ from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 
-def cleanup(ctx: PhaseContext, earlier: tuple[list[str], list[str]] | None = None) -> PhaseResult:
+class Removed(msgspec.Struct, frozen=True):
+    """The names of the containers that were removed, and why others were not."""
+
+    names: list[str] = []
+    problems: list[str] = []
+
+
+def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
     """Remove the containers, and record what could not be removed.
 
     The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: then a retry starts
@@ -20,13 +29,12 @@ def cleanup(ctx: PhaseContext, earlier: tuple[list[str], list[str]] | None = Non
         ctx: the context.
         earlier: what `remove_containers` returned if it was called already.
     """
-    if earlier is not None:
-        removed, problems = earlier
-    else:
+    if earlier is None:
         watch = watch_git(ctx)
         watch.measure_now()
         ctx.workspace_bytes = watch.used if watch.used is not None else ctx.workspace_bytes
-        removed, problems = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
+        earlier = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
+    problems = list(earlier.problems)
     volumes, dropped = [ctx.names.workspace_volume, ctx.names.git_volume], list[str]()
     if (ctx.workspace_bytes or 0) > ctx.settings.max_kept_workspace_bytes:
         for volume in volumes:
@@ -34,11 +42,11 @@ def cleanup(ctx: PhaseContext, earlier: tuple[list[str], list[str]] | None = Non
                 ctx.engine.remove_volume(volume)
                 dropped.append(volume)
             except EngineError as error:
-                problems = [*problems, f"{volume}: {error.message}"]
+                problems.append(f"{volume}: {error.message}")
     kept = [volume for volume in volumes if volume not in dropped]
     return PhaseResult(
         metadata={
-            "removed": removed,
+            "removed": earlier.names,
             "not_cleaned": problems,
             "volumes_kept": kept,
             "volumes_dropped": dropped,
@@ -47,12 +55,12 @@ def cleanup(ctx: PhaseContext, earlier: tuple[list[str], list[str]] | None = Non
     )
 
 
-def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> tuple[list[str], list[str]]:
-    """Remove all containers of a run in parallel; returns the removed names and the problems. Idempotent."""
+def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> Removed:
+    """Remove all containers of a run in parallel. Idempotent."""
     try:
         found = engine.containers({LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id})
     except EngineError as error:
-        return [], [error.message]
+        return Removed(problems=[error.message])
 
     def remove(name: str) -> str | None:
         try:
@@ -62,8 +70,8 @@ def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -
         return None
 
     if not found:
-        return [], []
+        return Removed()
     with ThreadPoolExecutor(len(found), thread_name_prefix="cleanup") as pool:
         answers = list(pool.map(remove, [container.container_id for container in found]))
-    problems = [answer for answer in answers if answer]
-    return [c.name for c, answer in zip(found, answers, strict=True) if not answer], problems
+    names = [each.name for each, answer in zip(found, answers, strict=True) if not answer]
+    return Removed(names, [answer for answer in answers if answer])

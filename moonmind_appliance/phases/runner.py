@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from moonmind_appliance.models import PhaseName
-from moonmind_appliance.phases.cleanup import cleanup, remove_containers
+from moonmind_appliance.phases.cleanup import Removed, cleanup, remove_containers
 from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
@@ -31,7 +31,7 @@ class PhaseRunner:
     def __init__(self, ctx: PhaseContext) -> None:
         self._ctx = ctx
         self._clone: Future[PhaseResult] | None = None
-        self._removal: Future[tuple[list[str], list[str]]] | None = None
+        self._removal: Future[Removed] | None = None
 
     def run(self, phase: PhaseName) -> PhaseResult:  # noqa: PLR0911 - one for each phase
         """Run a phase. It may be repeated.
