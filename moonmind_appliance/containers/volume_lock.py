@@ -6,7 +6,7 @@ containers of such work that a crash left. It never removes the container of a r
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import NameTaken
-from moonmind_appliance.models import LABEL_ROLE, ContainerSpec
+from moonmind_appliance.models import LABEL_ROLE, LABEL_RUN, ContainerSpec
 
 # Created and never started: no process in it uses the login, so it can be removed at any time.
 LOOK = "look"
@@ -58,3 +58,12 @@ def start_under_lock(
                 raise
         sleep.wait(_PAUSE)
         waited += _PAUSE
+
+
+def lock_holder(error: NameTaken) -> str:
+    """Who uses a shard, for display."""
+    role, run = error.holder.get(LABEL_ROLE, ""), error.holder.get(LABEL_RUN)
+    if run:
+        return f"run {run}"
+    names = {MOVE: "another sign-in", CHECK: "a health check", LOOK: "a login check"}
+    return names.get(role, f"the container {error.name}")

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
-from moonmind_appliance.containers.volume_lock import start_under_lock
+from moonmind_appliance.containers.volume_lock import lock_holder, start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import (
     LABEL_APPLIANCE,
-    LABEL_ROLE,
     LABEL_RUN,
     ContainerSpec,
     FailureCode,
@@ -53,7 +52,8 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
         git_started()
         agent = start_under_lock(engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel)
     except NameTaken as error:
-        return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=_holder(error)))
+        detail = f"{error.name} is in use by {lock_holder(error)}"
+        return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=detail))
     except ImageNotFound as error:
         return failed(failure(FailureCode.IMAGE_MISSING, error.message))
     files = _agent_files(ctx)
@@ -87,12 +87,6 @@ def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
     if PhaseName.SPECKIT_SPECIFY in ctx.to_do:
         files |= turn_of(PhaseName.SPECKIT_SPECIFY, ctx).files
     return files
-
-
-def _holder(error: NameTaken) -> str:
-    """Who uses the shard, for display."""
-    role, run = error.holder.get(LABEL_ROLE, "an unknown container"), error.holder.get(LABEL_RUN)
-    return f"{error.name} is in use by {role}" + (f" of run {run}" if run else "")
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:

@@ -8,18 +8,18 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
 from moonmind_appliance.models import LABEL_RUN, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import update_waiting
-from moonmind_appliance.shards.login import LoginPrompt, lock_holder, login_from_file, login_shard
+from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.read_login import record_login_file
 
@@ -155,9 +155,7 @@ class SignIn:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _work(self) -> None:

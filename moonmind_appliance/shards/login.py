@@ -5,12 +5,14 @@ or is interrupted must not affect the one that works. So the new login is made i
 volume is mounted only for the move, under the shard's lock, and the file is replaced in one rename.
 """
 
+import io
+import itertools
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -20,7 +22,7 @@ from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
-from moonmind_appliance.models import LABEL_ROLE, LABEL_RUN, EndReason, ExecOutcome, ExecSpec, ShardNames
+from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardNames
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (
@@ -222,18 +224,6 @@ def lock_shard(
         engine.remove(shard.lock)
 
 
-def lock_holder(error: NameTaken) -> str:
-    """Who uses a shard, for display."""
-    role, run = error.holder.get(LABEL_ROLE, ""), error.holder.get(LABEL_RUN)
-    if run:
-        return f"run {run}"
-    return {
-        "login": "another sign-in",
-        "check": "a health check",
-        "look": "a login check",
-    }.get(role, f"the container {error.name}")
-
-
 @contextmanager
 def _staging_container(
     resources: Resources,
@@ -279,8 +269,8 @@ def _staging_container(
         engine.execute(
             name,
             ExecSpec(command=command("clean_login", {"folder": LOGIN_FOLDER, "keep": []}), time_limit=30),
-            stdout=_Nowhere(),
-            stderr=_Nowhere(),
+            stdout=io.BytesIO(),
+            stderr=io.BytesIO(),
         )
         beat.start()
         yield
@@ -292,29 +282,17 @@ def _staging_container(
         _remove_volume(engine, staging)
 
 
-class _Nowhere:
-    def write(self, data: bytes) -> None:
-        """Discard the output."""
-
-
 def _beat(engine: ContainerEngine, container: str, over: threading.Event) -> None:
-    count = 0
-    while True:
-        count += 1
-        try:
+    with suppress(EngineError):
+        for count in itertools.count():
             engine.put_file(container, _ALIVE_FILE, str(count).encode())
-        except EngineError:
-            return
-        if over.wait(_BEAT_SECONDS):
-            return
+            if over.wait(_BEAT_SECONDS):
+                return
 
 
 def _remove_volume(engine: ContainerEngine, volume: str) -> None:
-    try:
+    with suppress(EngineError):  # the next sign-in may already use it
         engine.remove_volume(volume)
-    except EngineError:
-        # The next sign-in already uses it.
-        return
 
 
 def _sign_in(

@@ -4,7 +4,7 @@ import pytest
 
 from tests.tui.attached import settle
 from tests.tui.run_page import SIZE, open_run, texts
-from tui.screens.run import TABS
+from tui.screens.run_page import TABS
 
 pytestmark = pytest.mark.anyio
 
