@@ -66,10 +66,6 @@ class CodexReader(TurnOutput[_Report]):
         self._message = ""
         self._thread_id: str | None = None
         self._usage: dict[str, int] = {}
-        self._unknown = 0
-
-    def _not_understood(self) -> None:
-        self._unknown += 1
 
     def _read(self, line: bytes) -> None:
         if not line.strip():
@@ -77,7 +73,6 @@ class CodexReader(TurnOutput[_Report]):
         try:
             event = as_object(read_json(line, limit=_LONGEST_EVENT))
         except Unreadable:
-            self._unknown += 1
             return
         match event.get("type"):
             case "thread.started":
@@ -94,10 +89,6 @@ class CodexReader(TurnOutput[_Report]):
                 item = as_object(event.get("item"))
                 if item.get("type") == "agent_message":
                     self._message = as_text(item.get("text"), longest=_LONGEST_MESSAGE)
-            case "turn.started" | "item.started" | "item.updated":
-                pass
-            case _:
-                self._unknown += 1
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         """How the turn went."""
@@ -115,7 +106,6 @@ class CodexReader(TurnOutput[_Report]):
             resets_at=_resets_at(quota) if verdict is AgentVerdict.QUOTA else None,
             limit=reached or "usage_not_included" if refused else None,
             advice=who_must_act(reached) if refused else "",
-            unknown_events=self._unknown,
         )
 
     def _verdict(self, ended: ExecOutcome, report: _Report, reached: str) -> AgentVerdict:

@@ -1,6 +1,7 @@
 """Reads a turn's standard output line by line: logs the agent's own lines, but not the report line."""
 
 import json
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import msgspec
@@ -52,10 +53,9 @@ class TurnOutput(Generic[ReportT]):
 
     def _take(self, line: bytes) -> None:
         if line.startswith(_REPORT_LINE):
-            try:
+            # Without a readable report there are no files, and so the phase is not accepted.
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._report = msgspec.json.decode(line, type=self._shape)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._not_understood()
         else:
             self._log.write(line)
             self._read(line)
@@ -63,6 +63,3 @@ class TurnOutput(Generic[ReportT]):
     def _read(self, line: bytes) -> None:
         """Process one of the agent's own lines."""
         raise NotImplementedError
-
-    def _not_understood(self) -> None:
-        """Handle an unreadable report. Without it there are no files, and so the phase is not accepted."""

@@ -18,7 +18,6 @@ class Recovered(msgspec.Struct, frozen=True):
 
     containers_removed: list[str]
     runs_requeued: list[str]
-    runs_queued: int
 
 
 def recover(resources: Resources) -> Recovered:
@@ -34,7 +33,8 @@ def recover(resources: Resources) -> Recovered:
         if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(resources, run.shard)
-    return Recovered(removed, requeued, wake_queued(resources))
+    wake_queued(resources)
+    return Recovered(removed, requeued)
 
 
 def _want_check(resources: Resources, shard: int | None) -> None:

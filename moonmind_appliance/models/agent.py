@@ -54,7 +54,6 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     resets_at: datetime | None = None
     limit: str | None = None
     advice: str = ""
-    unknown_events: int = 0
 
 
 class LoginCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,7 +107,6 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     last_turn_at: datetime | None = None
     check_wanted: bool = False
     quota: Annotated[list[QuotaWindow], Meta(max_length=8)] = []
-    quota_at: datetime | None = None
     # The name in stored states and in the REST API.
     cooldown_until: datetime | None = msgspec.field(name="rests_until", default=None)
     paused_at: datetime | None = None

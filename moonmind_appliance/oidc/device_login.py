@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
@@ -46,12 +45,11 @@ class DeviceCode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _TokenAnswer(msgspec.Struct):
-    """RFC 6749 section 5.1, and Keycloak's `refresh_expires_in` (0: no fixed end)."""
+    """RFC 6749 section 5.1."""
 
     access_token: str
     expires_in: int
     refresh_token: str | None = None
-    refresh_expires_in: int = 0
 
 
 class DeviceLogin:
@@ -89,9 +87,7 @@ class DeviceLogin:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -193,7 +189,6 @@ class DeviceLogin:
             access_token=answer.access_token,
             access_expires_at=asked_at + answer.expires_in,
             refresh_token=answer.refresh_token or grant.get("refresh_token"),
-            refresh_expires_at=asked_at + answer.refresh_expires_in if answer.refresh_expires_in else None,
         )
 
     def _realm(self) -> Discovery:

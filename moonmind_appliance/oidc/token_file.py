@@ -17,7 +17,7 @@ _OWNER_ONLY = 0o600
 class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """A login as saved in the file (JSON, these names). Times are seconds since the epoch.
 
-    `refresh_expires_at` is None if the refresh token has no fixed end. `username` is only for display, not verified.
+    `username` is only for display, not verified.
     """
 
     issuer: str
@@ -26,7 +26,6 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
     access_expires_at: float
     refresh_token: str | None = None
-    refresh_expires_at: float | None = None
 
     def __repr__(self) -> str:
         return f"SavedLogin(issuer={self.issuer!r}, username={self.username!r}, tokens=***)"

@@ -99,7 +99,6 @@ def login_file_observed(
             last_refresh_at=None,
             last_turn_at=None,
             quota=[],
-            quota_at=None,
             cooldown_until=None,
             refresh_tried_at=None,
         )
@@ -115,7 +114,7 @@ def login_checked(known: Shard, check: LoginCheck, *, now: datetime) -> ShardCha
     events = []
     if check.quota is not None:
         until = _cooldown_by(check.quota, known.cooldown_until, now)
-        state = msgspec.structs.replace(state, quota=check.quota, quota_at=now, cooldown_until=until)
+        state = msgspec.structs.replace(state, quota=check.quota, cooldown_until=until)
         if known.cooldown_until is not None and until is None:
             events.append(ShardEvent("shard.rested", {"why": "no usage window is exhausted any more"}))
     if check.alive is False:
@@ -151,7 +150,7 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
         return ShardChange(known)
     state = known
     if turn.quota:
-        state = msgspec.structs.replace(state, quota=turn.quota, quota_at=now)
+        state = msgspec.structs.replace(state, quota=turn.quota)
     match turn.verdict:
         case AgentVerdict.COMPLETED:
             state = msgspec.structs.replace(state, last_turn_at=now, check_wanted=False)

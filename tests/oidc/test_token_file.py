@@ -16,7 +16,6 @@ LOGIN = SavedLogin(
     access_token="an-access-token",
     access_expires_at=1_800_000_000.5,
     refresh_token="a-refresh-token",
-    refresh_expires_at=1_800_086_400,
 )
 
 

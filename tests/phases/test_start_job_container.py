@@ -30,7 +30,7 @@ def test_a_run_waits_for_a_shard_in_use_by_another_process(appliance: ApplianceU
     appliance.work()
     waiting = appliance.stored(run).waiting_for
     assert waiting is not None
-    assert (waiting.reason, waiting.detail) == (WaitReason.SHARD_BUSY, f"{lock} is in use by agent of run theirs")
+    assert (waiting.reason, waiting.detail) == (WaitReason.SHARD_BUSY, f"{lock} is in use by run theirs")
     assert appliance.containers() == [lock]
     appliance.engine.remove(lock)
     appliance.clock.advance(seconds=16)

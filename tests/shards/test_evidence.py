@@ -229,7 +229,7 @@ def test_a_turn_that_worked_is_the_best_evidence() -> None:
     """After it the login is good, whatever its state was."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     state = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
-    assert (state.login, state.login_fault, state.last_turn_at, state.quota_at) == (LoginState.PRESENT, None, NOW, NOW)
+    assert (state.login, state.login_fault, state.last_turn_at) == (LoginState.PRESENT, None, NOW)
 
 
 @pytest.mark.parametrize(
