@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from moonmind_appliance.errors import StoreError
+from moonmind_appliance.views.log_lines import LONGEST_LINE
 
 BLOCK = 64 * 1024
-LONGEST_LINE = 64 * 1024
 
 _PIECE = 1024 * 1024
 # Longest match, in bytes, that can cross the boundary of two pieces.

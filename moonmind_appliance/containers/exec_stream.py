@@ -7,7 +7,6 @@ import re
 import select
 import socket
 import ssl
-from types import TracebackType
 from typing import Self
 
 from moonmind_appliance.containers.engine import ByteSink
@@ -40,9 +39,7 @@ class HijackedConnection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:

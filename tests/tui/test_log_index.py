@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.errors import StoreError
-from tui.log_index import BLOCK, LONGEST_LINE, LogIndex
+from moonmind_appliance.views.log_lines import LONGEST_LINE
+from tui.log_index import BLOCK, LogIndex
 
 RANDOM = random.Random(1)  # noqa: S311 - test data
 LOGS = {
