@@ -299,7 +299,6 @@ def test_a_refresh_token_follows_no_redirect(realm: RealmServer, clock: Clock, p
             access_token="a",
             access_expires_at=0,
             refresh_token="refresh-secret",
-            refresh_expires_at=None,
         )
         with (
             DeviceLogin(issuer=realm.issuer, client_id="moonmind-cli", clock=clock) as device,
