@@ -28,6 +28,19 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.check: finding for finding in findings}
 
 
+def label_images(appliance: ApplianceUnderTest) -> None:
+    """Make the engine's images job images that the checks accept."""
+    for image in appliance.engine.images.values():
+        image.labels.update({f"moonmind.{name}.version": "1.0" for name in ("codex", "spec-kit", "job-image")})
+
+
+def test_without_a_job_image_no_login_is_advised(appliance: ApplianceUnderTest) -> None:
+    """The image is what to fix: `login-shard` needs it."""
+    found = list(run_checks(appliance.resources.settings, appliance.resources, offline=True))
+    assert (by_name(found)["job image"].level, by_name(found)["logins"].level) == ("wrong", "note")
+    assert not any("login-shard" in finding.to_do for finding in found)
+
+
 def test_a_new_machine(settings: Settings) -> None:
     """Missing things are wrong, and nothing is created."""
     found = by_name(list(run_checks(settings, None, offline=True)))
@@ -86,6 +99,7 @@ def test_a_database_that_cannot_be_used(settings: Settings, how: object, word: s
 
 def test_a_database_that_breaks_while_it_is_open(appliance: ApplianceUnderTest) -> None:
     """Database and logins are wrong, and the other checks are done."""
+    label_images(appliance)
     appliance.store.close()
     found = by_name(list(run_checks(appliance.resources.settings, appliance.resources, offline=True)))
     assert (found["database"].level, found["logins"].level) == ("wrong", "wrong")
@@ -95,9 +109,7 @@ def test_a_database_that_breaks_while_it_is_open(appliance: ApplianceUnderTest) 
 @pytest.mark.parametrize("method", ["info", "image", "ensure_network", "start"])
 def test_an_engine_that_fails_anywhere(appliance: ApplianceUnderTest, method: str) -> None:
     """The finding has the engine's message, and the later checks are done."""
-    labels = ("codex", "spec-kit", "job-image")
-    for image in appliance.engine.images.values():
-        image.labels.update({f"moonmind.{name}.version": "1.0" for name in labels})
+    label_images(appliance)
     appliance.engine.fail(EngineError("The engine is out of order."), method=method)
     found = by_name(
         [f for f in run_checks(appliance.resources.settings, appliance.resources) if "from containers" not in f.check]
@@ -121,6 +133,7 @@ def test_a_token_that_cannot_be_sent_and_a_ca_file_that_is_missing(settings: Set
 def test_a_database_that_another_process_writes_to(appliance: ApplianceUnderTest) -> None:
     """It is read without waiting."""
     path = appliance.resources.settings.moonmind_data_dir / DATABASE_NAME
+    label_images(appliance)
     appliance.store.shards.all(2)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")

@@ -51,7 +51,7 @@ def test_a_stopped_wait_says_that_the_run_continues(
     process.send_signal(sent)
     stdout, stderr = process.communicate(timeout=60)
     if verb == "retry":
-        assert first == f"Run {run_id[:8]} is queued again; it continues at git_clone.\n"
+        assert first == f"Run {run_id[:8]} is queued again; it continues at start_job_container.\n"
         assert "prepare_job" not in stdout
         assert "git_clone" not in stdout
     else:
