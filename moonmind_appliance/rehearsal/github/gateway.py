@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
@@ -11,7 +12,6 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from moonmind_appliance.api_address import is_loopback
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.pages import HEADERS as PAGE_HEADERS
@@ -108,8 +108,7 @@ class Gateway:
 
     async def _show_page(self, scope: Scope, send: Send) -> None:
         """A page for a browser on this machine. Pages need no token, so job containers do not get them."""
-        # Docker's address translation can make this machine's own address 127.0.0.1.
-        local = is_loopback(scope["client"][0]) or scope["client"][0] == scope["server"][0]
+        local = _is_own_address(scope["client"][0])
         shown = await asyncio.to_thread(page, self._state, scope["path"]) if local else None
         if shown is None:
             await _plain(send, 404, b"Not Found", b"text/plain")
@@ -183,6 +182,16 @@ class Gateway:
             message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
             return Refused(403, message, operation=page, headers={"retry-after": str(_RETRY_AFTER)})
         return None
+
+
+def _is_own_address(address: str) -> bool:
+    """Whether it is one of this machine's addresses; Docker's address translation can make a caller's any of them."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 async def _refuse(send: Send, refused: Refused, headers: list[tuple[bytes, bytes]]) -> None:
