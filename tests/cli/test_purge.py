@@ -125,7 +125,7 @@ def test_list_needs_no_database(engine: FakeEngine, tmp_path: Path, capsys: pyte
     ("options", "problem"),
     [
         (["--json"], "add --yes or --dry-run"),
-        (["--data", "--appliance-id", OTHER], "--appliance-id about another appliance"),
+        (["--data", "--appliance-id", OTHER], "--appliance-id to another appliance"),
     ],
 )
 def test_options_that_contradict_each_other(terminal: Terminal, options: list[str], problem: str) -> None:

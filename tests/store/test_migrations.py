@@ -96,7 +96,7 @@ def test_a_step_that_fails(store: Store, data_dir: Path) -> None:
 def test_no_step_without_a_copy(store: Store, data_dir: Path) -> None:
     """If the backup fails, nothing is changed."""
     (data_dir / "backups").write_text("in the way")
-    with pytest.raises(StoreError, match="could not be copied") as refusal:
+    with pytest.raises(StoreError, match="could not be backed up") as refusal:
         store.database.migrate((*MIGRATIONS, m9001_wishes))
     assert "Nothing was changed" in refusal.value.hint
     assert "wishes" not in tables(data_dir / "appliance.db")
