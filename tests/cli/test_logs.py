@@ -3,11 +3,14 @@
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from moonmind_appliance.cli.logs import JsonFormatter, TextFormatter, is_worth_logging
+from moonmind_appliance.models import Event
 from moonmind_appliance.redaction import Redactor
 from tests.cli.terminal import Terminal
 
@@ -112,3 +115,26 @@ def test_commands_print_no_events(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     assert "created" not in terminal.run("token", "create", "--name", "me").stderr
     assert "Token me revoked" in terminal.run("token", "revoke", "me", "--debug").stderr
+
+
+def test_an_event_has_its_fields_in_json() -> None:
+    """Only those that it has; data that is longer than a message may be is left out."""
+    data = {"phase": "git_clone", "status": "failed", "attempt": 2, "seconds": 1.5, "failure": "clone_failed"}
+    event = Event(event_id=1, kind="phase.failed", at=datetime(2026, 3, 1, tzinfo=UTC), run_id="r-1", data=data)
+    made = record("text")
+    made.event = event
+    entry = json.loads(JsonFormatter(REDACTOR).format(made))
+    assert list(entry)[:5] == ["time", "level", "thread", "logger", "message"]
+    assert {name: entry[name] for name in list(entry)[5:]} == {
+        "event": "phase.failed",
+        "run_id": "r-1",
+        "phase": "git_clone",
+        "status": "failed",
+        "attempt": 2,
+        "seconds": 1.5,
+        "code": "clone_failed",
+        "data": data,
+    }
+    made.event = msgspec.structs.replace(event, data={**data, "summary": "x" * 20_000})
+    long = json.loads(JsonFormatter(REDACTOR).format(made))
+    assert (long["code"], "data" in long) == ("clone_failed", False)

@@ -4,6 +4,7 @@ import pytest
 
 from tests.tui.attached import settle
 from tests.tui.run_page import SIZE, open_run, shown, texts
+from tui.row_views import event_detail
 
 pytestmark = pytest.mark.anyio
 
@@ -23,3 +24,9 @@ async def test_artifacts_can_be_opened(attached, runs):
         await pilot.press("enter")
         await settle(pilot)
         assert page._tab == "diff"
+
+
+async def test_an_event_with_its_duration():
+    """Seconds are shown as a duration, the summary without a name."""
+    data = {"status": "failed", "seconds": 61.5, "failure": "push_rejected", "summary": "git failed."}
+    assert event_detail(data) == "1 m 01 s, failure push_rejected, git failed."
