@@ -1,4 +1,4 @@
-"""A run's files and their rows: together, redacted, and true once they are closed."""
+"""A run's files and their rows: stored together, redacted, and correct once they are closed."""
 
 import hashlib
 
@@ -46,7 +46,7 @@ NAMES = {
 def test_a_log_is_named_by_phase_attempt_and_stream(
     appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts, name: str
 ) -> None:
-    """An agent's output is JSON lines; each attempt keeps its own."""
+    """An agent's output is JSON lines; each attempt has its own log."""
     phase, attempt, kind = NAMES[name]
     artifacts.log(phase, attempt, kind).close()
     kept = only(appliance, run)
@@ -54,7 +54,7 @@ def test_a_log_is_named_by_phase_attempt_and_stream(
 
 
 def test_a_log_can_be_read_while_it_grows(appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts) -> None:
-    """Its row is there from the first byte; size and digest are true at the end."""
+    """Its row exists from the first byte; size and digest are correct at the end."""
     log = artifacts.log(PhaseName.GIT_CLONE, 1, OUT)
     log.write(b"first line\nsecond")
     assert content(appliance, only(appliance, run)) == b"first line\n"
@@ -81,7 +81,7 @@ def test_a_secret_reaches_neither_log_nor_file(
 def test_a_file_kept_again_replaces_the_first_and_keeps_its_address(
     appliance: ApplianceUnderTest, run: Run, artifacts: RunArtifacts
 ) -> None:
-    """The same name is the same artifact: links stay good."""
+    """The same name is the same artifact: links stay valid."""
     for text in (b"one", b"two!"):
         artifacts.keep("status.json", ArtifactType.COMMIT_STATUS, PhaseName.COMMIT_PUSH, text, "application/json")
         if text == b"one":

@@ -52,7 +52,7 @@ def test_runs_wait_when_a_shards_state_changes_and_not_at_each_check(appliance: 
 
 
 def test_a_turn_that_ends_a_login_updates_what_other_runs_wait_for(appliance: ApplianceUnderTest) -> None:
-    """At once, not when the next check comes."""
+    """At once, not at the next check."""
     save_shard(appliance.store, Shard(shard=1, login=LoginState.DEAD))
     appliance.sign_out(1)
     appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [

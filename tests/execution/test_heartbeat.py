@@ -1,4 +1,4 @@
-"""A claim lives while its run is executed, and hears what happens to it."""
+"""A claim is renewed while its run is executed, and notices a cancel and a lost lease."""
 
 import threading
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def token(appliance: ApplianceUnderTest, run: Run) -> Iterator[CancelToken]:
 
 
 def beat(appliance: ApplianceUnderTest, run: Run) -> datetime:
-    """Wait for the next beat; until when the claim lives then."""
+    """Wait for the next beat; returns the new end of the claim."""
     appliance.clock.advance(seconds=100)
     expected = appliance.clock() + timedelta(seconds=LEASE_SECONDS)
     for _ in range(400):
@@ -41,18 +41,18 @@ def beat(appliance: ApplianceUnderTest, run: Run) -> datetime:
 
 
 def test_the_lease_outlives_several_beats() -> None:
-    """One that is late or lost is no death."""
+    """A late or lost beat does not end the claim."""
     assert LEASE_SECONDS >= 5 * BEAT_SECONDS
 
 
 def test_the_lease_is_renewed(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
-    """By the clock of everything that is kept, and nothing is cancelled."""
+    """By the appliance's clock, and nothing is cancelled."""
     assert beat(appliance, run) > appliance.clock()
     assert token.reason is None
 
 
 def test_a_cancel_is_heard_and_the_claim_stays(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
-    """Cleaning up takes time, too: it is still the run's owner that does it."""
+    """The clean-up takes time, and its worker still owns the run."""
     appliance.store.runs.request_cancel(run.run_id, now=appliance.clock())
     assert token.wait(10)
     assert token.reason is InterruptReason.CANCELLED
@@ -60,7 +60,7 @@ def test_a_cancel_is_heard_and_the_claim_stays(appliance: ApplianceUnderTest, ru
 
 
 def test_a_claim_that_was_taken_away_ends_the_work(appliance: ApplianceUnderTest, run: Run, token: CancelToken) -> None:
-    """And it is not renewed for the next one."""
+    """And the old worker does not renew the next claim."""
     assert appliance.store.queue.requeue_abandoned(run.run_id, "lease")
     assert token.wait(10)
     assert token.reason is InterruptReason.LEASE_LOST
@@ -83,7 +83,7 @@ class Failing:
 
 
 def test_a_beat_that_fails_ends_nothing(appliance: ApplianceUnderTest, run: Run) -> None:
-    """A full disk must not end a run that is nearly done: the next beat may be kept."""
+    """A full disk must not end a run that is nearly done: the next beat may be saved."""
     token, failing = CancelToken(), Failing(appliance.store, 1)
     with Heartbeat(failing, run, "lease", token, clock=appliance.clock, beat=BEAT):  # type: ignore[arg-type]
         beat(appliance, run)

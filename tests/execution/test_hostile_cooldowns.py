@@ -69,7 +69,7 @@ def cooldowns(hostile: Hostile) -> list[datetime | None]:
 
 @pytest.mark.parametrize("ends", [YEAR_3000, 4_000_000_000, 1_773_000_000, 1_772_373_600 + 4 * 3600, 10**30, -5])
 def test_a_forged_limit_ends_soon(hostile: Hostile, ends: float) -> None:
-    """Reported on every shard, over and over, whatever end it names: every shard works again soon after."""
+    """Reported on every shard, repeatedly, with any end: every shard works again soon after."""
     hostile.checked = openai_says(20, None)
     run = everywhere(hostile, limited(ends))
     waiting = hostile.appliance.stored(run).waiting_for
@@ -95,7 +95,7 @@ def test_a_real_limit_of_a_week_is_waited_for(hostile: Hostile) -> None:
 
 
 def test_where_openai_does_not_answer_a_far_end_is_tried_again_soon(hostile: Hostile) -> None:
-    """After a quarter of an hour; a refused request spends nothing."""
+    """After a quarter of an hour; a refused request uses no quota."""
     hostile.checked = None
     run = everywhere(hostile, limited(YEAR_3000))
     minute_passes(hostile)

@@ -68,7 +68,7 @@ TABLE = {
 
 @pytest.mark.parametrize("last", TABLE)
 def test_a_run_continues_after_its_last_finished_phase(last: PhaseName | None) -> None:
-    """With containers where anything needs them, and a new clone where `specify` is still to do."""
+    """With containers if a phase needs them, and a new clone if `specify` is not done."""
     assert phases_to_do(run(up_to(last))) == TABLE[last]
 
 
@@ -91,7 +91,7 @@ def test_any_state_gives_an_order_that_can_be_run(states: dict[PhaseName, PhaseS
 
 @given(STATES)
 def test_what_is_not_done_is_done_and_so_is_all_that_builds_on_it(states: dict[PhaseName, PhaseStatus]) -> None:
-    """Behind the first phase that is to do nothing is left out, unless it was published."""
+    """After the first phase to do, no phase is left out, unless it was published."""
     to_do = [name for name in phases_to_do(run(states)) if name is not START]
     if to_do:
         first = BEFORE_CLEANUP.index(to_do[0])
@@ -104,7 +104,7 @@ def test_what_is_not_done_is_done_and_so_is_all_that_builds_on_it(states: dict[P
 
 @given(STATES)
 def test_the_clone_is_new_whenever_specify_runs(states: dict[PhaseName, PhaseStatus]) -> None:
-    """A half-made feature of a cut-off `specify` must not be found."""
+    """`specify` must not find the incomplete feature of an interrupted attempt."""
     to_do = phases_to_do(run(states))
     if PhaseName.SPECKIT_SPECIFY in to_do:
         assert PhaseName.GIT_CLONE in to_do
@@ -112,7 +112,7 @@ def test_the_clone_is_new_whenever_specify_runs(states: dict[PhaseName, PhaseSta
 
 @given(STATES)
 def test_lost_volumes_bring_back_everything_that_was_made_in_them(states: dict[PhaseName, PhaseStatus]) -> None:
-    """From the clone on, in order, and nothing before it that was not to do anyway."""
+    """From the clone, in order; earlier phases only if they were to do anyway."""
     to_do = phases_to_do(run(states))
     if START not in to_do:
         return

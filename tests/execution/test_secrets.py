@@ -1,4 +1,4 @@
-"""An agent that writes secrets into every field that it controls gets none of them into what is kept or published."""
+"""An agent writes secrets into every field that it controls: none of them is stored or published."""
 
 import io
 import json
@@ -86,7 +86,7 @@ def files_of(feature: str, phase: PhaseName, text: str | None = None) -> dict[st
 
 
 def all_that_is_kept(appliance: ApplianceUnderTest, data_dir: Path, run: Run) -> dict[str, str]:
-    """Every file of the data folder (database, WAL, artifacts), every answer of the API, what GitHub was sent."""
+    """Every file of the data folder (database, WAL, artifacts), every response of the API, every request to GitHub."""
     found = {str(path): path.read_bytes().decode("latin-1") for path in data_dir.rglob("*") if path.is_file()}
     with serve(data_dir) as served:
         client = served.client("olga")
@@ -111,7 +111,7 @@ def leaks(found: dict[str, str]) -> list[str]:
 def test_a_run_that_succeeds(
     appliance: ApplianceUnderTest, hostile: HostileAgent, log: io.StringIO, tmp_path: Path
 ) -> None:
-    """Turn, usage, heading, questions, assumptions, output, paths: nothing keeps a secret, and the run is readable."""
+    """Turn, usage, heading, questions, assumptions, output, paths: no secret is stored, and the run is readable."""
     hostile.acts[PhaseName.SPECKIT_SPECIFY] = [
         lambda _: {"files": files_of(FEATURE, PhaseName.SPECKIT_SPECIFY, SPECIFICATION)}
     ]
@@ -153,7 +153,7 @@ def test_a_feature_directory_that_is_a_secret(
 def test_a_run_that_fails_or_waits(
     appliance: ApplianceUnderTest, hostile: HostileAgent, log: io.StringIO, tmp_path: Path, act: dict[str, Any]
 ) -> None:
-    """The agent's last words are in the failure, the summary, the shard's state, events and the log."""
+    """The agent's last message is in the failure, the summary, the shard's state, events and the log."""
     hostile.acts[PhaseName.SPECKIT_PLAN] = [lambda _: act] * 2
     run = appliance.run()
     assert run.status.value in {"failed", "queued"}

@@ -11,7 +11,7 @@ TURNS = [PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TA
 
 @pytest.mark.parametrize("phase", TURNS[1:])
 def test_a_run_of_the_version_before_outputs_continues(appliance: ApplianceUnderTest, phase: PhaseName) -> None:
-    """It does not repeat finished turns, and its pull request says what the finished turns wrote."""
+    """It does not repeat finished turns, and its pull request contains what they wrote."""
 
     def shut_down(_: FakeExec) -> None:
         appliance.executor.stop()

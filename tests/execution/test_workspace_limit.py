@@ -22,7 +22,7 @@ LARGE = SMALL | {"bytes": 2 * 1024**3}
 
 
 class Disk:
-    """What the measuring program says of each place."""
+    """The measuring program's result for each folder."""
 
     def __init__(self) -> None:
         self.workspace: dict[str, int] = SMALL
@@ -35,7 +35,7 @@ class Disk:
         return 0
 
     def fills(self, **sizes: dict[str, int]) -> Callable[[FakeExec], dict[str, Any]]:
-        """A turn that fills a place, and then works on for long."""
+        """A turn that fills a folder, and then continues for a long time."""
 
         def act(process: FakeExec) -> dict[str, Any]:
             for place, size in sizes.items():
@@ -88,7 +88,7 @@ def test_the_turn_is_ended_at_once(
 def test_what_is_too_large_is_found_when_the_turn_is_over(
     appliance: ApplianceUnderTest, disk: Disk, said: dict[str, Any]
 ) -> None:
-    """Between two measurements: nothing is pushed."""
+    """The limit was exceeded between two measurements: nothing is pushed."""
     appliance.executor = Executor(appliance.resources, beat=BEAT)
     appliance.agent.acts[TASKS] = [disk.leaves(TOO_LARGE, **said)]
     run = appliance.run()
@@ -101,7 +101,7 @@ def test_what_is_too_large_is_found_when_the_turn_is_over(
 def test_what_is_too_large_is_found_before_a_run_waits_for_a_login(
     appliance: ApplianceUnderTest, disk: Disk, large: dict[str, dict[str, int]]
 ) -> None:
-    """A turn fills the disk and spoils its login: the run would wait for a sign-in, and keep all of it till then."""
+    """A turn fills the disk and damages its login: otherwise the run would wait for a sign-in with all its files."""
     appliance.executor = Executor(appliance.resources, beat=BEAT)
 
     def fills_and_spoils(process: FakeExec) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_what_is_too_large_is_found_before_a_run_waits_for_a_login(
 def test_a_large_workspace_goes_when_the_run_ends(
     appliance: ApplianceUnderTest, disk: Disk, size: dict[str, int], kept: int
 ) -> None:
-    """Also that of a run that succeeds; a small one is kept for its time."""
+    """Also that of a successful run; a small one is kept for its retention time."""
     appliance.agent.acts[TASKS] = [disk.leaves(size)]
     run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
@@ -144,7 +144,7 @@ def test_a_retry_begins_at_the_clone(appliance: ApplianceUnderTest, disk: Disk) 
 
 
 def test_a_full_disk_is_waited_for(appliance: ApplianceUnderTest, disk: Disk) -> None:
-    """The run lets go of its containers, and so of files that are open and have no name; it goes on later."""
+    """The run's containers are removed, and with them open files without a name; it continues later."""
     appliance.agent.acts[PLAN] = [disk.fills(workspace=SMALL | {"free_bytes": 0})]
     appliance.after(min_free_disk=2)
     appliance.executor = Executor(appliance.executor._resources, beat=BEAT, measure_every=0.02)
@@ -156,7 +156,7 @@ def test_a_full_disk_is_waited_for(appliance: ApplianceUnderTest, disk: Disk) ->
 
 
 def test_a_log_is_cut(appliance: ApplianceUnderTest) -> None:
-    """At MAX_LOG_BYTES, and says so in its last line; the turn is read to its end."""
+    """At MAX_LOG_BYTES, which its last line reports; the turn is read to its end."""
     appliance.after(max_log_bytes=2000)
 
     def talks(process: FakeExec) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which shard takes which run, who waits for what, and what the clock does about it."""
+"""Which shard takes which run, what runs wait for, and the periodic checks."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -57,7 +57,7 @@ def shard(number: int, login: LoginState = P, **more: Any) -> Shard:
     ],
 )
 def test_why_a_run_waits(rule: str, shards: list[Shard], reason: WaitReason | None, until: int | None) -> None:
-    """For what all of its shards lack, until the first of them has it."""
+    """For what all of its shards lack, until the first of them is available."""
     waits = why_wait(shards, NOW)
     assert (waits.reason if waits else None) is reason, rule
     if waits:
@@ -74,7 +74,7 @@ def change(appliance: ApplianceUnderTest, number: int, how: Callable[[Shard], Sh
 
 
 def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(appliance: ApplianceUnderTest) -> None:
-    """The other one is woken, this one looks again in a moment, and an event reports it."""
+    """The other one is woken, this one checks again shortly, and an event reports it."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
     appliance.submit()
@@ -87,7 +87,7 @@ def test_a_shard_about_to_run_dry_leaves_runs_to_one_that_is_not(appliance: Appl
 
 
 def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: ApplianceUnderTest) -> None:
-    """No queue waits while a shard idles."""
+    """No queue waits while a shard is idle."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
     appliance.submit()
@@ -97,7 +97,7 @@ def test_a_shard_about_to_run_dry_works_while_the_others_are_busy(appliance: App
 
 
 def test_a_nearly_used_shard_takes_runs_that_are_pinned_to_it(appliance: ApplianceUnderTest) -> None:
-    """Nobody else may."""
+    """No other shard may take them."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
     run = appliance.submit(shard=0)
@@ -106,7 +106,7 @@ def test_a_nearly_used_shard_takes_runs_that_are_pinned_to_it(appliance: Applian
 
 
 def test_a_nearly_used_shard_leaves_no_run_that_no_other_shard_can_take(appliance: ApplianceUnderTest) -> None:
-    """Runs that wait, or are pinned elsewhere, wake no shard over and over."""
+    """Runs that wait, or are pinned to another shard, do not wake a shard repeatedly."""
     change(appliance, 0, used(95.0))
     change(appliance, 1, used(10.0))
     waits = appliance.submit()
@@ -207,7 +207,7 @@ def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest
 
 
 def test_no_users_hundred_runs_starve_another_users_one(appliance: ApplianceUnderTest) -> None:
-    """Behind a hundred runs of one user, another's single run is the next that a free shard takes."""
+    """After a hundred runs of one user, a free shard takes another user's single run next."""
     crowd = [appliance.submit(ANN) for _ in range(100)]
     first = appliance.store.queue.claim(0, "lease-0", now=appliance.clock(), lease_seconds=60)
     assert first is not None
@@ -219,7 +219,7 @@ def test_no_users_hundred_runs_starve_another_users_one(appliance: ApplianceUnde
 
 
 def test_one_shard_has_no_rough_edge(appliance: ApplianceUnderTest) -> None:
-    """A login that dies: the run waits, says for what, and goes on where it stood once there is a new login."""
+    """The login dies: the run waits, reports why, and continues at the same phase after a new sign-in."""
     appliance.agent.acts[PhaseName.SPECKIT_TASKS] = [lambda _process: {"verdict": "login_dead", "exit_code": 1}]
     run = appliance.submit(shard=0)
     appliance.work(0)
@@ -237,7 +237,7 @@ def test_one_shard_has_no_rough_edge(appliance: ApplianceUnderTest) -> None:
 
 
 def test_after_a_crash_the_login_is_checked_before_it_is_used(appliance: ApplianceUnderTest) -> None:
-    """The agent may have been killed with its old tokens spent: never healthy and dead."""
+    """The agent may have been killed after its old tokens were used: the login must not appear valid if it is dead."""
     appliance.submit()
     assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
     recover(appliance.resources)
