@@ -306,7 +306,7 @@ class TestEndings:
         assert ended == {EndReason.CONTAINER_GONE}
 
     def test_a_container_whose_main_command_ends_is_gone(self, docker_sut: EngineUnderTest) -> None:
-        """Its execs die with it."""
+        """Its execs end with it."""
         box = docker_sut.box(command=["sh", "-c", f"until [ -e {WORK}/go ]; do sleep 0.05; done"])
         running = docker_sut.begin(box, _shell("echo begun; sleep 4711"))
         docker_sut.engine.put_file(box, f"{WORK}/go", b"")

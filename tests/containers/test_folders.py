@@ -33,7 +33,7 @@ def engine(tmp_path: Path, name: str) -> Iterator[FolderEngine]:
 
 
 def test_a_volume_of_a_run_is_a_folder(engine: FolderEngine, name: str, tmp_path: Path) -> None:
-    """Created once, listed by its labels beside real volumes, removed once."""
+    """Created once, listed by its labels together with real volumes, removed once."""
     labels = {RUN: name, "moonmind.test": name}
     assert (engine.ensure_volume(f"{name}-1", labels), engine.ensure_volume(f"{name}-1", labels)) == (True, False)
     engine.ensure_volume(f"{name}-2", {"moonmind.test": name})

@@ -32,7 +32,7 @@ def test_a_free_lock_is_taken_at_once(engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize("role", ["agent", "", "somebody"])
 def test_there_is_no_wait_for_a_run_or_another_container(engine: FakeEngine, role: str) -> None:
-    """The error comes at once with the holder's labels; the holder stays."""
+    """The error comes at once with the labels of the container that has the lock, which is not removed."""
     engine.start(held_by(role, **{"moonmind.run": "r"}))
     with pytest.raises(NameTaken) as refusal:
         start_under_lock(engine, MINE)
@@ -51,7 +51,7 @@ def test_short_work_is_waited_for(engine: FakeEngine, role: str) -> None:
 
 @pytest.mark.parametrize(("role", "run"), [(LOOK, False), (CHECK, True), (MOVE, True)])
 def test_what_a_crash_left_is_removed(engine: FakeEngine, role: str, *, run: bool) -> None:
-    """The container of a look never runs; the others have ended."""
+    """The container that reads a login never runs; the others have ended."""
     engine.start(held_by(role), run=run)
     engine.kill(MINE.name)
     start_under_lock(engine, MINE)

@@ -113,7 +113,7 @@ class GitRun:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def run(self, verb: str, *, token: str = TOKEN, **fields: Any) -> Answer:
-        """One verb, as the appliance asks for it."""
+        """One program, called as the appliance calls it."""
         job = {
             "private": str(self.private),
             "extra_ca": str(self.private / "extra-ca.pem"),

@@ -1,4 +1,4 @@
-"""Each program is sent whole: it needs nothing but Python's standard library, and its job is data."""
+"""Each program is sent completely: it needs only Python's standard library, and its job is data."""
 
 import re
 import subprocess

@@ -118,7 +118,7 @@ def test_files_that_the_agent_did_not_touch_do_not_change(git_run: GitRun, attri
 
 
 def _commit_attributes(source: Path, attributes: str) -> None:
-    """Only behind the files: they are in the base as they are, against the rules."""
+    """Only after the files: they violate the rules, but the base contains them."""
     (source / ".gitattributes").write_text(attributes)
     git(source, "add", ".gitattributes")
 

@@ -6,7 +6,7 @@ from tests.appliance_under_test import ApplianceUnderTest
 
 
 def test_a_shard_that_runs_nothing_is_checked(appliance: ApplianceUnderTest) -> None:
-    """Its state says what was seen; runs that waited for it wait no more."""
+    """Its state shows what was observed; runs that waited for it no longer wait."""
     waiting = appliance.submit()
     state, run_id = check_login(appliance.resources, 0)
     assert (state.login, run_id) == (LoginState.PRESENT, None)
@@ -24,7 +24,7 @@ def test_a_shard_that_executes_a_run_is_left_alone(appliance: ApplianceUnderTest
 
 
 def test_a_login_that_was_removed_is_found(appliance: ApplianceUnderTest) -> None:
-    """Then the shard takes no runs, and runs say what they wait for."""
+    """Then the shard takes no runs, and runs show what they wait for."""
     for shard in (0, 1):
         appliance.sign_out(shard)
     run = appliance.submit()

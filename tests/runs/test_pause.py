@@ -25,7 +25,7 @@ def kinds(appliance: ApplianceUnderTest, shard: int) -> list[str]:
 
 
 def test_a_paused_shard_claims_nothing(appliance: ApplianceUnderTest) -> None:
-    """Another one takes the run; nothing about a waiting reason is said."""
+    """Another one takes the run, and no wait reason is set."""
     run = appliance.submit()
     state = pause_shard(appliance.resources, 0)
     appliance.work(0)
@@ -45,7 +45,7 @@ def test_a_claim_in_the_same_moment(appliance: ApplianceUnderTest) -> None:
 
 
 def test_resume(appliance: ApplianceUnderTest) -> None:
-    """Wakes the shard, which then takes what waited for it."""
+    """The shard is woken, and takes the runs that waited for it."""
     pause_shard(appliance.resources, 0)
     run = appliance.submit(shard=0)
     appliance.wakeups.woken.clear()
@@ -67,7 +67,7 @@ def test_safe_twice(appliance: ApplianceUnderTest) -> None:
 
 
 def test_a_pinned_run_shows_what_it_waits_for(appliance: ApplianceUnderTest) -> None:
-    """Without a time; a run that came before the pause, too; and no more once the shard is resumed."""
+    """Without a time; also a run from before the pause; and no longer after the shard is resumed."""
     before = appliance.submit(shard=0)
     pause_shard(appliance.resources, 0)
     after = appliance.submit(shard=0)
@@ -79,7 +79,7 @@ def test_a_pinned_run_shows_what_it_waits_for(appliance: ApplianceUnderTest) -> 
 
 
 def test_a_paused_shard_is_not_woken(appliance: ApplianceUnderTest) -> None:
-    """Neither for a new run, nor when its login comes back, nor by the clock."""
+    """Neither for a new run, nor after a sign-in, nor by a periodic job."""
     pause_shard(appliance.resources, 0)
     appliance.wakeups.woken.clear()
     appliance.submit(shard=0)
@@ -106,14 +106,14 @@ def test_a_run_in_progress_continues(appliance: ApplianceUnderTest) -> None:
 
 @pytest.mark.parametrize("shard", [-1, 99])
 def test_no_such_shard(appliance: ApplianceUnderTest, shard: int) -> None:
-    """Is not found, and nothing is made for it."""
+    """It is not found, and nothing is created for it."""
     for verb in (pause_shard, resume_shard):
         with pytest.raises(NotFound, match="does not exist"):
             verb(appliance.resources, shard)
 
 
 def test_the_pause_outlives_the_login(appliance: ApplianceUnderTest) -> None:
-    """A shard whose login is taken away stays paused."""
+    """A shard whose login is removed stays paused."""
     gone = login_file_observed(Shard(shard=0, login=PRESENT, paused_at=NOW), None, None, now=NOW)
     assert (gone.shard.login, gone.shard.paused_at) == (LoginState.ABSENT, NOW)
 

@@ -90,7 +90,7 @@ def hold_by_a_run(appliance: ApplianceUnderTest) -> str:
 
 
 def test_the_prompt_comes_first_and_the_shard_last(appliance: ApplianceUnderTest, person: Person) -> None:
-    """With the time at which the code expires; the worker is woken and the event is kept."""
+    """With the time at which the code expires; the worker is woken and the event is stored."""
     with SignIn(appliance.resources, 0) as steps:
         expires_at = appliance.clock() + timedelta(seconds=LOGIN_SECONDS)
         assert next(steps) == SignInPrompt("https://auth.openai.com/codex/device", "ABCD-12345", expires_at)
@@ -105,7 +105,7 @@ def test_the_prompt_comes_first_and_the_shard_last(appliance: ApplianceUnderTest
 
 
 def test_nothing_happens_before_the_first_step_is_asked_for(appliance: ApplianceUnderTest, person: Person) -> None:
-    """No container is made, and closing has nothing to undo."""
+    """No container is created, and closing has nothing to undo."""
     with SignIn(appliance.resources, 0):
         pass
     assert appliance.containers() == []
@@ -113,7 +113,7 @@ def test_nothing_happens_before_the_first_step_is_asked_for(appliance: Appliance
 
 
 def test_a_refusal_leaves_the_old_login(appliance: ApplianceUnderTest, person: Person) -> None:
-    """It says what Codex said."""
+    """It contains Codex's message."""
     person.refuses = True
     with SignIn(appliance.resources, 0) as steps:
         next(steps)
@@ -141,7 +141,7 @@ def test_it_can_be_cancelled_from_another_thread_while_it_is_iterated(
 
 
 def test_a_cancel_before_the_first_step(appliance: ApplianceUnderTest, person: Person) -> None:
-    """Nobody is asked for anything."""
+    """At most one step comes before the end, and the old login is unchanged."""
     steps = SignIn(appliance.resources, 0)
     steps.cancel()
     *before, last = steps
@@ -190,7 +190,7 @@ def test_a_cancel_while_it_waits_for_a_run(appliance: ApplianceUnderTest, person
 def test_a_cancel_that_comes_when_the_login_is_being_stored_is_too_late(
     appliance: ApplianceUnderTest, person: Person
 ) -> None:
-    """Then it is signed in, and says so."""
+    """Then it is signed in, and reports that."""
     steps = SignIn(appliance.resources, 0)
 
     def move(process: FakeExec) -> int:
@@ -230,7 +230,7 @@ def test_a_file_is_stored_without_a_prompt(appliance: ApplianceUnderTest, person
 
 
 def test_an_api_key_needs_no_prompt(appliance: ApplianceUnderTest, person: Person) -> None:
-    """It goes in through a file of the container."""
+    """It is passed in a file of the container."""
     seen = []
 
     def login(process: FakeExec) -> int:
@@ -245,7 +245,7 @@ def test_an_api_key_needs_no_prompt(appliance: ApplianceUnderTest, person: Perso
 
 
 def test_an_engine_without_the_image_is_reported(appliance: ApplianceUnderTest, person: Person) -> None:
-    """Before anything is made."""
+    """Before anything is created."""
     appliance.engine.images.clear()
     (last,) = SignIn(appliance.resources, 0)
     assert isinstance(last, SignInFailed)
@@ -262,7 +262,7 @@ def test_an_engine_that_does_not_answer_is_a_step(appliance: ApplianceUnderTest,
 
 
 def test_a_database_that_fails_after_the_sign_in_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
-    """The new login is in its volume all the same."""
+    """The new login is in its volume anyway."""
     with SignIn(appliance.resources, 0) as steps:
         next(steps)
         appliance.store.close()

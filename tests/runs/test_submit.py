@@ -1,4 +1,4 @@
-"""What is taken, what is refused, and what is true of the row when `submit_run` returns."""
+"""Which requests are accepted or refused, and what the row contains when `submit_run` returns."""
 
 import base64
 import subprocess
@@ -33,7 +33,7 @@ def problems(appliance: ApplianceUnderTest, **fields: Any) -> dict[str, str]:
 
 
 def test_a_submitted_run_is_queued_with_nine_pending_phases(appliance: ApplianceUnderTest) -> None:
-    """What `submit_run` returned is in the database, with what was asked, by whom and when."""
+    """The run that `submit_run` returned is in the database, with the request, its actor and its time."""
     run = appliance.submit(base_branch="next", external_ref="ci-7", shard=1)
     assert appliance.stored(run) == run
     assert (run.status, run.accepted_at, run.created_by) == (RunStatus.QUEUED, appliance.clock(), ANN)
@@ -42,7 +42,7 @@ def test_a_submitted_run_is_queued_with_nine_pending_phases(appliance: Appliance
 
 
 def test_the_text_is_kept_byte_for_byte(appliance: ApplianceUnderTest) -> None:
-    """Whatever the text is, it is data: quotes, options, commands, skills and odd line ends stay as they are."""
+    """Any text is data: quotes, options, commands, skills and unusual line ends are unchanged."""
     text = "-rf $(id) `id` $speckit-tasks <skill>x</skill>\r\n\t'\"\\ \u2028 \U0001f600 \ufeff"
     assert appliance.stored(appliance.submit(specify_text=text)).specify_text == text
 
@@ -58,7 +58,7 @@ def test_256_kib_are_taken_and_one_byte_more_is_too_large(appliance: ApplianceUn
 
 
 def test_all_fields_are_judged_at_once(appliance: ApplianceUnderTest) -> None:
-    """One answer names every field that cannot be used; nothing is kept, no shard is woken."""
+    """One response lists every invalid field; nothing is stored, no shard is woken."""
     found = problems(
         appliance,
         repository="acme",
@@ -108,7 +108,7 @@ def test_visible_names_of_any_script_are_taken(appliance: ApplianceUnderTest, na
     ["a/b", "MoonLadderStudios/moonmind", "a-b/.github", "octo_corp/x", "a/b.c_d-e", "a" * 39 + "/" + "b" * 100],
 )
 def test_names_that_github_has_are_taken(appliance: ApplianceUnderTest, repository: str) -> None:
-    """Owner and name by GitHub's rules, in the case that was given."""
+    """Owner and name by GitHub's rules, in the caller's spelling."""
     assert appliance.submit(repository=repository).repository == repository
 
 
@@ -193,7 +193,7 @@ def test_a_secret_is_found_in_its_encodings_and_by_its_shape(appliance: Applianc
 
 
 def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
-    """Below MIN_FREE_DISK the answer is 503 `disk_blocked` with a time to come back, and nothing is kept."""
+    """Below MIN_FREE_DISK the response is 503 `disk_blocked` with `Retry-After`, and nothing is stored."""
     with open_appliance(tmp_path, min_free_disk=1 << 60) as appliance:
         with pytest.raises(Unavailable) as caught:
             appliance.submit()
@@ -210,7 +210,7 @@ def test_a_stopping_appliance_takes_no_run(appliance: ApplianceUnderTest) -> Non
 
 
 def test_the_same_key_and_body_give_the_first_run(appliance: ApplianceUnderTest) -> None:
-    """A repeated request makes no second run, and wakes no shard again."""
+    """A repeated request creates no second run, and wakes no shard again."""
     first = appliance.submit(idempotency_key="k 1")
     assert appliance.submit(idempotency_key="k 1").run_id == first.run_id
     assert len(appliance.wakeups.woken) == len(appliance.store.run_lists.queued()) == 1
@@ -251,7 +251,7 @@ def test_a_pinned_run_wakes_its_own_shard(appliance: ApplianceUnderTest) -> None
 
 
 def test_without_any_login_the_run_waits_for_one(appliance: ApplianceUnderTest) -> None:
-    """It is taken, and its waiting is visible at once, with its event."""
+    """It is accepted, and its wait is visible at once, with its event."""
     appliance.know_logins(LoginState.ABSENT, LoginState.DEAD, LoginState.ABSENT)
     waits = appliance.stored(appliance.submit()).waiting_for
     assert waits is not None
@@ -270,7 +270,7 @@ def test_a_pinned_run_waits_for_its_own_shards_login(appliance: ApplianceUnderTe
 def test_a_failed_wake_up_does_not_fail_the_request(
     appliance: ApplianceUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The row is the truth: the run is kept, and the log says that no shard was woken."""
+    """The row decides: the run is stored, and the log reports that no shard was woken."""
     appliance.wakeups.broken = True
     run = appliance.submit()
     assert appliance.stored(run).status is RunStatus.QUEUED

@@ -226,7 +226,7 @@ def test_a_check_sets_the_end_of_a_cooldown_without_a_time() -> None:
 
 
 def test_a_turn_that_worked_is_the_best_evidence() -> None:
-    """After it the login is good, whatever its state was."""
+    """After it the login is present, whatever its state was."""
     dead = after_turn(signed_in(), ended(AgentVerdict.LOGIN_DEAD))
     state = after_turn(dead, ended(AgentVerdict.COMPLETED, quota=[QuotaWindow(5.0, 300, NOW + HOUR)]))
     assert (state.login, state.login_fault, state.last_turn_at) == (LoginState.PRESENT, None, NOW)
@@ -245,7 +245,7 @@ def test_a_turn_that_worked_is_the_best_evidence() -> None:
     ],
 )
 def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(reported: timedelta, rest: timedelta) -> None:
-    """This applies to any end that it names; OpenAI is asked in any case."""
+    """This applies to any end that it reports; a check asks OpenAI in any case."""
     state = after_turn(signed_in(), ended(AgentVerdict.QUOTA, resets_at=NOW + reported))
     assert (state.cooldown_until, state.check_wanted) == (NOW + rest + timedelta(seconds=3), True)
 
