@@ -108,7 +108,7 @@ def text(value: Any) -> bytes:
 
 
 def login_file(login: Any) -> bytes:
-    """The stored login; where tokens are claims still, they are packed as tokens."""
+    """The stored login; tokens that are still claims are encoded as tokens."""
     packed = copy.deepcopy(login)
     tokens = packed.get("tokens") if isinstance(packed, dict) else None
     for name in ("id_token", "access_token"):
@@ -119,14 +119,14 @@ def login_file(login: Any) -> bytes:
 
 
 class Hostile:
-    """An appliance whose agent is Codex, and whose shard 0 does what a case says."""
+    """An appliance whose agent is Codex, and whose shard 0 behaves as a case defines."""
 
     def __init__(self, appliance: ApplianceUnderTest, served: Served) -> None:
         self.appliance = appliance
         self.ready = served.checks
         self.client: httpx.Client = served.client("olga")
         self.said: list[Any] = [GOOD]
-        """What the next turns say; the last one is said again."""
+        """What the next turns report; the last report is repeated."""
         self.line = b""
         for image in appliance.engine.images.values():
             image.labels |= {f"moonmind.{name}.version": "1" for name in ("codex", "spec-kit", "job-image")}

@@ -46,7 +46,7 @@ def test_a_run_succeeds_with_a_draft_pull_request_and_leaves_no_container(applia
 
 
 def test_every_move_leaves_an_event(appliance: ApplianceUnderTest) -> None:
-    """The run's moves and each phase's, in order, and nothing else."""
+    """The transitions of the run and of each phase, in order, and no other events."""
     run = appliance.run()
     assert appliance.kinds(run) == [
         "run.queued",
@@ -94,7 +94,7 @@ def test_artifacts_are_kept_for_their_time(appliance: ApplianceUnderTest) -> Non
 
 
 def test_a_bug_ends_the_run_and_shows_no_secret(appliance: ApplianceUnderTest) -> None:
-    """`internal_error` with the error's kind alone; the worker goes on with the next run."""
+    """`internal_error` with the error's type only; the worker continues with the next run."""
 
     def defect(_process: FakeExec) -> None:
         raise RuntimeError(f"token {TOKEN} in ~/.netrc")
@@ -112,7 +112,7 @@ def test_a_bug_ends_the_run_and_shows_no_secret(appliance: ApplianceUnderTest) -
 
 
 def test_an_engine_that_refuses_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """With the engine's own words."""
+    """With the engine's own message."""
     appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", at=2)
     run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
@@ -148,7 +148,7 @@ def test_an_engine_that_goes_away_is_waited_for(appliance: ApplianceUnderTest, m
 
 
 def test_an_engine_without_room_is_waited_for(appliance: ApplianceUnderTest) -> None:
-    """Docker's own word, and git's on a volume that is full; the run goes on when there is room."""
+    """By Docker's message, or git's about a full volume; the run continues when there is space."""
     run = appliance.submit()
     appliance.engine.fail(DiskFull("no space left on device"), method="ensure_volume", at=2)
     appliance.git_acts["clone"] = [git_fails("fatal: write error: No space left on device")]
@@ -212,7 +212,7 @@ def test_a_shard_without_a_login_is_waited_for(appliance: ApplianceUnderTest) ->
 
 
 def test_a_run_whose_login_is_revoked_continues_on_another_shard(appliance: ApplianceUnderTest) -> None:
-    """The second shard takes it up at the phase that the first one could not do."""
+    """The second shard continues it at the phase that the first one could not complete."""
     appliance.agent.acts[PLAN] = [says(verdict="login_dead", message="refused")]
     run = appliance.submit()
     appliance.work(1)

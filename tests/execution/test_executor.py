@@ -20,7 +20,7 @@ from tests.scripted_acts import (
 
 @pytest.mark.parametrize("place", ["clone", SPECIFY, "push"])
 def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(appliance: ApplianceUnderTest, place: str) -> None:
-    """At once, without a container left and without counting as a crash; one pull request in the end."""
+    """At once; no container is left, it does not count as a crash, and there is one pull request in the end."""
     blocked = Blocked()
     if place == SPECIFY:
         appliance.agent.acts[SPECIFY] = [blocked]
@@ -43,7 +43,7 @@ def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(appliance: Appl
 
 
 def test_a_lost_lease_lets_go_of_the_row(appliance: ApplianceUnderTest) -> None:
-    """Whoever claims it next owns it: the first one writes nothing more."""
+    """The next claim owns it: the first one writes nothing more."""
     blocked = Blocked()
     appliance.agent.acts[PLAN] = [blocked]
     run = appliance.submit()

@@ -1,4 +1,4 @@
-"""Every value that comes from the agent's container, replaced by what it must not be: the appliance serves on.
+"""Every value that comes from the agent's container, replaced by an invalid one: the appliance continues to serve.
 
 After each case another process opens the same data folder, and the API answers from it.
 """
@@ -86,7 +86,7 @@ WHOLE_FILES = {
 
 @pytest.mark.parametrize("content", WHOLE_FILES.values(), ids=WHOLE_FILES)
 def test_a_login_file_that_is_none(hostile: Hostile, content: bytes) -> None:
-    """The shard says so and takes no run; another shard takes them, also after a restart."""
+    """The shard reports it and takes no run; another shard takes them, also after a restart."""
     hostile.sign_in()
     hostile.put(content)
     run = hostile.appliance.submit()

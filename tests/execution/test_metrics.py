@@ -11,7 +11,7 @@ from tests.containers.fake import FakeExec
 
 
 def test_metrics_sum_the_phases(appliance: ApplianceUnderTest) -> None:
-    """Tokens of the three turns, an entry a phase, how long the run waited."""
+    """Tokens of the three turns, an entry for each phase, and how long the run waited."""
     run = appliance.run()
     artifact = next(a for a in appliance.store.artifacts.list(run.run_id) if a.name == "metrics.json")
     metrics = json.loads(appliance.resources.files.path(artifact.storage_path).read_bytes())

@@ -28,7 +28,7 @@ def box(appliance: ApplianceUnderTest, name: str, *, running: bool = True, **lab
 
 
 def test_a_run_in_progress_is_queued_again_and_wakes_a_shard(appliance: ApplianceUnderTest) -> None:
-    """It counts as cut off, and goes on under a new claim."""
+    """It counts as interrupted, and continues under a new claim."""
     run = appliance.submit()
     appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     appliance.wakeups.woken.clear()
@@ -85,7 +85,7 @@ def test_a_container_that_cannot_be_removed_does_not_block_others(appliance: App
 
 
 def test_an_engine_that_does_not_answer_stops_no_start(appliance: ApplianceUnderTest) -> None:
-    """Runs are queued again all the same; starting one removes its leftovers."""
+    """Runs are queued again anyway; starting one removes its leftovers."""
     run = appliance.submit()
     appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
     appliance.engine.fail(EngineUnreachable("no engine"), method="containers")

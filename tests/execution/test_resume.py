@@ -126,7 +126,7 @@ def test_lost_volumes_bring_back_everything_that_was_made_in_them(states: dict[P
 def test_a_run_interrupted_after_a_phase_continues_with_the_next(
     appliance: ApplianceUnderTest, phase: PhaseName
 ) -> None:
-    """What is done is not done again, but for the containers, and the clone that `specify` builds on."""
+    """Finished phases are not repeated, except the containers, and the clone that `specify` starts from."""
     run = appliance.submit()
     interrupt_after(appliance, run, phase)
     appliance.agent.turns.clear()
@@ -142,7 +142,7 @@ def test_a_run_interrupted_after_a_phase_continues_with_the_next(
 
 
 def test_volumes_that_vanished_meanwhile_are_made_again(appliance: ApplianceUnderTest) -> None:
-    """Pruned between two attempts: the run begins again at the clone, and says so in an event."""
+    """Pruned between two attempts: the run starts again at the clone, and an event reports it."""
     run = appliance.submit()
     interrupt_after(appliance, run, PLAN)
     for name in appliance.containers():
@@ -171,7 +171,7 @@ def test_one_lost_volume_is_as_bad_as_two(appliance: ApplianceUnderTest) -> None
 
 
 def test_volumes_that_vanish_after_the_commit_do_not_matter(appliance: ApplianceUnderTest) -> None:
-    """What is pushed is pushed: only the pull request is left to open, without any container."""
+    """The push is done: only the pull request remains, without any container."""
     run = appliance.submit()
     interrupt_after(appliance, run, PhaseName.COMMIT_PUSH)
     for name in appliance.containers():

@@ -43,7 +43,7 @@ def test_an_ended_run_keeps_its_files_and_volumes_for_their_time(appliance: Appl
 
 
 def test_a_run_that_is_open_keeps_everything(appliance: ApplianceUnderTest) -> None:
-    """Queued again by a retry, however old it is: it goes on in its volumes."""
+    """Queued again by a retry, at any age: it continues in its volumes."""
     appliance.agent.acts[PhaseName.SPECKIT_PLAN] = [lambda _process: {"verdict": "failed"}]
     run = appliance.run()
     appliance.clock.advance(days=30)
@@ -98,7 +98,7 @@ def test_a_volume_that_cannot_be_removed_does_not_block_others(
 
 
 def test_without_an_engine_files_go_and_volumes_follow_later(appliance: ApplianceUnderTest) -> None:
-    """The disk of the data folder is freed all the same."""
+    """The disk of the data folder is freed anyway."""
     run = appliance.run()
     appliance.clock.advance(days=8)
     appliance.engine.fail(EngineUnreachable("no engine"), method="volumes")
@@ -110,7 +110,7 @@ def test_without_an_engine_files_go_and_volumes_follow_later(appliance: Applianc
 
 
 def test_events_of_ended_runs_are_forgotten_long_after(appliance: ApplianceUnderTest) -> None:
-    """After ninety days, or as long as artifacts are kept; those of an open run stay."""
+    """After ninety days, or the retention time of artifacts if that is longer; those of an open run are kept."""
     ended, open_run = appliance.run(), appliance.submit(shard=1)
     appliance.clock.now = appliance.store.events.after(0)[0].at + timedelta(days=89)
     retain(appliance.resources)

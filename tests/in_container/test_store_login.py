@@ -22,7 +22,7 @@ def test_a_new_login_replaces_what_has_its_name(volume: Path, made: str) -> None
 
 @pytest.mark.parametrize("planted", PLANTED)
 def test_storing_a_login_empties_the_volume(volume: Path, planted: str) -> None:
-    """What was left beside the login could change what the agent does."""
+    """Files left next to the login could change what the agent does."""
     PLANTED[planted](volume)
     (volume / ".new").write_bytes(RENEWED)
     assert store_login.main({"new": str(volume / ".new"), "login": str(volume / "auth.json")}) == 0

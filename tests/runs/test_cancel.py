@@ -43,7 +43,7 @@ def test_a_run_that_ended_cannot_be_cancelled(appliance: ApplianceUnderTest, sta
 
 
 def test_another_users_run_is_not_found(appliance: ApplianceUnderTest) -> None:
-    """The answer is word for word that for an id that does not exist, and the run goes on."""
+    """The response equals that for an id that does not exist, and the run continues."""
     run = appliance.submit(ANN)
     with pytest.raises(NotFound) as others:
         cancel_run(appliance.resources, BOB, run.run_id)

@@ -37,7 +37,7 @@ def queue_again(appliance: ApplianceUnderTest, run: Run, actor: Actor = ANN) -> 
 def test_a_failed_or_cancelled_run_is_queued_again_and_wakes_a_shard(
     appliance: ApplianceUnderTest, actor: Actor, status: RunStatus
 ) -> None:
-    """By its submitter and by an operator; it keeps its id, and its end is forgotten."""
+    """By its submitter and by an operator; it keeps its id, and its end is cleared."""
     run = appliance.submit(ANN)
     appliance.end(run, status)
     again = queue_again(appliance, run, actor)
@@ -67,7 +67,7 @@ def test_an_open_run_cannot_be_retried(appliance: ApplianceUnderTest) -> None:
 
 
 def test_another_users_run_is_not_found(appliance: ApplianceUnderTest) -> None:
-    """404, and the run stays as it was."""
+    """404, and the run is unchanged."""
     run = appliance.submit(ANN)
     appliance.end(run, RunStatus.FAILED)
     with pytest.raises(NotFound):
