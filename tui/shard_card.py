@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from moonmind_appliance.models import LoginState, WaitReason
-from moonmind_appliance.shards.health import Grade, GradeName
+from moonmind_appliance.shards.health import LOGIN_WORDS, Grade, GradeName
 from moonmind_appliance.views.shard_view import QuotaBar, Severity, ShardEvent, ShardView, WaitingRun, quota_bars
 from tui.signs import Palette, Sign
 from tui.text import age, clean, clock, countdown, one_line
 
 LOGIN_SIGNS: dict[LoginState, Sign] = {
-    LoginState.PRESENT: Sign("✓", "signed in", "good"),
-    LoginState.ABSENT: Sign("·", "no login", "waiting"),
-    LoginState.DEAD: Sign("✗", "dead login", "bad"),
-    LoginState.REFUSED: Sign("✗", "account refused", "bad"),
-    LoginState.UNKNOWN: Sign("?", "not checked", "muted"),
+    LoginState.PRESENT: Sign("✓", LOGIN_WORDS[LoginState.PRESENT], "good"),
+    LoginState.ABSENT: Sign("·", LOGIN_WORDS[LoginState.ABSENT], "waiting"),
+    LoginState.DEAD: Sign("✗", LOGIN_WORDS[LoginState.DEAD], "bad"),
+    LoginState.REFUSED: Sign("✗", LOGIN_WORDS[LoginState.REFUSED], "bad"),
+    LoginState.UNKNOWN: Sign("?", LOGIN_WORDS[LoginState.UNKNOWN], "muted"),
 }
 _SHORT_ID = 8
 _LABEL = 8

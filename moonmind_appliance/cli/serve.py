@@ -12,10 +12,10 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import RedactingFormatter, start_log
-from moonmind_appliance.models import LoginState
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import serve as serve_http
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.shards.health import LOGIN_WORDS
 from moonmind_appliance.store import Store
 from moonmind_appliance.version import appliance_version
 
@@ -77,22 +77,12 @@ def banner(settings: Settings, store: Store) -> str:
     """The first line: the API's address, the data folder, the shards that are signed in, the address of the docs."""
     url = public_url(settings)
     shards = "; ".join(
-        f"shard {shard.shard}: {_LOGINS.get(shard.login, shard.login.value)}"
-        for shard in store.shards.all(settings.codex_shards)
+        f"shard {shard.shard}: {LOGIN_WORDS[shard.login]}" for shard in store.shards.all(settings.codex_shards)
     )
     return (
         f"MoonMind appliance {appliance_version()} on {url}{BASE_PATH}; "
         f"data in {settings.moonmind_data_dir}; {shards}; API docs on {url}{SCHEMA_PATH}"
     )
-
-
-_LOGINS = {
-    LoginState.PRESENT: "signed in",
-    LoginState.ABSENT: "not signed in",
-    LoginState.DEAD: "its login no longer works",
-    LoginState.REFUSED: "OpenAI refuses its account",
-    LoginState.UNKNOWN: "not checked yet",
-}
 
 
 def warn(settings: Settings) -> None:

@@ -16,15 +16,16 @@ from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.run_text import waits
 from moonmind_appliance.cli.terminal import STYLES, ago, clean, clock, line, table
 from moonmind_appliance.models import LoginState, QuotaWindow
+from moonmind_appliance.shards.health import LOGIN_WORDS
 from moonmind_appliance.views.run_summary import RunSummary, WaitingForDetail
 from moonmind_appliance.views.shard_view import Severity, ShardView, quota_bars
 
 _MARKS = {
-    LoginState.PRESENT: "● signed in",
-    LoginState.ABSENT: "○ no login",
-    LoginState.DEAD: "✖ dead",
-    LoginState.REFUSED: "✖ refused",
-    LoginState.UNKNOWN: "? not checked",
+    LoginState.PRESENT: "●",
+    LoginState.ABSENT: "○",
+    LoginState.DEAD: "✖",
+    LoginState.REFUSED: "✖",
+    LoginState.UNKNOWN: "?",
 }
 
 
@@ -88,7 +89,7 @@ def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datet
     for shard in items:
         shown.add_row(
             str(shard.shard),
-            Text(_MARKS[shard.login], STYLES.get(shard.login, "")),
+            Text(f"{_MARKS[shard.login]} {LOGIN_WORDS[shard.login]}", STYLES.get(shard.login, "")),
             line(shard.account_email or "-"),
             line(shard.plan or "-"),
             ago(shard.login_at, now) or "-",

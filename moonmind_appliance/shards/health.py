@@ -22,6 +22,15 @@ CHECK_COOLDOWN_AFTER = timedelta(minutes=15)
 # From this percentage, a usage window counts as nearly used up.
 NEARLY_USED_PERCENT = 90.0
 
+# The states of a login, as every interface names them.
+LOGIN_WORDS = {
+    LoginState.PRESENT: "signed in",
+    LoginState.ABSENT: "no login",
+    LoginState.DEAD: "dead login",
+    LoginState.REFUSED: "account refused",
+    LoginState.UNKNOWN: "not checked",
+}
+
 _CHECK_LIMIT_SECONDS = 45
 
 

@@ -60,7 +60,7 @@ def test_serve_starts_prints_its_address_and_stops_with_0(terminal: Terminal, si
     assert called.stdout == ""
     banner = next(text for text in called.stderr.splitlines() if "MoonMind appliance" in text)
     assert serving.url in banner
-    assert f"data in {terminal.data_dir}; shard 0: not checked yet; shard 1: not checked yet" in banner
+    assert f"data in {terminal.data_dir}; shard 0: not checked; shard 1: not checked" in banner
     assert f"{serving.url}/schema" in banner
     assert f"{sig.name}: stopping. No runs are running." in called.stderr
     assert stat.S_IMODE(terminal.data_dir.stat().st_mode) == 0o700
