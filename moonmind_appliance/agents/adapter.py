@@ -14,14 +14,6 @@ import msgspec
 from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, LoginCheck, PhaseName, TurnOutcome
 from moonmind_appliance.redaction import ByteSink
 
-# Paths inside the job image; job_image/README.md is their contract.
-AGENT_HOME = "/work/codex-home"
-LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
-WORKSPACES = "/work/runs"
-AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
-LOGIN_CA_FILE = f"{LOGIN_FOLDER}/extra-ca.pem"
-API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"
-
 SKILLS: dict[PhaseName, str] = {
     PhaseName.SPECKIT_SPECIFY: "speckit-specify",
     PhaseName.SPECKIT_PLAN: "speckit-plan",

@@ -9,21 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from moonmind_appliance.agents import codex_login_file, codex_logins
-from moonmind_appliance.agents.adapter import (
-    AGENT_HOME,
-    LOGIN_FOLDER,
-    SKILLS,
-    WORKSPACES,
-    LoginFacts,
-    LoginMethod,
-    Turn,
-    TurnRequest,
-)
+from moonmind_appliance.agents.adapter import SKILLS, LoginFacts, LoginMethod, Turn, TurnRequest
 from moonmind_appliance.agents.codex_reader import CodexReader
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import CODEX_LOGIN
 from moonmind_appliance.models import AgentInfo, ExecSpec, LoginCheck, version_label
+from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.redaction import ByteSink
 
 # Version of the appliance's part of the prompt; increment it when the text changes.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import WORKSPACES
+from moonmind_appliance.models.container_paths import WORKSPACES
 
 # Characters of a command's output that are shown outside the raw log.
 OUTPUT_LIMIT = 800

@@ -6,10 +6,11 @@ Commands and outputs are those seen on 0.169.0.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, BrowserCallback, LoginMethod
+from moonmind_appliance.agents.adapter import BrowserCallback, LoginMethod
 from moonmind_appliance.agents.untrusted import Unreadable, as_object, as_text, as_window, read_json
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LoginCheck, QuotaWindow
+from moonmind_appliance.models.container_paths import API_KEY_FILE, LOGIN_CA_FILE
 
 CHECK_SECONDS = 40
 # Where `codex login` listens for the browser, inside its container and on the operator's machine.

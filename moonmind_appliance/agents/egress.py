@@ -2,8 +2,8 @@
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME, EXTRA_CA_VARIABLE
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE, AGENT_HOME
 from moonmind_appliance.settings import Settings
 
 _BUNDLE = f"{AGENT_HOME}/{BUNDLE_NAME}"

@@ -9,15 +9,7 @@ agent itself must be in the job image. Its login is a file of variables, such as
 import hashlib
 from collections.abc import Mapping
 
-from moonmind_appliance.agents.adapter import (
-    AGENT_HOME,
-    LOGIN_FOLDER,
-    WORKSPACES,
-    LoginFacts,
-    LoginMethod,
-    Turn,
-    TurnRequest,
-)
+from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, TurnRequest
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.agents.turn_output import Report, TurnOutput
 from moonmind_appliance.in_container.command import command
@@ -33,6 +25,7 @@ from moonmind_appliance.models import (
     TurnOutcome,
     version_label,
 )
+from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.redaction import ByteSink
 
 COMMANDS: dict[PhaseName, str] = {

@@ -5,13 +5,13 @@ import secrets
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, WORKSPACES
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE, WORKSPACES
 from moonmind_appliance.settings import Settings
 
 NETWORK = "job network"

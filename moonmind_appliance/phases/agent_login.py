@@ -2,9 +2,9 @@
 
 import hashlib
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.phases.context import PhaseContext, RecordedLogin
 
 

@@ -9,11 +9,11 @@ import msgspec
 from moonmind_appliance.errors import DiskFull
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
+from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.logs import PhaseLogs
-from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
 
 _LONGEST_RESULT = 16 * 1024 * 1024
 # Match local errors only; GitHub's own lines start with "remote:".

@@ -2,7 +2,6 @@
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import WORKSPACES
 from moonmind_appliance.models import (
     LABEL_APPLIANCE,
     LABEL_ROLE,
@@ -12,12 +11,7 @@ from moonmind_appliance.models import (
     git_container,
     workspace_volume,
 )
-
-# The git container's own folder: bare clone, HOME and CA file; job_image/README.md is the paths' contract.
-GIT_FOLDER = "/work/git"
-GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
-# The files that Spec Kit adds to a repository without it.
-SCAFFOLD = "/opt/spec-kit/scaffold"
+from moonmind_appliance.models.container_paths import WORKSPACES
 
 
 class Names(msgspec.Struct, frozen=True):

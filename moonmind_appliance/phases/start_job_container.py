@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.volume_lock import lock_holder, start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import (
@@ -17,9 +16,16 @@ from moonmind_appliance.models import (
     WaitReason,
     failure,
 )
+from moonmind_appliance.models.container_paths import (
+    AGENT_CA_FILE,
+    AGENT_HOME,
+    GIT_CA_FILE,
+    GIT_FOLDER,
+    LOGIN_FOLDER,
+    WORKSPACES,
+)
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import GIT_CA_FILE, GIT_FOLDER
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 

@@ -14,15 +14,14 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILES
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
+from moonmind_appliance.models.container_paths import GIT_FOLDER, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import GIT_FOLDER
 
 # Largest share of the time that measuring may take.
 _SHARE = 10

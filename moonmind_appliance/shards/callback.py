@@ -11,10 +11,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, BrowserCallback
+from moonmind_appliance.agents.adapter import BrowserCallback
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, EngineError
 from moonmind_appliance.models import ExecSpec
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 
 _LONGEST_PATH = 16 * 1024
 

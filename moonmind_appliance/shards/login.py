@@ -16,13 +16,14 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LOGIN_CA_FILE, LOGIN_FOLDER, LoginMethod
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, ShardNames
+from moonmind_appliance.models.container_paths import API_KEY_FILE, LOGIN_CA_FILE, LOGIN_FOLDER
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (

@@ -2,12 +2,12 @@
 
 import io
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import ApplianceError, NameTaken
 from moonmind_appliance.in_container.command import command, limited
 from moonmind_appliance.models import ExecSpec
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.login import lock_shard
 from moonmind_appliance.shards.read_login import read_login

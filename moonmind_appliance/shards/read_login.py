@@ -2,12 +2,13 @@
 
 import msgspec
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, AgentAdapter
+from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.containers.login_file import read_login_file
 from moonmind_appliance.containers.volume_lock import LOOK, start_under_lock
 from moonmind_appliance.in_container.login_volume import LOGIN_FILE_LIMIT
 from moonmind_appliance.models import Shard
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import login_file_observed
 from moonmind_appliance.shards.spec import ensure_login_volume, login_spec

@@ -2,9 +2,9 @@
 
 import secrets
 
-from moonmind_appliance.agents.adapter import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_SHARD, ContainerSpec, Limits, Mount, ShardNames
+from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.resources import Resources
 
 # Seconds that a person has for a sign-in; Codex's device codes expire after this time.

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS, TurnRequest
 from moonmind_appliance.agents.codex import INSTRUCTIONS, Codex
 from moonmind_appliance.models import ExecSpec, PhaseName
+from moonmind_appliance.models.container_paths import WORKSPACES
 from tests.in_container.sent import job_of, program_of
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import API_KEY_FILE, LoginMethod
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.models import ExecSpec, QuotaWindow
+from moonmind_appliance.models.container_paths import API_KEY_FILE
 from tests.in_container.sent import job_of, program_of
 
 RESETS = 1_900_000_000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE
 from moonmind_appliance.agents.egress import Egress
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE
 from moonmind_appliance.settings import Settings
 
 

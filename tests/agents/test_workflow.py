@@ -7,11 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonmind_appliance.agents.adapter import SKILLS, WORKSPACES, AgentAdapter, LoginMethod, TurnRequest
+from moonmind_appliance.agents.adapter import SKILLS, AgentAdapter, LoginMethod, TurnRequest
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.agents.workflow import SpecKitWorkflow, yaml_string
 from moonmind_appliance.in_container.workflow_turn import NO_INTEGRATION
 from moonmind_appliance.models import AgentVerdict, EndReason, ExecOutcome, PhaseName
+from moonmind_appliance.models.container_paths import WORKSPACES
 from tests.in_container.sent import job_of
 
 AGENT = SpecKitWorkflow("claude")

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.checks.readiness import Readiness
 from moonmind_appliance.execution.recover import recover
 from moonmind_appliance.models import ContainerSpec, ExecSpec, FailureCode, LoginState, RunStatus
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.scheduling.wake import maintain
 from moonmind_appliance.shards.read_login import record_login_file
 from moonmind_appliance.store import Store

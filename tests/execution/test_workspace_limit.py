@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginFacts
+from moonmind_appliance.agents.adapter import LoginFacts
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
 from tests.containers.fake import FakeExec

@@ -10,9 +10,9 @@ import uuid
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.runs.sign_in import SignedIn, SignIn, sign_out
 from moonmind_appliance.shards.read_login import read_stored_login
 from moonmind_appliance.shards.spec import login_spec

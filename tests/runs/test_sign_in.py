@@ -8,9 +8,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, LoginMethod
+from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.errors import EngineUnreachable, ImageNotFound, StoreError
 from moonmind_appliance.models import LABEL_RUN, ContainerSpec, ExecSpec, LoginState
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.runs.sign_in import (
     SignedIn,
     SignIn,

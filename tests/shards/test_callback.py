@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER, BrowserCallback
+from moonmind_appliance.agents.adapter import BrowserCallback
 from moonmind_appliance.models import ContainerSpec, Limits, Mount
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.shards.callback import CallbackPortTaken, CallbackRelay
 from tests.containers.fake import JOB_IMAGE, FakeEngine, FakeExec
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.models import Mount
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.shards.spec import (
     SHORT_WORK_SECONDS,
     ensure_login_network,

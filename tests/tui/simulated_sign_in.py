@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass, field
 
-from moonmind_appliance.agents.adapter import LOGIN_FOLDER
 from moonmind_appliance.models import ContainerSpec, ExecSpec
+from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from tests.containers.fake import FakeEngine, FakeExec, FakeFile
 from tests.in_container.sent import program_of
 

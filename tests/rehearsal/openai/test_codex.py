@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from moonmind_appliance.agents.adapter import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES, TurnRequest
+from moonmind_appliance.agents.adapter import TurnRequest
 from moonmind_appliance.agents.codex import Codex
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.containers.docker import DockerEngine
@@ -22,6 +22,7 @@ from moonmind_appliance.models import (
     PhaseName,
     TurnOutcome,
 )
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE, AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.rehearsal.openai import NORMAL, ResponseKind, ScriptedResponse, StandInOpenAI, feature_files
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]

@@ -1,0 +1,17 @@
+"""Paths inside a run's two containers; job_image/README.md is their contract."""
+
+# Both containers: the workspace volume.
+WORKSPACES = "/work/runs"
+
+# The agent container, and the containers for logins.
+AGENT_HOME = "/work/codex-home"
+LOGIN_FOLDER = f"{AGENT_HOME}/.codex"
+AGENT_CA_FILE = f"{WORKSPACES}/extra-ca.pem"
+LOGIN_CA_FILE = f"{LOGIN_FOLDER}/extra-ca.pem"
+API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"
+
+# The git container's own folder: bare clone, HOME and CA file.
+GIT_FOLDER = "/work/git"
+GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
+# The files that Spec Kit adds to a repository without it.
+SCAFFOLD = "/opt/spec-kit/scaffold"
