@@ -43,15 +43,16 @@ def main() -> None:
         work = Path(name)
         checkout = work / "checkout"
         epoch = export_commit(checkout)
-        # Everything that follows takes times from here, and rounds no clock.
+        # Everything that follows takes times from here.
         os.environ.update(SOURCE_DATE_EPOCH=str(epoch), TZ="UTC", LC_ALL="C.UTF-8")
         os.umask(0o022)
         run_module("build", "--no-isolation", "--outdir", work / "dist", checkout)
-        wheels = download(checkout, work / "wheels", options.cpu, options.python)
         project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         stem = f"{project['name']}-{project['version']}"
         (sdist,) = (work / "dist").glob("*.tar.gz")
-        write_server_file(work / f"dist/{stem}-{options.cpu}.pyz", sdist, wheels, project["version"], epoch)
+        for cpu in options.cpu:
+            wheels = download(checkout, work / f"wheels-{cpu}", cpu, options.python)
+            write_server_file(work / f"dist/{stem}-{cpu}.pyz", sdist, wheels, project["version"], epoch)
         write_sbom(checkout, work / f"dist/{stem}.cdx.json")
         built = sorted((work / "dist").iterdir())
         for file in built:
@@ -66,11 +67,14 @@ def arguments() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description="Builds a release of the last commit.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder for the files (dist)")
-    parser.add_argument("--cpu", choices=["x86_64", "aarch64"], default="x86_64", help="of the server (x86_64)")
+    parser.add_argument(
+        "--cpu", action="append", choices=["x86_64", "aarch64"], help="CPU of the server; can be repeated (x86_64)"
+    )
     parser.add_argument(
         "--python", action="append", help=f"Python version of the server; can be repeated ({', '.join(PYTHONS)})"
     )
     options = parser.parse_args()
+    options.cpu = options.cpu or ["x86_64"]
     options.python = options.python or list(PYTHONS)
     return options
 
