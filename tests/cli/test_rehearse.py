@@ -1,9 +1,14 @@
-"""`rehearse`: a complete run with its progress."""
+"""`rehearse`: a complete run with its progress, or an appliance that is served until a signal."""
+
+import signal
+from pathlib import Path
 
 import pytest
 
+from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from tests.cli.terminal import ROOT, Terminal
+from tests.journeys.conftest import docker
 
 
 @pytest.mark.docker
@@ -43,3 +48,38 @@ def test_without_an_image_it_shows_how_to_build_one(terminal: Terminal) -> None:
 def test_without_an_engine_it_reports_that(terminal: Terminal) -> None:
     """The exit code is that of an unreachable service."""
     assert terminal.run("rehearse", DOCKER_HOST=f"unix://{terminal.home}/none.sock").code == 4
+
+
+@pytest.mark.parametrize("option", [("--port", "5001"), ("--shards", "2"), ("--command-prefix", "ssh host")])
+def test_options_of_a_served_rehearsal_need_serve(terminal: Terminal, option: tuple[str, str]) -> None:
+    """They would have no effect without it."""
+    called = terminal.call("rehearse", *option)
+    assert (called.code, "need --serve" in called.stderr) == (2, True)
+
+
+def test_a_port_in_use_is_reported_before_anything_starts(terminal: Terminal) -> None:
+    """The hint names this command's option, not the setting; Docker is not needed to find out."""
+    with open_socket("127.0.0.1", 0) as taken:
+        port = str(taken.getsockname()[1])
+        called = terminal.run("rehearse", "--serve", "--port", port, DOCKER_HOST=f"unix://{terminal.home}/none.sock")
+    assert called.code == 4
+    assert f"127.0.0.1:{port} is already in use" in called.stderr
+    assert "use another --port" in called.stderr
+
+
+@pytest.mark.docker
+@pytest.mark.image
+@pytest.mark.parametrize("serve", [(), ("--serve",)])
+def test_ctrl_c_during_the_start_leaves_nothing(terminal: Terminal, tmp_path: Path, serve: tuple[str, ...]) -> None:
+    """The exit code is that of Ctrl-C, and the folder with the stand-ins' files is gone."""
+    (tmp_path / "tmp").mkdir()
+    process = terminal.start("rehearse", *serve, "--json", TMPDIR=str(tmp_path / "tmp"))
+    assert process.stderr is not None
+    while "Local stand-ins" not in (line := process.stderr.readline()):
+        assert line, "it ended before it started"
+    environment_id = next((tmp_path / "tmp").glob("moonmind-rehearsal-*")).name.split("-")[2]
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=100)
+    assert (process.returncode, stdout, stderr.splitlines()[-1]) == (130, "", "error: stopped")
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert environment_id not in docker("network", "ls") + docker("volume", "ls") + docker("ps", "--all")
