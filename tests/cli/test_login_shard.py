@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_a_stopped_sign_in_leaves_the_old_login(
     assert "Traceback" not in stderr
     assert before is not None
     assert login_file(environment, 1) == before
+    assert no_container_of_a_sign_in(environment, 1)
+
+
+def test_a_sign_in_that_is_stopped_before_its_prompt(operator: Terminal, environment: RehearsalEnvironment) -> None:
+    """It says so, and its container is removed at once, not only at the end of its own time limit."""
+    with environment.openai.manual_approval():
+        process = operator.start("login-shard", "1", "--json")
+        while no_container_of_a_sign_in(environment, 1) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "The sign-in was stopped; the old login, if any, is unchanged." in stderr
     assert no_container_of_a_sign_in(environment, 1)
 
 
