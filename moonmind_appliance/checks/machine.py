@@ -57,7 +57,10 @@ def database(settings: Settings, resources: Resources | None, problem: Appliance
 def clock(github: datetime | None, now: datetime) -> Finding:
     """Compare this machine's clock with the time in GitHub's response: tokens and quotas expire by the clock."""
     if github is None:
-        return note("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared, because GitHub did not respond.")
+        return note(
+            "clock",
+            f"{now:%Y-%m-%d %H:%M:%S} UTC; not compared: GitHub was not asked, or did not respond.",
+        )
     skew = (now - github.astimezone(UTC)).total_seconds()
     if abs(skew) > _MOST_SKEW:
         direction = "ahead of" if skew > 0 else "behind"
