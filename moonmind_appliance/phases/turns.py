@@ -2,11 +2,12 @@
 
 from moonmind_appliance.agents.adapter import Turn, TurnRequest
 from moonmind_appliance.models import PhaseName
+from moonmind_appliance.models.container_paths import SCAFFOLD
 from moonmind_appliance.phases.acceptance import OUTPUT_FILES, TEMPLATES
 from moonmind_appliance.phases.context import PhaseContext
 
 FEATURE_RECORD = ".specify/feature.json"
-_IMAGE_TEMPLATES = "/opt/spec-kit/scaffold/.specify/templates"
+_IMAGE_TEMPLATES = f"{SCAFFOLD}/.specify/templates"
 
 
 def turn_of(phase: PhaseName, ctx: PhaseContext) -> Turn:
