@@ -14,6 +14,7 @@ EXCEPTIONS = {
     "moonmind_appliance/cli/__main__.py": "one call; tests/cli/terminal.py starts every process by it",
     "moonmind_appliance/cli/runs/access.py": "a protocol; tests/cli/runs tests both implementations at once",
     "moonmind_appliance/models/agent.py": "plain data",
+    "moonmind_appliance/models/container_paths.py": "constants; job_image/README.md is their contract",
     "moonmind_appliance/models/phase_output.py": "plain data; tests/store/test_rows.py reads every type back",
     "moonmind_appliance/models/run_list.py": "plain data; tests/store/test_run_lists.py tests its meaning",
     "moonmind_appliance/phases/git_answers.py": "plain data",

@@ -219,15 +219,6 @@ def test_a_cursor_leads_back_to_its_run(accepted_at: datetime, run_id: object) -
     assert place_of(cursor) == (accepted_at, str(run_id))
 
 
-def test_head_is_get_without_a_body(served: Served) -> None:
-    """HEAD has GET's status and headers; a probe's HEAD works, too."""
-    ann, run_id = served.client(), served.submit()
-    for path in (f"/runs/{run_id}", "/runs", "/health"):
-        get, head = ann.get(path), ann.head(path)
-        assert (head.status_code, head.content) == (200, b"")
-        assert head.headers["content-length"] == get.headers["content-length"]
-
-
 def test_options_names_the_methods(served: Served) -> None:
     """It also lists both methods of a path with two."""
     answer = served.client().options("/runs")

@@ -72,9 +72,10 @@ def test_a_long_cookie_is_ignored(shared: Served) -> None:
     assert answer.status_code == 200
 
 
-def test_head_is_get_without_a_body(shared: Served) -> None:
-    """With the same headers."""
-    client = shared.client()
-    get, head = client.get("/runs"), client.head("/runs")
-    assert (head.status_code, head.content) == (200, b"")
-    assert head.headers["content-length"] == get.headers["content-length"]
+def test_head_is_get_without_a_body(served: Served) -> None:
+    """HEAD has GET's status and headers; a probe's HEAD works, too."""
+    ann, run_id = served.client(), served.submit()
+    for path in (f"/runs/{run_id}", "/runs", "/health"):
+        get, head = ann.get(path), ann.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]

@@ -42,7 +42,7 @@ def test_an_unknown_command_suggests_a_similar_one() -> None:
 
 def test_examples_are_never_wrapped() -> None:
     """Each is below its purpose, and can be copied."""
-    command = LazyGroup("program", lazy={}, examples=[("Long", "program " + "x" * 200)])
+    command = LazyGroup("program", lazy=GROUP.lazy, examples=[("Long", "program " + "x" * 200)])
     text = CliRunner().invoke(command, ["--help"]).output
-    assert f"    program {'x' * 200}\n" in text
+    assert any(line.strip() == f"program {'x' * 200}" for line in text.splitlines())
     assert "Examples:\n  Long:\n" in text

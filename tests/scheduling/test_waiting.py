@@ -185,27 +185,6 @@ def test_a_login_that_another_process_created_is_found(appliance: ApplianceUnder
     assert woken == [(1, None)]
 
 
-def test_a_login_that_was_taken_away_is_missed(appliance: ApplianceUnderTest) -> None:
-    """A login file that is believed to exist is read from time to time."""
-    appliance.minute_passes()
-    appliance.sign_out(0)
-    appliance.minute_passes()
-    assert appliance.store.shards.get(0).login is P
-    appliance.clock.advance(minutes=16)
-    appliance.minute_passes()
-    assert appliance.store.shards.get(0).login is A
-
-
-def test_the_clock_leaves_a_shard_with_a_run_alone(appliance: ApplianceUnderTest) -> None:
-    """The login file is not read: the run reports the login's state."""
-    appliance.submit()
-    assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=60)
-    appliance.engine.calls.clear()
-    appliance.minute_passes()
-    assert ("start", appliance.resources.shards[0].lock) not in appliance.engine.calls
-    assert ("start", appliance.resources.shards[1].lock) in appliance.engine.calls
-
-
 def test_no_users_hundred_runs_starve_another_users_one(appliance: ApplianceUnderTest) -> None:
     """After a hundred runs of one user, a free shard takes another user's single run next."""
     crowd = [appliance.submit(ANN) for _ in range(100)]

@@ -26,7 +26,7 @@ def api(stand_in: StandInGitHub, descriptions: list[Description], recorder: Reco
     ) as client:
         yield client
     # The newest description only: an older server lacks some of the properties.
-    errors = [c for e in recorder.exchanges for c in descriptions[0].answer_complaints(e)]
+    errors = [c for e in recorder.exchanges for c in descriptions[0].answer_errors(e)]
     assert not errors, "\n".join(errors)
 
 
