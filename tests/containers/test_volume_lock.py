@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE, start_under_lock
+from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE, lock_holder, start_under_lock
 from moonmind_appliance.errors import InterruptReason, NameTaken
 from moonmind_appliance.models import ContainerSpec, Limits
 from tests.containers.fake import JOB_IMAGE, FakeEngine
@@ -75,3 +75,18 @@ def test_a_cancel_ends_the_waiting(engine: FakeEngine) -> None:
     engine.start(held_by(CHECK))
     with pytest.raises(NameTaken):
         start_under_lock(engine, MINE, patience=3600, cancel=cancel)
+
+
+@pytest.mark.parametrize(
+    ("labels", "holder"),
+    [
+        ({"moonmind.role": "agent", "moonmind.run": "r1"}, "run r1"),
+        ({"moonmind.role": "login"}, "another sign-in"),
+        ({"moonmind.role": "check"}, "a health check"),
+        ({"moonmind.role": "look"}, "a login check"),
+        ({}, "the container box"),
+    ],
+)
+def test_the_holder_of_a_lock_is_named_by_its_labels(labels: dict[str, str], holder: str) -> None:
+    """For display."""
+    assert lock_holder(NameTaken("box", labels, running=True)) == holder

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import InterruptReason, NameTaken
 from moonmind_appliance.shards.login import (
     LoginFailed,
     LoginPrompt,
     _PromptReader,
-    lock_holder,
     login_from_file,
     login_shard,
 )
@@ -85,21 +85,6 @@ def test_a_cancel_while_a_run_uses_the_shard_leaves_the_old_login(appliance: App
         login_from_file(appliance.resources, 0, NEW, wait_for_shard=wait, cancel=cancel)
     assert holders == [f"the container {shard.lock}"]
     assert stored_login(appliance.engine, volume) == OLD
-
-
-@pytest.mark.parametrize(
-    ("labels", "holder"),
-    [
-        ({"moonmind.role": "agent", "moonmind.run": "r1"}, "run r1"),
-        ({"moonmind.role": "login"}, "another sign-in"),
-        ({"moonmind.role": "check"}, "a health check"),
-        ({"moonmind.role": "look"}, "a login check"),
-        ({}, "the container box"),
-    ],
-)
-def test_the_holder_of_a_lock_is_named_by_its_labels(labels: dict[str, str], holder: str) -> None:
-    """For display."""
-    assert lock_holder(NameTaken("box", labels, running=True)) == holder
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
