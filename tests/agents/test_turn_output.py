@@ -11,13 +11,10 @@ from moonmind_appliance.agents.turn_output import Report, TurnOutput
 class Lines(TurnOutput[Report]):
     def __init__(self, log: io.BytesIO) -> None:
         super().__init__(log, Report)
-        self.read, self.unreadable = list[bytes](), 0
+        self.read = list[bytes]()
 
     def _read(self, line: bytes) -> None:
         self.read.append(line)
-
-    def _not_understood(self) -> None:
-        self.unreadable += 1
 
 
 REPORT = b'{"type": "moonmind.report", "login_digest": "d", "files": {"a": "b"}}\n'
@@ -51,4 +48,4 @@ def test_an_unreadable_report_has_no_files(report: bytes) -> None:
     log = io.BytesIO()
     lines = Lines(log)
     lines.write(report)
-    assert (lines.report(), lines.unreadable, log.getvalue()) == (TurnReport(), 1, b"")
+    assert (lines.report(), lines.read, log.getvalue()) == (TurnReport(), [], b"")
