@@ -29,6 +29,7 @@ def test_wide_tables_have_more_columns():
     assert names[160] - names[120] == {"ref"}
 
 
+@pytest.mark.anyio
 async def test_new_runs_appear_and_the_cursor_stays_on_its_run(attached, runs):
     """Also if they appear above it."""
     app = attached.app()
@@ -40,6 +41,7 @@ async def test_new_runs_appear_and_the_cursor_stays_on_its_run(attached, runs):
         assert table(app).selected_id == runs["failed"].run_id
 
 
+@pytest.mark.anyio
 async def test_follow_keeps_the_cursor_on_the_first_run(attached, runs):
     """`f` turns it on and off."""
     app = attached.app()
@@ -58,6 +60,7 @@ async def test_follow_keeps_the_cursor_on_the_first_run(attached, runs):
         assert "follow off" in shown(app, "sort")
 
 
+@pytest.mark.anyio
 async def test_only_the_rows_near_the_window_are_read(attached):
     """For the others the list stores only ids."""
     for _ in range(150):
