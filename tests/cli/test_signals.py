@@ -1,6 +1,7 @@
 """A signal ends a command as Ctrl-C does."""
 
 import signal
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -31,6 +32,15 @@ def failing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return terminal
 
 
+@pytest.fixture
+def hangup_not_ignored() -> Iterator[None]:
+    """The tests may themselves run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_not_ignored")
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM", "SIGHUP"])
 def test_a_stopped_command_has_a_code_of_its_own(failing: Terminal, how: str) -> None:
     """Signals end a command as Ctrl-C does; afterwards they have their handlers from before."""
