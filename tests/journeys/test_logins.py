@@ -108,7 +108,7 @@ def test_a_refused_renewal_is_a_dead_login(environment, resources, why):
     assert (state.login, state.login_fault) == (LoginState.DEAD, LoginFault.REFRESH_REFUSED)
     assert grades(state)[GradeName.REFRESH] is False
     assert "login-shard 1" in health.next_step
-    assert "refused to renew" in health.why
+    assert "renewal of the login was refused" in health.why
     assert health.since is not None
     maintain_logins(resources)
     assert resources.store.shards.get(1).login is LoginState.DEAD
