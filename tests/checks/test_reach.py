@@ -29,7 +29,7 @@ def nothing_is_left(engine: FakeEngine) -> bool:
 
 
 def test_every_address_of_github_and_of_the_agent_is_requested() -> None:
-    """Any HTTP status passes. The container and its volume are removed."""
+    """Any HTTP status below 500 passes. The container and its volume are removed."""
     engine = FakeEngine()
     engine.on_exec("curl", curl(0, b"403"))  # type: ignore[arg-type]
     found = checks(engine)
@@ -39,7 +39,7 @@ def test_every_address_of_github_and_of_the_agent_is_requested() -> None:
         "from containers: auth.openai.com",
         "from containers: chatgpt.com",
     ]
-    assert {(level, observed) for _, level, observed in found[1:]} == {(Level.OK, "reached (HTTP 403)")}
+    assert {(level, observed) for _, level, observed in found[1:]} == {(Level.OK, "reached")}
     assert nothing_is_left(engine)
 
 
@@ -68,7 +68,7 @@ def test_only_the_agent_uses_the_proxy(tmp_path: Path) -> None:
     requests = [spec for _, spec in engine.execs if spec.command[0] == "curl"]
     assert [spec.env.get("HTTPS_PROXY") for spec in requests] == [None, "http://proxy:3128", "http://proxy:3128"]
     assert all("--cacert" in spec.command for spec in requests)
-    assert found[2][2] == "reached through AGENT_HTTPS_PROXY (HTTP 200)"
+    assert found[2][2] == "reached through AGENT_HTTPS_PROXY"
 
 
 def test_leftovers_of_a_killed_check_are_removed() -> None:

@@ -20,7 +20,7 @@ SLUG = "compose/reading-list"
 def up(stack):
     """The appliance only, as `docker compose up -d` starts it."""
     stack.mark("up")
-    stack.shell(documented("up -d --wait"))
+    stack.shell(documented("up -d --wait\n"))
     stack.answers()
     stack.mark("API answers")
     return stack
