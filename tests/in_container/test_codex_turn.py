@@ -59,6 +59,10 @@ def test_the_search_for_skills_has_a_depth(tmp_path: Path) -> None:
 
 def turn(repository: Path, home: Path, volume: Path, skill: str = OWN) -> tuple[int, list[str], str]:
     """The exit code, the lines on standard output, and standard error."""
+    # The program runs as another user, and pytest's folders are closed to others.
+    for parent in repository.parents:
+        if "pytest" in str(parent):
+            parent.chmod(0o755)
     program = home / "codex"
     program.write_text(STAND_IN)
     for path in (home, volume, home.parent, repository, program, volume / "auth.json"):
@@ -82,8 +86,6 @@ def turn(repository: Path, home: Path, volume: Path, skill: str = OWN) -> tuple[
 def test_codex_gets_the_prompt_and_the_report_follows(repository: Path, home: Path, volume: Path) -> None:
     """The exit code is Codex's."""
     (repository / "README.md").write_text("hello")
-    for parent in (repository.parents[0], repository.parents[1], repository.parents[2]):
-        parent.chmod(0o755)
     code, lines, _ = turn(repository, home, volume)
     said = json.loads(lines[0])
     assert code == 7
@@ -96,8 +98,6 @@ def test_codex_gets_the_prompt_and_the_report_follows(repository: Path, home: Pa
 
 def test_a_missing_skill_has_its_own_exit_code(repository: Path, home: Path, volume: Path) -> None:
     """Codex is not started."""
-    for parent in (repository.parents[0], repository.parents[1], repository.parents[2]):
-        parent.chmod(0o755)
     code, lines, stderr = turn(repository, home, volume, ".agents/skills/absent")
     assert (code, lines) == (NO_SKILL, [])
     assert ".agents/skills/absent is not in the repository" in stderr
