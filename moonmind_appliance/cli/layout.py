@@ -172,7 +172,10 @@ def _wrap_line(text: Text, width: int) -> list[Text]:
 
 def _pieces(plain: str, width: int) -> Iterator[str]:
     """Words with the spaces after them; of a word that is too wide its parts, at worst its characters."""
-    for word in re.findall(r"\s*\S+\s*", plain):
+    words = re.findall(r"\S+\s*", plain)
+    if words:
+        words[0] = plain[: len(plain) - len(plain.lstrip())] + words[0]
+    for word in words:
         if cell_len(word.strip()) <= width:
             yield word
             continue
