@@ -105,13 +105,14 @@ def prepare(
 
     Raises:
         RehearsalFailed: the engine has no job image, or the repository cannot be used.
+        RehearsalStopped: the caller wants the rehearsal to stop.
     """
     environment.keep = options.keep
     image = environment.settings.spec_automation_job_image
     if environment.engine.image(image) is None:
         raise RehearsalFailed(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
     progress.check()
-    _host_repository(environment.github, options.repository)
+    _host_repository(environment.github, options.repository, progress)
     if scenario.prepare is not None:
         with tempfile.TemporaryDirectory(prefix="moonmind-rehearsal-files-") as folder:
             scenario.prepare(Path(folder), options.spec)
@@ -129,7 +130,7 @@ def sign_in_shards(
         progress(f"Shard {shard} is signed in by device code {prompt.code}.")
 
 
-def _host_repository(github: StandInGitHub, source: Path | None) -> None:
+def _host_repository(github: StandInGitHub, source: Path | None, progress: ProgressReport) -> None:
     """Copy the operator's folder or Git repository to the stand-in; None: the sample."""
     if source is not None and not source.is_dir():
         raise RehearsalFailed(f"{source} is not a folder.", hint="Use a folder or a Git repository.")
@@ -137,6 +138,8 @@ def _host_repository(github: StandInGitHub, source: Path | None) -> None:
         # Git runs in other folders: a relative path would have another meaning there.
         github.add_repository(SLUG, None if source is None else source.resolve())
     except (GitFailed, OSError) as error:
+        # The signal that stops the rehearsal may also end its git.
+        progress.check()
         reason = "; ".join(line for line in str(error).splitlines() if line and not line.startswith("hint:"))
         raise RehearsalFailed(
             f"{source} cannot be copied: {reason.removesuffix('.')}.",

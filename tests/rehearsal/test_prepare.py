@@ -1,6 +1,7 @@
 """The operator's folder or Git repository is copied to the stand-in, or the error names what is wrong with it."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,11 +32,13 @@ class Hosting:
         self.settings = SimpleNamespace(spec_automation_job_image="moonmind/job:latest")
         self.keep = False
 
-    def host(self, repository: Path, scenario: str = "normal") -> list[str]:
+    def host(
+        self, repository: Path, scenario: str = "normal", stopped: Callable[[], bool] = lambda: False
+    ) -> list[str]:
         """The files of the hosted repository's main branch."""
         here: Any = self
         options = RehearsalOptions(repository=repository, scenario=scenario)
-        prepare(here, SCENARIOS[scenario], options, ProgressReport(lambda _: None, lambda: False))
+        prepare(here, SCENARIOS[scenario], options, ProgressReport(lambda _: None, stopped))
         listed = git("ls-tree", "-rz", "--name-only", "main", folder=self.github.git_folder(SLUG))
         return listed.split("\0")[:-1]
 
@@ -136,6 +139,14 @@ def test_a_broken_git_folder_is_reported(hosting: Hosting) -> None:
     Path("broken/.git").mkdir(parents=True)
     with pytest.raises(RehearsalFailed, match="broken cannot be copied"):
         hosting.host(Path("broken"))
+
+
+def test_a_stop_while_the_folder_is_copied_is_not_a_failure_of_git(hosting: Hosting) -> None:
+    """A signal to the process group ends git too, so git's error is not the cause."""
+    Path("broken/.git").mkdir(parents=True)
+    answers = iter([False, True])
+    with pytest.raises(RehearsalStopped):
+        hosting.host(Path("broken"), stopped=lambda: next(answers))
 
 
 def test_a_rehearsal_stops_at_its_next_message() -> None:
