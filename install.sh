@@ -100,9 +100,9 @@ quietly() {
     fail "\`$1\` failed with exit code $status in the step \"$step_name\"." "read the output above or the full log in $log, then run install.sh again."
 }
 
-# wrong_usage WHAT: ends with 2, before anything is done.
+# wrong_usage WHAT [NEXT]: ends with 2, before anything is done.
 wrong_usage() {
-    printf '%s\n' "${red}install.sh: $1${plain}" "What to do: ./install.sh --help shows the options." >&2
+    printf '%s\n' "${red}install.sh: $1${plain}" "What to do: ${2:-./install.sh --help shows the options.}" >&2
     exit 2
 }
 
@@ -499,6 +499,8 @@ if [[ $release_file ]]; then
     [[ $rehearse ]] || options+=(--no-rehearsal)
     [[ ! $relink ]] || options+=(--relink)
     [[ ! $prefix ]] || options+=(--prefix "$prefix")
+    python3 -I -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).getinfo("source/install.sh")' "$release_file" 2> /dev/null ||
+        wrong_usage "--from $release_file: not a release file, or it is incomplete." "use the .pyz file of a release."
     exec python3 "$release_file" install "${options[@]}"
 fi
 

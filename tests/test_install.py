@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_wrong_options(options: list[str], problem: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"install.sh: {problem}")
     assert "./install.sh --help" in done.stderr
+
+
+def test_a_file_that_is_not_a_release_file(tmp_path: Path) -> None:
+    """Neither a text nor another zip archive is run, not even one that Python could run."""
+    archive = tmp_path / "other.pyz"
+    with zipfile.ZipFile(archive, "w") as other:
+        other.writestr("__main__.py", "print('it ran')")
+    for file in (ROOT / "install.sh", archive):
+        done = call(ROOT / "install.sh", "--from", file)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"install.sh: --from {file}: not a release file, or it is incomplete.\n"
+            "What to do: use the .pyz file of a release.\n"
+        )
 
 
 class Machine:
