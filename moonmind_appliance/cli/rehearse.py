@@ -16,10 +16,12 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
 from moonmind_appliance.cli.stop_requests import stop_requests
 from moonmind_appliance.cli.terminal import clean, facts, state
+from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.prepare import SAMPLE_SPEC, Progress, RehearsalOptions, RehearsalStopped
 from moonmind_appliance.rehearsal.rehearse import RehearsalReport
 from moonmind_appliance.rehearsal.rehearse import rehearse as run_rehearsal
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
+from moonmind_appliance.runs.submit import field_problems, refusal
 from moonmind_appliance.units import duration
 
 
@@ -125,6 +127,9 @@ def rehearse(
         raise CommandFailed(
             "The specification is not valid UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
         ) from None
+    submitted = {"specify_text": text}
+    if problems := field_problems(submitted, settings, Redactor()):
+        raise refusal(problems, submitted)
     options = RehearsalOptions(
         spec=text, repository=repository, scenario=scenario, keep=keep, think_seconds=think, shards=shards
     )

@@ -50,6 +50,21 @@ def test_without_an_engine_it_reports_that(terminal: Terminal) -> None:
     assert terminal.run("rehearse", DOCKER_HOST=f"unix://{terminal.home}/none.sock").code == 4
 
 
+@pytest.mark.parametrize(
+    "text",
+    [" \n", "a\0b", "x" * (256 * 1024 + 1), f"Use ghp_{'a1' * 18}."],
+    ids=["blank", "nul", "too-long", "secret"],
+)
+@pytest.mark.usefixtures("served")
+def test_a_text_that_the_api_refuses_is_refused_before_anything_starts(terminal: Terminal, text: str) -> None:
+    """In the words of `runs submit`; Docker is not needed to find out."""
+    submitted = terminal.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=text)
+    for serve in ([], ["--serve"]):
+        rehearsed = terminal.call("rehearse", *serve, "--spec", "-", stdin=text, DOCKER_HOST="unix:///none.sock")
+        assert rehearsed == submitted
+    assert (submitted.code, "  specify_text: " in submitted.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("option", [("--port", "5001"), ("--shards", "2"), ("--command-prefix", "ssh host")])
 def test_options_of_a_served_rehearsal_need_serve(terminal: Terminal, option: tuple[str, str]) -> None:
     """They would have no effect without it."""
