@@ -50,7 +50,7 @@ Environment:
   DOCKER_HOST     the Docker engine to use, if it is not the local one
   DESTDIR         folder to put before every path outside --prefix, to try the script
 
-Exit codes: 0 done, 1 failed, 2 wrong options.
+Exit codes: 0 done, 1 failed, 2 wrong options, 130 stopped with Ctrl-C.
 TEXT
 }
 
@@ -344,6 +344,14 @@ rehearsal() {
     end_step
 }
 
+next_steps() {
+    local command=$prefix/venv/bin/moonmind-appliance
+    # The short name only if a shell finds this installation by it.
+    [[ ! $(command -v moonmind-appliance) -ef $command ]] || command=moonmind-appliance
+    printf '%s\n' "Next, set GITHUB_TOKEN in $env_file. Then sign in, and check the settings and connections:" \
+        "  $command login-shard 0" "  $command doctor"
+}
+
 # --- uninstall ------------------------------------------------------------------------------------------------------
 
 # Whether the command and the service are those of $prefix: another installation's are not removed with this one.
@@ -545,6 +553,7 @@ if [[ $mode == --uninstall ]] || ! (umask 077 && : > "$log") 2> /dev/null; then
     log=$(mktemp -t moonmind-appliance-install.XXXXXX)
 fi
 
+trap 'printf "\n%s\n" "${red}install.sh: stopped; run it again to continue.${plain}" >&2; exit 130' INT
 started=$SECONDS
 for step in "${steps[@]}"; do
     "$step"
@@ -555,4 +564,5 @@ if [[ $mode == --uninstall ]]; then
     printf '%s\n' "${green}Removed${plain} after $((SECONDS - started)) s."
 else
     printf '%s\n' "${green}Ready${plain} after $((SECONDS - started)) s. Details: $log"
+    [[ $mode ]] || next_steps
 fi

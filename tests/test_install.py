@@ -214,6 +214,30 @@ def test_uninstall_stops_before_it_removes_the_command(machine: Machine) -> None
     assert "docker" not in machine.calls.read_text(encoding="utf-8")
 
 
+def test_ctrl_c_says_that_it_can_be_run_again(machine: Machine) -> None:
+    """The step that runs is interrupted, and no later one starts."""
+    machine.point_command_at(machine.install(machine.prefix, purge="kill -INT 0; sleep 9"))
+    # A process group of its own; a shell that runs the tests in the background sets SIGINT to ignored.
+    alone = ("env", "--default-signal=INT", "setsid")
+    path = f"{machine.bin}:{os.environ['PATH']}"
+    done = call(*alone, ROOT / "install.sh", "--uninstall", DESTDIR=str(machine.root), PATH=path)
+    assert done.returncode == 130
+    assert done.stderr == "\ninstall.sh: stopped; run it again to continue.\n"
+    assert "docker" not in machine.calls.read_text(encoding="utf-8")
+
+
+def test_next_steps_name_the_command_of_this_installation(machine: Machine) -> None:
+    """By its short name if a shell finds this installation by it, and by its path if not."""
+    machine.point_command_at(machine.install(machine.prefix))
+    steps = ["login-shard 0", "doctor"]
+    path = f"{machine.link.parent}:{os.environ['PATH']}"
+    for prefix, command in ((machine.prefix, "moonmind-appliance"), ("/srv", "/srv/venv/bin/moonmind-appliance")):
+        done = machine.step("next_steps", prefix=str(prefix), PATH=path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[1:] == [f"  {command} {step}" for step in steps]
+        assert f"GITHUB_TOKEN in {machine.settings}" in done.stdout
+
+
 def test_uninstall_of_a_second_installation(machine: Machine, tmp_path: Path) -> None:
     """What belongs to the installation that the command runs is left."""
     first, second = machine.install(machine.prefix), tmp_path / "second"
