@@ -19,6 +19,7 @@ from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Watch
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
 from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
 from moonmind_appliance.views.run_tail import Position, RunTail
@@ -36,6 +37,8 @@ class Direct:
         self._opened = ExitStack()
         self._resources = self._opened.enter_context(attach(settings))
         self._settings, self._store, self._files = settings, self._resources.store, self._resources.files
+        # SQLite reads on from a removed file: a command that follows a run would wait for ever.
+        self._watch = self._opened.enter_context(Watch(self._store.database))
         self._actor = system_actor()
 
     def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
@@ -67,6 +70,7 @@ class Direct:
 
     def detail(self, run_id: str) -> RunDetail:
         """The run with its phases and artifacts."""
+        self._watch.changed()
         return run_detail(self._resources, self._actor, run_id)
 
     def cancel(self, run_id: str) -> RunAccepted:
@@ -98,6 +102,7 @@ class Direct:
         """The same events as the API's stream."""
         tail = RunTail(self._store, self._files, visible_run(self._resources, self._actor, run_id).run_id, Position())
         while not tail.ended:
+            self._watch.changed()
             messages = tail.read()
             for message in messages:
                 yield RunEvent(message.name, _json(message.data))

@@ -1,5 +1,7 @@
 """Access on the data folder."""
 
+import shutil
+
 import pytest
 
 from moonmind_appliance.models import PhaseName, PhaseStatus, RunStatus
@@ -50,3 +52,21 @@ def test_both_connections_give_the_same_json(terminal: Terminal, served: Served,
     over_http = terminal.call(*words, "--json", MOONMIND_API_TOKEN=served.tokens["olga"])
     assert over_http.stdout == directly.stdout
     assert over_http.code == directly.code
+
+
+@pytest.mark.parametrize("words", [["watch", "latest"], ["logs", "latest", "--follow"]])
+def test_following_a_run_ends_when_the_data_folder_disappears(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """A rehearsal removes its folder when it stops; SQLite could still read the open file, and nothing would change."""
+    terminal.data_dir.mkdir(mode=0o700)
+    terminal.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="Basket.", MOONMIND_PORT="9")
+    # The first wait for news removes the folder; a second one would fail.
+    monkeypatch.setattr("time.sleep", lambda _: shutil.rmtree(terminal.data_dir))
+    called = terminal.call("runs", *words)
+    assert called.code == 1
+    assert called.stderr.splitlines()[-1] == (
+        f"error: Database {terminal.data_dir}/appliance.db no longer exists (No such file or directory). "
+        "Check the data folder and its disk."
+    )
+    assert "The run continues" not in called.stderr
