@@ -71,11 +71,27 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
 
         invocation.print_detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
         return Direct(settings, on_message=invocation.print_message)
+    if not named and _is_missing(settings.moonmind_data_dir):
+        raise Unauthenticated(
+            f"The data folder {settings.moonmind_data_dir} does not exist, and there is no token for {address}.",
+            hint=f"On the appliance's own machine, start `{PROGRAM} serve`, which makes the folder, or give the "
+            f"appliance's settings with --env-file; elsewhere set {TOKEN_VARIABLE}, use --token-file, or run "
+            f"`{PROGRAM} login`.",
+        )
     raise Unauthenticated(
         f"There is no token for {address}.",
         hint=f"Set {TOKEN_VARIABLE}, use --token-file, or run `{PROGRAM} login`; "
         "on the appliance's own machine, run as the user that owns its data folder.",
     )
+
+
+def _is_missing(folder: Path) -> bool:
+    """False also if this user may not know it."""
+    try:
+        folder.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[], str] | None:

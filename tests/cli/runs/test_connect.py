@@ -65,6 +65,17 @@ def test_without_a_token_the_data_folder_is_used(terminal: Terminal, served: Ser
     assert terminal.call("runs", "list", "--json").stderr == ""
 
 
+def test_a_missing_data_folder_is_named(terminal: Terminal) -> None:
+    """Its owner, too, has none before the first `serve`, and may have forgotten the env file that names another."""
+    called = terminal.call("runs", "list", MOONMIND_PORT="9")
+    assert called.code == 5
+    assert called.stderr.startswith(f"error: The data folder {terminal.data_dir} does not exist, and there is no token")
+    assert "start `moonmind-appliance serve`" in called.stderr
+    assert "--env-file" in called.stderr
+    terminal.data_dir.write_text("no folder", encoding="utf-8")
+    assert "does not exist" not in terminal.call("runs", "list", MOONMIND_PORT="9").stderr
+
+
 def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal, served: Served) -> None:
     """With a named server and no token the command is refused."""
     called = terminal.call("runs", "list", "--server", served.address)
