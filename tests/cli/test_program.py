@@ -1,5 +1,7 @@
 """Common to all commands: help, errors as one line, exit codes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -12,7 +14,7 @@ from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.errors import (
     NotFound,
 )
-from tests.cli.terminal import Called, Terminal
+from tests.cli.terminal import ROOT, Called, Terminal
 
 SECRET = "ghp_" + "Ab1" * 12
 
@@ -39,6 +41,21 @@ def only_line(called: Called) -> str:
     assert called.stdout == ""
     (line,) = called.stderr.splitlines()
     return line
+
+
+@pytest.mark.parametrize("start", ["import runpy; runpy.run_module(NAME)", "from moonmind_appliance.cli import main"])
+def test_ctrl_c_during_the_imports_shows_no_traceback(start: str) -> None:
+    """Both with `python -m` and with the installed command; the exit code is that of every other Ctrl-C."""
+    stop = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop)\n"
+    )
+    code = stop + start.replace("NAME", "'moonmind_appliance.cli'")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (Exit.INTERRUPTED, "", "\nerror: stopped\n")
 
 
 @pytest.mark.parametrize("group", [[], ["runs"], ["token"], ["-v"], ["runs", "--json"]])
