@@ -131,10 +131,9 @@ class LogRows(Lines):
         self.scroll_to(y=self._top_line, animate=False, force=True)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The scroll bar follows the rows; it does not move them."""
+        """The scroll bar follows the rows, also before it is shown; it does not move them."""
         del old_value
-        if self.show_vertical_scrollbar:
-            self.vertical_scrollbar.position = new_value
+        self.vertical_scrollbar.position = new_value
 
     def _on_scroll_to(self, message: ScrollTo) -> None:
         """The scroll bar was dragged: show that line."""

@@ -28,7 +28,7 @@ def test_the_prompt_has_address_and_code():
     ("step", "expires", "text"),
     [
         (None, None, "Esc stops, and keeps the old login."),
-        (PROMPT, 90, "‖ Waiting for the confirmation, 2 min left. Esc keeps the old login as it is."),
+        (PROMPT, 90, "‖ Waiting for the confirmation, 2 min left. Esc stops, and keeps the old login."),
         (
             SignInWaiting("run r1"),
             90,
