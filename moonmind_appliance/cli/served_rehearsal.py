@@ -66,6 +66,14 @@ def attached_commands(env_file: str, environment: Mapping[str, str], prefix: str
     return [f"{start} {command} --env-file {shlex.quote(env_file)}" for command in _COMMANDS]
 
 
+def exports(served: ServedRehearsal) -> str:
+    """The variables of the examples in docs/api.md, for a POSIX shell.
+
+    The token is the operator's: an example needs that role, and `runs` in the same shell uses this token.
+    """
+    return f"export BASE={served.api_url}\nexport MOONMIND_API_TOKEN={served.operator_token}"
+
+
 def _print(invocation: Invocation, served: ServedRehearsal, commands: list[str]) -> None:
     """Everything to copy stands on lines of its own, never wrapped."""
     invocation.print_part(Text("\nThe rehearsal runs until Ctrl-C. Everything is removed then.\n", "bold green"))
@@ -81,5 +89,8 @@ def _print(invocation: Invocation, served: ServedRehearsal, commands: list[str])
         ("env file", served.env_file),
     ]
     invocation.print_part(facts(pairs))
-    click.echo(f"\nSubmit a run:\n\n{served.curl}\n\nFollow it, in another terminal on this machine:\n")
+    click.echo(
+        f"\nSubmit a run:\n\n{served.curl}\n\nSet the variables of the examples in docs/api.md:\n\n{exports(served)}"
+    )
+    click.echo("\nFollow it, in another terminal on this machine:\n")
     click.echo("\n".join(commands))
