@@ -90,7 +90,8 @@ class TerminalApp(App[None]):
         """The last result; None before the first one."""
         self._read_serve_state = serve_state
         self.checks = checks
-        self._lost: ApplianceError | None = None
+        self.lost: ApplianceError | None = None
+        """Why the database cannot be read; None: it can."""
         self.animation_level = "none"
         for theme in themes():
             self.register_theme(theme)
@@ -115,12 +116,14 @@ class TerminalApp(App[None]):
 
     @property
     def serve_is_running(self) -> bool | None:
-        """Whether `serve` runs; None: not known yet."""
-        return None if self.serve_state is None else self.serve_state.answers
+        """Whether `serve` runs; None: not known yet, or the database that it would use cannot be read."""
+        return None if self.serve_state is None or self.lost is not None else self.serve_state.answers
 
     @property
     def serve_text(self) -> Text:
         """The same for the top line."""
+        if self.lost is not None:
+            return Text("✗ database: not readable", self.palette.bad)
         if self.serve_state is None:
             return Text("serve: checking")
         if not self.serve_state.answers:
@@ -231,14 +234,16 @@ class TerminalApp(App[None]):
 
     def on_data_lost(self, message: DataLost) -> None:
         """Show a message, and keep the displayed data."""
-        self._lost = message.error
+        self.lost = message.error
+        self._show_serve()
         for page in self.pages:
             page.show_message(f"✗ {message.error} Shown: state of {clock(self.now(), self.now())}.", tone="bad")
 
     def on_data_found(self, message: DataFound) -> None:
         """Read again."""
         del message
-        self._lost = None
+        self.lost = None
+        self._show_serve()
         for page in self.pages:
             page.show_message("The database can be read again.")
             page.read()
@@ -251,6 +256,9 @@ class TerminalApp(App[None]):
 
     def _serve_checked(self, state: ServeState) -> None:
         self.serve_state = state
+        self._show_serve()
+
+    def _show_serve(self) -> None:
         for page in self.pages:
             page.top.show(self.serve_text, page.MODE)
             page.serve_changed()

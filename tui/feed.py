@@ -6,7 +6,7 @@ from textual.message import Message
 from textual.message_pump import MessagePump
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.store import Store
+from moonmind_appliance.store import Store, Watch
 from moonmind_appliance.views.changes import Change, changes, latest
 
 _TRY_AGAIN_SECONDS = 2.0
@@ -58,6 +58,8 @@ class Feed:
             try:
                 since = latest(self._store) if since is None else since
                 if lost:
+                    # Fails while the file is missing or cannot be opened.
+                    Watch(self._store.database).close()
                     lost = False
                     self._owner.post_message(DataFound())
                 for change in changes(self._store, since, stop=self._stop):

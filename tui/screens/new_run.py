@@ -396,6 +396,10 @@ class NewRunScreen(Page):
     def _submit_draft(self) -> None:
         if self._submitting or not self._opened:
             return
+        if self.tui.lost is not None:
+            # SQLite would still write to a removed file: the run would be accepted, and lost.
+            self.show_message(f"✗ Not submitted: {self.tui.lost}", tone="bad")
+            return
         self._submitting = True
         self._touched = set(FIELDS)
         self.run_in_background("submit", partial(self._submit, self.draft), self._accepted, self._refused)

@@ -4,11 +4,13 @@ import pytest
 from textual.widgets import Input, TextArea
 
 from moonmind_appliance.checks import ServeState
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
 from tests.tui.attached import attached_to, settle, until
 from tests.tui.form_page import open_form, shown, write
 from tui.drafts import Draft, draft_file
+from tui.feed import DataFound, DataLost
 from tui.screens import make_screen
 from tui.screens.confirm import Confirm
 
@@ -270,3 +272,23 @@ async def test_the_form_warns_if_serve_is_not_running(attached):
         form = await open_form(app, pilot)
         assert form.query_one("#notice").display
         assert "The service is not running" in shown(form, "notice")
+
+
+async def test_nothing_is_submitted_while_the_database_cannot_be_read(attached):
+    """The form says why, and promises no run; it can be submitted when the database is back."""
+    attached.served = ServeState(answers=False)
+    app = attached.app()
+    async with app.run_test() as pilot:
+        form = await open_form(app, pilot)
+        await fill_in(form, pilot)
+        app.post_message(DataLost(StoreError("Database appliance.db no longer exists.")))
+        await settle(pilot)
+        assert not form.query_one("#notice").display
+        await pilot.press("ctrl+s")
+        await settle(pilot)
+        assert shown(form, "message") == "✗ Not submitted: Database appliance.db no longer exists."
+        assert runs_of(attached) == []
+        app.post_message(DataFound())
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.screen is not form)
+    assert len(runs_of(attached)) == 1
