@@ -154,7 +154,7 @@ def test_a_path_out_of_the_data_folder_is_never_followed(served: Served, tmp_pat
     file.symlink_to(tmp_path / "appliance.db")
     with served.store.database.write() as connection:
         connection.execute(
-            "INSERT INTO artifacts SELECT 'a' || substr(artifact_id, 2), run_id, 'other', artifact_type,"
+            "INSERT INTO artifacts SELECT '00000000-0000-4000-8000-000000000000', run_id, 'other', artifact_type,"
             " '../appliance.db', content_type, size_bytes, sha256, source_phase, created_at, expires_at"
             " FROM artifacts"
         )
