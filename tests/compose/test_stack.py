@@ -176,6 +176,13 @@ def test_the_github_token_is_in_no_log(stack, run):
     assert stack.settings["GITHUB_TOKEN"] not in stack.compose("logs")
 
 
+def test_the_log_shows_each_phase_of_the_run(stack, run):
+    """`docker compose logs api` has a line for the start and for the end of each phase, with its duration."""
+    log = stack.compose("logs", "--no-log-prefix", "api")
+    for phase in run["phases"]:
+        assert f"Run {run['run_id'][:8]}: {phase['phase']} succeeded after" in log
+
+
 def test_a_new_container_uses_the_old_data(stack, run, caller):
     """`down` and `up` keep runs, artifacts and logins; the old container stopped in time."""
     stack.compose("stop", "api")
