@@ -75,7 +75,7 @@ def exports(served: ServedRehearsal) -> str:
 
 
 def _print(invocation: Invocation, served: ServedRehearsal, commands: list[str]) -> None:
-    """Everything to copy stands on lines of its own, never wrapped."""
+    """Each thing to copy is on lines of its own, never wrapped."""
     invocation.print_part(Text("\nThe rehearsal runs until Ctrl-C. Everything is removed then.\n", "bold green"))
     pairs: list[tuple[str, str | Text]] = [
         ("API", served.api_url),

@@ -174,7 +174,7 @@ class Execution:
             if not isinstance(error, LeaseLost):
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
-        result = self._note_turn(result)
+        result = self._record_turn(result)
         if fields := result.run_fields.given():
             self._resources.store.progress.update(self._run.run_id, self._lease, **fields)
             self._context.run = msgspec.structs.replace(self._run, **fields)
@@ -296,9 +296,9 @@ class Execution:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         waits = why_no_shard_continues(resources, self._run, waiting_for)
         # An agent can report a limit in every turn: a run that kept its place would be claimed first again.
-        behind = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
+        queued_at = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
         resources.store.queue.release(
-            self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=behind
+            self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=queued_at
         )
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
@@ -321,7 +321,7 @@ class Execution:
     def _in(self, pause: timedelta) -> datetime:
         return self._resources.clock() + pause
 
-    def _note_turn(self, result: PhaseResult) -> PhaseResult:
+    def _record_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""
         turn, resources, index = result.turn, self._resources, self._context.names.shard.index
         if turn is None:

@@ -113,7 +113,7 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "run.queued": lambda event: f"queued{_after(' for ', event.data.get('repository'))}",
     "run.claimed": lambda event: f"started on shard {event.shard}",
     "run.waiting": _run_waiting,
-    "run.ready": lambda _: "no longer waits for anything but its turn",
+    "run.ready": lambda _: "waits only for its turn",
     "run.requeued": _run_requeued,
     "run.goes_on_elsewhere": lambda event: f"leaves shard {event.shard} for another one: {event.data['why']}",
     "run.workspace_lost": lambda event: f"its volumes no longer exist; repeats {', '.join(event.data['again'])}",

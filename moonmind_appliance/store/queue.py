@@ -8,7 +8,7 @@ from typing import NamedTuple
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, WaitReason, failure
 from moonmind_appliance.store.connection import Database
-from moonmind_appliance.store.events import record, record_for_runs
+from moonmind_appliance.store.events import record_for_runs
 from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, time_text
 from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row, waiting_columns, whole_run
@@ -138,17 +138,8 @@ class RunQueue:
     def wait(self, run_id: str, waiting_for: WaitingFor | None) -> None:
         """Set what a queued run waits for (None: only its turn). No effect on a run that is not queued."""
         with self._database.write() as connection:
-            changed = connection.execute(
-                """
-                UPDATE runs SET waiting_for = :waiting_for, waiting_until = :waiting_until
-                WHERE run_id = :run_id AND status = 'queued' AND waiting_for IS NOT :waiting_for
-                """,
-                {**waiting_columns(waiting_for), "run_id": run_id},
-            ).rowcount
-            if changed:
-                kind = "run.ready" if waiting_for is None else "run.waiting"
-                data = {"status": RunStatus.QUEUED.value, "waiting_for": waiting_for}
-                record(connection, kind, run_id=run_id, data=data)
+            which = "run_id = :run_id AND waiting_for IS NOT :waiting_for"
+            _set_waiting(connection, which, waiting_for, {"run_id": run_id})
 
     def groups(self, now: datetime) -> list[QueueGroup]:
         """The queued runs, counted by the shard that they are pinned to."""

@@ -36,7 +36,7 @@ RUN_LINES = [
         "waits for quota until 2026-03-01 14:03 UTC: shard 0 is used up",
     ),
     ("run.waiting", {"waiting_for": {"reason": "engine", "until": None, "detail": ""}}, "waits for the Docker engine"),
-    ("run.ready", {"waiting_for": None}, "no longer waits for anything but its turn"),
+    ("run.ready", {"waiting_for": None}, "waits only for its turn"),
     ("run.requeued", {"interruptions": 0}, "back in the queue"),
     ("run.requeued", {"interruptions": 2}, "back in the queue; interruptions by a crash so far: 2"),
     ("run.workspace_lost", {"again": ["git_clone"]}, "its volumes no longer exist; repeats git_clone"),

@@ -24,7 +24,7 @@ def test_lines_survive_writing_and_reading() -> None:
     [
         ("refs/heads/main", {"decline": True, "workflow_scope": True}, True),
         ("refs/heads/main", {"protected": ["main"], "workflow_scope": True}, True),
-        ("refs/heads/work/main", {"protected": ["main"], "workflow_scope": True}, False),
+        ("refs/heads/topic/main", {"protected": ["main"], "workflow_scope": True}, False),
         ("refs/heads/main", {"workflow_scope": True}, False),
     ],
 )
