@@ -224,7 +224,7 @@ PATTERNS = every_pattern()
 def test_all_expressions_are_found() -> None:
     """In modules, in tables and in calls."""
     assert len(PATTERNS) > 50
-    for known in ("moonmind_appliance.runs.submit._BRANCH_REFUSALS.3", "moonmind_appliance.settings:0"):
+    for known in ("moonmind_appliance.runs.submit._BRANCH_REFUSALS.3", "moonmind_appliance.settings.values:0"):
         assert known in PATTERNS
 
 

@@ -1,0 +1,19 @@
+"""The appliance's settings."""
+
+from moonmind_appliance.settings.fields import DEFAULT_ENV_FILE, Settings, default_of, options, show
+from moonmind_appliance.settings.load import ENV_FILE, ENVIRONMENT, Loaded, SettingValue, load
+from moonmind_appliance.settings.values import Secret
+
+__all__ = [
+    "DEFAULT_ENV_FILE",
+    "ENVIRONMENT",
+    "ENV_FILE",
+    "Loaded",
+    "Secret",
+    "SettingValue",
+    "Settings",
+    "default_of",
+    "load",
+    "options",
+    "show",
+]

@@ -1,0 +1,285 @@
+"""Every setting: its name, type, default and one sentence."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+
+from moonmind_appliance.settings.values import (
+    Secret,
+    Size,
+    absolute_path,
+    author_value,
+    backend_name,
+    comma_separated,
+    cpu_count,
+    docker_name,
+    existing_file,
+    flag,
+    http_url,
+    one_of,
+    repositories,
+    secret_value,
+    text,
+    time_span,
+    whole_number,
+)
+from moonmind_appliance.units import size_setting, span_setting
+
+DEFAULT_ENV_FILE = Path("/etc/moonmind-appliance/appliance.env")
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is parsed and documented. `hint` supplements the parser's message."""
+
+    sentence: str
+    parse: Callable[[str], Any]
+    hint: str = ""
+    older_names: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The appliance's settings; the variable's name is the field's in capitals."""
+
+    moonmind_data_dir: Annotated[
+        Path,
+        Option("Folder that contains the database, the artifacts and the queues.", absolute_path),
+    ] = Path("/var/lib/moonmind-appliance")
+    moonmind_host: Annotated[str, Option("Address the API listens on.", text)] = "127.0.0.1"
+    moonmind_port: Annotated[int, Option("Port the API listens on.", whole_number(1, 65535))] = 5000
+    moonmind_public_url: Annotated[
+        str | None,
+        Option(
+            "URL at which callers reach the API, if it differs from the address it listens on, such as a TLS proxy's.",
+            http_url,
+            "Use https://HOST or http://HOST:PORT, without the API's path.",
+        ),
+    ] = None
+    moonmind_log_format: Annotated[
+        str,
+        Option("How `serve` writes its log: text for people, json for collectors.", one_of("text", "json")),
+    ] = "text"
+    auth_provider: Annotated[
+        str,
+        Option(
+            "Who issues the bearer tokens: local (`moonmind-appliance token create`) or keycloak.",
+            one_of("local", "keycloak"),
+        ),
+    ] = "local"
+    oidc_issuer_url: Annotated[
+        str | None,
+        Option(
+            "URL of the Keycloak realm that issues the tokens, exactly as in their `iss` claim.",
+            http_url,
+            "Use https://HOST/realms/NAME.",
+        ),
+    ] = None
+    oidc_internal_url: Annotated[
+        str | None,
+        Option(
+            "Keycloak URL that the appliance itself uses, if it differs from the issuer's.",
+            http_url,
+            "Use http://HOST:PORT.",
+        ),
+    ] = None
+    oidc_client_id: Annotated[str, Option("Client that access tokens must be issued for (`azp` or `aud`).", text)] = (
+        "api-service"
+    )
+    oidc_client_secret: Annotated[
+        Secret | None,
+        Option(
+            "Secret of that client, for callers' password grants; the appliance uses it only to redact it from logs.",
+            secret_value,
+            older_names=("API_CLIENT_SECRET",),
+        ),
+    ] = None
+    oidc_operator_role: Annotated[str, Option("Realm or client role that makes a caller an operator.", text)] = (
+        "operator"
+    )
+    oidc_cli_client_id: Annotated[str, Option("Public client that `moonmind-appliance login` uses.", text)] = (
+        "moonmind-cli"
+    )
+    github_token: Annotated[
+        Secret | None,
+        Option(
+            "GitHub token that reads the repositories, pushes branches and opens pull requests (repo scope).",
+            secret_value,
+        ),
+    ] = None
+    github_api_url: Annotated[
+        str,
+        Option("URL of GitHub's REST API; for GitHub Enterprise Server https://HOST/api/v3.", http_url),
+    ] = "https://api.github.com"
+    github_server_url: Annotated[str, Option("URL that repositories are cloned from and pushed to.", http_url)] = (
+        "https://github.com"
+    )
+    spec_workflow_github_repository: Annotated[
+        tuple[str, ...],
+        Option(
+            "Repositories that runs may use, comma-separated; empty allows every repository that the token can push "
+            "to.",
+            repositories,
+        ),
+    ] = ()
+    spec_workflow_test_mode: Annotated[bool, Option("Treat every run as a dry run: nothing is pushed.", flag)] = False
+    pull_request_labels: Annotated[
+        tuple[str, ...],
+        Option("Labels put on each pull request, comma-separated.", comma_separated),
+    ] = ("spec-kit",)
+    commit_scaffold: Annotated[
+        bool,
+        Option("Also commit the Spec Kit files that the appliance adds to a repository without them.", flag),
+    ] = False
+    git_author_name: Annotated[str, Option("Author and committer name of the commits.", author_value)] = (
+        "MoonMind Appliance"
+    )
+    git_author_email: Annotated[str, Option("Author and committer e-mail of the commits.", author_value)] = (
+        "moonmind-appliance@users.noreply.localhost"
+    )
+    clone_depth: Annotated[
+        int,
+        Option("Commits of history to fetch; 0 fetches all.", whole_number(0, 1_000_000)),
+    ] = 50
+    max_change_bytes: Annotated[int, Option("Largest change, measured as a patch, that is pushed.", Size(1024))] = (
+        10 * 1024**2
+    )
+    max_workspace_bytes: Annotated[
+        int,
+        Option("Largest disk use of one run's workspace and clone; a run that exceeds it is ended.", Size(1024**2)),
+    ] = 10 * 1024**3
+    max_workspace_files: Annotated[
+        int,
+        Option(
+            "Most files and folders of one run's workspace and clone; a run that exceeds it is ended.",
+            whole_number(1000, 100_000_000),
+        ),
+    ] = 1_000_000
+    max_kept_workspace_bytes: Annotated[
+        int,
+        Option(
+            "Largest workspace kept after its run has ended; a retry without a workspace starts at the clone.", Size(0)
+        ),
+    ] = 1024**3
+    max_log_bytes: Annotated[
+        int,
+        Option("Largest log of one phase; output beyond it is discarded.", Size(1024)),
+    ] = 64 * 1024**2
+    spec_automation_job_image: Annotated[str, Option("Image of the job containers.", text)] = (
+        "moonmind/spec-automation-job:latest"
+    )
+    docker_host: Annotated[
+        str | None,
+        Option("Address of the Docker engine, in the format of Docker's own tools; empty: the local socket.", text),
+    ] = None
+    job_network: Annotated[
+        str,
+        Option("Docker network of the job containers; created if it is missing.", docker_name),
+    ] = "moonmind-jobs"
+    workspaces_volume: Annotated[
+        str | None,
+        Option(
+            "Docker volume for all workspaces, mounted at `workspaces` in the data folder; empty: one volume per run.",
+            docker_name,
+        ),
+    ] = None
+    container_memory: Annotated[int, Option("Memory limit of each job container.", Size(64 * 1024**2))] = 4 * 1024**3
+    container_cpus: Annotated[float, Option("CPU limit of each job container.", cpu_count)] = 2.0
+    container_pids: Annotated[int, Option("Process limit of each job container.", whole_number(16, 1_000_000))] = 1024
+    codex_shards: Annotated[
+        int, Option("Number of shards; each has its own login and runs one run at a time.", whole_number(1, 64))
+    ] = 3
+    codex_volume_prefix: Annotated[
+        str,
+        Option("Prefix of the login volumes' names; the shard's number follows it.", docker_name),
+    ] = "codex_auth_"
+    agent_backend: Annotated[
+        str,
+        Option(
+            "Agent of the Spec Kit phases: codex, or spec-kit:INTEGRATION for another agent that Spec Kit supports.",
+            backend_name,
+            "`specify integration list` shows the integrations.",
+        ),
+    ] = "codex"
+    codex_model: Annotated[
+        str | None,
+        Option("Model that Codex uses; empty: Codex's default.", text),
+    ] = None
+    agent_https_proxy: Annotated[
+        str | None,
+        Option(
+            "Proxy that the agent container uses for HTTPS.",
+            http_url,
+            "Use an address such as http://proxy:3128.",
+        ),
+    ] = None
+    agent_no_proxy: Annotated[
+        str | None,
+        Option("Hosts that the agent container reaches without the proxy.", text),
+    ] = None
+    extra_ca_certs: Annotated[
+        Path | None,
+        Option("PEM file of additional certificate authorities that job containers and Codex trust.", existing_file),
+    ] = None
+    phase_time_limit: Annotated[int, Option("Time limit of one Spec Kit phase.", time_span)] = 45 * 60
+    phase_silence_limit: Annotated[
+        int,
+        Option("Longest time a Spec Kit phase may run without output.", time_span),
+    ] = 10 * 60
+    git_time_limit: Annotated[int, Option("Time limit of a clone or a push.", time_span)] = 15 * 60
+    artifact_retention: Annotated[
+        int,
+        Option("How long artifacts and workspaces are kept after a run ends.", time_span),
+    ] = 7 * 86400
+    min_free_disk: Annotated[
+        int,
+        Option("Free space in the data folder below which no run is accepted.", Size(0)),
+    ] = 1024**3
+    stop_grace: Annotated[
+        int,
+        Option("How long `serve` waits for its workers to stop when it shuts down.", time_span),
+    ] = 30
+
+    @property
+    def allowed_repositories(self) -> frozenset[str]:
+        """Repositories that runs may use, in lower case, as GitHub ignores case; empty: any."""
+        return frozenset(slug.lower() for slug in self.spec_workflow_github_repository)
+
+
+@cache
+def options() -> Mapping[str, Option]:
+    """Each variable's name and option, in the order of the docs."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        field.upper(): next(arg for arg in get_args(hints[field])[1:] if isinstance(arg, Option))
+        for field in Settings.__struct_fields__
+    }
+
+
+def default_of(name: str) -> Any:  # noqa: ANN401 - settings have many types
+    """The default of the setting of that variable."""
+    return next(f.default for f in msgspec.structs.fields(Settings) if f.name == name.lower())
+
+
+def show(name: str, value: Any) -> str:  # noqa: ANN401 - settings have many types
+    """A value of that setting as the docs write it, such as 7d or 4g; a secret is masked."""
+    parse = options()[name].parse
+    match value:
+        case None:
+            shown = ""
+        case Secret():
+            shown = "***" if value else ""
+        case bool():
+            shown = "true" if value else "false"
+        case tuple():
+            shown = ",".join(value)
+        case int() if isinstance(parse, Size):
+            shown = size_setting(value)
+        case int() if parse is time_span:
+            shown = span_setting(value)
+        case _:
+            shown = str(value)
+    return shown

@@ -1,0 +1,157 @@
+"""Read the settings from the environment and an env file.
+
+A value comes, first match first, from: the variable, the file named by `NAME_FILE`, the env file's line (again
+`NAME`, then `NAME_FILE`), the default.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.settings.fields import Option, Settings, options, show
+from moonmind_appliance.units import span_setting
+
+# Where a value comes from, in `Loaded.sources` and in problems.
+ENVIRONMENT, ENV_FILE = "environment", "env file"
+
+
+class SettingValue(NamedTuple):
+    """One setting as `moonmind-appliance settings` shows it; `shown` masks secrets."""
+
+    name: str
+    shown: str
+    source: str
+    sentence: str
+
+
+class Loaded(NamedTuple):
+    """Settings, and the source of each value by variable name."""
+
+    settings: Settings
+    sources: dict[str, str]
+
+    def table(self) -> list[SettingValue]:
+        """Every setting with its value, masked, and its source."""
+        return [
+            SettingValue(name, show(name, getattr(self.settings, name.lower())), self.sources[name], option.sentence)
+            for name, option in options().items()
+        ]
+
+
+def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = None) -> Loaded:
+    """Read all settings.
+
+    Args:
+        environment: the process's variables.
+        env_file: the env file's lines, already parsed.
+
+    Raises:
+        SettingsError: lists all problems, not only the first.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    layers: dict[str, str] = {}
+    problems: list[SettingProblem] = []
+    invalid: set[str] = set()
+    given = ((ENVIRONMENT, environment), (ENV_FILE, env_file or {}))
+    for name, option in options().items():
+        sources[name] = "default"
+        try:
+            found = _find(name, option, given)
+            if found is None:
+                continue
+            sources[name], layers[name] = found.source(name), found.layer
+            values[name.lower()] = found.parse(option)
+        except SettingsError as error:
+            problems += error.problems
+            invalid.add(name)
+    settings = Settings(**values)
+    problems += [
+        problem._replace(where=layers.get(problem.name, ""))
+        for problem, names in _joint_problems(settings)
+        if not invalid & names
+    ]
+    if problems:
+        raise SettingsError(problems)
+    return Loaded(settings, sources)
+
+
+class _Found(NamedTuple):
+    """A raw value, the variable that has it, and that variable's layer."""
+
+    raw: str
+    variable: str
+    layer: str
+    is_file: bool = False
+
+    def source(self, name: str) -> str:
+        """The source as `settings` shows it."""
+        if self.is_file:
+            return f"{self.variable} in {self.layer}"
+        return self.layer if self.variable == name else f"{self.layer} ({self.variable})"
+
+    def parse(self, option: Option) -> Any:  # noqa: ANN401 - settings have many types
+        """The value itself.
+
+        Raises:
+            SettingsError: it is not valid.
+        """
+        try:
+            return option.parse(self.raw)
+        except ValueError as error:
+            raise SettingsError([SettingProblem(self.variable, f"{error}.", option.hint, self.layer)]) from None
+
+
+def _find(name: str, option: Option, given: tuple[tuple[str, Mapping[str, str]], ...]) -> _Found | None:
+    """The first value that is not empty.
+
+    Raises:
+        SettingsError: the file that should contain it cannot be read.
+    """
+    for layer, mapping in given:
+        for alias in (name, *option.older_names):
+            if raw := mapping.get(alias, "").strip():
+                return _Found(raw, alias, layer)
+            if path := mapping.get(f"{alias}_FILE", "").strip():
+                raw = _read_value(f"{alias}_FILE", path, layer)
+                if raw:
+                    return _Found(raw, f"{alias}_FILE", layer, is_file=True)
+    return None
+
+
+def _read_value(variable: str, path: str, layer: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        # Do not show invalid bytes in the message: they may be part of a secret.
+        why = error.strerror if isinstance(error, OSError) else "it is not the path of a UTF-8 text file"
+        problem = SettingProblem(variable, f"cannot be read: {why}.", "Check the path and its permissions.", layer)
+        raise SettingsError([problem]) from None
+
+
+def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]:
+    """Problems with combinations of settings, each with the settings that it involves."""
+    problems = []
+    silence, limit = settings.phase_silence_limit, settings.phase_time_limit
+    if silence > limit:
+        problems.append(
+            (
+                SettingProblem(
+                    "PHASE_SILENCE_LIMIT",
+                    f"is longer than PHASE_TIME_LIMIT ({span_setting(silence)} > {span_setting(limit)}).",
+                    "Lower it, or raise PHASE_TIME_LIMIT.",
+                ),
+                {"PHASE_SILENCE_LIMIT", "PHASE_TIME_LIMIT"},
+            )
+        )
+    if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
+        problems.append(
+            (
+                SettingProblem(
+                    "OIDC_ISSUER_URL", "is required with AUTH_PROVIDER=keycloak.", "Use https://HOST/realms/NAME."
+                ),
+                {"OIDC_ISSUER_URL", "AUTH_PROVIDER"},
+            )
+        )
+    return problems

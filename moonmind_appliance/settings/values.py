@@ -1,0 +1,189 @@
+"""The values of settings: each parser reads a variable's text, or raises ValueError with the end of a sentence."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from moonmind_appliance.units import size_setting
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_SPAN = 3650 * 86400
+_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
+
+
+class Secret:
+    """A value that only `reveal` returns: it never appears in a repr, a log line or a traceback."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def text(raw: str) -> str:
+    """Any text."""
+    return raw
+
+
+def secret_value(raw: str) -> Secret:
+    """A secret on one line."""
+    if "\n" in raw or "\r" in raw:
+        raise ValueError("contains a line break")
+    return Secret(raw)
+
+
+def flag(raw: str) -> bool:
+    """True or false, in one of the usual words."""
+    word = raw.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`."""
+
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,12}", raw) or not low <= int(raw) <= high:
+            raise ValueError(f"is not a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def cpu_count(raw: str) -> float:
+    """A number of CPUs, such as 0.5."""
+    try:
+        value = float(raw)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 256:  # noqa: PLR2004 - the bounds are said in the message
+        raise ValueError("is not a number of CPUs from 0.1 to 256")
+    return value
+
+
+class Size(NamedTuple):
+    """Parses a size of at least `low` bytes."""
+
+    low: int
+
+    def __call__(self, raw: str) -> int:
+        """The number of bytes."""
+        match = re.fullmatch(r"([0-9]{1,12})\s*([kmg]?)i?b?", raw.lower())
+        if not match:
+            raise ValueError("is not a size such as 512m or 4g")
+        size = int(match[1]) * _SIZES[match[2]]
+        if size < self.low:
+            raise ValueError(f"is less than {size_setting(self.low)}")
+        return size
+
+
+def time_span(raw: str) -> int:
+    """A time span in seconds, such as 90s or 7d."""
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd]?)", raw.lower())
+    if not match or int(match[1]) == 0:
+        raise ValueError("is not a time span such as 90s, 30m, 12h or 7d")
+    seconds = int(match[1]) * _SPANS[match[2]]
+    if seconds > _LONGEST_SPAN:
+        raise ValueError("is longer than ten years")
+    return seconds
+
+
+def repositories(raw: str) -> tuple[str, ...]:
+    """Repositories as owner/name, separated by commas."""
+    slugs = tuple(part.strip() for part in raw.split(",") if part.strip())
+    for slug in slugs:
+        if not _SLUG.fullmatch(slug):
+            raise ValueError(f"contains {slug!r}, which is not of the form owner/name")
+    return slugs
+
+
+def comma_separated(raw: str) -> tuple[str, ...]:
+    """Texts, separated by commas."""
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def http_url(raw: str) -> str:
+    """An address without user, query and fragment; without a slash at the end."""
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):
+        raise ValueError("is not an http(s) URL without user, query and fragment")
+    try:
+        _ = urlsplit(raw).port
+    except ValueError:
+        raise ValueError("has a port that is not a number from 0 to 65535") from None
+    return raw.rstrip("/")
+
+
+def absolute_path(raw: str) -> Path:
+    """A path; `~` is a home directory."""
+    try:
+        return Path(raw).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("names the home directory of an unknown user") from error
+
+
+def author_value(raw: str) -> str:
+    """A name or an address for Git commits."""
+    if not re.search(r"\w", raw) or re.search(r"[<>\x00-\x1f\x7f]", raw):
+        raise ValueError(
+            "is not a valid Git author value: it needs a letter or digit, and no <, > or control characters"
+        )
+    return raw
+
+
+def existing_file(raw: str) -> Path:
+    """The path of a file that exists."""
+    path = absolute_path(raw)
+    if not path.is_file():
+        raise ValueError(f"names {path}, which is not a file")
+    return path
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A parser of one of these words, in any case."""
+
+    def parse(raw: str) -> str:
+        if raw.lower() not in choices:
+            raise ValueError(f"is not one of: {', '.join(choices)}")
+        return raw.lower()
+
+    return parse
+
+
+def backend_name(raw: str) -> str:
+    """codex, or spec-kit:INTEGRATION."""
+    if not re.fullmatch(r"codex|spec-kit:[a-z0-9][a-z0-9-]{0,40}", raw):
+        raise ValueError("is neither codex nor spec-kit:INTEGRATION")
+    return raw
+
+
+def docker_name(raw: str) -> str:
+    """A name of a Docker object, or the beginning of one."""
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,60}", raw):
+        raise ValueError("is not a Docker name (letters, digits, dot, dash, underscore)")
+    return raw

@@ -1,0 +1,137 @@
+"""Where settings come from, which problems are reported, and that no error shows a secret."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from moonmind_appliance.errors import SettingsError
+from moonmind_appliance.settings import Secret, Settings, load, options
+
+TOKEN = "ghp_neverShown0123456789abcdefghijklmnop"
+
+
+def test_without_variables_every_setting_has_its_default() -> None:
+    """And the source is `default`."""
+    loaded = load({})
+    assert loaded.settings == Settings()
+    assert set(loaded.sources.values()) == {"default"}
+
+
+@pytest.mark.parametrize("name", [name for name in options() if name != "AUTH_PROVIDER"])
+def test_an_empty_value_counts_as_unset(name: str) -> None:
+    """Compose passes on an unset variable in this way."""
+    assert load({name: "", f"{name}_FILE": "  "}).sources[name] == "default"
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    """The operator can fix all of them before a restart."""
+    bad = {"MOONMIND_PORT": "x", "CODEX_SHARDS": "0", "CONTAINER_CPUS": "x", "GITHUB_TOKEN_FILE": "/nowhere"}
+    with pytest.raises(SettingsError) as caught:
+        load(bad)
+    assert {problem.name for problem in caught.value.problems} == set(bad)
+    assert str(caught.value).startswith("4 settings cannot be used:")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"PHASE_SILENCE_LIMIT": "2h", "PHASE_TIME_LIMIT": "1h"}, ["PHASE_SILENCE_LIMIT"]),
+        ({"AUTH_PROVIDER": "keycloak"}, ["OIDC_ISSUER_URL"]),
+        ({"AUTH_PROVIDER": "keycloak", "PHASE_TIME_LIMIT": "1m"}, ["PHASE_SILENCE_LIMIT", "OIDC_ISSUER_URL"]),
+    ],
+)
+def test_conflicting_settings_are_refused(values: dict[str, str], names: list[str]) -> None:
+    """Each one alone would be valid."""
+    with pytest.raises(SettingsError) as caught:
+        load(values)
+    assert [problem.name for problem in caught.value.problems] == names
+
+
+# Sources
+
+
+def secret_file(folder: Path, text: str | bytes) -> str:
+    path = folder / "secret"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def test_the_first_source_that_has_a_value_wins(tmp_path: Path) -> None:
+    """Variable, its _FILE, the env file's line, the env file's _FILE, default."""
+    path = secret_file(tmp_path, "from-file\n")
+    layers = [
+        ({"CODEX_MODEL": "from-variable"}, {}, "from-variable", "environment"),
+        ({"CODEX_MODEL_FILE": path}, {}, "from-file", "CODEX_MODEL_FILE in environment"),
+        ({}, {"CODEX_MODEL": "from-line"}, "from-line", "env file"),
+        ({}, {"CODEX_MODEL_FILE": path}, "from-file", "CODEX_MODEL_FILE in env file"),
+        ({}, {}, None, "default"),
+    ]
+    for first, (environment, env_file, value, source) in enumerate(layers):
+        below_environment: dict[str, str] = {}
+        below_file: dict[str, str] = {}
+        for lower_environment, lower_file, _, _ in reversed(layers[first:]):
+            below_environment |= lower_environment
+            below_file |= lower_file
+        loaded = load(below_environment | environment, below_file | env_file)
+        assert (loaded.settings.codex_model, loaded.sources["CODEX_MODEL"]) == (value, source)
+
+
+def test_an_older_name_is_accepted_and_is_the_source() -> None:
+    """The current name has priority within a layer."""
+    loaded = load({"API_CLIENT_SECRET": "older-secret"})
+    assert loaded.settings.oidc_client_secret == Secret("older-secret")
+    assert loaded.sources["OIDC_CLIENT_SECRET"] == "environment (API_CLIENT_SECRET)"
+    both = load({"API_CLIENT_SECRET": "older-secret", "OIDC_CLIENT_SECRET": "todays-secret"})
+    assert both.settings.oidc_client_secret == Secret("todays-secret")
+
+
+def test_a_files_surrounding_blanks_are_removed(tmp_path: Path) -> None:
+    """Editors and `echo` add them."""
+    path = secret_file(tmp_path, f"  {TOKEN}\r\n\n")
+    assert load({"GITHUB_TOKEN_FILE": path}).settings.github_token == Secret(TOKEN)
+
+
+def test_an_empty_file_counts_as_unset(tmp_path: Path) -> None:
+    """The next source is used."""
+    path = secret_file(tmp_path, "\n")
+    assert load({"GITHUB_TOKEN_FILE": path}, {"GITHUB_TOKEN": TOKEN}).settings.github_token == Secret(TOKEN)
+
+
+@pytest.mark.parametrize("path", ["/nowhere/token", "/", "a\0b"])
+def test_a_file_that_cannot_be_read_is_a_problem_of_its_variable(path: str) -> None:
+    """Missing, a folder, or an invalid name."""
+    with pytest.raises(SettingsError) as caught:
+        load({"GITHUB_TOKEN_FILE": path})
+    assert [problem.name for problem in caught.value.problems] == ["GITHUB_TOKEN_FILE"]
+
+
+# Secrets
+
+
+def all_texts(error: BaseException) -> str:
+    """An exception's message, traceback and attributes."""
+    chain, said = error, ""
+    while chain is not None:
+        said += "".join(traceback.format_exception(chain)) + repr(vars(chain)) + repr(chain.args)
+        chain = chain.__cause__ or chain.__context__  # type: ignore[assignment]
+    return said
+
+
+SECRETS = [field.upper() for field in Settings.__struct_fields__ if "Secret" in str(Settings.__annotations__[field])]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_error_contains_a_secret(tmp_path: Path, name: str) -> None:
+    """In messages, tracebacks and attributes of the error."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(f"{TOKEN}\xff".encode("latin-1"))
+    for environment in (
+        {name: f"{TOKEN}\n{TOKEN}"},
+        {f"{name}_FILE": secret_file(tmp_path, f"{TOKEN}\n{TOKEN}")},
+        {f"{name}_FILE": str(binary)},
+        {name: TOKEN, "MOONMIND_PORT": "x"},
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(environment)
+        assert TOKEN not in all_texts(caught.value)

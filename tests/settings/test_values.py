@@ -1,0 +1,116 @@
+"""Accepted and refused values of settings."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.settings import load, options
+
+GOOD: dict[str, dict[str, object]] = {
+    "MOONMIND_DATA_DIR": {"/srv/moonmind": Path("/srv/moonmind"), "rel": Path("rel").absolute()},
+    "MOONMIND_PORT": {"1": 1, "65535": 65535, " 8080 ": 8080, "+80": 80},
+    "MOONMIND_LOG_FORMAT": {"json": "json", "TEXT": "text"},
+    "AUTH_PROVIDER": {"local": "local", "Local": "local"},
+    "OIDC_INTERNAL_URL": {"http://keycloak:8080": "http://keycloak:8080", "https://h/auth/": "https://h/auth"},
+    "GITHUB_API_URL": {
+        "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
+        "http://[::1]:80": "http://[::1]:80",
+    },
+    "SPEC_WORKFLOW_GITHUB_REPOSITORY": {"a/b": ("a/b",), " a/b , C-d/e.f_g ,": ("a/b", "C-d/e.f_g")},
+    "SPEC_WORKFLOW_TEST_MODE": {
+        "true": True,
+        "1": True,
+        "Yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "NO": False,
+        "off": False,
+    },
+    "PULL_REQUEST_LABELS": {"a": ("a",), "spec kit, b": ("spec kit", "b")},
+    "GIT_AUTHOR_NAME": {"Ünal Bot": "Ünal Bot"},
+    "CLONE_DEPTH": {"0": 0, "1000000": 1_000_000},
+    "MAX_CHANGE_BYTES": {"1024": 1024, "10m": 10 * 1024**2, "1G": 1024**3, "5 MiB": 5 * 1024**2, "2kb": 2048},
+    "MAX_WORKSPACE_BYTES": {"1m": 1024**2, "10g": 10 * 1024**3},
+    "MAX_WORKSPACE_FILES": {"1000": 1000, "1000000": 1_000_000},
+    "MAX_KEPT_WORKSPACE_BYTES": {"0": 0, "1g": 1024**3},
+    "MAX_LOG_BYTES": {"1k": 1024, "64m": 64 * 1024**2},
+    "MIN_FREE_DISK": {"0": 0, "1g": 1024**3},
+    "CONTAINER_MEMORY": {"64m": 64 * 1024**2, "4g": 4 * 1024**3},
+    "CONTAINER_CPUS": {"0.5": 0.5, "2": 2.0, "256": 256.0},
+    "CONTAINER_PIDS": {"16": 16},
+    "CODEX_SHARDS": {"1": 1, "64": 64},
+    "CODEX_VOLUME_PREFIX": {"codex_auth_": "codex_auth_", "a.b-c": "a.b-c"},
+    "PHASE_TIME_LIMIT": {"90m": 5400, "2h": 7200, "7d": 604_800, "3600": 3600, "900 S": 900},
+    "ARTIFACT_RETENTION": {"3650d": 3650 * 86400},
+}
+
+BAD: dict[str, list[str]] = {
+    "MOONMIND_DATA_DIR": ["~nobody-of-that-name/x"],
+    "MOONMIND_PORT": ["0", "65536", "80.0", "http", "1e3", "-1", "٣", "9" * 20],
+    "MOONMIND_LOG_FORMAT": ["xml"],
+    "AUTH_PROVIDER": ["none", "keycloaks"],
+    "OIDC_ISSUER_URL": [
+        "keycloak:8080",
+        "ftp://h",
+        "https://",
+        "https://user:pw@h",
+        "https://h/?q",
+        "https://h/#f",
+        "https://h a",
+    ],
+    "GITHUB_TOKEN": ["two\nlines", "two\rlines"],
+    "SPEC_WORKFLOW_GITHUB_REPOSITORY": ["a", "a/b/c", "https://github.com/a/b", "a/b,c", "-a/b", "a/b;c/d"],
+    "SPEC_WORKFLOW_TEST_MODE": ["maybe", "2", "tru"],
+    "GIT_AUTHOR_NAME": [",", "<>", "a<b", "a\nb", "."],
+    "GIT_AUTHOR_EMAIL": ["a>b", "<a@b>"],
+    "CLONE_DEPTH": ["-1", "1000001", "all"],
+    "MAX_WORKSPACE_BYTES": ["0", "1023k", "-1g", "much"],
+    "MAX_WORKSPACE_FILES": ["0", "999", "many"],
+    "MAX_KEPT_WORKSPACE_BYTES": ["-1", "some"],
+    "MAX_LOG_BYTES": ["0", "1023"],
+    "MAX_CHANGE_BYTES": ["0", "1023", "-1", "ten", "1t", "1.5g", "m"],
+    # No limit at all, and less than a container needs to start.
+    "CONTAINER_MEMORY": ["0", "1m", "63m"],
+    "CONTAINER_CPUS": ["0", "0.05", "257", "nan", "inf", "two"],
+    "CONTAINER_PIDS": ["15", "0"],
+    "CODEX_SHARDS": ["0", "65", "three"],
+    "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
+    "JOB_NETWORK": ["host/x", "a b"],
+    "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
+    # Beyond the range of dates.
+    "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1w", "1.5h", "9999999d", "3651d"],
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_value_is_read(name: str) -> None:
+    """Each documented form, in upper and lower case, with surrounding blanks."""
+    for raw, value in GOOD[name].items():
+        assert getattr(load({name: raw}).settings, name.lower()) == value
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_invalid_value_is_refused(name: str) -> None:
+    """The problem names the setting and the reason."""
+    for raw in BAD[name]:
+        with pytest.raises(SettingsError) as caught:
+            load({name: raw})
+        (problem,) = caught.value.problems
+        assert (problem.name, problem.hint) == (name, options()[name].hint), raw
+        assert problem.message.endswith("."), raw
+
+
+@given(st.text(max_size=40))
+def test_no_value_breaks_the_parser(raw: str) -> None:
+    """Any text is accepted or refused with its setting's name; nothing else is raised."""
+    for name in options():
+        problems: tuple[SettingProblem, ...] = ()
+        try:
+            load({name: raw})
+        except SettingsError as error:
+            problems = error.problems
+        assert {problem.name for problem in problems} <= {name, "OIDC_ISSUER_URL", "PHASE_SILENCE_LIMIT"}
