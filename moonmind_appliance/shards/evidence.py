@@ -132,11 +132,14 @@ def _cooldown_by(quota: Sequence[QuotaWindow], known_until: datetime | None, now
     """The end of a shard's cooldown by the usage windows that a check returned; None if it needs none."""
     if known_until is None:
         return None
-    used_up = [w for w in quota if w.used_percent >= _USED_UP and (w.resets_at is None or w.resets_at > now)]
-    if not used_up:
-        return None
+    used_up = [window for window in quota if window.used_percent >= _USED_UP]
     ends = [window.resets_at for window in used_up if window.resets_at is not None]
-    return min(max(ends), now + LONGEST_COOLDOWN) if ends else min(known_until, now + COOLDOWN_WITHOUT_TIME)
+    if ends and max(ends) <= known_until <= max(ends) + _LONGEST_JITTER:
+        # The check confirms the cooldown: waiting runs already report its end, so its jitter stays.
+        return known_until
+    if ends and max(ends) > now:
+        return min(max(ends), now + LONGEST_COOLDOWN)
+    return min(known_until, now + COOLDOWN_WITHOUT_TIME) if len(ends) < len(used_up) else None
 
 
 def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timedelta) -> ShardChange:

@@ -260,6 +260,8 @@ def test_a_turn_alone_starts_a_cooldown_of_at_most_the_short_window(reported: ti
         ("used up, no end named", [QuotaWindow(100.0)], NOW + COOLDOWN_WITHOUT_TIME),
         ("used up, over since", [QuotaWindow(100.0, 300, NOW - HOUR)], None),
         ("OpenAI reported no windows", None, NOW + HOUR),
+        ("the end without the jitter", [QuotaWindow(100.0, 300, NOW + HOUR - timedelta(seconds=2))], NOW + HOUR),
+        ("an end before the jitter", [QuotaWindow(100.0, 300, NOW + HOUR - MINUTE * 2)], NOW + HOUR - MINUTE * 2),
     ],
 )
 def test_a_check_overrides_a_cooldown(rule: str, quota: list[QuotaWindow] | None, until: datetime | None) -> None:
@@ -269,6 +271,14 @@ def test_a_check_overrides_a_cooldown(rule: str, quota: list[QuotaWindow] | None
     )
     assert change.shard.cooldown_until == until, rule
     assert [event.kind for event in change.events] == ([] if until else ["shard.rested"])
+
+
+def test_a_check_during_the_jitter_leaves_the_end_that_runs_wait_for() -> None:
+    """The window ended and the jitter did not: waiting runs start at the time that they reported."""
+    cooling = signed_in(cooldown_until=NOW + timedelta(seconds=2))
+    full = [QuotaWindow(100.0, 300, NOW - timedelta(seconds=1))]
+    change = login_checked(cooling, LoginCheck(alive=True, refreshed=True, quota=full), now=NOW)
+    assert change.shard.cooldown_until == NOW + timedelta(seconds=2)
 
 
 def test_a_cooldown_until_the_year_3000_is_over() -> None:
