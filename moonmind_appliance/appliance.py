@@ -197,7 +197,7 @@ class Appliance:
         maintain(self.resources)
 
     def _wake_again(self) -> None:
-        requeue_expired(self.resources)
+        requeue_expired(self.resources, running=self._executor.running())
         self._sweeper.sweep(When.PERIODIC)
         wake_queued(self.resources)
 

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -101,6 +102,42 @@ class ArtifactFiles:
             hint="Artifacts are removed when their retention period ends.",
             code="artifact_gone",
         )
+
+    def measure(self, storage_path: str) -> Written | None:
+        """The file's size and SHA-256 as they are on disk; None if there is no such file.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        try:
+            with self.path(storage_path).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+                return Written(storage_path, file.tell(), digest.hexdigest())
+        except NotFound:
+            return None
+        except OSError as error:
+            raise _refused(self._data / storage_path, error) from error
+
+    def remove_all_but(self, run_id: str, names: Collection[str]) -> list[str]:
+        """Remove a run's files that have none of these names, such as one cut off before its row was saved. Idempotent.
+
+        Returns:
+            the names of the removed files.
+
+        Raises:
+            StoreError: the id cannot be used, or a file cannot be removed.
+        """
+        _check(run_id, "run id")
+        folder = self._runs / run_id / "artifacts"
+        try:
+            left = sorted(entry.name for entry in os.scandir(folder) if entry.name not in names)
+            for name in left:
+                (folder / name).unlink()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _refused(folder, error) from error
+        return left
 
     def run_ids(self) -> list[str]:
         """The ids of the runs with files on disk; folders whose name is not a run id are ignored."""
@@ -262,6 +299,7 @@ def _refused(path: Path, error: OSError) -> StoreError:
         return StoreError(
             f"{path} cannot be written: no space left on the disk.",
             hint="Free space on the disk of the data folder.",
+            temporary=True,
         )
     return StoreError(
         f"{path} cannot be changed: {error.strerror}.",

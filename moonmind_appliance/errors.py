@@ -208,7 +208,14 @@ class LoginError(ApplianceError):
 
 
 class StoreError(ApplianceError):
-    """The database or the data folder cannot be used."""
+    """The database or the data folder cannot be used.
+
+    `temporary`: it may work again without a change to the data, for example when the disk has space again.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", temporary: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.temporary = temporary
 
 
 class DataFolderInUse(StoreError):

@@ -11,7 +11,7 @@ from moonmind_appliance.shards.evidence import cooldown_over
 from moonmind_appliance.shards.health import nearly_used, renewal_is_due
 from moonmind_appliance.shards.upkeep import refresh_login, renew_login
 
-_DISK_PAUSE = timedelta(minutes=1)
+_DISK_PAUSE = timedelta(seconds=5)
 
 
 def prepare_claim(resources: Resources, shard: int) -> bool:

@@ -51,12 +51,14 @@ from moonmind_appliance.scheduling.waiting import update_waiting_after, why_no_s
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
-# Give up on a run that was interrupted this often: it may be what crashes the appliance.
+# Give up on a run that was interrupted this often without progress: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
+# Phases whose success is progress: an attempt after an interruption does not repeat them.
+_PROGRESS = frozenset({*SKILLS, PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
 _ENGINE_PAUSE = timedelta(seconds=20)
 _BUSY_PAUSE = timedelta(seconds=15)
-_DISK_PAUSE = timedelta(minutes=2)
+_DISK_PAUSE = timedelta(seconds=15)
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +99,12 @@ class Execution:
         return self._context.run
 
     def run(self) -> None:
-        """Execute the run; its row ends up final or queued."""
+        """Execute the run; its row ends up final or queued.
+
+        Raises:
+            LeaseLost: the claim is over.
+            StoreError: the state of the run cannot be saved now, and the run is still in progress.
+        """
         try:
             self._phases()
         except RunInterrupted as interrupted:
@@ -110,17 +117,20 @@ class Execution:
             self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
         except EngineError as error:
             self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
-        except Exception as error:  # noqa: BLE001 - a defect must end the run, not the worker
+        except Exception as error:
+            # A defect must end the run, not the worker.
             if isinstance(error, StoreError) and self._disk_is_full():
                 self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
                 return
+            if isinstance(error, StoreError) and error.temporary:
+                raise
             _log.exception("Run %s failed because of a bug.", self._run.run_id)
             message = str(error) if isinstance(error, ApplianceError) else type(error).__name__
             self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(message)))
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:
-            times = f"The run was interrupted {self._run.interruptions} times."
+            times = f"The run was interrupted {self._run.interruptions} times without progress."
             self._end_with(failure(FailureCode.CUT_OFF_TOO_OFTEN, times))
             return
         to_do = phases_to_do(self._run)
@@ -233,7 +243,10 @@ class Execution:
         if error is not None:
             phase = msgspec.structs.replace(phase, metadata={"error": error})
         phase = msgspec.structs.replace(phase, status=status)
-        self._resources.store.progress.save_phase(self._run.run_id, self._lease, phase, now=now, data=data)
+        is_progress = status is PhaseStatus.SUCCEEDED and name in _PROGRESS
+        self._resources.store.progress.save_phase(
+            self._run.run_id, self._lease, phase, now=now, data=data, is_progress=is_progress
+        )
         others = [other for other in self._run.phases if other.phase is not name]
         ordered = sorted([*others, phase], key=lambda entry: PHASE_ORDER.index(entry.phase))
         self._context.run = msgspec.structs.replace(self._run, phases=ordered)

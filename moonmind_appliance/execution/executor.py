@@ -5,13 +5,15 @@ import threading
 import uuid
 
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.errors import InterruptReason, LeaseLost
+from moonmind_appliance.errors import InterruptReason, LeaseLost, StoreError
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.execute import Execution
 from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
 from moonmind_appliance.models import Run, ShardNames
 from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
+
+_RELEASE_AGAIN_EVERY = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +35,15 @@ class Executor:
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
+        with self._resources.store.database.patience():
+            self._work(shard)
+
+    def running(self) -> set[str]:
+        """The ids of the runs that are executed now."""
+        with self._lock:
+            return set(self._tokens)
+
+    def _work(self, shard: int) -> None:
         while not self._resources.stopping.is_set() and prepare_claim(self._resources, shard):
             lease = str(uuid.uuid4())
             run = self._resources.store.queue.claim(
@@ -58,9 +69,30 @@ class Executor:
                 token.cancel(InterruptReason.SHUTDOWN)
         try:
             with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
-                Execution(self._resources, run, lease, shard, token, self._measure_every).run()
+                try:
+                    Execution(self._resources, run, lease, shard, token, self._measure_every).run()
+                except StoreError as error:
+                    if isinstance(error, LeaseLost):
+                        raise
+                    _log.error("Run %s stops until its state can be saved again: %s", run.run_id, error)
+                    self._release(run, lease)
         except LeaseLost:
             _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
         finally:
             with self._lock:
                 del self._tokens[run.run_id]
+
+    def _release(self, run: Run, lease: str) -> None:
+        """Requeue the run as soon as the database takes a write; it continues at its first unfinished phase.
+
+        Raises:
+            LeaseLost: the claim is over.
+        """
+        while not self._resources.stopping.wait(_RELEASE_AGAIN_EVERY):
+            try:
+                self._resources.store.queue.release(run.run_id, lease, waiting_for=None, interrupted=True)
+            except LeaseLost:
+                raise
+            except StoreError:
+                continue
+            return

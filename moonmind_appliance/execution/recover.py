@@ -1,9 +1,12 @@
 """Requeue runs whose execution ended without releasing them: after a crash, and while the appliance runs."""
 
+import logging
+from collections.abc import Collection
 from datetime import timedelta
 
 import msgspec
 
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_queued
@@ -11,6 +14,8 @@ from moonmind_appliance.store.shards import ShardChange
 
 # Grace after the end of a lease: the engine or the disk may only have hung for a moment.
 _GRACE = timedelta(seconds=60)
+
+_log = logging.getLogger(__name__)
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -30,11 +35,32 @@ def recover(resources: Resources) -> Recovered:
     removed = Sweeper(resources).sweep(When.START).names
     requeued = []
     for run in resources.store.run_lists.in_progress():
+        _complete_artifacts(resources, run.run_id)
         if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(resources, run.shard)
     wake_queued(resources)
     return Recovered(removed, requeued)
+
+
+def _complete_artifacts(resources: Resources, run_id: str) -> None:
+    """Make the records of a run's artifacts agree with the files: an execution was cut off between the two.
+
+    A log that was still growing has its size and digest only when it is closed. Idempotent.
+    """
+    artifacts = resources.store.artifacts
+    try:
+        recorded = artifacts.list(run_id)
+        for artifact in recorded:
+            found = resources.files.measure(artifact.storage_path)
+            if found is None:
+                artifacts.forget(run_id, artifact.name)
+            elif (found.size_bytes, found.sha256) != (artifact.size_bytes, artifact.sha256):
+                artifacts.save(msgspec.structs.replace(artifact, size_bytes=found.size_bytes, sha256=found.sha256))
+        resources.files.remove_all_but(run_id, {artifact.name for artifact in recorded})
+    except StoreError as error:
+        # The run matters more than its logs.
+        _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
 
 
 def _want_check(resources: Resources, shard: int | None) -> None:
@@ -45,15 +71,23 @@ def _want_check(resources: Resources, shard: int | None) -> None:
         )
 
 
-def requeue_expired(resources: Resources) -> list[str]:
-    """Requeue runs whose claim expired without being released, such as on a full disk; returns their ids. Idempotent.
+def requeue_expired(resources: Resources, *, running: Collection[str] = ()) -> list[str]:
+    """Requeue runs whose claim expired without being released; returns their ids. Idempotent.
 
     For the running appliance; at start-up `recover` does this. Wake the shards afterwards.
+
+    Args:
+        resources: the verbs' dependencies.
+        running: ids of runs that this process still executes. Their claim is renewed as soon as the database takes a
+            write again.
     """
     queue, now = resources.store.queue, resources.clock()
     requeued = []
     for run in resources.store.run_lists.in_progress():
         until = queue.lease_until(run.run_id)
-        if until is not None and until + _GRACE < now and queue.requeue_abandoned(run.run_id, run.lease):
+        if run.run_id in running or until is None or now <= until + _GRACE:
+            continue
+        _complete_artifacts(resources, run.run_id)
+        if queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
     return requeued

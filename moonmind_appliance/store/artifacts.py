@@ -91,6 +91,11 @@ class ArtifactStore:
             if removed:
                 record(connection, "artifacts.removed", run_id=run_id, data={"count": removed})
 
+    def forget(self, run_id: str, name: str) -> None:
+        """Delete the record of one artifact, whose file does not exist. Idempotent."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM artifacts WHERE run_id = ? AND name = ?", (run_id, name))
+
     def list(self, run_id: str) -> list[Artifact]:
         """All of a run's artifacts, in order of creation."""
         with self._database.read() as connection:

@@ -17,6 +17,7 @@ from moonmind_appliance.store.redacting import RedactingConnection
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
 _BUSY_SECONDS = 15.0
+_PATIENT_SECONDS = 600.0
 
 # Primary result codes (https://www.sqlite.org/rescode.html): their meaning for an operator, and what to do.
 _MEANINGS: dict[int, tuple[str, str]] = {
@@ -48,12 +49,23 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_IOERR: ("the disk reported an error", "Check the disk and the kernel's log."),
 }
 
+_TEMPORARY = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_IOERR,
+    }
+)
+
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Convert a SQLite error; the message includes SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
-    what, hint = _MEANINGS.get((code or 0) & 0xFF, ("SQLite failed", ""))
-    return StoreError(f"Database {path}: {what} ({error}).", hint=hint)
+    primary = (code or 0) & 0xFF
+    what, hint = _MEANINGS.get(primary, ("SQLite failed", ""))
+    return StoreError(f"Database {path}: {what} ({error}).", hint=hint, temporary=primary in _TEMPORARY)
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:
@@ -146,6 +158,22 @@ class Database:
             finally:
                 _end(connection, "ROLLBACK")
         log_events(recorded)
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """In this block this thread waits up to ten minutes for another connection's write to end.
+
+        For work that is expensive to repeat, and that no caller waits for.
+        """
+        self._wait_for(_PATIENT_SECONDS)
+        try:
+            yield
+        finally:
+            self._wait_for(self._busy_seconds)
+
+    def _wait_for(self, seconds: float) -> None:
+        with self._use() as connection:
+            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def close(self) -> None:
         """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened."""

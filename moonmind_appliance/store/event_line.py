@@ -100,7 +100,7 @@ def _run_waiting(event: Event) -> str:
 
 def _run_requeued(event: Event) -> str:
     times = event.data.get("interruptions")
-    return f"back in the queue{_after('; interruptions by a crash so far: ', times)}"
+    return f"back in the queue{_after('; interruptions without progress: ', times)}"
 
 
 def _login(event: Event) -> str:

@@ -37,6 +37,7 @@ class RunProgress:
         *,
         now: datetime | None = None,
         data: Mapping[str, object] | None = None,
+        is_progress: bool = False,
     ) -> None:
         """Store a phase's state. An unchanged status is not a transition; the other fields are replaced.
 
@@ -47,6 +48,7 @@ class RunProgress:
             now: the time of the transition; None: the current time. When a phase stops running, its event has the
                 seconds since it started.
             data: more data for the event of the transition.
+            is_progress: whether to count the run's interruptions from zero again.
 
         Raises:
             LeaseLost: the claim is over.
@@ -83,6 +85,8 @@ class RunProgress:
                     position,
                 ),
             )
+            if is_progress:
+                connection.execute("UPDATE runs SET interruptions = 0 WHERE run_id = ?", (run_id,))
             if current is not phase.status:
                 at, details = now or datetime.now(UTC), dict(data or {})
                 if current is PhaseStatus.RUNNING and phase.started_at is not None:

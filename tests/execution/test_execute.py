@@ -237,6 +237,30 @@ def test_a_run_that_is_cut_off_too_often_fails(appliance: ApplianceUnderTest) ->
     assert ends(again) == (RunStatus.SUCCEEDED, None)
 
 
+def test_interruptions_with_progress_do_not_end_a_run(appliance: ApplianceUnderTest) -> None:
+    """Only interruptions since the last finished phase count."""
+    run = appliance.submit()
+
+    def interrupted(times: int) -> None:
+        for _ in range(times):
+            assert appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=30) is not None
+            assert appliance.store.queue.requeue_abandoned(run.run_id, "lease")
+
+    def killed(_process: FakeExec) -> None:
+        raise KeyboardInterrupt
+
+    for phase in (PLAN, TASKS):
+        interrupted(MOST_INTERRUPTIONS - 1)
+        appliance.agent.acts[phase] = [killed]
+        with pytest.raises(KeyboardInterrupt):
+            appliance.work()
+        (left,) = appliance.store.run_lists.in_progress()
+        assert left.interruptions == 0
+        assert appliance.store.queue.requeue_abandoned(run.run_id, left.lease)
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
 def test_every_failure_of_a_run_has_the_texts_of_its_code(appliance: ApplianceUnderTest) -> None:
     """Row, phase and summary say the same."""
     appliance.git_acts["push"] = [says(pushed=False, conflict="d" * 40)]

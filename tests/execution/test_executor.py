@@ -1,18 +1,23 @@
 """Takes runs for a shard, one after another; stops, and gives up a run that another worker claimed."""
 
+import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 from moonmind_appliance.models import (
     RunStatus,
 )
+from moonmind_appliance.store import Store
+from moonmind_appliance.store.connection import Database
 from tests.appliance_under_test import ApplianceUnderTest, InBackground, ends
 from tests.containers.fake import FakeExec
 from tests.fakes import ANN, BOB
 from tests.scripted_acts import (
     PLAN,
     SPECIFY,
+    TASKS,
     Blocked,
     with_login,
 )
@@ -99,3 +104,39 @@ def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: Applian
         *(shard.lock for shard in appliance.resources.shards),
         *(f"moonmind-git-{run.run_id}" for run in runs),
     }
+
+
+def test_a_database_that_takes_no_writes_for_a_while_interrupts_the_run_for_seconds(
+    appliance: ApplianceUnderTest,
+) -> None:
+    """The worker keeps its claim, requeues the run as soon as it can, and continues it at the same phase."""
+
+    def lock(_process: FakeExec) -> None:
+        with appliance.store.database.read() as connection:
+            connection.execute("PRAGMA query_only = ON")
+        threading.Timer(0.5, connection.execute, ["PRAGMA query_only = OFF"]).start()
+
+    appliance.agent.acts[PLAN] = [lock]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
+    assert appliance.kinds(run).count("run.requeued") == 1
+
+
+def test_another_programs_lock_is_waited_for(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
+    """Longer than a request would wait: no phase is repeated."""
+    database = tmp_path / "data" / "appliance.db"
+    holder = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+
+    def lock(_process: FakeExec) -> None:
+        holder.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.5, holder.execute, ["COMMIT"]).start()
+
+    appliance.agent.acts[PLAN] = [lock]
+    impatient = Database(database, busy_seconds=0.05)
+    appliance.with_resources(store=Store(impatient))
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [SPECIFY, PLAN, TASKS]
+    holder.close()
+    impatient.close()

@@ -1,14 +1,19 @@
 """Before the workers start, everything that a crash left is recovered; objects of others are not changed."""
 
+import hashlib
+
 from moonmind_appliance.errors import EngineError, EngineUnreachable
+from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.recover import recover, requeue_expired
 from moonmind_appliance.models import (
     LABEL_APPLIANCE,
     LABEL_ROLE,
     LABEL_RUN,
+    ArtifactType,
     ContainerSpec,
     Limits,
+    PhaseName,
     RunStatus,
     WaitingFor,
     WaitReason,
@@ -109,9 +114,9 @@ def test_a_run_whose_lease_lapsed_goes_on(appliance: ApplianceUnderTest) -> None
     assert requeue_expired(appliance.resources) == []
     appliance.clock.advance(seconds=2)
     assert requeue_expired(appliance.resources) == [run.run_id]
+    assert appliance.stored(run).interruptions == 1
     appliance.work()
     assert appliance.stored(run).status is RunStatus.SUCCEEDED
-    assert appliance.stored(run).interruptions == 1
 
 
 def test_a_run_whose_lease_is_kept_alive_is_left_alone(appliance: ApplianceUnderTest) -> None:
@@ -122,3 +127,35 @@ def test_a_run_whose_lease_is_kept_alive_is_left_alone(appliance: ApplianceUnder
         appliance.clock.advance(hours=1)
         appliance.store.queue.heartbeat(run.run_id, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
         assert requeue_expired(appliance.resources) == []
+
+
+def test_a_run_that_this_process_still_executes_is_left_alone(appliance: ApplianceUnderTest) -> None:
+    """Its claim is renewed as soon as the database takes a write again."""
+    run = appliance.submit()
+    appliance.store.queue.claim(0, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.clock.advance(hours=1)
+    assert requeue_expired(appliance.resources, running={run.run_id}) == []
+
+
+def test_the_artifacts_of_a_cut_off_run_are_recorded_as_they_are_on_disk(appliance: ApplianceUnderTest) -> None:
+    """A log that was still growing, a file replaced without its record, a record without a file, and a partial file."""
+    run, resources = appliance.submit(), appliance.resources
+    artifacts = RunArtifacts(
+        run.run_id, store=appliance.store, files=resources.files, redactor=resources.redactor, clock=appliance.clock
+    )
+    log = artifacts.log(PhaseName.GIT_CLONE, 1, ArtifactType.STDOUT_LOG)
+    log.write(b"Cloning\n")
+    for name in ("replaced.json", "gone.json"):
+        artifacts.keep(name, ArtifactType.COMMIT_STATUS, PhaseName.COMMIT_PUSH, b"{}", "application/json")
+    folder = resources.files.path(log.storage_path).parent
+    (folder / "replaced.json").write_bytes(b'{"a": 1}')
+    (folder / "gone.json").unlink()
+    (folder / ".0123.part").write_bytes(b"half")
+    appliance.store.queue.claim(0, "dead", now=appliance.clock(), lease_seconds=30)
+    recover(resources)
+    recorded = {entry.name: (entry.size_bytes, entry.sha256) for entry in appliance.store.artifacts.list(run.run_id)}
+    assert recorded == {
+        "git_clone.stdout.log": (8, hashlib.sha256(b"Cloning\n").hexdigest()),
+        "replaced.json": (8, hashlib.sha256(b'{"a": 1}').hexdigest()),
+    }
+    assert sorted(path.name for path in folder.iterdir()) == sorted(recorded)

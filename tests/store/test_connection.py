@@ -266,6 +266,21 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
     impatient.close()
 
 
+def test_a_patient_thread_waits_longer(store: Store, data_dir: Path) -> None:
+    """Another thread of the same database does not, and neither does this one afterwards."""
+    holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None, check_same_thread=False)
+    impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    with impatient.patience():
+        holder.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, holder.execute, ["COMMIT"]).start()
+        Store(impatient).events.add("x")
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="held a lock for too long"):
+        Store(impatient).events.add("x")
+    holder.close()
+    impatient.close()
+
+
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     """The error for a data folder that cannot be created names the setting."""
     (tmp_path / "file").touch()

@@ -38,7 +38,7 @@ RUN_LINES = [
     ("run.waiting", {"waiting_for": {"reason": "engine", "until": None, "detail": ""}}, "waits for the Docker engine"),
     ("run.ready", {"waiting_for": None}, "waits only for its turn"),
     ("run.requeued", {"interruptions": 0}, "back in the queue"),
-    ("run.requeued", {"interruptions": 2}, "back in the queue; interruptions by a crash so far: 2"),
+    ("run.requeued", {"interruptions": 2}, "back in the queue; interruptions without progress: 2"),
     ("run.workspace_lost", {"again": ["git_clone"]}, "its volumes no longer exist; repeats git_clone"),
     ("run.noted", {"fields": ["agent", "branch_name"]}, "saved agent, branch_name"),
     ("run.cancel_requested", {}, "cancel requested"),
