@@ -218,6 +218,10 @@ class StoreError(ApplianceError):
         self.temporary = temporary
 
 
+class UnreadableRow(StoreError):
+    """One stored row cannot be read; others can."""
+
+
 class DataFolderInUse(StoreError):
     """Another process serves this data folder."""
 

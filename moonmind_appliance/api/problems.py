@@ -12,7 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from moonmind_appliance.api.paths import SCHEMA_PATH
-from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated, Unavailable
+from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated, Unavailable, UnreadableRow
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "range_not_satisfiable": ProblemKind(416, "The range is outside the content"),
     "too_many_streams": ProblemKind(429, "Too many event streams"),
     "internal_error": ProblemKind(500, "The appliance failed"),
+    "record_unreadable": ProblemKind(500, "The stored record cannot be read"),
     "disk_blocked": ProblemKind(503, "The disk is full"),
     "draining": ProblemKind(503, "The appliance is stopping"),
     "not_ready": ProblemKind(503, "The appliance cannot accept or run work now"),
@@ -72,6 +73,11 @@ PROBLEMS: dict[str, ProblemKind] = {
     "too_many_connections": ProblemKind(503, "Too many connections"),
     "unavailable": ProblemKind(503, "Currently unavailable"),
 }
+
+_UNREADABLE = (
+    "The stored record of this run cannot be read; other runs are not affected. The operator can export and remove it "
+    "with `moonmind-appliance runs remove`; the appliance's log says what is wrong with it."
+)
 
 # Litestar's own errors carry a status only.
 _CODES = {
@@ -137,6 +143,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
         return answer(body, _headers(request, error))
     if isinstance(error, StoreError):
         _log.error("Request %s: %s", request_id(request), error)
+        if isinstance(error, UnreadableRow):
+            return answer(problem("record_unreadable", _UNREADABLE))
         body = problem("store_unavailable", "The database is unavailable; the appliance's log says why.")
         return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -12,6 +12,7 @@ from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.store.progress import RunProgress
 from moonmind_appliance.store.queue import RunQueue
 from moonmind_appliance.store.run_lists import RunHead, RunLists
+from moonmind_appliance.store.run_rows import RunRows
 from moonmind_appliance.store.runs import RunStore
 from moonmind_appliance.store.shards import ShardStore
 from moonmind_appliance.store.tokens import LocalToken, TokenStore
@@ -28,6 +29,7 @@ __all__ = [
     "RunLists",
     "RunProgress",
     "RunQueue",
+    "RunRows",
     "RunStore",
     "ShardStore",
     "Store",
@@ -48,6 +50,7 @@ class Store:
         self.queue = RunQueue(database)
         self.progress = RunProgress(database)
         self.run_lists = RunLists(database)
+        self.run_rows = RunRows(database)
         self.artifacts = ArtifactStore(database)
         self.shards = ShardStore(database)
         self.events = EventStore(database)

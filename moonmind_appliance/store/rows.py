@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import PHASE_OUTPUTS, Artifact, Event, Phase, Run, Shard
 from moonmind_appliance.store.redacting import JsonText
 
@@ -50,7 +50,7 @@ def to_run(row: sqlite3.Row, phases: Iterable[sqlite3.Row] = (), *, specify_text
     """A run with its phases; lists pass neither phases nor text.
 
     Raises:
-        StoreError: a column cannot be read; the error names the run.
+        UnreadableRow: a column cannot be read; the error names the run.
     """
     return _build(
         Run,
@@ -67,7 +67,7 @@ def to_artifact(row: sqlite3.Row) -> Artifact:
     """An artifact's record.
 
     Raises:
-        StoreError: a column cannot be read; the error names the run.
+        UnreadableRow: a column cannot be read; the error names the run.
     """
     return _build(
         Artifact, f"Artifact {row['artifact_id']} of run {row['run_id']}", lambda: _columns(row, Artifact, ())
@@ -78,7 +78,7 @@ def to_event(row: sqlite3.Row) -> Event:
     """An event.
 
     Raises:
-        StoreError: a column cannot be read.
+        UnreadableRow: a column cannot be read.
     """
     return _build(Event, f"Event {row['event_id']}", lambda: _columns(row, Event, ("data",)))
 
@@ -87,7 +87,7 @@ def to_shard(row: sqlite3.Row) -> Shard:
     """A shard's state.
 
     Raises:
-        StoreError: the state cannot be read; the error names the shard.
+        UnreadableRow: the state cannot be read; the error names the shard.
     """
     return _build(Shard, f"Shard {row['shard']}", lambda: msgspec.json.decode(row["state"]))
 
@@ -114,7 +114,8 @@ def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plai
     try:
         return msgspec.convert(values(), kind, strict=False)
     except msgspec.MsgspecError as error:
-        raise StoreError(
+        raise UnreadableRow(
             f"{what}: the stored row cannot be read ({error}).",
-            hint="It was changed manually or by another version; restore a copy from the backups folder.",
+            hint="It was changed manually or by another version. Export and remove a run with "
+            "`moonmind-appliance runs remove RUN --export FILE`, or restore a copy from the backups folder.",
         ) from error

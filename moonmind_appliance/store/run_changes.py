@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
-from moonmind_appliance.errors import LeaseLost, NotFound, StoreError
+from moonmind_appliance.errors import LeaseLost, NotFound, StoreError, UnreadableRow
 from moonmind_appliance.models import Run, RunStatus, WaitingFor, may_move_run
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -91,7 +91,7 @@ def existing_run(connection: sqlite3.Connection, run_id: str) -> Run:
 
     Raises:
         NotFound: no such run.
-        StoreError: its row cannot be read.
+        UnreadableRow: its row cannot be read.
     """
     row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
@@ -103,7 +103,7 @@ def whole_run(connection: sqlite3.Connection, row: sqlite3.Row, *, text: bool = 
     """The run of a row of `runs`, with its phases in order. Without `text` its `specify_text` is not read and empty.
 
     Raises:
-        StoreError: the row, a phase or the text cannot be read.
+        UnreadableRow: the row, a phase or the text cannot be read.
     """
     run_id = row["run_id"]
     phases = connection.execute("SELECT * FROM phases WHERE run_id = ? ORDER BY position", (run_id,)).fetchall()
@@ -114,11 +114,11 @@ def specification(connection: sqlite3.Connection, run_id: str) -> str:
     """The run's specification text.
 
     Raises:
-        StoreError: the run has none.
+        UnreadableRow: the run has none.
     """
     row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
-        raise StoreError(
+        raise UnreadableRow(
             f"Run {run_id}: its specification text is missing.",
             hint="The database was changed manually; restore a copy from the backups folder.",
         )

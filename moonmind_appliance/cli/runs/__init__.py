@@ -15,6 +15,7 @@ COMMANDS = {
     "artifacts": Lazy(f"{_HERE}.artifacts:artifacts", "List or download a run's artifacts."),
     "cancel": Lazy(f"{_HERE}.cancel:cancel", "Cancel a run."),
     "retry": Lazy(f"{_HERE}.retry:retry", "Queue a failed or cancelled run again."),
+    "remove": Lazy(f"{_HERE}.remove:remove", "Remove a run: its record, events, artifacts and workspace."),
 }
 
 
