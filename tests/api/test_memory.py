@@ -89,7 +89,7 @@ KINDS = {
 }
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_ten_thousand_invented_methods_leave_nothing(served: Served) -> None:
     """They are one series of the metrics, and their bytes are freed after the answers."""
     send_raw(served, odd_requests("method", 100))

@@ -13,7 +13,7 @@ from tests.journeys.conftest import docker
 
 @pytest.mark.docker
 @pytest.mark.image
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_a_rehearsal_ends_with_a_draft_pull_request(terminal: Terminal) -> None:
     """Phases are shown on stderr; stdout has the report; nothing is written to the operator's own data folder."""
     called = terminal.run("rehearse", "--think", "0", "--json")

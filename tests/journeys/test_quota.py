@@ -75,7 +75,7 @@ def test_a_plan_without_codex_fails_the_run_only_without_another_account(environ
     assert all("plan" in shard.login_reason for shard in signed_in.shards.all(2))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_one_account_waits_and_continues_after_a_restart(tmp_path):
     """CODEX_SHARDS=1: queued, waiting for quota, with the time; it continues then although the appliance was killed."""
     with RehearsalEnvironment(settings.load({}).settings, shards=1) as environment:
@@ -104,7 +104,7 @@ def test_one_account_waits_and_continues_after_a_restart(tmp_path):
             served.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_three_accounts_at_their_limit_wait_and_continue(tmp_path):
     """Every run waits for the first window that resets, reports its time, and all of them finish."""
     with (

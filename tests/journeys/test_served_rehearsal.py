@@ -12,7 +12,7 @@ import pytest
 
 from tests.journeys.conftest import API, Caller, docker
 
-pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(600)]
 
 PROGRAM = [sys.executable, "-m", "moonmind_appliance.cli"]
 

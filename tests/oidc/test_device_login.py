@@ -56,7 +56,7 @@ def nothing() -> None:
 
 
 @pytest.mark.keycloak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 class TestAgainstKeycloak:
     @pytest.fixture
     def keycloak(self, keycloak: Keycloak):

@@ -19,7 +19,7 @@ from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, RETRY_SECONDS
 from tests.oidc.clock import Clock
 from tests.oidc.keycloak import OTHER_REALM, REALM_FILE, Keycloak
 
-pytestmark = [pytest.mark.keycloak, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.keycloak, pytest.mark.timeout(600)]
 
 # The command of the instructions, with the address as a variable.
 PASSWORD_GRANT = r"""

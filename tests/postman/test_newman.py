@@ -17,7 +17,7 @@ COLLECTION = FOLDER / "moonmind.postman_collection.json"
 SLUG = "postman/reading-list"
 SPEC = '# Dark mode\n\n- Goal: "dark" colours, \\o/ and \ttabs\n- Scope: /speckit.specify'
 
-pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.docker, pytest.mark.image, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
