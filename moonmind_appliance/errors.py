@@ -182,7 +182,8 @@ class GitHubError(ApplianceError):
     """A request to GitHub failed.
 
     `status` is the HTTP status, None without a response. `errors` are GitHub's messages, `retry_at` the time it asks
-    for.
+    for. `sso_url` is the address that `X-GitHub-SSO: required` names ("" if it names none); None if the header does not
+    require single sign-on. `permissions` are those that a fine-grained token needs, as GitHub lists them.
     """
 
     def __init__(
@@ -192,11 +193,15 @@ class GitHubError(ApplianceError):
         status: int | None,
         errors: Sequence[str] = (),
         retry_at: datetime | None = None,
+        sso_url: str | None = None,
+        permissions: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.errors = tuple(errors)
         self.retry_at = retry_at
+        self.sso_url = sso_url
+        self.permissions = permissions
 
 
 class LoginError(ApplianceError):

@@ -31,17 +31,35 @@ class CodexErrorKind(StrEnum):
     HTTP_CONNECTION_FAILED = "http_connection_failed"
     RESPONSE_TOO_MANY_FAILED_ATTEMPTS = "response_too_many_failed_attempts"
     INTERNAL_SERVER_ERROR = "internal_server_error"
+    MODEL_NOT_FOUND = "model_not_found"
+    INVALID_PROMPT = "invalid_prompt"
+    CYBER_POLICY = "cyber_policy"
+    BIO_POLICY = "bio_policy"
+    MISALIGNMENT_POLICY_VIOLATION = "misalignment_policy_violation"
+    CONTEXT_WINDOW_EXCEEDED = "context_window_exceeded"
     OTHER = "other"
 
 
-_UNREACHABLE = frozenset(
-    {
-        CodexErrorKind.HTTP_CONNECTION_FAILED,
-        CodexErrorKind.RESPONSE_TOO_MANY_FAILED_ATTEMPTS,
-        CodexErrorKind.SERVER_OVERLOADED,
-        CodexErrorKind.INTERNAL_SERVER_ERROR,
-    }
+# The verdicts that need nothing but the code.
+_VERDICTS = {
+    CodexErrorKind.UNAUTHORIZED: AgentVerdict.LOGIN_DEAD,
+    CodexErrorKind.HTTP_CONNECTION_FAILED: AgentVerdict.UNREACHABLE,
+    CodexErrorKind.RESPONSE_TOO_MANY_FAILED_ATTEMPTS: AgentVerdict.UNREACHABLE,
+    CodexErrorKind.SERVER_OVERLOADED: AgentVerdict.UNREACHABLE,
+    CodexErrorKind.INTERNAL_SERVER_ERROR: AgentVerdict.UNREACHABLE,
+    CodexErrorKind.MODEL_NOT_FOUND: AgentVerdict.MODEL_UNAVAILABLE,
+    CodexErrorKind.INVALID_PROMPT: AgentVerdict.TEXT_FLAGGED,
+    CodexErrorKind.CYBER_POLICY: AgentVerdict.TEXT_FLAGGED,
+    CodexErrorKind.BIO_POLICY: AgentVerdict.TEXT_FLAGGED,
+    CodexErrorKind.MISALIGNMENT_POLICY_VIOLATION: AgentVerdict.TEXT_FLAGGED,
+    CodexErrorKind.CONTEXT_WINDOW_EXCEEDED: AgentVerdict.CONTEXT_WINDOW_EXCEEDED,
+}
+# Codex has no code for these: it reports `other`, with OpenAI's response as the message.
+_MODEL_REFUSED = re.compile(
+    r"The '[^']{1,100}' model (?:is not supported when using Codex|requires a newer version of Codex)"
 )
+_CONTENT_FILTER = "Incomplete response returned, reason: content_filter"
+_TOO_LARGE = {"http_status_code": 413}
 
 
 class _Report(Report):
@@ -99,7 +117,7 @@ class CodexReader(TurnOutput[_Report]):
         refused = verdict is AgentVerdict.PLAN_WITHOUT_CODEX
         return TurnOutcome(
             verdict=verdict,
-            message=self._message if verdict is AgentVerdict.COMPLETED else self._failed or self._last_error,
+            message=self._message if verdict is AgentVerdict.COMPLETED else _plain(self._failed or self._last_error),
             thread_id=self._thread_id,
             usage=self._usage,
             quota=quota,
@@ -113,14 +131,35 @@ class CodexReader(TurnOutput[_Report]):
             return AgentVerdict.COMPLETED
         if ended.exit_code == NO_SKILL:
             return AgentVerdict.SKILL_MISSING
-        kind = error_kind(report.codex_error_info)
+        kind = _known(error_kind(report.codex_error_info))
         if kind == CodexErrorKind.USAGE_LIMIT_EXCEEDED:
             return AgentVerdict.QUOTA if _waiting_cures(report, reached) else AgentVerdict.PLAN_WITHOUT_CODEX
-        if kind == CodexErrorKind.UNAUTHORIZED:
-            return AgentVerdict.LOGIN_DEAD
-        if kind in _UNREACHABLE:
-            return AgentVerdict.UNREACHABLE
-        return AgentVerdict.FAILED
+        if kind is None or kind is CodexErrorKind.OTHER:
+            return _by_message(self._failed)
+        if as_object(report.codex_error_info) == {CodexErrorKind.HTTP_CONNECTION_FAILED: _TOO_LARGE}:
+            return AgentVerdict.CONTEXT_WINDOW_EXCEEDED
+        return _VERDICTS.get(kind, AgentVerdict.FAILED)
+
+
+def _known(kind: str | None) -> CodexErrorKind | None:
+    return CodexErrorKind(kind) if kind in frozenset(CodexErrorKind) else None
+
+
+def _by_message(message: str) -> AgentVerdict:
+    """The verdict of a failure without a code. The agent can write any message, so it must only choose the words."""
+    if _MODEL_REFUSED.search(message):
+        return AgentVerdict.MODEL_UNAVAILABLE
+    return AgentVerdict.TEXT_FLAGGED if message.endswith(_CONTENT_FILTER) else AgentVerdict.FAILED
+
+
+def _plain(message: str) -> str:
+    """OpenAI's own sentence if Codex reports its whole response: `{"detail": …}` or `{"error": {"message": …}}`."""
+    try:
+        body = as_object(read_json(message.encode(), limit=_LONGEST_MESSAGE)) if message.startswith("{") else {}
+    except Unreadable:
+        return message
+    error = as_object(body.get("error"))
+    return as_text(body.get("detail") or error.get("message"), longest=_LONGEST_MESSAGE) or message
 
 
 def _resets_at(quota: list[QuotaWindow]) -> datetime | None:

@@ -148,6 +148,8 @@ class Connection:
             status=response.status_code,
             errors=messages,
             retry_at=_retry_at(response, str(body.get("documentation_url", ""))),
+            sso_url=_sso_url(response.headers.get("x-github-sso", "")),
+            permissions=self._clean(response.headers.get("x-accepted-github-permissions", "")),
         )
 
     def _silence(self, request: httpx.Request, error: httpx.TransportError) -> GitHubError:
@@ -200,8 +202,11 @@ def _body(response: httpx.Response) -> dict[str, Any]:
 
 
 def _messages(body: Mapping[str, Any]) -> list[str]:
-    """GitHub's message first, then each of its `errors`, which are objects or plain sentences."""
+    """GitHub's message first, then each of its `errors`, which are objects or plain sentences, and a block's notice."""
     messages = [str(body["message"])] if body.get("message") else []
+    block = body.get("block")
+    if isinstance(block, dict):
+        messages.append(" ".join(str(block[key]) for key in ("reason", "html_url") if block.get(key)))
     details = body.get("errors")
     for detail in details if isinstance(details, list) else [details] if details else []:
         if not isinstance(detail, dict):
@@ -212,6 +217,17 @@ def _messages(body: Mapping[str, Any]) -> list[str]:
             where = ".".join(str(detail[key]) for key in ("resource", "field") if detail.get(key))
             messages.append(f"{where}: {detail.get('code', 'invalid')}")
     return messages
+
+
+def _sso_url(header: str) -> str | None:
+    """The address in `X-GitHub-SSO: required; url=…`; None for other values, such as `partial-results; …`.
+
+    docs.github.com/rest/authentication/authenticating-to-the-rest-api, "Personal access tokens and SAML SSO".
+    """
+    state, *parameters = (part.strip() for part in header.split(";"))
+    if state != "required":
+        return None
+    return next((part.removeprefix("url=") for part in parameters if part.startswith("url=")), "")
 
 
 def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | None:

@@ -21,13 +21,15 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """A repository as visible to this token.
 
     `full_name` is its current name: for a renamed repository it differs from the requested name; use it in further
-    requests. `may_push` is the permission that GitHub reports for the token's account; True if GitHub reports none.
+    requests. `disabled`: GitHub has disabled it. `may_push` is the permission that GitHub reports for the token's
+    account; True if GitHub reports none.
     """
 
     full_name: str
     default_branch: str
     private: bool
     archived: bool
+    disabled: bool
     may_push: bool
     html_url: str
 
@@ -56,6 +58,7 @@ class _Repository(msgspec.Struct):
     private: bool
     html_url: str
     archived: bool = False
+    disabled: bool = False
     permissions: _Permissions | None = None
 
 
@@ -66,6 +69,14 @@ class _Commit(msgspec.Struct):
 class _Branch(msgspec.Struct):
     name: str
     commit: _Commit
+
+
+class _Ref(msgspec.Struct):
+    ref: str
+
+
+class _BranchName(msgspec.Struct):
+    name: str
 
 
 class _Side(msgspec.Struct):
@@ -133,6 +144,7 @@ class GitHub:
             default_branch=found.default_branch,
             private=found.private,
             archived=found.archived,
+            disabled=found.disabled,
             may_push=found.permissions.push if found.permissions else True,
             html_url=found.html_url,
         )
@@ -149,6 +161,19 @@ class GitHub:
             raise
         # GitHub redirects to a renamed branch; in Git the old name does not exist.
         return found.commit.sha if found.name == branch else None
+
+    def is_empty(self, slug: str) -> bool:
+        """Whether the repository has no branch, and so no commit."""
+        path = f"{_repository_path(slug)}/branches"
+        return not self._connection.ask("GET", path, query={"per_page": "1"}, answer=list[_BranchName])
+
+    def branches_at_or_below(self, slug: str, branch: str) -> list[str]:
+        """The branch itself if it exists, and branches below its name (`<branch>/…`)."""
+        path = f"{_repository_path(slug)}/git/matching-refs/heads/{quote(branch)}"
+        found = self._connection.ask("GET", path, answer=list[_Ref])
+        # GitHub also returns every ref whose name begins with the same characters.
+        names = [each.ref.removeprefix("refs/heads/") for each in found]
+        return [name for name in names if name == branch or name.startswith(f"{branch}/")]
 
     def find_pull_request(self, slug: str, head_branch: str) -> PullRequest | None:
         """The newest open pull request from that branch of this repository, or None."""

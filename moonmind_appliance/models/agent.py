@@ -37,6 +37,9 @@ class AgentVerdict(StrEnum):
     PLAN_WITHOUT_CODEX = "plan_without_codex"
     LOGIN_DEAD = "login_dead"
     SKILL_MISSING = "skill_missing"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    TEXT_FLAGGED = "text_flagged"
+    CONTEXT_WINDOW_EXCEEDED = "context_window_exceeded"
 
 
 class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,14 @@ class FailureCode(StrEnum):
 
     GITHUB_TOKEN_MISSING = "github_token_missing"  # noqa: S105 - a code's name, no secret
     GITHUB_TOKEN_REJECTED = "github_token_rejected"  # noqa: S105 - a code's name, no secret
+    GITHUB_TOKEN_INSUFFICIENT = "github_token_insufficient"  # noqa: S105 - a code's name, no secret
+    GITHUB_SSO_REQUIRED = "github_sso_required"
+    GITHUB_IP_NOT_ALLOWED = "github_ip_not_allowed"
+    GITHUB_ACCOUNT_SUSPENDED = "github_account_suspended"
+    GITHUB_REFUSED = "github_refused"
     REPOSITORY_NOT_FOUND = "repository_not_found"
+    REPOSITORY_BLOCKED = "repository_blocked"
+    REPOSITORY_EMPTY = "repository_empty"
     REPOSITORY_ARCHIVED = "repository_archived"
     BASE_BRANCH_NOT_FOUND = "base_branch_not_found"
     PUSH_NOT_PERMITTED = "push_not_permitted"
@@ -35,6 +42,9 @@ class FailureCode(StrEnum):
     CLONE_FAILED = "clone_failed"
     SKILL_MISSING = "skill_missing"
     PLAN_WITHOUT_CODEX = "plan_without_codex"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    TEXT_FLAGGED = "text_flagged"
+    CONTEXT_WINDOW_EXCEEDED = "context_window_exceeded"
     AGENT_FAILED = "agent_failed"
     AGENT_UNREACHABLE = "agent_unreachable"
     AGENT_TIMED_OUT = "agent_timed_out"
@@ -48,6 +58,9 @@ class FailureCode(StrEnum):
     WORKSPACE_TOO_LARGE = "workspace_too_large"
     COMMIT_FAILED = "commit_failed"
     PUSH_REJECTED = "push_rejected"
+    PUSH_PROTECTION = "push_protection"
+    FILE_TOO_LARGE = "file_too_large"
+    AUTHOR_EMAIL_REFUSED = "author_email_refused"
     WORKFLOW_SCOPE_MISSING = "workflow_scope_missing"
     BRANCH_CONFLICT = "branch_conflict"
     PULL_REQUEST_REFUSED = "pull_request_refused"
@@ -69,12 +82,41 @@ FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.GITHUB_TOKEN_REJECTED: FailureKind(
         WhoActs.OPERATOR, "Create a new GitHub token, set GITHUB_TOKEN to it, restart, and retry the run."
     ),
+    FailureCode.GITHUB_TOKEN_INSUFFICIENT: FailureKind(
+        WhoActs.OPERATOR,
+        "Change the token's permissions or lifetime as GitHub's message says, or set GITHUB_TOKEN to another token and "
+        "restart; then retry the run.",
+    ),
+    FailureCode.GITHUB_SSO_REQUIRED: FailureKind(
+        WhoActs.OPERATOR,
+        "Authorize the token for the organization: open the address in the message, or use Configure SSO at the token "
+        "in GitHub's settings; then retry the run.",
+    ),
+    FailureCode.GITHUB_IP_NOT_ALLOWED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Add the appliance's public IP address to the organization's IP allow list on GitHub, then retry the run.",
+    ),
+    FailureCode.GITHUB_ACCOUNT_SUSPENDED: FailureKind(
+        WhoActs.OPERATOR,
+        "Ask GitHub Support to restore the token's account, or set GITHUB_TOKEN to a token of another account and "
+        "restart; then retry the run.",
+    ),
+    FailureCode.GITHUB_REFUSED: FailureKind(
+        WhoActs.OPERATOR, "Read GitHub's message, fix the cause, then retry the run."
+    ),
     FailureCode.REPOSITORY_NOT_FOUND: FailureKind(
         WhoActs.SUBMITTER,
         "Check the repository's owner and name; if they are correct, ask the operator to give the token access.",
     ),
     FailureCode.REPOSITORY_ARCHIVED: FailureKind(
         WhoActs.GITHUB_ADMIN, "Unarchive the repository on GitHub, then retry the run."
+    ),
+    FailureCode.REPOSITORY_BLOCKED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "GitHub itself has blocked the repository: its owner must resolve that with GitHub; then retry the run.",
+    ),
+    FailureCode.REPOSITORY_EMPTY: FailureKind(
+        WhoActs.SUBMITTER, "Push a first commit to the repository, then retry the run."
     ),
     FailureCode.BASE_BRANCH_NOT_FOUND: FailureKind(
         WhoActs.SUBMITTER, "Submit again with a base_branch that exists in the repository."
@@ -108,6 +150,16 @@ FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
         WhoActs.OPERATOR,
         "This ChatGPT plan does not include Codex, or has no credits: sign in another account, then retry.",
+    ),
+    FailureCode.MODEL_UNAVAILABLE: FailureKind(
+        WhoActs.OPERATOR,
+        "Set CODEX_MODEL to a model that the account may use, or empty for Codex's default, and restart; then retry.",
+    ),
+    FailureCode.TEXT_FLAGGED: FailureKind(
+        WhoActs.SUBMITTER, "Reword the specification so that it does not conflict with the policy; submit it again."
+    ),
+    FailureCode.CONTEXT_WINDOW_EXCEEDED: FailureKind(
+        WhoActs.SUBMITTER, "Shorten the specification, or split it into several runs; then submit it again."
     ),
     FailureCode.AGENT_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the phase's stdout and stderr artifacts; then retry the run."
@@ -156,12 +208,27 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.GITHUB_ADMIN,
         "Read GitHub's message, change the rule that rejects the branch, then retry the run.",
     ),
+    FailureCode.PUSH_PROTECTION: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Remove the secret that GitHub's message names, rotate it, and submit again; if it is no "
+        "secret, allow it at the address in the message and retry the run.",
+    ),
+    FailureCode.FILE_TOO_LARGE: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Reduce the specification's scope so that the file is no part of the change; submit again.",
+    ),
+    FailureCode.AUTHOR_EMAIL_REFUSED: FailureKind(
+        WhoActs.OPERATOR,
+        "Set GIT_AUTHOR_EMAIL to an address that GitHub accepts, such as the account's noreply address, and restart; "
+        "then retry the run.",
+    ),
     FailureCode.WORKFLOW_SCOPE_MISSING: FailureKind(
         WhoActs.OPERATOR,
         "The change touches .github/workflows: give the token the workflow scope, then retry the run.",
     ),
     FailureCode.BRANCH_CONFLICT: FailureKind(
-        WhoActs.SUBMITTER, "Delete or rename that branch on GitHub, then retry the run."
+        WhoActs.SUBMITTER,
+        "Delete or rename that branch on GitHub, or ask the operator to change BRANCH_PREFIX; then retry the run.",
     ),
     FailureCode.PULL_REQUEST_REFUSED: FailureKind(
         WhoActs.GITHUB_ADMIN,

@@ -62,7 +62,8 @@ class CommittedChange(PhaseOutput, frozen=True):
     """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
-    `paths` and `left_out` are bounded; `left_out_count` counts all.
+    `paths` and `left_out` are bounded; `left_out_count` counts all. `branch` is the run's branch from now on;
+    `github_messages` are what GitHub printed when it accepted the push.
     """
 
     dry_run: bool
@@ -70,6 +71,8 @@ class CommittedChange(PhaseOutput, frozen=True):
     paths: list[str] = []
     left_out: list[LeftOutPath] = []
     left_out_count: int = 0
+    branch: str = ""
+    github_messages: list[str] = []
 
 
 class OpenedPullRequest(PhaseOutput, frozen=True):

@@ -17,9 +17,10 @@ from moonmind_appliance.phases.credential_audit import FoundSecret, credential_a
 from moonmind_appliance.phases.diff_summary import diff_summary
 from moonmind_appliance.phases.git_answers import PushAnswer, StagedChange
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.github_messages import accepted_push_lines
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.pull_request_text import quiet
-from moonmind_appliance.phases.result import PhaseResult, failed
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
@@ -68,7 +69,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         ctx.artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, _PHASE, staged.rest, "text/x-diff")
     status = _status(ctx, change)
     if refusal is None and push:
-        refusal = _push(ctx, change.commit, logs)
+        refusal, status["github_messages"] = _push(ctx, change.commit, logs)
         status["pushed"] = refusal is None
     status["failure"] = msgspec.to_builtins(refusal) if refusal else None
     _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
@@ -82,8 +83,10 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         paths=status["paths"],
         left_out=change.left_out,
         left_out_count=status["left_out_count"],
+        branch=ctx.branch,
+        github_messages=status["github_messages"],
     )
-    return PhaseResult(output=committed, metadata=status)
+    return PhaseResult(output=committed, metadata=status, run_fields=RunFields(branch_name=ctx.branch))
 
 
 def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
@@ -112,16 +115,17 @@ def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret
     return None
 
 
-def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> Failure | None:
+def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> tuple[Failure | None, list[str]]:
+    """Why the push failed, and what GitHub said about one that it accepted."""
     answer = git_command(ctx, "push", {"commit": commit}, PushAnswer, logs, with_token=True)
     if answer.result is None:
-        return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}")
+        return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}"), []
     if not answer.result.pushed:
         message = (
             f"The branch {ctx.branch} already exists in {ctx.slug} at another commit ({answer.result.conflict[:12]})."
         )
-        return failure(FailureCode.BRANCH_CONFLICT, message)
-    return None
+        return failure(FailureCode.BRANCH_CONFLICT, message), []
+    return None, accepted_push_lines(answer.stderr)
 
 
 def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
@@ -132,6 +136,7 @@ def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
         "commit": change.commit if change.changed else None,
         "changed": change.changed,
         "pushed": False,
+        "github_messages": [],
         "dry_run": ctx.dry_run,
         "files": change.file_count,
         "patch_bytes": change.patch_bytes,

@@ -66,8 +66,13 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     @property
     def branch(self) -> str:
-        """The run's branch: `speckit/<yyyymmdd>/<short run id>`, with the UTC date of acceptance."""
-        return f"speckit/{self.run.accepted_at:%Y%m%d}/{self.run.short_id}"
+        """The run's branch: `<BRANCH_PREFIX>/<yyyymmdd>/<short run id>`, with the UTC date of acceptance.
+
+        Once the commit is pushed this is fixed, even if the settings change.
+        """
+        committed = self.run.output(CommittedChange)
+        fixed = committed and (committed.branch or self.run.branch_name)
+        return fixed or f"{self.settings.branch_prefix}/{self.run.accepted_at:%Y%m%d}/{self.run.short_id}"
 
     @property
     def dry_run(self) -> bool:

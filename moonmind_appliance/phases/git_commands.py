@@ -13,6 +13,7 @@ from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, S
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
+from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
 
 _LONGEST_RESULT = 16 * 1024 * 1024
@@ -24,11 +25,12 @@ _Result = TypeVar("_Result", bound=msgspec.Struct)
 
 
 class GitAnswer(msgspec.Struct, Generic[_Result], frozen=True):
-    """A verb's output: its result (None if Git failed), the output after it, and Git's standard error.
+    """A verb's output: its result (None if Git failed), the output after it, and Git's standard error, redacted.
 
     `with_token` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
     """
 
+    verb: str
     with_token: bool
     outcome: ExecOutcome
     result: _Result | None
@@ -85,7 +87,7 @@ def git_command(
         raise DiskFull(
             "The Docker engine has no disk space left for the run's volumes.", hint="Free space on its disk."
         )
-    return GitAnswer(with_token, outcome, decoded, rest, messages)
+    return GitAnswer(verb, with_token, outcome, decoded, rest, messages)
 
 
 def _decoded(line: bytes, result: type[_Result]) -> _Result | None:
@@ -102,7 +104,14 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: Failure
         return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
         return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
-    return git_failure(answer.stderr, otherwise, doing, remote=answer.with_token)
+    return git_failure(
+        answer.stderr,
+        otherwise,
+        doing,
+        hosts=trusted_hosts(ctx.settings),
+        remote=answer.with_token,
+        pushing=answer.verb == "push",
+    )
 
 
 def common_job(ctx: PhaseContext) -> dict[str, Any]:

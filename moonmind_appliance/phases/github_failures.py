@@ -1,66 +1,136 @@
-"""Maps errors of GitHub's REST API and of Git to failures."""
+"""Maps errors of GitHub's REST API and of Git to failures.
+
+The phase and what is known decide, not the status alone: a failure says that a branch is pushed only if it is.
+"""
 
 import re
+from collections.abc import Collection
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.models import Failure, FailureCode, failure
+from moonmind_appliance.phases.github_messages import (
+    access_code,
+    declined,
+    push_code,
+    remote_lines,
+    trusted_address,
+)
+from moonmind_appliance.printable import strip
 
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
+_UNAUTHORIZED, _NOT_FOUND, _TOO_MANY, _LEGAL_REASONS = 401, 404, 429, 451
 _FIRST_ERROR, _SERVER = 400, 500
 
-# Messages of Git and GitHub on standard error; the first match counts.
+# Git's own messages on standard error; the first match counts.
 _GIT_MESSAGES: tuple[tuple[str, FailureCode], ...] = (
-    (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
-    (r"archived so it is read-only", FailureCode.REPOSITORY_ARCHIVED),
-    (
-        r"remote rejected|protected branch|hook declined|pre-receive|\bGH\d{3}\b|push declined|rule violations",
-        FailureCode.PUSH_REJECTED,
-    ),
     (r"\[rejected\]|stale info|non-fast-forward|fetch first", FailureCode.BRANCH_CONFLICT),
     (r"Authentication failed|could not read Username|error: 401|Invalid username", FailureCode.GITHUB_TOKEN_REJECTED),
-    (r"error: 403|Write access to repository not granted|Permission to .* denied", FailureCode.PUSH_NOT_PERMITTED),
+    (r"Permission to .* denied", FailureCode.PUSH_NOT_PERMITTED),
+    (r"error: 451", FailureCode.REPOSITORY_BLOCKED),
     (r"couldn't find remote ref|Remote branch .* not found", FailureCode.BASE_BRANCH_NOT_FOUND),
     (r"error: 429|rate limit", FailureCode.GITHUB_RATE_LIMITED),
     (r"[Rr]epository .*not found|error: 404", FailureCode.REPOSITORY_NOT_FOUND),
+)
+_UNREACHABLE = (
     (
-        (
-            r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: [35]\d\d|"
-            r"(?i:certificate|gnutls|\bTLS\b|\bproxy\b)|Operation too slow|early EOF|"
-            r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out"
-        ),
-        FailureCode.GITHUB_UNREACHABLE,
+        r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: [35]\d\d|"
+        r"(?i:certificate|gnutls|\bTLS\b|\bproxy\b)|Operation too slow|early EOF|"
+        r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out"
     ),
+    FailureCode.GITHUB_UNREACHABLE,
+)
+_URL = re.compile(r"'https?://[^'\n]*'")
+# A push that GitHub declined for a reason without a code of its own.
+_PUSH_DECLINED = re.compile(
+    r"remote rejected|protected branch|hook declined|pre-receive|\bGH\d{3}\b|push declined|rule violations"
 )
 
 
-def rest_failure(error: GitHubError, doing: str) -> Failure:
-    """The failure for a REST error; `doing` completes "GitHub refused …" and "The request to GitHub … failed"."""
-    github_message = f" GitHub said: {'; '.join(error.errors)}" if error.errors else ""
-    if error.retry_at is not None or error.status == _TOO_MANY:
-        code = FailureCode.GITHUB_RATE_LIMITED
-    elif error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
-        # No response, or one that is not from GitHub.
-        code = FailureCode.GITHUB_UNREACHABLE
-    elif error.status == _UNAUTHORIZED:
-        code = FailureCode.GITHUB_TOKEN_REJECTED
-    elif error.status == _NOT_FOUND:
-        code = FailureCode.REPOSITORY_NOT_FOUND
-    elif error.status == _FORBIDDEN:
-        code = FailureCode.PUSH_NOT_PERMITTED
-    else:
-        code = FailureCode.PULL_REQUEST_REFUSED
+def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], pushed: str | None = None) -> Failure:
+    """The failure for a REST error.
+
+    Args:
+        error: the error.
+        doing: completes "GitHub refused …" and "The request to GitHub … failed".
+        hosts: see `trusted_hosts`.
+        pushed: the run's branch if it is pushed already; None before.
+    """
+    code = _rest_code(error, pushed=pushed is not None)
     if code is FailureCode.GITHUB_UNREACHABLE:
-        return failure(code, f"The request to GitHub {doing} failed. {error.message}", retry_at=error.retry_at)
-    return failure(code, f"GitHub refused {doing} (status {error.status}).{github_message}", retry_at=error.retry_at)
+        said = [f"The request to GitHub {doing} failed. {error.message}"]
+    else:
+        said = [f"GitHub refused {doing} (status {error.status})."]
+        if error.errors:
+            said.append(f"GitHub said: {strip('; '.join(error.errors))}")
+    if error.permissions and code is FailureCode.GITHUB_TOKEN_INSUFFICIENT:
+        said.append(f"The request needs these permissions: {strip(error.permissions)}.")
+    if code is FailureCode.GITHUB_SSO_REQUIRED:
+        said.append(_authorize(trusted_address(error.sso_url or "", hosts)))
+    if pushed is not None:
+        said.append(f"The branch {pushed} is pushed.")
+    return failure(code, " ".join(part for part in said if part), retry_at=error.retry_at)
 
 
-def git_failure(stderr: str, otherwise: FailureCode, doing: str, *, remote: bool = True) -> Failure:
+def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
+    if error.retry_at is not None or error.status == _TOO_MANY:
+        return FailureCode.GITHUB_RATE_LIMITED
+    if error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:
+        # No response, or one that is not from GitHub.
+        return FailureCode.GITHUB_UNREACHABLE
+    if error.sso_url is not None:
+        return FailureCode.GITHUB_SSO_REQUIRED
+    by_status = {
+        _UNAUTHORIZED: FailureCode.GITHUB_TOKEN_REJECTED,
+        _NOT_FOUND: FailureCode.REPOSITORY_NOT_FOUND,
+        _LEGAL_REASONS: FailureCode.REPOSITORY_BLOCKED,
+    }
+    refused = FailureCode.PULL_REQUEST_REFUSED if pushed else FailureCode.GITHUB_REFUSED
+    return access_code("\n".join(error.errors)) or by_status.get(error.status, refused)
+
+
+def _authorize(address: str | None) -> str:
+    return f"Authorize the token at {address} (valid for one hour)." if address else ""
+
+
+def git_failure(
+    stderr: str,
+    otherwise: FailureCode,
+    doing: str,
+    *,
+    hosts: Collection[str] = (),
+    remote: bool = True,
+    pushing: bool = False,
+) -> Failure:
     """The failure for Git's standard error; `otherwise` if no pattern matches.
 
-    `remote`: Git talked to GitHub. If it did not, its messages contain file names, which can imitate any pattern.
+    Args:
+        stderr: redacted.
+        otherwise: the code for an unknown cause.
+        doing: completes "git failed to …".
+        hosts: see `trusted_hosts`.
+        remote: Git talked to GitHub. If it did not, its messages contain file names, which can imitate any pattern.
+        pushing: Git was to push.
     """
-    known = _GIT_MESSAGES if remote else ()
-    code = next((code for pattern, code in known if re.search(pattern, stderr)), otherwise)
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    shown = [line for line in lines if not line.startswith(("git ", "hint:"))][-3:]
-    return failure(code, f"git failed to {doing}. Its output: {' / '.join(shown) or 'none'}")
+    lines = remote_lines(stderr) if remote else []
+    code = _git_code(stderr, "\n".join(lines), pushing=pushing) if remote else None
+    code = code or otherwise
+    if lines:
+        reason = declined(stderr)
+        message = f"git failed to {doing}. GitHub said: {' / '.join(lines)}" + (f" ({reason})" if reason else "")
+    else:
+        own = [line.strip() for line in stderr.splitlines() if line.strip()]
+        shown = [line for line in own if not line.startswith(("git ", "hint:"))][-3:]
+        message = f"git failed to {doing}. Its output: {' / '.join(shown) or 'none'}"
+    if code is FailureCode.GITHUB_SSO_REQUIRED:
+        message = f"{message} {_authorize(trusted_address(' '.join(lines), hosts))}".rstrip()
+    return failure(code, message)
+
+
+def _git_code(stderr: str, told: str, *, pushing: bool) -> FailureCode | None:
+    reason = declined(stderr) or ""
+    if reason or _PUSH_DECLINED.search(told):
+        return push_code(f"{told}\n{reason}") or access_code(told) or FailureCode.PUSH_REJECTED
+    refused = (r"error: 403", FailureCode.PUSH_NOT_PERMITTED if pushing else FailureCode.GITHUB_REFUSED)
+    # A repository's name can imitate a pattern.
+    messages = _URL.sub("''", stderr)
+    known = (code for pattern, code in (*_GIT_MESSAGES, refused, _UNREACHABLE) if re.search(pattern, messages))
+    return access_code(told) or next(known, None)

@@ -7,6 +7,7 @@ from moonmind_appliance.github import GitHub, PullRequest
 from moonmind_appliance.models import FailureCode, LeftOutPath, OpenedPullRequest, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped
 
@@ -25,7 +26,9 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
         pull, how = _find_or_open(ctx, ctx.github, text)
         labels = _label(ctx, ctx.github, pull)
     except GitHubError as error:
-        return failed(rest_failure(error, f"to open the pull request for {ctx.branch}"), title=text.title)
+        hosts = trusted_hosts(ctx.settings)
+        refused = rest_failure(error, f"to open the pull request for {ctx.branch}", hosts=hosts, pushed=ctx.branch)
+        return failed(refused, title=text.title)
     return PhaseResult(
         output=OpenedPullRequest(how),
         metadata={"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels},
@@ -48,6 +51,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
         left_out=[LeftOutPath(redact(entry.path), entry.reason) for entry in committed.left_out],
         left_out_count=committed.left_out_count,
+        github_messages=[redact(line) for line in committed.github_messages],
     )
     text = pull_request_text(facts)
     return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))

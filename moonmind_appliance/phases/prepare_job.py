@@ -3,16 +3,17 @@
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import GitHub, Repository
 from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, PreparedJob, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.settings import Loaded, options
 
 
 def prepare_job(ctx: PhaseContext) -> PhaseResult:
-    """Fail early, with a code, on a problem with the image, token, repository, base branch or push permission."""
+    """Fail early, with a code, on a problem with the image, token, repository, branches or push permission."""
     image = ctx.engine.image(ctx.settings.spec_automation_job_image)
     if image is None:
         missing = f"The Docker engine has no image {ctx.settings.spec_automation_job_image}."
@@ -47,18 +48,55 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
 
 def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:
     """The repository's current name, or why the token is not sufficient."""
-    slug, base = ctx.run.repository, ctx.run.base_branch
+    slug = ctx.run.repository
     try:
         repository = github.repository(slug)
-        if repository.archived:
-            return failure(FailureCode.REPOSITORY_ARCHIVED, f"{slug} is archived: GitHub rejects pushes to it.")
-        if not repository.may_push and not ctx.dry_run:
-            return failure(FailureCode.PUSH_NOT_PERMITTED, f"The token can read {slug} but not push to it.")
-        if github.branch_head(repository.full_name, base) is None:
-            return failure(
-                FailureCode.BASE_BRANCH_NOT_FOUND,
-                f"{slug} has no branch {base}; its default branch is {repository.default_branch}.",
-            )
+        refusal = (
+            _closed(ctx, repository)
+            or _no_base(ctx, github, repository)
+            or _branch_conflict(ctx, github, repository.full_name)
+        )
     except GitHubError as error:
-        return rest_failure(error, f"to show {slug}")
-    return repository.full_name
+        return rest_failure(error, f"to show {slug}", hosts=trusted_hosts(ctx.settings))
+    return refusal or repository.full_name
+
+
+def _closed(ctx: PhaseContext, repository: Repository) -> Failure | None:
+    """Why nothing can be pushed to the repository."""
+    slug = ctx.run.repository
+    if repository.archived:
+        return failure(FailureCode.REPOSITORY_ARCHIVED, f"{slug} is archived: GitHub rejects pushes to it.")
+    if repository.disabled:
+        return failure(FailureCode.REPOSITORY_BLOCKED, f"{slug} is disabled on GitHub.")
+    if not repository.may_push and not ctx.dry_run:
+        return failure(FailureCode.PUSH_NOT_PERMITTED, f"The token can read {slug} but not push to it.")
+    return None
+
+
+def _no_base(ctx: PhaseContext, github: GitHub, repository: Repository) -> Failure | None:
+    """Why the run cannot start at its base branch."""
+    slug, base = ctx.run.repository, ctx.run.base_branch
+    if github.branch_head(repository.full_name, base) is not None:
+        return None
+    if github.is_empty(repository.full_name):
+        message = f"{slug} is empty: it has no commit, so it has no branch {base}."
+        return failure(FailureCode.REPOSITORY_EMPTY, message)
+    message = f"{slug} has no branch {base}; its default branch is {repository.default_branch}."
+    return failure(FailureCode.BASE_BRANCH_NOT_FOUND, message)
+
+
+def _branch_conflict(ctx: PhaseContext, github: GitHub, slug: str) -> Failure | None:
+    """Why the run's branch cannot be created. Git has no branch `a/b` beside a branch `a`: they are file and folder."""
+    if ctx.dry_run:
+        return None
+    branch = ctx.branch
+    parts = branch.split("/")
+    above = ["/".join(parts[:count]) for count in range(1, len(parts))]
+    exists = next((name for name in above if github.branch_head(slug, name) is not None), None)
+    exists = exists or next(iter(github.branches_at_or_below(slug, branch)), None)
+    if exists is None:
+        return None
+    if exists == branch:
+        return failure(FailureCode.BRANCH_CONFLICT, f"The run's branch {branch} already exists in {slug}.")
+    message = f"{slug} has a branch {exists}, so Git allows no branch {branch} in it."
+    return failure(FailureCode.BRANCH_CONFLICT, message)

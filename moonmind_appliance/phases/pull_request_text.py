@@ -47,7 +47,10 @@ class PullRequestText(msgspec.Struct, frozen=True):
 
 
 class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts for reviewers. `files` are rows of the change; `assumptions` is Markdown of the specification."""
+    """Facts for reviewers. `files` are rows of the change; `assumptions` is Markdown of the specification.
+
+    `github_messages` are what GitHub printed when it accepted the push.
+    """
 
     run_id: str
     heading: str | None
@@ -59,6 +62,7 @@ class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     left_out: list[LeftOutPath]
     left_out_count: int = 0
+    github_messages: list[str] = []
 
 
 def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
@@ -94,6 +98,8 @@ def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
         body += ["Left out of the commit:", ""]
         body += [f"- {_code(entry.path)}: {entry.reason}" for entry in facts.left_out[:_MOST_LEFT_OUT]]
         body += _more(max(len(facts.left_out), facts.left_out_count), _MOST_LEFT_OUT)
+    if facts.github_messages:
+        body += ["## GitHub's messages about the push", "", *_quoted("\n".join(facts.github_messages)), ""]
     body += ["## How it was made", "", f"Agent: {facts.agent}. Phases: specify, plan, tasks.", f"Run: `{facts.run_id}`"]
     if facts.external_ref:
         body += [f"Reference: {_code(facts.external_ref)}"]

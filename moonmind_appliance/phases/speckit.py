@@ -136,8 +136,25 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
             FailureCode.AGENT_UNREACHABLE,
             f"{phase.value} could not reach {ctx.agent.service}.",
         ),
+        AgentVerdict.MODEL_UNAVAILABLE: (
+            FailureCode.MODEL_UNAVAILABLE,
+            f"{ctx.agent.service} does not offer {_model(ctx)} to the account of shard {shard}.",
+        ),
+        AgentVerdict.TEXT_FLAGGED: (
+            FailureCode.TEXT_FLAGGED,
+            f"{ctx.agent.service} refused {phase.value} because of its usage policy.",
+        ),
+        AgentVerdict.CONTEXT_WINDOW_EXCEEDED: (
+            FailureCode.CONTEXT_WINDOW_EXCEEDED,
+            f"{phase.value} needed more text than {_model(ctx)} can read at once.",
+        ),
     }.get(turn.verdict, (FailureCode.AGENT_FAILED, f"{phase.value} failed with exit code {ended.exit_code}."))
     return failure(code, message + _last_message(turn))
+
+
+def _model(ctx: PhaseContext) -> str:
+    model = ctx.settings.codex_model
+    return f"the model {model} (CODEX_MODEL)" if model else "its default model"
 
 
 def _last_message(turn: TurnOutcome) -> str:

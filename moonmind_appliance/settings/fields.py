@@ -21,6 +21,7 @@ from moonmind_appliance.settings.values import (
     flag,
     http_url,
     one_of,
+    ref_prefix,
     repositories,
     secret_value,
     text,
@@ -126,6 +127,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     spec_workflow_test_mode: Annotated[bool, Option("Treat every run as a dry run: nothing is pushed.", flag)] = False
+    branch_prefix: Annotated[
+        str,
+        Option("Beginning of the branches that runs push: `<prefix>/<yyyymmdd>/<short run id>`.", ref_prefix),
+    ] = "speckit"
     pull_request_labels: Annotated[
         tuple[str, ...],
         Option("Labels put on each pull request, comma-separated.", comma_separated),

@@ -8,9 +8,23 @@ class Fault(StrEnum):
     """A fault. Those of the first group last until `clear`; the others can be limited to a number of requests."""
 
     PUSH_REFUSED = "push-refused"  # a branch rule declines every push
+    PUSH_RULESET = "push-ruleset"  # a ruleset requires signed commits
+    PUSH_PROTECTION = "push-protection"  # secret scanning finds a secret in every push
+    PUSH_PRIVATE_EMAIL = "push-private-email"  # the commit's e-mail address is private
+    PUSH_LARGE_FILE = "push-large-file"  # a file exceeds GitHub's limit
+    PUSH_HOOK = "push-hook"  # a pre-receive hook of GitHub Enterprise Server declines every push
+    PUSH_WARNING = "push-warning"  # every push is accepted with a warning
     PR_EXISTS = "pr-exists"  # another user opens a pull request from each new branch as soon as it is pushed
     PR_RACED = "pr-raced"  # another user opens one between the appliance's search and its request to create one
     DRAFT_REFUSED = "draft-refused"  # no repository takes draft pull requests
+
+    SSO_REQUIRED = "sso-required"  # the token is not authorized for the organization's single sign-on
+    TAKEN_DOWN = "taken-down"  # a DMCA notice blocks the repository
+    REPOSITORY_DISABLED = "repository-disabled"  # GitHub's staff disabled the repository
+    ACCOUNT_SUSPENDED = "account-suspended"  # the token's account
+    IP_NOT_ALLOWED = "ip-not-allowed"  # the organization has an IP allow list
+    TOKEN_LIFETIME = "token-lifetime"  # noqa: S105 - the organization forbids tokens that live so long
+    TOKEN_PERMISSION = "token-permission"  # noqa: S105 - the token lacks a permission
 
     UNREACHABLE = "unreachable"  # connections are closed without an answer
     SERVER_ERRORS = "server-errors"  # 502

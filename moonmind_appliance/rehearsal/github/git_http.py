@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from litestar.types import Receive, Send
 
+from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
 from moonmind_appliance.rehearsal.github.faults import Fault
+from moonmind_appliance.rehearsal.github.push_refusals import PROTECTED_BRANCH, PUSH_REFUSALS, PUSH_WARNING
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedRepository, basic_credentials, token_of
 
 _PATH = re.compile(
@@ -64,6 +66,8 @@ class GitHTTP:
         elif repository is None or not self._state.may_see(repository, access):
             # A caller without credentials gets 401; one with credentials gets 404.
             await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
+        elif refusal := access_refusal(self._state.faults, repository.owner):
+            await _refuse(send, refusal.git_status, refusal.git_text)
         elif service == "info/refs" and f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
             # Only the first request is redirected: git continues with the old name after a request for a password.
             location = f"{self._state.server_url}/{repository.slug}.git/{service}" + (f"?{query}" if query else "")
@@ -132,12 +136,15 @@ class GitHTTP:
 
     def _push_rules(self, repository: HostedRepository, access: Access) -> dict[str, str]:
         """The environment with which git calls `push_rules.py`, if a rule can refuse the push."""
+        occurs = self._state.faults.take
         rules = {
-            "decline": self._state.faults.take(Fault.PUSH_REFUSED),
+            "decline": next((PUSH_REFUSALS[fault] for fault in PUSH_REFUSALS if occurs(fault)), None),
+            "warning": PUSH_WARNING if occurs(Fault.PUSH_WARNING) else "",
             "protected": sorted(repository.protected),
+            "protection": PROTECTED_BRANCH,
             "workflow_scope": "workflow" in access.scopes,
         }
-        if rules["workflow_scope"] and not rules["decline"] and not rules["protected"]:
+        if rules["workflow_scope"] and not any(rules[name] for name in ("decline", "protected", "warning")):
             return {}
         return {
             "REHEARSAL_PUSH_RULES": json.dumps(rules),

@@ -1,8 +1,9 @@
 """GitHub's rules for a push, as git's proc-receive hook: reports for each ref why it is refused, or accepts it.
 
 A program of its own, run by git in the bare repository with the interpreter's standard library only. The rules come as
-JSON in REHEARSAL_PUSH_RULES: `decline` (every branch is protected), `protected` (these branches are), `workflow_scope`
-(the token may change workflows). The protocol with git is described in githooks(5), "proc-receive".
+JSON in REHEARSAL_PUSH_RULES: `decline` (the refusal of every push), `protected` (branches) and `protection` (their
+refusal), `warning` (printed for a push that is accepted), `workflow_scope` (the token may change workflows). A refusal
+is GitHub's text and the reason. The protocol with git is described in githooks(5), "proc-receive".
 """
 
 import json
@@ -50,14 +51,16 @@ def refusal(ref: str, new: str, rules: dict[str, object]) -> str | None:
     """Why the ref must not become `new`, as GitHub's message, or None."""
     protected = rules.get("protected")
     branch = ref.removeprefix("refs/heads/")
-    if rules.get("decline") or (isinstance(protected, list) and branch in protected):
-        sys.stderr.write(f"error: GH006: Protected branch update failed for {ref}.\n")
-        sys.stderr.write("error: Changes must be made through a pull request.\n")
-        return "protected branch hook declined"
+    declined = rules.get("decline") or (isinstance(protected, list) and branch in protected and rules["protection"])
+    if isinstance(declined, list):
+        text, reason = declined
+        sys.stderr.buffer.write(text.format(ref=ref, new=new).encode())
+        return str(reason)
     if not rules.get("workflow_scope") and (path := changed_workflow(new)):
         return (
             f"refusing to allow a Personal Access Token to create or update workflow `{path}` without `workflow` scope"
         )
+    sys.stderr.buffer.write(str(rules.get("warning") or "").encode())
     return None
 
 

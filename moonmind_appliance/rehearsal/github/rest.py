@@ -14,6 +14,7 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.params import FromPath, RawBody
 
 from moonmind_appliance.rehearsal.github import request_bodies as bodies
+from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
 from moonmind_appliance.rehearsal.github.shapes import Shapes
@@ -48,8 +49,10 @@ def rest_app(github: GitHubState) -> Litestar:
         path=API_PREFIX,
         route_handlers=[
             get_repository,
+            list_branches,
             get_branch,
             get_ref,
+            list_matching_refs,
             list_pulls,
             create_pull,
             get_pull,
@@ -125,6 +128,8 @@ def provide_repository(
     repository = github.by_slug(f"{owner}/{name}")
     if repository is None or not github.may_see(repository, access):
         raise not_found(operation)
+    if refusal := access_refusal(github.faults, repository.owner):
+        raise refusal.rest
     if f"{owner}/{name}".lower() != repository.slug.lower():
         below = request.scope["raw_path"].decode("ascii").removeprefix(API_PREFIX).split("/")[4:]
         raise _moved(request, "/".join([f"/repositories/{repository.repository_id}", *below]))
@@ -165,6 +170,15 @@ def get_repository(repository: RequestedRepository, access: CallerAccess, shapes
     return shapes.full_repository(repository, access)
 
 
+@get(f"{_REPOSITORY}/branches", operation="/branches/branches#list-branches", sync_to_thread=True)
+def list_branches(
+    request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
+) -> Response[list[dict[str, Any]]]:
+    """Branches by name, in pages; none in an empty repository."""
+    page, link = _page(request, sorted(repository.bare.heads().items()))
+    return Response([shapes.short_branch(repository, name, sha) for name, sha in page], headers=link)
+
+
 @get(
     f"{_REPOSITORY}/branches/{{branch:path}}",
     operation="/branches/branches#get-a-branch",
@@ -196,6 +210,20 @@ def get_ref(
     if sha is None:
         raise not_found(_operation(request))
     return shapes.ref(repository, full, sha)
+
+
+@get(
+    f"{_REPOSITORY}/git/matching-refs/{{ref:path}}",
+    operation="/git/refs#list-matching-references",
+    sync_to_thread=True,
+)
+def list_matching_refs(
+    repository: RequestedRepository, ref: FromPath[str], shapes: InjectedShapes
+) -> list[dict[str, Any]]:
+    """The branches whose full name begins with that text."""
+    start = f"refs/{ref.removeprefix('/')}"
+    heads = sorted((f"refs/heads/{name}", sha) for name, sha in repository.bare.heads().items())
+    return [shapes.ref(repository, full, sha) for full, sha in heads if full.startswith(start)]
 
 
 @get(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)

@@ -168,6 +168,11 @@ class Shapes:
             "protection_url": f"{url}/protection",
         }
 
+    def short_branch(self, repository: HostedRepository, name: str, sha: str) -> dict[str, Any]:
+        """A branch in a list."""
+        url = f"{self.url(repository)}/commits/{sha}"
+        return {"name": name, "commit": {"sha": sha, "url": url}, "protected": name in repository.protected}
+
     def _commit(self, repository: HostedRepository, sha: str) -> dict[str, Any]:
         url, html_url = self.url(repository), f"{self._state.server_url}/{repository.slug}"
         facts = repository.bare.commit(sha)

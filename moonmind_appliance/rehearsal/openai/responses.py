@@ -25,6 +25,11 @@ from moonmind_appliance.rehearsal.openai.turns import ModelRequest, Turn, is_kno
 _TOOL_SPACE, _TOOL = "functions", "exec"
 _PRIMARY_MINUTES, _SECONDARY_MINUTES = 300, 10_080
 _BYTES_A_TOKEN = 4
+_FLAGGED = (
+    "Invalid prompt: your prompt was flagged as potentially violating our usage policy. Please try again with a "
+    "different prompt: https://platform.openai.com/docs/guides/reasoning#advice-on-prompting"
+)
+_TOO_LONG = "Your input exceeds the context window of this model. Please adjust your input and try again."
 _BODY_LIMIT = 64 * 1024**2
 
 
@@ -101,6 +106,10 @@ class ModelServer:
         match scripted.kind:
             case ResponseKind.AGENT_FAILS:
                 raise _error(400, "invalid_request_error", None, "This request cannot be answered.")
+            case ResponseKind.MODEL_UNAVAILABLE:
+                raise Refused(400, {"detail": _unsupported({"model": turn.model})})
+            case ResponseKind.TEXT_FLAGGED:
+                raise _error(400, "invalid_request_error", "invalid_prompt", _FLAGGED)
             case ResponseKind.USAGE_LIMIT:
                 resets_at = int(time.time()) + scripted.resets_in
                 with self._lock:
@@ -136,6 +145,10 @@ class ModelServer:
         yield _event("response.created", response=response)
         if turn.scripted.kind is ResponseKind.SILENT:
             await asyncio.Event().wait()  # until the client disconnects or the stand-in stops
+        if turn.scripted.kind is ResponseKind.CONTEXT_EXCEEDED:
+            error = {"code": "context_length_exceeded", "message": _TOO_LONG}
+            yield _event("response.failed", response={**response, "status": "failed", "error": error})
+            return
         if turn.scripted.kind is ResponseKind.STREAM_DROPPED and turn.requests <= turn.scripted.drops:
             raise StreamDropped
         item = _item(action)
