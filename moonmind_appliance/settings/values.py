@@ -14,7 +14,7 @@ _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_SPAN = 3650 * 86400
 _LONGEST_PREFIX = 100
-_PREFIX_PART = re.compile(r"[\w+](?:[\w+=,@-]|\.(?!\.|lock$|$))*")
+_PREFIX = re.compile(r"(?!refs(?:/|$))PART(?:/PART)*".replace("PART", r"[\w+](?:[\w+=,@-]|\.(?!\.|lock(?:/|$)|/|$))*"))
 _SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 
 
@@ -161,7 +161,7 @@ def author_value(raw: str) -> str:
 def ref_prefix(raw: str) -> str:
     """The first parts of a branch name, stricter than git-check-ref-format(1); a slash at the end is removed."""
     prefix = raw.removesuffix("/")
-    if len(prefix) > _LONGEST_PREFIX or not all(_PREFIX_PART.fullmatch(part) for part in prefix.split("/")):
+    if len(prefix) > _LONGEST_PREFIX or not _PREFIX.fullmatch(prefix):
         raise ValueError(
             "is not the beginning of a Git branch name (letters, digits, and . _ + = , @ - inside, parts separated by "
             f"slashes, at most {_LONGEST_PREFIX} characters)"

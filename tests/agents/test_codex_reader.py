@@ -1,4 +1,4 @@
-"""How Codex's turns are judged: by codes, never by sentences."""
+"""How Codex's turns are judged: by codes; by a sentence only where Codex has no code, and then only for words."""
 
 import json
 from datetime import UTC, datetime
@@ -92,6 +92,68 @@ def test_a_failed_turn(rule: str, report: dict[str, Any], verdict: AgentVerdict,
     """The message is the same for all codes."""
     outcome = turn(FAILED, report=report)
     assert (outcome.verdict, outcome.limit) == (verdict, limit), rule
+
+
+MODEL = "The 'gpt-9' model is not supported when using Codex with a ChatGPT account."
+
+# Messages and codes as the CLI 0.169.0 wrote them for these responses of a stand-in.
+REFUSED_TURNS = [
+    ("other", json.dumps({"detail": MODEL}), AgentVerdict.MODEL_UNAVAILABLE, MODEL),
+    (
+        "other",
+        json.dumps({"type": "error", "status": 400, "error": {"type": "invalid_request_error", "message": MODEL}}),
+        AgentVerdict.MODEL_UNAVAILABLE,
+        MODEL,
+    ),
+    ("other", "The 'gpt-9' model requires a newer version of Codex.", AgentVerdict.MODEL_UNAVAILABLE, None),
+    ("model_not_found", "The model `gpt-9` does not exist", AgentVerdict.MODEL_UNAVAILABLE, None),
+    ("invalid_prompt", "Invalid prompt: your prompt was flagged", AgentVerdict.TEXT_FLAGGED, None),
+    ("cyber_policy", "flagged for possible cybersecurity risk.", AgentVerdict.TEXT_FLAGGED, None),
+    ("bio_policy", "flagged for possible biological risk.", AgentVerdict.TEXT_FLAGGED, None),
+    ("misalignment_policy_violation", "blocked by our safety systems.", AgentVerdict.TEXT_FLAGGED, None),
+    (
+        "other",
+        "stream disconnected before completion: Incomplete response returned, reason: content_filter",
+        AgentVerdict.TEXT_FLAGGED,
+        None,
+    ),
+    ("context_window_exceeded", "Codex ran out of room", AgentVerdict.CONTEXT_WINDOW_EXCEEDED, None),
+    (
+        {"http_connection_failed": {"http_status_code": 413}},
+        'unexpected status 413 Payload Too Large: {"detail":"Request too large"}',
+        AgentVerdict.CONTEXT_WINDOW_EXCEEDED,
+        None,
+    ),
+    ({"http_connection_failed": {"http_status_code": 403}}, "unexpected status 403", AgentVerdict.UNREACHABLE, None),
+    (
+        "other",
+        json.dumps({"error": {"message": "string too long", "code": "x"}}),
+        AgentVerdict.FAILED,
+        "string too long",
+    ),
+    ("other", '{"detail": [1]}', AgentVerdict.FAILED, None),
+    ("other", "{not JSON", AgentVerdict.FAILED, None),
+    # A code decides before any sentence.
+    ("unauthorized", MODEL, AgentVerdict.LOGIN_DEAD, None),
+    ("server_overloaded", MODEL, AgentVerdict.UNREACHABLE, None),
+]
+
+
+@pytest.mark.parametrize(("info", "message", "verdict", "shown"), REFUSED_TURNS)
+def test_a_refused_turn(info: object, message: str, verdict: AgentVerdict, shown: str | None) -> None:
+    """Verdict and OpenAI's own sentence; no limit and no advice, so the login is not affected."""
+    failed = {"type": "turn.failed", "error": {"message": message}}
+    outcome = turn(failed, report={"codex_error_info": info})
+    assert (outcome.verdict, outcome.message) == (verdict, shown or message)
+    assert (outcome.limit, outcome.advice, outcome.resets_at) == (None, "", None)
+
+
+def test_what_the_model_says_refuses_nothing() -> None:
+    """Only the message of the failed turn counts, and only if the turn failed."""
+    said = {"type": "item.completed", "item": {"type": "agent_message", "text": MODEL}}
+    assert turn(said, FAILED, report={"codex_error_info": "other"}).verdict is AgentVerdict.FAILED
+    completed = {"type": "turn.completed", "usage": {}}
+    assert turn(said, completed, report={}, exit_code=0).verdict is AgentVerdict.COMPLETED
 
 
 def test_a_limits_reset_time_comes_from_the_window() -> None:

@@ -241,6 +241,35 @@ def test_githubs_messages_are_kept(body: object, words: tuple[str, ...]) -> None
     assert all(word in str(error) for word in words)
 
 
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        (
+            "required; url=https://github.com/orgs/acme/sso?authorization_request=A",
+            "https://github.com/orgs/acme/sso?authorization_request=A",
+        ),
+        ("required;url=https://x;other=1", "https://x"),
+        ("required", ""),
+        ("partial-results; organizations=21955855,20582480", None),
+        ("REQUIRED-ish; url=https://x", None),
+        ("", None),
+    ],
+)
+def test_only_required_single_sign_on_is_reported(header: str, address: str | None) -> None:
+    """`X-GitHub-SSO`: partial results are no refusal."""
+    assert Exchanged(said(403, x_github_sso=header)).refused().sso_url == address
+    assert Exchanged(said(403)).refused().sso_url is None
+
+
+def test_a_block_and_missing_permissions_are_reported() -> None:
+    """GitHub's reason and notice, and the permissions that it accepts."""
+    block = {"reason": "dmca", "created_at": "2026-01-31T22:32:14Z", "html_url": "https://github.com/github/dmca/x"}
+    error = Exchanged(said(451, {"message": "Repository access blocked", "block": block})).refused()
+    assert error.errors == ("Repository access blocked", "dmca https://github.com/github/dmca/x")
+    needed = Exchanged(said(403, x_accepted_github_permissions="contents=write")).refused()
+    assert needed.permissions == "contents=write"
+
+
 def test_a_page_that_is_not_githubs_is_an_error() -> None:
     """A proxy's HTML is an error with any status."""
     page = b"<html>Sign in to the network</html>"

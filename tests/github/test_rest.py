@@ -35,6 +35,7 @@ def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub,
         default_branch="main",
         private=True,
         archived=False,
+        disabled=False,
         may_push=True,
         html_url=f"{stand_in.server_url}/{SLUG}",
     )
@@ -119,6 +120,25 @@ def test_a_renamed_branch_is_not_there_any_more(stand_in: StandInGitHub, github_
     stand_in.rename_branch(SLUG, "main", "trunk")
     assert github_client.branch_head(SLUG, "main") is None
     assert github_client.branch_head(SLUG, "trunk") is not None
+
+
+def test_an_empty_repository_has_no_branch(stand_in: StandInGitHub, github_client: GitHub, tmp_path: Path) -> None:
+    """Also its default branch does not exist."""
+    git("init", "-q", "--bare", tmp_path / "empty")
+    stand_in.add_repository("acme/empty", tmp_path / "empty")
+    assert github_client.repository("acme/empty").default_branch == "main"
+    assert github_client.branch_head("acme/empty", "main") is None
+    assert (github_client.is_empty("acme/empty"), github_client.is_empty(SLUG)) == (True, False)
+
+
+def test_branches_below_a_name_are_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
+    """The name itself, and what is below it; not a name that only begins the same."""
+    for branch in ("work/1/a", "work/1/b/c", "work/10", "other/käse"):
+        add_branch(stand_in, branch)
+    assert github_client.branches_at_or_below(SLUG, "work/1") == ["work/1/a", "work/1/b/c"]
+    assert github_client.branches_at_or_below(SLUG, "work") == ["work/1/a", "work/1/b/c", "work/10"]
+    assert github_client.branches_at_or_below(SLUG, "other/käse") == ["other/käse"]
+    assert github_client.branches_at_or_below(SLUG, "none") == []
 
 
 def test_no_repository_has_no_branches(github_client: GitHub) -> None:

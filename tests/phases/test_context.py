@@ -24,6 +24,18 @@ def test_the_branch_has_the_date_of_acceptance_and_the_short_id() -> None:
     assert make_context().branch == "speckit/20260301/0f3a9c1e"
 
 
+def test_the_branch_begins_with_the_operators_prefix() -> None:
+    """Until the commit: afterwards a changed setting does not change the branch."""
+    settings = {"branch_prefix": "bot/specs"}
+    assert make_context(settings=settings).branch == "bot/specs/20260301/0f3a9c1e"
+    committed = done(PhaseName.COMMIT_PUSH, CommittedChange(dry_run=False, branch="speckit/20260301/0f3a9c1e"))
+    assert make_context(settings=settings, run={"phases": [committed]}).branch == "speckit/20260301/0f3a9c1e"
+    # Committed by a version that did not record the branch.
+    older = done(PhaseName.COMMIT_PUSH, CommittedChange(dry_run=False))
+    run = {"phases": [older], "branch_name": "speckit/20260301/0f3a9c1e"}
+    assert make_context(settings=settings, run=run).branch == "speckit/20260301/0f3a9c1e"
+
+
 @pytest.mark.parametrize(
     ("submitted", "setting", "committed", "dry"),
     [

@@ -31,6 +31,13 @@ def facts(**fields: object) -> PullRequestFacts:
     return PullRequestFacts(**(plain | fields))  # type: ignore[arg-type]
 
 
+def test_githubs_messages_about_the_push_are_quoted() -> None:
+    """As text: GitHub repeats names of files that the agent chose."""
+    body = pull_request_text(facts(github_messages=["warning: File *x* is 55.00 MB", "<b>@ann</b>"])).body
+    assert "## GitHub's messages about the push\n\n> warning: File \\*x\\* is 55.00 MB\\\n> \\<b\\>@ ann" in body
+    assert "GitHub's messages" not in pull_request_text(facts()).body
+
+
 def test_the_text_has_questions_assumptions_and_the_run() -> None:
     """Title, the three documents, questions as check boxes, assumptions, files, omitted files, run, reference."""
     text = pull_request_text(facts(left_out=[LeftOutPath("evil", "a link that points outside the repository")]))

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.models import (
+    LoginState,
     RunStatus,
 )
-from moonmind_appliance.models.failure import FailureCode
+from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
 from tests.containers.fake import FakeExec
@@ -22,6 +23,9 @@ from tests.scripted_acts import (
 TURN_FAILURES = [
     ({"verdict": "failed", "message": "cannot"}, FailureCode.AGENT_FAILED),
     ({"verdict": "unreachable"}, FailureCode.AGENT_UNREACHABLE),
+    ({"verdict": "model_unavailable"}, FailureCode.MODEL_UNAVAILABLE),
+    ({"verdict": "text_flagged"}, FailureCode.TEXT_FLAGGED),
+    ({"verdict": "context_window_exceeded"}, FailureCode.CONTEXT_WINDOW_EXCEEDED),
     ({"verdict": "skill_missing", "exit_code": 1}, FailureCode.SKILL_MISSING),
     ({"files": {}}, FailureCode.PHASE_OUTPUT_MISSING),
 ]
@@ -45,6 +49,21 @@ def test_a_turn_that_failed_fails_the_run(
     assert run.phase(SPECIFY).metadata["failure"]["code"] == code.value
     assert run.result_summary == run.failure.message if run.failure else False
     assert appliance.containers() == []
+
+
+@pytest.mark.parametrize(("model", "named"), [("gpt-9", "the model gpt-9 (CODEX_MODEL)"), (None, "its default model")])
+def test_a_model_that_the_account_may_not_use_is_named(
+    tmp_path: Path, github: StandInGitHub, model: str | None, named: str
+) -> None:
+    """The operator changes CODEX_MODEL; the login stays usable, whatever the agent's container reports."""
+    with open_appliance(tmp_path / "data", github, codex_model=model) as appliance:
+        appliance.agent.acts[PLAN] = [says(verdict="model_unavailable", message="The 'x' model is not supported.")]
+        run = appliance.run()
+        assert run.failure is not None
+        assert (run.failure.code, run.failure.who_acts) == (FailureCode.MODEL_UNAVAILABLE, WhoActs.OPERATOR)
+        assert named in run.failure.message
+        assert "CODEX_MODEL" in run.failure.next_step
+        assert appliance.store.shards.get(run.shard or 0).login is LoginState.PRESENT
 
 
 def over_the_limit(process: FakeExec) -> None:

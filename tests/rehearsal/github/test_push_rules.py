@@ -4,9 +4,11 @@ import io
 
 import pytest
 
+from moonmind_appliance.rehearsal.github.push_refusals import PROTECTED_BRANCH
 from moonmind_appliance.rehearsal.github.push_rules import changed_workflow, read_lines, refusal, write_lines
 
 NEW = "a" * 40
+REFUSAL = list(PROTECTED_BRANCH)
 
 
 def test_lines_survive_writing_and_reading() -> None:
@@ -22,9 +24,9 @@ def test_lines_survive_writing_and_reading() -> None:
 @pytest.mark.parametrize(
     ("ref", "rules", "refused"),
     [
-        ("refs/heads/main", {"decline": True, "workflow_scope": True}, True),
-        ("refs/heads/main", {"protected": ["main"], "workflow_scope": True}, True),
-        ("refs/heads/topic/main", {"protected": ["main"], "workflow_scope": True}, False),
+        ("refs/heads/main", {"decline": REFUSAL, "workflow_scope": True}, True),
+        ("refs/heads/main", {"protected": ["main"], "protection": REFUSAL, "workflow_scope": True}, True),
+        ("refs/heads/topic/main", {"protected": ["main"], "protection": REFUSAL, "workflow_scope": True}, False),
         ("refs/heads/main", {"workflow_scope": True}, False),
     ],
 )

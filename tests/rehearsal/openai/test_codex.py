@@ -235,6 +235,9 @@ def test_an_unfilled_template_is_the_repositorys_own(agent: AgentContainer) -> N
     ("kind", "verdict"),
     [
         (ResponseKind.AGENT_FAILS, AgentVerdict.FAILED),
+        (ResponseKind.MODEL_UNAVAILABLE, AgentVerdict.MODEL_UNAVAILABLE),
+        (ResponseKind.TEXT_FLAGGED, AgentVerdict.TEXT_FLAGGED),
+        (ResponseKind.CONTEXT_EXCEEDED, AgentVerdict.CONTEXT_WINDOW_EXCEEDED),
         (ResponseKind.USAGE_LIMIT, AgentVerdict.QUOTA),
         (ResponseKind.USAGE_NOT_INCLUDED, AgentVerdict.PLAN_WITHOUT_CODEX),
         (ResponseKind.OVERLOADED, AgentVerdict.UNREACHABLE),
