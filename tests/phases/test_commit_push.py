@@ -9,15 +9,108 @@ from moonmind_appliance.models import (
     PhaseName,
     RunStatus,
 )
-from moonmind_appliance.models.failure import FailureCode
-from moonmind_appliance.rehearsal.github import StandInGitHub
-from tests.appliance_under_test import TOKEN, ApplianceUnderTest, ends, open_appliance
+from moonmind_appliance.models.failure import FailureCode, WhoActs
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
+from tests.appliance_under_test import TOKEN, Act, ApplianceUnderTest, ends, open_appliance
+from tests.containers.fake import FakeExec
+from tests.github.stand_in import attempt, git
+from tests.in_container.sent import job_of
 from tests.scripted_acts import (
     assert_nowhere,
     git_fails,
     interrupt_after,
+    retry,
     says,
 )
+
+
+def really_pushes(appliance: ApplianceUnderTest, folder: Path) -> Act:
+    """Push a commit with the real Git over HTTP."""
+    git("clone", "-q", appliance.github.clone_url(appliance.slug), folder, token=TOKEN)
+    git("commit", "-q", "--allow-empty", "-m", "work", folder=folder)
+
+    def act(process: FakeExec) -> dict[str, Any]:
+        job = job_of(process.spec)
+        pushed = attempt("push", "--quiet", job["url"], f"HEAD:refs/heads/{job['branch']}", folder=folder, token=TOKEN)
+        process.stderr.write(pushed.stderr.encode())
+        return {"exit_code": 1} if pushed.returncode else {}
+
+    return act
+
+
+PUSHES = [
+    (Fault.PUSH_RULESET, FailureCode.PUSH_REJECTED, WhoActs.GITHUB_ADMIN, "- Commits must have verified signatures."),
+    (Fault.PUSH_HOOK, FailureCode.PUSH_REJECTED, WhoActs.GITHUB_ADMIN, "Every commit needs a ticket number"),
+    (Fault.PUSH_PROTECTION, FailureCode.PUSH_PROTECTION, WhoActs.SUBMITTER, "path: specs/001-x/plan.md:34"),
+    (Fault.PUSH_PRIVATE_EMAIL, FailureCode.AUTHOR_EMAIL_REFUSED, WhoActs.OPERATOR, "publish a private email address"),
+    (Fault.PUSH_LARGE_FILE, FailureCode.FILE_TOO_LARGE, WhoActs.SUBMITTER, "specs/001-x/data.csv is 123.45 MB"),
+    (
+        Fault.SSO_REQUIRED,
+        FailureCode.GITHUB_SSO_REQUIRED,
+        WhoActs.OPERATOR,
+        "Authorize the token at https://github.com/",
+    ),
+    (Fault.TAKEN_DOWN, FailureCode.REPOSITORY_BLOCKED, WhoActs.GITHUB_ADMIN, "Repository unavailable due to DMCA"),
+    (Fault.TOKEN_PERMISSION, FailureCode.GITHUB_TOKEN_INSUFFICIENT, WhoActs.OPERATOR, "Write access to repository"),
+]
+
+
+@pytest.mark.parametrize("refusal", PUSHES, ids=[fault.value for fault, *_ in PUSHES])
+def test_a_push_that_github_refuses_names_reason_and_person(
+    tmp_path: Path, appliance: ApplianceUnderTest, refusal: tuple[Fault, FailureCode, WhoActs, str]
+) -> None:
+    """In the run's failure and in its status file; after the cause is gone, a retry pushes without another turn."""
+    fault, code, who, words = refusal
+    push = really_pushes(appliance, tmp_path / "clone")
+
+    def refused(process: FakeExec) -> dict[str, Any] | None:
+        appliance.github.inject(fault)
+        try:
+            return push(process)
+        finally:
+            appliance.github.clear(fault)
+
+    appliance.git_acts["push"] = [refused, push]
+    run = appliance.run()
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.who_acts) == (code, who)
+    assert words in run.failure.message
+    status = run.phase(PhaseName.COMMIT_PUSH).metadata
+    assert (status["pushed"], status["failure"]["message"]) == (False, run.failure.message)
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert len(appliance.agent.turns) == 3
+
+
+def test_what_github_says_about_an_accepted_push_is_in_the_pull_request(
+    tmp_path: Path, appliance: ApplianceUnderTest
+) -> None:
+    """And in the phase's metadata."""
+    appliance.git_acts["push"] = [really_pushes(appliance, tmp_path / "clone")]
+    appliance.github.inject(Fault.PUSH_WARNING)
+    try:
+        run = appliance.run()
+    finally:
+        appliance.github.clear(Fault.PUSH_WARNING)
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    (_, warning) = run.phase(PhaseName.COMMIT_PUSH).metadata["github_messages"]
+    assert warning.startswith("warning: File specs/001-x/data.csv is 55.00 MB")
+    (pull,) = appliance.github.pull_requests(appliance.slug)
+    assert "## GitHub's messages about the push" in pull.body
+    assert "is 55.00 MB" in pull.body
+
+
+def test_a_retry_after_a_refused_name_uses_the_new_prefix(appliance: ApplianceUnderTest) -> None:
+    """If a rule restricts the names of branches, the operator can act, too. After the push the name is fixed."""
+    appliance.git_acts["push"] = [
+        git_fails("! [remote rejected] x -> x (push declined due to repository rule violations)")
+    ]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.PUSH_REJECTED.value)
+    appliance.after(branch_prefix="bot")
+    again = retry(appliance, run)
+    assert ends(again) == (RunStatus.SUCCEEDED, None)
+    assert again.branch_name == f"bot/20260301/{run.short_id}"
+    assert [pull.head for pull in appliance.github.pull_requests(appliance.slug)] == [again.branch_name]
 
 
 @pytest.mark.parametrize("mode", [{}, {"spec_workflow_test_mode": True}])

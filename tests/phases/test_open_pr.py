@@ -1,10 +1,12 @@
 """One pull request for each branch, a draft where GitHub allows it."""
 
+import pytest
+
 from moonmind_appliance.models import (
     PhaseName,
     RunStatus,
 )
-from moonmind_appliance.models.failure import FailureCode
+from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import Fault
 from tests.appliance_under_test import ApplianceUnderTest, ends
 from tests.scripted_acts import (
@@ -59,3 +61,26 @@ def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a
     again = retry(appliance, run)
     assert ends(again) == (RunStatus.SUCCEEDED, None)
     assert "start" not in {method for method, _ in appliance.engine.calls}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "who"),
+    [
+        (Fault.SSO_REQUIRED, FailureCode.GITHUB_SSO_REQUIRED, WhoActs.OPERATOR),
+        (Fault.TOKEN_PERMISSION, FailureCode.GITHUB_TOKEN_INSUFFICIENT, WhoActs.OPERATOR),
+        (Fault.TAKEN_DOWN, FailureCode.REPOSITORY_BLOCKED, WhoActs.GITHUB_ADMIN),
+    ],
+)
+def test_a_refusal_after_the_push_says_that_the_branch_is_pushed(
+    appliance: ApplianceUnderTest, fault: Fault, code: FailureCode, who: WhoActs
+) -> None:
+    """With the same code and person as before the push; the retry opens the pull request."""
+    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(fault)]
+    try:
+        run = appliance.run()
+    finally:
+        appliance.github.clear(fault)
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.who_acts) == (code, who)
+    assert f"The branch {run.branch_name} is pushed." in run.failure.message
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)

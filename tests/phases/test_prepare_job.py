@@ -1,13 +1,19 @@
 """A job that cannot succeed fails before any model time is used."""
 
+from pathlib import Path
+
 import pytest
 
 from moonmind_appliance.models import (
     LoginState,
+    Run,
     RunStatus,
 )
-from moonmind_appliance.models.failure import FailureCode
-from tests.appliance_under_test import ApplianceUnderTest, ends
+from moonmind_appliance.models.failure import FailureCode, WhoActs
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
+from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
+from tests.in_container.git_fixture import git
+from tests.scripted_acts import retry
 
 
 def test_a_missing_image_is_reported_before_any_turn(appliance: ApplianceUnderTest) -> None:
@@ -35,3 +41,111 @@ def test_what_cannot_end_well_is_refused_first(
     assert ends(appliance.run(**fields)) == (RunStatus.FAILED, code.value)
     assert appliance.agent.turns == []
     assert appliance.git_verbs == []
+
+
+def create_branch(appliance: ApplianceUnderTest, branch: str) -> None:
+    git(appliance.github.git_folder(appliance.slug), "update-ref", f"refs/heads/{branch}", "main")
+
+
+def assert_refused_first(appliance: ApplianceUnderTest, run: Run) -> None:
+    """No container, no turn, and no claim that something is pushed."""
+    assert appliance.agent.turns == []
+    assert appliance.git_verbs == []
+    assert run.failure is not None
+    assert "is pushed" not in f"{run.failure.message} {run.failure.next_step}"
+
+
+ACCESS = [
+    (Fault.SSO_REQUIRED, FailureCode.GITHUB_SSO_REQUIRED, WhoActs.OPERATOR, "https://github.com/orgs/acme/sso?auth"),
+    (Fault.TAKEN_DOWN, FailureCode.REPOSITORY_BLOCKED, WhoActs.GITHUB_ADMIN, "dmca https://github.com/github/dmca/"),
+    (Fault.REPOSITORY_DISABLED, FailureCode.REPOSITORY_BLOCKED, WhoActs.GITHUB_ADMIN, "tos https://github.com/tos"),
+    (Fault.ACCOUNT_SUSPENDED, FailureCode.GITHUB_ACCOUNT_SUSPENDED, WhoActs.OPERATOR, "account was suspended"),
+    (Fault.IP_NOT_ALLOWED, FailureCode.GITHUB_IP_NOT_ALLOWED, WhoActs.GITHUB_ADMIN, "`acme` organization"),
+    (Fault.TOKEN_LIFETIME, FailureCode.GITHUB_TOKEN_INSUFFICIENT, WhoActs.OPERATOR, "personal-access-tokens/12885303"),
+    (Fault.TOKEN_PERMISSION, FailureCode.GITHUB_TOKEN_INSUFFICIENT, WhoActs.OPERATOR, "permissions: contents=read."),
+]
+
+
+@pytest.mark.parametrize(("fault", "code", "who", "words"), ACCESS)
+def test_refused_access_names_the_person_who_can_change_it(
+    appliance: ApplianceUnderTest, fault: Fault, code: FailureCode, who: WhoActs, words: str
+) -> None:
+    """By GitHub's message, not by its status alone."""
+    appliance.github.inject(fault)
+    try:
+        run = appliance.run()
+    finally:
+        appliance.github.clear(fault)
+    assert_refused_first(appliance, run)
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.who_acts) == (code, who)
+    assert words in run.failure.message
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_an_empty_repository_is_not_a_missing_branch(tmp_path: Path, appliance: ApplianceUnderTest) -> None:
+    """The submitter pushes a first commit; then the run goes on."""
+    folder, slug = tmp_path / "empty.git", f"{appliance.slug}-empty"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--bare")
+    appliance.github.add_repository(slug, folder)
+    run = appliance.run(repository=slug)
+    assert_refused_first(appliance, run)
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.who_acts) == (FailureCode.REPOSITORY_EMPTY, WhoActs.SUBMITTER)
+    assert run.failure.message == f"{slug} is empty: it has no commit, so it has no branch main."
+
+
+@pytest.mark.parametrize("below", ["", "/20260301", "/20260301/{id}/notes"])
+def test_a_branch_in_the_way_is_found_before_any_turn(appliance: ApplianceUnderTest, below: str) -> None:
+    """Above or below the run's branch; the message names both. Without it a retry succeeds."""
+    run = appliance.submit()
+    own, other = f"speckit/20260301/{run.short_id}", f"speckit{below.format(id=run.short_id)}"
+    create_branch(appliance, other)
+    appliance.work()
+    refused = appliance.stored(run)
+    assert_refused_first(appliance, refused)
+    assert ends(refused) == (RunStatus.FAILED, FailureCode.BRANCH_CONFLICT.value)
+    assert refused.result_summary == f"{appliance.slug} has a branch {other}, so Git allows no branch {own} in it."
+    git(appliance.github.git_folder(appliance.slug), "update-ref", "-d", f"refs/heads/{other}")
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_the_runs_own_branch_that_exists_is_found_before_any_turn(appliance: ApplianceUnderTest) -> None:
+    """Whoever made it: this run has pushed nothing yet."""
+    run = appliance.submit()
+    create_branch(appliance, f"speckit/20260301/{run.short_id}")
+    appliance.work()
+    refused = appliance.stored(run)
+    assert_refused_first(appliance, refused)
+    assert ends(refused) == (RunStatus.FAILED, FailureCode.BRANCH_CONFLICT.value)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "branch", "free"),
+    [
+        ("bot", "speckit", True),
+        ("bot", "bots", True),
+        ("bot", "bot-1/20260301", True),
+        ("speckit", "speckit/20260301-other", True),
+        ("speckit", "speckit/20260228/0a1b2c3d", True),
+        ("bot/specs", "bot", False),
+        ("bot/specs", "bot/specs", False),
+        ("speckit/auto", "speckit", False),
+    ],
+)
+def test_another_prefix_avoids_a_branch_in_the_way(
+    tmp_path: Path, github: StandInGitHub, prefix: str, branch: str, *, free: bool
+) -> None:
+    """Unless the branch is a part of that prefix, too."""
+    with open_appliance(tmp_path / "data", github, branch_prefix=prefix) as appliance:
+        create_branch(appliance, branch)
+        run = appliance.run()
+        assert (run.status is RunStatus.SUCCEEDED) is free
+        assert (run.branch_name == f"{prefix}/20260301/{run.short_id}") is free
+
+
+def test_a_dry_run_needs_no_free_branch(appliance: ApplianceUnderTest) -> None:
+    """It pushes nothing."""
+    create_branch(appliance, "speckit")
+    assert ends(appliance.run(dry_run=True)) == (RunStatus.SUCCEEDED, None)
