@@ -53,6 +53,8 @@ _PUSH: tuple[tuple[str, FailureCode], ...] = (
         r"exists; cannot create|(?:directory file|refname) conflict|already exists|is at [0-9a-f]+ but expected",
         FailureCode.BRANCH_CONFLICT,
     ),
+    # GitHub failed; no rule declined the push.
+    (r"Internal Server Error|fatal error in commit_refs|unpacker error|failed to lock", FailureCode.GITHUB_UNREACHABLE),
 )
 
 

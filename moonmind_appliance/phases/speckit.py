@@ -154,7 +154,7 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
 
 def _model(ctx: PhaseContext) -> str:
     model = ctx.settings.codex_model
-    return f"the model {model} (CODEX_MODEL)" if model else "its default model"
+    return f"the model {model} (CODEX_MODEL)" if model else "the default model"
 
 
 def _last_message(turn: TurnOutcome) -> str:

@@ -104,6 +104,8 @@ GIT_MESSAGES = {
         "fatal: the remote end hung up unexpectedly",
         "fetch-pack: unexpected disconnect while reading sideband packet\nfatal: early EOF",
         "The requested URL returned error: 502",
+        "remote: Internal Server Error\n ! [remote rejected] x -> x (Internal Server Error)",
+        "remote: fatal error in commit_refs\n ! [remote rejected] x -> x (failure)",
         "fatal: unable to access: Operation too slow. Less than 1 bytes/sec transferred",
     ],
     FailureCode.CLONE_FAILED: ["fatal: bad object 1234", ""],

@@ -78,6 +78,7 @@ def test_long_parts_are_cut_and_the_run_is_always_named(
             assumptions=assumptions * times,
             files=[path * times for path in files] * times,
             left_out=[LeftOutPath(path * times, "a link that points outside the repository") for path in files] * times,
+            github_messages=["*" * 400] * 8,
         )
     )
     assert len(text.body) < GITHUBS_BODY - 4000

@@ -51,7 +51,7 @@ def test_a_turn_that_failed_fails_the_run(
     assert appliance.containers() == []
 
 
-@pytest.mark.parametrize(("model", "named"), [("gpt-9", "the model gpt-9 (CODEX_MODEL)"), (None, "its default model")])
+@pytest.mark.parametrize(("model", "named"), [("gpt-9", "the model gpt-9 (CODEX_MODEL)"), (None, "the default model")])
 def test_a_model_that_the_account_may_not_use_is_named(
     tmp_path: Path, github: StandInGitHub, model: str | None, named: str
 ) -> None:
