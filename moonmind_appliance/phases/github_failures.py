@@ -60,14 +60,14 @@ def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], push
     else:
         said = [f"GitHub refused {doing} (status {error.status})."]
         if error.errors:
-            said.append(f"GitHub said: {strip('; '.join(error.errors))}")
+            said.append(f"GitHub said: {_sentence(strip('; '.join(error.errors)))}")
     if error.permissions and code is FailureCode.GITHUB_TOKEN_INSUFFICIENT:
         said.append(f"The request needs these permissions: {strip(error.permissions)}.")
     if code is FailureCode.GITHUB_SSO_REQUIRED:
         said.append(_authorize(trusted_address(error.sso_url or "", hosts)))
     if pushed is not None:
         said.append(f"The branch {pushed} is pushed.")
-    return failure(code, " ".join(part for part in said if part), retry_at=error.retry_at)
+    return failure(code, " ".join(filter(None, said)), retry_at=error.retry_at)
 
 
 def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
@@ -85,6 +85,12 @@ def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
     }
     refused = FailureCode.PULL_REQUEST_REFUSED if pushed else FailureCode.GITHUB_REFUSED
     return access_code("\n".join(error.errors)) or by_status.get(error.status, refused)
+
+
+def _sentence(text: str) -> str:
+    """With a full stop, unless it ends with another mark or with an address, which must stay as it is."""
+    ended = text.endswith((".", "!", "?")) or "://" in text.rpartition(" ")[2]
+    return text if ended else f"{text}."
 
 
 def _authorize(address: str | None) -> str:

@@ -270,7 +270,10 @@ def test_the_permissions_that_a_token_lacks_are_named() -> None:
     errors = ["Resource not accessible by personal access token"]
     error = GitHubError("x", status=403, errors=errors, permissions="contents=write; pull_requests=write")
     message = rest_failure(error, "to show acme/shop", hosts=HOSTS).message
-    assert message.endswith("The request needs these permissions: contents=write; pull_requests=write.")
+    assert message == (
+        "GitHub refused to show acme/shop (status 403). GitHub said: Resource not accessible by personal access token. "
+        "The request needs these permissions: contents=write; pull_requests=write."
+    )
     error = GitHubError("x", status=401, errors=["Bad credentials"], permissions="metadata=read")
     assert "metadata" not in rest_failure(error, "to show acme/shop", hosts=HOSTS).message
 
