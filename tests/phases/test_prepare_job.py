@@ -1,18 +1,23 @@
 """A job that cannot succeed fails before any model time is used."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from moonmind_appliance.github import Repository
 from moonmind_appliance.models import (
     LoginState,
     Run,
     RunStatus,
 )
 from moonmind_appliance.models.failure import FailureCode, WhoActs
+from moonmind_appliance.phases.prepare_job import prepare_job
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
 from tests.in_container.git_fixture import git
+from tests.phases.contexts import make_context
 from tests.scripted_acts import retry
 
 
@@ -81,6 +86,38 @@ def test_refused_access_names_the_person_who_can_change_it(
     assert (run.failure.code, run.failure.who_acts) == (code, who)
     assert words in run.failure.message
     assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+
+
+class GitHubWithOneRepository:
+    """A `GitHub` that knows a repository in this state."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def repository(self, slug: str) -> Repository:
+        return msgspec.structs.replace(self._repository, full_name=slug)
+
+
+@pytest.mark.parametrize(
+    ("state", "dry_run", "code"),
+    [
+        ({"disabled": True}, False, FailureCode.REPOSITORY_BLOCKED),
+        ({"disabled": True}, True, FailureCode.REPOSITORY_BLOCKED),
+        ({"archived": True, "may_push": False}, False, FailureCode.REPOSITORY_ARCHIVED),
+        ({"may_push": False}, False, FailureCode.PUSH_NOT_PERMITTED),
+    ],
+)
+def test_a_repository_that_takes_no_push_is_refused(
+    state: dict[str, bool], code: FailureCode, *, dry_run: bool
+) -> None:
+    """By what GitHub reports of it: an archived repository is not a missing right."""
+    repository = Repository(
+        full_name="", default_branch="main", private=True, archived=False, disabled=False, may_push=True, html_url=""
+    )
+    github: Any = GitHubWithOneRepository(msgspec.structs.replace(repository, **state))
+    result = prepare_job(make_context(github=github, run={"dry_run": dry_run}))
+    assert result.failure is not None
+    assert result.failure.code is code
 
 
 def test_an_empty_repository_is_not_a_missing_branch(tmp_path: Path, appliance: ApplianceUnderTest) -> None:
