@@ -37,12 +37,14 @@ class WrittenFeature(msgspec.Struct, frozen=True):
     """The feature that `specify` wrote. `directory` is relative to the repository; `assumptions` is Markdown.
 
     The agent wrote all of it, so it is untrusted; secrets in `title` and `assumptions` are redacted.
-    `title` is None if the specification has no heading.
+    `title` is None if the specification has no heading. `question_count` is the number of open questions, of which the
+    run has the first ones; 0 if it was not counted.
     """
 
     directory: str
     title: str | None = None
     assumptions: str = ""
+    question_count: int = 0
 
 
 class SpecifyTurn(AgentTurn, frozen=True):
@@ -62,13 +64,14 @@ class CommittedChange(PhaseOutput, frozen=True):
     """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
-    `paths` and `left_out` are bounded; `left_out_count` counts all. `branch` is the run's branch from now on;
-    `github_messages` are what GitHub printed when it accepted the push.
+    `paths` and `left_out` are bounded; `path_count` and `left_out_count` count all, and are 0 if that was not recorded.
+    `branch` is the run's branch from now on; `github_messages` are what GitHub printed when it accepted the push.
     """
 
     dry_run: bool
     no_changes: str | None = None
     paths: list[str] = []
+    path_count: int = 0
     left_out: list[LeftOutPath] = []
     left_out_count: int = 0
     branch: str = ""

@@ -81,6 +81,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         dry_run=ctx.dry_run,
         no_changes=None if change.changed else _NO_CHANGES,
         paths=status["paths"],
+        path_count=change.file_count,
         left_out=change.left_out,
         left_out_count=status["left_out_count"],
         branch=ctx.branch,
@@ -144,6 +145,7 @@ def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
         "left_out": msgspec.to_builtins(change.left_out),
         "left_out_count": change.left_out_count,
         "nested_repositories_removed": change.nested_repositories_removed,
+        "nested_repository_count": change.nested_repository_count,
     }
 
 

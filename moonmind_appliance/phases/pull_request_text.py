@@ -47,8 +47,9 @@ class PullRequestText(msgspec.Struct, frozen=True):
 
 
 class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts for reviewers. `files` are rows of the change; `assumptions` is Markdown of the specification.
+    """Facts for reviewers. `files` are paths of the change; `assumptions` is Markdown of the specification.
 
+    The lists may have been shortened before; a count is that of the whole list, or 0 if it is unknown.
     `github_messages` are what GitHub printed when it accepted the push.
     """
 
@@ -61,6 +62,8 @@ class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     files: list[str]
     agent: str
     left_out: list[LeftOutPath]
+    clarification_count: int = 0
+    file_count: int = 0
     left_out_count: int = 0
     github_messages: list[str] = []
 
@@ -89,11 +92,11 @@ def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
             "",
         ]
         body += [f"- [ ] {_prose(question, _LONGEST_QUESTION)}" for question in facts.clarifications[:_MOST_QUESTIONS]]
-        body += _more(len(facts.clarifications), _MOST_QUESTIONS)
+        body += _more(max(len(facts.clarifications), facts.clarification_count), _MOST_QUESTIONS)
     if facts.assumptions:
         body += ["## Assumptions", "", *_quoted(facts.assumptions), ""]
     body += ["## Files", "", *[f"- {_code(path)}" for path in facts.files[:_MOST_FILES]]]
-    body += _more(len(facts.files), _MOST_FILES)
+    body += _more(max(len(facts.files), facts.file_count), _MOST_FILES)
     if facts.left_out:
         body += ["Left out of the commit:", ""]
         body += [f"- {_code(entry.path)}: {entry.reason}" for entry in facts.left_out[:_MOST_LEFT_OUT]]

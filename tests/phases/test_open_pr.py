@@ -26,6 +26,16 @@ def test_a_run_without_changes_stays_so_after_an_interruption(appliance: Applian
     assert appliance.github.pull_requests(appliance.slug) == []
 
 
+def test_all_files_of_the_change_are_counted(appliance: ApplianceUnderTest) -> None:
+    """The commit keeps 200 of 304 names, and the pull request lists 100."""
+    files = [{"path": f"specs/001-dark-mode/{n}.md", "status": "A"} for n in range(304)]
+    appliance.git_acts["stage"] = [says(files=files, file_count=304)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    (pull,) = appliance.github.pull_requests(appliance.slug)
+    assert "… and 204 more." in pull.body
+
+
 def test_a_pull_request_whose_answer_was_lost_is_found_again(appliance: ApplianceUnderTest) -> None:
     """Neither failed nor opened twice."""
     appliance.github.inject(Fault.LOST_ANSWER, times=1)

@@ -95,6 +95,26 @@ def test_many_files_are_counted() -> None:
     assert "… and 150 more." in body
 
 
+@pytest.mark.parametrize(
+    ("shortened", "title"),
+    [
+        ({"files": [f"specs/{n}" for n in range(200)], "file_count": 304}, "Files"),
+        ({"clarifications": [f"{n}?" for n in range(30)], "clarification_count": 224}, "Open questions"),
+        ({"left_out": [LeftOutPath(f"x/{n}", "a link") for n in range(100)], "left_out_count": 244}, "Files"),
+    ],
+)
+def test_a_list_that_was_shortened_before_is_counted_whole(shortened: dict[str, object], title: str) -> None:
+    """Of 304 files 200 are known by name and 100 are listed: 204 are not."""
+    body = pull_request_text(facts(**shortened)).body
+    assert body.split(f"## {title}\n")[1].split("\n## ")[0].strip().endswith("… and 204 more.")
+
+
+def test_a_count_that_was_not_recorded_is_that_of_the_list() -> None:
+    """Runs of earlier versions have no counts."""
+    body = pull_request_text(facts(files=[f"specs/{n}" for n in range(150)], file_count=0)).body
+    assert "… and 50 more." in body
+
+
 # What GitHub would make a mention, a reference, a closing or a skipped check of, in plain text.
 TRIGGERS = {
     "mention": re.compile(r"@[\w-]"),
