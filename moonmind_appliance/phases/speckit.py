@@ -26,15 +26,13 @@ from moonmind_appliance.phases.acceptance import (
     OUTPUT_FILES,
     SIDE_FILES,
     accept,
-    clarifications,
     feature_directory,
-    section,
-    title,
 )
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
+from moonmind_appliance.phases.specification import clarifications, section, title
 from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent
 
@@ -181,11 +179,13 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
     if phase is not PhaseName.SPECKIT_SPECIFY:
         return PhaseResult(metadata=metadata)
     redacted = ctx.redactor.redact_text(text or "")
-    written = WrittenFeature(feature, title(redacted), section(redacted, "Assumptions")[:_LONGEST_SECTION])
+    questions = clarifications(redacted)
+    assumptions = section(redacted, "Assumptions")[:_LONGEST_SECTION]
+    written = WrittenFeature(feature, title(redacted), assumptions, len(questions))
     return PhaseResult(
         output=SpecifyTurn(turn.usage, written),
         metadata=metadata | {"title": written.title, "assumptions": written.assumptions},
-        run_fields=RunFields(clarifications=_bounded(clarifications(redacted))),
+        run_fields=RunFields(clarifications=_bounded(questions)),
     )
 
 
@@ -194,7 +194,7 @@ def _bounded(questions: list[str]) -> list[str]:
     shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
     if len(shown) <= _MOST_QUESTIONS:
         return shown
-    return [*shown[: _MOST_QUESTIONS - 1], "and more, see the specification"]
+    return [*shown[: _MOST_QUESTIONS - 1], f"and {len(shown) - _MOST_QUESTIONS + 1} more, see the specification"]
 
 
 def _recorded_feature(files: Mapping[str, str]) -> str | None:

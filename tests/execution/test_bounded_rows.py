@@ -12,12 +12,12 @@ def specification(text: str) -> object:
 
 
 def test_forty_thousand_questions(appliance: ApplianceUnderTest) -> None:
-    """The first ones, and that there are more."""
+    """The first ones, and how many more there are."""
     text = "# Dark mode\n\n" + "".join(f"[NEEDS CLARIFICATION: number {n}?]\n" for n in range(4000))
     appliance.agent.acts[PhaseName.SPECKIT_SPECIFY] = [specification(text)]  # type: ignore[list-item]
     run = appliance.run()
     assert len(run.clarifications) == 30
-    assert run.clarifications[-1] == "and more, see the specification"
+    assert run.clarifications[-1] == "and 3971 more, see the specification"
 
 
 def test_one_long_question(appliance: ApplianceUnderTest) -> None:

@@ -9,10 +9,7 @@ from moonmind_appliance.phases.acceptance import (
     OUTPUT_FILES,
     TEMPLATES,
     accept,
-    clarifications,
     feature_directory,
-    section,
-    title,
 )
 from moonmind_appliance.rehearsal.openai.model import documents
 from moonmind_appliance.rehearsal.openai.model.brief import read_text
@@ -90,11 +87,61 @@ def test_without_placeholders_any_text_is_accepted(template: str | None) -> None
         ("T001", False),
         ("- [ ] T1 Draw", False),
         ("Run `- [ ] T001` first", False),
+        ("-   [ ] T001 Draw", True),
+        ("-\t[ ]\tT001 Draw", True),
+        ("+ [ ] T001 Draw", True),
+        ("1. [ ] T001 Draw", True),
+        ("12) [x] T001 Draw", True),
+        ("> - [ ] T001 Draw", True),
+        ("- Setup\n\n  1. Files\n\n     * [ ] T001 Draw", True),
+        ("- [ ]   T001 Draw", True),
+        ("- [ ] [T001] Draw", True),
+        ("- [ ] [T001](#t001) Draw", True),
+        ("* [ ] **T001** Draw", True),
+        ("- [ ] **[T001]** Draw", True),
+        ("- [ ] `T001` Draw", True),
+        ("- [ ] __T001:__ Draw", True),
+        ("- [x] ~~T001 Draw~~", True),
+        ('- [ ] <a id="t001"></a>T001 Draw', True),
+        ("- [ ] T001 Draw\r\n- [ ] T002 Wire\r", True),
+        ("<details>\n\n- [ ] T001 Draw\n\n</details>", True),
+        ("```\n- [ ] T001 Draw\n```", False),
+        ("```markdown\n- [ ] T001 Draw\n```", False),
+        ("~~~~ md\n- [ ] T001 Draw\n~~~\n~~~~", False),
+        ("    - [ ] T001 Draw", False),
+        ("<!--\n- [ ] T001 Draw\n-->", False),
+        ("<!-- never closed\n\n- [ ] T001 Draw", False),
+        ("- [ ]T001 Draw", False),
+        ("- [y] T001 Draw", False),
+        ("- [ ] See T001", False),
+        ("- [ ] T001x Draw", False),
+        ("\\- [ ] T001 Draw", False),
     ],
 )
 def test_tasks_have_ids_in_check_boxes(line: str, accepted: bool) -> None:  # noqa: FBT001 - a table
     """In the form that Spec Kit's later commands expect."""
     assert code(TASKS, f"# Tasks\n\n{line}\n") is (None if accepted else FailureCode.TASKS_WITHOUT_IDS)
+
+
+def test_a_fence_around_the_whole_file_is_ignored() -> None:
+    """Some models wrap a file that they write in one."""
+    text = "```markdown\n---\na: b\n---\n# Tasks\n\n```sh\nmake\n```\n\n- [ ] T001 Draw\n```\n\n"
+    assert code(TASKS, text) is None
+
+
+def test_front_matter_has_no_tasks() -> None:
+    """It is not part of the text that readers see."""
+    assert code(TASKS, "---\ntitle: x\nlist:\n- [ ] T001 Draw\n---\n# Tasks\n") is FailureCode.TASKS_WITHOUT_IDS
+    assert code(TASKS, "---\ntitle: x\n---\n# Tasks\n- [ ] T001 Draw\n") is None
+
+
+@pytest.mark.parametrize("text", ["- a\n" * 10_000, "- - - - a\n" * 9_000], ids=["lines", "elements"])
+def test_a_file_that_is_too_large_to_parse_is_not_accepted(text: str) -> None:
+    """The message says what its limit is."""
+    refusal = accept(TASKS, "specs/001-x/tasks.md", text, None)
+    assert refusal is not None
+    assert refusal.code is FailureCode.PHASE_OUTPUT_TOO_LARGE
+    assert "specs/001-x/tasks.md has" in refusal.message
 
 
 HOSTILE = [
@@ -141,46 +188,6 @@ def test_an_invalid_feature_directory_is_refused(recorded: object) -> None:
 def test_a_feature_directory_is_a_folder_below_specs(recorded: str) -> None:
     """A trailing slash is dropped."""
     assert feature_directory(recorded) == recorded.removesuffix("/")
-
-
-def test_open_questions_come_once_and_in_order() -> None:
-    """Over several lines, in any case, with or without a colon or text."""
-    text = "a [NEEDS CLARIFICATION: who\n  pays?] b [needs clarification when?]"
-    text += " [NEEDS CLARIFICATION: who pays?] [NEEDS CLARIFICATION]"
-    assert clarifications(text) == ["who pays?", "when?", "unspecified"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("# Feature Specification: Dark mode\n", "Dark mode"),
-        ("\ufeff# Feature Specification: Dark mode\r\n", "Dark mode"),
-        ("intro\n#   Dark   `mode`  \n", "Dark mode"),
-        ("## Only deeper\n", None),
-        ("no heading", None),
-        ("<!--\n# Not this\n-->\n# This\n", "This"),
-        ("# " + "x" * 200, "x" * 119 + "…"),
-    ],
-)
-def test_the_title_is_the_first_heading(text: str, expected: str | None) -> None:
-    """Without Spec Kit's prefix, code marks and extra blanks; None without a heading."""
-    assert title(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("## Assumptions\n\n- one\n- two\n\n## Next\n\nx", "- one\n- two"),
-        ("## assumptions *(mandatory)*\n- one", "- one"),
-        ("### Assumptions\n<!-- fill\nme -->\n- one\n", "- one"),
-        ("## Assumptions\n## Next", ""),
-        ("## Other\n- one", ""),
-        ("# Assumptions are no section\n- one", ""),
-    ],
-)
-def test_a_section_ends_at_the_next_heading(text: str, expected: str) -> None:
-    """Comments of the template are omitted."""
-    assert section(text, "Assumptions") == expected
 
 
 @pytest.fixture(scope="module")
