@@ -2,17 +2,21 @@
 
 Two methods: by value (each secret the appliance knows, in its common encodings) and by shape (tokens of well-known
 issuers). A short or trivial value is not redacted by value: a secret of "1" would redact every digit 1.
+
+Redacting is eager, because a mark too many costs little. Finding, which refuses changes and texts, is precise.
 """
 
 import base64
+import hashlib
 import json
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from moonmind_appliance.secret_rules import find_tokens, is_certain_token
 from moonmind_appliance.token_shapes import (
     LONGEST_TOKEN,
     WINDOW,
@@ -43,10 +47,15 @@ _KEY_BEGINS, _KEY_ENDS = b"-----BEGIN ", b"-----END "
 
 
 class Finding(NamedTuple):
-    """A secret that was found: its kind and byte offset, never its value."""
+    """A secret that was found: its kind and byte offset, never its value.
+
+    `sha256` is the hash of a token that only looks like a secret: the operator can allow it by this hash. It is None
+    for a secret that the appliance knows, which is never allowed.
+    """
 
     kind: str
     offset: int
+    sha256: str | None = None
 
 
 class ByteSink(Protocol):
@@ -161,7 +170,8 @@ class Redactor:
         """Search for the secrets of a login file, which an agent may have written: kind to value.
 
         Without `signed_in`, a value without a token's form is ignored. One that could be a token of an unknown issuer
-        is redacted but is not a finding: it must not cause refusals of other users' texts and changes.
+        is redacted but is not a finding: it must not cause refusals of other users' texts and changes. The same applies
+        to a value that has only the shape of a token.
 
         Args:
             source: whose login it is; precedes the kind in marks and findings.
@@ -194,7 +204,7 @@ class Redactor:
         for source, kinds in self._learnt.items():
             for kind, learnt in kinds.items():
                 for value in dict.fromkeys([*learnt.signed_in, *learnt.seen]):
-                    yield f"{source} {kind}", value, is_token(value) or value in learnt.certain
+                    yield f"{source} {kind}", value, is_certain_token(value) or value in learnt.certain
 
     def _all_forms(self) -> Iterator[_Form]:
         for kind, value, certain in self._all_values():
@@ -228,7 +238,10 @@ class Redactor:
 
     def spans(self, data: bytes) -> list[Span]:
         """The spans of secrets, in order and without overlap. A value that is known has the kind of that value."""
-        return self._spans(data)
+        known = merge(self._known(data))
+        # A token directly after a known value does not begin at a word boundary: search with the value blanked out.
+        blanked = _blanked(data, known)
+        return merge([*known, *find_tokens(blanked), *find_shapes(blanked)])
 
     def redact(self, data: bytes) -> bytes:
         """The bytes with each secret replaced by `[redacted:kind]`. Idempotent."""
@@ -245,14 +258,15 @@ class Redactor:
         """`redact` for text."""
         return self.redact(text.encode(errors="replace")).decode(errors="replace")
 
-    def find(self, data: bytes) -> list[Finding]:
-        """Every known value and every certain shape in the bytes, by offset."""
-        return [Finding(span.kind, span.start) for span in self._spans(data, certain_only=True)]
-
-    def _spans(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
-        known = merge(self._known(data, certain_only=certain_only))
-        # A token directly after a known value does not begin at a word boundary: search with the value blanked out.
-        return merge([*known, *find_shapes(_blanked(data, known), certain_only=certain_only)])
+    def find(self, data: bytes, allowed: Collection[str] = ()) -> list[Finding]:
+        """Every known value, and every certain token whose SHA-256 hash is not allowed, in the bytes; by offset."""
+        known = merge(self._known(data, certain_only=True))
+        found = [Finding(span.kind, span.start) for span in known]
+        for span in merge(find_tokens(_blanked(data, known))):
+            sha256 = hashlib.sha256(data[span.start : span.end]).hexdigest()
+            if sha256 not in allowed:
+                found.append(Finding(span.kind, span.start, sha256))
+        return sorted(found, key=lambda finding: finding.offset)
 
     def stream(self, sink: ByteSink) -> "RedactingStream":
         """A sink that redacts complete lines and writes them to `sink`; call its `flush` at the end."""
@@ -342,8 +356,3 @@ def _marked(data: bytes, spans: Iterable[Span]) -> bytes:
         parts += [data[at : span.start], b"[redacted:%b]" % span.kind.encode()]
         at = span.end
     return b"".join([*parts, data[at:]])
-
-
-def join_kinds(findings: Iterable[Finding]) -> str:
-    """The distinct kinds of the findings, as text for a sentence."""
-    return ", ".join(sorted({finding.kind for finding in findings}))

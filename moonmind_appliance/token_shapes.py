@@ -1,4 +1,6 @@
-"""The shapes of tokens of well-known issuers, and the search for them.
+"""The shapes of tokens of well-known issuers, and the search for them. Redaction uses them, and may be eager.
+
+What refuses a change or a text is more precise: see `secret_rules`.
 
 Every search takes linear time for any input: it first finds a fixed part of the token with a plain search, then matches
 one bounded expression there. An alternation of all shapes would be tried at every byte, and on `-eyJ-eyJ…` each try
@@ -9,6 +11,8 @@ milliseconds.
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+from moonmind_appliance.secret_filters import reads_like_an_identifier
 
 # Bytes that one uninterrupted search examines.
 WINDOW = 256 * 1024
@@ -26,7 +30,7 @@ class Span(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The shape of a kind of secret. Only `certain` shapes stop a push: the others also match harmless text.
+    """The shape of a kind of secret. A value of a `certain` shape is one token of a well-known issuer.
 
     `spans` yields start and end of each secret, in order for each fixed part; they may overlap.
     """
@@ -60,14 +64,9 @@ def merge(spans: list[Span]) -> list[Span]:
     return merged
 
 
-def find_shapes(data: bytes, *, certain_only: bool = False) -> list[Span]:
+def find_shapes(data: bytes) -> list[Span]:
     """All secrets recognised by their shape; not merged."""
-    return [
-        Span(start, end, shape.kind)
-        for shape in SHAPES
-        if shape.certain or not certain_only
-        for start, end in shape.spans(data)
-    ]
+    return [Span(start, end, shape.kind) for shape in SHAPES for start, end in shape.spans(data)]
 
 
 def is_token(value: str) -> bool:
@@ -91,8 +90,13 @@ _ONE_RANDOM_WORD = re.compile(r"[A-Za-z0-9_~+=.-]{40,4096}")
 _DIFFERENT_CHARACTERS = 20
 
 
-def _after(*anchors: bytes, pattern: bytes, any_case: bool = False) -> Callable[[bytes], Iterator[tuple[int, int]]]:
-    """Matches of a pattern that begins with one of the anchors. Its first group, if any, is the secret."""
+def _after(
+    *anchors: bytes, pattern: bytes, any_case: bool = False, identifiers: bool = True
+) -> Callable[[bytes], Iterator[tuple[int, int]]]:
+    """Matches of a pattern that begins with one of the anchors. Its first group, if any, is the secret.
+
+    Without `identifiers`, a match of lower-case words is none: redaction would damage paths and file names.
+    """
     compiled = re.compile(pattern)
 
     def spans(data: bytes) -> Iterator[tuple[int, int]]:
@@ -101,7 +105,8 @@ def _after(*anchors: bytes, pattern: bytes, any_case: bool = False) -> Callable[
             for at in find_all(anchor, data, any_case=any_case):
                 if at >= end and (match := compiled.match(data, at)):
                     end = match.end()
-                    yield match.span(match.lastindex or 0)
+                    if identifiers or not reads_like_an_identifier(match[0]):
+                        yield match.span(match.lastindex or 0)
 
     return spans
 
@@ -113,8 +118,11 @@ _LONGEST_HEADER = 8192
 _SHORTEST_HEADER = 8
 
 
-def _json_web_tokens(data: bytes) -> Iterator[tuple[int, int]]:
-    """Three parts of base64url, two of which begin like JSON. Searches for the rarer middle part, not the first."""
+def json_web_tokens(data: bytes) -> Iterator[tuple[int, int]]:
+    """The spans of three parts of base64url, two of which begin like JSON.
+
+    Searches for the middle part, which is rarer than the first.
+    """
     end = 0
     for dot in find_all(b".eyJ", data):
         match = _CLAIMS_AND_SIGNATURE.match(data, dot)
@@ -136,22 +144,37 @@ SHAPES: tuple[Shape, ...] = (
         certain=True,
     ),
     Shape(
+        "GitHub token",
+        _after(
+            b"ghs_",
+            b"ghu_",
+            pattern=rb"\bgh[su]_[A-Za-z0-9]{1,32}_eyJ[A-Za-z0-9_-]{8,512}\.[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{8,1024}",
+        ),
+        certain=True,
+    ),
+    Shape(
         "GitHub fine-grained token",
-        _after(b"github_pat_", pattern=rb"\bgithub_pat_[A-Za-z0-9_]{22,255}"),
+        _after(b"github_pat_", pattern=rb"\bgithub_pat_[A-Za-z0-9_]{22,255}", identifiers=False),
         certain=True,
     ),
     Shape(
         "OpenAI API key",
-        _after(b"sk-", pattern=rb"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,255}"),
+        _after(b"sk-", pattern=rb"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,255}", identifiers=False),
         certain=True,
     ),
-    Shape("OpenAI refresh token", _after(b"rt_", pattern=rb"\brt_[A-Za-z0-9._-]{24,512}"), certain=True),
-    Shape("MoonMind token", _after(b"mma_", pattern=rb"\bmma_[A-Za-z0-9_-]{40,64}"), certain=True),
-    Shape("GitLab token", _after(b"glpat-", pattern=rb"\bglpat-[A-Za-z0-9_-]{20,255}"), certain=True),
+    Shape(
+        "OpenAI refresh token",
+        _after(b"rt_", pattern=rb"\brt_[A-Za-z0-9._-]{24,512}", identifiers=False),
+        certain=True,
+    ),
+    Shape("MoonMind token", _after(b"mma_", pattern=rb"\bmma_[A-Za-z0-9_-]{40,64}", identifiers=False), certain=True),
+    Shape(
+        "GitLab token", _after(b"glpat-", pattern=rb"\bglpat-[A-Za-z0-9_-]{20,255}", identifiers=False), certain=True
+    ),
     Shape("npm token", _after(b"npm_", pattern=rb"\bnpm_[A-Za-z0-9]{36}"), certain=True),
     Shape("Slack token", _after(b"xox", pattern=rb"\bxox[abeprs]-[A-Za-z0-9-]{20,255}"), certain=True),
     Shape("AWS access key", _after(b"AKIA", b"ASIA", pattern=rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"), certain=True),
-    Shape("JSON web token", _json_web_tokens, certain=True),
+    Shape("JSON web token", json_web_tokens, certain=True),
     Shape(
         "private key",
         _after(

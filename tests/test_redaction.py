@@ -1,14 +1,18 @@
 """Secrets are removed from all stored bytes."""
 
 import base64
+import hashlib
 import itertools
 import json
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonmind_appliance.redaction import Redactor, encodings
+from moonmind_appliance.redaction import Finding, Redactor, encodings
+from tests.known_tokens import FORMS, github_token
+from tests.known_tokens import jwt as json_web_token
 
 SECRET = "Tk9-very.secret/value+of=an:account"
 GITHUB = "ghp_" + "a1B2" * 9
@@ -128,17 +132,48 @@ def test_a_login_file_adds_no_ordinary_words(word):
     assert redactor.kinds() == []
 
 
-@pytest.mark.parametrize("token", [TOKEN, "rt_" + "A1b2C3d4" * 6, "sk-proj-" + "A1b2C3d4" * 6])
+@pytest.mark.parametrize("form", ["JWT RS256", "JWT without expiry", "OpenAI refresh", "OpenAI project"])
 @pytest.mark.parametrize(
     "encode", [str.encode, lambda v: base64.b64encode(v.encode()), lambda v: v.encode().hex().encode()]
 )
-def test_a_login_files_tokens_are_found(token, encode):
-    """In all encodings; they stop a push."""
+def test_a_login_files_tokens_are_found(form, encode):
+    """In all encodings; they stop a push, and the operator's list of hashes does not change that."""
+    token = FORMS[form][1](Random(form))  # noqa: S311
     redactor = Redactor()
     redactor.learn(SHARD, {"access_token": token})
     data = b"x " + encode(token) + b" y"
     assert b"[redacted:shard 0 access_token]" in redactor.redact(data)
-    assert [found.kind for found in redactor.find(data)] == ["shard 0 access_token"]
+    allowed = [hashlib.sha256(value).hexdigest() for value in (token.encode(), encode(token), data)]
+    assert redactor.find(data, allowed) == [Finding("shard 0 access_token", 2)]
+
+
+@pytest.mark.parametrize("claims", [{"sub": "1", "email": "test@example.com"}, {"sub": "1", "exp": 1300819380}])
+def test_a_login_files_json_web_token_is_found_whatever_it_says(claims):
+    """Also one of an account named `test`, or one that has expired."""
+    token = json_web_token(Random(1), claims)  # noqa: S311
+    redactor = Redactor()
+    assert redactor.find(token.encode()) == []
+    redactor.learn(SHARD, {"access_token": token})
+    assert redactor.find(token.encode()) == [Finding("shard 0 access_token", 0)]
+
+
+def test_words_with_the_form_of_a_token_refuse_nothing():
+    """An agent could write them into its login file, so that other users' texts are refused."""
+    redactor = Redactor()
+    for word in ("rt_Hw.Interrupt.Thread.Switch.Handler.For.The.Cortex.M7", "ghp_" + "x" * 36):
+        redactor.learn(SHARD, {"access_token": word})
+        assert redactor.find(f"call {word}".encode()) == []
+
+
+def test_the_operator_allows_a_value_by_its_hash():
+    """Of that value only; never of a secret that the appliance knows."""
+    first, second = github_token("Zk3vQ8sLw0Xb7TnEr5YpUc2HdGa9Mj"), github_token("Ua7mC1xRq4Ke9WfLb2ZhTo6NsYd8Vi")
+    text = f"{first} {second}".encode()
+    hashes = [hashlib.sha256(token.encode()).hexdigest() for token in (first, second)]
+    assert Redactor().find(text) == [Finding("GitHub token", 0, hashes[0]), Finding("GitHub token", 41, hashes[1])]
+    assert Redactor().find(text, hashes[:1]) == [Finding("GitHub token", 41, hashes[1])]
+    assert Redactor({"GITHUB_TOKEN": first}).find(text, hashes) == [Finding("GITHUB_TOKEN", 0)]
+    assert b"[redacted:GitHub token]" in Redactor().redact(text)
 
 
 def test_a_token_of_an_unknown_issuer_is_redacted_but_refuses_nothing():

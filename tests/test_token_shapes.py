@@ -1,8 +1,11 @@
 """Tokens of well-known issuers are recognized by their shape."""
 
+from random import Random
+
 import pytest
 
 from moonmind_appliance.redaction import Redactor
+from tests.known_tokens import FORMS
 
 SECRET = "Tk9-very.secret/value+of=an:account"
 
@@ -25,12 +28,34 @@ GITHUB = "ghp_" + "a1B2" * 9
         ),
     ],
 )
-def test_well_known_shapes_are_found_without_knowing_them(text, kind):
-    """Tokens of well-known issuers are found by their shape; these also stop a push."""
+def test_well_known_shapes_are_redacted_without_knowing_them(text, kind):
+    """By their shape only, also where `secret_rules` sees that the value is invented: redaction is eager."""
     line = f"x {text} y".encode()
     redactor = Redactor()
     assert redactor.redact(line) == f"x [redacted:{kind}] y".encode()
-    assert [(f.kind, f.offset) for f in redactor.find(line)] == [(kind, 2)]
+    assert redactor.find(line) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_refused_is_redacted(form):
+    """Each known form, as a whole, with the kind that a refusal names."""
+    kind, generate = FORMS[form]
+    token = generate(Random(form))  # noqa: S311
+    assert Redactor().redact_text(f"x {token} y") == f"x [redacted:{kind}] y"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "specs/001-sk-bratislava-hotels-near-the-old-town-and-castle/spec.md",
+        "drivers/rt_hw_interrupt_thread_switch.c",
+        "mma_sync_aligned_m16n8k16_row_col_f16_f16_f16_f16",
+        "github_pat_disposable_source_read_token",
+    ],
+)
+def test_identifiers_are_not_redacted(text):
+    """A run stores paths and headings, and works on with them: redaction must not damage them."""
+    assert Redactor().redact_text(text) == text
 
 
 @pytest.mark.parametrize(

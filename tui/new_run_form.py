@@ -47,7 +47,7 @@ def check_draft(draft: Draft, settings: Settings, redactor: Redactor) -> Checked
         except Forbidden as error:
             problems["repository"] = error.message
     texts = (draft.repository, draft.specify_text, draft.base_branch, draft.external_ref)
-    secret = any(redactor.find(text.encode(errors="surrogatepass")) for text in texts)
+    secret = any(redactor.find(text.encode(errors="surrogatepass"), settings.not_secret_sha256) for text in texts)
     return Checked(problems, secret)
 
 

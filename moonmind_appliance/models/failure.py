@@ -191,7 +191,8 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.SECRET_IN_CHANGE: FailureKind(
         WhoActs.SUBMITTER,
-        "Nothing was pushed. Remove the secret from the specification or repository, rotate it, and submit again.",
+        "Nothing was pushed. Remove the secret from the specification or repository, rotate it, and submit again. If "
+        "it is not a secret, ask the operator to add its SHA-256 hash to NOT_SECRET_SHA256.",
     ),
     FailureCode.CHANGE_TOO_LARGE: FailureKind(
         WhoActs.SUBMITTER,

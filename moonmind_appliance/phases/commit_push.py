@@ -25,6 +25,7 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
+_MOST_NAMED = 5
 _NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
 
 
@@ -110,10 +111,20 @@ def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret
         limit = f"MAX_CHANGE_BYTES ({ctx.settings.max_change_bytes})"
         return failure(FailureCode.CHANGE_TOO_LARGE, f"The change has {change.patch_bytes} bytes, more than {limit}.")
     if findings:
-        where = "; ".join(f"{f.kind} in {f.file}" + (f" line {f.line}" if f.line else "") for f in findings[:5])
-        more = f" and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004 - the five named above
-        return failure(FailureCode.SECRET_IN_CHANGE, f"The change contains what looks like a secret: {where}{more}.")
+        return failure(FailureCode.SECRET_IN_CHANGE, _secret_message(findings))
     return None
+
+
+def _secret_message(findings: list[FoundSecret]) -> str:
+    where = "; ".join(map(_position, findings[:_MOST_NAMED]))
+    more = f"; and {len(findings) - _MOST_NAMED} more" if len(findings) > _MOST_NAMED else ""
+    known = any(found.sha256 is None for found in findings)
+    return f"The change contains {'a secret' if known else 'what looks like a secret'}: {where}{more}."
+
+
+def _position(found: FoundSecret) -> str:
+    place = f"{found.file} line {found.line}" if found.line else f"the name of {found.file}"
+    return f"{found.kind} in {place}" + (f" (SHA-256 {found.sha256})" if found.sha256 else " (known to the appliance)")
 
 
 def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> tuple[Failure | None, list[str]]:

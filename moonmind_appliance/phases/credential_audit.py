@@ -1,5 +1,8 @@
 """Which credentials each container received, what was searched for, and what was found."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -9,19 +12,23 @@ from moonmind_appliance.in_container.git_patch import unquote_path
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
-from moonmind_appliance.redaction import Finding
-from moonmind_appliance.token_shapes import SHAPES
+from moonmind_appliance.secret_rules import KINDS
 
 # One finding stops the push; a longer list would not help the reader.
 MOST_FINDINGS = 200
 
 
 class FoundSecret(msgspec.Struct, frozen=True):
-    """Where a change contains a secret; never its value. `line` is None if it is in the name of a file."""
+    """Where a change contains a secret; never its value.
+
+    `line` is None if it is in the name of the file. `sha256` is the hash by which the operator can allow the value; it
+    is None for a secret that the appliance knows.
+    """
 
     kind: str
     file: str
     line: int | None = None
+    sha256: str | None = None
 
 
 def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[FoundSecret]) -> dict[str, Any]:
@@ -36,8 +43,9 @@ def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: li
         },
         "searched_for": {
             "values": ctx.redactor.kinds(),
-            "shapes": [shape.kind for shape in SHAPES if shape.certain],
+            "shapes": KINDS,
         },
+        "allowed_sha256": list(ctx.settings.not_secret_sha256),
         "searched_in": ["every added line of the change", "the names of the changed files"],
         "found": findings,
     }
@@ -58,25 +66,32 @@ def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
 
 
 def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[FoundSecret]:
-    """Secrets in the added lines and file names of a patch: kind, file and line, never the value.
+    """Secrets in the file names and added lines of a patch, the first `MOST_FINDINGS` of them."""
+    names = [(path, None, path.encode(errors="replace")) for path in paths]
+    return (_scan(ctx, names) + _scan(ctx, added_text(patch)))[:MOST_FINDINGS]
 
-    The first `MOST_FINDINGS` of them.
-    """
-    found = [FoundSecret(hit.kind, "(a file's name)") for hit in _find_names(ctx, paths)[:MOST_FINDINGS]]
-    for path, first_line, text in added_text(patch):
-        line, counted = first_line, 0
-        for hit in ctx.redactor.find(text):
-            # Count from the last finding: counting from the start each time takes quadratic time.
-            line += text.count(b"\n", counted, hit.offset)
-            counted = hit.offset
-            found.append(FoundSecret(hit.kind, ctx.redactor.redact_text(path), line))
-            if len(found) >= MOST_FINDINGS:
-                return found
+
+# No value and no rule contains NUL, so nothing is found across two blocks.
+_BETWEEN = b"\n\0\n"
+
+
+def _scan(ctx: PhaseContext, blocks: Sequence[tuple[str, int | None, bytes]]) -> list[FoundSecret]:
+    """Secrets in blocks of path, number of the first line (None: a name), and text; searched at once, for speed."""
+    begins = list(accumulate((len(text) + len(_BETWEEN) for _, _, text in blocks), initial=0))
+    found: list[FoundSecret] = []
+    block, counted, line = -1, 0, 0
+    for hit in ctx.redactor.find(_BETWEEN.join(text for _, _, text in blocks), ctx.settings.not_secret_sha256):
+        if (now := bisect_right(begins, hit.offset) - 1) != block:
+            block, counted, line = now, 0, blocks[now][1] or 0
+        path, first_line, text = blocks[block]
+        # Count from the last finding: counting from the start each time takes quadratic time.
+        line += text.count(b"\n", counted, hit.offset - begins[block])
+        counted = hit.offset - begins[block]
+        in_line = None if first_line is None else line
+        found.append(FoundSecret(hit.kind, ctx.redactor.redact_text(path), in_line, hit.sha256))
+        if len(found) >= MOST_FINDINGS:
+            break
     return found
-
-
-def _find_names(ctx: PhaseContext, paths: list[str]) -> list[Finding]:
-    return ctx.redactor.find("\n".join(paths).encode(errors="replace"))
 
 
 def added_text(patch: bytes) -> list[tuple[str, int, bytes]]:

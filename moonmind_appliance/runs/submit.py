@@ -12,7 +12,7 @@ import msgspec
 from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.printable import invisible
-from moonmind_appliance.redaction import Redactor, join_kinds
+from moonmind_appliance.redaction import Finding, Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.settings import Settings
@@ -41,6 +41,8 @@ _KEY = re.compile(KEY_PATTERN)
 
 _DISK_RETRY_SECONDS = 60
 _DRAINING_RETRY_SECONDS = 30
+# Secrets that a message names; the others are counted.
+_MOST_NAMED = 5
 
 
 class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,7 +163,7 @@ def field_problems(
         "shard": lambda shard: _shard_problems(shard, settings.codex_shards),
     }
     problems = [problem for name, check in checks.items() if name in fields for problem in check(fields[name])]
-    return [*problems, *_secret_problems(fields, redactor), *_key_problems(idempotency_key)]
+    return [*problems, *_secret_problems(fields, settings, redactor), *_key_problems(idempotency_key)]
 
 
 def refusal(problems: Sequence[FieldProblem], fields: Mapping[str, Any]) -> InvalidRequest | TooLarge:
@@ -247,17 +249,32 @@ def _shard_problems(shard: int | None, count: int) -> list[FieldProblem]:
     return [FieldProblem("shard", f"Shard {shard} does not exist: send 0 to {count - 1}, or omit the field.")]
 
 
-def _secret_problems(fields: Mapping[str, Any], redactor: Redactor) -> list[FieldProblem]:
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
-    return [
-        FieldProblem(
-            field,
-            f"Contains a secret ({join_kinds(findings)}; the first at byte {findings[0].offset}); nothing was stored. "
-            "Remove and rotate it, because it was sent over the network.",
-        )
-        for field, text in texts.items()
-        if (findings := redactor.find(text.encode(errors="surrogatepass")))
-    ]
+def _secret_problems(fields: Mapping[str, Any], settings: Settings, redactor: Redactor) -> list[FieldProblem]:
+    problems = []
+    for field, text in fields.items():
+        if isinstance(text, str):
+            data = text.encode(errors="surrogatepass")
+            if findings := redactor.find(data, settings.not_secret_sha256):
+                problems.append(FieldProblem(field, _secret_message(data, findings)))
+    return problems
+
+
+def _secret_message(data: bytes, findings: Sequence[Finding]) -> str:
+    where = "; ".join(_position(data, finding) for finding in findings[:_MOST_NAMED])
+    if more := len(findings) - _MOST_NAMED:
+        where += f"; and {more} more" if more > 0 else ""
+    message = (
+        f"Contains a secret: {where}. Nothing was stored. Remove and rotate it, because it was sent over the network."
+    )
+    if any(finding.sha256 for finding in findings):
+        message += " If it is not a secret, the operator can add its hash to NOT_SECRET_SHA256."
+    return message
+
+
+def _position(data: bytes, finding: Finding) -> str:
+    line = data.count(b"\n", 0, finding.offset) + 1
+    sha256 = f" (SHA-256 {finding.sha256})" if finding.sha256 else ""
+    return f"{finding.kind} in line {line}, byte {finding.offset}{sha256}"
 
 
 def _key_problems(key: str | None) -> list[FieldProblem]:

@@ -24,6 +24,7 @@ from moonmind_appliance.settings.values import (
     ref_prefix,
     repositories,
     secret_value,
+    sha256_hashes,
     text,
     time_span,
     whole_number,
@@ -149,6 +150,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Option("Commits of history to fetch; 0 fetches all.", whole_number(0, 1_000_000)),
     ] = 50
+    not_secret_sha256: Annotated[
+        tuple[str, ...],
+        Option(
+            "SHA-256 hashes of values that look like a secret and are none, comma-separated; a refusal names the hash.",
+            sha256_hashes,
+        ),
+    ] = ()
     max_change_bytes: Annotated[int, Option("Largest change, measured as a patch, that is pushed.", Size(1024))] = (
         10 * 1024**2
     )

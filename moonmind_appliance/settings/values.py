@@ -130,6 +130,16 @@ def comma_separated(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.split(",") if part.strip())
 
 
+def sha256_hashes(raw: str) -> tuple[str, ...]:
+    """SHA-256 hashes in hexadecimal, separated by commas or spaces; in lower case."""
+    hashes = tuple(raw.replace(",", " ").lower().split())
+    for number, value in enumerate(hashes, start=1):
+        if not re.fullmatch(r"[0-9a-f]{64}", value):
+            # Do not show the entry: it may be the value itself.
+            raise ValueError(f"contains an entry (number {number}) that is not a SHA-256 hash of 64 hexadecimal digits")
+    return hashes
+
+
 def http_url(raw: str) -> str:
     """An address without user, query and fragment; without a slash at the end."""
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):

@@ -25,8 +25,8 @@ _LONGEST_SECRET = 32 * 1024
 class Verbatim(str):
     """Text that is stored without redaction.
 
-    For the caller's specification, which was searched for secrets at submission; and for identifiers of callers:
-    redaction could make two of them equal.
+    For the caller's specification, repository and branch, which were searched for secrets at submission; and for
+    identifiers of callers: redaction could make two of them equal.
     """
 
     __slots__ = ()

@@ -9,6 +9,7 @@ import pytest
 
 from moonmind_appliance.api.request import json_words
 from tests.api.served import REQUEST, Served
+from tests.known_tokens import REAL
 
 JSON = {"Content-Type": "application/json"}
 
@@ -53,7 +54,7 @@ def test_a_text_that_is_too_long_stays_413_beside_a_wrong_type(shared: Served) -
 
 def test_a_secret_beside_a_wrong_type_is_found(shared: Served) -> None:
     """The caller must learn of it although the request is refused anyway."""
-    body = REQUEST | {"specify_text": "ghp_" + "a1B2" * 9, "dry_run": "no"}
+    body = REQUEST | {"specify_text": REAL, "dry_run": "no"}
     found = errors(shared.client().post("/runs", json=body))
     assert list(found) == ["specify_text", "dry_run"]
     assert "secret" in found["specify_text"]

@@ -9,6 +9,7 @@ from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from tests.cli.terminal import ROOT, Terminal
 from tests.journeys.conftest import docker
+from tests.known_tokens import REAL
 
 
 @pytest.mark.docker
@@ -52,7 +53,7 @@ def test_without_an_engine_it_reports_that(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [" \n", "a\0b", "x" * (256 * 1024 + 1), f"Use ghp_{'a1' * 18}."],
+    [" \n", "a\0b", "x" * (256 * 1024 + 1), f"Use {REAL}."],
     ids=["blank", "nul", "too-long", "secret"],
 )
 @pytest.mark.usefixtures("served")

@@ -1,6 +1,7 @@
 """Which requests are accepted or refused, and what the row contains when `submit_run` returns."""
 
 import base64
+import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from moonmind_appliance.models import LoginState, PhaseStatus, RunStatus, WaitRe
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
 from tests.appliance_under_test import ApplianceUnderTest, open_appliance
 from tests.fakes import ANN, BOB
+from tests.known_tokens import REAL
 
 
 @pytest.fixture
@@ -189,7 +191,52 @@ def test_a_secret_is_found_in_its_encodings_and_by_its_shape(appliance: Applianc
     appliance.resources.redactor.add("GITHUB_TOKEN", "s3cr3t-Value-9000")
     coded = base64.b64encode(b"x-access-token:s3cr3t-Value-9000").decode()
     assert "GITHUB_TOKEN" in problems(appliance, specify_text=f"use {coded}")["specify_text"]
-    assert "GitHub token" in problems(appliance, specify_text="use ghp_" + "a1B2" * 9)["specify_text"]
+    message = problems(appliance, specify_text=f"one\ntwo: {REAL}")["specify_text"]
+    assert message.startswith("Contains a secret: GitHub token in line 2, byte 9 (SHA-256 ")
+    assert "NOT_SECRET_SHA256" in message
+    assert REAL not in message
+
+
+def test_the_operator_allows_a_value_in_texts(tmp_path: Path) -> None:
+    """By its hash; a secret that the appliance knows stays refused, and its message names no hash."""
+    sha256 = hashlib.sha256(REAL.encode()).hexdigest()
+    with open_appliance(tmp_path, not_secret_sha256=(sha256,)) as appliance:
+        text = f"use {REAL}"
+        assert appliance.stored(appliance.submit(specify_text=text)).specify_text == text
+        appliance.resources.redactor.add("GITHUB_TOKEN", REAL)
+        with pytest.raises(InvalidRequest) as caught:
+            appliance.submit(specify_text=text)
+        message = caught.value.fields[0].message
+        assert "GITHUB_TOKEN in line 1, byte 4." in message
+        assert sha256 not in message
+        assert "NOT_SECRET_SHA256" not in message
+
+
+@pytest.mark.parametrize("field", ["specify_text", "repository", "base_branch"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rt_hw_interrupt_thread_switch",
+        "mma_sync_aligned_m16n8k16_row_col_f16_f16_f16_f16",
+        "sk-bratislava-hotels-near-the-old-town-and-castle",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_" + "x" * 36,
+    ],
+)
+def test_words_with_the_form_of_a_token_are_taken_and_kept(
+    appliance: ApplianceUnderTest, field: str, words: str
+) -> None:
+    """They are no secret, and the run works with them unchanged."""
+    value = f"acme/{words}" if field == "repository" else words
+    run = appliance.stored(appliance.submit(**{field: value}))
+    assert getattr(run, field) == value
+
+
+def test_many_secrets_are_named_and_counted(appliance: ApplianceUnderTest) -> None:
+    """The first five by position."""
+    message = problems(appliance, specify_text=" ".join([REAL] * 8))["specify_text"]
+    assert message.count("GitHub token in line 1, byte ") == 5
+    assert "; and 3 more." in message
 
 
 def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:

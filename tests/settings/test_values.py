@@ -34,6 +34,10 @@ GOOD: dict[str, dict[str, object]] = {
     "PULL_REQUEST_LABELS": {"a": ("a",), "spec kit, b": ("spec kit", "b")},
     "GIT_AUTHOR_NAME": {"Ünal Bot": "Ünal Bot"},
     "CLONE_DEPTH": {"0": 0, "1000000": 1_000_000},
+    "NOT_SECRET_SHA256": {
+        "A" * 64: ("a" * 64,),
+        f"{'0' * 64}, {'1' * 64}  {'2' * 64}": ("0" * 64, "1" * 64, "2" * 64),
+    },
     "MAX_CHANGE_BYTES": {"1024": 1024, "10m": 10 * 1024**2, "1G": 1024**3, "5 MiB": 5 * 1024**2, "2kb": 2048},
     "MAX_WORKSPACE_BYTES": {"1m": 1024**2, "10g": 10 * 1024**3},
     "MAX_WORKSPACE_FILES": {"1000": 1000, "1000000": 1_000_000},
@@ -94,6 +98,7 @@ BAD: dict[str, list[str]] = {
     "MAX_WORKSPACE_FILES": ["0", "999", "many"],
     "MAX_KEPT_WORKSPACE_BYTES": ["-1", "some"],
     "MAX_LOG_BYTES": ["0", "1023"],
+    "NOT_SECRET_SHA256": ["a" * 63, "g" * 64, f"{'0' * 64},AKIAIOSFODNN7EXAMPLE", "sha256:" + "0" * 64],
     "MAX_CHANGE_BYTES": ["0", "1023", "-1", "ten", "1t", "1.5g", "m"],
     # No limit at all, and less than a container needs to start.
     "CONTAINER_MEMORY": ["0", "1m", "63m"],

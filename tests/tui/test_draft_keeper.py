@@ -6,6 +6,7 @@ import pytest
 
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
+from tests.known_tokens import REAL
 from tui.draft_keeper import DraftKeeper
 from tui.drafts import Draft, DraftFile
 
@@ -42,7 +43,7 @@ def test_a_draft_with_problems_is_saved_too(keeper, file):
 def test_a_secret_is_not_saved(keeper, file):
     """The previously saved draft stays."""
     keeper.check_and_save(DRAFT)
-    looked = keeper.check_and_save(Draft(repository="acme/shop", specify_text="ghp_" + "a1B2" * 9))
+    looked = keeper.check_and_save(Draft(repository="acme/shop", specify_text=REAL))
     assert looked.problem == "it contains a secret"
     assert file.load().specify_text == "# Basket\n"
 

@@ -43,7 +43,7 @@ class ScriptedResponse(msgspec.Struct, frozen=True):
     kind: ResponseKind = ResponseKind.NORMAL
     resets_in: int = 3600
     drops: int = 1
-    secret: str = "ghp_" + "Rehearsal0" * 3 + "Aa1Bb2"
+    secret: str = "ghp_" + "Rehearsal0" * 3 + "0Ywufl"  # the checksum
     script: str | None = None
 
 

@@ -7,6 +7,7 @@ from moonmind_appliance.checks import ServeState
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.views.run_summary import RunFilter, RunOrder, run_ids
+from tests.known_tokens import REAL
 from tests.tui.attached import attached_to, settle, until
 from tests.tui.form_page import open_form, shown, write
 from tui.drafts import Draft, draft_file
@@ -166,7 +167,7 @@ async def test_a_text_with_a_secret_is_never_written_to_the_draft(attached, save
     async with app.run_test() as pilot:
         form = await open_form(app, pilot)
         await fill_in(form, pilot)
-        form.query_one("#specify_text", TextArea).text = "token ghp_" + "a1B2" * 9
+        form.query_one("#specify_text", TextArea).text = f"token {REAL}"
         await until(pilot, lambda: "not saved: it contains a secret" in shown(form, "head"))
     assert saved_draft.load().specify_text == "# Basket\n"
 
