@@ -20,7 +20,7 @@ from moonmind_appliance.secret_filters import (
     looks_generated,
     looks_mixed,
 )
-from moonmind_appliance.token_shapes import WINDOW, Span, find_all, json_web_tokens
+from moonmind_appliance.token_shapes import WINDOW, Span, find_all, is_token, json_web_tokens
 
 
 class Rule(NamedTuple):
@@ -52,9 +52,11 @@ def find_tokens(data: bytes) -> list[Span]:
 
 
 def is_certain_token(value: str) -> bool:
-    """Whether the whole value is one token, for a login file, where a JSON web token is none of the examples."""
+    """Whether the whole value is one token. For a login file, where shorter tokens and any JSON web token are real."""
     data = value.encode(errors="replace")
-    return is_jwt(data) or any((span.start, span.end) == (0, len(data)) for span in find_tokens(data))
+    if is_jwt(data) or (is_token(value) and looks_mixed(data)):
+        return True
+    return any((span.start, span.end) == (0, len(data)) for span in find_tokens(data))
 
 
 JWT_KIND = "JSON web token"

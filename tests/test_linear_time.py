@@ -280,6 +280,8 @@ def test_every_reader_of_external_text_takes_linear_time(name: str) -> None:
     """Whole functions, including loops, on all the attacks."""
     own = ["## Assumptions", "[NEEDS CLARIFICATION: a]", "[first step]", "- [ ] T001", "<!-- -->", JWT, "abab-"]
     own += ["ghp_" + "a1B2" * 9, "-----BEGIN PRIVATE KEY-----\n", "AKIAABCDEFGH23456723 ", "\x1b]0;", "\u202e", "+a\n"]
+    own += ["-rt_aB3x", " sk-aB3xK9", "-ghs_1_eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0", "glpat-aB3 ", "://x:yyyy@"]
+    own += ['-----BEGIN PRIVATE KEY-----" + "', "xoxb-1234567890-", "AKIA", "-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.aB3"]
     for parts in dict.fromkeys(attacks(own)):
         slow = why_slow(
             READERS[name], lambda size, parts=parts: attack(parts, size), READER_SIZES, MOST_SECONDS_PER_BYTE_READ

@@ -1,5 +1,7 @@
 """The commit is searched for secrets and pushed, or the run ends with the reason."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +9,16 @@ import pytest
 
 from moonmind_appliance.models import (
     PhaseName,
+    Run,
     RunStatus,
 )
 from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import TOKEN, Act, ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake import FakeExec
+from tests.containers.fake import FakeExec, FakeFile
 from tests.github.stand_in import attempt, git
 from tests.in_container.sent import job_of
+from tests.known_tokens import REAL
 from tests.scripted_acts import (
     assert_nowhere,
     git_fails,
@@ -189,13 +193,81 @@ def test_a_change_that_cannot_be_pushed_fails_the_run(
     assert appliance.github.pull_requests(appliance.slug) == []
 
 
-@pytest.mark.parametrize("secret", [TOKEN, "rt_secretOfShard0-0123456789", "ghp_" + "a1B2" * 9])
+# Shorter than OpenAI's tokens: known, because it is in the login file.
+LOGIN = "rt_kV3x9QzLw0bT7nEr5YpUc2HdGa"
+
+
+def audit_of(appliance: ApplianceUnderTest, run: Run) -> dict[str, Any]:
+    """The run's `credential_audit.json`."""
+    (artifact,) = [kept for kept in appliance.store.artifacts.list(run.run_id) if kept.name == "credential_audit.json"]
+    audit: dict[str, Any] = json.loads(appliance.resources.files.path(artifact.storage_path).read_bytes())
+    return audit
+
+
+def adds(line: str) -> list[Any]:
+    """A change whose file `x` has this second line."""
+    patch = f"diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,2 @@\n+words\n+{line}\n"
+    return [says(patch=patch, patch_bytes=len(patch.encode()))]
+
+
+@pytest.mark.parametrize("secret", [TOKEN, LOGIN, REAL])
 def test_a_secret_in_the_change_stops_it(appliance: ApplianceUnderTest, secret: str) -> None:
-    """The appliance's own, the login's, or one by its shape: nothing is pushed, and it is in no file that is kept."""
-    patch = f"diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,2 @@\n+words\n+key: {secret}\n"
-    appliance.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
+    """The appliance's own, the login's, or one by its structure: nothing is pushed, and it is in no kept file."""
+    appliance.engine.volume_data[appliance.resources.shards[0].volume].files["auth.json"] = FakeFile(LOGIN.encode())
+    appliance.git_acts["stage"] = adds(f"key: {secret}")
     run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.SECRET_IN_CHANGE.value)
     assert "in x line 2" in (run.result_summary or "")
     assert "push" not in appliance.git_verbs
     assert_nowhere(appliance, secret)
+
+
+def test_a_refusal_names_the_hash_by_which_the_operator_can_allow_the_value(
+    tmp_path: Path, github: StandInGitHub
+) -> None:
+    """In the message and in the audit. With the hash in NOT_SECRET_SHA256 the same change is pushed."""
+    sha256 = hashlib.sha256(REAL.encode()).hexdigest()
+    with open_appliance(tmp_path / "data", github) as appliance:
+        appliance.git_acts["stage"] = adds(f"key: {REAL}  # gitleaks:allow")
+        run = appliance.run()
+        message = f"The change contains what looks like a secret: GitHub token in x line 2 (SHA-256 {sha256})."
+        assert run.failure is not None
+        assert run.failure.message == message
+        assert "NOT_SECRET_SHA256" in run.failure.next_step
+        audit = audit_of(appliance, run)
+        assert audit["found"] == [{"kind": "GitHub token", "file": "x", "line": 2, "sha256": sha256}]
+        appliance.after(not_secret_sha256=(sha256,))
+        appliance.git_acts["stage"] = adds(f"key: {REAL}")
+        run = appliance.run()
+        assert ends(run) == (RunStatus.SUCCEEDED, None)
+        audit = audit_of(appliance, run)
+        assert (audit["found"], audit["allowed_sha256"]) == ([], [sha256])
+
+
+def test_the_appliances_own_token_cannot_be_allowed(tmp_path: Path, github: StandInGitHub) -> None:
+    """Its hash in the settings changes nothing, and the message names none."""
+    hashes = tuple(hashlib.sha256(value.encode()).hexdigest() for value in (TOKEN, f"key: {TOKEN}"))
+    with open_appliance(tmp_path / "data", github, not_secret_sha256=hashes) as appliance:
+        appliance.git_acts["stage"] = adds(f"key: {TOKEN}")
+        run = appliance.run()
+        assert run.failure is not None
+        assert run.failure.message == (
+            "The change contains a secret: GITHUB_TOKEN in x line 2 (known to the appliance)."
+        )
+        assert "push" not in appliance.git_verbs
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rt_hw_interrupt_thread_switch(from, to);",
+        "mma_sync_aligned_m16n8k16_row_col_f16_f16_f16_f16(d, a, b, c);",
+        "[Hotels](/sk-bratislava-hotels-near-the-old-town-and-castle)",
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE",
+        "export GITHUB_TOKEN=ghp_" + "x" * 36,
+    ],
+)
+def test_words_with_the_form_of_a_token_are_pushed(appliance: ApplianceUnderTest, line: str) -> None:
+    """Identifiers, slugs, examples and placeholders stop nothing."""
+    appliance.git_acts["stage"] = adds(line)
+    assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
