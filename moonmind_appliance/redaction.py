@@ -258,15 +258,22 @@ class Redactor:
         """`redact` for text."""
         return self.redact(text.encode(errors="replace")).decode(errors="replace")
 
-    def find(self, data: bytes, allowed: Collection[str] = ()) -> list[Finding]:
-        """Every known value, and every certain token whose SHA-256 hash is not allowed, in the bytes; by offset."""
+    def find(self, data: bytes, allowed: Collection[str] = (), *, most: int = 1000) -> list[Finding]:
+        """Known values, and certain tokens whose SHA-256 hash is not allowed, in the bytes; by offset.
+
+        All of the known values, and at least `most` of the tokens if there are so many.
+        """
         known = merge(self._known(data, certain_only=True))
-        found = [Finding(span.kind, span.start) for span in known]
-        for span in merge(find_tokens(_blanked(data, known))):
+        tokens: dict[int, Finding] = {}
+        for span in find_tokens(_blanked(data, known)):
             sha256 = hashlib.sha256(data[span.start : span.end]).hexdigest()
             if sha256 not in allowed:
-                found.append(Finding(span.kind, span.start, sha256))
-        return sorted(found, key=lambda finding: finding.offset)
+                # Of two rules that match at one place, the first is the more precise.
+                tokens.setdefault(span.start, Finding(span.kind, span.start, sha256))
+                if len(tokens) >= most:
+                    break
+        found = [Finding(span.kind, span.start) for span in known]
+        return sorted([*found, *tokens.values()], key=lambda finding: finding.offset)
 
     def stream(self, sink: ByteSink) -> "RedactingStream":
         """A sink that redacts complete lines and writes them to `sink`; call its `flush` at the end."""

@@ -31,6 +31,8 @@ _WORD_SHARE = 0.33
 _LEAST_ENTROPY = 2.7
 _LEAST_ENTROPY_OF_BASE64 = 3.6
 _SHORT = 32
+# No issuer's token is longer, except JSON web tokens.
+_LONGEST = 512
 
 _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECKSUM = 6
@@ -58,7 +60,7 @@ _PGP_SECRET_KEY = frozenset({0x94, 0x95, 0x96, 0x97, 0xC5})
 
 def looks_generated(text: bytes) -> bool:
     """Whether the text looks random: no placeholder, no sequence, no repetition, no words, enough entropy."""
-    return not (
+    return len(text) <= _LONGEST and not (
         _PLACEHOLDER.search(text)
         or _has_sequence(text)
         or _repeats(text)

@@ -31,7 +31,7 @@ def old_rules(data: bytes) -> list[Span]:
     return [Span(*span, shape.kind) for shape in SHAPES if shape.certain for span in shape.spans(data)]
 
 
-RULES: dict[str, Callable[[bytes], list[Span]]] = {"shapes": old_rules, "rules": find_tokens}
+RULES: dict[str, Callable[[bytes], list[Span]]] = {"shapes": old_rules, "rules": lambda data: list(find_tokens(data))}
 
 
 def files(path: Path) -> Iterator[tuple[str, bytes]]:
