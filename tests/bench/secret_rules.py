@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from moonmind_appliance.secret_rules import find_tokens
 from moonmind_appliance.token_shapes import SHAPES, Span, merge
 from tests.known_tokens import FORMS

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.appliance_under_test import TOKEN, Act, ApplianceUnderTest, ends, ope
 from tests.containers.fake import FakeExec, FakeFile
 from tests.github.stand_in import attempt, git
 from tests.in_container.sent import job_of
-from tests.known_tokens import REAL
+from tests.known_tokens import REAL, github_token, private_key
 from tests.scripted_acts import (
     assert_nowhere,
     git_fails,
@@ -270,4 +271,37 @@ def test_the_appliances_own_token_cannot_be_allowed(tmp_path: Path, github: Stan
 def test_words_with_the_form_of_a_token_are_pushed(appliance: ApplianceUnderTest, line: str) -> None:
     """Identifiers, slugs, examples and placeholders stop nothing."""
     appliance.git_acts["stage"] = adds(line)
+    assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_secret_in_a_files_name_is_refused(appliance: ApplianceUnderTest) -> None:
+    """The message names the file with its secret redacted."""
+    files = [{"status": "A", "path": f"keys/{REAL}.txt", "added": 1, "removed": 0}]
+    appliance.git_acts["stage"] = [says(files=files, file_count=1)]
+    run = appliance.run()
+    assert run.failure is not None
+    where = "GitHub token in the name of keys/[redacted:GitHub token].txt (SHA-256 "
+    assert run.failure.message.startswith(f"The change contains what looks like a secret: {where}")
+
+
+def test_two_findings_are_placed_in_their_own_files(appliance: ApplianceUnderTest) -> None:
+    """All added lines are searched at once; each finding has the file and line it is in."""
+    other = github_token("Ua7mC1xRq4Ke9WfLb2ZhTo6NsYd8Vi")
+    patch = (
+        "diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,3 @@\n+a\n+b\n"
+        f"+key {REAL}\n"
+        "diff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -7,0 +8,1 @@\n"
+        f"+{other}\n@@ -20,0 +22,2 @@\n+\n+{REAL}\n"
+    )
+    appliance.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
+    found = audit_of(appliance, appliance.run())["found"]
+    assert [(entry["file"], entry["line"]) for entry in found] == [("x", 3), ("y", 8), ("y", 23)]
+
+
+def test_a_key_is_not_put_together_from_two_places(appliance: ApplianceUnderTest) -> None:
+    """Lines that other lines separate are no token."""
+    begin, *rest = private_key(Random(3)).split("\n")  # noqa: S311
+    hunks = f"@@ -0,0 +1,1 @@\n+{begin}\n@@ -5,0 +7,{len(rest)} @@\n" + "".join(f"+{line}\n" for line in rest)
+    patch = f"diff --git a/x b/x\n--- a/x\n+++ b/x\n{hunks}"
+    appliance.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
     assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
