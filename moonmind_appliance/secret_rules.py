@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
         rb"(?:\.[0-9a-z]{2}\.?[0-9a-z]{7,9})?",
         anchors="glpat- glptt- gldt- glrt- glcbt- glft- glsoat- glagent- gloas- glimt- glffct-",
     ),
-    _rule("Slack token", rb"xox[abeoprs]-(?:[0-9]{8,14}-){1,3}([A-Za-z0-9]{18,}+)", looks_generated, "xox"),
+    _rule("Slack token", rb"xox[abeoprs]-((?:[0-9]{8,14}-){1,3}[A-Za-z0-9]{18,}+)", looks_generated, "xox"),
     _rule("Slack token", rb"xapp-[0-9]-[A-Z0-9]{8,16}-[0-9]{8,16}-([a-f0-9]{64})", looks_generated),
     _rule("Slack token", rb"xoxe(?:\.xox[bp])?-[0-9]-([A-Za-z0-9]{100,}+)", looks_generated),
     _rule("AWS access key", rb"(?:AKIA|ASIA|ABIA|ACCA)([A-Z2-7]{16})", looks_generated, "AKIA ASIA ABIA ACCA"),

@@ -75,6 +75,7 @@ PASSES = {
     "AWS repeated": "AKIAAAAAAAAAAAAAAAAA",
     "AWS in a word": "XAKIAQ7Z3VNBKD5RPM2TE",
     "Slack example": "xoxb-123456789012-123456789012-" + "abcdefghijklmnopqrstuvwx",
+    "Slack numbers": "xoxb-1234567890-1234567890123-" + "5n38u5ed63fgzqlvuyxvxcx6",
     "Slack x": "xoxb-XXXXXXXXXXXX-XXXXXXXXXXXX-XXXXXXXXXXXXXXXXXXXXXXXX",
     "npm x": "npm_" + "X" * 36,
     "Stripe test key": "sk_test_" + "4fC39HqLyjWDarjtT1zdp7dc",
