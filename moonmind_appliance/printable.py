@@ -23,6 +23,14 @@ _INVISIBLE_CATEGORIES = {
     "Zp": "a paragraph separator",
 }
 
+# What a text may consist of and still show nothing: the categories, and letters and symbols without a glyph.
+_BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"})
+_WITHOUT_GLYPH = re.compile(
+    # Hangul fillers, the blank Braille pattern, the null notehead, and the code points that Unicode reserves for
+    # invisible characters (https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point).
+    "[\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0-\ufff8\U0001d159\U000e0000-\U000e0fff]"
+)
+
 
 def escape(text: str) -> str:
     r"""The text on one line, with every unprintable character written as `\n`, `\x1b`, `\u202e` or `\U000e0041`."""
@@ -59,6 +67,13 @@ def invisible(text: str) -> str:
         if what:
             return f"U+{ord(found[0]):04X}, {what}"
     return ""
+
+
+def is_blank(text: str) -> bool:
+    """Whether the text shows nothing: it is empty, or has only white space, invisible and combining characters."""
+    return all(
+        unicodedata.category(character) in _BLANK_CATEGORIES or _WITHOUT_GLYPH.match(character) for character in text
+    )
 
 
 def _escape_one(found: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ from moonmind_appliance.phases.credential_audit import added_text
 from moonmind_appliance.phases.markdown import without_comments
 from moonmind_appliance.phases.specification import clarifications, section, title
 from moonmind_appliance.phases.template import is_unfilled
-from moonmind_appliance.printable import escape, escape_json, invisible, replace, strip
+from moonmind_appliance.printable import escape, escape_json, invisible, is_blank, replace, strip
 from moonmind_appliance.redaction import Redactor
 
 PACKAGE = Path(moonmind_appliance.__file__).parent
@@ -268,7 +268,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "find": lambda text: REDACTOR.find(text.encode()),
     "stream": lambda text: redacted_as_a_stream(text.encode()),
     "patch": lambda text: added_text(text.encode()),
-    "printable": lambda text: (escape(text), strip(text), invisible(text)),
+    "printable": lambda text: (escape(text), strip(text), invisible(text), is_blank(text)),
     "printable JSON": lambda text: (escape_json(text), replace(text)),
     "terminal": line,
 }

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from moonmind_appliance.printable import escape, escape_json, invisible, replace, strip
+from moonmind_appliance.printable import escape, escape_json, invisible, is_blank, replace, strip
 
 STEERING = [
     "\x1b]0;title\x07",
@@ -101,3 +101,42 @@ def test_strip_removes_invisible_characters(text: str, expected: str) -> None:
 def test_the_first_invisible_character_is_named(text: str, expected: str) -> None:
     """With its code point and its kind."""
     assert invisible(text) == expected
+
+
+BLANK = {
+    "nothing": "",
+    "white space of any script": " \t\r\n\u00a0\u1680\u2003\u3000\u2028",
+    "byte order mark": "\ufeff",
+    "zero-width space": "\u200b\u200b",
+    "word joiner": "\u2060",
+    "soft hyphen": "\u00ad",
+    "Hangul filler": "\u3164",
+    "half-width Hangul filler": "\uffa0",
+    "Hangul jamo fillers": "\u115f\u1160",
+    "blank Braille pattern": "\u2800",
+    "variation selectors": "\ufe0f\U000e0100",
+    "tag characters": "\U000e0041\U000e007f",
+    "grapheme joiner": "\u034f",
+    "Mongolian vowel separator": "\u180e",
+    "Khmer inherent vowels": "\u17b4\u17b5",
+    "null notehead": "\U0001d159",
+    "direction marks": "\u202e\u2066\u200f",
+    "control characters": "\x00\x1b\x7f",
+    "a mark without a letter": "\u0301",
+    "all together": "\ufeff \u200b\u2060\u3164\u2800\ufe0f\n",
+}
+
+
+@pytest.mark.parametrize("name", BLANK)
+def test_a_text_that_shows_nothing_is_blank(name: str) -> None:
+    """Each kind alone; with one visible character it is not blank."""
+    assert is_blank(BLANK[name])
+    assert not is_blank(f"{BLANK[name]}x{BLANK[name]}")
+
+
+@pytest.mark.parametrize(
+    "text", [".", "-", "\u4f60", "\U0001f600", "\u2801", "e\u0301", "\u0915\u093f", "\ue000", "\ufffd"]
+)
+def test_a_text_that_shows_something_is_not_blank(text: str) -> None:
+    """A character of any script, a symbol, a private one, a mark on a letter."""
+    assert not is_blank(text)

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from moonmind_appliance.printable import is_blank
+
 _FILE = "new-run-draft.json"
 _FOLDER = "moonmind-appliance"
 _LARGEST = 8 * 1024 * 1024
@@ -30,7 +32,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def empty(self) -> bool:
         """Whether the draft contains nothing worth saving."""
-        return not (self.repository.strip() or self.specify_text.strip() or self.external_ref.strip())
+        return all(map(is_blank, (self.repository, self.specify_text, self.external_ref)))
 
     def same_as(self, other: "Draft") -> bool:
         """Whether the fields are equal, without the times of saving."""

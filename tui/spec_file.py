@@ -5,11 +5,12 @@ import stat
 from pathlib import Path
 
 from moonmind_appliance.errors import InvalidRequest
+from moonmind_appliance.runs.specification_file import decode_specification
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES
 
 
 def read_specification(path: Path) -> str:
-    """The text of the file, unchanged.
+    """The text of the file, without a byte order mark.
 
     Raises:
         InvalidRequest: it is not a readable text file, or exceeds the limit of a specification.
@@ -28,10 +29,4 @@ def read_specification(path: Path) -> str:
         raise InvalidRequest(
             f"{path} is larger than {MAX_SPECIFY_BYTES} bytes.", hint="Shorten it, or split it into several runs."
         )
-    try:
-        # `utf-8-sig` drops the byte order mark that some editors write.
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(
-            f"{path} is not UTF-8 text: byte {error.start} is not valid.", hint="Convert it to UTF-8."
-        ) from None
+    return decode_specification(content, str(path))

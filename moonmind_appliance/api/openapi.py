@@ -30,13 +30,12 @@ from litestar.response import File
 from moonmind_appliance.api import schemas
 from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api.problems import Problem, ProblemField
+from moonmind_appliance.models.repository import NAME_PATTERN, OWNER_PATTERN
 from moonmind_appliance.runs.submit import (
     KEY_PATTERN,
     MAX_BRANCH_BYTES,
     MAX_EXTERNAL_REF,
     MAX_IDEMPOTENCY_KEY,
-    NAME_PATTERN,
-    OWNER_PATTERN,
     SubmitRequest,
 )
 from moonmind_appliance.views import run_detail, run_summary, shard_view

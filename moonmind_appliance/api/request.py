@@ -1,5 +1,6 @@
 """The request that handlers receive: the parts, the actor, and a body that was checked field by field."""
 
+import codecs
 import re
 from collections.abc import Callable
 from itertools import islice
@@ -15,6 +16,7 @@ from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Actor
 from moonmind_appliance.runs.submit import SubmitRequest, field_problems, refusal
+from moonmind_appliance.text_encoding import other_form
 
 # 256 KiB of text may become six times as many bytes when every character is escaped.
 MAX_BODY_BYTES = 2 * 1024**2
@@ -79,8 +81,16 @@ async def check_headers(request: Request[Any, Any, Any]) -> None:
     if request.route_handler.parsed_data_field is None:
         return
     kind, options = request.content_type
-    if kind != "application/json" or options.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-        raise HTTPException("Send the body as JSON, with `Content-Type: application/json`.", status_code=415)
+    if kind != "application/json":
+        sent = f"`Content-Type: {kind[:_SHOWN]}`" if kind else "no `Content-Type`"
+        raise HTTPException(
+            f"The body has {sent}. Send it as JSON, with `Content-Type: application/json`.", status_code=415
+        )
+    if (charset := options.get("charset", "utf-8").lower()) not in {"utf-8", "utf8"}:
+        raise HTTPException(
+            f"The body has the charset {charset[:_SHOWN]}. Send JSON in UTF-8, with `Content-Type: application/json`.",
+            status_code=415,
+        )
     if (coding := request.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
         raise HTTPException(
             f"The body has `Content-Encoding: {coding[:_SHOWN]}`. Send it uncompressed, without this header.",
@@ -125,26 +135,38 @@ def json_words(message: str) -> str:
 
 
 def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    if why := _other_encoding(body):
-        raise InvalidRequest(f"The body {why}.", hint="Send a JSON object in UTF-8.", code="malformed_json")
+    _refuse_other_form(body)
     try:
         return msgspec.json.decode(body)
     except RecursionError:
         raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        why = str(error) if isinstance(error, msgspec.MsgspecError) else "it is not valid UTF-8"
+        why = str(error) if isinstance(error, msgspec.MsgspecError) else _not_utf8(body)
         why = why.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
         raise InvalidRequest(
             f"The body is not valid JSON: {why}.", hint="Send a JSON object.", code="malformed_json"
         ) from None
 
 
-def _other_encoding(body: bytes) -> str | None:
-    """What the body is, if its first bytes show that it is not JSON in UTF-8 (RFC 8259, section 8.1)."""
-    if body.startswith(b"\xef\xbb\xbf"):
-        return "starts with a byte order mark (BOM), which JSON must not have"
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(body) > 1 and b"\x00" in body[:2]):
-        return "is in UTF-16 or UTF-32"
-    if body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
-        return "is compressed"
-    return None
+def _refuse_other_form(body: bytes) -> None:
+    """Name what is not JSON in UTF-8 without a mark (RFC 8259, section 8.1), where its first bytes show it.
+
+    Raises:
+        InvalidRequest: `malformed_json`.
+    """
+    if body.startswith(codecs.BOM_UTF8):
+        why, hint = "starts with a byte order mark (BOM)", "Send the JSON without its first three bytes, EF BB BF."
+    elif form := other_form(body):
+        why, hint = f"is {form}", "Send a JSON object in UTF-8, uncompressed."
+    else:
+        return
+    raise InvalidRequest(f"The body {why}.", hint=hint, code="malformed_json")
+
+
+def _not_utf8(body: bytes) -> str:
+    # The decoder counts from the beginning of the string.
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"it is not valid UTF-8 at byte {error.start}"
+    return "it is not valid UTF-8"

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import click
 from rich.console import Group, RenderableType
@@ -14,6 +13,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.phase_board import PhaseBoard
+from moonmind_appliance.cli.specification import read_specification
 from moonmind_appliance.cli.stop_requests import stop_requests
 from moonmind_appliance.cli.terminal import clean, facts, state
 from moonmind_appliance.redaction import Redactor
@@ -51,7 +51,7 @@ class RehearseCommand(Command):
 )
 @click.option(
     "--spec",
-    type=click.File("r", encoding="utf-8"),
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
     help="The specification to submit; - reads stdin.  [default: a sample]",
 )
@@ -98,7 +98,7 @@ class RehearseCommand(Command):
 def rehearse(
     invocation: Invocation,
     *,
-    spec: TextIO | None,
+    spec: Path | None,
     repository: Path | None,
     scenario: str,
     keep: bool,
@@ -121,12 +121,7 @@ def rehearse(
     if not serve and (port is not None or shards is not None or command_prefix):
         raise click.UsageError("--port, --shards and --command-prefix need --serve.", click.get_current_context())
     settings = invocation.settings(demanded=False)
-    try:
-        text = SAMPLE_SPEC if spec is None else spec.read()
-    except UnicodeDecodeError:
-        raise CommandFailed(
-            "The specification is not valid UTF-8.", hint="Save it as UTF-8.", code=Exit.USAGE
-        ) from None
+    text = SAMPLE_SPEC if spec is None else read_specification(spec)
     submitted = {"specify_text": text}
     if problems := field_problems(submitted, settings, Redactor()):
         raise refusal(problems, submitted)

@@ -15,10 +15,10 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import ago, clean, table
 from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings.values import time_span
 from moonmind_appliance.store import LocalToken, Store
 
 _HERE = "moonmind_appliance.cli.token"
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _LONGEST = timedelta(days=3650)
 
 COMMANDS = {
@@ -57,8 +57,11 @@ class Lifetime(click.ParamType[datetime]):
             return value
         now = datetime.now(UTC)
         end = None
-        if match := re.fullmatch(r"(\d{1,5})([mhdw])", value.strip().lower()):
-            end = now + timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if re.fullmatch(r"[0-9]+\s*[a-z]", value.strip().lower()):
+            try:
+                end = now + timedelta(seconds=time_span(value.strip()))
+            except ValueError as error:
+                self.fail(f"{value!r} {error}.", param, ctx)
         elif re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip()):
             try:
                 end = datetime.fromisoformat(value.strip()).replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ import re
 from moonmind_appliance.models import Failure, FailureCode, PhaseName, failure
 from moonmind_appliance.phases.markdown import Markdown, UnreadableMarkdown, inlines, read_markdown, shown
 from moonmind_appliance.phases.template import is_unfilled
+from moonmind_appliance.printable import is_blank
 
 OUTPUT_FILES: dict[PhaseName, str] = {
     PhaseName.SPECKIT_SPECIFY: "spec.md",
@@ -41,7 +42,7 @@ def feature_directory(recorded: object) -> str | None:
 
 def accept(phase: PhaseName, name: str, text: str | None, template: str | None) -> Failure | None:
     """None if the phase's file is accepted, else why not. `template` is None if the repository has none."""
-    if text is None or not text.strip():
+    if text is None or is_blank(text):
         defect = "is missing, or larger than 4 MiB" if text is None else "is empty"
         return failure(FailureCode.PHASE_OUTPUT_MISSING, f"{phase.value} completed, but {name} {defect}.")
     if len(text) > LONGEST_FILE:

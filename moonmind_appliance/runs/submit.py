@@ -11,7 +11,8 @@ import msgspec
 
 from moonmind_appliance.errors import FieldProblem, Forbidden, InvalidRequest, TooLarge, Unavailable
 from moonmind_appliance.models import Actor, Run
-from moonmind_appliance.printable import invisible
+from moonmind_appliance.models.repository import REPOSITORY_RULE, is_repository
+from moonmind_appliance.printable import invisible, is_blank
 from moonmind_appliance.redaction import Finding, Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_for
@@ -21,11 +22,6 @@ MAX_SPECIFY_BYTES = 256 * 1024
 MAX_EXTERNAL_REF = 255
 MAX_BRANCH_BYTES = 244
 MAX_IDEMPOTENCY_KEY = 255
-
-# GitHub's rule for account names; only enterprise-managed users have an underscore.
-OWNER_PATTERN = r"[A-Za-z0-9](?:[A-Za-z0-9_]|-(?=[A-Za-z0-9])){0,38}"
-NAME_PATTERN = r"(?!\.{1,2}$)(?!.*\.git$)[A-Za-z0-9._-]{1,100}"
-_REPOSITORY = re.compile(rf"{OWNER_PATTERN}/{NAME_PATTERN}")
 
 # Rules for branch names: https://git-scm.com/docs/git-check-ref-format
 _BRANCH_REFUSALS = (
@@ -204,21 +200,15 @@ def branch_refusal(name: str) -> str | None:
 
 
 def _repository_problems(repository: str) -> list[FieldProblem]:
-    if _REPOSITORY.fullmatch(repository):
+    if is_repository(repository):
         return []
-    return [
-        FieldProblem(
-            "repository",
-            "Not a valid GitHub repository. Send owner/name without .git. Owner: letters, digits and single dashes, "
-            "at most 39. Name: letters, digits, dots, dashes and underscores, at most 100.",
-        )
-    ]
+    return [FieldProblem("repository", f"Not a valid GitHub repository. Send {REPOSITORY_RULE}")]
 
 
 def _text_problems(text: str) -> list[FieldProblem]:
     problems = []
-    if not text.strip():
-        problems.append(FieldProblem("specify_text", "Must not be blank."))
+    if is_blank(text):
+        problems.append(FieldProblem("specify_text", "Must not be blank: it has no visible character."))
     if (nul := text.find("\x00")) >= 0:
         problems.append(FieldProblem("specify_text", f"Contains a NUL character at offset {nul}: remove it."))
     if (size := _size(text)) > MAX_SPECIFY_BYTES:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
+from moonmind_appliance.models.repository import REPOSITORY_RULE
 from moonmind_appliance.settings.values import (
     Secret,
     Size,
@@ -125,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Repositories that runs may use, comma-separated; empty allows every repository that the token can push "
             "to.",
             repositories,
+            f"Use {REPOSITORY_RULE}",
         ),
     ] = ()
     spec_workflow_test_mode: Annotated[bool, Option("Treat every run as a dry run: nothing is pushed.", flag)] = False

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from moonmind_appliance.models.repository import is_repository
 from moonmind_appliance.units import size_setting
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_SPAN = 3650 * 86400
 _LONGEST_PREFIX = 100
 _PREFIX = re.compile(r"(?!refs(?:/|$))PART(?:/PART)*".replace("PART", r"[\w+](?:[\w+=,@-]|\.(?!\.|lock(?:/|$)|/|$))*"))
-_SLUG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}")
 
 
 class Secret:
@@ -107,9 +107,9 @@ class Size(NamedTuple):
 
 def time_span(raw: str) -> int:
     """A time span in seconds, such as 90s or 7d."""
-    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd]?)", raw.lower())
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhdw]?)", raw.lower())
     if not match or int(match[1]) == 0:
-        raise ValueError("is not a time span such as 90s, 30m, 12h or 7d")
+        raise ValueError("is not a time span such as 90s, 30m, 12h, 7d or 8w")
     seconds = int(match[1]) * _SPANS[match[2]]
     if seconds > _LONGEST_SPAN:
         raise ValueError("is longer than ten years")
@@ -120,8 +120,8 @@ def repositories(raw: str) -> tuple[str, ...]:
     """Repositories as owner/name, separated by commas."""
     slugs = tuple(part.strip() for part in raw.split(",") if part.strip())
     for slug in slugs:
-        if not _SLUG.fullmatch(slug):
-            raise ValueError(f"contains {slug!r}, which is not of the form owner/name")
+        if not is_repository(slug):
+            raise ValueError(f"contains {slug!r}, which is not a valid GitHub repository")
     return slugs
 
 
@@ -142,13 +142,22 @@ def sha256_hashes(raw: str) -> tuple[str, ...]:
 
 def http_url(raw: str) -> str:
     """An address without user, query and fragment; without a slash at the end."""
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", raw):
+    if not re.fullmatch(r"(?i:https?)://[^\s/?#@]+(/[^\s?#]*)?", raw):
         raise ValueError("is not an http(s) URL without user, query and fragment")
+    _check_host_and_port(raw)
+    scheme, separator, rest = raw.rstrip("/").partition("://")
+    return f"{scheme.lower()}{separator}{rest}"
+
+
+def _check_host_and_port(url: str) -> None:
+    """Raise ValueError if the URL has no host, or a port that cannot be."""
     try:
-        _ = urlsplit(raw).port
+        parts = urlsplit(url)
+        port = parts.port
     except ValueError:
-        raise ValueError("has a port that is not a number from 0 to 65535") from None
-    return raw.rstrip("/")
+        raise ValueError("has a host that is not valid, or a port that is not a number from 1 to 65535") from None
+    if not parts.hostname or port == 0:
+        raise ValueError("has no host, or port 0")
 
 
 def absolute_path(raw: str) -> Path:

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import zlib
 from typing import Any
 
 import httpx
@@ -137,9 +138,11 @@ def test_a_body_without_compression_may_say_so(served: Served) -> None:
         ("{}".encode("utf-16-be"), "UTF-16"),
         ("{}".encode("utf-16-le"), "UTF-16"),
         ("{}".encode("utf-32"), "UTF-32"),
-        (gzip.compress(b"{}", mtime=0), "compressed"),
+        (codecs.BOM_UTF8, "without its first three bytes, EF BB BF"),
+        (gzip.compress(b"{}", mtime=0), "compressed with gzip"),
+        (zlib.compress(b"{}" * 99), "compressed with deflate"),
         (b"{", "ends too early"),
-        (b'{"a": "\xff"}', "UTF-8"),
+        (b'{"a": "\xff"}', "is not valid UTF-8 at byte 7"),
         (b"{'a': 1}", "not valid JSON"),
         (b"\x00", "not valid JSON"),
     ],
@@ -149,3 +152,22 @@ def test_bytes_that_are_not_json_are_called_what_they_are(shared: Served, body: 
     answer = shared.client().post("/runs", content=body, headers=JSON)
     assert answer.json()["code"] == "malformed_json"
     assert words in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("application/json; charset=utf-16", "The body has the charset utf-16. Send JSON in UTF-8"),
+        ("application/json; charset=iso-8859-1", "the charset iso-8859-1"),
+        ("application/x-www-form-urlencoded", "`Content-Type: application/x-www-form-urlencoded`. Send it as JSON"),
+        ("text/plain", "`Content-Type: text/plain`"),
+        ("application/gzip", "`Content-Type: application/gzip`"),
+        ("x" * 1000, "`Content-Type: " + "x" * 100 + "`"),
+    ],
+)
+def test_another_content_type_or_charset_is_named(shared: Served, given: str, words: str) -> None:
+    """The answer repeats what was sent, and says what to send."""
+    answer = shared.client().post("/runs", content=b"{}", headers={"Content-Type": given})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert words in answer.json()["detail"]
+    assert "`Content-Type: application/json`" in answer.json()["detail"]

@@ -33,7 +33,7 @@ def code(phase: PhaseName, text: str | None, template: str | None = TEMPLATE) ->
 
 
 @pytest.mark.parametrize("phase", [SPECIFY, PLAN, TASKS])
-@pytest.mark.parametrize("text", [None, "", " \n\t\n"])
+@pytest.mark.parametrize("text", [None, "", " \n\t\n", "\ufeff\u200b\n"])
 def test_a_file_that_is_missing_or_blank_is_not_accepted(phase: PhaseName, text: str | None) -> None:
     """Whatever the agent reported."""
     assert code(phase, text) is FailureCode.PHASE_OUTPUT_MISSING

@@ -74,10 +74,10 @@ def test_all_fields_are_judged_at_once(appliance: ApplianceUnderTest) -> None:
     assert found["shard"] == "Shard 3 does not exist: send 0 to 2, or omit the field."
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0"])
+@pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0", "\ufeff", "\ufeff\u200b\n", "\u2800\u3164"])
 def test_a_blank_text_is_refused(appliance: ApplianceUnderTest, text: str) -> None:
-    """Blanks of any script are no specification."""
-    assert problems(appliance, specify_text=text) == {"specify_text": "Must not be blank."}
+    """Blanks of any script, and invisible characters, are no specification."""
+    assert problems(appliance, specify_text=text) == {"specify_text": "Must not be blank: it has no visible character."}
 
 
 def test_half_a_surrogate_pair_is_refused(appliance: ApplianceUnderTest) -> None:

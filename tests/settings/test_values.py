@@ -19,8 +19,12 @@ GOOD: dict[str, dict[str, object]] = {
         "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
         "http://[::1]:80": "http://[::1]:80",
     },
-    "SPEC_WORKFLOW_GITHUB_REPOSITORY": {"a/b": ("a/b",), " a/b , C-d/e.f_g ,": ("a/b", "C-d/e.f_g")},
     "BRANCH_PREFIX": {"bot": "bot", "team/größe.v2/": "team/größe.v2", "a_b-c+d@e": "a_b-c+d@e"},
+    "SPEC_WORKFLOW_GITHUB_REPOSITORY": {
+        "a/b": ("a/b",),
+        " a/b , C-d/e.f_g ,": ("a/b", "C-d/e.f_g"),
+        "mona_octo/shop": ("mona_octo/shop",),
+    },
     "SPEC_WORKFLOW_TEST_MODE": {
         "true": True,
         "1": True,
@@ -50,7 +54,7 @@ GOOD: dict[str, dict[str, object]] = {
     "CODEX_SHARDS": {"1": 1, "64": 64},
     "CODEX_VOLUME_PREFIX": {"codex_auth_": "codex_auth_", "a.b-c": "a.b-c"},
     "PHASE_TIME_LIMIT": {"90m": 5400, "2h": 7200, "7d": 604_800, "3600": 3600, "900 S": 900},
-    "ARTIFACT_RETENTION": {"3650d": 3650 * 86400},
+    "ARTIFACT_RETENTION": {"3650d": 3650 * 86400, "8w": 56 * 86400},
 }
 
 BAD: dict[str, list[str]] = {
@@ -66,6 +70,10 @@ BAD: dict[str, list[str]] = {
         "https://h/?q",
         "https://h/#f",
         "https://h a",
+        "https://:80",
+        "https://h:0",
+        "https://h:99999",
+        "https://[::1",
     ],
     "GITHUB_TOKEN": ["two\nlines", "two\rlines"],
     "SPEC_WORKFLOW_GITHUB_REPOSITORY": ["a", "a/b/c", "https://github.com/a/b", "a/b,c", "-a/b", "a/b;c/d"],
@@ -109,7 +117,7 @@ BAD: dict[str, list[str]] = {
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
     # Beyond the range of dates.
-    "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1w", "1.5h", "9999999d", "3651d"],
+    "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1y", "1.5h", "9999999d", "3651d"],
 }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -18,6 +17,7 @@ from moonmind_appliance.cli.runs.remote import Remote
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings.values import http_url
 
 SERVER_VARIABLE = "MOONMIND_SERVER"
 TOKEN_VARIABLE = "MOONMIND_API_TOKEN"  # noqa: S105 - a variable's name
@@ -123,16 +123,10 @@ def _given_token(invocation: Invocation, token_file: Path | None) -> Callable[[]
 
 def server_address(given: str) -> str:
     """The appliance's address without a trailing slash and without the API's path."""
-    parts = urlsplit(given if "://" in given else f"http://{given}")
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
+    try:
+        url = http_url(given if "://" in given else f"http://{given}")
+    except ValueError as error:
         raise CommandFailed(
-            f"{given!r} is not a valid appliance URL.", hint="Use http(s)://HOST[:PORT].", code=Exit.USAGE
-        )
-    path = parts.path.rstrip("/").removesuffix("/api/spec-automation")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+            f"The appliance URL {given!r} {error}.", hint="Use http(s)://HOST[:PORT].", code=Exit.USAGE
+        ) from None
+    return url.removesuffix("/api/spec-automation")

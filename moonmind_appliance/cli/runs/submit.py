@@ -6,15 +6,13 @@ import click
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
-from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import access_options, open_access
 from moonmind_appliance.cli.runs.watch import follow
+from moonmind_appliance.cli.specification import read_specification
 from moonmind_appliance.cli.terminal import clean
 from moonmind_appliance.runs.submit import SubmitRequest
-
-# The API checks the size; this limit only avoids reading a huge file into memory.
-_MOST_BYTES = 2 * 1024**2
 
 
 @click.command(
@@ -40,7 +38,7 @@ _MOST_BYTES = 2 * 1024**2
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="The specification, in UTF-8; - reads stdin. It is passed to the agent unchanged.",
+    help="The specification, in UTF-8; - reads stdin. Passed to the agent unchanged, without a byte order mark.",
 )
 @click.option("--base-branch", default="main", show_default=True, metavar="NAME", help="The branch to start from.")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the commit; push nothing, open no pull request.")
@@ -73,7 +71,7 @@ def submit(  # noqa: PLR0917 - click calls by name
     """
     request = SubmitRequest(
         repository=repository,
-        specify_text=_read(spec),
+        specify_text=read_specification(spec),
         base_branch=base_branch,
         dry_run=dry_run,
         external_ref=external_ref,
@@ -89,26 +87,3 @@ def submit(  # noqa: PLR0917 - click calls by name
     )
     invocation.print_result(accepted, message)
     return Exit.OK
-
-
-def _read(spec: Path) -> str:
-    """The text, exactly as in the file: no line break is changed."""
-    try:
-        with click.open_file(str(spec), "rb") as stream:
-            content: bytes = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise CommandFailed(
-            f"The specification {spec} cannot be read ({error.strerror}).", hint="Check the file.", code=Exit.USAGE
-        ) from None
-    if len(content) > _MOST_BYTES:
-        raise CommandFailed(
-            f"The specification {spec} is larger than 256 KiB.", hint="Shorten it, or split it.", code=Exit.USAGE
-        )
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise CommandFailed(
-            f"The specification {spec} is not valid UTF-8 (at byte {error.start}).",
-            hint="Save it as UTF-8.",
-            code=Exit.USAGE,
-        ) from None

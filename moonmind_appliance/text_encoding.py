@@ -1,0 +1,46 @@
+"""What bytes are that should be text in UTF-8 and are not: another encoding, or a compressed file."""
+
+import codecs
+
+# By the first bytes. UTF-32 before UTF-16, whose mark is the beginning of UTF-32's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "in UTF-32"),
+    (codecs.BOM_UTF32_BE, "in UTF-32"),
+    (codecs.BOM_UTF16_LE, "in UTF-16"),
+    (codecs.BOM_UTF16_BE, "in UTF-16"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ\x00", "compressed with xz"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"%PDF-", "a PDF file"),
+)
+# zlib's header for its usual window and each level (RFC 1950). The letters among them begin neither JSON nor text.
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+
+
+def other_form(content: bytes) -> str:
+    """What the content is instead of text in UTF-8, to follow "is"; "" if it may be such text.
+
+    Text in UTF-16 or UTF-32 without a mark is recognized by the NUL bytes of its first character, if that is ASCII
+    (RFC 4627, section 3). A byte order mark of UTF-8 does not count: see `codecs.BOM_UTF8`.
+    """
+    for mark, form in _MARKS:
+        if content.startswith(mark):
+            return form
+    if content.startswith(_ZLIB) and not _is_utf8(content):
+        return "compressed with deflate"
+    nul = [byte == 0 for byte in content[:4]]
+    if nul in ([True, True, True, False], [False, True, True, True]):
+        return "in UTF-32"
+    if nul[:2] in ([True, False], [False, True]):
+        return "in UTF-16"
+    return ""
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
