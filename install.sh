@@ -46,6 +46,7 @@ Environment:
                   default: the system's bundle. EXTRA_CA_CERTS is also written to the settings,
                   as is the system's bundle if authorities have been added to it.
   HTTP_PROXY, HTTPS_PROXY, NO_PROXY  used for every download
+  GITHUB_HTTPS_PROXY, GITHUB_NO_PROXY  written to new settings: the proxy to GitHub during operation
   PIP_INDEX_URL, NPM_CONFIG_REGISTRY  package registries to use instead of the public ones
   DOCKER_HOST     the Docker engine to use, if it is not the local one
   DESTDIR         folder to put before every path outside --prefix, to try the script
@@ -256,14 +257,19 @@ extra_ca_certs() {
 # Every setting with its sentence, commented out, as the installed product itself knows them.
 env_template() {
     "$prefix/venv/bin/python" - "$(extra_ca_certs)" <<'PYTHON'
+import os
 import sys
 
 from moonmind_appliance.settings import default_of, options, show
 
+# Not as arguments: a proxy's URL may contain a password.
+caller = {name: os.environ.get(name, "").strip() for name in ("GITHUB_HTTPS_PROXY", "GITHUB_NO_PROXY")}
+caller["EXTRA_CA_CERTS"] = sys.argv[1]
+
 print("# Settings of the MoonMind appliance, one NAME=value per line. Each can also be given as NAME_FILE=path of a file")
 print("# that contains the value. Commented lines show the defaults.")
 for name, option in options().items():
-    given = sys.argv[1] if name == "EXTRA_CA_CERTS" else ""
+    given = caller.get(name, "")
     print(f"\n# {option.sentence}")
     print(f"{name}={given}" if given else f"#{name}={show(name, default_of(name))}")
 PYTHON

@@ -27,6 +27,7 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
+from moonmind_appliance.github.proxy import route_of
 from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
@@ -48,7 +49,11 @@ _log = logging.getLogger(__name__)
 def secrets_of(settings: Settings) -> dict[str, str]:
     """The settings' secret values by variable name, for redaction."""
     values = {name.upper(): getattr(settings, name) for name in settings.__struct_fields__}
-    return {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
+    found = {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
+    if (proxy := settings.github_https_proxy) is not None:
+        del found["GITHUB_HTTPS_PROXY"]
+        found |= {f"GITHUB_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
+    return found
 
 
 def shard_names(settings: Settings) -> tuple[ShardNames, ...]:
@@ -89,7 +94,10 @@ def attach(
         github = None
         if settings.github_token:
             github = GitHub(
-                api_url=settings.github_api_url, token=settings.github_token, ca_file=settings.extra_ca_certs
+                api_url=settings.github_api_url,
+                token=settings.github_token,
+                ca_file=settings.extra_ca_certs,
+                route=route_of(settings.github_api_url, settings),
             )
             opened.callback(github.close)
         shards = shard_names(settings)

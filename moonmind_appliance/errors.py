@@ -184,6 +184,7 @@ class GitHubError(ApplianceError):
     `status` is the HTTP status, None without a response. `errors` are GitHub's messages, `retry_at` the time it asks
     for. `sso_url` is the address that `X-GitHub-SSO: required` names ("" if it names none); None if the header does not
     require single sign-on. `permissions` are those that a fine-grained token needs, as GitHub lists them.
+    `proxy`: the proxy in between refused or does not respond, so the request did not reach GitHub.
     """
 
     def __init__(
@@ -195,8 +196,10 @@ class GitHubError(ApplianceError):
         retry_at: datetime | None = None,
         sso_url: str | None = None,
         permissions: str = "",
+        proxy: bool = False,
     ) -> None:
         super().__init__(message)
+        self.proxy = proxy
         self.status = status
         self.errors = tuple(errors)
         self.retry_at = retry_at

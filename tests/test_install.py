@@ -145,7 +145,7 @@ class Machine:
 
     def step(self, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """One step of the script, with these variables."""
-        given = "".join(f"{variable}={value}; " for variable, value in variables.items())
+        given = "".join(f"export {variable}={value}; " for variable, value in variables.items())
         return call("bash", "-c", f". {ROOT / 'install.sh'}; {given}{name}", DESTDIR=str(self.root))
 
 
@@ -288,13 +288,18 @@ def test_the_unit_raises_the_file_limit(machine: Machine) -> None:
 
 
 def test_the_new_env_file_has_every_setting_with_its_default(machine: Machine) -> None:
-    """Commented out, except for the CA bundle that was given."""
+    """Commented out, except for the CA bundle and the proxy to GitHub that were given."""
     machine.command("python", machine.prefix / "venv/bin", f'exec {sys.executable} "$@"')
-    done = machine.step("env_template", prefix=str(machine.prefix), EXTRA_CA_CERTS="/etc/hosts")
+    given = {
+        "EXTRA_CA_CERTS": "/etc/hosts",
+        "GITHUB_HTTPS_PROXY": "http://ann:word%40@proxy:3128",
+        "GITHUB_NO_PROXY": "corp.example",
+    }
+    done = machine.step("env_template", prefix=str(machine.prefix), **given)
     assert (done.returncode, done.stderr) == (0, "")
     lines = dict(re.findall(r"^(#?[A-Z_]+)=(.*)$", done.stdout, re.MULTILINE))
-    assert lines.pop("EXTRA_CA_CERTS") == "/etc/hosts"
-    assert lines == {f"#{name}": show(name, default_of(name)) for name in options() if name != "EXTRA_CA_CERTS"}
+    assert {name: lines.pop(name) for name in given} == given
+    assert lines == {f"#{name}": show(name, default_of(name)) for name in options() if name not in given}
 
 
 def test_ca_bundle_that_is_not_there() -> None:

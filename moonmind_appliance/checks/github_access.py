@@ -9,6 +9,7 @@ import httpx
 from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
+from moonmind_appliance.github.proxy import route_of
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.trust import trust_context
 
@@ -17,14 +18,21 @@ _ANY = "octocat/Hello-World"
 TOKEN = "GitHub token"  # noqa: S105 - the name of a check
 _REJECTED, _NOT_FOUND = 401, 404
 _TIMEOUT = 10.0
+PROXY_TO_DO = "Check GITHUB_HTTPS_PROXY: address, user and password, and that the proxy allows GitHub's hosts."
 
 
 class _Listening(httpx.BaseTransport):
     """Passes requests on, and keeps the headers of the last response."""
 
     def __init__(self, settings: Settings) -> None:
-        # A client, because it uses the environment's proxies as the appliance's own does.
-        self._client = httpx.Client(verify=trust_context(settings.extra_ca_certs), timeout=_TIMEOUT)
+        # A client, because it uses the proxies as the appliance's own does.
+        route = route_of(settings.github_api_url, settings)
+        self._client = httpx.Client(
+            verify=trust_context(settings.extra_ca_certs),
+            timeout=_TIMEOUT,
+            proxy=route.proxy.reveal() if route.proxy else None,
+            trust_env=route.from_environment,
+        )
         self.headers = httpx.Headers()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,6 +81,7 @@ class GitHubChecks:
                 timeout=_TIMEOUT,
                 pauses=(),
                 transport=heard,
+                route=route_of(settings.github_api_url, settings),
             )
             try:
                 token = _token(door, heard, settings)
@@ -107,6 +116,8 @@ def _token(door: GitHub, heard: _Listening, settings: Settings) -> Finding:
 def _refusal(error: GitHubError) -> Finding:
     """Why GitHub refused a request that any valid token may make."""
     check = TOKEN
+    if error.proxy:
+        return wrong(check, error.message, PROXY_TO_DO)
     if error.status is None:
         return wrong(check, error.message, "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS.")
     if error.status == _REJECTED:

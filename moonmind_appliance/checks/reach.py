@@ -8,6 +8,7 @@ from typing import NamedTuple
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.github.proxy import CONNECT_STATUS, refusal, route_of
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, ExecSpec, Limits, Mount
@@ -29,10 +30,11 @@ _CURL = {
     60: "the TLS certificate is not trusted",
 }
 _NOT_TRUSTED = 60
+_NO_PROXY_ANSWER = (5, 7, 28)
 
 
 class _Target(NamedTuple):
-    """An address, the environment of the request (Git's, or the agent's with its proxy), and the setting to check."""
+    """An address, the environment of the request (Git's or the agent's, with its proxy), and the setting to check."""
 
     url: str
     env: dict[str, str]
@@ -52,7 +54,7 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
     try:
         engine.start(_spec(name, settings))
         trusted = _trust(engine, name, settings)
-        targets = [_Target(settings.github_server_url, {}, "GITHUB_SERVER_URL")]
+        targets = [_github(settings)]
         targets += [_Target(url, _proxy(settings), "AGENT_HTTPS_PROXY") for url in agent_of(settings).addresses]
         yield ok(NETWORK, f"{settings.job_network}: a container starts in it")
         for target in targets:
@@ -71,9 +73,16 @@ def _remove_leftovers(engine: ContainerEngine) -> None:
 
 
 def _proxy(settings: Settings) -> dict[str, str]:
-    """The agent's proxy; git uses none."""
+    """The agent's proxy."""
     given = {"HTTPS_PROXY": settings.agent_https_proxy, "NO_PROXY": settings.agent_no_proxy}
     return {name: value for name, value in given.items() if value}
+
+
+def _github(settings: Settings) -> _Target:
+    """The address that git uses, with git's proxy."""
+    url = settings.github_server_url
+    proxied = route_of(url, settings).environment()
+    return _Target(url, proxied, "GITHUB_HTTPS_PROXY" if proxied else "GITHUB_SERVER_URL")
 
 
 def _spec(name: str, settings: Settings) -> ContainerSpec:
@@ -115,11 +124,15 @@ def _request(engine: ContainerEngine, container: str, target: _Target, *, truste
     out, err = io.BytesIO(), io.BytesIO()
     spec = ExecSpec(command=[*curl, target.url], env=target.env, time_limit=_SECONDS + 5)
     ended = engine.execute(container, spec, stdout=out, stderr=err)
-    through = " through AGENT_HTTPS_PROXY" if target.env.get("HTTPS_PROXY") else ""
+    through = f" through {target.setting}" if target.env.get("HTTPS_PROXY") else ""
     if ended.ok:
         return _answered(check, out.getvalue().decode(errors="replace"), through)
-    code = ended.exit_code or 0
-    why = _CURL.get(code) or err.getvalue().decode(errors="replace").strip() or ended.ended.value
+    code, stderr = ended.exit_code or 0, err.getvalue().decode(errors="replace").strip()
+    why = _CURL.get(code) or stderr or ended.ended.value
+    if through and (refused := CONNECT_STATUS.search(stderr)):
+        return wrong(check, f"The proxy of {target.setting} {refusal(int(refused[1]))}.", f"Check {target.setting}.")
+    if through and code in _NO_PROXY_ANSWER:
+        why = f"the proxy does not respond: {why}"
     if code == _NOT_TRUSTED:
         return wrong(check, f"{why}{through}.", "Set EXTRA_CA_CERTS to the PEM file of the CA that signed it.")
     return wrong(check, f"{why}{through}.", f"Check {target.setting}, JOB_NETWORK, DNS and firewall.")

@@ -17,12 +17,14 @@ import httpx
 import msgspec
 
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
+from moonmind_appliance.github.proxy import Route, refusal
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
 from moonmind_appliance.version import appliance_version
 
 API_VERSION = "2022-11-28"
 DEFAULT_PAUSES = (0.5, 1.0, 2.0)
+DIRECT = Route()
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS = 3
@@ -42,7 +44,8 @@ class Connection:
     """Talks to one GitHub with one token. Safe to use from several threads.
 
     `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
-    of repetitions. The token goes to the origin of `api_url` only, whatever a redirect says.
+    of repetitions. `transport` replaces the connections; then `route` only decides what is to blame for an error. The
+    token goes to the origin of `api_url` only, whatever a redirect says.
     """
 
     def __init__(
@@ -54,12 +57,14 @@ class Connection:
         ca_file: Path | None,
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
+        route: Route = DIRECT,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         _check_token(token)
         self._token = token
         self._pauses = tuple(pauses)
         self._sleep = sleep
+        self._route = route
         self._client = httpx.Client(
             base_url=api_url,
             headers={
@@ -71,6 +76,8 @@ class Connection:
             timeout=timeout,
             verify=_trust(ca_file),
             transport=transport,
+            proxy=route.proxy.reveal() if route.proxy and transport is None else None,
+            trust_env=route.from_environment,
         )
 
     def close(self) -> None:
@@ -155,7 +162,20 @@ class Connection:
     def _silence(self, request: httpx.Request, error: httpx.TransportError) -> GitHubError:
         why = self._clean(str(error)) or type(error).__name__
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+        if blamed := self._blame_proxy(error, why):
+            return GitHubError(f"{blamed} {_name(request)} did not reach {origin}.", status=None, proxy=True)
         return GitHubError(f"No response from {origin} to {_name(request)}: {why}", status=None)
+
+    def _blame_proxy(self, error: httpx.TransportError, why: str) -> str:
+        """The sentence about the proxy, if it is the cause; else ""."""
+        proxy = self._route.proxy
+        name = f"The proxy {proxy.address}" if proxy else "The proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+        if isinstance(error, httpx.ProxyError):
+            status = why.partition(" ")[0]
+            return f"{name} {refusal(int(status)) if status.isdecimal() else f'failed: {why}'}."
+        if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) and not _is_tls(error):
+            return f"{name} does not respond ({why})."
+        return ""
 
     def _clean(self, text: str) -> str:
         token = self._token.reveal()
@@ -187,6 +207,13 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
             "Set it to a PEM file.",
         )
         raise SettingsError([problem]) from None
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether a TLS handshake failed: with GitHub, after the proxy had connected."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _name(request: httpx.Request) -> str:

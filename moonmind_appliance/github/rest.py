@@ -11,7 +11,8 @@ import httpx
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github.connection import DEFAULT_PAUSES, Connection
+from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection
+from moonmind_appliance.github.proxy import Route
 from moonmind_appliance.settings import Secret
 
 _NOT_FOUND = 404
@@ -131,9 +132,16 @@ class GitHub:
         ca_file: Path | None = None,
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
+        route: Route = DIRECT,
     ) -> None:
         self._connection = Connection(
-            api_url=api_url, token=token, timeout=timeout, ca_file=ca_file, pauses=pauses, transport=transport
+            api_url=api_url,
+            token=token,
+            timeout=timeout,
+            ca_file=ca_file,
+            pauses=pauses,
+            transport=transport,
+            route=route,
         )
 
     def repository(self, slug: str) -> Repository:

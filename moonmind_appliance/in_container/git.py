@@ -58,7 +58,7 @@ class Git:
         self.worktree = Path(job["repository"])
         config = dict(SAFE)
         if (self.private / BUNDLE_NAME).exists():
-            config["http.sslCAInfo"] = str(self.private / BUNDLE_NAME)
+            config["http.sslCAInfo"] = config["http.proxySSLCAInfo"] = str(self.private / BUNDLE_NAME)
         secret = int(os.environ.get("GIT_CONFIG_COUNT", "0"))
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG_")},

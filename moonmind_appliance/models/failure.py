@@ -36,6 +36,7 @@ class FailureCode(StrEnum):
     BASE_BRANCH_NOT_FOUND = "base_branch_not_found"
     PUSH_NOT_PERMITTED = "push_not_permitted"
     GITHUB_UNREACHABLE = "github_unreachable"
+    GITHUB_PROXY_FAILED = "github_proxy_failed"
     GITHUB_RATE_LIMITED = "github_rate_limited"
     IMAGE_MISSING = "image_missing"
     CONTAINER_FAILED = "container_failed"
@@ -128,6 +129,11 @@ FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.GITHUB_UNREACHABLE: FailureKind(
         WhoActs.OPERATOR,
         "Check GITHUB_API_URL, GITHUB_SERVER_URL, the network and githubstatus.com; then retry the run.",
+    ),
+    FailureCode.GITHUB_PROXY_FAILED: FailureKind(
+        WhoActs.OPERATOR,
+        "Check GITHUB_HTTPS_PROXY (address, user, password), GITHUB_NO_PROXY, and that the proxy allows GitHub's "
+        "hosts; restart, and retry the run.",
     ),
     FailureCode.GITHUB_RATE_LIMITED: FailureKind(
         WhoActs.NOBODY, "Wait until GitHub's rate limit resets, then retry the run."

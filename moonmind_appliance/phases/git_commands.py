@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from moonmind_appliance.errors import DiskFull
+from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
@@ -72,7 +73,7 @@ def git_command(
         ctx.names.git,
         ExecSpec(
             command=command(f"git_{verb}", common_job(ctx) | job),
-            env=credentials(ctx) if with_token else {},
+            env={**credentials(ctx), **_route(ctx).environment()} if with_token else {},
             working_dir=GIT_FOLDER,
             time_limit=ctx.settings.git_time_limit,
         ),
@@ -104,6 +105,8 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: Failure
         return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
         return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
+    if answer.with_token and (problem := git_proxy_problem(answer.stderr, _route(ctx))):
+        return failure(FailureCode.GITHUB_PROXY_FAILED, f"git failed to {doing}. {problem}")
     return git_failure(
         answer.stderr,
         otherwise,
@@ -112,6 +115,10 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: Failure
         remote=answer.with_token,
         pushing=answer.verb == "push",
     )
+
+
+def _route(ctx: PhaseContext) -> Route:
+    return route_of(ctx.settings.github_server_url, ctx.settings)
 
 
 def common_job(ctx: PhaseContext) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], push
         pushed: the run's branch if it is pushed already; None before.
     """
     code = _rest_code(error, pushed=pushed is not None)
-    if code is FailureCode.GITHUB_UNREACHABLE:
+    if code in (FailureCode.GITHUB_UNREACHABLE, FailureCode.GITHUB_PROXY_FAILED):
         said = [f"The request to GitHub {doing} failed. {error.message}"]
     else:
         said = [f"GitHub refused {doing} (status {error.status})."]
@@ -71,6 +71,8 @@ def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], push
 
 
 def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
+    if error.proxy:
+        return FailureCode.GITHUB_PROXY_FAILED
     if error.retry_at is not None or error.status == _TOO_MANY:
         return FailureCode.GITHUB_RATE_LIMITED
     if error.status is None or error.status >= _SERVER or error.status < _FIRST_ERROR:

@@ -2,13 +2,14 @@
 
 from moonmind_appliance.settings.fields import DEFAULT_ENV_FILE, Settings, default_of, options, show
 from moonmind_appliance.settings.load import ENV_FILE, ENVIRONMENT, Loaded, SettingValue, load
-from moonmind_appliance.settings.values import Secret
+from moonmind_appliance.settings.values import ProxyUrl, Secret
 
 __all__ = [
     "DEFAULT_ENV_FILE",
     "ENVIRONMENT",
     "ENV_FILE",
     "Loaded",
+    "ProxyUrl",
     "Secret",
     "SettingValue",
     "Settings",

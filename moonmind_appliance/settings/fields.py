@@ -10,6 +10,7 @@ import msgspec
 
 from moonmind_appliance.models.repository import REPOSITORY_RULE
 from moonmind_appliance.settings.values import (
+    ProxyUrl,
     Secret,
     Size,
     absolute_path,
@@ -22,6 +23,7 @@ from moonmind_appliance.settings.values import (
     flag,
     http_url,
     one_of,
+    proxy_url,
     ref_prefix,
     repositories,
     secret_value,
@@ -37,12 +39,17 @@ DEFAULT_ENV_FILE = Path("/etc/moonmind-appliance/appliance.env")
 
 @dataclass(frozen=True)
 class Option:
-    """How one setting is parsed and documented. `hint` supplements the parser's message."""
+    """How one setting is parsed and documented. `hint` supplements the parser's message.
+
+    `general_names` are variables that many programs read: the process's own apply if the setting is not set, and are
+    ignored if they are not valid for it.
+    """
 
     sentence: str
     parse: Callable[[str], Any]
     hint: str = ""
     older_names: tuple[str, ...] = ()
+    general_names: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +127,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     github_server_url: Annotated[str, Option("URL that repositories are cloned from and pushed to.", http_url)] = (
         "https://github.com"
     )
+    github_https_proxy: Annotated[
+        ProxyUrl | None,
+        Option(
+            "Proxy to GitHub for git and the REST API, for https URLs; may contain a user and a password.",
+            proxy_url,
+            "Use a URL such as http://proxy:3128 or http://USER:PASSWORD@proxy:3128.",
+            general_names=("HTTPS_PROXY", "https_proxy"),
+        ),
+    ] = None
+    github_no_proxy: Annotated[
+        str | None,
+        Option(
+            "Hosts that git and the REST API's client reach without that proxy, comma-separated.",
+            text,
+            general_names=("NO_PROXY", "no_proxy"),
+        ),
+    ] = None
     spec_workflow_github_repository: Annotated[
         tuple[str, ...],
         Option(
@@ -285,6 +309,8 @@ def show(name: str, value: Any) -> str:  # noqa: ANN401 - settings have many typ
     match value:
         case None:
             shown = ""
+        case ProxyUrl():
+            shown = value.shown
         case Secret():
             shown = "***" if value else ""
         case bool():

@@ -1,9 +1,10 @@
 """Read the settings from the environment and an env file.
 
 A value comes, first match first, from: the variable, the file named by `NAME_FILE`, the env file's line (again
-`NAME`, then `NAME_FILE`), the default.
+`NAME`, then `NAME_FILE`), a variable of a general name, the default.
 """
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +60,8 @@ def load(environment: Mapping[str, str], env_file: Mapping[str, str] | None = No
         sources[name] = "default"
         try:
             found = _find(name, option, given)
+            if found is None:
+                found = _general(option, environment)
             if found is None:
                 continue
             sources[name], layers[name] = found.source(name), found.layer
@@ -117,6 +120,17 @@ def _find(name: str, option: Option, given: tuple[tuple[str, Mapping[str, str]],
                 raw = _read_value(f"{alias}_FILE", path, layer)
                 if raw:
                     return _Found(raw, f"{alias}_FILE", layer, is_file=True)
+    return None
+
+
+def _general(option: Option, environment: Mapping[str, str]) -> _Found | None:
+    """The first of the variables that many programs read, if it is valid for this setting."""
+    for name in option.general_names:
+        found = _Found(environment.get(name, "").strip(), name, ENVIRONMENT)
+        with contextlib.suppress(SettingsError):
+            if found.raw:
+                found.parse(option)
+                return found
     return None
 
 

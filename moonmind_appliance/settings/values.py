@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from moonmind_appliance.models.repository import is_repository
 from moonmind_appliance.units import size_setting
@@ -43,6 +43,29 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self._value)
+
+
+class ProxyUrl(Secret):
+    """The URL of a proxy, with its port; it may contain a user and a password."""
+
+    __slots__ = ()
+
+    @property
+    def address(self) -> str:
+        """The URL without user and password."""
+        scheme, separator, rest = self.reveal().partition("://")
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+    @property
+    def shown(self) -> str:
+        """The URL for people: user and password are masked."""
+        return self.address.replace("://", "://***@") if "@" in self.reveal() else self.address
+
+    def credentials(self) -> dict[str, str]:
+        """What must be redacted, by its name."""
+        login = self.reveal().partition("://")[2].rpartition("@")[0]
+        parts = {"password": unquote(login.partition(":")[2]), "login": unquote(login), "encoded login": login}
+        return {name: part for name, part in parts.items() if part}
 
 
 def text(raw: str) -> str:
@@ -158,6 +181,20 @@ def _check_host_and_port(url: str) -> None:
         raise ValueError("has a host that is not valid, or a port that is not a number from 1 to 65535") from None
     if not parts.hostname or port == 0:
         raise ValueError("has no host, or port 0")
+
+
+def proxy_url(raw: str) -> ProxyUrl:
+    """The URL of an HTTP proxy; the default scheme is http, the default port the scheme's. No error quotes it."""
+    url = raw if "://" in raw else f"http://{raw}"
+    if not re.fullmatch(r"(?i:https?)://(?:[^\s/?#@]*@)?[^\s/?#@]+/?", url):
+        raise ValueError(
+            "is not the http(s) URL of a proxy; in a user or password, write special characters with %, such as %40"
+        )
+    _check_host_and_port(url)
+    scheme, _, rest = url.rstrip("/").partition("://")
+    scheme = scheme.lower()
+    port = "" if urlsplit(url).port else f":{443 if scheme == 'https' else 80}"
+    return ProxyUrl(f"{scheme}://{rest.rstrip(':')}{port}")
 
 
 def absolute_path(raw: str) -> Path:

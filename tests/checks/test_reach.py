@@ -7,7 +7,7 @@ import pytest
 from moonmind_appliance.checks.finding import Level
 from moonmind_appliance.checks.reach import reach
 from moonmind_appliance.errors import ImageNotFound
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings import ProxyUrl, Settings
 from tests.containers.fake import FakeEngine, FakeExec
 
 
@@ -60,7 +60,7 @@ def test_a_failure_has_its_cause(code: int, stderr: bytes, observed: str) -> Non
 
 
 def test_only_the_agent_uses_the_proxy(tmp_path: Path) -> None:
-    """Git does not. The operator's authorities are given to curl."""
+    """Git has its own setting. The operator's authorities are given to curl."""
     (tmp_path / "ca.pem").write_bytes(b"PEM")
     engine = FakeEngine()
     engine.on_exec("curl", curl(0))  # type: ignore[arg-type]
@@ -69,6 +69,36 @@ def test_only_the_agent_uses_the_proxy(tmp_path: Path) -> None:
     assert [spec.env.get("HTTPS_PROXY") for spec in requests] == [None, "http://proxy:3128", "http://proxy:3128"]
     assert all("--cacert" in spec.command for spec in requests)
     assert found[2][2] == "reached through AGENT_HTTPS_PROXY"
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "observed"),
+    [
+        (0, b"", "reached through GITHUB_HTTPS_PROXY"),
+        (
+            56,
+            b"curl: (56) CONNECT tunnel failed, response 407",
+            "The proxy of GITHUB_HTTPS_PROXY requires a user and a",
+        ),
+        (
+            56,
+            b"curl: (56) Received HTTP code 403 from proxy after CONNECT",
+            "refused the connection to GitHub (HTTP 403)",
+        ),
+        (5, b"curl: (5) Could not resolve proxy: proxy", "the proxy does not respond: DNS cannot resolve the proxy's"),
+        (7, b"curl: (7) Failed to connect", "the proxy does not respond: connection refused"),
+    ],
+)
+def test_git_is_checked_through_its_own_proxy(code: int, stderr: bytes, observed: str) -> None:
+    """The finding names the setting; the password is in the request's environment only."""
+    engine = FakeEngine()
+    engine.on_exec("curl", curl(code, b"200" if code == 0 else b"000", stderr))  # type: ignore[arg-type]
+    found = checks(engine, github_https_proxy=ProxyUrl("http://ann:s3cret@proxy:3128"))
+    assert observed in found[1][2]
+    (spec, *others) = [spec for _, spec in engine.execs if spec.command[0] == "curl"]
+    assert spec.env["HTTPS_PROXY"] == "http://ann:s3cret@proxy:3128"
+    assert all("HTTPS_PROXY" not in other.env for other in others)
+    assert "s3cret" not in str(found) + str([other.command for other in (spec, *others)])
 
 
 def test_leftovers_of_a_killed_check_are_removed() -> None:

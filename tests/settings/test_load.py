@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.errors import SettingsError
-from moonmind_appliance.settings import Secret, Settings, load, options
+from moonmind_appliance.settings import ProxyUrl, Secret, Settings, load, options
 
 TOKEN = "ghp_neverShown0123456789abcdefghijklmnop"
 
@@ -49,6 +49,33 @@ def test_conflicting_settings_are_refused(values: dict[str, str], names: list[st
 
 
 # Sources
+
+
+def test_variables_of_a_general_name_apply_if_the_setting_is_not_set() -> None:
+    """The setting wins from any source; the general variables count in the process's environment only."""
+    general = {"HTTPS_PROXY": "http://general:1", "no_proxy": "corp.example"}
+    loaded = load(general, {"GITHUB_HTTPS_PROXY": "http://own:2", "NO_PROXY": "ignored"})
+    assert loaded.settings.github_https_proxy == ProxyUrl("http://own:2")
+    assert loaded.settings.github_no_proxy == "corp.example"
+    loaded = load(general)
+    assert loaded.settings.github_https_proxy == ProxyUrl("http://general:1")
+    assert loaded.sources["GITHUB_HTTPS_PROXY"] == "environment (HTTPS_PROXY)"
+    assert load({}, general).settings.github_https_proxy is None
+
+
+def test_a_general_variable_that_does_not_fit_is_ignored() -> None:
+    """Other programs may be able to use it; the appliance starts."""
+    assert load({"HTTPS_PROXY": "socks5://proxy:1080"}).settings.github_https_proxy is None
+
+
+def test_a_proxys_password_is_never_shown() -> None:
+    """Neither in the table of settings nor in a message about a value that is not valid."""
+    table = {row.name: row.shown for row in load({"GITHUB_HTTPS_PROXY": "http://ann:s3cret-word@proxy:3128"}).table()}
+    assert table["GITHUB_HTTPS_PROXY"] == "http://***@proxy:3128"
+    with pytest.raises(SettingsError) as caught:
+        load({"GITHUB_HTTPS_PROXY": "http://ann:s3cret/word@proxy:3128"})
+    assert "s3cret" not in str(caught.value)
+    assert "%40" in str(caught.value)
 
 
 def secret_file(folder: Path, text: str | bytes) -> str:

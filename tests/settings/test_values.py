@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
-from moonmind_appliance.settings import load, options
+from moonmind_appliance.settings import ProxyUrl, load, options
 
 GOOD: dict[str, dict[str, object]] = {
     "MOONMIND_DATA_DIR": {"/srv/moonmind": Path("/srv/moonmind"), "rel": Path("rel").absolute()},
@@ -15,6 +15,13 @@ GOOD: dict[str, dict[str, object]] = {
     "MOONMIND_LOG_FORMAT": {"json": "json", "TEXT": "text"},
     "AUTH_PROVIDER": {"local": "local", "Local": "local"},
     "OIDC_INTERNAL_URL": {"http://keycloak:8080": "http://keycloak:8080", "https://h/auth/": "https://h/auth"},
+    "GITHUB_HTTPS_PROXY": {
+        "http://proxy:3128/": ProxyUrl("http://proxy:3128"),
+        "proxy:3128": ProxyUrl("http://proxy:3128"),
+        "HTTPS://proxy": ProxyUrl("https://proxy:443"),
+        "http://ann:p%40ss@proxy": ProxyUrl("http://ann:p%40ss@proxy:80"),
+        "http://[::1]:8": ProxyUrl("http://[::1]:8"),
+    },
     "GITHUB_API_URL": {
         "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
         "http://[::1]:80": "http://[::1]:80",
@@ -97,6 +104,16 @@ BAD: dict[str, list[str]] = {
             "a:b",
         ),
         *("a?b", "a*", "a[b", "a\\b", "a\x7f", "a\u202eb", "refs", "refs/heads/a", "x" * 101),
+    ],
+    "GITHUB_HTTPS_PROXY": [
+        "socks5://proxy:1080",
+        "http://u:p@ss@proxy:3128",
+        "http://u:pa/ss@proxy:3128",
+        "http://proxy:3128/path",
+        "http://:3128",
+        "http://proxy:0",
+        "http://proxy:99999",
+        "pro xy",
     ],
     "SPEC_WORKFLOW_TEST_MODE": ["maybe", "2", "tru"],
     "GIT_AUTHOR_NAME": [",", "<>", "a<b", "a\nb", "."],
