@@ -54,19 +54,23 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
 
 
 def link_targets(git: Git, changes: list[dict[str, str]]) -> dict[str, bytes]:
-    """The targets of the links among the changes, by blob id. One process reads them all."""
-    ids = list(dict.fromkeys(change["new_id"] for change in changes if change["new_mode"] == SYMLINK))
+    """The targets of the links among the changes, by blob id."""
+    return read_blobs(git, [change["new_id"] for change in changes if change["new_mode"] == SYMLINK])
+
+
+def read_blobs(git: Git, ids: list[str]) -> dict[str, bytes]:
+    """The contents of blobs by id. One process reads them all."""
     if not ids:
         return {}
-    output = git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in ids).encode())
-    targets, at = {}, 0
+    output = git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in dict.fromkeys(ids)).encode())
+    contents, at = {}, 0
     while at < len(output):
         head, _, _ = output[at : at + 200].partition(b"\n")
         blob, _, size = head.decode().split()
         begin = at + len(head) + 1
-        targets[blob] = output[begin : begin + int(size)]
+        contents[blob] = output[begin : begin + int(size)]
         at = begin + int(size) + 1
-    return targets
+    return contents
 
 
 def untouched(git: Git, changes: list[dict[str, str]]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from moonmind_appliance.in_container.git import Git, GitError, answer_with, shown
 from moonmind_appliance.in_container.git_index import take_back
 from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
+from moonmind_appliance.in_container.git_skipped import skipped, unfiltered
 from moonmind_appliance.in_container.work_tree import is_plain_folder, make_fit
 
 # Most files reported of a change that is too large: a package manager can leave hundreds of thousands.
@@ -35,11 +36,16 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
         git("add", "--all", "--force", "--", f":(literal){feature}")
     kept, left_out = take_back(git, base, job)
     tree = git("write-tree").decode().strip()
+    left_out = refused + left_out
+    passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)
+    warnings = unfiltered(git, kept)
     result: dict[str, Any] = {
         "base_commit": base["commit"],
         "tree": tree,
-        "left_out": [{**entry, "path": entry["path"][:LONGEST_PATH]} for entry in (refused + left_out)[:MOST_LEFT_OUT]],
-        "left_out_count": len(refused) + len(left_out),
+        "left_out": _bounded(left_out + passed_over),
+        "left_out_count": len(left_out) + passed_over_count,
+        "warnings": _bounded(warnings),
+        "warning_count": len(warnings),
         "nested_repositories_removed": [path[:LONGEST_PATH] for path in removed[:MOST_LEFT_OUT]],
         "nested_repository_count": len(removed),
         "files": [],
@@ -69,6 +75,10 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     commit = git("commit-tree", tree, "-p", base["commit"], feed=message, env=identity).decode().strip()
     git("update-ref", f"refs/heads/{job['branch']}", commit)
     return result | {"changed": True, "commit": commit, "patch_bytes": size, "too_large": size > job["max_bytes"]}
+
+
+def _bounded(entries: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{**entry, "path": entry["path"][:LONGEST_PATH]} for entry in entries[:MOST_LEFT_OUT]]
 
 
 def main(job: dict[str, Any]) -> int:

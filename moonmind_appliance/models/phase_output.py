@@ -60,12 +60,20 @@ class LeftOutPath(msgspec.Struct, frozen=True):
     reason: str
 
 
+class PathWarning(msgspec.Struct, frozen=True):
+    """A path in the commit that reviewers should check, and why."""
+
+    path: str
+    reason: str
+
+
 class CommittedChange(PhaseOutput, frozen=True):
     """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
-    `paths` and `left_out` are bounded; `path_count` and `left_out_count` count all, and are 0 if that was not recorded.
-    `branch` is the run's branch from now on; `github_messages` are what GitHub printed when it accepted the push.
+    `paths`, `left_out` and `warnings` are bounded; `path_count`, `left_out_count` and `warning_count` count all, and are
+    0 if that was not recorded. `branch` is the run's branch from now on; `github_messages` are what GitHub printed when
+    it accepted the push.
     """
 
     dry_run: bool
@@ -76,6 +84,8 @@ class CommittedChange(PhaseOutput, frozen=True):
     left_out_count: int = 0
     branch: str = ""
     github_messages: list[str] = []
+    warnings: list[PathWarning] = []
+    warning_count: int = 0
 
 
 class OpenedPullRequest(PhaseOutput, frozen=True):

@@ -85,6 +85,8 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         path_count=change.file_count,
         left_out=change.left_out,
         left_out_count=status["left_out_count"],
+        warnings=change.warnings,
+        warning_count=change.warning_count,
         branch=ctx.branch,
         github_messages=status["github_messages"],
     )
@@ -155,6 +157,8 @@ def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
         "paths": [file.path[:_LONGEST_PATH] for file in change.files][:_MOST_PATHS],
         "left_out": msgspec.to_builtins(change.left_out),
         "left_out_count": change.left_out_count,
+        "warnings": msgspec.to_builtins(change.warnings),
+        "warning_count": change.warning_count,
         "nested_repositories_removed": change.nested_repositories_removed,
         "nested_repository_count": change.nested_repository_count,
     }

@@ -10,7 +10,7 @@ _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type chang
 
 
 def diff_summary(ctx: PhaseContext, change: StagedChange) -> str:
-    """Each changed file against the base, and which files were left out and why."""
+    """Each changed file against the base, and which files were left out or need a check, and why."""
     lines = [f"# Change of run {ctx.run.run_id}", ""]
     lines += [f"Base: `{ctx.run.base_branch}` at `{change.base_commit}`", f"Branch: `{ctx.branch}`", ""]
     if not change.changed:
@@ -24,6 +24,10 @@ def diff_summary(ctx: PhaseContext, change: StagedChange) -> str:
         lines += ["", "Left out of the commit:", ""]
         lines += [f"- `{cell(entry.path)}`: {entry.reason}" for entry in change.left_out]
         lines += _more(change.left_out_count - len(change.left_out))
+    if change.warnings:
+        lines += ["", "Check these files:", ""]
+        lines += [f"- `{cell(entry.path)}`: {entry.reason}" for entry in change.warnings]
+        lines += _more(change.warning_count - len(change.warnings))
     if change.nested_repositories_removed:
         lines += ["", "Nested Git repositories removed before the commit:", ""]
         lines += [f"- `{cell(path)}`" for path in change.nested_repositories_removed]

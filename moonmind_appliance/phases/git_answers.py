@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from moonmind_appliance.models import LeftOutPath
+from moonmind_appliance.models import LeftOutPath, PathWarning
 
 
 class ClonedRepository(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int
     left_out: list[LeftOutPath]
     left_out_count: int
+    warnings: list[PathWarning] = []
+    warning_count: int = 0
     nested_repositories_removed: list[str]
     nested_repository_count: int
 

@@ -4,7 +4,7 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
-from moonmind_appliance.models import FailureCode, LeftOutPath, OpenedPullRequest, failure
+from moonmind_appliance.models import FailureCode, LeftOutPath, OpenedPullRequest, PathWarning, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
@@ -53,6 +53,8 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
         left_out=[LeftOutPath(redact(entry.path), entry.reason) for entry in committed.left_out],
         left_out_count=committed.left_out_count,
+        warnings=[PathWarning(redact(entry.path), entry.reason) for entry in committed.warnings],
+        warning_count=committed.warning_count,
         github_messages=[redact(line) for line in committed.github_messages],
     )
     text = pull_request_text(facts)

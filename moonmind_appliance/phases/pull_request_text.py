@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from moonmind_appliance.models import LeftOutPath
+from moonmind_appliance.models import LeftOutPath, PathWarning
 from moonmind_appliance.phases.diff_summary import cell
 from moonmind_appliance.printable import replace
 
@@ -65,6 +65,8 @@ class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     clarification_count: int = 0
     file_count: int = 0
     left_out_count: int = 0
+    warnings: list[PathWarning] = []
+    warning_count: int = 0
     github_messages: list[str] = []
 
 
@@ -101,6 +103,10 @@ def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
         body += ["Left out of the commit:", ""]
         body += [f"- {_code(entry.path)}: {entry.reason}" for entry in facts.left_out[:_MOST_LEFT_OUT]]
         body += _more(max(len(facts.left_out), facts.left_out_count), _MOST_LEFT_OUT)
+    if facts.warnings:
+        body += ["Check these files:", ""]
+        body += [f"- {_code(entry.path)}: {entry.reason}" for entry in facts.warnings[:_MOST_LEFT_OUT]]
+        body += _more(max(len(facts.warnings), facts.warning_count), _MOST_LEFT_OUT)
     if facts.github_messages:
         body += ["## GitHub's messages about the push", "", *_quoted("\n".join(facts.github_messages)), ""]
     body += ["## How it was made", "", f"Agent: {facts.agent}. Phases: specify, plan, tasks.", f"Run: `{facts.run_id}`"]
