@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from moonmind_appliance.in_container.git import shown
 from moonmind_appliance.in_container.git_patch import unquote_path
+from moonmind_appliance.phases.diff_summary import HEADINGS
 
 _HUNK = re.compile(rb"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _NAME = re.compile(rb'^(?:---|\+\+\+) ("?[ab]/.+?)\t?$')
@@ -161,10 +162,10 @@ def _bar(file: ChangedFile, most: int) -> str:
 
 
 def notes_of(diff_summary: str) -> list[str]:
-    """The other lines of the artifact `diff_summary.md`: files that are not in the commit, and why."""
+    """The other lines of the artifact `diff_summary.md`: files that are not in the commit or need a check, and why."""
     lines = diff_summary.splitlines()
     start = next(
-        (number for number, line in enumerate(lines) if line.startswith(("Left out of", "Nested git repositories"))),
+        (number for number, line in enumerate(lines) if line in HEADINGS),
         len(lines),
     )
     return [line for line in lines[start:] if line]

@@ -6,6 +6,11 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_answers import ChangedFile, StagedChange
 from moonmind_appliance.printable import replace
 
+LEFT_OUT, TO_CHECK = "Left out of the commit:", "Check these files:"
+NESTED = "Nested Git repositories removed before the commit:"
+HEADINGS = (LEFT_OUT, TO_CHECK, NESTED)
+"""The lines after the table of files, each with a list."""
+
 _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type changed"}
 
 
@@ -21,15 +26,15 @@ def diff_summary(ctx: PhaseContext, change: StagedChange) -> str:
         if more := change.file_count - len(change.files):
             lines += ["", f"… and {more} more."]
     if change.left_out:
-        lines += ["", "Left out of the commit:", ""]
+        lines += ["", LEFT_OUT, ""]
         lines += [f"- `{cell(entry.path)}`: {entry.reason}" for entry in change.left_out]
         lines += _more(change.left_out_count - len(change.left_out))
     if change.warnings:
-        lines += ["", "Check these files:", ""]
+        lines += ["", TO_CHECK, ""]
         lines += [f"- `{cell(entry.path)}`: {entry.reason}" for entry in change.warnings]
         lines += _more(change.warning_count - len(change.warnings))
     if change.nested_repositories_removed:
-        lines += ["", "Nested Git repositories removed before the commit:", ""]
+        lines += ["", NESTED, ""]
         lines += [f"- `{cell(path)}`" for path in change.nested_repositories_removed]
         lines += _more(change.nested_repository_count - len(change.nested_repositories_removed))
     return "\n".join(lines) + "\n"

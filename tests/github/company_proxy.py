@@ -28,7 +28,7 @@ class CompanyProxy:
     """
 
     def __init__(self, address: str, github_url: str, folder: Path, *, refuse: int | None = None) -> None:
-        self._address, self._refuse = address, refuse
+        self._address, self._refuse, self.folder = address, refuse, folder
         self._upstream = urlsplit(github_url)
         certificates = make_certificates([HOST])
         self.ca_pem = certificates.ca

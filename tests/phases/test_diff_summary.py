@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from moonmind_appliance.models import LeftOutPath
+from moonmind_appliance.models import LeftOutPath, PathWarning
 from moonmind_appliance.phases.diff_summary import cell, diff_summary, file_row
 from moonmind_appliance.phases.git_answers import ChangedFile, StagedChange
 from tests.phases.contexts import make_context
@@ -54,6 +54,8 @@ def test_files_beyond_the_bounds_are_counted() -> None:
         file_count=4,
         left_out=[LeftOutPath("x.key", "a secret")],
         left_out_count=3,
+        warnings=[PathWarning("a.bin", "Git LFS is not applied")],
+        warning_count=5,
         nested_repositories_removed=["sub"],
         nested_repository_count=6,
     )
@@ -62,6 +64,9 @@ def test_files_beyond_the_bounds_are_counted() -> None:
         "Left out of the commit:",
         "- `x.key`: a secret",
         "… and 2 more.",
+        "Check these files:",
+        "- `a.bin`: Git LFS is not applied",
+        "… and 4 more.",
         "Nested Git repositories removed before the commit:",
         "- `sub`",
         "… and 5 more.",

@@ -3,11 +3,15 @@
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from moonmind_appliance.appliance import secrets_of
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.models import (
@@ -22,6 +26,7 @@ from moonmind_appliance.models import (
     SpecifyTurn,
     WrittenFeature,
 )
+from moonmind_appliance.models.container_paths import GIT_CA_FILE
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
@@ -31,8 +36,9 @@ from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.settings import Secret, Settings
+from moonmind_appliance.settings import ProxyUrl, Secret, Settings
 from tests.appliance_under_test import ScriptedAgent
+from tests.github.company_proxy import HOST, PASSWORD, SERVER_URL, USER, CompanyProxy
 from tests.in_container.git_fixture import FEATURE, TOKEN, git
 from tests.phases.contexts import RecordedArtifacts, UsableLogin
 
@@ -44,13 +50,12 @@ SPEC = f"{FEATURE}/spec.md"
 class GitRun:
     """One run's git container, and a repository on a stand-in that it can reach."""
 
-    def __init__(self, engine: DockerEngine, github: StandInGitHub, network: str) -> None:
+    def __init__(self, engine: DockerEngine, github: StandInGitHub, network: str, **fields: Any) -> None:
         self.engine, self.github = engine, github
         run_id = str(uuid.uuid4())
         self.slug = f"acme/{run_id[:8]}"
-        self.settings = Settings(
-            github_token=Secret(TOKEN), github_server_url=github.server_url, job_network=network, clone_depth=10
-        )
+        plain = {"github_server_url": github.server_url, "job_network": network, "clone_depth": 10}
+        self.settings = Settings(github_token=Secret(TOKEN), **(plain | fields))
         self.run = Run(
             run_id=run_id,
             repository=self.slug,
@@ -73,7 +78,7 @@ class GitRun:
             engine=engine,
             github=None,
             agent=ScriptedAgent(),
-            redactor=Redactor({"GITHUB_TOKEN": TOKEN}),
+            redactor=Redactor(secrets_of(self.settings)),
             artifacts=self.artifacts,
             cancel=CancelToken(),
             login_recorder=UsableLogin(),
@@ -129,12 +134,20 @@ def reachable(network: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def git_run(engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str]) -> Iterator[GitRun]:
-    made = GitRun(engine, reachable, network[0])
+    with started(GitRun(engine, reachable, network[0])) as made:
+        yield made
+
+
+@contextmanager
+def started(made: GitRun) -> Iterator[GitRun]:
+    engine = made.engine
     names = made.context.names
     for volume in (names.workspace_volume, names.git_volume):
         engine.ensure_volume(volume, names.labels("test"))
     try:
         engine.start(git_spec(made.context))
+        if made.settings.extra_ca_certs:
+            engine.put_file(names.git, GIT_CA_FILE, made.settings.extra_ca_certs.read_bytes())
         yield made
     finally:
         engine.remove(names.git)
@@ -251,3 +264,64 @@ def test_a_container_that_ended_has_its_code(git_run: GitRun, source: Path) -> N
     result = git_run.clone()
     assert result.failure is not None
     assert result.failure.code is FailureCode.CONTAINER_FAILED
+
+
+@pytest.fixture
+def proxy(reachable: StandInGitHub, network: tuple[str, str], tmp_path: Path) -> Iterator[CompanyProxy]:
+    with CompanyProxy(network[1], reachable.server_url, tmp_path) as made:
+        (tmp_path / "ca.pem").write_bytes(made.ca_pem)
+        yield made
+
+
+def behind(proxy: CompanyProxy, url: str, engine: DockerEngine, github: StandInGitHub, network: str) -> GitRun:
+    """A run whose GitHub has a name that only the proxy knows."""
+    ca_file = proxy.folder / "ca.pem"
+    return GitRun(
+        engine,
+        github,
+        network,
+        github_server_url=SERVER_URL,
+        github_https_proxy=ProxyUrl(url),
+        github_no_proxy="other.example",
+        extra_ca_certs=ca_file,
+    )
+
+
+def test_git_clones_and_pushes_through_the_proxy(
+    engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str], proxy: CompanyProxy, source: Path
+) -> None:
+    """The proxy's password is in no argument, setting, file, log or artifact."""
+    with started(behind(proxy, proxy.url_with_login, engine, reachable, network[0])) as run:
+        run.host(source)
+        assert run.clone().failure is None
+        run.agent(f"mkdir -p {FEATURE}; echo '# Dark mode' > {FEATURE}/spec.md")
+        result = run.commit()
+        assert result.failure is None
+        assert run.pushed() == {SPEC: "100644"}
+        assert set(proxy.connects) == {f"{HOST}:443"}
+        word = quote(PASSWORD, safe="")
+        inspected = subprocess.run(["docker", "inspect", run.context.names.git], capture_output=True, check=True).stdout
+        assert word.encode() not in inspected
+        found = Tee()
+        search = f"grep -rlF -e '{word}' -e '{PASSWORD}' /work 2>/dev/null; true"
+        engine.execute(run.context.names.git, ExecSpec(command=["sh", "-c", search]), stdout=found, stderr=found)
+        assert found.tail == b""
+        kept = b"".join(run.artifacts.files.values())
+        assert not any(form in kept for form in (word.encode(), PASSWORD.encode()))
+
+
+def test_a_proxy_that_rejects_git_has_its_code(
+    engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str], proxy: CompanyProxy, source: Path
+) -> None:
+    """With the job image's git; the message names the proxy, and no password."""
+    url = proxy.url.replace("://", f"://{USER}:wrong-password@")
+    with started(behind(proxy, url, engine, reachable, network[0])) as run:
+        run.host(source)
+        failure = run.clone().failure
+    assert failure is not None
+    assert failure.code is FailureCode.GITHUB_PROXY_FAILED
+    assert failure.message == (
+        f"git failed to clone {run.slug}. The proxy {proxy.url} requires a user and a password, or rejected them "
+        "(HTTP 407)."
+    )
+    assert set(proxy.statuses) == {407}

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from moonmind_appliance.models import LeftOutPath
+from moonmind_appliance.in_container.git_skipped import AS_IT_IS
+from moonmind_appliance.models import LeftOutPath, PathWarning
 from moonmind_appliance.phases.pull_request_text import PullRequestFacts, pull_request_text, quiet
 
 RUN_ID = "0a1b2c3d-0000-4000-8000-000000000000"
@@ -40,7 +41,8 @@ def test_githubs_messages_about_the_push_are_quoted() -> None:
 
 def test_the_text_has_questions_assumptions_and_the_run() -> None:
     """Title, the three documents, questions as check boxes, assumptions, files, omitted files, run, reference."""
-    text = pull_request_text(facts(left_out=[LeftOutPath("evil", "a link that points outside the repository")]))
+    left_out = [LeftOutPath("evil", "a link that points outside the repository")]
+    text = pull_request_text(facts(left_out=left_out, warnings=[PathWarning("a.bin", "Git LFS is not applied")]))
     assert text.title == "Dark mode"
     for part in (
         "`specs/001-dark-mode/plan.md`",
@@ -48,6 +50,7 @@ def test_the_text_has_questions_assumptions_and_the_run() -> None:
         "> \\- People have browsers",
         "- `specs/001-dark-mode/spec.md`",
         "- `evil`: a link that points outside the repository",
+        "Check these files:\n\n- `a.bin`: Git LFS is not applied",
         f"Run: `{RUN_ID}`",
         "Reference: `JIRA-7`",
     ):
@@ -79,6 +82,7 @@ def test_long_parts_are_cut_and_the_run_is_always_named(
             files=[path * times for path in files] * times,
             left_out=[LeftOutPath(path * times, "a link that points outside the repository") for path in files] * times,
             github_messages=["*" * 400] * 8,
+            warnings=[PathWarning(path * times, f"the filter {'f' * 40} {AS_IT_IS}") for path in files] * times,
         )
     )
     assert len(text.body) < GITHUBS_BODY - 4000

@@ -20,6 +20,7 @@ from moonmind_appliance.models import (
     LeftOutPath,
     LoginState,
     OpenedPullRequest,
+    PathWarning,
     Phase,
     PhaseName,
     PhaseOutput,
@@ -101,7 +102,11 @@ OUTPUTS: dict[PhaseName, PhaseOutput] = {
     PhaseName.SPECKIT_PLAN: AgentTurn({"output_tokens": 8}),
     PhaseName.SPECKIT_TASKS: AgentTurn({"output_tokens": 9}),
     PhaseName.COMMIT_PUSH: CommittedChange(
-        dry_run=True, paths=["a"], left_out=[LeftOutPath("b", "why")], left_out_count=3
+        dry_run=True,
+        paths=["a"],
+        left_out=[LeftOutPath("b", "why")],
+        left_out_count=3,
+        warnings=[PathWarning("c", "why")],
     ),
     PhaseName.OPEN_PR: OpenedPullRequest("opened as a draft"),
 }

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from moonmind_appliance.phases.diff_summary import HEADINGS
 from tui.patch import Patch, RowKind, notes_of, read_patch, summary
 
 
@@ -90,4 +91,6 @@ def test_files_left_out_of_the_commit():
     """The lines of diff_summary.md after its table."""
     text = "# Change\n\n| file |\n\nLeft out of the commit:\n\n- `x.key`: a secret\n"
     assert notes_of(text) == ["Left out of the commit:", "- `x.key`: a secret"]
+    for heading in HEADINGS:
+        assert notes_of(f"# Change\n\n{heading}\n\n- `x`\n") == [heading, "- `x`"]
     assert notes_of("# Change\n") == []
