@@ -25,10 +25,11 @@ class CompanyProxy:
         github_url: the stand-in's plain HTTP address.
         folder: for the certificate's files.
         refuse: answer every request with this status; None: connect GitHub's host, if user and password are right.
+            May be changed at any time.
     """
 
     def __init__(self, address: str, github_url: str, folder: Path, *, refuse: int | None = None) -> None:
-        self._address, self._refuse, self.folder = address, refuse, folder
+        self._address, self.refuse, self.folder = address, refuse, folder
         self._upstream = urlsplit(github_url)
         certificates = make_certificates([HOST])
         self.ca_pem = certificates.ca
@@ -103,8 +104,8 @@ class CompanyProxy:
             writer.close()
 
     def _status(self, method: str, target: str, head: str) -> int:
-        if self._refuse is not None:
-            return self._refuse
+        if self.refuse is not None:
+            return self.refuse
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         if f"proxy-authorization: basic {login}".lower() not in head.lower():
             return 407
