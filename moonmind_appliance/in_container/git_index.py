@@ -1,6 +1,7 @@
 """Removes from Git's index what does not belong in the commit."""
 
 import filecmp
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,8 +13,12 @@ SYMLINK = "120000"
 ABSENT = "000000"
 
 
-def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def take_back(
+    git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Collection[str] = ()
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Remove from the index what does not belong in the commit.
+
+    `sparse` are paths that the agent's Git does not check out: if they are missing, they were not deleted.
 
     Returns the remaining changes, and the left-out paths that reviewers should know of, with the reason.
     """
@@ -27,6 +32,9 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any]) -> tuple[list
         top = PurePosixPath(path).parts[0]
         reason = ""
         if not job["commit_scaffold"] and old == ABSENT and (path in own_files or top in base["whole"]):
+            back.append(change)
+            continue
+        if new == ABSENT and path in sparse:
             back.append(change)
             continue
         if path in same:

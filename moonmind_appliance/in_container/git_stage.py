@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from moonmind_appliance.in_container.agent_index import not_checked_out
 from moonmind_appliance.in_container.git import Git, GitError, answer_with, shown
 from moonmind_appliance.in_container.git_index import take_back
 from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
@@ -28,13 +29,14 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
         if folder.is_symlink() or not folder.is_dir():
             raise GitError(f"{folder} is no longer a directory of this run")
     base = json.loads((git.private / "base.json").read_text())
+    sparse = not_checked_out(git.worktree)
     removed, refused = make_fit(git.worktree)
     shutil.copy2(git.private / "base.index", git.directory / "index")
     git("add", "--all", "--", ".")
     feature = job.get("feature_directory")
     if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
         git("add", "--all", "--force", "--", f":(literal){feature}")
-    kept, left_out = take_back(git, base, job)
+    kept, left_out = take_back(git, base, job, sparse)
     tree = git("write-tree").decode().strip()
     left_out = refused + left_out
     passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)

@@ -31,7 +31,7 @@ def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
     Removes every `.git` (file, folder or link) at any depth, names that other file systems treat as `.git`, and
     everything that is not a file, folder or link. Makes folders and files readable for their owner.
 
-    Returns the nested repositories removed, and the links that Git refuses because of their name, with the reason.
+    Returns the nested repositories removed, and the other paths removed, with the reason.
     """
     removed, refused = [], []
     worktree.chmod(0o755)
@@ -54,6 +54,7 @@ def make_fit(worktree: Path) -> tuple[list[str], list[dict[str, str]]]:
                 own(path, mode, 0o400)
             elif not stat.S_ISLNK(mode):
                 path.unlink()
+                refused.append({"path": below, "reason": "neither a file, a folder nor a link"})
             elif any(MODULES_NAME.fullmatch(part) for part in plain_parts(entry.name)):
                 path.unlink()
                 refused.append({"path": below, "reason": "a link with a name that Git uses for a file"})

@@ -195,7 +195,7 @@ def test_a_hostile_tree_becomes_a_plain_commit_and_is_pushed(git_run: GitRun, so
     assert result.failure is None
     assert git_run.pushed() == {SPEC: "100644", "sealed/a": "100644", "unreadable": "100644", "nested/b": "100644"}
     assert result.metadata["nested_repositories_removed"] == ["deep/git~1", "nested/.git"]
-    assert {entry["path"] for entry in result.metadata["left_out"]} == {"out"}
+    assert {entry["path"] for entry in result.metadata["left_out"]} == {"out", "pipe"}
     assert set(git_run.artifacts.files) == {
         "credential_audit.json",
         "diff_summary.md",
