@@ -18,7 +18,7 @@ API_URL = f"{SERVER_URL}/api/v3"
 
 
 class CompanyProxy:
-    """A context manager. `connects` are the targets that clients asked for, `statuses` the answers.
+    """A context manager. `connects` are the targets of requests, `heads` the requests, `statuses` the answers.
 
     Args:
         address: where it listens, such as a Docker network's gateway.
@@ -38,6 +38,7 @@ class CompanyProxy:
         self._tls.load_cert_chain(folder / "server.pem")
         self.connects: list[str] = []
         self.statuses: list[int] = []
+        self.heads: list[str] = []
         self.port = 0
         self._ready, self._stop = threading.Event(), asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -88,6 +89,7 @@ class CompanyProxy:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             method, target, _ = head.split(" ", 2)
             self.connects.append(target)
+            self.heads.append(head.lower())
             status = self._status(method, target, head)
             self.statuses.append(status)
             if status == 200:

@@ -68,11 +68,12 @@ def list_remote(url: str, ca_file: Path) -> tuple[int, str, str]:
 
 
 def test_rest_and_git_go_through_the_proxy_with_its_login(proxy: CompanyProxy, tmp_path: Path) -> None:
-    """The host's name is known to the proxy only, so nothing went another way."""
+    """The host's name is known to the proxy only, so nothing went another way. The proxy never gets the token."""
     assert ask(proxy.url_with_login, tmp_path / "ca.pem") == "main"
     code, output, stderr = list_remote(proxy.url_with_login, tmp_path / "ca.pem")
     assert (code, "refs/heads/main" in output) == (0, True), stderr
     assert set(proxy.connects) == {f"{HOST}:443"}
+    assert not any("\nauthorization:" in head for head in proxy.heads)
 
 
 def logins(proxy: CompanyProxy) -> dict[str, str]:

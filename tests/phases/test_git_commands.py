@@ -290,7 +290,7 @@ def behind(proxy: CompanyProxy, url: str, engine: DockerEngine, github: StandInG
 def test_git_clones_and_pushes_through_the_proxy(
     engine: DockerEngine, reachable: StandInGitHub, network: tuple[str, str], proxy: CompanyProxy, source: Path
 ) -> None:
-    """The proxy's password is in no argument, setting, file, log or artifact."""
+    """Its password is in no argument, setting, file, log or artifact, and it never gets the GitHub token."""
     with started(behind(proxy, proxy.url_with_login, engine, reachable, network[0])) as run:
         run.host(source)
         assert run.clone().failure is None
@@ -299,6 +299,7 @@ def test_git_clones_and_pushes_through_the_proxy(
         assert result.failure is None
         assert run.pushed() == {SPEC: "100644"}
         assert set(proxy.connects) == {f"{HOST}:443"}
+        assert not any("\nauthorization:" in head for head in proxy.heads)
         word = quote(PASSWORD, safe="")
         inspected = subprocess.run(["docker", "inspect", run.context.names.git], capture_output=True, check=True).stdout
         assert word.encode() not in inspected

@@ -20,7 +20,7 @@ def test_the_text_is_that_of_the_file(text: str) -> None:
     ("content", "words"),
     [
         ("# Due dates".encode("utf-16"), "a.md is in UTF-16. Save it as text in UTF-8."),
-        (gzip.compress(b"# Due dates"), "a.md is compressed with gzip. Save it as text in UTF-8."),
+        (gzip.compress(b"# Due dates", mtime=0), "a.md is compressed with gzip. Save it as text in UTF-8."),
         (b"caf\xe9", "a.md is not valid UTF-8 (at byte 3). Save it as text in UTF-8."),
         (codecs.BOM_UTF8 + b"caf\xe9", "a.md is not valid UTF-8 (at byte 6). Save it as text in UTF-8."),
     ],
