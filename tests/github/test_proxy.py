@@ -92,7 +92,7 @@ def test_a_proxy_that_rejects_the_login_is_named(proxy: CompanyProxy, tmp_path: 
     with pytest.raises(GitHubError) as caught:
         ask(url, tmp_path / "ca.pem")
     assert caught.value.message == f"{sentence} GET /api/v3/repos/{SLUG} did not reach {SERVER_URL}."
-    failed = rest_failure(caught.value, "to show x")
+    failed = rest_failure(caught.value, "to show x", hosts=())
     assert (failed.code, failed.who_acts) == (FailureCode.GITHUB_PROXY_FAILED, WhoActs.OPERATOR)
     code, _, stderr = list_remote(url, tmp_path / "ca.pem")
     assert (code, git_proxy_problem(stderr, Route(ProxyUrl(url)))) == (128, sentence), stderr
