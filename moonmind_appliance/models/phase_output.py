@@ -71,9 +71,9 @@ class CommittedChange(PhaseOutput, frozen=True):
     """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
-    `paths`, `left_out` and `warnings` are bounded; `path_count`, `left_out_count` and `warning_count` count all, and are
-    0 if that was not recorded. `branch` is the run's branch from now on; `github_messages` are what GitHub printed when
-    it accepted the push.
+    `paths`, `left_out` and `warnings` are bounded; `path_count`, `left_out_count` and `warning_count` count all, and
+    are 0 if that was not recorded. `branch` is the run's branch from now on; `github_messages` are what GitHub printed
+    when it accepted the push.
     """
 
     dry_run: bool
