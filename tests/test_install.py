@@ -297,7 +297,7 @@ def test_the_new_env_file_has_every_setting_with_its_default(machine: Machine) -
     }
     done = machine.step("env_template", prefix=str(machine.prefix), **given)
     assert (done.returncode, done.stderr) == (0, "")
-    lines = dict(re.findall(r"^(#?[A-Z_]+)=(.*)$", done.stdout, re.MULTILINE))
+    lines = dict(re.findall(r"^(#?[A-Z0-9_]+)=(.*)$", done.stdout, re.MULTILINE))
     assert {name: lines.pop(name) for name in given} == given
     assert lines == {f"#{name}": show(name, default_of(name)) for name in options() if name not in given}
 
