@@ -50,6 +50,16 @@ from tests.shard_states import save_shard
 
 TOKEN = "ghp_worldToken0123456789abcdefghijklmnop"
 FEATURE = "specs/001-dark-mode"
+SPEC_KIT = {
+    "used": "repository",
+    "kind": "complete",
+    "reason": "It is complete.",
+    "version": "0.9.4",
+    "templates": {},
+    "constitution": True,
+    "notes": [],
+    "problem": "",
+}
 COMMIT = "c" * 40
 BASE = "b" * 40
 # A hundredth of the real interval, so that a cancel is noticed quickly.
@@ -88,7 +98,11 @@ class Reader:
         return json.loads(lines[-1]) if lines else {}
 
     def report(self) -> TurnReport:
-        return TurnReport(self._said.get("files", {}), self._said.get("login"))
+        """The record stands for what the turn's program finds."""
+        said = self._said
+        files = said.get("files", {})
+        feature = json.loads(files.get(".specify/feature.json", "{}")).get("feature_directory")
+        return TurnReport(files, said.get("login"), feature, said.get("feature_problem", ""))
 
     def outcome(self, ended: ExecOutcome) -> TurnOutcome:
         said = self._said
@@ -106,6 +120,7 @@ class ScriptedAgent:
     """An `AgentAdapter` whose turns the test defines."""
 
     backend = name = "scripted"
+    integration = "codex"
     service = "the scripted service"
     addresses = ()
     browser_callback = None
@@ -276,7 +291,7 @@ class ApplianceUnderTest:
         said: dict[str, Any] = {}
         if verb == "clone":
             process.make_folder(job["repository"])
-            said = {"base_commit": BASE, "scaffold_files": 0, "scaffold_folders": []}
+            said = {"base_commit": BASE, "scaffold_files": 0, "spec_kit": SPEC_KIT}
         elif verb == "stage":
             said = {
                 "base_commit": BASE,

@@ -24,13 +24,15 @@ SKILLS: dict[PhaseName, str] = {
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One phase's turn. `text` is the submitter's text, treated as data; only `specify` has one.
 
-    `workspace` contains `repo/`. `report` names files to report at the end, relative to the repository or absolute;
-    `{feature}` is replaced by the directory that `.specify/feature.json` names. Limits are in seconds.
+    `workspace` contains `repo/`. `feature` is the feature's folder, relative to the repository; None for `specify`,
+    which writes it. `report` names files to report at the end, relative to the repository or absolute; `{feature}` is
+    replaced by that folder. Limits are in seconds.
     """
 
     phase: PhaseName
     workspace: str
     text: str
+    feature: str | None = None
     report: tuple[str, ...] = ()
     time_limit: float
     silence_limit: float
@@ -80,13 +82,17 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class TurnReport(msgspec.Struct, frozen=True):
-    """The turn's report at its end: text of the requested files, and the login file's SHA-256.
+    """The turn's report at its end: text of the requested files, the login file's SHA-256, and the feature.
 
-    `files` contains regular files only. The whole report is untrusted: the agent could have forged it.
+    `files` contains regular files only. `feature` is the folder that `specify` wrote (None: none), or that the request
+    named; `feature_problem` says why a folder was refused, with its name. The whole report is untrusted: the agent
+    could have forged it.
     """
 
     files: dict[str, str] = {}
     login_digest: str | None = None
+    feature: str | None = None
+    feature_problem: str = ""
 
 
 class TurnReader(Protocol):
@@ -115,6 +121,10 @@ class AgentAdapter(Protocol):
     @property
     def name(self) -> str:
         """Its name, for display."""
+
+    @property
+    def integration(self) -> str:
+        """The key of Spec Kit's integration for it: a repository's own Spec Kit must have its commands."""
 
     @property
     def service(self) -> str:

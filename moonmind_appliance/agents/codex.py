@@ -13,7 +13,9 @@ from moonmind_appliance.agents.adapter import SKILLS, LoginFacts, LoginMethod, T
 from moonmind_appliance.agents.codex_reader import CodexReader
 from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.feature_folder import feature_variables
 from moonmind_appliance.in_container.login_volume import CODEX_LOGIN
+from moonmind_appliance.in_container.spec_kit import CODEX
 from moonmind_appliance.models import AgentInfo, ExecSpec, LoginCheck, version_label
 from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.redaction import ByteSink
@@ -52,6 +54,7 @@ class Codex:
 
     backend = "codex"
     name = "Codex"
+    integration = CODEX
     service = "OpenAI"
     browser_callback = codex_logins.BROWSER_CALLBACK
     addresses = ("https://auth.openai.com/", "https://chatgpt.com/")
@@ -110,13 +113,14 @@ class Codex:
         skill = SKILLS[request.phase]
         repository = f"{request.workspace}/repo"
         turn: dict[str, Any] = {"repository": repository, "skill": f".agents/skills/{skill}", "report": request.report}
+        turn["feature"] = request.feature
         files = {}
         if request.text:
             turn["prompt_file"] = f"{WORKSPACES}/{request.phase.value}.prompt"
             files[turn["prompt_file"]] = f"${skill}\n\n{request.text}".encode()
         else:
             turn["prompt"] = f"${skill}"
-        turn["command"] = ["codex", "exec", *self._options(repository)]
+        turn["command"] = ["codex", "exec", *self._options(repository, request.feature)]
         turn["command"] += ["--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]
         turn["command"] += ["--strict-config", "-C", repository, "-"]
         return Turn(
@@ -129,8 +133,12 @@ class Codex:
             ),
         )
 
-    def _options(self, repository: str) -> list[str]:
+    def _options(self, repository: str, feature: str | None) -> list[str]:
         config = list(_CONFIG)
+        if feature is not None:
+            # Strings of JSON are TOML's, with all characters as they are: TOML has no surrogates.
+            pairs = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in feature_variables(feature).items())
+            config.append(f"shell_environment_policy.set={{{','.join(pairs)}}}")
         config.append(f"developer_instructions={json.dumps(INSTRUCTIONS)}")
         # A repository's own .codex/config.toml could name another model provider, to which Codex would send the login.
         config.append(f'projects={{"{repository}"={{trust_level="untrusted"}}}}')

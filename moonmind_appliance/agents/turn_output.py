@@ -19,6 +19,8 @@ class Report(msgspec.Struct):
 
     login_digest: str | None = None
     files: dict[str, str] = {}
+    feature: str | None = None
+    feature_problem: str = ""
 
 
 ReportT = TypeVar("ReportT", bound=Report)
@@ -49,7 +51,10 @@ class TurnOutput(Generic[ReportT]):
 
     def report(self) -> TurnReport:
         """The turn's report at its end."""
-        return TurnReport(self._report.files, self._report.login_digest) if self._report else TurnReport()
+        told = self._report
+        if told is None:
+            return TurnReport()
+        return TurnReport(told.files, told.login_digest, told.feature, told.feature_problem)
 
     def _take(self, line: bytes) -> None:
         if line.startswith(_REPORT_LINE):

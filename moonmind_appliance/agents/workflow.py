@@ -55,6 +55,11 @@ class SpecKitWorkflow:
         return self._integration
 
     @property
+    def integration(self) -> str:
+        """Its key."""
+        return self._integration
+
+    @property
     def service(self) -> str:
         """The integration's, without a name."""
         return f"the service of {self._integration}"
@@ -117,6 +122,7 @@ class SpecKitWorkflow:
             "integration": self._integration,
             "workflow": workflow,
             "login_folder": LOGIN_FOLDER,
+            "feature": request.feature,
             "report": request.report,
         }
         return Turn(

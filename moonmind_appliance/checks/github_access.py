@@ -90,7 +90,7 @@ class GitHubChecks:
                 if token.level is Level.WRONG:
                     return
                 for slug in settings.spec_workflow_github_repository:
-                    yield _repository(door, slug)
+                    yield repository_access(door, slug)
                 if not settings.spec_workflow_github_repository:
                     observed = (
                         "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may use every repository that the "
@@ -143,7 +143,8 @@ def _scopes(given: str | None, address: str) -> Finding:
     return ok(check, observed)
 
 
-def _repository(door: GitHub, slug: str) -> Finding:
+def repository_access(door: GitHub, slug: str) -> Finding:
+    """Whether the token may push to the repository, and whether there is a branch to start from."""
     check = f"repository {slug}"
     try:
         found = door.repository(slug)

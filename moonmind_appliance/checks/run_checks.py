@@ -10,6 +10,7 @@ from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_i
 from moonmind_appliance.checks.keycloak import ask_identity_provider
 from moonmind_appliance.checks.logins import logins, no_login_yet
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
+from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.checks.service import api_address, serve, serve_state
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
@@ -21,7 +22,12 @@ _FIX = "Fix the setting."
 
 
 def run_checks(
-    settings: Settings, resources: Resources | None, *, problem: ApplianceError | None = None, offline: bool = False
+    settings: Settings,
+    resources: Resources | None,
+    *,
+    problem: ApplianceError | None = None,
+    offline: bool = False,
+    repository: str | None = None,
 ) -> Iterator[Finding]:
     """All findings except those about the settings, each as soon as it is found. Blocks; takes up to a minute.
 
@@ -33,6 +39,7 @@ def run_checks(
         resources: attached to the data folder; None if it does not exist yet or cannot be used.
         problem: why the data folder cannot be used.
         offline: contact neither GitHub nor Keycloak, and start no container.
+        repository: "owner/name" of a repository to check as well, with its Spec Kit.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings))
@@ -46,8 +53,17 @@ def run_checks(
         yield token_is_set(settings)
     else:
         yield from guarded(TOKEN, github, to_do=_FIX)
+        if repository is not None:
+            yield from _checked_once(settings, repository)
         yield from guarded("Keycloak", lambda: filter(None, [ask_identity_provider(settings)]), to_do=_FIX)
     yield clock(github.time, datetime.now(UTC))
+
+
+def _checked_once(settings: Settings, slug: str) -> Iterator[Finding]:
+    """The checks of a repository, without the one that was made because a setting names it."""
+    known = {f"repository {name}" for name in settings.spec_workflow_github_repository}
+    found = guarded(f"repository {slug}", lambda: repository_checks(settings, slug), to_do=_FIX)
+    yield from (finding for finding in found if finding.check not in known)
 
 
 def setting_problems(problems: Sequence[SettingProblem]) -> list[Finding]:

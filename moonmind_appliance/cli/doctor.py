@@ -28,13 +28,17 @@ _OTHER_LINES = 3
     cls=Command,
     examples=[
         ("Everything", f"{PROGRAM} doctor"),
+        ("A repository before its first run", f"{PROGRAM} doctor --repository acme/shop"),
         ("Without network access", f"{PROGRAM} doctor --offline"),
         ("Only the problems, for a script", f"{PROGRAM} doctor --json | jq '.[] | select(.grade == \"wrong\")'"),
     ],
 )
 @click.option("--offline", is_flag=True, help="Do not contact GitHub or Keycloak, and start no container.")
+@click.option(
+    "--repository", metavar="OWNER/NAME", help="Also check this repository, and which Spec Kit runs use there."
+)
 @click.pass_obj
-def doctor(invocation: Invocation, *, offline: bool) -> Exit:
+def doctor(invocation: Invocation, *, offline: bool, repository: str | None) -> Exit:
     """Check everything that a run needs, and show how to fix problems.
 
     Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the shards'
@@ -42,7 +46,11 @@ def doctor(invocation: Invocation, *, offline: bool) -> Exit:
     shown as soon as it is known. A missing job network or login volume is created; the test container is removed. The
     exit code is 1 when a check found a problem.
     """
-    findings = _show_as_found(invocation, _findings(invocation, offline=offline))
+    if offline and repository is not None:
+        raise click.UsageError(
+            "--repository needs GitHub: it cannot be used with --offline.", click.get_current_context()
+        )
+    findings = _show_as_found(invocation, _findings(invocation, offline=offline, repository=repository))
     bad = sum(finding.level is Level.WRONG for finding in findings)
     if bad:
         end = Text(f"\n{bad} of {len(findings)} checks found a problem.", "bold red")
@@ -85,7 +93,7 @@ def _table(findings: Sequence[Finding]) -> Rows:
     return shown
 
 
-def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
+def _findings(invocation: Invocation, *, offline: bool, repository: str | None) -> Iterator[Finding]:
     try:
         configuration = invocation.configuration()
     except SettingsError as error:
@@ -100,7 +108,9 @@ def _findings(invocation: Invocation, *, offline: bool) -> Iterator[Finding]:
         )
     with ExitStack() as stack:
         resources, problem = _attach(configuration.settings, stack)
-        yield from run_checks(configuration.settings, resources, problem=problem, offline=offline)
+        yield from run_checks(
+            configuration.settings, resources, problem=problem, offline=offline, repository=repository
+        )
 
 
 def _attach(settings: Settings, stack: ExitStack) -> tuple[Resources | None, ApplianceError | None]:

@@ -231,6 +231,8 @@ class Execution:
             if result.failure is not None:
                 metadata["failure"] = msgspec.to_builtins(result.failure)
                 data["failure"] = result.failure.code.value
+            if result.note:
+                data["note"] = result.note
             if status is PhaseStatus.SKIPPED and "reason" in metadata:
                 data["reason"] = metadata["reason"]
             phase = msgspec.structs.replace(

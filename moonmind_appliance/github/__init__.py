@@ -1,5 +1,5 @@
 """The adapter to GitHub's REST API. It makes no decisions."""
 
-from moonmind_appliance.github.rest import GitHub, PullRequest, Repository
+from moonmind_appliance.github.rest import GitHub, PullRequest, Repository, TreeEntry
 
-__all__ = ["GitHub", "PullRequest", "Repository"]
+__all__ = ["GitHub", "PullRequest", "Repository", "TreeEntry"]

@@ -3,6 +3,7 @@
 Shapes and statuses are those of GitHub's OpenAPI description; the tests check every request and response against it.
 """
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -108,6 +109,25 @@ class _PullRequest(msgspec.Struct):
             head_sha=self.head.sha,
             base_branch=self.base.ref,
         )
+
+
+class TreeEntry(msgspec.Struct, frozen=True):
+    """One name in a folder of a commit. `mode` is Git's: 040000 a folder, 120000 a link, 160000 a submodule."""
+
+    path: str
+    mode: str
+    sha: str
+
+
+class _Tree(msgspec.Struct):
+    sha: str
+    tree: list[TreeEntry]
+    truncated: bool = False
+
+
+class _Blob(msgspec.Struct):
+    content: str
+    encoding: str
 
 
 class _Label(msgspec.Struct):
@@ -236,6 +256,15 @@ class GitHub:
                 body={"labels": list(labels)},
                 answer=list[_Label],
             )
+
+    def folder(self, slug: str, sha: str) -> list[TreeEntry]:
+        """What a folder contains, by the id of its tree, or of a commit for the root. GitHub cuts off long ones."""
+        return self._connection.ask("GET", f"{_repository_path(slug)}/git/trees/{_quoted(sha)}", answer=_Tree).tree
+
+    def blob(self, slug: str, sha: str) -> bytes:
+        """A file's content, or a link's target, by its id; GitHub has no content for files of more than 100 MB."""
+        found = self._connection.ask("GET", f"{_repository_path(slug)}/git/blobs/{_quoted(sha)}", answer=_Blob)
+        return base64.b64decode(found.content) if found.encoding == "base64" else found.content.encode()
 
     def close(self) -> None:
         """Close all connections. Idempotent."""

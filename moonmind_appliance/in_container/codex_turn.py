@@ -19,6 +19,7 @@ from typing import Any
 
 from moonmind_appliance.in_container.codex_home import CodexHome
 from moonmind_appliance.in_container.codex_rollout import rollout_report
+from moonmind_appliance.in_container.feature_turn import FeatureTurn
 from moonmind_appliance.in_container.login_volume import CODEX_LOGIN, prepare
 from moonmind_appliance.in_container.shared import exit_code
 from moonmind_appliance.in_container.turn_report import report
@@ -58,7 +59,7 @@ def main(job: dict[str, Any]) -> int:
     """Run the turn.
 
     The job contains `repository`, `skill` (the phase's skill folder), `prompt` or `prompt_file`, `command` (Codex's
-    own) and `report` (files to report at the end).
+    own), `feature` (its folder; None if this turn writes it) and `report` (files to report at the end).
     """
     repository, command = Path(job["repository"]), job["command"]
     home, login_folder = Path(os.environ["HOME"]), Path(os.environ["CODEX_HOME"])
@@ -72,9 +73,11 @@ def main(job: dict[str, Any]) -> int:
         config = disabled_skills(repository, own, [home, codex_home.folder])
         command[2:2] = ["-c", f"skills.config={config}"]
         prompt = Path(job["prompt_file"]).read_bytes() if job.get("prompt_file") else job["prompt"].encode()
-        code = subprocess.run(  # noqa: S603 - Codex, by fixed name
-            command, input=prompt, env=codex_home.environment(), check=False
-        ).returncode
+        with FeatureTurn(repository, job["feature"]) as feature:
+            code = subprocess.run(  # noqa: S603 - Codex, by fixed name
+                command, input=prompt, env=codex_home.environment(), check=False
+            ).returncode
         rollout = rollout_report(codex_home.folder, began)
-    report(repository, login_folder / CODEX_LOGIN, job["report"], rollout)
+    login = login_folder / CODEX_LOGIN
+    report(repository, login, job["report"], rollout, feature=feature.directory, feature_problem=feature.problem)
     return exit_code(code)

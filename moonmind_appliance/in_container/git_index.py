@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
+from moonmind_appliance.in_container.feature_folder import RECORD
 from moonmind_appliance.in_container.git import Git, shown
 from moonmind_appliance.in_container.work_tree import is_git_name, remove
 
@@ -22,7 +23,9 @@ def take_back(
 
     Returns the remaining changes, and the left-out paths that reviewers should know of, with the reason.
     """
-    own_files = set(base["scaffold"]) | {".specify/feature.json"}
+    own_files = {*base["scaffold"], base.get("record", RECORD)}
+    # The image's files do not fit to those that the repository has.
+    commit_scaffold = job["commit_scaffold"] and not base.get("replaced")
     changes = raw_changes(git, "--cached", base["commit"])
     same = untouched(git, changes)
     targets = link_targets(git, changes)
@@ -31,7 +34,10 @@ def take_back(
         path, old, new = change["path"], change["old_mode"], change["new_mode"]
         top = PurePosixPath(path).parts[0]
         reason = ""
-        if not job["commit_scaffold"] and old == ABSENT and (path in own_files or top in base["whole"]):
+        if set_aside(path, base):
+            back.append(change)
+            continue
+        if not commit_scaffold and old == ABSENT and (path in own_files or top in base["whole"]):
             back.append(change)
             continue
         if new == ABSENT and path in sparse:
@@ -59,6 +65,14 @@ def take_back(
     if lines:
         git("update-index", "-z", "--index-info", feed=lines)
     return kept, left_out
+
+
+def set_aside(path: str, base: dict[str, Any]) -> bool:
+    """Whether the image's Spec Kit is at this path only during the run, in the place of the repository's own."""
+    replaced, kept = (
+        any(path == top or path.startswith(f"{top}/") for top in base.get(key, ())) for key in ("replaced", "kept")
+    )
+    return replaced and not kept
 
 
 def link_targets(git: Git, changes: list[dict[str, str]]) -> dict[str, bytes]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from moonmind_appliance.in_container.feature_folder import RECORD
 from moonmind_appliance.in_container.git import Git, shown
-from moonmind_appliance.in_container.git_index import read_blobs
+from moonmind_appliance.in_container.git_index import read_blobs, set_aside
 
 IGNORED = "ignored by the repository's .gitignore"
 IN_SUBMODULE = "a submodule: its files belong to another repository"
@@ -40,7 +41,7 @@ def _all(git: Git, base: dict[str, Any]) -> Iterator[tuple[str, str]]:
         folder = git.worktree / path
         if folder.is_dir() and not folder.is_symlink() and any(folder.iterdir()):
             yield f"{path}/", IN_SUBMODULE
-    own = set(base["scaffold"])
+    own = {*base["scaffold"], base.get("record", RECORD)}
     whole = "/"
     # Git lists a folder first, and then also the files in it if only they are ignored.
     for path in _listed(git, "--others", "--ignored", "--exclude-standard", "--directory"):
@@ -48,7 +49,9 @@ def _all(git: Git, base: dict[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         if path.endswith("/"):
             whole = path
-        if PurePosixPath(path).parts[0] not in base["whole"] and not _is_own(git.worktree, path, own):
+        if PurePosixPath(path).parts[0] in base["whole"] or set_aside(path.rstrip("/"), base):
+            continue
+        if not _is_own(git.worktree, path, own):
             yield path, IGNORED
 
 

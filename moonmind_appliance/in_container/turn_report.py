@@ -1,6 +1,5 @@
 """The line that a turn's program prints after the agent's own lines."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,27 +18,36 @@ def read_text(path: Path) -> str | None:
     return None if content is None else content.decode(errors="replace")
 
 
-def files_to_report(repository: Path, names: list[str]) -> dict[str, str]:
-    """The requested files by their path in the repository, with `{feature}` replaced."""
-    try:
-        recorded = json.loads(read_text(repository / ".specify/feature.json") or "{}")
-        feature = str(recorded.get("feature_directory", "")).rstrip("/")
-    except (ValueError, AttributeError, RecursionError):
-        feature = ""
+def files_to_report(repository: Path, names: list[str], feature: str | None) -> dict[str, str]:
+    """The requested files by their path in the repository, with `{feature}` replaced; without one they are left out."""
     found = {}
     for name in names:
-        if "{feature}" in name and not feature:
+        if "{feature}" in name and feature is None:
             continue
-        actual = name.replace("{feature}", feature)
+        actual = name.replace("{feature}", feature or "")
         text = read_text(repository / actual)
         if text is not None:
             found[actual] = text
     return found
 
 
-def report(repository: Path, login: Path, names: list[str], more: Mapping[str, object]) -> None:
-    """Print the login's digest, the requested files and `more`. The agent's last line may be incomplete."""
-    files = files_to_report(repository, names)
-    line: dict[str, Any] = {"type": REPORT_TYPE, **more, "login_digest": digest(login), "files": files}
+def report(
+    repository: Path,
+    login: Path,
+    names: list[str],
+    more: Mapping[str, object],
+    *,
+    feature: str | None,
+    feature_problem: str = "",
+) -> None:
+    """Print login digest, feature, the requested files and `more`. The agent's last line may be incomplete."""
+    line: dict[str, Any] = {
+        "type": REPORT_TYPE,
+        **more,
+        "login_digest": digest(login),
+        "feature": feature,
+        "feature_problem": feature_problem,
+        "files": files_to_report(repository, names, feature),
+    }
     sys.stdout.write("\n")
     answer(line)

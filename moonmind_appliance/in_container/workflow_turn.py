@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from moonmind_appliance.in_container.feature_folder import feature_variables
+from moonmind_appliance.in_container.feature_turn import FeatureTurn
 from moonmind_appliance.in_container.login_volume import VARIABLES_LOGIN, prepare
 from moonmind_appliance.in_container.shared import exit_code
 from moonmind_appliance.in_container.turn_report import read_text, report
@@ -93,8 +95,8 @@ class Installed:
 def main(job: dict[str, Any]) -> int:
     """Run the turn.
 
-    The job contains `repository`, `integration`, `workflow` (the file), `login_folder` and `report` (files to report at
-    the end).
+    The job contains `repository`, `integration`, `workflow` (the file), `login_folder`, `feature` (its folder; None if
+    this turn writes it) and `report` (files to report at the end).
     """
     repository, login = Path(job["repository"]), Path(job["login_folder"]) / VARIABLES_LOGIN
     prepare(Path(os.environ["HOME"]), login.parent)
@@ -103,12 +105,14 @@ def main(job: dict[str, Any]) -> int:
         if installed.problem:
             sys.stderr.write(f"Spec Kit cannot set up {job['integration']}: {installed.problem}\n")
             return NO_INTEGRATION
-        code = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
-            ["specify", "workflow", "run", job["workflow"], "--json"],  # noqa: S607 - on the image's path
-            cwd=repository,
-            env={**os.environ, **login_variables(read_text(login) or "")},
-            stdin=subprocess.DEVNULL,
-            check=False,
-        ).returncode
-        report(repository, login, job["report"], {})
+        variables = feature_variables(job["feature"]) if job["feature"] else {}
+        with FeatureTurn(repository, job["feature"]) as feature:
+            code = subprocess.run(  # noqa: S603 - Spec Kit, by fixed name
+                ["specify", "workflow", "run", job["workflow"], "--json"],  # noqa: S607 - on the image's path
+                cwd=repository,
+                env={**os.environ, **variables, **login_variables(read_text(login) or "")},
+                stdin=subprocess.DEVNULL,
+                check=False,
+            ).returncode
+        report(repository, login, job["report"], {}, feature=feature.directory, feature_problem=feature.problem)
     return exit_code(code)

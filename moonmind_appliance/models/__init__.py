@@ -51,6 +51,7 @@ from moonmind_appliance.models.phase_output import (
     PhaseOutput,
     PreparedJob,
     SpecifyTurn,
+    SpecKitChoice,
     StartedContainers,
     WrittenFeature,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "RunStatus",
     "Shard",
     "ShardNames",
+    "SpecKitChoice",
     "SpecifyTurn",
     "StartedContainers",
     "TurnOutcome",

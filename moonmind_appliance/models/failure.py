@@ -42,6 +42,7 @@ class FailureCode(StrEnum):
     CONTAINER_FAILED = "container_failed"
     CLONE_FAILED = "clone_failed"
     SKILL_MISSING = "skill_missing"
+    SPEC_KIT_UNUSABLE = "spec_kit_unusable"
     PLAN_WITHOUT_CODEX = "plan_without_codex"
     MODEL_UNAVAILABLE = "model_unavailable"
     TEXT_FLAGGED = "text_flagged"
@@ -150,8 +151,12 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR, "Read the git_clone phase's stderr artifact; then retry the run."
     ),
     FailureCode.SKILL_MISSING: FailureKind(
+        WhoActs.OPERATOR,
+        "An earlier turn removed the skill, or the job image has none: retry the run; else build the job image again.",
+    ),
+    FailureCode.SPEC_KIT_UNUSABLE: FailureKind(
         WhoActs.SUBMITTER,
-        "The repository has its own Spec Kit files without this skill: add the skill, or remove the files.",
+        "Replace the link that the message names by a folder in the repository, or remove it; then submit again.",
     ),
     FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
         WhoActs.OPERATOR,

@@ -13,6 +13,7 @@ from moonmind_appliance.models.phase_output import (
     PhaseOutput,
     PreparedJob,
     SpecifyTurn,
+    SpecKitChoice,
     StartedContainers,
 )
 
@@ -37,6 +38,7 @@ PHASE_ORDER: tuple[PhaseName, ...] = tuple(PhaseName)
 PHASE_OUTPUTS: dict[PhaseName, type[PhaseOutput]] = {
     PhaseName.PREPARE_JOB: PreparedJob,
     PhaseName.START_JOB_CONTAINER: StartedContainers,
+    PhaseName.GIT_CLONE: SpecKitChoice,
     PhaseName.SPECKIT_SPECIFY: SpecifyTurn,
     PhaseName.SPECKIT_PLAN: AgentTurn,
     PhaseName.SPECKIT_TASKS: AgentTurn,

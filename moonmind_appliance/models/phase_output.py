@@ -16,6 +16,23 @@ class PreparedJob(PhaseOutput, frozen=True):
     repository: str
 
 
+class SpecKitChoice(PhaseOutput, frozen=True):
+    """The output of `git_clone`: which Spec Kit the run uses.
+
+    `used` is `repository` or `image`; `reason` says why, in one sentence. `version` is that of the repository's files,
+    "" if it is unknown or there are none. `templates` are those of the repository that the image's skills fill.
+    `constitution`: the repository has one, which both use. The texts come from the repository, so they are untrusted.
+    """
+
+    used: str
+    kind: str
+    reason: str
+    version: str = ""
+    templates: list[str] = []
+    constitution: bool = False
+    notes: list[str] = []
+
+
 class StartedContainers(PhaseOutput, frozen=True):
     """The output of `start_job_container`, for the attempt that started them.
 

@@ -24,7 +24,6 @@ SIDE_FILES: dict[PhaseName, tuple[str, ...]] = {
     PhaseName.SPECKIT_TASKS: ("tasks.md",),
 }
 
-_FEATURE_DIRECTORY = re.compile(r"specs/[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 # Characters of a task that are read for its id, with the marks around it.
 _LONGEST_TASK_ID = 100
 # Spec Kit's form is `T001`; agents also write `[T001]`, and set it in bold or as code.
@@ -32,12 +31,6 @@ _TASK_ID = re.compile(r"[\[(]{0,2}T\d{2,}\b")
 
 LONGEST_FILE = 512 * 1024
 """Most characters of a phase's file. Spec Kit's documents have about ten thousand; longer files are not examined."""
-
-
-def feature_directory(recorded: object) -> str | None:
-    """The feature directory that Spec Kit recorded, if it is below `specs/`. The agent wrote it, so it is untrusted."""
-    text = recorded.removesuffix("/") if isinstance(recorded, str) else ""
-    return text if _FEATURE_DIRECTORY.fullmatch(text) else None
 
 
 def accept(phase: PhaseName, name: str, text: str | None, template: str | None) -> Failure | None:

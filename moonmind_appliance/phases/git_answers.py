@@ -6,15 +6,25 @@ from msgspec import UNSET, UnsetType
 from moonmind_appliance.models import LeftOutPath, PathWarning
 
 
-class ClonedRepository(msgspec.Struct, frozen=True):
-    """The result of `clone`.
+class ChosenSpecKit(msgspec.Struct, frozen=True, kw_only=True):
+    """The Spec Kit of a run, as `spec_kit.choose` returns it; `problem` says why no run is possible."""
 
-    `scaffold_files` is the number of Spec Kit files added; `scaffold_folders` are the folders that only Spec Kit has.
-    """
+    used: str
+    kind: str
+    reason: str
+    version: str
+    templates: dict[str, str]
+    constitution: bool
+    notes: list[str]
+    problem: str
+
+
+class ClonedRepository(msgspec.Struct, frozen=True):
+    """The result of `clone`. `scaffold_files` is the number of Spec Kit files that were added."""
 
     base_commit: str
     scaffold_files: int
-    scaffold_folders: list[str]
+    spec_kit: ChosenSpecKit
 
 
 class ChangedFile(msgspec.Struct, frozen=True):

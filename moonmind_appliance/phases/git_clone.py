@@ -1,12 +1,13 @@
-"""Clone the repository: a private bare clone, the files, a copy for the agent, and Spec Kit's files if missing."""
+"""Clone the repository: a private bare clone, the files, a copy for the agent, and the run's Spec Kit."""
 
 import msgspec
 
-from moonmind_appliance.models import FailureCode, PhaseName
+from moonmind_appliance.models import FailureCode, PhaseName, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_answers import ClonedRepository
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
+from moonmind_appliance.phases.spec_kit_choice import choice_of, sentence
 from moonmind_appliance.phases.workspace_watch import watch_git
 
 
@@ -25,5 +26,24 @@ def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
     elif answer.result is None:
         result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
     else:
-        result = PhaseResult(metadata=msgspec.to_builtins(answer.result), run_fields=RunFields(branch_name=ctx.branch))
+        result = _cloned(ctx, answer.result)
     return msgspec.structs.replace(result, **logs.paths)
+
+
+def _cloned(ctx: PhaseContext, cloned: ClonedRepository) -> PhaseResult:
+    """The phase's result, with the Spec Kit that the run uses; a failure if none can be used."""
+    choice = choice_of(cloned.spec_kit, ctx.redactor)
+    metadata = {
+        "base_commit": cloned.base_commit,
+        "scaffold_files": cloned.scaffold_files,
+        "spec_kit": msgspec.to_builtins(choice),
+    }
+    if cloned.spec_kit.problem:
+        return failed(failure(FailureCode.SPEC_KIT_UNUSABLE, choice.reason), **metadata)
+    said = sentence(choice)
+    return PhaseResult(
+        output=choice,
+        metadata=metadata | {"spec_kit_summary": said},
+        run_fields=RunFields(branch_name=ctx.branch),
+        note=said,
+    )

@@ -127,6 +127,7 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
         "private": GIT_FOLDER,
         "extra_ca": GIT_CA_FILE,
         "scaffold": SCAFFOLD,
+        "integration": ctx.agent.integration,
         "workspace": ctx.names.workspace,
         "repository": ctx.names.repository,
         "url": ctx.clone_url(),

@@ -4,12 +4,20 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
-from moonmind_appliance.models import FailureCode, LeftOutPath, OpenedPullRequest, PathWarning, failure
+from moonmind_appliance.models import (
+    FailureCode,
+    LeftOutPath,
+    OpenedPullRequest,
+    PathWarning,
+    SpecKitChoice,
+    failure,
+)
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped
+from moonmind_appliance.phases.spec_kit_choice import sentence
 
 _UNPROCESSABLE = 422
 _SERVER = 500
@@ -39,6 +47,7 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
 def _text(ctx: PhaseContext) -> PullRequestText:
     feature, committed = ctx.feature, ctx.committed
     agent, redact = ctx.run.agent, ctx.redactor.redact_text
+    choice = ctx.run.output(SpecKitChoice)
     # Redact before the text is composed: a token that is escaped or cut is no longer recognised.
     facts = PullRequestFacts(
         run_id=ctx.run.run_id,
@@ -51,6 +60,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         files=[redact(path) for path in committed.paths],
         file_count=committed.path_count,
         agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
+        spec_kit=sentence(choice) if choice else "",
         left_out=[LeftOutPath(redact(entry.path), entry.reason) for entry in committed.left_out],
         left_out_count=committed.left_out_count,
         warnings=[PathWarning(redact(entry.path), entry.reason) for entry in committed.warnings],

@@ -26,7 +26,7 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     At most one of `failure` and `waiting_for` is set. `failure`: the phase failed. `waiting_for`: the run must wait and
     then repeat this phase. `output` is for later code, with the phase's type in `PHASE_OUTPUTS`; `metadata` is JSON for
-    people.
+    people. `note` is one sentence for the phase's event and the log.
     """
 
     status: PhaseStatus = PhaseStatus.SUCCEEDED
@@ -34,6 +34,7 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for: WaitingFor | None = None
     output: PhaseOutput | None = None
     metadata: dict[str, Any] = {}
+    note: str = ""
     run_fields: RunFields = RunFields()
     stdout_path: str | None = None
     stderr_path: str | None = None

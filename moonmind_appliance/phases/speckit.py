@@ -1,10 +1,9 @@
 """The three Spec Kit phases: one agent turn each, accepted or rejected by its files."""
 
-from collections.abc import Mapping
-
 import msgspec
 
-from moonmind_appliance.agents.adapter import SKILLS
+from moonmind_appliance.agents.adapter import SKILLS, TurnReport
+from moonmind_appliance.in_container.feature_folder import folder_problem
 from moonmind_appliance.models import (
     AgentTurn,
     AgentVerdict,
@@ -26,15 +25,15 @@ from moonmind_appliance.phases.acceptance import (
     OUTPUT_FILES,
     SIDE_FILES,
     accept,
-    feature_directory,
 )
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.commands import Tee, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.specification import clarifications, section, title
-from moonmind_appliance.phases.turns import FEATURE_RECORD, template_names, turn_of
+from moonmind_appliance.phases.turns import template_names, turn_of
 from moonmind_appliance.phases.workspace_watch import watch_agent
+from moonmind_appliance.printable import escape
 
 _LONGEST_MESSAGE = 600
 _LONGEST_SECTION = 8000
@@ -43,6 +42,8 @@ _LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
 
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     """Run the phase's skill once. May be repeated: files of an earlier attempt of this phase are removed first.
+
+    Before `specify` is repeated, the repository is cloned again, so the turn cannot find its own leftovers.
 
     If the turn leaves another account's login, or no usable login, the run has no further turn on this shard.
     """
@@ -68,7 +69,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
             ctx.login = record_login(ctx)
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
-    result = _judge(phase, ctx, ended, outcome, reader.report().files)
+    result = _judge(phase, ctx, ended, outcome, reader.report())
     if result.failure is not None or result.waiting_for is not None or ctx.login.problem:
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
@@ -91,13 +92,13 @@ def _remove_files_of_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> Non
 
 
 def _judge(
-    phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, files: Mapping[str, str]
+    phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, report: TurnReport
 ) -> PhaseResult:
     """The phase's result from the command's end, the turn and the files; the files decide."""
     if ended.ended is not EndReason.EXITED:
         return failed(_why_not_completed(phase, ctx, ended))
     if turn.verdict is AgentVerdict.SKILL_MISSING:
-        message = f"The repository has its own Spec Kit files but no .agents/skills/{SKILLS[phase]}."
+        message = f"The work tree has no .agents/skills/{SKILLS[phase]}."
         return failed(failure(FailureCode.SKILL_MISSING, message))
     if turn.verdict is AgentVerdict.QUOTA:
         message = f"the usage window of shard {ctx.names.shard.index} is used up"
@@ -107,7 +108,7 @@ def _judge(
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=message))
     if turn.verdict is not AgentVerdict.COMPLETED:
         return failed(_turn_failure(phase, ctx, ended, turn))
-    return _accept_files(phase, ctx, turn, files)
+    return _accept_files(phase, ctx, turn, report)
 
 
 def _why_not_completed(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) -> Failure:
@@ -159,12 +160,13 @@ def _last_message(turn: TurnOutcome) -> str:
     return f" The agent said: {turn.message}" if turn.message else ""
 
 
-def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files: Mapping[str, str]) -> PhaseResult:
+def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, report: TurnReport) -> PhaseResult:
+    files = report.files
     if phase is PhaseName.SPECKIT_SPECIFY:
-        feature = _recorded_feature(files)
-        if feature is None:
-            message = "specify ended without a feature directory under specs/."
-            return failed(failure(FailureCode.PHASE_OUTPUT_MISSING, message + _last_message(turn)))
+        found = _written_feature(ctx, report, turn)
+        if isinstance(found, Failure):
+            return failed(found)
+        feature = found
     else:
         feature = ctx.feature.directory
     name = f"{feature}/{OUTPUT_FILES[phase]}"
@@ -189,17 +191,23 @@ def _accept_files(phase: PhaseName, ctx: PhaseContext, turn: TurnOutcome, files:
     )
 
 
+def _written_feature(ctx: PhaseContext, report: TurnReport, turn: TurnOutcome) -> str | Failure:
+    """The folder that `specify` wrote, or why there is none. The agent could have forged the report."""
+    feature, refused = report.feature, report.feature_problem
+    if feature is not None and not refused and (problem := folder_problem(feature)):
+        refused = f"{feature}: {problem}"
+    if feature is not None and not refused:
+        return feature
+    message = "specify completed, but wrote no specification: no spec.md is new or changed."
+    if refused:
+        named = ctx.redactor.redact_text(escape(refused)[:_LONGEST_MESSAGE])
+        message = f"specify completed, but its feature folder cannot be used. {named}."
+    return failure(FailureCode.PHASE_OUTPUT_MISSING, message + _last_message(turn))
+
+
 def _bounded(questions: list[str]) -> list[str]:
     """The first questions, each shortened for a list of runs; the last entry says if there are more."""
     shown = [text if len(text) <= _LONGEST_QUESTION else text[:_LONGEST_QUESTION] + "…" for text in questions]
     if len(shown) <= _MOST_QUESTIONS:
         return shown
     return [*shown[: _MOST_QUESTIONS - 1], f"and {len(shown) - _MOST_QUESTIONS + 1} more, see the specification"]
-
-
-def _recorded_feature(files: Mapping[str, str]) -> str | None:
-    try:
-        content = msgspec.json.decode(files.get(FEATURE_RECORD, "null"))
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    return feature_directory(content.get("feature_directory") if isinstance(content, dict) else None)

@@ -6,7 +6,6 @@ from moonmind_appliance.models.container_paths import SCAFFOLD
 from moonmind_appliance.phases.acceptance import OUTPUT_FILES, TEMPLATES
 from moonmind_appliance.phases.context import PhaseContext
 
-FEATURE_RECORD = ".specify/feature.json"
 _IMAGE_TEMPLATES = f"{SCAFFOLD}/.specify/templates"
 
 
@@ -17,7 +16,8 @@ def turn_of(phase: PhaseName, ctx: PhaseContext) -> Turn:
             phase=phase,
             workspace=ctx.names.workspace,
             text=ctx.run.specify_text if phase is PhaseName.SPECKIT_SPECIFY else "",
-            report=(FEATURE_RECORD, f"{{feature}}/{OUTPUT_FILES[phase]}", *template_names(phase)),
+            feature=None if phase is PhaseName.SPECKIT_SPECIFY else ctx.feature.directory,
+            report=(f"{{feature}}/{OUTPUT_FILES[phase]}", *template_names(phase)),
             time_limit=ctx.settings.phase_time_limit,
             silence_limit=ctx.settings.phase_silence_limit,
         )

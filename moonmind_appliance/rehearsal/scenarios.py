@@ -46,6 +46,17 @@ def write_expected_files(folder: Path, text: str) -> None:
         path.write_text(content, encoding="utf-8")
 
 
+def write_old_feature(folder: Path, _text: str) -> None:
+    """Write a feature and a committed record of it, as a repository that used Spec Kit before has them."""
+    for name, content in feature_files("# Opening hours\n\n- Each shop shows when it is open\n").items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    (folder / ".specify").mkdir()
+    record = '{"feature_directory": "specs/001-opening-hours"}\n'
+    (folder / ".specify/feature.json").write_text(record, encoding="utf-8")
+
+
 SCENARIOS: dict[str, Scenario] = {
     "normal": Scenario("a draft pull request", Expected(RunStatus.SUCCEEDED)),
     "no-changes": Scenario(
@@ -64,6 +75,18 @@ SCENARIOS: dict[str, Scenario] = {
         "the model does not fill in the template, and Codex still exits with 0",
         Expected(RunStatus.FAILED, FailureCode.TEMPLATE_LEFT, 0),
         openai=ResponseKind.TEMPLATE_LEFT,
+    ),
+    "only-talks": Scenario(
+        "the model writes nothing, although the repository has a filled feature and a record of it",
+        Expected(RunStatus.FAILED, FailureCode.PHASE_OUTPUT_MISSING, 0),
+        openai=ResponseKind.ONLY_TALKS,
+        prepare=write_old_feature,
+    ),
+    "unrecorded": Scenario(
+        "the model writes a new feature without a record of it, and the repository has a record of an old one",
+        Expected(RunStatus.SUCCEEDED),
+        openai=ResponseKind.UNRECORDED,
+        prepare=write_old_feature,
     ),
     "clarifications": Scenario(
         "open questions appear in the pull request",

@@ -60,7 +60,7 @@ def _attempt(data: _Data) -> str:
 def _phase_ended(how: str) -> Callable[[Event], str]:
     def line(event: Event) -> str:
         data = event.data
-        reason = data.get("failure") or data.get("reason")
+        reason = data.get("failure") or data.get("reason") or data.get("note")
         return f"{data['phase']} {how}{_duration(data)}{_attempt(data)}{_after(': ', reason)}"
 
     return line

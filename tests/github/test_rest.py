@@ -364,3 +364,15 @@ def test_an_enterprise_servers_api_has_a_path(tmp_path: Path) -> None:
         assert github.branch_head(SLUG, "a/b") is None
         github.close()
     assert set(asked) == {"https://ghe.example.invalid/api/v3/repos/acme/reading-list/branches/a%2Fb"}
+
+
+def test_a_folder_and_a_file_are_read_by_their_ids(stand_in: StandInGitHub, github_client: GitHub) -> None:
+    """The root by its commit's id, names with their modes, and contents as they are."""
+    head = github_client.branch_head(SLUG, "main")
+    assert head is not None
+    root = {entry.path: entry for entry in github_client.folder(SLUG, head)}
+    names = git("ls-tree", "--name-only", "main", folder=stand_in.git_folder(SLUG)).splitlines()
+    assert sorted(root) == sorted(names)
+    readme = git("show", "main:README.md", folder=stand_in.git_folder(SLUG))
+    assert github_client.blob(SLUG, root["README.md"].sha).decode().strip() == readme.strip()
+    assert refused(lambda: github_client.blob(SLUG, "0" * 40)).status == 404

@@ -118,6 +118,7 @@ class GitRun:
             "private": str(self.private),
             "extra_ca": str(self.private / "extra-ca.pem"),
             "scaffold": str(self.scaffold),
+            "integration": "codex",
             "workspace": str(self.workspace),
             "repository": str(self.repository),
             "url": self.github.clone_url(self.slug),

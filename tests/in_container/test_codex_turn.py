@@ -76,6 +76,7 @@ def turn(repository: Path, home: Path, volume: Path, skill: str = OWN) -> tuple[
             "skill": skill,
             "prompt": "$speckit-plan",
             "command": [str(program), "exec", "--json"],
+            "feature": "specs/001-a",
             "report": ["README.md"],
         },
         env={"HOME": str(home), "CODEX_HOME": str(volume), "PATH": os.environ["PATH"]},

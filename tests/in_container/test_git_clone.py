@@ -109,57 +109,6 @@ def test_a_missing_scaffold_is_copied(git_run: GitRun) -> None:
     assert git_run.stage().result["changed"] is False
 
 
-def test_a_repositorys_own_spec_kit_files_stay(git_run: GitRun) -> None:
-    """Its own template of another version is neither replaced nor lost; only missing files are added."""
-    git_run.host({".specify/templates/spec-template.md": "# Ours, of 0.9\n"})
-    git_run.clone()
-    assert (git_run.repository / ".specify/templates/spec-template.md").read_text() == "# Ours, of 0.9\n"
-    assert (git_run.repository / ".specify/scripts/bash/common.sh").is_file()
-    git_run.specify()
-    git_run.agent("echo more >> .specify/templates/spec-template.md; echo x > .specify/memory/constitution.md")
-    assert set(git_run.changes(git_run.stage())) == {SPEC, ".specify/templates/spec-template.md"}
-
-
-@pytest.mark.parametrize(
-    ("path", "target"),
-    [
-        (".specify", "../.."),
-        (".specify", "/usr"),
-        (".specify/templates", "../../../escape"),
-        (".agents", "docs"),
-        (".agents/skills/speckit-plan", "../../../../escape"),
-    ],
-)
-def test_nothing_is_written_through_a_link(git_run: GitRun, path: str, target: str) -> None:
-    """A link in place of a Spec Kit folder is unchanged, and not followed."""
-
-    def make(source: Path) -> None:
-        (source / path).parent.mkdir(parents=True, exist_ok=True)
-        (source / path).symlink_to(target)
-        git(source, "add", "--all")
-
-    git_run.host({"docs/a.md": "a\n"}, make)
-    (git_run.root / "escape").mkdir()
-    before = set(git_run.root.iterdir()) | set(git_run.workspace.parent.iterdir())
-    git_run.clone()
-    assert (git_run.repository / path).readlink() == Path(target)
-    assert list((git_run.root / "escape").iterdir()) == []
-    assert [p.name for p in (git_run.repository / "docs").iterdir()] == ["a.md"]
-    assert set(git_run.root.iterdir()) | set(git_run.workspace.parent.iterdir()) - {git_run.workspace} == before
-    git_run.specify()
-    assert set(git_run.changes(git_run.stage())) == {SPEC}
-
-
-@pytest.mark.parametrize("path", [".agents", ".specify", ".specify/templates", ".agents/skills/speckit-plan/SKILL.md"])
-def test_a_file_in_place_of_a_spec_kit_folder_stays(git_run: GitRun, path: str) -> None:
-    """The clone succeeds; files that cannot be put below a file are left out."""
-    git_run.host({path: "mine\n"})
-    git_run.clone()
-    assert (git_run.repository / path).read_text() == "mine\n"
-    git_run.specify()
-    assert set(git_run.changes(git_run.stage())) == {SPEC}
-
-
 def test_a_repository_without_commits_cannot_be_cloned(git_run: GitRun) -> None:
     """Exit code 1: there is no base branch."""
     git_run.host()

@@ -2,19 +2,17 @@
 
 import pytest
 
-from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, WhoActs
-from tests.appliance_under_test import BASE, ApplianceUnderTest, ends
+from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, SpecKitChoice, WhoActs
+from moonmind_appliance.store.event_line import event_line
+from tests.appliance_under_test import BASE, SPEC_KIT, ApplianceUnderTest, ends
 from tests.scripted_acts import git_fails
 
 
 def test_the_clone_names_its_commit_and_the_runs_branch(appliance: ApplianceUnderTest) -> None:
     """People see the base commit; the run has its branch from here on."""
     run = appliance.run()
-    assert run.phase(PhaseName.GIT_CLONE).metadata == {
-        "base_commit": BASE,
-        "scaffold_files": 0,
-        "scaffold_folders": [],
-    }
+    metadata = run.phase(PhaseName.GIT_CLONE).metadata
+    assert (metadata["base_commit"], metadata["scaffold_files"]) == (BASE, 0)
     assert run.branch_name == f"speckit/20260301/{run.short_id}"
 
 
@@ -58,3 +56,32 @@ def test_a_clone_that_only_git_refuses_spends_no_turn(
     )
     assert "pushed" not in run.failure.next_step
     assert appliance.agent.turns == []
+
+
+def test_the_clone_tells_which_spec_kit_the_run_uses(appliance: ApplianceUnderTest) -> None:
+    """In the phase's output for later code, in its metadata for people, and in its event for the log."""
+    reason = "It is made for copilot, and has no skills for Codex (.agents/skills/speckit-…)."
+    template = {"spec-template.md": ".specify/templates/spec-template.md"}
+    found = {**SPEC_KIT, "used": "image", "kind": "no_skills", "reason": reason, "templates": template}
+    appliance.git_acts["clone"] = [lambda _: {"spec_kit": found}]
+    run = appliance.run()
+    choice = run.output(SpecKitChoice)
+    assert choice is not None
+    assert (choice.used, choice.kind, choice.reason) == ("image", "no_skills", reason)
+    said = (
+        f"Spec Kit: the appliance's, not the repository's own 0.9.4. {reason} "
+        "The repository's constitution and spec-template.md are used."
+    )
+    assert run.phase(PhaseName.GIT_CLONE).metadata["spec_kit_summary"] == said
+    lines = [event_line(event) for event in appliance.store.events.after(0, run_id=run.run_id, limit=1000)]
+    assert any("git_clone succeeded" in line and line.endswith(said) for line in lines)
+
+
+def test_a_spec_kit_behind_a_link_out_of_the_repository_ends_the_run(appliance: ApplianceUnderTest) -> None:
+    """Before any model time, with the link's name."""
+    problem = ".agents is a link to ../shared, outside the repository. Spec Kit's files must be in the repository."
+    found = {**SPEC_KIT, "used": "image", "kind": "link_outside", "reason": problem, "problem": problem}
+    appliance.git_acts["clone"] = [lambda _: {"spec_kit": found}]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.SPEC_KIT_UNUSABLE.value)
+    assert (run.failure and run.failure.message, appliance.agent.turns) == (problem, [])

@@ -261,3 +261,17 @@ def test_a_files_name_stays_in_its_line_and_code_span(path: str) -> None:
     assert listed.count("`") == 2
     assert listed.isprintable()
     assert "\n## Heading" not in body
+
+
+def test_the_spec_kit_of_the_run_is_one_line() -> None:
+    """Its text comes from the repository, so it links and mentions nothing."""
+    body = pull_request_text(facts(spec_kit="Spec Kit: the appliance's. It is made for @acme [x](http://y).")).body
+    assert "\nSpec Kit: the appliance's. It is made for @ acme" in body
+    assert "[x]" not in body
+    assert "http://" not in body
+
+
+def test_a_feature_folder_of_any_name_is_one_table_row() -> None:
+    """Also with characters that have a meaning in Markdown."""
+    body = pull_request_text(facts(feature_directory="docs/specs/001-größe `x`|y")).body
+    assert "| `docs/specs/001-größe 'x'\\|y/plan.md` | how to build it |" in body

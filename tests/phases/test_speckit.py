@@ -91,3 +91,42 @@ def test_an_agent_container_that_ends_fails_the_run(appliance: ApplianceUnderTes
     """Out of memory, or removed from outside."""
     appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"files": {}}, "specify completed, but wrote no specification: no spec.md is new or changed."),
+        (
+            {"files": {}, "feature_problem": "specs/001-\x1b: its name contains control or invisible characters"},
+            (
+                "specify completed, but its feature folder cannot be used. "
+                "specs/001-\\x1b: its name contains control or invisible characters."
+            ),
+        ),
+        (
+            {"files": {".specify/feature.json": '{"feature_directory": ".git/hooks"}'}},
+            "specify completed, but its feature folder cannot be used. .git/hooks: it is in a .git folder.",
+        ),
+    ],
+    ids=["nothing", "refused in the container", "a forged report"],
+)
+def test_a_turn_without_a_usable_feature_names_the_reason(
+    appliance: ApplianceUnderTest, said: dict[str, Any], message: str
+) -> None:
+    """With the agent's last message, and one turn spent."""
+    appliance.agent.acts[SPECIFY] = [says(**said, message="Shall I begin?")]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.PHASE_OUTPUT_MISSING.value)
+    assert run.result_summary == f"{message} The agent said: Shall I begin?"
+    assert appliance.agent.turns == [SPECIFY]
+
+
+def test_a_repeated_specify_begins_with_a_new_clone(appliance: ApplianceUnderTest) -> None:
+    """What an interrupted attempt left could be taken for the feature of this one."""
+    appliance.agent.acts[SPECIFY] = [says(verdict="quota")]
+    run = appliance.run()
+    assert appliance.git_verbs == ["clone"]
+    appliance.work(1)
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "clone", "stage", "push"]

@@ -3,7 +3,7 @@
 import pytest
 
 from moonmind_appliance.agents.adapter import Turn, TurnRequest
-from moonmind_appliance.models import ExecSpec, PhaseName
+from moonmind_appliance.models import ExecSpec, Phase, PhaseName, SpecifyTurn, WrittenFeature
 from moonmind_appliance.phases.turns import turn_of
 from tests.appliance_under_test import ScriptedAgent
 from tests.phases.contexts import make_context
@@ -24,11 +24,13 @@ class RecordingAgent(ScriptedAgent):
     ],
 )
 def test_only_the_first_turn_has_the_submitters_text(phase: PhaseName, text: str, document: str) -> None:
-    """Each turn reports the feature record, its document, and both templates; the limits are the settings'."""
+    """Each turn reports its document and both templates; the limits are the settings'. Later ones know the feature."""
     agent = RecordingAgent()
-    turn_of(phase, make_context(agent=agent, settings={"phase_time_limit": 9, "phase_silence_limit": 8}))
+    written = SpecifyTurn(feature=WrittenFeature("docs/specs/001-x"))
+    run = {"phases": [Phase(phase=PhaseName.SPECKIT_SPECIFY, output=written)]}
+    turn_of(phase, make_context(agent=agent, run=run, settings={"phase_time_limit": 9, "phase_silence_limit": 8}))
     request = agent.request
-    assert request.text == text
-    assert request.report[:2] == (".specify/feature.json", f"{{feature}}/{document}")
-    assert [name.startswith("/opt/") for name in request.report[2:]] == [False, True]
+    assert (request.text, request.feature) == (text, None if text else "docs/specs/001-x")
+    assert request.report[0] == f"{{feature}}/{document}"
+    assert [name.startswith("/opt/") for name in request.report[1:]] == [False, True]
     assert (request.time_limit, request.silence_limit) == (9, 8)

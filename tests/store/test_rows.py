@@ -31,6 +31,7 @@ from moonmind_appliance.models import (
     RunStatus,
     Shard,
     SpecifyTurn,
+    SpecKitChoice,
     StartedContainers,
     WaitingFor,
     WaitReason,
@@ -98,6 +99,9 @@ def test_every_failure_is_read_back(store: Store, code: FailureCode) -> None:
 OUTPUTS: dict[PhaseName, PhaseOutput] = {
     PhaseName.PREPARE_JOB: PreparedJob("Acme/Shop"),
     PhaseName.START_JOB_CONTAINER: StartedContainers(volumes_are_new=True, agent_files=["/work/prompt"]),
+    PhaseName.GIT_CLONE: SpecKitChoice(
+        "image", "no_skills", "Because.", "0.9.4", ["a"], constitution=True, notes=["b"]
+    ),
     PhaseName.SPECKIT_SPECIFY: SpecifyTurn({"output_tokens": 7}, WrittenFeature("specs/001-a", "A", "- b")),
     PhaseName.SPECKIT_PLAN: AgentTurn({"output_tokens": 8}),
     PhaseName.SPECKIT_TASKS: AgentTurn({"output_tokens": 9}),

@@ -52,6 +52,16 @@ class Difference(NamedTuple):
     deletions: int
 
 
+class TreeObject(NamedTuple):
+    """An entry of a tree: its path below the tree, Git's mode, kind and id, and a blob's size in bytes."""
+
+    path: str
+    mode: str
+    kind: str
+    sha: str
+    size: int | None
+
+
 class Git:
     """The real git with only the stand-in's own configuration, which is under `root`."""
 
@@ -80,18 +90,26 @@ class Git:
         Raises:
             GitFailed: git ended with another code than 0.
         """
-        # The arguments are the stand-in's own; names from requests are only used as refs after refs/heads/.
+        return self.run_bytes(*arguments, extra=extra).decode(errors="surrogateescape").rstrip("\n")
+
+    def run_bytes(self, *arguments: str, extra: Mapping[str, str] | None = None) -> bytes:
+        """Standard output as it is.
+
+        Raises:
+            GitFailed: git ended with another code than 0.
+        """
+        # The arguments are the stand-in's own; names from requests are only used as refs after refs/heads/, or after
+        # --end-of-options.
         done = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607 - the machine's git
             capture_output=True,
-            text=True,
-            errors="surrogateescape",
             env={**self.environment, **(extra or {})},
             check=False,
         )
         if done.returncode != 0:
-            raise GitFailed(done.stderr.strip() or f"git {arguments[0]} ended with {done.returncode}")
-        return done.stdout.rstrip("\n")
+            message = done.stderr.decode(errors="surrogateescape").strip()
+            raise GitFailed(message or f"git {arguments[0]} ended with {done.returncode}")
+        return done.stdout
 
 
 class BareRepository:
@@ -215,6 +233,31 @@ class BareRepository:
         ]
         text = self._run("log", "-1", "--format=%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B", sha)
         return dict(zip(keys, text.split("\0"), strict=True))
+
+    def tree(self, name: str, *, recursive: bool) -> tuple[str, list[TreeObject]] | None:
+        """The id and the entries of a tree, by the id of the tree or its commit, or by a branch; None if unknown."""
+        known = self.head(name) or name
+        try:
+            sha = self._run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{known}^{{tree}}")
+        except GitFailed:
+            return None
+        options = ("-r", "-t") if recursive else ()
+        listed = self._run("ls-tree", "-z", "-l", *options, sha)
+        entries = []
+        for record in filter(None, listed.split("\0")):
+            head, _, path = record.partition("\t")
+            mode, kind, blob, size = head.split()
+            entries.append(TreeObject(path, mode, kind, blob, int(size) if size.isdigit() else None))
+        return sha, entries
+
+    def blob(self, sha: str) -> bytes | None:
+        """The content of a blob by its id; None if there is none."""
+        try:
+            if self._run("cat-file", "-t", sha) != "blob":
+                return None
+            return self._git.run_bytes(f"--git-dir={self.path}", "cat-file", "blob", sha)
+        except GitFailed:
+            return None
 
     def size_kilobytes(self) -> int:
         """The size of its objects on disk."""

@@ -16,6 +16,7 @@ from litestar.params import FromPath, RawBody
 from moonmind_appliance.rehearsal.github import request_bodies as bodies
 from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
 from moonmind_appliance.rehearsal.github.faults import Fault
+from moonmind_appliance.rehearsal.github.git_objects import get_blob, get_tree
 from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
 from moonmind_appliance.rehearsal.github.shapes import Shapes
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, token_of
@@ -53,6 +54,8 @@ def rest_app(github: GitHubState) -> Litestar:
             get_branch,
             get_ref,
             list_matching_refs,
+            get_tree,
+            get_blob,
             list_pulls,
             create_pull,
             get_pull,

@@ -72,7 +72,7 @@ class Shapes:
         return {
             "login": login,
             "id": number,
-            "node_id": _node("User", number),
+            "node_id": node("User", number),
             "avatar_url": f"{self._state.server_url}/avatars/{number}",
             "gravatar_id": "",
             "url": url,
@@ -93,7 +93,7 @@ class Shapes:
         open_pulls = sum(1 for pull in repository.pulls if pull.state == "open")
         return {
             "id": repository.repository_id,
-            "node_id": _node("Repository", repository.repository_id),
+            "node_id": node("Repository", repository.repository_id),
             "name": repository.name,
             "full_name": repository.slug,
             "private": repository.private,
@@ -178,7 +178,7 @@ class Shapes:
         facts = repository.bare.commit(sha)
         return {
             "sha": sha,
-            "node_id": _node("Commit", sha),
+            "node_id": node("Commit", sha),
             "commit": {
                 "author": {
                     "name": facts["author"],
@@ -218,7 +218,7 @@ class Shapes:
         url = self.url(repository)
         return {
             "ref": ref,
-            "node_id": _node("Ref", ref),
+            "node_id": node("Ref", ref),
             "url": f"{url}/git/{quote(ref)}",
             "object": {"sha": sha, "type": "commit", "url": f"{url}/git/commits/{sha}"},
         }
@@ -227,7 +227,7 @@ class Shapes:
         """A label."""
         return {
             "id": label.label_id,
-            "node_id": _node("Label", label.label_id),
+            "node_id": node("Label", label.label_id),
             "url": f"{self.url(repository)}/labels/{quote(label.name)}",
             "name": label.name,
             "color": label.color,
@@ -252,7 +252,7 @@ class Shapes:
         return {
             "url": pull_url,
             "id": pull.pull_id,
-            "node_id": _node("PullRequest", pull.pull_id),
+            "node_id": node("PullRequest", pull.pull_id),
             **addresses,
             "diff_url": f"{html_url}.diff",
             "patch_url": f"{html_url}.patch",
@@ -315,7 +315,8 @@ class Shapes:
         }
 
 
-def _node(kind: str, key: object) -> str:
+def node(kind: str, key: object) -> str:
+    """GitHub's `node_id` of an object."""
     return base64.b64encode(f"{kind}:{key}".encode()).decode()
 
 

@@ -15,6 +15,9 @@ class ResponseKind(StrEnum):
     NO_CHANGES = "no-changes"
     CLARIFICATIONS = "clarifications"
     TEMPLATE_LEFT = "template-left"
+    ONLY_TALKS = "only-talks"
+    UNRECORDED = "unrecorded"
+    OWN_SCRIPT = "own-script"
     HOSTILE = "hostile"
     LEAK_OUTPUT = "leak-output"
     LEAK_FILE = "leak-file"
@@ -37,7 +40,8 @@ class ScriptedResponse(msgspec.Struct, frozen=True):
     `resets_in`: seconds until a used-up limit resets. `drops`: how many streams of a turn are cut off before one
     succeeds (Codex retries five times). `secret`: what `leak-file` writes into the change. `script`: what
     `hostile` runs in a shell instead of its own script, once in each phase after the phase's files are written;
-    `$FEATURE` is the feature folder.
+    `$FEATURE` is the feature folder. `folder`: the new feature's folder instead of `specs/<number>-<name>`; not for
+    `own-script`, which writes where the repository's script says.
     """
 
     kind: ResponseKind = ResponseKind.NORMAL
@@ -45,6 +49,7 @@ class ScriptedResponse(msgspec.Struct, frozen=True):
     drops: int = 1
     secret: str = "ghp_" + "Rehearsal0" * 3 + "0Ywufl"  # the checksum
     script: str | None = None
+    folder: str | None = None
 
 
 NORMAL = ScriptedResponse()

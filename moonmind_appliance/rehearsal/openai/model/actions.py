@@ -11,6 +11,8 @@ from moonmind_appliance.rehearsal.openai.model.brief import Brief, read_specific
 from moonmind_appliance.rehearsal.openai.response_script import ResponseKind, ScriptedResponse
 
 _SPEC_BYTES = 12_000
+_FEATURE = 'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json)'
+_READ_SPECIFICATION = f'{_FEATURE} && head -c {_SPEC_BYTES} "$feature/spec.md"'
 
 
 class ToolCall(NamedTuple):
@@ -65,14 +67,20 @@ def feature_files(text: str, *, number: int = 1, created: str = "2026-01-01") ->
 
 def _specify(request: ModelInput) -> Action:
     brief = read_text(request.text)
-    outputs = request.outputs
+    outputs, kind = request.outputs, request.scripted.kind
+    if kind is ResponseKind.ONLY_TALKS:
+        return Message(f"“{brief.title}” is a good idea. Shall I write the specification now?")
+    if kind is ResponseKind.OWN_SCRIPT:
+        return _specify_by_script(request, brief)
     if not outputs:
         return _shell("pwd; ls -1d specs/*/ 2>/dev/null || true")
     folders = re.findall(r"^specs/([^/\s]+)/\s*$", outputs[0], re.MULTILINE)
     existing = _existing(brief, folders) if request.scripted.kind is ResponseKind.NO_CHANGES else None
     feature = existing or f"{_next_number(folders):03}-{brief.short_name}"
-    folder = posixpath.join("specs", feature)
-    steps: list[Action] = [_begin_feature(folder, copy_template=not existing)]
+    folder = request.scripted.folder or posixpath.join("specs", feature)
+    feature = posixpath.basename(folder)
+    recorded = kind is not ResponseKind.UNRECORDED
+    steps: list[Action] = [_begin_feature(folder, copy_template=not existing, recorded=recorded)]
     questions = request.scripted.kind is ResponseKind.CLARIFICATIONS
     if not existing and request.scripted.kind is not ResponseKind.TEMPLATE_LEFT:
         spec = documents.specification(brief, feature, request.today, questions=questions)
@@ -82,12 +90,21 @@ def _specify(request: ModelInput) -> Action:
     return _step(steps, outputs[1:], f"The specification of “{brief.title}” is in {folder}/spec.md. {state}", request)
 
 
+def _specify_by_script(request: ModelInput, brief: Brief) -> Action:
+    """Fill the file that the repository's own script made; Spec Kit before 0.5 knows no record."""
+    outputs = request.outputs
+    if not outputs:
+        script = ".specify/scripts/bash/create-new-feature.sh"
+        return _shell(f"pwd; bash {script} --json {shlex.quote(brief.short_name)}")
+    file = _named_path(outputs[0], "SPEC_FILE")
+    if file is None:
+        return Message(f"create-new-feature.sh did not name a file, so I stopped.\n\n{outputs[0][-500:]}")
+    spec = documents.specification(brief, posixpath.basename(posixpath.dirname(file)), request.today)
+    return _step([_write({file: spec})], outputs[1:], f"The specification of “{brief.title}” is in {file}.", request)
+
+
 def _plan(request: ModelInput) -> Action:
-    setup = (
-        "pwd; bash .specify/scripts/bash/setup-plan.sh --json && "
-        'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
-        f'head -c {_SPEC_BYTES} "$feature/spec.md"'
-    )
+    setup = f"pwd; bash .specify/scripts/bash/setup-plan.sh --json && {_READ_SPECIFICATION}"
     outputs = request.outputs
     if not outputs:
         return _shell(setup)
@@ -105,10 +122,10 @@ def _plan(request: ModelInput) -> Action:
 
 def _tasks(request: ModelInput) -> Action:
     setup = (
-        "pwd; bash .specify/scripts/bash/setup-tasks.sh --json && "
-        'feature=$(sed -n \'s/.*"feature_directory": *"\\([^"]*\\)".*/\\1/p\' .specify/feature.json) && '
-        'if [ -f "$feature/tasks.md" ]; then echo "Tasks already exist"; fi && '
-        f'head -c {_SPEC_BYTES} "$feature/spec.md"'
+        # Before 0.8 the skill calls the second one.
+        "pwd; script=.specify/scripts/bash/setup-tasks.sh; "
+        '[ -f "$script" ] || script=.specify/scripts/bash/check-prerequisites.sh; bash "$script" --json && '
+        f'{_FEATURE} && if [ -f "$feature/tasks.md" ]; then echo "Tasks already exist"; fi && {_READ_SPECIFICATION}'
     )
     outputs = request.outputs
     if not outputs:
@@ -151,7 +168,7 @@ def _step(steps: list[Action], outputs: list[str], message: str, request: ModelI
     return Message(message)
 
 
-def _begin_feature(folder: str, *, copy_template: bool) -> ToolCall:
+def _begin_feature(folder: str, *, copy_template: bool, recorded: bool) -> ToolCall:
     quoted = shlex.quote(folder)
     commands = [f"mkdir -p {quoted}/checklists" if copy_template else f"test -d {quoted}"]
     if copy_template:
@@ -160,8 +177,9 @@ def _begin_feature(folder: str, *, copy_template: bool) -> ToolCall:
             f" then bash .specify/scripts/bash/resolve-template.sh spec-template > {quoted}/spec.md;"
             f" else cp .specify/templates/spec-template.md {quoted}/spec.md; fi"
         )
-    pointer = json.dumps({"feature_directory": folder})
-    commands.append(f"printf '%s\\n' {shlex.quote(pointer)} > .specify/feature.json")
+    if recorded:
+        pointer = json.dumps({"feature_directory": folder}, ensure_ascii=False)
+        commands.append(f"printf '%s\\n' {shlex.quote(pointer)} > .specify/feature.json")
     return _shell(" && ".join(commands))
 
 
@@ -219,7 +237,12 @@ def _existing(brief: Brief, folders: list[str]) -> str | None:
 
 def _feature_folder(output: str) -> str | None:
     """The feature folder in a setup script's output, as a path relative to the folder where the script ran."""
-    named = re.search(r'"FEATURE_DIR":"((?:[^"\\]|\\.)+)"', output)
+    # Before 0.8 setup-plan.sh uses the second name.
+    return _named_path(output, "FEATURE_DIR") or _named_path(output, "SPECS_DIR")
+
+
+def _named_path(output: str, key: str) -> str | None:
+    named = re.search(rf'"{key}":"((?:[^"\\]|\\.)+)"', output)
     where = re.search(r"^(/\S.*)$", output, re.MULTILINE)
     if not named or not where:
         return None

@@ -1,0 +1,124 @@
+"""Checks of one repository: the token's access to it, and which Spec Kit a run there would use."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from moonmind_appliance.agents.choose import agent_of
+from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
+from moonmind_appliance.checks.github_access import repository_access
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github import GitHub, TreeEntry
+from moonmind_appliance.in_container.spec_kit import choose
+from moonmind_appliance.models import FAILURES, FailureCode
+from moonmind_appliance.phases.git_answers import ChosenSpecKit
+from moonmind_appliance.phases.spec_kit_choice import choice_of, sentence
+from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.settings import Settings
+
+_TIMEOUT = 20.0
+_KINDS = {"040000": "folder", "120000": "link", "160000": ""}
+_LARGEST_FILE = 1024 * 1024
+
+
+class GitHubTree:
+    """A commit on GitHub as a `Tree`; reads each folder and file once, when it is needed. Raises `GitHubError`."""
+
+    def __init__(self, github: GitHub, slug: str, commit: str) -> None:
+        self._github = github
+        self._slug = slug
+        self._folders: dict[str, dict[str, TreeEntry]] = {}
+        self._texts: dict[str, str] = {}
+        self._commit = commit
+
+    def kind(self, path: str) -> str:
+        """`file`, `folder`, `link` or ""."""
+        if path == ".":
+            return "folder"
+        entry = self._entry(path)
+        return "" if entry is None else _KINDS.get(entry.mode, "file")
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder."""
+        return sorted(self._folder(path)) if self.kind(path) == "folder" else []
+
+    def text(self, path: str) -> str:
+        """A file's text, or a link's target."""
+        entry = self._entry(path)
+        if entry is None or self.kind(path) not in ("file", "link"):
+            return ""
+        if entry.sha not in self._texts:
+            content = self._github.blob(self._slug, entry.sha)
+            self._texts[entry.sha] = content.decode(errors="replace") if len(content) <= _LARGEST_FILE else ""
+        return self._texts[entry.sha]
+
+    def _entry(self, path: str) -> TreeEntry | None:
+        folder, _, name = path.rpartition("/")
+        if folder and self.kind(folder) != "folder":
+            return None
+        return self._folder(folder or ".").get(name)
+
+    def _folder(self, path: str) -> dict[str, TreeEntry]:
+        if path not in self._folders:
+            entry = None if path == "." else self._entry(path)
+            found = self._github.folder(self._slug, entry.sha if entry else self._commit)
+            self._folders[path] = {name.path: name for name in found}
+        return self._folders[path]
+
+
+def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
+    """The findings about one repository, one by one. It need not be an allowed one.
+
+    Raises:
+        SettingsError: the token cannot be sent, or a CA file cannot be used.
+        OSError: a CA file cannot be read.
+    """
+    if settings.github_token is None:
+        # The check of the token says so.
+        return
+    github = GitHub(
+        api_url=settings.github_api_url,
+        token=settings.github_token,
+        timeout=_TIMEOUT,
+        ca_file=settings.extra_ca_certs,
+        pauses=(),
+    )
+    try:
+        access = repository_access(github, slug)
+        yield access
+        allowed = settings.spec_workflow_github_repository
+        if allowed and slug.lower() not in {name.lower() for name in allowed}:
+            yield wrong(
+                f"permission for {slug}",
+                "SPEC_WORKFLOW_GITHUB_REPOSITORY does not contain it.",
+                "Add it to the setting, and restart `serve`.",
+            )
+        # An archived repository, or one that the token may only read, can still be looked at.
+        yield from _spec_kit(github, slug, agent_of(settings).integration, access)
+    finally:
+        github.close()
+
+
+def _spec_kit(github: GitHub, slug: str, integration: str, access: Finding) -> Iterator[Finding]:
+    check = f"Spec Kit of {slug}"
+    try:
+        found = github.repository(slug)
+        head = github.branch_head(found.full_name, found.default_branch)
+        if head is None:
+            return
+        chosen = msgspec.convert(choose(GitHubTree(github, found.full_name, head), integration), ChosenSpecKit)
+    except GitHubError as error:
+        if access.level is not Level.WRONG:
+            yield note(check, f"It could not be read: {error.message}", "Read GitHub's message.")
+        return
+    choice = choice_of(chosen, Redactor())
+    if chosen.problem:
+        yield wrong(check, choice.reason, FAILURES[FailureCode.SPEC_KIT_UNUSABLE].next_step)
+        return
+    observed = f"On {found.default_branch}: {sentence(choice)}"
+    if choice.used == "repository" or choice.kind == "none":
+        yield ok(check, observed)
+    else:
+        yield note(check, observed, "A run restores the repository's own files before the commit.")
+    for number, text in enumerate(choice.notes, 1):
+        yield note(f"{check}, note {number}", text)
