@@ -17,7 +17,7 @@ OLDER_NAMES = {name for option in options().values() for name in option.older_na
 
 
 def example_lines():
-    return dict(re.findall(r"^#([A-Z][A-Z_]*)=(.*)$", EXAMPLE, re.MULTILINE))
+    return dict(re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE, re.MULTILINE))
 
 
 def variables_of_compose():
@@ -25,7 +25,7 @@ def variables_of_compose():
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     # A default can contain variables that have a default.
     default = r"(?:[^${}]|\$\{[^}]*\})*"
-    return dict(re.findall(rf"\$\{{([A-Z_]+)(?::?-({default}))?(?::\+[^}}]*)?\}}", text))
+    return dict(re.findall(rf"\$\{{([A-Z0-9_]+)(?::?-({default}))?(?::\+[^}}]*)?\}}", text))
 
 
 def test_compose_passes_every_setting_on():

@@ -64,10 +64,7 @@ STEPS = [
     "started on shard 1",
     "start_job_container will be repeated after attempt 1",
     "commit_push failed (attempt 1): push_rejected",
-    (
-        "failed in commit_push: push_rejected. git failed to push  to  "
-        "Its output: remote: refused for [redacted:GITHUB_TOKEN]"
-    ),
+    "failed in commit_push: push_rejected. git failed to push  to  GitHub said: refused for [redacted:GITHUB_TOKEN]",
     "queued again by a retry (was failed)",
     "started on shard 1",
     "start_job_container will be repeated after attempt 2",
