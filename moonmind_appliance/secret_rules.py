@@ -70,8 +70,13 @@ def _rule(kind: str, pattern: bytes, check: Callable[[bytes], bool] = looks_mixe
     return Rule(kind, begin, re.compile(rb"\b" + pattern + rb"(?![A-Za-z0-9_-])"), check)
 
 
+def _looks_issued(text: bytes) -> bool:
+    """Whether the text has its issuer's checksum, or at least looks random: one character may have been changed."""
+    return has_checksum(text) or looks_mixed(text)
+
+
 RULES: tuple[Rule, ...] = (
-    _rule("GitHub token", rb"gh[oprsu]_([A-Za-z0-9]{36})", has_checksum, "gho_ ghp_ ghr_ ghs_ ghu_"),
+    _rule("GitHub token", rb"gh[oprsu]_([A-Za-z0-9]{36})", _looks_issued, "gho_ ghp_ ghr_ ghs_ ghu_"),
     _rule(
         "GitHub token",
         rb"gh[su]_[A-Za-z0-9]{1,32}_(eyJ[A-Za-z0-9_-]{8,512}\.[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{40,1024})",
@@ -79,7 +84,7 @@ RULES: tuple[Rule, ...] = (
         "ghs_ ghu_",
     ),
     _rule("GitHub fine-grained token", rb"github_pat_([A-Za-z0-9]{22}_[A-Za-z0-9]{59})"),
-    _rule("npm token", rb"npm_([A-Za-z0-9]{36})", has_checksum),
+    _rule("npm token", rb"npm_([A-Za-z0-9]{36})", _looks_issued),
     _rule("Anthropic API key", rb"sk-ant-[a-z]{3,5}[0-9]{2}-([A-Za-z0-9_-]{80,}+)", anchors="sk-ant-"),
     _rule("OpenRouter API key", rb"sk-or-v1-([0-9a-f]{64})", looks_generated),
     _rule("OpenAI API key", rb"sk-(?:proj-|svcacct-|admin-|None-)?([A-Za-z0-9_-]{40,}+)"),
