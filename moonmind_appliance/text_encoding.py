@@ -15,6 +15,7 @@ _MARKS = (
     (b"PK\x03\x04", "a ZIP archive"),
     (b"%PDF-", "a PDF file"),
 )
+_EXAMINED = 200
 # zlib's header for its usual window and each level (RFC 1950). The letters among them begin neither JSON nor text.
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
@@ -22,8 +23,8 @@ _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 def other_form(content: bytes) -> str:
     """What the content is instead of text in UTF-8, to follow "is"; "" if it may be such text.
 
-    Text in UTF-16 or UTF-32 without a mark is recognized by the NUL bytes of its first character, if that is ASCII
-    (RFC 4627, section 3). A byte order mark of UTF-8 does not count: see `codecs.BOM_UTF8`.
+    Text in UTF-16 or UTF-32 without a mark is recognized by its NUL bytes, if its first character and most others are
+    ASCII (RFC 4627, section 3). A byte order mark of UTF-8 does not count: see `codecs.BOM_UTF8`.
     """
     for mark, form in _MARKS:
         if content.startswith(mark):
@@ -33,8 +34,10 @@ def other_form(content: bytes) -> str:
     nul = [byte == 0 for byte in content[:4]]
     if nul in ([True, True, True, False], [False, True, True, True]):
         return "in UTF-32"
-    if nul[:2] in ([True, False], [False, True]):
-        return "in UTF-16"
+    if nul[:2] in ([True, False], [False, True]) and len(content) % 2 == 0:
+        # Characters of two bytes. One NUL character in other text is not enough.
+        high = content[nul.index(True) : _EXAMINED : 2]
+        return "in UTF-16" if high.count(0) > len(high) / 2 else ""
     return ""
 
 

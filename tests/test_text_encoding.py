@@ -39,7 +39,21 @@ def test_another_form_is_named(content: bytes, form: str) -> None:
     assert other_form(content) == form
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"x\x01y", b"x^2", TEXT.encode(), codecs.BOM_UTF8 + b"{}", b"\x00\x00"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"x\x01y",
+        b"x^2",
+        TEXT.encode(),
+        codecs.BOM_UTF8 + b"{}",
+        b"\x00\x00",
+        b"a\x00b",
+        b"a\x00bc",
+        b"\x00abc",
+    ],
+)
 def test_what_may_be_text_in_utf8_has_no_other_form(content: bytes) -> None:
     """Text that begins like a compressed file, too."""
     assert other_form(content) == ""
