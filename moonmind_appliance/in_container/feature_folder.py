@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from moonmind_appliance.in_container.work_tree import is_git_name, is_plain_fold
 RECORD = ".specify/feature.json"
 """Where Spec Kit records the current feature, since 0.5."""
 SPECIFICATION = "spec.md"
+FEATURES_IN_SPECIFY = (".specify/specs", ".specify/features")
+"""Folders inside Spec Kit's own in which some repositories keep their features; Spec Kit's first guides did, too."""
 LONGEST_DIRECTORY = 400
 """Most characters of a feature folder's path."""
 
@@ -22,7 +25,8 @@ _LARGEST_RECORD = 64 * 1024
 _LARGEST_COMPARED = 8 * 1024 * 1024
 _MOST_FOUND = 10_000
 # Spec Kit's and the agents' own folders at the top of the repository.
-_RESERVED = (".specify", ".agents", ".codex")
+_SPECIFY = ".specify"
+_RESERVED = (_SPECIFY, ".agents", ".codex")
 # Packages, which contain files of any name.
 _NOT_SEARCHED = frozenset({"node_modules", ".venv", "__pycache__"})
 # Control characters, invisible ones, halves of characters (a name that is not UTF-8), line and paragraph separators.
@@ -42,9 +46,15 @@ def folder_problem(directory: str) -> str:
         "it is the repository's root, and a feature needs a folder of its own": directory in ("", "."),
         "it is not a plain path": any(part in ("", ".") for part in parts),
         "it is in a .git folder": any(is_git_name(part) for part in parts),
-        f"{parts[0]} is for Spec Kit's and the agent's own files": parts[0].lower() in _RESERVED,
+        f"{parts[0]} is for Spec Kit's and the agent's own files": parts[0].lower() in _RESERVED
+        and not is_below(directory, FEATURES_IN_SPECIFY),
     }
     return next((problem for problem, applies in problems.items() if applies), "")
+
+
+def is_below(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path is below one of the folders; a folder is not below itself."""
+    return any(path.startswith(f"{folder}/") for folder in folders)
 
 
 class FolderSearch:
@@ -115,7 +125,10 @@ def _specifications(repository: Path) -> dict[str, bytes]:
         below = os.path.relpath(folder, repository)
         folders[:] = sorted(name for name in folders if not is_git_name(name) and name not in _NOT_SEARCHED)
         if below == ".":
-            folders[:] = [name for name in folders if name not in _RESERVED]
+            folders[:] = [name for name in folders if name == _SPECIFY or name not in _RESERVED]
+        if below == _SPECIFY:
+            folders[:] = [name for name in folders if f"{below}/{name}" in FEATURES_IN_SPECIFY]
+            continue
         if SPECIFICATION in files and (file := open_regular(Path(folder) / SPECIFICATION)):
             with file:
                 found[below] = hashlib.sha256(file.read(_LARGEST_COMPARED)).digest()

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
-from moonmind_appliance.in_container.feature_folder import RECORD
+from moonmind_appliance.in_container.feature_folder import FEATURES_IN_SPECIFY, RECORD, is_below
 from moonmind_appliance.in_container.git import Git, shown
 from moonmind_appliance.in_container.work_tree import is_git_name, remove
 
@@ -37,7 +37,8 @@ def take_back(
         if set_aside(path, base):
             back.append(change)
             continue
-        if not commit_scaffold and old == ABSENT and (path in own_files or top in base["whole"]):
+        scaffold = path in own_files or (top in base["whole"] and not is_below(path, FEATURES_IN_SPECIFY))
+        if not commit_scaffold and old == ABSENT and scaffold:
             back.append(change)
             continue
         if new == ABSENT and path in sparse:

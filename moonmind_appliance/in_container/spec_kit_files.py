@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from moonmind_appliance.in_container.feature_folder import RECORD
+from moonmind_appliance.in_container.feature_folder import FEATURES_IN_SPECIFY, RECORD
 from moonmind_appliance.in_container.shared import read_regular
 from moonmind_appliance.in_container.spec_kit import CONSTITUTION, choose, locate, read
 from moonmind_appliance.in_container.work_tree import remove
@@ -78,7 +78,10 @@ def place_spec_kit(root: Path, scaffold: Path, integration: str) -> tuple[dict[s
 
 
 def _set_aside(root: Path, scaffold: Path) -> tuple[list[str], list[str]]:
-    """Remove the repository's Spec Kit, except its constitution; returns the paths concerned, and those that stay."""
+    """Remove the repository's Spec Kit; returns the paths concerned, and those below that stay.
+
+    Its constitution stays, and its features if they are there.
+    """
     replaced, kept = [], []
     specify = root / ".specify"
     if os.path.lexists(specify):
@@ -86,14 +89,14 @@ def _set_aside(root: Path, scaffold: Path) -> tuple[list[str], list[str]]:
         if specify.is_symlink() or not specify.is_dir():
             remove(specify)
         else:
-            memory = root / _MEMORY
-            if memory.is_dir():
-                kept.append(_MEMORY)
+            # The agent may write a feature into one of these folders also if it does not exist yet.
+            kept += [path for path in FEATURES_IN_SPECIFY if not _is_other_than_folder(root / path)]
+            kept += [_MEMORY] if (root / _MEMORY).is_dir() else []
             for entry in specify.iterdir():
-                if entry != memory or not memory.is_dir():
+                if entry.relative_to(root).as_posix() not in kept:
                     remove(entry)
     for folder in (root / ".agents", root / ".agents/skills"):
-        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        if _is_other_than_folder(folder):
             replaced.append(folder.relative_to(root).as_posix())
             remove(folder)
     skills = root / ".agents/skills"
@@ -105,6 +108,10 @@ def _set_aside(root: Path, scaffold: Path) -> tuple[list[str], list[str]]:
     if replaced and image.is_dir():
         replaced += sorted(f".agents/skills/{entry.name}" for entry in image.iterdir() if entry.name not in names)
     return replaced, kept
+
+
+def _is_other_than_folder(path: Path) -> bool:
+    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir())
 
 
 def _copy(scaffold: Path, root: Path) -> list[str]:

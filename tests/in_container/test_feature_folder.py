@@ -31,6 +31,8 @@ ACCEPTED = [
     "features",
     "SPECS/001-x",
     "specs/.hidden",
+    ".specify/specs/001-x",
+    ".specify/features/001-x",
 ]
 REFUSED = {
     "": "root",
@@ -44,7 +46,9 @@ REFUSED = {
     ".git/001-x": "in a .git folder",
     "specs/.GIT/x": "in a .git folder",
     "specs/git~1": "in a .git folder",
-    ".specify/specs/001-x": ".specify is for Spec Kit's",
+    ".specify/001-x": ".specify is for Spec Kit's",
+    ".specify/specs": ".specify is for Spec Kit's",
+    ".specify/templates/specs/001-x": ".specify is for Spec Kit's",
     ".agents/001-x": ".agents is for Spec Kit's",
     ".Specify/x": ".Specify is for Spec Kit's",
     "specs/001-x\n": "control or invisible characters",

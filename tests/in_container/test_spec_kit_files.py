@@ -111,6 +111,20 @@ def test_hooks_presets_and_extensions_of_another_version_are_set_aside(git_run: 
     assert committed(git_run) == {SPEC}
 
 
+@pytest.mark.parametrize("files", [{}, of_0_0_60(), of_0_3()], ids=["none", "0.0.60 for Copilot", "0.3"])
+@pytest.mark.parametrize("old", [{}, {".specify/specs/001-old/spec.md": "# Old\n"}], ids=["first", "second"])
+def test_features_inside_specify_stay_and_are_committed(
+    git_run: GitRun, files: dict[str, str], old: dict[str, str]
+) -> None:
+    """Some repositories keep their features there, whichever Spec Kit is used."""
+    cloned(git_run, {**files, **old})
+    assert all(text(git_run, path) == content for path, content in old.items())
+    new = ".specify/specs/002-new/spec.md"
+    git_run.agent(f"mkdir -p $(dirname {new}); echo new > {new}; echo x > .specify/other")
+    own = {".specify/other"} if files == of_0_3() else set()
+    assert committed(git_run, feature_directory=".specify/specs/002-new") == {SPEC, new, *own}
+
+
 def test_other_skills_of_the_repository_stay(git_run: GitRun) -> None:
     """Only those of Spec Kit are replaced."""
     mine = ".agents/skills/deploy/SKILL.md"
