@@ -105,7 +105,11 @@ def choose(tree: Tree, integration: str = CODEX) -> dict[str, Any]:
         try:
             _check(tree, integration)
         except _NotUsable as reason:
-            found |= {"kind": reason.kind, "reason": f"{reason}.", "templates": _fitting_templates(tree)}
+            templates, unused = _fitting_templates(tree)
+            found |= {"kind": reason.kind, "reason": f"{reason}.", "templates": templates}
+            found["notes"] += [
+                f"Its {path} is not used: it lacks parts that the appliance's skills fill." for path in unused
+            ]
         else:
             found |= {"used": "repository", "kind": "complete", "reason": "It is complete."}
     except LinkLeavesRepository as error:
@@ -238,7 +242,9 @@ def _fits(tree: Tree, script: str) -> None:
     text = _COMMENT.sub("", read(tree, script))
     shared = script.endswith(("common.sh", "common.py"))
     if shared and not re.search(r"SPECIFY_FEATURE|feature\.json", text):
-        raise _NotUsable("old_scripts", f"{script} knows a feature only by the name of its Git branch")
+        raise _NotUsable(
+            "old_scripts", f"{script} finds a feature neither by .specify/feature.json nor by SPECIFY_FEATURE"
+        )
     if not script.endswith(".sh"):
         return
     common = f"{posixpath.dirname(script)}/common.sh"
@@ -259,16 +265,20 @@ def _template_paths(tree: Tree, name: str) -> Iterator[str]:
             yield f"{folder}/{name}"
 
 
-def _fitting_templates(tree: Tree) -> dict[str, str]:
-    """The path of the repository's template by its name, for each that the image's skills can fill."""
-    if locate(tree, ".specify") is None:
-        return {}
-    found = {}
-    for name in TEMPLATES:
-        fitting = (path for path in _template_paths(tree, name) if template_fits(name, read(tree, path)))
-        if path := next(fitting, None):
-            found[name] = path
-    return found
+def _fitting_templates(tree: Tree) -> tuple[dict[str, str], list[str]]:
+    """The path of the repository's template by its name, for each that the image's skills can fill.
+
+    Also the paths that come before it in Spec Kit's order and do not fit.
+    """
+    found: dict[str, str] = {}
+    unused = []
+    for name in TEMPLATES if locate(tree, ".specify") is not None else ():
+        for path in _template_paths(tree, name):
+            if template_fits(name, read(tree, path)):
+                found[name] = path
+                break
+            unused.append(path)
+    return found, unused
 
 
 def template_fits(name: str, text: str) -> bool:

@@ -5,6 +5,7 @@ import msgspec
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
 from moonmind_appliance.models import (
+    AgentInfo,
     FailureCode,
     LeftOutPath,
     OpenedPullRequest,
@@ -59,7 +60,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         assumptions=redact(feature.assumptions),
         files=[redact(path) for path in committed.paths],
         file_count=committed.path_count,
-        agent=f"{agent.backend} {agent.version}, {agent.prompt_pack_version}" if agent else "unknown",
+        agent=_made_by(agent, choice) if agent else "unknown",
         spec_kit=sentence(choice) if choice else "",
         left_out=[LeftOutPath(redact(entry.path), entry.reason) for entry in committed.left_out],
         left_out_count=committed.left_out_count,
@@ -69,6 +70,12 @@ def _text(ctx: PhaseContext) -> PullRequestText:
     )
     text = pull_request_text(facts)
     return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))
+
+
+def _made_by(agent: AgentInfo, choice: SpecKitChoice | None) -> str:
+    """The agent and its version; of the prompts only where they are the image's."""
+    own = choice is not None and choice.used == "repository"
+    return f"{agent.backend} {agent.version}" + ("" if own else f", {agent.prompt_pack_version}")
 
 
 def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> tuple[PullRequest, str]:

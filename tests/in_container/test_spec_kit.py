@@ -109,7 +109,7 @@ IMAGE = {
             ),
         },
         "old_scripts",
-        "knows a feature only by the name of its Git branch",
+        "finds a feature neither by .specify/feature.json nor by SPECIFY_FEATURE",
     ),
 }
 
@@ -130,6 +130,15 @@ def test_templates_that_fit_are_used_with_the_images_scripts(tmp_path: Path) -> 
     folder = ".specify/templates"
     assert choice["templates"] == {name: f"{folder}/{name}" for name in ("plan-template.md", "tasks-template.md")}
     assert choice["constitution"] is True
+
+
+def test_a_template_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    """An override that the image's skills cannot fill; the template below it is used."""
+    override = ".specify/templates/overrides/plan-template.md"
+    choice = choose(WorkTree(write(tmp_path, {**of_0_0_60(), override: "# Plan\n"})))
+    assert choice["templates"]["plan-template.md"] == ".specify/templates/plan-template.md"
+    unused = "is not used: it lacks parts that the appliance's skills fill."
+    assert choice["notes"] == [f"Its {path} {unused}" for path in (".specify/templates/spec-template.md", override)]
 
 
 @pytest.mark.parametrize(

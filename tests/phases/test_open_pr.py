@@ -8,7 +8,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import Fault
-from tests.appliance_under_test import ApplianceUnderTest, ends
+from tests.appliance_under_test import SPEC_KIT, ApplianceUnderTest, ends
 from tests.scripted_acts import (
     interrupt_after,
     retry,
@@ -43,6 +43,21 @@ def test_a_pull_request_whose_answer_was_lost_is_found_again(appliance: Applianc
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     assert len(appliance.github.pull_requests(appliance.slug)) == 1
     assert "response was lost" in (run.result_summary or "")
+
+
+@pytest.mark.parametrize(("used", "prompts"), [("repository", False), ("image", True)])
+def test_the_version_of_the_images_prompts_is_named_only_where_they_are_used(
+    appliance: ApplianceUnderTest,
+    used: str,
+    prompts: bool,  # noqa: FBT001 - a table
+) -> None:
+    """A repository's own Spec Kit has another version."""
+    appliance.git_acts["clone"] = [lambda _: {"spec_kit": {**SPEC_KIT, "used": used}}]
+    appliance.run()
+    (pull,) = appliance.github.pull_requests(appliance.slug)
+    (line,) = (line for line in pull.body.splitlines() if line.startswith("Agent: "))
+    # The scripted agent has no prompts of its own: their version is "none".
+    assert ("scripted 1, none." in line) is prompts
 
 
 def test_a_repository_without_drafts_gets_a_marked_pull_request(appliance: ApplianceUnderTest) -> None:
