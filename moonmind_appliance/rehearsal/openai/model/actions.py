@@ -104,7 +104,7 @@ def _specify_by_script(request: ModelInput, brief: Brief) -> Action:
 
 
 def _plan(request: ModelInput) -> Action:
-    setup = f"pwd; bash .specify/scripts/bash/setup-plan.sh --json && {_READ_SPECIFICATION}"
+    setup = f"pwd; {_run_script('setup-plan')} && {_READ_SPECIFICATION}"
     outputs = request.outputs
     if not outputs:
         return _shell(setup)
@@ -123,8 +123,7 @@ def _plan(request: ModelInput) -> Action:
 def _tasks(request: ModelInput) -> Action:
     setup = (
         # Before 0.8 the skill calls the second one.
-        "pwd; script=.specify/scripts/bash/setup-tasks.sh; "
-        '[ -f "$script" ] || script=.specify/scripts/bash/check-prerequisites.sh; bash "$script" --json && '
+        f"pwd; {_run_script('setup-tasks', 'check-prerequisites')} && "
         f'{_FEATURE} && if [ -f "$feature/tasks.md" ]; then echo "Tasks already exist"; fi && {_READ_SPECIFICATION}'
     )
     outputs = request.outputs
@@ -166,6 +165,14 @@ def _step(steps: list[Action], outputs: list[str], message: str, request: ModelI
     if request.scripted.kind is ResponseKind.LEAK_OUTPUT and outputs:
         return Message(f"{message}\n\nThis is what I work with:\n\n{outputs[-1]}")
     return Message(message)
+
+
+def _run_script(*names: str) -> str:
+    """A shell command that runs the first of these scripts that the repository has, for bash or Python."""
+    bash = [f".specify/scripts/bash/{name}.sh" for name in names]
+    python = [f".specify/scripts/python/{name.replace('-', '_')}.py" for name in names]
+    find = f'for script in {" ".join([*bash, *python, bash[0]])}; do if [ -f "$script" ]; then break; fi; done'
+    return f'{find}; case $script in *.py) python3 "$script" --json ;; *) bash "$script" --json ;; esac'
 
 
 def _begin_feature(folder: str, *, copy_template: bool, recorded: bool) -> ToolCall:

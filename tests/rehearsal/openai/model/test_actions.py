@@ -1,4 +1,7 @@
+import json
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +49,29 @@ def test_a_setup_script_without_a_folder_ends_the_turn(skill: str) -> None:
     action = _action(skill, "/repo\nERROR: Feature directory not found.")
     assert isinstance(action, Message)
     assert "Feature directory not found" in action.text
+
+
+@pytest.mark.parametrize(
+    ("skill", "script", "text"),
+    [
+        ("plan", "bash/setup-plan.sh", "echo ran $1"),
+        ("plan", "python/setup_plan.py", "import sys; print('ran', sys.argv[1])"),
+        ("tasks", "bash/check-prerequisites.sh", "echo ran $1"),
+        ("tasks", "python/setup_tasks.py", "import sys; print('ran', sys.argv[1])"),
+    ],
+)
+def test_the_scripts_that_the_repository_has_are_run(tmp_path: Path, skill: str, script: str, text: str) -> None:
+    """Spec Kit's scripts for bash or for Python, with the names of old and new versions."""
+    path = tmp_path / ".specify/scripts" / script
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    action = _action(skill)
+    assert isinstance(action, ToolCall)
+    arguments = re.search(r"exec_command\((\{.*\})\);", action.source)
+    assert arguments is not None
+    command = json.loads(arguments[1])["cmd"]
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "ran --json" in done.stdout.splitlines()
 
 
 def test_a_failed_command_ends_the_turn() -> None:
