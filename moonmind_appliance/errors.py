@@ -20,6 +20,7 @@ ApplianceError
 ├── GitHubError              GitHub refused, or could not be reached
 ├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
+│   ├── UnreadableRow        one row; others can be read
 │   ├── DataFolderInUse
 │   └── LeaseLost            the claim on the run is over: do not write to it
 └── RunInterrupted           a cancel, a shutdown or a lost lease ends the running work
