@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from huey.consumer import Consumer
 
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.errors import StoreError
@@ -265,6 +266,28 @@ class TestTrouble:
         until(lambda: workers.alive()["codex-1"] and workers.idle() == [0, 1, 2])
         workers.wake(1)
         assert work.next() == (1, "codex-1")
+
+    def test_a_stop_during_the_check_for_dead_threads(
+        self, workers: Workers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Threads that the stop has ended are not started again."""
+        checking, stopping = threading.Event(), threading.Event()
+        check = Consumer.check_worker_health
+
+        def slow(consumer: Consumer) -> None:
+            checking.set()
+            stopping.wait(PATIENCE)
+            # Without the order in `stop`, the threads would end in this time.
+            time.sleep(0.2)
+            check(consumer)
+
+        monkeypatch.setattr(Consumer, "check_worker_health", slow)
+        assert checking.wait(PATIENCE)
+        stopper = threading.Thread(target=workers.stop, args=(PATIENCE,))
+        stopper.start()
+        stopping.set()
+        stopper.join(PATIENCE)
+        assert "died" not in caplog.text
 
     def test_a_message_that_is_not_hueys(self, workers: Workers, work: Work, tmp_path: Path) -> None:
         """The content of a message does not matter, and is not read."""
