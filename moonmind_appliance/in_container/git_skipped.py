@@ -12,6 +12,7 @@ from moonmind_appliance.in_container.git_index import read_blobs, set_aside
 
 IGNORED = "ignored by the repository's .gitignore"
 IN_SUBMODULE = "a submodule: its files belong to another repository"
+ADDED_ANYWAY = f"{IGNORED}, and committed nevertheless: check that it may be published"
 AS_IT_IS = "is not applied: the file is committed as it is"
 
 _LIST = "skipped.list"
@@ -90,6 +91,12 @@ def _is_own(worktree: Path, path: str, own: set[str]) -> bool:
             if seen > _MOST_OWN_FILES or (Path(folder) / name).relative_to(worktree).as_posix() not in own:
                 return False
     return True
+
+
+def ignored_feature(git: Git, feature: str) -> list[dict[str, str]]:
+    """A warning if the repository ignores files of the feature folder. Ask before they are added."""
+    found = git("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", f":(literal){feature}")
+    return [{"path": shown(f"{feature}/"), "reason": ADDED_ANYWAY}] if found else []
 
 
 def unfiltered(git: Git, kept: list[dict[str, str]]) -> list[dict[str, str]]:

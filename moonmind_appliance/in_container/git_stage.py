@@ -10,7 +10,7 @@ from moonmind_appliance.in_container.agent_index import not_checked_out
 from moonmind_appliance.in_container.git import Git, GitError, answer_with, shown
 from moonmind_appliance.in_container.git_index import take_back
 from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
-from moonmind_appliance.in_container.git_skipped import skipped, unfiltered
+from moonmind_appliance.in_container.git_skipped import ignored_feature, skipped, unfiltered
 from moonmind_appliance.in_container.work_tree import is_plain_folder, make_fit
 
 # Most files reported of a change that is too large: a package manager can leave hundreds of thousands.
@@ -34,13 +34,15 @@ def stage(job: dict[str, Any]) -> dict[str, Any]:
     shutil.copy2(git.private / "base.index", git.directory / "index")
     git("add", "--all", "--", ".")
     feature = job.get("feature_directory")
+    warnings: list[dict[str, str]] = []
     if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
+        warnings = ignored_feature(git, feature)
         git("add", "--all", "--force", "--", f":(literal){feature}")
     kept, left_out = take_back(git, base, job, sparse)
     tree = git("write-tree").decode().strip()
     left_out = refused + left_out
     passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)
-    warnings = unfiltered(git, kept)
+    warnings += unfiltered(git, kept)
     result: dict[str, Any] = {
         "base_commit": base["commit"],
         "tree": tree,

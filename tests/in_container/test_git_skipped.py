@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.in_container.git_skipped import AS_IT_IS, IGNORED, IN_SUBMODULE
+from moonmind_appliance.in_container.git_skipped import ADDED_ANYWAY, AS_IT_IS, IGNORED, IN_SUBMODULE
 from moonmind_appliance.in_container.git_stage import MOST_LEFT_OUT
 from tests.in_container.git_fixture import FEATURE, Answer, GitRun, git
 
@@ -110,6 +110,18 @@ def test_the_scaffold_is_no_skipped_file(git_run: GitRun) -> None:
     assert left_out(answer) == {}
     git_run.agent("touch .agents/skills/speckit-plan/notes.md")
     assert set(left_out(git_run.stage())) >= {".agents/skills/speckit-plan/"}
+
+
+@pytest.mark.parametrize(("ignore", "warned"), [("/specs\n", True), ("plan.md\n", True), ("*.log\n", False)])
+def test_a_feature_that_the_repository_ignores_is_committed_with_a_warning(
+    git_run: GitRun,
+    ignore: str,
+    warned: bool,  # noqa: FBT001 - a table
+) -> None:
+    """Some repositories ignore their specifications on purpose."""
+    answer = staged(git_run, 'echo plan > "$FEATURE/plan.md"', {".gitignore": ignore})
+    assert set(git_run.changes(answer)) == {SPEC, f"{FEATURE}/plan.md"}
+    assert warnings(answer) == ({f"{FEATURE}/": ADDED_ANYWAY} if warned else {})
 
 
 def test_many_ignored_files_are_counted(git_run: GitRun) -> None:
