@@ -20,7 +20,7 @@ ApplianceError
 ├── GitHubError              GitHub refused, or could not be reached
 ├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
-│   ├── UnreadableRow        one row; others can be read
+│   ├── UnreadableRow        one stored row; other rows can be read
 │   ├── DataFolderInUse
 │   └── LeaseLost            the claim on the run is over: do not write to it
 └── RunInterrupted           a cancel, a shutdown or a lost lease ends the running work
@@ -185,7 +185,7 @@ class GitHubError(ApplianceError):
     `status` is the HTTP status, None without a response. `errors` are GitHub's messages, `retry_at` the time it asks
     for. `sso_url` is the address that `X-GitHub-SSO: required` names ("" if it names none); None if the header does not
     require single sign-on. `permissions` are those that a fine-grained token needs, as GitHub lists them.
-    `proxy`: the proxy in between refused or does not respond, so the request did not reach GitHub.
+    `proxy`: a proxy refused the request or did not respond, so the request did not reach GitHub.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class StoreError(ApplianceError):
 
 
 class UnreadableRow(StoreError):
-    """One stored row cannot be read; others can."""
+    """One stored row cannot be read; other rows can."""
 
 
 class DataFolderInUse(StoreError):

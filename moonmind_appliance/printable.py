@@ -23,7 +23,7 @@ _INVISIBLE_CATEGORIES = {
     "Zp": "a paragraph separator",
 }
 
-# What a text may consist of and still show nothing: the categories, and letters and symbols without a glyph.
+# Characters that show nothing: by category, and letters and symbols without a glyph.
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"})
 _WITHOUT_GLYPH = re.compile(
     # Hangul fillers, the blank Braille pattern, the null notehead, and the code points that Unicode reserves for

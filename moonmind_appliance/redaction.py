@@ -3,7 +3,7 @@
 Two methods: by value (each secret the appliance knows, in its common encodings) and by shape (tokens of well-known
 issuers). A short or trivial value is not redacted by value: a secret of "1" would redact every digit 1.
 
-Redacting is eager, because a mark too many costs little. Finding, which refuses changes and texts, is precise.
+Redaction is broad, because a false positive costs little. The search that refuses changes and texts is precise.
 """
 
 import base64
@@ -49,8 +49,8 @@ _KEY_BEGINS, _KEY_ENDS = b"-----BEGIN ", b"-----END "
 class Finding(NamedTuple):
     """A secret that was found: its kind and byte offset, never its value.
 
-    `sha256` is the hash of a token that only looks like a secret: the operator can allow it by this hash. It is None
-    for a secret that the appliance knows, which is never allowed.
+    `sha256` is the hash with which the operator can allow a token that is not a secret. It is None for a secret that
+    the appliance knows, which cannot be allowed.
     """
 
     kind: str
@@ -176,8 +176,8 @@ class Redactor:
         Args:
             source: whose login it is; precedes the kind in marks and findings.
             secrets: kind to value.
-            signed_in: the file is as a sign-in wrote it, so no agent changed it. Its values need no token's form, and
-                no later value displaces them.
+            signed_in: a sign-in wrote the file, and no agent has changed it. Its values need not have a token's form,
+                and no later value replaces them.
         """
         with self._lock:
             known = self._learnt.setdefault(source, {})
@@ -239,7 +239,7 @@ class Redactor:
     def spans(self, data: bytes) -> list[Span]:
         """The spans of secrets, in order and without overlap. A value that is known has the kind of that value."""
         known = merge(self._known(data))
-        # A token directly after a known value does not begin at a word boundary: search with the value blanked out.
+        # A token directly after a known value does not begin at a word boundary: blank the value out before the search.
         blanked = _blanked(data, known)
         return merge([*known, *find_tokens(blanked), *find_shapes(blanked)])
 
@@ -259,16 +259,16 @@ class Redactor:
         return self.redact(text.encode(errors="replace")).decode(errors="replace")
 
     def find(self, data: bytes, allowed: Collection[str] = (), *, most: int = 1000) -> list[Finding]:
-        """Known values, and certain tokens whose SHA-256 hash is not allowed, in the bytes; by offset.
+        """The known values in the bytes, and the certain tokens whose SHA-256 hash is not allowed; by offset.
 
-        All of the known values, and at least `most` of the tokens if there are so many.
+        Contains all known values, and at least `most` tokens if there are that many.
         """
         known = merge(self._known(data, certain_only=True))
         tokens: dict[int, Finding] = {}
         for span in find_tokens(_blanked(data, known)):
             sha256 = hashlib.sha256(data[span.start : span.end]).hexdigest()
             if sha256 not in allowed:
-                # Of two rules that match at one place, the first is the more precise.
+                # If two rules match at the same position, the first is more precise.
                 tokens.setdefault(span.start, Finding(span.kind, span.start, sha256))
                 if len(tokens) >= most:
                     break

@@ -1,7 +1,7 @@
-"""Whether a text that has the form of a token is one, or something that people write in code and documentation.
+"""Decides whether a text in the form of a token is a token, or a placeholder, an identifier or an example.
 
 Each filter takes linear time. A random token of its issuer's length passes in more than 999 of 1000 cases;
-`tests/bench/secret_rules.py` measures it.
+`tests/bench/secret_rules.py` measures this.
 """
 
 import base64
@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(
 )
 _LONGEST_SEQUENCE = 5
 _LONGEST_UNIT = 16
-# The most frequent pairs of letters in English. 8 % of random pairs are among them, and 40 to 70 % of those in words.
+# The most frequent letter pairs of English: 8 % of the pairs in random letters, and 40 to 70 % of those in words.
 _WORD_PAIRS = frozenset(
     b"th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro "
     b"ic ne ea ra ce li ch ll be ma si om ur".split()
@@ -70,7 +70,7 @@ def looks_generated(text: bytes) -> bool:
 
 
 def looks_mixed(text: bytes) -> bool:
-    """`looks_generated`, with lower and upper case, as every token in base62 or base64 has."""
+    """Whether the text looks random and has lower and upper case, as every long token in base62 or base64 has."""
     return (
         text != text.lower()
         and text != text.upper()
@@ -98,7 +98,7 @@ def has_checksum(text: bytes) -> bool:
 
 
 def is_private_key(armored: bytes) -> bool:
-    """Whether the text between the marks is a key: one complete DER structure, or a key of OpenSSH or OpenPGP."""
+    """Whether the text between the BEGIN and END lines is one complete DER structure, or an OpenSSH or OpenPGP key."""
     # In a string literal, line breaks are escaped, and lines may be joined by plus signs.
     text = re.sub(rb"\\{1,4}[nrt]", b"\n", armored)
     text = re.sub(rb"[\"']\s{0,40}\+\s{0,40}[\"']", b"\n", text)
@@ -117,15 +117,15 @@ def is_private_key(armored: bytes) -> bool:
 
 
 def is_jwt(token: bytes) -> bool:
-    """Whether header and claims are JSON objects; also of an expired token, or an example."""
+    """Whether header and claims are JSON objects; true also for expired tokens and examples."""
     parts = token.split(b".")
     return len(parts) == 3 and None not in (_json_object(parts[0]), _json_object(parts[1]))  # noqa: PLR2004
 
 
 def is_live_jwt(token: bytes) -> bool:
-    """Whether the token is signed in its algorithm's length, names someone, has not expired, and is no known example.
+    """Whether the signature has its algorithm's length, and the claims name an issuer or subject and have not expired.
 
-    It reads the claims; it does not verify the signature.
+    False for known examples. Reads the claims; does not verify the signature.
     """
     header, claims, signature = token.split(b".")
     head, body = _json_object(header), _json_object(claims)
@@ -141,7 +141,7 @@ def is_live_jwt(token: bytes) -> bool:
 
 
 def looks_random_base64(text: bytes) -> bool:
-    """Whether a long text in base64 can be random bytes; `xxxx…` and `abcdabcd…` cannot."""
+    """Whether a long text in base64 can be random bytes, unlike `xxxx…` and `abcdabcd…`."""
     return _entropy(text) >= _LEAST_ENTROPY_OF_BASE64 and not _repeats(text)
 
 
@@ -169,7 +169,7 @@ def _entropy(text: bytes) -> float:
 
 
 def _has_sequence(text: bytes) -> bool:
-    """Whether six neighbours ascend or descend by one, in any case, such as `123456` or `FEDCBA`."""
+    """Whether six adjacent characters ascend or descend by one, ignoring case, such as `123456` or `FEDCBA`."""
     lower, run, before = text.lower(), 0, 0
     for left, right in pairwise(lower):
         step = right - left

@@ -1,11 +1,11 @@
-"""Which tokens are certain enough to refuse a change or a text because of them.
+"""The rules by which a change or a text is refused because of a token.
 
-Redaction may be eager: one mark too many in a log costs little. A refusal costs a run, so it must be precise: each rule
+Redaction is broad: a false positive in a log costs little. A refusal costs a run, so it must be precise: each rule
 is the exact form of an issuer's token, and the filters reject identifiers, slugs, placeholders and examples.
 docs/decisions/37-refusing-is-precise.md compares these rules with other rule sets and gives their source.
 
-Every search takes linear time: it finds a fixed prefix first, then matches one expression there, and goes on after the
-match. Repetitions of any length are possessive, so that a failed match is not tried again from each of its characters.
+Every search takes linear time: it finds a fixed prefix first, then matches one expression there, and continues after
+the match. Unbounded repetitions are possessive, so that a failed match does not backtrack.
 """
 
 import re
@@ -26,7 +26,7 @@ from moonmind_appliance.token_shapes import WINDOW, Span, find_all, is_token, js
 class Rule(NamedTuple):
     """The form of an issuer's token.
 
-    `pattern` begins with one of the anchors. `check` decides on its last group.
+    `pattern` begins with one of the anchors. `check` gets its last group, and decides.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Rule(NamedTuple):
 
 
 def find_tokens(data: bytes) -> Iterator[Span]:
-    """Every certain token in the data, by rule; not merged."""
+    """Every certain token in the data, by rule. Matches of several rules may overlap."""
     for start, end in json_web_tokens(data):
         if is_live_jwt(data[start:end]):
             yield Span(start, end, JWT_KIND)
@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "private key",
         (b"-----BEGIN ",),
-        # No NUL: `scan_change` separates blocks of lines by it.
+        # No NUL: `scan_change` separates blocks of lines with it.
         re.compile(
             rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----([^\0-]{40,16384})"
             rb"-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"

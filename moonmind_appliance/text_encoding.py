@@ -1,8 +1,8 @@
-"""What bytes are that should be text in UTF-8 and are not: another encoding, or a compressed file."""
+"""Recognizes bytes that are not UTF-8 text: another encoding, or a compressed file."""
 
 import codecs
 
-# By the first bytes. UTF-32 before UTF-16, whose mark is the beginning of UTF-32's.
+# By the first bytes. UTF-32 comes before UTF-16, because its mark begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "in UTF-32"),
     (codecs.BOM_UTF32_BE, "in UTF-32"),
@@ -16,12 +16,12 @@ _MARKS = (
     (b"%PDF-", "a PDF file"),
 )
 _EXAMINED = 200
-# zlib's header for its usual window and each level (RFC 1950). The letters among them begin neither JSON nor text.
+# zlib's header for its usual window and each level (RFC 1950). Text may begin with `x^`, so UTF-8 is excluded first.
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
 def other_form(content: bytes) -> str:
-    """What the content is instead of text in UTF-8, to follow "is"; "" if it may be such text.
+    """What the content is instead of UTF-8 text, worded to follow "is"; "" if it may be UTF-8 text.
 
     Text in UTF-16 or UTF-32 without a mark is recognized by its NUL bytes, if its first character and most others are
     ASCII (RFC 4627, section 3). A byte order mark of UTF-8 does not count: see `codecs.BOM_UTF8`.

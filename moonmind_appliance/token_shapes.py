@@ -1,6 +1,6 @@
-"""The shapes of tokens of well-known issuers, and the search for them. Redaction uses them, and may be eager.
+"""The shapes of tokens of well-known issuers, and the search for them. For redaction, which is broad.
 
-What refuses a change or a text is more precise: see `secret_rules`.
+The rules that refuse a change or a text are more precise: see `secret_rules`.
 
 Every search takes linear time for any input: it first finds a fixed part of the token with a plain search, then matches
 one bounded expression there. An alternation of all shapes would be tried at every byte, and on `-eyJ-eyJ…` each try
@@ -95,7 +95,7 @@ def _after(
 ) -> Callable[[bytes], Iterator[tuple[int, int]]]:
     """Matches of a pattern that begins with one of the anchors. Its first group, if any, is the secret.
 
-    Without `identifiers`, a match of lower-case words is none: redaction would damage paths and file names.
+    Without `identifiers`, lower-case words are no match: redaction would damage paths and file names.
     """
     compiled = re.compile(pattern)
 

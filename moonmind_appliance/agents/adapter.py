@@ -82,7 +82,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class TurnReport(msgspec.Struct, frozen=True):
-    """The turn's report at its end: text of the requested files, the login file's SHA-256, and the feature.
+    """The report at the end of a turn: text of the requested files, the login file's SHA-256, and the feature.
 
     `files` contains regular files only. `feature` is the folder that `specify` wrote (None: none), or that the request
     named; `feature_problem` says why a folder was refused, with its name. The whole report is untrusted: the agent
@@ -124,7 +124,7 @@ class AgentAdapter(Protocol):
 
     @property
     def integration(self) -> str:
-        """The key of Spec Kit's integration for it: a repository's own Spec Kit must have its commands."""
+        """The key of Spec Kit's integration for this agent: a repository's own Spec Kit must contain its commands."""
 
     @property
     def service(self) -> str:

@@ -136,7 +136,7 @@ class Codex:
     def _options(self, repository: str, feature: str | None) -> list[str]:
         config = list(_CONFIG)
         if feature is not None:
-            # Strings of JSON are TOML's, with all characters as they are: TOML has no surrogates.
+            # A JSON string is a valid TOML string if its characters are not escaped: TOML has no surrogate pairs.
             pairs = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in feature_variables(feature).items())
             config.append(f"shell_environment_policy.set={{{','.join(pairs)}}}")
         config.append(f"developer_instructions={json.dumps(INSTRUCTIONS)}")

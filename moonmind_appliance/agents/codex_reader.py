@@ -40,7 +40,7 @@ class CodexErrorKind(StrEnum):
     OTHER = "other"
 
 
-# The verdicts that need nothing but the code.
+# The verdicts that follow from the code alone.
 _VERDICTS = {
     CodexErrorKind.UNAUTHORIZED: AgentVerdict.LOGIN_DEAD,
     CodexErrorKind.HTTP_CONNECTION_FAILED: AgentVerdict.UNREACHABLE,
@@ -146,7 +146,10 @@ def _known(kind: str | None) -> CodexErrorKind | None:
 
 
 def _by_message(message: str) -> AgentVerdict:
-    """The verdict of a failure without a code. The agent can write any message, so it must only choose the words."""
+    """The verdict of a failure without a code.
+
+    The agent can write any message, so the verdict may affect only what is reported.
+    """
     if _MODEL_REFUSED.search(message):
         return AgentVerdict.MODEL_UNAVAILABLE
     return AgentVerdict.TEXT_FLAGGED if message.endswith(_CONTENT_FILTER) else AgentVerdict.FAILED

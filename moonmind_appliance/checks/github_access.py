@@ -25,7 +25,7 @@ class _Listening(httpx.BaseTransport):
     """Passes requests on, and keeps the headers of the last response."""
 
     def __init__(self, settings: Settings) -> None:
-        # A client, because it uses the proxies as the appliance's own does.
+        # Use the client: it selects the same proxy as the appliance does.
         route = route_of(settings.github_api_url, settings)
         self._client = httpx.Client(
             verify=trust_context(settings.extra_ca_certs),

@@ -67,14 +67,14 @@ class GitHubTree:
 
 
 def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
-    """The findings about one repository, one by one. It need not be an allowed one.
+    """The findings about one repository, one by one. The settings need not allow the repository.
 
     Raises:
         SettingsError: the token cannot be sent, or a CA file cannot be used.
         OSError: a CA file cannot be read.
     """
     if settings.github_token is None:
-        # The check of the token says so.
+        # Another check reports the missing token.
         return
     github = GitHub(
         api_url=settings.github_api_url,
@@ -93,7 +93,7 @@ def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
                 "SPEC_WORKFLOW_GITHUB_REPOSITORY does not contain it.",
                 "Add it to the setting, and restart `serve`.",
             )
-        # An archived repository, or one that the token may only read, can still be looked at.
+        # The files of an archived or read-only repository can still be read.
         yield from _spec_kit(github, slug, agent_of(settings).integration, access)
     finally:
         github.close()

@@ -39,7 +39,7 @@ def run_checks(
         resources: attached to the data folder; None if it does not exist yet or cannot be used.
         problem: why the data folder cannot be used.
         offline: contact neither GitHub nor Keycloak, and start no container.
-        repository: "owner/name" of a repository to check as well, with its Spec Kit.
+        repository: "owner/name" of a repository to check too, including its Spec Kit.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings))
@@ -60,7 +60,7 @@ def run_checks(
 
 
 def _checked_once(settings: Settings, slug: str) -> Iterator[Finding]:
-    """The checks of a repository, without the one that was made because a setting names it."""
+    """The checks of a repository, without the check that `_github` yields if a setting names the repository."""
     known = {f"repository {name}" for name in settings.spec_workflow_github_repository}
     found = guarded(f"repository {slug}", lambda: repository_checks(settings, slug), to_do=_FIX)
     yield from (finding for finding in found if finding.check not in known)

@@ -12,7 +12,7 @@ _MOST_BYTES = 2 * 1024**2
 
 
 def read_specification(spec: Path) -> str:
-    """The text as in the file, without a byte order mark: no line break is changed. `-` is stdin.
+    """The file's text, unchanged except that a byte order mark is removed. `-` is stdin.
 
     Raises:
         CommandFailed: it cannot be read, or is much too large.

@@ -53,7 +53,7 @@ from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
 # Give up on a run that was interrupted this often without progress: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
-# Phases whose success is progress: an attempt after an interruption does not repeat them.
+# Phases whose success counts as progress: a run that resumes after an interruption does not repeat them.
 _PROGRESS = frozenset({*SKILLS, PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
 _ENGINE_PAUSE = timedelta(seconds=20)
@@ -103,7 +103,7 @@ class Execution:
 
         Raises:
             LeaseLost: the claim is over.
-            StoreError: the state of the run cannot be saved now, and the run is still in progress.
+            StoreError: the run's state cannot be saved at the moment; the run is still `in_progress`.
         """
         try:
             self._phases()

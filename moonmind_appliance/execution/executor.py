@@ -39,7 +39,7 @@ class Executor:
             self._work(shard)
 
     def running(self) -> set[str]:
-        """The ids of the runs that are executed now."""
+        """The ids of the runs that are being executed."""
         with self._lock:
             return set(self._tokens)
 
@@ -83,7 +83,7 @@ class Executor:
                 del self._tokens[run.run_id]
 
     def _release(self, run: Run, lease: str) -> None:
-        """Requeue the run as soon as the database takes a write; it continues at its first unfinished phase.
+        """Requeue the run as soon as the database accepts a write; the run continues at its first unfinished phase.
 
         Raises:
             LeaseLost: the claim is over.

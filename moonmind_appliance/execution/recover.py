@@ -44,7 +44,7 @@ def recover(resources: Resources) -> Recovered:
 
 
 def _complete_artifacts(resources: Resources, run_id: str) -> None:
-    """Make the records of a run's artifacts agree with the files: an execution was cut off between the two.
+    """Make the records of a run's artifacts agree with the files: a crash may have come between the two writes.
 
     A log that was still growing has its size and digest only when it is closed. Idempotent.
     """
@@ -59,7 +59,7 @@ def _complete_artifacts(resources: Resources, run_id: str) -> None:
                 artifacts.save(msgspec.structs.replace(artifact, size_bytes=found.size_bytes, sha256=found.sha256))
         resources.files.remove_all_but(run_id, {artifact.name for artifact in recorded})
     except StoreError as error:
-        # The run matters more than its logs.
+        # An unreadable log must not prevent the run from continuing.
         _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
 
 
@@ -74,11 +74,11 @@ def _want_check(resources: Resources, shard: int | None) -> None:
 def requeue_expired(resources: Resources, *, running: Collection[str] = ()) -> list[str]:
     """Requeue runs whose claim expired without being released; returns their ids. Idempotent.
 
-    For the running appliance; at start-up `recover` does this. Wake the shards afterwards.
+    For use while the appliance is running; at start-up `recover` does this. The caller wakes the shards afterwards.
 
     Args:
         resources: the verbs' dependencies.
-        running: ids of runs that this process still executes. Their claim is renewed as soon as the database takes a
+        running: ids of runs that this process still executes. Their claim is renewed as soon as the database accepts a
             write again.
     """
     queue, now = resources.store.queue, resources.clock()

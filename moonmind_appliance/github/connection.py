@@ -44,7 +44,7 @@ class Connection:
     """Talks to one GitHub with one token. Safe to use from several threads.
 
     `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
-    of repetitions. `transport` replaces the connections; then `route` only decides what is to blame for an error. The
+    of repetitions. `transport` replaces the connections; `route` then only decides which cause an error names. The
     token goes to the origin of `api_url` only, whatever a redirect says.
     """
 
@@ -210,7 +210,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _is_tls(error: BaseException | None) -> bool:
-    """Whether a TLS handshake failed: with GitHub, after the proxy had connected."""
+    """Whether a TLS handshake with GitHub failed, after the proxy had connected."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -229,7 +229,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
 
 
 def _messages(body: Mapping[str, Any]) -> list[str]:
-    """GitHub's message first, then each of its `errors`, which are objects or plain sentences, and a block's notice."""
+    """GitHub's message, then each of its `errors` (objects or plain sentences), then the notice of a blocked repository."""
     messages = [str(body["message"])] if body.get("message") else []
     block = body.get("block")
     if isinstance(block, dict):

@@ -1,6 +1,6 @@
-"""The proxy between the appliance's side and GitHub: when it is used, and how its refusals are recognized.
+"""The proxy between the appliance and GitHub: when it is used, and how its refusals are recognized.
 
-The appliance decides for REST and for git by one rule. The git container gets no list of excluded hosts.
+One rule applies to REST and to git. The appliance applies it, so the git container gets no list of excluded hosts.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ import msgspec
 
 from moonmind_appliance.settings import ProxyUrl, Settings
 
-# The proxy's status in the words of several versions of libcurl (lib/http_proxy.c, lib/cf-h1-proxy.c).
+# The messages in which versions of libcurl report the proxy's status (lib/http_proxy.c, lib/cf-h1-proxy.c).
 CONNECT_STATUS = re.compile(r"(?:CONNECT tunnel failed, response |Received HTTP code )(\d{3})")
 # Lines of git itself (its http.c and credential.c); GitHub's own lines start with "remote:".
 _FATAL = re.compile(r"^fatal: .*", re.MULTILINE)
@@ -71,7 +71,7 @@ def _in_network(host: str, network: str) -> bool:
 
 
 def refusal(status: int) -> str:
-    """The end of the sentence "The proxy …" for its answer to CONNECT."""
+    """The end of the sentence "The proxy …" for the status of its response to CONNECT."""
     if status == LOGIN_REQUIRED:
         return "requires a user and a password, or rejected them (HTTP 407)"
     if status >= _FIRST_SERVER_ERROR:

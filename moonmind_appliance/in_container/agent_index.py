@@ -1,7 +1,7 @@
-"""Reads from the index of the agent's own `.git` which files its Git does not check out (skip-worktree).
+"""Reads the skip-worktree entries from the index of the agent's own `.git`: files that its Git does not check out.
 
-With a sparse checkout these files are missing in the work tree, but the agent did not delete them. The index is read
-here and not by Git, because the agent may have written anything into it: https://git-scm.com/docs/index-format
+With a sparse checkout these files are missing in the work tree, but the agent did not delete them. This module reads
+the index instead of Git, because the agent may have written anything into it: https://git-scm.com/docs/index-format
 """
 
 import struct
@@ -11,10 +11,10 @@ from pathlib import Path
 from moonmind_appliance.in_container.shared import read_regular
 
 _LARGEST_INDEX = 64 * 1024 * 1024
-# Prefixes make a small index describe long names: PATH_MAX of Linux, and what the names of a real index have together.
+# Prefix compression lets a small index describe long names: limit one name (Linux's PATH_MAX), and all names together.
 _LONGEST_NAME, _MOST_NAME_BYTES = 4096, 64 * 1024 * 1024
 _HEADER = struct.Struct(">4sII")
-# What precedes an entry's flags: times, device, inode, mode, owner, size, and the SHA-1.
+# Bytes before an entry's flags: times, device, inode, mode, owner, size, and the SHA-1.
 _BEFORE_FLAGS = 60
 _EXTENDED, _SKIP_WORKTREE = 0x4000, 0x4000
 _SHORTEST_ENTRY = _BEFORE_FLAGS + 2
@@ -22,7 +22,7 @@ _WITH_PREFIXES = 4
 
 
 def not_checked_out(worktree: Path) -> set[str]:
-    """The paths that the agent's Git skips; empty without a readable index of a known form."""
+    """The paths that the agent's Git skips; empty if the index cannot be read or has an unknown format."""
     if (worktree / ".git").is_symlink():
         return set()
     content = read_regular(worktree / ".git" / "index", _LARGEST_INDEX)
@@ -59,12 +59,12 @@ def _skipped(content: bytes) -> Iterator[str]:
             if bytes_left < 0:
                 raise ValueError("the names are too long")
             yield name.decode(errors="surrogateescape")
-        # Up to version 3 one to eight NULs fill an entry to a multiple of eight bytes.
+        # Up to version 3, one to eight NULs pad an entry to a multiple of eight bytes.
         at = end + 1 if version == _WITH_PREFIXES else at + ((end - at) // 8 + 1) * 8
 
 
 def _number(content: bytes, at: int) -> tuple[int, int]:
-    """A number of variable length, as in a pack's offsets, and the place after it."""
+    """A variable-length number, encoded as in the offsets of a pack file, and the position after it."""
     value = content[at] & 0x7F
     while content[at] & 0x80:
         at += 1

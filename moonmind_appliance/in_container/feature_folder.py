@@ -1,4 +1,4 @@
-"""Which folder a turn of `specify` wrote: found in the files, whatever the record of the current feature says."""
+"""Finds the folder that a turn of `specify` wrote, by comparing the files before and after the turn."""
 
 import contextlib
 import hashlib
@@ -21,15 +21,15 @@ LONGEST_DIRECTORY = 400
 """Most characters of a feature folder's path."""
 
 _LARGEST_RECORD = 64 * 1024
-# A larger specification is not accepted, so its end need not be compared.
+# A larger specification is not accepted, so the rest of it need not be compared.
 _LARGEST_COMPARED = 8 * 1024 * 1024
 _MOST_FOUND = 10_000
 # Spec Kit's and the agents' own folders at the top of the repository.
 _SPECIFY = ".specify"
 _RESERVED = (_SPECIFY, ".agents", ".codex")
-# Packages, which contain files of any name.
+# Folders of packages, which may contain files of any name.
 _NOT_SEARCHED = frozenset({"node_modules", ".venv", "__pycache__"})
-# Control characters, invisible ones, halves of characters (a name that is not UTF-8), line and paragraph separators.
+# Control and invisible characters, surrogates (a name that is not UTF-8), line and paragraph separators.
 _REFUSED = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 # Zero-width joiners are part of words in several scripts, such as Persian, and of emoji.
 _JOINERS = "\u200c\u200d"
@@ -68,8 +68,8 @@ class FolderSearch:
     def result(self) -> dict[str, Any]:
         """The feature folder after the turn.
 
-        Of several folders with a new or changed specification, that of a record which this turn wrote, else a new one,
-        else one with a number, else the newest. If none has, that of the record, if this turn wrote it.
+        Of several folders with a new or changed specification: the one that a record written by this turn names, else a
+        new one, else one with a number, else the newest. If there is none: the folder that such a record names.
 
         Returns:
             `directory`: the folder, None if there is none. `problem`: why a folder was refused, with its name.
@@ -96,9 +96,9 @@ class FolderSearch:
 
 
 def write_record(repository: Path, directory: str) -> None:
-    """Make the record name this folder; the scripts of each version then find it. Does nothing if there is no folder.
+    """Make the record name this folder, so that the scripts of each version find it. No effect if there is no folder.
 
-    The environment's `SPECIFY_FEATURE_DIRECTORY` and `SPECIFY_FEATURE` say the same to scripts that know no record.
+    Scripts that do not read the record read the variables `SPECIFY_FEATURE_DIRECTORY` and `SPECIFY_FEATURE`.
     """
     path = repository / RECORD
     if same_name(directory, _recorded(repository)) or not path.parent.is_dir():
@@ -114,7 +114,7 @@ def feature_variables(directory: str) -> dict[str, str]:
 
 
 def same_name(one: str, other: str | None) -> bool:
-    """Whether two paths are the same to a file system that composes characters, such as macOS's."""
+    """Whether two paths are the same in a file system that normalizes Unicode, such as macOS's."""
     return other is not None and unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
@@ -160,7 +160,7 @@ def _signature(path: Path) -> tuple[int, ...]:
 
 
 def _on_disk(repository: Path, directory: str) -> str:
-    """The path with its names as they are on disk, where a composed name may differ."""
+    """The path with its names as they are on disk, where the Unicode normalization may differ."""
     known = Path()
     for part in directory.split("/"):
         here = repository / known

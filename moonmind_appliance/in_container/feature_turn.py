@@ -1,4 +1,4 @@
-"""Tells a turn which feature it works on, and finds the feature after a turn of `specify`."""
+"""Passes the feature's folder to a turn, and finds the folder after a turn of `specify`."""
 
 from pathlib import Path
 from types import TracebackType

@@ -19,12 +19,12 @@ def take_back(
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Remove from the index what does not belong in the commit.
 
-    `sparse` are paths that the agent's Git does not check out: if they are missing, they were not deleted.
+    `sparse` are paths that the agent's Git does not check out: if they are missing, the agent did not delete them.
 
-    Returns the remaining changes, and the left-out paths that reviewers should know of, with the reason.
+    Returns the remaining changes, and the left-out paths to report to reviewers, with the reason.
     """
     own_files = {*base["scaffold"], base.get("record", RECORD)}
-    # The image's files do not fit to those that the repository has.
+    # The image's files are not compatible with the repository's.
     commit_scaffold = job["commit_scaffold"] and not base.get("replaced")
     changes = raw_changes(git, "--cached", base["commit"])
     same = untouched(git, changes)
@@ -69,7 +69,7 @@ def take_back(
 
 
 def set_aside(path: str, base: dict[str, Any]) -> bool:
-    """Whether the image's Spec Kit is at this path only during the run, in the place of the repository's own."""
+    """Whether the image's Spec Kit replaces the repository's at this path during the run."""
     replaced, kept = (
         any(path == top or path.startswith(f"{top}/") for top in base.get(key, ())) for key in ("replaced", "kept")
     )

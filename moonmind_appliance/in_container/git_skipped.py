@@ -1,4 +1,4 @@
-"""Finds the agent's files that Git skips, and those that it commits without the filter that the repository asks for."""
+"""Finds files that Git skips, and files that are committed without the filter for which `.gitattributes` asks."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def _all(git: Git, base: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{path}/", IN_SUBMODULE
     own = {*base["scaffold"], base.get("record", RECORD)}
     whole = "/"
-    # Git lists a folder first, and then also the files in it if only they are ignored.
+    # Git lists a folder first. It then also lists the files in it if only these are ignored.
     for path in _listed(git, "--others", "--ignored", "--exclude-standard", "--directory"):
         if path.startswith(whole):
             continue
@@ -65,7 +65,7 @@ def _submodules(git: Git) -> Iterator[str]:
 
 
 def _listed(git: Git, *arguments: str) -> Iterator[str]:
-    """What `git ls-files` lists; never all of it in memory."""
+    """What `git ls-files` lists, read in pieces: it may not fit into memory."""
     file = git.private / _LIST
     with file.open("w+b") as listed:
         git("ls-files", "-z", *arguments, into=listed)
@@ -102,7 +102,7 @@ def ignored_feature(git: Git, feature: str) -> list[dict[str, str]]:
 def unfiltered(git: Git, kept: list[dict[str, str]]) -> list[dict[str, str]]:
     """The changed files for which the commit's .gitattributes ask for a filter, with a warning for each.
 
-    No filter runs here: not Git LFS, and not one that encrypts. A file that is a pointer of Git LFS already is fine.
+    No filter runs here, neither Git LFS nor an encrypting one. A file that is a Git LFS pointer needs no warning.
     """
     files = {change["path"]: change["new_id"] for change in kept if change["new_mode"] in _FILES}
     if not files:
@@ -123,7 +123,7 @@ def unfiltered(git: Git, kept: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _pointers(git: Git, ids: list[str]) -> set[str]:
-    """Those of the blobs that are pointers of Git LFS."""
+    """The blobs that are Git LFS pointers."""
     if not ids:
         return set()
     feed = "".join(f"{blob}\n" for blob in ids).encode()
@@ -133,7 +133,7 @@ def _pointers(git: Git, ids: list[str]) -> set[str]:
 
 
 def _name(name: str) -> str:
-    """A filter's name for people; the repository chose it."""
+    """A filter's name as shown to people; untrusted, because the repository chose it."""
     if name == "lfs":
         return "Git LFS"
     return f"the filter {name}" if re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) else "a filter"

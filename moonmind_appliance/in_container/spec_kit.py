@@ -1,7 +1,7 @@
 """Which Spec Kit a run uses: the repository's own, or the job image's. Pure: reads a tree through `Tree`.
 
-The files of two versions do not fit together, so a run uses the scripts, templates and skills of one of them. What the
-files of each version contain was seen on Spec Kit 0.0.20 to 1.2.3.
+The files of two versions are not compatible, so a run uses the scripts, templates and skills of one version. The rules
+were checked against the files of Spec Kit 0.0.20 to 1.2.3.
 """
 
 import json
@@ -68,7 +68,7 @@ class Tree(Protocol):
 
 
 class LinkLeavesRepository(Exception):
-    """A link in the place of Spec Kit's files points outside the repository."""
+    """A symbolic link at the place of Spec Kit's files points outside the repository."""
 
     def __init__(self, link: str, target: str) -> None:
         super().__init__(f"{link} is a link to {target}, outside the repository")
@@ -89,8 +89,8 @@ def choose(tree: Tree, integration: str = CODEX) -> dict[str, Any]:
     Returns:
         `used`: `repository` or `image`. `kind`: a short name of what was found, see docs/repositories.md. `reason`: one
         sentence. `version`: the repository's, "" if it is unknown. `templates`: those of the repository that are used
-        although the rest is the image's. `constitution`: whether the repository has one. `notes`: what else its people
-        should know. `problem`: why no run is possible, "" if one is.
+        although the rest is the image's. `constitution`: whether the repository has one. `notes`: what else the
+        repository's users should know. `problem`: why no run is possible, "" if one is.
     """
     found: dict[str, Any] = {"used": "image", "kind": "", "reason": "", "version": "", "templates": {}}
     found |= {"constitution": False, "notes": [], "problem": ""}
@@ -155,7 +155,7 @@ def read(tree: Tree, path: str) -> str:
 
 
 def _check(tree: Tree, integration: str) -> None:
-    """Return if the repository's own Spec Kit is complete and its parts fit together.
+    """Return if the repository's own Spec Kit is complete and its parts are compatible with each other.
 
     Raises:
         _NotUsable: why not.
@@ -238,7 +238,7 @@ def _scripts(tree: Tree, commands: dict[str, str]) -> Iterator[str]:
 
 
 def _fits(tree: Tree, script: str) -> None:
-    """Check that the functions that a script calls exist, and that the feature can be given to it."""
+    """Check that the functions that a script calls exist, and that the script accepts a feature's folder or name."""
     text = _COMMENT.sub("", read(tree, script))
     shared = script.endswith(("common.sh", "common.py"))
     if shared and not re.search(r"SPECIFY_FEATURE|feature\.json", text):
@@ -257,7 +257,7 @@ def _fits(tree: Tree, script: str) -> None:
 
 
 def _template_paths(tree: Tree, name: str) -> Iterator[str]:
-    """Where a template of that name is, in the order in which Spec Kit prefers them."""
+    """The paths of the templates of that name, in Spec Kit's order of precedence."""
     presets = [f".specify/presets/{preset}/templates" for preset in _names(tree, ".specify/presets")]
     extensions = [f".specify/extensions/{name}/templates" for name in _names(tree, ".specify/extensions")]
     for folder in (".specify/templates/overrides", *presets, *extensions, ".specify/templates"):

@@ -44,8 +44,8 @@ class WorkTree:
 def place_spec_kit(root: Path, scaffold: Path, integration: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Choose the Spec Kit of a run, and put the image's files into the work tree if they are used.
 
-    The repository's own files at their paths are set aside: removed here, and restored in the index by `take_back`. Its
-    constitution stays, and its templates that fit replace the image's.
+    The repository's own files at their paths are removed here; `take_back` restores them in the index. Its constitution
+    stays, and its templates that have the required sections replace the image's.
 
     Args:
         root: a work tree that contains exactly the base commit.

@@ -19,7 +19,10 @@ def read_text(path: Path) -> str | None:
 
 
 def files_to_report(repository: Path, names: list[str], feature: str | None) -> dict[str, str]:
-    """The requested files by their path in the repository, with `{feature}` replaced; without one they are left out."""
+    """The requested files by their path in the repository, with `{feature}` replaced.
+
+    Without a feature, paths that contain `{feature}` are left out.
+    """
     found = {}
     for name in names:
         if "{feature}" in name and feature is None:
@@ -40,7 +43,7 @@ def report(
     feature: str | None,
     feature_problem: str = "",
 ) -> None:
-    """Print login digest, feature, the requested files and `more`. The agent's last line may be incomplete."""
+    """Print the login's digest, the feature, the requested files and `more`. The last last line may be incomplete."""
     line: dict[str, Any] = {
         "type": REPORT_TYPE,
         **more,

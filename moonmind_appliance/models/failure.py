@@ -115,7 +115,7 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.REPOSITORY_BLOCKED: FailureKind(
         WhoActs.GITHUB_ADMIN,
-        "GitHub itself has blocked the repository: its owner must resolve that with GitHub; then retry the run.",
+        "The repository's owner must resolve the block with GitHub; then retry the run.",
     ),
     FailureCode.REPOSITORY_EMPTY: FailureKind(
         WhoActs.SUBMITTER, "Push a first commit to the repository, then retry the run."
@@ -152,11 +152,11 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.SKILL_MISSING: FailureKind(
         WhoActs.OPERATOR,
-        "An earlier turn removed the skill, or the job image has none: retry the run; else build the job image again.",
+        "Retry the run: an earlier turn may have removed the skill. If the retry fails too, rebuild the job image.",
     ),
     FailureCode.SPEC_KIT_UNUSABLE: FailureKind(
         WhoActs.SUBMITTER,
-        "Replace the link that the message names by a folder in the repository, or remove it; then submit again.",
+        "Replace the link that the message names with a folder in the repository, or remove it; then submit again.",
     ),
     FailureCode.PLAN_WITHOUT_CODEX: FailureKind(
         WhoActs.OPERATOR,
@@ -222,12 +222,13 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.PUSH_PROTECTION: FailureKind(
         WhoActs.SUBMITTER,
-        "Nothing was pushed. Remove the secret that GitHub's message names, rotate it, and submit again; if it is no "
-        "secret, allow it at the address in the message and retry the run.",
+        "Nothing was pushed. Remove the secret that GitHub's message names, rotate it, and submit again; if it is "
+        "not a secret, allow it at the address in the message and retry the run.",
     ),
     FailureCode.FILE_TOO_LARGE: FailureKind(
         WhoActs.SUBMITTER,
-        "Nothing was pushed. Reduce the specification's scope so that the file is no part of the change; submit again.",
+        "Nothing was pushed. Reduce the specification's scope so that the change does not contain the file; submit "
+        "again.",
     ),
     FailureCode.AUTHOR_EMAIL_REFUSED: FailureKind(
         WhoActs.OPERATOR,

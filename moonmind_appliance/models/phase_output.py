@@ -21,7 +21,8 @@ class SpecKitChoice(PhaseOutput, frozen=True):
 
     `used` is `repository` or `image`; `reason` says why, in one sentence. `version` is that of the repository's files,
     "" if it is unknown or there are none. `templates` are those of the repository that the image's skills fill.
-    `constitution`: the repository has one, which both use. The texts come from the repository, so they are untrusted.
+    `constitution`: the repository has one, which the run uses in either case. The texts come from the repository, so
+    they are untrusted.
     """
 
     used: str
@@ -54,8 +55,8 @@ class WrittenFeature(msgspec.Struct, frozen=True):
     """The feature that `specify` wrote. `directory` is relative to the repository; `assumptions` is Markdown.
 
     The agent wrote all of it, so it is untrusted; secrets in `title` and `assumptions` are redacted.
-    `title` is None if the specification has no heading. `question_count` is the number of open questions, of which the
-    run has the first ones; 0 if it was not counted.
+    `title` is None if the specification has no heading. `question_count` is the number of all open questions; the run's
+    row contains the first ones. 0 if they were not counted.
     """
 
     directory: str
@@ -88,9 +89,9 @@ class CommittedChange(PhaseOutput, frozen=True):
     """The output of `commit_push`, if it succeeded.
 
     `dry_run`: the commit was not pushed. `no_changes`: why there is nothing to publish; None if there is a commit.
-    `paths`, `left_out` and `warnings` are bounded; `path_count`, `left_out_count` and `warning_count` count all, and
-    are 0 if that was not recorded. `branch` is the run's branch from now on; `github_messages` are what GitHub printed
-    when it accepted the push.
+    `paths`, `left_out` and `warnings` are bounded; `path_count`, `left_out_count` and `warning_count` count all
+    entries, and are 0 if the count was not recorded. `branch` is the run's branch from now on. `github_messages` are
+    what GitHub printed when it accepted the push.
     """
 
     dry_run: bool

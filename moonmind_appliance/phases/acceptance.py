@@ -24,7 +24,7 @@ SIDE_FILES: dict[PhaseName, tuple[str, ...]] = {
     PhaseName.SPECKIT_TASKS: ("tasks.md",),
 }
 
-# Characters of a task that are read for its id, with the marks around it.
+# Characters at the beginning of a task that are searched for its id.
 _LONGEST_TASK_ID = 100
 # Spec Kit's form is `T001`; agents also write `[T001]`, and set it in bold or as code.
 _TASK_ID = re.compile(r"[\[(]{0,2}T\d{2,}\b")
@@ -54,6 +54,6 @@ def accept(phase: PhaseName, name: str, text: str | None, template: str | None) 
 
 
 def has_task_id(markdown: Markdown) -> bool:
-    """Whether a list item begins with a check box and a task id, in any form that GitHub shows as a task."""
+    """Whether a list item begins with a check box and a task id, in any syntax that GitHub shows as a task."""
     tasks = (inline.source for inline in inlines(markdown) if inline.ticked is not None)
     return any(_TASK_ID.match(shown(source[:_LONGEST_TASK_ID])) for source in tasks if "T" in source[:_LONGEST_TASK_ID])

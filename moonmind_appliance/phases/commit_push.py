@@ -130,7 +130,7 @@ def _position(found: FoundSecret) -> str:
 
 
 def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> tuple[Failure | None, list[str]]:
-    """Why the push failed, and what GitHub said about one that it accepted."""
+    """Why the push failed, and GitHub's messages about an accepted push."""
     answer = git_command(ctx, "push", {"commit": commit}, PushAnswer, logs, with_token=True)
     if answer.result is None:
         return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}"), []

@@ -68,7 +68,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     def branch(self) -> str:
         """The run's branch: `<BRANCH_PREFIX>/<yyyymmdd>/<short run id>`, with the UTC date of acceptance.
 
-        Once the commit is pushed this is fixed, even if the settings change.
+        Fixed once the commit is pushed, even if the settings change.
         """
         committed = self.run.output(CommittedChange)
         fixed = committed and (committed.branch or self.run.branch_name)

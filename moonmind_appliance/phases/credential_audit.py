@@ -21,8 +21,8 @@ MOST_FINDINGS = 200
 class FoundSecret(msgspec.Struct, frozen=True):
     """Where a change contains a secret; never its value.
 
-    `line` is None if it is in the name of the file. `sha256` is the hash by which the operator can allow the value; it
-    is None for a secret that the appliance knows.
+    `line` is None if the secret is in the file's name. `sha256` is the hash with which the operator can allow the value;
+    it is None for a secret that the appliance knows.
     """
 
     kind: str
@@ -71,12 +71,12 @@ def scan_change(ctx: PhaseContext, patch: bytes, paths: list[str]) -> list[Found
     return (_scan(ctx, names) + _scan(ctx, added_text(patch)))[:MOST_FINDINGS]
 
 
-# No value and no rule contains NUL, so nothing is found across two blocks.
+# No known value and no rule matches NUL, so no match extends over two blocks.
 _BETWEEN = b"\n\0\n"
 
 
 def _scan(ctx: PhaseContext, blocks: Sequence[tuple[str, int | None, bytes]]) -> list[FoundSecret]:
-    """Secrets in blocks of path, number of the first line (None: a name), and text; searched at once, for speed."""
+    """Secrets in blocks of path, number of the first line (None: a file's name), and text; one search, for speed."""
     begins = list(accumulate((len(text) + len(_BETWEEN) for _, _, text in blocks), initial=0))
     found: list[FoundSecret] = []
     block, counted, line = -1, 0, 0

@@ -15,7 +15,7 @@ _STATUS_WORDS = {"A": "added", "M": "modified", "D": "deleted", "T": "type chang
 
 
 def diff_summary(ctx: PhaseContext, change: StagedChange) -> str:
-    """Each changed file against the base, and which files were left out or need a check, and why."""
+    """Each changed file compared with the base, and which files were left out or need a check, and why."""
     lines = [f"# Change of run {ctx.run.run_id}", ""]
     lines += [f"Base: `{ctx.run.base_branch}` at `{change.base_commit}`", f"Branch: `{ctx.branch}`", ""]
     if not change.changed:

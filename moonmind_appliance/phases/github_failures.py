@@ -1,6 +1,7 @@
 """Maps errors of GitHub's REST API and of Git to failures.
 
-The phase and what is known decide, not the status alone: a failure says that a branch is pushed only if it is.
+The status alone does not decide: the phase and what the run has done so far do too. For example, a failure says that
+a branch is pushed only if it is.
 """
 
 import re
@@ -90,7 +91,7 @@ def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
 
 
 def _sentence(text: str) -> str:
-    """With a full stop, unless it ends with another mark or with an address, which must stay as it is."""
+    """The text with a full stop, unless it ends with another punctuation mark or with an address."""
     ended = text.endswith((".", "!", "?")) or "://" in text.rpartition(" ")[2]
     return text if ended else f"{text}."
 
@@ -115,8 +116,8 @@ def git_failure(
         otherwise: the code for an unknown cause.
         doing: completes "git failed to …".
         hosts: see `trusted_hosts`.
-        remote: Git talked to GitHub. If it did not, its messages contain file names, which can imitate any pattern.
-        pushing: Git was to push.
+        remote: whether Git talked to GitHub. If not, its messages contain file names, which can imitate any pattern.
+        pushing: whether the command was a push.
     """
     lines = remote_lines(stderr) if remote else []
     code = _git_code(stderr, "\n".join(lines), pushing=pushing) if remote else None

@@ -1,6 +1,6 @@
 """What GitHub's own messages mean, in REST responses and in the `remote:` lines of Git. Pure.
 
-The texts are those of GitHub's docs and those that users of github.com and GitHub Enterprise Server reported.
+The texts come from GitHub's documentation and from reports of users of github.com and GitHub Enterprise Server.
 """
 
 import re
@@ -22,7 +22,7 @@ _DECLINED = re.compile(r"^ ?! \[remote rejected\] [^(\n]*\((.+)\)\s*$", re.MULTI
 _NOISE = re.compile(
     r"(?:Enumerating|Counting|Compressing|Writing|Resolving) (?:objects|deltas):.*|Total \d+ \(delta .*|\W*"
 )
-# What GitHub prints after pushes that it accepted, which says nothing about this one.
+# What GitHub prints after every accepted push; it is not about this change.
 _ROUTINE = re.compile(
     r"Create a pull request for |/pull/new/|GitHub found \d+ vulnerabilit|/security/dependabot|To find"
 )
@@ -53,7 +53,7 @@ _PUSH: tuple[tuple[str, FailureCode], ...] = (
         r"exists; cannot create|(?:directory file|refname) conflict|already exists|is at [0-9a-f]+ but expected",
         FailureCode.BRANCH_CONFLICT,
     ),
-    # GitHub failed; no rule declined the push.
+    # Errors of GitHub itself: no rule declined the push.
     (r"Internal Server Error|fatal error in commit_refs|unpacker error|failed to lock", FailureCode.GITHUB_UNREACHABLE),
 )
 
@@ -110,7 +110,7 @@ def declined(stderr: str) -> str | None:
 
 
 def trusted_hosts(settings: Settings) -> frozenset[str]:
-    """Hosts whose addresses may be shown as places to go: github.com and the configured GitHub."""
+    """Hosts whose addresses a message may ask people to open: github.com and the configured GitHub."""
     configured = (settings.github_server_url, settings.github_api_url)
     return frozenset({_GITHUB_HOST, *(urlsplit(url).netloc.lower() for url in configured)})
 

@@ -1,8 +1,8 @@
-"""Reads Markdown that an agent or a repository wrote, with the parser that CommonMark's rules are implemented in. Pure.
+"""Reads Markdown from an agent or a repository with a CommonMark parser. Pure.
 
-Fences, indented code, comments, front matter and nested lists are what GitHub shows, not what a line looks like:
+Fences, indented code, comments, front matter and nested lists are recognized as GitHub recognizes them:
 https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/#task-list-items-extension-.
-Tables are not parsed: their rows are read as text, which is all that is needed, and much faster.
+Tables are not parsed: reading their rows as text is sufficient and much faster.
 """
 
 import re
@@ -24,7 +24,7 @@ MOST_ELEMENTS = 50_000
 MOST_BRACKETS = 20_000
 """Most opening square brackets of a text."""
 _MOST_NESTING = 40
-# A heading or the beginning of a task needs no more, and some expressions of the parser are quadratic.
+# A heading or the beginning of a task needs no more, and some searches of the parser take quadratic time.
 _LONGEST_INLINE, _LONGEST_BOLD = 400, 100
 
 _FRONT_MATTER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*[ \t]*:(?:[ \t]|$)")
@@ -32,7 +32,7 @@ _COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
 _CODE = frozenset({"fence", "code_block"})
 _HIDDEN = ("<pre", "<script", "<style")
 _BOLD = frozenset({"strong_open", "strong_close"})
-# Letters and symbols that no font shows, although Python counts them as printable.
+# Letters and symbols without a visible glyph, although Python counts them as printable.
 _BLANK_LETTERS = dict.fromkeys(
     [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)], ""
 )
@@ -52,7 +52,7 @@ class Markdown(msgspec.Struct, frozen=True):
 class Heading(msgspec.Struct, frozen=True):
     """A heading outside lists and quotes. `level` is 1 to 6, and 7 for a line in bold that is used as a heading.
 
-    `source` has its marks. The heading has the lines from `begin` up to `end`; the text below it begins at `end`.
+    `source` includes the marks. The heading has the lines from `begin` up to `end`; the text below it begins at `end`.
     """
 
     level: int
@@ -78,7 +78,7 @@ class Inline(msgspec.Struct, frozen=True):
 
 
 class Bracket(msgspec.Struct, frozen=True):
-    """A bracket pair in an inline text, outside code spans, comments and escapes. Python slice: `begin` to `end`.
+    """A bracket pair in an inline text, outside code spans, comments and escapes; the slice `begin:end` of the text.
 
     `end` is None if the bracket is never closed. `struck`: the text is struck through.
     """
@@ -274,7 +274,7 @@ def _comment(state: StateInline, _silent: bool) -> bool:  # noqa: FBT001 - the p
 
 
 def _blocks_parser() -> MarkdownIt:
-    # Reference definitions are kept as paragraphs: `[NEEDS CLARIFICATION: who?]: nobody` has the form of one.
+    # Keep link reference definitions as paragraphs: `[NEEDS CLARIFICATION: who?]: nobody` has the form of one.
     parser = MarkdownIt("commonmark", {"maxNesting": _MOST_NESTING}).disable(["inline", "reference"])
     parser.block.ruler.before("code", "limit", _limit)
     return parser

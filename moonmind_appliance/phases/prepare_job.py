@@ -86,7 +86,7 @@ def _no_base(ctx: PhaseContext, github: GitHub, repository: Repository) -> Failu
 
 
 def _branch_conflict(ctx: PhaseContext, github: GitHub, slug: str) -> Failure | None:
-    """Why the run's branch cannot be created. Git has no branch `a/b` beside a branch `a`: they are file and folder."""
+    """Why the run's branch cannot be created. Git allows no branch `a/b` if there is a branch `a`: refs are files."""
     if ctx.dry_run:
         return None
     branch = ctx.branch

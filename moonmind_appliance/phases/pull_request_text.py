@@ -47,9 +47,9 @@ class PullRequestText(msgspec.Struct, frozen=True):
 
 
 class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts for reviewers. `files` are paths of the change; `assumptions` is Markdown of the specification.
+    """Facts for reviewers. `files` are paths of the change; `assumptions` is Markdown from the specification.
 
-    The lists may have been shortened before; a count is that of the whole list, or 0 if it is unknown.
+    The lists may already be shortened. Each count is that of the complete list, or 0 if it is unknown.
     `github_messages` are what GitHub printed when it accepted the push.
     `spec_kit` is one line: which Spec Kit was used, and why.
     """

@@ -1,4 +1,4 @@
-"""The Spec Kit of a run in words: for the clone's event, the pull request, and `doctor`. Pure."""
+"""Describes which Spec Kit a run uses: for the clone's event, the pull request, and `doctor`. Pure."""
 
 from moonmind_appliance.models import SpecKitChoice
 from moonmind_appliance.phases.git_answers import ChosenSpecKit
@@ -26,9 +26,9 @@ def choice_of(chosen: ChosenSpecKit, redactor: Redactor) -> SpecKitChoice:
 
 
 def sentence(choice: SpecKitChoice) -> str:
-    """Which Spec Kit the run uses and why, in one line; "" if the choice has a kind that is not known.
+    """Which Spec Kit the run uses and why, in one line.
 
-    The image's version is not named: it is the agent's `prompt_pack_version`.
+    Omits the version of the image's Spec Kit: it is the agent's `prompt_pack_version`.
     """
     version = f" {choice.version}" if choice.version else ""
     if choice.used == "repository":

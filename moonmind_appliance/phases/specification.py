@@ -1,6 +1,6 @@
-"""What reviewers are shown of the specification: its title, assumptions and open questions. Pure.
+"""The parts of the specification that the pull request shows: title, assumptions and open questions. Pure.
 
-The agent wrote the text, so it is untrusted. A text that cannot be read as Markdown has none of them.
+The agent wrote the text, so it is untrusted. A text that cannot be read as Markdown has none of these parts.
 """
 
 import re
@@ -23,7 +23,7 @@ from moonmind_appliance.phases.markdown import (
 
 _TITLE_PREFIX = "feature specification:"
 _LONGEST_TITLE, _LONGEST_QUESTION = 120, 1_000
-# Sections of the same name that are tried until one has text.
+# How many sections of one name are searched for one with text.
 _MOST_SECTIONS = 5
 
 _MARKER = re.compile(r"\[[\s*_]{0,8}NEEDS[\s_-]{1,8}CLARIFICATIONS?\b[\s*_]{0,8}[:,\u2013\u2014-]?", re.IGNORECASE)
@@ -52,7 +52,7 @@ def title(text: str) -> str | None:
 
 
 def section(text: str, name: str) -> str:
-    """The Markdown below the heading that has `name` in it, with its subsections; "" if there is none.
+    """The Markdown below the heading that contains `name`, with its subsections; "" if there is none.
 
     A heading that begins with the name is preferred. The document's title is not a section. A line in bold counts as
     a heading if no real heading has the name.
@@ -74,7 +74,7 @@ def clarifications(text: str) -> list[str]:
     """The distinct open questions of `[NEEDS CLARIFICATION: …]` in order, each of at most 1,000 characters.
 
     A marker without text is "unspecified". Markers in code, in comments, struck through or in a ticked list item are
-    not open; one in a check list without text is a check, not a question.
+    not open. A marker without text in a check list is not a question.
     """
     markdown = _read(text)
     found: dict[str, None] = {}
@@ -125,7 +125,7 @@ def _section(markdown: Markdown, candidates: list[Heading], every: list[Heading]
 
 
 def _rank(heading: Heading, name: str) -> int:
-    """1 if the heading's words begin with the name, 2 if it has the name elsewhere, else 0."""
+    """1 if the heading begins with the name, 2 if it contains the name elsewhere, else 0."""
     wanted = name.casefold()
     if wanted not in heading.source.casefold():
         return 0

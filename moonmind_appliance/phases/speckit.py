@@ -43,7 +43,7 @@ _LONGEST_QUESTION, _MOST_QUESTIONS = 400, 30
 def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     """Run the phase's skill once. May be repeated: files of an earlier attempt of this phase are removed first.
 
-    Before `specify` is repeated, the repository is cloned again, so the turn cannot find its own leftovers.
+    Before `specify` is repeated, the repository is cloned again, so the turn finds no files of an earlier attempt.
 
     If the turn leaves another account's login, or no usable login, the run has no further turn on this shard.
     """

@@ -1,7 +1,7 @@
 """Whether a file is still its template. Pure.
 
-Spec Kit's templates mark what is to be filled in with brackets. So do other templates, for text that stays, such as
-`[INTERNAL]`. So what is left does not decide alone: what was filled in does, section by section.
+Spec Kit's templates mark placeholders with brackets. Other templates also use brackets for text that is meant to stay,
+such as `[INTERNAL]`. So the remaining brackets do not decide alone: what was filled in counts too, section by section.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from moonmind_appliance.phases.markdown import (
 
 # Largest share of the template's placeholder lines that a filled file may contain, whatever was filled in.
 _MOST_LEFT = 0.3
-# Least number of new words for each word of the template in a text that fills in no section.
+# Fewest new words for each word of the template in a text that fills in hardly any section.
 _LEAST_NEW = 0.05
 _SHORTEST_PLACEHOLDER = 3
 _MANDATORY = "(mandatory)"
@@ -38,7 +38,7 @@ class _Section(msgspec.Struct, frozen=True):
 
 
 def is_unfilled(text: str, template: str) -> bool:
-    """Whether a text is its template, or nearly. A template that cannot be read is ignored.
+    """Whether a text is still its template, or nearly so. A template that cannot be read is ignored.
 
     A text that adds nothing is unfilled. If it has more than 30 % of the template's placeholder lines, it is unfilled
     unless it fills in at least half of the template's sections, and more than half of those called mandatory. If it has
@@ -49,13 +49,13 @@ def is_unfilled(text: str, template: str) -> bool:
         form, filled = read_markdown(template), read_markdown(text)
     except UnreadableMarkdown:
         return False
-    # The template's comments are not the file's own words either, if a part of one is left.
+    # The words of the template's comments are not the file's own either: a part of a comment may be left.
     known, present = set(_lines(template)) | set(_content(template)), set(_content(text))
     if present <= known:
         return True
     placeholders = _placeholders(form)
     every, mandatory = _sections_filled(_sections(form), _sections(filled), known, placeholders)
-    # Placeholders in a comment are left, too: a file may hide the template in one.
+    # Count placeholders in comments too: a file may hide the template in a comment.
     left = placeholders.intersection(_lines(text))
     if len(left) > _MOST_LEFT * len(placeholders):
         return 2 * sum(every) < max(len(every), 1) or (bool(mandatory) and 2 * sum(mandatory) <= len(mandatory))
@@ -66,7 +66,7 @@ def is_unfilled(text: str, template: str) -> bool:
 def _sections_filled(
     form: list[_Section], text: list[_Section], known: set[str], placeholders: set[str]
 ) -> tuple[list[bool], list[bool]]:
-    """Whether each section that the template leaves to be filled in is; then the same for its mandatory sections.
+    """For each section with placeholders, whether the text fills it in; then the same for the mandatory sections.
 
     A mandatory section is filled in if one of its subsections is.
     """
@@ -94,14 +94,18 @@ def _sections_filled(
 
 
 def _filled(to_fill: set[str], lines: list[str], known: set[str]) -> bool:
-    """Whether a section has text of its own: in place of a third of its placeholders, or more than what is left."""
+    """Whether a section has text of its own.
+
+    At least a third of its placeholder lines are replaced, or it has at least as many new words as there are words in
+    the placeholder lines that are left.
+    """
     left = to_fill.intersection(lines)
     new = _words(line for line in lines if line not in known)
     return new > 0 and (3 * len(left) <= 2 * len(to_fill) or new >= _words(left))
 
 
 def _sections(markdown: Markdown) -> list[_Section]:
-    """The text by headings. The document's title has no name, so that it is the same in the template and the file."""
+    """The text by headings. The document's title gets an empty name, so that it is equal in template and file."""
     found, begin = [], 0
     name, level, mandatory, titled = "", 0, False, False
     for heading in headings(markdown):
@@ -132,7 +136,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _placeholders(template: Markdown) -> set[str]:
-    """The template's lines that have text in brackets, outside code, which is no link, check box, note or label."""
+    """The template's lines with bracketed text that is not in code and is no link, check box, note or label."""
     found: set[str] = set()
     for inline in inlines(template):
         source = inline.source
@@ -144,7 +148,7 @@ def _placeholders(template: Markdown) -> set[str]:
             if source[pair.begin + 1] in "[!^" or before in ("[", "]") or after in ("(", "[", ":"):
                 continue
             number, at = number + source.count("\n", at, pair.begin), pair.begin
-            # A line with many brackets is read once.
+            # Read a line with many brackets only once.
             if number > known:
                 found.update(_content(template.lines[number]))
                 known = number

@@ -47,7 +47,7 @@ def write_expected_files(folder: Path, text: str) -> None:
 
 
 def write_old_feature(folder: Path, _text: str) -> None:
-    """Write a feature and a committed record of it, as a repository that used Spec Kit before has them."""
+    """Write a feature and a committed record of it, as in a repository that already uses Spec Kit."""
     for name, content in feature_files("# Opening hours\n\n- Each shop shows when it is open\n").items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

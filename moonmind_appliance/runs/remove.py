@@ -1,4 +1,4 @@
-"""Remove one run from the database, with its files: its record and everything that belongs to it."""
+"""Export a run's rows, and remove a run with everything that belongs to it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def export_run(resources: Resources, run_id: str) -> dict[str, list[dict[str, An
 
 
 def remove_run(resources: Resources, run_id: str) -> None:
-    """Remove an ended run, or one whose record cannot be read, with its artifacts. Its volumes go with the next sweep.
+    """Remove an ended run, or one whose record cannot be read, with its artifacts. The next sweep removes its volumes.
 
     Raises:
         NotFound: `run_not_found`, there is no such run.
@@ -30,7 +30,7 @@ def remove_run(resources: Resources, run_id: str) -> None:
         unreadable = resources.store.runs.get(run_id) is None
     except UnreadableRow:
         unreadable = True
-    # The record goes first: retention removes the files of a run without a record.
+    # Delete the record first: retention removes the files of a run that has no record.
     if not resources.store.run_rows.remove(run_id, unreadable=unreadable, now=resources.clock()):
         raise NotFound(f"Run {run_id} does not exist.", code="run_not_found")
     resources.files.remove_run(run_id)

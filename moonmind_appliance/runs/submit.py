@@ -37,7 +37,7 @@ _KEY = re.compile(KEY_PATTERN)
 
 _DISK_RETRY_SECONDS = 60
 _DRAINING_RETRY_SECONDS = 30
-# Secrets that a message names; the others are counted.
+# How many secrets a message names; it counts the others.
 _MOST_NAMED = 5
 
 

@@ -41,8 +41,8 @@ DEFAULT_ENV_FILE = Path("/etc/moonmind-appliance/appliance.env")
 class Option:
     """How one setting is parsed and documented. `hint` supplements the parser's message.
 
-    `general_names` are variables that many programs read: the process's own apply if the setting is not set, and are
-    ignored if they are not valid for it.
+    `general_names` are variables that many programs read. If the setting is not set, their values in the process's
+    environment apply, unless they are not valid for the setting.
     """
 
     sentence: str

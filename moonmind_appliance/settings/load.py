@@ -1,7 +1,7 @@
 """Read the settings from the environment and an env file.
 
 A value comes, first match first, from: the variable, the file named by `NAME_FILE`, the env file's line (again
-`NAME`, then `NAME_FILE`), a variable of a general name, the default.
+`NAME`, then `NAME_FILE`), a variable that many programs read, the default.
 """
 
 import contextlib

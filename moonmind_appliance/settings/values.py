@@ -62,7 +62,7 @@ class ProxyUrl(Secret):
         return self.address.replace("://", "://***@") if "@" in self.reveal() else self.address
 
     def credentials(self) -> dict[str, str]:
-        """What must be redacted, by its name."""
+        """The values to redact, by name."""
         login = self.reveal().partition("://")[2].rpartition("@")[0]
         parts = {"password": unquote(login.partition(":")[2]), "login": unquote(login), "encoded login": login}
         return {name: part for name, part in parts.items() if part}
@@ -158,7 +158,7 @@ def sha256_hashes(raw: str) -> tuple[str, ...]:
     hashes = tuple(raw.replace(",", " ").lower().split())
     for number, value in enumerate(hashes, start=1):
         if not re.fullmatch(r"[0-9a-f]{64}", value):
-            # Do not show the entry: it may be the value itself.
+            # Do not show the entry: the operator may have entered the secret instead of its hash.
             raise ValueError(f"contains an entry (number {number}) that is not a SHA-256 hash of 64 hexadecimal digits")
     return hashes
 
@@ -173,7 +173,7 @@ def http_url(raw: str) -> str:
 
 
 def _check_host_and_port(url: str) -> None:
-    """Raise ValueError if the URL has no host, or a port that cannot be."""
+    """Raise ValueError if the URL has no host or an impossible port."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -215,7 +215,7 @@ def author_value(raw: str) -> str:
 
 
 def ref_prefix(raw: str) -> str:
-    """The first parts of a branch name, stricter than git-check-ref-format(1); a slash at the end is removed."""
+    """The beginning of a branch name, without a final slash; the rule is stricter than git-check-ref-format(1)."""
     prefix = raw.removesuffix("/")
     if len(prefix) > _LONGEST_PREFIX or not _PREFIX.fullmatch(prefix):
         raise ValueError(

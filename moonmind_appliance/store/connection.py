@@ -161,9 +161,9 @@ class Database:
 
     @contextmanager
     def patience(self) -> Iterator[None]:
-        """In this block this thread waits up to ten minutes for another connection's write to end.
+        """Within this block the thread waits up to ten minutes until another connection's write ends.
 
-        For work that is expensive to repeat, and that no caller waits for.
+        For work that is expensive to repeat and for which no caller waits.
         """
         self._wait_for(_PATIENT_SECONDS)
         try:

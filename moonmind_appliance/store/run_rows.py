@@ -1,4 +1,4 @@
-"""A run's rows as SQLite has them: to export and remove a run, also one whose row cannot be read as a `Run`."""
+"""Exports and deletes a run's rows as SQLite stores them, even if they cannot be read as a `Run`."""
 
 import base64
 import sqlite3
@@ -11,7 +11,7 @@ from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import time_text
 
 _CLAIMED = "status = 'in_progress' AND lease_until > :now"
-# Tables with a column `run_id`; those that others refer to come last.
+# Tables with a column `run_id`. Tables that other tables refer to come last.
 _TABLES = ("events", "artifacts", "phases", "specifications", "idempotency_keys", "runs")
 
 
@@ -24,7 +24,7 @@ class RunRows:
     def export(self, run_id: str) -> dict[str, list[dict[str, Any]]]:
         """The run's rows by table, one dict per row; bytes as base64 text. Empty lists if there is no such run."""
         with self._database.read() as connection:
-            # A text that is not UTF-8 must not prevent the export of the others.
+            # A value that is not UTF-8 must not prevent the export of the other values.
             connection.text_factory = lambda stored: stored.decode(errors="backslashreplace")
             try:
                 return {table: _rows(connection, table, run_id) for table in _TABLES}
@@ -36,7 +36,7 @@ class RunRows:
 
         Args:
             run_id: which run.
-            unreadable: the run cannot be read, so it can never end.
+            unreadable: the run cannot be read, so it can never end; its status is not checked.
             now: the time to compare the end of its claim with.
 
         Raises:

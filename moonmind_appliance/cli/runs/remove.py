@@ -16,7 +16,7 @@ from moonmind_appliance.views.run_summary import find_run
 
 
 class Removed(msgspec.Struct, frozen=True):
-    """The answer in JSON."""
+    """The JSON output."""
 
     run_id: str
     exported_to: str | None

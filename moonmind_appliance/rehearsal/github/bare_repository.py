@@ -88,15 +88,15 @@ class Git:
         """Standard output without the last line break.
 
         Raises:
-            GitFailed: git ended with another code than 0.
+            GitFailed: Git exited with a code other than 0.
         """
         return self.run_bytes(*arguments, extra=extra).decode(errors="surrogateescape").rstrip("\n")
 
     def run_bytes(self, *arguments: str, extra: Mapping[str, str] | None = None) -> bytes:
-        """Standard output as it is.
+        """Git's standard output, unchanged.
 
         Raises:
-            GitFailed: git ended with another code than 0.
+            GitFailed: Git exited with a code other than 0.
         """
         # The arguments are the stand-in's own; names from requests are only used as refs after refs/heads/, or after
         # --end-of-options.

@@ -21,9 +21,9 @@ class Fault(StrEnum):
     SSO_REQUIRED = "sso-required"  # the token is not authorized for the organization's single sign-on
     TAKEN_DOWN = "taken-down"  # a DMCA notice blocks the repository
     REPOSITORY_DISABLED = "repository-disabled"  # GitHub's staff disabled the repository
-    ACCOUNT_SUSPENDED = "account-suspended"  # the token's account
+    ACCOUNT_SUSPENDED = "account-suspended"  # GitHub suspended the token's account
     IP_NOT_ALLOWED = "ip-not-allowed"  # the organization has an IP allow list
-    TOKEN_LIFETIME = "token-lifetime"  # noqa: S105 - the organization forbids tokens that live so long
+    TOKEN_LIFETIME = "token-lifetime"  # noqa: S105 - the organization does not allow the token's lifetime
     TOKEN_PERMISSION = "token-permission"  # noqa: S105 - the token lacks a permission
 
     UNREACHABLE = "unreachable"  # connections are closed without an answer

@@ -2,7 +2,7 @@
 
 A program of its own, run by git in the bare repository with the interpreter's standard library only. The rules come as
 JSON in REHEARSAL_PUSH_RULES: `decline` (the refusal of every push), `protected` (branches) and `protection` (their
-refusal), `warning` (printed for a push that is accepted), `workflow_scope` (the token may change workflows). A refusal
+refusal), `warning` (printed for an accepted push), `workflow_scope` (whether the token may change workflows). A refusal
 is GitHub's text and the reason. The protocol with git is described in githooks(5), "proc-receive".
 """
 

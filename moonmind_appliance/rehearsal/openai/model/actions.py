@@ -91,7 +91,7 @@ def _specify(request: ModelInput) -> Action:
 
 
 def _specify_by_script(request: ModelInput, brief: Brief) -> Action:
-    """Fill the file that the repository's own script made; Spec Kit before 0.5 knows no record."""
+    """Fill in the file that the repository's own script created; Spec Kit before 0.5 has no record of the feature."""
     outputs = request.outputs
     if not outputs:
         script = ".specify/scripts/bash/create-new-feature.sh"
