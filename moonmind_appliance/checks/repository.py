@@ -109,7 +109,7 @@ def _spec_kit(github: GitHub, slug: str, integration: str, access: Finding) -> I
         chosen = msgspec.convert(choose(GitHubTree(github, found.full_name, head), integration), ChosenSpecKit)
     except GitHubError as error:
         if access.level is not Level.WRONG:
-            yield note(check, f"It could not be read: {error.message}", "Read GitHub's message.")
+            yield note(check, f"The repository's files could not be read: {error.message}", "Read GitHub's message.")
         return
     choice = choice_of(chosen, Redactor())
     if chosen.problem:

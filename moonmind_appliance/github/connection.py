@@ -229,7 +229,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
 
 
 def _messages(body: Mapping[str, Any]) -> list[str]:
-    """GitHub's message, then each of its `errors` (objects or plain sentences), then the notice of a blocked repository."""
+    """GitHub's message, each of its `errors` (objects or plain sentences), and the notice of a blocked repository."""
     messages = [str(body["message"])] if body.get("message") else []
     block = body.get("block")
     if isinstance(block, dict):

@@ -88,7 +88,7 @@ def git_proxy_problem(stderr: str, route: Route) -> str:
     if found := CONNECT_STATUS.search(said):
         what = refusal(int(found[1]))
     elif "Proxy CONNECT aborted" in said:
-        what = "closed the connection without an answer"
+        what = "closed the connection without a response"
     elif "Could not resolve proxy" in said:
         what = "has a name that DNS cannot resolve"
     elif (found := _NO_CONNECTION.search(said)) and (found[1].lower(), found[2]) == (parts.hostname, str(parts.port)):

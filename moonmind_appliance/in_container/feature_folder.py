@@ -44,9 +44,9 @@ def folder_problem(directory: str) -> str:
         f"its path is longer than {LONGEST_DIRECTORY} characters": len(directory) > LONGEST_DIRECTORY,
         "it is outside the repository": directory.startswith("/") or ".." in parts,
         "it is the repository's root, and a feature needs a folder of its own": directory in ("", "."),
-        "it is not a plain path": any(part in ("", ".") for part in parts),
+        "its path has an empty or `.` component": any(part in ("", ".") for part in parts),
         "it is in a .git folder": any(is_git_name(part) for part in parts),
-        f"{parts[0]} is for Spec Kit's and the agent's own files": parts[0].lower() in _RESERVED
+        f"{parts[0]} is reserved for Spec Kit's and the agent's own files": parts[0].lower() in _RESERVED
         and not is_below(directory, FEATURES_IN_SPECIFY),
     }
     return next((problem for problem, applies in problems.items() if applies), "")

@@ -166,14 +166,12 @@ def _check(tree: Tree, integration: str) -> None:
             raise _NotUsable("link_broken", ".specify is a link to something that does not exist")
         if any(locate(tree, skill) for skill in SKILLS):
             raise _NotUsable("no_specify", "It has skills, but no folder .specify with their scripts and templates")
-        raise _NotUsable("none", "It has none")
+        raise _NotUsable("none", "It has no Spec Kit")
     if tree.kind(top) != "folder":
         raise _NotUsable("not_a_folder", ".specify is not a folder")
     options = _json(tree, ".specify/init-options.json")
     if options.get("script") == "ps":
-        raise _NotUsable(
-            "powershell", "Its scripts are for PowerShell (.specify/init-options.json), and runs have bash"
-        )
+        raise _NotUsable("powershell", "Its scripts are for PowerShell (.specify/init-options.json), and runs use bash")
     commands = _skills(tree, options) if integration == CODEX else _commands(tree, integration)
     _same_version(tree, integration)
     scripts = set(_scripts(tree, commands))
@@ -224,7 +222,7 @@ def _scripts(tree: Tree, commands: dict[str, str]) -> Iterator[str]:
         calls = sorted({(found[1], found[2]) for found in _SCRIPT.finditer(text)})
         languages = {language for language, _ in calls}
         if languages == {"powershell"}:
-            raise _NotUsable("powershell", f"{path} calls a PowerShell script ({calls[0][1]}), and runs have bash")
+            raise _NotUsable("powershell", f"{path} calls a PowerShell script ({calls[0][1]}), and runs use bash")
         for language, name in calls:
             script = f".specify/scripts/{language}/{name}"
             if language == "powershell":
@@ -299,7 +297,7 @@ def _version(tree: Tree) -> str:
 
 def _notes(tree: Tree) -> Iterator[str]:
     if read(tree, ".specify/extensions.yml").strip():
-        yield "Its hooks (.specify/extensions.yml) name other skills, which are switched off during a run."
+        yield "Its hooks (.specify/extensions.yml) name other skills, which are disabled during a run."
     if read(tree, ".specify/feature.json").strip():
         yield "Its .specify/feature.json is committed; a run does not rely on it."
 

@@ -43,7 +43,7 @@ def report(
     feature: str | None,
     feature_problem: str = "",
 ) -> None:
-    """Print the login's digest, the feature, the requested files and `more`. The last last line may be incomplete."""
+    """Print login digest, feature, the requested files and `more`. The agent's last line may be incomplete."""
     line: dict[str, Any] = {
         "type": REPORT_TYPE,
         **more,

@@ -21,8 +21,8 @@ MOST_FINDINGS = 200
 class FoundSecret(msgspec.Struct, frozen=True):
     """Where a change contains a secret; never its value.
 
-    `line` is None if the secret is in the file's name. `sha256` is the hash with which the operator can allow the value;
-    it is None for a secret that the appliance knows.
+    `line` is None if the secret is in the file's name. `sha256` is the hash with which the operator can allow the
+    value; it is None for a secret that the appliance knows.
     """
 
     kind: str

@@ -145,7 +145,7 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
         ),
         AgentVerdict.CONTEXT_WINDOW_EXCEEDED: (
             FailureCode.CONTEXT_WINDOW_EXCEEDED,
-            f"{phase.value} needed more text than {_model(ctx)} can read at once.",
+            f"{phase.value} exceeded the context window of {_model(ctx)}.",
         ),
     }.get(turn.verdict, (FailureCode.AGENT_FAILED, f"{phase.value} failed with exit code {ended.exit_code}."))
     return failure(code, message + _last_message(turn))

@@ -139,7 +139,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     github_no_proxy: Annotated[
         str | None,
         Option(
-            "Hosts that git and the REST API's client reach without that proxy, comma-separated.",
+            "Hosts that git and the REST client reach without GITHUB_HTTPS_PROXY, comma-separated.",
             text,
             general_names=("NO_PROXY", "no_proxy"),
         ),
@@ -156,7 +156,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     spec_workflow_test_mode: Annotated[bool, Option("Treat every run as a dry run: nothing is pushed.", flag)] = False
     branch_prefix: Annotated[
         str,
-        Option("Beginning of the branches that runs push: `<prefix>/<yyyymmdd>/<short run id>`.", ref_prefix),
+        Option(
+            "Beginning of the names of the branches that runs push: `<prefix>/<yyyymmdd>/<short run id>`.", ref_prefix
+        ),
     ] = "speckit"
     pull_request_labels: Annotated[
         tuple[str, ...],
@@ -179,7 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     not_secret_sha256: Annotated[
         tuple[str, ...],
         Option(
-            "SHA-256 hashes of values that look like a secret and are none, comma-separated; a refusal names the hash.",
+            "SHA-256 hashes of values that look like secrets but are not, comma-separated; refusals contain the hash.",
             sha256_hashes,
         ),
     ] = ()

@@ -72,7 +72,7 @@ def test_hooks_and_a_committed_record_are_notes(hosted: Hosted) -> None:
     """They have no effect on a run."""
     findings = hosted.check(of_0_9())
     assert [finding.level for finding in findings] == ["ok", "ok", "note", "note"]
-    assert "switched off" in findings[2].observed
+    assert "disabled" in findings[2].observed
     assert len({finding.check for finding in findings}) == 4
 
 

@@ -54,7 +54,7 @@ def test_a_complete_spec_kit_is_used(tmp_path: Path, files: dict[str, str]) -> N
 
 
 IMAGE = {
-    "nothing": ({}, "none", "It has none."),
+    "nothing": ({}, "none", "It has no Spec Kit."),
     "skills only": (without(of_0_3(), ".specify"), "no_specify", "no folder .specify"),
     "a file .specify": ({".specify": "x\n"}, "not_a_folder", ".specify is not a folder."),
     "0.0.60 for Copilot": (of_0_0_60(), "no_skills", "It has no skills for Codex"),

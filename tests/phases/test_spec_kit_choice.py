@@ -15,7 +15,10 @@ TEMPLATES = [".specify/templates/plan-template.md", ".specify/templates/tasks-te
     [
         (SpecKitChoice("repository", "complete", "It is complete.", "0.9.4"), "Spec Kit: the repository's own 0.9.4."),
         (SpecKitChoice("repository", "complete", "It is complete."), "Spec Kit: the repository's own."),
-        (SpecKitChoice("image", "none", "It has none."), "Spec Kit: the appliance's, because the repository has none."),
+        (
+            SpecKitChoice("image", "none", "It has no Spec Kit."),
+            "Spec Kit: the appliance's, because the repository has none.",
+        ),
         (
             SpecKitChoice("image", "powershell", "Its scripts are for PowerShell.", "1.1.3"),
             "Spec Kit: the appliance's, not the repository's own 1.1.3. Its scripts are for PowerShell.",

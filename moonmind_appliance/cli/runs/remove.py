@@ -36,7 +36,7 @@ class Removed(msgspec.Struct, frozen=True):
     "--export",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="First write all its rows to a new file, as JSON by table.",
+    help="Before the removal, write all rows of the run to a new file, as JSON by table.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @run_argument
@@ -44,9 +44,9 @@ class Removed(msgspec.Struct, frozen=True):
 def remove(invocation: Invocation, run: str, export: Path | None, *, yes: bool) -> Exit:
     """Remove a run: its record, events, artifacts and workspace.
 
-    The run must have ended; a run whose record cannot be read (`record_unreadable`) can be removed always, unless a
-    worker executes it. Only on the appliance's own machine, as the user that owns the data folder. A pull request on
-    GitHub is not touched.
+    The run must have ended. A run whose record cannot be read (`record_unreadable`) can be removed at any time, unless
+    a worker is executing it. Works only on the appliance's own machine, as the user that owns the data folder. A pull
+    request on GitHub is not changed.
     """
     if invocation.as_json and not yes:
         raise click.UsageError("With --json the command cannot ask for confirmation: add --yes.")
@@ -60,7 +60,7 @@ def remove(invocation: Invocation, run: str, export: Path | None, *, yes: bool) 
         remove_run(resources, run_id)
     exported = None if export is None else str(export)
     where = f"; its rows are in {exported}" if exported else ""
-    invocation.print_result(Removed(run_id, exported), Text(f"Run {run_id[:8]} is removed{where}."))
+    invocation.print_result(Removed(run_id, exported), Text(f"Run {run_id[:8]} was removed{where}."))
     return Exit.OK
 
 

@@ -38,7 +38,7 @@ from moonmind_appliance.runs.submit import SubmitRequest
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     metavar="FILE",
-    help="The specification, in UTF-8; - reads stdin. Passed to the agent unchanged, without a byte order mark.",
+    help="The specification, in UTF-8; - reads stdin. Passed to the agent unchanged, but without a byte order mark.",
 )
 @click.option("--base-branch", default="main", show_default=True, metavar="NAME", help="The branch to start from.")
 @click.option("--dry-run", is_flag=True, help="Do everything up to the commit; push nothing, open no pull request.")

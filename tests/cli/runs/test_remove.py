@@ -18,7 +18,7 @@ def test_an_unreadable_run_is_shown_as_such_exported_and_removed(terminal: Termi
         assert client.get(f"/runs/{other}").status_code == 200
     file = terminal.data_dir.parent / "run.json"
     called = terminal.call("runs", "remove", run_id, "--yes", "--export", str(file))
-    assert (called.code, called.stdout) == (0, f"Run {run_id[:8]} is removed; its rows are in {file}.\n")
+    assert (called.code, called.stdout) == (0, f"Run {run_id[:8]} was removed; its rows are in {file}.\n")
     assert json.loads(file.read_text())["runs"][0]["created_by"] == "{"
     assert file.stat().st_mode & 0o777 == 0o600
     refused = terminal.call("runs", "remove", other, "--yes", "--export", str(file))
