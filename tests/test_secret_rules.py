@@ -108,13 +108,13 @@ PASSES = {
 
 
 @pytest.mark.parametrize("name", PASSES)
-def test_what_is_no_secret_passes(name: str) -> None:
+def test_texts_that_are_not_secrets_pass(name: str) -> None:
     """Alone, in code, in Markdown and as a value."""
     for before, after in [("", ""), ("call(", ");"), ("see `", "`."), ('"key": "', '",\n'), ("# ", " #")]:
         assert list(find_tokens(f"{before}{PASSES[name]}{after}".encode())) == []
 
 
-def test_a_token_in_a_longer_word_is_none() -> None:
+def test_a_token_within_a_longer_word_does_not_count() -> None:
     """Its form is exact."""
     assert list(find_tokens(f"{REAL}x x{REAL} {REAL}_".encode())) == []
     assert len(list(find_tokens(f"{REAL}. {REAL}/x".encode()))) == 2

@@ -148,7 +148,7 @@ def test_a_refused_turn(info: object, message: str, verdict: AgentVerdict, shown
     assert (outcome.limit, outcome.advice, outcome.resets_at) == (None, "", None)
 
 
-def test_what_the_model_says_refuses_nothing() -> None:
+def test_the_models_text_is_not_a_refusal() -> None:
     """Only the message of the failed turn counts, and only if the turn failed."""
     said = {"type": "item.completed", "item": {"type": "agent_message", "text": MODEL}}
     assert turn(said, FAILED, report={"codex_error_info": "other"}).verdict is AgentVerdict.FAILED

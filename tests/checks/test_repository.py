@@ -58,7 +58,7 @@ def hosted(tmp_path: Path) -> Iterator[Hosted]:
     ],
     ids=["none", "complete", "behind a link", "without skills", "PowerShell", "a link out of it"],
 )
-def test_the_spec_kit_of_a_repository_is_told(
+def test_the_spec_kit_of_a_repository_is_reported(
     hosted: Hosted, files: dict[str, str], links: dict[str, str], grade: str, said: str
 ) -> None:
     """Before the first run, with the reason, as the run would choose."""
@@ -82,7 +82,7 @@ def test_the_agent_decides_which_skills_are_needed(hosted: Hosted) -> None:
     assert "Its integration for gemini is not installed." in spec_kit.observed
 
 
-def test_a_repository_that_no_run_may_use_is_told(hosted: Hosted) -> None:
+def test_a_repository_that_no_run_may_use_is_reported(hosted: Hosted) -> None:
     """The setting allows others only."""
     findings = hosted.check({}, spec_workflow_github_repository=("acme/other",))
     assert [finding.level for finding in findings] == ["ok", "wrong", "ok"]

@@ -106,7 +106,7 @@ def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: Applian
     }
 
 
-def test_a_database_that_takes_no_writes_for_a_while_interrupts_the_run_for_seconds(
+def test_a_database_that_accepts_no_writes_for_a_while_interrupts_the_run_for_seconds(
     appliance: ApplianceUnderTest,
 ) -> None:
     """The worker keeps its claim, requeues the run as soon as it can, and continues it at the same phase."""
@@ -123,7 +123,7 @@ def test_a_database_that_takes_no_writes_for_a_while_interrupts_the_run_for_seco
     assert appliance.kinds(run).count("run.requeued") == 1
 
 
-def test_another_programs_lock_is_waited_for(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
+def test_a_write_waits_for_another_programs_lock(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
     """Longer than a request would wait: no phase is repeated."""
     database = tmp_path / "data" / "appliance.db"
     holder = sqlite3.connect(database, isolation_level=None, check_same_thread=False)

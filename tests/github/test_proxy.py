@@ -132,7 +132,7 @@ def test_a_proxy_that_does_not_respond_is_named(tmp_path: Path, name: str) -> No
     assert git_proxy_problem(stderr, route).startswith(f"The proxy {url} "), stderr
 
 
-def test_a_certificate_that_is_not_trusted_is_no_fault_of_the_proxy(proxy: CompanyProxy) -> None:
+def test_an_untrusted_certificate_is_not_blamed_on_the_proxy(proxy: CompanyProxy) -> None:
     """The proxy had connected; the message names the certificate."""
     route = Route(ProxyUrl(proxy.url_with_login), from_environment=False)
     github = GitHub(api_url=API_URL, token=Secret(TOKEN), pauses=(), route=route)
@@ -151,7 +151,7 @@ def test_a_certificate_that_is_not_trusted_is_no_fault_of_the_proxy(proxy: Compa
         "fatal: Authentication failed for 'https://h/x'\n",
     ],
 )
-def test_what_github_refuses_is_no_fault_of_the_proxy(stderr: str) -> None:
+def test_a_refusal_by_github_is_not_blamed_on_the_proxy(stderr: str) -> None:
     """Its lines start with `remote:`, and its host is another."""
     assert git_proxy_problem(stderr, Route(ProxyUrl("http://proxy:3128"))) == ""
     assert git_proxy_problem("fatal: CONNECT tunnel failed, response 407", Route()) == ""

@@ -165,7 +165,7 @@ def test_a_recorded_folder_without_a_specification_is_named(repository: Path) ->
 
 
 @pytest.mark.parametrize("named", ["specs/001-größe", f"{unicodedata.normalize('NFD', 'specs/001-größe')}/"])
-def test_a_record_may_compose_characters_otherwise(tmp_path: Path, named: str) -> None:
+def test_a_record_may_use_another_unicode_normalization(tmp_path: Path, named: str) -> None:
     """As macOS does; the name on disk counts."""
     search = FolderSearch(tmp_path)
     specification(tmp_path, "specs/001-größe")
@@ -184,7 +184,7 @@ def test_an_absolute_record_is_read(repository: Path) -> None:
 @pytest.mark.parametrize(
     "written", ["[]", "{", "[" * 100_000, '{"feature_directory": 7}', '{"feature_directory": " "}']
 )
-def test_a_record_that_cannot_be_read_decides_nothing(repository: Path, written: str) -> None:
+def test_an_unreadable_record_is_ignored(repository: Path, written: str) -> None:
     """Whatever the agent wrote into it."""
     search = FolderSearch(repository)
     (repository / RECORD).write_text(written)
@@ -237,7 +237,7 @@ def test_nothing_is_found_through_a_link(tmp_path: Path) -> None:
     assert search.result() == {"directory": None, "problem": "linked/001-x: it is a link, or below a link"}
 
 
-def test_the_record_is_made_right_for_later_turns(repository: Path) -> None:
+def test_the_record_is_corrected_for_later_turns(repository: Path) -> None:
     """Also if the agent replaced it by a link; readable without a JSON parser."""
     (repository / RECORD).unlink()
     (repository / RECORD).symlink_to("/etc/passwd")

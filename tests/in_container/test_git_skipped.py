@@ -75,7 +75,7 @@ def test_the_agents_own_excludes_are_not_used(git_run: GitRun) -> None:
 
 
 @pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
-def test_files_that_the_agent_told_git_to_skip_are_committed(git_run: GitRun, bit: str) -> None:
+def test_files_that_the_agent_hides_from_git_are_committed(git_run: GitRun, bit: str) -> None:
     """The bits are in the agent's index, which is not used."""
     answer = staged(git_run, f"git update-index {bit} README.md; echo new > README.md", {"README.md": "old\n"})
     assert set(git_run.changes(answer)) == {SPEC, "README.md"}

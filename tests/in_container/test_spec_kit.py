@@ -115,7 +115,7 @@ IMAGE = {
 
 
 @pytest.mark.parametrize(("files", "kind", "reason"), IMAGE.values(), ids=IMAGE)
-def test_a_spec_kit_that_does_not_fit_together_is_not_used(
+def test_an_incomplete_or_mixed_spec_kit_is_not_used(
     tmp_path: Path, files: dict[str, str], kind: str, reason: str
 ) -> None:
     """The image's is used instead, all of it, and the reason names the part."""
@@ -124,7 +124,7 @@ def test_a_spec_kit_that_does_not_fit_together_is_not_used(
     assert reason in why
 
 
-def test_templates_that_fit_are_used_with_the_images_scripts(tmp_path: Path) -> None:
+def test_templates_with_the_required_sections_are_used_with_the_images_scripts(tmp_path: Path) -> None:
     """Those with the sections that the image's skills fill; an old one without success criteria is not."""
     choice = choose(WorkTree(write(tmp_path, of_0_0_60())))
     folder = ".specify/templates"
@@ -219,7 +219,7 @@ def test_another_agents_commands_must_be_installed(tmp_path: Path) -> None:
     assert chosen(tmp_path, "gemini")[1:] == ("no_skills", "It lacks commands of its integration for gemini.")
 
 
-def test_hooks_and_a_committed_record_are_told(tmp_path: Path) -> None:
+def test_hooks_and_a_committed_record_are_reported(tmp_path: Path) -> None:
     """They have no effect on the run."""
     notes = choose(WorkTree(write(tmp_path, of_0_9())))["notes"]
     assert [note.split(" ")[1] for note in notes] == ["hooks", ".specify/feature.json"]

@@ -63,7 +63,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("files", OTHERS.values(), ids=OTHERS)
 @pytest.mark.parametrize("commit_scaffold", [False, True])
-def test_the_images_spec_kit_stands_there_during_the_run_only(
+def test_the_images_spec_kit_is_in_the_work_tree_only_during_the_run(
     git_run: GitRun,
     files: dict[str, str],
     commit_scaffold: bool,  # noqa: FBT001 - a table
@@ -94,7 +94,7 @@ def test_the_images_constitution_is_never_committed(git_run: GitRun) -> None:
     assert committed(git_run) == {SPEC}
 
 
-def test_templates_that_fit_stand_in_the_place_of_the_images(git_run: GitRun) -> None:
+def test_templates_with_the_required_sections_replace_the_images(git_run: GitRun) -> None:
     """The plan template fits, also from a preset; the specification's does not."""
     files = {**of_0_0_60(), ".specify/presets/lean/templates/plan-template.md": f"{PLAN_TEMPLATE}\n## Ours\n"}
     cloned(git_run, files)
@@ -103,7 +103,7 @@ def test_templates_that_fit_stand_in_the_place_of_the_images(git_run: GitRun) ->
     assert committed(git_run) == {SPEC}
 
 
-def test_hooks_presets_and_extensions_of_another_version_are_set_aside(git_run: GitRun) -> None:
+def test_hooks_presets_and_extensions_of_another_version_are_removed_for_the_run(git_run: GitRun) -> None:
     """They name scripts and skills that are not there."""
     cloned(git_run, {**of_0_9(version="1.1.3"), ".specify/extensions/git/extension.yml": "x\n"})
     names = {entry.name for entry in (git_run.repository / ".specify").iterdir()}
@@ -168,7 +168,7 @@ def test_a_link_in_the_way_is_restored_and_nothing_is_written_through_it(
     assert git_run.blob(answer.result["commit"], link) == target.encode()
 
 
-def test_the_constitution_behind_a_link_is_used(git_run: GitRun) -> None:
+def test_a_linked_constitution_is_used(git_run: GitRun) -> None:
     """`.specify` is a link to an incomplete Spec Kit: the run has the image's, with that constitution."""
     cloned(git_run, {"tools/kit/memory/constitution.md": "# Ours\n"}, {".specify": "tools/kit"})
     assert text(git_run, CONSTITUTION) == "# Ours\n"
@@ -176,7 +176,7 @@ def test_the_constitution_behind_a_link_is_used(git_run: GitRun) -> None:
     assert committed(git_run) == {SPEC}
 
 
-def test_the_record_behind_a_link_is_not_committed(git_run: GitRun) -> None:
+def test_a_linked_record_is_not_committed(git_run: GitRun) -> None:
     """`.specify` is a link to a complete Spec Kit, which the run uses."""
     files = {path.replace(".specify/", "tools/kit/", 1): text for path, text in of_0_3().items()}
     cloned(git_run, files, {".specify": "tools/kit"})
@@ -215,7 +215,7 @@ def test_a_repositorys_old_script_works_on_the_runs_branch(git_run: GitRun) -> N
     [{**of_0_3(), ".specify/.gitignore": "feature.json\n"}, {**of_0_0_60(), ".gitignore": ".specify/\n.agents/\n"}],
     ids=["its own", "the image's"],
 )
-def test_spec_kits_files_are_not_told_as_left_out(git_run: GitRun, files: dict[str, str]) -> None:
+def test_spec_kits_files_are_not_reported_as_left_out(git_run: GitRun, files: dict[str, str]) -> None:
     """Although the repository ignores them: reviewers need not know of them."""
     cloned(git_run, files)
     git_run.agent("echo '{}' > .specify/feature.json")

@@ -58,7 +58,7 @@ def test_a_clone_that_only_git_refuses_spends_no_turn(
     assert appliance.agent.turns == []
 
 
-def test_the_clone_tells_which_spec_kit_the_run_uses(appliance: ApplianceUnderTest) -> None:
+def test_the_clone_reports_which_spec_kit_the_run_uses(appliance: ApplianceUnderTest) -> None:
     """In the phase's output for later code, in its metadata for people, and in its event for the log."""
     reason = "It is made for copilot, and has no skills for Codex (.agents/skills/speckit-…)."
     template = {"spec-template.md": ".specify/templates/spec-template.md"}
@@ -77,7 +77,7 @@ def test_the_clone_tells_which_spec_kit_the_run_uses(appliance: ApplianceUnderTe
     assert any("git_clone succeeded" in line and line.endswith(said) for line in lines)
 
 
-def test_a_spec_kit_behind_a_link_out_of_the_repository_ends_the_run(appliance: ApplianceUnderTest) -> None:
+def test_a_link_to_a_spec_kit_outside_the_repository_fails_the_run(appliance: ApplianceUnderTest) -> None:
     """Before any model time, with the link's name."""
     problem = ".agents is a link to ../shared, outside the repository. Spec Kit's files must be in the repository."
     found = {**SPEC_KIT, "used": "image", "kind": "link_outside", "reason": problem, "problem": problem}

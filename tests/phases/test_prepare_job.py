@@ -107,7 +107,7 @@ class GitHubWithOneRepository:
         ({"may_push": False}, False, FailureCode.PUSH_NOT_PERMITTED),
     ],
 )
-def test_a_repository_that_takes_no_push_is_refused(
+def test_a_repository_that_rejects_pushes_is_refused(
     state: dict[str, bool], code: FailureCode, *, dry_run: bool
 ) -> None:
     """By what GitHub reports of it: an archived repository is not a missing right."""

@@ -107,7 +107,7 @@ def test_many_files_are_counted() -> None:
         ({"left_out": [LeftOutPath(f"x/{n}", "a link") for n in range(100)], "left_out_count": 244}, "Files"),
     ],
 )
-def test_a_list_that_was_shortened_before_is_counted_whole(shortened: dict[str, object], title: str) -> None:
+def test_the_count_is_that_of_the_complete_list(shortened: dict[str, object], title: str) -> None:
     """Of 304 files 200 are known by name and 100 are listed: 204 are not."""
     body = pull_request_text(facts(**shortened)).body
     assert body.split(f"## {title}\n")[1].split("\n## ")[0].strip().endswith("… and 204 more.")

@@ -49,7 +49,7 @@ def test_all_questions_are_counted() -> None:
         ("Users sign in with [NEEDS CLARIFICATION: …]", "unspecified"),
     ],
 )
-def test_a_question_is_taken_whole(text: str, expected: str) -> None:
+def test_a_question_is_read_completely(text: str, expected: str) -> None:
     """With its links, brackets and code; over lines; in any block; also if its bracket is never closed."""
     assert clarifications(text) == [expected]
 

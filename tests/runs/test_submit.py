@@ -223,7 +223,7 @@ def test_the_operator_allows_a_value_in_texts(tmp_path: Path) -> None:
         "ghp_" + "x" * 36,
     ],
 )
-def test_words_with_the_form_of_a_token_are_taken_and_kept(
+def test_words_with_the_form_of_a_token_are_accepted_and_stored_unchanged(
     appliance: ApplianceUnderTest, field: str, words: str
 ) -> None:
     """They are no secret, and the run works with them unchanged."""

@@ -51,7 +51,7 @@ def test_conflicting_settings_are_refused(values: dict[str, str], names: list[st
 # Sources
 
 
-def test_variables_of_a_general_name_apply_if_the_setting_is_not_set() -> None:
+def test_general_variables_apply_if_the_setting_is_not_set() -> None:
     """The setting wins from any source; the general variables count in the process's environment only."""
     general = {"HTTPS_PROXY": "http://general:1", "no_proxy": "corp.example"}
     loaded = load(general, {"GITHUB_HTTPS_PROXY": "http://own:2", "NO_PROXY": "ignored"})
@@ -63,7 +63,7 @@ def test_variables_of_a_general_name_apply_if_the_setting_is_not_set() -> None:
     assert load({}, general).settings.github_https_proxy is None
 
 
-def test_a_general_variable_that_does_not_fit_is_ignored() -> None:
+def test_a_general_variable_that_is_not_valid_is_ignored() -> None:
     """Other programs may be able to use it; the appliance starts."""
     assert load({"HTTPS_PROXY": "socks5://proxy:1080"}).settings.github_https_proxy is None
 
