@@ -50,7 +50,7 @@ _SIGNATURE_LENGTHS = {
 }
 _EXAMPLE_CLAIMS = re.compile(rb"example|1234567890|john ?doe|jane ?doe|mock|dummy|\btest|\"joe\"", re.IGNORECASE)
 
-_CLAIMS_OF_NOBODY = frozenset({"exp", "iat", "nbf", "scope", "scp"})
+_ANONYMOUS_CLAIMS = frozenset({"exp", "iat", "nbf", "scope", "scp"})
 
 _DER_SEQUENCE, _DER_LONG_FORM = 0x30, 0x80
 _SHORTEST_DER_KEY = 40
@@ -123,7 +123,7 @@ def is_jwt(token: bytes) -> bool:
 
 
 def is_live_jwt(token: bytes) -> bool:
-    """Whether the signature has its algorithm's length, and the claims name an issuer or subject and have not expired.
+    """Whether the signature has its algorithm's length, and the claims identify someone and have not expired.
 
     False for known examples. Reads the claims; does not verify the signature.
     """
@@ -137,7 +137,7 @@ def is_live_jwt(token: bytes) -> bool:
     expires = body.get("exp")
     if expires is None:
         return "iss" in body or "sub" in body
-    return isinstance(expires, int | float) and expires > time.time() and not body.keys() <= _CLAIMS_OF_NOBODY
+    return isinstance(expires, int | float) and expires > time.time() and not body.keys() <= _ANONYMOUS_CLAIMS
 
 
 def looks_random_base64(text: bytes) -> bool:

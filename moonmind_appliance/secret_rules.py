@@ -71,7 +71,7 @@ def _rule(kind: str, pattern: bytes, check: Callable[[bytes], bool] = looks_mixe
 
 
 def _looks_issued(text: bytes) -> bool:
-    """Whether the text has its issuer's checksum, or at least looks random: one character may have been changed."""
+    """Whether the text has its issuer's checksum, or looks random: a real token may have been altered."""
     return has_checksum(text) or looks_mixed(text)
 
 

@@ -51,10 +51,10 @@ class TurnOutput(Generic[ReportT]):
 
     def report(self) -> TurnReport:
         """The turn's report at its end."""
-        told = self._report
-        if told is None:
+        report = self._report
+        if report is None:
             return TurnReport()
-        return TurnReport(told.files, told.login_digest, told.feature, told.feature_problem)
+        return TurnReport(report.files, report.login_digest, report.feature, report.feature_problem)
 
     def _take(self, line: bytes) -> None:
         if line.startswith(_REPORT_LINE):

@@ -75,7 +75,7 @@ class GitHubChecks:
             return
         heard = _Listening(settings)
         try:
-            door = GitHub(
+            client = GitHub(
                 api_url=settings.github_api_url,
                 token=settings.github_token,
                 timeout=_TIMEOUT,
@@ -84,13 +84,13 @@ class GitHubChecks:
                 route=route_of(settings.github_api_url, settings),
             )
             try:
-                token = _token(door, heard, settings)
+                token = _token(client, heard, settings)
                 self.time = _date(heard.headers)
                 yield token
                 if token.level is Level.WRONG:
                     return
                 for slug in settings.spec_workflow_github_repository:
-                    yield repository_access(door, slug)
+                    yield repository_access(client, slug)
                 if not settings.spec_workflow_github_repository:
                     observed = (
                         "SPEC_WORKFLOW_GITHUB_REPOSITORY is not set: runs may use every repository that the "
@@ -98,15 +98,15 @@ class GitHubChecks:
                     )
                     yield note("repositories", observed)
             finally:
-                door.close()
+                client.close()
         finally:
             heard.close()
 
 
-def _token(door: GitHub, heard: _Listening, settings: Settings) -> Finding:
+def _token(client: GitHub, heard: _Listening, settings: Settings) -> Finding:
     """Whether GitHub accepts the token, and its scopes."""
     try:
-        door.repository(next(iter(settings.spec_workflow_github_repository), _ANY))
+        client.repository(next(iter(settings.spec_workflow_github_repository), _ANY))
     except GitHubError as error:
         if error.status != _NOT_FOUND:
             return _refusal(error)
@@ -143,12 +143,12 @@ def _scopes(given: str | None, address: str) -> Finding:
     return ok(check, observed)
 
 
-def repository_access(door: GitHub, slug: str) -> Finding:
+def repository_access(client: GitHub, slug: str) -> Finding:
     """Whether the token may push to the repository, and whether there is a branch to start from."""
     check = f"repository {slug}"
     try:
-        found = door.repository(slug)
-        branch = door.branch_head(found.full_name, found.default_branch)
+        found = client.repository(slug)
+        branch = client.branch_head(found.full_name, found.default_branch)
     except GitHubError as error:
         if error.status == _NOT_FOUND:
             return wrong(check, "The token has no access to it.", "Check the name, or give the token access.")

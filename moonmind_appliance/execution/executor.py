@@ -35,7 +35,7 @@ class Executor:
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
-        with self._resources.store.database.patience():
+        with self._resources.store.database.long_wait():
             self._work(shard)
 
     def running(self) -> set[str]:

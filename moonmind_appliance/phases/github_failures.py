@@ -134,12 +134,12 @@ def git_failure(
     return failure(code, message)
 
 
-def _git_code(stderr: str, told: str, *, pushing: bool) -> FailureCode | None:
+def _git_code(stderr: str, github_text: str, *, pushing: bool) -> FailureCode | None:
     reason = declined(stderr) or ""
-    if reason or _PUSH_DECLINED.search(told):
-        return push_code(f"{told}\n{reason}") or access_code(told) or FailureCode.PUSH_REJECTED
+    if reason or _PUSH_DECLINED.search(github_text):
+        return push_code(f"{github_text}\n{reason}") or access_code(github_text) or FailureCode.PUSH_REJECTED
     refused = (r"error: 403", FailureCode.PUSH_NOT_PERMITTED if pushing else FailureCode.GITHUB_REFUSED)
     # A repository's name can imitate a pattern.
     messages = _URL.sub("''", stderr)
     known = (code for pattern, code in (*_GIT_MESSAGES, refused, _UNREACHABLE) if re.search(pattern, messages))
-    return access_code(told) or next(known, None)
+    return access_code(github_text) or next(known, None)

@@ -77,15 +77,15 @@ def remote_lines(stderr: str) -> list[str]:
 
     At most 40 lines, 400 characters each and 3,000 in all; the last one is "…" if there are more.
     """
-    return _bounded(_told(stderr))
+    return _bounded(_remote(stderr))
 
 
 def accepted_push_lines(stderr: str) -> list[str]:
     """GitHub's lines about a push that it accepted, such as warnings, without what it prints after every push."""
-    return _bounded(line for line in _told(stderr) if not _ROUTINE.search(line))
+    return _bounded(line for line in _remote(stderr) if not _ROUTINE.search(line))
 
 
-def _told(stderr: str) -> Iterator[str]:
+def _remote(stderr: str) -> Iterator[str]:
     for found in _REMOTE.finditer(stderr.replace("\r", "\n")):
         line = " ".join(strip(found[1]).split())
         if not _NOISE.fullmatch(line):

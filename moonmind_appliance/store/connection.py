@@ -17,7 +17,7 @@ from moonmind_appliance.store.redacting import RedactingConnection
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
 _BUSY_SECONDS = 15.0
-_PATIENT_SECONDS = 600.0
+_LONG_WAIT_SECONDS = 600.0
 
 # Primary result codes (https://www.sqlite.org/rescode.html): their meaning for an operator, and what to do.
 _MEANINGS: dict[int, tuple[str, str]] = {
@@ -160,12 +160,12 @@ class Database:
         log_events(recorded)
 
     @contextmanager
-    def patience(self) -> Iterator[None]:
+    def long_wait(self) -> Iterator[None]:
         """Within this block the thread waits up to ten minutes until another connection's write ends.
 
         For work that is expensive to repeat and for which no caller waits.
         """
-        self._wait_for(_PATIENT_SECONDS)
+        self._wait_for(_LONG_WAIT_SECONDS)
         try:
             yield
         finally:

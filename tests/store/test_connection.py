@@ -257,28 +257,28 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
     """The error for a file that stays locked says what to look for."""
     holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    database = Database(data_dir / "appliance.db", busy_seconds=0.05)
     with pytest.raises(StoreError, match="held a lock for too long") as refusal:
-        Store(impatient).events.add("x")
+        Store(database).events.add("x")
     assert "has the file open" in refusal.value.hint
     holder.close()
-    Store(impatient).events.add("x")
-    impatient.close()
+    Store(database).events.add("x")
+    database.close()
 
 
-def test_a_patient_thread_waits_longer(store: Store, data_dir: Path) -> None:
+def test_a_thread_waits_longer_within_long_wait(store: Store, data_dir: Path) -> None:
     """Another thread of the same database does not, and neither does this one afterwards."""
     holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None, check_same_thread=False)
-    impatient = Database(data_dir / "appliance.db", busy_seconds=0.05)
-    with impatient.patience():
+    database = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    with database.long_wait():
         holder.execute("BEGIN IMMEDIATE")
         threading.Timer(0.3, holder.execute, ["COMMIT"]).start()
-        Store(impatient).events.add("x")
+        Store(database).events.add("x")
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="held a lock for too long"):
-        Store(impatient).events.add("x")
+        Store(database).events.add("x")
     holder.close()
-    impatient.close()
+    database.close()
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
