@@ -98,7 +98,7 @@ class Reader:
         return json.loads(lines[-1]) if lines else {}
 
     def report(self) -> TurnReport:
-        """The record stands for what the turn's program finds."""
+        """The record takes the place of what the turn's program finds."""
         said = self._said
         files = said.get("files", {})
         feature = json.loads(files.get(".specify/feature.json", "{}")).get("feature_directory")

@@ -1,4 +1,4 @@
-"""Whether a text with the form of a token is one: each filter alone."""
+"""Whether a text in the form of a token is a token: each filter alone."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ def test_placeholders_sequences_repetitions_and_words_are_not_generated(text: by
 
 
 def test_a_token_in_base62_has_both_cases() -> None:
-    """Lower-case or upper-case text alone is none."""
+    """Text in only lower or only upper case does not look random."""
     assert looks_mixed(RANDOM)
     assert not looks_mixed(RANDOM.lower())
     assert not looks_mixed(RANDOM.upper())

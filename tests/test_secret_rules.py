@@ -1,4 +1,4 @@
-"""A change and a text are refused for real tokens only; what people write in code and documentation passes."""
+"""A change or a text is refused only for real tokens; identifiers, placeholders and examples pass."""
 
 import base64
 import hashlib

@@ -29,7 +29,7 @@ GITHUB = "ghp_" + "a1B2" * 9
     ],
 )
 def test_well_known_shapes_are_redacted_without_knowing_them(text, kind):
-    """By their shape only, also where `secret_rules` sees that the value is invented: redaction is eager."""
+    """By their shape only, even if `secret_rules` rejects the value as a placeholder: redaction is broad."""
     line = f"x {text} y".encode()
     redactor = Redactor()
     assert redactor.redact(line) == f"x [redacted:{kind}] y".encode()
@@ -54,7 +54,7 @@ def test_what_is_refused_is_redacted(form):
     ],
 )
 def test_identifiers_are_not_redacted(text):
-    """A run stores paths and headings, and works on with them: redaction must not damage them."""
+    """A run stores paths and headings and uses them later: redaction must not damage them."""
     assert Redactor().redact_text(text) == text
 
 

@@ -1,4 +1,4 @@
-"""How Codex's turns are judged: by codes; by a sentence only where Codex has no code, and then only for words."""
+"""How Codex's turns are judged: by codes; without a code by the message, and then only for what is reported."""
 
 import json
 from datetime import UTC, datetime
@@ -141,7 +141,7 @@ REFUSED_TURNS = [
 
 @pytest.mark.parametrize(("info", "message", "verdict", "shown"), REFUSED_TURNS)
 def test_a_refused_turn(info: object, message: str, verdict: AgentVerdict, shown: str | None) -> None:
-    """Verdict and OpenAI's own sentence; no limit and no advice, so the login is not affected."""
+    """Verdict and OpenAI's own sentence; no usage limit and no advice, so the login is not affected."""
     failed = {"type": "turn.failed", "error": {"message": message}}
     outcome = turn(failed, report={"codex_error_info": info})
     assert (outcome.verdict, outcome.message) == (verdict, shown or message)

@@ -166,7 +166,7 @@ def test_bytes_that_are_not_json_are_called_what_they_are(shared: Served, body: 
     ],
 )
 def test_another_content_type_or_charset_is_named(shared: Served, given: str, words: str) -> None:
-    """The answer repeats what was sent, and says what to send."""
+    """The response names what was sent, and says what to send."""
     answer = shared.client().post("/runs", content=b"{}", headers={"Content-Type": given})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     assert words in answer.json()["detail"]

@@ -29,7 +29,7 @@ KEY = "private key"
 
 
 def shapes(data: bytes) -> list[Span]:
-    """The certain shapes that redaction looks for."""
+    """The certain shapes that redaction searches for."""
     return [Span(*span, shape.kind) for shape in SHAPES if shape.certain for span in shape.spans(data)]
 
 

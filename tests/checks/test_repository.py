@@ -61,7 +61,7 @@ def hosted(tmp_path: Path) -> Iterator[Hosted]:
 def test_the_spec_kit_of_a_repository_is_reported(
     hosted: Hosted, files: dict[str, str], links: dict[str, str], grade: str, said: str
 ) -> None:
-    """Before the first run, with the reason, as the run would choose."""
+    """The same choice as the run's, with the reason, before the first run."""
     access, spec_kit = hosted.check(files, links)
     assert (access.check, access.level) == ("repository acme/shop", "ok")
     assert (spec_kit.check, spec_kit.level) == ("Spec Kit of acme/shop", grade)
@@ -83,7 +83,7 @@ def test_the_agent_decides_which_skills_are_needed(hosted: Hosted) -> None:
 
 
 def test_a_repository_that_no_run_may_use_is_reported(hosted: Hosted) -> None:
-    """The setting allows others only."""
+    """The setting allows only other repositories."""
     findings = hosted.check({}, spec_workflow_github_repository=("acme/other",))
     assert [finding.level for finding in findings] == ["ok", "wrong", "ok"]
     assert "SPEC_WORKFLOW_GITHUB_REPOSITORY" in findings[1].observed
@@ -97,7 +97,7 @@ def test_a_repository_that_does_not_exist_is_one_finding(hosted: Hosted, slug: s
 
 
 def test_without_a_token_there_is_nothing_to_add(hosted: Hosted) -> None:
-    """The check of the token says so."""
+    """Another check reports the missing token."""
     assert hosted.look("acme/shop", token=None) == []
 
 

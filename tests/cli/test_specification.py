@@ -11,13 +11,13 @@ from tests.cli.terminal import Terminal
 
 
 def test_the_file_is_read_without_its_byte_order_mark(tmp_path: Path) -> None:
-    """Line breaks stay as they are."""
+    """Line breaks are unchanged."""
     (tmp_path / "a.md").write_bytes(codecs.BOM_UTF8 + b"# A\r\n\tb\n")
     assert read_specification(tmp_path / "a.md") == "# A\r\n\tb\n"
 
 
 def test_a_huge_file_is_not_read_whole(tmp_path: Path) -> None:
-    """It is refused before it fills the memory."""
+    """The command refuses it without reading all of it into memory."""
     with (tmp_path / "a.md").open("wb") as file:
         file.truncate(64 * 1024**3)
     with pytest.raises(CommandFailed, match="larger than 256 KiB"):
@@ -34,7 +34,7 @@ def test_a_huge_file_is_not_read_whole(tmp_path: Path) -> None:
 )
 @pytest.mark.usefixtures("served")
 def test_submit_and_rehearse_refuse_the_same_files(terminal: Terminal, content: bytes, words: str) -> None:
-    """In the same words, with the exit code of an invalid request; nothing is started."""
+    """With the same message and the exit code of an invalid request; nothing is started."""
     submitted = terminal.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=content)
     rehearsed = terminal.call("rehearse", "--spec", "-", stdin=content, DOCKER_HOST="unix:///none.sock")
     assert (submitted.code, rehearsed.code) == (2, 2)

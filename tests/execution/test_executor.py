@@ -124,7 +124,7 @@ def test_a_database_that_accepts_no_writes_for_a_while_interrupts_the_run_for_se
 
 
 def test_a_write_waits_for_another_programs_lock(appliance: ApplianceUnderTest, tmp_path: Path) -> None:
-    """Longer than a request would wait: no phase is repeated."""
+    """It waits longer than a request would, so no phase is repeated."""
     database = tmp_path / "data" / "appliance.db"
     holder = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
 

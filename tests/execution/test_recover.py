@@ -130,7 +130,7 @@ def test_a_run_whose_lease_is_kept_alive_is_left_alone(appliance: ApplianceUnder
 
 
 def test_a_run_that_this_process_still_executes_is_left_alone(appliance: ApplianceUnderTest) -> None:
-    """Its claim is renewed as soon as the database takes a write again."""
+    """Its claim is renewed as soon as the database accepts a write again."""
     run = appliance.submit()
     appliance.store.queue.claim(0, "alive", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
     appliance.clock.advance(hours=1)

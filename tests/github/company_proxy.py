@@ -125,7 +125,7 @@ class CompanyProxy:
 
 
 async def _join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
-    """Pass on both ways until one side ends."""
+    """Forward data in both directions until one side closes."""
     other_reader, other_writer = await asyncio.open_connection(host, port)
     ways = [
         asyncio.ensure_future(_pass_on(reader, other_writer)),

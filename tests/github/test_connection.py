@@ -256,7 +256,7 @@ def test_githubs_messages_are_kept(body: object, words: tuple[str, ...]) -> None
     ],
 )
 def test_only_required_single_sign_on_is_reported(header: str, address: str | None) -> None:
-    """`X-GitHub-SSO`: partial results are no refusal."""
+    """`X-GitHub-SSO`: partial results are not a refusal."""
     assert Exchanged(said(403, x_github_sso=header)).refused().sso_url == address
     assert Exchanged(said(403)).refused().sso_url is None
 

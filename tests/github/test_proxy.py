@@ -68,7 +68,7 @@ def list_remote(url: str, ca_file: Path) -> tuple[int, str, str]:
 
 
 def test_rest_and_git_go_through_the_proxy_with_its_login(proxy: CompanyProxy, tmp_path: Path) -> None:
-    """The host's name is known to the proxy only, so nothing went another way. The proxy never gets the token."""
+    """Only the proxy can resolve the host's name, so no request bypasses it. The proxy never gets the token."""
     assert ask(proxy.url_with_login, tmp_path / "ca.pem") == "main"
     code, output, stderr = list_remote(proxy.url_with_login, tmp_path / "ca.pem")
     assert (code, "refs/heads/main" in output) == (0, True), stderr
@@ -86,7 +86,7 @@ def logins(proxy: CompanyProxy) -> dict[str, str]:
 
 @pytest.mark.parametrize("how", ["no login", "wrong password", "user only"])
 def test_a_proxy_that_rejects_the_login_is_named(proxy: CompanyProxy, tmp_path: Path, how: str) -> None:
-    """By REST and by git in the same words, without the password; GitHub is not blamed."""
+    """With the same message for REST and git, without the password; GitHub is not blamed."""
     url = logins(proxy)[how]
     sentence = f"The proxy {proxy.url} requires a user and a password, or rejected them (HTTP 407)."
     with pytest.raises(GitHubError) as caught:
@@ -120,7 +120,7 @@ def test_a_proxy_that_refuses_github_is_named(stand_in: StandInGitHub, tmp_path:
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "no-such-proxy.invalid"])
 def test_a_proxy_that_does_not_respond_is_named(tmp_path: Path, name: str) -> None:
-    """Nothing listens there, or DNS has no such name."""
+    """Nothing listens at the address, or DNS cannot resolve it."""
     (tmp_path / "ca.pem").touch()
     url = f"http://{name}:{unused_port()}"
     route = Route(ProxyUrl(url), from_environment=False)
@@ -177,7 +177,7 @@ def test_a_refusal_by_github_is_not_blamed_on_the_proxy(stderr: str) -> None:
     ],
 )
 def test_no_proxy_is_read_as_curl_reads_it(no_proxy: str, excluded: bool) -> None:  # noqa: FBT001 - a table
-    """A domain stands for its subdomains; an entry may have a port; case does not matter."""
+    """A domain includes its subdomains; an entry may have a port; case does not matter."""
     assert is_excluded("git.corp.example", 443, no_proxy) == excluded
 
 
@@ -208,7 +208,7 @@ def test_the_route_depends_on_the_scheme_and_the_exclusions() -> None:
 
 
 def test_user_and_password_are_redacted_in_every_form() -> None:
-    """Decoded, encoded, and as the header that the proxy gets; the address is no secret."""
+    """Decoded, encoded, and as the header that the proxy gets; the address is not a secret."""
     settings = Settings(github_https_proxy=ProxyUrl("http://moon:p%40ss-w0rd@proxy:3128"))
     redactor = Redactor(secrets_of(settings))
     for text in ("p@ss-w0rd", "p%40ss-w0rd", "http://moon:p%40ss-w0rd@proxy:3128", "bW9vbjpwQHNzLXcwcmQ="):
@@ -230,7 +230,7 @@ def doctor(stand_in: StandInGitHub, proxy: str, ca_file: Path) -> Finding:
 
 
 def test_doctor_names_the_proxy(stand_in: StandInGitHub, proxy: CompanyProxy, tmp_path: Path) -> None:
-    """It passes through a proxy that works; else it says which setting to check."""
+    """The check uses the proxy; if the proxy fails, the finding says which setting to check."""
     assert doctor(stand_in, proxy.url_with_login, tmp_path / "ca.pem").level == "ok"
     for url, words in (
         (proxy.url, "(HTTP 407)"),

@@ -132,7 +132,7 @@ def test_an_empty_repository_has_no_branch(stand_in: StandInGitHub, github_clien
 
 
 def test_branches_below_a_name_are_found(stand_in: StandInGitHub, github_client: GitHub) -> None:
-    """The name itself, and what is below it; not a name that only begins the same."""
+    """The name itself, and names below it; not a name that only begins with the same characters."""
     for branch in ("work/1/a", "work/1/b/c", "work/10", "other/käse"):
         add_branch(stand_in, branch)
     assert github_client.branches_at_or_below(SLUG, "work/1") == ["work/1/a", "work/1/b/c"]

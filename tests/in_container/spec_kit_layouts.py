@@ -1,4 +1,4 @@
-"""Small repositories with the files of real Spec Kit versions, in our own words: path to text."""
+"""Small repositories with shortened files in the form of real Spec Kit versions: path to text."""
 
 import json
 from collections.abc import Mapping

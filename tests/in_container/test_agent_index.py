@@ -28,7 +28,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def growing_names(entries: int = 20_000) -> bytes:
-    """Each name is the one before and a letter, as the prefixes of version 4 allow; all are marked."""
+    """Each name is the one before plus a letter, as the prefix compression of version 4 allows; all are marked."""
     entry = bytes(60) + b"\x40\x00" + b"\x40\x00" + b"\x00" + b"a\0"
     return b"DIRC" + (4).to_bytes(4, "big") + entries.to_bytes(4, "big") + entry * entries
 
@@ -46,7 +46,7 @@ def test_every_version_of_the_index_is_read(repository: Path, version: str) -> N
 
 
 def test_a_damaged_index_is_ignored(repository: Path) -> None:
-    """Cut anywhere, with any byte changed, of another form, a link or a pipe: no error, and it ends."""
+    """Truncated anywhere, with any byte changed, in another format, a link or a pipe: no error and no endless loop."""
     git(repository, "update-index", "--index-version", "4")
     git(repository, "update-index", "--skip-worktree", "src/b.py")
     index = repository / ".git/index"
@@ -80,7 +80,7 @@ def test_a_sparse_checkout_deletes_nothing(git_run: GitRun) -> None:
 
 
 def test_names_that_grow_without_end_are_refused(repository: Path) -> None:
-    """A few megabytes could stand for gigabytes of names."""
+    """A few megabytes could describe gigabytes of names."""
     index = repository / ".git/index"
     index.write_bytes(growing_names(100))
     assert len(not_checked_out(repository)) == 100

@@ -130,7 +130,7 @@ def test_of_two_new_folders_the_recorded_one_counts(repository: Path) -> None:
 
 
 def test_a_new_folder_comes_before_a_changed_one(repository: Path) -> None:
-    """The old one may only have got a reference to the new one."""
+    """The change to the old one may only be a reference to the new one."""
     search = FolderSearch(repository)
     specification(repository, "specs/002-new")
     later = time.time() + 60
@@ -166,7 +166,7 @@ def test_a_recorded_folder_without_a_specification_is_named(repository: Path) ->
 
 @pytest.mark.parametrize("named", ["specs/001-größe", f"{unicodedata.normalize('NFD', 'specs/001-größe')}/"])
 def test_a_record_may_use_another_unicode_normalization(tmp_path: Path, named: str) -> None:
-    """As macOS does; the name on disk counts."""
+    """As on macOS; the name on disk counts."""
     search = FolderSearch(tmp_path)
     specification(tmp_path, "specs/001-größe")
     specification(tmp_path, "specs/002-later")
@@ -217,7 +217,7 @@ def test_a_folder_that_can_be_used_comes_before_one_that_cannot(tmp_path: Path) 
 
 @pytest.mark.parametrize("directory", [".git/x", ".specify/x", ".agents/x", "web/node_modules/x", "nested/.git/x"])
 def test_some_folders_are_not_searched(tmp_path: Path, directory: str) -> None:
-    """Git's, Spec Kit's and the agent's own, and packages."""
+    """Those of Git, Spec Kit and the agent, and folders of packages."""
     search = FolderSearch(tmp_path)
     specification(tmp_path, directory)
     assert found(search) is None

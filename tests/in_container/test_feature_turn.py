@@ -1,4 +1,4 @@
-"""What a turn knows of its feature."""
+"""How a turn gets and finds its feature."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def test_a_turn_without_a_feature_finds_the_one_that_it_wrote(tmp_path: Path) ->
 
 
 def test_a_later_turn_works_on_that_feature(tmp_path: Path) -> None:
-    """Its record is right before the turn, whatever an earlier turn left."""
+    """The record names it before the turn, whatever an earlier turn left."""
     (tmp_path / ".specify").mkdir()
     (tmp_path / RECORD).write_text('{"feature_directory": "specs/001-old"}')
     with FeatureTurn(tmp_path, "specs/002-new") as turn:

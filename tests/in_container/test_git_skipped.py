@@ -1,4 +1,4 @@
-"""What Git skips in the agent's tree is reported, and so is a file without the filter that the repository asks for."""
+"""Files that Git skips are reported, and so are files for which `.gitattributes` asks for a filter."""
 
 import subprocess
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_the_agents_own_excludes_are_not_used(git_run: GitRun) -> None:
 
 @pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
 def test_files_that_the_agent_hides_from_git_are_committed(git_run: GitRun, bit: str) -> None:
-    """The bits are in the agent's index, which is not used."""
+    """The flags are in the agent's index, which is not used."""
     answer = staged(git_run, f"git update-index {bit} README.md; echo new > README.md", {"README.md": "old\n"})
     assert set(git_run.changes(answer)) == {SPEC, "README.md"}
 
@@ -178,7 +178,7 @@ def test_what_only_resembles_a_pointer_has_a_warning(git_run: GitRun, content: s
 
 
 def test_attributes_that_the_agent_wrote_count(git_run: GitRun) -> None:
-    """They are part of the commit, so they hold for its files."""
+    """They are part of the commit, so they apply to its files."""
     answer = staged(git_run, f"echo '{LFS.strip()}' > .gitattributes; echo raw > a.bin", {"README.md": "x"})
     assert set(warnings(answer)) == {"a.bin"}
 

@@ -49,7 +49,7 @@ OWN = {
 
 @pytest.mark.parametrize("files", OWN.values(), ids=OWN)
 def test_a_complete_spec_kit_is_used(tmp_path: Path, files: dict[str, str]) -> None:
-    """Whatever its version: its scripts, templates and skills fit together."""
+    """Whatever its version: its scripts, templates and skills are compatible with each other."""
     assert chosen(write(tmp_path, files)) == ("repository", "complete", "It is complete.")
 
 
@@ -118,7 +118,7 @@ IMAGE = {
 def test_an_incomplete_or_mixed_spec_kit_is_not_used(
     tmp_path: Path, files: dict[str, str], kind: str, reason: str
 ) -> None:
-    """The image's is used instead, all of it, and the reason names the part."""
+    """The image's is used instead, complete, and the reason names the part that is missing or does not match."""
     used, found, why = chosen(write(tmp_path, files))
     assert (used, found) == ("image", kind)
     assert reason in why
@@ -186,7 +186,7 @@ def test_links_inside_the_repository_work(tmp_path: Path, link: str, target: str
     ],
 )
 def test_a_link_out_of_the_repository_is_refused(tmp_path: Path, link: str, target: str) -> None:
-    """With its name and its target, before any model time."""
+    """With its name and its target, before any model time is used."""
     write(tmp_path, without(of_0_3(), link))
     (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / link).symlink_to(target)

@@ -1,4 +1,4 @@
-"""The run's Spec Kit in the work tree, and what the commit contains: real Git."""
+"""The run's Spec Kit in the work tree, and what the commit contains; with the real Git."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_the_images_spec_kit_is_in_the_work_tree_only_during_the_run(
     files: dict[str, str],
     commit_scaffold: bool,  # noqa: FBT001 - a table
 ) -> None:
-    """All of it, and nothing of the repository's; the commit has the repository's, whatever the agent did."""
+    """Complete, and without the repository's files. The commit has the repository's, whatever the agent did."""
     cloned(git_run, files)
     assert text(git_run, COMMON) == IMAGE_SCRIPT
     assert text(git_run, PLAN_SKILL).startswith("---\nname: speckit-plan\n")
@@ -95,7 +95,7 @@ def test_the_images_constitution_is_never_committed(git_run: GitRun) -> None:
 
 
 def test_templates_with_the_required_sections_replace_the_images(git_run: GitRun) -> None:
-    """The plan template fits, also from a preset; the specification's does not."""
+    """The plan template has them, also in a preset; the specification's does not."""
     files = {**of_0_0_60(), ".specify/presets/lean/templates/plan-template.md": f"{PLAN_TEMPLATE}\n## Ours\n"}
     cloned(git_run, files)
     assert text(git_run, ".specify/templates/plan-template.md").endswith("## Ours\n")
@@ -143,7 +143,7 @@ def test_the_scaffold_of_a_repository_with_other_skills_can_be_committed(git_run
 
 @pytest.mark.parametrize("path", [".agents", ".specify", ".specify/templates", ".specify/memory", PLAN_SKILL])
 def test_a_file_in_the_way_is_restored(git_run: GitRun, path: str) -> None:
-    """The image's folder stands there during the run."""
+    """The image's folder is at its path during the run."""
     cloned(git_run, {path: "mine\n"})
     assert text(git_run, COMMON) == IMAGE_SCRIPT
     assert text(git_run, PLAN_SKILL).startswith("---\n")
@@ -159,7 +159,7 @@ def test_a_file_in_the_way_is_restored(git_run: GitRun, path: str) -> None:
 def test_a_link_in_the_way_is_restored_and_nothing_is_written_through_it(
     git_run: GitRun, link: str, target: str
 ) -> None:
-    """The image's folder stands in its place during the run."""
+    """The image's folder replaces it during the run."""
     cloned(git_run, {"docs/a.md": "a\n"}, {link: target})
     assert text(git_run, COMMON) == IMAGE_SCRIPT
     assert [entry.name for entry in (git_run.repository / "docs").iterdir()] == ["a.md"]
@@ -204,7 +204,7 @@ def test_a_link_out_of_the_repository_is_reported(git_run: GitRun, link: str, ta
 
 
 def test_a_repositorys_old_script_works_on_the_runs_branch(git_run: GitRun) -> None:
-    """0.3's setup-plan.sh refuses the branch's name, but takes the feature from the variable that a turn gets."""
+    """0.3's setup-plan.sh refuses the branch's name, but reads the feature from the variable that a turn sets."""
     cloned(git_run, of_0_3())
     git_run.agent("bash .specify/scripts/bash/setup-plan.sh --json", SPECIFY_FEATURE="001-dark-mode")
     assert text(git_run, f"{FEATURE}/plan.md") == PLAN_TEMPLATE
@@ -216,7 +216,7 @@ def test_a_repositorys_old_script_works_on_the_runs_branch(git_run: GitRun) -> N
     ids=["its own", "the image's"],
 )
 def test_spec_kits_files_are_not_reported_as_left_out(git_run: GitRun, files: dict[str, str]) -> None:
-    """Although the repository ignores them: reviewers need not know of them."""
+    """Although `.gitignore` excludes them: reviewers need no report of them."""
     cloned(git_run, files)
     git_run.agent("echo '{}' > .specify/feature.json")
     answer = git_run.stage()

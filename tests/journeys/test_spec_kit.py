@@ -77,7 +77,7 @@ def test_a_feature_in_another_folder_with_any_name(complete):
 
 
 def test_an_agent_that_only_talks_fails_at_once(complete):
-    """Although the repository has a filled feature and a committed record of it; one model turn was spent."""
+    """Although the repository has a complete feature and a committed record of it; one model turn is used."""
     run, _, pulls = complete("only-talks", of_0_9(), ScriptedResponse(ResponseKind.ONLY_TALKS))
     assert (run["status"], run["failure"]["code"]) == ("failed", "phase_output_missing")
     assert "wrote no specification: no spec.md is new or changed." in run["failure"]["message"]

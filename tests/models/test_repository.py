@@ -48,7 +48,7 @@ def test_every_interface_has_the_same_rule(tmp_path: Path, slug: str) -> None:
 
 
 def test_the_setting_says_what_a_name_may_be() -> None:
-    """In the words of the API."""
+    """With the API's message."""
     with pytest.raises(SettingsError) as caught:
         load({"SPEC_WORKFLOW_GITHUB_REPOSITORY": "acme/ok,_mona/shop"})
     (problem,) = caught.value.problems

@@ -105,7 +105,7 @@ def test_what_github_says_about_an_accepted_push_is_in_the_pull_request(
 
 
 def test_a_retry_after_a_refused_name_uses_the_new_prefix(appliance: ApplianceUnderTest) -> None:
-    """If a rule restricts the names of branches, the operator can act, too. After the push the name is fixed."""
+    """If a rule restricts branch names, the operator can act too. After the push the name is fixed."""
     appliance.git_acts["push"] = [
         git_fails("! [remote rejected] x -> x (push declined due to repository rule violations)")
     ]
@@ -299,7 +299,7 @@ def test_two_findings_are_placed_in_their_own_files(appliance: ApplianceUnderTes
 
 
 def test_a_key_is_not_put_together_from_two_places(appliance: ApplianceUnderTest) -> None:
-    """Lines that other lines separate are no token."""
+    """Lines with other lines between them are not a token."""
     begin, *rest = private_key(Random(3)).split("\n")  # noqa: S311
     hunks = f"@@ -0,0 +1,1 @@\n+{begin}\n@@ -5,0 +7,{len(rest)} @@\n" + "".join(f"+{line}\n" for line in rest)
     patch = f"diff --git a/x b/x\n--- a/x\n+++ b/x\n{hunks}"

@@ -47,7 +47,7 @@ def test_a_line_is_shown_without_what_controls_a_terminal(line: str, shown: str)
 
 
 def test_lines_are_bounded_in_number_and_length() -> None:
-    """40 lines, 400 characters each, 3,000 in all; "…" stands for the others."""
+    """40 lines, 400 characters each, 3,000 in all; "…" replaces the others."""
     many = remote_lines(told(*(f"line {number}" for number in range(100))))
     assert (len(many), many[0], many[-1]) == (41, "line 0", "…")
     assert remote_lines(told("x" * 500)) == ["x" * 400 + "…"]

@@ -1,4 +1,4 @@
-"""What is read of a Markdown text, and that no text makes it fail or take long."""
+"""Which parts of a Markdown text are read, and that no text makes the parser fail or take long."""
 
 import pytest
 from hypothesis import given, settings

@@ -110,7 +110,7 @@ class GitHubWithOneRepository:
 def test_a_repository_that_rejects_pushes_is_refused(
     state: dict[str, bool], code: FailureCode, *, dry_run: bool
 ) -> None:
-    """By what GitHub reports of it: an archived repository is not a missing right."""
+    """By its state on GitHub: an archived repository is not a missing permission."""
     repository = Repository(
         full_name="", default_branch="main", private=True, archived=False, disabled=False, may_push=True, html_url=""
     )
@@ -121,7 +121,7 @@ def test_a_repository_that_rejects_pushes_is_refused(
 
 
 def test_an_empty_repository_is_not_a_missing_branch(tmp_path: Path, appliance: ApplianceUnderTest) -> None:
-    """The submitter pushes a first commit; then the run goes on."""
+    """After the submitter pushes a first commit, a retry succeeds."""
     folder, slug = tmp_path / "empty.git", f"{appliance.slug}-empty"
     folder.mkdir()
     git(folder, "init", "--quiet", "--bare")
@@ -149,7 +149,7 @@ def test_a_branch_in_the_way_is_found_before_any_turn(appliance: ApplianceUnderT
 
 
 def test_the_runs_own_branch_that_exists_is_found_before_any_turn(appliance: ApplianceUnderTest) -> None:
-    """Whoever made it: this run has pushed nothing yet."""
+    """This run has pushed nothing yet, so the branch is not its own work."""
     run = appliance.submit()
     create_branch(appliance, f"speckit/20260301/{run.short_id}")
     appliance.work()

@@ -1,4 +1,4 @@
-"""The Spec Kit of a run in words."""
+"""The sentence that says which Spec Kit a run uses."""
 
 import pytest
 
@@ -40,7 +40,7 @@ TEMPLATES = [".specify/templates/plan-template.md", ".specify/templates/tasks-te
     ],
 )
 def test_one_sentence_says_which_and_why(choice: SpecKitChoice, said: str) -> None:
-    """And what of the repository is used beside the image's."""
+    """And which of the repository's files are used with the image's."""
     assert sentence(choice) == said
 
 

@@ -1,4 +1,4 @@
-"""What reviewers are shown of a specification, in the forms in which people and agents write Markdown."""
+"""The parts of a specification that reviewers see, in the forms in which people and agents write Markdown."""
 
 import pytest
 
@@ -159,5 +159,5 @@ def test_a_section_has_its_subsections(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("text", ["- a\n" * 20_000, "- - - - a [NEEDS CLARIFICATION: b]\n" * 9_000])
 def test_a_text_that_is_too_large_to_parse_has_nothing(text: str) -> None:
-    """`accept` has refused it before; nothing is raised."""
+    """`accept` has already refused such a text; no exception is raised."""
     assert (title(text), section(text, "Assumptions"), clarifications(text)) == (None, "", [])

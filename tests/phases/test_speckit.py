@@ -123,7 +123,7 @@ def test_a_turn_without_a_usable_feature_names_the_reason(
 
 
 def test_a_repeated_specify_begins_with_a_new_clone(appliance: ApplianceUnderTest) -> None:
-    """What an interrupted attempt left could be taken for the feature of this one."""
+    """Files of an interrupted attempt could be mistaken for the feature of this one."""
     appliance.agent.acts[SPECIFY] = [says(verdict="quota")]
     run = appliance.run()
     assert appliance.git_verbs == ["clone"]

@@ -1,4 +1,4 @@
-"""Whether a file is still its template: for Spec Kit's templates, and for those with brackets that stay."""
+"""Whether a file is still its template: for Spec Kit's templates and for those with brackets that are meant to stay."""
 
 import re
 
@@ -200,14 +200,14 @@ def test_a_template_that_is_nearly_unfilled_is_unfilled(template: str) -> None:
 
 @pytest.mark.parametrize(("template", "begun", "done"), [(SPEC, 0.5, 0.8), (PLAN, 0.2, 0.6), (TASKS, 0.4, 0.9)])
 def test_a_template_that_is_filled_in_from_its_start(template: str, begun: float, done: float) -> None:
-    """Unfilled until most of its sections have text; the mandatory ones count for themselves."""
+    """Unfilled until most of its sections have text; the mandatory ones are counted separately."""
     assert is_unfilled(filled(template, begun), template)
     assert not is_unfilled(filled(template, done), template)
     assert not is_unfilled(filled(template), template)
 
 
 def test_mandatory_sections_must_be_filled_in() -> None:
-    """Stories, edge cases and assumptions are most of the sections, but no requirement and no measure is there."""
+    """Stories, edge cases and assumptions are most of the sections, but the requirements and measures are missing."""
     begin, end = SPEC.index("## Requirements"), SPEC.index("## Assumptions")
     text = filled(SPEC[:begin]) + SPEC[begin:end] + filled(SPEC[end:])
     assert not is_unfilled(filled(SPEC[:end]) + SPEC[end:], SPEC)
@@ -243,5 +243,5 @@ def test_other_forms_are_accepted(text: str, template: str) -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_fills_in_nearly_nothing_is_unfilled(text: str, template: str) -> None:
-    """Whatever marks the template's placeholders."""
+    """Whatever characters mark the template's placeholders."""
     assert is_unfilled(text, template)

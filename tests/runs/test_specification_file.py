@@ -26,7 +26,7 @@ def test_the_text_is_that_of_the_file(text: str) -> None:
     ],
 )
 def test_another_encoding_is_named(content: bytes, words: str) -> None:
-    """It is not guessed."""
+    """The appliance does not guess an encoding."""
     with pytest.raises(InvalidRequest) as caught:
         decode_specification(content, "a.md")
     assert str(caught.value) == words

@@ -198,7 +198,7 @@ def test_a_secret_is_found_in_its_encodings_and_by_its_shape(appliance: Applianc
 
 
 def test_the_operator_allows_a_value_in_texts(tmp_path: Path) -> None:
-    """By its hash; a secret that the appliance knows stays refused, and its message names no hash."""
+    """By its hash; a secret that the appliance knows is always refused, and its message contains no hash."""
     sha256 = hashlib.sha256(REAL.encode()).hexdigest()
     with open_appliance(tmp_path, not_secret_sha256=(sha256,)) as appliance:
         text = f"use {REAL}"
@@ -226,7 +226,7 @@ def test_the_operator_allows_a_value_in_texts(tmp_path: Path) -> None:
 def test_words_with_the_form_of_a_token_are_accepted_and_stored_unchanged(
     appliance: ApplianceUnderTest, field: str, words: str
 ) -> None:
-    """They are no secret, and the run works with them unchanged."""
+    """They are not secrets, and the run uses them unchanged."""
     value = f"acme/{words}" if field == "repository" else words
     run = appliance.stored(appliance.submit(**{field: value}))
     assert getattr(run, field) == value

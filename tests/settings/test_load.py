@@ -52,7 +52,7 @@ def test_conflicting_settings_are_refused(values: dict[str, str], names: list[st
 
 
 def test_general_variables_apply_if_the_setting_is_not_set() -> None:
-    """The setting wins from any source; the general variables count in the process's environment only."""
+    """The setting from any source has precedence; the general variables come only from the process's environment."""
     general = {"HTTPS_PROXY": "http://general:1", "no_proxy": "corp.example"}
     loaded = load(general, {"GITHUB_HTTPS_PROXY": "http://own:2", "NO_PROXY": "ignored"})
     assert loaded.settings.github_https_proxy == ProxyUrl("http://own:2")

@@ -67,7 +67,7 @@ def test_a_blob_has_its_content_as_base64(api: httpx.Client) -> None:
     ],
 )
 def test_unknown_objects_are_refused(api: httpx.Client, path: str, status: int, message: str) -> None:
-    """As GitHub words it."""
+    """With GitHub's message."""
     answer = api.get(path)
     assert (answer.status_code, answer.json()["message"]) == (status, message)
 
