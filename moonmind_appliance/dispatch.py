@@ -124,7 +124,7 @@ class Workers(Wakeups):
         self._stopping.set()
         threads = [self._reader, self._clock]
         if self._reader.ident:
-            # It restarts workers that have ended, so it must end before them.
+            # The reader restarts workers that have ended, so it must end before them.
             self._reader.join(grace)
         for consumer in self._consumers.values():
             consumer.stop()

@@ -94,7 +94,7 @@ def _is_own(worktree: Path, path: str, own: set[str]) -> bool:
 
 
 def ignored_feature(git: Git, feature: str) -> list[dict[str, str]]:
-    """A warning if the repository ignores files of the feature folder. Ask before they are added."""
+    """A warning if the repository ignores files of the feature folder. Call it before they are added to the index."""
     found = git("ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--", f":(literal){feature}")
     return [{"path": shown(f"{feature}/"), "reason": ADDED_ANYWAY}] if found else []
 

@@ -266,7 +266,7 @@ def _template_paths(tree: Tree, name: str) -> Iterator[str]:
 def _fitting_templates(tree: Tree) -> tuple[dict[str, str], list[str]]:
     """The path of the repository's template by its name, for each that the image's skills can fill.
 
-    Also the paths that come before it in Spec Kit's order and do not fit.
+    Also the paths that have precedence over it but lack required sections.
     """
     found: dict[str, str] = {}
     unused = []

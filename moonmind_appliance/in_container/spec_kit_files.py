@@ -80,7 +80,7 @@ def place_spec_kit(root: Path, scaffold: Path, integration: str) -> tuple[dict[s
 def _set_aside(root: Path, scaffold: Path) -> tuple[list[str], list[str]]:
     """Remove the repository's Spec Kit; returns the paths concerned, and those below that stay.
 
-    Its constitution stays, and its features if they are there.
+    Its constitution stays, and so do the features in `FEATURES_IN_SPECIFY`.
     """
     replaced, kept = [], []
     specify = root / ".specify"
@@ -89,7 +89,7 @@ def _set_aside(root: Path, scaffold: Path) -> tuple[list[str], list[str]]:
         if specify.is_symlink() or not specify.is_dir():
             remove(specify)
         else:
-            # The agent may write a feature into one of these folders also if it does not exist yet.
+            # The agent may write a feature into one of these folders even if the folder does not exist yet.
             kept += [path for path in FEATURES_IN_SPECIFY if not _is_other_than_folder(root / path)]
             kept += [_MEMORY] if (root / _MEMORY).is_dir() else []
             for entry in specify.iterdir():

@@ -73,7 +73,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
 
 
 def _made_by(agent: AgentInfo, choice: SpecKitChoice | None) -> str:
-    """The agent and its version; of the prompts only where they are the image's."""
+    """The agent and its version; also the version of the prompts if they are the image's."""
     own = choice is not None and choice.used == "repository"
     return f"{agent.backend} {agent.version}" + ("" if own else f", {agent.prompt_pack_version}")
 
