@@ -62,7 +62,7 @@ def test_the_spec_kit_of_a_repository_is_reported(
     hosted: Hosted, files: dict[str, str], links: dict[str, str], grade: str, said: str
 ) -> None:
     """The same choice as the run's, with the reason, before the first run."""
-    access, spec_kit = hosted.check(files, links)
+    access, spec_kit, *_ = hosted.check(files, links)
     assert (access.check, access.level) == ("repository acme/shop", "ok")
     assert (spec_kit.check, spec_kit.level) == ("Spec Kit of acme/shop", grade)
     assert said in spec_kit.observed
