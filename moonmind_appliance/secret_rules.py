@@ -61,13 +61,15 @@ def is_certain_token(value: str) -> bool:
 
 
 JWT_KIND = "JSON web token"
+# A word begins, also after an escaped line break or tab in a string literal, or an escaped character in a URL.
+_BEFORE = rb"(?:\b|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 
 
 def _rule(kind: str, pattern: bytes, check: Callable[[bytes], bool] = looks_mixed, anchors: str = "") -> Rule:
     """A rule for whole words. Without anchors, the pattern's fixed prefix is the anchor."""
     prefix = re.match(rb"[A-Za-z0-9_-]+", pattern)
     begin = tuple(anchors.encode().split()) or ((prefix[0],) if prefix else ())
-    return Rule(kind, begin, re.compile(rb"\b" + pattern + rb"(?![A-Za-z0-9_-])"), check)
+    return Rule(kind, begin, re.compile(_BEFORE + pattern + rb"(?![A-Za-z0-9_-])"), check)
 
 
 def _looks_issued(text: bytes) -> bool:

@@ -20,9 +20,10 @@ import pytest
 
 import moonmind_appliance
 from moonmind_appliance.cli.terminal import line
-from moonmind_appliance.models import PhaseName
+from moonmind_appliance.models import FailureCode, PhaseName
 from moonmind_appliance.phases.acceptance import accept
 from moonmind_appliance.phases.credential_audit import added_text
+from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.markdown import without_comments
 from moonmind_appliance.phases.specification import clarifications, section, title
 from moonmind_appliance.phases.template import is_unfilled
@@ -271,6 +272,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "printable": lambda text: (escape(text), strip(text), invisible(text), is_blank(text)),
     "printable JSON": lambda text: (escape_json(text), replace(text)),
     "terminal": line,
+    "git": lambda text: git_failure(text, FailureCode.CLONE_FAILED, "clone", pushing=True),
 }
 """What reads a text of a caller, an agent or a repository."""
 
@@ -281,6 +283,7 @@ def test_every_reader_of_external_text_takes_linear_time(name: str) -> None:
     own = ["## Assumptions", "[NEEDS CLARIFICATION: a]", "[first step]", "- [ ] T001", "<!-- -->", JWT, "abab-"]
     own += ["ghp_" + "a1B2" * 9, "-----BEGIN PRIVATE KEY-----\n", "AKIAABCDEFGH23456723 ", "\x1b]0;", "\u202e", "+a\n"]
     own += ["-rt_aB3x", " sk-aB3xK9", "-ghs_1_eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0", "glpat-aB3 ", "://x:yyyy@"]
+    own += ["Permission to ", "Remote branch ", "Repository ", "remote: refusing to allow "]
     own += ['-----BEGIN PRIVATE KEY-----" + "', "xoxb-1234567890-", "AKIA", "-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.aB3"]
     for parts in dict.fromkeys(attacks(own)):
         slow = why_slow(

@@ -120,6 +120,12 @@ def test_a_token_within_a_longer_word_does_not_count() -> None:
     assert len(list(find_tokens(f"{REAL}. {REAL}/x".encode()))) == 2
 
 
+def test_a_token_after_an_escape_is_found() -> None:
+    """A line break in a string literal, or a character in a URL, is part of no word."""
+    for before in ("\\n", "\\r", "\\t", "token%3D", "%0a"):
+        assert list(find_tokens(f'"a{before}{REAL}"'.encode()))
+
+
 def test_a_comment_allows_nothing() -> None:
     """The agent writes the change, so the marks of other scanners have no effect."""
     for comment in ("gitleaks:allow", "pragma: allowlist secret", "nosec", "kingfisher:ignore", "trufflehog:ignore"):

@@ -36,6 +36,8 @@ _LONGEST_WORDS = 500
 _UNSAID_LIMIT = timedelta(seconds=60)
 # These fail before a byte of the request is sent: repeating them is safe for every method.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+# msgspec raises the last two for invalid UTF-8 in a string and for deep nesting.
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -107,7 +109,7 @@ class Connection:
             raise self._refusal(request, response)
         try:
             return msgspec.json.decode(response.content, type=answer)
-        except msgspec.MsgspecError as error:
+        except _NOT_JSON as error:
             raise GitHubError(
                 f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
             ) from None
@@ -116,7 +118,7 @@ class Connection:
         for pause in (*self._pauses, None):
             try:
                 response = self._follow(request)
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 if pause is None or not (repeatable or isinstance(error, _NOT_SENT)):
                     raise self._silence(request, error) from None
             else:
@@ -159,14 +161,14 @@ class Connection:
             permissions=self._clean(response.headers.get("x-accepted-github-permissions", "")),
         )
 
-    def _silence(self, request: httpx.Request, error: httpx.TransportError) -> GitHubError:
+    def _silence(self, request: httpx.Request, error: httpx.TransportError | httpx.DecodingError) -> GitHubError:
         why = self._clean(str(error)) or type(error).__name__
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         if blamed := self._blame_proxy(error, why):
             return GitHubError(f"{blamed} {_name(request)} did not reach {origin}.", status=None, proxy=True)
         return GitHubError(f"No response from {origin} to {_name(request)}: {why}", status=None)
 
-    def _blame_proxy(self, error: httpx.TransportError, why: str) -> str:
+    def _blame_proxy(self, error: httpx.TransportError | httpx.DecodingError, why: str) -> str:
         """The sentence about the proxy, if it is the cause; else ""."""
         proxy = self._route.proxy
         name = f"The proxy {proxy.address}" if proxy else "The proxy of HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
@@ -224,7 +226,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     """The error body; empty if it is not GitHub's (a proxy's HTML page)."""
     try:
         return msgspec.json.decode(response.content, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except _NOT_JSON:
         return {}
 
 
@@ -286,6 +288,6 @@ def _moment(retry_after: str | None, now: datetime) -> datetime | None:
         pass
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

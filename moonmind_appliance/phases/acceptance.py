@@ -27,7 +27,8 @@ SIDE_FILES: dict[PhaseName, tuple[str, ...]] = {
 # Characters at the beginning of a task that are searched for its id.
 _LONGEST_TASK_ID = 100
 # Spec Kit's form is `T001`; agents also write `[T001]`, and set it in bold or as code.
-_TASK_ID = re.compile(r"[\[(]{0,2}T\d{2,}\b")
+# Its labels `[P]` and `[US1]` may come first.
+_TASK_ID = re.compile(r"(?:\[[A-Z0-9]{1,8}\] ?){0,3}[\[(]{0,2}T\d{2,}\b")
 
 LONGEST_FILE = 512 * 1024
 """Most characters of a phase's file. Spec Kit's documents have about ten thousand; longer files are not examined."""

@@ -25,11 +25,11 @@ _FIRST_ERROR, _SERVER = 400, 500
 _GIT_MESSAGES: tuple[tuple[str, FailureCode], ...] = (
     (r"\[rejected\]|stale info|non-fast-forward|fetch first", FailureCode.BRANCH_CONFLICT),
     (r"Authentication failed|could not read Username|error: 401|Invalid username", FailureCode.GITHUB_TOKEN_REJECTED),
-    (r"Permission to .* denied", FailureCode.PUSH_NOT_PERMITTED),
+    (r"Permission to .{0,300} denied", FailureCode.PUSH_NOT_PERMITTED),
     (r"error: 451", FailureCode.REPOSITORY_BLOCKED),
-    (r"couldn't find remote ref|Remote branch .* not found", FailureCode.BASE_BRANCH_NOT_FOUND),
+    (r"couldn't find remote ref|Remote branch .{0,300} not found", FailureCode.BASE_BRANCH_NOT_FOUND),
     (r"error: 429|rate limit", FailureCode.GITHUB_RATE_LIMITED),
-    (r"[Rr]epository .*not found|error: 404", FailureCode.REPOSITORY_NOT_FOUND),
+    (r"[Rr]epository .{0,300}not found|error: 404", FailureCode.REPOSITORY_NOT_FOUND),
 )
 _UNREACHABLE = (
     (

@@ -45,10 +45,11 @@ _ACCESS: tuple[tuple[str, FailureCode], ...] = (
 )
 # A push that GitHub declined:
 _PUSH: tuple[tuple[str, FailureCode], ...] = (
-    (r"refusing to allow .* workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
+    (r"refusing to allow .{0,300} workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
     (r"PUSH PROTECTION|cannot contain secrets|error: GH009\b", FailureCode.PUSH_PROTECTION),
-    (r"\bGH007\b|email privacy|(?:[Aa]uthor|[Cc]ommitter)(?:'s)? e-?mail", FailureCode.AUTHOR_EMAIL_REFUSED),
+    # Before the reasons that a file's name can imitate.
     (r"error: GH001\b|exceeds GitHub(?: Enterprise)?'s file size limit", FailureCode.FILE_TOO_LARGE),
+    (r"\bGH007\b|email privacy|(?:[Aa]uthor|[Cc]ommitter)(?:'s)? e-?mail", FailureCode.AUTHOR_EMAIL_REFUSED),
     (
         r"exists; cannot create|(?:directory file|refname) conflict|already exists|is at [0-9a-f]+ but expected",
         FailureCode.BRANCH_CONFLICT,

@@ -25,9 +25,10 @@ MOST_BRACKETS = 20_000
 """Most opening square brackets of a text."""
 _MOST_NESTING = 40
 # A heading or the beginning of a task needs no more, and some searches of the parser take quadratic time.
-_LONGEST_INLINE, _LONGEST_BOLD = 400, 100
+_LONGEST_INLINE, _LONGEST_BOLD, _MOST_MARKS = 400, 100, 60
 
 _FRONT_MATTER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*[ \t]*:(?:[ \t]|$)")
+_MARKDOWN_FENCE = re.compile(r"(`{3,8}|~{3,8})\s?(?:markdown|md)", re.IGNORECASE)
 _COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
 _CODE = frozenset({"fence", "code_block"})
 _HIDDEN = ("<pre", "<script", "<style")
@@ -221,7 +222,8 @@ def without_comments(text: str) -> str:
 def _unwrap(lines: list[str]) -> int:
     """Remove a fence of Markdown around the whole text, as some models write it; returns where the text begins."""
     filled = [number for number, line in enumerate(lines) if line.strip()]
-    if len(filled) > 1 and lines[filled[0]].strip() in ("```markdown", "```md") and lines[filled[-1]].strip() == "```":
+    opened = _MARKDOWN_FENCE.fullmatch(lines[filled[0]].strip()) if len(filled) > 1 else None
+    if opened and lines[filled[-1]].strip() == opened[1]:
         lines[filled[0]] = lines[filled[-1]] = ""
         return filled[0] + 1
     return 0
@@ -243,7 +245,9 @@ def _front_matter_end(lines: list[str], begin: int) -> int:
 
 
 def _inline(source: str) -> list[Token]:
-    return _INLINES.parseInline(source)[0].children or []
+    # The parser compares the marks of emphasis in pairs, which takes milliseconds for a heading that consists of them.
+    many = sum(source.count(mark) for mark in "*_~") > _MOST_MARKS
+    return (_WITHOUT_EMPHASIS if many else _INLINES).parseInline(source)[0].children or []
 
 
 def _limit(state: StateBlock, _line: int, _end: int, _silent: bool) -> bool:  # noqa: FBT001 - the parser's signature
@@ -289,4 +293,5 @@ def _pairs_parser() -> MarkdownIt:
 
 _BLOCKS = _blocks_parser()
 _INLINES = MarkdownIt("commonmark").enable("strikethrough")
+_WITHOUT_EMPHASIS = MarkdownIt("commonmark").disable("emphasis")
 _PAIRS = _pairs_parser()

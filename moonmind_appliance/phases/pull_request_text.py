@@ -148,7 +148,7 @@ def _quoted(text: str) -> list[str]:
             lines += ["", "…"]
             break
         lines.append(_prose(line, min(left, _LONGEST_LINE)))
-        left -= len(quiet(line)) + 1
+        left -= len(lines[-1]) + len("> \\\n")
     # A backslash at the end of a line is a line break.
     broken = [bool(line and following) for line, following in zip(lines, [*lines[1:], ""], strict=True)]
     return [f"> {line}\\" if breaks else f"> {line}".rstrip() for line, breaks in zip(lines, broken, strict=True)]

@@ -22,11 +22,14 @@ from moonmind_appliance.phases.markdown import (
 )
 
 _TITLE_PREFIX = "feature specification:"
+_PLACEHOLDER = re.compile(r"\[[^\[\]]*\]")
 _LONGEST_TITLE, _LONGEST_QUESTION = 120, 1_000
 # How many sections of one name are searched for one with text.
 _MOST_SECTIONS = 5
 
-_MARKER = re.compile(r"\[[\s*_]{0,8}NEEDS[\s_-]{1,8}CLARIFICATIONS?\b[\s*_]{0,8}[:,\u2013\u2014-]?", re.IGNORECASE)
+_MARKER = re.compile(
+    r"\[[\s*_]{0,8}NEEDS[\s_-]{1,8}CLARIFICATIONS?\b[\s*_]{0,8}[:,\uff1a\u2013\u2014-]?", re.IGNORECASE
+)
 # The marker is mentioned, not used: "No [NEEDS CLARIFICATION] markers remain".
 _MENTIONED_AFTER = re.compile(r"\W{0,8}(?:marker|tag|label|item|placeholder|note|comment)s?\b", re.IGNORECASE)
 _MENTIONED_BEFORE = re.compile(
@@ -45,8 +48,8 @@ def title(text: str) -> str | None:
         if heading.level == 1:
             own = heading.text
             if own.casefold().startswith(_TITLE_PREFIX):
-                own = own[len(_TITLE_PREFIX) :].lstrip() or own
-            if own and not (own[0] == "[" and own[-1] == "]"):
+                own = own[len(_TITLE_PREFIX) :].lstrip()
+            if own and not _PLACEHOLDER.fullmatch(own):
                 return _short(own, _LONGEST_TITLE)
     return None
 

@@ -110,15 +110,16 @@ def _sections(markdown: Markdown) -> list[_Section]:
     name, level, mandatory, titled = "", 0, False, False
     for heading in headings(markdown):
         found.append(_Section(name, level, mandatory, list(_content("\n".join(markdown.lines[begin : heading.begin])))))
-        name, level, begin = _name(heading.text), heading.level, heading.end
-        mandatory = _MANDATORY in heading.text.casefold()
+        shown = heading.text.casefold()
+        name, level, begin = _name(shown), heading.level, heading.end
+        mandatory = _MANDATORY in shown
         if level == 1 and not titled:
             name, titled = "", True
     return [*found, _Section(name, level, mandatory, list(_content("\n".join(markdown.lines[begin:]))))]
 
 
 def _name(heading: str) -> str:
-    name = heading.casefold()
+    name = heading
     for end in _NAME_ENDS:
         name = name.partition(end)[0]
     return name.strip()

@@ -270,6 +270,22 @@ def test_a_block_and_missing_permissions_are_reported() -> None:
     assert needed.permissions == "contents=write"
 
 
+@pytest.mark.parametrize("status", [200, 403])
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"content-encoding": "gzip"}, b"not compressed"),
+        ({}, b'{"message": "gr\xf6\xdfer"}'),
+        ({}, b'{"message": ' + b"[" * 100_000),
+        ({"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"}, b"no JSON"),
+    ],
+)
+def test_a_damaged_response_is_an_error_of_github(status: int, headers: dict[str, str], body: bytes) -> None:
+    """A program between the appliance and GitHub can send anything."""
+    response = httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+    assert Exchanged(response, pauses=()).refused().retry_at is None
+
+
 def test_a_page_that_is_not_githubs_is_an_error() -> None:
     """A proxy's HTML is an error with any status."""
     page = b"<html>Sign in to the network</html>"

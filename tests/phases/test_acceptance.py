@@ -95,6 +95,8 @@ def test_without_placeholders_any_text_is_accepted(template: str | None) -> None
         ("- Setup\n\n  1. Files\n\n     * [ ] T001 Draw", True),
         ("- [ ]   T001 Draw", True),
         ("- [ ] [T001] Draw", True),
+        ("- [ ] [P] T001 Draw", True),
+        ("- [ ] [P] [US1] **T001** Draw", True),
         ("- [ ] [T001](#t001) Draw", True),
         ("* [ ] **T001** Draw", True),
         ("- [ ] **[T001]** Draw", True),

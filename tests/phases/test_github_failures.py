@@ -170,6 +170,13 @@ def test_all_of_githubs_lines_about_a_push_are_in_the_message(fault: Fault) -> N
     assert "———" not in failure.message.replace("—— Hugging Face User Access Token ————————————————————", "")
 
 
+def test_the_name_of_a_large_file_does_not_decide() -> None:
+    """The agent chose it, and GitHub's line contains it."""
+    said = "remote: error: File Author email.bin is 123.00 MB; this exceeds GitHub's file size limit of 100.00 MB\n"
+    stderr = f"{said} ! [remote rejected] x -> x (pre-receive hook declined)\n"
+    assert git_failure(stderr, FailureCode.PUSH_REJECTED, "push", pushing=True).code is FailureCode.FILE_TOO_LARGE
+
+
 def test_a_private_email_names_the_setting() -> None:
     """The operator's address is in every commit."""
     failure = git_failure("remote: error: GH007: x", FailureCode.PUSH_REJECTED, "push", pushing=True)

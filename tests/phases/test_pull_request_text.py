@@ -91,6 +91,23 @@ def test_long_parts_are_cut_and_the_run_is_always_named(
     assert "\n" not in text.title
 
 
+def test_the_body_fits_with_marks_in_every_place() -> None:
+    """Marks are escaped, and each line of a quote has its own."""
+    many = [PathWarning("|" * 300, f"the filter {'f' * 40} {AS_IT_IS}")] * 100
+    text = pull_request_text(
+        facts(
+            clarifications=["*" * 1000] * 100,
+            assumptions="*\n" * 6000,
+            files=["|" * 300] * 200,
+            left_out=[LeftOutPath("|" * 300, "a link that points outside the repository")] * 100,
+            github_messages=["*" * 75] * 40,
+            spec_kit="*" * 600,
+            warnings=many,
+        )
+    )
+    assert len(text.body) < GITHUBS_BODY
+
+
 def test_many_files_are_counted() -> None:
     """A hundred are listed; of the others only the number."""
     body = pull_request_text(facts(files=[f"specs/{n}" for n in range(250)])).body

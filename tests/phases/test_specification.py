@@ -33,6 +33,7 @@ def test_all_questions_are_counted() -> None:
         ("[NEEDS CLARIFICATION - who?]", "who?"),
         ("[NEEDS\nCLARIFICATION: who?]", "who?"),
         ("[NEEDS_CLARIFICATION: who?]", "who?"),
+        ("[NEEDS CLARIFICATION\uff1awho?]", "who?"),
         ("- one\n  - two [NEEDS CLARIFICATION: who,\n    and when?]", "who, and when?"),
         ("> [NEEDS CLARIFICATION: who,\n> and when?]", "who, and when?"),
         ("## Payment [NEEDS CLARIFICATION: who?]", "who?"),
@@ -118,6 +119,10 @@ def test_a_mention_of_the_marker_is_no_question(text: str) -> None:
         ("# **Feature Specification**: Dark mode\n", "Dark mode"),
         ("# 暗色模式 – größer\n", "暗色模式 – größer"),  # noqa: RUF001 - the dash is what is tested
         ("# Dark mode <!-- draft -->\n", "Dark mode"),
+        ("# [Beta] Export as [CSV]\n", "[Beta] Export as [CSV]"),
+        ("# Feature Specification:\n", None),
+        ("~~~Markdown\n# Dark mode\n~~~\n", "Dark mode"),
+        ("````md\n# Dark mode\n\n```sh\nx\n```\n````\n", "Dark mode"),
     ],
 )
 def test_the_title_is_the_first_heading(text: str, expected: str | None) -> None:
