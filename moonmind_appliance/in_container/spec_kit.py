@@ -42,7 +42,7 @@ _SHARED_FUNCTIONS = (
     "spec_kit_effective_branch_name",
 )
 _SCRIPT = re.compile(r"(?<![\w/-])(?:\.specify/)?scripts/(bash|powershell|python)/([\w.-]+\.(?:sh|ps1|py))\b")
-_FUNCTION = re.compile(r"^\s*(?:function\s+)?(\w+)\s*\(\)", re.MULTILINE)
+_FUNCTION = re.compile(r"^\s*(?:function\s+(?=\w+\s*[({])|(?=\w+\s*\(\)))(\w+)", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _COMMAND_FILE = re.compile(r"speckit[.-](?:specify|plan|tasks)\b")
 _TASK = re.compile(r"^\s*[-*+]\s+\[ \]\s+\W*T\d{2,}\b", re.MULTILINE)

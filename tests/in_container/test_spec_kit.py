@@ -1,6 +1,7 @@
 """Which Spec Kit a run uses, for each kind of repository."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ OWN = {
     "a function that only a comment names": {
         **of_0_3(),
         f"{BASH}/setup-plan.sh": "# resolve_template came later\nsource common.sh\nget_feature_paths\n",
+    },
+    "functions that are declared without parentheses": {
+        **of_0_3(),
+        f"{BASH}/common.sh": re.sub(r"(?m)^(\w+)\(\)", r"function \1", of_0_3()[f"{BASH}/common.sh"]),
     },
     "options that cannot be read": {**of_0_3(), ".specify/init-options.json": "{" * 100_000},
 }
