@@ -42,10 +42,10 @@ _SHARED_FUNCTIONS = (
     "spec_kit_effective_branch_name",
 )
 _SCRIPT = re.compile(r"(?<![\w/-])(?:\.specify/)?scripts/(bash|powershell|python)/([\w.-]+\.(?:sh|ps1|py))\b")
-_FUNCTION = re.compile(r"^\s*(?:function\s+(?=\w+\s*[({])|(?=\w+\s*\(\)))(\w+)", re.MULTILINE)
-_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+(?=\w+\s*[({])|(?=\w+[ \t]*\(\)))(\w+)", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _COMMAND_FILE = re.compile(r"speckit[.-](?:specify|plan|tasks)\b")
-_TASK = re.compile(r"^\s*[-*+]\s+\[ \]\s+\W*T\d{2,}\b", re.MULTILINE)
+_TASK = re.compile(r"^[ \t]*[-*+][ \t]+\[ \][ \t]+[^\w\n]{0,20}T\d{2,}\b", re.MULTILINE)
 # The sections that the image's skills fill, by the beginning of their headings in lower case.
 _SECTIONS = {
     "spec-template.md": ("user scenarios", "requirements", "success criteria"),
