@@ -30,7 +30,7 @@ _RESERVED = (_SPECIFY, ".agents", ".codex")
 # Folders of packages, which may contain files of any name.
 _NOT_SEARCHED = frozenset({"node_modules", ".venv", "__pycache__"})
 # Control and invisible characters, surrogates (a name that is not UTF-8), line and paragraph separators.
-_REFUSED = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
+_REFUSED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Zero-width joiners are part of words in several scripts, such as Persian, and of emoji.
 _JOINERS = "\u200c\u200d"
 
