@@ -69,19 +69,28 @@ class FolderSearch:
         """The feature folder after the turn.
 
         Of several folders with a new or changed specification: the one that a record written by this turn names, else a
-        new one, else one with a number, else the newest. If there is none: the folder that such a record names.
+        new one, else one with a number, else the newest. If there is none: the folder that such a record names. A
+        specification that was only moved is not new.
 
         Returns:
             `directory`: the folder, None if there is none. `problem`: why a folder was refused, with its name.
         """
         recorded = _recorded(self._repository) if _signature(self._repository / RECORD) != self._record else None
         after = _specifications(self._repository)
-        changed = [folder for folder, digest in after.items() if self._before.get(folder) != digest]
+        moved = {digest for folder, digest in self._before.items() if folder not in after}
+        changed = [
+            folder for folder, digest in after.items() if self._before.get(folder) != digest and digest not in moved
+        ]
 
         def rank(folder: str) -> tuple[bool, bool, bool, int, str]:
-            number = folder.rpartition("/")[2].partition("-")[0]
-            written = (self._repository / folder / SPECIFICATION).stat().st_mtime_ns
-            return (same_name(folder, recorded), folder not in self._before, number.isdigit(), written, folder)
+            number, dash, _ = folder.rpartition("/")[2].partition("-")
+            return (
+                same_name(folder, recorded),
+                folder not in self._before,
+                number.isdigit() and bool(dash),
+                _written(self._repository / folder / SPECIFICATION),
+                folder,
+            )
 
         usable = [folder for folder in changed if not folder_problem(folder)]
         found = max(usable or changed, key=rank, default=recorded)
@@ -157,6 +166,14 @@ def _signature(path: Path) -> tuple[int, ...]:
     except (OSError, ValueError):
         return ()
     return known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+
+
+def _written(path: Path) -> int:
+    """When a file was written; 0 if a process that the agent left behind removed it meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _on_disk(repository: Path, directory: str) -> str:

@@ -117,13 +117,15 @@ def trusted_hosts(settings: Settings) -> frozenset[str]:
 
 
 def trusted_address(text: str, hosts: Collection[str]) -> str | None:
-    """The first https address in a text; None if there is none, or if it is not on one of these hosts."""
-    found = _ADDRESS.search(text)
-    address = found[0].rstrip(".,;)'\"`") if found else ""
+    """The first https address in a text that is on one of these hosts; None if there is none."""
+    addresses = (found[0].rstrip(".,;)'\"`") for found in _ADDRESS.finditer(text))
+    return next((address for address in addresses if _is_trusted(address, hosts)), None)
+
+
+def _is_trusted(address: str, hosts: Collection[str]) -> bool:
     try:
         parts = urlsplit(address)
         host = f"{parts.hostname}" if parts.port in (None, _HTTPS_PORT) else f"{parts.hostname}:{parts.port}"
     except ValueError:
-        return None
-    trusted = bool(address) and len(address) <= _LONGEST_ADDRESS and "@" not in parts.netloc and host in hosts
-    return address if trusted else None
+        return False
+    return len(address) <= _LONGEST_ADDRESS and "@" not in parts.netloc and host in hosts

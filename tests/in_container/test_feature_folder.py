@@ -149,6 +149,26 @@ def test_a_folder_with_a_number_comes_before_a_newer_one_without(repository: Pat
     assert found(search) == "specs/002-new"
 
 
+def test_a_moved_specification_is_not_new(repository: Path) -> None:
+    """An agent may tidy up: what it moved is not what it was asked to write."""
+    search = FolderSearch(repository)
+    (repository / "specs/archive").mkdir()
+    (repository / "specs/001-old").rename(repository / "specs/archive/001-old")
+    assert found(search) is None
+    specification(repository, "specs/new-feature")
+    assert found(search) == "specs/new-feature"
+
+
+def test_a_folder_that_is_named_by_a_number_alone_is_not_preferred(repository: Path) -> None:
+    """Spec Kit's folders have a number, a dash and a name."""
+    search = FolderSearch(repository)
+    specification(repository, "target/2")
+    later = time.time() + 60
+    specification(repository, "specs/feature")
+    os.utime(repository / "specs/feature/spec.md", (later, later))
+    assert found(search) == "specs/feature"
+
+
 def test_a_record_that_this_turn_wrote_counts_without_a_change(repository: Path) -> None:
     """The specification existed already: the run ends without changes, not with a failure."""
     search = FolderSearch(repository)

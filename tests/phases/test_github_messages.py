@@ -84,3 +84,9 @@ def test_an_address_ends_before_the_sentence_does() -> None:
     address = "https://github.com/orgs/acme/sso?authorization_request=A"
     assert trusted_address(f"visit {address}, then try again.", HOSTS) == address
     assert trusted_address("visit the settings", HOSTS) is None
+
+
+def test_an_address_of_another_host_is_skipped() -> None:
+    """GitHub's messages may name a page of its documentation first."""
+    address = "https://github.com/orgs/acme/sso?authorization_request=A"
+    assert trusted_address(f"see https://docs.github.com/articles/sso, or visit {address}", HOSTS) == address
