@@ -5,6 +5,7 @@ https://spec.commonmark.org/0.31.2/ and https://github.github.com/gfm/#task-list
 Tables are not parsed: reading their rows as text is sufficient and much faster.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -26,6 +27,9 @@ MOST_BRACKETS = 20_000
 _MOST_NESTING = 40
 # A heading or the beginning of a task needs no more, and some searches of the parser take quadratic time.
 _LONGEST_INLINE, _LONGEST_BOLD, _MOST_MARKS = 400, 100, 60
+
+# At DEBUG the parser logs every rule for every line: hundreds of thousands of lines for one text.
+logging.getLogger("markdown_it").setLevel(logging.WARNING)
 
 _FRONT_MATTER_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*[ \t]*:(?:[ \t]|$)")
 _MARKDOWN_FENCE = re.compile(r"(`{3,8}|~{3,8})\s?(?:markdown|md)", re.IGNORECASE)

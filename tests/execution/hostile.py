@@ -46,7 +46,14 @@ GOOD: dict[str, Any] = {
         {"type": "item.completed", "item": {"type": "agent_message", "text": "Done."}},
         {"type": "turn.completed", "usage": {"input_tokens": 5, "output_tokens": 7}},
     ],
-    "report": {"login_digest": "d", "rate_limits": LIMITS, "limit_told": True, "files": {}},
+    "report": {
+        "login_digest": "d",
+        "rate_limits": LIMITS,
+        "limit_told": True,
+        "feature": FEATURE,
+        "feature_problem": "",
+        "files": {},
+    },
     "exit": 0,
 }
 LIMITED: dict[str, Any] = {

@@ -1,5 +1,7 @@
 """Which parts of a Markdown text are read, and that no text makes the parser fail or take long."""
 
+import logging
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,3 +178,10 @@ def test_no_nesting_raises(part: str) -> None:
 def test_no_text_raises(text: str) -> None:
     """Any order of marks, line breaks and unusual characters."""
     read_everything(text)
+
+
+def test_the_parser_logs_no_steps(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even at DEBUG: a long text would fill the log."""
+    with caplog.at_level(logging.DEBUG):
+        assert title("# Due dates\n\nText\n") == "Due dates"
+    assert caplog.records == []
