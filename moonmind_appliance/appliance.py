@@ -27,7 +27,6 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.github.proxy import route_of
 from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
@@ -91,14 +90,8 @@ def attach(
         opened.callback(store.close)
         engine = engine_of(settings)
         opened.callback(engine.close)
-        github = None
-        if settings.github_token:
-            github = GitHub(
-                api_url=settings.github_api_url,
-                token=settings.github_token,
-                ca_file=settings.extra_ca_certs,
-                route=route_of(settings.github_api_url, settings),
-            )
+        github = GitHub.of(settings)
+        if github is not None:
             opened.callback(github.close)
         shards = shard_names(settings)
         wakeups = wakeups or Wakeups(settings.moonmind_data_dir, shards)

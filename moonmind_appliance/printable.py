@@ -26,9 +26,11 @@ _INVISIBLE_CATEGORIES = {
 # Characters that show nothing: by category, and letters and symbols without a glyph.
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"})
 _WITHOUT_GLYPH = re.compile(
-    # Hangul fillers, the blank Braille pattern, the null notehead, and the code points that Unicode reserves for
-    # invisible characters (https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point).
-    "[\u115f\u1160\u2065\u2800\u3164\uffa0\ufff0-\ufff8\U0001d159\U000e0000-\U000e0fff]"
+    # The grapheme joiner, Hangul fillers, Khmer inherent vowels, Mongolian and other variation selectors, the blank
+    # Braille pattern, the null notehead, and the code points that Unicode reserves for invisible characters
+    # (https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point).
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001d159\U000e0000-\U000e0fff]"
 )
 
 
@@ -52,6 +54,11 @@ def replace(text: str, mark: str = "\ufffd") -> str:
 def strip(text: str) -> str:
     """The text without escape sequences and unprintable characters; blanks, tabs and line breaks are kept."""
     return text if text.isprintable() else _NOT_PLAIN.sub(_keep_visible, _ESCAPE_SEQUENCE.sub("", text))
+
+
+def without_blank_letters(text: str) -> str:
+    """The text without the characters that have no glyph although Python counts them as printable."""
+    return _WITHOUT_GLYPH.sub("", text)
 
 
 def invisible(text: str) -> str:

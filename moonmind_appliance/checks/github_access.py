@@ -70,19 +70,12 @@ class GitHubChecks:
             OSError: a CA file cannot be read.
         """
         settings = self._settings
-        if settings.github_token is None:
-            yield token_is_set(settings)
-            return
         heard = _Listening(settings)
         try:
-            client = GitHub(
-                api_url=settings.github_api_url,
-                token=settings.github_token,
-                timeout=_TIMEOUT,
-                pauses=(),
-                transport=heard,
-                route=route_of(settings.github_api_url, settings),
-            )
+            client = GitHub.of(settings, timeout=_TIMEOUT, pauses=(), transport=heard)
+            if client is None:
+                yield token_is_set(settings)
+                return
             try:
                 token = _token(client, heard, settings)
                 self.time = _date(heard.headers)
@@ -116,10 +109,8 @@ def _token(client: GitHub, heard: _Listening, settings: Settings) -> Finding:
 def _refusal(error: GitHubError) -> Finding:
     """Why GitHub refused a request that any valid token may make."""
     check = TOKEN
-    if error.proxy:
-        return wrong(check, error.message, PROXY_TO_DO)
     if error.status is None:
-        return wrong(check, error.message, "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS.")
+        return wrong(check, error.message, _without_response(error))
     if error.status == _REJECTED:
         return wrong(check, "GitHub rejected it: it is wrong, revoked or expired.", "Create a new one.")
     if error.retry_at is not None:
@@ -127,6 +118,11 @@ def _refusal(error: GitHubError) -> Finding:
     return wrong(
         check, error.message, "Read GitHub's message; the organization's policy may require the token to be authorized."
     )
+
+
+def _without_response(error: GitHubError) -> str:
+    """What to do if GitHub did not respond."""
+    return PROXY_TO_DO if error.proxy else "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS."
 
 
 def _scopes(given: str | None, address: str) -> Finding:
@@ -152,13 +148,21 @@ def repository_access(client: GitHub, slug: str) -> Finding:
     except GitHubError as error:
         if error.status == _NOT_FOUND:
             return wrong(check, "The token has no access to it.", "Check the name, or give the token access.")
+        if error.status is None:
+            return wrong(check, error.message, _without_response(error))
         return wrong(check, error.message, "Read GitHub's message.")
-    if found.archived:
-        return wrong(
-            check, "It is archived: GitHub rejects pushes to it.", "Unarchive it, or remove it from the setting."
-        )
-    if not found.may_push:
-        return wrong(check, "The token can read it but not push to it.", "Give its account write access.")
+    problems = (
+        (
+            found.archived,
+            "It is archived: GitHub rejects pushes to it.",
+            "Unarchive it, or remove it from the setting.",
+        ),
+        (found.disabled, "GitHub has disabled it.", "Its owner must resolve the block with GitHub."),
+        (not found.may_push, "The token can read it but not push to it.", "Give its account write access."),
+    )
+    for applies, observed, to_do in problems:
+        if applies:
+            return wrong(check, observed, to_do)
     if branch is None:
         return note(check, "It is empty: there is no branch to start from.", "Push a first commit.")
     return ok(check, f"push access; default branch {found.default_branch}")

@@ -73,16 +73,10 @@ def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
         SettingsError: the token cannot be sent, or a CA file cannot be used.
         OSError: a CA file cannot be read.
     """
-    if settings.github_token is None:
+    github = GitHub.of(settings, timeout=_TIMEOUT, pauses=())
+    if github is None:
         # Another check reports the missing token.
         return
-    github = GitHub(
-        api_url=settings.github_api_url,
-        token=settings.github_token,
-        timeout=_TIMEOUT,
-        ca_file=settings.extra_ca_certs,
-        pauses=(),
-    )
     try:
         access = repository_access(github, slug)
         yield access

@@ -13,8 +13,11 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection
-from moonmind_appliance.github.proxy import Route
-from moonmind_appliance.settings import Secret
+from moonmind_appliance.github.proxy import Route, route_of
+from moonmind_appliance.settings import Secret, Settings
+
+DEFAULT_TIMEOUT = 20.0
+"""Seconds for each connect, read and write."""
 
 _NOT_FOUND = 404
 
@@ -148,7 +151,7 @@ class GitHub:
         *,
         api_url: str,
         token: Secret,
-        timeout: float = 20.0,
+        timeout: float = DEFAULT_TIMEOUT,
         ca_file: Path | None = None,
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
@@ -162,6 +165,33 @@ class GitHub:
             pauses=pauses,
             transport=transport,
             route=route,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        pauses: Sequence[float] = DEFAULT_PAUSES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> "GitHub | None":
+        """The client that these settings describe, with their proxy and certificates; None without a token.
+
+        Raises:
+            SettingsError: the token cannot be sent, or a CA file cannot be used.
+            OSError: a CA file cannot be read.
+        """
+        if settings.github_token is None:
+            return None
+        return cls(
+            api_url=settings.github_api_url,
+            token=settings.github_token,
+            timeout=timeout,
+            ca_file=settings.extra_ca_certs,
+            pauses=pauses,
+            transport=transport,
+            route=route_of(settings.github_api_url, settings),
         )
 
     def repository(self, slug: str) -> Repository:

@@ -16,7 +16,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from moonmind_appliance.printable import strip
+from moonmind_appliance.printable import strip, without_blank_letters
 
 MOST_LINES = 10_000
 """Most lines of a text. Spec Kit's documents have some hundreds."""
@@ -37,10 +37,6 @@ _COMMENT_BEGINS, _COMMENT_ENDS = "<!--", "-->"
 _CODE = frozenset({"fence", "code_block"})
 _HIDDEN = ("<pre", "<script", "<style")
 _BOLD = frozenset({"strong_open", "strong_close"})
-# Letters and symbols without a visible glyph, although Python counts them as printable.
-_BLANK_LETTERS = dict.fromkeys(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10)], ""
-)
 
 
 class UnreadableMarkdown(Exception):
@@ -191,7 +187,7 @@ def shown(source: str) -> str:
 
 def visible(text: str) -> str:
     """The text on one line, without characters that are invisible or change its direction, and with single blanks."""
-    return " ".join(strip(" ".join(text.split()).translate(_BLANK_LETTERS)).split())
+    return " ".join(strip(without_blank_letters(" ".join(text.split()))).split())
 
 
 def source_between(markdown: Markdown, begin: int, end: int) -> str:

@@ -54,7 +54,7 @@ def hosted(tmp_path: Path) -> Iterator[Hosted]:
         ),
         (of_0_0_60(), {}, "note", "It has no skills for Codex"),
         (of_1_1_powershell(), {}, "note", "Its scripts are for PowerShell (.specify/init-options.json)"),
-        ({}, {".agents": "../shared"}, "wrong", ".agents is a link to ../shared, outside the repository."),
+        ({}, {".agents": "../common"}, "wrong", ".agents is a link to ../common, outside the repository."),
     ],
     ids=["none", "complete", "behind a link", "without skills", "PowerShell", "a link out of it"],
 )

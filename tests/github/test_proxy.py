@@ -12,6 +12,7 @@ import pytest
 from moonmind_appliance.appliance import secrets_of
 from moonmind_appliance.checks import Finding
 from moonmind_appliance.checks.github_access import GitHubChecks
+from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.github.proxy import Route, git_proxy_problem, is_excluded, route_of
@@ -217,28 +218,41 @@ def test_user_and_password_are_redacted_in_every_form() -> None:
     assert redactor.redact_text("http://proxy:3128 does not respond") == "http://proxy:3128 does not respond"
 
 
-def doctor(stand_in: StandInGitHub, proxy: str, ca_file: Path) -> Finding:
-    settings = Settings(
+def behind(proxy: str, ca_file: Path) -> Settings:
+    return Settings(
         github_api_url=API_URL,
         github_token=Secret(TOKEN),
         github_https_proxy=ProxyUrl(proxy),
         extra_ca_certs=ca_file,
         spec_workflow_github_repository=(SLUG,),
     )
-    del stand_in
-    return next(iter(GitHubChecks(settings)()))
 
 
-def test_doctor_names_the_proxy(stand_in: StandInGitHub, proxy: CompanyProxy, tmp_path: Path) -> None:
+def doctor(proxy: str, ca_file: Path) -> Finding:
+    return next(iter(GitHubChecks(behind(proxy, ca_file))()))
+
+
+def test_doctor_names_the_proxy(proxy: CompanyProxy, tmp_path: Path) -> None:
     """The check uses the proxy; if the proxy fails, the finding says which setting to check."""
-    assert doctor(stand_in, proxy.url_with_login, tmp_path / "ca.pem").level == "ok"
+    assert doctor(proxy.url_with_login, tmp_path / "ca.pem").level == "ok"
     for url, words in (
         (proxy.url, "(HTTP 407)"),
         (f"http://127.0.0.1:{unused_port()}", "does not respond"),
     ):
-        finding = doctor(stand_in, url, tmp_path / "ca.pem")
+        finding = doctor(url, tmp_path / "ca.pem")
         assert finding.level == "wrong"
         assert finding.observed.startswith(f"The proxy {url} ")
         assert words in finding.observed
         assert finding.to_do.startswith("Check GITHUB_HTTPS_PROXY")
-    assert PASSWORD not in doctor(stand_in, proxy.url, tmp_path / "ca.pem").observed
+    assert PASSWORD not in doctor(proxy.url, tmp_path / "ca.pem").observed
+
+
+def test_doctor_uses_the_proxy_for_one_repository(proxy: CompanyProxy, tmp_path: Path) -> None:
+    """For the access to it and for its files; if the proxy fails, the finding says which setting to check."""
+    ca_file = tmp_path / "ca.pem"
+    found = list(repository_checks(behind(proxy.url_with_login, ca_file), SLUG))
+    assert [finding.level for finding in found] == ["ok", "ok"], found
+    (refused,) = repository_checks(behind(proxy.url, ca_file), SLUG)
+    assert refused.level == "wrong"
+    assert "(HTTP 407)" in refused.observed
+    assert refused.to_do.startswith("Check GITHUB_HTTPS_PROXY")

@@ -183,7 +183,7 @@ def test_links_inside_the_repository_work(tmp_path: Path, link: str, target: str
     ("link", "target"),
     [
         (".agents", "/usr/share/agents"),
-        (".agents", "../shared"),
+        (".agents", "../common"),
         (".agents/skills", "../.git/skills"),
         (".agents/skills/speckit-plan", "../../../elsewhere"),
         (".specify", "tools/../../kit"),

@@ -79,7 +79,7 @@ def test_the_clone_reports_which_spec_kit_the_run_uses(appliance: ApplianceUnder
 
 def test_a_link_to_a_spec_kit_outside_the_repository_fails_the_run(appliance: ApplianceUnderTest) -> None:
     """Before any model time is used, with the link's name."""
-    problem = ".agents is a link to ../shared, outside the repository. Spec Kit's files must be in the repository."
+    problem = ".agents is a link to ../common, outside the repository. Spec Kit's files must be in the repository."
     found = {**SPEC_KIT, "used": "image", "kind": "link_outside", "reason": problem, "problem": problem}
     appliance.git_acts["clone"] = [lambda _: {"spec_kit": found}]
     run = appliance.run()
