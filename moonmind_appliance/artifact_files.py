@@ -22,6 +22,8 @@ from moonmind_appliance.redaction import Redactor
 # One path component that is not a dot file and is valid on every file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# A storage path, with the run's id and the artifact's name.
+ARTIFACT_PATH = re.compile(rf"runs/({_RUN_ID.pattern})/artifacts/({_NAME.pattern})")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

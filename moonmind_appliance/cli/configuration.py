@@ -3,7 +3,9 @@
 import difflib
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from dotenv.parser import parse_stream
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
 from moonmind_appliance.settings import DEFAULT_ENV_FILE, ENV_FILE, Loaded, Settings, load, options
+from moonmind_appliance.settings.values import proxy_url, secret_value
 
 ENV_FILE_VARIABLE = "MOONMIND_ENV_FILE"
 
@@ -64,6 +67,30 @@ def configure(environment: Mapping[str, str], env_file: Path | None, *, demanded
     if file.problems:
         raise SettingsError(_located(path, file, []))
     return Configuration(loaded, read, tuple(warnings))
+
+
+def raw_secrets(environment: Mapping[str, str], env_file: Path | None) -> list[tuple[str, str]]:
+    """The secrets in the environment and the env file as they were written, with their variables; also invalid ones.
+
+    For redaction where the settings cannot be used. A file that cannot be read is left out.
+    """
+    named = env_file or (Path(environment[ENV_FILE_VARIABLE]) if environment.get(ENV_FILE_VARIABLE) else None)
+    layers: list[Mapping[str, str]] = [environment]
+    with suppress(OSError):
+        layers.append(read_env_file(named or DEFAULT_ENV_FILE).values)
+    found = []
+    for name, option in options().items():
+        for alias in (name, *option.older_names, *option.general_names):
+            for layer in layers:
+                values = [layer.get(alias, "").strip()]
+                with suppress(OSError, ValueError):
+                    values.append(Path(layer.get(f"{alias}_FILE", "")).read_text(encoding="utf-8").strip())
+                if option.parse is proxy_url:
+                    # Only the password, and not the proxy's host.
+                    values = [re.sub(r"^(?:\w+://)?[^:@]*:|@[^@]*$", "", value) for value in values if "@" in value]
+                if option.parse in {secret_value, proxy_url}:
+                    found += [(alias, value) for value in values if value]
+    return found
 
 
 class EnvFile(NamedTuple):

@@ -50,7 +50,7 @@ def doctor(invocation: Invocation, *, offline: bool, repository: str | None) -> 
         raise click.UsageError(
             "--repository needs GitHub: it cannot be used with --offline.", click.get_current_context()
         )
-    findings = _show_as_found(invocation, _findings(invocation, offline=offline, repository=repository))
+    findings = _show_as_found(invocation, findings_of(invocation, offline=offline, repository=repository))
     bad = sum(finding.level is Level.WRONG for finding in findings)
     if bad:
         end = Text(f"\n{bad} of {len(findings)} checks found a problem.", "bold red")
@@ -93,7 +93,8 @@ def _table(findings: Sequence[Finding]) -> Rows:
     return shown
 
 
-def _findings(invocation: Invocation, *, offline: bool, repository: str | None) -> Iterator[Finding]:
+def findings_of(invocation: Invocation, *, offline: bool, repository: str | None) -> Iterator[Finding]:
+    """All findings, those about the settings first, each as soon as it is known."""
     try:
         configuration = invocation.configuration()
     except SettingsError as error:

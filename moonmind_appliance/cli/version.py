@@ -29,21 +29,25 @@ def version(invocation: Invocation) -> None:
 
     The versions of Codex and Spec Kit are those in the job image; without an engine or image they are empty.
     """
-    settings = invocation.settings(demanded=False)
+    found = versions(invocation, invocation.settings(demanded=False))
+    shown = facts(
+        (name.replace("_", " "), Text(value, "bold") if name == "appliance" else value)
+        for name, value in found.items()
+        if value
+    )
+    invocation.print_result(found, shown)
+
+
+def versions(invocation: Invocation, settings: Settings) -> dict[str, str | None]:
+    """The version of each part; None where it cannot be read."""
     docker, labels = _on_the_engine(invocation, settings)
-    versions = {
+    return {
         "appliance": appliance_version(),
         "python": platform.python_version(),
         "docker": docker,
         "job_image_reference": settings.spec_automation_job_image,
         **{name: labels.get(label) for name, label in _LABELS.items()},
     }
-    shown = facts(
-        (name.replace("_", " "), Text(value, "bold") if name == "appliance" else value)
-        for name, value in versions.items()
-        if value
-    )
-    invocation.print_result(versions, shown)
 
 
 def _on_the_engine(invocation: Invocation, settings: Settings) -> tuple[str | None, dict[str, str]]:

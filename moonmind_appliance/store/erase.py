@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
 
-_PATTERNS = ("appliance.db*", "huey.db*", "serve.lock", "backups", "runs", "workspaces")
+_PATTERNS = ("appliance.db*", "huey.db*", "serve.lock", "backups", "runs", "workspaces", ".moonmind-*.part")
 
 
 def erase_data(data_dir: Path) -> list[str]:

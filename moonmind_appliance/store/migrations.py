@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shlex
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
@@ -10,8 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
+from moonmind_appliance.store.database_copy import copy_database
 
 Migration = Callable[[sqlite3.Connection], None]
+
+_COPIES_KEPT = 5
 
 _log = logging.getLogger(__name__)
 
@@ -226,7 +230,7 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
     if unknown := sorted(done - set(names)):
         raise StoreError(
             f"Database {path} was created by a newer version of the appliance (it has {', '.join(unknown)}).",
-            hint="Install that version again, or restore a copy from the backups folder.",
+            hint=_way_back(path, unknown[0]),
         )
     pending = [name for name in names if name not in done]
     if done and pending:
@@ -257,6 +261,28 @@ def _done(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT name FROM migrations")}
 
 
+def _way_back(path: Path, unknown: str) -> str:
+    """What the operator of an older version can do; `unknown` is the first migration that it does not have."""
+    again = "Install that version again to keep everything."
+    copies = _copies(path, unknown)
+    if not copies:
+        return (
+            f"{again} The backups folder has no copy from before that migration; a backup that this version or an "
+            "older one made can be restored into an empty data folder with `moonmind-appliance restore FILE`."
+        )
+    folder, newer = shlex.quote(str(path.parent)), shlex.quote(str(path.parent / "newer-database"))
+    commands = (
+        f"mkdir {newer} && mv {folder}/{path.name}* {newer}/ && "
+        f"cp -p {shlex.quote(str(copies[-1]))} {shlex.quote(str(path))}"
+    )
+    return f"{again} To go back to the copy made before, without what happened since, stop it and run: {commands}"
+
+
+def _copies(path: Path, before: str = "*") -> list[Path]:
+    """The copies of the database made before that migration, or before any; oldest first: names begin with the time."""
+    return sorted((path.parent / "backups").glob(f"{path.stem}-*-before-{before}{path.suffix}"))
+
+
 def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
     folder = path.parent / "backups"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -264,12 +290,8 @@ def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
     part = copy.with_name(f".{copy.name}.{os.getpid()}.part")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-        target = sqlite3.connect(part)
-        try:
-            connection.backup(target)
-        finally:
-            target.close()
+        part.unlink(missing_ok=True)
+        copy_database(connection, part)
         part.replace(copy)
     except (OSError, sqlite3.Error) as error:
         with contextlib.suppress(OSError):
@@ -279,3 +301,8 @@ def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:
             hint="Nothing was changed. Free space on the disk, check the folder's permissions, and start again.",
         ) from error
     _log.info("Database %s: backed up to %s.", path, copy)
+    for old in _copies(path)[:-_COPIES_KEPT]:
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("The old copy %s could not be removed: %s.", old, error.strerror)

@@ -62,6 +62,15 @@ class Terminal:
             **(more or {}),
         }
 
+    def command(self, *words: str) -> list[str]:
+        """The arguments of a process that runs the program."""
+        return [sys.executable, "-W", "error", "-m", "moonmind_appliance.cli", *words]
+
+    def whole_environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of such a process."""
+        keep = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LD_LIBRARY_PATH"}}
+        return {**keep, "PYTHONPATH": str(ROOT), **self.environment(more)}
+
     def call(self, *words: str, stdin: str | bytes | None = None, **variables: str) -> Called:
         """Call the program in this process."""
         known = {name: None for option in options() for name in (option, f"{option}_FILE")}
@@ -71,11 +80,10 @@ class Terminal:
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start the program in a process of its own."""
-        keep = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "LD_LIBRARY_PATH"}}
         return subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "moonmind_appliance.cli", *words],
+            self.command(*words),
             cwd=self.home,
-            env={**keep, "PYTHONPATH": str(ROOT), **self.environment(variables)},
+            env=self.whole_environment(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ from moonmind_appliance.store.event_line import KINDS, event_line
 
 RUN = "10f37e97-6b37-4233-ab7c-d172c97f85dc"
 PACKAGE = Path(moonmind_appliance.__file__).parent
-KIND = re.compile(r"(run|phase|artifacts?|shard|token)\.[a-z_]*[a-z]")
+KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup)\.[a-z_]*[a-z]")
 # The kinds that the code builds from a status or a state.
 BUILT = {
     "run.": FINAL_RUN_STATUSES,
@@ -129,6 +129,12 @@ def test_token(verb: str) -> None:
     assert event_line(event(f"token.{verb}", {"name": "me"}, run_id=None)) == f"Token me {verb}"
 
 
+def test_restored() -> None:
+    """The event of a restore is about the whole data folder."""
+    restored = event("backup.restored", {"backup_of": "2026-03-01T14:03:00Z", "artifacts_removed": 0}, run_id=None)
+    assert event_line(restored) == "Backup of 2026-03-01 14:03 UTC restored"
+
+
 @pytest.mark.parametrize("reason", WaitReason)
 def test_each_wait_reason_has_its_own_text(reason: WaitReason) -> None:
     """A reason without a text would be shown as data."""
@@ -172,4 +178,7 @@ def test_every_kind_that_the_code_records_has_a_line() -> None:
     assert set(recorded_kinds()) == KINDS
     shown = {kind for kind, _, _ in RUN_LINES + SHARD_LINES}
     built = {f"shard.login_{state.value}" for state in LoginState}
-    assert shown | built | {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked"} == KINDS
+    assert (
+        shown | built | {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked", "backup.restored"}
+        == KINDS
+    )

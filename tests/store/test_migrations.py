@@ -222,6 +222,50 @@ def test_newer_database(store: Store, data_dir: Path) -> None:
     assert "backups" in refusal.value.hint
 
 
+def test_the_way_back(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
+    """The refusal of an older version contains commands. They work, and lose only what happened since."""
+    run = store.runs.insert(make_run())
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+    later = store.runs.insert(make_run())
+    store.close()
+    with pytest.raises(StoreError) as refusal:
+        Store.open(data_dir)
+    commands = refusal.value.hint.partition("stop it and run: ")[2]
+    subprocess.run(["sh", "-e", "-c", commands], check=True)
+    older = Store.open(data_dir)
+    assert older.runs.get(run.run_id) == run
+    assert older.runs.get(later.run_id) is None
+    older.close()
+    assert "wishes" in tables(data_dir / "newer-database" / "appliance.db")
+
+
+def test_no_way_back_without_a_copy(store: Store, data_dir: Path) -> None:
+    """The refusal names `restore` instead."""
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+    store.close()
+    for copy in (data_dir / "backups").iterdir():
+        copy.unlink()
+    with pytest.raises(StoreError) as refusal:
+        Store.open(data_dir)
+    assert "moonmind-appliance restore FILE" in refusal.value.hint
+    assert "run:" not in refusal.value.hint
+
+
+def test_five_copies_are_kept(store: Store, data_dir: Path) -> None:
+    """The newest ones; other files are not touched."""
+    folder = data_dir / "backups"
+    folder.mkdir()
+    old = [folder / f"appliance-2026010{day}T000000Z-before-m000{day}_x.db" for day in range(1, 7)]
+    other = folder / "appliance-of-mine.db"
+    for path in [*old, other]:
+        path.touch()
+    store.database.migrate((*MIGRATIONS, m9001_wishes))
+    left = set(folder.iterdir())
+    assert other in left
+    assert {path for path in old if path in left} == set(old[2:])
+    assert len(left) == 6
+
+
 def test_many_processes_at_once(data_dir: Path) -> None:
     """Several processes that start at the same time with a new folder create one database."""
     code = (

@@ -1,0 +1,74 @@
+"""`restore` puts a backup into an empty data folder; the appliance then works as before."""
+
+import json
+
+import pytest
+
+from moonmind_appliance.store import DataFolderLock, Store
+from tests.backed_up import Filled, filled
+from tests.cli.terminal import Terminal
+
+
+@pytest.fixture
+def data(terminal: Terminal) -> Filled:
+    return filled(terminal.data_dir)
+
+
+def test_a_new_server(terminal: Terminal, data: Filled) -> None:
+    """Backup, restore, and the same runs are listed; the next steps are printed."""
+    path = terminal.home / "b.tar.gz"
+    assert terminal.call("backup", str(path)).code == 0
+    before = terminal.call("runs", "list", "--json").json["items"]
+    data.path.rename(terminal.home / "old")
+    called = terminal.call("restore", str(path))
+    assert called.code == 0, called.stderr
+    assert "1 runs, now queued" in called.stdout
+    assert "login-shard 0" in called.stdout
+    after = terminal.call("runs", "list", "--json").json["items"]
+    assert [each["run_id"] for each in after] == [each["run_id"] for each in before]
+
+
+def test_from_stdin(terminal: Terminal, data: Filled) -> None:
+    """As from `ssh old moonmind-appliance backup -`."""
+    path = terminal.home / "b.tar.gz"
+    terminal.call("backup", str(path))
+    data.path.rename(terminal.home / "old")
+    called = terminal.call("restore", "-", "--json", stdin=path.read_bytes())
+    assert called.code == 0, called.stderr
+    assert json.loads(called.stdout)["appliance_id"] == data.appliance_id
+
+
+def test_a_copy_beside_the_original(terminal: Terminal, data: Filled) -> None:
+    """Only with a new id."""
+    path, second = terminal.home / "b.tar.gz", str(terminal.home / "second")
+    terminal.call("backup", str(path))
+    called = terminal.call("restore", str(path), MOONMIND_DATA_DIR=second)
+    assert called.code == 1
+    assert "add --new-id" in called.stderr
+    called = terminal.call("restore", "--new-id", str(path), MOONMIND_DATA_DIR=second)
+    assert called.code == 0
+    assert "new id" in called.stdout
+
+
+def test_refusals(terminal: Terminal, data: Filled) -> None:
+    """A full folder, a folder in use, a file that is no backup: nothing changes."""
+    path = terminal.home / "b.tar.gz"
+    terminal.call("backup", str(path))
+    called = terminal.call("restore", str(path))
+    assert called.code == 1
+    assert "is not empty" in called.stderr
+    lock = DataFolderLock(data.path)
+    lock.acquire()
+    called = terminal.call("restore", str(path))
+    lock.release()
+    assert called.code == 4
+    assert "already in use by another process" in called.stderr
+    data.path.rename(terminal.home / "old")
+    (terminal.home / "text").write_text("no archive")
+    called = terminal.call("restore", str(terminal.home / "text"))
+    assert called.code == 1
+    assert "not an archive of the appliance" in called.stderr
+    assert [each.name for each in terminal.data_dir.iterdir()] == ["serve.lock"]
+    store = Store.open(terminal.home / "old")
+    assert store.appliance_id == data.appliance_id
+    store.close()
