@@ -4,11 +4,11 @@ One run is made through the store's own functions and then copied in bulk: runs 
 events for those of the last 120 days, artifacts on disk for those of the last 10. Figures:
 
 - the folder: rows, bytes of the database, files;
-- start-up: `serve` as a process, until `/health` answers;
-- requests: one client, one after the other, 50th and 99th percentile;
+- backup and restore, with and without artifacts: seconds and bytes; the longest wait of a write during the backup;
 - retention: one call over it (events older than 90 days and artifacts older than 7 go), and the longest wait of
   another connection's write meanwhile;
-- backup and restore, with and without artifacts: seconds and bytes; the longest wait of a write during the backup.
+- start-up: `serve` as a process, until `/health` answers;
+- requests: one client, one after the other, 50th and 99th percentile.
 
 Run it by itself: `python tests/bench/many_runs.py [--runs 100 100000] [--requests 400] [--folder DIR]`.
 """
@@ -68,7 +68,7 @@ ARTIFACTS = 18
 def text(number: int) -> str:
     """4 KiB that compress about as well as prose."""
     chosen = random.Random(number)  # noqa: S311 - no secret
-    return " ".join(chosen.choice(WORDS) for _ in range(580))
+    return " ".join(chosen.choices(WORDS, k=580))
 
 
 def template(folder: Path) -> tuple[str, str]:
@@ -311,10 +311,6 @@ def measure(folder: Path, count: int, times: int) -> None:
         with archive.open("rb") as source:
             restore(source, target, keep_free=0, new_id=True, progress=lambda *_: None)
         show(f"restore, {what}", f"{time.perf_counter() - began:.1f} s")
-    with serving(folder) as (address, seconds):
-        show("start until /health answers", f"{seconds:.2f} s")
-        for name, spent in requests(address, token, times):
-            show(name, percentiles(spent))
     store = Store.open(folder)
     resources = make_resources(store, folder, clock=utc_now)
     began = time.perf_counter()
@@ -326,6 +322,10 @@ def measure(folder: Path, count: int, times: int) -> None:
     retain(resources)
     show("retention, nothing to do", f"{time.perf_counter() - began:.2f} s")
     store.close()
+    with serving(folder) as (address, seconds):
+        show("start until /health answers", f"{seconds:.2f} s")
+        for name, spent in requests(address, token, times):
+            show(name, percentiles(spent))
 
 
 def main() -> None:
