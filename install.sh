@@ -301,16 +301,24 @@ service_unit() {
 Description=MoonMind appliance: specification text in, draft pull request out
 After=network-online.target docker.service
 Wants=network-online.target docker.service
+# Never give up: what prevents a start, such as a full disk, may end without a person.
+StartLimitIntervalSec=0
 
 [Service]
+# The appliance reports when it accepts requests, and then that it is alive.
+Type=notify
 ExecStart=${command_link#"$system"} serve
-Restart=on-failure
+# Also after a SIGTERM that systemd did not send. \`systemctl stop\` is not a reason to restart.
+Restart=always
 RestartSec=5
+WatchdogSec=60
 # Longer than STOP_GRACE, in which a run in flight is let go of; it is resumed after the start.
 TimeoutStopSec=90
 UMask=0077
 # Each connection and each event stream is an open file.
 LimitNOFILE=65536
+# The process has tokens in its memory.
+LimitCORE=0
 NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=full
@@ -324,6 +332,9 @@ service() {
     begin_step "systemd service"
     if [[ ! -d $systemd_runs ]]; then
         say "no systemd: start the appliance with \`moonmind-appliance serve\`"
+    elif ! owns_command; then
+        # Another version might not report to systemd what the unit expects.
+        say "left as it is: $command_link runs $(readlink "$command_link")"
     elif [[ -e $unit_file ]] && cmp -s <(service_unit) "$unit_file"; then
         say "already there"
     else

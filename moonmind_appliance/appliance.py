@@ -15,7 +15,7 @@ from litestar import Litestar
 
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.api.app import build_api
-from moonmind_appliance.api.parts import ApiParts
+from moonmind_appliance.api.parts import ApiParts, ProcessState
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.checks import Finding, Readiness
 from moonmind_appliance.checks.keycloak import identity_provider
@@ -136,6 +136,7 @@ class Appliance:
                 authenticate=self._authenticator(),
                 readiness=self._ready,
                 version=appliance_version(),
+                process=ProcessState(checks=self._readiness.last, threads=self.threads, jobs=self._workers.jobs),
                 lifespan=self._lifespan,
             )
         )
@@ -162,6 +163,10 @@ class Appliance:
         self._workers.every("retention", _RETAIN_EVERY, self._retain)
         self._workers.start()
         return recovered
+
+    def threads(self) -> dict[str, bool]:
+        """Each thread of the workers, and whether it runs."""
+        return self._workers.alive()
 
     def begin_stopping(self) -> list[str]:
         """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""

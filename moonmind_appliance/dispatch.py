@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,9 +143,14 @@ class Workers(Wakeups):
     def alive(self) -> dict[str, bool]:
         """Each thread's name and whether it runs. A worker that died is restarted within about a second."""
         threads = [thread for consumer in self._consumers.values() for thread in consumer.threads()]
+        threads.append(self._reader)
         if self._jobs:
             threads.append(self._clock)
         return {thread.name: thread.is_alive() for thread in threads}
+
+    def jobs(self) -> dict[str, float]:
+        """Each periodic job, and when it last succeeded, in seconds since 1970; before that, when it was added."""
+        return {job.name: job.succeeded_at for job in self._jobs}
 
     def idle(self) -> list[int]:
         """The shards whose thread runs, does not work and has no pending wake-up."""
@@ -180,6 +185,7 @@ class Workers(Wakeups):
                 return
             try:
                 job.run()
+                job.succeeded_at = time.time()
             except Exception:  # noqa: BLE001 - the next time may succeed, and other jobs must run
                 _log.exception("The periodic job %s failed.", job.name)
             job.due = time.monotonic() + job.seconds
@@ -299,9 +305,10 @@ class _Consumer(Consumer):  # type: ignore[misc] # huey has no types
 
 @dataclass
 class _Job:
-    """A periodic job; `due` is in seconds of the monotonic clock."""
+    """A periodic job; `due` is in seconds of the monotonic clock, `succeeded_at` in seconds since 1970."""
 
     name: str
     seconds: float
     run: Callable[[], None]
     due: float = 0.0
+    succeeded_at: float = field(default_factory=time.time)

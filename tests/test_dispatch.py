@@ -202,6 +202,17 @@ class TestClock:
         assert [done.get(timeout=PATIENCE) for _ in range(3)] == ["clock"] * 3
         assert workers.alive()["clock"]
 
+    def test_success_is_recorded(self, make_workers: Callable[[], Workers]) -> None:
+        """When each job last succeeded; one that fails keeps the time at which it was added."""
+        workers = make_workers()
+        added = time.time()
+        workers.every("good", 0.01, lambda: None)
+        workers.every("bad", 0.01, lambda: 1 / 0)
+        known = workers.jobs()
+        workers.start()
+        until(lambda: workers.jobs()["good"] > known["good"])
+        assert workers.jobs()["bad"] == known["bad"] >= added
+
     def test_interval(self, make_workers: Callable[[], Workers]) -> None:
         """The interval begins when the job has ended: a slow job does not pile up."""
         workers = make_workers()

@@ -287,6 +287,25 @@ def test_the_unit_raises_the_file_limit(machine: Machine) -> None:
     assert "LimitNOFILE=65536\n" in unit
 
 
+def test_the_unit_is_restarted_whenever_it_ends_or_hangs(machine: Machine) -> None:
+    """And without a limit: a start that fails now may succeed without a person. Nothing of its memory is saved."""
+    unit = machine.step("service_unit").stdout.splitlines()
+    assert {"Type=notify", "WatchdogSec=60", "Restart=always", "StartLimitIntervalSec=0", "LimitCORE=0"} <= set(unit)
+
+
+def test_the_unit_is_that_of_the_version_that_the_command_runs(machine: Machine) -> None:
+    """Another installation's version might not report to systemd what a new unit expects."""
+    machine.unit.write_text("an older unit", encoding="utf-8")
+    machine.point_command_at(machine.install(machine.prefix / "old"))
+    done = machine.step("step_total=1; log=/dev/null; service", prefix=str(machine.prefix / "new"))
+    assert f"left as it is: {machine.link} runs" in done.stdout
+    assert machine.unit.read_text(encoding="utf-8") == "an older unit"
+    log, path = machine.root / "log", f"{machine.bin}:{os.environ['PATH']}"
+    done = machine.step(f"PATH={path}; step_total=1; log={log}; service", prefix=str(machine.prefix / "old"))
+    assert "installed, not started" in done.stdout
+    assert "Type=notify" in machine.unit.read_text(encoding="utf-8")
+
+
 def test_the_new_env_file_has_every_setting_with_its_default(machine: Machine) -> None:
     """Commented out, except for the CA bundle and the proxy to GitHub that were given."""
     machine.command("python", machine.prefix / "venv/bin", f'exec {sys.executable} "$@"')
@@ -344,6 +363,7 @@ def test_fast_leaves_out_what_needs_more_than_python() -> None:
         ("keycloak.sh", "missing: default-jdk-headless maven unzip", "run this as root"),
         ("compose.sh", "uv is not there", "run tests/run --fast once"),
         ("newman.sh", "uv is not there", "run tests/run --fast once"),
+        ("promtool.sh", "promtool is missing, and this system is neither Debian nor Ubuntu", "install Prometheus"),
     ],
 )
 def test_setup_that_cannot_continue(open_folder: Path, script: str, said: str, next_step: str) -> None:

@@ -1,18 +1,15 @@
-"""Metrics for Prometheus: the API's responses, and the contents of database and disk at the time of the scrape."""
+"""Metrics for Prometheus: the API's responses, this process, and what `state_metrics.py` reads."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from litestar import Response, Router, get
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 
 from moonmind_appliance.api.auth import require_operator
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.models import LoginState, RunStatus
+from moonmind_appliance.api.state_metrics import StateMetrics
 
 _CONTENT_TYPE = "text/plain; version=0.0.4"
 # Methods with a label of their own. A caller may send any method name, and each would be a permanent series.
@@ -38,7 +35,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.registry.register(_Holdings(parts, open_streams))
+        ProcessCollector(registry=self.registry)
+        self.registry.register(StateMetrics(parts, open_streams))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one response; `seconds` is the time until it began, `route` the path template."""
@@ -46,43 +44,8 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def text(self) -> bytes:
-        """Everything, in Metrics in the Prometheus text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
-
-
-class _Holdings(Collector):
-    """The contents of the database and the disk now."""
-
-    def __init__(self, parts: ApiParts, open_streams: Callable[[], int]) -> None:
-        self._parts = parts
-        self._open_streams = open_streams
-
-    def describe(self) -> Iterator[Metric]:
-        # Without this, registering would read the database.
-        return iter(())
-
-    def collect(self) -> Iterator[Metric]:
-        store, settings = self._parts.resources.store, self._parts.resources.settings
-        runs = GaugeMetricFamily("moonmind_runs", "Runs, by status.", labels=["status"])
-        counts = store.runs.counts()
-        for status in RunStatus:
-            runs.add_metric([status.value], counts.get(status, 0))
-        yield runs
-        login = GaugeMetricFamily(
-            "moonmind_shard_login", "1 for the current state of the shard's login.", labels=["shard", "login"]
-        )
-        for shard in store.shards.all(settings.codex_shards):
-            for state in LoginState:
-                login.add_metric([str(shard.shard), state.value], float(shard.login is state))
-        yield login
-        free = shutil.disk_usage(settings.moonmind_data_dir).free
-        yield GaugeMetricFamily(
-            "moonmind_free_disk_bytes", "Free space on the disk that contains the data folder.", value=free
-        )
-        yield GaugeMetricFamily("moonmind_event_streams", "Open event streams.", value=self._open_streams())
-        info = GaugeMetricFamily("moonmind_appliance_info", "Version of the appliance.", labels=["version"])
-        info.add_metric([self._parts.version], 1)
-        yield info
 
 
 @get(

@@ -10,7 +10,7 @@ from moonmind_appliance.checks import Finding
 from moonmind_appliance.models import Actor
 from moonmind_appliance.resources import Resources
 
-__all__ = ["ApiParts", "Pace"]
+__all__ = ["ApiParts", "Pace", "ProcessState"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,19 @@ class Pace:
     ask_token_every: float = 60.0
     # The largest body, 2 MiB, at 280 kbit/s.
     body_within: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessState:
+    """What only the serving process knows, for the metrics. No call waits for the Docker engine.
+
+    `checks`: the latest findings of `readiness`. `threads`: whether each thread runs. `jobs`: when each periodic job
+    last succeeded, in seconds since 1970; before that, when the process started.
+    """
+
+    checks: Callable[[], Mapping[str, Finding]] = dict
+    threads: Callable[[], Mapping[str, bool]] = dict
+    jobs: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,5 +52,6 @@ class ApiParts:
     authenticate: Callable[[str], Actor | None]
     readiness: Callable[[], Mapping[str, Finding]]
     version: str
+    process: ProcessState = ProcessState()
     pace: Pace = Pace()
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]] | None = None

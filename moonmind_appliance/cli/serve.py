@@ -1,5 +1,7 @@
 """`serve`: runs the API and the workers in one process, until a signal stops it."""
 
+import contextlib
+import faulthandler
 import logging
 import signal
 
@@ -13,6 +15,7 @@ from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import RedactingFormatter, start_log
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.serving import Supervision
 from moonmind_appliance.serving import serve as serve_http
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import LOGIN_WORDS
@@ -45,6 +48,9 @@ def serve(invocation: Invocation) -> Exit:
     configuration = invocation.configuration()
     settings = configuration.settings
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
+    # When systemd's watchdog aborts the process, stderr gets the position of each thread. There may be no stderr.
+    with contextlib.suppress(RuntimeError, OSError):
+        faulthandler.enable()
     try:
         return _serve(settings, formatter)
     except KeyboardInterrupt:
@@ -53,6 +59,8 @@ def serve(invocation: Invocation) -> Exit:
 
 
 def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
+    supervision = Supervision()
+    supervision.starting()
     appliance = Appliance(settings)
     # From here on logins are read and refreshed: redact their tokens, too.
     formatter.redactor = appliance.resources.redactor
@@ -67,7 +75,7 @@ def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
     with listening:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
-        started = serve_http(appliance, listening)
+        started = serve_http(appliance, listening, supervision)
     if not started:
         raise CommandFailed("The appliance did not start.", hint="The log above says why.")
     return Exit.OK

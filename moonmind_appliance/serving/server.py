@@ -18,6 +18,8 @@ from moonmind_appliance.serving.connections import Connections
 from moonmind_appliance.serving.limits import Limits, limits_of, raise_file_limit
 from moonmind_appliance.serving.protocol import LimitedProtocol
 from moonmind_appliance.serving.repeated_lines import repeated_lines_left_out
+from moonmind_appliance.serving.status_line import status_line
+from moonmind_appliance.serving.supervision import Supervision
 
 _CONNECTIONS_GRACE = 3
 # Most bytes of an incomplete request line and headers. A Keycloak token has several kilobytes.
@@ -77,11 +79,27 @@ class ApiServer(uvicorn.Server):
 
 
 class _Server(ApiServer):
-    """Announces what a stop means for the running runs before the shutdown begins."""
+    """Announces what a stop means for the running runs before the shutdown begins, and reports to systemd."""
 
-    def __init__(self, appliance: Appliance) -> None:
+    def __init__(self, appliance: Appliance, supervision: Supervision) -> None:
         super().__init__(appliance.api, limits_of(raise_file_limit()))
         self._appliance = appliance
+        self._supervision = supervision
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; then requests are accepted."""
+        await super().startup(sockets)
+        self._supervision.ready(self._appliance.threads, lambda: status_line(self._appliance.resources))
+
+    async def on_tick(self, counter: int) -> bool:
+        """Uvicorn calls this ten times a second."""
+        self._supervision.loop_turned()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; the event loop no longer ticks."""
+        self._supervision.stopping()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: drain and stop. Second signal: do not wait for connections."""
@@ -104,20 +122,20 @@ class _Server(ApiServer):
             _log.info("%s: stopping. No runs are running.", name)
 
 
-def make_server(appliance: Appliance) -> uvicorn.Server:
+def make_server(appliance: Appliance, supervision: Supervision | None = None) -> uvicorn.Server:
     """A server for the appliance's API; its `run` needs a listening socket. Raises the limit on open files."""
-    return _Server(appliance)
+    return _Server(appliance, supervision or Supervision({}))
 
 
-def serve(appliance: Appliance, listening: socket.socket) -> bool:
-    """Serve until SIGTERM or SIGINT; returns whether the start succeeded.
+def serve(appliance: Appliance, listening: socket.socket, supervision: Supervision) -> bool:
+    """Serve until SIGTERM or SIGINT, and report to systemd; returns whether the start succeeded.
 
     When uvicorn ends, it raises a caught signal again. Without a handler of the appliance the process would end by that
     signal, without running the code after the call and without its own exit code.
     """
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, _swallow)
-    server = make_server(appliance)
+    server = make_server(appliance, supervision)
     server.run(sockets=[listening])
     return server.started
 

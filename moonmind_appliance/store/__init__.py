@@ -5,7 +5,9 @@ from pathlib import Path
 
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.artifacts import ArtifactStore
+from moonmind_appliance.store.backlog import BacklogStore
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.counters import CounterStore
 from moonmind_appliance.store.data_folder import make_data_folder
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
@@ -20,6 +22,8 @@ from moonmind_appliance.store.watch import NewEvents, Watch
 
 __all__ = [
     "ArtifactStore",
+    "BacklogStore",
+    "CounterStore",
     "DataFolderLock",
     "Database",
     "EventStore",
@@ -48,6 +52,7 @@ class Store:
         self.database = database
         self.runs = RunStore(database)
         self.queue = RunQueue(database)
+        self.backlog = BacklogStore(database)
         self.progress = RunProgress(database)
         self.run_lists = RunLists(database)
         self.run_rows = RunRows(database)
@@ -55,6 +60,7 @@ class Store:
         self.shards = ShardStore(database)
         self.events = EventStore(database)
         self.tokens = TokenStore(database)
+        self.counters = CounterStore(database)
 
     @classmethod
     def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":

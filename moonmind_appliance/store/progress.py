@@ -18,6 +18,7 @@ from moonmind_appliance.models import (
     may_move_phase,
 )
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.counters import count_phase
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_or_none, json_text, time_or_none, time_text
 from moonmind_appliance.store.run_changes import change_status, claimed_row
@@ -90,7 +91,9 @@ class RunProgress:
             if current is not phase.status:
                 at, details = now or datetime.now(UTC), dict(data or {})
                 if current is PhaseStatus.RUNNING and phase.started_at is not None:
-                    details["seconds"] = _seconds(phase.started_at, phase.completed_at or at)
+                    details["seconds"] = seconds = _seconds(phase.started_at, phase.completed_at or at)
+                    if phase.status is PhaseStatus.SUCCEEDED:
+                        count_phase(connection, phase.phase.value, seconds)
                 record(
                     connection,
                     f"phase.{phase.status.value}",

@@ -193,14 +193,14 @@ class RunQueue:
     def wait_for_machine(self, waiting_for: WaitingFor) -> None:
         """Set what all queued runs wait for, except runs that wait for the same reason already."""
         with self._database.write() as connection:
-            _set_waiting(connection, f"{_REASON} IS NOT :reason", waiting_for, {"reason": waiting_for.reason.value})
+            _set_waiting(connection, f"{REASON} IS NOT :reason", waiting_for, {"reason": waiting_for.reason.value})
 
 
 # NULL for a run that waits for nothing, and for a column that is not JSON.
-_REASON = "CASE WHEN json_valid(waiting_for) THEN json_extract(waiting_for, '$.reason') END"
+REASON = "CASE WHEN json_valid(waiting_for) THEN json_extract(waiting_for, '$.reason') END"
 _ENDED = (
-    f"({_REASON} IN (SELECT value FROM json_each(:ended))"  # noqa: S608 - fixed clauses
-    f" OR waiting_until IS NULL AND {_REASON} IN (SELECT value FROM json_each(:ended_without_time)))"
+    f"({REASON} IN (SELECT value FROM json_each(:ended))"  # noqa: S608 - fixed clauses
+    f" OR waiting_until IS NULL AND {REASON} IN (SELECT value FROM json_each(:ended_without_time)))"
 )
 
 _FIRST = """

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from moonmind_appliance.errors import LeaseLost, NotFound, StoreError, UnreadableRow
-from moonmind_appliance.models import Run, RunStatus, WaitingFor, may_move_run
+from moonmind_appliance.models import FINAL_RUN_STATUSES, Run, RunStatus, WaitingFor, may_move_run
+from moonmind_appliance.store.counters import ENDED, count
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_or_none, time_or_none, time_text, to_run
@@ -53,6 +54,8 @@ def change_status(
         {**columns, "run_id": run_id},
     ).fetchone()
     record(connection, event, at=at, run_id=run_id, shard=shard, data={"status": target.value, **(data or {})})
+    if target in FINAL_RUN_STATUSES:
+        count(connection, ENDED, target.value, str((data or {}).get("failure", "")))
     return row
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from moonmind_appliance.api import schemas
 from moonmind_appliance.api.problems import PROBLEMS, Problem
@@ -107,14 +106,6 @@ def test_every_field_is_named(struct: type[msgspec.Struct]) -> None:
 def test_every_value_is_named(enum: type[StrEnum]) -> None:
     """The page names all statuses, phases, types and reasons."""
     assert [value for value in enum if f"`{value}`" not in PAGE] == []
-
-
-def test_every_metric_is_named(shared: Served) -> None:
-    """The name is the one that Prometheus shows."""
-    families = text_string_to_metric_families(shared.client("olga").get("/metrics").text)
-    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
-    names = {name for name in names if not name.endswith("_created")}
-    assert {name for name in names if f"`{name}" not in PAGE} == set()
 
 
 def test_the_examples_use_routes_that_exist(document: dict[str, Any]) -> None:

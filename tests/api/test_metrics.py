@@ -28,3 +28,5 @@ def test_metrics_count_stored_data_and_responses(served: Served) -> None:
     assert samples["moonmind_http_requests_total", *sorted(("GET", "none", "404"))] == 1
     assert samples["moonmind_http_request_seconds_count", route] == 1
     assert run_id not in answer.text
+    assert samples["process_open_fds",] > 0
+    assert samples["process_resident_memory_bytes",] > 0

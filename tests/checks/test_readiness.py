@@ -1,5 +1,8 @@
 """The checks of `/ready`: they never raise, are cheap, and name what is missing."""
 
+import threading
+import time
+
 import pytest
 
 from moonmind_appliance.checks import Finding, Level, Readiness, readiness
@@ -69,6 +72,33 @@ def test_many_probes_ask_the_engine_once(ready_appliance: ApplianceUnderTest) ->
     assert calls(ready_appliance.engine) - before == 2
     alive["codex-0"] = False
     assert checks.now()["workers"].level is Level.WRONG
+
+
+def test_who_does_not_wait_gets_the_latest_findings(ready_appliance: ApplianceUnderTest) -> None:
+    """Another thread renews them; dead threads are reported at once anyway."""
+    checks = Readiness(ready_appliance.resources, lambda: {"codex-0": True})
+    assert list(checks.last()) == ["workers"]
+    until = time.monotonic() + 20
+    while "engine" not in checks.last():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    before = calls(ready_appliance.engine)
+    assert checks.last() == checks.now()
+    assert calls(ready_appliance.engine) == before
+
+
+def test_an_engine_that_hangs_is_a_problem_for_who_does_not_wait(ready_appliance: ApplianceUnderTest) -> None:
+    """Its own time limit is minutes; no second thread waits for it."""
+    seconds, hangs = [0.0], threading.Event()
+    checks = Readiness(ready_appliance.resources, dict, clock=lambda: seconds[0])
+    checks.now()
+    ready_appliance.engine.info = lambda: hangs.wait(60)  # type: ignore[assignment, return-value, method-assign]
+    seconds[0] = 20.0
+    assert checks.last()["engine"].level is Level.OK
+    seconds[0] = 51.0
+    assert checks.last()["engine"].observed == "No answer for 30 s."
+    assert [thread.name for thread in threading.enumerate()].count("readiness") == 1
+    hangs.set()
 
 
 def calls(engine: FakeEngine) -> int:

@@ -78,6 +78,49 @@ def test_a_stop_during_the_start_is_in_order(terminal: Terminal, sig: signal.Sig
     assert "Traceback" not in stderr
 
 
+def test_systemd_is_told_from_the_start_to_the_stop(terminal: Terminal) -> None:
+    """READY=1 comes when requests are accepted, WATCHDOG=1 while the process is alive, STOPPING=1 before its end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(terminal.home / "notify"))
+        systemd.settimeout(60)
+        port = free_port()
+        process = terminal.start(
+            "serve",
+            MOONMIND_PORT=str(port),
+            DOCKER_HOST=f"unix://{terminal.home}/none.sock",
+            NOTIFY_SOCKET=str(terminal.home / "notify"),
+            WATCHDOG_USEC="400000",
+        )
+        try:
+            seen = b""
+            while b"READY=1" not in seen:
+                seen += systemd.recv(4096) + b"\n"
+            assert seen.startswith(b"STATUS=Starting")
+            assert b"EXTEND_TIMEOUT_USEC=" in seen
+            answer = httpx.get(f"http://127.0.0.1:{port}/api/spec-automation/health", trust_env=False)
+            assert answer.status_code == 200
+            while b"WATCHDOG=1" not in seen or b"logins usable" not in seen:
+                seen += systemd.recv(4096) + b"\n"
+            process.send_signal(signal.SIGTERM)
+            while b"STOPPING=1" not in seen:
+                seen += systemd.recv(4096) + b"\n"
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+
+
+def test_the_log_says_where_an_aborted_process_was(terminal: Terminal) -> None:
+    """The watchdog aborts it; each thread has its lines."""
+    with Serving(terminal) as serving:
+        called = serving.stop(signal.SIGABRT)
+    assert called.code == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in called.stderr
+    assert called.stderr.count("Thread 0x") > 3
+
+
 def test_a_token_that_was_made_beside_it_is_taken(terminal: Terminal) -> None:
     """A token created by another process is accepted."""
     with Serving(terminal) as serving:

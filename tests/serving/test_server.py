@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from moonmind_appliance.serving.server import _Server
+from moonmind_appliance.serving.supervision import Supervision
 from tests.api.served import Served
 
 
@@ -37,7 +38,7 @@ def test_the_first_signal_stops_runs_and_says_so(
     """The second one only ends the wait for connections."""
     caplog.set_level(logging.INFO)
     appliance = Appliance(shared.server.config.app, runs)
-    server = _Server(appliance)  # type: ignore[arg-type]
+    server = _Server(appliance, Supervision({}))  # type: ignore[arg-type]
     server.handle_exit(signal.SIGTERM, None)
     assert appliance.stopped.wait(10)
     for thread in threading.enumerate():

@@ -46,6 +46,16 @@ trust_ca_bundle() {
     [[ ! $bundle ]] || export SSL_CERT_FILE=$bundle NODE_EXTRA_CA_CERTS=$bundle
 }
 
+# Fetches the lists of packages. The lock on apt is held until file 7 is closed.
+update_package_lists() {
+    # apt itself does not wait for another process that fetches the lists.
+    mkdir -p "$cache_root"
+    exec 7> "$cache_root/apt.lock"
+    flock 7
+    attempt "the lists of packages could not be fetched" "$network_next" \
+        apt-get -o DPkg::Lock::Timeout=300 update -q
+}
+
 # install_debian_packages NAME…: with lists fetched anew, since a fresh machine has none and an older one's name
 # versions that are gone.
 install_debian_packages() {
@@ -53,13 +63,8 @@ install_debian_packages() {
     ((EUID == 0)) || fail "missing: $*." "$next"
     has apt-get || fail "missing: $*; and this system is neither Debian nor Ubuntu." "$next"
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a
-    # apt itself does not wait for another process that fetches the lists.
-    mkdir -p "$cache_root"
-    exec 7> "$cache_root/apt.lock"
-    flock 7
     say "installing $*"
-    attempt "the lists of packages could not be fetched" "$network_next" \
-        apt-get -o DPkg::Lock::Timeout=300 update -q
+    update_package_lists
     attempt "$* could not be installed" "$network_next" \
         apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install -q -y --no-install-recommends "$@"
     exec 7>&-
