@@ -24,7 +24,7 @@ from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
-from moonmind_appliance.execution.retention import retain
+from moonmind_appliance.execution.retention import Housekeeping
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
@@ -41,6 +41,8 @@ _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
 _OIDC_CHECK_AGE = 15
+# Longest batch of the retention job.
+_HOUSEKEEPING_ENDS_SECONDS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +130,7 @@ class Appliance:
             raise
         self._executor = Executor(self.resources)
         self._sweeper = Sweeper(self.resources)
+        self._housekeeping = Housekeeping(self.resources)
         self._oidc = _verifier(settings)
         self._readiness = Readiness(self.resources, self._workers.alive)
         self.api = build_api(
@@ -160,7 +163,7 @@ class Appliance:
             )
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
         self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
-        self._workers.every("retention", _RETAIN_EVERY, self._retain)
+        self._workers.every("retention", _RETAIN_EVERY, self._housekeeping.start)
         self._workers.start()
         return recovered
 
@@ -181,6 +184,7 @@ class Appliance:
             _log.warning(
                 "A worker did not stop within %d s; recovery cleans up at the next start.", self.settings.stop_grace
             )
+        self._housekeeping.join(_HOUSEKEEPING_ENDS_SECONDS)
         if self._oidc is not None:
             self._oidc.close()
         self._opened.close()
@@ -206,9 +210,6 @@ class Appliance:
         requeue_expired(self.resources, running=self._executor.running())
         self._sweeper.sweep(When.PERIODIC)
         wake_queued(self.resources)
-
-    def _retain(self) -> None:
-        retain(self.resources)
 
 
 def _verifier(settings: Settings) -> OidcVerifier | None:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # A storage path, with the run's id and the artifact's name.
 ARTIFACT_PATH = re.compile(rf"runs/({_RUN_ID.pattern})/artifacts/({_NAME.pattern})")
+_BLOCK = 512
+"""Bytes of a unit of `st_blocks`."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -45,10 +48,18 @@ class ArtifactFiles:
         self._data = data_dir
         self._runs = data_dir / "runs"
 
-    def open(self, run_id: str, name: str, redactor: Redactor, *, most_bytes: int | None = None) -> "ArtifactWriter":
+    def open(
+        self,
+        run_id: str,
+        name: str,
+        redactor: Redactor,
+        *,
+        most_bytes: int | None = None,
+        shared: "SharedLimit | None" = None,
+    ) -> "ArtifactWriter":
         """Create a file that can be read while it grows. Replaces a file of that name; its readers keep the old bytes.
 
-        After `most_bytes` of input a last line says that the rest is not stored; None: no limit.
+        After `most_bytes`, or when `shared` is used up, a last line says that the rest is not stored; None: no limit.
 
         Raises:
             StoreError: the name cannot be used, or the file cannot be written.
@@ -60,7 +71,8 @@ class ArtifactFiles:
             file = os.open(path, _NEW_FILE, 0o600)
         except OSError as error:
             raise _refused(path, error) from error
-        return ArtifactWriter(file, path, _storage_path(run_id, name), redactor, most_bytes=most_bytes)
+        storage_path = _storage_path(run_id, name)
+        return ArtifactWriter(file, path, storage_path, redactor, most_bytes=most_bytes, shared=shared)
 
     def write(self, run_id: str, name: str, content: bytes, redactor: Redactor) -> Written:
         """Write a whole file atomically.
@@ -148,6 +160,15 @@ class ArtifactFiles:
         except FileNotFoundError:
             return []
 
+    def used(self, run_id: str) -> int:
+        """The disk use of a run's files, in bytes; 0 if it has none."""
+        folder = self._runs / run_id / "artifacts"
+        try:
+            with os.scandir(folder) as entries:
+                return sum(entry.stat(follow_symlinks=False).st_blocks * _BLOCK for entry in entries)
+        except OSError:
+            return 0
+
     def remove_run(self, run_id: str) -> None:
         """Remove all files of a run. Idempotent.
 
@@ -176,36 +197,51 @@ class ArtifactFiles:
         return folder
 
 
+class SharedLimit:
+    """The bytes that several files may have together. Thread-safe."""
+
+    def __init__(self, most: int, used: int = 0) -> None:
+        self.most = most
+        self._left = max(0, most - used)
+        self._lock = threading.Lock()
+
+    def take(self, wanted: int) -> int:
+        """Use up to `wanted` bytes; returns how many of them are granted."""
+        with self._lock:
+            granted = min(wanted, self._left)
+            self._left -= granted
+            return granted
+
+
 class ArtifactWriter:
     """A growing file: complete lines are redacted and written as they arrive. For one thread at a time."""
 
     def __init__(
-        self, file: int, path: Path, storage_path: str, redactor: Redactor, *, most_bytes: int | None = None
+        self,
+        file: int,
+        path: Path,
+        storage_path: str,
+        redactor: Redactor,
+        *,
+        most_bytes: int | None = None,
+        shared: SharedLimit | None = None,
     ) -> None:
         self.storage_path = storage_path
-        self._most = most_bytes
-        self._left = most_bytes
         self._disk = _GrowingFile(file, path)
-        self._redacting = redactor.stream(self._disk)
+        self._limited = _LimitedFile(self._disk, most_bytes, shared)
+        self._redacting = redactor.stream(self._limited)
         self._closed = False
 
     def write(self, data: bytes, /) -> None:
-        """Write bytes, in chunks of any size.
+        """Write bytes, in chunks of any size. Bytes beyond a limit are discarded without being examined.
 
         Raises:
             StoreError: a write failed, now or before, or the writer is closed.
         """
         if self._closed:
             raise StoreError(f"The artifact {self.storage_path} is closed.")
-        if self._left is None:
+        if not self._limited.full:
             self._redacting.write(data)
-        elif self._left > 0:
-            self._redacting.write(data[: self._left])
-            self._left -= len(data[: self._left])
-            if not self._left:
-                self._redacting.write(
-                    b"\n[moonmind: cut here, as the log has more than %d bytes]\n" % (self._most or 0)
-                )
 
     def close(self) -> Written:
         """Write the buffered rest and close the file. Idempotent.
@@ -234,6 +270,38 @@ class ArtifactWriter:
             self.close()
         except StoreError as second:
             _log.warning("%s", second)
+
+
+class _LimitedFile:
+    """Passes bytes on until a limit is reached, then adds a line that names it, and discards the rest.
+
+    It receives redacted bytes, so a cut never leaves the first part of a secret. It never cuts within a character.
+    """
+
+    def __init__(self, file: "_GrowingFile", most: int | None, shared: SharedLimit | None) -> None:
+        self.full = False
+        self._file = file
+        self._most = most
+        self._shared = shared
+        self._left = most
+
+    def write(self, data: bytes, /) -> None:
+        if self.full:
+            return
+        own = len(data) if self._left is None else min(len(data), self._left)
+        granted = own if self._shared is None else self._shared.take(own)
+        if granted == len(data):
+            self._file.write(data)
+            self._left = None if self._left is None else self._left - granted
+            return
+        self.full = True
+        while granted and data[granted] & 0xC0 == 0x80:  # noqa: PLR2004 - a byte within a character of UTF-8
+            granted -= 1
+        if self._shared is not None and granted < own:
+            why = f"the run's logs have more than {self._shared.most} bytes (MAX_RUN_LOG_BYTES)"
+        else:
+            why = f"the log has more than {self._most} bytes (MAX_LOG_BYTES)"
+        self._file.write(data[:granted] + f"\n[moonmind: cut here, as {why}]\n".encode())
 
 
 class _GrowingFile:

@@ -1,7 +1,9 @@
 """What the verbs, the execution and the checks work with: one object, created by the composition root."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,28 @@ if TYPE_CHECKING:
     from moonmind_appliance.dispatch import Wakeups
 
 
+class Throttle:
+    """Lets one thread at a time do something, and not again for a while. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at: float | None = None
+
+    @contextmanager
+    def turn(self, pause: float) -> Iterator[bool]:
+        """True if this thread may do it now; False while another does it, and within `pause` seconds of its end."""
+        if not self._lock.acquire(blocking=False):
+            yield False
+            return
+        mine = self._at is None or time.monotonic() - self._at >= pause
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._at = time.monotonic()
+            self._lock.release()
+
+
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """The composition root creates one object, which all threads use.
 
@@ -28,6 +52,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         github: None without a token.
         shards: by number.
         clock: the current time, in UTC.
+        making_room: limits how often what is past its retention time is removed because the disk is nearly full.
         stopping: set once, when the process begins to stop: new work is refused, running work is interrupted.
     """
 
@@ -42,6 +67,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[ShardNames, ...]
     appliance_id: str
     clock: Callable[[], datetime]
+    making_room: Throttle = msgspec.field(default_factory=Throttle)
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
 
 

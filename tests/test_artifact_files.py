@@ -6,12 +6,13 @@ import resource
 import signal
 import stat
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.artifact_files import ArtifactFiles, ArtifactWriter
+from moonmind_appliance.artifact_files import ArtifactFiles, ArtifactWriter, SharedLimit
 from moonmind_appliance.errors import NotFound, StoreError
 from moonmind_appliance.redaction import Redactor
 
@@ -245,3 +246,74 @@ def test_many_at_once(files: ArtifactFiles, data: Path, redactor: Redactor) -> N
         thread.join()
     sizes = sorted(path.stat().st_size for path in (data / "runs" / RUN / "artifacts").iterdir())
     assert sizes == list(range(16))
+
+
+class TestLimits:
+    CUT = b"\n[moonmind: cut here, as the log has more than 100 bytes (MAX_LOG_BYTES)]\n"
+
+    def content(self, files: ArtifactFiles, redactor: Redactor, *chunks: bytes, most: int = 100) -> bytes:
+        with files.open(RUN, "a.log", redactor, most_bytes=most) as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+        on_disk = files.path(writer.storage_path).read_bytes()
+        written = writer.close()
+        assert (written.size_bytes, written.sha256) == (len(on_disk), hashlib.sha256(on_disk).hexdigest())
+        return on_disk
+
+    def test_a_log_of_exactly_that_size_is_whole(self, files: ArtifactFiles, redactor: Redactor) -> None:
+        """Without a line that says otherwise."""
+        assert self.content(files, redactor, b"x" * 50, b"x" * 49 + b"\n") == b"x" * 99 + b"\n"
+
+    def test_what_is_longer_is_cut_with_a_line_that_names_the_setting(
+        self, files: ArtifactFiles, redactor: Redactor
+    ) -> None:
+        """At the same byte for any chunks."""
+        for size in (1, 7, 500):
+            data = b"0123456789\n" * 40
+            chunks = [data[at : at + size] for at in range(0, len(data), size)]
+            assert self.content(files, redactor, *chunks) == data[:100] + self.CUT
+
+    @pytest.mark.parametrize("lead", range(4))
+    def test_no_character_is_cut(self, files: ArtifactFiles, redactor: Redactor, lead: int) -> None:
+        """The log is valid UTF-8 up to the line that ends it."""
+        found = self.content(files, redactor, b"x" * lead + "\N{GRINNING FACE}".encode() * 50).decode()
+        assert found.endswith(self.CUT.decode())
+
+    @pytest.mark.parametrize("before", range(60, 101, 5))
+    def test_no_part_of_a_secret_is_left_at_a_cut(self, files: ArtifactFiles, redactor: Redactor, before: int) -> None:
+        """The limit counts redacted bytes, so a cut falls into the mark, never into the secret."""
+        found = self.content(files, redactor, b"x" * before + SECRET.encode() + b"y" * 100 + b"\n")
+        assert SECRET[:6].encode() not in found
+        assert found.endswith(self.CUT)
+
+    def test_two_logs_share_a_limit(self, files: ArtifactFiles, redactor: Redactor) -> None:
+        """What is used before counts; the first log that finds it used up says so, and so does the other."""
+        shared = SharedLimit(100, used=20)
+        out = files.open(RUN, "out.log", redactor, most_bytes=1000, shared=shared)
+        err = files.open(RUN, "err.log", redactor, most_bytes=1000, shared=shared)
+        for writer in (out, err, out, err):
+            writer.write(b"x" * 29 + b"\n")
+        sizes = [writer.close().size_bytes for writer in (out, err)]
+        cut = b"\n[moonmind: cut here, as the run's logs have more than 100 bytes (MAX_RUN_LOG_BYTES)]\n"
+        assert sizes == [50 + len(cut), 30 + len(cut)]
+        assert files.path(err.storage_path).read_bytes() == b"x" * 29 + b"\n" + cut
+
+    def test_a_flood_uses_neither_disk_nor_memory(self, files: ArtifactFiles, redactor: Redactor) -> None:
+        """Two gigabytes in one line leave the limit on disk; what is discarded is not examined."""
+        chunk = b"x" * (4 * 1024**2)
+        with files.open(RUN, "a.log", redactor, most_bytes=1024**2) as writer:
+            writer.write(chunk)
+            tracemalloc.start()
+            for _ in range(512):
+                writer.write(chunk)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        assert peak < 1024**2
+        assert writer.close().size_bytes < 1024**2 + 100
+
+
+def test_the_disk_use_of_a_run(files: ArtifactFiles, redactor: Redactor) -> None:
+    """In whole blocks; 0 without files."""
+    assert files.used(RUN) == 0
+    files.write(RUN, "a.txt", b"x" * 5000, redactor)
+    assert 5000 <= files.used(RUN) < 100_000

@@ -23,7 +23,6 @@ EXCEPTIONS = {
     "moonmind_appliance/rehearsal/github/shapes.py": (
         "one JSON shape per function; tests/rehearsal/github/test_rest.py holds each response to GitHub's description"
     ),
-    "moonmind_appliance/resources.py": "plain data",
 }
 
 

@@ -57,6 +57,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "conflict": ProblemKind(409, "The current state does not allow this"),
     "run_final": ProblemKind(409, "The run has ended"),
     "run_not_retryable": ProblemKind(409, "The run cannot be retried"),
+    "specification_removed": ProblemKind(409, "The run's specification text was removed"),
     "idempotency_key_reused": ProblemKind(409, "The Idempotency-Key was used with a different body"),
     "too_large": ProblemKind(413, "The body is too large"),
     "address_too_long": ProblemKind(414, "The URL is too long"),

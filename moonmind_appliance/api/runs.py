@@ -169,7 +169,9 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
     summary="Retry a run",
     response_headers=[_LOCATION],
     response_description="The run is queued again.",
-    responses=problems("not_found", "run_not_found", "run_not_retryable", "draining", *BEHIND_A_TOKEN),
+    responses=problems(
+        "not_found", "run_not_found", "run_not_retryable", "specification_removed", "draining", *BEHIND_A_TOKEN
+    ),
 )
 def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Queue a failed or cancelled run again. It continues at its first phase that has not succeeded."""

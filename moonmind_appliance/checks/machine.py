@@ -1,18 +1,20 @@
 """Checks of this machine: data folder, free disk space, database, clock."""
 
 import os
-import shutil
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
+from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, StoreError
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.disk import least_to_accept, watched_disks
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
 from moonmind_appliance.units import size
 
+_FREE_SPACE = "Run `moonmind-appliance prune`, free some space, or lower MIN_FREE_DISK."
 _ROOT_GROUP = 0
 _MOST_SKEW = 60.0
 
@@ -32,12 +34,15 @@ def data_folder(settings: Settings) -> Finding:
     return ok(check, str(folder))
 
 
-def free_space(settings: Settings) -> Finding:
-    """Check that more than MIN_FREE_DISK is free on the data folder's disk."""
-    free = shutil.disk_usage(_nearest(settings.moonmind_data_dir)).free
-    observed = f"The data folder's disk has {size(free)} free; MIN_FREE_DISK is {size(settings.min_free_disk)}."
-    if free < settings.min_free_disk:
-        return wrong("disk", observed, "Free some space, or lower MIN_FREE_DISK.")
+def free_space(settings: Settings, engine: ContainerEngine | None = None) -> Finding:
+    """Check that more than MIN_FREE_DISK is free on each disk that is watched before a run starts."""
+    disks = watched_disks(settings, engine)
+    observed = ", ".join(f"the disk of {disk.what} has {size(disk.free)} free" for disk in disks)
+    observed = f"{observed[0].upper()}{observed[1:]}; MIN_FREE_DISK is {size(settings.min_free_disk)}."
+    if disks[0].free < least_to_accept(settings):
+        return wrong("disk", f"{observed} New runs are refused, and queued runs wait.", _FREE_SPACE)
+    if any(disk.free < settings.min_free_disk for disk in disks):
+        return wrong("disk", f"{observed} New runs are accepted, and wait.", _FREE_SPACE)
     return ok("disk", observed)
 
 

@@ -29,7 +29,7 @@ def _by_name(resources: Resources) -> dict[str, Finding]:
     settings = resources.settings
     found = {
         "database": _one("database", lambda: database(settings, resources)),
-        "disk": _one("disk", lambda: free_space(settings)),
+        "disk": _one("disk", lambda: free_space(settings, resources.engine)),
         "engine": _one("Docker engine", lambda: docker_engine(resources.engine), to_do=START),
     }
     if found["engine"].level is not Level.WRONG:

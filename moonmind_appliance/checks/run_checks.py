@@ -42,7 +42,7 @@ def run_checks(
         repository: "owner/name" of a repository to check too, including its Spec Kit.
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
-    yield from guarded("disk", lambda: free_space(settings))
+    yield from guarded("disk", lambda: free_space(settings, None if resources is None else resources.engine))
     yield from guarded("database", lambda: database(settings, resources, problem))
     yield from _containers(settings, resources, offline=offline)
     state = serve_state(settings)

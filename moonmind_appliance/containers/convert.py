@@ -4,9 +4,11 @@ Field names and meanings are those of the Engine API, version 1.41 (`POST /conta
 `POST /containers/{id}/exec`), unchanged in later versions.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount, UnusedImage
 
 JOB_UID = 1000
 JOB_GID = 1000
@@ -116,3 +118,46 @@ def exec_arguments(spec: ExecSpec) -> dict[str, Any]:
         "tty": False,
         "privileged": False,
     }
+
+
+def unused_images(unused: Sequence[Mapping[str, Any]], everything: Sequence[Mapping[str, Any]]) -> list[UnusedImage]:
+    """The images of `GET /images/json`, oldest first, each with the bytes that only it and the ones before it use.
+
+    An image's `Size` includes its parents'. A parent goes with its last child, unless a tag names it. BuildKit's images
+    have no parents; those of engines from API 1.42 on may have a `SharedSize` instead.
+
+    Args:
+        unused: the images to convert.
+        everything: all images of the engine, with the intermediate ones.
+    """
+    by_id = {each["Id"]: each for each in everything}
+    gone = {each["Id"] for each in unused}
+    parents = {each.get("ParentId") for each in everything}
+    kept: set[str] = set()
+    for each in everything:
+        if each["Id"] not in gone and (_is_named(each) or each["Id"] not in parents):
+            kept |= set(_with_parents(each["Id"], by_id))
+    found = []
+    for image in sorted(unused, key=lambda each: (each["Created"], each["Id"])):
+        size = 0
+        for image_id in _with_parents(image["Id"], by_id):
+            if image_id in kept:
+                break
+            kept.add(image_id)
+            layer = by_id[image_id]
+            parent = by_id.get(layer.get("ParentId") or "", {})
+            size += max(0, layer["Size"] - parent.get("Size", 0) - max(0, layer.get("SharedSize") or 0))
+        created = datetime.fromtimestamp(image["Created"], UTC)
+        found.append(UnusedImage(image["Id"], image["Labels"] or {}, created, size))
+    return found
+
+
+def _is_named(image: Mapping[str, Any]) -> bool:
+    return any(tag != "<none>:<none>" for tag in image.get("RepoTags") or [])
+
+
+def _with_parents(image_id: str, by_id: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The image's id and those of its parents, upwards."""
+    while image_id in by_id:
+        yield image_id
+        image_id = by_id[image_id].get("ParentId") or ""

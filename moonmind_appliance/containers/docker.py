@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ from moonmind_appliance.models import (
     ExecOutcome,
     ExecSpec,
     ImageState,
+    UnusedImage,
     VolumeState,
 )
 
@@ -60,6 +62,7 @@ class DockerEngine:
     def __init__(self, docker_host: str | None = None, *, environment: Mapping[str, str] | None = None) -> None:
         self._client = EngineClient(docker_host, environment)
         self._making = threading.Lock()
+        self._data_folder: Path | None = None
 
     def close(self) -> None:
         """Close the idle connections. Idempotent; the next call connects again."""
@@ -79,6 +82,29 @@ class DockerEngine:
             return None
         labels = (found.get("Config") or {}).get("Labels") or {}
         return ImageState(reference, found["Id"], labels, found["Size"])
+
+    def unused_images(self, label: str) -> list[UnusedImage]:
+        """Images with that label that nothing names or uses, oldest first. See `ContainerEngine.unused_images`."""
+        filters = {"label": [label], "dangling": ["true"]}
+        untagged = self._client.ask(lambda client: client.images(filters=filters))
+        if not untagged:
+            return []
+        everything = self._client.ask(lambda client: client.images(all=True))
+        used = {each["ImageID"] for each in self._client.ask(lambda client: client.containers(all=True))}
+        return convert.unused_images([each for each in untagged if each["Id"] not in used], everything)
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove the image, and the untagged layers that only it uses; False if there was none."""
+        return self._client.did(lambda client: client.remove_image(image_id))
+
+    def data_folder(self) -> Path | None:
+        """The engine's own folder, if the engine runs on this machine and this process sees it."""
+        if self._client.address.scheme != "unix":
+            return None
+        if self._data_folder is None:
+            found = self._client.ask(lambda client: get(client, "/info", timeout=_LOOK_TIMEOUT).json())
+            self._data_folder = Path(found.get("DockerRootDir") or "/nowhere")
+        return self._data_folder if self._data_folder.is_dir() else None
 
     # Networks and volumes
 

@@ -7,6 +7,7 @@ container can have a name, so a name is a lock. Everything may be called in para
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from moonmind_appliance.errors import InterruptReason, RunInterrupted
@@ -17,6 +18,7 @@ from moonmind_appliance.models import (
     ExecOutcome,
     ExecSpec,
     ImageState,
+    UnusedImage,
     VolumeState,
 )
 
@@ -68,6 +70,22 @@ class ContainerEngine(Protocol):
 
     def image(self, reference: str) -> ImageState | None:
         """The image, or None if the engine does not have it. Nothing is pulled."""
+
+    def unused_images(self, label: str) -> list[UnusedImage]:
+        """Images with that label, of any value, that no tag names, no container uses and no other image is made from.
+
+        A build that is in progress may use such an image, so remove only older ones.
+        """
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove the image, and the untagged layers that only it uses; False if there was none.
+
+        Raises:
+            EngineError: also if a container uses it.
+        """
+
+    def data_folder(self) -> Path | None:
+        """A folder of this machine on the disk that has the engine's volumes; None if there is none to be seen."""
 
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
         """Create the bridge network unless it exists; returns its gateway address ("" if it has none)."""

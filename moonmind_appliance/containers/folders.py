@@ -43,6 +43,10 @@ class FolderEngine(DockerEngine):
         self._folder = folder
         self._label = kept_as_folder
 
+    def data_folder(self) -> Path | None:
+        """Where this process has the volume mounted: a folder on the engine's disk."""
+        return self._folder if self._folder.is_dir() else None
+
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
         """Create the folder, unless it or a volume of that name exists; True if this call created it."""
         if self._label not in labels or not _NAME.fullmatch(name) or super().has_volume(name):

@@ -6,14 +6,17 @@ from datetime import datetime
 
 import msgspec
 
-from moonmind_appliance.artifact_files import ArtifactFiles, ArtifactWriter, Written
+from moonmind_appliance.artifact_files import ArtifactFiles, ArtifactWriter, SharedLimit, Written
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store import Store
 
 
 class RunArtifacts:
-    """The artifacts of one run; an `ArtifactRecorder` for its phases. Thread-safe for different names."""
+    """The artifacts of one run; an `ArtifactRecorder` for its phases. Thread-safe for different names.
+
+    `longest_log` is the limit of one log, `all_logs` that of all logs of the run together, in bytes; None: no limit.
+    """
 
     def __init__(
         self,
@@ -24,6 +27,7 @@ class RunArtifacts:
         redactor: Redactor,
         clock: Callable[[], datetime],
         longest_log: int | None = None,
+        all_logs: int | None = None,
     ) -> None:
         self._run_id = run_id
         self._store = store
@@ -31,6 +35,7 @@ class RunArtifacts:
         self._redactor = redactor
         self._clock = clock
         self._longest_log = longest_log
+        self._shared = None if all_logs is None else SharedLimit(all_logs, store.artifacts.log_bytes(run_id))
 
     def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> "GrowingArtifact":
         """A new log; it can be read and listed while it grows."""
@@ -38,7 +43,7 @@ class RunArtifacts:
         again = f".attempt-{attempt}" if attempt > 1 else ""
         suffix = "jsonl" if stream == "stdout" and phase.value.startswith("speckit_") else "log"
         name = f"{phase.value}{again}.{stream}.{suffix}"
-        writer = self._files.open(self._run_id, name, self._redactor, most_bytes=self._longest_log)
+        writer = self._files.open(self._run_id, name, self._redactor, most_bytes=self._longest_log, shared=self._shared)
         artifact = self._artifact(
             name, artifact_type, phase, "text/plain; charset=utf-8", Written(writer.storage_path, 0, "")
         )

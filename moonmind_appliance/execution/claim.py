@@ -1,10 +1,10 @@
 """Before a worker claims a run: check the disk and the shard's login, decide, and act on the decision."""
 
-import shutil
 from datetime import datetime, timedelta
 
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.disk import low_disk
 from moonmind_appliance.scheduling.claim import Claim, Facts, WhyNot, may_claim
 from moonmind_appliance.scheduling.waiting import update_waiting_after
 from moonmind_appliance.shards.evidence import cooldown_over
@@ -20,8 +20,8 @@ def prepare_claim(resources: Resources, shard: int) -> bool:
     If it may not, the next wake-up is scheduled where its time is known.
     """
     now = resources.clock()
-    if shutil.disk_usage(resources.settings.moonmind_data_dir).free < resources.settings.min_free_disk:
-        waiting_for = WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, "the data folder's disk is nearly full")
+    if (disk := low_disk(resources, resources.settings.min_free_disk, with_engine=True)) is not None:
+        waiting_for = WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, f"the disk of {disk.what} is nearly full")
         resources.store.queue.wait_for_machine(waiting_for)
         resources.wakeups.wake_at(shard, now + _DISK_PAUSE)
         return False

@@ -1,7 +1,6 @@
 """Execute one claimed run: the nine phases in order, cleanup always, one final status."""
 
 import logging
-import shutil
 from datetime import datetime, timedelta
 
 import msgspec
@@ -47,6 +46,7 @@ from moonmind_appliance.phases import (
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.disk import data_disk
 from moonmind_appliance.scheduling.waiting import update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
@@ -86,6 +86,7 @@ class Execution:
                 redactor=resources.redactor,
                 clock=resources.clock,
                 longest_log=resources.settings.max_log_bytes,
+                all_logs=resources.settings.max_run_log_bytes,
             ),
             measure_every=measure_every,
             cancel=token,
@@ -331,7 +332,7 @@ class Execution:
 
     def _disk_is_full(self) -> bool:
         settings = self._resources.settings
-        return shutil.disk_usage(settings.moonmind_data_dir).free < settings.min_free_disk
+        return data_disk(settings).free < settings.min_free_disk
 
     def _in(self, pause: timedelta) -> datetime:
         return self._resources.clock() + pause

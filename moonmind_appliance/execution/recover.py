@@ -32,7 +32,7 @@ def recover(resources: Resources) -> Recovered:
 
     Does not fail if the engine does not respond: runs wait for it, and starting a run removes its leftovers first.
     """
-    removed = Sweeper(resources).sweep(When.START).names
+    removed = Sweeper(resources).sweep(When.START)
     requeued = []
     for run in resources.store.run_lists.in_progress():
         _complete_artifacts(resources, run.run_id)

@@ -1,43 +1,58 @@
-"""Delete workspaces and artifacts of ended runs, and events, after their retention time. Run rows are kept."""
+"""The hourly job: remove what is past its retention time, in a thread of its own. Run rows are kept."""
 
 import logging
-from datetime import timedelta
+import threading
+from collections import Counter
 
-from moonmind_appliance.errors import StoreError
-from moonmind_appliance.execution.sweep import Sweeper, When, is_over
+from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.plan import Kind, make_plan
+from moonmind_appliance.retention.prune import LABELS, prune
 
 _log = logging.getLogger(__name__)
 
-# Events are small and explain what happened, so they are kept longer than files.
-_EVENTS_AT_LEAST = timedelta(days=90)
-
 
 def retain(resources: Resources) -> list[str]:
-    """Remove volumes, files and artifact rows of runs past their retention time; returns their ids. Idempotent.
+    """Remove what `make_plan` lists; returns the ids of the runs without remains. Idempotent.
 
-    Lists existing volumes and folders, not rows. So it also removes those of a run that has no row any more (a restored
-    database) or that ended without an expiry of its artifacts (cancelled in the queue). If one cannot be removed now,
-    the others are removed, and the next call tries again.
+    What cannot be removed now is tried again at the next call.
     """
-    now, gone = resources.clock(), []
-    expired = set(resources.store.artifacts.runs_expired(now))
-    swept = Sweeper(resources).sweep(When.RETENTION, expired=expired)
-    with_volumes = {found.run_id for found in swept.removed if found.run_id}
-    for run_id in sorted(
-        (expired | with_volumes | set(resources.files.run_ids())) - {it.run_id for it in swept.failed}
-    ):
+    plan = make_plan(resources)
+    for problem in plan.not_examined:
+        _log.info("Not examined by retention: %s", problem)
+    done, removed, left = Counter[Kind](), set[str](), set[str]()
+    for result in prune(resources, plan):
+        if run_id := result.item.run_id:
+            (left if result.problem else removed).add(run_id)
+        if not result.problem:
+            done[result.item.kind] += result.item.count if result.item.kind is Kind.EVENTS else 1
+    if done:
+        _log.info("Removed after retention: %s.", ", ".join(f"{count} {LABELS[kind]}" for kind, count in done.items()))
+    return sorted(removed - left)
+
+
+class Housekeeping:
+    """Runs `retain` in a thread of its own: with many runs it takes minutes, and no other periodic job waits for it."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start it, unless it still runs. For one thread."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+            self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end; `resources.stopping` ends it early."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
         try:
-            known = run_id in expired or run_id in with_volumes
-            if not known and not is_over(resources, resources.store.runs.get(run_id, text=False), now):
-                continue
-            resources.files.remove_run(run_id)
-            resources.store.artifacts.remove(run_id)
-        except StoreError as error:
-            _log.warning("Run %s: its artifacts could not be removed yet: %s", run_id, error)
-            continue
-        gone.append(run_id)
-    events_kept = max(_EVENTS_AT_LEAST, timedelta(seconds=resources.settings.artifact_retention))
-    if forgotten := resources.store.events.prune(now - events_kept):
-        _log.info("%d events of ended runs removed; their retention period has ended.", forgotten)
-    return gone
+            retain(self._resources)
+        except ApplianceError as error:
+            _log.warning("Retention stopped, and is tried again in an hour: %s", error)
+        except Exception:  # noqa: BLE001 - the next time may succeed
+            _log.exception("Retention failed.")

@@ -46,12 +46,16 @@ def _unused_name(path: Path) -> Path:
 
 def clean(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> None:
     """Remove everything from the login volume except regular files of these names, as far as possible."""
+    remove_entries(folder, leftovers(folder, keep), time_limit=CLEAN_SECONDS)
+
+
+def leftovers(folder: Path, keep: tuple[str, ...] = LOGIN_FILES) -> list[Path]:
+    """The entries of the login volume, except regular files of these names."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        return
-    doomed = [Path(entry.path) for entry in entries if not (entry.name in keep and _is_regular(entry))]
-    remove_entries(folder, doomed, time_limit=CLEAN_SECONDS)
+        return []
+    return [Path(entry.path) for entry in entries if not (entry.name in keep and _is_regular(entry))]
 
 
 def remove_login(folder: Path, name: str) -> None:

@@ -20,10 +20,12 @@ from moonmind_appliance.models.container import (
     ImageState,
     Limits,
     Mount,
+    UnusedImage,
     VolumeState,
 )
 from moonmind_appliance.models.docker_names import (
     LABEL_APPLIANCE,
+    LABEL_BUILD,
     LABEL_REHEARSAL,
     LABEL_ROLE,
     LABEL_RUN,
@@ -75,6 +77,7 @@ __all__ = [
     "FAILURES",
     "FINAL_RUN_STATUSES",
     "LABEL_APPLIANCE",
+    "LABEL_BUILD",
     "LABEL_REHEARSAL",
     "LABEL_ROLE",
     "LABEL_RUN",
@@ -125,6 +128,7 @@ __all__ = [
     "SpecifyTurn",
     "StartedContainers",
     "TurnOutcome",
+    "UnusedImage",
     "VolumeState",
     "WaitReason",
     "WaitingFor",

@@ -1,5 +1,6 @@
 """Requests to a container engine and its results: plain data."""
 
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -98,6 +99,15 @@ class ImageState(msgspec.Struct, frozen=True):
     reference: str
     image_id: str
     labels: dict[str, str]
+    size_bytes: int
+
+
+class UnusedImage(msgspec.Struct, frozen=True):
+    """An image that no tag names and no container uses. `size_bytes` is what its removal frees, layers included."""
+
+    image_id: str
+    labels: dict[str, str]
+    created_at: datetime
     size_bytes: int
 
 

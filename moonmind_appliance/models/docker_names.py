@@ -5,6 +5,7 @@ LABEL_RUN = "moonmind.run"
 LABEL_SHARD = "moonmind.shard"
 LABEL_ROLE = "moonmind.role"
 LABEL_REHEARSAL = "moonmind.rehearsal"
+LABEL_BUILD = "moonmind.build"
 
 
 def version_label(tool: str) -> str:

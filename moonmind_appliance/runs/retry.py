@@ -12,7 +12,8 @@ def retry_run(resources: Resources, actor: Actor, run_id: str) -> Run:
 
     Raises:
         NotFound: there is no such run, or another user submitted it.
-        Conflict: `run_not_retryable`, the run is neither failed nor cancelled.
+        Conflict: `run_not_retryable`, the run is neither failed nor cancelled; `specification_removed`, its text was
+            removed after its retention time.
         Unavailable: `draining`.
     """
     refuse_when_stopping(resources)

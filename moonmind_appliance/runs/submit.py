@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -15,8 +14,10 @@ from moonmind_appliance.models.repository import REPOSITORY_RULE, is_repository
 from moonmind_appliance.printable import invisible, is_blank
 from moonmind_appliance.redaction import Finding, Redactor
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.disk import least_to_accept, low_disk
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.units import size
 
 MAX_SPECIFY_BYTES = 256 * 1024
 MAX_EXTERNAL_REF = 255
@@ -99,7 +100,7 @@ def submit_run(
     refuse_when_stopping(resources)
     check(request, settings, resources.redactor, idempotency_key=idempotency_key)
     check_repository_allowed(request.repository, settings)
-    _refuse_when_disk_is_full(settings)
+    _refuse_when_disk_is_full(resources)
     run = Run(
         run_id=str(uuid.uuid4()),
         repository=request.repository,
@@ -293,13 +294,13 @@ def _size(text: str) -> int:
     return len(text.encode(errors="surrogatepass"))
 
 
-def _refuse_when_disk_is_full(settings: Settings) -> None:
-    free = shutil.disk_usage(settings.moonmind_data_dir).free
-    if free < settings.min_free_disk:
+def _refuse_when_disk_is_full(resources: Resources) -> None:
+    least = least_to_accept(resources.settings)
+    disk = low_disk(resources, least, with_engine=False)
+    if disk is not None:
         raise Unavailable(
-            f"The appliance's disk has {free // 1024**2} MiB left; runs are accepted from "
-            f"{settings.min_free_disk // 1024**2} MiB on.",
-            hint="The operator must free space in the data folder, or lower MIN_FREE_DISK.",
+            f"The disk of {disk.what} has {size(disk.free)} left; runs are accepted from {size(least)} on.",
+            hint="The operator must free space there, or lower MIN_FREE_DISK.",
             code="disk_blocked",
             retry_after=_DISK_RETRY_SECONDS,
         )

@@ -209,6 +209,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Option("Largest log of one phase; output beyond it is discarded.", Size(1024)),
     ] = 64 * 1024**2
+    max_run_log_bytes: Annotated[
+        int,
+        Option(
+            "Largest size of all logs of one run together, over all attempts; output beyond it is discarded.",
+            Size(1024),
+        ),
+    ] = 512 * 1024**2
     spec_automation_job_image: Annotated[str, Option("Image of the job containers.", text)] = (
         "moonmind/spec-automation-job:latest"
     )
@@ -275,9 +282,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Option("How long artifacts and workspaces are kept after a run ends.", time_span),
     ] = 7 * 86400
+    text_retention: Annotated[
+        int | None,
+        Option("How long specification texts are kept after a run ends; empty: as long as the run.", time_span),
+    ] = None
     min_free_disk: Annotated[
         int,
-        Option("Free space in the data folder below which no run is accepted.", Size(0)),
+        Option("Free disk space below which no run starts; below a quarter of it, no run is accepted.", Size(0)),
     ] = 1024**3
     stop_grace: Annotated[
         int,

@@ -13,6 +13,7 @@ from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.store.progress import RunProgress
 from moonmind_appliance.store.queue import RunQueue
+from moonmind_appliance.store.retention import RetentionStore
 from moonmind_appliance.store.run_lists import RunHead, RunLists
 from moonmind_appliance.store.run_rows import RunRows
 from moonmind_appliance.store.runs import RunStore
@@ -29,6 +30,7 @@ __all__ = [
     "EventStore",
     "LocalToken",
     "NewEvents",
+    "RetentionStore",
     "RunHead",
     "RunLists",
     "RunProgress",
@@ -61,6 +63,7 @@ class Store:
         self.events = EventStore(database)
         self.tokens = TokenStore(database)
         self.counters = CounterStore(database)
+        self.retention = RetentionStore(database)
 
     @classmethod
     def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":

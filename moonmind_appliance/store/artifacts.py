@@ -84,17 +84,19 @@ class ArtifactStore:
             )
             return [row["run_id"] for row in rows]
 
-    def remove(self, run_id: str) -> None:
-        """Delete the records of a run's artifacts. Idempotent."""
-        with self._database.write() as connection:
-            removed = connection.execute("DELETE FROM artifacts WHERE run_id = ?", (run_id,)).rowcount
-            if removed:
-                record(connection, "artifacts.removed", run_id=run_id, data={"count": removed})
-
     def forget(self, run_id: str, name: str) -> None:
         """Delete the record of one artifact, whose file does not exist. Idempotent."""
         with self._database.write() as connection:
             connection.execute("DELETE FROM artifacts WHERE run_id = ? AND name = ?", (run_id, name))
+
+    def log_bytes(self, run_id: str) -> int:
+        """The size of all logs of a run together, in bytes."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT coalesce(sum(size_bytes), 0) FROM artifacts WHERE run_id = ? AND artifact_type LIKE '%_log'",
+                (run_id,),
+            ).fetchone()
+            return int(row[0])
 
     def list(self, run_id: str) -> list[Artifact]:
         """All of a run's artifacts, in order of creation."""

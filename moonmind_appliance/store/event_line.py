@@ -112,6 +112,7 @@ def _login(event: Event) -> str:
 _KINDS: Mapping[str, Callable[[Event], str]] = {
     "backup.restored": lambda event: f"Backup of {_time(event.data['backup_of'])} restored",
     "run.removed": lambda event: f"run {event.data.get('removed')} removed by the operator",
+    "run.specification_removed": lambda _: "specification text removed after TEXT_RETENTION",
     "run.queued": lambda event: f"queued{_after(' for ', event.data.get('repository'))}",
     "run.claimed": lambda event: f"started on shard {event.shard}",
     "run.waiting": _run_waiting,

@@ -96,14 +96,3 @@ class EventStore:
         with self._database.read() as connection:
             row = connection.execute("SELECT max(event_id) FROM events").fetchone()
             return int(row[0] or 0)
-
-    def prune(self, before: datetime) -> int:
-        """Delete older events that belong to no open run; returns their number."""
-        with self._database.write() as connection:
-            return connection.execute(
-                """
-                DELETE FROM events WHERE at < ? AND (run_id IS NULL OR run_id NOT IN
-                    (SELECT run_id FROM runs WHERE status IN ('queued', 'in_progress')))
-                """,
-                (time_text(before),),
-            ).rowcount

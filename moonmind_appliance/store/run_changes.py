@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
-from moonmind_appliance.errors import LeaseLost, NotFound, StoreError, UnreadableRow
+from moonmind_appliance.errors import Conflict, LeaseLost, NotFound, StoreError, UnreadableRow
 from moonmind_appliance.models import FINAL_RUN_STATUSES, Run, RunStatus, WaitingFor, may_move_run
 from moonmind_appliance.store.counters import ENDED, count
 from moonmind_appliance.store.events import record
@@ -105,24 +105,33 @@ def existing_run(connection: sqlite3.Connection, run_id: str) -> Run:
 def whole_run(connection: sqlite3.Connection, row: sqlite3.Row, *, text: bool = True) -> Run:
     """The run of a row of `runs`, with its phases in order. Without `text` its `specify_text` is not read and empty.
 
+    It is also empty if the run has ended and retention removed it.
+
     Raises:
         UnreadableRow: the row, a phase or the text cannot be read.
     """
     run_id = row["run_id"]
     phases = connection.execute("SELECT * FROM phases WHERE run_id = ? ORDER BY position", (run_id,)).fetchall()
-    return to_run(row, phases, specify_text=specification(connection, run_id) if text else "")
+    return to_run(row, phases, specify_text=_text(connection, row) if text else "")
 
 
-def specification(connection: sqlite3.Connection, run_id: str) -> str:
-    """The run's specification text.
+def specification_removed(run_id: str) -> Conflict:
+    """The refusal of what needs the text of a run whose text retention removed."""
+    return Conflict(
+        f"The specification text of run {run_id} was removed after TEXT_RETENTION.",
+        hint="Submit the specification as a new run.",
+        code="specification_removed",
+    )
 
-    Raises:
-        UnreadableRow: the run has none.
-    """
-    row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
+
+def _text(connection: sqlite3.Connection, run: sqlite3.Row) -> str:
+    row = connection.execute("SELECT text FROM specifications WHERE run_id = ?", (run["run_id"],)).fetchone()
+    if row is not None:
+        return str(row["text"])
+    # Retention removes the text of ended runs only, and a run without its text is never queued again.
+    if run["status"] not in {status.value for status in FINAL_RUN_STATUSES}:
         raise UnreadableRow(
-            f"Run {run_id}: its specification text is missing.",
+            f"Run {run['run_id']}: its specification text is missing.",
             hint="The database was changed manually; restore a copy from the backups folder.",
         )
-    return str(row["text"])
+    return ""

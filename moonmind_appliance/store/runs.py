@@ -17,7 +17,7 @@ from moonmind_appliance.store.run_changes import (
     cancel,
     change_status,
     existing_run,
-    specification,
+    specification_removed,
     waiting_columns,
     whole_run,
 )
@@ -86,13 +86,24 @@ class RunStore:
             return whole_run(connection, row, text=text)
 
     def specification(self, run_id: str) -> str:
-        """The specification text alone.
+        """The specification text.
 
         Raises:
-            StoreError: the run has none.
+            NotFound: no such run.
+            Conflict: `specification_removed`, retention removed it.
+            UnreadableRow: the run cannot be read.
         """
         with self._database.read() as connection:
-            return specification(connection, run_id)
+            text = existing_run(connection, run_id).specify_text
+        if not text:
+            raise specification_removed(run_id)
+        return text
+
+    def has_specification(self, run_id: str) -> bool:
+        """Whether the run's specification text is stored. Does not read it."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT 1 FROM specifications WHERE run_id = ?", (run_id,)).fetchone()
+            return found is not None
 
     def request_cancel(self, run_id: str, *, now: datetime) -> Run:
         """Cancel a queued run at once; request it from the claim of a run in progress. Idempotent.
@@ -131,7 +142,7 @@ class RunStore:
 
         Raises:
             NotFound: no such run.
-            Conflict: the run is neither failed nor cancelled.
+            Conflict: the run is neither failed nor cancelled, or its specification text was removed.
         """
         with self._database.write() as connection:
             run = existing_run(connection, run_id)
@@ -141,6 +152,8 @@ class RunStore:
                     code="run_not_retryable",
                     hint="Only failed and cancelled runs can be retried.",
                 )
+            if not run.specify_text:
+                raise specification_removed(run_id)
             change_status(
                 connection,
                 run_id,

@@ -68,6 +68,12 @@ class RunDetail(RunSummary, frozen=True):
     phases: list[PhaseDetail]
     artifacts: list[ArtifactSummary]
     agent: AgentInfo | None
+    specification_kept: Annotated[
+        bool,
+        msgspec.Meta(
+            description="false: the specification text was removed after TEXT_RETENTION, and the run cannot be retried."
+        ),
+    ] = True
 
 
 def run_detail(resources: Resources, actor: Actor, run_id: str) -> RunDetail:
@@ -77,7 +83,8 @@ def run_detail(resources: Resources, actor: Actor, run_id: str) -> RunDetail:
         NotFound: `run_not_found`.
     """
     run = visible_run(resources, actor, run_id)
-    return detail_of(run, resources.store.artifacts.list(run_id))
+    kept = resources.store.runs.has_specification(run_id)
+    return detail_of(run, resources.store.artifacts.list(run_id), specification_kept=kept)
 
 
 def specification(resources: Resources, actor: Actor, run_id: str) -> str:
@@ -85,18 +92,20 @@ def specification(resources: Resources, actor: Actor, run_id: str) -> str:
 
     Raises:
         NotFound: `run_not_found`.
+        Conflict: `specification_removed`, it was removed after its retention time.
     """
     visible_run(resources, actor, run_id)
     return resources.store.runs.specification(run_id)
 
 
-def detail_of(run: Run, artifacts: Sequence[Artifact]) -> RunDetail:
+def detail_of(run: Run, artifacts: Sequence[Artifact], *, specification_kept: bool = True) -> RunDetail:
     """A run with all details; all nine phases, in order."""
     return RunDetail(
         **summary_fields(run),
         phases=[_phase_detail(run.phase(name)) for name in PHASE_ORDER],
         artifacts=[ArtifactSummary(**_summary_of(artifact)) for artifact in artifacts],
         agent=run.agent,
+        specification_kept=specification_kept,
     )
 
 

@@ -1,6 +1,7 @@
 """The checks of this machine."""
 
 import os
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,9 +38,13 @@ def test_roots_group_is_not_other_users(mode: int, group: int, level: str) -> No
 
 
 def test_a_nearly_full_disk(tmp_path: Path) -> None:
-    """The limit is the setting below which no run starts."""
+    """Below MIN_FREE_DISK no run starts; below a quarter of it none is accepted."""
     assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1)).level == "ok"
-    assert free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1 << 60)).level == "wrong"
+    low = free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=shutil.disk_usage(tmp_path).free * 2))
+    assert (low.level, low.observed.endswith("New runs are accepted, and wait.")) == ("wrong", True)
+    full = free_space(Settings(moonmind_data_dir=tmp_path, min_free_disk=1 << 60))
+    assert (full.level, full.observed.endswith("New runs are refused, and queued runs wait.")) == ("wrong", True)
+    assert "moonmind-appliance prune" in full.to_do
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from moonmind_appliance.models import (
     ExecSpec,
     ImageState,
     Mount,
+    UnusedImage,
     VolumeState,
 )
 
@@ -183,6 +184,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.images: dict[str, FakeImage] = {JOB_IMAGE: FakeImage()}
+        self.unused: list[UnusedImage] = []
         self.networks: dict[str, dict[str, str]] = {}
         self.volume_data: dict[str, FakeVolume] = {}
         self.container_data: dict[str, FakeContainer] = {}
@@ -269,6 +271,21 @@ class FakeEngine:
         self._called("image", reference)
         found = self.images.get(reference)
         return None if found is None else ImageState(reference, f"sha256:{reference}", dict(found.labels), 0)
+
+    def unused_images(self, label: str) -> list[UnusedImage]:
+        """What a test put into `unused`."""
+        self._called("unused_images", label)
+        return [each for each in self.unused if label in each.labels]
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove it from `unused`; False if there was none."""
+        self._called("remove_image", image_id)
+        found = [each for each in self.unused if each.image_id == image_id]
+        self.unused = [each for each in self.unused if each not in found]
+        return bool(found)
+
+    def data_folder(self) -> None:
+        """It has no disk."""
 
     def ensure_network(self, name: str, labels: dict[str, str]) -> str:
         """Create the network unless it exists."""

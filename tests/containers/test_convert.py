@@ -1,8 +1,11 @@
 """The exact bodies of Docker's API for each spec."""
 
+from typing import Any
+
 import pytest
 
 from moonmind_appliance.containers import convert
+from moonmind_appliance.containers.convert import unused_images
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
 
 LIMITS = Limits(memory_bytes=512 * 1024**2, cpus=1.5, pids=100)
@@ -136,3 +139,52 @@ def test_an_execs_arguments_are_not_interpreted() -> None:
         "tty": False,
         "privileged": False,
     }
+
+
+def listed(name: str, size: int, *, parent: str = "", tag: str = "<none>:<none>", created: int = 0) -> dict[str, Any]:
+    """An image as `GET /images/json` lists it."""
+    return {
+        "Id": name,
+        "ParentId": parent,
+        "RepoTags": [tag],
+        "Created": created,
+        "Size": size,
+        "SharedSize": -1,
+        "Labels": {"moonmind.build": "job-image"},
+    }
+
+
+class TestUnusedImages:
+    def sizes(self, unused: list[str], *everything: dict[str, Any]) -> dict[str, int]:
+        found = unused_images([each for each in everything if each["Id"] in unused], everything)
+        return {image.image_id: image.size_bytes for image in found}
+
+    def test_layers_that_a_tag_still_needs_are_not_counted(self) -> None:
+        """A build stage on a base image frees only its own layers, those without a name included."""
+        base = listed("base", 200, tag="moonmind/base:1")
+        step, stage = listed("step", 250, parent="base"), listed("stage", 300, parent="step")
+        assert self.sizes(["stage"], base, step, stage) == {"stage": 100}
+
+    def test_layers_that_two_share_are_counted_once(self) -> None:
+        """By the older one."""
+        step = listed("step", 100)
+        one, two = listed("one", 150, parent="step", created=5), listed("two", 170, parent="step", created=9)
+        assert self.sizes(["two", "one"], step, two, one) == {"one": 150, "two": 70}
+
+    def test_layers_of_an_image_that_stays_without_a_name(self) -> None:
+        """A container uses it, so it is not among the unused ones."""
+        step = listed("step", 100)
+        stays, goes = listed("stays", 150, parent="step"), listed("goes", 130, parent="step")
+        assert self.sizes(["goes"], step, stays, goes) == {"goes": 30}
+
+    def test_a_buildkit_image_may_have_a_shared_size(self) -> None:
+        """It has no parent."""
+        assert self.sizes(["a"], listed("a", 500) | {"SharedSize": 200}) == {"a": 300}
+
+    def test_the_oldest_comes_first(self) -> None:
+        """With its time of creation, in UTC."""
+        images = [listed("b", 1, created=86400), listed("a", 1)]
+        assert [(image.image_id, image.created_at.year) for image in unused_images(images, images)] == [
+            ("a", 1970),
+            ("b", 1970),
+        ]

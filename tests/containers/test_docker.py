@@ -1,12 +1,15 @@
 """Tests that need a real engine: the hardening seen from inside, real processes, and an engine that disappears."""
 
 import http.server
+import io
 import json
 import secrets
 import socket
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -414,3 +417,51 @@ def test_a_network_in_use_stays(docker_sut: EngineUnderTest) -> None:
         docker_sut.engine.remove_network(docker_sut.name("net"))
     docker_sut.engine.remove(box)
     assert docker_sut.engine.remove_network(docker_sut.name("net"))
+
+
+def _untagged_image(client: docker.APIClient, label: str) -> str:
+    """An image with one file and that label, without a name; its id."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        file = tarfile.TarInfo("file")
+        file.size = 5000
+        archive.addfile(file, io.BytesIO(label.ljust(5000).encode()))
+    answer = client.import_image_from_data(layer.getvalue(), changes=[f"LABEL {label}=job-image", "CMD /file"])
+    return str(json.loads(answer)["status"])
+
+
+@pytest.mark.docker
+def test_an_image_that_nothing_names_is_found_and_removed(
+    docker_sut: EngineUnderTest, inspect: docker.APIClient
+) -> None:
+    """By its label, unless a container uses it or a tag names it; a second removal finds none."""
+    engine, label = docker_sut.engine, docker_sut.name("build")
+    image = _untagged_image(inspect, label)
+    (found,) = engine.unused_images(label)
+    assert (found.image_id, found.size_bytes, found.labels) == (image, 5000, {label: "job-image"})
+    assert abs((datetime.now(UTC) - found.created_at).total_seconds()) < 3600
+    box = inspect.create_container(image, name=docker_sut.name("box"), labels=docker_sut.labels)["Id"]
+    assert engine.unused_images(label) == []
+    with pytest.raises(EngineError, match="container"):
+        engine.remove_image(image)
+    engine.remove(box)
+    inspect.tag(image, docker_sut.name("named"))
+    assert engine.unused_images(label) == []
+    inspect.remove_image(docker_sut.name("named"))
+    assert not engine.remove_image(image)
+
+
+@pytest.mark.docker
+def test_removal_of_an_image(docker_sut: EngineUnderTest, inspect: docker.APIClient) -> None:
+    """True for one that exists."""
+    image = _untagged_image(inspect, docker_sut.name("build"))
+    assert [docker_sut.engine.remove_image(image) for _ in range(2)] == [True, False]
+
+
+@pytest.mark.docker
+def test_the_engines_folder_is_on_this_machine(docker_sut: EngineUnderTest) -> None:
+    """An engine on another machine has none here, whatever folders this one has."""
+    folder = docker_sut.engine.data_folder()
+    assert folder is not None
+    assert (folder / "volumes").is_dir()
+    assert DockerEngine("tcp://192.0.2.1:2375").data_folder() is None

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable
-from moonmind_appliance.execution.retention import retain
+from moonmind_appliance.execution.retention import Housekeeping, retain
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, PhaseName, Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
@@ -89,7 +89,7 @@ def test_a_volume_that_cannot_be_removed_does_not_block_others(
     appliance: ApplianceUnderTest, error: EngineError
 ) -> None:
     """It is tried again the next time."""
-    runs = sorted((appliance.run(), appliance.run()), key=lambda run: run.run_id)
+    runs = (appliance.run(), appliance.run())
     appliance.clock.advance(days=8)
     appliance.engine.fail(error, method="remove_volume")
     assert retain(appliance.resources) == [runs[1].run_id]
@@ -119,3 +119,16 @@ def test_events_of_ended_runs_are_forgotten_long_after(appliance: ApplianceUnder
     retain(appliance.resources)
     assert appliance.kinds(ended) == []
     assert appliance.kinds(open_run) == ["run.queued"]
+
+
+def test_it_runs_in_a_thread_of_its_own(appliance: ApplianceUnderTest) -> None:
+    """Other periodic jobs do not wait for it; its failure is logged, and the next hour tries again."""
+    run = appliance.run()
+    appliance.clock.advance(days=8)
+    housekeeping = Housekeeping(appliance.resources)
+    housekeeping.join(0)
+    appliance.engine.fail(RuntimeError("a bug"), method="volumes")
+    for _ in range(2):
+        housekeeping.start()
+        housekeeping.join(30)
+    assert gone(appliance, run)

@@ -16,7 +16,7 @@ def test_containers_of_runs_that_nobody_executes_are_removed(appliance: Applianc
         box(appliance, name, run=run_id, role="agent")
     box(appliance, "theirs", owner="another", run=ended.run_id, role="agent")
     box(appliance, "login", role="login")
-    assert sorted(Sweeper(appliance.resources).sweep(When.PERIODIC).names) == ["ended", "none", "queued"]
+    assert sorted(Sweeper(appliance.resources).sweep(When.PERIODIC)) == ["ended", "none", "queued"]
     assert appliance.containers() == ["lives", "login", "theirs"]
 
 
@@ -24,10 +24,10 @@ def test_a_container_that_does_not_run_is_removed_by_the_second_sweep(appliance:
     """The container that reads a login file exists for less than a second; an older one was left by a crash."""
     box(appliance, "look", role="look", running=False)
     sweeper = Sweeper(appliance.resources)
-    assert sweeper.sweep(When.PERIODIC).names == []
+    assert sweeper.sweep(When.PERIODIC) == []
     box(appliance, "younger", role="look", running=False)
-    assert sweeper.sweep(When.PERIODIC).names == ["look"]
-    assert sweeper.sweep(When.PERIODIC).names == ["younger"]
+    assert sweeper.sweep(When.PERIODIC) == ["look"]
+    assert sweeper.sweep(When.PERIODIC) == ["younger"]
 
 
 def test_an_engine_that_refuses_or_is_gone_breaks_nothing(appliance: ApplianceUnderTest) -> None:
@@ -36,7 +36,7 @@ def test_an_engine_that_refuses_or_is_gone_breaks_nothing(appliance: ApplianceUn
         box(appliance, name, run="gone", role="agent")
     sweeper = Sweeper(appliance.resources)
     appliance.engine.fail(EngineError("removal is in progress"), method="remove")
-    assert sweeper.sweep(When.PERIODIC).names == ["b"]
+    assert sweeper.sweep(When.PERIODIC) == ["b"]
     appliance.engine.fail(EngineUnreachable("no engine"), method="containers")
-    assert sweeper.sweep(When.PERIODIC).names == []
-    assert sweeper.sweep(When.PERIODIC).names == ["a"]
+    assert sweeper.sweep(When.PERIODIC) == []
+    assert sweeper.sweep(When.PERIODIC) == ["a"]

@@ -171,4 +171,25 @@ def test_a_log_is_cut(appliance: ApplianceUnderTest) -> None:
     (log,) = (a for a in appliance.store.artifacts.list(run.run_id) if a.name == "speckit_plan.stdout.jsonl")
     content = appliance.resources.files.path(log.storage_path).read_bytes()
     assert len(content) < 2100
-    assert content.splitlines()[-1] == b"[moonmind: cut here, as the log has more than 2000 bytes]"
+    assert content.splitlines()[-1] == b"[moonmind: cut here, as the log has more than 2000 bytes (MAX_LOG_BYTES)]"
+
+
+def test_all_logs_of_a_run_together_are_limited(appliance: ApplianceUnderTest) -> None:
+    """At MAX_RUN_LOG_BYTES, over all attempts: the second attempt's logs are cut, and say so."""
+    appliance.after(max_run_log_bytes=8000)
+
+    def talks(process: FakeExec) -> dict[str, Any]:
+        for _ in range(60):
+            process.stdout.write(b"x" * 99 + b"\n")
+            process.stderr.write(b"y" * 9 + b"\n")
+        return {"verdict": "failed"}
+
+    appliance.agent.acts[PLAN] = [talks, talks]
+    run = appliance.run()
+    retry_run(appliance.resources, ANN, run.run_id)
+    appliance.work()
+    logs = {a.name: a for a in appliance.store.artifacts.list(run.run_id) if a.name.endswith((".jsonl", ".log"))}
+    assert sum(log.size_bytes for log in logs.values()) < 8000 + 200 * len(logs)
+    second = appliance.resources.files.path(logs["speckit_plan.attempt-2.stdout.jsonl"].storage_path).read_bytes()
+    cut = b"[moonmind: cut here, as the run's logs have more than 8000 bytes (MAX_RUN_LOG_BYTES)]"
+    assert second.splitlines()[-1] == cut

@@ -1,5 +1,6 @@
 """Which run may be retried, that a shard is woken, and that it continues at the first unfinished phase."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -54,6 +55,21 @@ def test_a_run_that_went_well_cannot_be_retried(appliance: ApplianceUnderTest, s
         queue_again(appliance, run)
     assert caught.value.code == "run_not_retryable"
     assert appliance.wakeups.woken == []
+
+
+def test_a_run_whose_text_was_removed_cannot_be_retried(appliance: ApplianceUnderTest) -> None:
+    """409 `specification_removed`. The same submission with its key still returns the run."""
+    run = appliance.submit(idempotency_key="once")
+    appliance.end(run, RunStatus.FAILED)
+    appliance.store.retention.remove_texts([run.run_id], appliance.clock() + timedelta(seconds=1))
+    with pytest.raises(Conflict, match="removed after TEXT_RETENTION") as caught:
+        queue_again(appliance, run)
+    assert caught.value.code == "specification_removed"
+    again = appliance.submit(idempotency_key="once")
+    assert (again.run_id, again.status) == (run.run_id, RunStatus.FAILED)
+    with pytest.raises(Conflict) as reused:
+        appliance.submit(idempotency_key="once", specify_text="Another text.")
+    assert reused.value.code == "idempotency_key_reused"
 
 
 def test_an_open_run_cannot_be_retried(appliance: ApplianceUnderTest) -> None:

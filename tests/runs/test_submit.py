@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,12 +241,35 @@ def test_many_secrets_are_named_and_counted(appliance: ApplianceUnderTest) -> No
 
 
 def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
-    """Below MIN_FREE_DISK the response is 503 `disk_blocked` with `Retry-After`, and nothing is stored."""
+    """Below a quarter of MIN_FREE_DISK the response is 503 `disk_blocked` with `Retry-After`, and nothing is stored."""
     with open_appliance(tmp_path, min_free_disk=1 << 60) as appliance:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(
+            Unavailable, match=r"has [0-9.]+ GiB left; runs are accepted from 268435456.0 GiB on"
+        ) as caught:
             appliance.submit()
         assert (caught.value.code, caught.value.retry_after) == ("disk_blocked", 60)
         assert appliance.store.run_lists.queued() == []
+
+
+def test_a_disk_that_is_nearly_full_takes_runs(tmp_path: Path) -> None:
+    """Between a quarter of MIN_FREE_DISK and MIN_FREE_DISK they are stored, and wait."""
+    free = shutil.disk_usage(tmp_path).free
+    with open_appliance(tmp_path, min_free_disk=free * 2) as appliance:
+        run = appliance.submit()
+        appliance.work()
+        waits = appliance.stored(run).waiting_for
+        assert waits is not None
+        assert (waits.reason, waits.detail) == (WaitReason.DISK, "the disk of the data folder is nearly full")
+
+
+def test_a_full_disk_is_freed_first(tmp_path: Path) -> None:
+    """Files past their retention time go before a submission is refused."""
+    with open_appliance(tmp_path, min_free_disk=1 << 60) as appliance:
+        run_id = "00000000-0000-4000-8000-000000000000"
+        appliance.resources.files.write(run_id, "old.log", b"x", appliance.resources.redactor)
+        with pytest.raises(Unavailable):
+            appliance.submit()
+        assert appliance.resources.files.run_ids() == []
 
 
 def test_a_stopping_appliance_takes_no_run(appliance: ApplianceUnderTest) -> None:

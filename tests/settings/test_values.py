@@ -54,6 +54,7 @@ GOOD: dict[str, dict[str, object]] = {
     "MAX_WORKSPACE_FILES": {"1000": 1000, "1000000": 1_000_000},
     "MAX_KEPT_WORKSPACE_BYTES": {"0": 0, "1g": 1024**3},
     "MAX_LOG_BYTES": {"1k": 1024, "64m": 64 * 1024**2},
+    "MAX_RUN_LOG_BYTES": {"1k": 1024, "512m": 512 * 1024**2},
     "MIN_FREE_DISK": {"0": 0, "1g": 1024**3},
     "CONTAINER_MEMORY": {"64m": 64 * 1024**2, "4g": 4 * 1024**3},
     "CONTAINER_CPUS": {"0.5": 0.5, "2": 2.0, "256": 256.0},
@@ -62,6 +63,7 @@ GOOD: dict[str, dict[str, object]] = {
     "CODEX_VOLUME_PREFIX": {"codex_auth_": "codex_auth_", "a.b-c": "a.b-c"},
     "PHASE_TIME_LIMIT": {"90m": 5400, "2h": 7200, "7d": 604_800, "3600": 3600, "900 S": 900},
     "ARTIFACT_RETENTION": {"3650d": 3650 * 86400, "8w": 56 * 86400},
+    "TEXT_RETENTION": {"": None, "30d": 30 * 86400},
 }
 
 BAD: dict[str, list[str]] = {
@@ -123,6 +125,7 @@ BAD: dict[str, list[str]] = {
     "MAX_WORKSPACE_FILES": ["0", "999", "many"],
     "MAX_KEPT_WORKSPACE_BYTES": ["-1", "some"],
     "MAX_LOG_BYTES": ["0", "1023"],
+    "MAX_RUN_LOG_BYTES": ["0", "1023"],
     "NOT_SECRET_SHA256": ["a" * 63, "g" * 64, f"{'0' * 64},AKIAIOSFODNN7EXAMPLE", "sha256:" + "0" * 64],
     "MAX_CHANGE_BYTES": ["0", "1023", "-1", "ten", "1t", "1.5g", "m"],
     # No limit at all, and less than a container needs to start.
@@ -134,6 +137,7 @@ BAD: dict[str, list[str]] = {
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
     # Beyond the range of dates.
+    "TEXT_RETENTION": ["0", "never"],
     "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1y", "1.5h", "9999999d", "3651d"],
 }
 

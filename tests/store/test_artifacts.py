@@ -88,11 +88,10 @@ def test_expiry(store: Store, make_artifact: Callable[..., Artifact], run: Run, 
     assert [artifact.expires_at for artifact in store.artifacts.list(run.run_id)] == [None, None]
 
 
-def test_remove(store: Store, make_artifact: Callable[..., Artifact], run: Run) -> None:
-    """Removing deletes all of a run's records with one event, and is safe twice."""
-    store.artifacts.save(make_artifact("a"))
-    store.artifacts.remove(run.run_id)
-    store.artifacts.remove(run.run_id)
-    assert store.artifacts.list(run.run_id) == []
-    kinds = [event.kind for event in store.events.after(0, run_id=run.run_id)]
-    assert kinds == ["run.queued", "artifact.saved", "artifacts.removed"]
+def test_the_size_of_all_logs(store: Store, make_artifact: Callable[..., Artifact], run: Run) -> None:
+    """Of both streams and all attempts; other files do not count."""
+    assert store.artifacts.log_bytes(run.run_id) == 0
+    store.artifacts.save(make_artifact("a", size_bytes=5))
+    store.artifacts.save(make_artifact("b", size_bytes=7, artifact_type=ArtifactType.STDERR_LOG))
+    store.artifacts.save(make_artifact("c", size_bytes=9, artifact_type=ArtifactType.DIFF_SUMMARY))
+    assert store.artifacts.log_bytes(run.run_id) == 12

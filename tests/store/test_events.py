@@ -1,9 +1,8 @@
 """Events come back in the order in which they were written."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from moonmind_appliance.models import Run, WaitingFor, WaitReason
+from moonmind_appliance.models import WaitingFor, WaitReason
 from moonmind_appliance.store import Store
 
 
@@ -41,17 +40,3 @@ def test_structs_and_times_in_data(store: Store) -> None:
     until = datetime(2026, 3, 1, tzinfo=UTC)
     store.events.add("x", data={"why": WaitingFor(WaitReason.QUOTA, until)})
     assert store.events.after(0)[0].data == {"why": {"reason": "quota", "until": "2026-03-01T00:00:00Z", "detail": ""}}
-
-
-def test_prune(store: Store, make_run: Callable[..., Run], now: datetime) -> None:
-    """Old events are deleted, those of open runs are not, and ids are never reused."""
-    store.events.add("old")
-    run = store.runs.insert(make_run())
-    last = store.events.latest()
-    assert store.events.prune(datetime.now(UTC) + timedelta(days=1)) == 1
-    assert [event.run_id for event in store.events.after(0)] == [run.run_id]
-    store.runs.request_cancel(run.run_id, now=now)
-    store.events.prune(datetime.now(UTC) + timedelta(days=1))
-    assert store.events.after(0) == []
-    store.events.add("new")
-    assert store.events.latest() == last + 2

@@ -43,8 +43,14 @@ def head(run: RunSummary) -> RenderableType:
             ("shard", "" if run.shard is None else str(run.shard)),
             ("took" if run.final else "running for", "" if seconds is None else duration(seconds)),
             ("branch", run.branch_name or ""),
+            ("text", "removed after TEXT_RETENTION; the run cannot be retried" if text_removed(run) else ""),
         ]
     )
+
+
+def text_removed(run: RunSummary) -> bool:
+    """Whether the run's specification text is known to be removed."""
+    return isinstance(run, RunDetail) and not run.specification_kept
 
 
 def outcome(run: RunSummary) -> RenderableType:
@@ -64,7 +70,7 @@ def outcome(run: RunSummary) -> RenderableType:
             ("next step", run.failure.next_step),
             ("not before", clock(run.failure.retry_at)),
         ]
-        if run.final:
+        if run.final and not text_removed(run):
             pairs.append(("retry", f"{PROGRAM} runs retry {run.short_id}"))
     if pairs:
         parts.append(facts(pairs))
