@@ -69,7 +69,7 @@ def _phase_ended(how: str) -> Callable[[Event], str]:
 def _phase_retrying(event: Event) -> str:
     data = event.data
     if data.get("seconds") is None:
-        return f"{data['phase']} will be repeated after attempt {data['attempt']}"
+        return f"{data['phase']} will be repeated after attempt {data['attempt']}{_after(': ', data.get('reason'))}"
     return f"{data['phase']} stopped{_duration(data)}{_attempt(data)}, to be repeated{_after(': ', data.get('reason'))}"
 
 

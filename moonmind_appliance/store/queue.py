@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, WaitReason, failure
+from moonmind_appliance.models import FailureCode, PhaseStatus, Run, RunStatus, WaitingFor, WaitReason, failure
 from moonmind_appliance.store.connection import Database
-from moonmind_appliance.store.events import record_for_runs
+from moonmind_appliance.store.events import record, record_for_runs
 from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, time_text
 from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row, waiting_columns, whole_run
@@ -122,6 +122,8 @@ class RunQueue:
 
     def requeue_abandoned(self, run_id: str, lease: str | None) -> bool:
         """Requeue a run whose claim was abandoned. A run whose cancel was requested becomes `cancelled`.
+
+        The phase that was executed then is no longer `running`: it will be repeated, or failed with the cancel.
 
         Returns:
             False when the run is no longer in progress under exactly that lease.
@@ -245,6 +247,7 @@ def _requeue(
     queued_at: datetime | None = None,
 ) -> None:
     run_id, interruptions = row["run_id"], row["interruptions"] + interrupted
+    _stop_phases(connection, row)
     if row["cancel_requested_at"] is not None:
         cancel(connection, run_id, RunStatus.IN_PROGRESS, datetime.now(UTC))
         return
@@ -262,6 +265,29 @@ def _requeue(
         },
         data={"waiting_for": waiting_for, "interruptions": interruptions},
     )
+
+
+def _stop_phases(connection: RedactingConnection, row: sqlite3.Row) -> None:
+    """Record that phases stopped whose end no worker could save."""
+    now, cancelled = datetime.now(UTC), row["cancel_requested_at"] is not None
+    status, reason = (PhaseStatus.FAILED, "cancelled") if cancelled else (PhaseStatus.RETRYING, "interrupted")
+    stopped = connection.execute(
+        """
+        UPDATE phases SET status = :status, completed_at = iif(:cancelled, :now, completed_at),
+            metadata = iif(:cancelled, :error, metadata)
+        WHERE run_id = :run_id AND status = 'running' RETURNING phase, attempt
+        """,
+        {
+            "status": status.value,
+            "cancelled": cancelled,
+            "now": time_text(now),
+            "error": json_text({"error": reason}),
+            "run_id": row["run_id"],
+        },
+    ).fetchall()
+    for phase in stopped:
+        data = {"phase": phase["phase"], "status": status.value, "attempt": phase["attempt"], "reason": reason}
+        record(connection, f"phase.{status.value}", at=now, run_id=row["run_id"], shard=row["shard"], data=data)
 
 
 def _fail_unreadable(connection: RedactingConnection, run_id: str, error: StoreError, now: datetime) -> None:

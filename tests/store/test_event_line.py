@@ -74,6 +74,11 @@ RUN_LINES = [
         "speckit_plan stopped after 4.0 s (attempt 1), to be repeated: quota",
     ),
     ("phase.retrying", {"phase": "git_clone", "attempt": 1}, "git_clone will be repeated after attempt 1"),
+    (
+        "phase.retrying",
+        {"phase": "git_clone", "attempt": 1, "reason": "interrupted"},
+        "git_clone will be repeated after attempt 1: interrupted",
+    ),
     ("artifact.saved", {"name": "metrics.json", "size_bytes": 2048}, "artifact metrics.json saved (2.0 KiB)"),
     ("artifacts.removed", {"count": 14}, "14 artifacts removed"),
 ]

@@ -268,6 +268,32 @@ class TestRecovery:
         assert store.queue.requeue_abandoned(claimed.run_id, "mine") is True
         assert get(store, claimed.run_id).status is RunStatus.CANCELLED
 
+    def test_a_phase_that_a_dead_process_executed_is_not_running(
+        self, store: Store, claimed: Run, now: datetime
+    ) -> None:
+        """It will be repeated, and its start has an end in the events; the attempt still counts."""
+        phase = Phase(phase=PhaseName.GIT_CLONE, status=PhaseStatus.RUNNING, attempt=2, started_at=now)
+        store.progress.save_phase(claimed.run_id, "mine", phase)
+        store.queue.requeue_abandoned(claimed.run_id, "mine")
+        kept = get(store, claimed.run_id).phase(PhaseName.GIT_CLONE)
+        assert kept == msgspec.structs.replace(phase, status=PhaseStatus.RETRYING)
+        event = store.events.after(0, run_id=claimed.run_id)[-2]
+        about = {"phase": "git_clone", "status": "retrying", "attempt": 2, "reason": "interrupted"}
+        assert (event.kind, event.data) == ("phase.retrying", about)
+
+    def test_a_phase_that_a_dead_process_executed_fails_with_a_cancel(
+        self, store: Store, claimed: Run, now: datetime
+    ) -> None:
+        """A final run has no running phase."""
+        phase = Phase(phase=PhaseName.GIT_CLONE, status=PhaseStatus.RUNNING, attempt=1, started_at=now)
+        store.progress.save_phase(claimed.run_id, "mine", phase)
+        store.runs.request_cancel(claimed.run_id, now=now)
+        store.queue.requeue_abandoned(claimed.run_id, "mine")
+        kept = get(store, claimed.run_id).phase(PhaseName.GIT_CLONE)
+        assert (kept.status, kept.metadata) == (PhaseStatus.FAILED, {"error": "cancelled"})
+        assert kept.completed_at is not None
+        assert kinds(store, claimed.run_id)[-2:] == ["phase.failed", "run.cancelled"]
+
     def test_open_runs(self, store: Store, make_run: MakeRun, now: datetime) -> None:
         """Recovery gets all open runs, oldest first, and no ended ones."""
         runs = [store.runs.insert(make_run()) for _ in range(5)]
