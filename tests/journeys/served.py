@@ -16,28 +16,41 @@ MAIN = "from moonmind_appliance.cli import main; main()"
 
 
 class Served:
-    """`moonmind-appliance serve` on an environment's settings; can be started again after its end."""
+    """`moonmind-appliance serve` on an environment's settings; can be started again after its end.
 
-    def __init__(self, environment, log):
+    `main` is the program instead of the command's own, and `extra` more variables for it.
+    """
+
+    def __init__(self, environment, log, main=MAIN, extra=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.environment = environment.variables() | {"MOONMIND_PORT": str(port)}
+        self.environment = environment.variables() | {"MOONMIND_PORT": str(port)} | (extra or {})
+        self.port = port
+        self.main = main
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.process = None
         with attach(load(self.environment).settings) as resources:
             self.token = resources.store.tokens.create(f"served-{port}", operator=True, expires_at=None)
 
-    def start(self):
+    def run(self, *arguments, **options):
+        """Start the program with these arguments."""
         clean = {
             key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "PYTHONPATH", "DOCKER_HOST")
         }
         clean["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, "serve"], env=clean | self.environment, stdout=log, stderr=log
+            return subprocess.Popen(
+                [sys.executable, "-c", self.main, *arguments],
+                env=clean | self.environment,
+                stdout=log,
+                stderr=log,
+                **options,
             )
+
+    def start(self):
+        self.process = self.run("serve")
         limit = time.monotonic() + 60
         while True:
             assert self.process.poll() is None, self.log.read_text()
