@@ -23,7 +23,7 @@ LABELS = {
     Kind.IMAGE: "untagged image",
 }
 
-_RUNS_AT_ONCE = 50
+_RUNS_AT_ONCE = 100
 _TEXTS_AT_ONCE = 200
 _LONGEST_PAUSE = 1.0
 _QUEUED_AGAIN = "the run was queued again"
