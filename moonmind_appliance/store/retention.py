@@ -170,10 +170,10 @@ class RetentionStore:
             events = connection.execute(
                 f"""
                 INSERT INTO events (kind, at, run_id, data)
-                SELECT 'artifacts.removed', :at, run_id, json_object('count', count(*)) FROM artifacts
+                SELECT :kind, :at, run_id, json_object('count', count(*)) FROM artifacts
                 WHERE {_IDS} GROUP BY run_id RETURNING *
                 """,  # noqa: S608 - fixed clauses
-                values | {"at": Verbatim(time_text(datetime.now(UTC)))},
+                values | {"kind": "artifacts.removed", "at": time_text(datetime.now(UTC))},
             ).fetchall()
             connection.recorded += map(to_event, events)
             connection.execute(f"DELETE FROM artifacts WHERE {_IDS}", values)  # noqa: S608 - fixed clauses

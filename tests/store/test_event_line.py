@@ -30,6 +30,7 @@ def event(kind: str, data: dict[str, Any], *, run_id: str | None = RUN, shard: i
 
 RUN_LINES = [
     ("run.removed", {"removed": "5b0c6a5e"}, "run 5b0c6a5e removed by the operator"),
+    ("run.specification_removed", {}, "specification text removed after TEXT_RETENTION"),
     ("run.queued", {"status": "queued", "repository": "acme/shop"}, "queued for acme/shop"),
     (
         "run.waiting",
