@@ -185,7 +185,8 @@ class GitHubError(ApplianceError):
     `status` is the HTTP status, None without a response. `errors` are GitHub's messages, `retry_at` the time it asks
     for. `sso_url` is the address that `X-GitHub-SSO: required` names ("" if it names none); None if the header does not
     require single sign-on. `permissions` are those that a fine-grained token needs, as GitHub lists them.
-    `proxy`: a proxy refused the request or did not respond, so the request did not reach GitHub.
+    `proxy`: a proxy refused the request or did not respond, so the request did not reach GitHub. `untrusted`: the
+    server's certificate is not trusted.
     """
 
     def __init__(
@@ -198,9 +199,11 @@ class GitHubError(ApplianceError):
         sso_url: str | None = None,
         permissions: str = "",
         proxy: bool = False,
+        untrusted: bool = False,
     ) -> None:
         super().__init__(message)
         self.proxy = proxy
+        self.untrusted = untrusted
         self.status = status
         self.errors = tuple(errors)
         self.retry_at = retry_at

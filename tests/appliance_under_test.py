@@ -365,13 +365,13 @@ def open_appliance(
 ) -> Iterator[ApplianceUnderTest]:
     """An appliance with a new repository on GitHub's stand-in. Without one, runs can be submitted, not executed."""
     slug = f"acme/shop-{next(_numbers)}"
-    redactor = Redactor({"GITHUB_TOKEN": TOKEN})
+    redactor, clock = Redactor({"GITHUB_TOKEN": TOKEN}), Clock()
     with ExitStack() as opened:
         client, given = None, settings
         if github is not None:
             github.add_repository(slug)
             github.add_token(TOKEN)
-            client = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=())
+            client = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=(), clock=clock)
             opened.callback(client.close)
             given = {
                 "codex_shards": 2,
@@ -381,7 +381,8 @@ def open_appliance(
             } | settings
         store = Store.open(data_dir, redactor=redactor)
         opened.callback(store.close)
-        yield ApplianceUnderTest(make_resources(store, data_dir, given, github=client, redactor=redactor), github, slug)
+        resources = make_resources(store, data_dir, given, github=client, redactor=redactor, clock=clock)
+        yield ApplianceUnderTest(resources, github, slug)
 
 
 def ends(run: Run) -> tuple[RunStatus, str | None]:

@@ -12,6 +12,7 @@ _WAITS: dict[WaitReason, str] = {
     WaitReason.QUOTA: "quota",
     WaitReason.DISK: "disk space",
     WaitReason.ENGINE: "the Docker engine",
+    WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "its shard, which is busy or paused",
 }
 _ACTORS: dict[WhoActs, str] = {

@@ -71,6 +71,7 @@ _REASONS = {
     WaitReason.QUOTA: "quota",
     WaitReason.DISK: "disk space",
     WaitReason.ENGINE: "the Docker engine",
+    WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "a busy shard",
 }
 

@@ -1,6 +1,8 @@
 """Execute one claimed run: the nine phases in order, cleanup always, one final status."""
 
 import logging
+import random
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,9 +20,11 @@ from moonmind_appliance.errors import (
     StoreError,
 )
 from moonmind_appliance.execution.artifacts import RunArtifacts
+from moonmind_appliance.execution.github_wait import EVENT_KINDS, given_up, next_pause, past_waits
 from moonmind_appliance.execution.login import ShardLoginRecorder
 from moonmind_appliance.execution.metrics import keep_metrics
 from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
+from moonmind_appliance.execution.run_events import RunEvents
 from moonmind_appliance.models import (
     PHASE_ORDER,
     AgentVerdict,
@@ -47,7 +51,7 @@ from moonmind_appliance.phases import (
 )
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.disk import data_disk
-from moonmind_appliance.scheduling.waiting import update_waiting_after, why_no_shard_continues
+from moonmind_appliance.scheduling.waiting import allowed, update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
@@ -91,6 +95,7 @@ class Execution:
             measure_every=measure_every,
             cancel=token,
             login_recorder=ShardLoginRecorder(resources, shard.index),
+            events=RunEvents(resources.store, run.run_id, shard.index),
         )
         self._runner = PhaseRunner(self._context)
         self._phase: PhaseName | None = None
@@ -144,7 +149,7 @@ class Execution:
                 continue
             result = self._one(name)
             if result.waiting_for is not None:
-                self._wait(self._timed(result.waiting_for), phase=name)
+                self._wait(self._timed(result.waiting_for), phase=name, outage=result.outage)
                 return
             if result.failure is not None:
                 self._end_with(result.failure)
@@ -185,7 +190,7 @@ class Execution:
             if not isinstance(error, LeaseLost):
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
-        result = self._record_turn(result)
+        result = self._wait_for_github(name, self._record_turn(result))
         if fields := result.run_fields.given():
             self._resources.store.progress.update(self._run.run_id, self._lease, **fields)
             self._context.run = msgspec.structs.replace(self._run, **fields)
@@ -208,11 +213,12 @@ class Execution:
         *,
         error: str | None = None,
         reason: str | None = None,
+        more: Mapping[str, object] | None = None,
     ) -> None:
-        """Save the phase's new status. `error` is stored with the phase and its event, `reason` with its event only."""
+        """Save the phase's new status. `error` is stored with the phase and its event, the rest with its event only."""
         phase = self._run.phase(name)
         now = self._resources.clock()
-        data = {"reason": error or reason} if error or reason else {}
+        data = {**({"reason": error or reason} if error or reason else {}), **(more or {})}
         if status is PhaseStatus.RUNNING:
             phase = msgspec.structs.replace(
                 phase,
@@ -302,10 +308,15 @@ class Execution:
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
         self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
 
-    def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None) -> None:
+    def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None, outage: Failure | None = None) -> None:
         """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
         if phase is not None:
-            self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value)
+            more: dict[str, object] = {}
+            if outage is not None and waiting_for.until is not None:
+                # Counted by `past_waits`.
+                pause = (waiting_for.until - self._resources.clock()).total_seconds()
+                more = {"failure": outage.code.value, "pause": round(pause, 1)}
+            self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value, more=more)
         resources, shard = self._resources, self._context.names.shard.index
         removed = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
         for problem in removed.problems:
@@ -322,13 +333,29 @@ class Execution:
             wake_for(resources, self._run)
             return
         if waits.until is not None:
-            resources.wakeups.wake_at(shard, waits.until)
+            # Each shard that may take it: this one may be busy with another run at that time.
+            for each in allowed(resources.store.shards.all(len(resources.shards)), self._run.shard_pin):
+                resources.wakeups.wake_at(each.shard, waits.until)
 
     def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
         """Add the time of the next attempt to a wait that ends after a delay."""
         if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
             return waiting_for
         return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
+
+    def _wait_for_github(self, name: PhaseName, result: PhaseResult) -> PhaseResult:
+        """The result with a time to wait for, if GitHub cannot be used; as it is if the run has waited long enough."""
+        outage = result.outage
+        if outage is None:
+            return result
+        resources = self._resources
+        past = past_waits(resources.store.events.of_kinds(self._run.run_id, EVENT_KINDS), name)
+        pause = next_pause(outage, past, now=resources.clock(), random=random.random())  # noqa: S311 - jitter
+        if pause is None:
+            reason = None if result.failure is None else given_up(result.failure, past)
+            return msgspec.structs.replace(result, failure=reason, outage=None)
+        waits = WaitingFor(WaitReason.GITHUB, self._in(timedelta(seconds=pause)), outage.message)
+        return msgspec.structs.replace(result, failure=None, waiting_for=waits)
 
     def _disk_is_full(self) -> bool:
         settings = self._resources.settings

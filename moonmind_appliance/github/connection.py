@@ -34,6 +34,8 @@ _FIRST_ERROR = 400
 _LONGEST_WORDS = 500
 # The wait that GitHub's documentation asks for when a rate-limit response names no time.
 _UNSAID_LIMIT = timedelta(seconds=60)
+# A longer limit is tried again after this time: it may have been lifted.
+_LONGEST_LIMIT = timedelta(hours=1)
 # These fail before a byte of the request is sent: repeating them is safe for every method.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 # msgspec raises the last two for invalid UTF-8 in a string and for deep nesting.
@@ -48,6 +50,9 @@ class Connection:
     `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
     of repetitions. `transport` replaces the connections; `route` then only decides which cause an error names. The
     token goes to the origin of `api_url` only, whatever a redirect says.
+
+    After a rate limit no request is sent until the time that GitHub named, at most an hour: GitHub may block callers
+    that continue. Until then every request fails with the same error.
     """
 
     def __init__(
@@ -61,12 +66,15 @@ class Connection:
         transport: httpx.BaseTransport | None = None,
         route: Route = DIRECT,
         sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         _check_token(token)
         self._token = token
         self._pauses = tuple(pauses)
         self._sleep = sleep
         self._route = route
+        self._clock = clock
+        self._limit: GitHubError | None = None
         self._client = httpx.Client(
             base_url=api_url,
             headers={
@@ -104,6 +112,7 @@ class Connection:
             GitHubError: the response has another status or shape, or there is no response.
         """
         request = self._client.build_request(method, path, params=query, json=body)
+        self._check_limit(request)
         response = self._exchange(request, repeatable=repeatable)
         if response.status_code >= _FIRST_ERROR:
             raise self._refusal(request, response)
@@ -113,6 +122,18 @@ class Connection:
             raise GitHubError(
                 f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
             ) from None
+
+    def _check_limit(self, request: httpx.Request) -> None:
+        """Raise the error of an earlier rate limit that still applies."""
+        limit, now = self._limit, self._clock()
+        if limit is None or limit.retry_at is None or not now < limit.retry_at <= now + _LONGEST_LIMIT:
+            return
+        raise GitHubError(
+            f"{_name(request)} was not sent, because GitHub's rate limit is reached: {limit.message}",
+            status=limit.status,
+            errors=limit.errors,
+            retry_at=limit.retry_at,
+        )
 
     def _exchange(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
         for pause in (*self._pauses, None):
@@ -152,21 +173,26 @@ class Connection:
         body = _body(response)
         messages = [self._clean(message) for message in _messages(body)]
         reason = "; ".join(messages) or response.reason_phrase
-        return GitHubError(
+        error = GitHubError(
             f"GitHub returned {response.status_code} for {_name(request)}: {reason}",
             status=response.status_code,
             errors=messages,
-            retry_at=_retry_at(response, str(body.get("documentation_url", ""))),
+            retry_at=_retry_at(response, str(body.get("documentation_url", "")), self._clock()),
             sso_url=_sso_url(response.headers.get("x-github-sso", "")),
             permissions=self._clean(response.headers.get("x-accepted-github-permissions", "")),
         )
+        if error.retry_at is not None and error.status in (_FORBIDDEN, _TOO_MANY):
+            at = min(error.retry_at, self._clock() + _LONGEST_LIMIT)
+            self._limit = GitHubError(error.message, status=error.status, errors=messages, retry_at=at)
+        return error
 
     def _silence(self, request: httpx.Request, error: httpx.TransportError | httpx.DecodingError) -> GitHubError:
         why = self._clean(str(error)) or type(error).__name__
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         if blamed := self._blame_proxy(error, why):
             return GitHubError(f"{blamed} {_name(request)} did not reach {origin}.", status=None, proxy=True)
-        return GitHubError(f"No response from {origin} to {_name(request)}: {why}", status=None)
+        untrusted = _caused_by(error, ssl.SSLCertVerificationError)
+        return GitHubError(f"No response from {origin} to {_name(request)}: {why}", status=None, untrusted=untrusted)
 
     def _blame_proxy(self, error: httpx.TransportError | httpx.DecodingError, why: str) -> str:
         """The sentence about the proxy, if it is the cause; else ""."""
@@ -175,7 +201,9 @@ class Connection:
         if isinstance(error, httpx.ProxyError):
             status = why.partition(" ")[0]
             return f"{name} {refusal(int(status)) if status.isdecimal() else f'failed: {why}'}."
-        if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) and not _is_tls(error):
+        # A TLS handshake fails with GitHub, after the proxy has connected.
+        is_tls = _caused_by(error, ssl.SSLError)
+        if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) and not is_tls:
             return f"{name} does not respond ({why})."
         return ""
 
@@ -211,9 +239,9 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         raise SettingsError([problem]) from None
 
 
-def _is_tls(error: BaseException | None) -> bool:
-    """Whether a TLS handshake with GitHub failed, after the proxy had connected."""
-    while error is not None and not isinstance(error, ssl.SSLError):
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error of this kind is among the causes."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None
 
@@ -259,9 +287,8 @@ def _sso_url(header: str) -> str | None:
     return next((part.removeprefix("url=") for part in parameters if part.startswith("url=")), "")
 
 
-def _retry_at(response: httpx.Response, documentation_url: str) -> datetime | None:
+def _retry_at(response: httpx.Response, documentation_url: str, now: datetime) -> datetime | None:
     """When GitHub asks for a retry; None if it does not ask to wait."""
-    now = datetime.now(UTC)
     headers = response.headers
     if (after := _moment(headers.get("retry-after"), now)) is not None:
         return after

@@ -4,7 +4,8 @@ Shapes and statuses are those of GitHub's OpenAPI description; the tests check e
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -156,7 +157,9 @@ class GitHub:
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
         route: Route = DIRECT,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.pauses = tuple(pauses)
         self._connection = Connection(
             api_url=api_url,
             token=token,
@@ -165,6 +168,7 @@ class GitHub:
             pauses=pauses,
             transport=transport,
             route=route,
+            clock=clock,
         )
 
     @classmethod

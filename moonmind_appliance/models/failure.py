@@ -65,6 +65,7 @@ class FailureCode(StrEnum):
     AUTHOR_EMAIL_REFUSED = "author_email_refused"
     WORKFLOW_SCOPE_MISSING = "workflow_scope_missing"
     BRANCH_CONFLICT = "branch_conflict"
+    BASE_BRANCH_REWRITTEN = "base_branch_rewritten"
     PULL_REQUEST_REFUSED = "pull_request_refused"
     CUT_OFF_TOO_OFTEN = "cut_off_too_often"
     INTERNAL_ERROR = "internal_error"
@@ -137,7 +138,9 @@ FAILURES: dict[FailureCode, FailureKind] = {
         "hosts; restart, and retry the run.",
     ),
     FailureCode.GITHUB_RATE_LIMITED: FailureKind(
-        WhoActs.NOBODY, "Wait until GitHub's rate limit resets, then retry the run."
+        WhoActs.OPERATOR,
+        "Find what uses up the rate limit of the token's account, or set GITHUB_TOKEN to a token of another account "
+        "and restart; then retry the run.",
     ),
     FailureCode.IMAGE_MISSING: FailureKind(
         WhoActs.OPERATOR,
@@ -242,6 +245,10 @@ FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.BRANCH_CONFLICT: FailureKind(
         WhoActs.SUBMITTER,
         "Delete or rename that branch on GitHub, or ask the operator to change BRANCH_PREFIX; then retry the run.",
+    ),
+    FailureCode.BASE_BRANCH_REWRITTEN: FailureKind(
+        WhoActs.SUBMITTER,
+        "Nothing was pushed. Retry the run: it starts again at the base branch's current commit.",
     ),
     FailureCode.PULL_REQUEST_REFUSED: FailureKind(
         WhoActs.GITHUB_ADMIN,

@@ -59,6 +59,7 @@ class WaitReason(StrEnum):
     QUOTA = "quota"
     DISK = "disk"
     ENGINE = "engine"
+    GITHUB = "github"
     SHARD_BUSY = "shard_busy"
 
 

@@ -22,8 +22,8 @@ class Removed(msgspec.Struct, frozen=True):
 def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
     """Remove the containers, and record what could not be removed.
 
-    The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES: then a retry starts
-    at the clone.
+    The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES, or the context says
+    so: then a retry starts at the clone.
 
     Args:
         ctx: the context.
@@ -36,7 +36,7 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
         earlier = remove_containers(ctx.engine, ctx.names.appliance_id, ctx.run.run_id)
     problems = list(earlier.problems)
     volumes, dropped = [ctx.names.workspace_volume, ctx.names.git_volume], list[str]()
-    if (ctx.workspace_bytes or 0) > ctx.settings.max_kept_workspace_bytes:
+    if not ctx.keep_volumes or (ctx.workspace_bytes or 0) > ctx.settings.max_kept_workspace_bytes:
         for volume in volumes:
             try:
                 ctx.engine.remove_volume(volume)

@@ -17,6 +17,7 @@ from moonmind_appliance.phases.credential_audit import FoundSecret, credential_a
 from moonmind_appliance.phases.diff_summary import diff_summary
 from moonmind_appliance.phases.git_answers import PushAnswer, StagedChange
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.git_retries import GitHubAnswer, GitHubVerb, call_github
 from moonmind_appliance.phases.github_messages import accepted_push_lines
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.pull_request_text import quiet
@@ -26,6 +27,7 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
 _MOST_NAMED = 5
+_NEW_BASE = "The history of {base} was rewritten during the run: the change is on top of its current commit {commit}."
 _NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
 
 
@@ -69,13 +71,21 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
     if change.changed and refusal is None:
         ctx.artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, _PHASE, staged.rest, "text/x-diff")
     status = _status(ctx, change)
+    outage, note = None, ""
     if refusal is None and push:
-        refusal, status["github_messages"] = _push(ctx, change.commit, logs)
-        status["pushed"] = refusal is None
+        answer = _push(ctx, change.commit, logs)
+        refusal, outage = answer.failure, answer.failure if answer.outage else None
+        if answer.failure is None and answer.result is not None:
+            status["pushed"] = True
+            status["commit"] = answer.result.commit
+            status["github_messages"] = accepted_push_lines(answer.stderr)
+            if answer.result.new_base:
+                status["base_commit"] = answer.result.new_base
+                note = _NEW_BASE.format(base=ctx.run.base_branch, commit=answer.result.new_base[:12])
     status["failure"] = msgspec.to_builtins(refusal) if refusal else None
     _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
     if refusal is not None:
-        return failed(refusal, **status)
+        return msgspec.structs.replace(failed(refusal, **status), outage=outage)
     if not change.changed:
         status["no_changes"] = _NO_CHANGES
     committed = CommittedChange(
@@ -90,7 +100,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
         branch=ctx.branch,
         github_messages=status["github_messages"],
     )
-    return PhaseResult(output=committed, metadata=status, run_fields=RunFields(branch_name=ctx.branch))
+    return PhaseResult(output=committed, metadata=status, note=note, run_fields=RunFields(branch_name=ctx.branch))
 
 
 def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
@@ -129,17 +139,29 @@ def _position(found: FoundSecret) -> str:
     return f"{found.kind} in {place}" + (f" (SHA-256 {found.sha256})" if found.sha256 else " (known to the appliance)")
 
 
-def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> tuple[Failure | None, list[str]]:
-    """Why the push failed, and GitHub's messages about an accepted push."""
-    answer = git_command(ctx, "push", {"commit": commit}, PushAnswer, logs, with_token=True)
-    if answer.result is None:
-        return answer_failure(ctx, answer, FailureCode.PUSH_REJECTED, f"push {ctx.branch} to {ctx.slug}"), []
-    if not answer.result.pushed:
-        message = (
-            f"The branch {ctx.branch} already exists in {ctx.slug} at another commit ({answer.result.conflict[:12]})."
-        )
-        return failure(FailureCode.BRANCH_CONFLICT, message), []
-    return None, accepted_push_lines(answer.stderr)
+def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> GitHubAnswer[PushAnswer]:
+    """Push; the answer has a failure if GitHub does not have the commit afterwards."""
+    doing = f"push {ctx.branch} to {ctx.slug}"
+    verb = GitHubVerb("push", _PHASE, {"commit": commit}, FailureCode.PUSH_REJECTED, doing)
+    answer = call_github(ctx, verb, PushAnswer, logs)
+    if answer.result is None or answer.result.pushed:
+        return answer
+    return answer._replace(failure=_not_pushed(ctx, answer.result))
+
+
+def _not_pushed(ctx: PhaseContext, answer: PushAnswer) -> Failure:
+    base = f"the base branch {ctx.run.base_branch}"
+    if answer.base_gone:
+        message = f"{ctx.slug} no longer has {base}: it was deleted or renamed during the run. Nothing was pushed."
+        return failure(FailureCode.BASE_BRANCH_NOT_FOUND, message)
+    if answer.in_the_way:
+        # A retry needs the current files: it must not continue in these volumes.
+        ctx.keep_volumes = False
+        files = ", ".join(answer.in_the_way[:_MOST_NAMED])
+        message = f"The history of {base} in {ctx.slug} was rewritten during the run, with other content in {files}."
+        return failure(FailureCode.BASE_BRANCH_REWRITTEN, message)
+    message = f"The branch {ctx.branch} already exists in {ctx.slug} at another commit ({answer.conflict[:12]})."
+    return failure(FailureCode.BRANCH_CONFLICT, message)
 
 
 def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.names import Names
-from moonmind_appliance.phases.recorders import ArtifactRecorder, LoginRecorder
+from moonmind_appliance.phases.recorders import ArtifactRecorder, EventRecorder, LoginRecorder
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 
@@ -40,7 +40,8 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
     `to_do` are the phases that were to be done when this attempt of the run began. `login` is None until
-    `start_job_container`. `workspace_bytes` is the size of the run's volumes at the last measurement.
+    `start_job_container`. `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is
+    False if a retry must start again at the clone.
     """
 
     run: Run
@@ -53,10 +54,12 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     artifacts: ArtifactRecorder
     cancel: CancelToken
     login_recorder: LoginRecorder
+    events: EventRecorder
     to_do: Collection[PhaseName] = ()
     attempt: int = 1
     measure_every: float = MEASURE_EVERY
     workspace_bytes: int | None = None
+    keep_volumes: bool = True
     login: RecordedLogin | None = None
 
     @property

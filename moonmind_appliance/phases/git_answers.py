@@ -61,8 +61,16 @@ class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushAnswer(msgspec.Struct, frozen=True):
-    """The result of `push`. Without `pushed`, the branch exists on GitHub at the commit `conflict`."""
+    """The result of `push`: the commit that GitHub has.
+
+    `new_base` is its parent if the change was put on another base than the cloned one. Without `pushed`, one of the
+    others says why: the branch exists on GitHub at the commit `conflict`, or the base branch no longer exists, or its
+    new history also changes the paths `in_the_way`.
+    """
 
     pushed: bool
     commit: str
+    new_base: str = ""
     conflict: str = ""
+    base_gone: bool = False
+    in_the_way: list[str] = []

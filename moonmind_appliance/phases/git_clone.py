@@ -5,8 +5,8 @@ import msgspec
 from moonmind_appliance.models import FailureCode, PhaseName, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_answers import ClonedRepository
-from moonmind_appliance.phases.git_commands import answer_failure, git_command
-from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
+from moonmind_appliance.phases.git_retries import GitHubVerb, call_github
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, unavailable
 from moonmind_appliance.phases.spec_kit_choice import choice_of, sentence
 from moonmind_appliance.phases.workspace_watch import watch_git
 
@@ -18,14 +18,15 @@ def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
         ctx: the context.
         attempt: the attempt that the logs belong to, if the phase itself has not begun yet; None: the current one.
     """
+    verb = GitHubVerb("clone", PhaseName.GIT_CLONE, {}, FailureCode.CLONE_FAILED, f"clone {ctx.slug}")
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
-        answer = git_command(ctx, "clone", {}, ClonedRepository, logs, with_token=True)
+        answer = call_github(ctx, verb, ClonedRepository, logs)
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
         result = failed(watch.failure)
-    elif answer.result is None:
-        result = failed(answer_failure(ctx, answer, FailureCode.CLONE_FAILED, f"clone {ctx.slug}"))
-    else:
+    elif answer.failure is not None:
+        result = unavailable(answer.failure) if answer.outage else failed(answer.failure)
+    elif answer.result is not None:
         result = _cloned(ctx, answer.result)
     return msgspec.structs.replace(result, **logs.paths)
 

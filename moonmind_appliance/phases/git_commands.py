@@ -51,7 +51,14 @@ class _Collected:
 
 
 def git_command(
-    ctx: PhaseContext, verb: str, job: dict[str, Any], result: type[_Result], logs: PhaseLogs, *, with_token: bool
+    ctx: PhaseContext,
+    verb: str,
+    job: dict[str, Any],
+    result: type[_Result],
+    logs: PhaseLogs,
+    *,
+    with_token: bool,
+    time_limit: float | None = None,
 ) -> GitAnswer[_Result]:
     """Run a verb.
 
@@ -62,6 +69,7 @@ def git_command(
         result: the type of its answer, see `git_answers`.
         logs: where its output goes.
         with_token: only for verbs that talk to GitHub.
+        time_limit: seconds; None: GIT_TIME_LIMIT.
 
     Raises:
         DiskFull: the disk with the engine's volumes is full.
@@ -75,7 +83,7 @@ def git_command(
             command=command(f"git_{verb}", common_job(ctx) | job),
             env={**credentials(ctx), **_route(ctx).environment()} if with_token else {},
             working_dir=GIT_FOLDER,
-            time_limit=ctx.settings.git_time_limit,
+            time_limit=ctx.settings.git_time_limit if time_limit is None else time_limit,
         ),
         stdout=collected,
         stderr=stderr,

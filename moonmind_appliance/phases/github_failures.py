@@ -39,6 +39,9 @@ _UNREACHABLE = (
     ),
     FailureCode.GITHUB_UNREACHABLE,
 )
+# A repetition does not cure these: a certificate, a proxy's refusal, a redirect.
+_PERMANENT = re.compile(r"certificate|\bproxy\b|CONNECT tunnel|error: 3\d\d", re.IGNORECASE)
+_OWN_LINE = re.compile(r"^(?:fatal|error): .*", re.MULTILINE)
 _URL = re.compile(r"'https?://[^'\n]*'")
 # A push that GitHub declined for a reason without a code of its own.
 _PUSH_DECLINED = re.compile(
@@ -69,6 +72,21 @@ def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], push
     if pushed is not None:
         said.append(f"The branch {pushed} is pushed.")
     return failure(code, " ".join(filter(None, said)), retry_at=error.retry_at)
+
+
+def is_rest_outage(error: GitHubError) -> bool:
+    """Whether the error is expected to resolve by itself: a rate limit, no response, or an error of GitHub itself."""
+    if error.proxy or error.untrusted:
+        return False
+    return error.retry_at is not None or error.status is None or error.status == _TOO_MANY or error.status >= _SERVER
+
+
+def is_git_outage(reason: Failure, stderr: str) -> bool:
+    """The same for Git, from the failure of `git_failure` and Git's standard error."""
+    if reason.code is FailureCode.GITHUB_RATE_LIMITED:
+        return True
+    own = "\n".join(_OWN_LINE.findall(_URL.sub("''", stderr)))
+    return reason.code is FailureCode.GITHUB_UNREACHABLE and not _PERMANENT.search(own)
 
 
 def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:

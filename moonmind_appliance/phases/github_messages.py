@@ -54,6 +54,8 @@ _PUSH: tuple[tuple[str, FailureCode], ...] = (
         r"exists; cannot create|(?:directory file|refname) conflict|already exists|is at [0-9a-f]+ but expected",
         FailureCode.BRANCH_CONFLICT,
     ),
+    # The base branch was rewritten while the push was prepared: the next attempt puts the change on the new one.
+    (r"shallow update not allowed", FailureCode.GITHUB_UNREACHABLE),
     # Errors of GitHub itself: no rule declined the push.
     (r"Internal Server Error|fatal error in commit_refs|unpacker error|failed to lock", FailureCode.GITHUB_UNREACHABLE),
 )

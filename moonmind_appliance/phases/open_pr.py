@@ -6,6 +6,7 @@ from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
 from moonmind_appliance.models import (
     AgentInfo,
+    Failure,
     FailureCode,
     LeftOutPath,
     OpenedPullRequest,
@@ -14,10 +15,10 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.github_failures import is_rest_outage, rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
-from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped, unavailable
 from moonmind_appliance.phases.spec_kit_choice import sentence
 
 _UNPROCESSABLE = 422
@@ -33,16 +34,21 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
         return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
     try:
         pull, how = _find_or_open(ctx, ctx.github, text)
-        labels = _label(ctx, ctx.github, pull)
     except GitHubError as error:
-        hosts = trusted_hosts(ctx.settings)
-        refused = rest_failure(error, f"to open the pull request for {ctx.branch}", hosts=hosts, pushed=ctx.branch)
-        return failed(refused, title=text.title)
+        refused = _refused(ctx, error, "to open the pull request for")
+        again = is_rest_outage(error)
+        return unavailable(refused, title=text.title) if again else failed(refused, title=text.title)
+    labels, outage = _label(ctx, ctx.github, pull)
     return PhaseResult(
+        outage=outage,
         output=OpenedPullRequest(how),
         metadata={"number": pull.number, "title": pull.title, "draft": pull.draft, "how": how, **labels},
         run_fields=RunFields(pull_request_url=pull.html_url),
     )
+
+
+def _refused(ctx: PhaseContext, error: GitHubError, doing: str) -> Failure:
+    return rest_failure(error, f"{doing} {ctx.branch}", hosts=trusted_hosts(ctx.settings), pushed=ctx.branch)
 
 
 def _text(ctx: PhaseContext) -> PullRequestText:
@@ -112,11 +118,12 @@ def _create(ctx: PhaseContext, github: GitHub, text: PullRequestText, *, draft: 
     )
 
 
-def _label(ctx: PhaseContext, github: GitHub, pull: PullRequest) -> dict[str, object]:
-    """Add the labels; a refusal is recorded but does not fail the phase."""
+def _label(ctx: PhaseContext, github: GitHub, pull: PullRequest) -> tuple[dict[str, object], Failure | None]:
+    """Add the labels; a refusal is recorded but does not fail the phase. Also returns why to repeat the phase."""
     labels = ctx.settings.pull_request_labels
     try:
         github.add_labels(ctx.slug, pull.number, labels)
     except GitHubError as error:
-        return {"labels": [], "labels_refused": error.message}
-    return {"labels": list(labels)}
+        outage = _refused(ctx, error, "to label the pull request for") if is_rest_outage(error) else None
+        return {"labels": [], "labels_refused": error.message}, outage
+    return {"labels": list(labels)}, None

@@ -6,9 +6,9 @@ from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, Repository
 from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, PreparedJob, failure
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.github_failures import rest_failure
+from moonmind_appliance.phases.github_failures import is_rest_outage, rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
-from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
+from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, unavailable
 from moonmind_appliance.settings import Loaded, options
 
 
@@ -36,7 +36,11 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
         msgspec.json.format(msgspec.json.encode(environment), indent=2),
         "application/json",
     )
-    repository = _access(ctx, ctx.github)
+    try:
+        repository = _access(ctx, ctx.github)
+    except GitHubError as error:
+        reason = rest_failure(error, f"to show {ctx.run.repository}", hosts=trusted_hosts(ctx.settings))
+        return unavailable(reason) if is_rest_outage(error) else failed(reason)
     if isinstance(repository, Failure):
         return failed(repository)
     return PhaseResult(
@@ -48,16 +52,12 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
 
 def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:
     """The repository's current name, or why the token is not sufficient."""
-    slug = ctx.run.repository
-    try:
-        repository = github.repository(slug)
-        refusal = (
-            _closed(ctx, repository)
-            or _no_base(ctx, github, repository)
-            or _branch_conflict(ctx, github, repository.full_name)
-        )
-    except GitHubError as error:
-        return rest_failure(error, f"to show {slug}", hosts=trusted_hosts(ctx.settings))
+    repository = github.repository(ctx.run.repository)
+    refusal = (
+        _closed(ctx, repository)
+        or _no_base(ctx, github, repository)
+        or _branch_conflict(ctx, github, repository.full_name)
+    )
     return refusal or repository.full_name
 
 

@@ -1,5 +1,6 @@
 """What a running phase reports to. The executor implements these: `phases` does not write to the database."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from moonmind_appliance.containers.engine import ByteSink
@@ -25,6 +26,13 @@ class ArtifactRecorder(Protocol):
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         """Store a whole file and return its storage path. A file of the same name is replaced."""
+
+
+class EventRecorder(Protocol):
+    """Stores events of the run."""
+
+    def record(self, kind: str, data: Mapping[str, object]) -> None:
+        """Store an event, and log its line. `data` must be JSON-compatible."""
 
 
 class LoginRecorder(Protocol):

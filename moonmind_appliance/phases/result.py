@@ -25,13 +25,15 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a phase ended. A failed job is a result, not an exception.
 
     At most one of `failure` and `waiting_for` is set. `failure`: the phase failed. `waiting_for`: the run must wait and
-    then repeat this phase. `output` is for later code, with the phase's type in `PHASE_OUTPUTS`; `metadata` is JSON for
-    people. `note` is one sentence for the phase's event and the log.
+    then repeat this phase. `outage`: GitHub's rate limit is reached, or GitHub does not respond: the run waits and
+    repeats this phase; if it has waited too long, the other fields apply. `output` is for later code, with the phase's
+    type in `PHASE_OUTPUTS`; `metadata` is JSON for people. `note` is one sentence for the phase's event and the log.
     """
 
     status: PhaseStatus = PhaseStatus.SUCCEEDED
     failure: Failure | None = None
     waiting_for: WaitingFor | None = None
+    outage: Failure | None = None
     output: PhaseOutput | None = None
     metadata: dict[str, Any] = {}
     note: str = ""
@@ -44,6 +46,11 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
 def failed(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
     """A failure with its reason."""
     return PhaseResult(status=PhaseStatus.FAILED, failure=reason, metadata=metadata)
+
+
+def unavailable(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON
+    """GitHub cannot be used at the moment; a failure with that reason if the run has waited too long."""
+    return PhaseResult(status=PhaseStatus.FAILED, failure=reason, outage=reason, metadata=metadata)
 
 
 def skipped(**metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON

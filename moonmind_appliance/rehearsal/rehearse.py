@@ -202,7 +202,8 @@ def _report(
 def _repeated_turns(scenario: Scenario, environment: RehearsalEnvironment) -> str | None:
     """A message if a run repeated a finished phase after it waited or moved, or None."""
     begun = sum(turn.skills == ("speckit-specify",) for turn in environment.openai.turns)
-    if scenario.times is not None and begun != scenario.runs:
+    continues = scenario.times is not None or scenario.github_times is not None
+    if continues and begun != scenario.runs:
         return f"The model received {begun} requests to specify for {scenario.runs} specification(s)."
     return None
 

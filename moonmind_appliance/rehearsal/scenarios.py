@@ -20,9 +20,10 @@ class Expected(NamedTuple):
 class Scenario(NamedTuple):
     """A scenario: its summary, the faults that it injects, and the expected result of each of its runs.
 
-    The model responds with `openai` from `phase` on, for `times` turns (None: all). A used-up limit resets after
-    `resets_in` seconds. `signs_in_again`: sign the shard in when a run waits for a login. `prepare` writes
-    files for a specification into a folder; they are added to the repository.
+    The model responds with `openai` from `phase` on, for `times` turns (None: all). Each of GitHub's faults occurs
+    `github_times` times (None: always). A used-up limit resets after `resets_in` seconds. `signs_in_again`: sign the
+    shard in when a run waits for a login. `prepare` writes files for a specification into a folder; they are added to
+    the repository.
     """
 
     summary: str
@@ -34,7 +35,8 @@ class Scenario(NamedTuple):
     signs_in_again: bool = False
     shards: int = 1
     runs: int = 1
-    github: Fault | None = None
+    github: tuple[Fault, ...] = ()
+    github_times: int | None = None
     prepare: Callable[[Path, str], None] | None = None
 
 
@@ -96,17 +98,30 @@ SCENARIOS: dict[str, Scenario] = {
     "push-refused": Scenario(
         "a branch rule on GitHub rejects the push",
         Expected(RunStatus.FAILED, FailureCode.PUSH_REJECTED, 0),
-        github=Fault.PUSH_REFUSED,
+        github=(Fault.PUSH_REFUSED,),
     ),
     "pr-exists": Scenario(
         "the branch already has a pull request: it is updated",
         Expected(RunStatus.SUCCEEDED),
-        github=Fault.PR_EXISTS,
+        github=(Fault.PR_EXISTS,),
     ),
     "draft-refused": Scenario(
         "the repository does not support drafts: a regular pull request marked [Draft]",
         Expected(RunStatus.SUCCEEDED),
-        github=Fault.DRAFT_REFUSED,
+        github=(Fault.DRAFT_REFUSED,),
+    ),
+    "github-limit": Scenario(
+        "GitHub's rate limit is reached before the run starts: the run waits and resumes automatically",
+        Expected(RunStatus.SUCCEEDED),
+        github=(Fault.TOO_MANY_REQUESTS,),
+        github_times=1,
+        resets_in=2,
+    ),
+    "github-flaky": Scenario(
+        "each address of git on GitHub fails once: the appliance repeats the call, and the run does not wait",
+        Expected(RunStatus.SUCCEEDED),
+        github=(Fault.GIT_REFS_ERROR, Fault.GIT_FETCH_ERROR, Fault.GIT_PUSH_ERROR),
+        github_times=1,
     ),
     "usage-limit": Scenario(
         "the account reaches its usage limit during the plan: the run waits and resumes automatically",
@@ -137,10 +152,10 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def configure(scenario: Scenario, openai: StandInOpenAI, github: StandInGitHub) -> None:
-    """Configure both stand-ins: script the model's responses, and inject GitHub's fault."""
+    """Configure both stand-ins: script the model's responses, and inject GitHub's faults."""
     if scenario.times is not None:
         openai.respond_with(NORMAL)
     response = ScriptedResponse(scenario.openai, resets_in=scenario.resets_in)
     openai.respond_with(response, phase=scenario.phase, times=scenario.times)
-    if scenario.github is not None:
-        github.inject(scenario.github)
+    for fault in scenario.github:
+        github.inject(fault, times=scenario.github_times, retry_after=scenario.resets_in)

@@ -70,7 +70,13 @@ def _phase_retrying(event: Event) -> str:
     data = event.data
     if data.get("seconds") is None:
         return f"{data['phase']} will be repeated after attempt {data['attempt']}{_after(': ', data.get('reason'))}"
-    return f"{data['phase']} stopped{_duration(data)}{_attempt(data)}, to be repeated{_after(': ', data.get('reason'))}"
+    reason = data.get("failure") or data.get("reason")
+    return f"{data['phase']} stopped{_duration(data)}{_attempt(data)}, to be repeated{_after(': ', reason)}"
+
+
+def _git_retried(event: Event) -> str:
+    data = event.data
+    return f"{data['phase']} repeats git's call in {data['pause']} s (attempt {data['attempt']}): {data['why']}"
 
 
 def _run_ended(how: str) -> Callable[[Event], str]:
@@ -88,6 +94,7 @@ _WAITS_FOR = {
     WaitReason.QUOTA: "quota",
     WaitReason.DISK: "disk space",
     WaitReason.ENGINE: "the Docker engine",
+    WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "a shard",
 }
 
@@ -120,6 +127,7 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "run.requeued": _run_requeued,
     "run.goes_on_elsewhere": lambda event: f"leaves shard {event.shard} for another one: {event.data['why']}",
     "run.workspace_lost": lambda event: f"its volumes no longer exist; repeats {', '.join(event.data['again'])}",
+    "run.git_retried": _git_retried,
     "run.noted": lambda event: f"saved {', '.join(event.data['fields'])}",
     "run.cancel_requested": lambda _: "cancel requested",
     "run.retried": lambda event: f"queued again by a retry (was {event.data['was']})",

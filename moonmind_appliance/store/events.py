@@ -1,6 +1,6 @@
 """The event log, in the order of writing."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from moonmind_appliance.models import Event
@@ -81,6 +81,17 @@ class EventStore:
                     "SELECT * FROM events WHERE run_id = ? AND event_id > ? ORDER BY event_id LIMIT ?",
                     (run_id, event_id, limit),
                 )
+            return [to_event(row) for row in rows]
+
+    def of_kinds(self, run_id: str, kinds: Collection[str]) -> list[Event]:
+        """All events of a run that are of these kinds, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                """
+                SELECT * FROM events WHERE run_id = ? AND kind IN (SELECT value FROM json_each(?)) ORDER BY event_id
+                """,
+                (run_id, json_text(list(kinds))),
+            )
             return [to_event(row) for row in rows]
 
     def of_shard(self, shard: int, *, limit: int = 20) -> list[Event]:

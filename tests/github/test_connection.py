@@ -6,7 +6,7 @@ import ssl
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from moonmind_appliance.github.connection import API_VERSION, Connection
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.rehearsal.openai.certificates import make_certificates
 from moonmind_appliance.settings import Secret
+from tests.fakes import NOW, Clock
 from tests.github.stand_in import SLUG, TOKEN
 
 URL = "http://127.0.0.1/api/v3"
@@ -31,6 +32,7 @@ class Exchanged:
     def __init__(self, *answers: httpx.Response | Exception, pauses: tuple[float, ...] = (1.0, 2.0)) -> None:
         self.requests: list[httpx.Request] = []
         self.pauses: list[float] = []
+        self.clock = Clock()
         self._answers = list(answers)
         self.connection = Connection(
             api_url=URL,
@@ -40,6 +42,7 @@ class Exchanged:
             pauses=pauses,
             transport=httpx.MockTransport(self._answer),
             sleep=self.pauses.append,
+            clock=self.clock,
         )
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
@@ -54,6 +57,12 @@ class Exchanged:
             return self.connection.ask(method, "/thing", answer=dict[str, Any], **options)
         finally:
             self.connection.close()
+
+    def limited(self) -> GitHubError:
+        """The error of one request; the connection stays open."""
+        with pytest.raises(GitHubError) as caught:
+            self.connection.ask("GET", "/thing", answer=dict[str, Any])
+        return caught.value
 
     def refused(self, method: str = "GET", **options: Any) -> GitHubError:
         with pytest.raises(GitHubError) as caught:
@@ -93,7 +102,7 @@ def test_a_lasting_failure_is_raised_after_the_last_attempt() -> None:
     assert Exchanged(said(503)).refused().status == 503
     silent = Exchanged(httpx.ReadTimeout("timed out"))
     error = silent.refused()
-    assert (error.status, error.errors) == (None, ())
+    assert (error.status, error.errors, error.untrusted) == (None, (), False)
     assert str(error) == "No response from http://127.0.0.1 to GET /api/v3/thing: timed out"
     assert len(silent.requests) == 3
 
@@ -182,7 +191,7 @@ def test_a_redirect_in_a_circle_ends() -> None:
 
 
 def soon(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+    return NOW + timedelta(seconds=seconds)
 
 
 SECONDARY = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
@@ -219,6 +228,37 @@ def test_githubs_requested_wait_becomes_a_time(answered: Callable[[], httpx.Resp
     else:
         assert error.retry_at is not None
         assert abs((error.retry_at - soon(seconds)).total_seconds()) < 60
+
+
+@pytest.mark.parametrize("limited", [said(429, retry_after="30"), said(403, retry_after="30")])
+def test_no_request_is_sent_while_a_limit_applies(limited: httpx.Response) -> None:
+    """GitHub may block callers that continue. The error repeats GitHub's message and time; then requests are sent."""
+    exchanged = Exchanged(limited, said(200, {"right": True}))
+    first = exchanged.limited()
+    exchanged.clock.advance(seconds=29)
+    second = exchanged.limited()
+    assert (second.status, second.errors, second.retry_at) == (first.status, ("No",), first.retry_at)
+    assert "was not sent" in second.message
+    assert len(exchanged.requests) == 1
+    exchanged.clock.advance(seconds=1)
+    assert exchanged.ask() == {"right": True}
+
+
+def test_a_limit_of_days_is_tried_again_after_an_hour() -> None:
+    """It may have been lifted; so also after a clock that was set back by a day."""
+    exchanged = Exchanged(said(429, retry_after=str(7 * 86400)), said(200, {"right": True}))
+    assert exchanged.limited().retry_at == soon(7 * 86400)
+    assert exchanged.limited().retry_at == soon(3600)
+    exchanged.clock.advance(days=-1)
+    assert exchanged.ask() == {"right": True}
+
+
+@pytest.mark.parametrize("passing", [said(503, retry_after="30"), said(403), said(404), said(500)])
+def test_only_a_limit_holds_requests_back(passing: httpx.Response) -> None:
+    """Any other answer is about one request."""
+    exchanged = Exchanged(passing, said(200, {"right": True}), pauses=())
+    exchanged.limited()
+    assert exchanged.ask() == {"right": True}
 
 
 @pytest.mark.parametrize(
@@ -364,8 +404,9 @@ def test_an_own_authority_is_trusted_only_when_it_is_given(https_server: tuple[s
         if given:
             assert connection.ask("GET", "/thing", answer=dict[str, Any]) == {}
         else:
-            with pytest.raises(GitHubError, match="CERTIFICATE_VERIFY_FAILED"):
+            with pytest.raises(GitHubError, match="CERTIFICATE_VERIFY_FAILED") as caught:
                 connection.ask("GET", "/thing", answer=dict[str, Any])
+            assert caught.value.untrusted
         connection.close()
 
 

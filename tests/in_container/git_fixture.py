@@ -105,6 +105,23 @@ class GitRun:
         git(source, "commit", "--quiet", "--allow-empty", "-m", "first")
         self.github.add_repository(self.slug, source, default_branch=branch)
 
+    def new_root(self, files: Mapping[str, str | bytes], *, branch: str = "main") -> str:
+        """Replace the branch on the stand-in by a first commit with these files; the old commits are deleted there."""
+        folder = self.root / f"root-{len(list(self.root.glob('root-*')))}"
+        folder.mkdir()
+        git(folder, "init", "--quiet", f"--initial-branch={branch}")
+        self.write(files, folder)
+        git(folder, "add", "--all", "--force")
+        git(folder, "commit", "--quiet", "-m", "new root")
+        git(self.hosted, "fetch", "--quiet", str(folder), f"+{branch}:{branch}")
+        self.forget()
+        return git(self.hosted, "rev-parse", branch).decode().strip()
+
+    def forget(self) -> None:
+        """Delete unreachable commits on the stand-in, as GitHub does at some time."""
+        git(self.hosted, "reflog", "expire", "--expire=now", "--all")
+        git(self.hosted, "gc", "--quiet", "--prune=now")
+
     @staticmethod
     def write(files: Mapping[str, str | bytes], folder: Path) -> None:
         for name, content in files.items():

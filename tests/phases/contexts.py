@@ -24,6 +24,16 @@ class UsableLogin:
         return ""
 
 
+class RecordedEvents:
+    """An `EventRecorder` in memory."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def record(self, kind: str, data: Mapping[str, object]) -> None:
+        self.events.append((kind, dict(data)))
+
+
 class RecordedArtifacts:
     """An `ArtifactRecorder` in memory; its logs too."""
 
@@ -62,5 +72,6 @@ def make_context(
         "artifacts": RecordedArtifacts(),
         "cancel": CancelToken(),
         "login_recorder": UsableLogin(),
+        "events": RecordedEvents(),
     }
     return PhaseContext(**(known | fields))

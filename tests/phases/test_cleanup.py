@@ -5,7 +5,9 @@ from moonmind_appliance.models import (
     PhaseName,
     RunStatus,
 )
+from moonmind_appliance.phases.cleanup import Removed, cleanup
 from tests.appliance_under_test import ApplianceUnderTest, ends
+from tests.phases.contexts import make_context
 
 
 def test_cleanup_that_fails_is_recorded_and_changes_no_result(appliance: ApplianceUnderTest) -> None:
@@ -16,3 +18,14 @@ def test_cleanup_that_fails_is_recorded_and_changes_no_result(appliance: Applian
     problems = run.phase(PhaseName.CLEANUP).metadata["not_cleaned"]
     assert len(problems) == 2
     assert all("device or resource busy" in problem for problem in problems)
+
+
+def test_the_volumes_are_removed_if_a_retry_must_start_at_the_clone() -> None:
+    """The context says so; else they are kept."""
+    for keeps in (True, False):
+        ctx = make_context(keep_volumes=keeps)
+        for volume in (ctx.names.workspace_volume, ctx.names.git_volume):
+            ctx.engine.ensure_volume(volume, {})
+        result = cleanup(ctx, Removed())
+        assert len(result.metadata["volumes_kept"]) == (2 if keeps else 0)
+        assert ctx.engine.remove_volume(ctx.names.git_volume) is keeps

@@ -305,3 +305,49 @@ def test_a_key_is_not_put_together_from_two_places(appliance: ApplianceUnderTest
     patch = f"diff --git a/x b/x\n--- a/x\n+++ b/x\n{hunks}"
     appliance.git_acts["stage"] = [says(patch=patch, patch_bytes=len(patch))]
     assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
+
+
+def test_a_change_on_a_new_base_is_reported(appliance: ApplianceUnderTest) -> None:
+    """Commit and base in the metadata are those on GitHub, and the phase's event says why."""
+    new_base = "d" * 40
+    appliance.git_acts["push"] = [says(commit="e" * 40, new_base=new_base)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    status = run.phase(PhaseName.COMMIT_PUSH).metadata
+    assert (status["pushed"], status["commit"], status["base_commit"]) == (True, "e" * 40, new_base)
+    events = appliance.store.events.after(0, run_id=run.run_id, limit=1000)
+    notes = [
+        event.data["note"] for event in events if event.data.get("phase") == "commit_push" and "note" in event.data
+    ]
+    assert notes == [
+        "The history of main was rewritten during the run: the change is on top of its current commit dddddddddddd."
+    ]
+
+
+def test_a_change_that_does_not_fit_a_rewritten_base_starts_again_at_a_retry(appliance: ApplianceUnderTest) -> None:
+    """The message names the files; the retry clones again, as the finished files belong to the old base."""
+    appliance.git_acts["push"] = [says(pushed=False, in_the_way=["README.md", "docs/a.md"])]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.BASE_BRANCH_REWRITTEN.value)
+    assert run.failure is not None
+    assert run.failure.message == (
+        f"The history of the base branch main in {appliance.slug} was rewritten during the run, with other content in "
+        "README.md, docs/a.md."
+    )
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "stage", "push"] * 2
+    assert len(appliance.agent.turns) == 6
+
+
+def test_a_base_branch_that_is_gone_is_reported_and_a_retry_only_pushes(appliance: ApplianceUnderTest) -> None:
+    """If the branch exists again, the finished change is pushed."""
+    appliance.git_acts["push"] = [says(pushed=False, base_gone=True)]
+    run = appliance.run()
+    assert run.failure is not None
+    assert (run.failure.code, run.failure.who_acts) == (FailureCode.BASE_BRANCH_NOT_FOUND, WhoActs.SUBMITTER)
+    assert run.failure.message == (
+        f"{appliance.slug} no longer has the base branch main: it was deleted or renamed during the run. Nothing was "
+        "pushed."
+    )
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert len(appliance.agent.turns) == 3

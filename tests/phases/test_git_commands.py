@@ -40,7 +40,7 @@ from moonmind_appliance.settings import ProxyUrl, Secret, Settings
 from tests.appliance_under_test import ScriptedAgent
 from tests.github.company_proxy import HOST, PASSWORD, SERVER_URL, USER, CompanyProxy
 from tests.in_container.git_fixture import FEATURE, TOKEN, git
-from tests.phases.contexts import RecordedArtifacts, UsableLogin
+from tests.phases.contexts import RecordedArtifacts, RecordedEvents, UsableLogin
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -82,6 +82,7 @@ class GitRun:
             artifacts=self.artifacts,
             cancel=CancelToken(),
             login_recorder=UsableLogin(),
+            events=RecordedEvents(),
         )
 
     def host(self, folder: Path) -> None:

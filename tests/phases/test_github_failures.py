@@ -1,12 +1,13 @@
 """The failures for GitHub's and Git's errors."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.models import FailureCode, WhoActs
-from moonmind_appliance.phases.github_failures import git_failure, rest_failure
+from moonmind_appliance.phases.github_failures import git_failure, is_git_outage, is_rest_outage, rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.rehearsal.github import Fault
 from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
@@ -325,10 +326,53 @@ def test_a_rest_response_has_a_code(
         assert "No response from https://x" in failure.message
 
 
-def test_nobody_has_to_act_on_a_rate_limit() -> None:
-    """It resolves by itself."""
-    error = GitHubError("limit", status=403, errors=["API rate limit exceeded"], retry_at=AT)
-    assert rest_failure(error, "to show acme/shop", hosts=HOSTS).who_acts is WhoActs.NOBODY
+@pytest.mark.parametrize(
+    ("fields", "outage"),
+    [
+        ({"status": 403, "retry_at": AT}, True),
+        ({"status": 429}, True),
+        ({"status": None}, True),
+        ({"status": 500}, True),
+        ({"status": 503, "retry_at": AT}, True),
+        ({"status": 403}, False),
+        ({"status": 404}, False),
+        ({"status": 200}, False),
+        ({"status": 302}, False),
+        ({"status": None, "proxy": True}, False),
+        ({"status": None, "untrusted": True}, False),
+    ],
+)
+def test_a_rest_outage_resolves_by_itself(fields: dict[str, Any], *, outage: bool) -> None:
+    """A refusal, a page that is not GitHub's, a proxy and an untrusted certificate do not."""
+    assert is_rest_outage(GitHubError("x", **fields)) is outage
+
+
+GIT_OUTAGES = [
+    ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502\nfatal: the remote end hung up", True),
+    ("fatal: unable to access 'http://h/acme/proxy.git/': The requested URL returned error: 503", True),
+    ("fatal: unable to access 'http://h/acme/x.git/': The requested URL returned error: 429", True),
+    ("fatal: unable to access 'https://h/acme/x.git/': Could not resolve host: h", True),
+    ("fatal: unable to access 'https://h/acme/x.git/': Failed to connect to h port 443: Connection timed out", True),
+    ("error: RPC failed; curl 56 Recv failure: Connection reset by peer\nfatal: early EOF", True),
+    ("To http://h/acme/x.git\n ! [remote rejected] b -> b (shallow update not allowed)", True),
+    ("remote: fatal error in commit_refs\n ! [remote rejected] b -> b (failure)", True),
+    ("fatal: unable to access 'https://h/acme/x.git/': SSL certificate problem: self-signed certificate", False),
+    ("fatal: unable to access 'https://h/acme/x.git/': server certificate verification failed. CAfile: none", False),
+    ("fatal: unable to access 'https://h/acme/x.git/': The requested URL returned error: 301", False),
+    ("fatal: unable to access 'https://h/acme/x.git/': Could not resolve proxy: p", False),
+    ("fatal: unable to access 'http://h/acme/x.git/': The requested URL returned error: 403", False),
+    ("fatal: Authentication failed for 'http://h/acme/x.git/'", False),
+    ("remote: Repository not found.\nfatal: repository 'http://h/acme/x.git/' not found", False),
+    (" ! [remote rejected] b -> b (push declined due to repository rule violations)", False),
+    (" ! [rejected] b -> b (stale info)", False),
+]
+
+
+@pytest.mark.parametrize(("stderr", "outage"), GIT_OUTAGES)
+def test_a_git_outage_resolves_by_itself(stderr: str, *, outage: bool) -> None:
+    """Neither a refusal nor a wrong setting does."""
+    reason = git_failure(stderr, FailureCode.PUSH_REJECTED, "push b to acme/x", pushing=True)
+    assert is_git_outage(reason, stderr) is outage
 
 
 @pytest.mark.parametrize("status", [403, 409, 422])

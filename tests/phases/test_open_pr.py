@@ -1,14 +1,21 @@
 """One pull request for each branch, a draft where GitHub allows it."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import (
     PhaseName,
     RunStatus,
+    WaitReason,
 )
 from moonmind_appliance.models.failure import FailureCode, WhoActs
-from moonmind_appliance.rehearsal.github import Fault
-from tests.appliance_under_test import SPEC_KIT, ApplianceUnderTest, ends
+from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
+from tests.appliance_under_test import SPEC_KIT, ApplianceUnderTest, ends, open_appliance
 from tests.scripted_acts import (
     interrupt_after,
     retry,
@@ -72,20 +79,75 @@ def test_a_repository_without_drafts_gets_a_marked_pull_request(appliance: Appli
     assert "does not support draft pull requests" in (run.result_summary or "")
 
 
-def test_github_that_cannot_be_reached_for_the_pull_request_is_retried_without_a_push(
-    appliance: ApplianceUnderTest,
-) -> None:
-    """The branch is there: the retry opens the pull request, and starts no container."""
-    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(Fault.UNREACHABLE)]
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TOO_MANY_REQUESTS])
+def test_the_pull_request_is_opened_later_without_another_push(appliance: ApplianceUnderTest, fault: Fault) -> None:
+    """The branch stays; the run waits and then opens the pull request, without a container."""
+    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(fault, retry_after=90)]
     try:
         run = appliance.run()
     finally:
-        appliance.github.clear(Fault.UNREACHABLE)
-    assert ends(run) == (RunStatus.FAILED, FailureCode.GITHUB_UNREACHABLE.value)
+        appliance.github.clear(fault)
+    assert run.status is RunStatus.QUEUED
+    assert run.waiting_for is not None
+    assert run.waiting_for.reason is WaitReason.GITHUB
+    assert f"The branch {run.branch_name} is pushed." in run.waiting_for.detail
     appliance.engine.calls.clear()
-    again = retry(appliance, run)
-    assert ends(again) == (RunStatus.SUCCEEDED, None)
+    appliance.clock.advance(seconds=100)
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "stage", "push"]
     assert "start" not in {method for method, _ in appliance.engine.calls}
+    assert len(appliance.github.pull_requests(appliance.slug)) == 1
+
+
+def test_labels_are_added_after_a_rate_limit(tmp_path: Path, github: StandInGitHub) -> None:
+    """The pull request exists and is shown while the run waits; it is not opened twice."""
+    with open_appliance(tmp_path / "data", github, pull_request_labels=("spec",)) as appliance:
+        run = appliance.submit()
+        answered = ExceptLabels(appliance.resources.github)
+        appliance.with_resources(github=answered)
+        appliance.work()
+        waiting = appliance.stored(run)
+        assert waiting.waiting_for is not None
+        assert (waiting.waiting_for.reason, waiting.failure) == (WaitReason.GITHUB, None)
+        (pull,) = github.pull_requests(appliance.slug)
+        assert (pull.html_url, pull.labels) == (waiting.pull_request_url, ())
+        answered.refuses = False
+        appliance.clock.advance(hours=2)
+        appliance.work()
+        assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+        assert [each.labels for each in github.pull_requests(appliance.slug)] == [("spec",)]
+
+
+def test_labels_do_not_fail_a_run_that_has_waited_long_enough(tmp_path: Path, github: StandInGitHub) -> None:
+    """The pull request is open: the run succeeds, and its metadata say why there are no labels."""
+    with open_appliance(tmp_path / "data", github, pull_request_labels=("spec",)) as appliance:
+        run = appliance.submit()
+        appliance.with_resources(github=ExceptLabels(appliance.resources.github, status=503))
+        for _ in range(7):
+            appliance.work()
+            appliance.clock.advance(hours=1)
+        ended = appliance.stored(run)
+        assert ends(ended) == (RunStatus.SUCCEEDED, None)
+        assert ended.phase(PhaseName.OPEN_PR).metadata["labels_refused"] == "GitHub returned 503"
+
+
+class ExceptLabels:
+    """GitHub's client, which meets a rate limit or another status when it adds labels."""
+
+    def __init__(self, github: GitHub | None, status: int = 429) -> None:
+        self.refuses = True
+        self._status = status
+        self._github = github
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._github, name)
+
+    def add_labels(self, slug: str, number: int, labels: Sequence[str]) -> None:
+        assert self._github is not None
+        if self.refuses:
+            raise GitHubError(f"GitHub returned {self._status}", status=self._status)
+        self._github.add_labels(slug, number, labels)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ class StandIn:
     def __init__(self) -> None:
         self.responses: list[tuple[str, str | None, int | None]] = []
         self.faults: list[str] = []
+        self.limits: list[tuple[int | None, int]] = []
 
     def respond_with(self, response: object, *, phase: str | None = None, times: int | None = None) -> None:
         self.responses.append((response.kind.value, phase, times))  # type: ignore[attr-defined]
 
-    def inject(self, fault: str) -> None:
+    def inject(self, fault: str, *, times: int | None, retry_after: int) -> None:
         self.faults.append(fault)
+        self.limits.append((times, retry_after))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -46,6 +48,16 @@ def test_a_fault_of_github_is_injected() -> None:
     configure(SCENARIOS["push-refused"], stand_in, stand_in)  # type: ignore[arg-type]
     assert stand_in.faults == ["push-refused"]
     assert len(stand_in.responses) == 1
+
+
+def test_a_fault_of_github_may_end() -> None:
+    """Each occurs as often as the scenario says, and a limit lasts as long."""
+    stand_in = StandIn()
+    configure(SCENARIOS["github-limit"], stand_in, stand_in)  # type: ignore[arg-type]
+    assert (stand_in.faults, stand_in.limits) == (["too-many-requests"], [(1, 2)])
+    flaky = StandIn()
+    configure(SCENARIOS["github-flaky"], flaky, flaky)  # type: ignore[arg-type]
+    assert flaky.faults == ["git-refs-error", "git-fetch-error", "git-push-error"]
 
 
 def test_the_expected_files_are_those_of_the_model(tmp_path: Path) -> None:

@@ -38,6 +38,21 @@ RUN_LINES = [
         "waits for quota until 2026-03-01 14:03 UTC: shard 0 is used up",
     ),
     ("run.waiting", {"waiting_for": {"reason": "engine", "until": None, "detail": ""}}, "waits for the Docker engine"),
+    (
+        "run.waiting",
+        {"waiting_for": {"reason": "github", "until": "2026-03-01T14:03:20Z", "detail": "GitHub refused it."}},
+        "waits for GitHub until 2026-03-01 14:03 UTC: GitHub refused it.",
+    ),
+    (
+        "run.git_retried",
+        {"phase": "commit_push", "attempt": 1, "pause": 0.5, "why": "git failed to push. Its output: error: 502"},
+        "commit_push repeats git's call in 0.5 s (attempt 1): git failed to push. Its output: error: 502",
+    ),
+    (
+        "phase.retrying",
+        {"phase": "open_pr", "attempt": 1, "seconds": 2.0, "reason": "github", "failure": "github_unreachable"},
+        "open_pr stopped after 2.0 s (attempt 1), to be repeated: github_unreachable",
+    ),
     ("run.ready", {"waiting_for": None}, "waits only for its turn"),
     ("run.requeued", {"interruptions": 0}, "back in the queue"),
     ("run.requeued", {"interruptions": 2}, "back in the queue; interruptions without progress: 2"),

@@ -30,6 +30,15 @@ def test_of_one_run(store: Store) -> None:
     ]
 
 
+def test_of_some_kinds(store: Store) -> None:
+    """All of a run's events of these kinds, oldest first."""
+    for kind in ("a", "b", "c", "a"):
+        store.events.add(kind, run_id="one")
+    store.events.add("a", run_id="two")
+    assert [event.kind for event in store.events.of_kinds("one", ("c", "a"))] == ["a", "c", "a"]
+    assert store.events.of_kinds("three", ("a",)) == []
+
+
 def test_none_yet(store: Store) -> None:
     """Without any event the last id is 0."""
     assert store.events.latest() == 0

@@ -30,6 +30,13 @@ class Fault(StrEnum):
     SERVER_ERRORS = "server-errors"  # 502
     RATE_LIMITED = "rate-limited"  # the requests per hour are used up
     SECONDARY_RATE_LIMITED = "secondary-rate-limited"  # too many requests at once
+    TOO_MANY_REQUESTS = "too-many-requests"  # 429, in REST
+    GIT_RATE_LIMITED = "git-rate-limited"  # 429, in Git
+    GIT_REFS_ERROR = "git-refs-error"  # info/refs answers 502
+    GIT_FETCH_ERROR = "git-fetch-error"  # git-upload-pack answers 503
+    GIT_PUSH_ERROR = "git-push-error"  # git-receive-pack answers 502, and accepts nothing
+    GIT_RESET = "git-reset"  # the connection is closed in the middle of git-upload-pack's answer
+    GIT_LOST_ANSWER = "git-lost-answer"  # a push is accepted, and the answer to it is lost
     SLOW = "slow"  # every answer takes a second longer
     LOST_ANSWER = "lost-answer"  # a pull request is created, and the answer to it is lost
 

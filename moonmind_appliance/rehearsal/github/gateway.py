@@ -24,6 +24,11 @@ Scope = MutableMapping[str, Any]
 
 SLOW_SECONDS = 1.0
 _RETRY_AFTER = 60
+_GIT_ERRORS = {
+    "info/refs": (Fault.GIT_REFS_ERROR, 502),
+    "git-upload-pack": (Fault.GIT_FETCH_ERROR, 503),
+    "git-receive-pack": (Fault.GIT_PUSH_ERROR, 502),
+}
 
 
 class LoggedRequest(NamedTuple):
@@ -66,10 +71,14 @@ class OpenConnections:
 
 
 class Gateway:
-    """The ASGI app that the server runs. `requests` is the log, oldest first."""
+    """The ASGI app that the server runs.
+
+    `requests` is the log, oldest first. `retry_after` is the number of seconds that injected rate limits ask to wait.
+    """
 
     def __init__(self, state: GitHubState, git: GitHTTP, rest: ASGIApp, connections: OpenConnections) -> None:
         self.requests: list[LoggedRequest] = []
+        self.retry_after = _RETRY_AFTER
         self._state = state
         self._git = git
         self._rest = rest
@@ -100,7 +109,7 @@ class Gateway:
         elif occurs(Fault.SERVER_ERRORS):
             await _bad_gateway(log_and_send)
         elif self._git.serves(path):
-            await self._git(scope, receive, log_and_send)
+            await self._call_git(scope, receive, log_and_send, disconnect)
         elif path.startswith(f"{API_PREFIX}/"):
             await self._call_rest(scope, receive, log_and_send, disconnect)
         else:
@@ -114,6 +123,26 @@ class Gateway:
             await _plain(send, 404, b"Not Found", b"text/plain")
         else:
             await _plain(send, 200, shown.encode(), b"text/html; charset=utf-8", PAGE_HEADERS)
+
+    async def _call_git(
+        self, scope: Scope, receive: Receive, send: Send, disconnect: Callable[[], Awaitable[None]]
+    ) -> None:
+        occurs, path = self._state.faults.take, scope["path"]
+        service = next(name for name in _GIT_ERRORS if path.endswith(f"/{name}"))
+        error, status = _GIT_ERRORS[service]
+        if occurs(Fault.GIT_RATE_LIMITED):
+            retry = [(b"retry-after", b"%d" % self.retry_after)]
+            await _plain(send, 429, b"Too many requests. Please wait before you try again.", b"text/plain", retry)
+        elif occurs(error):
+            await _plain(send, status, b"<html><body><h1>Unicorn!</h1></body></html>", b"text/html")
+        elif service == "git-upload-pack" and occurs(Fault.GIT_RESET):
+            await self._git(scope, receive, _first_bytes_only(send))
+            await disconnect()
+        elif service == "git-receive-pack" and occurs(Fault.GIT_LOST_ANSWER):
+            await self._git(scope, receive, _nothing)
+            await disconnect()
+        else:
+            await self._git(scope, receive, send)
 
     async def _call_rest(
         self, scope: Scope, receive: Receive, send: Send, disconnect: Callable[[], Awaitable[None]]
@@ -172,7 +201,7 @@ class Gateway:
     def _limit(self, headers: list[tuple[bytes, bytes]]) -> Refused | None:
         """The error of an injected rate limit, or None; changes the headers, too."""
         if self._state.faults.take(Fault.RATE_LIMITED):
-            reset = str(int(time.time()) + _RETRY_AFTER).encode()
+            reset = str(int(time.time()) + self.retry_after).encode()
             exhausted = {b"x-ratelimit-remaining": b"0", b"x-ratelimit-reset": reset}
             headers[:] = [(name, exhausted.get(name, value)) for name, value in headers]
             page = f"{DOCS}/overview/rate-limits-for-the-rest-api"
@@ -180,8 +209,32 @@ class Gateway:
         if self._state.faults.take(Fault.SECONDARY_RATE_LIMITED):
             page = f"{DOCS}/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits"
             message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-            return Refused(403, message, operation=page, headers={"retry-after": str(_RETRY_AFTER)})
+            return Refused(403, message, operation=page, headers={"retry-after": str(self.retry_after)})
+        if self._state.faults.take(Fault.TOO_MANY_REQUESTS):
+            page = f"{DOCS}/overview/rate-limits-for-the-rest-api"
+            return Refused(429, "Too many requests.", operation=page, headers={"retry-after": str(self.retry_after)})
         return None
+
+
+def _first_bytes_only(send: Send) -> Send:
+    """Send the start of the response and a part of its first bytes, and discard the rest."""
+    sent = False
+
+    async def cut(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+        nonlocal sent
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not sent and message["body"]:
+            sent = True
+            await send(
+                {"type": "http.response.body", "body": message["body"][: len(message["body"]) // 2], "more_body": True}
+            )
+
+    return cut
+
+
+async def _nothing(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+    """Discard the response."""
 
 
 def _is_own_address(address: str) -> bool:

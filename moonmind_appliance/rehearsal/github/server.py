@@ -233,8 +233,16 @@ class StandInGitHub:
             for pull in repository.pulls
         ]
 
-    def inject(self, fault: Fault | str, *, times: int | None = None) -> None:
-        """Inject a fault from now on: for that many requests, or until `clear`."""
+    def inject(self, fault: Fault | str, *, times: int | None = None, retry_after: int | None = None) -> None:
+        """Inject a fault from now on: for that many requests, or until `clear`.
+
+        Args:
+            fault: which one.
+            times: for how many requests; None: until `clear`.
+            retry_after: seconds that this and later rate limits ask to wait; None: unchanged, at first 60.
+        """
+        if retry_after is not None:
+            self._gateway.retry_after = retry_after
         self._state.faults.inject(Fault(fault), times)
 
     def clear(self, fault: Fault | str) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from tests.github.stand_in import SLUG, TOKEN, add_branch, git
+from tests.github.stand_in import SLUG, TOKEN, add_branch, attempt, git
 from tests.rehearsal.github.hosted import AUTH, PULLS, WISH
 
 
@@ -60,3 +61,53 @@ def test_a_renamed_repository_redirects_by_its_number(stand_in: StandInGitHub, a
     assert written.status_code == 307
     assert api.post(written.headers["location"], json=WISH).status_code == 201
     assert httpx.get(f"{stand_in.api_url}/repos/{SLUG}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("fault", "word", "statuses"),
+    [
+        ("git-refs-error", "502", [502]),
+        ("git-fetch-error", "503", [200, 503]),
+        ("git-rate-limited", "429", [429]),
+        ("git-reset", "RPC failed", [200, 200]),
+    ],
+)
+def test_a_fault_of_git_fails_one_clone(
+    stand_in: StandInGitHub, tmp_path: Path, fault: str, word: str, statuses: list[int]
+) -> None:
+    """At its address; REST is not affected, and the next clone succeeds."""
+    url = stand_in.clone_url(SLUG).replace("://", f"://x-access-token:{TOKEN}@")
+    stand_in.inject(fault, times=1)
+    assert httpx.get(f"{stand_in.api_url}/repos/{SLUG}", headers=AUTH).status_code == 200
+    before = len(stand_in.requests)
+    failed = attempt("clone", "-q", url, tmp_path / "one", folder=tmp_path)
+    assert failed.returncode == 128
+    assert word in failed.stderr
+    answered = [request.status for request in stand_in.requests[before:] if request.status != 401]
+    assert answered[: len(statuses)] == statuses
+    git("clone", "-q", url, tmp_path / "two", folder=tmp_path)
+
+
+def test_a_push_is_refused_or_its_answer_is_lost(stand_in: StandInGitHub, tmp_path: Path) -> None:
+    """A refused one changes nothing; a lost one is accepted, and the connection is closed without a response."""
+    folder = tmp_path / "clone"
+    git("clone", "-q", stand_in.clone_url(SLUG), folder, token=TOKEN)
+    stand_in.inject("git-push-error", times=1)
+    refused = attempt("push", "-q", "origin", "HEAD:work/1", folder=folder, token=TOKEN)
+    assert "502" in refused.stderr
+    assert "work/1" not in stand_in.branches(SLUG)
+    stand_in.inject("git-lost-answer", times=1)
+    lost = attempt("push", "-q", "origin", "HEAD:work/1", folder=folder, token=TOKEN)
+    assert lost.returncode != 0
+    assert "work/1" in stand_in.branches(SLUG)
+    # libcurl sends a request again if a connection that it uses again is closed without a response.
+    assert [r.status for r in stand_in.requests if r.path.endswith("/git-receive-pack")][:3] == [502, None, 200]
+
+
+def test_a_limit_names_the_seconds_that_were_requested(stand_in: StandInGitHub) -> None:
+    """429 with `Retry-After`; later limits keep them."""
+    stand_in.inject("too-many-requests", times=1, retry_after=2)
+    limited = httpx.get(f"{stand_in.api_url}/repos/{SLUG}", headers=AUTH)
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "2")
+    stand_in.inject("secondary-rate-limited", times=1)
+    assert httpx.get(f"{stand_in.api_url}/repos/{SLUG}", headers=AUTH).headers["retry-after"] == "2"

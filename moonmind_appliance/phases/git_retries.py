@@ -1,0 +1,74 @@
+"""Git's calls to GitHub, repeated after growing pauses while GitHub does not respond, like requests to its REST API."""
+
+import random
+import time
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from moonmind_appliance.models import Failure, FailureCode, PhaseName
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.github_failures import is_git_outage
+from moonmind_appliance.phases.logs import PhaseLogs
+
+_Result = TypeVar("_Result", bound=msgspec.Struct)
+
+
+class GitHubVerb(NamedTuple):
+    """A verb that talks to GitHub, and how its failure is described.
+
+    Attributes:
+        name: `clone` or `push`. Both can be repeated.
+        phase: the phase that runs it.
+        job: the verb's own parameters.
+        otherwise: the failure code if the cause is unknown.
+        doing: completes "git failed to …".
+    """
+
+    name: str
+    phase: PhaseName
+    job: dict[str, Any]
+    otherwise: FailureCode
+    doing: str
+
+
+class GitHubAnswer(NamedTuple, Generic[_Result]):
+    """The result of a verb, or why there is none. `outage`: the failure is expected to resolve by itself."""
+
+    result: _Result | None
+    stderr: str
+    failure: Failure | None = None
+    outage: bool = False
+
+
+def call_github(ctx: PhaseContext, verb: GitHubVerb, result: type[_Result], logs: PhaseLogs) -> GitHubAnswer[_Result]:
+    """Run a verb. Repeat it if GitHub does not respond, after the pauses of the REST client, with an event each time.
+
+    All attempts together take at most GIT_TIME_LIMIT. A rate limit is not tried again: the run must wait.
+
+    Raises:
+        RunInterrupted: a cancel, a shutdown or a lost lease ended it.
+        DiskFull: the disk with the engine's volumes is full.
+    """
+    deadline = time.monotonic() + ctx.settings.git_time_limit
+    pauses = ctx.github.pauses if ctx.github else ()
+    for attempt, pause in enumerate((*pauses, None), start=1):
+        left = max(1.0, deadline - time.monotonic())
+        answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
+        if answer.result is not None:
+            return GitHubAnswer(answer.result, answer.stderr)
+        reason = answer_failure(ctx, answer, verb.otherwise, verb.doing)
+        outage = answer.outcome.exit_code is not None and is_git_outage(reason, answer.stderr)
+        repeats = outage and reason.code is not FailureCode.GITHUB_RATE_LIMITED
+        if pause is None or not repeats or time.monotonic() + pause >= deadline:
+            return GitHubAnswer(None, answer.stderr, reason, outage)
+        _wait(ctx, verb, attempt, pause * random.uniform(0.75, 1.25), reason)  # noqa: S311 - not used for a secret
+    raise AssertionError("the last round returns")
+
+
+def _wait(ctx: PhaseContext, verb: GitHubVerb, attempt: int, pause: float, reason: Failure) -> None:
+    data = {"phase": verb.phase.value, "attempt": attempt, "pause": round(pause, 1), "why": reason.message}
+    ctx.events.record("run.git_retried", data)
+    if ctx.cancel.wait(pause):
+        ctx.cancel.check()
