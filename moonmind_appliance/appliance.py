@@ -22,6 +22,7 @@ from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
+from moonmind_appliance.errors import DatabaseUnusable
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.retention import Housekeeping
@@ -40,6 +41,7 @@ from moonmind_appliance.version import appliance_version
 _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
+_CHECK_DATABASE_EVERY = 6 * 3600
 _OIDC_CHECK_AGE = 15
 # Longest batch of the retention job.
 _HOUSEKEEPING_ENDS_SECONDS = 5
@@ -164,6 +166,7 @@ class Appliance:
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
         self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
         self._workers.every("retention", _RETAIN_EVERY, self._housekeeping.start)
+        self._workers.every("database check", _CHECK_DATABASE_EVERY, self._check_database)
         self._workers.start()
         return recovered
 
@@ -210,6 +213,13 @@ class Appliance:
         requeue_expired(self.resources, running=self._executor.running())
         self._sweeper.sweep(When.PERIODIC)
         wake_queued(self.resources)
+
+    def _check_database(self) -> None:
+        # Damage in a part that is rarely read must be known while there are backups from before it.
+        try:
+            self.resources.store.database.check()
+        except DatabaseUnusable as error:
+            _log.error("%s", error)
 
 
 def _verifier(settings: Settings) -> OidcVerifier | None:

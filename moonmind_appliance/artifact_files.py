@@ -11,13 +11,14 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from moonmind_appliance.errors import NotFound, StoreError
+from moonmind_appliance.errors import FileUnusable, NotFound, StoreError
 from moonmind_appliance.redaction import Redactor
 
 # One path component that is not a dot file and is valid on every file system.
@@ -28,6 +29,7 @@ ARTIFACT_PATH = re.compile(rf"runs/({_RUN_ID.pattern})/artifacts/({_NAME.pattern
 _BLOCK = 512
 """Bytes of a unit of `st_blocks`."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _log = logging.getLogger(__name__)
@@ -104,16 +106,21 @@ class ArtifactFiles:
 
         Raises:
             NotFound: the path leads out of the data folder's `runs`, or the file does not exist.
+            FileUnusable: it is something else than a file, or its folder cannot be read.
         """
         try:
             path = (self._data / storage_path).resolve(strict=True)
-            if path.is_relative_to(self._runs.resolve()) and path.is_file():
+            if self._runs.resolve() in path.parents:
+                if not stat.S_ISREG(path.stat().st_mode):
+                    raise FileUnusable(f"{path} is not a regular file.")
                 return path
-        except (OSError, ValueError, RuntimeError):
+        except (ValueError, RuntimeError):
             pass
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise _refused(self._data / storage_path, error) from error
         raise NotFound(
-            "The artifact's file does not exist.",
-            hint="Artifacts are removed when their retention period ends.",
+            "The artifact's file does not exist: its retention period ended, or it was removed from outside.",
             code="artifact_gone",
         )
 
@@ -364,14 +371,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _refused(path: Path, error: OSError) -> StoreError:
+def _refused(path: Path, error: OSError) -> FileUnusable:
     if error.errno in _NO_ROOM:
-        return StoreError(
+        return FileUnusable(
             f"{path} cannot be written: no space left on the disk.",
             hint="Free space on the disk of the data folder.",
             temporary=True,
         )
-    return StoreError(
-        f"{path} cannot be changed: {error.strerror}.",
+    return FileUnusable(
+        f"{path} cannot be used: {error.strerror or error}.",
         hint="Check the disk and that this user owns the data folder.",
+        temporary=True,
     )

@@ -1,7 +1,8 @@
 """Wake-ups through huey: one queue and one named worker thread per shard, and a thread for periodic jobs.
 
 A wake-up carries no data, and may be lost, repeated or late: the run's row decides, and a woken worker takes every
-run that it can. So waking never raises, and each start of `serve` creates a new `<data>/huey.db`.
+run that it can. So waking never raises, and each start of `serve` creates a new `<data>/huey.db`. That file carries the
+wake-ups of other processes only; if it is damaged or removed while `serve` runs, it is created again.
 
 Order of calls: `every`, `start`, `stop`. `wake` and `wake_at` may be called at any time, from any thread.
 Facts about huey are of version 3.5.4.
@@ -12,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ _READ_FILE_EVERY = 0.05
 _CHECK_THREADS_EVERY = 0.5
 _PAUSE_AFTER_ERROR = 1.0
 _CLOCK_THREAD = "clock"
+# Of sqlite3, which only the store imports; a full disk and a lock are OperationalError.
+_DAMAGED = "DatabaseError"
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,12 @@ class Wakeups:
         try:
             self._send(shard, at)
         except Exception as error:  # noqa: BLE001 - a failed wake-up must not fail its caller
+            if type(error).__name__ == _DAMAGED:
+                # A process that serves notices that, creates the file again and wakes every shard.
+                with contextlib.suppress(OSError):
+                    _remove_file(self._path)
+                _log.warning("The wake-up file %s was damaged (%s) and was removed.", self._path, error)
+                return
             _log.warning("The wake-up for shard %d was not saved (%s).", shard, error)
 
     def _send(self, shard: int, at: datetime | None) -> None:
@@ -84,8 +93,7 @@ class Workers(Wakeups):
         super().__init__(data_dir, shards)
         self._stopping = threading.Event()
         try:
-            for suffix in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            _remove_file(self._path)
             self._shared_file = _File("all", self._path)
             self._consumers = {
                 shard.index: _Consumer(_Inbox(shard, self._path, work), shard.thread) for shard in shards
@@ -96,6 +104,9 @@ class Workers(Wakeups):
                 hint="Check the disk's free space, and that this user owns the data folder. Deleting the file is safe.",
             ) from error
         self._jobs: list[_Job] = []
+        # Not in the file: a run that waits for disk space must be woken although the file could not be written.
+        self._timed: set[tuple[datetime, int]] = set()
+        self._timed_lock = threading.Lock()
         self._reader = threading.Thread(target=self._read_file, name="wake-ups", daemon=True)
         self._clock = threading.Thread(target=self._run_jobs, name=_CLOCK_THREAD, daemon=True)
         # huey logs every message at INFO, and if the file cannot be read, one error per shard and second.
@@ -157,7 +168,19 @@ class Workers(Wakeups):
         return [shard for shard, consumer in self._consumers.items() if consumer.is_idle()]
 
     def _send(self, shard: int, at: datetime | None) -> None:
-        self._consumers[shard].huey.send(at)
+        if at is None:
+            self._consumers[shard].huey.send(at)
+            return
+        with self._timed_lock:
+            self._timed.add((at, shard))
+
+    def _wake_due(self) -> None:
+        now = datetime.now(UTC)
+        with self._timed_lock:
+            due = {(at, shard) for at, shard in self._timed if at <= now}
+            self._timed -= due
+        for _, shard in due:
+            self._consumers[shard].inbox.woken.set()
 
     def _read_file(self) -> None:
         """Forward other processes' wake-ups, and restart dead workers, which otherwise only huey's main loop does."""
@@ -165,18 +188,37 @@ class Workers(Wakeups):
         failing = False
         check_threads_at = 0.0
         while not self._stopping.wait(_PAUSE_AFTER_ERROR if failing else _READ_FILE_EVERY):
-            try:
-                for queue in self._shared_file.take_messages() & inboxes.keys():
-                    inboxes[queue].woken.set()
-                failing = False
-            except Exception:  # noqa: BLE001 - wake-ups within this process do not need the file
-                if not failing:
-                    _log.exception("The wake-up file %s cannot be read. Restart `serve` to replace it.", self._path)
-                failing = True
+            problem = self._forward(inboxes)
+            if problem and not failing:
+                _log.warning("The wake-up file %s %s. It is created again.", self._path, problem)
+            failing = bool(problem) and not self._create_file_again()
+            self._wake_due()
             if time.monotonic() >= check_threads_at:
                 check_threads_at = time.monotonic() + _CHECK_THREADS_EVERY
                 for consumer in self._consumers.values():
                     consumer.check_worker_health()
+
+    def _forward(self, inboxes: Mapping[str, "_Inbox"]) -> str:
+        """Forward the messages in the file; returns what is wrong with the file, or ""."""
+        try:
+            for queue in self._shared_file.take_messages() & inboxes.keys():
+                inboxes[queue].woken.set()
+        except Exception as error:  # noqa: BLE001 - wake-ups within this process do not need the file
+            return f"cannot be read ({error})"
+        return "" if self._shared_file.is_current() else "was removed or replaced"
+
+    def _create_file_again(self) -> bool:
+        """Replace a damaged or removed file; True if that succeeded. Its wake-ups are lost, so every shard is woken."""
+        try:
+            _remove_file(self._path)
+            for file in (self._shared_file, *(consumer.inbox for consumer in self._consumers.values())):
+                file.open_again()
+        except Exception as error:  # noqa: BLE001 - such as a full disk: the next turn tries again
+            _log.debug("The wake-up file %s cannot be created now: %s", self._path, error)
+            return False
+        for consumer in self._consumers.values():
+            consumer.inbox.woken.set()
+        return True
 
     def _run_jobs(self) -> None:
         while True:
@@ -191,16 +233,40 @@ class Workers(Wakeups):
             job.due = time.monotonic() + job.seconds
 
 
+def _remove_file(path: Path) -> None:
+    """Remove the file and what SQLite keeps next to it. Idempotent."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 class _File(SqliteStorage):  # type: ignore[misc] # huey has no types
     """The file that all queues and processes share."""
 
     def __init__(self, name: str, path: Path) -> None:
-        # Not with `open`: closing the file would drop the locks that this process's other connections have on it.
-        with contextlib.suppress(FileExistsError):
-            os.mknod(path, 0o600)
+        self._create(path)
         self._version: int | None = None
         # No sync needed: after a power failure the file is replaced anyway.
         super().__init__(name, filename=str(path), cache_mb=1, fsync=False)
+
+    def _create(self, path: Path) -> None:
+        # Not with `open`: closing the file would drop the locks that this process's other connections have on it.
+        with contextlib.suppress(FileExistsError):
+            os.mknod(path, 0o600)
+        self._inode = path.stat().st_ino
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to the file that is open."""
+        try:
+            return Path(self.filename).stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def open_again(self) -> None:
+        """Use the file that is at the path now; creates it if there is none."""
+        self.close()
+        self._create(Path(self.filename))
+        self._version = None
+        self.initialize_schema()
 
     def take_messages(self) -> set[str]:
         """Delete all messages; returns the queues that had any. Cheap while no process writes to the file."""

@@ -15,11 +15,14 @@ ApplianceError
 │   ├── ImageNotFound
 │   ├── NameTaken            also for the shard's lock: says who has it
 │   ├── ContainerNotFound
+│   ├── ContainerLost        a container of a run ended during its work
 │   ├── UnreadableFile       too large, or not a regular file
 │   └── DiskFull
 ├── GitHubError              GitHub refused, or could not be reached
 ├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
+│   ├── DatabaseUnusable     the whole database: locked, full, read-only, damaged
+│   ├── FileUnusable         one file or folder of the data folder
 │   ├── UnreadableRow        one stored row; other rows can be read
 │   ├── DataFolderInUse
 │   └── LeaseLost            the claim on the run is over: do not write to it
@@ -171,6 +174,10 @@ class ContainerNotFound(EngineError):
     """The container does not exist."""
 
 
+class ContainerLost(EngineError):
+    """A container of a run ended while a command ran in it: the engine restarted, or it was removed from outside."""
+
+
 class UnreadableFile(EngineError):
     """A file in a container is too large, or not a regular file."""
 
@@ -228,6 +235,14 @@ class StoreError(ApplianceError):
     def __init__(self, message: str, *, hint: str = "", temporary: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.temporary = temporary
+
+
+class DatabaseUnusable(StoreError):
+    """The database cannot be used now, whatever is read or written."""
+
+
+class FileUnusable(StoreError):
+    """A file or folder of the data folder cannot be read or written; the database may be usable."""
 
 
 class UnreadableRow(StoreError):

@@ -44,9 +44,9 @@ def retry(appliance: ApplianceUnderTest, run: Run) -> Run:
     return appliance.stored(run)
 
 
-def interrupt_after(appliance: ApplianceUnderTest, run: Run, phase: PhaseName) -> None:
-    """End the process right after the phase's row is written."""
-    progress, saved = appliance.store.progress, appliance.store.progress.save_phase
+def interrupt_after(appliance: ApplianceUnderTest, run: Run, phase: PhaseName, *, saved: bool = True) -> None:
+    """End the process right after the phase's row is written; without `saved`, right before."""
+    progress, save = appliance.store.progress, appliance.store.progress.save_phase
 
     class Interrupted(BaseException):
         pass
@@ -58,8 +58,10 @@ def interrupt_after(appliance: ApplianceUnderTest, run: Run, phase: PhaseName) -
             return getattr(progress, name)
 
         def save_phase(self, run_id: str, lease: str, entry: Any, **more: Any) -> None:
-            saved(run_id, lease, entry, **more)
-            if entry.phase is phase and entry.status.value == "succeeded":
+            is_last = entry.phase is phase and entry.status.value == "succeeded"
+            if saved or not is_last:
+                save(run_id, lease, entry, **more)
+            if is_last:
                 raise Interrupted
 
     appliance.store.progress = Interrupting()  # type: ignore[assignment]

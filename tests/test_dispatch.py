@@ -115,15 +115,16 @@ class TestWake:
         assert "The wake-up for shard 0 was not saved" in caplog.text
 
     def test_full_disk(self, workers: Workers, work: Work, caplog: pytest.LogCaptureFixture) -> None:
-        """Within the process a wake-up arrives also on a full disk; one for later is logged as not saved."""
+        """Within the process a wake-up arrives also on a full disk, at once or at its time."""
         with no_file_grows():
             for shard in range(3):
                 workers.wake(shard)
             assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
-            assert caplog.text == ""
             for number in range(200):
                 workers.wake_at(0, datetime.now(UTC) + timedelta(days=1, seconds=number))
-        assert "was not saved" in caplog.text
+            workers.wake_at(1, datetime.now(UTC) + timedelta(seconds=0.1))
+            assert work.next()[0] == 1
+        assert caplog.text == ""
 
     def test_private(self, workers: Workers, work: Work, tmp_path: Path) -> None:
         """Only its owner can read the file."""
@@ -351,32 +352,48 @@ class TestTrouble:
         other.wake(1)
         assert work.next()[0] == 1
 
-    def test_damaged_while_running(self, workers: Workers, work: Work, tmp_path: Path) -> None:
-        """Wake-ups within the process do not need the file."""
+    def test_damaged_while_running(
+        self, workers: Workers, work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The file is created again, which is logged once; wake-ups of every process arrive."""
         wake_in_another_process(tmp_path, "0")
         work.next()
         # From another process: closing a file drops the locks that SQLite has on it in the same process.
         spoil = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.open('r+b').write(b'?' * p.stat().st_size)"
         for name in ("huey.db", "huey.db-wal"):
             subprocess.run([sys.executable, "-c", spoil, str(tmp_path / name)], check=True)
-        wake_in_another_process(tmp_path, "0")
-        workers.wake_at(0, datetime.now(UTC))
-        workers.wake(1)
+        workers.wake_at(1, datetime.now(UTC))
         assert work.next()[0] == 1
+        # A process that finds the damage removes the file; every shard is woken.
+        wake_in_another_process(tmp_path, "0")
+        assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
+        wake_in_another_process(tmp_path, "2")
+        assert work.next()[0] == 2
+        assert caplog.text.count("It is created again") == 1
+
+    def test_removed_while_running(
+        self, workers: Workers, work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The file is created again, readable by its owner only, and every shard is woken once."""
+        for path in tmp_path.glob("huey.db*"):
+            path.unlink()
+        assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
+        assert caplog.text.count("It is created again") == 1
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+        wake_in_another_process(tmp_path, "2")
+        assert work.next()[0] == 2
 
     def test_unreadable_while_running(
         self, workers: Workers, work: Work, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is logged once, with what to do, and read again when it can be."""
+        """A file without its tables is created again."""
         execute = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
         command = [sys.executable, "-c", execute, str(tmp_path / "huey.db")]
         subprocess.run([*command, "ALTER TABLE task RENAME TO other"], check=True)
-        until(lambda: "Restart `serve`" in caplog.text)
-        time.sleep(2.5)
-        subprocess.run([*command, "ALTER TABLE other RENAME TO task"], check=True)
+        assert {work.next()[0] for _ in range(3)} == {0, 1, 2}
         wake_in_another_process(tmp_path, "2")
         assert work.next()[0] == 2
-        assert caplog.text.count("Restart `serve`") == 1
+        assert caplog.text.count("cannot be read (no such table: task). It is created again.") == 1
 
     def test_no_folder(self, tmp_path: Path, work: Work) -> None:
         """Workers that cannot create their file are refused, with what to do."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.errors import NotFound
+from moonmind_appliance.errors import FileUnusable, NotFound
 from moonmind_appliance.models import PhaseName, PhaseStatus
 from moonmind_appliance.views.phase_logs import phase_logs
 from moonmind_appliance.views.run_detail import ArtifactSummary, PhaseDetail
@@ -39,7 +39,7 @@ def log_files(artifacts: Sequence[ArtifactSummary], files: ArtifactFiles) -> lis
         try:
             path = files.path(log.storage_path)
             size = path.stat().st_size
-        except (NotFound, OSError):
+        except (NotFound, FileUnusable, OSError):
             continue
         found.append(LogFile(log.phase, log.attempt, log.stream, path, size))
     return found

@@ -20,8 +20,8 @@ from moonmind_appliance.api.paths import content_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.ranges import ByteRange, Unsatisfiable, is_current, wanted_range
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.errors import NotFound
-from moonmind_appliance.models import Artifact
+from moonmind_appliance.errors import FileUnusable, NotFound
+from moonmind_appliance.models import FINAL_RUN_STATUSES, Artifact
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.views.run_detail import ArtifactDetail, artifact_detail
 
@@ -63,7 +63,7 @@ def get_artifact(request: ApiRequest, run_id: FromPath[UUID], artifact_id: FromP
     responses={
         206: ResponseSpec(bytes, generate_examples=False, media_type="*/*", description="The requested range."),
         304: ResponseSpec(None, description="The caller already has this content (If-None-Match)."),
-        **problems("artifact_gone", "range_not_satisfiable", *_EVERY),
+        **problems("artifact_gone", "artifact_damaged", "range_not_satisfiable", *_EVERY),
     },
 )
 def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
@@ -87,6 +87,8 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
     artifact = _artifact(request, run_id, artifact_id)
     file = _open(request, artifact)
     state = os.fstat(file.fileno())
+    if state.st_size < artifact.size_bytes:
+        _refuse_if_damaged(request, artifact, state.st_size)
     complete = state.st_size == artifact.size_bytes
     etag = f'"{artifact.sha256}"' if complete else f'W/"{state.st_size}-{state.st_mtime_ns}"'
     headers = _headers(artifact, etag)
@@ -123,10 +125,21 @@ def _open(request: ApiRequest, artifact: Artifact) -> io.FileIO:
     path = request.parts.resources.files.path(artifact.storage_path)
     try:
         file = io.FileIO(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
-    except OSError:
+    except FileNotFoundError:
         raise NotFound("The artifact's file no longer exists.", code="artifact_gone") from None
+    except OSError as error:
+        raise FileUnusable(f"{path} cannot be read: {error.strerror}.") from error
     request.at_end(file.close)
     return file
+
+
+def _refuse_if_damaged(request: ApiRequest, artifact: Artifact, size: int) -> None:
+    """The file of a run that has not ended may just be replaced by a shorter one; later it does not change any more."""
+    run = request.parts.resources.store.runs.get(artifact.run_id, text=False)
+    if run is not None and run.status in FINAL_RUN_STATUSES:
+        raise FileUnusable(
+            f"{artifact.storage_path} has {size} bytes instead of {artifact.size_bytes}: it was changed from outside."
+        )
 
 
 def _headers(artifact: Artifact, etag: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Returns every error as application/problem+json (RFC 9457), including Litestar's own."""
 
+import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,7 +13,14 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from moonmind_appliance.api.paths import SCHEMA_PATH
-from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated, Unavailable, UnreadableRow
+from moonmind_appliance.errors import (
+    FileUnusable,
+    RequestError,
+    StoreError,
+    Unauthenticated,
+    Unavailable,
+    UnreadableRow,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +29,7 @@ REALM = "moonmind-appliance"
 _SHOWN_OF_METHOD = 20
 _STORE_RETRY_SECONDS = 10
 _STREAMS_RETRY_SECONDS = 15
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _SHOWN_OF_METHOD = 20
 
 
@@ -66,6 +75,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "too_many_streams": ProblemKind(429, "Too many event streams"),
     "internal_error": ProblemKind(500, "The appliance failed"),
     "record_unreadable": ProblemKind(500, "The stored record cannot be read"),
+    "artifact_damaged": ProblemKind(500, "The artifact's file is damaged or cannot be read"),
     "disk_blocked": ProblemKind(503, "The disk is full"),
     "draining": ProblemKind(503, "The appliance is stopping"),
     "not_ready": ProblemKind(503, "The appliance cannot accept or run work now"),
@@ -78,6 +88,11 @@ PROBLEMS: dict[str, ProblemKind] = {
 _UNREADABLE = (
     "The stored record of this run cannot be read; other runs are not affected. The operator can export and remove it "
     "with `moonmind-appliance runs remove`; the appliance's log says what is wrong with it."
+)
+
+_DAMAGED = (
+    "The stored file of this artifact is damaged or cannot be read; other artifacts are not affected. The appliance's "
+    "log says what is wrong with it."
 )
 
 # Litestar's own errors carry a status only.
@@ -144,9 +159,10 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
         return answer(body, _headers(request, error))
     if isinstance(error, StoreError):
         _log.error("Request %s: %s", request_id(request), error)
-        if isinstance(error, UnreadableRow):
-            return answer(problem("record_unreadable", _UNREADABLE))
-        body = problem("store_unavailable", "The database is unavailable; the appliance's log says why.")
+        return _of_store(error)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+        _log.error("Request %s: the appliance has no memory or open files left (%s).", request_id(request), error)
+        body = problem("unavailable", "The appliance has no memory or open files left for this request.")
         return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)
@@ -157,6 +173,15 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
     _log.error("Request %s failed.", request_id(request), exc_info=error)
     detail = f"This is a bug in the appliance: report it to the operator with the request id {request_id(request)}."
     return answer(problem("internal_error", detail))
+
+
+def _of_store(error: StoreError) -> Response[Problem]:
+    if isinstance(error, UnreadableRow):
+        return answer(problem("record_unreadable", _UNREADABLE))
+    if isinstance(error, FileUnusable):
+        return answer(problem("artifact_damaged", _DAMAGED))
+    body = problem("store_unavailable", "The database is unavailable; the appliance's log says why.")
+    return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
 
 
 def request_id(request: Request[Any, Any, Any]) -> str:

@@ -46,13 +46,20 @@ def free_space(settings: Settings, engine: ContainerEngine | None = None) -> Fin
     return ok("disk", observed)
 
 
-def database(settings: Settings, resources: Resources | None, problem: ApplianceError | None = None) -> Finding:
-    """Check that it can be opened and read. `problem` is the error of an attempt to attach, if there are none."""
+def database(
+    settings: Settings, resources: Resources | None, problem: ApplianceError | None = None, *, whole: bool = False
+) -> Finding:
+    """Check that it can be opened and read; with `whole` also search the whole file for damage.
+
+    `problem` is the error of an attempt to attach, if there are no resources.
+    """
     check, path = "database", settings.moonmind_data_dir / DATABASE_NAME
     if isinstance(problem, StoreError):
         return wrong(check, problem.message, problem.hint or "See the message.")
     if resources is not None:
         resources.store.runs.counts()
+        if whole:
+            resources.store.database.check()
         return ok(check, str(path))
     if path.exists():
         return note(check, f"{path} could not be opened.")

@@ -17,6 +17,8 @@ _CACHED_SECONDS = 5.0
 # For callers that do not wait: how old the findings may become, and how long the checks may take.
 _REFRESH_AFTER = 15.0
 _LONGEST_REFRESH = 30.0
+# Seconds for which a caller waits for the checks: each waiting request occupies a thread of the API.
+_LONGEST_WAIT = 3.0
 
 
 def readiness(resources: Resources) -> list[Finding]:
@@ -42,7 +44,9 @@ def _by_name(resources: Resources) -> dict[str, Finding]:
 class Readiness:
     """`readiness`, cached for a few seconds, and the threads of the process that serves. Thread-safe.
 
-    `clock`: monotonic seconds.
+    One thread at a time makes the checks: an engine that hangs must not occupy the threads of all callers.
+
+    `clock`: monotonic seconds. `longest_wait`: seconds for which `now` waits for the checks.
     """
 
     def __init__(
@@ -50,43 +54,58 @@ class Readiness:
         resources: Resources,
         alive: Callable[[], Mapping[str, bool]],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        longest_wait: float = _LONGEST_WAIT,
     ) -> None:
         self._resources = resources
         self._alive = alive
         self._clock = clock
+        self._longest_wait = longest_wait
         self._lock = threading.Lock()
         self._at = float("-inf")
         self._found: dict[str, Finding] = {}
-        self._refreshing = threading.Lock()
+        self._refreshing: threading.Thread | None = None
         self._refresh_began = 0.0
 
     def now(self) -> dict[str, Finding]:
-        """The checks by their names in `/ready`."""
-        with self._lock:
-            if not self._found or self._clock() - self._at > _CACHED_SECONDS:
-                self._found = _by_name(self._resources)
-                self._at = self._clock()
-            found = dict(self._found)
-        return found | {"workers": workers(self._alive())}
+        """The checks by their names in `/ready`. If they take too long, the last findings, and that as a problem."""
+        refreshing = self._refresh_after(_CACHED_SECONDS)
+        if refreshing is not None:
+            refreshing.join(self._longest_wait)
+        return self._known(longest=0.0)
 
     def last(self) -> dict[str, Finding]:
         """The latest findings, without waiting: old ones are renewed in another thread. Only `workers` at first.
 
         An engine that has not answered for a while is a problem.
         """
-        if self._clock() - self._at > _REFRESH_AFTER and self._refreshing.acquire(blocking=False):
-            self._refresh_began = self._clock()
-            threading.Thread(target=self._refresh, name="readiness", daemon=True).start()
-        found = self._found | {"workers": workers(self._alive())}
-        if self._refreshing.locked() and self._clock() - self._refresh_began > _LONGEST_REFRESH:
-            found["engine"] = wrong("Docker engine", f"No answer for {_LONGEST_REFRESH:g} s.", START)
+        self._refresh_after(_REFRESH_AFTER)
+        return self._known(longest=_LONGEST_REFRESH)
+
+    def _refresh_after(self, seconds: float) -> threading.Thread | None:
+        """The thread that makes the checks, if it runs, or the findings are older than that."""
+        with self._lock:
+            if self._refreshing is None and self._clock() - self._at > seconds:
+                self._refresh_began = self._clock()
+                self._refreshing = threading.Thread(target=self._refresh, name="readiness", daemon=True)
+                self._refreshing.start()
+            return self._refreshing
+
+    def _known(self, *, longest: float) -> dict[str, Finding]:
+        with self._lock:
+            found = self._found | {"workers": workers(self._alive())}
+            waited = self._clock() - self._refresh_began
+            if self._refreshing is not None and waited > longest:
+                found["engine"] = wrong("Docker engine", f"No answer for {waited:.0f} s.", START)
         return found
 
     def _refresh(self) -> None:
+        found: dict[str, Finding] = {}
         try:
-            self.now()
+            found = _by_name(self._resources)
         finally:
-            self._refreshing.release()
+            with self._lock:
+                self._found, self._at, self._refreshing = found, self._clock(), None
 
 
 def _one(check: str, check_now: Callable[[], Finding], *, to_do: str = "") -> Finding:

@@ -43,7 +43,7 @@ def run_checks(
     """
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings, None if resources is None else resources.engine))
-    yield from guarded("database", lambda: database(settings, resources, problem))
+    yield from guarded("database", lambda: database(settings, resources, problem, whole=True))
     yield from _containers(settings, resources, offline=offline)
     state = serve_state(settings)
     yield from guarded("API address", lambda: api_address(settings, state))

@@ -22,9 +22,18 @@ CALL_TIMEOUT = 120
 
 _CONNECT_TIMEOUT = 15.0
 
+ANSWER_TIMEOUT = 30.0
+"""Seconds for a call that needs no work of the engine: one that takes longer hangs."""
+
 _OLDEST_API = (1, 41)
 _NEWEST_API = (1, 51)
 """Newest API version that the appliance was tested with; engines support older ones, too."""
+
+
+_NO_ADDRESSES = (
+    "The Docker engine has no free address range for a network: remove unused networks (docker network prune), or add "
+    "ranges to default-address-pools in its daemon.json."
+)
 
 
 class Conflict(EngineError):
@@ -113,7 +122,7 @@ class EngineClient:
         with requests.Session() as session:
             session.trust_env = False
             session.mount(_BASE_URL, self._adapter())
-            answer = session.get(f"{_BASE_URL}/_ping", timeout=CALL_TIMEOUT)
+            answer = session.get(f"{_BASE_URL}/_ping", timeout=ANSWER_TIMEOUT)
             spoken = answer.headers.get("Api-Version", "")
         try:
             newest = tuple(int(part) for part in spoken.split("."))
@@ -167,7 +176,7 @@ def _translated(error: docker.errors.APIError) -> EngineError:
         return Missing(message)
     if error.status_code == requests.codes.conflict:
         return Conflict(message)
-    return EngineError(message)
+    return EngineError(message, hint=_NO_ADDRESSES if "address pool" in lower else "")
 
 
 def _system_error(error: BaseException) -> OSError | None:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import requests
 
 from moonmind_appliance.containers import convert
-from moonmind_appliance.containers.client import CALL_TIMEOUT, Conflict, EngineClient, Missing, get
+from moonmind_appliance.containers.client import ANSWER_TIMEOUT, CALL_TIMEOUT, Conflict, EngineClient, Missing, get
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
 from moonmind_appliance.containers.exec_stream import HijackedConnection, HijackRefused
 from moonmind_appliance.containers.execution import ExecGone, ExecState, Execution
@@ -36,8 +36,8 @@ from moonmind_appliance.models import (
     VolumeState,
 )
 
-_LOOK_TIMEOUT = 10.0
-"""Seconds for the state of a running exec: its limits and a cancel wait for the answer."""
+_LOOK_TIMEOUT = 45.0
+"""Seconds for the state of a running exec."""
 
 _NAME_FREED_WITHIN = 5.0
 _REMOVED_WITHIN = 20.0
@@ -70,9 +70,13 @@ class DockerEngine:
 
     # What the engine is and has
 
+    def probe(self) -> None:
+        """Contact the engine if the last call to it failed, or there was none."""
+        self._client.ask(lambda _: None)
+
     def info(self) -> EngineInfo:
         """The engine's version and API version."""
-        version = self._client.ask(lambda client: client.version())
+        version = self._client.ask(lambda client: get(client, "/version", timeout=ANSWER_TIMEOUT).json())
         return EngineInfo(version=version["Version"], api_version=version["ApiVersion"])
 
     def image(self, reference: str) -> ImageState | None:

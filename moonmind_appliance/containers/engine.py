@@ -65,6 +65,9 @@ class ContainerEngine(Protocol):
     def close(self) -> None:
         """Close the idle connections. Idempotent; the next call connects again."""
 
+    def probe(self) -> None:
+        """Raise EngineUnreachable if the engine does not answer. Costs nothing if it answered the last call."""
+
     def info(self) -> EngineInfo:
         """The engine's version and API version."""
 

@@ -6,6 +6,7 @@ of it is left, including processes that detached from it.
 
 import threading
 import time
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ _QUIET_AFTER_EXIT, _OUTPUT_AFTER_EXIT = 0.3, 5.0
 _OUTPUT_ENDS_WITHIN = 5.0
 _EXIT_CODE_WITHIN = 10.0
 _ENGINE_GONE_AFTER = 60.0
+_QUICK_ANSWER = 0.05
 # Exit codes that may mean that the container ended: 126 and 127 could not start, 128 and more was killed.
 _MAY_BE_KILLED = 126
 
@@ -219,29 +221,39 @@ class _Discard:
 
 
 class _Checks:
-    """Asks the engine at intervals whether an exec still runs; soon after its output stops."""
+    """Asks the engine at intervals whether an exec still runs; soon after its output stops.
+
+    A slow engine must not delay limits and a cancel: each question has a thread of its own.
+    """
 
     def __init__(self, calls: ExecCalls, exec_id: str) -> None:
         self._calls = calls
         self._exec_id = exec_id
         self._unanswered_since: float | None = None
+        self._asked: Future[ExecState | None] | None = None
         self._latest = time.monotonic()
         self.output_came()
 
     def output_came(self) -> None:
-        """Check later: the exec runs."""
+        """Check later: the exec runs, and so does the engine."""
+        self._unanswered_since = None
         self._pause = _FIRST_CHECK
         self._next = min(time.monotonic() + _FIRST_CHECK, self._latest + _NEXT_CHECKS)
 
     def running(self) -> bool | None:
-        """True while it runs, or no check is due; None if the exec is lost."""
+        """True while it runs, or nothing is known; None if the exec is lost."""
         now = time.monotonic()
-        if now < self._next:
+        if self._asked is None:
+            if now < self._next:
+                return True
+            self._asked = self._ask()
+        if not wait([self._asked], _QUICK_ANSWER).done:
             return True
+        answered, self._asked = self._asked, None
         self._pause = min(self._pause * 2, _NEXT_CHECKS)
         self._latest, self._next = now, now + self._pause
         try:
-            state = self._calls.exec_state(self._exec_id)
+            state = answered.result()
         except EngineUnreachable:
             self._unanswered_since = self._unanswered_since or now
             return True if now - self._unanswered_since < _ENGINE_GONE_AFTER else None
@@ -249,3 +261,15 @@ class _Checks:
             return None
         self._unanswered_since = None
         return None if state is None else state.running
+
+    def _ask(self) -> "Future[ExecState | None]":
+        asked: Future[ExecState | None] = Future()
+
+        def ask() -> None:
+            try:
+                asked.set_result(self._calls.exec_state(self._exec_id))
+            except BaseException as error:  # noqa: BLE001 - raised where the answer is read
+                asked.set_exception(error)
+
+        threading.Thread(target=ask, name="exec-state", daemon=True).start()
+        return asked

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.disk import low_disk
@@ -12,6 +13,7 @@ from moonmind_appliance.shards.health import nearly_used, renewal_is_due
 from moonmind_appliance.shards.upkeep import refresh_login, renew_login
 
 _DISK_PAUSE = timedelta(seconds=5)
+_ENGINE_PAUSE = timedelta(seconds=5)
 
 
 def prepare_claim(resources: Resources, shard: int) -> bool:
@@ -24,6 +26,14 @@ def prepare_claim(resources: Resources, shard: int) -> bool:
         waiting_for = WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, f"the disk of {disk.what} is nearly full")
         resources.store.queue.wait_for_machine(waiting_for)
         resources.wakeups.wake_at(shard, now + _DISK_PAUSE)
+        return False
+    try:
+        resources.engine.probe()
+    except EngineUnreachable as error:
+        # Claims that fail again and again would only fill the run's history.
+        waiting_for = WaitingFor(WaitReason.ENGINE, now + _ENGINE_PAUSE, error.message)
+        resources.store.queue.wait_for_machine(waiting_for)
+        resources.wakeups.wake_at(shard, now + _ENGINE_PAUSE)
         return False
     before = resources.store.shards.get(shard)
     state = _up_to_date(resources, before, now)

@@ -11,9 +11,11 @@ from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import (
     ApplianceError,
+    DatabaseUnusable,
     DiskFull,
     EngineError,
     EngineUnreachable,
+    FileUnusable,
     InterruptReason,
     LeaseLost,
     RunInterrupted,
@@ -57,6 +59,8 @@ from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
 # Give up on a run that was interrupted this often without progress: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
+# Attempts that start again after the engine refused a call or lost a container, before the run fails.
+_MOST_ENGINE_FAILURES = 2
 # Phases whose success counts as progress: a run that resumes after an interruption does not repeat them.
 _PROGRESS = frozenset({*SKILLS, PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
@@ -110,29 +114,39 @@ class Execution:
         Raises:
             LeaseLost: the claim is over.
             StoreError: the run's state cannot be saved at the moment; the run is still `in_progress`.
+            MemoryError: the process has no memory left; the run is still `in_progress`.
         """
         try:
             self._phases()
         except RunInterrupted as interrupted:
             self._interrupted(interrupted.reason)
-        except LeaseLost:
+        except (LeaseLost, MemoryError):
             raise
-        except EngineUnreachable as error:
-            self._wait(WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), error.message))
-        except DiskFull as error:
-            self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
-        except EngineError as error:
-            self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
         except Exception as error:
-            # A defect must end the run, not the worker.
-            if isinstance(error, StoreError) and self._disk_is_full():
-                self._wait(WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message))
+            if (waits := self._wait_after(error)) is not None:
+                # A container that ends each time may be the run's own fault: such waits are counted.
+                self._wait(waits, interrupted=_is_engine_failure(error))
                 return
-            if isinstance(error, StoreError) and error.temporary:
+            if isinstance(error, EngineError):
+                self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
+                return
+            if isinstance(error, DatabaseUnusable):
                 raise
+            # A defect must end the run, not the worker.
             _log.exception("Run %s failed because of a bug.", self._run.run_id)
             message = str(error) if isinstance(error, ApplianceError) else type(error).__name__
             self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(message)))
+
+    def _wait_after(self, error: Exception) -> WaitingFor | None:
+        """What the run waits for after this error; None if waiting does not help."""
+        if isinstance(error, EngineUnreachable):
+            return WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), error.message)
+        if isinstance(error, (DiskFull, FileUnusable)) or (isinstance(error, StoreError) and self._disk_is_full()):
+            return WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message)
+        if _is_engine_failure(error) and self._run.interruptions < _MOST_ENGINE_FAILURES:
+            message = self._resources.redactor.redact_text(str(error))
+            return WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), message)
+        return None
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:
@@ -187,7 +201,9 @@ class Execution:
                 self._save(name, PhaseStatus.RETRYING, reason=interrupted.reason.value)
             raise
         except Exception as error:
-            if not isinstance(error, LeaseLost):
+            if self._wait_after(error) is not None or isinstance(error, DatabaseUnusable):
+                self._save(name, PhaseStatus.RETRYING, reason=type(error).__name__)
+            elif not isinstance(error, LeaseLost):
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
         result = self._wait_for_github(name, self._record_turn(result))
@@ -308,7 +324,14 @@ class Execution:
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
         self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
 
-    def _wait(self, waiting_for: WaitingFor, *, phase: PhaseName | None = None, outage: Failure | None = None) -> None:
+    def _wait(
+        self,
+        waiting_for: WaitingFor,
+        *,
+        phase: PhaseName | None = None,
+        outage: Failure | None = None,
+        interrupted: bool = False,
+    ) -> None:
         """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
         if phase is not None:
             more: dict[str, object] = {}
@@ -325,7 +348,7 @@ class Execution:
         # An agent can report a limit in every turn: a run that kept its place would be claimed first again.
         queued_at = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
         resources.store.queue.release(
-            self._run.run_id, self._lease, waiting_for=waits, interrupted=False, queued_at=queued_at
+            self._run.run_id, self._lease, waiting_for=waits, interrupted=interrupted, queued_at=queued_at
         )
         if waits is None:
             about = {"reason": waiting_for.reason.value, "why": waiting_for.detail}
@@ -387,3 +410,8 @@ class Execution:
         opened = self._run.output(OpenedPullRequest)
         how = f" ({opened.how})" if opened else ""
         return f"Pull request {self._run.pull_request_url}{how}."
+
+
+def _is_engine_failure(error: Exception) -> bool:
+    """Whether the engine answered, but refused a call or lost a container."""
+    return isinstance(error, EngineError) and not isinstance(error, (EngineUnreachable, DiskFull))

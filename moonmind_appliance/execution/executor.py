@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 
 from moonmind_appliance.containers.engine import CancelToken
@@ -14,6 +15,8 @@ from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
 
 _RELEASE_AGAIN_EVERY = 1.0
+# Seconds between two log lines about a run whose state cannot be saved.
+_REPEAT_EVERY = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +79,9 @@ class Executor:
                         raise
                     _log.error("Run %s stops until its state can be saved again: %s", run.run_id, error)
                     self._release(run, lease)
+                except MemoryError:
+                    _log.error("Run %s stops: the appliance has no memory left. It starts again.", run.run_id)
+                    self._release(run, lease)
         except LeaseLost:
             _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
         finally:
@@ -88,11 +94,15 @@ class Executor:
         Raises:
             LeaseLost: the claim is over.
         """
+        repeat_at = time.monotonic() + _REPEAT_EVERY
         while not self._resources.stopping.wait(_RELEASE_AGAIN_EVERY):
             try:
                 self._resources.store.queue.release(run.run_id, lease, waiting_for=None, interrupted=True)
             except LeaseLost:
                 raise
-            except StoreError:
+            except StoreError as error:
+                if time.monotonic() >= repeat_at:
+                    _log.error("Run %s still stops, as its state cannot be saved: %s", run.run_id, error)
+                    repeat_at = time.monotonic() + _REPEAT_EVERY
                 continue
             return

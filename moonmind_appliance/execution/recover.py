@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import FileUnusable, UnreadableRow
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_queued
@@ -52,14 +52,18 @@ def _complete_artifacts(resources: Resources, run_id: str) -> None:
     try:
         recorded = artifacts.list(run_id)
         for artifact in recorded:
-            found = resources.files.measure(artifact.storage_path)
+            try:
+                found = resources.files.measure(artifact.storage_path)
+            except FileUnusable as error:
+                _log.warning("Run %s: the artifact %s cannot be read: %s", run_id, artifact.name, error)
+                continue
             if found is None:
                 artifacts.forget(run_id, artifact.name)
             elif (found.size_bytes, found.sha256) != (artifact.size_bytes, artifact.sha256):
                 artifacts.save(msgspec.structs.replace(artifact, size_bytes=found.size_bytes, sha256=found.sha256))
         resources.files.remove_all_but(run_id, {artifact.name for artifact in recorded})
-    except StoreError as error:
-        # An unreadable log must not prevent the run from continuing.
+    except (UnreadableRow, FileUnusable) as error:
+        # It must not prevent the run from continuing.
         _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
 
 

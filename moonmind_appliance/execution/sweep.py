@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 import msgspec
 
-from moonmind_appliance.errors import EngineError
+from moonmind_appliance.errors import EngineError, UnreadableRow
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, Run, RunStatus
 from moonmind_appliance.resources import Resources
 
@@ -92,7 +92,12 @@ class Sweeper:
 
     def _goes(self, found: OwnContainer, when: When) -> bool:
         # Read after the container was listed: an execution has its claim before its containers.
-        run = None if found.run_id is None else self._resources.store.runs.get(found.run_id, text=False)
+        try:
+            run = None if found.run_id is None else self._resources.store.runs.get(found.run_id, text=False)
+        except UnreadableRow as error:
+            # At a start nothing executes it. Later a worker may, if the damage is younger than its claim.
+            _log.warning("%s", error)
+            return when is When.START
         return _RULES[when, found.run_id is not None](found, _Facts(run, found.key in self._stopped))
 
     def _remove(self, found: OwnContainer) -> bool:

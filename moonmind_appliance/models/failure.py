@@ -67,6 +67,7 @@ class FailureCode(StrEnum):
     BRANCH_CONFLICT = "branch_conflict"
     BASE_BRANCH_REWRITTEN = "base_branch_rewritten"
     PULL_REQUEST_REFUSED = "pull_request_refused"
+    OUT_OF_MEMORY = "out_of_memory"
     CUT_OFF_TOO_OFTEN = "cut_off_too_often"
     INTERNAL_ERROR = "internal_error"
 
@@ -254,6 +255,7 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.GITHUB_ADMIN,
         "The branch is pushed. Read GitHub's message, fix the cause and retry, or open the pull request on GitHub.",
     ),
+    FailureCode.OUT_OF_MEMORY: FailureKind(WhoActs.OPERATOR, "Raise CONTAINER_MEMORY, restart, and retry the run."),
     FailureCode.CUT_OFF_TOO_OFTEN: FailureKind(
         WhoActs.OPERATOR,
         "The appliance stopped several times during this run: find the cause, then retry.",

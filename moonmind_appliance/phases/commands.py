@@ -1,10 +1,20 @@
 """Runs a command in one of the run's containers."""
 
+import re
 import threading
 
 from moonmind_appliance.containers.engine import ByteSink
+from moonmind_appliance.errors import ContainerLost, EngineError
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.units import size_setting
+
+KILLED = 128 + 9
+"""Exit code of a command that SIGKILL ended."""
+
+# Of cgroup v2, and of v1: https://docs.kernel.org/admin-guide/cgroup-v2.html, cgroup-v1/memory.html
+_MEMORY_EVENTS = ["cat", "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"]
+_OOM_KILL = re.compile(rb"^oom_kill [1-9]", re.MULTILINE)
 
 
 def run_command(
@@ -19,6 +29,29 @@ def run_command(
     if outcome.ended is EndReason.CANCELLED:
         ctx.cancel.check()
     return outcome
+
+
+def lost(doing: str, container: str) -> ContainerLost:
+    """The error to raise if a container (`agent` or `git`) ended while it was `doing` something."""
+    return ContainerLost(
+        f"The {container} container ended during {doing}.",
+        hint="The Docker engine restarted, the container was removed from outside, or it ran out of memory.",
+    )
+
+
+def out_of_memory(ctx: PhaseContext, container: str) -> bool:
+    """Whether the kernel has ended a process of the running container because of its memory limit."""
+    printed = Tee()
+    try:
+        ctx.engine.execute(container, ExecSpec(command=_MEMORY_EVENTS, time_limit=30), stdout=printed, stderr=Tee())
+    except EngineError:
+        return False
+    return _OOM_KILL.search(printed.tail) is not None
+
+
+def memory_limit(ctx: PhaseContext) -> str:
+    """The limit of `out_of_memory`, as the operator knows it."""
+    return f"CONTAINER_MEMORY ({size_setting(ctx.settings.container_memory)})"
 
 
 class Tee:

@@ -11,7 +11,7 @@ from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
-from moonmind_appliance.phases.commands import Tee, run_command
+from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
@@ -19,6 +19,7 @@ from moonmind_appliance.phases.logs import PhaseLogs
 
 _LONGEST_RESULT = 16 * 1024 * 1024
 # Match local errors only; GitHub's own lines start with "remote:".
+_SIGNAL_9 = re.compile(r"^(?!remote:).*died of signal 9", re.MULTILINE)
 _NO_ROOM = re.compile(r"^(?!remote:).*(?:No space left on device|Disk quota exceeded)", re.MULTILINE)
 
 
@@ -108,11 +109,18 @@ def _decoded(line: bytes, result: type[_Result]) -> _Result | None:
 
 
 def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: FailureCode, doing: str) -> Failure:
-    """Why a verb gave no result; `otherwise` if the cause is unknown."""
+    """Why a verb gave no result; `otherwise` if the cause is unknown.
+
+    Raises:
+        ContainerLost: the git container ended.
+    """
     if answer.outcome.ended is EndReason.TIMED_OUT:
         return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
-        return failure(FailureCode.CONTAINER_FAILED, f"The git container ended before it could {doing}.")
+        raise lost(f"git {answer.verb}", "git")
+    was_killed = answer.outcome.exit_code == KILLED or _SIGNAL_9.search(answer.stderr)
+    if was_killed and out_of_memory(ctx, ctx.names.git):
+        return failure(FailureCode.OUT_OF_MEMORY, f"git needed more memory to {doing} than {memory_limit(ctx)}.")
     if answer.with_token and (problem := git_proxy_problem(answer.stderr, _route(ctx))):
         return failure(FailureCode.GITHUB_PROXY_FAILED, f"git failed to {doing}. {problem}")
     return git_failure(

@@ -3,6 +3,7 @@
 import msgspec
 
 from moonmind_appliance.agents.adapter import SKILLS, TurnReport
+from moonmind_appliance.errors import ContainerNotFound
 from moonmind_appliance.in_container.feature_folder import folder_problem
 from moonmind_appliance.models import (
     AgentTurn,
@@ -27,7 +28,7 @@ from moonmind_appliance.phases.acceptance import (
     accept,
 )
 from moonmind_appliance.phases.agent_login import record_login
-from moonmind_appliance.phases.commands import Tee, run_command
+from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.specification import clarifications, section, title
@@ -66,7 +67,13 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         # A refreshed login has new secrets: the redactor must know them before the rest of the log is written.
         digest = reader.report().login_digest
         if ctx.login is None or digest is None or digest != ctx.login.digest:
-            ctx.login = record_login(ctx)
+            try:
+                ctx.login = record_login(ctx)
+            except ContainerNotFound as error:
+                raise lost(phase.value, "agent") from error
+    watch.check_disk()
+    if ended.ended is EndReason.CONTAINER_GONE and watch.failure is None:
+        raise lost(phase.value, "agent")
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
     result = _judge(phase, ctx, ended, outcome, reader.report())
@@ -74,9 +81,9 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
     ctx.workspace_bytes = watch.used
+    watch.check_disk()
     if watch.failure is not None:
         result = failed(watch.failure)
-    watch.check_disk()
     metadata = {"turn": msgspec.to_builtins(outcome), "seconds": round(ended.seconds, 2), **result.metadata}
     kind = SpecifyTurn if phase is PhaseName.SPECKIT_SPECIFY else AgentTurn
     output = result.output or kind(usage=outcome.usage)
@@ -95,7 +102,7 @@ def _judge(
     phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, report: TurnReport
 ) -> PhaseResult:
     """The phase's result from the command's end, the turn and the files; the files decide."""
-    if ended.ended is not EndReason.EXITED:
+    if ended.ended in {EndReason.TIMED_OUT, EndReason.SILENT}:
         return failed(_why_not_completed(phase, ctx, ended))
     if turn.verdict is AgentVerdict.SKILL_MISSING:
         message = f"The work tree has no .agents/skills/{SKILLS[phase]}."
@@ -115,17 +122,15 @@ def _why_not_completed(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) 
     if ended.ended is EndReason.TIMED_OUT:
         message = f"{phase.value} took longer than PHASE_TIME_LIMIT ({ctx.settings.phase_time_limit} s)."
         return failure(FailureCode.AGENT_TIMED_OUT, message)
-    if ended.ended is EndReason.SILENT:
-        limit = ctx.settings.phase_silence_limit
-        return failure(
-            FailureCode.AGENT_SILENT, f"{phase.value} produced no output for PHASE_SILENCE_LIMIT ({limit} s)."
-        )
-    message = f"The agent container ended during {phase.value}: it ran out of memory, or it was removed from outside."
-    return failure(FailureCode.CONTAINER_FAILED, message)
+    limit = ctx.settings.phase_silence_limit
+    return failure(FailureCode.AGENT_SILENT, f"{phase.value} produced no output for PHASE_SILENCE_LIMIT ({limit} s).")
 
 
 def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> Failure:
     shard = ctx.names.shard.index
+    if turn.verdict is AgentVerdict.FAILED and ended.exit_code == KILLED and out_of_memory(ctx, ctx.names.agent):
+        message = f"{ctx.agent.name} needed more memory in {phase.value} than {memory_limit(ctx)}."
+        return failure(FailureCode.OUT_OF_MEMORY, message)
     code, message = {
         AgentVerdict.PLAN_WITHOUT_CODEX: (
             FailureCode.PLAN_WITHOUT_CODEX,

@@ -15,12 +15,12 @@ from typing import NamedTuple, Self
 import msgspec
 
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
-from moonmind_appliance.errors import DiskFull, EngineError, InterruptReason
+from moonmind_appliance.errors import ContainerLost, DiskFull, EngineError, EngineUnreachable, InterruptReason
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILES
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_FOLDER, LOGIN_FOLDER, WORKSPACES
-from moonmind_appliance.phases.commands import Tee
+from moonmind_appliance.phases.commands import Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 
 # Largest share of the time that measuring may take.
@@ -139,7 +139,12 @@ class WorkspaceWatch:
 
     def _measure_all(self) -> None:
         for each in self._measured:
-            size = self._ask(each)
+            try:
+                size = self._ask(each)
+            except (ContainerLost, EngineUnreachable) as error:
+                # This says nothing about the workspace, and no agent can cause it without ending its own command.
+                _log.info("The size of %s could not be measured: %s", each.what, error)
+                return
             if self._stop.reason is not None and size is None and not self._unanswered.get(each.what):
                 return
             if each is self._measured[0] and size is not None:
@@ -181,7 +186,12 @@ class WorkspaceWatch:
         self.failure = failure(FailureCode.WORKSPACE_TOO_LARGE, message[0].upper() + message[1:])
 
     def _ask(self, each: Measured) -> Size | None:
-        """The largest result; None if there is none."""
+        """The largest result; None if there is none.
+
+        Raises:
+            ContainerLost: the container has ended.
+            EngineUnreachable: the engine does not answer.
+        """
         job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
         stdout, stderr = Tee(), Tee()
         # `timeout` limits this, not the exec's limit or a cancel: those end the container.
@@ -191,9 +201,13 @@ class WorkspaceWatch:
         )
         try:
             outcome = self._engine.execute(each.container, spec, stdout=stdout, stderr=stderr)
+        except EngineUnreachable:
+            raise
         except EngineError as error:
             _log.info("The size of %s could not be measured: %s", each.what, error)
             return None
+        if outcome.ended is EndReason.CONTAINER_GONE:
+            raise lost("the measurement", each.container)
         if outcome.ended is EndReason.TIMED_OUT:
             # Only an agent that suspends `timeout` causes this, and its container has ended.
             self._unanswered[each.what] = _MOST_UNANSWERED

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
-from moonmind_appliance.models import LoginState, Shard
+from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import admitted_again, cooldown_over
 from moonmind_appliance.shards.health import check_shard, renewal_is_due
@@ -90,5 +90,13 @@ def _can_take_runs_again(resources: Resources, before: Shard, seen: Shard, now: 
 def _later(resources: Resources, state: Shard, error: EngineError) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
-    resources.wakeups.wake_at(state.shard, resources.clock() + _CHECK_AGAIN_AFTER)
+    again = resources.clock() + _CHECK_AGAIN_AFTER
+    resources.wakeups.wake_at(state.shard, again)
+    if not isinstance(error, NameTaken) and not _any_login(resources):
+        # No shard can take a run before its login was read: the queued runs must say why they do not start.
+        resources.store.queue.wait_for_machine(WaitingFor(WaitReason.ENGINE, again, str(error)))
     return state
+
+
+def _any_login(resources: Resources) -> bool:
+    return any(shard.login is LoginState.PRESENT for shard in resources.store.shards.all(len(resources.shards)))

@@ -8,7 +8,7 @@ from moonmind_appliance.store.artifacts import ArtifactStore
 from moonmind_appliance.store.backlog import BacklogStore
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.counters import CounterStore
-from moonmind_appliance.store.data_folder import make_data_folder
+from moonmind_appliance.store.data_folder import check_database_exists, make_data_folder
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.store.progress import RunProgress
@@ -75,6 +75,7 @@ class Store:
             StoreError: the folder or the file cannot be used; the error says why and what to do.
         """
         make_data_folder(data_dir)
+        check_database_exists(data_dir, DATABASE_NAME)
         redact = None if redactor is None else redactor.redact_text
         database = Database(data_dir / DATABASE_NAME, redact=redact)
         try:

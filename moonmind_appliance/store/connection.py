@@ -6,9 +6,10 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import DatabaseUnusable, StoreError
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.event_log import log_events
 from moonmind_appliance.store.migrations import MIGRATIONS, Migration, apply
@@ -18,6 +19,11 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
 _BUSY_SECONDS = 15.0
 _LONG_WAIT_SECONDS = 600.0
+
+_RESTORE = (
+    "Stop the appliance, move the file away together with -wal and -shm, and restore a backup or a copy from the "
+    "backups folder; docs/faults.md says how."
+)
 
 # Primary result codes (https://www.sqlite.org/rescode.html): their meaning for an operator, and what to do.
 _MEANINGS: dict[int, tuple[str, str]] = {
@@ -36,11 +42,11 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         "the file is damaged",
-        "Stop the appliance, move the file away, and restore a copy from the backups folder.",
+        _RESTORE,
     ),
     sqlite3.SQLITE_NOTADB: (
         "the file is not an SQLite database",
-        "Stop the appliance, move the file away, and restore a copy from the backups folder.",
+        _RESTORE,
     ),
     sqlite3.SQLITE_BUSY: (
         "another process held a lock for too long",
@@ -59,13 +65,28 @@ _TEMPORARY = frozenset(
     }
 )
 
+# What SQLite reports if its own files, such as the shared memory, cannot grow.
+_MAY_MEAN_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Convert a SQLite error; the message includes SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = (code or 0) & 0xFF
-    what, hint = _MEANINGS.get(primary, ("SQLite failed", ""))
-    return StoreError(f"Database {path}: {what} ({error}).", hint=hint, temporary=primary in _TEMPORARY)
+    if primary in _MAY_MEAN_FULL and _is_full(path):
+        primary = sqlite3.SQLITE_FULL
+    if primary not in _MEANINGS:
+        return StoreError(f"Database {path}: SQLite failed ({error}).")
+    what, hint = _MEANINGS[primary]
+    return DatabaseUnusable(f"Database {path}: {what} ({error}).", hint=hint, temporary=primary in _TEMPORARY)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:
@@ -105,6 +126,7 @@ class Database:
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._closed = False
+        self._file: tuple[int, int] | None = None
 
     def migrate(self, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         """Migrate the tables, after a backup into the folder `backups` next to the file.
@@ -150,6 +172,7 @@ class Database:
             StoreError: SQLite's error in operator's terms.
         """
         with self._use() as connection:
+            self._check_file()
             connection.execute("BEGIN IMMEDIATE")
             recorded = connection.recorded = []
             try:
@@ -158,6 +181,18 @@ class Database:
             finally:
                 _end(connection, "ROLLBACK")
         log_events(recorded)
+
+    def check(self) -> None:
+        """Search the whole file for damage. Reads all of it: about a second for each gigabyte.
+
+        Raises:
+            DatabaseUnusable: it is damaged; the message has SQLite's first complaint.
+        """
+        with self.read() as connection:
+            found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        if found != "ok":
+            complaint = " ".join(found.split())
+            raise DatabaseUnusable(f"Database {self.path}: the file is damaged ({complaint}).", hint=_RESTORE)
 
     @contextmanager
     def long_wait(self) -> Iterator[None]:
@@ -206,6 +241,7 @@ class Database:
     def _connect(self) -> _Connection:
         if self._closed:
             raise StoreError(f"Database {self.path} is closed.")
+        self._check_file()
         # Private from its creation; SQLite gives the WAL and the shared memory the same mode. `mknod` and not `open`:
         # closing the file would drop the locks that other connections of this process have on it
         # (https://www.sqlite.org/howtocorrupt.html, 2.2). SQLite itself will report any error that occurs here.
@@ -222,6 +258,8 @@ class Database:
         raw.recorded = []
         connection = _Connection(raw)
         raw.row_factory = sqlite3.Row
+        # A damaged text must not prevent the reading of other rows; `rows.py` refuses the lone surrogates.
+        raw.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         # SQLite's own lower() handles ASCII only.
         raw.create_function("casefold", 1, str.casefold, deterministic=True)
         raw.execute("PRAGMA foreign_keys = ON")
@@ -229,5 +267,24 @@ class Database:
         if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             raw.execute("PRAGMA journal_mode = WAL")
         with self._lock:
+            self._file = self._file or file_identity(self.path)
             self._open.add(connection)
         return connection
+
+    def _check_file(self) -> None:
+        """Raise if the file was removed or replaced since it was opened: SQLite would write on to the old one."""
+        if self._file is not None and file_identity(self.path) != self._file:
+            raise DatabaseUnusable(
+                f"Database {self.path} was removed or replaced while it was in use. Nothing is written any more.",
+                hint="Put the file back, or restart the appliance to use another one; docs/faults.md says how.",
+                temporary=True,
+            )
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """The file's device and inode; None if it cannot be found."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

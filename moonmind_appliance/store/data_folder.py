@@ -30,6 +30,46 @@ def make_data_folder(data_dir: Path) -> None:
         ) from error
 
 
+def check_database_exists(data_dir: Path, name: str) -> None:
+    """Refuse to begin with an empty database if the folder shows that there was one.
+
+    Raises:
+        StoreError: the database's file is missing or empty, but there are runs or backups.
+    """
+    file = data_dir / name
+    try:
+        if file.stat().st_size > 0:
+            return
+        state = "is empty"
+    except FileNotFoundError:
+        state = "is missing"
+    except OSError:
+        return  # opening it gives a better message
+    left = [folder for folder in sorted(_MAY_BE_LINKED) if _has_entries(data_dir / folder)]
+    # SQLite stores the newest changes here first, and deletes this file if the database is new.
+    left += [f"{name}-wal"] if _size(data_dir / f"{name}-wal") else []
+    if left:
+        raise StoreError(
+            f"The database {file} {state}, but the data folder contains {' and '.join(left)}: the database was lost.",
+            hint=f"Restore it (docs/faults.md says how). To begin without the old runs, move {', '.join(left)} away.",
+        )
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(not entry.name.startswith(".") for entry in entries)
+    except OSError:
+        return False
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
 def _check(data_dir: Path) -> None:
     trusted = {0, os.geteuid()}
     if data_dir.lstat().st_uid not in trusted:

@@ -104,6 +104,9 @@ def _phase(row: sqlite3.Row) -> Phase:
 def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[str, ...]) -> dict[str, Any]:
     names = set(row.keys())
     values = {name: row[name] for name in kind.__struct_fields__ if name in names}
+    for value in values.values():
+        if isinstance(value, str):
+            value.encode()
     for name in json_columns:
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
@@ -113,7 +116,7 @@ def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[s
 def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plain JSON values
     try:
         return msgspec.convert(values(), kind, strict=False)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UnreadableRow(
             f"{what}: the stored row cannot be read ({error}).",
             hint="It was changed manually or by another version. Export and remove a run with "

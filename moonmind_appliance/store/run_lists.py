@@ -97,8 +97,14 @@ class RunLists:
                 row["run_id"]: [PhaseStatus.PENDING] * len(PHASE_ORDER) for row in rows
             }
             for row in phases:
-                if row["run_id"] in statuses:
+                if row["run_id"] not in statuses:
+                    continue
+                try:
                     statuses[row["run_id"]][row["position"]] = PhaseStatus(row["status"])
+                except (ValueError, IndexError):
+                    _log.error("Run %s: the stored row of a phase cannot be read.", row["run_id"])
+                    del statuses[row["run_id"]]
+            rows = [row for row in rows if row["run_id"] in statuses]
         return {run.run_id: RunHead(run, tuple(statuses[run.run_id])) for run in _readable(rows)}
 
     def with_prefix(self, prefix: str, *, created_by: str | None, limit: int) -> list[str]:

@@ -25,11 +25,12 @@ class RunRows:
         """The run's rows by table, one dict per row; bytes as base64 text. Empty lists if there is no such run."""
         with self._database.read() as connection:
             # A value that is not UTF-8 must not prevent the export of the other values.
+            before = connection.text_factory
             connection.text_factory = lambda stored: stored.decode(errors="backslashreplace")
             try:
                 return {table: _rows(connection, table, run_id) for table in _TABLES}
             finally:
-                connection.text_factory = str
+                connection.text_factory = before
 
     def remove(self, run_id: str, *, unreadable: bool, now: datetime) -> bool:
         """Delete the run's rows, and record `run.removed`; False if there is no such run. Idempotent.

@@ -174,10 +174,11 @@ class RunStore:
             return existing_run(connection, run_id)
 
     def counts(self) -> dict[RunStatus, int]:
-        """The number of runs in each status; contains every status."""
+        """The number of runs in each status; contains every status. A damaged status is not counted."""
         with self._database.read() as connection:
             rows = connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall()
-        return dict.fromkeys(RunStatus, 0) | {RunStatus(status): count for status, count in rows}
+        found = dict.fromkeys(RunStatus, 0)
+        return found | {RunStatus(status): count for status, count in rows if status in frozenset(RunStatus)}
 
 
 def insert_rows(connection: sqlite3.Connection, run: Run) -> None:

@@ -90,7 +90,7 @@ class TokenStore:
         return token
 
     def list(self) -> list[LocalToken]:
-        """All tokens, including revoked ones, oldest first."""
+        """All tokens, including revoked ones, oldest first. A row that cannot be read is omitted and logged."""
         with self._database.read() as connection:
             rows = connection.execute(
                 """
@@ -98,7 +98,7 @@ class TokenStore:
                 FROM tokens ORDER BY token_id
                 """
             )
-            return [msgspec.convert(dict(row), LocalToken, strict=False) for row in rows]
+            return [token for row in rows if (token := _readable(row)) is not None]
 
     def revoke(self, name: str) -> None:
         """Revoke a token; the next request with it is refused.
@@ -129,7 +129,8 @@ class TokenStore:
         # An attacker could only time the comparison of a guess's hash, which reveals nothing about the token.
         if row is None or not hmac.compare_digest(bytes(row["sha256"]), digest):
             return None
-        if row["revoked_at"] is not None or (row["expires_at"] or "~") <= time_text(now):
+        known = _readable(row)
+        if known is None or known.revoked_at is not None or (known.expires_at is not None and known.expires_at <= now):
             return None
         self._note_use(row, now)
         return Actor(row["subject"], row["name"], bool(row["operator"]))
@@ -145,6 +146,17 @@ class TokenStore:
         except StoreError as error:
             # Reads must still be authenticated when the disk is full.
             _log.warning("The last use of token %s was not saved: %s", row["name"], error)
+
+
+def _readable(row: sqlite3.Row) -> LocalToken | None:
+    """The token of a row; None if the row is damaged: the token is then refused."""
+    try:
+        return msgspec.convert(dict(row), LocalToken, strict=False)
+    except (msgspec.MsgspecError, ValueError) as error:
+        _log.error(
+            "The stored row of the token %r cannot be read (%s). Revoke it and create another.", row["name"], error
+        )
+        return None
 
 
 def _digest(token: str) -> bytes:

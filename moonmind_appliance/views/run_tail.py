@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.errors import FieldProblem, InvalidRequest, NotFound
+from moonmind_appliance.errors import FieldProblem, FileUnusable, InvalidRequest, NotFound
 from moonmind_appliance.models import FINAL_RUN_STATUSES, Event, Phase, PhaseStatus, Run, RunStatus
 from moonmind_appliance.store import Store
 from moonmind_appliance.views.log_lines import split_lines
@@ -157,7 +157,7 @@ class RunTail:
         """New lines of a file; the unfinished last one only if the file is `whole`."""
         try:
             file = os.open(self._files.path(path), os.O_RDONLY | os.O_CLOEXEC)
-        except (NotFound, OSError):
+        except (NotFound, FileUnusable, OSError):
             return
         try:
             offset = self._position.read.get(name, 0)

@@ -174,3 +174,24 @@ def test_files_are_closed_when_the_answer_is_out(served: Served) -> None:
         ann.head(path, headers=headers)
     ann.get("/health")
     assert file not in {os.path.realpath(descriptor) for descriptor in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("damage", ["cut", "folder"])
+def test_a_damaged_file_is_an_error_of_its_own(served: Served, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Half an artifact must not look like a whole one; the log has the file, the answer does not."""
+    run_id = served.submit()
+    served.take(run_id)
+    kept = served.keep(run_id, "log", LARGE)
+    file = served.parts.resources.files.path(kept.storage_path)
+    path = f"/runs/{run_id}/artifacts/{kept.artifact_id}/content"
+    if damage == "cut":
+        os.truncate(file, 100)
+        assert served.client().get(path).status_code == 200, "of a run that goes on, a file may be replaced just now"
+    else:
+        file.unlink()
+        file.mkdir()
+    served.finish(run_id)
+    answer = served.client().get(path)
+    assert (answer.status_code, answer.json()["code"]) == (500, "artifact_damaged")
+    assert kept.storage_path in caplog.text
+    assert kept.storage_path not in answer.text

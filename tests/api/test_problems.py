@@ -1,6 +1,7 @@
 """One shape for every error. This file pins it: status, code, headers."""
 
 import ast
+import errno
 import logging
 import socket
 from pathlib import Path
@@ -284,3 +285,18 @@ def test_a_caller_that_disconnects_is_not_an_error(tmp_path: Path, caplog: pytes
             )
     assert "disconnected" in caplog.text
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize("raised", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_exhausted_resources_are_503(tmp_path: Path, raised: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """They are no bug; the request may succeed later."""
+
+    def exhausted(_: str) -> Actor | None:
+        raise raised
+
+    with serve(tmp_path, authenticate=exhausted) as served:
+        answer = served.client().get("/runs")
+    assert problem(answer) == (503, "unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert "no memory or open files left" in caplog.text
+    assert "Traceback" not in caplog.text

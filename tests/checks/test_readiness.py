@@ -7,6 +7,7 @@ import pytest
 
 from moonmind_appliance.checks import Finding, Level, Readiness, readiness
 from moonmind_appliance.errors import EngineUnreachable
+from moonmind_appliance.models import EngineInfo
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.containers.fake import FakeEngine
 
@@ -96,10 +97,35 @@ def test_an_engine_that_hangs_is_a_problem_for_who_does_not_wait(ready_appliance
     seconds[0] = 20.0
     assert checks.last()["engine"].level is Level.OK
     seconds[0] = 51.0
-    assert checks.last()["engine"].observed == "No answer for 30 s."
+    assert checks.last()["engine"].observed == "No answer for 31 s."
     assert [thread.name for thread in threading.enumerate()].count("readiness") == 1
     hangs.set()
 
 
 def calls(engine: FakeEngine) -> int:
     return len(engine.calls)
+
+
+def test_an_engine_that_hangs_does_not_delay_probes(ready_appliance: ApplianceUnderTest) -> None:
+    """Each waiting request would occupy a thread of the API; one thread asks, and its answer counts later."""
+    answered = threading.Event()
+    engine = ready_appliance.engine
+    info, asked = engine.info, []
+
+    def hangs() -> EngineInfo:
+        asked.append(1)
+        assert answered.wait(30)
+        return info()
+
+    engine.info = hangs
+    checks = Readiness(ready_appliance.resources, dict, longest_wait=0.05)
+    for _ in range(3):
+        found = checks.now()["engine"]
+        assert found.level is Level.WRONG
+        assert "No answer for" in found.observed
+    answered.set()
+    for thread in threading.enumerate():
+        if thread.name == "readiness":
+            thread.join(30)
+    assert checks.now()["engine"].level is Level.OK
+    assert asked == [1]

@@ -261,6 +261,12 @@ class FakeEngine:
     def close(self) -> None:
         """Nothing is open."""
 
+    def probe(self) -> None:
+        """Answers, unless a fault was defined for this method."""
+        with self._lock:
+            if any(fault.method == "probe" for fault in self._faults):
+                self._called("probe", "")
+
     def info(self) -> EngineInfo:
         """A fixed version."""
         self._called("info", "")

@@ -1,7 +1,10 @@
 """What a worker does before it claims a run."""
 
+from datetime import timedelta
+
 import pytest
 
+from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.models import LoginState, PhaseName, QuotaWindow, Shard, WaitReason
 from tests.appliance_under_test import ApplianceUnderTest
@@ -78,3 +81,33 @@ def test_without_disk_space_all_runs_wait_and_the_shard_checks_again(appliance: 
         assert (waits.reason, waits.until is not None) == (WaitReason.DISK, True)
         assert appliance.kinds(run) == ["run.queued", "run.waiting"]
     assert [shard for shard, _at in appliance.wakeups.timed] == [0, 0]
+
+
+def test_without_an_engine_all_runs_wait_and_nothing_is_claimed(appliance: ApplianceUnderTest) -> None:
+    """The shard checks again; a second check writes no second event, so days without an engine leave few events."""
+    runs = [appliance.submit(), appliance.submit(shard=1)]
+    appliance.engine.fail(EngineUnreachable("No Docker engine responds."), method="probe", times=2)
+    for _ in range(2):
+        assert not prepare_claim(appliance.resources, 0)
+    for run in runs:
+        waits = appliance.stored(run).waiting_for
+        assert waits is not None
+        assert (waits.reason, waits.detail) == (WaitReason.ENGINE, "No Docker engine responds.")
+        assert appliance.kinds(run) == ["run.queued", "run.waiting"]
+    assert (0, appliance.clock() + timedelta(seconds=5)) in appliance.wakeups.timed
+    assert prepare_claim(appliance.resources, 0)
+
+
+def test_an_engine_that_cannot_read_any_login_is_what_runs_wait_for(appliance: ApplianceUnderTest) -> None:
+    """Before the logins were read, no run starts: it must say why. A shard with a login can still take it."""
+    run = appliance.submit()
+    appliance.engine.images.clear()
+    assert not prepare_claim(appliance.resources, 0)
+    waits = appliance.stored(run).waiting_for
+    assert waits is not None
+    assert waits.reason is WaitReason.ENGINE
+    assert "No such image" in waits.detail
+    save_shard(appliance.store, Shard(shard=1, login=LoginState.PRESENT))
+    other = appliance.submit()
+    assert not prepare_claim(appliance.resources, 0)
+    assert appliance.stored(other).waiting_for is None

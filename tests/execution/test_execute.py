@@ -12,7 +12,9 @@ from moonmind_appliance.execution.execute import MOST_INTERRUPTIONS
 from moonmind_appliance.models import (
     LoginState,
     PhaseName,
+    Run,
     RunStatus,
+    WaitingFor,
     WaitReason,
     failure,
 )
@@ -111,12 +113,75 @@ def test_a_bug_ends_the_run_and_shows_no_secret(appliance: ApplianceUnderTest) -
     assert appliance.containers() == []
 
 
-def test_an_engine_that_refuses_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """With the engine's own message."""
-    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", at=2)
-    run = appliance.run()
+def work_until_it_ends(appliance: ApplianceUnderTest, run: Run) -> list[WaitingFor]:
+    """Execute the run, also after its waits; returns what it waited for."""
+    waited = []
+    for _ in range(20):
+        appliance.work()
+        stored = appliance.stored(run)
+        if stored.status is not RunStatus.QUEUED:
+            return waited
+        assert stored.waiting_for is not None
+        waited.append(stored.waiting_for)
+        appliance.clock.advance(seconds=21)
+    raise AssertionError("the run never ended")
+
+
+def test_an_engine_that_refuses_three_times_fails_the_run(appliance: ApplianceUnderTest) -> None:
+    """With the engine's own message; until then the run waits and tries again."""
+    appliance.store.shards.change(0, with_login)
+    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", times=3)
+    run = appliance.submit()
+    waited = work_until_it_ends(appliance, run)
+    assert [(each.reason, each.detail) for each in waited] == [(WaitReason.ENGINE, "cannot start: no such runtime")] * 2
+    run = appliance.stored(run)
     assert ends(run) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
     assert "no such runtime" in (run.result_summary or "")
+
+
+def test_an_engine_that_refuses_for_a_moment_delays_the_run(appliance: ApplianceUnderTest) -> None:
+    """Such as one that is just being restarted. No finished phase is repeated."""
+    appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
+    appliance.git_acts["push"] = [lambda process: process.kill_container()] * 2
+    run = appliance.submit()
+    waited = work_until_it_ends(appliance, run)
+    assert [each.detail.partition(". ")[0] for each in waited] == [
+        "The agent container ended during speckit_plan",
+        "The git container ended during git push",
+        "The git container ended during git push",
+    ]
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
+    assert len(appliance.github.pull_requests(appliance.slug)) == 1
+
+
+def test_a_file_that_cannot_be_written_is_waited_for(appliance: ApplianceUnderTest) -> None:
+    """With the file and the reason; it is no bug, and the run continues when the operator has repaired it."""
+    run = appliance.submit()
+    folder = appliance.resources.settings.moonmind_data_dir / "runs"
+    folder.write_text("in the way")
+    appliance.work()
+    waiting = appliance.stored(run).waiting_for
+    assert waiting is not None
+    assert waiting.reason is WaitReason.DISK
+    assert waiting.detail.startswith(f"{folder}/{run.run_id}")
+    folder.unlink()
+    assert [each for each in work_until_it_ends(appliance, run) if each != waiting] == []
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+def test_an_appliance_without_memory_starts_the_run_again(appliance: ApplianceUnderTest) -> None:
+    """It counts as an interruption, and is no bug."""
+
+    def exhausted(_process: FakeExec) -> None:
+        raise MemoryError
+
+    appliance.agent.acts[PLAN] = [exhausted]
+    run = appliance.submit()
+    appliance.work()
+    stored = appliance.stored(run)
+    assert ends(stored) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
 
 
 @pytest.mark.parametrize(

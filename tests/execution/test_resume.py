@@ -141,6 +141,18 @@ def test_a_run_interrupted_after_a_phase_continues_with_the_next(
     assert appliance.containers() == []
 
 
+@pytest.mark.parametrize("phase", [PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR])
+def test_what_was_published_but_not_recorded_is_found(appliance: ApplianceUnderTest, phase: PhaseName) -> None:
+    """The crash came between the push, or the opening of the pull request, and its record: there is still one."""
+    run = appliance.submit()
+    interrupt_after(appliance, run, phase, saved=False)
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    (pull,) = appliance.github.pull_requests(appliance.slug)
+    assert pull.html_url == appliance.stored(run).pull_request_url
+    assert appliance.containers() == []
+
+
 def test_volumes_that_vanished_meanwhile_are_made_again(appliance: ApplianceUnderTest) -> None:
     """Pruned between two attempts: the run starts again at the clone, and an event reports it."""
     run = appliance.submit()

@@ -40,3 +40,15 @@ def test_an_engine_that_refuses_or_is_gone_breaks_nothing(appliance: ApplianceUn
     appliance.engine.fail(EngineUnreachable("no engine"), method="containers")
     assert sweeper.sweep(When.PERIODIC) == []
     assert sweeper.sweep(When.PERIODIC) == ["a"]
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_container(appliance: ApplianceUnderTest) -> None:
+    """The start removes its containers, as nothing executes it then."""
+    damaged, ended = appliance.run(), appliance.run()
+    with appliance.store.database.write() as connection:
+        connection.execute("UPDATE runs SET accepted_at = 'x' WHERE run_id = ?", (damaged.run_id,))
+    for name, run in (("a", damaged), ("b", ended)):
+        box(appliance, name, run=run.run_id, role="agent")
+    sweeper = Sweeper(appliance.resources)
+    assert sweeper.sweep(When.PERIODIC) == ["b"]
+    assert sweeper.sweep(When.START) == ["a"]

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.agents.adapter import LoginFacts
+from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
+from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake import FakeEngine, FakeExec
 from tests.fakes import ANN
 from tests.in_container.sent import job_of, program_of
 
@@ -193,3 +195,15 @@ def test_all_logs_of_a_run_together_are_limited(appliance: ApplianceUnderTest) -
     second = appliance.resources.files.path(logs["speckit_plan.attempt-2.stdout.jsonl"].storage_path).read_bytes()
     cut = b"[moonmind: cut here, as the run's logs have more than 8000 bytes (MAX_RUN_LOG_BYTES)]"
     assert second.splitlines()[-1] == cut
+
+
+@pytest.mark.parametrize("error", [EngineUnreachable("no engine"), EngineError("cannot exec")])
+def test_only_an_engine_that_answers_makes_a_workspace_too_large(error: EngineError) -> None:
+    """An engine that is away says nothing about it; a measurement that an agent can prevent counts as too much."""
+    engine = FakeEngine()
+    engine.fail(error, method="execute", times=3)
+    measured = [Measured("git", ["/work"], 1, 1, "the workspace")]
+    watch = WorkspaceWatch(engine, measured, ends="agent", every=60)
+    for _ in range(3):
+        watch.measure_now()
+    assert (watch.failure is None) == isinstance(error, EngineUnreachable)

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from moonmind_appliance.errors import InterruptReason, RunInterrupted
+from moonmind_appliance.errors import EngineUnreachable, InterruptReason, RunInterrupted
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits
-from moonmind_appliance.phases.commands import Tee, run_command
+from moonmind_appliance.phases.commands import Tee, out_of_memory, run_command
 from tests.containers.fake import JOB_IMAGE, FakeExec
 from tests.phases.contexts import make_context
 
@@ -34,3 +34,28 @@ def test_every_sink_gets_everything_and_the_end_is_kept() -> None:
     for data in (b"abc", b"", b"defghi", b"j"):
         tee.write(data)
     assert (first.getvalue(), second.getvalue(), tee.tail) == (b"abcdefghij", b"abcdefghij", b"ghij")
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        (b"low 0\noom 3\noom_kill 2\n", True),
+        (b"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", True),
+        (b"low 0\noom 0\noom_kill 0\noom_group_kill 0\n", False),
+        (b"", False),
+    ],
+    ids=["v2", "v1", "none", "no cgroup"],
+)
+def test_out_of_memory(printed: bytes, *, expected: bool) -> None:
+    """Both versions of cgroups count the processes that the kernel ended."""
+    context = make_context()
+    context.engine.start(ContainerSpec(name="box", image=JOB_IMAGE, command=["x"], labels={}, limits=Limits(1, 1, 1)))
+
+    def cat(process: FakeExec) -> int:
+        process.stdout.write(printed)
+        return 1
+
+    context.engine.on_exec("memory.events", cat)  # type: ignore[attr-defined]
+    assert out_of_memory(context, "box") is expected
+    context.engine.fail(EngineUnreachable("no engine"))  # type: ignore[attr-defined]
+    assert not out_of_memory(context, "box")

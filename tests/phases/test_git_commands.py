@@ -14,6 +14,7 @@ import pytest
 from moonmind_appliance.appliance import secrets_of
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.errors import ContainerLost
 from moonmind_appliance.models import (
     Actor,
     ExecSpec,
@@ -258,13 +259,12 @@ def test_a_wrong_token_has_its_code(git_run: GitRun, source: Path) -> None:
     assert result.failure.code is FailureCode.GITHUB_TOKEN_REJECTED
 
 
-def test_a_container_that_ended_has_its_code(git_run: GitRun, source: Path) -> None:
-    """It is not reported as a failure of Git or GitHub."""
+def test_a_container_that_ended_is_no_failure_of_git(git_run: GitRun, source: Path) -> None:
+    """It has an error of its own, after which the run starts again."""
     git_run.host(source)
     git_run.engine.kill(git_run.context.names.git)
-    result = git_run.clone()
-    assert result.failure is not None
-    assert result.failure.code is FailureCode.CONTAINER_FAILED
+    with pytest.raises(ContainerLost, match="ended during git clone"):
+        git_run.clone()
 
 
 @pytest.fixture

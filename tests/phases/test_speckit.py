@@ -87,10 +87,13 @@ def test_a_turn_over_its_limit_fails_the_run(
         assert appliance.containers() == []
 
 
-def test_an_agent_container_that_ends_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """Out of memory, or removed from outside."""
+def test_an_agent_container_that_ends_is_started_again(appliance: ApplianceUnderTest) -> None:
+    """The engine restarted, or the container was removed from outside: the run waits, and then repeats the phase."""
     appliance.agent.acts[PLAN] = [lambda process: process.kill_container()]
-    assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.CONTAINER_FAILED.value)
+    run = appliance.run()
+    assert run.waiting_for is not None
+    assert run.waiting_for.detail.startswith("The agent container ended during speckit_plan.")
+    assert run.interruptions == 1
 
 
 @pytest.mark.parametrize(

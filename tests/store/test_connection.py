@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import StoreError, UnreadableRow
 from moonmind_appliance.models import Run
 from moonmind_appliance.store import Database, Store
 
@@ -296,3 +296,47 @@ def test_appliance_id(store: Store, data_dir: Path, tmp_path: Path) -> None:
     assert len(store.appliance_id) == 36
     again.close()
     other.close()
+
+
+def test_a_removed_file_is_not_written_any_more(store: Store, data_dir: Path) -> None:
+    """SQLite would write on to the removed file, and everything accepted from then on would be lost at the end."""
+    store.events.add("before")
+    moved = data_dir.with_name("moved")
+    data_dir.rename(moved)
+    errors: list[str] = []
+
+    def write() -> None:
+        with pytest.raises(StoreError, match="was removed or replaced while it was in use") as refusal:
+            store.events.add("lost")
+        errors.append(refusal.value.hint)
+
+    write()
+    # A new thread opens a new connection.
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    assert len(errors) == 2
+    assert all(errors)
+    assert not data_dir.exists()
+    moved.rename(data_dir)
+    store.events.add("after")
+    assert [event.kind for event in store.events.after(0)] == ["before", "after"]
+
+
+def test_a_replaced_file_is_not_written(store: Store, data_dir: Path) -> None:
+    """Such as a backup that was copied into place while the appliance runs."""
+    (data_dir / "appliance.db").rename(data_dir / "old.db")
+    (data_dir / "appliance.db").touch()
+    with pytest.raises(StoreError, match="was removed or replaced"):
+        store.events.add("lost")
+    assert (data_dir / "appliance.db").read_bytes() == b""
+
+
+def test_text_that_is_not_utf8_hides_no_other_row(store: Store, make_run: Callable[..., Run]) -> None:
+    """The row that contains it is unreadable; the other one is listed."""
+    damaged, good = store.runs.insert(make_run()), store.runs.insert(make_run())
+    with store.database.write() as connection:
+        connection.execute("UPDATE runs SET repository = CAST(x'61ff' AS TEXT) WHERE run_id = ?", (damaged.run_id,))
+    assert [run.run_id for run in store.run_lists.queued()] == [good.run_id]
+    with pytest.raises(UnreadableRow, match=damaged.run_id):
+        store.runs.get(damaged.run_id)

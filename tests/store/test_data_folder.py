@@ -113,3 +113,23 @@ def test_a_folder_that_is_made_is_private(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("left", ["runs", "backups"])
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_lost_database_is_not_replaced_by_an_empty_one(folder: Path, left: str, *, empty: bool) -> None:
+    """A folder with runs or backups had a database: the operator must restore it, or move them away."""
+    (folder / left / "entry").mkdir(parents=True)
+    if empty:
+        (folder / "appliance.db").touch()
+    state = "is empty" if empty else "is missing"
+    assert f"appliance.db {state}, but the data folder contains {left}" in refused(folder).message
+    (folder / left / "entry").rmdir()
+    Store.open(folder).close()
+
+
+def test_a_database_whose_newest_changes_are_left_is_not_replaced(folder: Path) -> None:
+    """SQLite would delete the file with the newest changes, which may contain the whole database."""
+    (folder / "appliance.db-wal").write_bytes(b"changes")
+    assert "appliance.db-wal" in refused(folder).message
+    assert (folder / "appliance.db-wal").read_bytes() == b"changes"
