@@ -27,6 +27,7 @@ from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.retention import Housekeeping
 from moonmind_appliance.execution.sweep import Sweeper, When
+from moonmind_appliance.execution.webhook import WebhookSender
 from moonmind_appliance.github import GitHub
 from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
@@ -37,6 +38,7 @@ from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store, make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.version import appliance_version
+from moonmind_appliance.webhook import WebhookClient
 
 _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
@@ -56,6 +58,10 @@ def secrets_of(settings: Settings) -> dict[str, str]:
     if (proxy := settings.github_https_proxy) is not None:
         del found["GITHUB_HTTPS_PROXY"]
         found |= {f"GITHUB_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
+    if (url := settings.webhook_url) is not None and not url.has_query:
+        del found["WEBHOOK_URL"]
+    if (secret := settings.webhook_secret) is not None:
+        found["WEBHOOK_SECRET key"] = secret.reveal().removeprefix("whsec_")
     return found
 
 
@@ -125,6 +131,7 @@ class Appliance:
         self._lock.acquire()
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
+            receiver = WebhookClient.of(settings)
             self._opened = ExitStack()
             self.resources = self._opened.enter_context(attach(settings, wakeups=self._workers))
         except BaseException:
@@ -133,6 +140,7 @@ class Appliance:
         self._executor = Executor(self.resources)
         self._sweeper = Sweeper(self.resources)
         self._housekeeping = Housekeeping(self.resources)
+        self._webhook = WebhookSender(self.resources, receiver)
         self._oidc = _verifier(settings)
         self._readiness = Readiness(self.resources, self._workers.alive)
         self.api = build_api(
@@ -156,6 +164,7 @@ class Appliance:
 
     def start(self) -> Recovered:
         """Recover from a crash, then start the workers."""
+        self._webhook.start()
         recovered = recover(self.resources)
         if recovered.runs_requeued or recovered.containers_removed:
             _log.warning(
@@ -188,6 +197,7 @@ class Appliance:
                 "A worker did not stop within %d s; recovery cleans up at the next start.", self.settings.stop_grace
             )
         self._housekeeping.join(_HOUSEKEEPING_ENDS_SECONDS)
+        self._webhook.stop()
         if self._oidc is not None:
             self._oidc.close()
         self._opened.close()

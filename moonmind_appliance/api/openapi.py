@@ -30,6 +30,7 @@ from litestar.response import File
 from moonmind_appliance.api import schemas
 from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api.problems import Problem, ProblemField
+from moonmind_appliance.api.webhooks import describe_webhooks
 from moonmind_appliance.models.repository import NAME_PATTERN, OWNER_PATTERN
 from moonmind_appliance.runs.submit import (
     KEY_PATTERN,
@@ -91,6 +92,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
             Tag(name="artifacts", description="Files that a run produces."),
             Tag(name="shards", description="Agent logins; each shard runs one run at a time."),
             Tag(name="health", description="For health probes and Prometheus."),
+            Tag(name="webhook", description="Messages that the appliance sends to WEBHOOK_URL."),
         ],
     )
 
@@ -126,7 +128,8 @@ async def _page_headers(response: Response[Any]) -> Response[Any]:
 
 
 def complete(app: Litestar) -> None:
-    """Complete the document: headers of errors, limits of fields, descriptions of structs."""
+    """Complete the document: headers of errors, limits of fields, descriptions of structs, the webhook's messages."""
+    describe_webhooks(app.openapi_schema)
     for item in (app.openapi_schema.paths or {}).values():
         for operation in (item.get, item.post):
             if operation is not None:

@@ -15,6 +15,7 @@ from moonmind_appliance.checks import Level
 from moonmind_appliance.models import FINAL_RUN_STATUSES, PHASE_ORDER, FailureCode, LoginState, RunStatus, WaitReason
 from moonmind_appliance.store.backlog import TURN, Waiting
 from moonmind_appliance.store.counters import ENDED, phase_histogram
+from moonmind_appliance.store.webhooks import DELIVERIES, DELIVERY_RESULTS
 
 _NOTHING = Waiting(0, 0.0)
 
@@ -39,6 +40,7 @@ class StateMetrics(Collector):
         yield from self._runs()
         yield from self._shards()
         yield from self._disk()
+        yield from self._webhook()
         yield from self._process()
 
     def _runs(self) -> Iterator[Metric]:
@@ -126,6 +128,18 @@ class StateMetrics(Collector):
                 for it in shards
             ],
         )
+
+    def _webhook(self) -> Iterator[Metric]:
+        store = self._parts.resources.store
+        counters = store.counters.all()
+        yield _counter(
+            "moonmind_webhook_deliveries",
+            "Attempts to deliver a message of the webhook, by result.",
+            ["result"],
+            [([result], counters.get((DELIVERIES, result), 0)) for result in DELIVERY_RESULTS],
+        )
+        pending = store.webhooks.pending()
+        yield _gauge("moonmind_webhook_pending", "Webhook messages that are not delivered yet.", [], [([], pending)])
 
     def _disk(self) -> Iterator[Metric]:
         resources = self._parts.resources

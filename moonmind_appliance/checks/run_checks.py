@@ -12,6 +12,7 @@ from moonmind_appliance.checks.logins import logins, no_login_yet
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.checks.service import api_address, serve, serve_state
+from moonmind_appliance.checks.webhook import webhook
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, SettingProblem
@@ -48,6 +49,7 @@ def run_checks(
     state = serve_state(settings)
     yield from guarded("API address", lambda: api_address(settings, state))
     yield serve(state)
+    yield from guarded("webhook", lambda: webhook(settings, resources))
     github = GitHubChecks(settings)
     if offline:
         yield token_is_set(settings)

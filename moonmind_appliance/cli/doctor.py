@@ -42,9 +42,9 @@ def doctor(invocation: Invocation, *, offline: bool, repository: str | None) -> 
     """Check everything that a run needs, and show how to fix problems.
 
     Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the shards'
-    logins, the API's address, `serve`, the GitHub token and the repositories, Keycloak, and the clock. Each finding is
-    shown as soon as it is known. A missing job network or login volume is created; the test container is removed. The
-    exit code is 1 when a check found a problem.
+    logins, the API's address, `serve`, the webhook, the GitHub token and the repositories, Keycloak, and the clock.
+    Each finding is shown as soon as it is known. A missing job network or login volume is created; the test container
+    is removed. The exit code is 1 when a check found a problem.
     """
     if offline and repository is not None:
         raise click.UsageError(

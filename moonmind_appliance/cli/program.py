@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "restore": Lazy(f"{_HERE}.restore:restore", "Restore a backup into an empty data folder; - is stdin."),
     "support-bundle": Lazy(f"{_HERE}.support_bundle:support_bundle", "Write one redacted archive for a bug report."),
     "token": Lazy(f"{_HERE}.token:token", "Create, list and revoke API tokens."),
+    "webhook": Lazy(f"{_HERE}.webhook:webhook", "Test the webhook."),
     "login": Lazy(f"{_HERE}.login:login", "Log in to Keycloak, to use `runs` from this machine."),
     "logout": Lazy(f"{_HERE}.login:logout", "Remove the saved Keycloak login."),
     "runs": Lazy(f"{_HERE}.runs:runs", "Submit and follow runs, read their logs, download their artifacts."),

@@ -103,5 +103,7 @@ def warn(settings: Settings) -> None:
             "Put a TLS proxy in front of it, and set MOONMIND_PUBLIC_URL to the proxy's https:// address.",
             host,
         )
+    if settings.webhook_url is not None and settings.webhook_url.sent_in_clear:
+        _log.warning("WEBHOOK_URL uses http: the webhook's messages are signed, but sent unencrypted.")
     if settings.spec_workflow_test_mode:
         _log.warning("SPEC_WORKFLOW_TEST_MODE is on: runs push nothing.")

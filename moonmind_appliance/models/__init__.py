@@ -72,6 +72,20 @@ from moonmind_appliance.models.run import (
 )
 from moonmind_appliance.models.run_list import RunFilter, RunOrder
 from moonmind_appliance.models.shard import LoginFault, LoginState, Shard, ShardNames
+from moonmind_appliance.models.webhook import (
+    RUN_MESSAGES,
+    SHARD_MESSAGES,
+    TEST_MESSAGES,
+    PersonNeeded,
+    RunData,
+    RunLinks,
+    RunMessage,
+    SenderData,
+    SenderMessage,
+    ShardData,
+    ShardLinks,
+    ShardMessage,
+)
 
 __all__ = [
     "FAILURES",
@@ -85,7 +99,10 @@ __all__ = [
     "PHASE_MOVES",
     "PHASE_ORDER",
     "PHASE_OUTPUTS",
+    "RUN_MESSAGES",
     "RUN_MOVES",
+    "SHARD_MESSAGES",
+    "TEST_MESSAGES",
     "Actor",
     "AgentInfo",
     "AgentTurn",
@@ -112,6 +129,7 @@ __all__ = [
     "Mount",
     "OpenedPullRequest",
     "PathWarning",
+    "PersonNeeded",
     "Phase",
     "PhaseName",
     "PhaseOutput",
@@ -119,10 +137,18 @@ __all__ = [
     "PreparedJob",
     "QuotaWindow",
     "Run",
+    "RunData",
     "RunFilter",
+    "RunLinks",
+    "RunMessage",
     "RunOrder",
     "RunStatus",
+    "SenderData",
+    "SenderMessage",
     "Shard",
+    "ShardData",
+    "ShardLinks",
+    "ShardMessage",
     "ShardNames",
     "SpecKitChoice",
     "SpecifyTurn",

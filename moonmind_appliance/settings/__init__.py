@@ -2,7 +2,7 @@
 
 from moonmind_appliance.settings.fields import DEFAULT_ENV_FILE, Settings, default_of, options, show
 from moonmind_appliance.settings.load import ENV_FILE, ENVIRONMENT, Loaded, SettingValue, load
-from moonmind_appliance.settings.values import ProxyUrl, Secret
+from moonmind_appliance.settings.values import ProxyUrl, Secret, WebhookUrl
 
 __all__ = [
     "DEFAULT_ENV_FILE",
@@ -13,6 +13,7 @@ __all__ = [
     "Secret",
     "SettingValue",
     "Settings",
+    "WebhookUrl",
     "default_of",
     "load",
     "options",

@@ -13,6 +13,7 @@ from moonmind_appliance.settings.values import (
     ProxyUrl,
     Secret,
     Size,
+    WebhookUrl,
     absolute_path,
     author_value,
     backend_name,
@@ -24,10 +25,12 @@ from moonmind_appliance.settings.values import (
     http_url,
     one_of,
     proxy_url,
+    receiver_url,
     ref_prefix,
     repositories,
     secret_value,
     sha256_hashes,
+    signing_secret,
     text,
     time_span,
     whole_number,
@@ -295,6 +298,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Option("How long `serve` waits for its workers to stop when it shuts down.", time_span),
     ] = 30
 
+    webhook_url: Annotated[
+        WebhookUrl | None,
+        Option(
+            "URL that receives a signed message when a run ends or needs a person, or a login dies; empty: none.",
+            receiver_url,
+            "Use https://HOST/PATH; http:// only for loopback and private addresses, and names without dots.",
+        ),
+    ] = None
+    webhook_secret: Annotated[
+        Secret | None,
+        Option(
+            "Secret that signs the webhook's messages: `whsec_` and 24 to 64 random bytes in base64.",
+            signing_secret,
+            'Create one with `echo "whsec_$(openssl rand -base64 32)"`.',
+        ),
+    ] = None
+
     @property
     def allowed_repositories(self) -> frozenset[str]:
         """Repositories that runs may use, in lower case, as GitHub ignores case; empty: any."""
@@ -322,7 +342,7 @@ def show(name: str, value: Any) -> str:  # noqa: ANN401 - settings have many typ
     match value:
         case None:
             shown = ""
-        case ProxyUrl():
+        case ProxyUrl() | WebhookUrl():
             shown = value.shown
         case Secret():
             shown = "***" if value else ""

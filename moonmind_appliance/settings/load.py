@@ -168,4 +168,15 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
                 {"OIDC_ISSUER_URL", "AUTH_PROVIDER"},
             )
         )
+    if settings.webhook_url and not settings.webhook_secret:
+        problems.append(
+            (
+                SettingProblem(
+                    "WEBHOOK_SECRET",
+                    "is required with WEBHOOK_URL.",
+                    'Create one with `echo "whsec_$(openssl rand -base64 32)"`, and give it to the receiver, too.',
+                ),
+                {"WEBHOOK_SECRET", "WEBHOOK_URL"},
+            )
+        )
     return problems

@@ -1,5 +1,7 @@
 """The values of settings: each parser reads a variable's text, or raises ValueError with the end of a sentence."""
 
+import base64
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _SPANS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_SPAN = 3650 * 86400
 _LONGEST_PREFIX = 100
+# The Standard Webhooks specification's bounds of a signing secret, in bytes.
+_SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _PREFIX = re.compile(r"(?!refs(?:/|$))PART(?:/PART)*".replace("PART", r"[\w+](?:[\w+=,@-]|\.(?!\.|lock(?:/|$)|/|$))*"))
 
 
@@ -66,6 +70,39 @@ class ProxyUrl(Secret):
         login = self.reveal().partition("://")[2].rpartition("@")[0]
         parts = {"password": unquote(login.partition(":")[2]), "login": unquote(login), "encoded login": login}
         return {name: part for name, part in parts.items() if part}
+
+
+class WebhookUrl(Secret):
+    """The URL of a webhook's receiver. Its query may contain a key of the receiver, so it is not shown."""
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        scheme, separator, rest = self.reveal().partition("://")
+        return f"{scheme}{separator}{re.split('[/?]', rest, maxsplit=1)[0]}"
+
+    @property
+    def shown(self) -> str:
+        """The URL for people: the query is masked."""
+        address, mark, _ = self.reveal().partition("?")
+        return f"{address}?***" if mark else address
+
+    @property
+    def has_query(self) -> bool:
+        """Whether it has a query."""
+        return "?" in self.reveal()
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the host is this machine's loopback interface."""
+        return _is_local(urlsplit(self.reveal()).hostname or "", loopback_only=True)
+
+    @property
+    def sent_in_clear(self) -> bool:
+        """Whether messages leave this machine without TLS."""
+        return self.reveal().startswith("http:") and not self.on_this_machine
 
 
 def text(raw: str) -> str:
@@ -195,6 +232,40 @@ def proxy_url(raw: str) -> ProxyUrl:
     scheme = scheme.lower()
     port = "" if urlsplit(url).port else f":{443 if scheme == 'https' else 80}"
     return ProxyUrl(f"{scheme}://{rest.rstrip(':')}{port}")
+
+
+def receiver_url(raw: str) -> WebhookUrl:
+    """The URL of a webhook's receiver, with its path and query unchanged; http only inside a private network."""
+    if not re.fullmatch(r"(?i:https?)://[^\s/?#@\\]+(?:[/?][!-~]*)?", raw) or "#" in raw or not raw.isascii():
+        raise ValueError("is not an http(s) URL in ASCII without user and fragment")
+    _check_host_and_port(raw)
+    parts = urlsplit(raw)
+    if parts.scheme == "http" and not _is_local(parts.hostname or ""):
+        raise ValueError("uses http for a host that may be reached over the internet")
+    return WebhookUrl(f"{parts.scheme}{raw[len(parts.scheme) :]}")
+
+
+def _is_local(host: str, *, loopback_only: bool = False) -> bool:
+    """Whether the host is this machine or in a private network: by its address, or a name without dots."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" if loopback_only else "." not in host
+    return address.is_loopback if loopback_only else address.is_loopback or address.is_private
+
+
+def signing_secret(raw: str) -> Secret:
+    """A signing secret of the Standard Webhooks specification. No error quotes it."""
+    encoded = raw.removeprefix("whsec_")
+    if encoded == raw:
+        raise ValueError("does not begin with whsec_")
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        raise ValueError("is not base64 after whsec_") from None
+    if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY:
+        raise ValueError(f"contains {len(key)} bytes in base64, not {_SHORTEST_KEY} to {_LONGEST_KEY}")
+    return secret_value(raw)
 
 
 def absolute_path(raw: str) -> Path:

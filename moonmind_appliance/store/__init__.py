@@ -20,6 +20,7 @@ from moonmind_appliance.store.runs import RunStore
 from moonmind_appliance.store.shards import ShardStore
 from moonmind_appliance.store.tokens import LocalToken, TokenStore
 from moonmind_appliance.store.watch import NewEvents, Watch
+from moonmind_appliance.store.webhooks import WebhookStore
 
 __all__ = [
     "ArtifactStore",
@@ -41,6 +42,7 @@ __all__ = [
     "Store",
     "TokenStore",
     "Watch",
+    "WebhookStore",
     "make_data_folder",
 ]
 
@@ -64,6 +66,7 @@ class Store:
         self.tokens = TokenStore(database)
         self.counters = CounterStore(database)
         self.retention = RetentionStore(database)
+        self.webhooks = WebhookStore(database)
 
     @classmethod
     def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":

@@ -116,6 +116,16 @@ def _login(event: Event) -> str:
     return f"login {state}{_after(', ', data.get('fault'))}{was}{_after(': ', data.get('why'))}"
 
 
+def _webhook(how: Callable[[_Data], str]) -> Callable[[Event], str]:
+    def line(event: Event) -> str:
+        data = event.data
+        about = f" of run {data['run_id'][:8]}" if data.get("run_id") else ""
+        about = about or (f" of shard {data['shard']}" if data.get("shard") is not None else "")
+        return f"Webhook message {data['type']}{about} {how(data)}{_attempt(data)}{_after(': ', data.get('problem'))}"
+
+    return line
+
+
 _KINDS: Mapping[str, Callable[[Event], str]] = {
     "backup.restored": lambda event: f"Backup of {_time(event.data['backup_of'])} restored",
     "run.removed": lambda event: f"run {event.data.get('removed')} removed by the operator",
@@ -154,6 +164,10 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "shard.rested": lambda event: f"cooldown over{_after(': ', event.data.get('why'))}",
     "shard.left_to_others": lambda event: f"left a run to shard {event.data['to']}, which has more quota left",
     "shard.state_unreadable": lambda event: f"checks its login again, because {event.data['why']}",
+    "webhook.delivered": _webhook(lambda data: f"delivered with status {data['http_status']}{_duration(data)}"),
+    "webhook.failed": _webhook(lambda data: f"not delivered, next attempt at {_time(data['next'])}"),
+    "webhook.given_up": _webhook(lambda _: "given up"),
+    "webhook.disabled": _webhook(lambda _: "refused; no more messages are sent until the restart"),
     "token.created": lambda event: f"Token {event.data['name']} created",
     "token.revoked": lambda event: f"Token {event.data['name']} revoked",
 }

@@ -14,6 +14,8 @@ _WARNINGS = frozenset(
         "shard.login_refused",
         "shard.refresh_failed",
         "shard.state_unreadable",
+        "webhook.disabled",
+        "webhook.given_up",
     }
 )
 

@@ -204,6 +204,22 @@ def m0005_outputs_of_phases(connection: sqlite3.Connection) -> None:
         )
 
 
+def m0006_webhook_deliveries(connection: sqlite3.Connection) -> None:
+    """Messages of the webhook that are not delivered yet."""
+    connection.execute(
+        """
+        CREATE TABLE webhook_deliveries (
+            message_id TEXT PRIMARY KEY,
+            event_id   INTEGER NOT NULL UNIQUE,
+            body       TEXT NOT NULL,
+            attempts   INTEGER NOT NULL DEFAULT 0,
+            due_at     TEXT NOT NULL,
+            problem    TEXT NOT NULL DEFAULT ''
+        ) STRICT
+        """
+    )
+
+
 # Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
@@ -211,6 +227,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0003_callers_of_tokens,
     m0004_place_in_the_queue,
     m0005_outputs_of_phases,
+    m0006_webhook_deliveries,
 )
 
 

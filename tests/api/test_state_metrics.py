@@ -13,6 +13,7 @@ from moonmind_appliance.api.state_metrics import StateMetrics
 from moonmind_appliance.checks import Finding, Level
 from moonmind_appliance.models import FailureCode, LoginState, RunStatus, WaitingFor, WaitReason, failure
 from moonmind_appliance.store.shards import ShardChange
+from moonmind_appliance.store.webhooks import DELIVERY_RESULTS, NewDelivery
 from tests.api.served import LEASE, Served
 from tests.store_cost import counted
 
@@ -82,6 +83,18 @@ def test_shards(served: Served, read: Read) -> None:
     assert 3590 < (read("moonmind_shard_cooldown_seconds", shard="1") or 0) <= 3600
     assert read("moonmind_shard_cooldown_seconds", shard="2") == 0
     assert [read("moonmind_shard_paused", shard=it) for it in ("0", "2")] == [0, 1]
+
+
+def test_the_webhook(served: Served, read: Read) -> None:
+    """Attempts by result, from the first scrape, and the messages that are not delivered yet."""
+    webhooks, now = served.store.webhooks, served.parts.resources.clock()
+    assert [read("moonmind_webhook_deliveries_total", result=it) for it in DELIVERY_RESULTS] == [0, 0, 0]
+    webhooks.add([NewDelivery("msg_1", 1, "{}"), NewDelivery("msg_2", 2, "{}")], position=2, now=now)
+    delivery = webhooks.due(now)
+    assert delivery is not None
+    webhooks.delivered(delivery, data={})
+    assert [read("moonmind_webhook_deliveries_total", result=it) for it in DELIVERY_RESULTS] == [1, 0, 0]
+    assert read("moonmind_webhook_pending") == 1
 
 
 def test_disk_and_process(served: Served, parts: ApiParts, read: Read) -> None:

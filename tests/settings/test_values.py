@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
-from moonmind_appliance.settings import ProxyUrl, load, options
+from moonmind_appliance.settings import ProxyUrl, Secret, WebhookUrl, load, options
 
 GOOD: dict[str, dict[str, object]] = {
     "MOONMIND_DATA_DIR": {"/srv/moonmind": Path("/srv/moonmind"), "rel": Path("rel").absolute()},
@@ -64,6 +64,11 @@ GOOD: dict[str, dict[str, object]] = {
     "PHASE_TIME_LIMIT": {"90m": 5400, "2h": 7200, "7d": 604_800, "3600": 3600, "900 S": 900},
     "ARTIFACT_RETENTION": {"3650d": 3650 * 86400, "8w": 56 * 86400},
     "TEXT_RETENTION": {"": None, "30d": 30 * 86400},
+    "WEBHOOK_SECRET": {
+        f"whsec_{'A' * 32}": Secret(f"whsec_{'A' * 32}"),
+        f"whsec_{'+' * 85}A==": Secret(f"whsec_{'+' * 85}A=="),
+        f"whsec_{'A' * 43}": Secret(f"whsec_{'A' * 43}"),
+    },
 }
 
 BAD: dict[str, list[str]] = {
@@ -136,6 +141,20 @@ BAD: dict[str, list[str]] = {
     "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
+    # Without TLS over the internet; a user; a fragment.
+    "WEBHOOK_URL": [
+        "http://hooks.example.org/x",
+        "http://8.8.8.8/x",
+        "https://u:p@h/x",
+        "https://h/#f",
+        "https://h\\@x/",
+        "https://hö.example/",
+        "https:///x",
+        "h/x",
+        "ftp://h/x",
+    ],
+    # Without the prefix, no base64, and 23 and 65 bytes.
+    "WEBHOOK_SECRET": ["A" * 32, "whsec_", "whsec_" + "!" * 32, f"whsec_{'A' * 31}", f"whsec_{'A' * 87}"],
     # Beyond the range of dates.
     "TEXT_RETENTION": ["0", "never"],
     "ARTIFACT_RETENTION": ["0", "0d", "-1h", "1y", "1.5h", "9999999d", "3651d"],
@@ -170,3 +189,31 @@ def test_no_value_breaks_the_parser(raw: str) -> None:
         except SettingsError as error:
             problems = error.problems
         assert {problem.name for problem in problems} <= {name, "OIDC_ISSUER_URL", "PHASE_SILENCE_LIMIT"}
+
+
+def test_a_webhooks_url_keeps_its_path_and_masks_its_query() -> None:
+    """A slash at the end matters to receivers, and a query may contain a key."""
+    for raw, shown in {
+        "HTTPS://hooks.example.org/Hook/": "https://hooks.example.org/Hook/",
+        "https://hooks.example.org?key=abc": "https://hooks.example.org?***",
+        "http://127.0.0.1:8080/x": "http://127.0.0.1:8080/x",
+        "http://[fd00::7]/x": "http://[fd00::7]/x",
+        "http://hooks:8080/x": "http://hooks:8080/x",
+    }.items():
+        loaded = load({"WEBHOOK_URL": raw, "WEBHOOK_SECRET": f"whsec_{'A' * 32}"})
+        url = loaded.settings.webhook_url
+        assert isinstance(url, WebhookUrl)
+        assert url.reveal() == f"{raw[:5].lower()}{raw[5:]}"
+        assert {row.name: row.shown for row in loaded.table()}["WEBHOOK_URL"] == shown
+        assert "abc" not in f"{url!r} {url.origin} {loaded!r}"
+
+
+def test_where_a_webhooks_messages_are_sent_in_clear() -> None:
+    """Only https, and the loopback interface, keep them from others."""
+    clear = {
+        "http://10.0.0.7/x": True,
+        "http://hooks/x": True,
+        "http://localhost/x": False,
+        "https://10.0.0.7/x": False,
+    }
+    assert {url: WebhookUrl(url).sent_in_clear for url in clear} == clear

@@ -15,7 +15,7 @@ from moonmind_appliance.store.event_line import KINDS, event_line
 
 RUN = "10f37e97-6b37-4233-ab7c-d172c97f85dc"
 PACKAGE = Path(moonmind_appliance.__file__).parent
-KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup)\.[a-z_]*[a-z]")
+KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup|webhook)\.[a-z_]*[a-z]")
 # The kinds that the code builds from a status or a state.
 BUILT = {
     "run.": FINAL_RUN_STATUSES,
@@ -125,6 +125,37 @@ SHARD_LINES = [
 ]
 
 
+ABOUT_RUN = {"type": "run.failed", "run_id": RUN, "message_id": "msg_1", "attempt": 2}
+WEBHOOK_LINES = [
+    (
+        "webhook.delivered",
+        ABOUT_RUN | {"http_status": 204, "seconds": 0.12},
+        "run.failed of run 10f37e97 delivered with status 204 after 0.1 s (attempt 2)",
+    ),
+    (
+        "webhook.failed",
+        {"type": "shard.login_dead", "shard": 0, "attempt": 1, "problem": "status 500", "next": "2026-03-01T14:03:20Z"},
+        "shard.login_dead of shard 0 not delivered, next attempt at 2026-03-01 14:03 UTC (attempt 1): status 500",
+    ),
+    (
+        "webhook.given_up",
+        ABOUT_RUN | {"attempt": 8, "problem": "no response within 15 s"},
+        "run.failed of run 10f37e97 given up (attempt 8): no response within 15 s",
+    ),
+    (
+        "webhook.disabled",
+        ABOUT_RUN | {"attempt": 1, "problem": "status 410"},
+        "run.failed of run 10f37e97 refused; no more messages are sent until the restart (attempt 1): status 410",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "expected"), WEBHOOK_LINES)
+def test_webhook(kind: str, data: dict[str, Any], expected: str) -> None:
+    """The events of the webhook belong to no run: their data say what the message is about."""
+    assert event_line(event(kind, data, run_id=None)) == f"Webhook message {expected}"
+
+
 @pytest.mark.parametrize(("kind", "data", "expected"), RUN_LINES)
 def test_run(kind: str, data: dict[str, Any], expected: str) -> None:
     """A run's events begin with the first characters of its id."""
@@ -197,7 +228,7 @@ def recorded_kinds() -> Iterator[str]:
 def test_every_kind_that_the_code_records_has_a_line() -> None:
     """And no line is for a kind that nothing records."""
     assert set(recorded_kinds()) == KINDS
-    shown = {kind for kind, _, _ in RUN_LINES + SHARD_LINES}
+    shown = {kind for kind, _, _ in RUN_LINES + SHARD_LINES + WEBHOOK_LINES}
     built = {f"shard.login_{state.value}" for state in LoginState}
     assert (
         shown | built | {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked", "backup.restored"}
