@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from moonmind_appliance.errors import FileUnusable, UnreadableRow
+from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.wake import wake_queued
@@ -14,6 +15,7 @@ from moonmind_appliance.store.shards import ShardChange
 
 # Grace after the end of a lease: the engine or the disk may only have hung for a moment.
 _GRACE = timedelta(seconds=60)
+_LONGEST_LEASE = timedelta(seconds=LEASE_SECONDS + 60)
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +91,9 @@ def requeue_expired(resources: Resources, *, running: Collection[str] = ()) -> l
     requeued = []
     for run in resources.store.run_lists.in_progress():
         until = queue.lease_until(run.run_id)
-        if run.run_id in running or until is None or now <= until + _GRACE:
+        # A claim that is valid for longer than any lease was made before the clock was set back.
+        valid = until is not None and until - _LONGEST_LEASE <= now <= until + _GRACE
+        if run.run_id in running or until is None or valid:
             continue
         _complete_artifacts(resources, run.run_id)
         if queue.requeue_abandoned(run.run_id, run.lease):

@@ -59,6 +59,7 @@ from moonmind_appliance.models.phase_output import (
 )
 from moonmind_appliance.models.run import (
     FINAL_RUN_STATUSES,
+    LONGEST_PAUSE,
     RUN_MOVES,
     Actor,
     Artifact,
@@ -96,6 +97,7 @@ __all__ = [
     "LABEL_ROLE",
     "LABEL_RUN",
     "LABEL_SHARD",
+    "LONGEST_PAUSE",
     "PHASE_MOVES",
     "PHASE_ORDER",
     "PHASE_OUTPUTS",

@@ -1,6 +1,6 @@
 """A run, its artifacts and its events, and the allowed transitions of its status."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -61,6 +61,16 @@ class WaitReason(StrEnum):
     ENGINE = "engine"
     GITHUB = "github"
     SHARD_BUSY = "shard_busy"
+
+
+LONGEST_PAUSE = {
+    WaitReason.DISK: timedelta(minutes=1),
+    WaitReason.ENGINE: timedelta(minutes=1),
+    # GitHub's limits reset within an hour.
+    WaitReason.GITHUB: timedelta(minutes=62),
+    WaitReason.SHARD_BUSY: timedelta(minutes=1),
+}
+"""For reasons that are tried again after a pause: its upper limit. A later time means that the clock was set back."""
 
 
 class WaitingFor(msgspec.Struct, frozen=True):

@@ -28,6 +28,8 @@ LONGEST_COOLDOWN = timedelta(days=8)
 LONGEST_UNCONFIRMED_COOLDOWN = timedelta(hours=6)
 # Shortest time between checks of a login that a turn reported dead.
 ASK_AGAIN_AFTER = timedelta(hours=1)
+# Threads read the clock at different moments.
+_CLOCK_SLACK = timedelta(minutes=1)
 
 _STANDS_UNTIL_THE_FILE_CHANGES = frozenset({LoginState.PRESENT, LoginState.DEAD, LoginState.REFUSED})
 # Faults that the login file itself shows; no turn can disprove them.
@@ -160,8 +162,8 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             return _judged(known, state, LoginState.PRESENT, None, "", now)
         case AgentVerdict.LOGIN_DEAD:
             words = f"The login was rejected. {turn.message}".strip()[:_LONGEST_WORDS]
-            tried = known.refresh_tried_at
-            state = msgspec.structs.replace(state, check_wanted=tried is None or now - tried >= ASK_AGAIN_AFTER)
+            wanted = has_passed(ASK_AGAIN_AFTER, known.refresh_tried_at, now)
+            state = msgspec.structs.replace(state, check_wanted=wanted)
             return _judged(known, state, LoginState.DEAD, LoginFault.UNAUTHORIZED, words, now)
         case AgentVerdict.PLAN_WITHOUT_CODEX:
             words = f"{turn.advice} {turn.message}".strip()[:_LONGEST_WORDS]
@@ -173,6 +175,16 @@ def turn_ended(known: Shard, turn: TurnOutcome, *, now: datetime, jitter: timede
             return ShardChange(state, [ShardEvent("shard.rests", data)])
         case _:
             return ShardChange(msgspec.structs.replace(state, check_wanted=True))
+
+
+def has_passed(span: timedelta, since: datetime | None, now: datetime) -> bool:
+    """Whether that much time has passed; True if `since` is None, or in the future because the clock was set back."""
+    return since is None or now - since >= span or is_in_future(since, now)
+
+
+def is_in_future(at: datetime, now: datetime) -> bool:
+    """Whether a stored time of something that happened is in the future: the clock was set back since."""
+    return at - now > _CLOCK_SLACK
 
 
 def cooldown_end(turn: TurnOutcome, now: datetime) -> datetime:

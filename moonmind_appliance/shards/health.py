@@ -9,7 +9,7 @@ import msgspec
 from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
 from moonmind_appliance.models import ExecSpec, LoginFault, LoginState, QuotaWindow, Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, login_checked
+from moonmind_appliance.shards.evidence import ASK_AGAIN_AFTER, SHOWN_BY_THE_FILE, has_passed, login_checked
 from moonmind_appliance.shards.read_login import read_login, read_stored_login, record_login_file
 from moonmind_appliance.shards.spec import ensure_login_volume, login_spec, put_extra_ca
 
@@ -114,15 +114,15 @@ def renewal_is_due(shard: Shard, now: datetime) -> bool:
     if shard.by_api_key:
         return False
     if shard.login is LoginState.DEAD and shard.login_fault is LoginFault.UNAUTHORIZED:
-        tried = shard.refresh_tried_at
         again = TRY_AGAIN_AFTER if shard.check_wanted and shard.refresh_problem else ASK_AGAIN_AFTER
-        return tried is None or now >= tried + again or (shard.check_wanted and not shard.refresh_problem)
+        due = has_passed(again, shard.refresh_tried_at, now)
+        return due or (shard.check_wanted and not shard.refresh_problem)
     if shard.login is not LoginState.PRESENT:
         return False
-    if is_cooling_down(shard, now) and shard.refresh_tried_at and now < shard.refresh_tried_at + CHECK_COOLDOWN_AFTER:
+    if is_cooling_down(shard, now) and not has_passed(CHECK_COOLDOWN_AFTER, shard.refresh_tried_at, now):
         # A run that reports a limit repeatedly must not cause a renewal each time.
         return False
-    if shard.refresh_problem and shard.refresh_tried_at and now < shard.refresh_tried_at + TRY_AGAIN_AFTER:
+    if shard.refresh_problem and not has_passed(TRY_AGAIN_AFTER, shard.refresh_tried_at, now):
         return False
     ends = shard.access_expires_at
     return shard.check_wanted or (ends is not None and ends - now <= RENEW_BEFORE)

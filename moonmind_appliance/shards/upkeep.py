@@ -4,12 +4,15 @@ import logging
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+import msgspec
+
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.shards.evidence import admitted_again, cooldown_over
+from moonmind_appliance.shards.evidence import admitted_again, cooldown_over, has_passed, is_in_future
 from moonmind_appliance.shards.health import check_shard, renewal_is_due
 from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
+from moonmind_appliance.store.shards import ShardChange
 
 _CHECK_AGAIN_AFTER = timedelta(seconds=15)
 # Time between two reads of a login file that exists: it may have been removed.
@@ -67,13 +70,18 @@ def _maintain(resources: Resources, known: Shard, now: datetime, busy: Collectio
     if known.shard in busy:
         return known
     if known.login is LoginState.REFUSED:
-        if known.login_since is not None and now - known.login_since >= _ADMIT_AGAIN_AFTER:
+        if known.login_since is not None and has_passed(_ADMIT_AGAIN_AFTER, known.login_since, now):
             why = f"one more try after {_ADMIT_AGAIN_AFTER}"
             return resources.store.shards.change(known.shard, lambda state: admitted_again(state, now=now, why=why))
         return refresh_login(resources, known)
+    if known.cooldown_until is not None and known.checked_at is not None and is_in_future(known.checked_at, now):
+        # The clock was set back: the cooldown may end too late.
+        known = resources.store.shards.change(
+            known.shard, lambda state: ShardChange(msgspec.structs.replace(state, check_wanted=True))
+        )
     if renewal_is_due(known, now):
         return renew_login(resources, known)
-    if known.login is LoginState.PRESENT and known.checked_at and now - known.checked_at < _READ_EVERY:
+    if known.login is LoginState.PRESENT and not has_passed(_READ_EVERY, known.checked_at, now):
         return known
     return refresh_login(resources, known)
 

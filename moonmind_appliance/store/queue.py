@@ -6,7 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import FailureCode, PhaseStatus, Run, RunStatus, WaitingFor, WaitReason, failure
+from moonmind_appliance.models import (
+    LONGEST_PAUSE,
+    FailureCode,
+    PhaseStatus,
+    Run,
+    RunStatus,
+    WaitingFor,
+    WaitReason,
+    failure,
+)
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record, record_for_runs
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -47,7 +56,7 @@ class RunQueue:
         """
         with self._database.write() as connection:
             while True:
-                first = connection.execute(_FIRST, {"shard": shard, "now": time_text(now)}).fetchone()
+                first = connection.execute(_FIRST, {"shard": shard, **_times(now)}).fetchone()
                 if first is None:
                     return None
                 row = change_status(
@@ -147,12 +156,11 @@ class RunQueue:
         """The queued runs, counted by the shard that they are pinned to."""
         with self._database.read() as connection:
             rows = connection.execute(
-                """
-                SELECT shard_pin, count(*), count(*) FILTER (WHERE waiting_until IS NULL OR waiting_until <= :now),
-                    count(*) FILTER (WHERE waiting_for IS NULL)
+                f"""
+                SELECT shard_pin, count(*), count(*) FILTER (WHERE {_DUE}), count(*) FILTER (WHERE waiting_for IS NULL)
                 FROM runs WHERE status = 'queued' GROUP BY shard_pin
-                """,
-                {"now": time_text(now)},
+                """,  # noqa: S608 - fixed clauses
+                _times(now),
             )
             return [QueueGroup(*row) for row in rows]
 
@@ -205,20 +213,32 @@ _ENDED = (
     f" OR waiting_until IS NULL AND {REASON} IN (SELECT value FROM json_each(:ended_without_time)))"
 )
 
-_FIRST = """
+# Without a time, with one that is over, or with one so far ahead that the clock was set back since.
+_DUE = f"""
+    (waiting_until IS NULL OR waiting_until <= :now
+        OR waiting_until > (SELECT value FROM json_each(:too_late) WHERE key = {REASON}))
+"""  # noqa: S608 - fixed clauses
+
+_FIRST = f"""
     SELECT waiting.run_id, waiting.started_at FROM runs AS waiting
     LEFT JOIN (
         SELECT subject, count(*) AS runs FROM runs WHERE status = 'in_progress' GROUP BY subject
     ) AS busy ON busy.subject = waiting.subject
     WHERE waiting.status = 'queued'
         AND (waiting.shard_pin IS NULL OR waiting.shard_pin = :shard)
-        AND (waiting.waiting_until IS NULL OR waiting.waiting_until <= :now)
+        AND {_DUE}
         AND NOT EXISTS (
             SELECT 1 FROM shards WHERE shard = :shard AND json_extract(state, '$.paused_at') IS NOT NULL
         )
     ORDER BY coalesce(busy.runs, 0), coalesce(waiting.queued_at, waiting.accepted_at), waiting.run_id
     LIMIT 1
-"""
+"""  # noqa: S608 - fixed clauses
+
+
+def _times(now: datetime) -> dict[str, object]:
+    """The times that `_DUE` compares with."""
+    too_late = {reason.value: time_text(now + longest) for reason, longest in LONGEST_PAUSE.items()}
+    return {"now": time_text(now), "too_late": json_text(too_late)}
 
 
 def _set_waiting(

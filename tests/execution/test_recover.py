@@ -137,6 +137,18 @@ def test_a_run_that_this_process_still_executes_is_left_alone(appliance: Applian
     assert requeue_expired(appliance.resources, running={run.run_id}) == []
 
 
+def test_a_claim_from_before_the_clock_was_set_back_is_over(appliance: ApplianceUnderTest) -> None:
+    """Its time is an hour ahead, and nothing renews it; a claim that is renewed has a time of the new clock."""
+    run = appliance.submit()
+    appliance.store.queue.claim(0, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    appliance.clock.advance(hours=-1)
+    assert requeue_expired(appliance.resources, running={run.run_id}) == []
+    appliance.store.queue.heartbeat(run.run_id, "lease", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    assert requeue_expired(appliance.resources) == []
+    appliance.clock.advance(hours=-1)
+    assert requeue_expired(appliance.resources) == [run.run_id]
+
+
 def test_the_artifacts_of_a_cut_off_run_are_recorded_as_they_are_on_disk(appliance: ApplianceUnderTest) -> None:
     """A log that was still growing, a file replaced without its record, a record without a file, and a partial file."""
     run, resources = appliance.submit(), appliance.resources

@@ -95,6 +95,7 @@ def test_every_state_has_a_next_step(login: LoginState) -> None:
         ),
         ("a login that a turn called dead", shard(D, login_fault=UNAUTHORIZED, check_wanted=True), True),
         ("asked about a moment ago", shard(D, login_fault=UNAUTHORIZED, refresh_tried_at=NOW - MINUTE), False),
+        ("asked about in the future", shard(D, login_fault=UNAUTHORIZED, refresh_tried_at=NOW + HOUR), True),
         ("asked about an hour ago", shard(D, login_fault=UNAUTHORIZED, refresh_tried_at=NOW - HOUR), True),
         (
             "asked about, and nobody answered",
@@ -102,6 +103,11 @@ def test_every_state_has_a_next_step(login: LoginState) -> None:
             False,
         ),
         ("tried a moment ago", shard(access_expires_at=NOW, refresh_problem="?", refresh_tried_at=NOW), False),
+        (
+            "tried before the clock was set back",
+            shard(access_expires_at=NOW, refresh_problem="?", refresh_tried_at=NOW + HOUR),
+            True,
+        ),
         (
             "tried long ago",
             shard(access_expires_at=NOW, refresh_problem="?", refresh_tried_at=NOW - 6 * MINUTE),

@@ -37,6 +37,29 @@ def test_a_removed_login_is_noticed_after_its_time(appliance: ApplianceUnderTest
     assert states(appliance) == [LoginState.ABSENT, LoginState.PRESENT]
 
 
+def test_a_clock_that_was_set_back_delays_no_check(appliance: ApplianceUnderTest) -> None:
+    """The last check is an hour in the future then."""
+    appliance.know_logins(LoginState.UNKNOWN, LoginState.UNKNOWN)
+    maintain_logins(appliance.resources)
+    appliance.sign_out(0)
+    appliance.clock.advance(hours=-1)
+    maintain_logins(appliance.resources)
+    assert states(appliance) == [LoginState.ABSENT, LoginState.PRESENT]
+
+
+@pytest.mark.parametrize(("set_back", "wanted"), [(timedelta(hours=1), True), (timedelta(seconds=30), False)])
+def test_a_cooldown_is_checked_after_the_clock_was_set_back(
+    appliance: ApplianceUnderTest, set_back: timedelta, *, wanted: bool
+) -> None:
+    """It would end too late. A few seconds are the difference between two threads."""
+    later = NOW + timedelta(minutes=30)
+    cooling = Shard(shard=0, login=LoginState.PRESENT, checked_at=NOW + set_back, cooldown_until=later)
+    save_shard(appliance.store, cooling)
+    appliance.engine.fail(EngineUnreachable("gone"))
+    maintain_logins(appliance.resources)
+    assert appliance.store.shards.get(0).check_wanted is wanted
+
+
 def test_a_paused_shard_is_checked_but_takes_no_runs(appliance: ApplianceUnderTest) -> None:
     """It accepts no runs."""
     save_shard(appliance.store, Shard(shard=0, paused_at=NOW))

@@ -11,6 +11,7 @@ import pytest
 
 from moonmind_appliance.errors import LeaseLost, StoreError
 from moonmind_appliance.models import (
+    LONGEST_PAUSE,
     Phase,
     PhaseName,
     PhaseStatus,
@@ -100,6 +101,17 @@ class TestClaim:
         free = store.runs.insert(make_run())
         takes = [store.queue.claim(shard, f"L{i}", now=now, lease_seconds=60) for i, shard in enumerate((0, 0, 1))]
         assert [run and run.run_id for run in takes] == [free.run_id, None, pinned.run_id]
+
+    @pytest.mark.parametrize("reason", LONGEST_PAUSE)
+    def test_a_pause_from_before_the_clock_was_set_back_is_over(
+        self, store: Store, make_run: MakeRun, now: datetime, reason: WaitReason
+    ) -> None:
+        """Its time is further ahead than the longest pause for that reason."""
+        store.runs.insert(make_run(waiting_for=WaitingFor(reason, now + timedelta(seconds=20))))
+        early, set_back = now - timedelta(seconds=10), now - LONGEST_PAUSE[reason]
+        assert [store.queue.groups(at)[0].due for at in (early, set_back)] == [0, 1]
+        assert store.queue.claim(0, "L", now=early, lease_seconds=60) is None
+        assert store.queue.claim(0, "L", now=set_back, lease_seconds=60) is not None
 
     def test_waits_until(self, store: Store, make_run: MakeRun, now: datetime) -> None:
         """A run that waits for a time is not taken before it, and is taken at it."""
