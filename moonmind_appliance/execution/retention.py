@@ -3,21 +3,22 @@
 import logging
 import threading
 from collections import Counter
+from collections.abc import Collection
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.retention.plan import Kind, make_plan
+from moonmind_appliance.retention.plan import EVERYTHING, Kind, make_plan
 from moonmind_appliance.retention.prune import LABELS, prune
 
 _log = logging.getLogger(__name__)
 
 
-def retain(resources: Resources) -> list[str]:
+def retain(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> list[str]:
     """Remove what `make_plan` lists; returns the ids of the runs without remains. Idempotent.
 
     What cannot be removed now is tried again at the next call.
     """
-    plan = make_plan(resources)
+    plan = make_plan(resources, kinds)
     for problem in plan.not_examined:
         _log.info("Not examined by retention: %s", problem)
     done, removed, left = Counter[Kind](), set[str](), set[str]()
@@ -37,11 +38,14 @@ class Housekeeping:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._thread: threading.Thread | None = None
+        # Not at the start of the process: queued runs need the shards' locks then.
+        self._kinds = EVERYTHING - {Kind.LOGIN_LEFTOVERS}
 
     def start(self) -> None:
         """Start it, unless it still runs. For one thread."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+            kinds, self._kinds = self._kinds, EVERYTHING
+            self._thread = threading.Thread(target=self._run, args=(kinds,), name="retention", daemon=True)
             self._thread.start()
 
     def join(self, seconds: float) -> None:
@@ -49,9 +53,9 @@ class Housekeeping:
         if self._thread is not None:
             self._thread.join(seconds)
 
-    def _run(self) -> None:
+    def _run(self, kinds: Collection[Kind]) -> None:
         try:
-            retain(self._resources)
+            retain(self._resources, kinds)
         except ApplianceError as error:
             _log.warning("Retention stopped, and is tried again in an hour: %s", error)
         except Exception:  # noqa: BLE001 - the next time may succeed

@@ -132,3 +132,14 @@ def test_it_runs_in_a_thread_of_its_own(appliance: ApplianceUnderTest) -> None:
         housekeeping.start()
         housekeeping.join(30)
     assert gone(appliance, run)
+
+
+def test_a_start_takes_no_shards_lock(appliance: ApplianceUnderTest) -> None:
+    """Queued runs need it then. The login volumes are examined from the second time on."""
+    housekeeping, started = Housekeeping(appliance.resources), []
+    for _ in range(2):
+        appliance.engine.calls.clear()
+        housekeeping.start()
+        housekeeping.join(30)
+        started.append([name for method, name in appliance.engine.calls if method == "start"])
+    assert started == [[], ["codex_auth_0-in-use", "codex_auth_1-in-use"]]
