@@ -74,20 +74,36 @@ def backup(invocation: Invocation, file: Path, *, artifacts: bool, force: bool) 
 
 
 def _to_stdout(invocation: Invocation, settings: Settings, *, artifacts: bool) -> Exit:
-    if invocation.as_json:
-        raise click.UsageError("With - the backup is written to stdout, where --json would be: use only one.")
-    if sys.stdout.isatty():
-        raise click.UsageError("The backup is not text: redirect stdout to a file or a program, or name a file.")
-    with work_folder(settings.moonmind_data_dir) as work, shown_progress(invocation.err) as progress:
-        try:
-            made = _back_up(settings, sys.stdout.buffer, work, progress, artifacts=artifacts)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise CommandFailed("The program that reads the backup ended; the backup is not complete.") from None
-        except OSError as error:
-            raise refused(Path("stdout"), error) from error
+    with (
+        archive_to_stdout(invocation) as sink,
+        work_folder(settings.moonmind_data_dir) as work,
+        shown_progress(invocation.err) as progress,
+    ):
+        made = _back_up(settings, sink, work, progress, artifacts=artifacts)
     invocation.err.print(_shown(Path("-"), None, made))
     return Exit.OK
+
+
+@contextmanager
+def archive_to_stdout(invocation: Invocation) -> Iterator[IO[bytes]]:
+    """Stdout for an archive.
+
+    Raises:
+        UsageError: stdout is a terminal, or is for JSON.
+        CommandFailed: the program that reads it ended.
+        StoreError: it cannot be written.
+    """
+    if invocation.as_json:
+        raise click.UsageError("With - the archive is written to stdout, where --json would be: use only one.")
+    if sys.stdout.isatty():
+        raise click.UsageError("The archive is not text: redirect stdout to a file or a program, or name a file.")
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise CommandFailed("The program that reads stdout ended; the archive is not complete.") from None
+    except OSError as error:
+        raise refused(Path("stdout"), error) from error
 
 
 def _back_up(settings: Settings, sink: IO[bytes], work: Path, progress: Progress, *, artifacts: bool) -> Manifest:

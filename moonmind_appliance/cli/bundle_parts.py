@@ -7,14 +7,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from moonmind_appliance.cli.configuration import Configuration
+from moonmind_appliance.cli.runs.direct import system_actor
 from moonmind_appliance.errors import ApplianceError
-from moonmind_appliance.models import Actor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
@@ -139,22 +140,23 @@ def file_tail(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
-def run_parts(resources: Resources, actor: Actor, run_id: str, *, texts: bool, artifacts: bool) -> Iterator[Part]:
+def run_parts(resources: Resources, run_id: str, *, texts: bool, artifacts: bool) -> Iterator[Part]:
     """What belongs to one run: its detail and events; on request its specification and its artifacts."""
     folder = f"runs/{run_id}"
-    yield Part(f"{folder}/run.json", "phases, failure, list of artifacts", lambda: run_detail(resources, actor, run_id))
+    yield Part(
+        f"{folder}/run.json",
+        "phases, failure, list of artifacts",
+        lambda: run_detail(resources, system_actor(), run_id),
+    )
     yield Part(f"{folder}/events.jsonl", "its events", lambda: _events_of(resources, run_id))
     if texts:
         yield Part(
             f"{folder}/specification.md", "its specification", lambda: resources.store.runs.specification(run_id)
         )
-    for artifact in resources.store.artifacts.list(run_id) if artifacts else ():
-        path = artifact.storage_path
-        yield Part(
-            f"{folder}/artifacts/{artifact.name}",
-            f"artifact, {artifact.artifact_type.value}",
-            lambda path=path: file_tail(resources.files.path(path)),  # type: ignore[misc] # the loop's own value
-        )
+    if artifacts:
+        # Not from the rows: one that cannot be read would hide the files.
+        for path in sorted((resources.settings.moonmind_data_dir / folder / "artifacts").glob("[!.]*")):
+            yield Part(f"{folder}/artifacts/{path.name}", "artifact", partial(file_tail, path))
 
 
 def _events_of(resources: Resources, run_id: str) -> str:

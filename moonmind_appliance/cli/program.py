@@ -34,7 +34,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "purge": Lazy(f"{_HERE}.purge:purge", "Remove what an appliance left on the Docker engine."),
     "backup": Lazy(f"{_HERE}.backup:backup", "Write a backup of the appliance to a file; - is stdout."),
     "restore": Lazy(f"{_HERE}.restore:restore", "Restore a backup into an empty data folder; - is stdin."),
-    "support-bundle": Lazy(f"{_HERE}.support_bundle:support_bundle", "Write one redacted archive for a bug report."),
+    "support-bundle": Lazy(
+        f"{_HERE}.support_bundle:support_bundle", "Write one redacted archive for a bug report; - is stdout."
+    ),
     "token": Lazy(f"{_HERE}.token:token", "Create, list and revoke API tokens."),
     "webhook": Lazy(f"{_HERE}.webhook:webhook", "Test the webhook."),
     "login": Lazy(f"{_HERE}.login:login", "Log in to Keycloak, to use `runs` from this machine."),

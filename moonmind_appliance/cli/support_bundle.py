@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from rich.text import Text
 from moonmind_appliance.appliance import attach, secrets_of
 from moonmind_appliance.archive import ArchiveWriter, private_file, refuse_existing, work_folder
 from moonmind_appliance.cli import bundle_parts as parts
+from moonmind_appliance.cli.backup import archive_to_stdout
 from moonmind_appliance.cli.bundle_parts import MOST_BYTES, Part, collected
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.configuration import raw_secrets
@@ -23,7 +25,7 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.direct import system_actor
 from moonmind_appliance.cli.terminal import clean, table
 from moonmind_appliance.cli.version import versions
-from moonmind_appliance.errors import ApplianceError, SettingsError
+from moonmind_appliance.errors import ApplianceError, SettingsError, StoreError
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
@@ -67,7 +69,9 @@ class Answer(msgspec.Struct, frozen=True):
         ("Look at it before you send it", f"{PROGRAM} support-bundle bundle.tar.gz\ntar -xzOf bundle.tar.gz | less"),
     ],
 )
-@click.argument("file", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument(
+    "file", metavar="[FILE]", required=False, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+)
 @click.option("--run", "runs", metavar="RUN", multiple=True, help="Add this run's detail and events; repeatable.")
 @click.option("--artifacts", is_flag=True, help="Add the artifacts of these runs: logs, diffs, agent output.")
 @click.option("--texts", is_flag=True, help="Add the specifications of these runs.")
@@ -84,7 +88,7 @@ def support_bundle(
     repositories: bool,
     force: bool,
 ) -> Exit:
-    """Write one redacted archive for a bug report.
+    """Write one redacted archive for a bug report; - is stdout.
 
     Contains versions, settings with masked secrets, the findings of `doctor --offline`, shards, recent events and log
     lines, and figures about the database. Everything is redacted again, and the names of repositories are replaced by
@@ -95,12 +99,14 @@ def support_bundle(
         raise click.UsageError("--artifacts and --texts need --run.", click.get_current_context())
     now = datetime.now(UTC)
     path = file or Path(f"moonmind-support-{now:%Y%m%d-%H%M%S}.tar.gz")
-    refuse_existing(path, replace=force)
+    to_stdout = str(path) == "-"
+    if not to_stdout:
+        refuse_existing(path, replace=force)
     if not path.parent.is_dir():
         raise CommandFailed(f"The folder {path.parent} does not exist.", hint="Create it first.", code=Exit.USAGE)
     with ExitStack() as opened:
         settings, resources = _open(invocation, opened)
-        names = [] if resources is None or repositories else resources.store.run_lists.repositories(_MOST_REPOSITORIES)
+        names = [] if repositories else _repositories(settings, resources)
         redactor = Redactor(secrets_of(settings) if settings else {})
         for name, value in raw_secrets(invocation.environment, invocation.env_file):
             redactor.add(name, value)
@@ -110,23 +116,29 @@ def support_bundle(
             if resources is None:
                 raise CommandFailed("The database cannot be used: --run needs it.", hint="Omit --run.")
             run_id = find_run(resources.store, system_actor(), run)
-            chosen += parts.run_parts(resources, system_actor(), run_id, texts=texts, artifacts=artifacts)
+            chosen += parts.run_parts(resources, run_id, texts=texts, artifacts=artifacts)
         about = README.format(
             at=f"{now:%Y-%m-%d %H:%M} UTC",
-            repositories="" if repositories else ", names of repositories by numbers",
+            repositories=""
+            if repositories
+            else ",\nnames of repositories that the database or the settings contain by numbers",
             texts="" if texts else ", specifications",
         )
         chosen.insert(0, Part("README.txt", "what this is", lambda: about))
-        work = opened.enter_context(work_folder(path.parent))
         written = []
-        with private_file(path, work, replace=force) as sink:
+        with ExitStack() as target:
+            if to_stdout:
+                sink = target.enter_context(archive_to_stdout(invocation))
+            else:
+                work = target.enter_context(work_folder(path.parent))
+                sink = target.enter_context(private_file(path, work, replace=force))
             archive = ArchiveWriter(sink, at=now.timestamp())
             for part in chosen:
                 content = gate.cleaned(collected(part))
                 archive.add(part.name, content)
                 written.append(BundledFile(part.name, len(content), part.what))
             archive.close()
-    _print(invocation, path, written, texts=texts, artifacts=artifacts)
+    _print(invocation, path, written, with_texts=texts or artifacts)
     return Exit.OK
 
 
@@ -192,6 +204,15 @@ def _open(invocation: Invocation, opened: ExitStack) -> tuple[Settings | None, R
         return settings, None
 
 
+def _repositories(settings: Settings | None, resources: Resources | None) -> list[str]:
+    """The names of repositories that are known."""
+    found = [] if settings is None else list(settings.spec_workflow_github_repository)
+    if resources is not None:
+        with suppress(StoreError):
+            found += resources.store.run_lists.repositories(_MOST_REPOSITORIES)
+    return list(dict.fromkeys(name.casefold() for name in found))
+
+
 def _parts(invocation: Invocation, settings: Settings | None, resources: Resources | None) -> Iterator[Part]:
     yield Part(
         "versions.json", "versions of the appliance and its tools", lambda: versions(invocation, settings or Settings())
@@ -214,7 +235,7 @@ def _parts(invocation: Invocation, settings: Settings | None, resources: Resourc
     logs = [parts.INSTALL_LOG] + ([settings.moonmind_data_dir / "tui-errors.log"] if settings else [])
     for path in logs:
         if path.is_file():
-            yield Part(path.name, "its end", lambda path=path: parts.file_tail(path))  # type: ignore[misc] # the loop's own value
+            yield Part(path.name, "its end", partial(parts.file_tail, path))
 
 
 def _doctor(invocation: Invocation, found: list[object]) -> list[object]:
@@ -222,13 +243,17 @@ def _doctor(invocation: Invocation, found: list[object]) -> list[object]:
     return found
 
 
-def _print(invocation: Invocation, path: Path, files: list[BundledFile], *, texts: bool, artifacts: bool) -> None:
+def _print(invocation: Invocation, path: Path, files: list[BundledFile], *, with_texts: bool) -> None:
     shown = table("FILE", "SIZE", "CONTENT", right={"SIZE"})
     for each in files:
         shown.add_row(clean(each.name), size(each.size_bytes), each.what)
-    with_texts = " It contains texts of your runs." if texts or artifacts else ""
+    texts = " It contains texts of your runs." if with_texts else ""
+    name = "FILE" if str(path) == "-" else str(path)
     end = (
-        f"\n{path} was written, and nothing was sent.{with_texts} Redaction is not complete: look at it before you "
-        f"send it, for example with `tar -xzOf {path} | less`."
+        f"\n{name} was written, and nothing was sent.{texts} Redaction is not complete: look at it before you send it, "
+        f"for example with `tar -xzOf {name} | less`."
     )
-    invocation.print_result(Answer(str(path), files), Group(shown, Text(end)))
+    if str(path) == "-":
+        invocation.err.print(Group(shown, Text(end)))
+    else:
+        invocation.print_result(Answer(str(path), files), Group(shown, Text(end)))

@@ -74,9 +74,11 @@ def restore(source: IO[bytes], data_dir: Path, *, keep_free: int, new_id: bool, 
             progress("Checking the database", 0, 1)
             result = _correct(work, unpacked, new_id=new_id, data_dir=data_dir)
             _put_in_place(work, data_dir)
-        return result
+    except OSError as error:
+        raise refused(data_dir, error) from error
     finally:
         lock.release()
+    return result
 
 
 def _check_empty(data_dir: Path) -> None:

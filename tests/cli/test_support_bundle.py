@@ -1,6 +1,7 @@
 """A support bundle has what a bug report needs, and no secret."""
 
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -61,6 +62,24 @@ def test_the_answer_in_json(terminal: Terminal, data: Filled) -> None:
     assert {each["name"]: each["size_bytes"] for each in called.json["files"]} == {
         name: len(content) for name, content in files.items()
     }
+
+
+def test_to_stdout(terminal: Terminal, data: Filled) -> None:
+    """The archive is stdout, as a container has no folder for it; the list of files is stderr."""
+    path = terminal.home / "out"
+    with path.open("wb") as out:
+        done = subprocess.run(
+            terminal.command("support-bundle", "-"),
+            env=terminal.whole_environment(SETTINGS),
+            cwd=terminal.home,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=True,
+        )
+    assert b"nothing was sent" in done.stderr
+    with tarfile.open(path) as tar:
+        assert "README.txt" in tar.getnames()
+    assert terminal.call("support-bundle", "-", "--json").code == 2
 
 
 def test_no_secret_from_any_source(terminal: Terminal, data: Filled, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A restore checks everything first, and corrects what is no longer true."""
 
+import errno
 import io
 import json
 import stat
@@ -254,6 +255,24 @@ def test_the_same_file_twice(data: Filled, target: Path, tmp_path: Path) -> None
             tar.addfile(entry, io.BytesIO(files[each]))
     with pytest.raises(StoreError, match="twice"):
         restored(out.getvalue(), target)
+
+
+@pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("step", ["Unpacking the database", "Unpacking artifacts", "Checking the database"])
+def test_a_restore_that_stops_leaves_the_folder_as_it_was(
+    data: Filled, target: Path, tmp_path: Path, step: str, stop: BaseException
+) -> None:
+    """A full disk or Ctrl-C, at any step; the restore can be repeated."""
+    content, _ = backup_of(data.path, tmp_path / "work", artifacts=True)
+
+    def progress(current: str, _done: int, _total: int) -> None:
+        if current == step:
+            raise stop
+
+    with pytest.raises((StoreError, KeyboardInterrupt)):
+        restore(io.BytesIO(content), target, keep_free=0, new_id=True, progress=progress)
+    assert [path.name for path in target.iterdir()] == ["serve.lock"]
+    restored(content, target)
 
 
 def test_the_disk_keeps_its_free_space(data: Filled, target: Path, tmp_path: Path) -> None:
