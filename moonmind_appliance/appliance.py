@@ -149,7 +149,7 @@ class Appliance:
                 authenticate=self._authenticator(),
                 readiness=self._ready,
                 version=appliance_version(),
-                process=ProcessState(checks=self._readiness.last, threads=self.threads, jobs=self._workers.jobs),
+                process=ProcessState(checks=self._readiness.last, threads=self.threads, jobs=self._jobs),
                 lifespan=self._lifespan,
             )
         )
@@ -182,6 +182,9 @@ class Appliance:
     def threads(self) -> dict[str, bool]:
         """Each thread of the workers, and whether it runs."""
         return self._workers.alive()
+
+    def _jobs(self) -> dict[str, float]:
+        return self._workers.jobs() | {"retention": self._housekeeping.succeeded_at}
 
     def begin_stopping(self) -> list[str]:
         """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""

@@ -15,6 +15,7 @@ from moonmind_appliance.checks import Level
 from moonmind_appliance.models import FINAL_RUN_STATUSES, PHASE_ORDER, FailureCode, LoginState, RunStatus, WaitReason
 from moonmind_appliance.store.backlog import TURN, Waiting
 from moonmind_appliance.store.counters import ENDED, phase_histogram
+from moonmind_appliance.store.last_backup import last_backup
 from moonmind_appliance.store.webhooks import DELIVERIES, DELIVERY_RESULTS
 
 _NOTHING = Waiting(0, 0.0)
@@ -143,6 +144,13 @@ class StateMetrics(Collector):
 
     def _disk(self) -> Iterator[Metric]:
         resources = self._parts.resources
+        backup = last_backup(resources.store.database)
+        yield _gauge(
+            "moonmind_last_backup_timestamp_seconds",
+            "When `moonmind-appliance backup` last wrote a backup; 0 if it never did.",
+            [],
+            [([], 0.0 if backup is None else backup.timestamp())],
+        )
         disk = shutil.disk_usage(resources.settings.moonmind_data_dir)
         for name, text, value in (
             ("moonmind_free_disk_bytes", "Free space on the disk that contains the data folder.", disk.free),

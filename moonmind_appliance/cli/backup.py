@@ -3,7 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,8 +19,11 @@ from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.layout import Facts
 from moonmind_appliance.cli.terminal import facts
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.runs.backup import Manifest, Progress, back_up
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import DATABASE_NAME
+from moonmind_appliance.store.last_backup import record_backup
 from moonmind_appliance.units import size
 
 
@@ -68,6 +71,7 @@ def backup(invocation: Invocation, file: Path, *, artifacts: bool, force: bool) 
             made = _back_up(settings, sink, work, progress, artifacts=artifacts)
         with file.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
+    _record(settings, made)
     length = file.stat().st_size
     invocation.print_result(Answer(str(file), length, digest, made), _shown(file, length, made))
     return Exit.OK
@@ -80,6 +84,7 @@ def _to_stdout(invocation: Invocation, settings: Settings, *, artifacts: bool) -
         shown_progress(invocation.err) as progress,
     ):
         made = _back_up(settings, sink, work, progress, artifacts=artifacts)
+    _record(settings, made)
     invocation.err.print(_shown(Path("-"), None, made))
     return Exit.OK
 
@@ -104,6 +109,12 @@ def archive_to_stdout(invocation: Invocation) -> Iterator[IO[bytes]]:
         raise CommandFailed("The program that reads stdout ended; the archive is not complete.") from None
     except OSError as error:
         raise refused(Path("stdout"), error) from error
+
+
+def _record(settings: Settings, made: Manifest) -> None:
+    # The backup is complete, also of a database that cannot be written.
+    with suppress(StoreError):
+        record_backup(settings.moonmind_data_dir / DATABASE_NAME, made.made_at)
 
 
 def _back_up(settings: Settings, sink: IO[bytes], work: Path, progress: Progress, *, artifacts: bool) -> Manifest:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection
 
@@ -33,13 +34,17 @@ def retain(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> list[s
 
 
 class Housekeeping:
-    """Runs `retain` in a thread of its own: with many runs it takes minutes, and no other periodic job waits for it."""
+    """Runs `retain` in a thread of its own: with many runs it takes minutes, and no other periodic job waits for it.
+
+    `succeeded_at` is when it last succeeded, in seconds since 1970; before that, when this object was created.
+    """
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._thread: threading.Thread | None = None
         # Not at the start of the process: queued runs need the shards' locks then.
         self._kinds = EVERYTHING - {Kind.LOGIN_LEFTOVERS}
+        self.succeeded_at = time.time()
 
     def start(self) -> None:
         """Start it, unless it still runs. For one thread."""
@@ -56,6 +61,7 @@ class Housekeeping:
     def _run(self, kinds: Collection[Kind]) -> None:
         try:
             retain(self._resources, kinds)
+            self.succeeded_at = time.time()
         except ApplianceError as error:
             _log.warning("Retention stopped, and is tried again in an hour: %s", error)
         except Exception:  # noqa: BLE001 - the next time may succeed

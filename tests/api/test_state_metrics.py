@@ -12,6 +12,7 @@ from moonmind_appliance.api.parts import ApiParts, ProcessState
 from moonmind_appliance.api.state_metrics import StateMetrics
 from moonmind_appliance.checks import Finding, Level
 from moonmind_appliance.models import FailureCode, LoginState, RunStatus, WaitingFor, WaitReason, failure
+from moonmind_appliance.store.last_backup import record_backup
 from moonmind_appliance.store.shards import ShardChange
 from moonmind_appliance.store.webhooks import DELIVERY_RESULTS, NewDelivery
 from tests.api.served import LEASE, Served
@@ -107,6 +108,10 @@ def test_disk_and_process(served: Served, parts: ApiParts, read: Read) -> None:
     assert read("moonmind_thread_alive", thread="clock") == 0
     assert read("moonmind_periodic_job_last_success_timestamp_seconds", name="retention") == 17.5
     assert read("moonmind_event_streams") == 3
+    assert read("moonmind_last_backup_timestamp_seconds") == 0
+    made = parts.resources.clock()
+    record_backup(served.store.database.path, made)
+    assert read("moonmind_last_backup_timestamp_seconds") == pytest.approx(made.timestamp())
     assert read("moonmind_stopping") == 0
     parts.resources.stopping.set()
     assert read("moonmind_stopping") == 1

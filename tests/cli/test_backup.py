@@ -7,13 +7,15 @@ import stat
 import subprocess
 import tarfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from moonmind_appliance.cli.backup import shown_progress
 from moonmind_appliance.cli.terminal import console
-from moonmind_appliance.store import DataFolderLock
+from moonmind_appliance.store import DataFolderLock, Store
+from moonmind_appliance.store.last_backup import last_backup
 from tests.backed_up import Filled, filled
 from tests.cli.terminal import Terminal
 
@@ -38,6 +40,18 @@ def test_a_backup_beside_a_serving_appliance(terminal: Terminal, data: Filled) -
     with tarfile.open(path) as tar:
         assert tar.getnames()[:2] == ["manifest.json", "appliance.db"]
     assert [each.name for each in terminal.home.glob(".moonmind*")] == []
+
+
+def test_its_time_is_recorded(terminal: Terminal, data: Filled) -> None:
+    """Of a backup that is complete; the metrics have it."""
+    path = terminal.home / "b.tar.gz"
+    store = Store.open(terminal.data_dir)
+    path.touch()
+    assert terminal.call("backup", str(path)).code == 1
+    assert last_backup(store.database) is None
+    made = terminal.call("backup", "--force", "--json", str(path)).json["backup"]["made_at"]
+    assert last_backup(store.database) == datetime.fromisoformat(made)
+    store.close()
 
 
 def test_the_answer_in_json(terminal: Terminal, data: Filled) -> None:

@@ -39,7 +39,7 @@ class Machine:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self._log = (folder.parent / f"{name}.console").open("wb")
+        self._console = folder.parent / "console"
         self._process: subprocess.Popen[bytes] | None = None
         self._init = 0
 
@@ -49,11 +49,14 @@ class Machine:
         self._process = subprocess.Popen(
             ["systemd-nspawn", *options, f"--directory={self.folder}", "--bind=/run/docker.sock"],
             stdin=subprocess.DEVNULL,
-            stdout=self._log,
+            stdout=self._console.open("ab"),
             stderr=subprocess.STDOUT,
         )
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        until("it boots", 60, lambda: children.read_text().split() != [])
+        with suppress(FileNotFoundError):
+            until("it boots", 60, lambda: children.read_text().split() != [])
+        if self._process.poll() is not None:
+            raise SystemExit(f"FAILED: systemd-nspawn ended:\n{self._console.read_text()}")
         self._init = int(children.read_text().split()[0])
         until("systemd is up", 120, lambda: self.run("systemctl is-system-running", check=False) in UP)
 
@@ -87,7 +90,6 @@ class Machine:
                 self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._log.close()
 
 
 UP = ("running", "degraded")
@@ -143,7 +145,7 @@ def machine(release: str) -> Iterator[Machine]:
         subprocess.run(["chroot", folder, "update-ca-certificates"], check=True, stdout=subprocess.DEVNULL)
         (folder / "srv/block").mkdir()
         (folder / "srv/block/sitecustomize.py").write_text(BLOCK, encoding="utf-8")
-        booted = Machine(folder, Path(scratch).name)
+        booted = Machine(folder, f"moonmind-{os.getpid()}")
         try:
             booted.boot()
             yield booted
