@@ -11,7 +11,7 @@ CONSTANTS: dict[str, Any] = {
     "appliance:_LOOK_AT_LOGINS_EVERY": 3,
     "appliance:_WAKE_AGAIN_EVERY": 10,
     "appliance:_RETAIN_EVERY": 10,
-    "execution.retention:_EVENTS_AT_LEAST": timedelta(seconds=30),
+    "retention.plan:_EVENTS_AT_LEAST": timedelta(seconds=30),
     "shards.health:TRY_AGAIN_AFTER": timedelta(seconds=5),
     "shards.health:CHECK_COOLDOWN_AFTER": timedelta(seconds=10),
     "shards.upkeep:_CHECK_AGAIN_AFTER": timedelta(seconds=5),

@@ -22,7 +22,15 @@ from moonmind_appliance.appliance import attach
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
-from tests.faults.collect import artifact_rows, collect, containers_of, files_of, known_secrets, open_to_read
+from tests.faults.collect import (
+    artifact_rows,
+    collect,
+    containers_of,
+    files_of,
+    known_secrets,
+    left_in_docker,
+    open_to_read,
+)
 from tests.faults.figures import Life, claimed_after
 from tests.faults.invariants import INVARIANTS, Facts, Violation, violations
 from tests.faults.points import ARM_FILE_VARIABLE, POINTS
@@ -390,8 +398,17 @@ class Harness:
         victim.stop()
         victim.spawn()
         self._must_be_ready()
-        _wait(_LEFT_SECONDS, lambda: not containers_of(environment.engine, environment))
+        _wait(_LEFT_SECONDS, self._nothing_is_left)
         victim.stop()
+
+    def _nothing_is_left(self) -> bool:
+        """Whether retention has ended and no container exists."""
+        rows = self._victim.rows("SELECT DISTINCT run_id FROM events WHERE kind = 'artifacts.removed'")
+        removed = {row["run_id"] for row in rows}
+        files, _ = files_of(self._victim.data_dir)
+        kept = {row["run_id"] for row in self._victim.rows("SELECT run_id FROM runs")} - removed
+        with_files = {path.split("/")[1] for path in files}
+        return not (with_files & removed) and not left_in_docker(self._environment, kept, self._shards)
 
     def _must_be_ready(self) -> None:
         if not self._victim.wait_until_ready():

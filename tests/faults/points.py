@@ -73,9 +73,9 @@ LISTED: list[Point] = [
     Point("after killing a container", "containers.docker:DockerEngine.kill", "after"),
     *_around("removing a container", "containers.docker:DockerEngine.remove", 3),
     # Git and GitHub.
-    *_around("the clone", "phases.git_clone:git_command", of="clone"),
+    *_around("the clone", "phases.git_retries:git_command", of="clone"),
     *_around("the commit", "phases.commit_push:git_command", of="stage"),
-    *_around("the push", "phases.commit_push:git_command", of="push"),
+    *_around("the push", "phases.git_retries:git_command", of="push"),
     Point("before looking for a pull request", "github.rest:GitHub.find_pull_request", "before"),
     *_around("opening a pull request", "github.rest:GitHub.create_pull_request"),
     Point("after labelling a pull request", "github.rest:GitHub.add_labels", "after"),
@@ -94,7 +94,7 @@ LISTED: list[Point] = [
     *_around("requeuing an interrupted run", "store.queue:RunQueue.requeue_abandoned", startup=True),
     # Retention, which begins with the start.
     *_around("removing a run's files", "artifact_files:ArtifactFiles.remove_run", startup=True),
-    Point("before removing a run's artifact rows", "store.artifacts:ArtifactStore.remove", "before", startup=True),
+    *_around("removing artifact rows", "store.retention:RetentionStore.remove_artifacts", startup=True),
     Point("after removing a volume", "containers.docker:DockerEngine.remove_volume", "after", startup=True),
     # A sign-in in its own process.
     Point("sign-in: after storing the new login", "shards.login:store_login", "after", login=True),
