@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -151,10 +151,9 @@ class Victim:
 
     def _answers(self) -> bool:
         connection = HTTPConnection("127.0.0.1", self.served.port, timeout=2)
-        with suppress(OSError, HTTPException):
+        with closing(connection), suppress(OSError, HTTPException):
             connection.request("GET", f"{API}/health")
             return connection.getresponse().status == 200
-        connection.close()
         return False
 
     def last_lines(self) -> str:
@@ -191,6 +190,7 @@ class Callers(threading.Thread):
                     self._submit()
             except Exception as error:  # noqa: BLE001 - a defect of the harness must fail it, not end its thread
                 self.violations.append(Violation("the harness works", "callers", repr(error)))
+        self._client.close()
 
     def limit_next_turn(self) -> None:
         """The account of the next turn reaches its usage limit, which resets after some seconds."""
@@ -283,9 +283,10 @@ class Harness:
         self._callers = Callers(self._victim, environment, seed, open_runs=shards + 2)
         self._report = Report(seed=seed, shards=shards, points=len(POINTS))
         self._reached: set[str] = set()
+        self.stopped = threading.Event()
 
     def run(self) -> Report:
-        """Run the schedule, then wait for the end of every run, and check."""
+        """Run the schedule, or until `stopped` is set, then wait for the end of every run, and check."""
         began = time.monotonic()
         for repository in REPOSITORIES:
             self._environment.github.add_repository(repository)
@@ -294,10 +295,12 @@ class Harness:
         self._callers.start()
         try:
             for number, kill in enumerate(self._schedule, 1):
-                self._one(kill, f"{number}/{len(self._schedule)}")
+                if not self.stopped.is_set():
+                    self._one(kill, f"{number}/{len(self._schedule)}")
             for again in range(2):
                 for point in sorted(points_of(self._schedule) - self._reached):
-                    self._one(Kill(How.POINT, point=point), f"missed point, attempt {again + 2}")
+                    if not self.stopped.is_set():
+                        self._one(Kill(How.POINT, point=point), f"missed point, attempt {again + 2}")
             self._finish()
             self._report.seconds = time.monotonic() - began
             self._check()
@@ -468,12 +471,18 @@ def harness(
     think: float,
     retention: str,
     say: Callable[[str], None] = lambda _line: None,
+    on_start: Callable[[threading.Event], None] = lambda _stopped: None,
 ) -> Report:
-    """Run a schedule in an environment of its own, which is removed at the end; the log stays in `folder`."""
+    """Run a schedule in an environment of its own, which is removed at the end; the log stays in `folder`.
+
+    `on_start` gets an event that ends the kills early.
+    """
     overrides = {"ARTIFACT_RETENTION": retention}
     base = settings.load({}).settings
     with RehearsalEnvironment(base, overrides=overrides, think_seconds=think, shards=shards) as environment:
-        return Harness(environment, folder, seed=seed, count=count, shards=shards, say=say).run()
+        made = Harness(environment, folder, seed=seed, count=count, shards=shards, say=say)
+        on_start(made.stopped)
+        return made.run()
 
 
 def json_of(report: Report) -> str:

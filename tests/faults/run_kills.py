@@ -1,9 +1,16 @@
-"""The command `tests/faults/run`: kill the appliance by a schedule from a seed, and print what was found."""
+"""The command `tests/faults/run`: kill the appliance by a schedule from a seed, and print what was found.
+
+Ctrl-C ends the kills early; the check at the end follows, with what was done so far.
+"""
 
 import argparse
+import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from tests.faults.figures import quantile
 from tests.faults.invariants import INVARIANTS
@@ -37,9 +44,20 @@ def main() -> int:
         think=chosen.think,
         retention=chosen.retention,
         say=say,
+        on_start=lambda stopped: stop_early(stopped, say),
     )
     print(json_of(report) if chosen.json else table(report))
     return 1 if report.violations else 0
+
+
+def stop_early(stopped: threading.Event, say: Callable[[str], None]) -> None:
+    """Let SIGINT end the kills, also where the shell that started this ignores it."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        say("No more kills; the check follows.")
+        stopped.set()
+
+    signal.signal(signal.SIGINT, stop)
 
 
 def table(report: Report) -> str:
