@@ -377,7 +377,9 @@ class Execution:
         if pause is None:
             reason = None if result.failure is None else given_up(result.failure, past)
             return msgspec.structs.replace(result, failure=reason, outage=None)
-        waits = WaitingFor(WaitReason.GITHUB, self._in(timedelta(seconds=pause)), outage.message)
+        # Whole seconds: runs that wait for one limit then need few wake-ups.
+        until = self._in(timedelta(seconds=pause + 1)).replace(microsecond=0)
+        waits = WaitingFor(WaitReason.GITHUB, until, outage.message)
         return msgspec.structs.replace(result, failure=None, waiting_for=waits)
 
     def _disk_is_full(self) -> bool:

@@ -121,7 +121,7 @@ def test_a_limit_before_the_run_is_waited_for(appliance: ApplianceUnderTest) -> 
     appliance.work()
     waits = waiting(appliance, run)
     assert waits.until is not None
-    assert 20 <= (waits.until - appliance.clock()).total_seconds() <= 22
+    assert 20 <= (waits.until - appliance.clock()).total_seconds() <= 23
     assert "Too many requests" in waits.detail
     assert {shard for shard, at in appliance.wakeups.timed if at == waits.until} == {0, 1}
     appliance.work()
@@ -205,7 +205,7 @@ def test_each_wait_is_an_event_with_its_cause_and_its_pause(appliance: Appliance
     again, waits = appliance.store.events.after(0, run_id=run.run_id)[-2:]
     assert (again.kind, again.data["phase"], again.data["reason"]) == ("phase.retrying", "prepare_job", "github")
     assert again.data["failure"] == UNREACHABLE.value
-    assert 30 <= again.data["pause"] <= 33
+    assert 30 <= again.data["pause"] <= 34
     assert (waits.kind, waits.data["waiting_for"]["reason"]) == ("run.waiting", "github")
     assert "No response from" in waits.data["waiting_for"]["detail"]
 
