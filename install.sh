@@ -312,7 +312,7 @@ ExecStart=${command_link#"$system"} serve
 Restart=always
 RestartSec=5
 WatchdogSec=60
-# Longer than STOP_GRACE, in which a run in flight is let go of; it is resumed after the start.
+# STOP_GRACE (30 s) for the running phases, 10 s to interrupt them, and some for connections and jobs.
 TimeoutStopSec=90
 UMask=0077
 # Each connection and each event stream is an open file.

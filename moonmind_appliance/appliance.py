@@ -1,8 +1,8 @@
 """The composition root: creates everything from `Settings`; starts and stops the process.
 
-Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new requests, workers release their
-runs, connections close. `Appliance` is for the serving process; `attach` gives other processes (command line, TUI) the
-same resources on the same database.
+Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new runs, running phases end or are
+interrupted, no new requests, connections close. `Appliance` is for the serving process; `attach` gives other processes
+(command line, TUI) the same resources on the same database.
 """
 
 import asyncio
@@ -47,6 +47,10 @@ _CHECK_DATABASE_EVERY = 6 * 3600
 _OIDC_CHECK_AGE = 15
 # Longest batch of the retention job.
 _HOUSEKEEPING_ENDS_SECONDS = 5
+INTERRUPTION_SECONDS = 10
+"""Most seconds for the workers to end after their runs were interrupted."""
+# Longest delay until `interrupt` ends the wait.
+_GRACE_STEP = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -138,6 +142,8 @@ class Appliance:
             self._lock.release()
             raise
         self._executor = Executor(self.resources)
+        # On the monotonic clock; None until the stop begins.
+        self._grace_ends: float | None = None
         self._sweeper = Sweeper(self.resources)
         self._housekeeping = Housekeeping(self.resources)
         self._webhook = WebhookSender(self.resources, receiver)
@@ -187,17 +193,38 @@ class Appliance:
         return self._workers.jobs() | {"retention": self._housekeeping.succeeded_at}
 
     def begin_stopping(self) -> list[str]:
-        """Refuse new work and interrupt the running runs; returns their ids. Idempotent; a signal triggers it."""
+        """Refuse new work, and give the running phases STOP_GRACE to end; returns their runs, for display. Idempotent.
+
+        A signal triggers it.
+        """
+        if self._grace_ends is None:
+            self._grace_ends = time.monotonic() + self.settings.stop_grace
+        return self._executor.begin_stop()
+
+    def wait_for_phases(self) -> None:
+        """After `begin_stopping`: return when no run is running, when STOP_GRACE is over, or after `interrupt`."""
+        while self._grace_ends is not None and time.monotonic() < self._grace_ends:
+            if self._executor.wait(_GRACE_STEP):
+                return
+
+    def interrupt(self) -> list[str]:
+        """Refuse new work, and interrupt the running runs at once; returns them, for display. Idempotent."""
+        self._grace_ends = time.monotonic()
         return self._executor.stop()
 
     def stop(self) -> None:
-        """Stop and close everything; interrupted runs are queued and continue after the next start. Idempotent."""
+        """Stop and close everything; runs that have not ended are queued and continue after the next start. Idempotent.
+
+        Takes at most STOP_GRACE and `INTERRUPTION_SECONDS`; STOP_GRACE counts from `begin_stopping`.
+        """
         began = time.monotonic()
-        for run_id in self.begin_stopping():
-            _log.info("Run %s is interrupted; it resumes after the restart.", run_id)
-        if not self._workers.stop(self.settings.stop_grace):
+        self.begin_stopping()
+        self.wait_for_phases()
+        for run in self.interrupt():
+            _log.warning("Run %s is interrupted; it resumes after the restart.", run)
+        if not self._workers.stop(INTERRUPTION_SECONDS):
             _log.warning(
-                "A worker did not stop within %d s; recovery cleans up at the next start.", self.settings.stop_grace
+                "A worker did not stop within %d s; recovery cleans up at the next start.", INTERRUPTION_SECONDS
             )
         self._housekeeping.join(_HOUSEKEEPING_ENDS_SECONDS)
         self._webhook.stop()

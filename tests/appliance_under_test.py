@@ -196,6 +196,8 @@ class ApplianceUnderTest:
     executor: Executor = field(init=False)
     git_acts: dict[str, list[Act]] = field(default_factory=lambda: defaultdict(list))
     git_verbs: list[str] = field(default_factory=list)
+    publishes: bool = True
+    """False: a push succeeds, and the branch is deleted at once."""
 
     def __post_init__(self) -> None:
         self.engine: Any = self.resources.engine
@@ -313,7 +315,7 @@ class ApplianceUnderTest:
         said |= (act(process) if act else None) or {}
         if code := said.get("exit_code"):
             return int(code)
-        if verb == "push" and said["pushed"]:
+        if verb == "push" and said["pushed"] and self.publishes:
             self._publish(job["branch"])
         process.stdout.write(json.dumps(said).encode() + b"\n")
         if verb == "stage" and said["changed"]:

@@ -184,6 +184,16 @@ def test_a_stopping_appliance_refuses_new_runs(appliance: Appliance) -> None:
         assert client.get("/api/spec-automation/runs", headers=headers).status_code == httpx.codes.OK
 
 
+def test_a_stop_waits_for_nothing_when_no_run_is_running(settings: Settings) -> None:
+    """Also with a very long STOP_GRACE."""
+    appliance = Appliance(msgspec.structs.replace(settings, stop_grace=10**6))
+    appliance.start()
+    assert appliance.begin_stopping() == []
+    appliance.wait_for_phases()
+    appliance.stop()
+    assert appliance.interrupt() == []
+
+
 def test_a_data_folder_that_cannot_be_created_is_reported(tmp_path: Path, settings: Settings) -> None:
     """A file is in its place; the error says what to do."""
     (tmp_path / "file").write_text("")

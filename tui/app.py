@@ -88,6 +88,8 @@ class TerminalApp(App[None]):
         self.environment = dict(os.environ) if environment is None else environment
         self.serve_state: ServeState | None = None
         """The last result; None before the first one."""
+        self.drained_at: datetime | None = None
+        """When the appliance was drained, at the last check; None: it was not."""
         self._read_serve_state = serve_state
         self.checks = checks
         self.lost: ApplianceError | None = None
@@ -128,6 +130,8 @@ class TerminalApp(App[None]):
             return Text("serve: checking")
         if not self.serve_state.answers:
             return Text("‖ serve: not running", self.palette.waiting)
+        if self.drained_at is not None:
+            return Text("‖ drained: no run starts", self.palette.waiting)
         if not self.serve_state.ready:
             return Text("! serve: not ready, press 3", self.palette.waiting)
         return Text("serve: running")
@@ -229,8 +233,12 @@ class TerminalApp(App[None]):
 
     def on_data_changed(self, message: DataChanged) -> None:
         """Let the shown page read again."""
+        change = message.change
+        if not change.run_ids and not change.shards and not change.other:
+            # An event of the appliance itself, such as a drain.
+            self.check_serve()
         for page in self.pages:
-            page.changed(message.change)
+            page.changed(change)
 
     def on_data_lost(self, message: DataLost) -> None:
         """Show a message, and keep the displayed data."""
@@ -251,11 +259,15 @@ class TerminalApp(App[None]):
     def check_serve(self) -> None:
         """Check now whether the service is ready, in addition to the check every ten seconds."""
         self.background.run(
-            self, "serve", partial(self._read_serve_state, self.settings), self._serve_checked, self._ignore
+            self,
+            "serve",
+            lambda: (self._read_serve_state(self.settings), self.resources.store.drain.since()),
+            self._serve_checked,
+            self._ignore,
         )
 
-    def _serve_checked(self, state: ServeState) -> None:
-        self.serve_state = state
+    def _serve_checked(self, state: tuple[ServeState, datetime | None]) -> None:
+        self.serve_state, self.drained_at = state
         self._show_serve()
 
     def _show_serve(self) -> None:

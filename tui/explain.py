@@ -14,6 +14,7 @@ _WAITS: dict[WaitReason, str] = {
     WaitReason.ENGINE: "the Docker engine",
     WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "its shard, which is busy or paused",
+    WaitReason.DRAINED: "the appliance to be resumed (2, then D)",
 }
 _ACTORS: dict[WhoActs, str] = {
     WhoActs.OPERATOR: "Operator",

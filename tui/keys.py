@@ -142,6 +142,7 @@ KEYS: dict[Where, tuple[Key, ...]] = {
         Key("sign_out", "X", "X", "sign_out", "Sign out", "Revoke and remove the shard's login. It asks first."),
         Key("check", "c", "c", "check", "Check", "Check the shard's login now."),
         Key("pause", "p", "p", "pause", "Pause/resume", "Pause the shard, or resume it. It asks first."),
+        Key("drain", "D", "D", "drain", "", "Drain the appliance (it starts no runs), or resume it. It asks first."),
     ),
     Where.LOGIN: (
         Key("copy", "c", "c", "copy_code", "Copy code", "Copy the code."),

@@ -73,6 +73,7 @@ _REASONS = {
     WaitReason.ENGINE: "the Docker engine",
     WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "a busy shard",
+    WaitReason.DRAINED: "the appliance to be resumed (D)",
 }
 
 

@@ -13,6 +13,7 @@ from litestar.response import Redirect
 from litestar.types import HTTPScope, Message, Receive, Scope, Send
 
 from moonmind_appliance.api.artifacts import artifacts_router
+from moonmind_appliance.api.drain import drain_router
 from moonmind_appliance.api.events import OpenStreams, events_router
 from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.metrics import Metrics, metrics_router
@@ -101,7 +102,15 @@ def build_api(parts: ApiParts) -> Litestar:
     state = State({"parts": parts, "streams": streams, "metrics": Metrics(parts, lambda: len(streams))})
     router = Router(
         BASE_PATH,
-        route_handlers=[runs_router, events_router, artifacts_router, shards_router, health_router, metrics_router],
+        route_handlers=[
+            runs_router,
+            events_router,
+            artifacts_router,
+            shards_router,
+            drain_router,
+            health_router,
+            metrics_router,
+        ],
     )
     api = Api(
         [router, to_schema],

@@ -190,6 +190,8 @@ class StateMetrics(Collector):
             [([name], at) for name, at in process.jobs().items()],
         )
         stopping = self._parts.resources.stopping.is_set()
+        drained = self._parts.resources.store.drain.since() is not None
+        yield _gauge("moonmind_drained", "1 while an operator has drained the appliance.", [], [([], drained)])
         yield _gauge("moonmind_stopping", "1 while the appliance stops.", [], [([], stopping)])
         yield _gauge("moonmind_event_streams", "Open event streams.", [], [([], self._open_streams())])
         yield _gauge("moonmind_appliance_info", "Version of the appliance.", ["version"], [([self._parts.version], 1)])

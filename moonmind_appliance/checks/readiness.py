@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from moonmind_appliance.checks.drained import drained
 from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
 from moonmind_appliance.checks.finding import Finding, Level, guarded, wrong
 from moonmind_appliance.checks.github_access import token_is_set
@@ -31,6 +32,7 @@ def _by_name(resources: Resources) -> dict[str, Finding]:
     settings = resources.settings
     found = {
         "database": _one("database", lambda: database(settings, resources)),
+        "drain": _drain(resources),
         "disk": _one("disk", lambda: free_space(settings, resources.engine)),
         "engine": _one("Docker engine", lambda: docker_engine(resources.engine), to_do=START),
     }
@@ -97,6 +99,9 @@ class Readiness:
             waited = self._clock() - self._refresh_began
             if self._refreshing is not None and waited > longest:
                 found["engine"] = wrong("Docker engine", f"No answer for {waited:.0f} s.", START)
+        if "drain" in found:
+            # Not cached: operators look at once whether a drain or a resume had an effect.
+            found["drain"] = _drain(self._resources)
         return found
 
     def _refresh(self) -> None:
@@ -106,6 +111,10 @@ class Readiness:
         finally:
             with self._lock:
                 self._found, self._at, self._refreshing = found, self._clock(), None
+
+
+def _drain(resources: Resources) -> Finding:
+    return _one("drain", lambda: drained(resources))
 
 
 def _one(check: str, check_now: Callable[[], Finding], *, to_do: str = "") -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from moonmind_appliance.checks import reach as reach_of
+from moonmind_appliance.checks.drained import drained
 from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
 from moonmind_appliance.checks.finding import Finding, Level, guarded, note, wrong
 from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_is_set
@@ -45,6 +46,9 @@ def run_checks(
     yield from guarded("data folder", lambda: data_folder(settings), to_do="Run as its owner, usually root.")
     yield from guarded("disk", lambda: free_space(settings, None if resources is None else resources.engine))
     yield from guarded("database", lambda: database(settings, resources, problem, whole=True))
+    if resources is not None:
+        attached = resources
+        yield from guarded("drain", lambda: _unless_ok(drained(attached)))
     yield from _containers(settings, resources, offline=offline)
     state = serve_state(settings)
     yield from guarded("API address", lambda: api_address(settings, state))
@@ -59,6 +63,11 @@ def run_checks(
             yield from _checked_once(settings, repository)
         yield from guarded("Keycloak", lambda: filter(None, [ask_identity_provider(settings)]), to_do=_FIX)
     yield clock(github.time, datetime.now(UTC))
+
+
+def _unless_ok(finding: Finding) -> list[Finding]:
+    """The finding, or nothing if there is no problem: only an operator's own command causes this one."""
+    return [] if finding.level is Level.OK else [finding]
 
 
 def _checked_once(settings: Settings, slug: str) -> Iterator[Finding]:

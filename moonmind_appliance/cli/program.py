@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, Lazy] = {
     "logout-shard": Lazy(f"{_HERE}.login_shard:logout_shard", "Sign a shard out: the login is revoked and removed."),
     "pause-shard": Lazy(f"{_HERE}.pause_shard:pause_shard", "Pause a shard: it accepts no new runs."),
     "resume-shard": Lazy(f"{_HERE}.pause_shard:resume_shard", "Resume a paused shard: it accepts runs again."),
+    "drain": Lazy(f"{_HERE}.drain:drain", "Drain the appliance: it finishes its runs and starts no others."),
+    "resume": Lazy(f"{_HERE}.drain:resume", "Resume a drained appliance: it starts runs again."),
     "prune": Lazy(f"{_HERE}.prune:prune_command", "Remove what is past its retention time."),
     "purge": Lazy(f"{_HERE}.purge:purge", "Remove what an appliance left on the Docker engine."),
     "backup": Lazy(f"{_HERE}.backup:backup", "Write a backup of the appliance to a file; - is stdout."),

@@ -41,9 +41,9 @@ _log = logging.getLogger(__name__)
 def serve(invocation: Invocation) -> Exit:
     """Run the appliance: API and workers, until it is stopped.
 
-    The log goes to stderr, as text or JSON (MOONMIND_LOG_FORMAT), without secrets. On SIGTERM or Ctrl-C, running work
-    stops within STOP_GRACE and resumes after the next start; the exit code is then 0. Only one process can use a data
-    folder.
+    The log goes to stderr, as text or JSON (MOONMIND_LOG_FORMAT), without secrets. On SIGTERM or Ctrl-C no run starts,
+    and the running phases have STOP_GRACE to end; their runs resume after the next start. A second signal interrupts
+    them at once. The exit code is then 0. Only one process can use a data folder.
     """
     configuration = invocation.configuration()
     settings = configuration.settings

@@ -64,14 +64,23 @@ def shards(invocation: Invocation, server: str | None, token_file: Path | None, 
     with open_access(invocation, server, token_file) as access:
         items = access.shards()
         waiting = access.waiting()
+        drained_at = access.drain_state().drained_at
     now = datetime.now(UTC)
     queued = [Waiting(run.run_id, run.repository, run.accepted_at, run.waiting_for) for run in waiting]
     invocation.print_result(
-        {"items": items, "waiting": queued}, _shown(items, waiting, now, grades=invocation.verbose or check)
+        {"items": items, "waiting": queued, "drained_at": drained_at},
+        _shown(items, waiting, now, drained_at=drained_at, grades=invocation.verbose or check),
     )
 
 
-def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datetime, *, grades: bool) -> RenderableType:
+def _shown(
+    items: Sequence[ShardView],
+    waiting: Sequence[RunSummary],
+    now: datetime,
+    *,
+    drained_at: datetime | None,
+    grades: bool,
+) -> RenderableType:
     shown = table(
         "SHARD",
         "LOGIN",
@@ -86,6 +95,9 @@ def _shown(items: Sequence[ShardView], waiting: Sequence[RunSummary], now: datet
         optional=("QUOTA USED", "PLAN", "MADE", "ACCESS ENDS", "LAST TURN"),
     )
     below: list[RenderableType] = []
+    if drained_at is not None:
+        since = f"The appliance is drained since {clock(drained_at)}: it starts no runs."
+        below.append(Text(f"{since} Run `{PROGRAM} resume`.", "yellow"))
     for shard in items:
         shown.add_row(
             str(shard.shard),

@@ -19,8 +19,10 @@ _ENGINE_PAUSE = timedelta(seconds=5)
 def prepare_claim(resources: Resources, shard: int) -> bool:
     """Whether the shard may claim a run now. Checks a login whose state is unknown or uncertain.
 
-    If it may not, the next wake-up is scheduled where its time is known.
+    If it may not, the next wake-up is scheduled where its time is known. While the appliance is drained, none is.
     """
+    if resources.store.drain.since() is not None:
+        return False
     now = resources.clock()
     if (disk := low_disk(resources, resources.settings.min_free_disk, with_engine=True)) is not None:
         waiting_for = WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, f"the disk of {disk.what} is nearly full")

@@ -42,6 +42,7 @@ from moonmind_appliance.models import (
     StartedContainers,
     WaitingFor,
     WaitReason,
+    cancelled_summary,
     failure,
 )
 from moonmind_appliance.phases import (
@@ -61,6 +62,8 @@ from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 MOST_INTERRUPTIONS = 5
 # Attempts that start again after the engine refused a call or lost a container, before the run fails.
 _MOST_ENGINE_FAILURES = 2
+# Phases that still begin while the process stops: they take seconds, and what the agent wrote is then safe on GitHub.
+_PUBLISH = frozenset({PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 # Phases whose success counts as progress: a run that resumes after an interruption does not repeat them.
 _PROGRESS = frozenset({*SKILLS, PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
@@ -103,6 +106,11 @@ class Execution:
         )
         self._runner = PhaseRunner(self._context)
         self._phase: PhaseName | None = None
+
+    @property
+    def phase(self) -> PhaseName | None:
+        """The phase that runs, or ran last; None before the first one. For display, from any thread."""
+        return self._phase
 
     @property
     def _run(self) -> Run:
@@ -155,8 +163,12 @@ class Execution:
             return
         to_do = phases_to_do(self._run)
         self._context.to_do = tuple(to_do)
+        repeated = set[PhaseName]()
         while to_do:
             name = self._phase = to_do.pop(0)
+            if self._resources.stopping.is_set() and name not in _PUBLISH:
+                # Also for a clone in the background.
+                self._context.cancel.cancel(InterruptReason.SHUTDOWN)
             self._context.cancel.check()
             if (no_changes := self._no_changes()) is not None:
                 self._skip(name, no_changes)
@@ -166,6 +178,10 @@ class Execution:
                 self._wait(self._timed(result.waiting_for), phase=name, outage=result.outage)
                 return
             if result.failure is not None:
+                if result.repeat is not None and result.repeat not in repeated:
+                    repeated.add(result.repeat)
+                    to_do = self._repeat(result.repeat, result.failure)
+                    continue
                 self._end_with(result.failure)
                 return
             if isinstance(result.output, StartedContainers) and result.output.volumes_are_new:
@@ -174,6 +190,13 @@ class Execution:
             self._end(RunStatus.NO_CHANGES, no_changes)
         else:
             self._end(RunStatus.SUCCEEDED, self._summary())
+
+    def _repeat(self, name: PhaseName, why: Failure) -> list[PhaseName]:
+        """The phases to do from one that had succeeded and whose result no longer exists."""
+        self._save(name, PhaseStatus.RETRYING, reason=why.message)
+        to_do = phases_to_do(self._run)
+        self._context.to_do = tuple(to_do)
+        return to_do
 
     def _no_changes(self) -> str | None:
         """Why there is nothing to publish; None before the commit, and if there is a commit."""
@@ -317,11 +340,12 @@ class Execution:
 
     def _interrupted(self, reason: InterruptReason) -> None:
         if reason is InterruptReason.CANCELLED:
-            self._end(RunStatus.CANCELLED, "The run was cancelled.")
+            self._end(RunStatus.CANCELLED, cancelled_summary(self._run))
             return
         if reason is InterruptReason.LEASE_LOST:
             raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
+        self._runner.wait_for_clone()
         self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
 
     def _wait(

@@ -1,15 +1,17 @@
-"""Take runs for a shard, one at a time, and execute them; interrupt them when the process stops."""
+"""Take runs for a shard, one at a time, and execute them; let their phases end, or interrupt them, at a stop."""
 
 import logging
 import threading
 import time
 import uuid
+from typing import NamedTuple
 
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import InterruptReason, LeaseLost, StoreError
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.execute import Execution
-from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, Heartbeat
+from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, SETTLE_SECONDS, Heartbeat
+from moonmind_appliance.execution.settle import remove_leftovers, settle_cancelled
 from moonmind_appliance.models import Run, ShardNames
 from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
@@ -21,20 +23,42 @@ _REPEAT_EVERY = 60.0
 _log = logging.getLogger(__name__)
 
 
+class RunningRun(NamedTuple):
+    """A run that a worker executes."""
+
+    run: Run
+    token: CancelToken
+    execution: Execution
+
+    def __str__(self) -> str:
+        """Its id, and the phase that runs."""
+        phase = self.execution.phase
+        return f"{self.run.run_id} ({phase.value})" if phase else self.run.run_id
+
+
 class Executor:
     """Executes runs, one at a time per shard. The shard's worker thread calls `work`.
 
-    Renews the claim and checks for a cancel every `beat` seconds; measures disk use every `measure_every` seconds.
+    Renews the claim and checks for a cancel every `beat` seconds; settles a cancelled run `settle_after` seconds later
+    if its worker is blocked; measures disk use every `measure_every` seconds.
     """
 
     def __init__(
-        self, resources: Resources, *, beat: float = BEAT_SECONDS, measure_every: float = MEASURE_EVERY
+        self,
+        resources: Resources,
+        *,
+        beat: float = BEAT_SECONDS,
+        settle_after: float = SETTLE_SECONDS,
+        measure_every: float = MEASURE_EVERY,
     ) -> None:
         self._resources = resources
         self._beat = beat
+        self._settle_after = settle_after
         self._measure_every = measure_every
-        self._lock = threading.Lock()
-        self._tokens: dict[str, CancelToken] = {}
+        # Notified when a run ends.
+        self._changed = threading.Condition()
+        # By lease: a retried run may be executed while the worker of its earlier attempt is still blocked.
+        self._running: dict[str, RunningRun] = {}
 
     def work(self, shard: int) -> None:
         """Execute runs until none is left for this shard."""
@@ -43,8 +67,8 @@ class Executor:
 
     def running(self) -> set[str]:
         """The ids of the runs that are being executed."""
-        with self._lock:
-            return set(self._tokens)
+        with self._changed:
+            return {each.run.run_id for each in self._running.values()}
 
     def _work(self, shard: int) -> None:
         while not self._resources.stopping.is_set() and prepare_claim(self._resources, shard):
@@ -56,24 +80,57 @@ class Executor:
                 return
             self._execute(run, lease, self._resources.shards[shard])
 
-    def stop(self) -> list[str]:
-        """Claim no more runs and interrupt the running ones; returns their ids. Idempotent."""
-        with self._lock:
+    def begin_stop(self) -> list[str]:
+        """Claim no more runs; the running ones are requeued when their phase has ended. Idempotent.
+
+        A run that has all its files is finished: it still pushes its commit and opens its pull request.
+
+        Returns:
+            the running runs, for display.
+        """
+        with self._changed:
             self._resources.stopping.set()
-            for token in self._tokens.values():
-                token.cancel(InterruptReason.SHUTDOWN)
-            return sorted(self._tokens)
+            return sorted(map(str, self._running.values()))
+
+    def stop(self) -> list[str]:
+        """Claim no more runs and interrupt the running ones; returns them, for display. Idempotent."""
+        running = self.begin_stop()
+        with self._changed:
+            for each in self._running.values():
+                each.token.cancel(InterruptReason.SHUTDOWN)
+        return running
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until no run is running; False if that takes longer."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, max(0.0, seconds))
 
     def _execute(self, run: Run, lease: str, shard: ShardNames) -> None:
         token = CancelToken()
-        with self._lock:
-            self._tokens[run.run_id] = token
+        execution = Execution(self._resources, run, lease, shard, token, self._measure_every)
+        with self._changed:
+            self._running[lease] = RunningRun(run, token, execution)
             if self._resources.stopping.is_set():
                 token.cancel(InterruptReason.SHUTDOWN)
+        resources = self._resources
+
+        def settle() -> None:
+            settle_cancelled(resources, run.run_id, lease)
+            self._forget(lease)
+
         try:
-            with Heartbeat(self._resources.store, run, lease, token, clock=self._resources.clock, beat=self._beat):
+            with Heartbeat(
+                resources.store,
+                run,
+                lease,
+                token,
+                clock=resources.clock,
+                settle=settle,
+                beat=self._beat,
+                settle_after=self._settle_after,
+            ):
                 try:
-                    Execution(self._resources, run, lease, shard, token, self._measure_every).run()
+                    execution.run()
                 except StoreError as error:
                     if isinstance(error, LeaseLost):
                         raise
@@ -83,10 +140,15 @@ class Executor:
                     _log.error("Run %s stops: the appliance has no memory left. It starts again.", run.run_id)
                     self._release(run, lease)
         except LeaseLost:
-            _log.warning("Run %s has been claimed by another worker; this worker stops.", run.run_id)
+            _log.warning("Run %s no longer belongs to this worker, which stops.", run.run_id)
+            remove_leftovers(resources, run.run_id)
         finally:
-            with self._lock:
-                del self._tokens[run.run_id]
+            self._forget(lease)
+
+    def _forget(self, lease: str) -> None:
+        with self._changed:
+            self._running.pop(lease, None)
+            self._changed.notify_all()
 
     def _release(self, run: Run, lease: str) -> None:
         """Requeue the run as soon as the database accepts a write; the run continues at its first unfinished phase.

@@ -1,7 +1,8 @@
-"""Renews a run's claim while it is executed, and notices a cancel."""
+"""Renews a run's claim while it is executed, notices a cancel, and settles the run if its worker is blocked."""
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Self
@@ -13,12 +14,19 @@ from moonmind_appliance.store import Store
 
 LEASE_SECONDS = 30
 BEAT_SECONDS = 2.0
+# Seconds that a worker has to end a cancelled run itself. With the longest time until a beat notices the cancel, the
+# run is cancelled within 5 s.
+SETTLE_SECONDS = 2.5
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Runs a thread during a `with` block; it renews the claim every `beat` seconds."""
+    """Runs a thread during a `with` block; it renews the claim every `beat` seconds.
+
+    `settle` ends a cancelled run. It is called if the block has not ended `settle_after` seconds after the cancel was
+    noticed, for example because the engine does not respond; it may raise StoreError, and is then called again.
+    """
 
     def __init__(
         self,
@@ -28,9 +36,12 @@ class Heartbeat:
         token: CancelToken,
         *,
         clock: Callable[[], datetime],
+        settle: Callable[[], None],
         beat: float = BEAT_SECONDS,
+        settle_after: float = SETTLE_SECONDS,
     ) -> None:
         self._seconds = beat
+        self._settle, self._settle_after = settle, settle_after
         self._store, self._run_id, self._lease, self._token, self._clock = store, run.run_id, lease, token, clock
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"heartbeat-{run.short_id}", daemon=True)
@@ -44,8 +55,13 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
-        while not self._over.wait(self._seconds):
+        settle_at: float | None = None
+        while not self._over.wait(self._pause(settle_at)):
             try:
+                if settle_at is not None and time.monotonic() >= settle_at:
+                    self._settle()
+                    self._token.cancel(InterruptReason.LEASE_LOST)
+                    return
                 cancelled = self._store.queue.heartbeat(
                     self._run_id, self._lease, now=self._clock(), lease_seconds=LEASE_SECONDS
                 )
@@ -58,3 +74,10 @@ class Heartbeat:
                 continue
             if cancelled:
                 self._token.cancel(InterruptReason.CANCELLED)
+                settle_at = settle_at or time.monotonic() + self._settle_after
+
+    def _pause(self, settle_at: float | None) -> float:
+        """Seconds until the next beat, or until the run must be settled."""
+        if settle_at is None:
+            return self._seconds
+        return min(self._seconds, max(0.0, settle_at - time.monotonic()) or self._seconds)

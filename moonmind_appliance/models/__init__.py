@@ -10,6 +10,7 @@ from moonmind_appliance.models.agent import (
     QuotaWindow,
     TurnOutcome,
 )
+from moonmind_appliance.models.cancelled import cancelled_summary
 from moonmind_appliance.models.container import (
     ContainerSpec,
     ContainerState,
@@ -162,6 +163,7 @@ __all__ = [
     "WaitingFor",
     "WhoActs",
     "WrittenFeature",
+    "cancelled_summary",
     "failure",
     "git_container",
     "may_move_phase",

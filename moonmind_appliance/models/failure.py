@@ -41,6 +41,7 @@ class FailureCode(StrEnum):
     IMAGE_MISSING = "image_missing"
     CONTAINER_FAILED = "container_failed"
     CLONE_FAILED = "clone_failed"
+    GIT_TIMED_OUT = "git_timed_out"
     SKILL_MISSING = "skill_missing"
     SPEC_KIT_UNUSABLE = "spec_kit_unusable"
     PLAN_WITHOUT_CODEX = "plan_without_codex"
@@ -153,6 +154,11 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.CLONE_FAILED: FailureKind(
         WhoActs.OPERATOR, "Read the git_clone phase's stderr artifact; then retry the run."
+    ),
+    FailureCode.GIT_TIMED_OUT: FailureKind(
+        WhoActs.OPERATOR,
+        "Check the network to GitHub and the repository's size; raise GIT_TIME_LIMIT and restart if it is too short. "
+        "Then retry the run.",
     ),
     FailureCode.SKILL_MISSING: FailureKind(
         WhoActs.OPERATOR,

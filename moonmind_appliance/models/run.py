@@ -61,6 +61,7 @@ class WaitReason(StrEnum):
     ENGINE = "engine"
     GITHUB = "github"
     SHARD_BUSY = "shard_busy"
+    DRAINED = "drained"
 
 
 LONGEST_PAUSE = {

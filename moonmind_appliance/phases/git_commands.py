@@ -115,7 +115,8 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: Failure
         ContainerLost: the git container ended.
     """
     if answer.outcome.ended is EndReason.TIMED_OUT:
-        return failure(otherwise, f"git took longer than GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s) to {doing}.")
+        limit = f"GIT_TIME_LIMIT ({ctx.settings.git_time_limit} s)"
+        return failure(FailureCode.GIT_TIMED_OUT, f"git took longer than {limit} to {doing}.")
     if answer.outcome.ended is EndReason.CONTAINER_GONE:
         raise lost(f"git {answer.verb}", "git")
     was_killed = answer.outcome.exit_code == KILLED or _SIGNAL_9.search(answer.stderr)

@@ -11,6 +11,7 @@ from moonmind_appliance.models import (
     LeftOutPath,
     OpenedPullRequest,
     PathWarning,
+    PhaseName,
     SpecKitChoice,
     failure,
 )
@@ -35,6 +36,10 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
     try:
         pull, how = _find_or_open(ctx, ctx.github, text)
     except GitHubError as error:
+        if error.status == _UNPROCESSABLE and _branch_is_gone(ctx, ctx.github):
+            message = f"The branch {ctx.branch} was deleted on GitHub before its pull request was opened."
+            gone = failed(failure(FailureCode.PULL_REQUEST_REFUSED, message), title=text.title)
+            return msgspec.structs.replace(gone, repeat=PhaseName.COMMIT_PUSH)
         refused = _refused(ctx, error, "to open the pull request for")
         again = is_rest_outage(error)
         return unavailable(refused, title=text.title) if again else failed(refused, title=text.title)
@@ -105,6 +110,14 @@ def _find_or_open(ctx: PhaseContext, github: GitHub, text: PullRequestText) -> t
     marked = msgspec.structs.replace(text, title=f"[Draft] {text.title}")
     how = "opened as a regular pull request marked [Draft]: this repository does not support draft pull requests"
     return _create(ctx, github, marked, draft=False), how
+
+
+def _branch_is_gone(ctx: PhaseContext, github: GitHub) -> bool:
+    """Whether the pushed branch no longer exists; False if GitHub does not say."""
+    try:
+        return github.branch_head(ctx.slug, ctx.branch) is None
+    except GitHubError:
+        return False
 
 
 def _draft_refused(error: GitHubError) -> bool:

@@ -5,7 +5,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from moonmind_appliance.models import AgentInfo, Failure, PhaseOutput, PhaseStatus, TurnOutcome, WaitingFor
+from moonmind_appliance.models import (
+    AgentInfo,
+    Failure,
+    PhaseName,
+    PhaseOutput,
+    PhaseStatus,
+    TurnOutcome,
+    WaitingFor,
+)
 
 
 class RunFields(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +34,10 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     At most one of `failure` and `waiting_for` is set. `failure`: the phase failed. `waiting_for`: the run must wait and
     then repeat this phase. `outage`: GitHub's rate limit is reached, or GitHub does not respond: the run waits and
-    repeats this phase; if it has waited too long, the other fields apply. `output` is for later code, with the phase's
-    type in `PHASE_OUTPUTS`; `metadata` is JSON for people. `note` is one sentence for the phase's event and the log.
+    repeats this phase; if it has waited too long, the other fields apply. `repeat`: with a `failure`, the earlier phase
+    whose result no longer exists, and which must be repeated before this one. `output` is for later code, with the
+    phase's type in `PHASE_OUTPUTS`; `metadata` is JSON for people. `note` is one sentence for the phase's event and the
+    log.
     """
 
     status: PhaseStatus = PhaseStatus.SUCCEEDED
@@ -41,6 +51,7 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
     stdout_path: str | None = None
     stderr_path: str | None = None
     turn: TurnOutcome | None = None
+    repeat: PhaseName | None = None
 
 
 def failed(reason: Failure, **metadata: Any) -> PhaseResult:  # noqa: ANN401 - metadata is JSON

@@ -46,6 +46,7 @@ class PhaseRunner:
             case PhaseName.PREPARE_JOB:
                 return prepare_job(self._ctx)
             case PhaseName.START_JOB_CONTAINER:
+                self.wait_for_removal()
                 return start_job_container(self._ctx, git_started=self._begin_clone)
             case PhaseName.GIT_CLONE:
                 return self._git_clone()
@@ -55,6 +56,7 @@ class PhaseRunner:
                 return commit_push(self._ctx)
             case PhaseName.OPEN_PR:
                 names = self._ctx.names
+                self.wait_for_removal()
                 self._removal = _in_background(
                     "cleanup", lambda: remove_containers(self._ctx.engine, names.appliance_id, names.run_id)
                 )
@@ -76,10 +78,19 @@ class PhaseRunner:
 
     def _cleanup(self) -> PhaseResult:
         result = cleanup(self._ctx, self._removal.result() if self._removal else None)
-        if self._clone is not None:
-            # A clone that `git_clone` did not report must not write to its log after the end of the run.
-            wait([self._clone], timeout=_CLONE_ENDS_SECONDS)
+        self.wait_for_clone()
         return result
+
+    def wait_for_removal(self) -> None:
+        """Wait for a removal of containers that an earlier `open_pr` began: this attempt may start them again."""
+        if self._removal is not None:
+            wait([self._removal])
+            self._removal = None
+
+    def wait_for_clone(self) -> None:
+        """Wait for a clone that no `git_clone` reported, after its container was removed: it must close its logs."""
+        if self._clone is not None:
+            wait([self._clone], timeout=_CLONE_ENDS_SECONDS)
 
 
 def _in_background(name: str, work: Callable[[], _Result]) -> Future[_Result]:

@@ -206,7 +206,7 @@ class RunningAppliance:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.appliance.begin_stopping()
+        self.appliance.interrupt()
         self._server.should_exit = True
         self._thread.join(_START_SECONDS)
 

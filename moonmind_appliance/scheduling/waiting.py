@@ -9,20 +9,21 @@ from moonmind_appliance.shards.health import is_cooling_down
 
 # The reasons that end when a shard's state changes. A paused shard gives no time to try again; a busy one does.
 _OF_SHARDS = frozenset({WaitReason.LOGIN, WaitReason.QUOTA})
+_ENDED = _OF_SHARDS | {WaitReason.DRAINED}
 _OF_SHARDS_WITHOUT_TIME = frozenset({WaitReason.SHARD_BUSY})
 
 
 def update_waiting(resources: Resources) -> None:
     """Store on all queued runs why no shard that they may use can take them; clear the reason if one can.
 
-    Call it when a shard's state has changed, and once a minute. The number of statements depends on the number of
-    shards only, and no run is read.
+    Call it when a shard's state has changed, after a drain, and once a minute. The number of statements depends on the
+    number of shards only, and no run is read.
     """
     groups = resources.store.queue.groups(resources.clock())
     if groups:
         shards = resources.store.shards.all(len(resources.shards))
-        reasons = {group.pin: why_wait(allowed(shards, group.pin), resources.clock()) for group in groups}
-        resources.store.queue.wait_by_pin(reasons, ended=_OF_SHARDS, ended_without_time=_OF_SHARDS_WITHOUT_TIME)
+        reasons = {group.pin: why_pinned_wait(resources, shards, group.pin) for group in groups}
+        resources.store.queue.wait_by_pin(reasons, ended=_ENDED, ended_without_time=_OF_SHARDS_WITHOUT_TIME)
 
 
 def update_waiting_after(resources: Resources, before: Shard, after: Shard) -> None:
@@ -30,6 +31,13 @@ def update_waiting_after(resources: Resources, before: Shard, after: Shard) -> N
     names = ("login", "login_reason", "cooldown_until", "paused_at")
     if any(getattr(before, name) != getattr(after, name) for name in names):
         update_waiting(resources)
+
+
+def why_pinned_wait(resources: Resources, shards: Sequence[Shard], pin: int | None) -> WaitingFor | None:
+    """Why queued runs with that pin do not start; None if a shard can take them. `shards` are all of them."""
+    if resources.store.drain.since() is not None:
+        return WaitingFor(WaitReason.DRAINED, None, "an operator drained the appliance")
+    return why_wait(allowed(shards, pin), resources.clock())
 
 
 def why_wait(shards: Sequence[Shard], now: datetime) -> WaitingFor | None:
@@ -56,7 +64,7 @@ def why_no_shard_continues(resources: Resources, run: Run, waiting_for: WaitingF
     """Why a run that its shard cannot continue must wait; None if another shard can take it at once."""
     if waiting_for.reason not in _OF_SHARDS:
         return waiting_for
-    return why_wait(allowed(resources.store.shards.all(len(resources.shards)), run.shard_pin), resources.clock())
+    return why_pinned_wait(resources, resources.store.shards.all(len(resources.shards)), run.shard_pin)
 
 
 def allowed(shards: Sequence[Shard], pin: int | None) -> list[Shard]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_wait
+from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_pinned_wait
 from moonmind_appliance.shards.health import is_cooling_down, nearly_used
 from moonmind_appliance.shards.upkeep import maintain_logins
 
@@ -67,7 +67,7 @@ def wake_for(resources: Resources, run: Run) -> None:
     """
     try:
         shards = resources.store.shards.all(len(resources.shards))
-        if waits := why_wait(allowed(shards, run.shard_pin), resources.clock()):
+        if waits := why_pinned_wait(resources, shards, run.shard_pin):
             resources.store.queue.wait(run.run_id, waits)
         _wake_for_pin(resources, shards, run.shard_pin)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
@@ -96,12 +96,16 @@ def maintain(resources: Resources) -> None:
     """Check the logins, update why runs wait, and wake the shards that can take runs again. Runs once a minute."""
     ready = maintain_logins(resources)
     update_waiting(resources)
+    if resources.store.drain.since() is not None:
+        return
     for shard in ready:
         resources.wakeups.wake(shard)
 
 
 def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> None:
-    """Wake the shards for runs with that pin, if there are any."""
+    """Wake the shards for runs with that pin, if there are any. None is woken while the appliance is drained."""
+    if resources.store.drain.since() is not None:
+        return
     now, known_idle = resources.clock(), resources.wakeups.idle()
     if known_idle is None:
         idle = {shard.shard for shard in shards} - {run.shard for run in resources.store.run_lists.in_progress()}

@@ -79,12 +79,13 @@ class ApiServer(uvicorn.Server):
 
 
 class _Server(ApiServer):
-    """Announces what a stop means for the running runs before the shutdown begins, and reports to systemd."""
+    """Lets the running phases end before the shutdown begins; until then the API answers. Reports to systemd."""
 
     def __init__(self, appliance: Appliance, supervision: Supervision) -> None:
         super().__init__(appliance.api, limits_of(raise_file_limit()))
         self._appliance = appliance
         self._supervision = supervision
+        self._signals = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; then requests are accepted."""
@@ -102,24 +103,43 @@ class _Server(ApiServer):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """First signal: drain and stop. Second signal: do not wait for connections."""
-        if not self.should_exit:
-            # Not in the signal handler: the interrupted thread may have the locks that this needs.
-            threading.Thread(target=self._announce, args=(sig,), name="stopping").start()
-        super().handle_exit(sig, frame)
+        """First signal: stop when the running phases have ended, or STOP_GRACE is over. Second signal: stop at once.
 
-    def _announce(self, sig: int) -> None:
+        uvicorn's own method would skip the end of the lifespan at the second one, and leave containers.
+        """
+        del frame
+        self._signals += 1
+        what = {1: self._stop, 2: self._stop_at_once}.get(self._signals)
+        if what is not None:
+            # Not in the signal handler: the interrupted thread may have the locks that this needs.
+            threading.Thread(target=what, args=(signal.Signals(sig),), name="stopping").start()
+
+    def _stop(self, sig: signal.Signals) -> None:
         runs = self._appliance.begin_stopping()
-        name = signal.Signals(sig).name
         if runs:
+            again = "Press Ctrl-C" if sig is signal.SIGINT else f"Send {sig.name}"
             _log.warning(
-                "%s: stopping. %d running run(s) stop now and resume after the restart: %s",
-                name,
-                len(runs),
+                "%s: stopping. No run starts. The running phases may end within STOP_GRACE (%d s); their runs resume "
+                "after the restart: %s. %s again to stop at once.",
+                sig.name,
+                self._appliance.settings.stop_grace,
                 ", ".join(runs),
+                again,
             )
+            self._appliance.wait_for_phases()
         else:
-            _log.info("%s: stopping. No runs are running.", name)
+            _log.info("%s: stopping. No runs are running.", sig.name)
+        self.should_exit = True
+
+    def _stop_at_once(self, sig: signal.Signals) -> None:
+        runs = self._appliance.interrupt()
+        _log.warning(
+            "%s again: stopping at once. %s",
+            sig.name,
+            f"Interrupted, to resume after the restart: {', '.join(runs)}." if runs else "No runs are running.",
+        )
+        self.config.timeout_graceful_shutdown = 0
+        self.should_exit = True
 
 
 def make_server(appliance: Appliance, supervision: Supervision | None = None) -> uvicorn.Server:
@@ -130,15 +150,10 @@ def make_server(appliance: Appliance, supervision: Supervision | None = None) ->
 def serve(appliance: Appliance, listening: socket.socket, supervision: Supervision) -> bool:
     """Serve until SIGTERM or SIGINT, and report to systemd; returns whether the start succeeded.
 
-    When uvicorn ends, it raises a caught signal again. Without a handler of the appliance the process would end by that
-    signal, without running the code after the call and without its own exit code.
+    A signal that comes before uvicorn sets its handlers, or after it has removed them, is handled in the same way.
     """
-    for sig in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sig, _swallow)
     server = make_server(appliance, supervision)
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, server.handle_exit)
     server.run(sockets=[listening])
     return server.started
-
-
-def _swallow(_sig: int, _frame: FrameType | None) -> None:
-    """Ignore the signal: uvicorn has already handled it."""

@@ -295,7 +295,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1024**3
     stop_grace: Annotated[
         int,
-        Option("How long `serve` waits for its workers to stop when it shuts down.", time_span),
+        Option(
+            "How long `serve` lets the running phases continue when it is stopped, before it interrupts them.",
+            time_span,
+        ),
     ] = 30
 
     webhook_url: Annotated[

@@ -9,6 +9,7 @@ from moonmind_appliance.store.backlog import BacklogStore
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.counters import CounterStore
 from moonmind_appliance.store.data_folder import check_database_exists, make_data_folder
+from moonmind_appliance.store.drain import DrainStore
 from moonmind_appliance.store.events import EventStore
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.store.progress import RunProgress
@@ -28,6 +29,7 @@ __all__ = [
     "CounterStore",
     "DataFolderLock",
     "Database",
+    "DrainStore",
     "EventStore",
     "LocalToken",
     "NewEvents",
@@ -62,6 +64,7 @@ class Store:
         self.run_rows = RunRows(database)
         self.artifacts = ArtifactStore(database)
         self.shards = ShardStore(database)
+        self.drain = DrainStore(database)
         self.events = EventStore(database)
         self.tokens = TokenStore(database)
         self.counters = CounterStore(database)

@@ -96,6 +96,7 @@ _WAITS_FOR = {
     WaitReason.ENGINE: "the Docker engine",
     WaitReason.GITHUB: "GitHub",
     WaitReason.SHARD_BUSY: "a shard",
+    WaitReason.DRAINED: "the appliance to be resumed",
 }
 
 
@@ -168,6 +169,8 @@ _KINDS: Mapping[str, Callable[[Event], str]] = {
     "webhook.failed": _webhook(lambda data: f"not delivered, next attempt at {_time(data['next'])}"),
     "webhook.given_up": _webhook(lambda _: "given up"),
     "webhook.disabled": _webhook(lambda _: "refused; no more messages are sent until the restart"),
+    "drain.began": lambda _: "Drained: no run starts until the appliance is resumed",
+    "drain.ended": lambda _: "Resumed: runs start again",
     "token.created": lambda event: f"Token {event.data['name']} created",
     "token.revoked": lambda event: f"Token {event.data['name']} revoked",
 }

@@ -21,7 +21,9 @@ from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.counters import count_phase
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import json_or_none, json_text, time_or_none, time_text
-from moonmind_appliance.store.run_changes import change_status, claimed_row
+from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row
+
+_NOT_CLEANED = "The Docker engine or GitHub did not respond in time. The containers are removed later."
 
 
 class RunProgress:
@@ -144,6 +146,39 @@ class RunProgress:
                 {**given, "run_id": run_id},
             )
             record(connection, "run.noted", run_id=run_id, shard=shard, data={"fields": sorted(given)})
+
+    def settle_cancelled(self, run_id: str, lease: str, *, now: datetime) -> None:
+        """Cancel a run in progress whose worker is blocked; the claim ends, so the worker writes nothing more.
+
+        The phase that runs becomes `failed`. `cleanup` becomes `skipped`: a sweep removes the containers later.
+
+        Raises:
+            LeaseLost: the claim is over.
+        """
+        with self._database.write() as connection:
+            shard = claimed_row(connection, run_id, lease)["shard"]
+            rows = connection.execute(
+                """
+                UPDATE phases SET completed_at = :now,
+                    status = CASE phase WHEN :cleanup THEN 'skipped' ELSE 'failed' END,
+                    metadata = CASE phase WHEN :cleanup THEN :skipped ELSE :failed END
+                WHERE run_id = :run_id
+                    AND (status = 'running' OR phase = :cleanup AND status IN ('pending', 'retrying'))
+                RETURNING phase, status, attempt
+                """,
+                {
+                    "run_id": run_id,
+                    "now": time_text(now),
+                    "cleanup": PhaseName.CLEANUP.value,
+                    "skipped": json_text({"reason": _NOT_CLEANED}),
+                    "failed": json_text({"error": "cancelled"}),
+                },
+            ).fetchall()
+            for phase, status, attempt in rows:
+                reason = _NOT_CLEANED if status == PhaseStatus.SKIPPED else "cancelled"
+                data = {"phase": phase, "status": status, "attempt": attempt, "reason": reason}
+                record(connection, f"phase.{status}", at=now, run_id=run_id, shard=shard, data=data)
+            cancel(connection, run_id, RunStatus.IN_PROGRESS, now)
 
     def finish(
         self,

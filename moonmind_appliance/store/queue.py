@@ -17,6 +17,7 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.drain import DRAINED_AT
 from moonmind_appliance.store.events import record, record_for_runs
 from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, time_text
@@ -44,9 +45,9 @@ class RunQueue:
     def claim(self, shard: int, lease: str, *, now: datetime, lease_seconds: int) -> Run | None:
         """Claim a queued run for this shard: the first in the queue of the user with the fewest runs in progress.
 
-        Skips runs that are pinned to another shard or wait for a later time. A paused shard claims none. A run whose
-        row cannot be read is marked failed, and the next one is claimed. Two claims never take the same run, even from
-        different threads or processes.
+        Skips runs that are pinned to another shard or wait for a later time. A paused shard claims none, and
+        while the appliance is drained no shard does. A run whose row cannot be read is marked failed, and the next one
+        is claimed. Two claims never take the same run, even from different threads or processes.
 
         Args:
             shard: the shard that will execute it.
@@ -54,9 +55,10 @@ class RunQueue:
             now: the time to compare waiting times with.
             lease_seconds: how long the claim is valid without a heartbeat.
         """
+        values = {"shard": shard, "drained_at": DRAINED_AT, **_times(now)}
         with self._database.write() as connection:
             while True:
-                first = connection.execute(_FIRST, {"shard": shard, **_times(now)}).fetchone()
+                first = connection.execute(_FIRST, values).fetchone()
                 if first is None:
                     return None
                 row = change_status(
@@ -230,6 +232,7 @@ _FIRST = f"""
         AND NOT EXISTS (
             SELECT 1 FROM shards WHERE shard = :shard AND json_extract(state, '$.paused_at') IS NOT NULL
         )
+        AND NOT EXISTS (SELECT 1 FROM appliance WHERE key = :drained_at)
     ORDER BY coalesce(busy.runs, 0), coalesce(waiting.queued_at, waiting.accepted_at), waiting.run_id
     LIMIT 1
 """  # noqa: S608 - fixed clauses

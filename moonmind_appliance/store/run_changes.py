@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from moonmind_appliance.errors import Conflict, LeaseLost, NotFound, StoreError, UnreadableRow
-from moonmind_appliance.models import FINAL_RUN_STATUSES, Run, RunStatus, WaitingFor, may_move_run
+from moonmind_appliance.models import (
+    FINAL_RUN_STATUSES,
+    Run,
+    RunStatus,
+    WaitingFor,
+    cancelled_summary,
+    may_move_run,
+)
 from moonmind_appliance.store.counters import ENDED, count
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -61,12 +68,27 @@ def change_status(
 
 def cancel(connection: RedactingConnection, run_id: str, current: RunStatus, now: datetime) -> None:
     """Cancel a run that no worker executes; keeps the time of an earlier request."""
+    row = connection.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    try:
+        summary = cancelled_summary(whole_run(connection, row, text=False))
+    except StoreError:
+        # A damaged row must not prevent the cancel.
+        summary = "The run was cancelled."
     connection.execute(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, ?) WHERE run_id = ?",
         (time_text(now), run_id),
     )
-    ended = {"completed_at": time_text(now)}
-    change_status(connection, run_id, current, RunStatus.CANCELLED, "run.cancelled", at=now, fields=ended)
+    ended = {"completed_at": time_text(now), "result_summary": summary}
+    change_status(
+        connection,
+        run_id,
+        current,
+        RunStatus.CANCELLED,
+        "run.cancelled",
+        at=now,
+        fields=ended,
+        data={"summary": summary},
+    )
 
 
 def waiting_columns(waiting_for: WaitingFor | None) -> dict[str, str | None]:

@@ -57,7 +57,7 @@ def test_every_route_has_its_heading(document: dict[str, Any]) -> None:
     routes = {
         f"{method.upper()} {path.removeprefix(BASE)}" for path, item in document["paths"].items() for method in item
     }
-    headings = set(re.findall(r"^##+ .*?`((?:GET|POST) [^`]+)`$", PAGE, re.MULTILINE))
+    headings = set(re.findall(r"^##+ .*?`((?:GET|POST|PUT|DELETE) [^`]+)`$", PAGE, re.MULTILINE))
     assert headings == routes | {"GET /schema"}
 
 

@@ -39,7 +39,7 @@ def bad(appliance: ApplianceUnderTest) -> dict[str, str]:
 def test_everything_is_available(ready_appliance: ApplianceUnderTest) -> None:
     """Each check comes after those that it depends on."""
     assert bad(ready_appliance) == {}
-    assert list(found(ready_appliance)) == ["database", "disk", "engine", "job_image", "github_token", "login"]
+    assert list(found(ready_appliance)) == ["database", "drain", "disk", "engine", "job_image", "github_token", "login"]
     assert readiness(ready_appliance.resources) == list(found(ready_appliance).values())
 
 
@@ -60,7 +60,7 @@ def test_a_missing_image(ready_appliance: ApplianceUnderTest) -> None:
 def test_a_shard_row_that_cannot_be_read(ready_appliance: ApplianceUnderTest) -> None:
     """It raises nothing, and the other checks continue."""
     ready_appliance.store.close()
-    assert set(bad(ready_appliance)) == {"database", "login"}
+    assert set(bad(ready_appliance)) == {"database", "drain", "login"}
 
 
 def test_many_probes_ask_the_engine_once(ready_appliance: ApplianceUnderTest) -> None:

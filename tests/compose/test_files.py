@@ -4,6 +4,7 @@ import re
 
 import yaml
 
+from moonmind_appliance.appliance import INTERRUPTION_SECONDS
 from moonmind_appliance.settings import Settings, default_of, options, show
 
 from .stack import DOCUMENT, ROOT
@@ -63,10 +64,10 @@ def test_the_example_has_every_variable_of_compose():
 
 
 def test_compose_waits_longer_than_the_appliance():
-    """Compose kills the container only after the workers' STOP_GRACE."""
+    """Compose kills the container only after STOP_GRACE, the interruption of the runs, and the end of connections."""
     grace = COMPOSE["services"]["api"]["stop_grace_period"]
     seconds = int(re.fullmatch(r"\$\{STOP_GRACE_PERIOD:-(\d+)s\}", grace)[1])
-    assert seconds >= Settings().stop_grace + 10
+    assert seconds >= Settings().stop_grace + INTERRUPTION_SECONDS + 10
 
 
 def test_workspaces_are_in_a_declared_volume():

@@ -29,6 +29,8 @@ class Forwarder:
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._path = path
+        self._flows = threading.Event()
+        self._flows.set()
         self._spawn(self._accept)
 
     def __enter__(self) -> Self:
@@ -37,8 +39,17 @@ class Forwarder:
     def __exit__(self, *_: object) -> None:
         self.cut()
 
+    def freeze(self) -> None:
+        """Pass nothing on until `thaw`, as an engine that hangs: connections are accepted, and never answered."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        """Pass everything on again."""
+        self._flows.set()
+
     def cut(self) -> None:
         """Close everything, as an engine that is stopped does. Safe twice."""
+        self._flows.set()
         for each in [self._listening, *self._open]:
             with suppress(OSError):  # closed before
                 each.shutdown(socket.SHUT_RDWR)
@@ -81,6 +92,7 @@ class Forwarder:
                     with suppress(BlockingIOError):
                         data += source.recv(1 << 20)
                     source.settimeout(None)
+                self._flows.wait()
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:

@@ -12,7 +12,7 @@ from tests.fakes import NOW
 from tests.shard_states import save_shard
 from tests.store_cost import counted
 
-MOST_STATEMENTS = 10
+MOST_STATEMENTS = 11
 
 
 @pytest.mark.parametrize("percent", [10.0, 95.0], ids=["enough quota", "nearly used"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.models import (
+    PhaseName,
+    PhaseStatus,
     RunStatus,
 )
 from moonmind_appliance.store import Store
@@ -34,7 +36,8 @@ def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(appliance: Appl
     run = appliance.submit()
     worker = InBackground(appliance.work)
     assert blocked.begun.wait(10)
-    assert appliance.executor.stop() == [run.run_id]
+    phase = {"clone": "start_job_container", SPECIFY: "speckit_specify", "push": "commit_push"}[place]
+    assert appliance.executor.stop() in ([f"{run.run_id} ({phase})"], [f"{run.run_id} (git_clone)"])
     worker.join()
     stopped = appliance.stored(run)
     assert (stopped.status, stopped.waiting_for, stopped.interruptions) == (RunStatus.QUEUED, None, 0)
@@ -45,6 +48,41 @@ def test_a_stop_puts_the_run_back_and_the_next_start_finishes_it(appliance: Appl
     appliance.work()
     assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
     assert len(appliance.github.pull_requests(appliance.slug)) == 1
+
+
+@pytest.mark.parametrize("phase", [SPECIFY, PLAN])
+def test_a_stop_lets_the_phase_end(appliance: ApplianceUnderTest, phase: PhaseName) -> None:
+    """The phase succeeds; then the run is requeued without another turn, and the next start continues after it."""
+
+    def begin_stop(_: FakeExec) -> None:
+        assert appliance.executor.begin_stop() == [f"{run.run_id} ({phase.value})"]
+        assert not appliance.executor.wait(0.05)
+
+    appliance.agent.acts[phase] = [begin_stop]
+    run = appliance.submit()
+    other = appliance.submit()
+    appliance.work()
+    stopped = appliance.stored(run)
+    assert (stopped.status, stopped.interruptions) == (RunStatus.QUEUED, 0)
+    assert stopped.phase(phase).status is PhaseStatus.SUCCEEDED
+    assert (appliance.containers(), appliance.executor.wait(0)) == ([], True)
+    appliance.after()
+    appliance.work()
+    assert [ends(appliance.stored(each)) for each in (run, other)] == [(RunStatus.SUCCEEDED, None)] * 2
+    assert appliance.agent.turns == [SPECIFY, PLAN, TASKS] * 2
+
+
+def test_a_stop_finishes_a_run_that_has_all_its_files(appliance: ApplianceUnderTest) -> None:
+    """Push and pull request take seconds, and the reviewers need not wait for the restart."""
+
+    def begin_stop(_: FakeExec) -> None:
+        appliance.executor.begin_stop()
+
+    appliance.agent.acts[TASKS] = [begin_stop]
+    run, other = appliance.submit(), appliance.submit()
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.stored(other).status is RunStatus.QUEUED
 
 
 def test_a_lost_lease_lets_go_of_the_row(appliance: ApplianceUnderTest) -> None:

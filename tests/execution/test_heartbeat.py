@@ -25,8 +25,12 @@ def run(appliance: ApplianceUnderTest) -> Run:
 @pytest.fixture
 def token(appliance: ApplianceUnderTest, run: Run) -> Iterator[CancelToken]:
     token = CancelToken()
-    with Heartbeat(appliance.store, run, "lease", token, clock=appliance.clock, beat=BEAT):
+    with Heartbeat(appliance.store, run, "lease", token, clock=appliance.clock, settle=never, beat=BEAT):
         yield token
+
+
+def never() -> None:
+    raise AssertionError("the run was settled although its worker ended it")
 
 
 def beat(appliance: ApplianceUnderTest, run: Run) -> datetime:
@@ -85,6 +89,27 @@ class Failing:
 def test_a_beat_that_fails_ends_nothing(appliance: ApplianceUnderTest, run: Run) -> None:
     """A full disk must not end a run that is nearly done: the next beat may be saved."""
     token, failing = CancelToken(), Failing(appliance.store, 1)
-    with Heartbeat(failing, run, "lease", token, clock=appliance.clock, beat=BEAT):  # type: ignore[arg-type]
+    with Heartbeat(failing, run, "lease", token, clock=appliance.clock, settle=never, beat=BEAT):  # type: ignore[arg-type]
         beat(appliance, run)
     assert (failing.left, token.reason) == (0, None)
+
+
+def test_a_run_whose_worker_is_blocked_is_settled(appliance: ApplianceUnderTest, run: Run) -> None:
+    """Some time after the cancel was noticed; a write that fails is tried again at the next beat."""
+    token, calls, settled = CancelToken(), list[int](), threading.Event()
+
+    def settle() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StoreError("no space left on the disk")
+        settled.set()
+
+    beating = Heartbeat(
+        appliance.store, run, "lease", token, clock=appliance.clock, settle=settle, beat=BEAT, settle_after=0.05
+    )
+    with beating:
+        beat(appliance, run)
+        assert calls == []
+        appliance.store.runs.request_cancel(run.run_id, now=appliance.clock())
+        assert settled.wait(20)
+    assert (calls, token.reason) == ([1, 1], InterruptReason.CANCELLED)

@@ -94,7 +94,7 @@ def test_a_stop_when_idle_is_quick_and_clean(served):
 
 
 def test_a_stop_during_a_run_is_logged_and_the_run_continues(environment, served, slug):
-    """SIGTERM during a run: the log names the run, no container is left, the restart finishes it."""
+    """SIGTERM during a phase: the log names the run, no container is left, the restart finishes it."""
     with served.client() as client:
         caller = Caller(client)
         run_id = caller.submit(slug, TEXT)
@@ -104,5 +104,5 @@ def test_a_stop_during_a_run_is_logged_and_the_run_continues(environment, served
         served.start()
         run = caller.wait(run_id)
     assert (code, left, run["status"]) == (0, "", "succeeded")
-    assert f"resume after the restart: {run_id}" in served.log.read_text()
+    assert f"resume after the restart: {run_id} (speckit_" in served.log.read_text()
     assert len(environment.github.pull_requests(slug)) == 1

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from moonmind_appliance.errors import GitHubError
@@ -15,7 +16,8 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
-from tests.appliance_under_test import SPEC_KIT, ApplianceUnderTest, ends, open_appliance
+from tests.appliance_under_test import SPEC_KIT, TOKEN, ApplianceUnderTest, ends, open_appliance
+from tests.in_container.git_fixture import git
 from tests.scripted_acts import (
     interrupt_after,
     retry,
@@ -171,3 +173,54 @@ def test_a_refusal_after_the_push_says_that_the_branch_is_pushed(
     assert (run.failure.code, run.failure.who_acts) == (code, who)
     assert f"The branch {run.branch_name} is pushed." in run.failure.message
     assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+
+
+@pytest.mark.parametrize("volumes", [True, False])
+def test_a_branch_that_was_deleted_is_pushed_again(appliance: ApplianceUnderTest, volumes: bool) -> None:  # noqa: FBT001 - a table
+    """A retry after a person deleted it: one pull request, and model turns only if the workspace is gone, too."""
+    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(Fault.SSO_REQUIRED)]
+    try:
+        run = appliance.run()
+    finally:
+        appliance.github.clear(Fault.SSO_REQUIRED)
+    assert run.status is RunStatus.FAILED
+    git(appliance.github.git_folder(appliance.slug), "update-ref", "-d", f"refs/heads/{run.branch_name}")
+    if not volumes:
+        for volume in (f"moonmind-run-{run.run_id}", f"moonmind-git-{run.run_id}"):
+            appliance.engine.remove_volume(volume)
+    appliance.agent.turns.clear()
+    appliance.git_verbs.clear()
+    again = retry(appliance, run)
+    assert ends(again) == (RunStatus.SUCCEEDED, None)
+    assert again.branch_name == run.branch_name
+    assert (len(appliance.agent.turns), appliance.git_verbs[-2:]) == (0 if volumes else 3, ["stage", "push"])
+    assert len(appliance.github.pull_requests(appliance.slug)) == 1
+    assert appliance.containers() == []
+
+
+def test_a_branch_that_is_deleted_every_time(appliance: ApplianceUnderTest) -> None:
+    """It is pushed again once in each attempt; then the run fails and says why."""
+    appliance.publishes = False
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.PULL_REQUEST_REFUSED.value)
+    assert run.failure is not None
+    assert f"The branch {run.branch_name} was deleted on GitHub" in run.failure.message
+    assert appliance.git_verbs.count("push") == 2
+
+
+@pytest.mark.parametrize(("state", "states"), [("open", ["open"]), ("closed", ["closed", "open"])])
+def test_a_pull_request_from_an_earlier_attempt(appliance: ApplianceUnderTest, state: str, states: list[str]) -> None:
+    """An open one is used; one that a person closed stays closed, and the retry opens another."""
+    appliance.git_acts["push"] = [lambda _process: appliance.github.inject(Fault.SSO_REQUIRED)]
+    try:
+        run = appliance.run()
+    finally:
+        appliance.github.clear(Fault.SSO_REQUIRED)
+    client = appliance.resources.github
+    assert client is not None
+    client.create_pull_request(appliance.slug, title="x", body="x", head=run.branch_name or "", base="main", draft=True)
+    address = f"{appliance.github.api_url}/repos/{appliance.slug}/pulls/1"
+    answer = httpx.patch(address, json={"state": state}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == httpx.codes.OK
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert [pull.state for pull in appliance.github.pull_requests(appliance.slug)] == states

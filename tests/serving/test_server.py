@@ -9,46 +9,89 @@ import pytest
 
 from moonmind_appliance.serving.server import _Server
 from moonmind_appliance.serving.supervision import Supervision
+from moonmind_appliance.settings import Settings
 from tests.api.served import Served
 
 
 class Appliance:
-    """Only what a stop needs."""
+    """Only what a stop needs. Its phases run until the test ends them."""
 
     def __init__(self, api: object, runs: list[str]) -> None:
-        self.api, self.runs, self.stops = api, runs, 0
-        self.stopped = threading.Event()
+        self.api, self.runs = api, runs
+        self.settings = Settings(stop_grace=30)
+        self.calls: list[str] = []
+        self.ended = threading.Event()
 
     def begin_stopping(self) -> list[str]:
-        self.stops += 1
-        self.stopped.set()
+        self.calls.append("begin")
+        return self.runs
+
+    def wait_for_phases(self) -> None:
+        self.calls.append("wait")
+        assert self.ended.wait(20)
+
+    def interrupt(self) -> list[str]:
+        self.calls.append("interrupt")
+        self.ended.set()
         return self.runs
 
 
-@pytest.mark.parametrize(
-    ("runs", "line"),
-    [
-        ([], "SIGTERM: stopping. No runs are running."),
-        (["r1", "r2"], "SIGTERM: stopping. 2 running run(s) stop now and resume after the restart: r1, r2"),
-    ],
-)
-def test_the_first_signal_stops_runs_and_says_so(
-    shared: Served, caplog: pytest.LogCaptureFixture, runs: list[str], line: str
-) -> None:
-    """The second one only ends the wait for connections."""
-    caplog.set_level(logging.INFO)
-    appliance = Appliance(shared.server.config.app, runs)
-    server = _Server(appliance, Supervision({}))  # type: ignore[arg-type]
-    server.handle_exit(signal.SIGTERM, None)
-    assert appliance.stopped.wait(10)
+def join_stopping() -> None:
+    """Wait for what the signals started."""
     for thread in threading.enumerate():
         if thread.name == "stopping":
-            thread.join(10)
+            thread.join(20)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "stopping" in record.getMessage()]
+
+
+def test_a_stop_without_runs(shared: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """It waits for nothing."""
+    caplog.set_level(logging.INFO)
+    appliance = Appliance(shared.server.config.app, [])
+    server = _Server(appliance, Supervision({}))  # type: ignore[arg-type]
     server.handle_exit(signal.SIGTERM, None)
-    assert (appliance.stops, server.should_exit, server.force_exit) == (1, True, False)
-    server.handle_exit(signal.SIGINT, None)
-    assert server.force_exit is True
-    assert [record.getMessage() for record in caplog.records if "stopping" in record.getMessage()] == [line]
+    join_stopping()
+    assert (appliance.calls, server.should_exit) == (["begin"], True)
+    assert lines(caplog) == ["SIGTERM: stopping. No runs are running."]
+
+
+@pytest.mark.parametrize(
+    ("sig", "again"),
+    [(signal.SIGTERM, "Send SIGTERM again to stop at once."), (signal.SIGINT, "Press Ctrl-C again to stop at once.")],
+)
+def test_the_first_signal_lets_phases_end(
+    shared: Served, caplog: pytest.LogCaptureFixture, sig: signal.Signals, again: str
+) -> None:
+    """The server goes on meanwhile, and the log says for what it waits, how long, and how to stop at once."""
+    appliance = Appliance(shared.server.config.app, ["r1 (speckit_plan)", "r2"])
+    server = _Server(appliance, Supervision({}))  # type: ignore[arg-type]
+    server.handle_exit(sig, None)
+    while "wait" not in appliance.calls:
+        threading.Event().wait(0.01)
+    assert server.should_exit is False
+    appliance.ended.set()
+    join_stopping()
+    assert (appliance.calls, server.should_exit) == (["begin", "wait"], True)
+    (line,) = lines(caplog)
+    assert line == (
+        f"{sig.name}: stopping. No run starts. The running phases may end within STOP_GRACE (30 s); their runs resume "
+        f"after the restart: r1 (speckit_plan), r2. {again}"
+    )
+
+
+def test_the_second_signal_stops_at_once(shared: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """It interrupts the runs, and does not wait for connections; the lifespan still ends. A third changes nothing."""
+    appliance = Appliance(shared.server.config.app, ["r1"])
+    server = _Server(appliance, Supervision({}))  # type: ignore[arg-type]
+    for _ in range(3):
+        server.handle_exit(signal.SIGTERM, None)
+    join_stopping()
+    assert sorted(appliance.calls) == ["begin", "interrupt", "wait"]
+    assert (server.should_exit, server.force_exit, server.config.timeout_graceful_shutdown) == (True, False, 0)
+    assert "SIGTERM again: stopping at once. Interrupted, to resume after the restart: r1." in lines(caplog)
 
 
 def test_the_kernels_queue_is_longer_than_what_is_accepted_at_once(shared: Served) -> None:

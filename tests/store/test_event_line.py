@@ -15,7 +15,7 @@ from moonmind_appliance.store.event_line import KINDS, event_line
 
 RUN = "10f37e97-6b37-4233-ab7c-d172c97f85dc"
 PACKAGE = Path(moonmind_appliance.__file__).parent
-KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup|webhook)\.[a-z_]*[a-z]")
+KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup|webhook|drain)\.[a-z_]*[a-z]")
 # The kinds that the code builds from a status or a state.
 BUILT = {
     "run.": FINAL_RUN_STATUSES,
@@ -175,6 +175,12 @@ def test_events_with_the_shard_of_the_run() -> None:
     assert event_line(moved) == "Run 10f37e97: leaves shard 2 for another one: login dead"
 
 
+def test_drain() -> None:
+    """A drain is of no run and no shard."""
+    assert event_line(event("drain.began", {}, run_id=None)) == "Drained: no run starts until the appliance is resumed"
+    assert event_line(event("drain.ended", {"drained_at": "x"}, run_id=None)) == "Resumed: runs start again"
+
+
 @pytest.mark.parametrize("verb", ["created", "revoked"])
 def test_token(verb: str) -> None:
     """A token's events are about no run and no shard."""
@@ -230,7 +236,5 @@ def test_every_kind_that_the_code_records_has_a_line() -> None:
     assert set(recorded_kinds()) == KINDS
     shown = {kind for kind, _, _ in RUN_LINES + SHARD_LINES + WEBHOOK_LINES}
     built = {f"shard.login_{state.value}" for state in LoginState}
-    assert (
-        shown | built | {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked", "backup.restored"}
-        == KINDS
-    )
+    others = {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked", "backup.restored"}
+    assert shown | built | others | {"drain.began", "drain.ended"} == KINDS

@@ -189,7 +189,12 @@ class TestCancel:
         answer = store.runs.request_cancel(run.run_id, now=now)
         assert answer == store.runs.get(run.run_id)
         assert answer == msgspec.structs.replace(
-            run, status=RunStatus.CANCELLED, completed_at=now, cancel_requested_at=now, waiting_for=None
+            run,
+            status=RunStatus.CANCELLED,
+            completed_at=now,
+            cancel_requested_at=now,
+            result_summary="The run was cancelled.",
+            waiting_for=None,
         )
         assert kinds(store, run.run_id) == ["run.queued", "run.cancelled"]
         assert store.queue.claim(0, "L", now=now, lease_seconds=60) is None

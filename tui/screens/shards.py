@@ -1,5 +1,6 @@
 """The shards: a card for each, and actions on their logins."""
 
+from datetime import datetime
 from functools import partial
 from typing import ClassVar, NamedTuple
 
@@ -12,6 +13,7 @@ from textual.widgets import Static
 
 from moonmind_appliance.models import LoginState, Shard
 from moonmind_appliance.runs.check_login import check_login
+from moonmind_appliance.runs.drain import drain, resume
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from moonmind_appliance.runs.sign_in import sign_out
 from moonmind_appliance.views.shard_view import WaitingRun, shard_views, waiting_runs
@@ -20,17 +22,18 @@ from tui.screens import make_screen
 from tui.screens.page import Page, page_of
 from tui.shard_card import LOGIN_SIGNS, Card, card_text, waiting_text
 from tui.static import update
-from tui.text import one_line
+from tui.text import clock, one_line
 
 _FEW_EVENTS, _MANY_EVENTS = 2, 6
 _HIGH_SCREEN = 36
 
 
 class Loaded(NamedTuple):
-    """The cards, by shard, and all queued runs."""
+    """The cards, by shard, all queued runs, and since when the appliance is drained (None: it is not)."""
 
     cards: list[Card]
     waiting: list[WaitingRun]
+    drained_at: datetime | None
 
 
 class ShardCard(Static, can_focus=True):
@@ -86,6 +89,8 @@ class ShardsScreen(Page):
     BINDINGS = bindings(Where.SHARDS)
     CSS_PATH = "shards.tcss"
 
+    _drained_at: datetime | None = None
+
     def body(self) -> ComposeResult:
         """A line about the waiting runs, then the cards."""
         yield Static("", id="waiting", markup=False)
@@ -102,7 +107,8 @@ class ShardsScreen(Page):
             shard: [run for run in waiting if run.shard_pin == shard] for shard in {run.shard_pin for run in waiting}
         }
         views = shard_views(store, settings, now=self.tui.now())
-        return Loaded([Card(view, pinned.get(view.shard, [])) for view in views], waiting)
+        cards = [Card(view, pinned.get(view.shard, [])) for view in views]
+        return Loaded(cards, waiting, store.drain.since())
 
     def _loaded(self, loaded: Loaded) -> None:
         shown = self.cards
@@ -114,7 +120,12 @@ class ShardsScreen(Page):
         else:
             for widget, card in zip(shown, loaded.cards, strict=True):
                 widget.show(card)
-        text = Text(waiting_text(loaded.waiting, self.tui.now()), self.tui.palette.muted)
+        now, palette = self.tui.now(), self.tui.palette
+        text = Text(waiting_text(loaded.waiting, now), palette.muted)
+        self._drained_at = loaded.drained_at
+        if loaded.drained_at is not None:
+            drained = f"‖ Drained since {clock(loaded.drained_at, now)}: no run starts. D resumes. "
+            text = Text.assemble((drained, palette.waiting), text)
         update(self.query_one("#waiting", Static), text)
 
     def tick(self) -> None:
@@ -220,6 +231,33 @@ class ShardsScreen(Page):
         self.run_in_background(
             f"pause-{shard}", partial(verb, self.tui.resources, shard), partial(self._paused, paused)
         )
+
+    def action_drain(self) -> None:
+        """Drain the appliance, or resume it, after a confirmation."""
+        if self._drained_at is not None:
+            self.confirm(
+                "Resume the appliance?",
+                "Waiting runs start again. Paused shards stay paused.",
+                "Resume",
+                partial(self._drain, drained=False),
+            )
+        else:
+            self.confirm(
+                "Drain the appliance?",
+                "It finishes the runs in progress, and starts no others until it is resumed.",
+                "Drain",
+                partial(self._drain, drained=True),
+            )
+
+    def _drain(self, *, drained: bool) -> None:
+        verb = partial(drain if drained else resume, self.tui.resources)
+        self.run_in_background("drain", verb, partial(self._drain_changed, drained))
+
+    def _drain_changed(self, drained: bool, _: datetime | None) -> None:  # noqa: FBT001 - bound by partial
+        message = "The appliance is drained: it starts no runs." if drained else "The appliance starts runs."
+        self.show_message(message)
+        self.tui.check_serve()
+        self.read()
 
     def _paused(self, paused: bool, shard: Shard) -> None:  # noqa: FBT001 - bound by partial
         self.show_message(f"Shard {shard.shard} is {'paused' if paused else 'resumed'}.")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from moonmind_appliance.models import RunStatus
+from moonmind_appliance.views.drain_view import DrainView
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
 from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary
 from moonmind_appliance.views.shard_view import ShardView
@@ -68,6 +69,15 @@ class RunAccess(Protocol):
 
     def shards(self) -> list[ShardView]:
         """GET /shards, the items."""
+
+    def drain_state(self) -> DrainView:
+        """GET /drain."""
+
+    def drain(self) -> DrainView:
+        """PUT /drain."""
+
+    def resume(self) -> DrainView:
+        """DELETE /drain."""
 
     def waiting(self) -> Sequence[RunSummary]:
         """The queued runs, oldest first; over HTTP at most the 200 newest of them."""

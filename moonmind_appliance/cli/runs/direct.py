@@ -15,11 +15,13 @@ from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
+from moonmind_appliance.runs.drain import drain, resume
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import Watch
+from moonmind_appliance.views.drain_view import DrainView, drain_view
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
 from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
 from moonmind_appliance.views.run_tail import Position, RunTail
@@ -112,6 +114,21 @@ class Direct:
     def shards(self) -> list[ShardView]:
         """All shards, by number."""
         return shard_views(self._store, self._settings, now=self._resources.clock())
+
+    def drain_state(self) -> DrainView:
+        """Whether the appliance is drained, and what still runs."""
+        self._watch.changed()
+        return drain_view(self._store, now=self._resources.clock())
+
+    def drain(self) -> DrainView:
+        """Start no more runs."""
+        drain(self._resources)
+        return self.drain_state()
+
+    def resume(self) -> DrainView:
+        """Start runs again."""
+        resume(self._resources)
+        return self.drain_state()
 
     def waiting(self) -> list[WaitingRun]:
         """The queued runs, oldest first."""

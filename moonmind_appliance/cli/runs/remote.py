@@ -26,6 +26,7 @@ from moonmind_appliance.errors import (
 )
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.trust import trust_context
+from moonmind_appliance.views.drain_view import DrainView
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
 from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary, check_run_name
 from moonmind_appliance.views.shard_view import ShardView
@@ -185,6 +186,18 @@ class Remote:
     def shards(self) -> list[ShardView]:
         """GET /shards."""
         return self._request(_Shards, "GET", "/shards").items
+
+    def drain_state(self) -> DrainView:
+        """GET /drain."""
+        return self._request(DrainView, "GET", "/drain")
+
+    def drain(self) -> DrainView:
+        """PUT /drain."""
+        return self._request(DrainView, "PUT", "/drain")
+
+    def resume(self) -> DrainView:
+        """DELETE /drain."""
+        return self._request(DrainView, "DELETE", "/drain")
 
     def waiting(self) -> list[RunSummary]:
         """GET /runs?status=queued, the 200 newest, oldest first."""

@@ -188,6 +188,39 @@ async def test_c_checks_the_login(attached):
         await until(pilot, lambda: "Shard 0 was checked: no login" in message(screen))
 
 
+async def test_d_drains_and_resumes_after_a_question(attached):
+    """The line above the cards and the top line of every screen show it."""
+    app = attached.app()
+
+    def waiting(screen):
+        return str(screen.query_one("#waiting", Static).content)
+
+    async with app.run_test() as pilot:
+        screen = await open_shards(app, pilot)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: "‖ Drained since 12:00: no run starts. D resumes." in waiting(screen))
+        await until(pilot, lambda: "‖ drained: no run starts" in screen.top.render().plain)
+        assert attached.store.drain.since() == NOW
+        attached.submit()
+        await until(pilot, lambda: "1 run waits: 1 for the appliance to be resumed (D)." in waiting(screen))
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: "rained" not in waiting(screen) + screen.top.render().plain)
+        assert attached.store.drain.since() is None
+
+
+async def test_another_process_drains(attached):
+    """The top line shows it at once, on every screen."""
+    app = attached.app()
+    async with app.run_test() as pilot:
+        await settle(pilot)
+        attached.store.drain.begin(NOW)
+        await until(pilot, lambda: "‖ drained: no run starts" in app.screen.top.render().plain)
+
+
 async def test_p_pauses_and_resumes_after_a_question(attached):
     """The card shows since when."""
     app = attached.app()
