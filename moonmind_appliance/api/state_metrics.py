@@ -38,10 +38,12 @@ class StateMetrics(Collector):
         Raises:
             StoreError: the database cannot be read.
         """
+        counters = self._parts.resources.store.counters.all()
         yield from self._runs()
+        yield from self._counted(counters)
         yield from self._shards()
         yield from self._disk()
-        yield from self._webhook()
+        yield from self._webhook(counters)
         yield from self._process()
 
     def _runs(self) -> Iterator[Metric]:
@@ -59,13 +61,13 @@ class StateMetrics(Collector):
         )
         yield _gauge(
             "moonmind_oldest_waiting_run_seconds",
-            "Time since the oldest of these queued runs entered the queue; 0 without one.",
+            "For how long the oldest of these queued runs has waited; 0 without one.",
             ["reason"],
             [([str(reason)], found.oldest_seconds) for reason, found in waiting],
         )
         yield _gauge(
             "moonmind_oldest_queued_run_seconds",
-            "Time since the oldest queued run entered the queue; 0 without one.",
+            "For how long the oldest queued run has waited; 0 without one.",
             [],
             [([], max(found.oldest_seconds for _, found in waiting))],
         )
@@ -75,10 +77,8 @@ class StateMetrics(Collector):
             ["shard"],
             [([str(shard.index)], shard.index in backlog.running) for shard in resources.shards],
         )
-        yield from self._counted()
 
-    def _counted(self) -> Iterator[Metric]:
-        counters = self._parts.resources.store.counters.all()
+    def _counted(self, counters: dict[tuple[str, ...], float]) -> Iterator[Metric]:
         ended = {key[1:]: value for key, value in counters.items() if key[0] == ENDED and len(key) == 3}  # noqa: PLR2004
         yield _counter(
             "moonmind_runs_ended",
@@ -130,16 +130,14 @@ class StateMetrics(Collector):
             ],
         )
 
-    def _webhook(self) -> Iterator[Metric]:
-        store = self._parts.resources.store
-        counters = store.counters.all()
+    def _webhook(self, counters: dict[tuple[str, ...], float]) -> Iterator[Metric]:
         yield _counter(
             "moonmind_webhook_deliveries",
             "Attempts to deliver a message of the webhook, by result.",
             ["result"],
             [([result], counters.get((DELIVERIES, result), 0)) for result in DELIVERY_RESULTS],
         )
-        pending = store.webhooks.pending()
+        pending = self._parts.resources.store.webhooks.pending()
         yield _gauge("moonmind_webhook_pending", "Webhook messages that are not delivered yet.", [], [([], pending)])
 
     def _disk(self) -> Iterator[Metric]:

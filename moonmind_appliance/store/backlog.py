@@ -16,26 +16,31 @@ _COUNTS = f"""
     SELECT coalesce({REASON}, '{TURN}') AS reason, count(*) AS runs FROM runs WHERE status = 'queued' GROUP BY 1
 """  # noqa: S608 - fixed clauses
 
-# When a run entered the queue: at its submission, its retry, or the first event after its last claim. The columns of
-# `runs` do not say it: a retried run keeps its place in the queue, and with it the time of its submission.
+# Since when a run waits: since its submission or retry; if it was claimed after that, since it first had to wait or was
+# interrupted after its last progress. An attempt that only ends in the same wait does not begin a new one. The columns
+# of `runs` do not say it: a retried run keeps its place in the queue, and with it the time of its submission.
 _SINCE = f"""
-    SELECT reason, min(since) AS since FROM (
-        SELECT coalesce({REASON}, '{TURN}') AS reason, coalesce((
-            SELECT at FROM events
-            WHERE run_id = waiting.run_id AND kind IN ('run.queued', 'run.retried', 'run.requeued', 'run.waiting')
-                AND event_id >= (
-                    SELECT max(event_id) FROM events
-                    WHERE run_id = waiting.run_id AND kind IN ('run.queued', 'run.retried', 'run.claimed')
-                )
-            ORDER BY event_id LIMIT 1
-        ), accepted_at) AS since
-        FROM (SELECT * FROM runs WHERE status = 'queued' ORDER BY accepted_at LIMIT {_MOST_LOOKED_UP}) AS waiting
-    ) GROUP BY reason
+    WITH oldest AS MATERIALIZED (
+        SELECT run_id, accepted_at, coalesce({REASON}, '{TURN}') AS reason,
+            (SELECT max(event_id) FROM events WHERE run_id = runs.run_id AND kind IN ('run.queued', 'run.retried'))
+                AS queued,
+            (SELECT max(event_id) FROM events WHERE run_id = runs.run_id AND kind = 'phase.succeeded'
+                AND json_extract(data, '$.phase') NOT IN ('start_job_container', 'git_clone')) AS progress
+        FROM runs WHERE status = 'queued' ORDER BY accepted_at LIMIT {_MOST_LOOKED_UP}
+    ), claimed AS MATERIALIZED (
+        SELECT *, (SELECT min(event_id) FROM events WHERE run_id = oldest.run_id AND kind = 'run.claimed'
+            AND event_id > queued) AS claim FROM oldest
+    )
+    SELECT reason, min(coalesce(
+        CASE WHEN claim IS NULL THEN (SELECT at FROM events WHERE event_id = queued)
+        ELSE (SELECT at FROM events WHERE run_id = claimed.run_id AND kind IN ('run.waiting', 'run.requeued')
+            AND event_id > max(claim, coalesce(progress, 0)) ORDER BY event_id LIMIT 1) END, accepted_at)) AS since
+    FROM claimed GROUP BY reason
 """  # noqa: S608 - fixed clauses
 
 
 class Waiting(NamedTuple):
-    """The queued runs with one reason: their number, and the seconds for which the oldest has been in the queue."""
+    """The queued runs with one reason: their number, and the seconds for which the oldest has waited."""
 
     runs: int
     oldest_seconds: float

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from moonmind_appliance.models import FailureCode, Run, RunStatus, WaitingFor, WaitReason, failure
+from moonmind_appliance.models import (
+    FailureCode,
+    Phase,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    RunStatus,
+    WaitingFor,
+    WaitReason,
+    failure,
+)
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.backlog import TURN, Backlog, Waiting
 from tests.store_cost import counted
@@ -47,6 +57,30 @@ def test_a_run_that_must_wait_again_is_as_old_as_its_wait(store: Store, claimed:
     assert at(store, later).waiting == {"login": Waiting(1, 90.0)}
     store.queue.wait(claimed.run_id, WaitingFor(WaitReason.DISK))
     assert at(store, later).waiting == {"disk": Waiting(1, 90.0)}
+
+
+def test_an_attempt_without_progress_does_not_begin_a_new_wait(store: Store, claimed: Run, now: datetime) -> None:
+    """As when the engine refuses each attempt, or GitHub its push: only a finished phase does."""
+    run_id = claimed.run_id
+
+    def attempt(finished: PhaseName) -> datetime:
+        """It finishes a phase, then must wait; returns when."""
+        for status in (PhaseStatus.RUNNING, PhaseStatus.SUCCEEDED, PhaseStatus.RETRYING):
+            phase = Phase(phase=finished, status=status, attempt=1, started_at=now, completed_at=now)
+            store.progress.save_phase(run_id, "mine", phase)
+        store.queue.release(run_id, "mine", waiting_for=LOGIN, interrupted=False)
+        waits = store.events.after(0, run_id=run_id)[-1].at
+        assert store.queue.claim(1, "mine", now=now, lease_seconds=60)
+        return waits
+
+    first = attempt(PhaseName.START_JOB_CONTAINER)
+    attempt(PhaseName.START_JOB_CONTAINER)
+    store.queue.release(run_id, "mine", waiting_for=LOGIN, interrupted=False)
+    assert at(store, first + timedelta(minutes=9)).waiting == {"login": Waiting(1, 540.0)}
+    store.queue.claim(1, "mine", now=now, lease_seconds=60)
+    later = attempt(PhaseName.SPECKIT_PLAN)
+    store.queue.release(run_id, "mine", waiting_for=LOGIN, interrupted=False)
+    assert at(store, later + timedelta(minutes=9)).waiting == {"login": Waiting(1, 540.0)}
 
 
 def test_a_retried_run_is_as_old_as_its_retry(store: Store, claimed: Run, now: datetime) -> None:

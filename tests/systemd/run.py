@@ -2,7 +2,7 @@
 
 A Debian of its own runs in systemd-nspawn: `install.sh` installs the checkout's last commit there, with this machine's
 Docker engine, and systemd supervises the real process. It needs root, `systemd-container` and `debootstrap`, and takes
-about five minutes; the system is kept in TEST_CACHE. It is not part of the tests: it needs more rights than a
+about ten minutes; the system is kept in TEST_CACHE. It is not part of the tests: it needs more rights than a
 container of a CI service has.
 
 Run it by itself: `python tests/systemd/run.py [--release bookworm]`. It prints each step and ends with 1 at the first
