@@ -54,7 +54,8 @@ class OidcVerifier:
         ca_file: PEM file of further certificate authorities.
         leeway_seconds: how much the clocks may differ.
         http: client for the requests, closed by the caller; None: one of its own.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, for the tokens' times.
+        age_clock: seconds, for the age of the keys; they stay in use when the machine's clock is changed.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class OidcVerifier:
         leeway_seconds: int = 30,
         http: httpx.Client | None = None,
         clock: Callable[[], float] = time.time,
+        age_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._client_id = client_id
@@ -75,7 +77,7 @@ class OidcVerifier:
         self._own_http: httpx.Client | None = None
         if http is None:
             http = self._own_http = open_client(ca_file)
-        self._keys = SigningKeys(issuer=issuer, internal_url=internal_url, http=http, clock=clock)
+        self._keys = SigningKeys(issuer=issuer, internal_url=internal_url, http=http, clock=age_clock)
         self._signatures = jws.JWSRegistry(algorithms=ALGORITHMS)
         self._claims = JWTClaimsRegistry(
             now=lambda: int(clock()),

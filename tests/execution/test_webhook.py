@@ -11,6 +11,7 @@ import pytest
 
 from moonmind_appliance.execution.webhook import PAUSES, WebhookSender
 from moonmind_appliance.models import FailureCode, LoginState, RunStatus, Shard, WaitingFor, WaitReason, failure
+from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.resources import utc_now
 from moonmind_appliance.settings import Secret, WebhookUrl
 from moonmind_appliance.webhook import WebhookClient
@@ -69,6 +70,22 @@ def test_an_ended_run_is_sent_once(appliance: ApplianceUnderTest) -> None:
     (event,) = [event for event in appliance.store.events.after(0) if event.kind == "webhook.delivered"]
     assert (event.run_id, event.data["run_id"], event.data["http_status"]) == (None, run_id, 204)
     assert appliance.store.webhooks.pending() == 0
+
+
+def test_a_run_that_succeeded_is_sent_with_its_pull_request(tmp_path: Path, github: StandInGitHub) -> None:
+    """A whole run: one message, and nothing about its phases."""
+    with (
+        open_appliance(tmp_path / "executed", github) as executed,
+        receiving() as receiver,
+        sending(executed, receiver.url) as sender,
+    ):
+        run = executed.run()
+        drain(sender)
+    (message,) = receiver.messages
+    data = message.body["data"]
+    assert (message.type, data["status"], data["failure"]) == ("run.succeeded", "succeeded", None)
+    assert data["pull_request_url"] == run.pull_request_url is not None
+    assert "Dark mode" not in str(message.body)
 
 
 def test_nothing_from_before_the_webhook_is_sent(appliance: ApplianceUnderTest) -> None:

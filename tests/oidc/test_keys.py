@@ -33,7 +33,7 @@ def verifier(realm, clock):
 
 def verifier_for(realm: RealmServer, clock: Clock, **changes) -> OidcVerifier:
     usual = {"issuer": realm.issuer, "client_id": "api-service", "operator_role": "operator"}
-    return OidcVerifier(**{**usual, "clock": clock, **changes})
+    return OidcVerifier(**{**usual, "clock": clock, "age_clock": clock, **changes})
 
 
 def fetches(realm: RealmServer) -> int:
@@ -115,6 +115,18 @@ def test_a_clock_that_was_set_back_does_not_stop_the_fetching(realm, verifier, c
     realm.key = signing_key("second")
     realm.keys = [public(realm.key)]
     assert verifier.verify(realm.token())
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_keys_stay_in_use_when_the_machines_clock_is_changed(realm, clock, hours):
+    """While Keycloak is away: their age is measured by a clock of its own. Only the tokens' times are compared."""
+    ages = Clock()
+    with verifier_for(realm, clock, age_clock=ages) as verifier:
+        verifier.verify(realm.token())
+        realm.answers[DISCOVERY] = (503, b"")
+        ages.now += KEYS_FRESH_SECONDS
+        clock.now += hours * 3600
+        assert verifier.verify(realm.token())
 
 
 FAILURES = {
