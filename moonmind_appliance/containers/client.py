@@ -113,10 +113,15 @@ class EngineClient:
         client = self._connected
         if client is not None:
             return client
+        # Without the lock: while the engine hangs, callers must not wait for each other's attempts.
+        made = self._connect()
         with self._connecting:
             if self._connected is None:
-                self._connected = self._connect()
-            return self._connected
+                self._connected = made
+            client = self._connected
+        if client is not made:
+            made.close()
+        return client
 
     def _connect(self) -> docker.APIClient:
         with requests.Session() as session:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import posixpath
+import stat
 import tarfile
 import threading
 import time
@@ -273,14 +274,14 @@ class DockerEngine:
         url = f"/containers/{quote(container, safe='')}/archive"
         try:
             with self._client.ask(lambda client: get(client, url, path=path)) as response:
-                stat = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
-                if stat["mode"] & _NOT_REGULAR:
+                found = json.loads(base64.b64decode(response.headers["X-Docker-Container-Path-Stat"]))
+                if found["mode"] & _NOT_REGULAR:
                     if strict:
                         raise UnreadableFile(f"{path} is not a regular file.")
                     return None
-                if stat["size"] > limit:
-                    raise UnreadableFile(f"The file {path} has {stat['size']} bytes; the limit is {limit}.")
-                return _unpack(response, limit)
+                if found["size"] > limit:
+                    raise UnreadableFile(f"The file {path} has {found['size']} bytes; the limit is {limit}.")
+                return _unpack(response, limit, path if strict else None)
         except Missing:
             return None
         except requests.RequestException as error:
@@ -345,9 +346,15 @@ def _label_filter(labels: dict[str, str]) -> dict[str, list[str]]:
     return {"label": [f"{name}={value}" for name, value in sorted(labels.items())]}
 
 
-def _unpack(response: requests.Response, limit: int) -> bytes | None:
-    """The content of the one file in the tar stream."""
+def _unpack(response: requests.Response, limit: int, strict: str | None) -> bytes | None:
+    """The content of the one file in the tar stream; `strict`: its path, if the container must be able to read it."""
     with tarfile.open(fileobj=response.raw, mode="r|") as archive:
         member = archive.next()
-        content = archive.extractfile(member) if member is not None and member.isreg() else None
+        if member is None or not member.isreg():
+            return None
+        if strict is not None and (member.uid != convert.JOB_UID or not member.mode & stat.S_IRUSR):
+            raise UnreadableFile(
+                f"{strict} cannot be read in the container: its owner is user {member.uid}, its mode {member.mode:04o}."
+            )
+        content = archive.extractfile(member)
         return None if content is None else content.read(limit + 1)

@@ -155,7 +155,7 @@ class ContainerEngine(Protocol):
 
         Raises:
             UnreadableFile: it has more than `limit` bytes; with `strict` also where the path is something else than a
-                regular file.
+                regular file, or one that user 1000 cannot read.
 
         Reads from volumes and from the image, not from a tmpfs. Also reads from a container that was created with
         `run=False`, or has ended. The last part of the path is not followed where it is a symlink; those before it are.

@@ -68,7 +68,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         digest = reader.report().login_digest
         if ctx.login is None or digest is None or digest != ctx.login.digest:
             try:
-                ctx.login = record_login(ctx)
+                ctx.login = record_login(ctx, lost=ended.ended is EndReason.CONTAINER_GONE)
             except ContainerNotFound as error:
                 raise lost(phase.value, "agent") from error
     watch.check_disk()

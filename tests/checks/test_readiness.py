@@ -93,13 +93,20 @@ def test_an_engine_that_hangs_is_a_problem_for_who_does_not_wait(ready_appliance
     seconds, hangs = [0.0], threading.Event()
     checks = Readiness(ready_appliance.resources, dict, clock=lambda: seconds[0])
     checks.now()
-    ready_appliance.engine.info = lambda: hangs.wait(60)  # type: ignore[assignment, return-value, method-assign]
+    info = ready_appliance.engine.info
+
+    def hanging() -> EngineInfo:
+        assert hangs.wait(60)
+        return info()
+
+    ready_appliance.engine.info = hanging
     seconds[0] = 20.0
     assert checks.last()["engine"].level is Level.OK
     seconds[0] = 51.0
     assert checks.last()["engine"].observed == "No answer for 31 s."
-    assert [thread.name for thread in threading.enumerate()].count("readiness") == 1
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "readiness"]
     hangs.set()
+    thread.join(30)
 
 
 def calls(engine: FakeEngine) -> int:

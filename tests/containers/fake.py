@@ -250,6 +250,12 @@ class FakeEngine:
             volume = self.volume_data[mount.volume]
             return _below(mount, path) in volume.others | volume.folders
 
+    def _is_readable(self, container: str, path: str) -> bool:
+        with self._lock:
+            mount = _mount_of(self._container(container).spec, path)
+            file = None if mount is None else self.volume_data[mount.volume].files[_below(mount, path)]
+            return file is None or bool(file.uid == 1000 and file.mode & 0o400)
+
     def add_symlink(self, container: str, path: str) -> None:
         """Create something in a volume that is neither a file nor a folder."""
         with self._lock:
@@ -419,6 +425,8 @@ class FakeEngine:
         content = self.file(container, path)
         if content is None and strict and self._is_something_else(container, path):
             raise UnreadableFile(f"{path} is not a regular file.")
+        if content is not None and strict and not self._is_readable(container, path):
+            raise UnreadableFile(f"{path} cannot be read in the container.")
         if content is not None and len(content) > limit:
             raise UnreadableFile(f"The file {path} has {len(content)} bytes; the limit is {limit}.")
         return content

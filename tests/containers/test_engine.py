@@ -205,6 +205,15 @@ def test_only_regular_files_are_read(sut: EngineUnderTest) -> None:
     assert sut.engine.read_file(box, f"{WORK}/file", limit=100, strict=True) in (b"secret", b"secret\n")
 
 
+def test_a_file_that_the_job_cannot_read_is_unreadable(sut: EngineUnderTest) -> None:
+    """With `strict`: the engine reads as root, but the container's user could not use the file."""
+    box = sut.box()
+    sut.engine.put_file(box, f"{WORK}/sealed", b"secret", mode=0)
+    assert sut.engine.read_file(box, f"{WORK}/sealed", limit=100) == b"secret"
+    with pytest.raises(UnreadableFile, match="cannot be read in the container"):
+        sut.engine.read_file(box, f"{WORK}/sealed", limit=100, strict=True)
+
+
 def test_a_file_past_the_limit_is_an_error(sut: EngineUnderTest) -> None:
     """As many bytes as the limit are read, one more is refused."""
     box = sut.box()

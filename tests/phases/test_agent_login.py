@@ -32,3 +32,16 @@ def test_the_file_is_recorded_with_its_digest(content: bytes | None) -> None:
     digest = None if content is None else hashlib.sha256(content).hexdigest()
     assert record_login(context) == RecordedLogin(digest, "shard 0: no login" if content is None else "")
     assert recorder.files == [content]
+
+
+def test_a_lost_container_says_nothing_about_a_missing_login() -> None:
+    """While a container is being removed, its volumes look empty; a file that is found counts."""
+    recorder = Recorder("")
+    context = make_context(login_recorder=recorder)
+    context.engine.ensure_network(context.settings.job_network, {})
+    context.engine.start(agent_spec(context))
+    assert record_login(context, lost=True) == RecordedLogin(None, "")
+    assert recorder.files == []
+    context.engine.volume_data[context.names.shard.volume].files["auth.json"] = FakeFile(b"rt_secret")  # type: ignore[attr-defined]
+    record_login(context, lost=True)
+    assert recorder.files == [b"rt_secret"]
