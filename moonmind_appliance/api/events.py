@@ -25,7 +25,7 @@ from moonmind_appliance.views.run_tail import Position, RunTail
 
 _log = logging.getLogger(__name__)
 
-STREAMS = 64
+STREAMS = 128
 STREAMS_OF_ONE = 16
 _RETRY_AFTER_MS = 2000
 
