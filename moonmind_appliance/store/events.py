@@ -51,6 +51,10 @@ def record_for_runs(
     return len(rows)
 
 
+# The condition is that of the index `events_of_shard`.
+OF_SHARD = "SELECT * FROM events WHERE shard = ? AND run_id IS NULL ORDER BY event_id DESC LIMIT ?"
+
+
 class EventStore:
     """Every automatic decision and every change of state. Ids increase in the order of writing, with gaps."""
 
@@ -97,9 +101,7 @@ class EventStore:
     def of_shard(self, shard: int, *, limit: int = 20) -> list[Event]:
         """The newest events of a shard itself, not of the runs on it; newest first."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                "SELECT * FROM events WHERE shard = ? AND run_id IS NULL ORDER BY event_id DESC LIMIT ?", (shard, limit)
-            )
+            rows = connection.execute(OF_SHARD, (shard, limit))
             return [to_event(row) for row in rows]
 
     def latest(self) -> int:

@@ -220,6 +220,13 @@ def m0006_webhook_deliveries(connection: sqlite3.Connection) -> None:
     )
 
 
+def m0007_index_of_shard_events(connection: sqlite3.Connection) -> None:
+    """Find a shard's own events without reading those of all runs."""
+    connection.execute(
+        "CREATE INDEX events_of_shard ON events (shard, event_id) WHERE run_id IS NULL AND shard IS NOT NULL"
+    )
+
+
 # Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
@@ -228,6 +235,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0004_place_in_the_queue,
     m0005_outputs_of_phases,
     m0006_webhook_deliveries,
+    m0007_index_of_shard_events,
 )
 
 

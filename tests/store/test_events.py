@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from moonmind_appliance.models import WaitingFor, WaitReason
 from moonmind_appliance.store import Store
+from moonmind_appliance.store.events import OF_SHARD
 
 
 def test_order_and_cursor(store: Store) -> None:
@@ -49,3 +50,10 @@ def test_structs_and_times_in_data(store: Store) -> None:
     until = datetime(2026, 3, 1, tzinfo=UTC)
     store.events.add("x", data={"why": WaitingFor(WaitReason.QUOTA, until)})
     assert store.events.after(0)[0].data == {"why": {"reason": "quota", "until": "2026-03-01T00:00:00Z", "detail": ""}}
+
+
+def test_a_shards_events_are_found_by_an_index(store: Store) -> None:
+    """Every view of the shards reads them; a million events of runs must not matter."""
+    with store.database.read() as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {OF_SHARD}", (1, 20))]
+    assert plan == ["SEARCH events USING INDEX events_of_shard (shard=?)"]
