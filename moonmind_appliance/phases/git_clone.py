@@ -8,7 +8,6 @@ from moonmind_appliance.phases.git_answers import ClonedRepository
 from moonmind_appliance.phases.git_retries import GitHubVerb, call_github
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, unavailable
 from moonmind_appliance.phases.spec_kit_choice import choice_of, sentence
-from moonmind_appliance.phases.workspace_watch import watch_git
 
 
 def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
@@ -19,12 +18,9 @@ def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
         attempt: the attempt that the logs belong to, if the phase itself has not begun yet; None: the current one.
     """
     verb = GitHubVerb("clone", PhaseName.GIT_CLONE, {}, FailureCode.CLONE_FAILED, f"clone {ctx.slug}")
-    with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs, watch_git(ctx) as watch:
+    with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs:
         answer = call_github(ctx, verb, ClonedRepository, logs)
-    ctx.workspace_bytes = watch.used
-    if watch.failure is not None:
-        result = failed(watch.failure)
-    elif answer.failure is not None:
+    if answer.failure is not None:
         result = unavailable(answer.failure) if answer.outage else failed(answer.failure)
     elif answer.result is not None:
         result = _cloned(ctx, answer.result)

@@ -11,6 +11,7 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_commands import answer_failure, git_command
 from moonmind_appliance.phases.github_failures import is_git_outage
 from moonmind_appliance.phases.logs import PhaseLogs
+from moonmind_appliance.phases.workspace_watch import WorkspaceWatch, watch_git
 
 _Result = TypeVar("_Result", bound=msgspec.Struct)
 
@@ -45,21 +46,33 @@ class GitHubAnswer(NamedTuple, Generic[_Result]):
 def call_github(ctx: PhaseContext, verb: GitHubVerb, result: type[_Result], logs: PhaseLogs) -> GitHubAnswer[_Result]:
     """Run a verb. Repeat it if GitHub does not respond, after the pauses of the REST client, with an event each time.
 
-    All attempts together take at most GIT_TIME_LIMIT. A rate limit is not tried again: the run must wait.
+    All attempts together take at most GIT_TIME_LIMIT. A rate limit is not tried again: the run must wait. The size of
+    the run's volumes is watched meanwhile, and is the reason of the failure if it is too large.
 
     Raises:
         RunInterrupted: a cancel, a shutdown or a lost lease ended it.
+        EngineError: the container ended by itself, or the engine does not answer.
         DiskFull: the disk with the engine's volumes is full.
     """
+    with watch_git(ctx) as watch:
+        answer = _repeat(ctx, verb, result, logs, watch)
+    if watch.used is not None:
+        ctx.workspace_bytes = watch.used
+    return answer if watch.failure is None else GitHubAnswer(None, answer.stderr, watch.failure)
+
+
+def _repeat(
+    ctx: PhaseContext, verb: GitHubVerb, result: type[_Result], logs: PhaseLogs, watch: WorkspaceWatch
+) -> GitHubAnswer[_Result]:
     deadline = time.monotonic() + ctx.settings.git_time_limit
     pauses = ctx.github.pauses if ctx.github else ()
     for attempt, pause in enumerate((*pauses, None), start=1):
         left = max(1.0, deadline - time.monotonic())
         answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
-        if answer.result is not None:
-            return GitHubAnswer(answer.result, answer.stderr)
+        if answer.result is not None or watch.failure is not None:
+            return GitHubAnswer(answer.result, answer.stderr, watch.failure)
         reason = answer_failure(ctx, answer, verb.otherwise, verb.doing)
-        outage = answer.outcome.exit_code is not None and is_git_outage(reason, answer.stderr)
+        outage = is_git_outage(reason, answer.stderr)
         repeats = outage and reason.code is not FailureCode.GITHUB_RATE_LIMITED
         if pause is None or not repeats or time.monotonic() + pause >= deadline:
             return GitHubAnswer(None, answer.stderr, reason, outage)

@@ -135,6 +135,15 @@ def test_a_large_workspace_goes_when_the_run_ends(
     assert run.phase(PhaseName.CLEANUP).metadata["workspace_bytes"] == size["bytes"]
 
 
+@pytest.mark.parametrize("verb", ["clone", "push"])
+def test_git_that_fetches_too_much_is_ended(appliance: ApplianceUnderTest, disk: Disk, verb: str) -> None:
+    """The clone, and before a push the new history of a rewritten base branch; it is not a lost container."""
+    appliance.git_acts[verb] = [disk.fills(workspace=TOO_LARGE)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, "workspace_too_large")
+    assert appliance.github.branches(appliance.slug) == {"main"}
+
+
 def test_a_retry_begins_at_the_clone(appliance: ApplianceUnderTest, disk: Disk) -> None:
     """The workspace is gone; the run's id and branch stay."""
     appliance.agent.acts[PLAN] = [disk.fills(workspace=TOO_LARGE)]
