@@ -4,13 +4,15 @@ Below `MIN_FREE_DISK` no run starts. Below half of it a running turn ends and it
 Below a quarter of it the API accepts no run: until then runs are accepted, and wait.
 """
 
+import logging
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.errors import EngineError
+from moonmind_appliance.errors import ApplianceError, EngineError
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.plan import FILES, make_plan
 from moonmind_appliance.retention.prune import prune
@@ -19,6 +21,8 @@ from moonmind_appliance.settings import Settings
 # Time between two attempts to make room, and the longest time of one: a caller may wait for it.
 _AGAIN_AFTER = 60.0
 _LONGEST = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 class Disk(NamedTuple):
@@ -60,18 +64,27 @@ def low_disk(resources: Resources, least: int, *, with_engine: bool) -> Disk | N
     """A disk with fewer free bytes than `least`; None if all have more.
 
     If one has fewer, what is past its retention time is removed first: files, workspaces and images, at most once a
-    minute and for up to ten seconds. `with_engine` also examines
-    the engine's disk, which may wait for the engine.
+    minute and for up to ten seconds. `with_engine` also examines the engine's disk, which may wait for the engine.
     """
     found = _lowest(resources, least, with_engine=with_engine)
     if found is None:
         return None
+    # In a thread: a caller must not wait for an engine that hangs.
+    removal = threading.Thread(target=_make_room, args=(resources,), name="make-room", daemon=True)
+    removal.start()
+    removal.join(_LONGEST)
+    return _lowest(resources, least, with_engine=with_engine)
+
+
+def _make_room(resources: Resources) -> None:
     with resources.making_room.turn(_AGAIN_AFTER) as mine:
         if not mine:
-            return found
-        for _ in prune(resources, make_plan(resources, FILES), seconds=_LONGEST):
-            pass
-    return _lowest(resources, least, with_engine=with_engine)
+            return
+        try:
+            for _ in prune(resources, make_plan(resources, FILES), seconds=_LONGEST):
+                pass
+        except ApplianceError as error:
+            _log.warning("No room could be made on a disk that is nearly full: %s", error)
 
 
 def _lowest(resources: Resources, least: int, *, with_engine: bool) -> Disk | None:

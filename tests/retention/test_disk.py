@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.errors import EngineUnreachable
+from moonmind_appliance.errors import EngineUnreachable, StoreError
 from moonmind_appliance.retention.disk import data_disk, least_to_accept, low_disk, watched_disks
 from moonmind_appliance.settings import Settings
 from tests.appliance_under_test import ApplianceUnderTest
@@ -76,3 +76,13 @@ def test_a_disk_with_room_is_left_alone(appliance: ApplianceUnderTest) -> None:
     appliance.clock.advance(days=8)
     assert low_disk(appliance.resources, NEVER, with_engine=True) is None
     assert appliance.resources.files.run_ids() == [run.run_id]
+
+
+def test_a_failure_while_room_is_made_is_not_the_callers(appliance: ApplianceUnderTest) -> None:
+    """It is logged, and the disk is still low."""
+    appliance.store.artifacts.runs_expired = _fails  # type: ignore[method-assign]
+    assert low_disk(appliance.resources, ALWAYS, with_engine=False) is not None
+
+
+def _fails(_now: object) -> list[str]:
+    raise StoreError("database is locked")
