@@ -173,7 +173,9 @@ def _translated(error: docker.errors.APIError) -> EngineError:
         return DiskFull(
             f"The Docker engine's disk is full: {message}", hint="Free space on the disk of its data folder."
         )
-    if error.status_code == requests.codes.not_found:
+    hint = _NO_ADDRESSES if "address pool" in lower else ""
+    # Engines of 20.10 answer 404 if no address pool is free.
+    if error.status_code == requests.codes.not_found and not hint:
         if "no such container" in lower:
             return ContainerNotFound(message)
         if isinstance(error, docker.errors.ImageNotFound):
@@ -181,7 +183,7 @@ def _translated(error: docker.errors.APIError) -> EngineError:
         return Missing(message)
     if error.status_code == requests.codes.conflict:
         return Conflict(message)
-    return EngineError(message, hint=_NO_ADDRESSES if "address pool" in lower else "")
+    return EngineError(message, hint=hint)
 
 
 def _system_error(error: BaseException) -> OSError | None:

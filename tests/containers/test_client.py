@@ -124,3 +124,13 @@ def test_nothing_that_listens_is_unreachable_with_the_reason() -> None:
         EngineUnreachable, match=r"No Docker engine responds at tcp://127\.0\.0\.1:1: Connection refused"
     ):
         client.ask(lambda api: api.version())
+
+
+def test_exhausted_address_pools_have_a_next_step(engine: StandInEngine, client: EngineClient) -> None:
+    """Engines of 20.10 answer 404, as for a network that does not exist."""
+    engine.status = 404
+    engine.message = "could not find an available, non-overlapping IPv4 address pool among the defaults"
+    with pytest.raises(EngineError) as refused:
+        client.ask(lambda docker_client: docker_client.inspect_network("x"))
+    assert not isinstance(refused.value, Missing)
+    assert "docker network prune" in refused.value.hint

@@ -1,12 +1,14 @@
 """Commands in a run's containers, and the end of their output."""
 
 import io
+import uuid
 
 import pytest
 
+from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import EngineUnreachable, InterruptReason, RunInterrupted
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits
-from moonmind_appliance.phases.commands import Tee, out_of_memory, run_command
+from moonmind_appliance.phases.commands import KILLED, Tee, out_of_memory, run_command
 from tests.containers.fake import JOB_IMAGE, FakeExec
 from tests.phases.contexts import make_context
 
@@ -59,3 +61,23 @@ def test_out_of_memory(printed: bytes, *, expected: bool) -> None:
     assert out_of_memory(context, "box") is expected
     context.engine.fail(EngineUnreachable("no engine"))  # type: ignore[attr-defined]
     assert not out_of_memory(context, "box")
+
+
+@pytest.mark.docker
+@pytest.mark.image
+def test_out_of_memory_in_a_real_container() -> None:
+    """The engine reports nothing about a command that the kernel ended, only the container's counter does."""
+    context = make_context(engine=DockerEngine(None))
+    name = f"memory-{uuid.uuid4().hex[:12]}"
+    limits = Limits(64 * 1024**2, 1.0, 64)
+    spec = ContainerSpec(name=name, image=JOB_IMAGE, command=["sleep", "60"], labels={}, limits=limits)
+    needs = ExecSpec(command=["python3", "-c", "bytearray(300 * 1024**2)"], time_limit=50)
+    try:
+        context.engine.start(spec)
+        assert not out_of_memory(context, name)
+        ended = run_command(context, name, needs, stdout=Tee(), stderr=Tee())
+        assert ended.exit_code == KILLED
+        assert out_of_memory(context, name)
+    finally:
+        context.engine.remove(name)
+        context.engine.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.errors import StoreError, UnreadableRow
+from moonmind_appliance.errors import DatabaseUnusable, StoreError, UnreadableRow
 from moonmind_appliance.models import Run
 from moonmind_appliance.store import Database, Store
 
@@ -340,3 +340,21 @@ def test_text_that_is_not_utf8_hides_no_other_row(store: Store, make_run: Callab
     assert [run.run_id for run in store.run_lists.queued()] == [good.run_id]
     with pytest.raises(UnreadableRow, match=damaged.run_id):
         store.runs.get(damaged.run_id)
+
+
+def test_damage_is_found_before_it_is_read(store: Store, data_dir: Path, make_run: Callable[..., Run]) -> None:
+    """The check reads the whole file; SQLite's complaint and the next step are in the error."""
+    for _ in range(20):
+        store.runs.insert(make_run(specify_text="x" * 5000))
+    store.database.check()
+    store.close()
+    file = data_dir / "appliance.db"
+    content = bytearray(file.read_bytes())
+    content[-8192:] = b"\xa5" * 8192
+    file.write_bytes(content)
+    damaged = Database(file)
+    damaged.migrate()
+    with pytest.raises(DatabaseUnusable, match="the file is damaged") as refusal:
+        damaged.check()
+    assert "restore" in refusal.value.hint
+    damaged.close()
