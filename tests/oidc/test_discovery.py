@@ -28,7 +28,8 @@ def realm(clock: Clock) -> Iterator[RealmServer]:
 
 @pytest.fixture
 def verifier(realm: RealmServer, clock: Clock) -> Iterator[OidcVerifier]:
-    with OidcVerifier(issuer=realm.issuer, client_id="api-service", operator_role="operator", clock=clock) as made:
+    given = {"issuer": realm.issuer, "client_id": "api-service", "operator_role": "operator"}
+    with OidcVerifier(**given, clock=clock, age_clock=clock) as made:
         yield made
 
 

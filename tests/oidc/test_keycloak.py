@@ -50,7 +50,7 @@ def clock():
 
 @pytest.fixture
 def verifier(keycloak: Keycloak, clock: Clock) -> Iterator[OidcVerifier]:
-    with verifier_for(keycloak, clock=clock) as verifier:
+    with verifier_for(keycloak, clock=clock, age_clock=clock) as verifier:
         yield verifier
 
 
@@ -304,7 +304,7 @@ class TestKeys:
                 assert refusal(verifier, forged) == "unknown_key"
 
         with httpx.Client(event_hooks={"request": [count]}) as http:
-            verifier = verifier_for(keycloak, http=http, clock=clock)
+            verifier = verifier_for(keycloak, http=http, clock=clock, age_clock=clock)
             verifier.verify(token)
             asked.clear()
             threads = [threading.Thread(target=flood, args=(number,)) for number in range(8)]
