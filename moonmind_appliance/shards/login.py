@@ -181,7 +181,10 @@ def store_login(
         output = _PromptReader(lambda _prompt: None, with_code=False)
         spec = ExecSpec(command=command("store_login", {"new": new, "login": file}), time_limit=30)
         if not engine.execute(name.lock, spec, stdout=output, stderr=output).ok:
-            raise LoginFailed(f"The new login could not be stored in {name.volume}: {output.text.strip()}")
+            raise LoginFailed(
+                f"The new login could not be stored in {name.volume}: {output.text.strip()}",
+                hint=f"User 1000 must own that volume: docker volume inspect {name.volume}; chown -R 1000",
+            )
 
 
 @contextmanager
