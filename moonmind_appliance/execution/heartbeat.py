@@ -14,6 +14,8 @@ from moonmind_appliance.store import Store
 
 LEASE_SECONDS = 30
 BEAT_SECONDS = 2.0
+# Seconds between two log lines about a heartbeat that is not saved.
+_REPORT_EVERY = 60.0
 # Seconds that a worker has to end a cancelled run itself. With the longest time until a beat notices the cancel, the
 # run is cancelled within 5 s.
 SETTLE_SECONDS = 2.5
@@ -55,6 +57,7 @@ class Heartbeat:
         self._thread.join()
 
     def _beat(self) -> None:
+        report_at = 0.0
         settle_at: float | None = None
         while not self._over.wait(self._pause(settle_at)):
             try:
@@ -70,8 +73,11 @@ class Heartbeat:
                 return
             except StoreError as error:
                 # A full disk must not end a run that is nearly done: the lease lasts for several beats.
-                _log.warning("Run %s: the heartbeat was not saved: %s", self._run_id, error)
+                if time.monotonic() >= report_at:
+                    _log.warning("Run %s: the heartbeat was not saved: %s", self._run_id, error)
+                    report_at = time.monotonic() + _REPORT_EVERY
                 continue
+            report_at = 0.0
             if cancelled:
                 self._token.cancel(InterruptReason.CANCELLED)
                 settle_at = settle_at or time.monotonic() + self._settle_after
