@@ -71,7 +71,7 @@ def table(report: Report) -> str:
             f"{sum(report.kills.values())}: " + ", ".join(f"{n} {how}" for how, n in sorted(report.kills.items())),
         ),
         ("named points reached", f"{len(report.reached)} of {report.points}"),
-        ("points not reached", "; ".join(report.missed) or "none of the schedule's"),
+        ("tried and not reached", "; ".join(report.missed) or "none"),
         ("duration", f"{report.seconds:.0f} s"),
         ("runs submitted", str(report.submitted)),
         ("runs ended", ", ".join(f"{n} {status}" for status, n in sorted(report.statuses.items()))),
