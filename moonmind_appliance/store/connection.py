@@ -22,7 +22,7 @@ _LONG_WAIT_SECONDS = 600.0
 
 _RESTORE = (
     "Stop the appliance, move the file away together with -wal and -shm, and restore a backup or a copy from the "
-    "backups folder; docs/faults.md says how."
+    "backups folder; docs/backup.md says how."
 )
 
 # Primary result codes (https://www.sqlite.org/rescode.html): their meaning for an operator, and what to do.

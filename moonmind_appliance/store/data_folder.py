@@ -51,7 +51,7 @@ def check_database_exists(data_dir: Path, name: str) -> None:
     if left:
         raise StoreError(
             f"The database {file} {state}, but the data folder contains {' and '.join(left)}: the database was lost.",
-            hint=f"Restore it (docs/faults.md says how). To begin without the old runs, move {', '.join(left)} away.",
+            hint=f"Restore it (docs/backup.md says how). To begin without the old runs, move {', '.join(left)} away.",
         )
 
 
