@@ -1,13 +1,14 @@
 """Tests in several processes take turns."""
 
 import fcntl
+import gzip
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.parallel import locked, turn
+from tests.parallel import locked, pytest_make_parametrize_id, turn
 
 # Long enough to notice a thread that does not wait.
 A_MOMENT = 0.2
@@ -77,3 +78,9 @@ def test_an_alone_test_does_not_wait_forever(tmp_path: Path) -> None:
     alone.end()
     assert third.began.wait(30)
     third.end()
+
+
+@pytest.mark.parametrize(("value", "shown"), [(gzip.compress(b"x" * 200, mtime=1) * 3, "data"), (b"short", None)])
+def test_long_bytes_do_not_name_a_test(pytestconfig: pytest.Config, value: bytes, shown: str | None) -> None:
+    """Their argument does instead."""
+    assert pytest_make_parametrize_id(pytestconfig, value, "data") == shown
