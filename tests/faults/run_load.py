@@ -29,6 +29,8 @@ from tests.journeys.served import Served
 
 API = "/api/spec-automation"
 TOKENS = 10
+# One address may have 256 connections (`serving/limits.py`): with the polls and streams these fit.
+_MOST_SUBMITTING = 50
 _SAMPLE_SECONDS = 10.0
 _LOCKED = ("database is locked", "held a lock")
 
@@ -159,25 +161,27 @@ class Load:
         rate, seconds = self._options.rate, self._options.seconds
         free: list[Client] = []
         tasks: set[asyncio.Task[None]] = set()
+        turn = asyncio.Semaphore(_MOST_SUBMITTING)
         began = time.monotonic()
         for number in range(rate * seconds):
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            client = free.pop() if free else Client(self._served.port, self._tokens[number % TOKENS])
-            task = asyncio.create_task(self._submit(client, number, due, free))
+            task = asyncio.create_task(self._submit(number, due, free, turn))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         if tasks:
             await asyncio.wait(tasks, timeout=60)
 
-    async def _submit(self, client: Client, number: int, due: float, free: list[Client]) -> None:
-        try:
-            answer = await client.ask("POST", f"{API}/runs", _body(number), due=due)
-        except (OSError, asyncio.IncompleteReadError) as error:
-            client.close()
-            self._submissions[type(error).__name__] += 1
-            return
-        free.append(client)
+    async def _submit(self, number: int, due: float, free: list[Client], turn: asyncio.Semaphore) -> None:
+        async with turn:
+            client = free.pop() if free else Client(self._served.port, self._tokens[number % TOKENS])
+            try:
+                answer = await client.ask("POST", f"{API}/runs", _body(number), due=due)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                client.close()
+                self._submissions[type(error).__name__] += 1
+                return
+            free.append(client)
         self._submissions[str(answer.status)] += 1
         self.report.submission_seconds.append(answer.seconds)
         if answer.status == 202:
