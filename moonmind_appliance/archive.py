@@ -1,4 +1,4 @@
-"""Archives for people to keep: gzipped tar files, written whole or not at all, and read with suspicion.
+"""Archives for people to keep: gzipped tar files, written completely or not at all, and checked while they are read.
 
 An archive that is read may come from anywhere. It may contain regular files only, under names that the caller accepts.
 """

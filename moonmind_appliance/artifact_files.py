@@ -120,7 +120,7 @@ class ArtifactFiles:
             if error.errno not in _ABSENT:
                 raise _refused(self._data / storage_path, error) from error
         raise NotFound(
-            "The artifact's file does not exist: its retention period ended, or it was removed from outside.",
+            "The artifact's file does not exist: its retention time ended, or another program removed it.",
             code="artifact_gone",
         )
 

@@ -175,7 +175,7 @@ class ContainerNotFound(EngineError):
 
 
 class ContainerLost(EngineError):
-    """A container of a run ended while a command ran in it: the engine restarted, or it was removed from outside."""
+    """A container of a run ended while a command ran in it: the engine restarted, or someone removed it."""
 
 
 class UnreadableFile(EngineError):

@@ -138,7 +138,7 @@ def _refuse_if_damaged(request: ApiRequest, artifact: Artifact, size: int) -> No
     run = request.parts.resources.store.runs.get(artifact.run_id, text=False)
     if run is not None and run.status in FINAL_RUN_STATUSES:
         raise FileUnusable(
-            f"{artifact.storage_path} has {size} bytes instead of {artifact.size_bytes}: it was changed from outside."
+            f"{artifact.storage_path} has {size} bytes instead of {artifact.size_bytes}: another program changed it."
         )
 
 

@@ -15,11 +15,11 @@ from moonmind_appliance.views.drain_view import DrainView, drain_view
     sync_to_thread=True,
     operation_id="get_drain",
     summary="Show whether the appliance is drained",
-    response_description="Whether runs start, and what still runs.",
+    response_description="Whether the appliance is drained, and which runs are running.",
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
 def get_drain(request: ApiRequest) -> DrainView:
-    """Show whether the appliance is drained, and which runs still run. Needs the operator role."""
+    """Show whether the appliance is drained, and which runs are running. Needs the operator role."""
     return _view(request.parts.resources)
 
 

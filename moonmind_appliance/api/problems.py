@@ -161,8 +161,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
         _log.error("Request %s: %s", request_id(request), error)
         return _of_store(error)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
-        _log.error("Request %s: the appliance has no memory or open files left (%s).", request_id(request), error)
-        body = problem("unavailable", "The appliance has no memory or open files left for this request.")
+        _log.error("Request %s: too little memory, or too many open files (%s).", request_id(request), error)
+        body = problem("unavailable", "The appliance has too little memory, or too many open files, for this request.")
         return answer(body, {"Retry-After": str(_STORE_RETRY_SECONDS)})
     if isinstance(error, HTTPException) and error.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return _of_litestar(request, error)

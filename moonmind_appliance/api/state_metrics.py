@@ -55,7 +55,7 @@ class StateMetrics(Collector):
         waiting = [(reason, backlog.waiting.get(reason, _NOTHING)) for reason in (TURN, *WaitReason)]
         yield _gauge(
             "moonmind_waiting_runs",
-            "Queued runs, by what they wait for; `turn` is only their turn.",
+            "Queued runs, by what they wait for; `turn`: they wait only for their turn.",
             ["reason"],
             [([str(reason)], found.runs) for reason, found in waiting],
         )
@@ -97,7 +97,7 @@ class StateMetrics(Collector):
             [([code.value], ended.get((RunStatus.FAILED.value, code.value), 0)) for code in FailureCode],
         )
         seconds = HistogramMetricFamily(
-            "moonmind_phase_duration_seconds", "Time that phases took that succeeded.", labels=["phase"]
+            "moonmind_phase_duration_seconds", "Duration of the phases that succeeded.", labels=["phase"]
         )
         for phase in PHASE_ORDER:
             buckets, total = phase_histogram(counters, phase.value)

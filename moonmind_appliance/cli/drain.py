@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.5
     cls=Command,
     examples=[
         (
-            "Before an upgrade: finish what runs, then stop",
+            "Before an upgrade: finish the running runs, then stop",
             f"{PROGRAM} drain --wait\nsystemctl stop moonmind-appliance",
         ),
         ("Wait at most an hour", f"timeout 3600 {PROGRAM} drain --wait"),
@@ -82,7 +82,7 @@ def _wait(invocation: Invocation, access: RunAccess, state: DrainView) -> DrainV
 def _drained(state: DrainView) -> str:
     shown = "The appliance is drained and starts no runs."
     if state.running:
-        shown = f"The appliance is draining: it starts no runs, and finishes {_runs(state.running)}."
+        shown = f"The appliance is drained: it starts no runs, and finishes {_runs(state.running)}."
     if state.queued:
         shown += f" {state.queued} {'run waits' if state.queued == 1 else 'runs wait'}."
     return f"{shown} Resume it with `{PROGRAM} resume`."

@@ -63,9 +63,9 @@ def _shown(done: Restored) -> Group:
     if done.appliance_id != done.manifest.appliance_id:
         pairs.append(("new id", done.appliance_id))
     if done.runs_requeued:
-        pairs.append(("in progress then", f"{len(done.runs_requeued)} runs, now queued"))
+        pairs.append(("runs queued again", f"{len(done.runs_requeued)} (in progress at the time of the backup)"))
     if done.artifacts_removed:
-        pairs.append(("artifacts missing", f"{done.artifacts_removed:,}, removed from the list of their runs"))
+        pairs.append(("artifacts removed", f"{done.artifacts_removed:,} (not in the backup)"))
     steps = (
         f"Next: check the settings ({PROGRAM} settings), sign in again where a login is missing "
         f"({PROGRAM} login-shard 0), and start {PROGRAM} serve."

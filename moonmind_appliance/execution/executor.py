@@ -137,7 +137,7 @@ class Executor:
                     _log.error("Run %s stops until its state can be saved again: %s", run.run_id, error)
                     self._release(run, lease)
                 except MemoryError:
-                    _log.error("Run %s stops: the appliance has no memory left. It starts again.", run.run_id)
+                    _log.error("Run %s is interrupted, to resume: the appliance has no memory left.", run.run_id)
                     self._release(run, lease)
         except LeaseLost:
             _log.warning("Run %s no longer belongs to this worker, which stops.", run.run_id)
@@ -164,7 +164,7 @@ class Executor:
                 raise
             except StoreError as error:
                 if time.monotonic() >= repeat_at:
-                    _log.error("Run %s still stops, as its state cannot be saved: %s", run.run_id, error)
+                    _log.error("Run %s is interrupted, and cannot be queued again yet: %s", run.run_id, error)
                     repeat_at = time.monotonic() + _REPEAT_EVERY
                 continue
             return

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def settle_cancelled(resources: Resources, run_id: str, lease: str) -> None:
-    """End the run as `cancelled` without its worker, and make the records of its artifacts true.
+    """End the run as `cancelled` without its worker, and make the records of its artifacts agree with the files.
 
     The claim ends here: the worker writes nothing more to the run when its call returns. Called in another thread than
     the worker's.
@@ -23,7 +23,7 @@ def settle_cancelled(resources: Resources, run_id: str, lease: str) -> None:
         StoreError: the database cannot be used now; nothing has changed.
     """
     now = resources.clock()
-    # Before the end, so that a caller who sees it sees complete records; and after it, for what was written meanwhile.
+    # Before the run ends, so that callers who see the end see complete records; again after it, for later writes.
     _complete_artifacts(resources, run_id)
     resources.store.progress.settle_cancelled(run_id, lease, now=now)
     _log.warning("Run %s is cancelled, but its worker is blocked. Its containers are removed later.", run_id)

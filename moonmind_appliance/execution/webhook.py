@@ -1,4 +1,4 @@
-"""The thread `webhook`: turns events into messages and delivers them, apart from all runs."""
+"""The thread `webhook`: turns events into messages and delivers them, independently of the runs."""
 
 import logging
 import random
@@ -13,8 +13,8 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.store.webhooks import Delivery, NewDelivery
 from moonmind_appliance.webhook import Answer, WebhookClient
 
-# The pauses after each failed attempt (the specification's example schedule up to a day); after the last the message
-# is given up.
+# The pauses after each failed attempt, from the specification's example schedule, about 28 hours in all. If the
+# attempt after the last pause fails, the message is given up.
 PAUSES = tuple(
     timedelta(**span)
     for span in (
@@ -106,11 +106,11 @@ class WebhookSender:
                 # After a failed attempt the next one waits, too: the receiver may be overloaded.
                 pause = 0.0 if self.step() else _POLL_EVERY
                 failing = False
-            except Exception as error:  # noqa: BLE001 - the thread must go on; the cause may pass
+            except Exception as error:  # noqa: BLE001 - the thread must continue; the cause may resolve by itself
                 if not failing and not self._stopping.is_set():
                     _log.log(
                         logging.WARNING if isinstance(error, StoreError) else logging.ERROR,
-                        "The webhook cannot work at the moment (%s); it goes on when it can.",
+                        "Webhook messages cannot be processed now, and are tried again: %s",
                         error,
                         exc_info=None if isinstance(error, StoreError) else error,
                     )

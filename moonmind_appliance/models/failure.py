@@ -11,7 +11,7 @@ import msgspec
 
 
 class WhoActs(StrEnum):
-    """Who can fix it. `nobody`: it resolves by itself at `retry_at`."""
+    """Who can fix it. `nobody`: it resolves by itself; only in failures that older versions stored."""
 
     OPERATOR = "operator"
     SUBMITTER = "submitter"

@@ -35,7 +35,7 @@ def lost(doing: str, container: str) -> ContainerLost:
     """The error to raise if a container (`agent` or `git`) ended while it was `doing` something."""
     return ContainerLost(
         f"The {container} container ended during {doing}.",
-        hint="The Docker engine restarted, the container was removed from outside, or it ran out of memory.",
+        hint="The Docker engine restarted, someone removed the container, or the container ran out of memory.",
     )
 
 

@@ -27,7 +27,7 @@ from moonmind_appliance.phases.workspace_watch import watch_git
 _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
 _MOST_NAMED = 5
-_NEW_BASE = "The history of {base} was rewritten during the run: the change is on top of its current commit {commit}."
+_NEW_BASE = "The history of {base} was rewritten during the run: the change is on top of the new history ({commit})."
 _NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
 
 

@@ -1,1 +1,1 @@
-"""What is past its retention time, its removal, and the guard of the free disk space."""
+"""What is past its retention time, how it is removed, and the check of the free disk space."""

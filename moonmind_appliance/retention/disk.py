@@ -1,4 +1,4 @@
-"""The guard of the free disk space: which disks are watched, and what is removed before work is refused.
+"""The check of the free disk space: which disks are watched, and what is removed before work is refused.
 
 Below `MIN_FREE_DISK` no run starts. Below half of it a running turn ends and its run waits (`phases/workspace_watch`).
 Below a quarter of it the API accepts no run: until then runs are accepted, and wait.
@@ -84,7 +84,7 @@ def _make_room(resources: Resources) -> None:
             for _ in prune(resources, make_plan(resources, FILES), seconds=_LONGEST):
                 pass
         except ApplianceError as error:
-            _log.warning("No room could be made on a disk that is nearly full: %s", error)
+            _log.warning("A disk is nearly full, and what is past its retention time could not be removed: %s", error)
 
 
 def _lowest(resources: Resources, least: int, *, with_engine: bool) -> Disk | None:

@@ -47,7 +47,7 @@ class ArtifactsFacts(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup contains. `rows` has the number of rows by table, `data_dir` the folder that it was made of."""
+    """What a backup contains. `rows` has the number of rows by table, `data_dir` the folder that was backed up."""
 
     format: int
     version: str

@@ -25,7 +25,7 @@ from moonmind_appliance.units import size
 from moonmind_appliance.version import appliance_version
 
 _LARGEST_MANIFEST = 1024 * 1024
-# What a data folder may contain that no one would miss.
+# A restore would replace or mix with these. Anything else in a data folder can be lost.
 _IN_THE_WAY = (f"{DATABASE_NAME}*", "runs", "backups")
 
 Progress = Callable[[str, int, int], None]

@@ -98,7 +98,7 @@ class _Server(ApiServer):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop; the event loop no longer ticks."""
+        """Stop; uvicorn no longer calls `on_tick`."""
         self._supervision.stopping()
         await super().shutdown(sockets)
 

@@ -23,11 +23,11 @@ _log = logging.getLogger(__name__)
 
 
 class Liveness:
-    """Whether the process can go on. Thread-safe.
+    """Whether the process still works. Thread-safe.
 
     Args:
         threads: each thread's name and whether it runs. One that died is restarted within about a second.
-        limit: seconds after which an event loop that did not turn counts as blocked.
+        limit: seconds after which an event loop that did not run counts as blocked.
         clock: monotonic seconds.
     """
 
@@ -102,7 +102,7 @@ class Supervision:
             self._liveness.loop_turned()
 
     def stopping(self) -> None:
-        """The process has begun to stop; systemd expects no further sign of life. Idempotent."""
+        """The process has begun to stop; systemd expects no more WATCHDOG messages. Idempotent."""
         if not self._stopped.is_set():
             self._started.set()
             self._stopped.set()

@@ -38,7 +38,7 @@ def notify(*lines: str, environment: Mapping[str, str] = os.environ) -> bool:
             sender.connect(address)
             sender.sendall(message.encode())
     except OSError as error:
-        _log.warning("systemd could not be told the state of the appliance: %s.", error)
+        _log.warning("The state of the appliance could not be reported to systemd: %s.", error)
         return False
     return True
 

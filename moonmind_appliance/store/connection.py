@@ -272,11 +272,11 @@ class Database:
         return connection
 
     def _check_file(self) -> None:
-        """Raise if the file was removed or replaced since it was opened: SQLite would write on to the old one."""
+        """Raise if the file was removed or replaced since it was opened: SQLite would still write to the old one."""
         if self._file is not None and file_identity(self.path) != self._file:
             raise DatabaseUnusable(
                 f"Database {self.path} was removed or replaced while it was in use. Nothing is written any more.",
-                hint="Put the file back, or restart the appliance to use another one; docs/faults.md says how.",
+                hint="Put the file back, or restore it and restart the appliance; docs/backup.md says how.",
                 temporary=True,
             )
 

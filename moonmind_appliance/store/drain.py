@@ -1,4 +1,4 @@
-"""Whether an operator drained the appliance: one fact of the table `appliance`, so it survives a restart."""
+"""Whether an operator drained the appliance: a row of the table `appliance`, so it survives a restart."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ DRAINED_AT = "drained_at"
 
 
 class DrainStore:
-    """While the fact is stored, no shard can claim a run: `RunQueue.claim` checks it in its own transaction."""
+    """While the row exists, no shard can claim a run: `RunQueue.claim` checks it in its own transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class DrainStore:
             return None if row is None else datetime.fromisoformat(row["value"])
 
     def begin(self, now: datetime) -> datetime:
-        """Store the fact, and return its time. Idempotent: the first time counts, and there is one event."""
+        """Store the time of the drain, and return it. Idempotent: the first time counts, and there is one event."""
         with self._database.write() as connection:
             added = connection.execute(
                 "INSERT INTO appliance VALUES (?, ?) ON CONFLICT (key) DO NOTHING", (DRAINED_AT, time_text(now))
@@ -33,7 +33,7 @@ class DrainStore:
             return datetime.fromisoformat(row["value"])
 
     def end(self, now: datetime) -> None:
-        """Remove the fact. Idempotent: there is one event."""
+        """Remove the row. Idempotent: there is one event."""
         with self._database.write() as connection:
             row = connection.execute("SELECT value FROM appliance WHERE key = ?", (DRAINED_AT,)).fetchone()
             if row is not None:

@@ -25,7 +25,7 @@ def requeue_interrupted(store: Store) -> list[str]:
 
 
 def forget_logins(store: Store) -> None:
-    """Let each shard's login be read again before it is used: the volumes may be gone, or those of another machine.
+    """Let each shard's login be read again before it is used: the volumes may be missing, or of another machine.
 
     A login that was dead or refused stays so until its file changes. Idempotent.
     """

@@ -298,5 +298,5 @@ def test_exhausted_resources_are_503(tmp_path: Path, raised: Exception, caplog: 
         answer = served.client().get("/runs")
     assert problem(answer) == (503, "unavailable")
     assert int(answer.headers["retry-after"]) > 0
-    assert "no memory or open files left" in caplog.text
+    assert "too little memory, or too many open files" in caplog.text
     assert "Traceback" not in caplog.text

@@ -19,7 +19,7 @@ def test_drain_and_resume(caller: Terminal, served: Served) -> None:
         called = caller.call("drain")
         assert called.code == 0
         assert called.stdout == (
-            f"The appliance is draining: it starts no runs, and finishes run {run_id[:8]}. 1 run waits. Resume it with "
+            f"The appliance is drained: it starts no runs, and finishes run {run_id[:8]}. 1 run waits. Resume it with "
             "`moonmind-appliance resume`.\n"
         )
     assert served.store.drain.since() is not None

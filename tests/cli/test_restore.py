@@ -22,7 +22,7 @@ def test_a_new_server(terminal: Terminal, data: Filled) -> None:
     data.path.rename(terminal.home / "old")
     called = terminal.call("restore", str(path))
     assert called.code == 0, called.stderr
-    assert "1 runs, now queued" in called.stdout
+    assert "1 (in progress at the time of the backup)" in called.stdout
     assert "login-shard 0" in called.stdout
     after = terminal.call("runs", "list", "--json").json["items"]
     assert [each["run_id"] for each in after] == [each["run_id"] for each in before]

@@ -322,7 +322,7 @@ def test_a_change_on_a_new_base_is_reported(appliance: ApplianceUnderTest) -> No
         event.data["note"] for event in events if event.data.get("phase") == "commit_push" and "note" in event.data
     ]
     assert notes == [
-        "The history of main was rewritten during the run: the change is on top of its current commit dddddddddddd."
+        "The history of main was rewritten during the run: the change is on top of the new history (dddddddddddd)."
     ]
 
 
