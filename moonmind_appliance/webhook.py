@@ -1,4 +1,4 @@
-"""The adapter to the webhook's receiver: signs one message, posts it, and says how the receiver answered.
+"""The adapter to the webhook's receiver: signs one message, posts it, and returns the receiver's response.
 
 The format is that of the Standard Webhooks specification 1.0.0, signed by its own library
 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).

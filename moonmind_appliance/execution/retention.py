@@ -1,4 +1,4 @@
-"""The hourly job: remove what is past its retention time, in a thread of its own. Run rows are kept."""
+"""The hourly job: remove what is past its retention time, in a separate thread. Run rows are kept."""
 
 import logging
 import threading
@@ -34,7 +34,7 @@ def retain(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> list[s
 
 
 class Housekeeping:
-    """Runs `retain` in a thread of its own: with many runs it takes minutes, and no other periodic job waits for it.
+    """Runs `retain` in a separate thread: with many runs it takes minutes, and other periodic jobs do not wait for it.
 
     `succeeded_at` is when it last succeeded, in seconds since 1970; before that, when this object was created.
     """

@@ -1,4 +1,4 @@
-"""Whether the appliance is drained, and what still runs."""
+"""Whether the appliance is drained, and which runs are running."""
 
 from datetime import datetime
 
