@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import shutil
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def private_file(path: Path, work: Path, *, replace: bool) -> Iterator[IO[bytes]
     Args:
         path: its name. Until the end nothing has it, then the complete file has it.
         work: a folder on the same disk, for the incomplete file.
-        replace: whether to replace an existing file or link of that name.
+        replace: whether to replace an existing regular file of that name.
 
     Raises:
         StoreError: the file exists, or cannot be written.
@@ -80,8 +81,19 @@ def private_file(path: Path, work: Path, *, replace: bool) -> Iterator[IO[bytes]
 
 
 def refuse_existing(path: Path, *, replace: bool) -> None:
-    """Raise StoreError if something has that name, unless it may be replaced."""
-    if os.path.lexists(path) and not replace:
+    """Raise StoreError if something has that name, unless it is a regular file that may be replaced."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(path, error) from error
+    # To replace /dev/null or /dev/stdout would damage the machine.
+    if not stat.S_ISREG(mode):
+        raise StoreError(
+            f"{path} already exists, and is not a regular file.", hint="Choose another name; - writes to stdout."
+        )
+    if not replace:
         raise StoreError(
             f"{path} already exists.", hint="Choose another name, or add --force to replace the existing file."
         )

@@ -140,10 +140,9 @@ def test_nothing_is_left_of_a_file_that_was_not_completed(tmp_path: Path, stop: 
 
 
 def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
-    """Also one that appears meanwhile; a link is replaced, its target is not."""
-    target, path = tmp_path / "target", tmp_path / "a"
-    target.write_text("old")
-    path.symlink_to(target)
+    """Also one that appears meanwhile."""
+    path = tmp_path / "a"
+    path.write_text("old")
     with work_folder(tmp_path) as work:
         with pytest.raises(StoreError, match="already exists"), private_file(path, work, replace=False):
             pass
@@ -152,8 +151,35 @@ def test_an_existing_file_is_replaced_only_on_request(tmp_path: Path) -> None:
         later = tmp_path / "later"
         with pytest.raises(StoreError, match="already exists"), private_file(later, work, replace=False):
             later.touch()
-    assert (target.read_text(), path.read_text(), path.is_symlink()) == ("old", "new", False)
+    assert path.read_text() == "new"
     assert later.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("target"),
+        lambda path: path.symlink_to("nothing"),
+        lambda path: path.symlink_to("/dev/null"),
+        os.mkfifo,
+        Path.mkdir,
+    ],
+    ids=["link", "broken-link", "link-to-a-device", "pipe", "folder"],
+)
+def test_only_a_regular_file_is_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A name such as /dev/null or /dev/stdout is refused: root would replace the device."""
+    path = tmp_path / "a"
+    (tmp_path / "target").write_text("old")
+    make(path)
+    before = path.lstat()
+    with (
+        work_folder(tmp_path) as work,
+        pytest.raises(StoreError, match="already exists, and is not a regular file"),
+        private_file(path, work, replace=True),
+    ):
+        pass
+    assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert (tmp_path / "target").read_text() == "old"
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
