@@ -299,7 +299,7 @@ def _refuse_when_disk_is_full(resources: Resources) -> None:
     disk = low_disk(resources, least, with_engine=False)
     if disk is not None:
         raise Unavailable(
-            f"The disk of {disk.what} has {size(disk.free)} left; runs are accepted from {size(least)} on.",
+            f"The disk of {disk.what} has {size(disk.free)} free; a new run needs at least {size(least)}.",
             hint="The operator must free space there, or lower MIN_FREE_DISK.",
             code="disk_blocked",
             retry_after=_DISK_RETRY_SECONDS,

@@ -244,7 +244,7 @@ def test_a_full_disk_takes_no_run(tmp_path: Path) -> None:
     """Below a quarter of MIN_FREE_DISK the response is 503 `disk_blocked` with `Retry-After`, and nothing is stored."""
     with open_appliance(tmp_path, min_free_disk=1 << 60) as appliance:
         with pytest.raises(
-            Unavailable, match=r"has [0-9.]+ GiB left; runs are accepted from 268435456.0 GiB on"
+            Unavailable, match=r"has [0-9.]+ GiB free; a new run needs at least 268435456.0 GiB"
         ) as caught:
             appliance.submit()
         assert (caught.value.code, caught.value.retry_after) == ("disk_blocked", 60)
