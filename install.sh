@@ -301,7 +301,7 @@ service_unit() {
 Description=MoonMind appliance: specification text in, draft pull request out
 After=network-online.target docker.service
 Wants=network-online.target docker.service
-# Never give up: what prevents a start, such as a full disk, may end without a person.
+# No limit on restarts: what prevents a start, such as a full disk, may resolve by itself.
 StartLimitIntervalSec=0
 
 [Service]
@@ -333,8 +333,8 @@ service() {
     if [[ ! -d $systemd_runs ]]; then
         say "no systemd: start the appliance with \`moonmind-appliance serve\`"
     elif ! owns_command; then
-        # Another version might not report to systemd what the unit expects.
-        say "left as it is: $command_link runs $(readlink "$command_link")"
+        # A command of another version might not report to systemd what the unit expects.
+        say "the unit is not changed: $command_link runs $(readlink "$command_link"); --relink changes both"
     elif [[ -e $unit_file ]] && cmp -s <(service_unit) "$unit_file"; then
         say "already there"
     else

@@ -298,7 +298,7 @@ def test_the_unit_is_that_of_the_version_that_the_command_runs(machine: Machine)
     machine.unit.write_text("an older unit", encoding="utf-8")
     machine.point_command_at(machine.install(machine.prefix / "old"))
     done = machine.step("step_total=1; log=/dev/null; service", prefix=str(machine.prefix / "new"))
-    assert f"left as it is: {machine.link} runs" in done.stdout
+    assert f"the unit is not changed: {machine.link} runs" in done.stdout
     assert machine.unit.read_text(encoding="utf-8") == "an older unit"
     log, path = machine.root / "log", f"{machine.bin}:{os.environ['PATH']}"
     done = machine.step(f"PATH={path}; step_total=1; log={log}; service", prefix=str(machine.prefix / "old"))

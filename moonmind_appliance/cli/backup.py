@@ -56,7 +56,7 @@ def backup(invocation: Invocation, file: Path, *, artifacts: bool, force: bool) 
 
     Works while `serve` runs. The backup is a gzipped tar file, readable only by its owner, with the state of one
     moment: the database and, on request, the artifacts. The hashes of API tokens are in it, so that callers continue
-    to work after a restore. Logins are not in it: they are in Docker volumes, and a copied login would end the
+    to work after a restore. Logins are not in it: they are in Docker volumes, and using a copy can end the
     original. Settings are not in it either, as the env file contains the GitHub token. The file gets its name when it
     is complete: a backup that is stopped or fails leaves no file.
     """
