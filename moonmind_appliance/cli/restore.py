@@ -70,4 +70,6 @@ def _shown(done: Restored) -> Group:
         f"Next: check the settings ({PROGRAM} settings), sign in again where a login is missing "
         f"({PROGRAM} login-shard 0), and start {PROGRAM} serve."
     )
+    if done.drained:
+        steps += f" The appliance was drained when it was backed up: run {PROGRAM} resume, so that it starts runs."
     return Group(facts(pairs), Text(f"\n{steps}"))

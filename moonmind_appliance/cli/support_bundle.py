@@ -1,5 +1,6 @@
 """`support-bundle`: one redacted archive for a bug report."""
 
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -234,7 +235,8 @@ def _parts(invocation: Invocation, settings: Settings | None, resources: Resourc
     yield Part("service.log", f"the last {parts.LOG_LINES:,} lines of the journal", parts.service_log)
     logs = [parts.INSTALL_LOG] + ([settings.moonmind_data_dir / "tui-errors.log"] if settings else [])
     for path in logs:
-        if path.is_file():
+        # Path.is_file raises PermissionError in a folder of another user.
+        if os.path.isfile(path):  # noqa: PTH113
             yield Part(path.name, "its end", partial(parts.file_tail, path))
 
 

@@ -66,7 +66,7 @@ def send_test(invocation: Invocation) -> None:
     if answer.status is None:
         invocation.print_result(result)
         raise CommandFailed(
-            f"{client.origin} did not accept message {message_id}: {answer.problem}.",
+            f"{client.origin} did not accept message {message_id}: {answer.problem.removesuffix('.')}.",
             hint="Check WEBHOOK_URL, the network, and EXTRA_CA_CERTS.",
             code=Exit.UNAVAILABLE,
         )

@@ -35,7 +35,7 @@ class Restored(msgspec.Struct, frozen=True):
     """What was restored. `appliance_id` is the id after it, `artifacts` the number of artifacts that are there now.
 
     `runs_requeued` were in progress when the backup was made. `artifacts_removed` is the number of artifacts that the
-    backup's database names and that are not in it.
+    backup's database names and that are not in it. `drained`: the appliance starts no runs until `resume`.
     """
 
     manifest: Manifest
@@ -44,6 +44,7 @@ class Restored(msgspec.Struct, frozen=True):
     artifacts: int
     artifacts_removed: int
     runs_requeued: list[str]
+    drained: bool
 
 
 def restore(source: IO[bytes], data_dir: Path, *, keep_free: int, new_id: bool, progress: Progress) -> Restored:
@@ -263,10 +264,11 @@ def _correct(work: Path, unpacked: _Unpacker, *, new_id: bool, data_dir: Path) -
         removed = correct_artifacts(store, exists if unpacked.artifacts else None, unpacked.changed)
         requeued = requeue_interrupted(store)
         forget_logins(store)
+        drained = store.drain.since() is not None
         appliance_id = note_restore(store, made_at=made_at, artifacts_removed=removed, new_id=new_id)
     finally:
         store.close()
-    return Restored(unpacked.manifest, str(data_dir), appliance_id, unpacked.artifacts, removed, requeued)
+    return Restored(unpacked.manifest, str(data_dir), appliance_id, unpacked.artifacts, removed, requeued, drained)
 
 
 def _put_in_place(work: Path, data_dir: Path) -> None:

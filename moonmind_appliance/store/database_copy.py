@@ -31,7 +31,14 @@ class DatabaseFacts(msgspec.Struct, frozen=True):
 
 def check_exists(path: Path) -> None:
     """Raise StoreError if there is no such database, or this user may not know it."""
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:
+        raise StoreError(
+            f"Database {path} cannot be used: {error.strerror or error}.",
+            hint="Check MOONMIND_DATA_DIR, and run this as the folder's owner.",
+        ) from error
+    if not exists:
         raise StoreError(
             f"There is no database {path}.", hint="Check MOONMIND_DATA_DIR, and run this as the folder's owner."
         )

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from moonmind_appliance.cli.command import PROGRAM
 from moonmind_appliance.store import DataFolderLock, Store
 from tests.backed_up import Filled, filled
 from tests.cli.terminal import Terminal
@@ -26,6 +27,19 @@ def test_a_new_server(terminal: Terminal, data: Filled) -> None:
     assert "login-shard 0" in called.stdout
     after = terminal.call("runs", "list", "--json").json["items"]
     assert [each["run_id"] for each in after] == [each["run_id"] for each in before]
+
+
+def test_an_appliance_that_was_drained_stays_drained(terminal: Terminal, data: Filled) -> None:
+    """The command names the one that resumes it."""
+    path = terminal.home / "b.tar.gz"
+    assert terminal.call("drain").code == 0
+    terminal.call("backup", str(path))
+    assert terminal.call("resume").code == 0
+    data.path.rename(terminal.home / "old")
+    called = terminal.call("restore", str(path))
+    assert called.code == 0, called.stderr
+    assert f"{PROGRAM} resume" in " ".join(called.stdout.split())
+    assert terminal.call("shards", "--json").json["drained_at"] is not None
 
 
 def test_from_stdin(terminal: Terminal, data: Filled) -> None:

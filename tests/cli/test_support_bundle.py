@@ -190,3 +190,10 @@ def test_the_gate() -> None:
         "[redacted:GITHUB_TOKEN]": [expected, 1, None, True]
     }
     assert Gate(Redactor(), []).text("acme/shop") == "acme/shop"
+
+
+def test_a_data_folder_that_cannot_be_examined_is_no_defect(terminal: Terminal) -> None:
+    """As that of another user; here its name is too long for the file system. The other files are in the bundle."""
+    called, files = bundle(terminal, MOONMIND_DATA_DIR=f"/{'x' * 300}")
+    assert called.code == 0, called.stderr
+    assert {"versions.json", "settings.json", "doctor.json"} <= set(files)

@@ -176,3 +176,10 @@ def test_the_copy_of_a_connection_needs_a_new_file(store: Store, tmp_path: Path)
     target.touch()
     with store.database.read() as connection, pytest.raises(FileExistsError):
         copy_database(connection, target)
+
+
+def test_a_path_that_cannot_be_examined_is_named(tmp_path: Path) -> None:
+    """As in a folder of another user; here its name is too long for the file system."""
+    path = tmp_path / ("x" * 300) / "appliance.db"
+    with pytest.raises(StoreError, match=r"appliance\.db cannot be used: File name too long"):
+        module.check_exists(path)
