@@ -1,9 +1,8 @@
 """Execute one claimed run: the nine phases in order, cleanup always, one final status."""
 
 import logging
-import random
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 
@@ -12,21 +11,18 @@ from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import (
     ApplianceError,
     DatabaseUnusable,
-    DiskFull,
     EngineError,
-    EngineUnreachable,
-    FileUnusable,
     InterruptReason,
     LeaseLost,
     RunInterrupted,
     StoreError,
 )
 from moonmind_appliance.execution.artifacts import RunArtifacts
-from moonmind_appliance.execution.github_wait import EVENT_KINDS, given_up, next_pause, past_waits
 from moonmind_appliance.execution.login import ShardLoginRecorder
 from moonmind_appliance.execution.metrics import keep_metrics
 from moonmind_appliance.execution.resume import phases_after_loss, phases_to_do
 from moonmind_appliance.execution.run_events import RunEvents
+from moonmind_appliance.execution.waits import is_engine_failure, timed, wait_after, wait_for_github
 from moonmind_appliance.models import (
     PHASE_ORDER,
     AgentVerdict,
@@ -53,23 +49,17 @@ from moonmind_appliance.phases import (
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.retention.disk import data_disk
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
 from moonmind_appliance.shards.evidence import cooldown_jitter, turn_ended
 
 # Give up on a run that was interrupted this often without progress: it may be what crashes the appliance.
 MOST_INTERRUPTIONS = 5
-# Attempts that start again after the engine refused a call or lost a container, before the run fails.
-_MOST_ENGINE_FAILURES = 2
 # Phases that still begin while the process stops: they take seconds, and what the agent wrote is then safe on GitHub.
 _PUBLISH = frozenset({PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 # Phases whose success counts as progress: a run that resumes after an interruption does not repeat them.
 _PROGRESS = frozenset({*SKILLS, PhaseName.COMMIT_PUSH, PhaseName.OPEN_PR})
 _REPORTED_BY_TURNS = frozenset({WaitReason.QUOTA, WaitReason.LOGIN})
-_ENGINE_PAUSE = timedelta(seconds=20)
-_BUSY_PAUSE = timedelta(seconds=15)
-_DISK_PAUSE = timedelta(seconds=15)
 
 _log = logging.getLogger(__name__)
 
@@ -131,9 +121,9 @@ class Execution:
         except (LeaseLost, MemoryError):
             raise
         except Exception as error:
-            if (waits := self._wait_after(error)) is not None:
+            if (waits := wait_after(self._resources, self._run, error)) is not None:
                 # A container that ends each time may be the run's own fault: such waits are counted.
-                self._wait(waits, interrupted=_is_engine_failure(error))
+                self._wait(waits, interrupted=is_engine_failure(error))
                 return
             if isinstance(error, EngineError):
                 self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
@@ -144,17 +134,6 @@ class Execution:
             _log.exception("Run %s failed because of a bug.", self._run.run_id)
             message = str(error) if isinstance(error, ApplianceError) else type(error).__name__
             self._end_with(failure(FailureCode.INTERNAL_ERROR, self._resources.redactor.redact_text(message)))
-
-    def _wait_after(self, error: Exception) -> WaitingFor | None:
-        """What the run waits for after this error; None if waiting does not help."""
-        if isinstance(error, EngineUnreachable):
-            return WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), error.message)
-        if isinstance(error, (DiskFull, FileUnusable)) or (isinstance(error, StoreError) and self._disk_is_full()):
-            return WaitingFor(WaitReason.DISK, self._in(_DISK_PAUSE), error.message)
-        if _is_engine_failure(error) and self._run.interruptions < _MOST_ENGINE_FAILURES:
-            message = self._resources.redactor.redact_text(str(error))
-            return WaitingFor(WaitReason.ENGINE, self._in(_ENGINE_PAUSE), message)
-        return None
 
     def _phases(self) -> None:
         if self._run.interruptions > MOST_INTERRUPTIONS:
@@ -175,7 +154,7 @@ class Execution:
                 continue
             result = self._one(name)
             if result.waiting_for is not None:
-                self._wait(self._timed(result.waiting_for), phase=name, outage=result.outage)
+                self._wait(timed(result.waiting_for, self._resources.clock()), phase=name, outage=result.outage)
                 return
             if result.failure is not None:
                 if result.repeat is not None and result.repeat not in repeated:
@@ -224,12 +203,12 @@ class Execution:
                 self._save(name, PhaseStatus.RETRYING, reason=interrupted.reason.value)
             raise
         except Exception as error:
-            if self._wait_after(error) is not None or isinstance(error, DatabaseUnusable):
+            if wait_after(self._resources, self._run, error) is not None or isinstance(error, DatabaseUnusable):
                 self._save(name, PhaseStatus.RETRYING, reason=type(error).__name__)
             elif not isinstance(error, LeaseLost):
                 self._save(name, PhaseStatus.FAILED, error=type(error).__name__)
             raise
-        result = self._wait_for_github(name, self._record_turn(result))
+        result = wait_for_github(self._resources, self._run, name, self._record_turn(result))
         if fields := result.run_fields.given():
             self._resources.store.progress.update(self._run.run_id, self._lease, **fields)
             self._context.run = msgspec.structs.replace(self._run, **fields)
@@ -384,35 +363,6 @@ class Execution:
             for each in allowed(resources.store.shards.all(len(resources.shards)), self._run.shard_pin):
                 resources.wakeups.wake_at(each.shard, waits.until)
 
-    def _timed(self, waiting_for: WaitingFor) -> WaitingFor:
-        """Add the time of the next attempt to a wait that ends after a delay."""
-        if waiting_for.until is not None or waiting_for.reason is not WaitReason.SHARD_BUSY:
-            return waiting_for
-        return msgspec.structs.replace(waiting_for, until=self._in(_BUSY_PAUSE))
-
-    def _wait_for_github(self, name: PhaseName, result: PhaseResult) -> PhaseResult:
-        """The result with a time to wait for, if GitHub cannot be used; as it is if the run has waited long enough."""
-        outage = result.outage
-        if outage is None:
-            return result
-        resources = self._resources
-        past = past_waits(resources.store.events.of_kinds(self._run.run_id, EVENT_KINDS), name)
-        pause = next_pause(outage, past, now=resources.clock(), random=random.random())  # noqa: S311 - jitter
-        if pause is None:
-            reason = None if result.failure is None else given_up(result.failure, past)
-            return msgspec.structs.replace(result, failure=reason, outage=None)
-        # Whole seconds: runs that wait for one limit then need few wake-ups.
-        until = self._in(timedelta(seconds=pause + 1)).replace(microsecond=0)
-        waits = WaitingFor(WaitReason.GITHUB, until, outage.message)
-        return msgspec.structs.replace(result, failure=None, waiting_for=waits)
-
-    def _disk_is_full(self) -> bool:
-        settings = self._resources.settings
-        return data_disk(settings).free < settings.min_free_disk
-
-    def _in(self, pause: timedelta) -> datetime:
-        return self._resources.clock() + pause
-
     def _record_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""
         turn, resources, index = result.turn, self._resources, self._context.names.shard.index
@@ -436,8 +386,3 @@ class Execution:
         opened = self._run.output(OpenedPullRequest)
         how = f" ({opened.how})" if opened else ""
         return f"Pull request {self._run.pull_request_url}{how}."
-
-
-def _is_engine_failure(error: Exception) -> bool:
-    """Whether the engine answered, but refused a call or lost a container."""
-    return isinstance(error, EngineError) and not isinstance(error, (EngineUnreachable, DiskFull))
