@@ -37,7 +37,7 @@ def drain(invocation: Invocation, server: str | None, token_file: Path | None, *
     role. With --wait the exit code is 0 when no run is running, 1 if someone resumed the appliance in the meantime,
     and 130 after Ctrl-C or SIGTERM; the appliance stays drained then. Safe to repeat.
     """
-    with open_access(invocation, server, token_file) as access:
+    with open_access(invocation, server, token_file, creates=False) as access:
         state = access.drain()
         if wait:
             state = _wait(invocation, access, state)
@@ -53,9 +53,9 @@ def resume(invocation: Invocation, server: str | None, token_file: Path | None) 
     Runs that waited for it start automatically. Shards that are paused stay paused. Over HTTP the command needs the
     operator role. Safe to repeat.
     """
-    with open_access(invocation, server, token_file) as access:
+    with open_access(invocation, server, token_file, creates=False) as access:
         state = access.resume()
-    invocation.print_result(state, Text("The appliance starts runs."))
+    invocation.print_result(state, Text("The appliance is resumed: `serve` starts runs again."))
 
 
 def _wait(invocation: Invocation, access: RunAccess, state: DrainView) -> DrainView:

@@ -28,7 +28,7 @@ def test_drain_and_resume(caller: Terminal, served: Served) -> None:
     assert "1 run waits: 1 for drained." in shown
     assert caller.call("shards", "--json").json["drained_at"] is not None
     assert caller.call("resume", "--json").json == {"drained_at": None, "running": [run_id], "queued": 1}
-    assert caller.call("resume").stdout == "The appliance starts runs.\n"
+    assert caller.call("resume").stdout == "The appliance is resumed: `serve` starts runs again.\n"
     assert "drained" not in caller.call("shards").stdout
 
 
@@ -79,3 +79,13 @@ def test_a_run_of_a_killed_process_does_not_count(terminal: Terminal, served: Se
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     served.store.queue.heartbeat(run_id, LEASE, now=long_ago, lease_seconds=1)
     assert terminal.call("drain", "--wait", "--json").json["running"] == []
+
+
+@pytest.mark.parametrize("command", ["drain", "resume"])
+def test_an_empty_data_folder_is_an_error(terminal: Terminal, command: str) -> None:
+    """It is probably the wrong one: nothing is created there."""
+    terminal.data_dir.mkdir(mode=0o700)
+    called = terminal.call(command)
+    assert called.code == 1
+    assert f"The data folder {terminal.data_dir} has no database" in called.stderr
+    assert list(terminal.data_dir.iterdir()) == []

@@ -39,22 +39,34 @@ def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def open_access(invocation: Invocation, server: str | None, token_file: Path | None) -> Iterator[RunAccess]:
+def open_access(
+    invocation: Invocation, server: str | None, token_file: Path | None, *, creates: bool = True
+) -> Iterator[RunAccess]:
     """Open the access to runs that this caller has.
+
+    Args:
+        invocation: the command.
+        server: `--server`.
+        token_file: `--token-file`.
+        creates: whether the command makes sense in a data folder that is still empty. If not, a wrong
+            MOONMIND_DATA_DIR is an error, and no database is created there.
 
     Raises:
         Unauthenticated: the caller has neither a token nor the data folder.
         SettingsError: the settings are not valid.
+        CommandFailed: the data folder has no database, and `creates` is False.
     """
     settings = invocation.settings(demanded=False)
-    access = _choose(invocation, settings, server, token_file)
+    access = _choose(invocation, settings, server, token_file, creates=creates)
     try:
         yield access
     finally:
         access.close()
 
 
-def _choose(invocation: Invocation, settings: Settings, server: str | None, token_file: Path | None) -> RunAccess:
+def _choose(
+    invocation: Invocation, settings: Settings, server: str | None, token_file: Path | None, *, creates: bool
+) -> RunAccess:
     named = server or invocation.environment.get(SERVER_VARIABLE)
     address = server_address(named) if named else local_url(settings)
     token = _given_token(invocation, token_file)
@@ -67,8 +79,15 @@ def _choose(invocation: Invocation, settings: Settings, server: str | None, toke
         invocation.print_detail(f"over HTTP, to {address}")
         return Remote(address, token, ca_file=settings.extra_ca_certs)
     if not named and owns_data(settings.moonmind_data_dir):
-        from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - a caller over HTTP need not load the store
+        # A caller over HTTP need not load the store.
+        from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - see above
+        from moonmind_appliance.store import DATABASE_NAME  # noqa: PLC0415 - see above
 
+        if not creates and not (settings.moonmind_data_dir / DATABASE_NAME).exists():
+            raise CommandFailed(
+                f"The data folder {settings.moonmind_data_dir} has no database: no appliance has run there.",
+                hint="Set MOONMIND_DATA_DIR, or --env-file, to that of the appliance.",
+            )
         invocation.print_detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
         return Direct(settings, on_message=invocation.print_message)
     if not named and _is_missing(settings.moonmind_data_dir):
