@@ -39,7 +39,7 @@ from moonmind_appliance.runs.submit import (
     MAX_IDEMPOTENCY_KEY,
     SubmitRequest,
 )
-from moonmind_appliance.views import run_detail, run_summary, shard_view
+from moonmind_appliance.views import drain_view, run_detail, run_summary, shard_view
 
 _DESCRIPTION = """\
 A specification text in, a draft pull request out. Every request except health checks and this page needs
@@ -131,11 +131,15 @@ def complete(app: Litestar) -> None:
     """Complete the document: headers of errors, limits of fields, descriptions of structs, the webhook's messages."""
     describe_webhooks(app.openapi_schema)
     for item in (app.openapi_schema.paths or {}).values():
-        for operation in (item.get, item.post):
+        for operation in (item.get, item.put, item.post, item.delete):
             if operation is not None:
                 _complete_operation(operation)
     described = (app.openapi_schema.components or Components()).schemas or {}
-    answers = [value for module in (schemas, run_summary, run_detail, shard_view) for value in vars(module).values()]
+    answers = [
+        value
+        for module in (schemas, run_summary, run_detail, shard_view, drain_view)
+        for value in vars(module).values()
+    ]
     for struct in (*answers, SubmitRequest, Problem, ProblemField):
         if isinstance(struct, type) and struct.__name__ in described:
             described[struct.__name__].description = inspect.getdoc(struct)

@@ -87,7 +87,7 @@ def test_the_documents_own_payload_is_taken(served: Served) -> None:
 def test_a_new_runs_detail_has_every_field_in_order(served: Served) -> None:
     """No field is left out: unknown values are null or empty."""
     run = served.client().get(f"/runs/{served.submit(external_ref='ci-1')}").json()
-    assert list(run) == [*RUN_FIELDS, "phases", "artifacts", "agent"]
+    assert list(run) == [*RUN_FIELDS, "phases", "artifacts", "agent", "specification_kept"]
     assert [phase["phase"] for phase in run["phases"]] == PHASES
     assert list(run["phases"][0]) == (
         ["phase", "status", "attempt", "started_at", "completed_at", "stdout_path", "stderr_path", "metadata"]
