@@ -26,4 +26,4 @@ def _left(run: Run) -> str:
         return f" Its branch {run.branch_name} stays on GitHub, and a pull request may have been opened."
     if run.dry_run or pushing.status in _NEVER_BEGAN or not run.branch_name:
         return ""
-    return f" The push had begun: the branch {run.branch_name} may be on GitHub."
+    return f" It was committing and pushing: the branch {run.branch_name} may be on GitHub."

@@ -32,8 +32,8 @@ def pushed(**fields: object) -> Phase:
     [
         ([], {}, ""),
         ([phase(PhaseName.SPECKIT_PLAN, PhaseStatus.RUNNING)], {}, ""),
-        ([phase(PUSH, PhaseStatus.RUNNING)], {}, " The push had begun: the branch b may be on GitHub."),
-        ([phase(PUSH, PhaseStatus.FAILED)], {}, " The push had begun: the branch b may be on GitHub."),
+        ([phase(PUSH, PhaseStatus.RUNNING)], {}, " It was committing and pushing: the branch b may be on GitHub."),
+        ([phase(PUSH, PhaseStatus.FAILED)], {}, " It was committing and pushing: the branch b may be on GitHub."),
         ([phase(PUSH, PhaseStatus.RUNNING)], {"dry_run": True}, ""),
         ([pushed()], {}, " Its branch b stays on GitHub; no pull request was opened."),
         (
