@@ -25,7 +25,6 @@ from moonmind_appliance.dispatch import Wakeups, Workers
 from moonmind_appliance.errors import DatabaseUnusable
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
-from moonmind_appliance.execution.retention import Housekeeping
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
 from moonmind_appliance.github import GitHub
@@ -33,6 +32,7 @@ from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
+from moonmind_appliance.retention.hourly import HourlyRetention
 from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store, make_data_folder
@@ -46,7 +46,7 @@ _RETAIN_EVERY = 3600
 _CHECK_DATABASE_EVERY = 6 * 3600
 _OIDC_CHECK_AGE = 15
 # Longest batch of the retention job.
-_HOUSEKEEPING_ENDS_SECONDS = 5
+_RETENTION_ENDS_SECONDS = 5
 INTERRUPTION_SECONDS = 10
 """Most seconds for the workers to end after their runs were interrupted."""
 # Longest delay until `interrupt` ends the wait.
@@ -145,7 +145,7 @@ class Appliance:
         # On the monotonic clock; None until the stop begins.
         self._grace_ends: float | None = None
         self._sweeper = Sweeper(self.resources)
-        self._housekeeping = Housekeeping(self.resources)
+        self._retention = HourlyRetention(self.resources)
         self._webhook = WebhookSender(self.resources, receiver)
         self._oidc = _verifier(settings)
         self._readiness = Readiness(self.resources, self._workers.alive)
@@ -180,7 +180,7 @@ class Appliance:
             )
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
         self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
-        self._workers.every("retention", _RETAIN_EVERY, self._housekeeping.start)
+        self._workers.every("retention", _RETAIN_EVERY, self._retention.start)
         self._workers.every("database check", _CHECK_DATABASE_EVERY, self._check_database)
         self._workers.start()
         return recovered
@@ -190,7 +190,7 @@ class Appliance:
         return self._workers.alive()
 
     def _jobs(self) -> dict[str, float]:
-        return self._workers.jobs() | {"retention": self._housekeeping.succeeded_at}
+        return self._workers.jobs() | {"retention": self._retention.succeeded_at}
 
     def begin_stopping(self) -> list[str]:
         """Refuse new work, and give the running phases STOP_GRACE to end; returns their runs, for display. Idempotent.
@@ -226,7 +226,7 @@ class Appliance:
             _log.warning(
                 "A worker did not stop within %d s; recovery cleans up at the next start.", INTERRUPTION_SECONDS
             )
-        self._housekeeping.join(_HOUSEKEEPING_ENDS_SECONDS)
+        self._retention.join(_RETENTION_ENDS_SECONDS)
         self._webhook.stop()
         if self._oidc is not None:
             self._oidc.close()

@@ -5,15 +5,26 @@ from pathlib import Path
 
 import httpx
 
+from moonmind_appliance.errors import SettingProblem, SettingsError
+
 
 def trust_context(ca_file: Path | None) -> ssl.SSLContext:
     """Trusts the public authorities, the machine's own, and those of `ca_file` (PEM).
 
     Raises:
-        OSError: the file cannot be read or contains no certificate.
+        SettingsError: the file, which EXTRA_CA_CERTS names, cannot be read or contains no certificate.
     """
     context = httpx.create_ssl_context()
     context.load_default_certs()
-    if ca_file is not None:
+    if ca_file is None:
+        return context
+    try:
         context.load_verify_locations(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one too
+        problem = SettingProblem(
+            "EXTRA_CA_CERTS",
+            f"names {ca_file}, which contains no usable certificate ({error}).",
+            "Set it to a PEM file.",
+        )
+        raise SettingsError([problem]) from None
     return context

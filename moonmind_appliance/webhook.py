@@ -6,19 +6,17 @@ The format is that of the Standard Webhooks specification 1.0.0, signed by its o
 
 import math
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 from standardwebhooks import Webhook
 
-from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.retry_after import retry_time
 from moonmind_appliance.settings import Secret, Settings, WebhookUrl
 from moonmind_appliance.trust import trust_context
 from moonmind_appliance.version import appliance_version
@@ -68,7 +66,7 @@ class WebhookClient:
         self._client = httpx.Client(
             headers={"Content-Type": "application/json", "User-Agent": f"moonmind-appliance/{appliance_version()}"},
             timeout=time_limit,
-            verify=_trust(ca_file),
+            verify=trust_context(ca_file),
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=not url.on_this_machine,
         )
@@ -116,7 +114,7 @@ class WebhookClient:
                 headers=headers,
                 extensions={"trace": self._on_step},
             ) as response:
-                status, retry_after = response.status_code, _retry_after(response.headers.get("retry-after"), now)
+                status, retry_after = response.status_code, retry_time(response.headers.get("retry-after"), now)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # After the head of the response only the end of the connection can fail, which does not matter.
             problem = self._why(error) if status is None else ""
@@ -165,27 +163,3 @@ class WebhookClient:
 def _shut_down(connection: socket.socket) -> None:
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return trust_context(ca_file)
-    except OSError as error:  # ssl.SSLError is one too
-        problem = SettingProblem(
-            "EXTRA_CA_CERTS",
-            f"names {ca_file}, which contains no usable certificate ({error}).",
-            "Set it to a PEM file.",
-        )
-        raise SettingsError([problem]) from None
-
-
-def _retry_after(header: str | None, now: datetime) -> datetime | None:
-    """The time of `Retry-After` (RFC 9110): seconds, or a date; None for anything else."""
-    if header is None:
-        return None
-    with suppress(ValueError, OverflowError):
-        if header.strip().isdecimal():
-            return now + timedelta(seconds=int(header))
-        date = parsedate_to_datetime(header)
-        return date if date.tzinfo else date.replace(tzinfo=UTC)
-    return None

@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "moonmind_appliance/phases/git_answers.py": "plain data",
     "moonmind_appliance/phases/recorders.py": "protocols; tests/execution tests the implementations",
     "moonmind_appliance/rehearsal/environment.py": "only composes parts; every journey and rehearsal runs in it",
+    "moonmind_appliance/rehearsal/github/injected.py": "names of injected values; every handler's test uses them",
     "moonmind_appliance/rehearsal/github/shapes.py": (
         "one JSON shape per function; tests/rehearsal/github/test_rest.py holds each response to GitHub's description"
     ),

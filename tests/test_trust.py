@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from moonmind_appliance.errors import SettingsError
 from moonmind_appliance.rehearsal.openai.certificates import make_certificates
 from moonmind_appliance.trust import trust_context
 
@@ -22,5 +23,5 @@ def test_a_file_without_a_certificate_is_an_error(tmp_path: Path, content: bytes
     """It is never ignored: then the operator's server would be refused later, without a reason."""
     if content is not None:
         (tmp_path / "ca.pem").write_bytes(content)
-    with pytest.raises(OSError, match=r"No such file|(?i:no.certificate)"):
+    with pytest.raises(SettingsError, match=r"EXTRA_CA_CERTS.*(?:No such file|(?i:no.certificate))"):
         trust_context(tmp_path / "ca.pem")

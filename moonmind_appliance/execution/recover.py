@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from moonmind_appliance.errors import FileUnusable, UnreadableRow
+from moonmind_appliance.execution.artifact_records import correct_records
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
@@ -46,24 +47,8 @@ def recover(resources: Resources) -> Recovered:
 
 
 def _complete_artifacts(resources: Resources, run_id: str) -> None:
-    """Make the records of a run's artifacts agree with the files: a crash may have come between the two writes.
-
-    A log that was still growing has its size and digest only when it is closed. Idempotent.
-    """
-    artifacts = resources.store.artifacts
     try:
-        recorded = artifacts.list(run_id)
-        for artifact in recorded:
-            try:
-                found = resources.files.measure(artifact.storage_path)
-            except FileUnusable as error:
-                _log.warning("Run %s: the artifact %s cannot be read: %s", run_id, artifact.name, error)
-                continue
-            if found is None:
-                artifacts.forget(run_id, artifact.name)
-            elif (found.size_bytes, found.sha256) != (artifact.size_bytes, artifact.sha256):
-                artifacts.save(msgspec.structs.replace(artifact, size_bytes=found.size_bytes, sha256=found.sha256))
-        resources.files.remove_all_but(run_id, {artifact.name for artifact in recorded})
+        correct_records(resources, run_id, worker_ended=True)
     except (UnreadableRow, FileUnusable) as error:
         # It must not prevent the run from continuing.
         _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)

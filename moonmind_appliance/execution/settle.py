@@ -3,9 +3,8 @@
 import logging
 from datetime import timedelta
 
-import msgspec
-
 from moonmind_appliance.errors import EngineError, StoreError
+from moonmind_appliance.execution.artifact_records import correct_records
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, RunStatus
 from moonmind_appliance.resources import Resources
 
@@ -31,25 +30,12 @@ def settle_cancelled(resources: Resources, run_id: str, lease: str) -> None:
 
 
 def _complete_artifacts(resources: Resources, run_id: str) -> None:
+    kept_until = resources.clock() + timedelta(seconds=resources.settings.artifact_retention)
     try:
-        _measure_artifacts(resources, run_id)
+        resources.store.artifacts.expire_at(run_id, kept_until)
+        correct_records(resources, run_id, worker_ended=False)
     except StoreError as error:
         _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
-
-
-def _measure_artifacts(resources: Resources, run_id: str) -> None:
-    """Store the size and digest that each file has now. The worker may close a log meanwhile: measure until it fits."""
-    artifacts = resources.store.artifacts
-    kept_until = resources.clock() + timedelta(seconds=resources.settings.artifact_retention)
-    artifacts.expire_at(run_id, kept_until)
-    for artifact in artifacts.list(run_id):
-        recorded = artifact
-        while (found := resources.files.measure(artifact.storage_path)) is not None:
-            if (found.size_bytes, found.sha256) == (recorded.size_bytes, recorded.sha256):
-                break
-            recorded = artifacts.save(
-                msgspec.structs.replace(recorded, size_bytes=found.size_bytes, sha256=found.sha256)
-            )
 
 
 def remove_leftovers(resources: Resources, run_id: str) -> None:

@@ -3,13 +3,11 @@
 GitHub's rules: docs.github.com/rest, "Best practices for using the REST API" and "Rate limits for the REST API".
 """
 
-import math
 import random
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +16,7 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
 from moonmind_appliance.github.proxy import Route, refusal
+from moonmind_appliance.retry_after import retry_time
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
 from moonmind_appliance.version import appliance_version
@@ -84,7 +83,7 @@ class Connection:
                 "X-GitHub-Api-Version": API_VERSION,
             },
             timeout=timeout,
-            verify=_trust(ca_file),
+            verify=trust_context(ca_file),
             transport=transport,
             proxy=route.proxy.reveal() if route.proxy and transport is None else None,
             trust_env=route.from_environment,
@@ -227,18 +226,6 @@ def _check_token(token: Secret) -> None:
         )
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return trust_context(ca_file)
-    except OSError as error:  # ssl.SSLError is one too
-        problem = SettingProblem(
-            "EXTRA_CA_CERTS",
-            f"names {ca_file}, which contains no usable certificate ({error}).",
-            "Set it to a PEM file.",
-        )
-        raise SettingsError([problem]) from None
-
-
 def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
     """Whether an error of this kind is among the causes."""
     while error is not None and not isinstance(error, kind):
@@ -290,7 +277,7 @@ def _sso_url(header: str) -> str | None:
 def _retry_at(response: httpx.Response, documentation_url: str, now: datetime) -> datetime | None:
     """When GitHub asks for a retry; None if it does not ask to wait."""
     headers = response.headers
-    if (after := _moment(headers.get("retry-after"), now)) is not None:
+    if (after := retry_time(headers.get("retry-after"), now)) is not None:
         return after
     if response.status_code not in (_FORBIDDEN, _TOO_MANY):
         return None
@@ -302,19 +289,3 @@ def _retry_at(response: httpx.Response, documentation_url: str, now: datetime) -
     # The message varies; the documentation URL does not.
     limited = response.status_code == _TOO_MANY or "secondary-rate-limits" in documentation_url
     return now + _UNSAID_LIMIT if limited else None
-
-
-def _moment(retry_after: str | None, now: datetime) -> datetime | None:
-    """The time of `Retry-After` (RFC 9110): seconds, or a date."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-        return now + timedelta(seconds=seconds) if math.isfinite(seconds) and seconds >= 0 else None
-    except (ValueError, OverflowError):
-        pass
-    try:
-        date = parsedate_to_datetime(retry_after)
-    except (ValueError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)

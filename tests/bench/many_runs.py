@@ -37,7 +37,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from moonmind_appliance.archive import work_folder
 from moonmind_appliance.artifact_files import ArtifactFiles
-from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.models import (
     PHASE_ORDER,
     Actor,
@@ -51,6 +50,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import utc_now
+from moonmind_appliance.retention.hourly import retain
 from moonmind_appliance.runs.backup import back_up
 from moonmind_appliance.runs.restore import restore
 from moonmind_appliance.store import Store

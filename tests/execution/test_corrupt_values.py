@@ -14,10 +14,10 @@ import pytest
 
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.execution.recover import recover, requeue_expired
-from moonmind_appliance.execution.retention import retain
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, RunFilter, RunOrder, RunStatus
 from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.retention.hourly import retain
 from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.store import DATABASE_NAME
 from moonmind_appliance.store.migrations import MIGRATIONS

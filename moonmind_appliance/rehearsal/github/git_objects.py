@@ -7,29 +7,25 @@ import base64
 import re
 from typing import Any
 
-from litestar import Request, get
-from litestar.di import NamedDependency
+from litestar import get
 from litestar.params import FromPath
 
 from moonmind_appliance.rehearsal.github.bare_repository import TreeObject
+from moonmind_appliance.rehearsal.github.injected import REPOSITORY, AnyRequest, InjectedShapes, RequestedRepository
 from moonmind_appliance.rehearsal.github.refusals import Refused, not_found
-from moonmind_appliance.rehearsal.github.shapes import Shapes, node
-from moonmind_appliance.rehearsal.github.state import HostedRepository
+from moonmind_appliance.rehearsal.github.shapes import node
 
-_DATABASE = "/repos/{owner:str}/{name:str}/git"
+_DATABASE = f"{REPOSITORY}/git"
 _BLOBS = "/git/blobs#get-a-blob"
 _TREES = "/git/trees#get-a-tree"
 _MOST_ENTRIES = 100_000
 # GitHub breaks the lines of base64 after this many characters.
 _LINE = 60
 
-RequestedRepository = NamedDependency[HostedRepository]
-InjectedShapes = NamedDependency[Shapes]
-
 
 @get(f"{_DATABASE}/trees/{{tree_sha:str}}", operation=_TREES, sync_to_thread=True)
 def get_tree(
-    request: Request[Any, Any, Any], repository: RequestedRepository, tree_sha: FromPath[str], shapes: InjectedShapes
+    request: AnyRequest, repository: RequestedRepository, tree_sha: FromPath[str], shapes: InjectedShapes
 ) -> dict[str, Any]:
     """A tree by its id, its commit's, or a branch; with any value of `recursive`, all trees below it."""
     if not repository.bare.heads():

@@ -48,3 +48,8 @@ def problem(resource: str, code: str, field: str | None = None, **more: str) -> 
     if field:
         entry["field"] = field
     return {**entry, **more}
+
+
+def too_long(resource: str, field: str, most: int) -> dict[str, Any]:
+    """The problem of a text with too many characters."""
+    return problem(resource, "custom", field, message=f"{field} is too long (maximum is {most} characters)")

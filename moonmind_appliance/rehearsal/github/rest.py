@@ -6,10 +6,10 @@ Rules and messages are those of GitHub's docs and OpenAPI description, and those
 import logging
 import re
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from litestar import Litestar, Request, Response, Router, get, patch, post
-from litestar.di import NamedDependency, Provide
+from litestar import Litestar, Response, Router, get, patch, post
+from litestar.di import Provide
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.params import FromPath, RawBody
 
@@ -17,7 +17,19 @@ from moonmind_appliance.rehearsal.github import request_bodies as bodies
 from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_objects import get_blob, get_tree
-from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem
+from moonmind_appliance.rehearsal.github.injected import (
+    REPOSITORY,
+    AnyRequest,
+    CallerAccess,
+    InjectedShapes,
+    InjectedState,
+    RequestedPull,
+    RequestedRepository,
+    operation_of,
+)
+from moonmind_appliance.rehearsal.github.labels import add_issue_labels, create_label, list_issue_labels, list_labels
+from moonmind_appliance.rehearsal.github.listing import page_of
+from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem, too_long
 from moonmind_appliance.rehearsal.github.shapes import Shapes
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, token_of
 
@@ -26,20 +38,9 @@ API_VERSIONS = ("2022-11-28", "2026-03-10")
 
 _LONGEST_TITLE = 256
 _LONGEST_BODY = 65_536
-_LONGEST_LABEL = 50
-_LONGEST_LABEL_DESCRIPTION = 100
-_PER_PAGE, _MOST_PER_PAGE = 30, 100
 _MEDIA_TYPE = re.compile(r"\s*(\*/\*|application/(\*|json|vnd\.github(\.[\w.-]+)?(\+json)?))\s*(;.*)?")
-_REPOSITORY = "/repos/{owner:str}/{name:str}"
 
 _log = logging.getLogger(__name__)
-
-AnyRequest = Request[Any, Any, Any]
-InjectedState = NamedDependency[GitHubState]
-InjectedShapes = NamedDependency[Shapes]
-CallerAccess = NamedDependency[Access | None]
-RequestedRepository = NamedDependency[HostedRepository]
-RequestedPull = NamedDependency[HostedPullRequest]
 
 
 def rest_app(github: GitHubState) -> Litestar:
@@ -99,10 +100,6 @@ def _answer_internal_error(request: AnyRequest, error: Exception) -> Response[di
     return _answer_refused(request, Refused(500, "Server Error"))
 
 
-def _operation(request: AnyRequest) -> str:
-    return str(request.route_handler.opt.get("operation", ""))
-
-
 def provide_access(request: AnyRequest, github: InjectedState) -> Access | None:
     """The caller; None without a token. Reads the headers in GitHub's order."""
     if not request.headers.get("user-agent"):
@@ -127,7 +124,7 @@ def provide_repository(
     request: AnyRequest, owner: FromPath[str], name: FromPath[str], github: InjectedState, access: CallerAccess
 ) -> HostedRepository:
     """The repository of the path; else a redirect to its new name, or a refusal that depends on the caller."""
-    operation = _operation(request)
+    operation = operation_of(request)
     repository = github.by_slug(f"{owner}/{name}")
     if repository is None or not github.may_see(repository, access):
         raise not_found(operation)
@@ -149,7 +146,7 @@ def provide_repository(
 def provide_pull(request: AnyRequest, repository: RequestedRepository, number: FromPath[int]) -> HostedPullRequest:
     """The pull request of the path."""
     if not 1 <= number <= len(repository.pulls):
-        raise not_found(_operation(request))
+        raise not_found(operation_of(request))
     return repository.pulls[number - 1]
 
 
@@ -167,23 +164,23 @@ def _moved(request: AnyRequest, path: str) -> Refused:
     return refused
 
 
-@get(_REPOSITORY, operation="/repos/repos#get-a-repository", sync_to_thread=True)
+@get(REPOSITORY, operation="/repos/repos#get-a-repository", sync_to_thread=True)
 def get_repository(repository: RequestedRepository, access: CallerAccess, shapes: InjectedShapes) -> dict[str, Any]:
     """The repository, and the caller's permissions."""
     return shapes.full_repository(repository, access)
 
 
-@get(f"{_REPOSITORY}/branches", operation="/branches/branches#list-branches", sync_to_thread=True)
+@get(f"{REPOSITORY}/branches", operation="/branches/branches#list-branches", sync_to_thread=True)
 def list_branches(
     request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
 ) -> Response[list[dict[str, Any]]]:
     """Branches by name, in pages; none in an empty repository."""
-    page, link = _page(request, sorted(repository.bare.heads().items()))
+    page, link = page_of(request, sorted(repository.bare.heads().items()))
     return Response([shapes.short_branch(repository, name, sha) for name, sha in page], headers=link)
 
 
 @get(
-    f"{_REPOSITORY}/branches/{{branch:path}}",
+    f"{REPOSITORY}/branches/{{branch:path}}",
     operation="/branches/branches#get-a-branch",
     sync_to_thread=True,
 )
@@ -198,25 +195,25 @@ def get_branch(
     if name in repository.renamed_branches:
         new = quote(repository.renamed_branches[name], safe="")
         raise _moved(request, f"/repos/{repository.slug}/branches/{new}")
-    raise Refused(404, "Branch not found", operation=_operation(request))
+    raise Refused(404, "Branch not found", operation=operation_of(request))
 
 
-@get(f"{_REPOSITORY}/git/ref/{{ref:path}}", operation="/git/refs#get-a-reference", sync_to_thread=True)
+@get(f"{REPOSITORY}/git/ref/{{ref:path}}", operation="/git/refs#get-a-reference", sync_to_thread=True)
 def get_ref(
     request: AnyRequest, repository: RequestedRepository, ref: FromPath[str], shapes: InjectedShapes
 ) -> dict[str, Any]:
     """One ref by its exact name, such as heads/main."""
     if not repository.bare.heads():
-        raise Refused(409, "Git Repository is empty.", operation=_operation(request))
+        raise Refused(409, "Git Repository is empty.", operation=operation_of(request))
     full = f"refs/{ref.removeprefix('/')}"
     sha = repository.bare.resolve(full)
     if sha is None:
-        raise not_found(_operation(request))
+        raise not_found(operation_of(request))
     return shapes.ref(repository, full, sha)
 
 
 @get(
-    f"{_REPOSITORY}/git/matching-refs/{{ref:path}}",
+    f"{REPOSITORY}/git/matching-refs/{{ref:path}}",
     operation="/git/refs#list-matching-references",
     sync_to_thread=True,
 )
@@ -229,13 +226,13 @@ def list_matching_refs(
     return [shapes.ref(repository, full, sha) for full, sha in heads if full.startswith(start)]
 
 
-@get(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)
+@get(f"{REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)
 def list_pulls(
     request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
 ) -> Response[list[dict[str, Any]]]:
     """Pull requests by state, head and base, newest first, in pages."""
     query = request.query_params
-    operation = _operation(request)
+    operation = operation_of(request)
     state = query.get("state", "open")
     if state not in ("open", "closed", "all"):
         raise invalid(operation, problem("PullRequest", "invalid", "state", value=state))
@@ -255,34 +252,11 @@ def list_pulls(
         key=lambda p: (p.updated_at if sort == "updated" else p.created_at, p.number),
         reverse=direction == "desc",
     )
-    page, link = _page(request, pulls)
+    page, link = page_of(request, pulls)
     return Response([shapes.pull(repository, pull) for pull in page], headers=link)
 
 
-def _page(request: AnyRequest, items: list[Any]) -> tuple[list[Any], dict[str, str]]:
-    """One page of the items, and the `Link` header to the others."""
-    query = request.query_params
-    per_page = min(_number(query.get("per_page"), _PER_PAGE), _MOST_PER_PAGE)
-    page, last = _number(query.get("page"), 1), max(1, -(-len(items) // per_page))
-    links = {"prev": page - 1, "next": page + 1, "last": last, "first": 1}
-    if page == 1:
-        links = {"next": 2, "last": last}
-    if page >= last:
-        links = {name: number for name, number in links.items() if name in ("prev", "first")}
-
-    def address(number: int) -> str:
-        parameters = {**query.dict(), "page": [str(number)]}
-        return f"{request.base_url}{request.scope['path'].lstrip('/')}?{urlencode(parameters, doseq=True)}"
-
-    header = ", ".join(f'<{address(number)}>; rel="{name}"' for name, number in links.items())
-    return items[(page - 1) * per_page : page * per_page], {"link": header} if header else {}
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and re.fullmatch(r"[1-9]\d{0,5}", text) else default
-
-
-@post(f"{_REPOSITORY}/pulls", operation="/pulls/pulls#create-a-pull-request", sync_to_thread=True)
+@post(f"{REPOSITORY}/pulls", operation="/pulls/pulls#create-a-pull-request", sync_to_thread=True)
 def create_pull(
     *,
     request: AnyRequest,
@@ -293,7 +267,7 @@ def create_pull(
     body: RawBody,
 ) -> Response[dict[str, Any]]:
     """Open a pull request, unless one of GitHub's rules forbids it."""
-    operation = _operation(request)
+    operation = operation_of(request)
     given = bodies.read(
         body,
         {
@@ -336,15 +310,11 @@ def _check_texts(operation: str, title: str, body: str | None) -> None:
     if not title.strip():
         errors.append(problem("Issue", "missing_field", "title"))
     if len(title) > _LONGEST_TITLE:
-        errors.append(_too_long("Issue", "title", _LONGEST_TITLE))
+        errors.append(too_long("Issue", "title", _LONGEST_TITLE))
     if len(body or "") > _LONGEST_BODY:
-        errors.append(_too_long("Issue", "body", _LONGEST_BODY))
+        errors.append(too_long("Issue", "body", _LONGEST_BODY))
     if errors:
         raise invalid(operation, *errors)
-
-
-def _too_long(resource: str, field: str, most: int) -> dict[str, Any]:
-    return problem(resource, "custom", field, message=f"{field} is too long (maximum is {most} characters)")
 
 
 def _own_branch(repository: HostedRepository, head: str, head_repo: str | None) -> str:
@@ -381,7 +351,7 @@ def _check_branches(operation: str, repository: HostedRepository, head: str, bas
 
 
 @get(
-    f"{_REPOSITORY}/pulls/{{number:int}}",
+    f"{REPOSITORY}/pulls/{{number:int}}",
     operation="/pulls/pulls#get-a-pull-request",
     sync_to_thread=True,
 )
@@ -391,7 +361,7 @@ def get_pull(repository: RequestedRepository, pull: RequestedPull, shapes: Injec
 
 
 @patch(
-    f"{_REPOSITORY}/pulls/{{number:int}}",
+    f"{REPOSITORY}/pulls/{{number:int}}",
     operation="/pulls/pulls#update-a-pull-request",
     sync_to_thread=True,
 )
@@ -405,7 +375,7 @@ def update_pull(
     body: RawBody,
 ) -> dict[str, Any]:
     """Change title, body, state or base."""
-    operation = _operation(request)
+    operation = operation_of(request)
     given = bodies.read(
         body,
         {
@@ -426,97 +396,3 @@ def update_pull(
             _check_branches(operation, repository, pull.head, given["base"])
         github.change_pull_request(pull, state=state, **{k: v for k, v in given.items() if k != "state"})
         return shapes.full_pull(repository, pull)
-
-
-@get(
-    f"{_REPOSITORY}/issues/{{number:int}}/labels",
-    operation="/issues/labels#list-labels-for-an-issue",
-    sync_to_thread=True,
-)
-def list_issue_labels(
-    repository: RequestedRepository, pull: RequestedPull, shapes: InjectedShapes
-) -> list[dict[str, Any]]:
-    """The labels of a pull request; to GitHub each is an issue, too."""
-    return [shapes.label(repository, label) for label in pull.labels]
-
-
-@post(
-    f"{_REPOSITORY}/issues/{{number:int}}/labels",
-    operation="/issues/labels#add-labels-to-an-issue",
-    sync_to_thread=True,
-    status_code=200,
-)
-def add_issue_labels(
-    *,
-    request: AnyRequest,
-    repository: RequestedRepository,
-    pull: RequestedPull,
-    github: InjectedState,
-    shapes: InjectedShapes,
-    body: RawBody,
-) -> list[dict[str, Any]]:
-    """Add labels; missing ones are created."""
-    operation = _operation(request)
-    names = _label_names(operation, bodies.parse(body, operation))
-    with github.lock:
-        for name in names:
-            label = github.label(repository, name)
-            if label not in pull.labels:
-                pull.labels.append(label)
-        return [shapes.label(repository, label) for label in pull.labels]
-
-
-def _label_names(operation: str, given: object) -> list[str]:
-    """The names in a body that is or contains a list of labels; each label is a name or an object with one."""
-    labels = bodies.fit(given, {"labels": bodies.LIST}, operation)["labels"] if isinstance(given, dict) else given
-    if not isinstance(labels, list) or not labels:
-        raise bodies.malformed(operation, f"For 'properties/labels', {bodies.shown(labels)} is not an array of labels.")
-    names = []
-    for label in labels:
-        name = label
-        if isinstance(label, dict):
-            name = bodies.fit(label, {"name": bodies.REQUIRED_STRING}, operation)["name"]
-        if not isinstance(name, str):
-            raise bodies.malformed(operation, f"For 'items', {bodies.shown(label)} is not a string or object.")
-        _check_label(operation, name)
-        names.append(name)
-    return names
-
-
-def _check_label(operation: str, name: str) -> None:
-    if not name.strip():
-        raise invalid(operation, problem("Label", "missing_field", "name"))
-    if len(name) > _LONGEST_LABEL:
-        raise invalid(operation, _too_long("Label", "name", _LONGEST_LABEL))
-
-
-@get(f"{_REPOSITORY}/labels", operation="/issues/labels#list-labels-for-a-repository", sync_to_thread=True)
-def list_labels(
-    request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
-) -> Response[list[dict[str, Any]]]:
-    """All labels of the repository, in pages."""
-    page, link = _page(request, sorted(repository.labels.values(), key=lambda label: label.name.lower()))
-    return Response([shapes.label(repository, label) for label in page], headers=link)
-
-
-@post(f"{_REPOSITORY}/labels", operation="/issues/labels#create-a-label", sync_to_thread=True)
-def create_label(
-    request: AnyRequest, repository: RequestedRepository, github: InjectedState, shapes: InjectedShapes, body: RawBody
-) -> Response[dict[str, Any]]:
-    """Create a label."""
-    operation = _operation(request)
-    fields = {"name": bodies.REQUIRED_STRING, "color": bodies.STRING, "description": bodies.STRING_OR_NULL}
-    given = bodies.read(body, fields, operation)
-    _check_label(operation, given["name"])
-    color, description = given.get("color", "ededed"), given.get("description")
-    if not re.fullmatch("[0-9A-Fa-f]{6}", color):
-        raise invalid(operation, problem("Label", "invalid", "color"))
-    if len(description or "") > _LONGEST_LABEL_DESCRIPTION:
-        raise invalid(operation, _too_long("Label", "description", _LONGEST_LABEL_DESCRIPTION))
-    with github.lock:
-        if given["name"].lower() in repository.labels:
-            raise invalid(operation, problem("Label", "already_exists", "name"))
-        label = github.label(repository, given["name"])
-        label.color, label.description = color, description
-    shape = shapes.label(repository, label)
-    return Response(shape, status_code=201, headers={"location": shape["url"]})

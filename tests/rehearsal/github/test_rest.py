@@ -1,7 +1,5 @@
 """The stand-in's REST API is as strict as GitHub's: each response is checked against GitHub's OpenAPI description."""
 
-from typing import Any
-
 import httpx
 import pytest
 
@@ -117,24 +115,6 @@ def test_a_reading_token_writes_nothing(stand_in: StandInGitHub, api: httpx.Clie
     assert api.get(f"{PULLS}/1").status_code == 200
 
 
-def test_pull_requests_are_listed_in_pages(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """Newest first, with links to the other pages; a page past the end is empty."""
-    for number in range(1, 6):
-        add_branch(stand_in, f"work/{number}")
-        api.post(PULLS, json={**WISH, "head": f"work/{number}"})
-    pages = []
-    page = api.get(PULLS, params={"per_page": 2})
-    while True:
-        pages.append([pull["number"] for pull in page.json()])
-        if "next" not in page.links:
-            break
-        page = api.get(page.links["next"]["url"])
-    assert pages == [[5, 4], [3, 2], [1]]
-    assert set(page.links) == {"prev", "first"}
-    assert [p["number"] for p in api.get(PULLS, params={"direction": "asc"}).json()] == [1, 2, 3, 4, 5]
-    assert api.get(PULLS, params={"page": 9}).json() == []
-
-
 def test_pull_requests_are_filtered(stand_in: StandInGitHub, api: httpx.Client) -> None:
     """By state, head and base; a head without an owner is ignored, as GitHub does."""
     for name in ("work/1", "work/2", "release"):
@@ -171,35 +151,6 @@ def test_an_update_is_checked_like_a_new_pull_request(stand_in: StandInGitHub, a
         assert api.patch(f"{PULLS}/1", json=body).status_code == 422
     assert api.patch(f"{PULLS}/1", json={"body": None}).json()["body"] is None
     assert api.patch(f"{PULLS}/1", json={}).json()["title"] == "t"
-
-
-def test_labels_are_created_added_and_listed(api: httpx.Client, branch: str) -> None:
-    """Names ignore case; a missing label is created with GitHub's default colour."""
-    api.post(PULLS, json=WISH)
-    issue_labels, labels = f"/repos/{SLUG}/issues/1/labels", f"/repos/{SLUG}/labels"
-    made = api.post(labels, json={"name": "Spec Kit", "color": "00ff00", "description": "By specification"})
-    assert made.status_code == 201
-    assert api.post(labels, json={"name": "spec kit"}).json()["errors"][0]["code"] == "already_exists"
-    added = api.post(issue_labels, json={"labels": ["spec kit", {"name": "new"}]})
-    assert [(label["name"], label["color"]) for label in added.json()] == [("Spec Kit", "00ff00"), ("new", "ededed")]
-    assert len(api.post(issue_labels, json=["new"]).json()) == 2
-    assert api.get(issue_labels).json() == added.json()
-    assert [label["name"] for label in api.get(labels).json()] == ["new", "Spec Kit"]
-    assert [label["name"] for label in api.get(f"{PULLS}/1").json()["labels"]] == ["Spec Kit", "new"]
-
-
-@pytest.mark.parametrize("body", [{}, [], {"labels": "x"}, {"labels": [1]}, {"labels": [""]}, {"labels": ["x" * 51]}])
-def test_invalid_labels_are_refused(api: httpx.Client, branch: str, body: Any) -> None:
-    """422, and none of them is added."""
-    api.post(PULLS, json=WISH)
-    assert api.post(f"/repos/{SLUG}/issues/1/labels", json=body).status_code == 422
-    assert api.get(f"/repos/{SLUG}/issues/1/labels").json() == []
-
-
-@pytest.mark.parametrize("body", [{}, {"name": "x", "color": "#fff"}, {"name": "x", "description": "y" * 101}])
-def test_an_invalid_label_is_not_created(api: httpx.Client, body: Any) -> None:
-    """422."""
-    assert api.post(f"/repos/{SLUG}/labels", json=body).status_code == 422
 
 
 def test_another_users_pull_request_wins_the_race(stand_in: StandInGitHub, api: httpx.Client) -> None:

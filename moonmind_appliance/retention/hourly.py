@@ -33,7 +33,7 @@ def retain(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> list[s
     return sorted(removed - left)
 
 
-class Housekeeping:
+class HourlyRetention:
     """Runs `retain` in a separate thread: with many runs it takes minutes, and other periodic jobs do not wait for it.
 
     `succeeded_at` is when it last succeeded, in seconds since 1970; before that, when this object was created.

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from moonmind_appliance.errors import DiskFull, EngineError, EngineUnreachable
-from moonmind_appliance.execution.retention import Housekeeping, retain
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN, PhaseName, Run, RunStatus
+from moonmind_appliance.retention.hourly import HourlyRetention, retain
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import ApplianceUnderTest
@@ -125,25 +125,25 @@ def test_it_runs_in_a_thread_of_its_own(appliance: ApplianceUnderTest) -> None:
     """Other periodic jobs do not wait for it; its failure is logged, and the next hour tries again."""
     run = appliance.run()
     appliance.clock.advance(days=8)
-    housekeeping = Housekeeping(appliance.resources)
-    housekeeping.join(0)
+    retention = HourlyRetention(appliance.resources)
+    retention.join(0)
     appliance.engine.fail(RuntimeError("a bug"), method="volumes")
-    created = housekeeping.succeeded_at
-    housekeeping.start()
-    housekeeping.join(30)
-    assert housekeeping.succeeded_at == created
-    housekeeping.start()
-    housekeeping.join(30)
-    assert housekeeping.succeeded_at > created
+    created = retention.succeeded_at
+    retention.start()
+    retention.join(30)
+    assert retention.succeeded_at == created
+    retention.start()
+    retention.join(30)
+    assert retention.succeeded_at > created
     assert gone(appliance, run)
 
 
 def test_a_start_takes_no_shards_lock(appliance: ApplianceUnderTest) -> None:
     """Queued runs need it then. The login volumes are examined from the second time on."""
-    housekeeping, started = Housekeeping(appliance.resources), []
+    retention, started = HourlyRetention(appliance.resources), []
     for _ in range(2):
         appliance.engine.calls.clear()
-        housekeeping.start()
-        housekeeping.join(30)
+        retention.start()
+        retention.join(30)
         started.append([name for method, name in appliance.engine.calls if method == "start"])
     assert started == [[], ["codex_auth_0-in-use", "codex_auth_1-in-use"]]
