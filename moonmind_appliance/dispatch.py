@@ -235,7 +235,8 @@ class Workers(Wakeups):
 
 def _remove_file(path: Path) -> None:
     """Remove the file and what SQLite keeps next to it. Idempotent."""
-    for suffix in ("", "-wal", "-shm"):
+    # The file last: its absence makes the serving process create all three again, and those must stay.
+    for suffix in ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -333,9 +333,11 @@ class TestTrouble:
         old.wake_at(1, datetime.now(UTC))
         workers = make_workers()
         workers.start()
+        # One after the other: two wake-ups that are noticed together cause one call.
         wake_in_another_process(tmp_path, "2")
+        assert work.next()[0] == 2
         workers.wake_at(2, datetime.now(UTC))
-        assert {work.next()[0], work.next()[0]} == {2}
+        assert work.next()[0] == 2
         assert work.calls.empty()
 
     def test_another_process_across_a_restart(
