@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from moonmind_appliance.models import FAILURES, FailureCode
+from moonmind_appliance.rehearsal import environment
+from moonmind_appliance.rehearsal.leftovers import make_environment_folder
 from moonmind_appliance.rehearsal.rehearse import RehearsalFailed
 from moonmind_appliance.rehearsal.scenarios import SCENARIOS
 from tests.rehearsal.rehearsed import leftovers, run_scenario
@@ -31,15 +33,21 @@ def test_open_questions_are_in_the_runs_detail():
     assert len(report.run["clarifications"]) == 2
 
 
-@pytest.mark.alone
-def test_two_rehearsals_at_once_are_independent():
+def test_two_rehearsals_at_once_are_independent(monkeypatch):
     """Each has its own network, volumes, ports and data, and removes them."""
-    before = leftovers()
+    made = []
+
+    def make(environment_id):
+        made.append(environment_id)
+        return make_environment_folder(environment_id)
+
+    monkeypatch.setattr(environment, "make_environment_folder", make)
     with ThreadPoolExecutor(2) as pool:
         reports = [future.result()[0] for future in [pool.submit(run_scenario, "normal") for _ in range(2)]]
     assert [report.problem for report in reports] == [None, None]
     assert len({report.run["run_id"] for report in reports}) == 2
-    assert leftovers() - before == set()
+    assert len(set(made)) == len(reports)
+    assert leftovers(made) == set()
 
 
 def test_phases_are_reported_as_they_happen():
