@@ -16,12 +16,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
-from moonmind_appliance.secret_rules import find_tokens, is_certain_token
+from moonmind_appliance.literal_search import LiteralSearch
+from moonmind_appliance.secret_rules import find_by_rules, find_tokens, is_certain_token
 from moonmind_appliance.token_shapes import (
     LONGEST_TOKEN,
-    WINDOW,
     Span,
-    find_all,
     find_shapes,
     is_token,
     looks_random,
@@ -42,6 +41,10 @@ _BASE64_TAIL = 3
 _SHORTEST_WRAPPED = 60
 # Most that wrapping can lengthen a value: a two-byte break after every character.
 _MOST_STRETCHED = 3
+# Bytes of an encoding that one pass searches for together with those of all others.
+_CORE = 16
+# Bytes that are searched for wrapped values at once: limits memory use.
+_WINDOW = 256 * 1024
 _LINE_BREAK = re.compile(rb"\r?\n|\\n")
 _KEY_BEGINS, _KEY_ENDS = b"-----BEGIN ", b"-----END "
 
@@ -90,12 +93,33 @@ def encodings(value: str) -> set[bytes]:
 
 
 class _Form(NamedTuple):
-    """One encoding of a value; long base64 may be wrapped into lines, also inside a JSON string."""
+    """One encoding of a value."""
 
     form: bytes
     kind: str
-    may_be_wrapped: bool
     certain: bool
+
+
+class _Forms:
+    """Encodings of values, and a search that tells which of them may occur in some bytes."""
+
+    def __init__(self, forms: Iterable[_Form] = ()) -> None:
+        self._forms = tuple(forms)
+        middles = [(len(form.form) - _CORE) // 2 for form in self._forms]
+        # The middle: all JSON web tokens begin alike.
+        self._cores = LiteralSearch(
+            [form.form[max(0, at) :][:_CORE] for form, at in zip(self._forms, middles, strict=True)]
+        )
+
+        self.longest = max((len(form.form) for form in self._forms), default=0)
+
+    def __len__(self) -> int:
+        return len(self._forms)
+
+    def in_(self, data: bytes, *, certain_only: bool) -> list[_Form]:
+        """The encodings that occur in the data."""
+        candidates = (self._forms[index] for index in sorted(self._cores.present(data)))
+        return [form for form in candidates if (form.certain or not certain_only) and form.form in data]
 
 
 class _Unwrapped:
@@ -150,7 +174,8 @@ class Redactor:
         self._lock = threading.Lock()
         self._values: dict[str, list[str]] = {}
         self._learnt: dict[str, dict[str, _Learnt]] = {}
-        self._forms: tuple[_Form, ...] = ()
+        self._plain = _Forms()
+        self._wrapped = _Forms()
         for kind, value in (secrets or {}).items():
             self.add(kind, value)
 
@@ -164,7 +189,7 @@ class Redactor:
                 return
             values.append(value)
             del values[:-_KEPT_PER_KIND]
-            self._forms = tuple(self._all_forms())
+            self._make_forms()
 
     def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
         """Search for the secrets of a login file, which an agent may have written: kind to value.
@@ -189,13 +214,13 @@ class Redactor:
                 if kind in known or len(known) < _KINDS_PER_SOURCE:
                     new |= known.setdefault(kind, _Learnt()).add(value, signed_in=signed_in)
             if new:
-                self._forms = tuple(self._all_forms())
+                self._make_forms()
 
     def forget(self, source: str) -> None:
         """Stop searching for the secrets of that source: its login was signed out."""
         with self._lock:
             if self._learnt.pop(source, None):
-                self._forms = tuple(self._all_forms())
+                self._make_forms()
 
     def _all_values(self) -> Iterator[tuple[str, str, bool]]:
         """Kind, value, and whether it is certainly a secret."""
@@ -206,29 +231,24 @@ class Redactor:
                 for value in dict.fromkeys([*learnt.signed_in, *learnt.seen]):
                     yield f"{source} {kind}", value, is_certain_token(value) or value in learnt.certain
 
-    def _all_forms(self) -> Iterator[_Form]:
-        for kind, value, certain in self._all_values():
-            for form in encodings(value):
-                yield _Form(form, kind, len(form) >= _SHORTEST_WRAPPED, certain)
+    def _make_forms(self) -> None:
+        forms = [_Form(form, kind, certain) for kind, value, certain in self._all_values() for form in encodings(value)]
+        self._plain = _Forms(form for form in forms if len(form.form) < _SHORTEST_WRAPPED)
+        self._wrapped = _Forms(form for form in forms if len(form.form) >= _SHORTEST_WRAPPED)
 
     def _known(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
-        """The spans of known values; not merged.
-
-        Uses plain searches: a regular expression of all encodings takes seconds to compile, and tokens are renewed
-        during runs.
-        """
-        forms = [form for form in self._forms if form.certain or not certain_only]
+        """The spans of known values; not merged."""
         found = [
             Span(at, at + len(form.form), form.kind)
-            for form in forms
-            if not form.may_be_wrapped
-            for at in find_all(form.form, data)
+            for form in self._plain.in_(data, certain_only=certain_only)
+            for at in _find_all(form.form, data)
         ]
-        wrapped = [form for form in forms if form.may_be_wrapped]
-        if wrapped:
-            reach = _MOST_STRETCHED * max(len(form.form) for form in wrapped)
-            for begin in range(0, len(data), WINDOW):
-                found += _wrapped_in(data[begin : begin + WINDOW + reach], begin, wrapped)
+        # Read once: another thread may replace it.
+        wrapped = self._wrapped
+        reach = _MOST_STRETCHED * wrapped.longest
+        for begin in range(0, len(data) if reach else 0, _WINDOW):
+            window = data[begin : begin + _WINDOW + reach]
+            found += _wrapped_in(window, begin, wrapped, certain_only=certain_only)
         return found
 
     def kinds(self) -> list[str]:
@@ -241,7 +261,8 @@ class Redactor:
         known = merge(self._known(data))
         # A token directly after a known value does not begin at a word boundary: blank the value out before the search.
         blanked = _blanked(data, known)
-        return merge([*known, *find_tokens(blanked), *find_shapes(blanked)])
+        shapes = merge(find_shapes(blanked))
+        return merge([*known, *find_by_rules(blanked, shapes), *shapes])
 
     def redact(self, data: bytes) -> bytes:
         """The bytes with each secret replaced by `[redacted:kind]`. Idempotent."""
@@ -333,15 +354,23 @@ class _Parts:
         self.written.append(data)
 
 
-def _wrapped_in(data: bytes, offset: int, forms: list[_Form]) -> Iterator[Span]:
-    """The spans of long encodings in a part of the data, in one line or wrapped."""
+def _find_all(needle: bytes, data: bytes) -> Iterator[int]:
+    """The offsets of `needle` in the data, without overlap."""
+    at = data.find(needle)
+    while at >= 0:
+        yield at
+        at = data.find(needle, at + len(needle))
+
+
+def _wrapped_in(data: bytes, offset: int, forms: _Forms, *, certain_only: bool) -> Iterator[Span]:
+    """The spans of long encodings in a part of the data: base64 may be wrapped into lines, also in a JSON string."""
     # A cheap test, sufficient for a text without any of the encodings.
     flat = data.replace(b"\\n", b"").replace(b"\r\n", b"").replace(b"\n", b"")
-    present = [form for form in forms if form.form in flat]
+    present = forms.in_(flat, certain_only=certain_only)
     if present:
         unwrapped = _Unwrapped(data)
         for form in present:
-            for at in find_all(form.form, unwrapped.data):
+            for at in _find_all(form.form, unwrapped.data):
                 start, last = unwrapped.place(at), unwrapped.place(at + len(form.form) - 1)
                 yield Span(offset + start, offset + last + 1, form.kind)
 

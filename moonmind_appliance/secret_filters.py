@@ -10,7 +10,7 @@ import re
 import time
 import zlib
 from collections import Counter
-from itertools import pairwise
+from functools import lru_cache
 from math import log2
 
 import msgspec
@@ -18,13 +18,23 @@ import msgspec
 _PLACEHOLDER = re.compile(
     rb"example|sample|dummy|placeholder|redacted|change_?me|your_?token|secret|(.)\1{4}", re.IGNORECASE | re.DOTALL
 )
-_LONGEST_SEQUENCE = 5
-_LONGEST_UNIT = 16
-# The most frequent letter pairs of English: 8 % of the pairs in random letters, and 40 to 70 % of those in words.
-_WORD_PAIRS = frozenset(
-    b"th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro "
-    b"ic ne ea ra ce li ch ll be ma si om ur".split()
+_SEQUENCE = 6
+_SEQUENCES = tuple(
+    series[at : at + _SEQUENCE]
+    for ascending in (b"0123456789", b"abcdefghijklmnopqrstuvwxyz")
+    for series in (ascending, ascending[::-1])
+    for at in range(len(series) - _SEQUENCE + 1)
 )
+_LONGEST_UNIT = 16
+# Logs repeat the same words.
+_KEPT = 512
+# With `ll`, the most frequent letter pairs of English: 8 % of the pairs in random letters, 40 to 70 % in words.
+_WORD_PAIRS = tuple(
+    b"th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro "
+    b"ic ne ea ra ce li ch be ma si om ur".split()
+)
+_RUNS_OF_L = re.compile(rb"ll+")
+_LETTERS = re.compile(rb"[a-z]+")
 _FEWEST_WORD_PAIRS = 6
 _WORD_SHARE = 0.33
 # Bits for each byte.
@@ -58,6 +68,7 @@ _SHORTEST_DER_KEY = 40
 _PGP_SECRET_KEY = frozenset({0x94, 0x95, 0x96, 0x97, 0xC5})
 
 
+@lru_cache(_KEPT)
 def looks_generated(text: bytes) -> bool:
     """Whether the text looks random: no placeholder, no sequence, no repetition, no words, enough entropy."""
     return len(text) <= _LONGEST and not (
@@ -79,6 +90,7 @@ def looks_mixed(text: bytes) -> bool:
     )
 
 
+@lru_cache(_KEPT)
 def reads_like_an_identifier(text: bytes) -> bool:
     """Whether the text is lower-case words, such as `rt_hw_interrupt_thread_switch` or a slug."""
     return text == text.lower() and _reads_like_words(text)
@@ -165,19 +177,13 @@ def _is_one_der_sequence(data: bytes) -> bool:
 def _entropy(text: bytes) -> float:
     """Shannon's entropy in bits for each byte."""
     size = len(text)
-    return -sum(count / size * log2(count / size) for count in Counter(text).values())
+    return log2(size) - sum(count * log2(count) for count in Counter(text).values()) / size if size else 0.0
 
 
 def _has_sequence(text: bytes) -> bool:
-    """Whether six adjacent characters ascend or descend by one, ignoring case, such as `123456` or `FEDCBA`."""
-    lower, run, before = text.lower(), 0, 0
-    for left, right in pairwise(lower):
-        step = right - left
-        run = (run + 1 if step == before else 1) if step in {1, -1} else 0
-        if run >= _LONGEST_SEQUENCE:
-            return True
-        before = step
-    return False
+    """Whether six adjacent letters or digits ascend or descend by one, ignoring case, such as `123456` or `FEDCBA`."""
+    lower = text.lower()
+    return any(sequence in lower for sequence in _SEQUENCES)
 
 
 def _repeats(text: bytes) -> bool:
@@ -187,6 +193,8 @@ def _repeats(text: bytes) -> bool:
 
 def _reads_like_words(text: bytes) -> bool:
     lower = text.lower()
-    pairs = [lower[at : at + 2] for at in range(len(lower) - 1) if lower[at : at + 2].isalpha()]
-    common = sum(pair in _WORD_PAIRS for pair in pairs)
-    return common >= max(_FEWEST_WORD_PAIRS, _WORD_SHARE * len(pairs))
+    words = _LETTERS.findall(lower)
+    pairs = sum(map(len, words)) - len(words)
+    # No pair but this overlaps itself.
+    common = sum(map(lower.count, _WORD_PAIRS)) + sum(len(run) - 1 for run in _RUNS_OF_L.findall(lower))
+    return common >= max(_FEWEST_WORD_PAIRS, _WORD_SHARE * pairs)
