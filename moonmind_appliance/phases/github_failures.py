@@ -35,7 +35,9 @@ _UNREACHABLE = (
     (
         r"Could not resolve host|Failed to connect|Connection (?:timed out|refused|reset)|error: [35]\d\d|"
         r"(?i:certificate|gnutls|\bTLS\b|\bproxy\b)|Operation too slow|early EOF|"
-        r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out"
+        r"unexpected disconnect|hung up|Empty reply|RPC failed|timed out|"
+        # Any other error of the connection, in libcurl's words: git prints the status of a response as below.
+        r"unable to access '': (?!The requested URL returned error)"
     ),
     FailureCode.GITHUB_UNREACHABLE,
 )
