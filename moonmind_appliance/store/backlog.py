@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.queue import REASON
+from moonmind_appliance.store.rows import readable_time
 
 # A run that waits for no reason waits for its turn.
 TURN = "turn"
@@ -25,6 +26,7 @@ _SINCE = f"""
             (SELECT max(event_id) FROM events WHERE run_id = runs.run_id AND kind IN ('run.queued', 'run.retried'))
                 AS queued,
             (SELECT max(event_id) FROM events WHERE run_id = runs.run_id AND kind = 'phase.succeeded'
+                AND json_valid(data)
                 AND json_extract(data, '$.phase') NOT IN ('start_job_container', 'git_clone')) AS progress
         FROM runs WHERE status = 'queued' ORDER BY accepted_at LIMIT {_MOST_LOOKED_UP}
     ), claimed AS MATERIALIZED (
@@ -71,4 +73,5 @@ class BacklogStore:
 
 
 def _age(since: str | None, now: datetime) -> float:
-    return 0.0 if since is None else max(0.0, (now - datetime.fromisoformat(since)).total_seconds())
+    at = readable_time(since)
+    return 0.0 if at is None else max(0.0, (now - at).total_seconds())

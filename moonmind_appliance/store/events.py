@@ -1,8 +1,11 @@
 """The event log, in the order of writing."""
 
-from collections.abc import Collection, Mapping
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
+from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import Event
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -56,7 +59,10 @@ OF_SHARD = "SELECT * FROM events WHERE shard = ? AND run_id IS NULL ORDER BY eve
 
 
 class EventStore:
-    """Every automatic decision and every change of state. Ids increase in the order of writing, with gaps."""
+    """Every automatic decision and every change of state. Ids increase in the order of writing, with gaps.
+
+    Lists omit an event that cannot be read: it must not hide the others.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -85,7 +91,7 @@ class EventStore:
                     "SELECT * FROM events WHERE run_id = ? AND event_id > ? ORDER BY event_id LIMIT ?",
                     (run_id, event_id, limit),
                 )
-            return [to_event(row) for row in rows]
+            return _readable(rows)
 
     def of_kinds(self, run_id: str, kinds: Collection[str]) -> list[Event]:
         """All events of a run that are of these kinds, oldest first."""
@@ -96,16 +102,24 @@ class EventStore:
                 """,
                 (run_id, json_text(list(kinds))),
             )
-            return [to_event(row) for row in rows]
+            return _readable(rows)
 
     def of_shard(self, shard: int, *, limit: int = 20) -> list[Event]:
         """The newest events of a shard itself, not of the runs on it; newest first."""
         with self._database.read() as connection:
             rows = connection.execute(OF_SHARD, (shard, limit))
-            return [to_event(row) for row in rows]
+            return _readable(rows)
 
     def latest(self) -> int:
         """The newest event's id, 0 if there is none: pass it to `after` to read only later events."""
         with self._database.read() as connection:
             row = connection.execute("SELECT max(event_id) FROM events").fetchone()
             return int(row[0] or 0)
+
+
+def _readable(rows: Iterable[sqlite3.Row]) -> list[Event]:
+    found = []
+    for row in rows:
+        with suppress(UnreadableRow):
+            found.append(to_event(row))
+    return found

@@ -20,7 +20,7 @@ from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.drain import DRAINED_AT
 from moonmind_appliance.store.events import record, record_for_runs
 from moonmind_appliance.store.redacting import RedactingConnection
-from moonmind_appliance.store.rows import json_text, time_text
+from moonmind_appliance.store.rows import json_text, readable_time, time_text
 from moonmind_appliance.store.run_changes import cancel, change_status, claimed_row, waiting_columns, whole_run
 
 
@@ -99,10 +99,10 @@ class RunQueue:
             return row["cancel_requested_at"] is not None
 
     def lease_until(self, run_id: str) -> datetime | None:
-        """When the run's claim expires without another heartbeat (UTC); None if it is not claimed."""
+        """When the run's claim expires without another heartbeat (UTC); None if it is not claimed, or damaged."""
         with self._database.read() as connection:
             row = connection.execute("SELECT lease_until FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            return None if row is None or row[0] is None else datetime.fromisoformat(row[0])
+            return None if row is None else readable_time(row[0])
 
     def release(
         self,
@@ -176,7 +176,8 @@ class RunQueue:
                 """,
                 {"now": time_text(now)},
             )
-            return [(shard, datetime.fromisoformat(until)) for shard, until in rows]
+            # A damaged time must not prevent the start of the others.
+            return [(shard, until) for shard, text in rows if (until := readable_time(text)) is not None]
 
     def wait_by_pin(
         self,

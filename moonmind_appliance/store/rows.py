@@ -33,6 +33,15 @@ def time_or_none(at: datetime | None) -> str | None:
     return None if at is None else time_text(at)
 
 
+def readable_time(text: str | None) -> datetime | None:
+    """A stored time that is read without its row; None for NULL and for a text that is no time."""
+    try:
+        at = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at is None or at.tzinfo is None else at
+
+
 def json_text(value: object) -> JsonText:
     """A struct, list or dict as it is stored."""
     return JsonText(msgspec.json.encode(value).decode())
@@ -116,7 +125,7 @@ def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[s
 def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plain JSON values
     try:
         return msgspec.convert(values(), kind, strict=False)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableRow(
             f"{what}: the stored row cannot be read ({error}).",
             hint="It was changed manually or by another version. Export and remove a run with "

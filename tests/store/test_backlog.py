@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import msgspec
+
 from moonmind_appliance.models import (
     FailureCode,
     Phase,
@@ -98,6 +100,18 @@ def test_a_run_without_events_and_a_reason_that_cannot_be_read(store: Store, mak
         connection.execute("DELETE FROM events")
         connection.execute("UPDATE runs SET waiting_for = 'login' WHERE run_id = ?", (run.run_id,))
     assert at(store, now).waiting == {TURN: Waiting(1, 7.0)}
+
+
+def test_events_that_cannot_be_read(store: Store, claimed: Run, now: datetime) -> None:
+    """Do not prevent the count. Without a readable time the age is 0."""
+    done = Phase(phase=PhaseName.PREPARE_JOB, status=PhaseStatus.RUNNING, attempt=1, started_at=now)
+    store.progress.save_phase(claimed.run_id, "mine", done)
+    done = msgspec.structs.replace(done, status=PhaseStatus.SUCCEEDED, completed_at=now)
+    store.progress.save_phase(claimed.run_id, "mine", done)
+    store.queue.release(claimed.run_id, "mine", waiting_for=LOGIN, interrupted=False)
+    with store.database.write() as connection:
+        connection.execute("UPDATE events SET at = 'then', data = 'no JSON'")
+    assert at(store, now).waiting == {"login": Waiting(1, 0.0)}
 
 
 def test_the_number_of_statements_and_rows_is_constant(store: Store, make_run: MakeRun, now: datetime) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from moonmind_appliance.models import WaitingFor, WaitReason
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.events import OF_SHARD
@@ -57,3 +59,16 @@ def test_a_shards_events_are_found_by_an_index(store: Store) -> None:
     with store.database.read() as connection:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {OF_SHARD}", (1, 20))]
     assert plan == ["SEARCH events USING INDEX events_of_shard (shard=?)"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("data", "no JSON"), ("data", "[" * 3000), ("at", "no time")])
+def test_an_event_that_cannot_be_read_hides_no_other(store: Store, column: str, value: str) -> None:
+    """It is omitted from every list; else one damaged row would hide all shards."""
+    for kind in ("a", "b", "c"):
+        store.events.add(kind, run_id="one")
+        store.events.add(kind, shard=1)
+    with store.database.write() as connection:
+        connection.execute(f"UPDATE events SET {column} = ? WHERE kind = 'b'", (value,))  # noqa: S608 - fixed names
+    assert [event.kind for event in store.events.after(0)] == ["a", "a", "c", "c"]
+    assert [event.kind for event in store.events.of_kinds("one", ["a", "b", "c"])] == ["a", "c"]
+    assert [event.kind for event in store.events.of_shard(1)] == ["c", "a"]

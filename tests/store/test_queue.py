@@ -249,6 +249,17 @@ class TestRelease:
         assert get(store, run.run_id) == run
         assert kinds(store, run.run_id) == ["run.queued", "run.waiting", "run.ready"]
 
+    def test_a_damaged_time_hides_no_other(self, store: Store, make_run: MakeRun, claimed: Run, now: datetime) -> None:
+        """The start reads the times of all runs: one damaged row must not prevent it."""
+        soon = now + timedelta(minutes=5)
+        damaged, waiting = store.runs.insert(make_run()), store.runs.insert(make_run())
+        store.queue.wait(waiting.run_id, WaitingFor(WaitReason.GITHUB, soon))
+        with store.database.write() as connection:
+            connection.execute("UPDATE runs SET waiting_until = 'tomorrow' WHERE run_id = ?", (damaged.run_id,))
+            connection.execute("UPDATE runs SET lease_until = 'later' WHERE run_id = ?", (claimed.run_id,))
+        assert store.queue.retry_times(now) == [(0, soon)]
+        assert store.queue.lease_until(claimed.run_id) is None
+
     def test_wait_is_for_the_queue(self, store: Store, claimed: Run) -> None:
         """A run that is not queued any more is not changed."""
         store.queue.wait(claimed.run_id, WaitingFor(WaitReason.DISK))

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import (
     PHASE_ORDER,
     PHASE_OUTPUTS,
@@ -39,6 +40,7 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.store import Store
+from moonmind_appliance.store.rows import readable_time
 from tests.shard_states import save_shard
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -186,3 +188,19 @@ def test_every_login_state_is_read_back(store: Store, state: LoginState) -> None
     shard = Shard(shard=3, login=state, quota=[QuotaWindow(99.5, 300, NOW), QuotaWindow(1.0)], cooldown_until=NOW)
     save_shard(store, shard)
     assert store.shards.get(3) == shard
+
+
+def test_a_column_with_deep_json_is_an_unreadable_row(store: Store) -> None:
+    """As any other value that cannot be read: it must not end the program."""
+    store.runs.insert(RUN)
+    with store.database.write() as connection:
+        connection.execute("UPDATE runs SET clarifications = ?", ("[" * 3000,))
+    with pytest.raises(UnreadableRow, match=RUN.run_id):
+        store.runs.get(RUN.run_id)
+    assert store.run_lists.queued() == []
+
+
+def test_a_time_without_its_row() -> None:
+    """NULL and a text that is no time are None."""
+    times = [readable_time(text) for text in ("2026-03-01T12:00:00.123456Z", None, "soon", "2026-03-01")]
+    assert times == [NOW, None, None, None]
