@@ -2,6 +2,7 @@
 
 from moonmind_appliance.appliance import attach
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.connect import require_database
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import Shard
 from moonmind_appliance.runs.check_login import check_login
@@ -11,10 +12,13 @@ def check_logins(invocation: Invocation) -> list[Shard]:
     """Check every shard that runs nothing; return the states after the checks.
 
     Raises:
+        CommandFailed: the data folder has no database.
         EngineUnreachable: no engine answers.
         StoreError: the data folder cannot be used.
     """
-    with attach(invocation.settings()) as resources:
+    settings = invocation.settings()
+    require_database(settings.moonmind_data_dir)
+    with attach(settings) as resources:
         try:
             resources.engine.info()
         except EngineUnreachable:

@@ -37,10 +37,16 @@ def drain(invocation: Invocation, server: str | None, token_file: Path | None, *
     role. With --wait the exit code is 0 when no run is running, 1 if someone resumed the appliance in the meantime,
     and 130 after Ctrl-C or SIGTERM; the appliance stays drained then. Safe to repeat.
     """
-    with open_access(invocation, server, token_file, creates=False) as access:
+    with open_access(invocation, server, token_file) as access:
         state = access.drain()
         if wait:
-            state = _wait(invocation, access, state)
+            try:
+                state = _wait(invocation, access, state)
+            except KeyboardInterrupt:
+                invocation.print_message(
+                    f"The appliance stays drained: it starts no runs. Resume it with `{PROGRAM} resume`."
+                )
+                raise
     invocation.print_result(state, Text(_drained(state)))
 
 
@@ -53,7 +59,7 @@ def resume(invocation: Invocation, server: str | None, token_file: Path | None) 
     Runs that waited for it start automatically. Shards that are paused stay paused. Over HTTP the command needs the
     operator role. Safe to repeat.
     """
-    with open_access(invocation, server, token_file, creates=False) as access:
+    with open_access(invocation, server, token_file) as access:
         state = access.resume()
     invocation.print_result(state, Text("The appliance is resumed: `serve` starts runs again."))
 

@@ -29,7 +29,12 @@ from moonmind_appliance.runs.restore import restore as restore_backup
         ),
     ],
 )
-@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument(
+    "file",
+    metavar="FILE",
+    # Without `readable` the answer would be that of a wrong command line.
+    type=click.Path(exists=True, dir_okay=False, readable=False, allow_dash=True, path_type=Path),
+)
 @click.option("--new-id", is_flag=True, help="Give the appliance a new id, for a copy beside the original.")
 @click.pass_obj
 def restore(invocation: Invocation, file: Path, *, new_id: bool) -> Exit:

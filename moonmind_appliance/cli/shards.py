@@ -181,7 +181,9 @@ def quota_text(windows: Sequence[QuotaWindow], now: datetime) -> Text:
 
 def _waiting_text(waiting: Sequence[RunSummary]) -> str:
     """How many runs wait, and for what."""
-    reasons = Counter(waits(run).removeprefix("waits ") or "for their turn" for run in waiting)
+    many, turn = ("1 run waits", "its turn") if len(waiting) == 1 else (f"{len(waiting)} runs wait", "their turn")
+    reasons = Counter(waits(run).removeprefix("waits ") or f"for {turn}" for run in waiting)
+    if len(reasons) == 1:
+        return f"{many} {next(iter(reasons))}."
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
-    many = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
     return f"{many}: {counts}."

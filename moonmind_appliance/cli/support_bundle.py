@@ -30,6 +30,7 @@ from moonmind_appliance.errors import ApplianceError, SettingsError, StoreError
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import Store
 from moonmind_appliance.units import size
 from moonmind_appliance.views.run_summary import find_run
 
@@ -198,7 +199,7 @@ def _open(invocation: Invocation, opened: ExitStack) -> tuple[Settings | None, R
     except SettingsError:
         return None, None
     try:
-        if not settings.moonmind_data_dir.exists():
+        if not Store.exists(settings.moonmind_data_dir):
             return settings, None
         return settings, opened.enter_context(attach(settings))
     except (ApplianceError, OSError):

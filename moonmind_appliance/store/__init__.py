@@ -71,6 +71,16 @@ class Store:
         self.retention = RetentionStore(database)
         self.webhooks = WebhookStore(database)
 
+    @staticmethod
+    def exists(data_dir: Path) -> bool:
+        """Whether the data folder has a database, which `open` would create.
+
+        Raises:
+            StoreError: it had one, which was lost.
+        """
+        check_database_exists(data_dir, DATABASE_NAME)
+        return (data_dir / DATABASE_NAME).exists()
+
     @classmethod
     def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":
         """Open `<data>/appliance.db` and migrate its tables. Idempotent.

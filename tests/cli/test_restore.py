@@ -1,6 +1,10 @@
 """`restore` puts a backup into an empty data folder; the appliance then works as before."""
 
+import errno
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +90,26 @@ def test_refusals(terminal: Terminal, data: Filled) -> None:
     store = Store.open(terminal.home / "old")
     assert store.appliance_id == data.appliance_id
     store.close()
+
+
+def test_a_file_of_another_user(terminal: Terminal, data: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 5, as of every command that lacks a permission; nothing is restored."""
+    path = terminal.home / "b.tar.gz"
+    terminal.call("backup", str(path))
+    data.path.rename(terminal.home / "old")
+    opened = Path.open
+
+    def refused(self: Path, *arguments: Any, **named: Any) -> Any:
+        """What a user without the permission gets; for root every file is readable."""
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *arguments, **named)
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(Path, "open", refused)
+    called = terminal.call("restore", str(path))
+    assert called.code == 5
+    assert called.stderr == (
+        f"error: {path} cannot be used: Permission denied. Check the path and this user's permissions.\n"
+    )
+    assert not data.path.exists()

@@ -40,7 +40,7 @@ def access_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_access(
-    invocation: Invocation, server: str | None, token_file: Path | None, *, creates: bool = True
+    invocation: Invocation, server: str | None, token_file: Path | None, *, creates: bool = False
 ) -> Iterator[RunAccess]:
     """Open the access to runs that this caller has.
 
@@ -81,13 +81,9 @@ def _choose(
     if not named and owns_data(settings.moonmind_data_dir):
         # A caller over HTTP need not load the store.
         from moonmind_appliance.cli.runs.direct import Direct  # noqa: PLC0415 - see above
-        from moonmind_appliance.store import DATABASE_NAME  # noqa: PLC0415 - see above
 
-        if not creates and not (settings.moonmind_data_dir / DATABASE_NAME).exists():
-            raise CommandFailed(
-                f"The data folder {settings.moonmind_data_dir} has no database: no appliance has run there.",
-                hint="Set MOONMIND_DATA_DIR, or --env-file, to that of the appliance.",
-            )
+        if not creates:
+            require_database(settings.moonmind_data_dir)
         invocation.print_detail(f"directly in the data folder {settings.moonmind_data_dir}, as operator")
         return Direct(settings, on_message=invocation.print_message)
     if not named and _is_missing(settings.moonmind_data_dir):
@@ -102,6 +98,22 @@ def _choose(
         hint=f"Set {TOKEN_VARIABLE}, use --token-file, or run `{PROGRAM} login`; "
         "on the appliance's own machine, run as the user that owns its data folder.",
     )
+
+
+def require_database(data_dir: Path) -> None:
+    """Refuse a data folder without a database: its path is probably wrong, and no database must be created there.
+
+    Raises:
+        CommandFailed: it has none.
+        StoreError: it was lost.
+    """
+    from moonmind_appliance.store import Store  # noqa: PLC0415 - a caller over HTTP need not load the store
+
+    if not Store.exists(data_dir):
+        raise CommandFailed(
+            f"The data folder {data_dir} has no database: no appliance has run there.",
+            hint="Set MOONMIND_DATA_DIR, or --env-file, to that of the appliance.",
+        )
 
 
 def _is_missing(folder: Path) -> bool:

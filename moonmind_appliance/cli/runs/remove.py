@@ -10,6 +10,7 @@ from moonmind_appliance.appliance import attach
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.connect import require_database
 from moonmind_appliance.cli.runs.direct import system_actor
 from moonmind_appliance.runs.remove import export_run, remove_run
 from moonmind_appliance.views.run_summary import find_run
@@ -50,7 +51,9 @@ def remove(invocation: Invocation, run: str, export: Path | None, *, yes: bool) 
     """
     if invocation.as_json and not yes:
         raise click.UsageError("With --json the command cannot ask for confirmation: add --yes.")
-    with attach(invocation.settings(demanded=False)) as resources:
+    settings = invocation.settings(demanded=False)
+    require_database(settings.moonmind_data_dir)
+    with attach(settings) as resources:
         run_id = find_run(resources.store, system_actor(), run)
         rows = export_run(resources, run_id)
         if export is not None:

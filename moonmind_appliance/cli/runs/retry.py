@@ -9,6 +9,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import accepted_text
 from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.terminal import clean, state
 from moonmind_appliance.models import PhaseName, PhaseStatus
@@ -37,7 +38,8 @@ def retry(invocation: Invocation, server: str | None, token_file: Path | None, r
         accepted = access.retry(run_id)
         if before is not None:
             return follow(invocation, access, run_id, first_line=_continues(before), earlier=before.phases)
-    message = Text.assemble(f"Run {clean(accepted.run_id[:8])} is ", state(accepted.status), " again.")
+        queued = Text.assemble(f"Run {clean(accepted.run_id[:8])} is ", state(accepted.status), " again.")
+        message = accepted_text(access, run_id, queued)
     invocation.print_result(accepted, message)
     return Exit.OK
 

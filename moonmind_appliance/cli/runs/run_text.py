@@ -6,10 +6,16 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM
+from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.terminal import MARKS, STYLES, clean, clock, facts, line, state, table
+from moonmind_appliance.errors import ApplianceError
+from moonmind_appliance.models import WaitReason
 from moonmind_appliance.units import duration
 from moonmind_appliance.views.run_detail import RunDetail
 from moonmind_appliance.views.run_summary import RunSummary
+
+# The other reasons are words that can be read as they are.
+_WAITS_FOR = {WaitReason.DRAINED: "the appliance to be resumed", WaitReason.SHARD_BUSY: "a shard"}
 
 
 def waits(run: RunSummary) -> str:
@@ -18,7 +24,17 @@ def waits(run: RunSummary) -> str:
     if waiting is None:
         return ""
     until = f" until {clock(waiting.until)}" if waiting.until else ""
-    return f"waits for {waiting.reason.replace('_', ' ')}{until}"
+    return f"waits for {_WAITS_FOR.get(waiting.reason, waiting.reason.value)}{until}"
+
+
+def accepted_text(access: RunAccess, run_id: str, accepted: Text) -> Text:
+    """The message of a command that queued a run, with what the run waits for if it cannot start now."""
+    try:
+        waiting = waits(access.detail(run_id))
+    except ApplianceError:
+        # The run is queued: what cannot be read now must not look like a failure.
+        return accepted
+    return Text.assemble(accepted, (f"\nThe run {waiting}.", "yellow")) if waiting else accepted
 
 
 def status_text(run: RunSummary) -> Text:

@@ -9,6 +9,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import access_options, open_access
+from moonmind_appliance.cli.runs.run_text import accepted_text
 from moonmind_appliance.cli.runs.watch import follow
 from moonmind_appliance.cli.specification import read_specification
 from moonmind_appliance.cli.terminal import clean
@@ -77,13 +78,12 @@ def submit(  # noqa: PLR0917 - click calls by name
         external_ref=external_ref,
         shard=shard,
     )
-    with open_access(invocation, server, token_file) as access:
+    with open_access(invocation, server, token_file, creates=True) as access:
         accepted = access.submit(request, idempotency_key)
         run_id = accepted.run_id
         if wait:
             return follow(invocation, access, run_id, first_line=f"Run {clean(run_id)} is accepted.")
-    message = Text.assemble(
-        "Run ", (clean(run_id), "bold"), f" is accepted.\nFollow it: {PROGRAM} runs watch {clean(run_id[:8])}"
-    )
+        message = accepted_text(access, run_id, Text.assemble("Run ", (clean(run_id), "bold"), " is accepted."))
+    message.append(f"\nFollow it: {PROGRAM} runs watch {clean(run_id[:8])}")
     invocation.print_result(accepted, message)
     return Exit.OK

@@ -76,6 +76,41 @@ def test_a_missing_data_folder_is_named(terminal: Terminal) -> None:
     assert "does not exist" not in terminal.call("runs", "list", MOONMIND_PORT="9").stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "drain",
+        "resume",
+        "shards",
+        "shards --check",
+        "runs list",
+        "runs show latest",
+        "runs watch latest",
+        "runs logs latest",
+        "runs artifacts latest",
+        "runs cancel latest",
+        "runs retry latest",
+        "runs remove latest --yes",
+    ],
+)
+def test_an_empty_data_folder_is_an_error(terminal: Terminal, command: str) -> None:
+    """It is probably the wrong one: nothing is created there."""
+    terminal.data_dir.mkdir(mode=0o700)
+    called = terminal.call(*command.split())
+    assert called.code == 1
+    assert f"The data folder {terminal.data_dir} has no database" in called.stderr
+    assert list(terminal.data_dir.iterdir()) == []
+
+
+def test_a_lost_database_is_not_a_wrong_folder(terminal: Terminal) -> None:
+    """Its runs are still there: the error says how to restore it."""
+    (terminal.data_dir / "runs" / "5b0c6a5e").mkdir(parents=True)
+    terminal.data_dir.chmod(0o700)
+    called = terminal.call("runs", "list")
+    assert called.code == 1
+    assert "the database was lost. Restore it" in called.stderr
+
+
 def test_a_named_server_is_never_replaced_by_the_data_folder(terminal: Terminal, served: Served) -> None:
     """With a named server and no token the command is refused."""
     called = terminal.call("runs", "list", "--server", served.address)

@@ -21,7 +21,11 @@ def text_of(shown: RenderableType) -> str:
 
 @pytest.mark.parametrize(
     ("waiting", "text"),
-    [(None, ""), (WaitingForDetail(WaitReason.SHARD_BUSY, None), "waits for shard busy")],
+    [
+        (None, ""),
+        (WaitingForDetail(WaitReason.SHARD_BUSY, None), "waits for a shard"),
+        (WaitingForDetail(WaitReason.DRAINED, None), "waits for the appliance to be resumed"),
+    ],
 )
 def test_what_a_run_waits_for(waiting: WaitingForDetail | None, text: str) -> None:
     """Nothing if it only waits for a free shard."""

@@ -75,3 +75,15 @@ def test_a_text_that_is_too_long_is_refused(caller: Terminal, served: Served, si
     called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin="x" * size)
     assert called.code == 2
     assert served.store.run_lists.queued() == []
+
+
+def test_a_run_that_cannot_start_now(caller: Terminal, served: Served, tmp_path: Path) -> None:
+    """The output says what it waits for, also after a retry."""
+    (tmp_path / "spec.md").write_text("# Basket")
+    assert caller.call("drain").code == 0
+    called = caller.call("runs", "submit", "--repository", "acme/shop", "--spec", str(tmp_path / "spec.md"))
+    run = served.store.run_lists.queued()[0]
+    waits = "The run waits for the appliance to be resumed."
+    assert called.stdout.splitlines()[:2] == [f"Run {run.run_id} is accepted.", waits]
+    assert caller.call("runs", "cancel", run.run_id).code == 0
+    assert caller.call("runs", "retry", run.run_id).stdout == f"Run {run.short_id} is queued again.\n{waits}\n"
