@@ -20,7 +20,7 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.store import DATABASE_NAME
 from moonmind_appliance.store.database_copy import SQLITE_VERSION, open_database, statistics
-from moonmind_appliance.views.run_detail import run_detail
+from moonmind_appliance.views.run_detail import RunDetail, run_detail
 from moonmind_appliance.views.shard_view import shard_views
 
 SERVICE = "moonmind-appliance"
@@ -29,6 +29,7 @@ EVENTS, LOG_LINES = 2000, 5000
 MOST_BYTES = 4 * 1024**2
 _JOURNAL_SECONDS = 10
 _EVENTS_OF_RUN = 5000
+_LEFT_OUT = "[left out]"
 
 
 class Part(NamedTuple):
@@ -146,7 +147,7 @@ def run_parts(resources: Resources, run_id: str, *, texts: bool, artifacts: bool
     yield Part(
         f"{folder}/run.json",
         "phases, failure, list of artifacts",
-        lambda: run_detail(resources, system_actor(), run_id),
+        lambda: _detail_of(resources, run_id, texts=texts),
     )
     yield Part(f"{folder}/events.jsonl", "its events", lambda: _events_of(resources, run_id))
     if texts:
@@ -157,6 +158,12 @@ def run_parts(resources: Resources, run_id: str, *, texts: bool, artifacts: bool
         # Not from the rows: one that cannot be read would hide the files.
         for path in sorted((resources.settings.moonmind_data_dir / folder / "artifacts").glob("[!.]*")):
             yield Part(f"{folder}/artifacts/{path.name}", "artifact", partial(file_tail, path))
+
+
+def _detail_of(resources: Resources, run_id: str, *, texts: bool) -> RunDetail:
+    """The run; without `texts` also without the caller's reference, which can be any text."""
+    detail = run_detail(resources, system_actor(), run_id)
+    return detail if texts or detail.external_ref is None else msgspec.structs.replace(detail, external_ref=_LEFT_OUT)
 
 
 def _events_of(resources: Resources, run_id: str) -> str:

@@ -37,14 +37,21 @@ from moonmind_appliance.views.run_summary import find_run
 README = """\
 A support bundle of the MoonMind appliance, made on {at}.
 
-Every file was redacted: known secrets and text that looks like a secret are replaced by [redacted:...], e-mail
-addresses by [e-mail]{repositories}. Redaction is not complete: look at the files before you send them.
+Every file was redacted: known secrets, text that looks like a secret and values after words such as `password=` are
+replaced by [redacted:...], e-mail addresses by [e-mail]{repositories}.
+Redaction is not complete: look at the files before you send them.
 
 Not in it: ChatGPT logins, API tokens, the env file, the database{texts}.
 In it: settings, names of callers, branches, hosts and folders, times, messages of agents, Git and GitHub.
 """
 _MOST_REPOSITORIES = 2000
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+# What people write as a password, whatever it looks like: `password=x`, `"secret": "x"`, `PGPASSWORD: 'x'`.
+_ASSIGNED = re.compile(
+    r"((?:password|passwd|passphrase|pwd|secret|api[_-]?key)[\"'\\]{0,4}[ \t]{0,8}[:=][ \t]{0,8}[\"'\\]{0,4})"
+    r"(?!\[redacted|\*\*\*)[^\s\"'\\,;&]{3,}",
+    re.IGNORECASE,
+)
 _CUT = "\n[moonmind: cut here; the file has more]\n"
 
 
@@ -124,7 +131,7 @@ def support_bundle(
             repositories=""
             if repositories
             else ",\nnames of repositories that the database or the settings contain by numbers",
-            texts="" if texts else ", specifications",
+            texts="" if texts else ", specifications, callers' references of runs (external_ref)",
         )
         chosen.insert(0, Part("README.txt", "what this is", lambda: about))
         written = []
@@ -170,7 +177,8 @@ class Gate:
 
     def text(self, text: str) -> str:
         """The text without secrets, e-mail addresses and names of repositories."""
-        text = _EMAIL.sub("[e-mail]", self._redactor.redact_text(text))
+        text = _ASSIGNED.sub(r"\1[redacted:password]", self._redactor.redact_text(text))
+        text = _EMAIL.sub("[e-mail]", text)
         if self._numbers:
             text = self._repositories.sub(lambda found: self._numbers[found[0].casefold()], text)
         return text

@@ -192,6 +192,34 @@ def test_the_gate() -> None:
     assert Gate(Redactor(), []).text("acme/shop") == "acme/shop"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("login password=hunter2 done", "login password=[redacted:password] done"),
+        ("PGPASSWORD: 'hunter2'", "PGPASSWORD: '[redacted:password]'"),
+        ('{"db_secret":"hunter2","a":1}', '{"db_secret":"[redacted:password]","a":1}'),
+        (r'"text": "api_key = \"hunter2\""', r'"text": "api_key = \"[redacted:password]\""'),
+        ("?pwd=hunter2&x=1", "?pwd=[redacted:password]&x=1"),
+        ("The password is wrong. Secrets: 3.", "The password is wrong. Secrets: 3."),
+        ("WEBHOOK_SECRET=*** password=[redacted:x]", "WEBHOOK_SECRET=*** password=[redacted:x]"),
+    ],
+)
+def test_a_value_that_is_called_a_password(text: str, expected: str) -> None:
+    """Is redacted, although it does not look like a token."""
+    assert Gate(Redactor(), []).text(text) == expected
+
+
+def test_a_callers_reference(terminal: Terminal, data: Filled) -> None:
+    """Is in the bundle only with the texts."""
+    with Store.open(data.path).database.write() as connection:
+        connection.execute("UPDATE runs SET external_ref = 'for Bob'")
+    name = f"runs/{data.ended.run_id}/run.json"
+    _, files = bundle(terminal, "--run", data.ended.run_id)
+    assert json.loads(files[name])["external_ref"] == "[left out]"
+    _, files = bundle(terminal, "--run", data.ended.run_id, "--texts", "--force")
+    assert json.loads(files[name])["external_ref"] == "for Bob"
+
+
 def test_a_data_folder_that_cannot_be_examined_is_no_defect(terminal: Terminal) -> None:
     """As that of another user; here its name is too long for the file system. The other files are in the bundle."""
     called, files = bundle(terminal, MOONMIND_DATA_DIR=f"/{'x' * 300}")
