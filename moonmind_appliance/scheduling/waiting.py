@@ -11,10 +11,14 @@ from moonmind_appliance.shards.health import is_cooling_down
 _OF_SHARDS = frozenset({WaitReason.LOGIN, WaitReason.QUOTA})
 _ENDED = _OF_SHARDS | {WaitReason.DRAINED}
 _OF_SHARDS_WITHOUT_TIME = frozenset({WaitReason.SHARD_BUSY})
+# After the time of these the run only waits for its turn. Disk and engine are examined before each claim instead.
+_ENDED_IN_TIME = frozenset({WaitReason.GITHUB, WaitReason.SHARD_BUSY})
 
 
 def update_waiting(resources: Resources) -> None:
     """Store on all queued runs why no shard that they may use can take them; clear the reason if one can.
+
+    Also clears a wait for GitHub or a busy shard whose time is over: the run then waits for its turn.
 
     Call it when a shard's state has changed, after a drain, and once a minute. The number of statements depends on the
     number of shards only, and no run is read.
@@ -23,7 +27,13 @@ def update_waiting(resources: Resources) -> None:
     if groups:
         shards = resources.store.shards.all(len(resources.shards))
         reasons = {group.pin: why_pinned_wait(resources, shards, group.pin) for group in groups}
-        resources.store.queue.wait_by_pin(reasons, ended=_ENDED, ended_without_time=_OF_SHARDS_WITHOUT_TIME)
+        resources.store.queue.wait_by_pin(
+            reasons,
+            ended=_ENDED,
+            ended_without_time=_OF_SHARDS_WITHOUT_TIME,
+            ended_in_time=_ENDED_IN_TIME,
+            now=resources.clock(),
+        )
 
 
 def update_waiting_after(resources: Resources, before: Shard, after: Shard) -> None:

@@ -185,18 +185,25 @@ class RunQueue:
         *,
         ended: Collection[WaitReason],
         ended_without_time: Collection[WaitReason],
+        ended_in_time: Collection[WaitReason],
+        now: datetime,
     ) -> None:
         """Set what the queued runs of each pin wait for, and write the event of each change; one transaction.
 
         Args:
-            reasons: what to wait for, by pin. None clears the reasons in `ended`, and those in `ended_without_time` of
-                runs that wait for no time; other reasons are not changed.
+            reasons: what to wait for, by pin. None clears the reasons in `ended`, those in `ended_without_time` of
+                runs that wait for no time, and those in `ended_in_time` of runs whose time is over; other reasons are
+                not changed.
             ended: see `reasons`.
             ended_without_time: see `reasons`.
+            ended_in_time: see `reasons`.
+            now: the time to compare waiting times with.
         """
         values = {
             "ended": json_text([reason.value for reason in ended]),
             "ended_without_time": json_text([reason.value for reason in ended_without_time]),
+            "ended_in_time": json_text([reason.value for reason in ended_in_time]),
+            "now": time_text(now),
         }
         with self._database.write() as connection:
             for pin, waiting_for in reasons.items():
@@ -213,7 +220,8 @@ class RunQueue:
 REASON = "CASE WHEN json_valid(waiting_for) THEN json_extract(waiting_for, '$.reason') END"
 _ENDED = (
     f"({REASON} IN (SELECT value FROM json_each(:ended))"  # noqa: S608 - fixed clauses
-    f" OR waiting_until IS NULL AND {REASON} IN (SELECT value FROM json_each(:ended_without_time)))"
+    f" OR waiting_until IS NULL AND {REASON} IN (SELECT value FROM json_each(:ended_without_time))"
+    f" OR waiting_until <= :now AND {REASON} IN (SELECT value FROM json_each(:ended_in_time)))"
 )
 
 # Without a time, with one that is over, or with one so far ahead that the clock was set back since.

@@ -18,7 +18,7 @@ from moonmind_appliance.models import (
     WaitingFor,
     WaitReason,
 )
-from moonmind_appliance.scheduling.waiting import why_wait
+from moonmind_appliance.scheduling.waiting import update_waiting, why_wait
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import ANN, BOB, NOW
 from tests.shard_states import save_shard
@@ -145,6 +145,25 @@ def test_runs_wait_while_all_shards_are_at_their_limit(appliance: ApplianceUnder
     appliance.work(0)
     assert appliance.stored(run).status is RunStatus.SUCCEEDED
     assert appliance.agent.turns.count(PhaseName.SPECKIT_SPECIFY) == 1
+
+
+def test_a_run_whose_time_is_over_waits_for_its_turn(appliance: ApplianceUnderTest) -> None:
+    """While all shards are busy it must not show a time in the past. A full disk stays the reason until a claim."""
+    queue, runs = appliance.store.queue, {}
+    for reason in (WaitReason.GITHUB, WaitReason.SHARD_BUSY, WaitReason.DISK):
+        runs[reason] = appliance.submit()
+        queue.wait(runs[reason].run_id, WaitingFor(reason, NOW + HOUR))
+    late = appliance.submit()
+    queue.wait(late.run_id, WaitingFor(WaitReason.GITHUB, NOW + 3 * HOUR))
+    appliance.clock.now = NOW + HOUR
+    update_waiting(appliance.resources)
+    waiting = {run.run_id: run.waiting_for for run in appliance.store.run_lists.queued()}
+    assert {reason: waiting[run.run_id] for reason, run in runs.items()} == {
+        WaitReason.GITHUB: None,
+        WaitReason.SHARD_BUSY: None,
+        WaitReason.DISK: WaitingFor(WaitReason.DISK, NOW + HOUR),
+    }
+    assert waiting[late.run_id] == WaitingFor(WaitReason.GITHUB, NOW + 3 * HOUR)
 
 
 def refuses(_process: Any) -> dict[str, Any]:
