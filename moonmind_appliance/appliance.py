@@ -62,7 +62,7 @@ def secrets_of(settings: Settings) -> dict[str, str]:
     if (proxy := settings.github_https_proxy) is not None:
         del found["GITHUB_HTTPS_PROXY"]
         found |= {f"GITHUB_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
-    if (url := settings.webhook_url) is not None and not url.has_query:
+    if (url := settings.webhook_url) is not None and not url.has_path:
         del found["WEBHOOK_URL"]
     if (secret := settings.webhook_secret) is not None:
         found["WEBHOOK_SECRET key"] = secret.reveal().removeprefix("whsec_")

@@ -73,7 +73,7 @@ class ProxyUrl(Secret):
 
 
 class WebhookUrl(Secret):
-    """The URL of a webhook's receiver. Its query may contain a key of the receiver, so it is not shown."""
+    """The URL of a webhook's receiver. Its path and its query are not shown: with many receivers they are the key."""
 
     __slots__ = ()
 
@@ -85,14 +85,13 @@ class WebhookUrl(Secret):
 
     @property
     def shown(self) -> str:
-        """The URL for people: the query is masked."""
-        address, mark, _ = self.reveal().partition("?")
-        return f"{address}?***" if mark else address
+        """The URL for people: path and query are masked."""
+        return f"{self.origin}/***" if self.has_path else self.reveal()
 
     @property
-    def has_query(self) -> bool:
-        """Whether it has a query."""
-        return "?" in self.reveal()
+    def has_path(self) -> bool:
+        """Whether it has a path or a query."""
+        return self.reveal().rstrip("/") != self.origin
 
     @property
     def on_this_machine(self) -> bool:
