@@ -8,7 +8,6 @@ Every search takes linear time: see `token_shapes`. Unbounded repetitions are po
 not backtrack.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -22,14 +21,14 @@ from moonmind_appliance.secret_filters import (
     looks_generated,
     looks_mixed,
 )
-from moonmind_appliance.token_shapes import Span, anchored, is_token, json_web_tokens
+from moonmind_appliance.token_shapes import Anchored, Span, is_token, json_web_tokens
 
 
 class Rule(NamedTuple):
     """The form of an issuer's token: a pattern for each anchor. `check` gets the pattern's last group, and decides."""
 
     kind: str
-    patterns: Mapping[bytes, re.Pattern[bytes]]
+    patterns: Mapping[bytes, Anchored]
     check: Callable[[bytes], bool]
 
 
@@ -50,7 +49,7 @@ def find_by_rules(data: bytes, found: Sequence[Span] = ()) -> Iterator[Span]:
     starts = [span.start for span in found]
     for index in sorted(_ANCHORS.present(data)):
         rule, pattern = _PATTERNS[index]
-        for match in pattern.finditer(data):
+        for match in pattern.expression.finditer(data):
             before = bisect_left(starts, match.start()) - 1
             if before >= 0 and match.end() <= found[before].end:
                 continue
@@ -74,7 +73,7 @@ _BEFORE = (rb"\b", rb"\\[nrt]", rb"%[0-9A-Fa-f]{2}")
 def _rule(kind: str, anchors: str, pattern: bytes, check: Callable[[bytes], bool] = looks_mixed) -> Rule:
     """A rule for whole words that begin with one of the anchors, and continue with the pattern."""
     whole_word = pattern + rb"(?![A-Za-z0-9_-])"
-    return Rule(kind, {anchor: anchored(anchor, whole_word, _BEFORE) for anchor in anchors.encode().split()}, check)
+    return Rule(kind, {anchor: Anchored(anchor, whole_word, _BEFORE) for anchor in anchors.encode().split()}, check)
 
 
 def _looks_issued(text: bytes) -> bool:
@@ -132,7 +131,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "private key",
         {
-            b"-----BEGIN ": anchored(
+            b"-----BEGIN ": Anchored(
                 b"-----BEGIN ",
                 # No NUL: `scan_change` separates blocks of lines with it.
                 rb"[A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----([^\0-]{40,16384})"

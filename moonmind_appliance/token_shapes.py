@@ -9,7 +9,7 @@ and on `-eyJ-eyJ…` each try would scan the next kilobytes.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from moonmind_appliance.literal_search import LiteralSearch
@@ -80,14 +80,26 @@ _ONE_RANDOM_WORD = re.compile(r"[A-Za-z0-9_~+=.-]{40,4096}")
 _DIFFERENT_CHARACTERS = 20
 
 
-def anchored(anchor: bytes, pattern: bytes, before: Sequence[bytes] = ()) -> re.Pattern[bytes]:
-    """An expression for the anchor and what follows it. If `before` is not empty, one of these must precede the anchor.
+class Anchored:
+    """An expression for a fixed string, the anchor, and what follows it.
 
-    It begins with a fixed string, for which Python's `re` has a fast search: what must precede is a look-behind after
-    the anchor.
+    It is compiled when it is first used: a command uses few of many. It begins with the anchor, for which Python's `re`
+    has a fast search: what must precede the anchor is a look-behind after it.
+
+    Args:
+        anchor: the fixed string.
+        pattern: what follows it.
+        before: what may precede it, as expressions of a fixed length; nothing need precede it if empty.
     """
-    preceded = b"|".join(b"(?<=" + each + re.escape(anchor) + b")" for each in before)
-    return re.compile(re.escape(anchor) + b"(?:" + preceded + b")" + pattern)
+
+    def __init__(self, anchor: bytes, pattern: bytes, before: Sequence[bytes] = ()) -> None:
+        preceded = b"|".join(b"(?<=" + each + re.escape(anchor) + b")" for each in before)
+        self._source = re.escape(anchor) + b"(?:" + preceded + b")" + pattern
+
+    @cached_property
+    def expression(self) -> re.Pattern[bytes]:
+        """The compiled expression."""
+        return re.compile(self._source)
 
 
 def _words(*anchors: bytes, pattern: bytes, identifiers: bool = True) -> dict[bytes, Search]:
@@ -95,26 +107,27 @@ def _words(*anchors: bytes, pattern: bytes, identifiers: bool = True) -> dict[by
 
     Without `identifiers`, lower-case words are no match: redaction would damage paths and file names.
     """
+    return {
+        anchor: partial(_word_spans, Anchored(anchor, pattern, [rb"\b"]), identifiers=identifiers) for anchor in anchors
+    }
 
-    def search(expression: re.Pattern[bytes], data: bytes) -> Iterator[tuple[int, int]]:
-        for match in expression.finditer(data):
-            if identifiers or not reads_like_an_identifier(match[0]):
-                yield match.span()
 
-    return {anchor: partial(search, anchored(anchor, pattern, [rb"\b"])) for anchor in anchors}
+def _word_spans(word: Anchored, data: bytes, *, identifiers: bool) -> Iterator[tuple[int, int]]:
+    for match in word.expression.finditer(data):
+        if identifiers or not reads_like_an_identifier(match[0]):
+            yield match.span()
 
 
 def _parts(
     anchor: bytes, pattern: bytes, *, before: Sequence[bytes] = (), any_case: bool = False
 ) -> dict[bytes, Search]:
     """A search for an anchor followed by the pattern, whose last group, if any, is the secret."""
-    expression = anchored(anchor, pattern, before)
+    return {anchor: partial(_part_spans, Anchored(anchor, pattern, before), any_case=any_case)}
 
-    def search(data: bytes) -> Iterator[tuple[int, int]]:
-        for match in expression.finditer(data.lower() if any_case else data):
-            yield match.span(match.lastindex or 0)
 
-    return {anchor: search}
+def _part_spans(whole: Anchored, data: bytes, *, any_case: bool) -> Iterator[tuple[int, int]]:
+    for match in whole.expression.finditer(data.lower() if any_case else data):
+        yield match.span(match.lastindex or 0)
 
 
 _TOKEN_BYTES = re.compile(rb"[A-Za-z0-9_-]+")

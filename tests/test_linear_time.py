@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from re import _parser as parser
 from typing import Any
@@ -29,6 +30,7 @@ from moonmind_appliance.phases.specification import clarifications, section, tit
 from moonmind_appliance.phases.template import is_unfilled
 from moonmind_appliance.printable import escape, escape_json, invisible, is_blank, replace, strip
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.token_shapes import Anchored
 
 PACKAGE = Path(moonmind_appliance.__file__).parent
 SIZES = (4 * 1024, 16 * 1024, 64 * 1024)
@@ -78,6 +80,10 @@ def patterns_in(value: object, depth: int = 0) -> Iterator[re.Pattern[Any]]:
     """Compiled expressions in a value, at any depth of tuples, lists, sets and dicts."""
     if isinstance(value, re.Pattern):
         yield value
+    elif isinstance(value, Anchored):
+        yield value.expression
+    elif isinstance(value, partial):
+        yield from patterns_in(value.args, depth)
     elif isinstance(value, dict | tuple | list | set | frozenset) and depth < 5:
         for item in value.items() if isinstance(value, dict) else value:
             yield from patterns_in(item, depth + 1)
