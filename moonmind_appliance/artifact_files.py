@@ -161,11 +161,17 @@ class ArtifactFiles:
         return left
 
     def run_ids(self) -> list[str]:
-        """The ids of the runs with files on disk; folders whose name is not a run id are ignored."""
+        """The ids of the runs with files on disk; folders whose name is not a run id are ignored.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
         try:
             return sorted(entry.name for entry in os.scandir(self._runs) if _RUN_ID.fullmatch(entry.name))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _refused(self._runs, error) from error
 
     def used(self, run_id: str) -> int:
         """The disk use of a run's files, in bytes; 0 if it has none."""

@@ -77,8 +77,8 @@ def requeue_expired(resources: Resources, *, running: Collection[str] = ()) -> l
     for run in resources.store.run_lists.in_progress():
         until = queue.lease_until(run.run_id)
         # A claim that is valid for longer than any lease was made before the clock was set back.
-        valid = until is not None and until - _LONGEST_LEASE <= now <= until + _GRACE
-        if run.run_id in running or until is None or valid:
+        valid = until is not None and now - _GRACE <= until <= now + _LONGEST_LEASE
+        if run.run_id in running or valid:
             continue
         _complete_artifacts(resources, run.run_id)
         if queue.requeue_abandoned(run.run_id, run.lease):

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from moonmind_appliance.containers.volume_lock import lock_holder
-from moonmind_appliance.errors import EngineError, EngineUnreachable, NameTaken
+from moonmind_appliance.errors import EngineError, EngineUnreachable, FileUnusable, NameTaken
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_RUN
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.leftovers import login_leftovers
@@ -78,7 +78,10 @@ def make_plan(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> Pla
     engine_failed = False
     expired = set(resources.store.artifacts.runs_expired(now))
     if Kind.ARTIFACTS in kinds:
-        items += _artifacts(resources, expired, now)
+        try:
+            items += _artifacts(resources, expired, now)
+        except FileUnusable as error:
+            problems.append(f"artifacts: {error}")
     in_engine: dict[Kind, Callable[[], list[Item]]] = {
         Kind.WORKSPACE: lambda: _workspaces(resources, expired, now),
         Kind.LOGIN_LEFTOVERS: lambda: _login_leftovers(resources, problems),
@@ -120,7 +123,7 @@ def is_over(resources: Resources, end: RunEnd | None, now: datetime) -> bool:
     if end is None:
         return True
     kept = timedelta(seconds=resources.settings.artifact_retention)
-    return end.ended_at is not None and end.ended_at + kept < now
+    return end.ended_at is not None and end.ended_at < now - kept
 
 
 def _over(

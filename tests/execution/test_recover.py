@@ -2,6 +2,8 @@
 
 import hashlib
 
+import pytest
+
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
@@ -147,6 +149,19 @@ def test_a_claim_from_before_the_clock_was_set_back_is_over(appliance: Appliance
     assert requeue_expired(appliance.resources) == []
     appliance.clock.advance(hours=-1)
     assert requeue_expired(appliance.resources) == [run.run_id]
+
+
+@pytest.mark.parametrize("damaged", ["later", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00.000000Z"])
+def test_a_claim_with_an_impossible_time_is_over(appliance: ApplianceUnderTest, damaged: str) -> None:
+    """It must not keep other runs from being queued again; a worker that lives corrects it with its next heartbeat."""
+    runs = [appliance.submit(), appliance.submit()]
+    for shard in (0, 1):
+        appliance.store.queue.claim(shard, f"dead-{shard}", now=appliance.clock(), lease_seconds=LEASE_SECONDS)
+    with appliance.store.database.write() as connection:
+        connection.execute("UPDATE runs SET lease_until = ? WHERE run_id = ?", (damaged, runs[0].run_id))
+    assert requeue_expired(appliance.resources) == [runs[0].run_id]
+    appliance.clock.advance(hours=1)
+    assert requeue_expired(appliance.resources) == [runs[1].run_id]
 
 
 def test_the_artifacts_of_a_cut_off_run_are_recorded_as_they_are_on_disk(appliance: ApplianceUnderTest) -> None:

@@ -128,6 +128,32 @@ def test_an_engine_that_refuses_one_question(appliance: ApplianceUnderTest) -> N
     assert (plan.not_examined, plan.engine_failed) == (["workspace: volume driver failed"], False)
 
 
+@pytest.mark.usefixtures("left")
+def test_a_folder_that_cannot_be_read(appliance: ApplianceUnderTest) -> None:
+    """The others are examined; what is wrong with it is reported."""
+    appliance.engine.unused = [image("old", hours=25)]
+    folder = appliance.resources.settings.moonmind_data_dir / "runs"
+    folder.write_bytes(b"not a folder")
+    plan = make_plan(appliance.resources)
+    assert [item.kind for item in plan.items] == [Kind.IMAGE]
+    problem = (
+        f"artifacts: {folder} cannot be used: Not a directory. Check the disk and that this user owns the data folder."
+    )
+    assert plan.not_examined == [problem]
+
+
+@pytest.mark.usefixtures("left")
+@pytest.mark.parametrize("damaged", ["then", "9999-12-31T23:59:59.999999Z"])
+def test_a_run_with_an_impossible_end(appliance: ApplianceUnderTest, damaged: str) -> None:
+    """Is kept, and does not keep others."""
+    first, second = appliance.run(), appliance.run()
+    with appliance.store.database.write() as connection:
+        connection.execute("UPDATE artifacts SET expires_at = NULL")
+        connection.execute("UPDATE runs SET completed_at = ? WHERE run_id = ?", (damaged, first.run_id))
+    appliance.clock.advance(days=8)
+    assert {item.run_id for item in make_plan(appliance.resources).items} == {second.run_id}
+
+
 def test_only_files(appliance: ApplianceUnderTest, left: dict[str, int]) -> None:
     """For a full disk: what frees space at once, without a container."""
     left["codex_auth_0"] = 100
