@@ -45,6 +45,16 @@ class MessageHead(NamedTuple):
     shard: int | None
 
 
+class _HeadData(msgspec.Struct):
+    run_id: str | None = None
+    shard: int | None = None
+
+
+class _Head(msgspec.Struct):
+    type: str = ""
+    data: _HeadData = msgspec.field(default_factory=_HeadData)
+
+
 def message_id(appliance_id: str, event: Event) -> str:
     """The id that all attempts to deliver this event have, and that no other event of any appliance has.
 
@@ -90,10 +100,12 @@ def sender_message(version: str, now: datetime) -> str:
 
 
 def head_of(body: str) -> MessageHead:
-    """What a stored message is about."""
-    content = msgspec.json.decode(body)
-    data = content.get("data", {})
-    return MessageHead(content.get("type", ""), data.get("run_id"), data.get("shard"))
+    """What a stored message is about; nothing if it is damaged."""
+    try:
+        content = msgspec.json.decode(body, type=_Head)
+    except msgspec.MsgspecError:
+        return MessageHead("", None, None)
+    return MessageHead(content.type, content.data.run_id, content.data.shard)
 
 
 def _json(message: RunMessage | ShardMessage | SenderMessage) -> str:

@@ -68,6 +68,12 @@ class WebhookStore:
             connection.execute(
                 "INSERT OR IGNORE INTO appliance SELECT ?, coalesce(max(event_id), 0) FROM events", (_POSITION,)
             )
+            # A damaged position is replaced: it must not prevent the start.
+            connection.execute(
+                "UPDATE appliance SET value = (SELECT coalesce(max(event_id), 0) FROM events) "
+                "WHERE key = ? AND (value GLOB '*[^0-9]*' OR value = '')",
+                (_POSITION,),
+            )
             row = connection.execute("SELECT value FROM appliance WHERE key = ?", (_POSITION,)).fetchone()
             return int(row["value"])
 

@@ -150,3 +150,4 @@ def test_the_head_of_a_message() -> None:
     dead = event("shard.login_dead", run_id=None, shard=0)
     assert head_of(message_of(dead, None, None, API) or "") == ("shard.login_dead", None, 0)
     assert head_of(sender_message("1.0", AT)) == ("appliance.test", None, None)
+    assert head_of("damaged") == head_of('{"data": {"run_id": 7}}') == ("", None, None)

@@ -1,6 +1,6 @@
 """The fact that the appliance is drained."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from moonmind_appliance.store import Store
@@ -19,3 +19,13 @@ def test_drain_and_resume(store: Store, data_dir: Path, now: datetime) -> None:
         assert store.drain.since() is None
     assert [(event.kind, event.at) for event in store.events.after(0)] == [("drain.began", now), ("drain.ended", later)]
     assert store.drain.begin(later) == later
+
+
+def test_a_damaged_time_is_still_a_drain(store: Store, now: datetime) -> None:
+    """The row alone stops the claims; it must not prevent the start."""
+    store.drain.begin(now)
+    with store.database.write() as connection:
+        connection.execute("UPDATE appliance SET value = 'yesterday' WHERE key = 'drained_at'")
+    assert store.drain.since() == store.drain.begin(now) == datetime.fromtimestamp(0, UTC)
+    store.drain.end(now)
+    assert store.drain.since() is None

@@ -28,6 +28,16 @@ def test_the_position_begins_at_the_newest_event(store: Store) -> None:
     assert store.webhooks.begin() == 2
 
 
+def test_a_damaged_position_begins_at_the_newest_event(store: Store) -> None:
+    """It must not prevent the start."""
+    store.webhooks.begin()
+    store.events.add("a")
+    for damaged in ("nowhere", ""):
+        with store.database.write() as connection:
+            connection.execute("UPDATE appliance SET value = ? WHERE key = 'webhook_position'", (damaged,))
+        assert store.webhooks.begin() == 1
+
+
 def test_events_are_read_by_kind_and_the_position_passes_the_others(store: Store) -> None:
     """A limit stops at the last event that was read."""
     for kind in ("a", "x", "a", "b", "x"):
