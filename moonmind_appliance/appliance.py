@@ -45,6 +45,9 @@ _WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
 _CHECK_DATABASE_EVERY = 6 * 3600
 _OIDC_CHECK_AGE = 15
+_START_AGAIN_EVERY = 1.0
+# Seconds between two log lines about a start that waits.
+_REPORT_EVERY = 60.0
 # Longest batch of the retention job.
 _RETENTION_ENDS_SECONDS = 5
 INTERRUPTION_SECONDS = 10
@@ -169,9 +172,15 @@ class Appliance:
             await asyncio.to_thread(self.stop)
 
     def start(self) -> Recovered:
-        """Recover from a crash, then start the workers."""
+        """Recover from a crash, then start the workers.
+
+        Waits while the database cannot be written, for example because another program locks it. A stop ends the wait;
+        then nothing is started.
+        """
+        recovered = self._recover()
+        if recovered is None:
+            return Recovered([], [])
         self._webhook.start()
-        recovered = recover(self.resources)
         if recovered.runs_requeued or recovered.containers_removed:
             _log.warning(
                 "Recovered from an unclean stop: %d run(s) resume, %d container(s) removed.",
@@ -184,6 +193,20 @@ class Appliance:
         self._workers.every("database check", _CHECK_DATABASE_EVERY, self._check_database)
         self._workers.start()
         return recovered
+
+    def _recover(self) -> Recovered | None:
+        report_at = float("-inf")
+        while not self.resources.stopping.wait(0.0 if report_at < 0 else _START_AGAIN_EVERY):
+            try:
+                self._webhook.begin()
+                return recover(self.resources)
+            except DatabaseUnusable as error:
+                if not error.temporary:
+                    raise
+                if time.monotonic() >= report_at:
+                    _log.warning("The start waits until the database can be written: %s", error)
+                    report_at = time.monotonic() + _REPORT_EVERY
+        return None
 
     def threads(self) -> dict[str, bool]:
         """Each thread of the workers, and whether it runs."""

@@ -1,8 +1,10 @@
 """The serving process: its start, that it leaves nothing when it stops, and that there is only one."""
 
 import gc
+import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from moonmind_appliance.errors import DataFolderInUse, EngineUnreachable, GitHub
 from moonmind_appliance.models import Actor, Run, RunStatus
 from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.settings import Secret, Settings, load
+from moonmind_appliance.store import DATABASE_NAME
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
 
@@ -155,6 +158,31 @@ def test_a_start_recovers_from_a_crash(settings: Settings) -> None:
         assert (kept.status, kept.interruptions) == (RunStatus.QUEUED, 1)
     finally:
         appliance.stop()
+
+
+def test_a_start_waits_for_a_lock_on_the_database(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that writes must not end the start. A stop ends the wait."""
+    with attach(settings) as resources:
+        resources.store.runs.insert(run("r1"))
+        resources.store.queue.claim(0, "dead", now=utc_now(), lease_seconds=30)
+    path = settings.moonmind_data_dir / DATABASE_NAME
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for ends_by_itself in (False, True):
+        appliance = Appliance(settings)
+        monkeypatch.setattr(appliance.resources.store.database, "_busy_seconds", 0.01)
+        other.execute("BEGIN IMMEDIATE")
+        starting = ThreadPoolExecutor(1).submit(appliance.start)
+        with pytest.raises(TimeoutError):
+            starting.result(0.2)
+        if ends_by_itself:
+            other.execute("ROLLBACK")
+        else:
+            appliance.begin_stopping()
+        assert starting.result(60).runs_requeued == (["r1"] if ends_by_itself else [])
+        appliance.stop()
+        if not ends_by_itself:
+            other.execute("ROLLBACK")
+    other.close()
 
 
 def test_a_stop_leaves_nothing_and_is_safe_twice(settings: Settings) -> None:

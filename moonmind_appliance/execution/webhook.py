@@ -47,7 +47,7 @@ class WebhookSender:
     Messages are stored until they are delivered or given up, and each attempt writes an event. Without a receiver,
     stored messages and the position in the events are removed, so that a later receiver gets later events only.
 
-    Order of calls: `start`, `stop`. `step` is what the thread repeats; tests call it without the thread.
+    Order of calls: `begin`, `start`, `stop`. `step` is what the thread repeats; tests call it without the thread.
 
     Args:
         resources: the verbs' dependencies.
@@ -69,7 +69,10 @@ class WebhookSender:
         self.disabled = False
 
     def begin(self) -> None:
-        """Report events from now on, or from where the last process stopped. Call it before anything else happens."""
+        """Report events from now on, or from where the last process stopped. Idempotent.
+
+        Call it before anything else happens.
+        """
         if self._client is None:
             if dropped := self._store.forget():
                 _log.warning("WEBHOOK_URL is not set: %d undelivered webhook message(s) removed.", dropped)
@@ -77,8 +80,7 @@ class WebhookSender:
         self._position = self._stored_position = self._store.begin()
 
     def start(self) -> None:
-        """`begin`, then start the thread if there is a receiver."""
-        self.begin()
+        """Start the thread if there is a receiver."""
         if self._client is not None:
             self._thread.start()
 

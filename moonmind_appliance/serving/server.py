@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, cast
@@ -155,5 +156,7 @@ def serve(appliance: Appliance, listening: socket.socket, supervision: Supervisi
     server = make_server(appliance, supervision)
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, server.handle_exit)
-    server.run(sockets=[listening])
+    # uvicorn ends the process after a start that failed, with an exit code that has another meaning here.
+    with suppress(SystemExit):
+        server.run(sockets=[listening])
     return server.started

@@ -254,6 +254,7 @@ def test_a_receiver_that_hangs_delays_no_stop(appliance: ApplianceUnderTest) -> 
     with receiving(hang_and_tell) as receiver:
         client = WebhookClient(WebhookUrl(receiver.url), Secret(SECRET), time_limit=60)
         sender = WebhookSender(appliance.resources, client)
+        sender.begin()
         sender.start()
         cancelled(appliance)
         assert entered.wait(30)
@@ -270,6 +271,7 @@ def test_the_thread_sends_without_being_asked(appliance: ApplianceUnderTest) -> 
     """Within about a second of the event, also if the database failed in between."""
     with receiving() as receiver:
         sender = WebhookSender(appliance.resources, WebhookClient(WebhookUrl(receiver.url), Secret(SECRET)))
+        sender.begin()
         sender.start()
         run_id = cancelled(appliance)
         (message,) = receiver.wait(1)
