@@ -242,7 +242,7 @@ class DatabaseUnusable(StoreError):
 
 
 class FileUnusable(StoreError):
-    """A file or folder of the data folder cannot be read or written; the database may be usable."""
+    """A file of the data folder, or that of EXTRA_CA_CERTS, cannot be used; the database may be usable."""
 
 
 class UnreadableRow(StoreError):

@@ -1,11 +1,11 @@
-"""Which certificate authorities the appliance's own HTTP clients trust."""
+"""Which certificate authorities the appliance's own HTTP clients trust, and those that containers get."""
 
 import ssl
 from pathlib import Path
 
 import httpx
 
-from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.errors import FileUnusable, SettingProblem, SettingsError
 
 
 def trust_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -28,3 +28,19 @@ def trust_context(ca_file: Path | None) -> ssl.SSLContext:
         )
         raise SettingsError([problem]) from None
     return context
+
+
+def extra_authorities(ca_file: Path) -> bytes:
+    """The content of the file that EXTRA_CA_CERTS names. It may have been removed since the start.
+
+    Raises:
+        FileUnusable: it cannot be read now.
+    """
+    try:
+        return ca_file.read_bytes()
+    except OSError as error:
+        raise FileUnusable(
+            f"The file {ca_file} of EXTRA_CA_CERTS cannot be read: {error.strerror}.",
+            hint="Put the file back, or change the setting and restart.",
+            temporary=True,
+        ) from error

@@ -14,6 +14,7 @@ from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, ExecSpec, Limits, Mount
 from moonmind_appliance.models.container_paths import AGENT_CA_FILE, WORKSPACES
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.trust import extra_authorities
 
 NETWORK = "job network"
 _LABELS = {LABEL_ROLE: "doctor"}
@@ -104,7 +105,7 @@ def _trust(engine: ContainerEngine, container: str, settings: Settings) -> str |
     """The path, in the container, of the CA bundle that job containers trust; None: the image's own."""
     if settings.extra_ca_certs is None:
         return None
-    engine.put_file(container, AGENT_CA_FILE, settings.extra_ca_certs.read_bytes())
+    engine.put_file(container, AGENT_CA_FILE, extra_authorities(settings.extra_ca_certs))
     bundle = f"{WORKSPACES}/{BUNDLE_NAME}"
     engine.execute(
         container,

@@ -28,6 +28,7 @@ from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
+from moonmind_appliance.trust import extra_authorities
 
 # A Docker tmpfs is noexec by default.
 _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
@@ -81,7 +82,7 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
 def _start_git(ctx: PhaseContext) -> str:
     container = ctx.engine.start(git_spec(ctx))
     if ctx.settings.extra_ca_certs and ctx.settings.github_server_url.startswith("https:"):
-        ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, ctx.settings.extra_ca_certs.read_bytes())
+        ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, extra_authorities(ctx.settings.extra_ca_certs))
     return container
 
 
@@ -89,7 +90,7 @@ def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
     """The files that the agent container needs, with those of the first turn if that turn follows."""
     files = {}
     if ctx.settings.extra_ca_certs:
-        files[AGENT_CA_FILE] = ctx.settings.extra_ca_certs.read_bytes()
+        files[AGENT_CA_FILE] = extra_authorities(ctx.settings.extra_ca_certs)
     if PhaseName.SPECKIT_SPECIFY in ctx.to_do:
         files |= turn_of(PhaseName.SPECKIT_SPECIFY, ctx).files
     return files

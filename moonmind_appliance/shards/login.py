@@ -33,6 +33,7 @@ from moonmind_appliance.shards.spec import (
     login_labels,
     login_spec,
 )
+from moonmind_appliance.trust import extra_authorities
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ADDRESS = re.compile(r"https://\S+|http://(?!localhost|127\.)\S+")
@@ -118,7 +119,7 @@ def login_shard(
     ensure_login_network(resources)
     with _staging_container(resources, shard_name, name=name, cancel=cancel):
         if ca_file:
-            engine.put_file(name, LOGIN_CA_FILE, ca_file.read_bytes())
+            engine.put_file(name, LOGIN_CA_FILE, extra_authorities(ca_file))
         if api_key is not None:
             engine.put_file(name, API_KEY_FILE, api_key.strip().encode())
         login_file = _sign_in(resources, name, method=method, on_prompt=on_prompt, cancel=cancel)

@@ -6,6 +6,7 @@ from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_SHARD, ContainerSpec, Limits, Mount, ShardNames
 from moonmind_appliance.models.container_paths import AGENT_HOME, LOGIN_FOLDER
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.trust import extra_authorities
 
 # Seconds that a person has for a sign-in; Codex's device codes expire after this time.
 LOGIN_SECONDS = 15 * 60
@@ -65,5 +66,5 @@ def put_extra_ca(resources: Resources, container: str) -> dict[str, str]:
     if ca_file is None:
         return {}
     path = f"{LOGIN_FOLDER}/extra-ca-{secrets.token_hex(8)}.pem"
-    resources.engine.put_file(container, path, ca_file.read_bytes())
+    resources.engine.put_file(container, path, extra_authorities(ca_file))
     return {EXTRA_CA_VARIABLE: path}

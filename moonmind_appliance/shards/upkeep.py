@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
+from moonmind_appliance.errors import ApplianceError, EngineError, FileUnusable, NameTaken
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.evidence import admitted_again, cooldown_over, has_passed, is_in_future
@@ -28,7 +28,7 @@ def refresh_login(resources: Resources, state: Shard) -> Shard:
     """Read a shard's login file. If that is not possible now, the state is unchanged and it is read again soon."""
     try:
         login_file = read_stored_login(resources, state.shard)
-    except EngineError as error:
+    except (EngineError, FileUnusable) as error:
         return _later(resources, state, error)
     return record_login_file(resources, state.shard, login_file)
 
@@ -40,7 +40,7 @@ def renew_login(resources: Resources, state: Shard, *, wanted: bool = False) -> 
     """
     try:
         return check_shard(resources, state.shard, renew=wanted)
-    except EngineError as error:
+    except (EngineError, FileUnusable) as error:
         return _later(resources, state, error)
 
 
@@ -95,7 +95,7 @@ def _can_take_runs_again(resources: Resources, before: Shard, seen: Shard, now: 
     return before.login is not LoginState.PRESENT or (before.cooldown_until is not None and seen.cooldown_until is None)
 
 
-def _later(resources: Resources, state: Shard, error: EngineError) -> Shard:
+def _later(resources: Resources, state: Shard, error: EngineError | FileUnusable) -> Shard:
     level = logging.INFO if isinstance(error, NameTaken) else logging.WARNING
     _log.log(level, "Shard %s cannot be checked now: %s", state.shard, error)
     again = resources.clock() + _CHECK_AGAIN_AFTER
