@@ -6,7 +6,6 @@ from each other as with one volume each. The engine's own way to do this, `Volum
 """
 
 import errno
-import json
 import os
 import re
 import secrets
@@ -23,6 +22,8 @@ from moonmind_appliance.errors import DiskFull, EngineError
 from moonmind_appliance.models import ContainerSpec, VolumeState
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# User 1000 of the containers writes to a run's folder. The folder above it is closed to all users but root.
+_FOR_CONTAINERS = 0o777
 _REMOVED_WITHIN = 600
 """Seconds to remove one folder."""
 
@@ -51,17 +52,21 @@ class FolderEngine(DockerEngine):
         """Create the folder, unless it or a volume of that name exists; True if this call created it."""
         if self._label not in labels or not _NAME.fullmatch(name) or super().has_volume(name):
             return super().ensure_volume(name, labels)
-        if (self._folder / name).is_dir():
-            return False
         written = self._folder / f".{secrets.token_hex(8)}"
         try:
+            if (self._folder / name).is_dir():
+                # Again: the process may have been killed before it did so.
+                (self._folder / name).chmod(_FOR_CONTAINERS)
+                return False
             # The labels first: a folder without them would never be listed, and so never removed. By rename, so that a
             # reader never sees a part of them.
-            written.write_text(json.dumps(labels), encoding="utf-8")
+            with written.open("xb") as file:
+                file.write(msgspec.json.encode(labels))
+                file.flush()
+                os.fsync(file.fileno())
             written.rename(self._labels_file(name))
             (self._folder / name).mkdir()
-            # User 1000 of the containers writes here. The folder above is closed to all users but root.
-            (self._folder / name).chmod(0o777)
+            (self._folder / name).chmod(_FOR_CONTAINERS)
         except FileExistsError:
             return False
         except OSError as error:
@@ -76,8 +81,8 @@ class FolderEngine(DockerEngine):
         found = super().volumes(labels)
         for file in self._folder.glob("*.json"):
             try:
-                state = VolumeState(file.stem, json.loads(file.read_bytes()))
-            except FileNotFoundError:  # removed meanwhile
+                state = VolumeState(file.stem, msgspec.json.decode(file.read_bytes(), type=dict[str, str]))
+            except (OSError, msgspec.MsgspecError):  # removed meanwhile, or damaged: the others must be found
                 continue
             if labels.items() <= state.labels.items():
                 found.append(state)

@@ -45,6 +45,19 @@ def test_a_volume_of_a_run_is_a_folder(engine: FolderEngine, name: str, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_crash_left(engine: FolderEngine, name: str, tmp_path: Path) -> None:
+    """A folder that containers could not write to yet; labels that were lost, which must not hide the others."""
+    labels = {RUN: name}
+    assert engine.ensure_volume(f"{name}-1", labels)
+    (tmp_path / f"{name}-1").chmod(0o700)
+    assert not engine.ensure_volume(f"{name}-1", labels)
+    assert (tmp_path / f"{name}-1").stat().st_mode & 0o777 == 0o777
+    for damaged in ("", "[]", '{"a": 1}'):
+        (tmp_path / f"{name}-0.json").write_text(damaged)
+        assert [volume.name for volume in engine.volumes(labels)] == [f"{name}-1"]
+    assert engine.remove_volume(f"{name}-1")
+
+
 def test_an_older_volume_is_still_used(engine: FolderEngine, name: str, tmp_path: Path) -> None:
     """A run from before an upgrade has a volume: it is not replaced by an empty folder."""
     DockerEngine.ensure_volume(engine, f"{name}-1", {RUN: name})
