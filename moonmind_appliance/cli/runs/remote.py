@@ -11,13 +11,15 @@ import msgspec
 
 from moonmind_appliance.api_address import is_loopback
 from moonmind_appliance.cli.command import PROGRAM
-from moonmind_appliance.cli.exits import CommandFailed, Exit
+from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of
 from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.errors import (
+    ApplianceError,
     Conflict,
     FieldProblem,
     Forbidden,
     InvalidRequest,
+    LoginError,
     NotFound,
     RequestError,
     TooLarge,
@@ -56,6 +58,7 @@ _BY_STATUS: dict[int, type[RequestError]] = {
     409: Conflict,
     413: TooLarge,
 }
+_RETRY_SECONDS = 10
 _BUSY = frozenset({429, 502, 503, 504})
 
 
@@ -213,10 +216,11 @@ class Remote:
                     yield RunEvent(kind, data)
                     if kind == "end":
                         return
-            except (httpx.HTTPError, Unavailable) as error:
+            except (httpx.HTTPError, Unavailable, LoginError) as error:
                 failures += 1
-                if failures > _STREAM_TRIES:
-                    raise (error if isinstance(error, Unavailable) else self._unavailable(error)) from None
+                reported = error if isinstance(error, ApplianceError) else self._unavailable(error)
+                if failures > _STREAM_TRIES or exit_of(reported) is not Exit.UNAVAILABLE:
+                    raise reported from None
             time.sleep(min(0.5 * failures + 0.2, _LONGEST_PAUSE))
 
     def _events(self, run_id: str, last: str) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -269,12 +273,17 @@ class Remote:
         try:
             problem = msgspec.json.decode(answer.content, type=_Problem)
         except msgspec.MsgspecError:
+            if answer.status_code in _BUSY:
+                # The appliance's proxy, while it restarts.
+                message = f"{self._server} returned {answer.status_code}, and the response is not the appliance's."
+                raise Unavailable(message, code="unavailable", retry_after=_RETRY_SECONDS) from None
             raise self._not_an_appliance(answer) from None
         message = problem.detail or problem.title or answer.reason_phrase
         fields = [FieldProblem(field.field, field.message) for field in problem.errors]
         if answer.status_code in _BUSY:
             after = answer.headers.get("retry-after", "")
-            raise Unavailable(message, code=problem.code, retry_after=int(after) if after.isdigit() else 10)
+            seconds = int(after) if after.isdigit() else _RETRY_SECONDS
+            raise Unavailable(message, code=problem.code, retry_after=seconds)
         kind = _BY_STATUS.get(answer.status_code)
         if kind is None:
             raise CommandFailed(f"{self._server} returned {answer.status_code}: {message}")

@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import ClassVar
 
 import msgspec
 import pytest
 
+from moonmind_appliance.cli.exits import CommandFailed
+from moonmind_appliance.cli.runs.access import RunEvent
+from moonmind_appliance.cli.runs.remote import Remote
 from moonmind_appliance.models import Actor, Run
 from moonmind_appliance.views.run_summary import run_summary
 from tests.cli.terminal import Terminal
@@ -104,3 +108,42 @@ def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> 
     assert called.stderr.startswith(f"error: The response of {newer} is not valid: ")
     assert "compare `moonmind-appliance version`" in called.stderr
     assert "Traceback" not in called.stderr
+
+
+@pytest.fixture
+def proxied(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A proxy in front of an appliance: its first response is not the appliance's, the second is a stream's end."""
+
+    class Proxied(BaseHTTPRequestHandler):
+        answers: ClassVar = [(request.param, b"<h1>nginx</h1>"), (200, b'event: end\ndata: {"status":"failed"}\n\n')]
+
+        def do_GET(self) -> None:
+            status, body = self.answers.pop(0)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxied)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize("proxied", [502, 503, 504], indirect=True)
+def test_a_stream_goes_on_when_the_appliance_behind_a_proxy_is_back(proxied: str) -> None:
+    """While the appliance restarts, the proxy in front of it answers with a page of its own."""
+    assert list(Remote(proxied, lambda: "t").events("5b0c")) == [RunEvent("end", {"status": "failed"})]
+
+
+@pytest.mark.parametrize("proxied", [403], indirect=True)
+def test_a_refusal_ends_a_stream(proxied: str) -> None:
+    """At once: trying again does not help."""
+    with pytest.raises(CommandFailed, match=r"is not an appliance \(status 403\)"):
+        list(Remote(proxied, lambda: "t").events("5b0c"))
