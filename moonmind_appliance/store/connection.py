@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from moonmind_appliance.store.redacting import RedactingConnection
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables; RETURNING came two versions before
 
 _BUSY_SECONDS = 15.0
+# Longest wait for running statements when the process stops.
+_CLOSE_SECONDS = 3.0
 _LONG_WAIT_SECONDS = 600.0
 
 _RESTORE = (
@@ -102,7 +105,8 @@ class _Connection:
         self.raw = raw
         # Locked while the connection is used, so that `Database.close` does not close it during a statement.
         self.used = threading.RLock()
-        weakref.finalize(self, raw.close)
+        # Not at the end of the process: that would wait for a thread that waits for another program's lock.
+        weakref.finalize(self, raw.close).atexit = False
 
 
 class Database:
@@ -211,13 +215,20 @@ class Database:
             connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def close(self) -> None:
-        """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened."""
+        """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened.
+
+        A statement that waits for another program's lock is not waited for: its connection ends with the process.
+        """
         with self._lock:
             self._closed = True
             connections = list(self._open)
+        give_up_at = time.monotonic() + _CLOSE_SECONDS
         for connection in connections:
-            with connection.used:
-                connection.raw.close()
+            if connection.used.acquire(timeout=max(0.0, give_up_at - time.monotonic())):
+                try:
+                    connection.raw.close()
+                finally:
+                    connection.used.release()
 
     @property
     def connections(self) -> int:
@@ -232,6 +243,8 @@ class Database:
             if mine is None:
                 mine = self._local.connection = self._connect()
             with mine.used:
+                if self._closed:
+                    raise StoreError(f"Database {self.path} is closed.")
                 yield mine.raw
         except sqlite3.Error as error:
             if self._closed:

@@ -12,7 +12,7 @@ import pytest
 
 from moonmind_appliance.errors import DatabaseUnusable, StoreError, UnreadableRow
 from moonmind_appliance.models import Run
-from moonmind_appliance.store import Database, Store
+from moonmind_appliance.store import Database, Store, connection
 
 _INSERT_FOR_EVER = """
 import sys, uuid
@@ -118,6 +118,31 @@ def test_close(store: Store) -> None:
     assert "is closed" in errors[0]
     with pytest.raises(StoreError, match="is closed"):
         store.runs.counts()
+
+
+def test_close_does_not_wait_for_a_statement_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may wait ten minutes for another program's lock; a stop of the process must not."""
+    monkeypatch.setattr(connection, "_CLOSE_SECONDS", 0.1)
+    uses, closed = threading.Event(), threading.Event()
+    errors = []
+
+    def work() -> None:
+        try:
+            with store.database.read():
+                uses.set()
+                closed.wait(60)
+            store.runs.counts()
+        except StoreError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    uses.wait(60)
+    store.close()
+    assert not closed.is_set()
+    closed.set()
+    thread.join()
+    assert "is closed" in errors[0]
 
 
 def test_locks_stay(store: Store, data_dir: Path, in_process: Callable[..., "subprocess.Popen[str]"]) -> None:
