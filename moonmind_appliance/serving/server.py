@@ -23,6 +23,8 @@ from moonmind_appliance.serving.status_line import status_line
 from moonmind_appliance.serving.supervision import Supervision
 
 _CONNECTIONS_GRACE = 3
+# Not 0: then uvicorn logs an error, also without connections.
+_CONNECTIONS_GRACE_AT_ONCE = 1
 # Most bytes of an incomplete request line and headers. A Keycloak token has several kilobytes.
 _MAX_HEAD_BYTES = 32 * 1024
 # asyncio accepts this many before the first of them is counted; if no more files can be opened, it logs each of them.
@@ -139,7 +141,7 @@ class _Server(ApiServer):
             sig.name,
             f"Interrupted, to resume after the restart: {', '.join(runs)}." if runs else "No runs are running.",
         )
-        self.config.timeout_graceful_shutdown = 0
+        self.config.timeout_graceful_shutdown = _CONNECTIONS_GRACE_AT_ONCE
         self.should_exit = True
 
 

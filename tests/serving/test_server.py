@@ -90,7 +90,7 @@ def test_the_second_signal_stops_at_once(shared: Served, caplog: pytest.LogCaptu
         server.handle_exit(signal.SIGTERM, None)
     join_stopping()
     assert sorted(appliance.calls) == ["begin", "interrupt", "wait"]
-    assert (server.should_exit, server.force_exit, server.config.timeout_graceful_shutdown) == (True, False, 0)
+    assert (server.should_exit, server.force_exit, server.config.timeout_graceful_shutdown) == (True, False, 1)
     assert "SIGTERM again: stopping at once. Interrupted, to resume after the restart: r1." in lines(caplog)
 
 
