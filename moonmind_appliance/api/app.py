@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from litestar import Litestar, Router, get
 from litestar.datastructures import State
@@ -25,6 +26,7 @@ from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest, check_hea
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
 from moonmind_appliance.api.wire import answer_head, common_headers, limit_body, long_address_refused
+from moonmind_appliance.api.writing import write_threads
 from moonmind_appliance.api_address import BASE_PATH
 
 _log = logging.getLogger(__name__)
@@ -99,7 +101,9 @@ def build_api(parts: ApiParts) -> Litestar:
     It configures no logging and starts nothing; `parts.lifespan` does that.
     """
     streams = OpenStreams()
-    state = State({"parts": parts, "streams": streams, "metrics": Metrics(parts, lambda: len(streams))})
+    threads = write_threads()
+    metrics = Metrics(parts, lambda: len(streams))
+    state = State({"parts": parts, "streams": streams, "metrics": metrics, "write_threads": threads})
     router = Router(
         BASE_PATH,
         route_handlers=[
@@ -122,6 +126,7 @@ def build_api(parts: ApiParts) -> Litestar:
         openapi_config=openapi_config(parts.version),
         lifespan=[parts.lifespan] if parts.lifespan else [],
         logging_config=None,
+        on_shutdown=[partial(threads.shutdown, wait=False)],
     )
     complete(api)
     return api

@@ -5,6 +5,7 @@ from litestar import HttpMethod, Response, Router, delete, get, put, route
 from moonmind_appliance.api.auth import require_operator
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest
+from moonmind_appliance.api.writing import writes
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs import drain as verbs
 from moonmind_appliance.views.drain_view import DrainView, drain_view
@@ -25,12 +26,12 @@ def get_drain(request: ApiRequest) -> DrainView:
 
 @put(
     "/",
-    sync_to_thread=True,
     operation_id="drain",
     summary="Drain the appliance",
     response_description="The appliance starts no more runs.",
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
+@writes
 def put_drain(request: ApiRequest) -> DrainView:
     """Start no more runs. Those in progress continue; new ones are accepted and wait. Lasts until DELETE. Idempotent.
 
@@ -42,13 +43,13 @@ def put_drain(request: ApiRequest) -> DrainView:
 
 @delete(
     "/",
-    sync_to_thread=True,
     status_code=200,
     operation_id="resume",
     summary="Resume the appliance",
     response_description="The appliance starts runs.",
     responses=problems("operator_only", *BEHIND_A_TOKEN),
 )
+@writes
 def delete_drain(request: ApiRequest) -> DrainView:
     """Start runs again; those that waited start automatically. Idempotent. Needs the operator role."""
     verbs.resume(request.parts.resources)

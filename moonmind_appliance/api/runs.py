@@ -13,6 +13,7 @@ from moonmind_appliance.api.auth import require_token
 from moonmind_appliance.api.paths import run_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
 from moonmind_appliance.api.request import ApiRequest, check_headers
+from moonmind_appliance.api.writing import writes
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
@@ -30,7 +31,6 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
 
 @post(
     "/",
-    sync_to_thread=True,
     status_code=202,
     operation_id="submit_run",
     summary="Submit a run",
@@ -48,6 +48,7 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
         *BEHIND_A_TOKEN,
     ),
 )
+@writes
 def submit(
     request: ApiRequest,
     data: JSONBody[SubmitRequest],
@@ -148,7 +149,6 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
 
 @post(
     "/{run_id:uuid}/cancel",
-    sync_to_thread=True,
     status_code=202,
     operation_id="cancel_run",
     summary="Cancel a run",
@@ -156,6 +156,7 @@ def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     response_description="A queued run is cancelled at once; a running one is cancelled within seconds.",
     responses=problems("not_found", "run_not_found", "run_final", *BEHIND_A_TOKEN),
 )
+@writes
 def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Cancel a run that is queued or in progress. Safe to repeat until the run has ended."""
     return _accepted(cancel_run(request.parts.resources, request.actor, str(run_id)))
@@ -163,7 +164,6 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
 
 @post(
     "/{run_id:uuid}/retry",
-    sync_to_thread=True,
     status_code=202,
     operation_id="retry_run",
     summary="Retry a run",
@@ -173,6 +173,7 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
         "not_found", "run_not_found", "run_not_retryable", "specification_removed", "draining", *BEHIND_A_TOKEN
     ),
 )
+@writes
 def retry(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]:
     """Queue a failed or cancelled run again. It continues at its first phase that has not succeeded."""
     return _accepted(retry_run(request.parts.resources, request.actor, str(run_id)))

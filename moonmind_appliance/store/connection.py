@@ -22,6 +22,7 @@ _BUSY_SECONDS = 15.0
 # Longest wait for running statements when the process stops.
 _CLOSE_SECONDS = 3.0
 _LONG_WAIT_SECONDS = 600.0
+_SHORT_WAIT_SECONDS = 0.25
 
 _RESTORE = (
     "Stop the appliance, move the file away together with -wal and -shm, and restore a backup or a copy from the "
@@ -205,6 +206,18 @@ class Database:
         For work that is expensive to repeat and for which no caller waits.
         """
         self._wait_for(_LONG_WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            self._wait_for(self._busy_seconds)
+
+    @contextmanager
+    def short_wait(self) -> Iterator[None]:
+        """Within this block the thread waits a quarter of a second until another connection's write ends.
+
+        For work that may be left out.
+        """
+        self._wait_for(_SHORT_WAIT_SECONDS)
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -23,6 +24,8 @@ _TOKEN = re.compile(r"mma_[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]{0,99}")
 # `last_used_at` is only displayed, so it does not justify a write per request.
 _USE_NOTED_EVERY = timedelta(minutes=1)
+# Seconds after a use that could not be saved.
+_NOTE_AGAIN_AFTER = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ class TokenStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # On the monotonic clock.
+        self._note_again_at = 0.0
 
     def create(self, name: str, *, operator: bool, expires_at: datetime | None, keep_runs: bool = False) -> str:
         """Create a token and return it; it cannot be shown again.
@@ -138,13 +143,17 @@ class TokenStore:
     def _note_use(self, row: sqlite3.Row, now: datetime) -> None:
         if row["last_used_at"] and row["last_used_at"] > time_text(now - _USE_NOTED_EVERY):
             return
+        if time.monotonic() < self._note_again_at:
+            return
         try:
-            with self._database.write() as connection:
+            # A caller who reads must not wait for another program's lock.
+            with self._database.short_wait(), self._database.write() as connection:
                 connection.execute(
                     "UPDATE tokens SET last_used_at = ? WHERE token_id = ?", (time_text(now), row["token_id"])
                 )
         except StoreError as error:
             # Reads must still be authenticated when the disk is full.
+            self._note_again_at = time.monotonic() + _NOTE_AGAIN_AFTER
             _log.warning("The last use of token %s was not saved: %s", row["name"], error)
 
 
