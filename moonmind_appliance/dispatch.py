@@ -23,7 +23,7 @@ from huey import Huey
 from huey.consumer import Consumer, Worker
 from huey.storage import SqliteStorage
 
-from moonmind_appliance.errors import StoreError
+from moonmind_appliance.errors import ApplianceError, StoreError
 from moonmind_appliance.models import ShardNames
 
 # Longest delay before a wake-up from another process is noticed, plus one query.
@@ -228,6 +228,8 @@ class Workers(Wakeups):
             try:
                 job.run()
                 job.succeeded_at = time.time()
+            except ApplianceError as error:
+                _log.warning("The periodic job %s could not be completed: %s", job.name, error)
             except Exception:  # noqa: BLE001 - the next time may succeed, and other jobs must run
                 _log.exception("The periodic job %s failed.", job.name)
             job.due = time.monotonic() + job.seconds

@@ -214,6 +214,21 @@ class TestClock:
         until(lambda: workers.jobs()["good"] > known["good"])
         assert workers.jobs()["bad"] == known["bad"] >= added
 
+    def test_expected_failure(self, make_workers: Callable[[], Workers], caplog: pytest.LogCaptureFixture) -> None:
+        """A job that a full disk prevents is no bug: the log has its reason and no traceback."""
+        workers = make_workers()
+
+        def job() -> None:
+            raise StoreError("no space left on the disk")
+
+        workers.every("retain", 0.01, job)
+        workers.start()
+        until(lambda: bool(caplog.records))
+        assert caplog.records[0].getMessage() == (
+            "The periodic job retain could not be completed: no space left on the disk"
+        )
+        assert caplog.records[0].exc_info is None
+
     def test_interval(self, make_workers: Callable[[], Workers]) -> None:
         """The interval begins when the job has ended: a slow job does not pile up."""
         workers = make_workers()

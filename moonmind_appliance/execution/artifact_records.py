@@ -4,7 +4,7 @@ import logging
 
 import msgspec
 
-from moonmind_appliance.errors import FileUnusable
+from moonmind_appliance.errors import FileUnusable, UnreadableRow
 from moonmind_appliance.models import Artifact
 from moonmind_appliance.resources import Resources
 
@@ -38,6 +38,18 @@ def correct_records(resources: Resources, run_id: str, *, worker_ended: bool) ->
             artifacts.forget(run_id, artifact.name)
     if worker_ended:
         resources.files.remove_all_but(run_id, {artifact.name for artifact in recorded})
+
+
+def complete_records(resources: Resources, run_id: str) -> None:
+    """The same after the run's worker has ended. A folder or row that cannot be used does not prevent the next attempt.
+
+    Raises:
+        StoreError: the whole database cannot be used now.
+    """
+    try:
+        correct_records(resources, run_id, worker_ended=True)
+    except (UnreadableRow, FileUnusable) as error:
+        _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
 
 
 def _correct(resources: Resources, artifact: Artifact) -> bool:

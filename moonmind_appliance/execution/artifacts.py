@@ -1,5 +1,6 @@
 """Stores a run's artifacts: the file on disk together with its database row."""
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from moonmind_appliance.artifact_files import ArtifactFiles, ArtifactWriter, SharedLimit, Written
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store import Store
@@ -47,7 +49,12 @@ class RunArtifacts:
         artifact = self._artifact(
             name, artifact_type, phase, "text/plain; charset=utf-8", Written(writer.storage_path, 0, "")
         )
-        return GrowingArtifact(writer, artifact, self._store)
+        try:
+            return GrowingArtifact(writer, artifact, self._store)
+        except StoreError:
+            with contextlib.suppress(StoreError):
+                writer.close()
+            raise
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         """Store a whole file and return its storage path. A file of the same name is replaced."""

@@ -17,6 +17,7 @@ from moonmind_appliance.errors import (
     RunInterrupted,
     StoreError,
 )
+from moonmind_appliance.execution.artifact_records import complete_records
 from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.execution.login import ShardLoginRecorder
 from moonmind_appliance.execution.metrics import keep_metrics
@@ -123,7 +124,7 @@ class Execution:
         except Exception as error:
             if (waits := wait_after(self._resources, self._run, error)) is not None:
                 # A container that ends each time may be the run's own fault: such waits are counted.
-                self._wait(waits, interrupted=is_engine_failure(error))
+                self._wait(waits, interrupted=is_engine_failure(error), correct=isinstance(error, StoreError))
                 return
             if isinstance(error, EngineError):
                 self._end_with(failure(FailureCode.CONTAINER_FAILED, self._resources.redactor.redact_text(str(error))))
@@ -288,10 +289,12 @@ class Execution:
     def _cleanup(self) -> None:
         try:
             self._one(PhaseName.CLEANUP)
-        except (RunInterrupted, LeaseLost):
+        except (RunInterrupted, LeaseLost, DatabaseUnusable):
             raise
-        except Exception:  # noqa: BLE001 - see below
+        except ApplianceError as error:
             # A sweep removes the remaining containers later; the run's result does not change.
+            _log.warning("Run %s: cleanup failed; the next sweep removes what is left: %s", self._run.run_id, error)
+        except Exception:  # noqa: BLE001 - as above
             _log.exception("Run %s: cleanup failed; the next sweep removes what is left.", self._run.run_id)
 
     def _end_with(self, reason: Failure) -> None:
@@ -334,8 +337,12 @@ class Execution:
         phase: PhaseName | None = None,
         outage: Failure | None = None,
         interrupted: bool = False,
+        correct: bool = False,
     ) -> None:
-        """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up."""
+        """Requeue the run: for another shard at once if one can continue it, else with the reason and a wake-up.
+
+        `correct`: an artifact may have been written without its record.
+        """
         if phase is not None:
             more: dict[str, object] = {}
             if outage is not None and waiting_for.until is not None:
@@ -344,9 +351,9 @@ class Execution:
                 more = {"failure": outage.code.value, "pause": round(pause, 1)}
             self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value, more=more)
         resources, shard = self._resources, self._context.names.shard.index
-        removed = remove_containers(resources.engine, resources.appliance_id, self._run.run_id)
-        for problem in removed.problems:
-            _log.warning("Run %s: %s", self._run.run_id, problem)
+        self.end_containers()
+        if correct:
+            complete_records(resources, self._run.run_id)
         waits = why_no_shard_continues(resources, self._run, waiting_for)
         # An agent can report a limit in every turn: a run that kept its place would be claimed first again.
         queued_at = resources.clock() if phase in SKILLS and waiting_for.reason in _REPORTED_BY_TURNS else None
@@ -362,6 +369,14 @@ class Execution:
             # Each shard that may take it: this one may be busy with another run at that time.
             for each in allowed(resources.store.shards.all(len(resources.shards)), self._run.shard_pin):
                 resources.wakeups.wake_at(each.shard, waits.until)
+
+    def end_containers(self) -> str:
+        """Remove the run's containers after an error, so that nothing writes to its files; returns its id."""
+        removed = remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
+        for problem in removed.problems:
+            _log.warning("Run %s: %s", self._run.run_id, problem)
+        self._runner.wait_for_clone()
+        return self._run.run_id
 
     def _record_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""

@@ -4,10 +4,12 @@ import logging
 import threading
 import time
 import uuid
+from datetime import timedelta
 from typing import NamedTuple
 
 from moonmind_appliance.containers.engine import CancelToken
-from moonmind_appliance.errors import InterruptReason, LeaseLost, StoreError
+from moonmind_appliance.errors import DatabaseUnusable, InterruptReason, LeaseLost, StoreError
+from moonmind_appliance.execution.artifact_records import complete_records
 from moonmind_appliance.execution.claim import prepare_claim
 from moonmind_appliance.execution.execute import Execution
 from moonmind_appliance.execution.heartbeat import BEAT_SECONDS, LEASE_SECONDS, SETTLE_SECONDS, Heartbeat
@@ -17,6 +19,8 @@ from moonmind_appliance.phases import MEASURE_EVERY
 from moonmind_appliance.resources import Resources
 
 _RELEASE_AGAIN_EVERY = 1.0
+# Time after which a shard tries again to claim a run, if the database could not be used.
+_CLAIM_AGAIN_AFTER = timedelta(seconds=5)
 # Seconds between two log lines about a run whose state cannot be saved.
 _REPEAT_EVERY = 60.0
 
@@ -59,11 +63,18 @@ class Executor:
         self._changed = threading.Condition()
         # By lease: a retried run may be executed while the worker of its earlier attempt is still blocked.
         self._running: dict[str, RunningRun] = {}
+        self._report_at: dict[int, float] = {}
 
     def work(self, shard: int) -> None:
-        """Execute runs until none is left for this shard."""
-        with self._resources.store.database.long_wait():
-            self._work(shard)
+        """Execute runs until none is left for this shard. If the database cannot be used, try again in some seconds."""
+        try:
+            with self._resources.store.database.long_wait():
+                self._work(shard)
+        except StoreError as error:
+            self._resources.wakeups.wake_at(shard, self._resources.clock() + _CLAIM_AGAIN_AFTER)
+            if time.monotonic() >= self._report_at.get(shard, 0.0):
+                _log.error("Shard %d cannot start a run now: %s", shard, error)
+                self._report_at[shard] = time.monotonic() + _REPEAT_EVERY
 
     def running(self) -> set[str]:
         """The ids of the runs that are being executed."""
@@ -135,10 +146,11 @@ class Executor:
                     if isinstance(error, LeaseLost):
                         raise
                     _log.error("Run %s stops until its state can be saved again: %s", run.run_id, error)
-                    self._release(run, lease)
+                    # The run is not the cause if the whole database cannot be used.
+                    self._release(execution, lease, interrupted=not isinstance(error, DatabaseUnusable))
                 except MemoryError:
                     _log.error("Run %s is interrupted, to resume: the appliance has no memory left.", run.run_id)
-                    self._release(run, lease)
+                    self._release(execution, lease, interrupted=True)
         except LeaseLost:
             _log.warning("Run %s no longer belongs to this worker, which stops.", run.run_id)
             remove_leftovers(resources, run.run_id)
@@ -150,21 +162,23 @@ class Executor:
             self._running.pop(lease, None)
             self._changed.notify_all()
 
-    def _release(self, run: Run, lease: str) -> None:
+    def _release(self, execution: Execution, lease: str, *, interrupted: bool) -> None:
         """Requeue the run as soon as the database accepts a write; the run continues at its first unfinished phase.
 
         Raises:
             LeaseLost: the claim is over.
         """
+        run_id = execution.end_containers()
         repeat_at = time.monotonic() + _REPEAT_EVERY
         while not self._resources.stopping.wait(_RELEASE_AGAIN_EVERY):
             try:
-                self._resources.store.queue.release(run.run_id, lease, waiting_for=None, interrupted=True)
+                complete_records(self._resources, run_id)
+                self._resources.store.queue.release(run_id, lease, waiting_for=None, interrupted=interrupted)
             except LeaseLost:
                 raise
             except StoreError as error:
                 if time.monotonic() >= repeat_at:
-                    _log.error("Run %s is interrupted, and cannot be queued again yet: %s", run.run_id, error)
+                    _log.error("Run %s is interrupted, and cannot be queued again yet: %s", run_id, error)
                     repeat_at = time.monotonic() + _REPEAT_EVERY
                 continue
             return

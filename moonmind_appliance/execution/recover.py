@@ -1,13 +1,11 @@
 """Requeue runs whose execution ended without releasing them: after a crash, and while the appliance runs."""
 
-import logging
 from collections.abc import Collection
 from datetime import timedelta
 
 import msgspec
 
-from moonmind_appliance.errors import FileUnusable, UnreadableRow
-from moonmind_appliance.execution.artifact_records import correct_records
+from moonmind_appliance.execution.artifact_records import complete_records
 from moonmind_appliance.execution.heartbeat import LEASE_SECONDS
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.resources import Resources
@@ -17,8 +15,6 @@ from moonmind_appliance.store.shards import ShardChange
 # Grace after the end of a lease: the engine or the disk may only have hung for a moment.
 _GRACE = timedelta(seconds=60)
 _LONGEST_LEASE = timedelta(seconds=LEASE_SECONDS + 60)
-
-_log = logging.getLogger(__name__)
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -38,20 +34,12 @@ def recover(resources: Resources) -> Recovered:
     removed = Sweeper(resources).sweep(When.START)
     requeued = []
     for run in resources.store.run_lists.in_progress():
-        _complete_artifacts(resources, run.run_id)
+        complete_records(resources, run.run_id)
         if resources.store.queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
             _want_check(resources, run.shard)
     wake_queued(resources)
     return Recovered(removed, requeued)
-
-
-def _complete_artifacts(resources: Resources, run_id: str) -> None:
-    try:
-        correct_records(resources, run_id, worker_ended=True)
-    except (UnreadableRow, FileUnusable) as error:
-        # It must not prevent the run from continuing.
-        _log.warning("Run %s: the records of its artifacts could not be completed: %s", run_id, error)
 
 
 def _want_check(resources: Resources, shard: int | None) -> None:
@@ -80,7 +68,7 @@ def requeue_expired(resources: Resources, *, running: Collection[str] = ()) -> l
         valid = until is not None and now - _GRACE <= until <= now + _LONGEST_LEASE
         if run.run_id in running or valid:
             continue
-        _complete_artifacts(resources, run.run_id)
+        complete_records(resources, run.run_id)
         if queue.requeue_abandoned(run.run_id, run.lease):
             requeued.append(run.run_id)
     return requeued

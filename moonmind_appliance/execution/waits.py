@@ -24,7 +24,10 @@ def wait_after(resources: Resources, run: Run, error: Exception) -> WaitingFor |
     now = resources.clock()
     if isinstance(error, EngineUnreachable):
         return WaitingFor(WaitReason.ENGINE, now + _ENGINE_PAUSE, error.message)
-    if isinstance(error, (DiskFull, FileUnusable)) or (isinstance(error, StoreError) and _disk_is_full(resources)):
+    if isinstance(error, (DiskFull, StoreError)) and _disk_is_full(resources):
+        # No shard claims a run until there is space. With a time, newer runs could overtake this one then.
+        return WaitingFor(WaitReason.DISK, None, error.message)
+    if isinstance(error, (DiskFull, FileUnusable)):
         return WaitingFor(WaitReason.DISK, now + _DISK_PAUSE, error.message)
     if is_engine_failure(error) and run.interruptions < _MOST_ENGINE_FAILURES:
         return WaitingFor(WaitReason.ENGINE, now + _ENGINE_PAUSE, resources.redactor.redact_text(str(error)))

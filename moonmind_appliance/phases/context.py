@@ -1,7 +1,7 @@
 """The input of a phase."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import msgspec
 
@@ -123,11 +123,8 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     def logs(self, phase: PhaseName, attempt: int | None = None) -> Iterator[PhaseLogs]:
         """An attempt's stdout and stderr artifacts (None: the current attempt's); closed at the end of the block."""
         attempt = attempt or self.attempt
-        logs = PhaseLogs(
-            self.artifacts.log(phase, attempt, ArtifactType.STDOUT_LOG),
-            self.artifacts.log(phase, attempt, ArtifactType.STDERR_LOG),
-        )
-        try:
-            yield logs
-        finally:
-            logs.close()
+        with (
+            closing(self.artifacts.log(phase, attempt, ArtifactType.STDOUT_LOG)) as stdout,
+            closing(self.artifacts.log(phase, attempt, ArtifactType.STDERR_LOG)) as stderr,
+        ):
+            yield PhaseLogs(stdout, stderr)

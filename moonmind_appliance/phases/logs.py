@@ -14,10 +14,3 @@ class PhaseLogs:
     def paths(self) -> dict[str, str]:
         """Storage paths in the form of `PhaseResult`'s fields."""
         return {"stdout_path": self.stdout.storage_path, "stderr_path": self.stderr.storage_path}
-
-    def close(self) -> None:
-        """Close both, even if the first one fails."""
-        try:
-            self.stdout.close()
-        finally:
-            self.stderr.close()

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import LoginState, Run, Shard
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_pinned_wait
@@ -70,6 +71,8 @@ def wake_for(resources: Resources, run: Run) -> None:
         if waits := why_pinned_wait(resources, shards, run.shard_pin):
             resources.store.queue.wait(run.run_id, waits)
         _wake_for_pin(resources, shards, run.shard_pin)
+    except StoreError as error:
+        _log.warning("Run %s is queued, but no shard could be notified: %s", run.run_id, error)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
         _log.exception("Run %s is queued, but no shard could be notified.", run.run_id)
 

@@ -35,6 +35,7 @@ _REPEATING = (
     "uvicorn.error",
     "moonmind_appliance.serving.connections",
     "moonmind_appliance.serving.protocol",
+    "moonmind_appliance.store.tokens",
 )
 
 _log = logging.getLogger(__name__)

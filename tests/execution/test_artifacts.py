@@ -1,9 +1,11 @@
 """A run's files and their rows: stored together, redacted, and correct once they are closed."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.execution.artifacts import RunArtifacts
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName, Run
 from tests.appliance_under_test import TOKEN, ApplianceUnderTest
@@ -97,3 +99,13 @@ def test_closing_twice_is_closing_once(appliance: ApplianceUnderTest, run: Run, 
     log.close()
     log.close()
     assert only(appliance, run).size_bytes == 1
+
+
+def test_a_log_without_a_row_is_not_left_open(appliance: ApplianceUnderTest, artifacts: RunArtifacts) -> None:
+    """On a full disk the row cannot be saved; each attempt would otherwise use up an open file."""
+    with appliance.store.database.read() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(StoreError):
+        artifacts.log(PhaseName.GIT_CLONE, 1, OUT)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -241,7 +241,7 @@ class Filling:
 
 
 def test_a_data_disk_without_room_is_waited_for(appliance: ApplianceUnderTest) -> None:
-    """An artifact that cannot be written because the disk is full is no defect."""
+    """An artifact that cannot be written because the disk is full is no defect. No newer run overtakes the run."""
     settings = Filling(appliance.resources.settings)
 
     def fill(_process: FakeExec) -> None:
@@ -254,11 +254,14 @@ def test_a_data_disk_without_room_is_waited_for(appliance: ApplianceUnderTest) -
     appliance.work()
     waiting = appliance.stored(run).waiting_for
     assert waiting is not None
-    assert waiting.reason is WaitReason.DISK
+    assert (waiting.reason, waiting.until) == (WaitReason.DISK, None)
+    newer = appliance.submit()
     settings.full = False
-    appliance.clock.advance(minutes=3)
     appliance.work()
-    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    ended = [appliance.stored(each) for each in (run, newer)]
+    assert [ends(each) for each in ended] == [(RunStatus.SUCCEEDED, None)] * 2
+    claims = [event.run_id for event in appliance.store.events.after(0, limit=1000) if event.kind == "run.claimed"]
+    assert claims == [run.run_id, run.run_id, newer.run_id]
 
 
 def test_a_shard_without_a_login_is_waited_for(appliance: ApplianceUnderTest) -> None:

@@ -1,7 +1,9 @@
 """Takes runs for a shard, one after another; stops, and gives up a run that another worker claimed."""
 
+import logging
 import sqlite3
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -147,9 +149,13 @@ def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: Applian
 def test_a_database_that_accepts_no_writes_for_a_while_interrupts_the_run_for_seconds(
     appliance: ApplianceUnderTest,
 ) -> None:
-    """The worker keeps its claim, requeues the run as soon as it can, and continues it at the same phase."""
+    """The worker keeps its claim, requeues the run as soon as it can, and continues it at the same phase.
 
-    def lock(_process: FakeExec) -> None:
+    The run is not the cause, so this does not count towards `cut_off_too_often`. What its logs contain is recorded.
+    """
+
+    def lock(process: FakeExec) -> None:
+        process.stdout.write(b'{"said": "so far"}\n')
         with appliance.store.database.read() as connection:
             connection.execute("PRAGMA query_only = ON")
         threading.Timer(0.5, connection.execute, ["PRAGMA query_only = OFF"]).start()
@@ -158,7 +164,33 @@ def test_a_database_that_accepts_no_writes_for_a_while_interrupts_the_run_for_se
     run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
-    assert appliance.kinds(run).count("run.requeued") == 1
+    (requeued,) = appliance.store.events.of_kinds(run.run_id, ["run.requeued"])
+    assert requeued.data["interruptions"] == 0
+    files = appliance.resources.files
+    artifacts = appliance.store.artifacts.list(run.run_id)
+    assert {each.name: each.size_bytes for each in artifacts} == {
+        each.name: files.path(each.storage_path).stat().st_size for each in artifacts
+    }
+    assert "speckit_plan.stdout.jsonl" in {each.name for each in artifacts if each.size_bytes}
+
+
+def test_a_shard_tries_again_if_the_database_cannot_be_used(
+    appliance: ApplianceUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In some seconds, although no run waits for a time. The log has one line a minute, which is no traceback."""
+    run = appliance.submit()
+    with appliance.store.database.read() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    appliance.work()
+    appliance.work()
+    again = appliance.clock() + timedelta(seconds=5)
+    assert appliance.wakeups.timed == [(0, again)] * 2
+    (line,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert line.getMessage().startswith("Shard 0 cannot start a run now: Database ")
+    assert line.exc_info is None
+    connection.execute("PRAGMA query_only = OFF")
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
 
 
 def test_a_write_waits_for_another_programs_lock(appliance: ApplianceUnderTest, tmp_path: Path) -> None:

@@ -73,25 +73,47 @@ def test_an_output_that_is_missing_is_an_error() -> None:
         _ = context.committed
 
 
+class Sink:
+    """A log that records that it was closed."""
+
+    def __init__(self, name: str, closed: list[str], fails: str) -> None:
+        self.storage_path, self._closed, self._fails = name, closed, fails
+
+    def write(self, data: bytes, /) -> None:
+        """Nothing is written here."""
+
+    def close(self) -> None:
+        self._closed.append(self.storage_path)
+        if self._fails == "close":
+            raise StoreError("no space left on the disk")
+
+
+class Sinks:
+    """An `ArtifactRecorder` whose logs fail to be closed, or whose second log cannot be made."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.closed: list[str] = []
+        self._fails = fails
+
+    def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> Sink:
+        if self._fails == "second" and artifact_type is ArtifactType.STDERR_LOG:
+            raise StoreError("no space left on the disk")
+        return Sink(f"{phase.value}.{attempt}.{artifact_type.value}", self.closed, self._fails)
+
+
 def test_the_logs_are_closed_after_an_error() -> None:
     """Otherwise their last bytes would be lost."""
-    closed: list[str] = []
-
-    class Sink:
-        def __init__(self, name: str) -> None:
-            self.storage_path = name
-
-        def write(self, data: bytes, /) -> None:
-            """Nothing is written here."""
-
-        def close(self) -> None:
-            closed.append(self.storage_path)
-
-    class Artifacts:
-        def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> Sink:
-            return Sink(f"{phase.value}.{attempt}.{artifact_type.value}")
-
-    context = make_context(artifacts=Artifacts(), attempt=2)
+    sinks = Sinks()
+    context = make_context(artifacts=sinks, attempt=2)
     with pytest.raises(ZeroDivisionError), context.logs(PhaseName.GIT_CLONE):
         _ = 1 / 0
-    assert closed == ["git_clone.2.stdout_log", "git_clone.2.stderr_log"]
+    assert sorted(sinks.closed) == ["git_clone.2.stderr_log", "git_clone.2.stdout_log"]
+
+
+@pytest.mark.parametrize(("fails", "closed"), [("close", 2), ("second", 1)])
+def test_each_open_log_is_closed_on_a_full_disk(fails: str, closed: int) -> None:
+    """Also if the other one cannot be closed, or cannot be made: otherwise its file would stay open."""
+    sinks = Sinks(fails)
+    with pytest.raises(StoreError, match="no space left"), make_context(artifacts=sinks).logs(PhaseName.GIT_CLONE):
+        pass
+    assert len(sinks.closed) == closed

@@ -1,28 +1,20 @@
 """The two logs of an attempt."""
 
-import pytest
-
+from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.logs import PhaseLogs
 
 
-class Sink:
-    def __init__(self, path: str, error: OSError | None = None) -> None:
-        self.storage_path, self.error, self.closed = path, error, False
+class Log(Tee):
+    """A log in memory."""
 
-    def write(self, data: bytes, /) -> None:
-        """Nothing is written here."""
+    def __init__(self, storage_path: str) -> None:
+        super().__init__()
+        self.storage_path = storage_path
 
     def close(self) -> None:
-        self.closed = True
-        if self.error:
-            raise self.error
+        """Nothing is open."""
 
 
-def test_both_are_closed_even_if_the_first_one_fails() -> None:
-    """The error of the first one is raised."""
-    stdout, stderr = Sink("out", OSError("disk full")), Sink("err")
-    logs = PhaseLogs(stdout, stderr)
-    assert logs.paths == {"stdout_path": "out", "stderr_path": "err"}
-    with pytest.raises(OSError, match="disk full"):
-        logs.close()
-    assert (stdout.closed, stderr.closed) == (True, True)
+def test_their_paths_are_fields_of_a_result() -> None:
+    """By stream."""
+    assert PhaseLogs(Log("out"), Log("err")).paths == {"stdout_path": "out", "stderr_path": "err"}

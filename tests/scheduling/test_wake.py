@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
-from moonmind_appliance.scheduling.wake import first_to_wake, wake_queued
+from moonmind_appliance.runs.pause import pause_shard
+from moonmind_appliance.scheduling.wake import first_to_wake, wake_for, wake_queued
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
 from tests.shard_states import save_shard
@@ -72,3 +73,16 @@ def test_queued_runs_wake_their_shards_without_being_read(appliance: ApplianceUn
     assert queued == len(times) + 21
     assert costs[0].statements == costs[1].statements
     assert costs[1].bytes < 64 * 1024
+
+
+def test_a_full_disk_is_no_bug(appliance: ApplianceUnderTest, caplog: pytest.LogCaptureFixture) -> None:
+    """The run is stored; what it waits for cannot be stored now. The log has the reason and no traceback."""
+    run = appliance.submit(shard=0)
+    pause_shard(appliance.resources, 0)
+    caplog.clear()
+    with appliance.store.database.read() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    wake_for(appliance.resources, run)
+    (line,) = caplog.records
+    assert line.getMessage().startswith(f"Run {run.run_id} is queued, but no shard could be notified: Database ")
+    assert line.exc_info is None
