@@ -34,3 +34,27 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of the values does not exceed; NaN without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+@dataclass
+class Outage:
+    """A time at which something was unavailable, in seconds of the wall clock; the runs executed at its beginning."""
+
+    began: float
+    ended: float
+    executed: set[str] = field(default_factory=set)
+
+
+def resumed_after(outages: Sequence[Outage], claims: Sequence[tuple[str, float]]) -> list[float]:
+    """For each run that an outage interrupted: seconds from the outage's end to the run's next claim.
+
+    A run that is not claimed before the next outage was not interrupted. `claims` are run id and time, in order.
+    """
+    waits = []
+    for number, outage in enumerate(outages):
+        until = outages[number + 1].began if number + 1 < len(outages) else math.inf
+        for run_id in sorted(outage.executed):
+            at = next((at for claimed, at in claims if claimed == run_id and outage.began < at < until), None)
+            if at is not None:
+                waits.append(at - outage.ended)
+    return waits

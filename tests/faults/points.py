@@ -1,8 +1,8 @@
-"""The named points at which the harness kills the appliance, and the wrappers that do it.
+"""The named points at which the harness kills the appliance or fills its disk, and the wrappers that do it.
 
 The product has no hooks. `install` replaces the functions of the table in the process that the harness starts
-(`killable.py`). The harness arms one point by writing its name and a number into a file; the process kills itself with
-SIGKILL at that call, counted from the moment at which the file appeared.
+(`killable.py`, `fillable.py`). The harness arms one point by writing its name and a number into a file; the process
+causes the fault itself at that call, counted from the moment at which the file appeared.
 """
 
 import functools
@@ -107,16 +107,21 @@ LISTED: list[Point] = [
 POINTS = {point.name: point for point in LISTED}
 
 
-class Armed:
-    """The armed point, read from the file; kills this process at its call."""
+def die() -> None:
+    """Kill this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+
+class Armed:
+    """The armed point, read from the file; causes the fault at its call."""
+
+    def __init__(self, file: Path, fault: Callable[[], None] = die) -> None:
+        self._file, self._fault = file, fault
         self._lock = threading.Lock()
         self._calls: dict[str, int] = {}
 
     def called(self, point: Point) -> None:
-        """Count a call of that point if it is armed, and end the process if it is the one."""
+        """Count a call of that point if it is armed, and cause the fault if it is the one."""
         try:
             name, _, number = self._file.read_text(encoding="utf-8").rpartition("\t")
         except OSError:
@@ -127,9 +132,10 @@ class Armed:
             self._calls[name] = self._calls.get(name, 0) + 1
             if self._calls[name] < int(number):
                 return
+            self._calls.clear()
             # The file's new name reports to the harness that the point was reached.
             self._file.rename(self._file.with_suffix(".reached"))
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._fault()
 
 
 def install(armed: Armed) -> None:

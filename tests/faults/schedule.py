@@ -1,4 +1,4 @@
-"""What happens in one schedule, from a seed: which runs are submitted, and how each process is killed. Pure."""
+"""What happens in one schedule, from a seed: which runs are submitted, and when what fails. Pure."""
 
 import random
 from collections.abc import Collection, Iterator, Mapping
@@ -13,6 +13,7 @@ REPOSITORIES = ("faults/reading-list", "faults/shop", "faults/weather")
 _SHORTEST, _LONGEST = 0.2, 9.0
 # Seconds after the process is started; it answers after one or two.
 _START_LONGEST = 2.5
+_FULL_SECONDS = (2.0, 8.0)
 
 
 class How(StrEnum):
@@ -35,6 +36,15 @@ class Kill(NamedTuple):
     def is_of_login(self) -> bool:
         """Whether the process that dies is a sign-in."""
         return self.how is How.POINT and POINTS[self.point].login
+
+
+class Fill(NamedTuple):
+    """A time of `seconds` at which the disk is full: `after` seconds of work, or from a point's call on."""
+
+    seconds: float
+    after: float = 0.0
+    point: str = ""
+    number: int = 1
 
 
 class Plan(NamedTuple):
@@ -80,6 +90,29 @@ def _other(random_of: random.Random, points: Mapping[str, Point]) -> Kill:
     if drawn < 0.8:
         return Kill(How.START, seconds=round(random_of.uniform(0.0, _START_LONGEST), 2))
     return _at(random_of.choice(list(points.values())), random_of)
+
+
+# A full disk prevents the start and a sign-in, which then say so; the harness needs a process that serves.
+FILL_POINTS = {name: point for name, point in POINTS.items() if not (point.startup or point.login)}
+
+
+def fills(seed: int, count: int, points: Mapping[str, Point] = FILL_POINTS) -> list[Fill]:
+    """The times at which the disk is full, always the same for a seed. Each point occurs if there are enough."""
+    random_of = random.Random(f"fills {seed}")  # noqa: S311 - a schedule, not a secret
+    every = list(points.values())
+    random_of.shuffle(every)
+    made = [
+        Fill(_full_for(random_of), point=point.name, number=random_of.randint(1, point.most))
+        for point in every[: max(1, count * 2 // 3)]
+    ]
+    while len(made) < count:
+        made.append(Fill(_full_for(random_of), after=round(random_of.uniform(_SHORTEST, _LONGEST), 2)))
+    random_of.shuffle(made)
+    return made
+
+
+def _full_for(random_of: random.Random) -> float:
+    return round(random_of.uniform(*_FULL_SECONDS), 2)
 
 
 def plans(seed: int) -> Iterator[Plan]:

@@ -2,7 +2,7 @@
 
 import math
 
-from tests.faults.figures import Life, claimed_after, quantile
+from tests.faults.figures import Life, Outage, claimed_after, quantile, resumed_after
 
 
 def test_the_time_counts_from_the_start_of_the_process_that_claims_again() -> None:
@@ -27,3 +27,10 @@ def test_quantiles_are_values_that_occurred() -> None:
     assert quantile(values, 0.99) == 99
     assert quantile([3.0], 0.99) == 3
     assert math.isnan(quantile([], 0.5))
+
+
+def test_an_outage_interrupts_the_runs_that_are_claimed_before_the_next_one() -> None:
+    """The time counts from the outage's end. A run that is not claimed again went on."""
+    outages = [Outage(10, 15, {"a", "b"}), Outage(30, 35, {"a"})]
+    assert resumed_after(outages, [("a", 1), ("b", 2), ("a", 17), ("a", 36), ("b", 50)]) == [2, 1]
+    assert resumed_after([], [("a", 1)]) == []

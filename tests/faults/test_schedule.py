@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import islice
 
 from tests.faults.points import POINTS
-from tests.faults.schedule import How, kills, plans, points_of
+from tests.faults.schedule import FILL_POINTS, How, fills, kills, plans, points_of
 
 
 def test_the_same_seed_gives_the_same_schedule() -> None:
@@ -38,3 +38,13 @@ def test_submissions_differ() -> None:
     assert 0 < sum(plan.dry_run for plan in made) < 40
     assert 0 < sum(plan.cancel_after is not None for plan in made) < 40
     assert 0 < sum(plan.limited for plan in made) < 40
+
+
+def test_full_disks_are_planned() -> None:
+    """The same for a seed; with enough of them at every point that a process reaches while it serves."""
+    assert fills(7, 100) == fills(7, 100) != fills(8, 100)
+    made = fills(7, 100)
+    assert {each.point for each in made} == {*FILL_POINTS, ""}
+    assert all(2 <= each.seconds <= 8 for each in made)
+    assert all(bool(each.after) is not bool(each.point) for each in made)
+    assert [len(fills(7, count)) for count in (1, 3)] == [1, 3]
