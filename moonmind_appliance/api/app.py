@@ -5,7 +5,6 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 from litestar import Litestar, Router, get
 from litestar.datastructures import State
@@ -126,7 +125,7 @@ def build_api(parts: ApiParts) -> Litestar:
         openapi_config=openapi_config(parts.version),
         lifespan=[parts.lifespan] if parts.lifespan else [],
         logging_config=None,
-        on_shutdown=[partial(threads.shutdown, wait=False)],
+        on_shutdown=[lambda: threads.shutdown(wait=False)],
     )
     complete(api)
     return api
