@@ -3,11 +3,13 @@
 import io
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import EngineError
 from moonmind_appliance.github.proxy import CONNECT_STATUS, refusal, route_of
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME
 from moonmind_appliance.in_container.command import command
@@ -66,11 +68,16 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
 
 
 def _remove_leftovers(engine: ContainerEngine) -> None:
-    """Remove the container of a check that was killed; it has ended by its own time limit."""
-    for container in engine.containers(_LABELS):
+    """Remove what is left of checks that were killed; a container ends by its own time limit, a volume does not."""
+    containers = engine.containers(_LABELS)
+    for container in containers:
         if not container.running:
             engine.remove(container.name)
-            engine.remove_volume(container.name)
+    running = {container.name for container in containers if container.running}
+    for volume in engine.volumes(_LABELS):
+        if volume.name not in running:
+            with suppress(EngineError):  # a check that has just begun uses it
+                engine.remove_volume(volume.name)
 
 
 def _proxy(settings: Settings) -> dict[str, str]:

@@ -65,10 +65,10 @@ def prune_command(invocation: Invocation, *, dry_run: bool) -> Exit:
     """Remove what is past its retention time.
 
     A running `serve` does the same every hour. Removes workspaces, artifacts, specification texts and events after
-    their retention times, files that agents left beside the logins, and untagged images of the appliance's own builds
-    that are older than a day. Never removes a login, files of a run that has not ended, or anything of another
-    appliance. Can be run while `serve` is running. The exit code is 1 if something could not be removed, and 4 if
-    Docker does not respond; everything else is removed nevertheless.
+    their retention times, files that agents left beside the logins, the volumes of sign-ins that were killed, and
+    untagged images of the appliance's own builds that are older than a day. Never removes a login, files of a run that
+    has not ended, or anything of another appliance. Can be run while `serve` is running. The exit code is 1 if
+    something could not be removed, and 4 if Docker does not respond; everything else is removed nevertheless.
     """
     settings = invocation.settings()
     if not (settings.moonmind_data_dir / DATABASE_NAME).exists():

@@ -9,9 +9,10 @@ import msgspec
 
 from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import EngineError, EngineUnreachable, FileUnusable, NameTaken
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.leftovers import login_leftovers
+from moonmind_appliance.shards.spec import SIGN_IN, STAGING
 from moonmind_appliance.store.retention import RunEnd
 
 # Events are small and explain what happened, so they are kept longer than files.
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     SPECIFICATION = "specification"
     EVENTS = "events"
     LOGIN_LEFTOVERS = "login_leftovers"
+    SIGN_IN = "sign_in"
     IMAGE = "image"
 
 
@@ -85,6 +87,7 @@ def make_plan(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> Pla
     in_engine: dict[Kind, Callable[[], list[Item]]] = {
         Kind.WORKSPACE: lambda: _workspaces(resources, expired, now),
         Kind.LOGIN_LEFTOVERS: lambda: _login_leftovers(resources, problems),
+        Kind.SIGN_IN: lambda: _sign_ins(resources),
         Kind.IMAGE: lambda: _images(resources, now),
     }
     for kind, examine in in_engine.items():
@@ -201,6 +204,18 @@ def _login_leftovers(resources: Resources, problems: list[str]) -> list[Item]:
                 )
             )
     return items
+
+
+def _sign_ins(resources: Resources) -> list[Item]:
+    """The volumes of sign-ins that were killed; they can contain a login. The container of one ends by itself."""
+    ours = {LABEL_APPLIANCE: resources.appliance_id}
+    volumes = resources.engine.volumes(ours | {LABEL_ROLE: STAGING})
+    in_progress = {each.labels.get(LABEL_SHARD) for each in resources.engine.containers(ours | {LABEL_ROLE: SIGN_IN})}
+    return [
+        Item(kind=Kind.SIGN_IN, names=[volume.name], shard=int(shard))
+        for volume in volumes
+        if (shard := volume.labels.get(LABEL_SHARD, "")).isdecimal() and shard not in in_progress
+    ]
 
 
 def _images(resources: Resources, now: datetime) -> list[Item]:

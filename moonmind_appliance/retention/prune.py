@@ -20,6 +20,7 @@ LABELS = {
     Kind.SPECIFICATION: "specification text",
     Kind.EVENTS: "events",
     Kind.LOGIN_LEFTOVERS: "files beside the login",
+    Kind.SIGN_IN: "interrupted sign-in",
     Kind.IMAGE: "untagged image",
 }
 
@@ -104,6 +105,10 @@ def _workspace(resources: Resources, item: Item) -> str:
     end = resources.store.retention.ends([run_id]).get(run_id)
     if end is not None and end.ended_at is None:
         return _QUEUED_AGAIN
+    return _volumes(resources, item)
+
+
+def _volumes(resources: Resources, item: Item) -> str:
     for name in item.names:
         resources.engine.remove_volume(name)
     return ""
@@ -182,5 +187,6 @@ _REMOVE: dict[Kind, Callable[[_Pruning, Sequence[Item]], Iterator[Result]]] = {
     Kind.SPECIFICATION: _texts,
     Kind.EVENTS: _events,
     Kind.LOGIN_LEFTOVERS: _one_by_one(_leftovers),
+    Kind.SIGN_IN: _one_by_one(_volumes),
     Kind.IMAGE: _one_by_one(_image),
 }

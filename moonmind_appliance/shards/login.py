@@ -28,6 +28,8 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.callback import CallbackRelay
 from moonmind_appliance.shards.spec import (
     LOGIN_SECONDS,
+    SIGN_IN,
+    STAGING,
     ensure_login_network,
     ensure_login_volume,
     login_labels,
@@ -242,12 +244,12 @@ def _staging_container(
     spec = login_spec(
         resources,
         shard,
-        role="login",
+        role=SIGN_IN,
         name=name,
         login_volume=staging,
         command=command("end_after_silence", {"file": _ALIVE_FILE, "seconds": _SILENT_SECONDS}),
     )
-    labels = login_labels(shard, resources.appliance_id, "staging")
+    labels = login_labels(shard, resources.appliance_id, STAGING)
     began = time.monotonic()
     sleep = cancel or CancelToken()
     while True:

@@ -14,6 +14,10 @@ LOGIN_SECONDS = 15 * 60
 SHORT_WORK_SECONDS = 60
 
 
+SIGN_IN, STAGING = "login", "staging"
+"""The roles of a sign-in's container, and of the volume in which it makes a login."""
+
+
 def login_labels(shard: ShardNames, appliance_id: str, role: str) -> dict[str, str]:
     """Labels of containers and volumes for login operations."""
     return {LABEL_APPLIANCE: appliance_id, LABEL_SHARD: str(shard.index), LABEL_ROLE: role}

@@ -7,6 +7,7 @@ import pytest
 from moonmind_appliance.checks.finding import Level
 from moonmind_appliance.checks.reach import reach
 from moonmind_appliance.errors import ImageNotFound
+from moonmind_appliance.models import LABEL_ROLE
 from moonmind_appliance.settings import ProxyUrl, Settings
 from tests.containers.fake import FakeEngine, FakeExec
 
@@ -102,8 +103,9 @@ def test_git_is_checked_through_its_own_proxy(code: int, stderr: bytes, observed
 
 
 def test_leftovers_of_a_killed_check_are_removed() -> None:
-    """One that still runs belongs to another process."""
+    """Also a volume whose container has ended and is gone. One that still runs belongs to another process."""
     engine = FakeEngine()
+    engine.ensure_volume("moonmind-doctor-00000000", {LABEL_ROLE: "doctor"})
     for step in reach(engine, Settings()):
         del step
         break

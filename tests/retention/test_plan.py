@@ -8,7 +8,8 @@ import pytest
 from moonmind_appliance.errors import EngineError, EngineUnreachable
 from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_RUN, UnusedImage
 from moonmind_appliance.retention.plan import FILES, Kind, make_plan
-from moonmind_appliance.shards.spec import login_spec
+from moonmind_appliance.retention.prune import prune
+from moonmind_appliance.shards.spec import SIGN_IN, STAGING, login_labels, login_spec
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import NOW
 from tests.retention.changed import changed
@@ -86,6 +87,22 @@ def test_what_agents_left_beside_a_login(appliance: ApplianceUnderTest, left: di
     assert plan.not_examined == [f"login volume of shard 1: it is in use by run {UNKNOWN}."]
     assert left == {"codex_auth_0": 100, "codex_auth_1": 200}
     assert appliance.containers() == [shard.lock]
+
+
+@pytest.mark.usefixtures("left")
+def test_sign_ins_that_were_killed(appliance: ApplianceUnderTest) -> None:
+    """Their volumes, which can contain a login; not those of a sign-in in progress or of another appliance."""
+    resources, engine = appliance.resources, appliance.engine
+    for shard in resources.shards:
+        engine.ensure_volume(shard.staging_volume, login_labels(shard, resources.appliance_id, STAGING))
+    engine.ensure_volume("theirs", login_labels(resources.shards[0], "another", STAGING))
+    first, second = resources.shards
+    spec = login_spec(resources, second, role=SIGN_IN, name=second.sign_in, login_volume=second.staging_volume)
+    engine.start(spec, run=False)
+    (item,) = make_plan(resources).items
+    assert (item.kind, item.shard, item.names) == (Kind.SIGN_IN, 0, [first.staging_volume])
+    assert [result.problem for result in prune(resources, make_plan(resources))] == [""]
+    assert {name for name in engine.volume_data if name.endswith("-staging")} == {second.staging_volume}
 
 
 @pytest.mark.usefixtures("left")

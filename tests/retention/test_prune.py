@@ -11,6 +11,7 @@ from moonmind_appliance.models import LABEL_BUILD, PhaseName, RunStatus, UnusedI
 from moonmind_appliance.retention.plan import Kind, Plan, make_plan
 from moonmind_appliance.retention.prune import Result, describe, prune
 from moonmind_appliance.runs.retry import retry_run
+from moonmind_appliance.shards.spec import STAGING, login_labels
 from tests.appliance_under_test import ApplianceUnderTest
 from tests.fakes import ANN, NOW
 from tests.retention.changed import changed
@@ -25,6 +26,8 @@ def test_everything_that_the_plan_lists_goes(appliance: ApplianceUnderTest, left
     """A second plan is empty but for the events of the removal; the login and the run's record stay."""
     run = appliance.run()
     left["codex_auth_0"] = 100
+    first, appliance_id = appliance.resources.shards[0], appliance.resources.appliance_id
+    appliance.engine.ensure_volume(first.staging_volume, login_labels(first, appliance_id, STAGING))
     appliance.engine.unused = [UnusedImage("sha256:1", {LABEL_BUILD: "x"}, NOW - timedelta(days=2), 5)]
     appliance.clock.now = appliance.store.events.after(0)[-1].at + timedelta(days=400)
     results = pruned(appliance)
