@@ -2,7 +2,9 @@
 
 import base64
 import json
+import subprocess
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -35,10 +37,16 @@ def run(environment, running, caller, inspected):
     environment.openai.respond_with(ScriptedResponse(ResponseKind.LEAK_OUTPUT))
     over = threading.Event()
 
+    # Other appliances may have containers on the same engine.
+    label = f"label=moonmind.appliance={running.appliance.resources.appliance_id}"
+
     def watch():
         while not over.wait(0.1):
-            for name in docker("ps", "--format", "{{.Names}}", "--filter", "label=moonmind.run").split():
-                inspected.setdefault(name, json.loads(docker("inspect", name))[0])
+            names = docker("ps", "--format", "{{.Names}}", "--filter", label, "--filter", "label=moonmind.run").split()
+            for name in set(names) - inspected.keys():
+                # It may have ended in between.
+                with suppress(subprocess.CalledProcessError):
+                    inspected[name] = json.loads(docker("inspect", name))[0]
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -48,11 +56,6 @@ def run(environment, running, caller, inspected):
         over.set()
         watcher.join()
         environment.openai.respond_with(ScriptedResponse())
-    for name in [
-        name for name, state in inspected.items() if state["Config"]["Labels"]["moonmind.run"] != ended["run_id"]
-    ]:
-        # Another appliance's run on the same engine.
-        del inspected[name]
     return ended
 
 
