@@ -1,5 +1,6 @@
 """Checks of this machine: data folder, free disk space, database, clock."""
 
+import errno
 import os
 import stat
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from moonmind_appliance.units import size
 _FREE_SPACE = "Run `moonmind-appliance prune`, free some space, or lower MIN_FREE_DISK."
 _ROOT_GROUP = 0
 _MOST_SKEW = 60.0
+# Answers of file systems that have no files without a name (open(2), O_TMPFILE).
+_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR})
 
 
 def data_folder(settings: Settings) -> Finding:
@@ -49,7 +52,7 @@ def free_space(settings: Settings, engine: ContainerEngine | None = None) -> Fin
 def database(
     settings: Settings, resources: Resources | None, problem: ApplianceError | None = None, *, whole: bool = False
 ) -> Finding:
-    """Check that it can be opened and read; with `whole` also search the whole file for damage.
+    """Check that it can be opened and read, and its folder written; with `whole` also search the file for damage.
 
     `problem` is the error of an attempt to attach, if there are no resources.
     """
@@ -60,6 +63,9 @@ def database(
         resources.store.runs.counts()
         if whole:
             resources.store.database.check()
+        if why := _why_not_writable(settings.moonmind_data_dir):
+            to_do = "Mount the disk writable, with the data folder in its place; the kernel's log may have the cause."
+            return wrong(check, f"{settings.moonmind_data_dir} cannot be written: {why}.", to_do)
         return ok(check, str(path))
     if path.exists():
         return note(check, f"{path} could not be opened.")
@@ -80,6 +86,15 @@ def clock(github: datetime | None, now: datetime) -> Finding:
             "clock", f"{abs(skew):.0f} s {direction} GitHub's clock.", "Synchronize it: timedatectl set-ntp true"
         )
     return ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC, matches GitHub's clock")
+
+
+def _why_not_writable(folder: Path) -> str | None:
+    """The kernel's reason; None if a file can be made in the folder. Makes one without a name, which leaves nothing."""
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return None if error.errno in _UNSUPPORTED else error.strerror or str(error)
+    return None
 
 
 def _nearest(folder: Path) -> Path:

@@ -15,13 +15,15 @@ import msgspec
 from moonmind_appliance.agents.adapter import LoginMethod
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.containers.volume_lock import lock_holder
-from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken
+from moonmind_appliance.errors import ApplianceError, ImageNotFound, InterruptReason, NameTaken, StoreError
 from moonmind_appliance.models import LABEL_RUN, Shard
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.retention.disk import data_disk, least_to_accept
 from moonmind_appliance.scheduling.waiting import update_waiting
 from moonmind_appliance.shards.login import LoginPrompt, login_from_file, login_shard
 from moonmind_appliance.shards.logout import logout_shard
 from moonmind_appliance.shards.read_login import record_login_file
+from moonmind_appliance.units import size
 
 
 class SignInPrompt(msgspec.Struct, frozen=True, tag=True):
@@ -162,6 +164,7 @@ class SignIn:
         last: SignInStep | BaseException
         try:
             self._refuse_without_image()
+            self._refuse_on_a_full_disk()
             last = SignedIn(self._sign_in())
         except ApplianceError as error:
             last = SignInFailed(error, cancelled=self._cancel.reason is not None)
@@ -194,6 +197,16 @@ class SignIn:
         image = self._resources.settings.spec_automation_job_image
         if self._resources.engine.image(image) is None:
             raise ImageNotFound(f"The Docker engine has no image {image}.", hint="Build it with ./install.sh.")
+
+    def _refuse_on_a_full_disk(self) -> None:
+        # Before the person signs in: a login that is stored but not recorded looks like one that was replaced.
+        settings = self._resources.settings
+        least, free = least_to_accept(settings), data_disk(settings).free
+        if free < least:
+            raise StoreError(
+                f"The disk of the data folder has {size(free)} free; a sign-in needs at least {size(least)}.",
+                hint="Free space there, or lower MIN_FREE_DISK. The login was not changed.",
+            )
 
     def _prompted(self, prompt: LoginPrompt) -> None:
         expires_at = self._resources.clock() + timedelta(seconds=prompt.seconds)

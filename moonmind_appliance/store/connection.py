@@ -12,6 +12,7 @@ from pathlib import Path
 
 from moonmind_appliance.errors import DatabaseUnusable, StoreError
 from moonmind_appliance.redaction import Redactor
+from moonmind_appliance.store.database_copy import disk_is_full
 from moonmind_appliance.store.event_log import log_events
 from moonmind_appliance.store.migrations import MIGRATIONS, Migration, apply
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -77,20 +78,12 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Convert a SQLite error; the message includes SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = (code or 0) & 0xFF
-    if primary in _MAY_MEAN_FULL and _is_full(path):
+    if primary in _MAY_MEAN_FULL and disk_is_full(path):
         primary = sqlite3.SQLITE_FULL
     if primary not in _MEANINGS:
         return StoreError(f"Database {path}: SQLite failed ({error}).")
     what, hint = _MEANINGS[primary]
     return DatabaseUnusable(f"Database {path}: {what} ({error}).", hint=hint, temporary=primary in _TEMPORARY)
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        disk = os.statvfs(path.parent)
-    except OSError:
-        return False
-    return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:

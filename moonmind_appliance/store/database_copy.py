@@ -116,11 +116,7 @@ def copy_of(path: Path, target: Path, progress: Progress) -> DatabaseFacts:
         try:
             copy_database(connection, target, progress)
         except (OSError, sqlite3.Error) as error:
-            if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL:
-                raise StoreError(
-                    f"{target} cannot be written: no space left on the disk.", hint="Choose another disk."
-                ) from error
-            raise StoreError(f"Database {path} cannot be copied to {target}: {error}.") from error
+            raise copy_error(error, path, target) from error
     with open_database(target) as copy:
         if problems := damage(copy, thorough=False):
             raise StoreError(
@@ -128,6 +124,28 @@ def copy_of(path: Path, target: Path, progress: Progress) -> DatabaseFacts:
                 hint="No backup was written. Restore the last backup, or a copy from the backups folder.",
             )
         return facts_of(copy)
+
+
+def disk_is_full(path: Path) -> bool:
+    """Whether the disk of this file has no byte or no file left."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
+
+
+def copy_error(error: OSError | sqlite3.Error, path: Path, target: Path) -> StoreError:
+    """Convert an error of `copy_database`: the disk of either file may be full. Pure, but for a look at the disk."""
+    if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return StoreError(f"{target} cannot be written: no space left on the disk.", hint="Choose another disk.")
+    if isinstance(error, sqlite3.Error) and disk_is_full(path):
+        # SQLite needs some bytes next to a file that no other process has open, also to read it.
+        return StoreError(
+            f"Database {path} cannot be read: no space left on the disk ({error}).",
+            hint="Free space on the data folder's disk.",
+        )
+    return StoreError(f"Database {path} cannot be copied to {target}: {error}.")
 
 
 def damage(connection: sqlite3.Connection, *, thorough: bool) -> list[str]:

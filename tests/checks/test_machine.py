@@ -72,6 +72,18 @@ def test_an_open_and_a_missing_database(appliance: ApplianceUnderTest, tmp_path:
     assert not settings.moonmind_data_dir.exists()
 
 
+def test_a_folder_that_cannot_be_written(appliance: ApplianceUnderTest) -> None:
+    """A database that is still open can be read, but nothing can be stored: `/ready` and `doctor` must not say ok."""
+    folder = appliance.resources.settings.moonmind_data_dir
+    folder.rename(folder.with_name("away"))
+    finding = database(appliance.resources.settings, appliance.resources)
+    assert (finding.level, finding.observed) == ("wrong", f"{folder} cannot be written: No such file or directory.")
+    assert finding.to_do.startswith("Mount the disk writable")
+    folder.with_name("away").rename(folder)
+    assert database(appliance.resources.settings, appliance.resources).level == "ok"
+    assert not [path.name for path in folder.iterdir() if not path.name.startswith("appliance.db")]
+
+
 def test_a_database_that_cannot_be_used(appliance: ApplianceUnderTest) -> None:
     """The reason, and what to do; a problem elsewhere is not blamed on the database."""
     why = StoreError("Database x is newer.", hint="Install the newer version.")

@@ -254,6 +254,15 @@ def test_an_engine_without_the_image_is_reported(appliance: ApplianceUnderTest, 
     assert last.hint == "Build it with ./install.sh."
 
 
+def test_a_full_disk_is_reported_before_the_person_signs_in(appliance: ApplianceUnderTest, person: Person) -> None:
+    """The new login could be stored in its volume, but not recorded: the shard would then look replaced."""
+    settings = msgspec.structs.replace(appliance.resources.settings, min_free_disk=1 << 60)
+    (last,) = SignIn(msgspec.structs.replace(appliance.resources, settings=settings), 0)
+    assert isinstance(last, SignInFailed)
+    assert last.message.endswith(" free; a sign-in needs at least 268435456.0 GiB.")
+    assert last.hint == "Free space there, or lower MIN_FREE_DISK. The login was not changed."
+
+
 def test_an_engine_that_does_not_answer_is_a_step(appliance: ApplianceUnderTest, person: Person) -> None:
     """Not an exception: who shows the steps shows this one, too."""
     appliance.engine.fail(EngineUnreachable("No engine answers."))

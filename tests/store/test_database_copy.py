@@ -16,6 +16,7 @@ from moonmind_appliance.store.database_copy import (
     artifact_paths,
     artifact_row,
     copy_database,
+    copy_error,
     copy_of,
     damage,
     facts_of,
@@ -90,6 +91,22 @@ def test_a_full_disk_is_named(store: Store, data_dir: Path, tmp_path: Path) -> N
 
     with pytest.raises(StoreError, match=r"copy\.db cannot be written: no space left"):
         copy_of(database_of(data_dir), tmp_path / "copy.db", full)
+
+
+@pytest.mark.parametrize(
+    ("code", "path", "message"),
+    [
+        (sqlite3.SQLITE_FULL, "/tmp/x.db", "/backups/y.db cannot be written: no space left on the disk."),  # noqa: S108
+        # This file system has no free bytes.
+        (sqlite3.SQLITE_IOERR, "/proc/x.db", "Database /proc/x.db cannot be read: no space left on the disk (broken)."),
+        (sqlite3.SQLITE_IOERR, "/x.db", "Database /x.db cannot be copied to /backups/y.db: broken."),
+    ],
+)
+def test_the_full_disk_is_named(code: int, path: str, message: str) -> None:
+    """That of the copy, or that of the database, which SQLite cannot open without some bytes for its own files."""
+    error = sqlite3.OperationalError("broken")
+    error.sqlite_errorcode = code
+    assert copy_error(error, Path(path), Path("/backups/y.db")).message == message
 
 
 def test_a_damaged_database_is_not_backed_up(
