@@ -22,7 +22,7 @@ from moonmind_appliance.checks.keycloak import identity_provider
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups, Workers
-from moonmind_appliance.errors import DatabaseUnusable
+from moonmind_appliance.errors import ApplianceError, DatabaseUnusable
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.sweep import Sweeper, When
@@ -144,6 +144,8 @@ class Appliance:
         except BaseException:
             self._lock.release()
             raise
+        self.start_failure: ApplianceError | None = None
+        """Why the start in the API's lifespan failed; None if it did not."""
         self._executor = Executor(self.resources)
         # On the monotonic clock; None until the stop begins.
         self._grace_ends: float | None = None
@@ -165,7 +167,11 @@ class Appliance:
 
     @asynccontextmanager
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
-        await asyncio.to_thread(self.start)
+        try:
+            await asyncio.to_thread(self.start)
+        except ApplianceError as error:
+            # The server ends at once (`serving`). Raised here, it would be logged as a bug, with a traceback.
+            self.start_failure = error
         try:
             yield
         finally:

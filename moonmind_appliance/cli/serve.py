@@ -76,6 +76,8 @@ def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
         started = serve_http(appliance, listening, supervision)
+    if (failure := appliance.start_failure) is not None:
+        raise CommandFailed(failure.message, hint=failure.hint)
     if not started:
         raise CommandFailed("The appliance did not start.", hint="The log above says why.")
     return Exit.OK

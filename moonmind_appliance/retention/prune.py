@@ -131,14 +131,21 @@ def _files(resources: Resources, item: Item) -> str:
     return ""
 
 
+def _files_first(resources: Resources, item: Item) -> str:
+    """On a full disk the deletion of the records needs the space of the files. Other writes wait meanwhile."""
+    run_id = item.run_id or ""
+    closed = resources.store.retention.remove_artifacts([run_id], before_commit=resources.files.remove_run)
+    return "" if run_id in closed else _QUEUED_AGAIN
+
+
 def _artifacts(pruning: _Pruning, items: Sequence[Item]) -> Iterator[Result]:
     resources = pruning.resources
     for batch in _batches(items, _RUNS_AT_ONCE):
         try:
             # The records first: a run that is queued again from now on has none of these files.
             closed = pruning.gently(partial(resources.store.retention.remove_artifacts, _ids(batch)))
-        except ApplianceError as error:
-            yield from (Result(item, error.message) for item in batch)
+        except ApplianceError:
+            yield from (Result(item, _attempt(_files_first, resources, item)) for item in batch)
             continue
         for item in batch:
             kept = item.run_id not in closed

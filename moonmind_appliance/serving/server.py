@@ -94,12 +94,14 @@ class _Server(ApiServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; then requests are accepted."""
         await super().startup(sockets)
+        if self._appliance.start_failure is not None:
+            return
         self._supervision.ready(self._appliance.threads, lambda: status_line(self._appliance.resources))
 
     async def on_tick(self, counter: int) -> bool:
         """Uvicorn calls this ten times a second."""
         self._supervision.loop_turned()
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._appliance.start_failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop; uvicorn no longer calls `on_tick`."""
@@ -162,4 +164,4 @@ def serve(appliance: Appliance, listening: socket.socket, supervision: Supervisi
     # uvicorn ends the process after a start that failed, with an exit code that has another meaning here.
     with suppress(SystemExit):
         server.run(sockets=[listening])
-    return server.started
+    return server.started and appliance.start_failure is None

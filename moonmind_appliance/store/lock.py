@@ -19,7 +19,7 @@ class DataFolderLock:
 
         Raises:
             DataFolderInUse: another process has it; the message says which.
-            StoreError: the file cannot be created.
+            StoreError: the file cannot be created or written.
         """
         if self._file is not None:
             return
@@ -39,8 +39,15 @@ class DataFolderLock:
                 f"The data folder {self._path.parent} is already in use by another process (pid {holder}).",
                 hint="Stop that process, or set another MOONMIND_DATA_DIR.",
             ) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(file)
+            raise StoreError(
+                f"The lock file {self._path} cannot be written: {error.strerror}.",
+                hint="Free space on the data folder's disk, and check that it is mounted writable.",
+            ) from error
         self._file = file
 
     def release(self) -> None:

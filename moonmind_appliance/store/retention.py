@@ -4,7 +4,7 @@ A method that removes handles one batch, so that other writers wait for millisec
 transaction, that the run has not been queued again meanwhile.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
@@ -149,8 +149,12 @@ class RetentionStore:
                 connection.execute("PRAGMA secure_delete = OFF")
             return removed
 
-    def remove_artifacts(self, run_ids: Collection[str]) -> set[str]:
+    def remove_artifacts(
+        self, run_ids: Collection[str], *, before_commit: Callable[[str], None] = lambda _run_id: None
+    ) -> set[str]:
         """Delete the artifact records of these runs, except of those that are open.
+
+        `before_commit` is called for each run that is not open, while no run can be queued again.
 
         Returns:
             the ids of all runs among them that are not open: their files can be removed.
@@ -177,6 +181,8 @@ class RetentionStore:
             ).fetchall()
             connection.recorded += map(to_event, events)
             connection.execute(f"DELETE FROM artifacts WHERE {_IDS}", values)  # noqa: S608 - fixed clauses
+            for run_id in closed:
+                before_commit(run_id)
             return closed
 
     def _first_event_at(self, at: datetime) -> int:

@@ -13,6 +13,7 @@ from moonmind_appliance.retention.prune import Result, describe, prune
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.shards.spec import STAGING, login_labels
 from tests.appliance_under_test import ApplianceUnderTest
+from tests.dispatching import no_file_grows
 from tests.fakes import ANN, NOW
 from tests.retention.changed import changed
 
@@ -68,6 +69,20 @@ def test_what_cannot_be_removed_stops_nothing_else(appliance: ApplianceUnderTest
     assert results[Kind.WORKSPACE].problem == "volume is in use"
     assert results[Kind.ARTIFACTS].problem == ""
     assert pruned(appliance)[Kind.WORKSPACE].problem == ""
+
+
+def test_a_full_disk_does_not_prevent_the_removal_of_files(appliance: ApplianceUnderTest) -> None:
+    """The records can be deleted when their files have made room; until then the next call tries again."""
+    run = appliance.run()
+    appliance.clock.advance(days=8)
+    plan = make_plan(appliance.resources, {Kind.ARTIFACTS})
+    with no_file_grows():
+        (result,) = prune(appliance.resources, plan)
+    assert result.problem.startswith("Database ")
+    assert appliance.resources.files.run_ids() == []
+    assert appliance.store.artifacts.list(run.run_id) != []
+    (result,) = prune(appliance.resources, plan)
+    assert (result.problem, appliance.store.artifacts.list(run.run_id)) == ("", [])
 
 
 @pytest.mark.usefixtures("left")

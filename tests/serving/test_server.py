@@ -4,10 +4,13 @@ import logging
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.serving.server import _Server
+from moonmind_appliance.api_address import open_socket
+from moonmind_appliance.appliance import Appliance as RealAppliance
+from moonmind_appliance.serving.server import _Server, serve
 from moonmind_appliance.serving.supervision import Supervision
 from moonmind_appliance.settings import Settings
 from tests.api.served import Served
@@ -92,6 +95,27 @@ def test_the_second_signal_stops_at_once(shared: Served, caplog: pytest.LogCaptu
     assert sorted(appliance.calls) == ["begin", "interrupt", "wait"]
     assert (server.should_exit, server.force_exit, server.config.timeout_graceful_shutdown) == (True, False, 1)
     assert "SIGTERM again: stopping at once. Interrupted, to resume after the restart: r1." in lines(caplog)
+
+
+def test_a_start_that_fails_ends_the_process_without_a_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as on a full disk. The data folder can be served again afterwards."""
+    settings = Settings(moonmind_data_dir=tmp_path / "data", docker_host=f"unix://{tmp_path}/no-engine.sock")
+    appliance = RealAppliance(settings)
+    database = tmp_path / "data" / "appliance.db"
+    database.rename(tmp_path / "away")
+    handlers = {sig: signal.getsignal(sig) for sig in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert serve(appliance, open_socket("127.0.0.1", 0), Supervision({})) is False
+    finally:
+        for sig, handler in handlers.items():
+            signal.signal(sig, handler)
+    assert appliance.start_failure is not None
+    assert "was removed or replaced while it was in use" in appliance.start_failure.message
+    assert "Traceback" not in caplog.text
+    (tmp_path / "away").rename(database)
+    RealAppliance(settings).stop()
 
 
 def test_the_kernels_queue_is_longer_than_what_is_accepted_at_once(shared: Served) -> None:

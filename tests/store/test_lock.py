@@ -8,6 +8,7 @@ import pytest
 
 from moonmind_appliance.errors import DataFolderInUse, StoreError
 from moonmind_appliance.store import DataFolderLock
+from tests.dispatching import no_file_grows
 
 _HOLD = """
 import sys
@@ -52,6 +53,15 @@ def test_same_process(folder: Path) -> None:
     first.release()
     second.acquire()
     second.release()
+
+
+def test_full_disk(folder: Path) -> None:
+    """The process id cannot be written: an error with the reason, and the lock is free afterwards."""
+    lock = DataFolderLock(folder)
+    with no_file_grows(), pytest.raises(StoreError, match=r"serve\.lock cannot be written: File too large"):
+        lock.acquire()
+    lock.acquire()
+    lock.release()
 
 
 def test_no_folder(tmp_path: Path) -> None:
