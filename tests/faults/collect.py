@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,10 @@ def files_of(data_dir: Path, run_id: str | None = None) -> tuple[dict[str, FileO
             continue
         name = path.relative_to(data_dir).as_posix()
         if name.startswith("runs/"):
-            content = path.read_bytes()
-            artifacts[name] = FileOnDisk(len(content), hashlib.sha256(content).hexdigest())
+            # Retention may remove it meanwhile.
+            with suppress(FileNotFoundError):
+                content = path.read_bytes()
+                artifacts[name] = FileOnDisk(len(content), hashlib.sha256(content).hexdigest())
         else:
             others.append(name)
     return artifacts, others
