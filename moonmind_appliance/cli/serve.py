@@ -4,6 +4,7 @@ import contextlib
 import faulthandler
 import logging
 import signal
+from collections.abc import Callable
 
 import click
 
@@ -14,6 +15,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import RedactingFormatter, start_log
+from moonmind_appliance.cli.signals import stops_are_kept
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import Supervision
 from moonmind_appliance.serving import serve as serve_http
@@ -52,13 +54,14 @@ def serve(invocation: Invocation) -> Exit:
     with contextlib.suppress(RuntimeError, OSError):
         faulthandler.enable()
     try:
-        return _serve(settings, formatter)
+        with stops_are_kept() as check_stop:
+            return _serve(settings, formatter, check_stop)
     except KeyboardInterrupt:
         _log.info("Stopped before the start was complete.")
         return Exit.OK
 
 
-def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
+def _serve(settings: Settings, formatter: RedactingFormatter, check_stop: Callable[[], None]) -> Exit:
     supervision = Supervision()
     supervision.starting()
     appliance = Appliance(settings)
@@ -75,6 +78,7 @@ def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
     with listening:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
+        check_stop()
         started = serve_http(appliance, listening, supervision)
     if (failure := appliance.start_failure) is not None:
         raise CommandFailed(failure.message, hint=failure.hint)

@@ -9,7 +9,7 @@ import pytest
 from moonmind_appliance.cli import program
 from moonmind_appliance.cli.command import Command, Lazy
 from moonmind_appliance.cli.exits import Exit
-from moonmind_appliance.cli.signals import STOPPING
+from moonmind_appliance.cli.signals import STOPPING, stops_are_kept
 from tests.cli.terminal import Terminal
 
 
@@ -58,3 +58,28 @@ def test_an_ignored_signal_stays_ignored(failing: Terminal) -> None:
         assert "unexpected RuntimeError" in failing.call("fails", "SIGHUP").stderr
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+class StoppedInItsDestructor:
+    """Python drops what a signal handler raises there."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_stop_that_python_drops_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    """The next check raises it, nothing is printed, and the handlers are restored."""
+    before = [signal.getsignal(sig) for sig in (signal.SIGINT, *STOPPING)]
+    with stops_are_kept() as check:
+        check()
+        StoppedInItsDestructor()
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert capsys.readouterr().err == ""
+    assert [signal.getsignal(sig) for sig in (signal.SIGINT, *STOPPING)] == before
+
+
+def test_a_stop_is_raised_at_once() -> None:
+    """Where Python does not drop it."""
+    with pytest.raises(KeyboardInterrupt), stops_are_kept():
+        signal.raise_signal(signal.SIGINT)

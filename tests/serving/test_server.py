@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import moonmind_appliance.appliance
 from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.appliance import Appliance as RealAppliance
+from moonmind_appliance.errors import DatabaseUnusable
+from moonmind_appliance.execution.recover import Recovered
+from moonmind_appliance.resources import Resources
 from moonmind_appliance.serving.server import _Server, serve
 from moonmind_appliance.serving.supervision import Supervision
 from moonmind_appliance.settings import Settings
@@ -98,23 +102,26 @@ def test_the_second_signal_stops_at_once(shared: Served, caplog: pytest.LogCaptu
 
 
 def test_a_start_that_fails_ends_the_process_without_a_traceback(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as on a full disk. The data folder can be served again afterwards."""
+    """Such as on a damaged file. The data folder can be served again afterwards."""
     settings = Settings(moonmind_data_dir=tmp_path / "data", docker_host=f"unix://{tmp_path}/no-engine.sock")
     appliance = RealAppliance(settings)
-    database = tmp_path / "data" / "appliance.db"
-    database.rename(tmp_path / "away")
+
+    def fails(_: Resources) -> Recovered:
+        raise DatabaseUnusable("Database x: the file is damaged.")
+
     handlers = {sig: signal.getsignal(sig) for sig in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        assert serve(appliance, open_socket("127.0.0.1", 0), Supervision({})) is False
-    finally:
-        for sig, handler in handlers.items():
-            signal.signal(sig, handler)
+    with monkeypatch.context() as patched:
+        patched.setattr(moonmind_appliance.appliance, "recover", fails)
+        try:
+            assert serve(appliance, open_socket("127.0.0.1", 0), Supervision({})) is False
+        finally:
+            for sig, handler in handlers.items():
+                signal.signal(sig, handler)
     assert appliance.start_failure is not None
-    assert "was removed or replaced while it was in use" in appliance.start_failure.message
+    assert "the file is damaged" in appliance.start_failure.message
     assert "Traceback" not in caplog.text
-    (tmp_path / "away").rename(database)
     RealAppliance(settings).stop()
 
 
