@@ -80,6 +80,6 @@ def test_a_stop_that_python_drops_is_kept(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_stop_is_raised_at_once() -> None:
-    """Where Python does not drop it."""
+    """Where Python does not drop it. Not SIGINT: in a shell's background job it is ignored, and stays so."""
     with pytest.raises(KeyboardInterrupt), stops_are_kept():
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
