@@ -105,21 +105,22 @@ class _Forms:
 
     def __init__(self, forms: Iterable[_Form] = ()) -> None:
         self._forms = tuple(forms)
-        middles = [(len(form.form) - _CORE) // 2 for form in self._forms]
-        # The middle: all JSON web tokens begin alike.
-        self._cores = LiteralSearch(
-            [form.form[max(0, at) :][:_CORE] for form, at in zip(self._forms, middles, strict=True)]
-        )
-
+        self._cores = LiteralSearch([_core(form.form) for form in self._forms])
         self.longest = max((len(form.form) for form in self._forms), default=0)
 
     def __len__(self) -> int:
         return len(self._forms)
 
-    def in_(self, data: bytes, *, certain_only: bool) -> list[_Form]:
+    def present(self, data: bytes, *, certain_only: bool) -> list[_Form]:
         """The encodings that occur in the data."""
         candidates = (self._forms[index] for index in sorted(self._cores.present(data)))
         return [form for form in candidates if (form.certain or not certain_only) and form.form in data]
+
+
+def _core(form: bytes) -> bytes:
+    """The bytes in the middle: all JSON web tokens begin alike."""
+    at = max(0, (len(form) - _CORE) // 2)
+    return form[at : at + _CORE]
 
 
 class _Unwrapped:
@@ -240,7 +241,7 @@ class Redactor:
         """The spans of known values; not merged."""
         found = [
             Span(at, at + len(form.form), form.kind)
-            for form in self._plain.in_(data, certain_only=certain_only)
+            for form in self._plain.present(data, certain_only=certain_only)
             for at in _find_all(form.form, data)
         ]
         # Read once: another thread may replace it.
@@ -366,7 +367,7 @@ def _wrapped_in(data: bytes, offset: int, forms: _Forms, *, certain_only: bool) 
     """The spans of long encodings in a part of the data: base64 may be wrapped into lines, also in a JSON string."""
     # A cheap test, sufficient for a text without any of the encodings.
     flat = data.replace(b"\\n", b"").replace(b"\r\n", b"").replace(b"\n", b"")
-    present = forms.in_(flat, certain_only=certain_only)
+    present = forms.present(flat, certain_only=certain_only)
     if present:
         unwrapped = _Unwrapped(data)
         for form in present:

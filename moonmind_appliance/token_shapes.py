@@ -133,7 +133,7 @@ def _part_spans(whole: Anchored, data: bytes, *, any_case: bool) -> Iterator[tup
 _TOKEN_BYTES = re.compile(rb"[A-Za-z0-9_-]+")
 # What follows the dot is not part of the match: the signature of one token may be the claims of another.
 _CLAIMS_AND_SIGNATURE = re.compile(rb"\.eyJ(?=[A-Za-z0-9_-]{8,16384}+\.([A-Za-z0-9_-]{8,4096}+))")
-_CLAIMS_AND_SIGNATURES = re.compile(rb"(?:\.eyJ[A-Za-z0-9_-]{8,16384}+)+\.[A-Za-z0-9_-]{8,4096}+")
+_NESTED_CLAIMS_AND_SIGNATURE = re.compile(rb"(?:\.eyJ[A-Za-z0-9_-]{8,16384}+)+\.[A-Za-z0-9_-]{8,4096}+")
 _HEADER = re.compile(rb"\beyJ")
 _LONGEST_HEADER = 8192
 _SHORTEST_HEADER = 8
@@ -163,7 +163,7 @@ def _header(data: bytes, dot: int) -> int | None:
 
 def _tokens_and_nested_tokens(data: bytes) -> Iterator[tuple[int, int]]:
     """`json_web_tokens`, but if the signature of one may be the claims of another, their common span."""
-    for match in _CLAIMS_AND_SIGNATURES.finditer(data):
+    for match in _NESTED_CLAIMS_AND_SIGNATURE.finditer(data):
         dot, end = match.span()
         start = _header(data, dot)
         if start is None:

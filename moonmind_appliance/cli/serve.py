@@ -4,7 +4,6 @@ import contextlib
 import faulthandler
 import logging
 import signal
-from collections.abc import Callable
 
 import click
 
@@ -15,7 +14,6 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import RedactingFormatter, start_log
-from moonmind_appliance.cli.signals import stops_are_kept
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import Supervision
 from moonmind_appliance.serving import serve as serve_http
@@ -54,14 +52,13 @@ def serve(invocation: Invocation) -> Exit:
     with contextlib.suppress(RuntimeError, OSError):
         faulthandler.enable()
     try:
-        with stops_are_kept() as check_stop:
-            return _serve(settings, formatter, check_stop)
+        return _serve(settings, formatter)
     except KeyboardInterrupt:
         _log.info("Stopped before the start was complete.")
         return Exit.OK
 
 
-def _serve(settings: Settings, formatter: RedactingFormatter, check_stop: Callable[[], None]) -> Exit:
+def _serve(settings: Settings, formatter: RedactingFormatter) -> Exit:
     supervision = Supervision()
     supervision.starting()
     appliance = Appliance(settings)
@@ -78,7 +75,6 @@ def _serve(settings: Settings, formatter: RedactingFormatter, check_stop: Callab
     with listening:
         _log.info("%s", banner(settings, appliance.resources.store))
         warn(settings)
-        check_stop()
         started = serve_http(appliance, listening, supervision)
     if (failure := appliance.start_failure) is not None:
         raise CommandFailed(failure.message, hint=failure.hint)

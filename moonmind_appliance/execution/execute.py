@@ -370,13 +370,12 @@ class Execution:
             for each in allowed(resources.store.shards.all(len(resources.shards)), self._run.shard_pin):
                 resources.wakeups.wake_at(each.shard, waits.until)
 
-    def end_containers(self) -> str:
-        """Remove the run's containers after an error, so that nothing writes to its files; returns its id."""
+    def end_containers(self) -> None:
+        """Remove the run's containers after an error, so that nothing writes to its files."""
         removed = remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
         for problem in removed.problems:
             _log.warning("Run %s: %s", self._run.run_id, problem)
         self._runner.wait_for_clone()
-        return self._run.run_id
 
     def _record_turn(self, result: PhaseResult) -> PhaseResult:
         """Store what a turn reported on login and quota. If the account was refused, another shard may take the run."""

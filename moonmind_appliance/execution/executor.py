@@ -147,10 +147,12 @@ class Executor:
                         raise
                     _log.error("Run %s stops until its state can be saved again: %s", run.run_id, error)
                     # The run is not the cause if the whole database cannot be used.
-                    self._release(execution, lease, interrupted=not isinstance(error, DatabaseUnusable))
+                    execution.end_containers()
+                    self._release(run.run_id, lease, interrupted=not isinstance(error, DatabaseUnusable))
                 except MemoryError:
                     _log.error("Run %s is interrupted, to resume: the appliance has no memory left.", run.run_id)
-                    self._release(execution, lease, interrupted=True)
+                    execution.end_containers()
+                    self._release(run.run_id, lease, interrupted=True)
         except LeaseLost:
             _log.warning("Run %s no longer belongs to this worker, which stops.", run.run_id)
             remove_leftovers(resources, run.run_id)
@@ -162,13 +164,12 @@ class Executor:
             self._running.pop(lease, None)
             self._changed.notify_all()
 
-    def _release(self, execution: Execution, lease: str, *, interrupted: bool) -> None:
+    def _release(self, run_id: str, lease: str, *, interrupted: bool) -> None:
         """Requeue the run as soon as the database accepts a write; the run continues at its first unfinished phase.
 
         Raises:
             LeaseLost: the claim is over.
         """
-        run_id = execution.end_containers()
         repeat_at = time.monotonic() + _REPEAT_EVERY
         while not self._resources.stopping.wait(_RELEASE_AGAIN_EVERY):
             try:

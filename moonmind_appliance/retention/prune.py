@@ -145,7 +145,10 @@ def _artifacts(pruning: _Pruning, items: Sequence[Item]) -> Iterator[Result]:
             # The records first: a run that is queued again from now on has none of these files.
             closed = pruning.gently(partial(resources.store.retention.remove_artifacts, _ids(batch)))
         except ApplianceError:
-            yield from (Result(item, _attempt(_files_first, resources, item)) for item in batch)
+            # If the reason is another program's lock, each of them waits for it.
+            with resources.store.database.short_wait():
+                results = [Result(item, _attempt(_files_first, resources, item)) for item in batch]
+            yield from results
             continue
         for item in batch:
             kept = item.run_id not in closed

@@ -1,6 +1,8 @@
 """A signal ends a command as Ctrl-C does."""
 
 import signal
+import sys
+import time
 from collections.abc import Iterator
 
 import click
@@ -9,7 +11,7 @@ import pytest
 from moonmind_appliance.cli import program
 from moonmind_appliance.cli.command import Command, Lazy
 from moonmind_appliance.cli.exits import Exit
-from moonmind_appliance.cli.signals import STOPPING, stops_are_kept
+from moonmind_appliance.cli.signals import STOPPING, stopped_by_signals
 from tests.cli.terminal import Terminal
 
 
@@ -67,19 +69,31 @@ class StoppedInItsDestructor:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_a_stop_that_python_drops_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    """The next check raises it, nothing is printed, and the handlers are restored."""
-    before = [signal.getsignal(sig) for sig in (signal.SIGINT, *STOPPING)]
-    with stops_are_kept() as check:
-        check()
+class FailsInItsDestructor:
+    """With an error that is no stop."""
+
+    def __del__(self) -> None:
+        raise ValueError("failed")
+
+
+def test_a_stop_that_python_drops_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends what follows, nothing is printed, and the hook is restored."""
+    before = sys.unraisablehook
+    with stopped_by_signals():
         StoppedInItsDestructor()
         with pytest.raises(KeyboardInterrupt):
-            check()
+            time.sleep(20)
     assert capsys.readouterr().err == ""
-    assert [signal.getsignal(sig) for sig in (signal.SIGINT, *STOPPING)] == before
+    assert sys.unraisablehook is before
 
 
-def test_a_stop_is_raised_at_once() -> None:
-    """Where Python does not drop it. Not SIGINT: in a shell's background job it is ignored, and stays so."""
-    with pytest.raises(KeyboardInterrupt), stops_are_kept():
-        signal.raise_signal(signal.SIGTERM)
+def test_other_errors_in_destructors_are_reported() -> None:
+    """As before."""
+    seen: list[object] = []
+    before, sys.unraisablehook = sys.unraisablehook, seen.append
+    try:
+        with stopped_by_signals():
+            FailsInItsDestructor()
+    finally:
+        sys.unraisablehook = before
+    assert len(seen) == 1

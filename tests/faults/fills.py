@@ -3,7 +3,6 @@
 Start it with `tests/faults/run disk`. The process is never killed.
 """
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from tests.faults.figures import Outage, resumed_after
 from tests.faults.harness import Harness, wait
 from tests.faults.invariants import Violation
+from tests.faults.options import Options
 from tests.faults.points import POINTS
 from tests.faults.report import Report, times
 from tests.faults.schedule import FILL_POINTS, Fill, fills
@@ -171,33 +171,29 @@ class Fills(Harness[FillReport]):
         ]
 
 
-def harness(
-    folder: Path,
-    *,
-    seed: int,
-    count: int,
-    shards: int,
-    think: float,
-    retention: str,
-    say: Callable[[str], None] = lambda _line: None,
-    on_start: Callable[[threading.Event], None] = lambda _stopped: None,
-) -> FillReport:
-    """Run a schedule in an environment of its own, which is removed at the end; the log stays in `folder`.
-
-    `on_start` gets an event that ends the schedule early.
+def harness(options: Options) -> FillReport:
+    """Run a schedule in an environment of its own, which is removed at the end.
 
     Raises:
         NeedsRoot: the small disk cannot be mounted.
     """
-    overrides = {"ARTIFACT_RETENTION": retention}
+    overrides = {"ARTIFACT_RETENTION": options.retention}
     base = settings.load({}).settings
-    place = folder / "environment"
+    place = options.folder / "environment"
     with (
         SmallDisk(place / "data", _DISK_MIB) as disk,
         RehearsalEnvironment(
-            base, overrides=overrides, think_seconds=think, shards=shards, folder=place
+            base, overrides=overrides, think_seconds=options.think, shards=options.shards, folder=place
         ) as environment,
     ):
-        made = Fills(environment, folder, disk, seed=seed, count=count, shards=shards, say=say)
-        on_start(made.stopped)
+        made = Fills(
+            environment,
+            options.folder,
+            disk,
+            seed=options.seed,
+            count=options.count,
+            shards=options.shards,
+            say=options.say,
+        )
+        options.on_start(made.stopped)
         return made.run()

@@ -3,7 +3,6 @@
 Start it with `tests/faults/run`.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from tests.faults.figures import claimed_after
 from tests.faults.harness import Harness
+from tests.faults.options import Options
 from tests.faults.points import ARM_FILE_VARIABLE, POINTS
 from tests.faults.report import Report, times
 from tests.faults.schedule import How, Kill, kills, points_of
@@ -148,24 +148,20 @@ class Kills(Harness[KillReport]):
         report.api_answers = [life.ready - life.started for life in lives if life.ready is not None]
 
 
-def harness(
-    folder: Path,
-    *,
-    seed: int,
-    count: int,
-    shards: int,
-    think: float,
-    retention: str,
-    say: Callable[[str], None] = lambda _line: None,
-    on_start: Callable[[threading.Event], None] = lambda _stopped: None,
-) -> KillReport:
-    """Run a schedule in an environment of its own, which is removed at the end; the log stays in `folder`.
-
-    `on_start` gets an event that ends the kills early.
-    """
-    overrides = {"ARTIFACT_RETENTION": retention}
+def harness(options: Options) -> KillReport:
+    """Run a schedule in an environment of its own, which is removed at the end."""
+    overrides = {"ARTIFACT_RETENTION": options.retention}
     base = settings.load({}).settings
-    with RehearsalEnvironment(base, overrides=overrides, think_seconds=think, shards=shards) as environment:
-        made = Kills(environment, folder, seed=seed, count=count, shards=shards, say=say)
-        on_start(made.stopped)
+    with RehearsalEnvironment(
+        base, overrides=overrides, think_seconds=options.think, shards=options.shards
+    ) as environment:
+        made = Kills(
+            environment,
+            options.folder,
+            seed=options.seed,
+            count=options.count,
+            shards=options.shards,
+            say=options.say,
+        )
+        options.on_start(made.stopped)
         return made.run()

@@ -3,47 +3,10 @@
 Ctrl-C ends the kills early; the check at the end follows, with what was done so far.
 """
 
-import argparse
 import sys
-import tempfile
-from pathlib import Path
 
 from tests.faults.kills import harness
-from tests.faults.report import json_of, stop_early, table
-
-
-def main() -> int:
-    """0: every invariant is true. 1: one is not."""
-    parser = argparse.ArgumentParser(prog="tests/faults/run", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="how many kills (default: 20)")
-    parser.add_argument("--seed", type=int, default=1, help="the schedule; the same seed gives the same one")
-    parser.add_argument("--shards", type=int, default=3, help="shards, each with its own login (default: 3)")
-    parser.add_argument(
-        "--think", type=float, default=0.0, help="seconds that the stand-in model waits before an answer"
-    )
-    parser.add_argument(
-        "--retention", default="2m", help="ARTIFACT_RETENTION, so that retention works, too (default: 2m)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--folder", type=Path, help="where the log stays (default: a new temporary folder)")
-    chosen = parser.parse_args()
-    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="moonmind-faults-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    say = (lambda _line: None) if chosen.json else (lambda line: print(line, flush=True))
-    say(f"The appliance's log: {folder / 'serve.log'}")
-    report = harness(
-        folder,
-        seed=chosen.seed,
-        count=chosen.kills,
-        shards=chosen.shards,
-        think=chosen.think,
-        retention=chosen.retention,
-        say=say,
-        on_start=lambda stopped: stop_early(stopped, say),
-    )
-    print(json_of(report) if chosen.json else table(report))
-    return 1 if report.violations else 0
-
+from tests.faults.options import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(harness, prog="tests/faults/run", faults="kills", think=0.0, description=__doc__))

@@ -1,6 +1,7 @@
 """Access over HTTP: what another server may answer."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -24,27 +25,40 @@ def test_no_server_at_the_address(terminal: Terminal) -> None:
     assert called.stderr.startswith("error: No appliance responds at http://127.0.0.1:9 (")
 
 
+class Quiet(BaseHTTPRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server with that handler; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 @pytest.fixture
 def stranger() -> Iterator[str]:
     """Another HTTP server, which redirects all requests."""
 
-    class Elsewhere(BaseHTTPRequestHandler):
+    class Elsewhere(Quiet):
         def do_GET(self) -> None:
             self.send_response(302)
             self.send_header("Location", "http://127.0.0.1:9/login")
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Elsewhere) as url:
+        yield url
 
 
 def test_a_redirect_gets_no_token(terminal: Terminal, stranger: str) -> None:
@@ -59,7 +73,7 @@ def newer(request: pytest.FixtureRequest) -> Iterator[str]:
     """An appliance of another version, which answers every GET with the test's body."""
     body = msgspec.json.encode(request.param)
 
-    class Newer(BaseHTTPRequestHandler):
+    class Newer(Quiet):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -67,16 +81,8 @@ def newer(request: pytest.FixtureRequest) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Newer)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Newer) as url:
+        yield url
 
 
 def _page(**fields: object) -> dict[str, object]:
@@ -114,7 +120,7 @@ def test_an_answer_that_cannot_be_understood(terminal: Terminal, newer: str) -> 
 def proxied(request: pytest.FixtureRequest) -> Iterator[str]:
     """A proxy in front of an appliance: its first response is not the appliance's, the second is a stream's end."""
 
-    class Proxied(BaseHTTPRequestHandler):
+    class Proxied(Quiet):
         answers: ClassVar = [(request.param, b"<h1>nginx</h1>"), (200, b'event: end\ndata: {"status":"failed"}\n\n')]
 
         def do_GET(self) -> None:
@@ -124,16 +130,8 @@ def proxied(request: pytest.FixtureRequest) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxied)
-    thread = Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Proxied) as url:
+        yield url
 
 
 @pytest.mark.parametrize("proxied", [502, 503, 504], indirect=True)
