@@ -15,6 +15,8 @@ from math import log2
 
 import msgspec
 
+from moonmind_appliance.nesting import decode
+
 _PLACEHOLDER = re.compile(
     rb"example|sample|dummy|placeholder|redacted|change_?me|your_?token|secret|(.)\1{4}", re.IGNORECASE | re.DOTALL
 )
@@ -159,8 +161,8 @@ def looks_random_base64(text: bytes) -> bool:
 
 def _json_object(part: bytes) -> dict[str, object] | None:
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)), type=dict[str, object])
-    except (msgspec.MsgspecError, binascii.Error, ValueError, RecursionError):
+        return decode(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)), dict[str, object])
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
         return None
 
 

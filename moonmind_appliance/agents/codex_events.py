@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moonmind_appliance.models.container_paths import WORKSPACES
+from moonmind_appliance.nesting import decode
 
 # Characters of a command's output that are shown outside the raw log.
 OUTPUT_LIMIT = 800
@@ -71,8 +72,8 @@ def _event(line: str) -> dict[str, Any] | None:
     if not line.lstrip().startswith("{") or len(line) > _LIMIT_OF_A_LINE:
         return None
     try:
-        event = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        event = decode(line.encode())
+    except (msgspec.DecodeError, UnicodeEncodeError):
         return None
     return event if isinstance(event, dict) else None
 

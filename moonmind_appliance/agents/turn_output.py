@@ -8,6 +8,7 @@ import msgspec
 
 from moonmind_appliance.agents.adapter import TurnReport
 from moonmind_appliance.in_container.turn_report import REPORT_TYPE
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.redaction import ByteSink
 
 _REPORT_LINE = json.dumps({"type": REPORT_TYPE}).encode().removesuffix(b"}")
@@ -59,8 +60,8 @@ class TurnOutput(Generic[ReportT]):
     def _take(self, line: bytes) -> None:
         if line.startswith(_REPORT_LINE):
             # Without a readable report there are no files, and so the phase is not accepted.
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._report = msgspec.json.decode(line, type=self._shape)
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                self._report = decode(line, self._shape)
         else:
             self._log.write(line)
             self._read(line)

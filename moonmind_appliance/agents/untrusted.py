@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moonmind_appliance.models import QuotaWindow
+from moonmind_appliance.nesting import too_deep
 
 LONGEST_NUMBER = 32
 HIGHEST_COUNT = 2**53 - 1
@@ -35,7 +36,7 @@ def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - any JSON val
         limit: most bytes to read.
 
     Raises:
-        Unreadable: too large, not UTF-8, nested about a thousand levels deep, not JSON, a duplicate key in an object
+        Unreadable: too large, not UTF-8, nested too deeply, not JSON, a duplicate key in an object
             (Codex refuses it, other readers use the last), NaN, infinity, or a number of more than 32 characters.
     """
     if len(data) > limit:
@@ -44,6 +45,8 @@ def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - any JSON val
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable("not UTF-8") from error
+    if too_deep(data):
+        raise Unreadable("nested too deeply")
     try:
         return json.loads(
             text,
@@ -52,8 +55,6 @@ def read_json(data: bytes, *, limit: int) -> Any:  # noqa: ANN401 - any JSON val
             parse_float=_float,
             parse_constant=_constant,
         )
-    except RecursionError:
-        raise Unreadable("nested too deeply") from None
     except ValueError as error:
         raise Unreadable(str(error)[:200]) from error
 

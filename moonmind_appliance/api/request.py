@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Actor
+from moonmind_appliance.nesting import NestedTooDeeply, decode
 from moonmind_appliance.runs.submit import SubmitRequest, field_problems, refusal
 from moonmind_appliance.text_encoding import other_form
 
@@ -137,8 +138,8 @@ def json_words(message: str) -> str:
 def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     _refuse_other_form(body)
     try:
-        return msgspec.json.decode(body)
-    except RecursionError:
+        return decode(body)
+    except NestedTooDeeply:
         raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
     except (msgspec.MsgspecError, ValueError) as error:
         why = str(error) if isinstance(error, msgspec.MsgspecError) else _not_utf8(body)

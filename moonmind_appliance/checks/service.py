@@ -7,6 +7,7 @@ import msgspec
 
 from moonmind_appliance.api_address import BASE_PATH, local_url, open_socket
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.settings import Settings
 
 _SECONDS = 5.0
@@ -47,7 +48,7 @@ def serve_state(settings: Settings, *, seconds: float = _SECONDS) -> ServeState:
             alive = client.get("/health")
             if alive.status_code != httpx.codes.OK or len(alive.content) > _LONGEST_ANSWER:
                 return ServeState(answers=False)
-            version = msgspec.json.decode(alive.content, type=_Health).version
+            version = decode(alive.content, _Health).version
             problems = _ask_ready(client)
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError):
         return ServeState(answers=False)
@@ -65,7 +66,7 @@ def _ask_ready(client: httpx.Client) -> list[str]:
 
 def _problems(answer: httpx.Response) -> list[str]:
     try:
-        errors = msgspec.json.decode(answer.content[:_LONGEST_ANSWER], type=_NotReady).errors
+        errors = decode(answer.content[:_LONGEST_ANSWER], _NotReady).errors
     except msgspec.MsgspecError:
         errors = []
     return [f"{problem.field}: {problem.message}" for problem in errors] or [f"/ready returned {answer.status_code}."]

@@ -16,6 +16,7 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
 from moonmind_appliance.github.proxy import Route, refusal
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.retry_after import retry_time
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
@@ -37,8 +38,8 @@ _UNSAID_LIMIT = timedelta(seconds=60)
 _LONGEST_LIMIT = timedelta(hours=1)
 # These fail before a byte of the request is sent: repeating them is safe for every method.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-# msgspec raises the last two for invalid UTF-8 in a string and for deep nesting.
-_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# msgspec raises the last for invalid UTF-8 in a string.
+_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError)
 
 T = TypeVar("T")
 
@@ -116,7 +117,7 @@ class Connection:
         if response.status_code >= _FIRST_ERROR:
             raise self._refusal(request, response)
         try:
-            return msgspec.json.decode(response.content, type=answer)
+            return decode(response.content, answer)
         except _NOT_JSON as error:
             raise GitHubError(
                 f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
@@ -240,7 +241,7 @@ def _name(request: httpx.Request) -> str:
 def _body(response: httpx.Response) -> dict[str, Any]:
     """The error body; empty if it is not GitHub's (a proxy's HTML page)."""
     try:
-        return msgspec.json.decode(response.content, type=dict[str, Any])
+        return decode(response.content, dict[str, Any])
     except _NOT_JSON:
         return {}
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import msgspec
 
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.trust import trust_context
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def get_json(http: httpx.Client, url: str, shape: type[T]) -> T:
     except httpx.HTTPError as error:
         raise ProviderProblem(f"Keycloak does not respond at {url} ({reason(error)}).") from error
     try:
-        return msgspec.json.decode(bytes(content), type=shape)
+        return decode(bytes(content), shape)
     except msgspec.DecodeError as error:
         raise ProviderProblem(f"Keycloak's response at {url} cannot be read ({error}).") from error
 

@@ -24,6 +24,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.models import Actor
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.oidc.discovery import open_client
 from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
 
@@ -162,7 +163,7 @@ class OidcVerifier:
                 code="bad_signature",
             )
         try:
-            return msgspec.json.decode(signed.payload, type=dict[str, Any])
+            return decode(signed.payload, dict[str, Any])
         except msgspec.DecodeError:
             raise _malformed("contains no JSON object") from None
 

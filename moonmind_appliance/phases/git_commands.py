@@ -11,6 +11,7 @@ from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
@@ -103,7 +104,7 @@ def git_command(
 def _decoded(line: bytes, result: type[_Result]) -> _Result | None:
     """The verb's result; None if the line exceeds the limit and was cut."""
     try:
-        return msgspec.json.decode(line, type=result)
+        return decode(line, result)
     except msgspec.MsgspecError:
         return None
 

@@ -20,6 +20,7 @@ from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILES
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_FOLDER, LOGIN_FOLDER, WORKSPACES
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.phases.commands import Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 
@@ -218,7 +219,7 @@ class WorkspaceWatch:
 
 def _size_of(line: bytes) -> Size | None:
     try:
-        return msgspec.json.decode(line, type=Size)
+        return decode(line, Size)
     except msgspec.MsgspecError:
         return None
 

@@ -8,6 +8,7 @@ from moonmind_appliance.errors import EngineError
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.login import lock_shard
 from moonmind_appliance.shards.spec import ensure_login_network
@@ -39,6 +40,6 @@ def login_leftovers(resources: Resources, shard: int, *, remove: bool) -> Leftov
         spec = ExecSpec(command=command("login_leftovers", job), time_limit=_TIME_LIMIT)
         resources.engine.execute(name.lock, spec, stdout=printed, stderr=io.BytesIO())
     try:
-        return msgspec.json.decode(printed.getvalue(), type=Leftovers)
+        return decode(printed.getvalue(), Leftovers)
     except msgspec.MsgspecError as error:
         raise EngineError(f"The contents of the volume {name.volume} could not be measured.") from error

@@ -12,6 +12,7 @@ import msgspec
 
 from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import PHASE_OUTPUTS, Artifact, Event, Phase, Run, Shard
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.store.redacting import JsonText
 
 _T = TypeVar("_T")
@@ -98,7 +99,7 @@ def to_shard(row: sqlite3.Row) -> Shard:
     Raises:
         UnreadableRow: the state cannot be read; the error names the shard.
     """
-    return _build(Shard, f"Shard {row['shard']}", lambda: msgspec.json.decode(row["state"]))
+    return _build(Shard, f"Shard {row['shard']}", lambda: decode(row["state"].encode()))
 
 
 def _phase(row: sqlite3.Row) -> Phase:
@@ -118,14 +119,14 @@ def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[s
             value.encode()
     for name in json_columns:
         if values[name] is not None:
-            values[name] = msgspec.json.decode(values[name])
+            values[name] = decode(values[name].encode())
     return values
 
 
 def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plain JSON values
     try:
         return msgspec.convert(values(), kind, strict=False)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UnreadableRow(
             f"{what}: the stored row cannot be read ({error}).",
             hint="It was changed manually or by another version. Export and remove a run with "

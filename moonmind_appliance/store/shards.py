@@ -10,6 +10,7 @@ import msgspec
 
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Shard
+from moonmind_appliance.nesting import decode
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import RedactingConnection
@@ -93,7 +94,7 @@ def _state(row: sqlite3.Row) -> Shard:
     """
     try:
         state = to_shard(row)
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         raise StoreError(f"Shard {row['shard']}: the stored row cannot be read ({error}).") from error
     if state.shard != row["shard"]:
         raise StoreError(f"Shard {row['shard']}: the stored row is of shard {state.shard}.")
@@ -121,16 +122,16 @@ def _known(connection: RedactingConnection, shard: int) -> Shard:
 def _kept(state: str, name: str, kind: type[_T]) -> _T | None:
     """One field of a row that cannot be read as a whole; None if the field cannot be read either."""
     try:
-        fields = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
-        return msgspec.json.decode(fields[name], type=kind) if name in fields else None
-    except (msgspec.MsgspecError, RecursionError, ValueError):
+        fields = decode(state.encode(), dict[str, msgspec.Raw])
+        return decode(bytes(fields[name]), kind) if name in fields else None
+    except (msgspec.MsgspecError, ValueError):
         return None
 
 
 def _write(connection: sqlite3.Connection, shard: Shard) -> None:
     try:
         msgspec.json.decode(msgspec.json.encode(shard), type=Shard)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise StoreError(
             f"Shard {shard.shard}: the new state is out of bounds and was not stored ({error}).",
             hint="This is a bug in the appliance: report it.",

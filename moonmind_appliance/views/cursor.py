@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
+from moonmind_appliance.nesting import decode
 
 _Place = tuple[Annotated[datetime, msgspec.Meta(tz=True)], UUID]
 
@@ -26,8 +27,8 @@ def place_of(cursor: str) -> tuple[datetime, str]:
     """
     try:
         coded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        accepted_at, run_id = msgspec.json.decode(coded, type=_Place)
+        accepted_at, run_id = decode(coded, _Place)
         return accepted_at.astimezone(UTC), str(run_id)
-    except (ValueError, OverflowError, RecursionError, binascii.Error, msgspec.MsgspecError):
+    except (ValueError, OverflowError, binascii.Error, msgspec.MsgspecError):
         problem = FieldProblem("cursor", "Not a valid cursor: send `next_cursor` of a page unchanged.")
         raise InvalidRequest("The cursor is not valid.", fields=[problem]) from None

@@ -1,5 +1,6 @@
 """A run's folders with a repository, and a login volume, for the tests of the programs."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,14 @@ import pytest
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.in_container.git_fixture import TOKEN, GitRun, git_run_folders
 from tests.in_container.login_volumes import LOGIN
+
+
+@pytest.fixture(autouse=True)
+def destructors_of_other_tests_wait() -> Iterator[None]:
+    """The programs meet deep JSON in processes of their own, not in one with the garbage of other tests."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
