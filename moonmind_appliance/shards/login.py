@@ -324,6 +324,12 @@ def _sign_in(
         ended = execute()
     if ended.ended is EndReason.CANCELLED:
         raise _stopped()
+    if ended.ended is EndReason.CONTAINER_GONE:
+        raise LoginFailed(
+            f"The sign-in's container ended too early. {_UNTOUCHED}",
+            hint=f"It ends when it hears nothing from this command for {_SILENT_SECONDS:.0f} s, for example because "
+            "the Docker engine responds slowly. Check the engine, then sign in again.",
+        )
     if not ended.ok:
         words = " ".join(reader.text.split())[-_LAST_WORDS:]
         hint = (

@@ -53,6 +53,15 @@ def test_a_refused_login_leaves_the_old_one(appliance: ApplianceUnderTest, volum
     assert appliance.containers() == []
 
 
+def test_a_container_that_ends_is_no_refusal(appliance: ApplianceUnderTest, volume: str) -> None:
+    """It ends when the engine passes on no sign of life: the account's settings are not to blame."""
+    SimulatedSignIn(appliance.engine)
+    with pytest.raises(LoginFailed, match="container ended too early") as caught:
+        sign_in(appliance, lambda _: appliance.engine.kill(appliance.resources.shards[0].sign_in))
+    assert "security settings" not in str(caught.value)
+    assert stored_login(appliance.engine, volume) == OLD
+
+
 def test_a_success_without_a_file_is_a_failure(appliance: ApplianceUnderTest, volume: str) -> None:
     """The exit code alone proves nothing."""
     appliance.engine.on_exec("login", 0)
