@@ -15,7 +15,7 @@ from math import log2
 
 import msgspec
 
-from moonmind_appliance.nesting import decode
+from moonmind_appliance.untrusted_json import decode
 
 _PLACEHOLDER = re.compile(
     rb"example|sample|dummy|placeholder|redacted|change_?me|your_?token|secret|(.)\1{4}", re.IGNORECASE | re.DOTALL

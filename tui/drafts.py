@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from moonmind_appliance.printable import is_blank
+from moonmind_appliance.untrusted_json import decode
 
 _FILE = "new-run-draft.json"
 _FOLDER = "moonmind-appliance"
@@ -56,7 +57,7 @@ class DraftFile:
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > _LARGEST:
                 return None
             try:
-                return msgspec.json.decode(file.read(), type=Draft)
+                return decode(file.read(), Draft)
             except (OSError, msgspec.DecodeError):
                 return None
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moonmind_appliance.models.container_paths import WORKSPACES
-from moonmind_appliance.nesting import decode
+from moonmind_appliance.untrusted_json import decode
 
 # Characters of a command's output that are shown outside the raw log.
 OUTPUT_LIMIT = 800

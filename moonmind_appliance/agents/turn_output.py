@@ -8,8 +8,8 @@ import msgspec
 
 from moonmind_appliance.agents.adapter import TurnReport
 from moonmind_appliance.in_container.turn_report import REPORT_TYPE
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.redaction import ByteSink
+from moonmind_appliance.untrusted_json import decode
 
 _REPORT_LINE = json.dumps({"type": REPORT_TYPE}).encode().removesuffix(b"}")
 _LONGEST_LINE = 32 * 1024 * 1024
@@ -60,7 +60,7 @@ class TurnOutput(Generic[ReportT]):
     def _take(self, line: bytes) -> None:
         if line.startswith(_REPORT_LINE):
             # Without a readable report there are no files, and so the phase is not accepted.
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            with suppress(msgspec.DecodeError):
                 self._report = decode(line, self._shape)
         else:
             self._log.write(line)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moonmind_appliance.models import QuotaWindow
-from moonmind_appliance.nesting import too_deep
+from moonmind_appliance.untrusted_json import too_deep
 
 LONGEST_NUMBER = 32
 HIGHEST_COUNT = 2**53 - 1

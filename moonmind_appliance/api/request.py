@@ -15,9 +15,9 @@ from litestar.exceptions import HTTPException
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Actor
-from moonmind_appliance.nesting import NestedTooDeeply, decode
 from moonmind_appliance.runs.submit import SubmitRequest, field_problems, refusal
 from moonmind_appliance.text_encoding import other_form
+from moonmind_appliance.untrusted_json import NestedTooDeeply, NotUtf8, decode
 
 # 256 KiB of text may become six times as many bytes when every character is escaped.
 MAX_BODY_BYTES = 2 * 1024**2
@@ -141,8 +141,8 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
         return decode(body)
     except NestedTooDeeply:
         raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        why = str(error) if isinstance(error, msgspec.MsgspecError) else _not_utf8(body)
+    except msgspec.DecodeError as error:
+        why = _not_utf8(body) if isinstance(error, NotUtf8) else str(error)
         why = why.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
         raise InvalidRequest(
             f"The body is not valid JSON: {why}.", hint="Send a JSON object.", code="malformed_json"

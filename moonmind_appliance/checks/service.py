@@ -7,8 +7,8 @@ import msgspec
 
 from moonmind_appliance.api_address import BASE_PATH, local_url, open_socket
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.untrusted_json import decode
 
 _SECONDS = 5.0
 # Another program at that address may send anything.

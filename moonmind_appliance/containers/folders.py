@@ -20,6 +20,7 @@ import msgspec
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import DiskFull, EngineError
 from moonmind_appliance.models import ContainerSpec, VolumeState
+from moonmind_appliance.untrusted_json import decode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # User 1000 of the containers writes to a run's folder. The folder above it is closed to all users but root.
@@ -81,7 +82,7 @@ class FolderEngine(DockerEngine):
         found = super().volumes(labels)
         for file in self._folder.glob("*.json"):
             try:
-                state = VolumeState(file.stem, msgspec.json.decode(file.read_bytes(), type=dict[str, str]))
+                state = VolumeState(file.stem, decode(file.read_bytes(), dict[str, str]))
             except (OSError, msgspec.MsgspecError):  # removed meanwhile, or damaged: the others must be found
                 continue
             if labels.items() <= state.labels.items():

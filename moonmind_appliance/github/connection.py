@@ -16,10 +16,10 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
 from moonmind_appliance.github.proxy import Route, refusal
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.retry_after import retry_time
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
+from moonmind_appliance.untrusted_json import decode
 from moonmind_appliance.version import appliance_version
 
 API_VERSION = "2022-11-28"
@@ -38,8 +38,6 @@ _UNSAID_LIMIT = timedelta(seconds=60)
 _LONGEST_LIMIT = timedelta(hours=1)
 # These fail before a byte of the request is sent: repeating them is safe for every method.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-# msgspec raises the last for invalid UTF-8 in a string.
-_NOT_JSON = (msgspec.MsgspecError, UnicodeDecodeError)
 
 T = TypeVar("T")
 
@@ -118,7 +116,7 @@ class Connection:
             raise self._refusal(request, response)
         try:
             return decode(response.content, answer)
-        except _NOT_JSON as error:
+        except msgspec.DecodeError as error:
             raise GitHubError(
                 f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
             ) from None
@@ -242,7 +240,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     """The error body; empty if it is not GitHub's (a proxy's HTML page)."""
     try:
         return decode(response.content, dict[str, Any])
-    except _NOT_JSON:
+    except msgspec.DecodeError:
         return {}
 
 

@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 from moonmind_appliance.errors import LoginError
 from moonmind_appliance.oidc.discovery import Discovery, ProviderProblem, discover, open_client, reason
 from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile
+from moonmind_appliance.untrusted_json import decode
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LOG_IN = "Log in with `moonmind-appliance login`."
@@ -118,7 +119,7 @@ class DeviceLogin:
                 hint=_ASK_ADMIN,
             )
         try:
-            return msgspec.json.decode(answer.content, type=DeviceCode)
+            return decode(answer.content, DeviceCode)
         except msgspec.DecodeError as error:
             self._unreachable(f"The response of {self._issuer} cannot be read ({error}).")
 
@@ -255,7 +256,7 @@ def _lapsed() -> LoginError:
 def _error_text(answer: httpx.Response) -> str:
     """The message of an OAuth error (RFC 6749 section 5.2), or the status."""
     try:
-        body: Any = msgspec.json.decode(answer.content)
+        body: Any = decode(answer.content)
     except msgspec.DecodeError:
         body = None
     if isinstance(body, dict) and isinstance(body.get("error"), str):
@@ -266,7 +267,7 @@ def _error_text(answer: httpx.Response) -> str:
 def _username(access_token: str) -> str:
     """The user name in Keycloak's token, or "". Not verified: it is only shown."""
     try:
-        claims: Any = msgspec.json.decode(jws.extract_compact(access_token.encode()).payload)
+        claims: Any = decode(jws.extract_compact(access_token.encode()).payload)
     except (JoseError, ValueError):
         return ""
     name = claims.get("preferred_username") if isinstance(claims, dict) else None

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import msgspec
 
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.trust import trust_context
+from moonmind_appliance.untrusted_json import decode
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from moonmind_appliance.errors import LoginError
+from moonmind_appliance.untrusted_json import decode
 
 _OWNER_ONLY = 0o600
 
@@ -46,7 +47,7 @@ class TokenFile:
         try:
             if stat.S_IMODE(self.path.stat().st_mode) & ~_OWNER_ONLY:
                 self.path.chmod(_OWNER_ONLY)
-            return msgspec.json.decode(self.path.read_bytes(), type=SavedLogin)
+            return decode(self.path.read_bytes(), SavedLogin)
         except FileNotFoundError:
             return None
         except OSError as error:

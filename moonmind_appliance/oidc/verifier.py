@@ -24,9 +24,9 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.models import Actor
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.oidc.discovery import open_client
 from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
+from moonmind_appliance.untrusted_json import decode
 
 _NEW_TOKEN = "Get a new access token from Keycloak."  # noqa: S105 - a sentence
 _RIGHT_TOKEN = "Send the `access_token` of Keycloak's response, complete and unchanged."  # noqa: S105 - a sentence

@@ -11,12 +11,12 @@ from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
+from moonmind_appliance.untrusted_json import decode
 
 _LONGEST_RESULT = 16 * 1024 * 1024
 # Match local errors only; GitHub's own lines start with "remote:".

@@ -20,9 +20,9 @@ from moonmind_appliance.in_container.command import command
 from moonmind_appliance.in_container.login_volume import LOGIN_FILES
 from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_FOLDER, LOGIN_FOLDER, WORKSPACES
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.phases.commands import Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.untrusted_json import decode
 
 # Largest share of the time that measuring may take.
 _SHARE = 10

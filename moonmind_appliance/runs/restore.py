@@ -22,6 +22,7 @@ from moonmind_appliance.store.database_copy import artifact_row, damage, facts_o
 from moonmind_appliance.store.migrations import MIGRATIONS
 from moonmind_appliance.store.restored import correct_artifacts, forget_logins, note_restore, requeue_interrupted
 from moonmind_appliance.units import size
+from moonmind_appliance.untrusted_json import decode
 from moonmind_appliance.version import appliance_version
 
 _LARGEST_MANIFEST = 1024 * 1024
@@ -236,10 +237,10 @@ def _manifest(member: Member | None) -> Manifest:
         raise _not_ours("it does not begin with a manifest")
     content = member.read(member.size_bytes)
     try:
-        number = msgspec.json.decode(content, type=dict[str, msgspec.Raw]).get("format", msgspec.Raw(b"0"))
-        if msgspec.json.decode(number, type=int) > FORMAT:
+        number = decode(content, dict[str, msgspec.Raw]).get("format", msgspec.Raw(b"0"))
+        if decode(bytes(number), int) > FORMAT:
             raise _not_ours("a newer version of the appliance made it; restore it with that version")
-        return msgspec.json.decode(content, type=Manifest)
+        return decode(content, Manifest)
     except msgspec.MsgspecError as error:
         raise _not_ours(f"its manifest cannot be read ({error})") from error
 

@@ -8,10 +8,10 @@ from moonmind_appliance.errors import EngineError
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.login import lock_shard
 from moonmind_appliance.shards.spec import ensure_login_network
+from moonmind_appliance.untrusted_json import decode
 
 _TIME_LIMIT = 50
 

@@ -12,8 +12,8 @@ import msgspec
 
 from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import PHASE_OUTPUTS, Artifact, Event, Phase, Run, Shard
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.store.redacting import JsonText
+from moonmind_appliance.untrusted_json import decode
 
 _T = TypeVar("_T")
 

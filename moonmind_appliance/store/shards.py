@@ -10,11 +10,11 @@ import msgspec
 
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Shard
-from moonmind_appliance.nesting import decode
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import json_text, to_shard
+from moonmind_appliance.untrusted_json import decode
 
 _LONGEST_REASON = 300
 _T = TypeVar("_T")

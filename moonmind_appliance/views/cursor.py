@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
-from moonmind_appliance.nesting import decode
+from moonmind_appliance.untrusted_json import decode
 
 _Place = tuple[Annotated[datetime, msgspec.Meta(tz=True)], UUID]
 

@@ -85,6 +85,8 @@ def test_another_issuer_is_a_problem() -> None:
         (httpx.Response(302, headers={"location": "https://elsewhere"}), "returned 302"),
         (httpx.Response(200, content=b"<html>"), "cannot be read"),
         (httpx.Response(200, json=["a"]), "cannot be read"),
+        (httpx.Response(200, content=b'{"issuer": "\xff"}'), "cannot be read"),
+        (httpx.Response(200, content=b"[" * 5000), "cannot be read"),
         (httpx.Response(200, content=b" " * (LARGEST_ANSWER + 1)), "larger than"),
     ],
 )

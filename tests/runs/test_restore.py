@@ -217,6 +217,11 @@ HOSTILE: dict[str, tuple[Callable[[Files], Files], str]] = {
     "changed artifact": (lambda files: _changed(files, _artifact(files)), "does not match its checksum"),
     "changed database": (lambda files: _changed(files, "appliance.db"), "does not match its checksum"),
     "no JSON": (lambda files: files | {"manifest.json": b"{"}, "manifest cannot be read"),
+    "not UTF-8": (
+        lambda files: files | {"manifest.json": b'{"format": 1, "version": "\xff"}'},
+        "manifest cannot be read",
+    ),
+    "deep JSON": (lambda files: files | {"manifest.json": b'{"x":' + b"[" * 5000}, "manifest cannot be read"),
     "later format": (lambda files: _with_manifest(files, format=2), "newer version of the appliance made it"),
     "other appliance": (lambda files: _with_manifest(files, appliance_id="x"), "does not describe its database"),
     "large database": (

@@ -41,7 +41,9 @@ def test_a_failed_save_keeps_the_older_draft(file, monkeypatch):
     assert list(file.path.parent.iterdir()) == [file.path]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"shard": "any"}', b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"shard": "any"}', b"[]", b"\xff", b'{"repository": "\xff"}', b"[" * 5000]
+)
 def test_an_invalid_draft_file_is_ignored(file, content):
     """The form opens empty."""
     file.path.parent.mkdir()

@@ -28,6 +28,7 @@ from moonmind_appliance.errors import (
 )
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.trust import trust_context
+from moonmind_appliance.untrusted_json import decode
 from moonmind_appliance.views.drain_view import DrainView
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail
 from moonmind_appliance.views.run_summary import RunAccepted, RunPage, RunSummary, check_run_name
@@ -253,7 +254,7 @@ class Remote:
             raise self._unavailable(error) from None
         self._check(answer)
         try:
-            return msgspec.json.decode(answer.content, type=kind)
+            return decode(answer.content, kind)
         except msgspec.ValidationError as error:
             raise CommandFailed(
                 f"The response of {self._server} is not valid: {error}.",
@@ -271,7 +272,7 @@ class Remote:
             return
         answer.read()
         try:
-            problem = msgspec.json.decode(answer.content, type=_Problem)
+            problem = decode(answer.content, _Problem)
         except msgspec.MsgspecError:
             if answer.status_code in _BUSY:
                 # The appliance's proxy, while it restarts.

@@ -1,8 +1,10 @@
-"""Decodes JSON from elsewhere, unless it is nested too deeply.
+"""Decodes JSON that something else wrote: every way in which it can be wrong is one kind of error.
 
 Decoders of JSON recurse once for each level. At Python's recursion limit it is not only the decoder that fails: a
 garbage collection that happens there calls destructors, which then fail as well, and Python drops their errors
 (https://docs.python.org/3/library/sys.html#sys.unraisablehook). So the levels are counted before the JSON is decoded.
+
+msgspec 0.22 raises UnicodeDecodeError, which is not one of its own errors, for a string that is not UTF-8.
 """
 
 import re
@@ -28,8 +30,14 @@ class NestedTooDeeply(msgspec.DecodeError):
     """JSON with more than `MOST_LEVELS` levels."""
 
 
+class NotUtf8(msgspec.DecodeError):
+    """A string is not UTF-8."""
+
+
 @overload
 def decode(text: bytes, shape: type[_T]) -> _T: ...
+
+
 @overload
 def decode(text: bytes, shape: Any = Any) -> Any: ...  # noqa: ANN401 - any JSON value
 def decode(text: bytes, shape: Any = Any) -> Any:
@@ -37,12 +45,15 @@ def decode(text: bytes, shape: Any = Any) -> Any:
 
     Raises:
         NestedTooDeeply: it has more than `MOST_LEVELS` levels.
-        msgspec.DecodeError: it is not JSON, or has another shape.
-        UnicodeDecodeError: a string is not UTF-8.
+        NotUtf8: a string is not UTF-8.
+        msgspec.DecodeError: these two, it is not JSON, or it has another shape (`msgspec.ValidationError`).
     """
     if too_deep(text):
         raise NestedTooDeeply(f"JSON is nested more than {MOST_LEVELS} levels deep")
-    return msgspec.json.decode(text, type=shape)
+    try:
+        return msgspec.json.decode(text, type=shape)
+    except UnicodeDecodeError as error:
+        raise NotUtf8("JSON contains a string that is not UTF-8") from error
 
 
 def too_deep(text: bytes, most: int = MOST_LEVELS) -> bool:

@@ -1,10 +1,38 @@
-"""JSON that is nested too deeply to be decoded safely."""
+"""Every way in which JSON can be wrong is one kind of error."""
 
 import json
+from typing import Any
 
+import msgspec
 import pytest
 
-from moonmind_appliance.nesting import MOST_LEVELS, too_deep
+from moonmind_appliance.untrusted_json import MOST_LEVELS, NestedTooDeeply, NotUtf8, decode, too_deep
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "error"),
+    [
+        (b"", Any, msgspec.DecodeError),
+        (b"{", Any, msgspec.DecodeError),
+        (b"[1]", dict[str, int], msgspec.ValidationError),
+        (b'["\xff"]', Any, NotUtf8),
+        (b'{"a": "\xff"}', dict[str, str], NotUtf8),
+        (b"[" * 50_000, Any, NestedTooDeeply),
+        (b'{"a": ' + b"[" * 50_000, dict[str, msgspec.Raw], NestedTooDeeply),
+    ],
+)
+def test_what_is_wrong(text: bytes, shape: Any, error: type[msgspec.DecodeError]) -> None:
+    """Callers need one `except`."""
+    with pytest.raises(error) as caught:
+        decode(text, shape)
+    assert isinstance(caught.value, msgspec.DecodeError)
+    assert type(caught.value) is error
+
+
+def test_a_value_is_decoded_as_its_shape() -> None:
+    """And without a shape as plain JSON."""
+    assert decode(b'{"a": "x"}', dict[str, str]) == {"a": "x"}
+    assert decode(b'["[[["]') == ["[[["]
 
 
 @pytest.mark.parametrize(
