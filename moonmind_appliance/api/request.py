@@ -17,7 +17,7 @@ from moonmind_appliance.errors import FieldProblem, InvalidRequest
 from moonmind_appliance.models import Actor
 from moonmind_appliance.runs.submit import SubmitRequest, field_problems, refusal
 from moonmind_appliance.text_encoding import other_form
-from moonmind_appliance.untrusted_json import NestedTooDeeply, NotUtf8, decode
+from moonmind_appliance.untrusted_json import MOST_LEVELS, NestedTooDeeply, NotUtf8, decode
 
 # 256 KiB of text may become six times as many bytes when every character is escaped.
 MAX_BODY_BYTES = 2 * 1024**2
@@ -140,7 +140,11 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return decode(body)
     except NestedTooDeeply:
-        raise InvalidRequest("The body is nested too deeply.", code="malformed_json") from None
+        raise InvalidRequest(
+            f"The body's JSON is nested more than {MOST_LEVELS} levels deep.",
+            hint="Send a JSON object as in docs/api.md.",
+            code="malformed_json",
+        ) from None
     except msgspec.DecodeError as error:
         why = _not_utf8(body) if isinstance(error, NotUtf8) else str(error)
         why = why.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")

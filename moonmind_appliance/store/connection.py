@@ -124,6 +124,8 @@ class Database:
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._closed = False
+        # Reentrant, so that SQLite refuses a write within a write.
+        self._turn = threading.RLock()
         self._file: tuple[int, int] | None = None
 
     def migrate(self, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -171,14 +173,39 @@ class Database:
         """
         with self._use() as connection:
             self._check_file()
-            connection.execute("BEGIN IMMEDIATE")
-            recorded = connection.recorded = []
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                _end(connection, "ROLLBACK")
+            with self._turn_to_write(connection):
+                recorded = connection.recorded = []
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                finally:
+                    _end(connection, "ROLLBACK")
         log_events(recorded)
+
+    @contextmanager
+    def _turn_to_write(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Begin a transaction. SQLite gives its lock in no order, so that of many threads some would wait too long.
+
+        The threads of this process take turns. The waits for the turn and for other processes do not add up.
+        """
+        seconds = self._wait_seconds
+        began = time.monotonic()
+        if not self._turn.acquire(timeout=seconds):
+            raise DatabaseUnusable(
+                f"Database {self.path}: earlier writes did not end within {seconds:g} s.",
+                hint="If another process has the file open, such as a backup or an SQLite shell, end it. Otherwise "
+                "check the disk and the machine's load. Then try again.",
+                temporary=True,
+            )
+        try:
+            self._set_busy_timeout(connection, max(0.0, seconds - (time.monotonic() - began)))
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            finally:
+                self._set_busy_timeout(connection, seconds)
+            yield
+        finally:
+            self._turn.release()
 
     def check(self) -> None:
         """Search the whole file for damage. Reads all of it: about a second for each gigabyte.
@@ -198,11 +225,8 @@ class Database:
 
         For work that is expensive to repeat and for which no caller waits.
         """
-        self._wait_for(_LONG_WAIT_SECONDS)
-        try:
+        with self._wait_for(_LONG_WAIT_SECONDS):
             yield
-        finally:
-            self._wait_for(self._busy_seconds)
 
     @contextmanager
     def short_wait(self) -> Iterator[None]:
@@ -210,15 +234,29 @@ class Database:
 
         For work that may be left out.
         """
-        self._wait_for(_SHORT_WAIT_SECONDS)
+        with self._wait_for(_SHORT_WAIT_SECONDS):
+            yield
+
+    @contextmanager
+    def _wait_for(self, seconds: float) -> Iterator[None]:
+        with self._use() as connection:
+            self._set_busy_timeout(connection, seconds)
+        self._local.wait_seconds = seconds
         try:
             yield
         finally:
-            self._wait_for(self._busy_seconds)
+            del self._local.wait_seconds
+            with self._use() as connection:
+                self._set_busy_timeout(connection, self._busy_seconds)
 
-    def _wait_for(self, seconds: float) -> None:
-        with self._use() as connection:
-            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+    @property
+    def _wait_seconds(self) -> float:
+        """How long this thread waits until another connection's write ends."""
+        return float(getattr(self._local, "wait_seconds", self._busy_seconds))
+
+    @staticmethod
+    def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
     def close(self) -> None:
         """Close every thread's connection after its running statement. Idempotent; the database cannot be reopened.

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,56 @@ def test_busy_file(store: Store, data_dir: Path) -> None:
     holder.close()
     Store(database).events.add("x")
     database.close()
+
+
+def test_the_waits_of_threads_for_a_busy_file_do_not_add_up(store: Store, data_dir: Path) -> None:
+    """The threads take turns to write; while another process holds the lock, each gives up after its own wait."""
+    holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    database = Database(data_dir / "appliance.db", busy_seconds=0.5)
+    errors = []
+
+    def work() -> None:
+        try:
+            Store(database).events.add("x")
+        except DatabaseUnusable as error:
+            errors.append(error)
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 5
+    assert len(errors) == len(threads)
+    assert all("has the file open" in error.hint and error.temporary for error in errors)
+    holder.close()
+    Store(database).events.add("x")
+    database.close()
+
+
+def test_a_write_waits_for_this_processs_earlier_writes(store: Store, data_dir: Path) -> None:
+    """Not for longer than for another process; the error does not claim that there is one."""
+    database = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    with ThreadPoolExecutor(1) as other:
+        with database.write():
+            with pytest.raises(DatabaseUnusable, match=r"earlier writes did not end within 0\.05 s") as refusal:
+                other.submit(Store(database).events.add, "x").result()
+            assert refusal.value.temporary
+        other.submit(Store(database).events.add, "x").result()
+    database.close()
+
+
+def test_a_write_within_a_write_is_refused(store: Store) -> None:
+    """At once, not after a wait for itself."""
+    with (
+        store.database.write(),
+        pytest.raises(StoreError, match="within a transaction"),
+        store.database.write(),
+    ):
+        pass
+    store.events.add("still.writable")
 
 
 def test_a_thread_waits_longer_within_long_wait(store: Store, data_dir: Path) -> None:
