@@ -10,6 +10,8 @@ import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from moonmind_appliance.freed_memory import return_to_system
+
 # Shorter data is searched faster one string after another; so the command does not load the library for its few texts.
 _SHORTEST = 2048
 
@@ -63,4 +65,6 @@ def _compiled(literals: Sequence[bytes], any_case: Collection[bytes]) -> Any:  #
         elements=len(literals),
         flags=[once | hyperscan.HS_FLAG_CASELESS if literal in any_case else once for literal in literals],
     )
+    # For some sets of strings it needed 40 MB.
+    return_to_system()
     return database

@@ -1,6 +1,9 @@
 """One search finds exactly the strings that occur, whatever their bytes, with and without the library."""
 
 import importlib
+import resource
+import subprocess
+import sys
 import threading
 from random import Random
 
@@ -69,3 +72,28 @@ def test_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+_COMPILE_A_COSTLY_SET = """
+import random
+from pathlib import Path
+from moonmind_appliance.literal_search import LiteralSearch
+
+def resident_pages():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+def compile(number):
+    choose = random.Random(0)
+    LiteralSearch([b"%016x" % choose.randrange(16**16) for _ in range(number)]).present(bytes(5000))
+
+compile(5)
+before = resident_pages()
+compile(486)
+print(resident_pages() - before)
+"""
+
+
+def test_the_memory_that_preparing_a_search_needs_is_returned() -> None:
+    """For some sets of strings the library needs many megabytes, and every new login makes a new set."""
+    done = subprocess.run([sys.executable, "-c", _COMPILE_A_COSTLY_SET], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * resource.getpagesize() < 6_000_000

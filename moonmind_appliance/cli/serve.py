@@ -14,10 +14,10 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.logs import RedactingFormatter, start_log
+from moonmind_appliance.freed_memory import share_arenas
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import Supervision
 from moonmind_appliance.serving import serve as serve_http
-from moonmind_appliance.serving.allocator import return_freed_memory
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.shards.health import LOGIN_WORDS
 from moonmind_appliance.store import Store
@@ -46,7 +46,7 @@ def serve(invocation: Invocation) -> Exit:
     and the running phases have STOP_GRACE to end; their runs resume after the next start. A second signal interrupts
     them at once. The exit code is then 0. Only one process can use a data folder.
     """
-    return_freed_memory()
+    share_arenas()
     configuration = invocation.configuration()
     settings = configuration.settings
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
