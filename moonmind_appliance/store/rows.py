@@ -6,6 +6,7 @@ Times are RFC 3339 text in UTC with six fractional digits, so that they sort as 
 import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -112,15 +113,21 @@ def _phase(row: sqlite3.Row) -> Phase:
 
 
 def _columns(row: sqlite3.Row, kind: type[msgspec.Struct], json_columns: tuple[str, ...]) -> dict[str, Any]:
-    names = set(row.keys())
-    values = {name: row[name] for name in kind.__struct_fields__ if name in names}
+    fields = _fields(kind)
+    # By position: a row searches for each name from its first column on.
+    values = {name: value for name, value in zip(row.keys(), row, strict=True) if name in fields}
     for value in values.values():
-        if isinstance(value, str):
+        if isinstance(value, str) and not value.isascii():
             value.encode()
     for name in json_columns:
         if values[name] is not None:
             values[name] = decode(values[name].encode())
     return values
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(kind.__struct_fields__)
 
 
 def _build(kind: type[_T], what: str, values: Any) -> _T:  # noqa: ANN401 - plain JSON values
