@@ -15,6 +15,7 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from moonmind_appliance.api.artifacts import artifacts_router
 from moonmind_appliance.api.drain import drain_router
 from moonmind_appliance.api.events import OpenStreams, events_router
+from moonmind_appliance.api.followers import Followers
 from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.metrics import Metrics, metrics_router
 from moonmind_appliance.api.openapi import complete, openapi_config
@@ -102,7 +103,10 @@ def build_api(parts: ApiParts) -> Litestar:
     streams = OpenStreams()
     threads = write_threads()
     metrics = Metrics(parts, lambda: len(streams))
-    state = State({"parts": parts, "streams": streams, "metrics": metrics, "write_threads": threads})
+    followers = Followers(parts.resources, parts.pace.look_every)
+    state = State(
+        {"parts": parts, "streams": streams, "followers": followers, "metrics": metrics, "write_threads": threads}
+    )
     router = Router(
         BASE_PATH,
         route_handlers=[

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from moonmind_appliance.api.auth import bearer_token, require_token
+from moonmind_appliance.api.followers import Followers
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems, request_id
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.errors import RequestError, StoreError, Unauthenticated
@@ -25,7 +27,7 @@ from moonmind_appliance.views.run_tail import Position, RunTail
 
 _log = logging.getLogger(__name__)
 
-STREAMS = 128
+STREAMS = 1024
 STREAMS_OF_ONE = 16
 _RETRY_AFTER_MS = 2000
 
@@ -103,29 +105,39 @@ async def stream_events(
 
 async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIterator[bytes]:
     yield begin
-    pace = request.parts.pace
-    sent = asked = time.monotonic()
-    while not (tail.ended or request.parts.resources.stopping.is_set()):
-        try:
-            messages = await sync_to_thread(tail.read)
-        except StoreError as error:
-            _log.error("The event stream of request %s ended: %s", request_id(request), error)
-            yield b": the database cannot be read now\n\n"
-            return
-        now = time.monotonic()
-        if messages:
-            yield b"".join(message.encode() for message in messages)
-            sent = now
-            continue
-        if now - sent >= pace.heartbeat_every:
-            yield b": still here\n\n"
-            sent = now
-        if now - asked >= pace.ask_token_every:
-            if not await sync_to_thread(_may_go_on, request):
-                yield b": the token is not valid any more\n\n"
-                return
-            asked = now
-        await asyncio.sleep(pace.look_every)
+    pace, stopping = request.parts.pace, request.parts.resources.stopping
+    followers: Followers = request.app.state["followers"]
+    now = time.monotonic()
+    comment_at, ask_at = now + pace.heartbeat_every, now + pace.ask_token_every
+    with followers.follow(tail) as woken:
+        woken.set()
+        while not (tail.ended or stopping.is_set()):
+            messages = []
+            if woken.is_set():
+                woken.clear()
+                try:
+                    messages = await sync_to_thread(tail.read)
+                except StoreError as error:
+                    _log.error("The event stream of request %s ended: %s", request_id(request), error)
+                    yield b": the database cannot be read now\n\n"
+                    return
+            now = time.monotonic()
+            if now >= ask_at:
+                if not await sync_to_thread(_may_go_on, request):
+                    yield b": the token is not valid any more\n\n"
+                    return
+                ask_at = now + pace.ask_token_every
+            if messages:
+                # There may be more than one call of `read` returns.
+                woken.set()
+                yield b"".join(message.encode() for message in messages)
+            elif now >= comment_at:
+                yield b": still here\n\n"
+            if messages or now >= comment_at:
+                comment_at = now + pace.heartbeat_every
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(comment_at, ask_at) - now):
+                    await woken.wait()
 
 
 def _may_go_on(request: ApiRequest) -> bool:

@@ -3,7 +3,7 @@
 import resource
 from dataclasses import dataclass
 
-_MOST_CONNECTIONS = 1024
+_MOST_CONNECTIONS = 2048
 _MOST_OF_ONE_ADDRESS = 256
 # Files that are not connections: database, Docker, GitHub, logs.
 _OTHER_FILES = 256

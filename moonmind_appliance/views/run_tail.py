@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
@@ -88,12 +89,18 @@ class Message(NamedTuple):
 
 
 class RunTail:
-    """Follows one run from a position. For one reader at a time, in any thread."""
+    """Follows one run from a position. For one reader at a time, in any thread.
+
+    `growing` has the logs of the running phases, and the size in bytes that each had when it was read. It is replaced,
+    never changed: other threads may use it.
+    """
 
     def __init__(self, store: Store, files: ArtifactFiles, run_id: str, position: Position) -> None:
         self._store = store
         self._files = files
-        self._run_id = run_id
+        self.run_id = run_id
+        self.growing: dict[Path, int] = {}
+        self._sizes: dict[Path, int] = {}
         self._position = position
         self._pending = iter(())  # type: Iterator[Message]
         self._run: Run | None = None
@@ -109,12 +116,13 @@ class RunTail:
         return messages
 
     def _new(self) -> Iterator[Message]:
+        self._sizes = {}
         # Read the events first: the run's row then includes what they report.
-        events = self._store.events.after(self._position.event_id, run_id=self._run_id, limit=_EVENTS)
+        events = self._store.events.after(self._position.event_id, run_id=self.run_id, limit=_EVENTS)
         if events or self._run is None:
             # Every relevant change has an event; without one the row need not be read again.
-            self._run = self._store.runs.get(self._run_id, text=False)
-            logs = phase_logs(self._store.artifacts.list(self._run_id))
+            self._run = self._store.runs.get(self.run_id, text=False)
+            logs = phase_logs(self._store.artifacts.list(self.run_id))
             self._logs = {LogName(log.phase.value, log.stream, log.attempt): log.storage_path for log in logs}
         run = self._run
         if run is None:
@@ -129,9 +137,11 @@ class RunTail:
             yield self._of_event(event)
         if len(events) == _EVENTS:
             return
+        self._sizes = {}
         for phase in run.phases:
             if phase.status is PhaseStatus.RUNNING:
                 yield from self._lines(phase, whole=False)
+        self.growing = self._sizes
         self.ended = not events and run.status in FINAL_RUN_STATUSES
         if self.ended:
             yield self._end(run.status)
@@ -156,18 +166,22 @@ class RunTail:
     def _lines_of(self, name: LogName, path: str, *, whole: bool) -> Iterator[Message]:
         """New lines of a file; the unfinished last one only if the file is `whole`."""
         try:
-            file = os.open(self._files.path(path), os.O_RDONLY | os.O_CLOEXEC)
+            on_disk = self._files.path(path)
+            # The file may not exist yet.
+            self._sizes[on_disk] = 0
+            file = os.open(on_disk, os.O_RDONLY | os.O_CLOEXEC)
         except (NotFound, FileUnusable, OSError):
             return
         try:
             offset = self._position.read.get(name, 0)
-            if os.fstat(file).st_size < offset:
+            self._sizes[on_disk] = size = os.fstat(file).st_size
+            if size < offset:
                 offset = 0
             while data := os.pread(file, _READ, offset):
                 at_end = len(data) < _READ
                 taken = 0
-                for line, size in split_lines(data, whole=whole and at_end):
-                    taken += size
+                for line, length in split_lines(data, whole=whole and at_end):
+                    taken += length
                     self._position.read[name] = offset + taken
                     yield self._of_line(name, line)
                 offset += taken

@@ -10,7 +10,7 @@ from moonmind_appliance.serving.limits import limits_of
 
 @pytest.mark.parametrize(
     ("files", "connections", "of_one"),
-    [(64, 16, 8), (1024, 384, 192), (4096, 1024, 256), (1_048_576, 1024, 256)],
+    [(64, 16, 8), (1024, 384, 192), (4096, 1920, 256), (1_048_576, 2048, 256)],
 )
 def test_connections_leave_files_for_the_rest(files: int, connections: int, of_one: int) -> None:
     """A connection may also have an artifact open; the database, Docker and GitHub need files, too."""

@@ -1,14 +1,14 @@
 """Requests to `serve` beside the same requests to a bare Litestar handler, under the same server on the same machine.
 
 - a status read and a list page: the bare handler answers with as many bytes, encoded from a structure each time;
-- a submission, while all shards are paused, so that the workers sleep: the bare handler makes one commit of 12 rows with `synchronous = FULL` in a thread, and answers 202.
-  It is measured with an empty queue, and again when `--queued` runs wait.
+- a submission, while all shards are paused, so that the workers sleep: the bare handler makes one commit of 12 rows
+  with `synchronous = FULL` in a thread, and answers 202. With an empty queue, and again when `--queued` runs wait.
 
 Both are processes of their own, the client is a third one with some connections that stay open. Rounds alternate. Each
 line has requests a second, the 50th and 99th percentile of the time to an answer, the processor time that the server's
 process used for each request (it depends less on what else the machine does), and the ratios to the bare handler.
 
-Run it by itself: `python tests/bench/requests.py [--seconds 2] [--rounds 3] [--connections 16] [--queued 10000]`.
+Run it by itself: `python tests/bench/api_requests.py [--seconds 2] [--rounds 3] [--connections 16] [--queued 10000]`.
 """
 
 import argparse
@@ -28,11 +28,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+import msgspec  # noqa: E402
+import uvicorn  # noqa: E402
+from litestar import Litestar, get, post  # noqa: E402
 from msgspec import structs  # noqa: E402
 
 from moonmind_appliance.store import Store  # noqa: E402
@@ -65,15 +68,21 @@ class Figures:
         return text
 
 
+class Server(NamedTuple):
+    """A server's process id and port."""
+
+    pid: int
+    port: int
+
+
+class Answer(msgspec.Struct):
+    """What the bare handlers answer."""
+
+    items: list[str]
+
+
 def bare(port: int, folder: Path) -> None:
     """Serve the bare handlers."""
-    import msgspec
-    import uvicorn
-    from litestar import Litestar, get, post
-
-    class Answer(msgspec.Struct):
-        items: list[str]
-
     database = folder / "bare.db"
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -96,7 +105,12 @@ def bare(port: int, folder: Path) -> None:
         return Answer(["x" * 30] * 4)
 
     uvicorn.run(
-        Litestar([read, write], openapi_config=None), port=port, http="h11", ws="none", log_level="error", access_log=False
+        Litestar([read, write], openapi_config=None),
+        port=port,
+        http="h11",
+        ws="none",
+        log_level="error",
+        access_log=False,
     )
 
 
@@ -113,7 +127,7 @@ def process(arguments: list[str], variables: dict[str, str], path: str, port: in
         give_up_at = time.monotonic() + 60
         while True:
             try:
-                asyncio.run(_load(port, [_head("GET", path)], seconds=0.0, connections=1))
+                asyncio.run(_load(port, [head_of("GET", path)], seconds=0.0, connections=1))
                 break
             except OSError:
                 if started.poll() is not None or time.monotonic() > give_up_at:
@@ -125,7 +139,8 @@ def process(arguments: list[str], variables: dict[str, str], path: str, port: in
         started.wait(60)
 
 
-def _head(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
+def head_of(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
+    """A request's bytes."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"Authorization: Bearer {token}"] if token else []
     lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
@@ -166,22 +181,24 @@ async def _load(port: int, requests: list[bytes], *, seconds: float, connections
     return spent, size
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
 
-def measure(figures: Figures, pid: int, port: int, requests: list[bytes], seconds: float, connections: int) -> None:
+def measure(figures: Figures, server: Server, requests: list[bytes], *, seconds: float, connections: int) -> None:
     """Add one round."""
-    before, began = _processor_seconds(pid), time.perf_counter()
-    spent, _ = asyncio.run(_load(port, requests, seconds=seconds, connections=connections))
+    before, began = processor_seconds(server.pid), time.perf_counter()
+    spent, _ = asyncio.run(_load(server.port, requests, seconds=seconds, connections=connections))
     took = time.perf_counter() - began
     figures.seconds += spent
     figures.rates.append(len(spent) / took)
-    figures.processor_ms.append((_processor_seconds(pid) - before) * 1000 / len(spent))
+    figures.processor_ms.append((processor_seconds(server.pid) - before) * 1000 / len(spent))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
@@ -199,7 +216,7 @@ def main() -> None:
         bare(int(chosen.bare[0]), Path(chosen.bare[1]))
         return
     with tempfile.TemporaryDirectory() as name:
-        folder, ports = Path(name), (_free_port(), _free_port())
+        folder, ports = Path(name), (free_port(), free_port())
         data = folder / "data"
         store = Store.open(data)
         token = store.tokens.create("bench", operator=True, expires_at=None)
@@ -210,30 +227,32 @@ def main() -> None:
         variables |= {"DOCKER_HOST": f"unix://{folder}/none.sock", "MOONMIND_ENV_FILE": os.devnull}
         with (
             process(["-m", "moonmind_appliance.cli", "serve"], variables, f"{BASE}/health", ports[0]) as ours,
-            process([str(Path(__file__).resolve()), "--bare", str(ports[1]), name], {}, "/read/100", ports[1]) as theirs,
+            process(
+                [str(Path(__file__).resolve()), "--bare", str(ports[1]), name], {}, "/read/100", ports[1]
+            ) as theirs,
         ):
-            compare(chosen, (ours, theirs), ports, token)
+            compare(chosen, Server(ours, ports[0]), Server(theirs, ports[1]), token)
 
 
-def compare(chosen: argparse.Namespace, pids: tuple[int, int], ports: tuple[int, int], token: str) -> None:
+def compare(chosen: argparse.Namespace, appliance: Server, other: Server, token: str) -> None:
     """Print a line for each kind of request and for its bare handler."""
     body = json.dumps(_BODY).encode()
-    submit, write = _head("POST", f"{BASE}/runs", token, body), _head("POST", "/write", "", body)
+    submit, write = head_of("POST", f"{BASE}/runs", token, body), head_of("POST", "/write", "", body)
     for _ in range(60):
-        asyncio.run(_load(ports[0], [submit], seconds=0, connections=1))
-    listing = _head("GET", f"{BASE}/runs?limit=50", token)
-    run_ids = _run_ids(ports[0], listing)
-    status = [_head("GET", f"{BASE}/runs/{run_id}", token) for run_id in run_ids]
+        asyncio.run(_load(appliance.port, [submit], seconds=0, connections=1))
+    listing = head_of("GET", f"{BASE}/runs?limit=50", token)
+    run_ids = _run_ids(appliance.port, listing)
+    status = [head_of("GET", f"{BASE}/runs/{run_id}", token) for run_id in run_ids]
 
-    def compared(name: str, request: list[bytes], other: bytes | None, connections: int) -> None:
-        if other is None:
-            _, size = asyncio.run(_load(ports[0], request[:1], seconds=0, connections=1))
-            other = _head("GET", f"/read/{size}")
+    def compared(name: str, request: list[bytes], plain: bytes | None, connections: int) -> None:
+        if plain is None:
+            _, size = asyncio.run(_load(appliance.port, request[:1], seconds=0, connections=1))
+            plain = head_of("GET", f"/read/{size}")
             name = f"{name}, {size:,} bytes"
         ours, theirs = Figures(), Figures()
         for _ in range(chosen.rounds):
-            measure(ours, pids[0], ports[0], request, chosen.seconds, connections)
-            measure(theirs, pids[1], ports[1], [other], chosen.seconds, connections)
+            measure(ours, appliance, request, seconds=chosen.seconds, connections=connections)
+            measure(theirs, other, [plain], seconds=chosen.seconds, connections=connections)
         print(f"{name}, {connections} connection{'s' * (connections > 1)}")
         print(ours.line("serve", theirs))
         print(theirs.line("bare handler"), flush=True)
@@ -244,7 +263,7 @@ def compare(chosen: argparse.Namespace, pids: tuple[int, int], ports: tuple[int,
     compared("submission, short queue", [submit], write, chosen.connections)
     missing = chosen.queued - 60 * 50
     if missing > 0:
-        asyncio.run(_until_queued(ports[0], listing, submit, chosen.queued))
+        asyncio.run(_until_queued(appliance.port, listing, submit, chosen.queued))
     compared(f"submission, {chosen.queued:,} runs queued", [submit], write, chosen.connections)
     compared("status read, long queue", status, None, chosen.connections)
 
