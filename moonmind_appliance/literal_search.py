@@ -12,7 +12,7 @@ from typing import Any
 
 from moonmind_appliance.freed_memory import return_to_system
 
-# Shorter data is searched faster one string after another; so the command does not load the library for its few texts.
+# Shorter data does not load the library: a command has a few such texts only.
 _SHORTEST = 2048
 
 
@@ -32,7 +32,8 @@ class LiteralSearch:
         """
         if not self._literals:
             return set()
-        if len(data) < _SHORTEST:
+        # Once the library is prepared, it is faster for any data: a microsecond instead of about twenty.
+        if len(data) < _SHORTEST and not self._database:
             lower = data.lower() if self._any_case else data
             return {
                 index

@@ -43,6 +43,8 @@ _SHORTEST_WRAPPED = 60
 _MOST_STRETCHED = 3
 # Bytes of an encoding that one pass searches for together with those of all others.
 _CORE = 16
+# Characters of a text, and number of texts, that are kept as known to contain no secret.
+_LONGEST_KEPT, _MOST_KEPT = 100, 4096
 # Bytes that are searched for wrapped values at once: limits memory use.
 _WINDOW = 256 * 1024
 _LINE_BREAK = re.compile(rb"\r?\n|\\n")
@@ -177,6 +179,8 @@ class Redactor:
         self._learnt: dict[str, dict[str, _Learnt]] = {}
         self._plain = _Forms()
         self._wrapped = _Forms()
+        # Short texts without secrets: most texts in rows and events are repeated, such as ids, names and states.
+        self._clean: set[str] = set()
         for kind, value in (secrets or {}).items():
             self.add(kind, value)
 
@@ -236,6 +240,8 @@ class Redactor:
         forms = [_Form(form, kind, certain) for kind, value, certain in self._all_values() for form in encodings(value)]
         self._plain = _Forms(form for form in forms if len(form.form) < _SHORTEST_WRAPPED)
         self._wrapped = _Forms(form for form in forms if len(form.form) >= _SHORTEST_WRAPPED)
+        # Last, and replaced, not emptied: a thread that searched for the old values adds its text to the old set.
+        self._clean = set()
 
     def _known(self, data: bytes, *, certain_only: bool = False) -> list[Span]:
         """The spans of known values; not merged."""
@@ -278,7 +284,15 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """`redact` for text."""
-        return self.redact(text.encode(errors="replace")).decode(errors="replace")
+        clean = self._clean
+        if text in clean:
+            return text
+        redacted = self.redact(text.encode(errors="replace")).decode(errors="replace")
+        if redacted == text and len(text) <= _LONGEST_KEPT:
+            if len(clean) >= _MOST_KEPT:
+                clean.clear()
+            clean.add(text)
+        return redacted
 
     def find(self, data: bytes, allowed: Collection[str] = (), *, most: int = 1000) -> list[Finding]:
         """The known values in the bytes, and the certain tokens whose SHA-256 hash is not allowed; by offset.

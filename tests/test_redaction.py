@@ -267,3 +267,43 @@ def test_a_sign_in_adds_keys_of_any_form() -> None:
     redactor.learn("shard 0", {"VENDOR_API_KEY": key}, signed_in=True)
     assert key not in redactor.redact_text(f"using {key}")
     assert redactor.find(f"using {key}".encode())
+
+
+def test_a_text_that_was_harmless_is_redacted_once_its_value_is_known() -> None:
+    """Short harmless texts are remembered until a value is added."""
+    redactor = Redactor()
+    value = "correct-horse-battery"
+    for _ in range(2):
+        assert redactor.redact_text(value) == value
+    redactor.add("TOKEN", value)
+    assert redactor.redact_text(value) == "[redacted:TOKEN]"
+    redactor.learn("shard 0", {"key": "another-horse-battery"}, signed_in=True)
+    assert redactor.redact_text("another-horse-battery") == "[redacted:shard 0 key]"
+    redactor.forget("shard 0")
+    assert redactor.redact_text("another-horse-battery") == "another-horse-battery"
+
+
+def test_a_search_that_began_before_a_value_was_added_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread may end its search for the old values after another one has added a value."""
+    redactor = Redactor()
+    value, redact = "correct-horse-battery", redactor.redact
+
+    def adds_meanwhile(data: bytes) -> bytes:
+        redacted = redact(data)
+        redactor.add("TOKEN", value)
+        return redacted
+
+    monkeypatch.setattr(redactor, "redact", adds_meanwhile)
+    assert redactor.redact_text(value) == value
+    monkeypatch.undo()
+    assert redactor.redact_text(value) == "[redacted:TOKEN]"
+
+
+def test_few_and_short_texts_are_remembered() -> None:
+    """Callers and agents choose texts: memory must not grow with them."""
+    redactor = Redactor()
+    for number in range(20_000):
+        assert redactor.redact_text(f"text {number}") == f"text {number}"
+    redactor.redact_text("long " * 100)
+    assert len(redactor._clean) <= 4096
+    assert max(map(len, redactor._clean)) <= 100
