@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import LoginState, Run, Shard
+from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_pinned_wait
 from moonmind_appliance.shards.health import is_cooling_down, nearly_used
@@ -61,14 +61,26 @@ def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | No
     ]
 
 
+def reason_to_wait(resources: Resources, pin: int | None) -> WaitingFor | None:
+    """Why a new run with that pin cannot start now; None if it can, or if that is not known.
+
+    Raises no `StoreError`: `wake_for` sets the reason after the run is stored.
+    """
+    try:
+        return why_pinned_wait(resources, resources.store.shards.all(len(resources.shards)), pin)
+    except StoreError:
+        return None
+
+
 def wake_for(resources: Resources, run: Run) -> None:
-    """Wake shards for a queued run. If none can take it, set at once what the run waits for.
+    """Wake shards for a queued run. If what it waits for is not what its row says, set it at once.
 
     Never raises: a failure is logged, and the run starts with the next free shard.
     """
     try:
         shards = resources.store.shards.all(len(resources.shards))
-        if waits := why_pinned_wait(resources, shards, run.shard_pin):
+        waits = why_pinned_wait(resources, shards, run.shard_pin)
+        if waits != run.waiting_for:
             resources.store.queue.wait(run.run_id, waits)
         _wake_for_pin(resources, shards, run.shard_pin)
     except StoreError as error:

@@ -37,7 +37,7 @@ class RunStore:
         """Store a new run with its nine pending phases. Once this returns, the run survives a crash.
 
         Args:
-            run: in `queued`; its `phases` are ignored.
+            run: in `queued`, perhaps with a `waiting_for`; its `phases` are ignored.
             idempotency: the caller's key, already scoped to the subject, and a digest of the body. The same key and
                 digest return the first run.
 
@@ -71,6 +71,9 @@ class RunStore:
                 run_id=run.run_id,
                 data={"status": RunStatus.QUEUED.value, "repository": run.repository},
             )
+            if run.waiting_for is not None:
+                waiting = {"status": RunStatus.QUEUED.value, "waiting_for": run.waiting_for}
+                record(connection, "run.waiting", at=run.accepted_at, run_id=run.run_id, data=waiting)
             return existing_run(connection, run.run_id)
 
     def get(self, run_id: str, *, text: bool = True) -> Run | None:

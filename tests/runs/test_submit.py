@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, Unavailable
-from moonmind_appliance.models import LoginState, PhaseStatus, RunStatus, WaitReason
+from moonmind_appliance.models import LoginState, PhaseStatus, Run, RunStatus, WaitReason
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
 from tests.appliance_under_test import ApplianceUnderTest, open_appliance
 from tests.fakes import ANN, BOB
@@ -328,6 +328,33 @@ def test_without_any_login_the_run_waits_for_one(appliance: ApplianceUnderTest) 
     assert waits is not None
     assert (waits.reason, waits.until) == (WaitReason.LOGIN, None)
     assert [event.kind for event in appliance.store.events.after(0)] == ["run.queued", "run.waiting"]
+
+
+def test_a_run_that_must_wait_is_stored_in_one_commit(
+    appliance: ApplianceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit waits for the disk: a submission has one, with the reason to wait."""
+    appliance.know_logins(LoginState.ABSENT, LoginState.ABSENT, LoginState.ABSENT)
+    writes, write = [], appliance.store.database.write
+    monkeypatch.setattr(appliance.store.database, "write", lambda: (writes.append(1), write())[1])
+    run = appliance.submit()
+    assert len(writes) == 1
+    assert appliance.stored(run).waiting_for is not None
+
+
+def test_a_login_that_appears_while_a_run_is_stored_ends_its_wait(
+    appliance: ApplianceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason is examined again after the row is stored."""
+    appliance.know_logins(LoginState.ABSENT, LoginState.ABSENT, LoginState.ABSENT)
+    insert = appliance.store.runs.insert
+
+    def signed_in_before(*args: Any, **kwargs: Any) -> Run:
+        appliance.know_logins(LoginState.PRESENT, LoginState.ABSENT, LoginState.ABSENT)
+        return insert(*args, **kwargs)
+
+    monkeypatch.setattr(appliance.store.runs, "insert", signed_in_before)
+    assert appliance.stored(appliance.submit()).waiting_for is None
 
 
 def test_a_pinned_run_waits_for_its_own_shards_login(appliance: ApplianceUnderTest) -> None:

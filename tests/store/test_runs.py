@@ -30,7 +30,7 @@ MakeRun = Callable[..., Run]
 
 class TestInsert:
     def test_round_trip(self, store: Store, make_run: MakeRun) -> None:
-        """An accepted run is read unchanged, with its nine pending phases in order, and an event."""
+        """An accepted run is read unchanged, with its nine pending phases in order, and its events."""
         run = make_run(
             base_branch="develop",
             dry_run=True,
@@ -44,8 +44,10 @@ class TestInsert:
         kept = store.runs.insert(run)
         assert kept == msgspec.structs.replace(run, phases=[Phase(phase=name) for name in PHASE_ORDER])
         assert store.runs.get(run.run_id) == kept
-        (event,) = store.events.after(0)
-        assert (event.kind, event.run_id, event.at) == ("run.queued", run.run_id, run.accepted_at)
+        assert [(event.kind, event.run_id, event.at) for event in store.events.after(0)] == [
+            ("run.queued", run.run_id, run.accepted_at),
+            ("run.waiting", run.run_id, run.accepted_at),
+        ]
 
     def test_unknown(self, store: Store) -> None:
         """A run that is not there is None."""
@@ -196,7 +198,7 @@ class TestCancel:
             result_summary="The run was cancelled.",
             waiting_for=None,
         )
-        assert kinds(store, run.run_id) == ["run.queued", "run.cancelled"]
+        assert kinds(store, run.run_id) == ["run.queued", "run.waiting", "run.cancelled"]
         assert store.queue.claim(0, "L", now=now, lease_seconds=60) is None
 
     def test_in_progress(self, store: Store, claimed: Run, now: datetime) -> None:
