@@ -82,9 +82,13 @@ def run_detail(resources: Resources, actor: Actor, run_id: str) -> RunDetail:
     Raises:
         NotFound: `run_not_found`.
     """
-    run = visible_run(resources, actor, run_id)
-    kept = resources.store.runs.has_specification(run_id)
-    return detail_of(run, resources.store.artifacts.list(run_id), specification_kept=kept)
+    store = resources.store
+    # One snapshot: a phase that has ended is shown with its artifacts.
+    with store.database.read():
+        run = visible_run(resources, actor, run_id)
+        kept = store.runs.has_specification(run_id)
+        artifacts = store.artifacts.list(run_id)
+    return detail_of(run, artifacts, specification_kept=kept)
 
 
 def specification(resources: Resources, actor: Actor, run_id: str) -> str:
