@@ -82,6 +82,9 @@ class Kills(Harness[KillReport]):
         """One kill. Before and after it the process does not run."""
         victim, how = self._victim, kill.how.value
         is_startup = kill.how is How.POINT and POINTS[kill.point].startup
+        if (is_startup or kill.how is How.START) and self._most_interruptions() >= _MOST_INTERRUPTIONS:
+            # A process that dies during its start lets no run progress.
+            self._one(Kill(How.INSTANT), f"before {number}")
         if is_startup:
             victim.arm(kill.point, kill.number, victim.arm_file)
         victim.spawn()
@@ -133,13 +136,18 @@ class Kills(Harness[KillReport]):
         """Until no run is so often interrupted that the next kill would make the appliance give up on it, rightly."""
         limit = time.monotonic() + _PROGRESS_SECONDS
         while time.monotonic() < limit and not self._victim.has_ended():
-            (row,) = self._victim.rows(
-                "SELECT max(interruptions) AS most FROM runs WHERE status IN ('queued', 'in_progress')"
-            )
-            self._report.most_interruptions = max(self._report.most_interruptions, row["most"] or 0)
-            if (row["most"] or 0) < _MOST_INTERRUPTIONS:
+            if self._most_interruptions() < _MOST_INTERRUPTIONS:
                 return
             time.sleep(0.1)
+
+    def _most_interruptions(self) -> int:
+        """How often a run that has not ended was interrupted in a row without progress, at most."""
+        (row,) = self._victim.rows(
+            "SELECT max(interruptions) AS most FROM runs WHERE status IN ('queued', 'in_progress')"
+        )
+        most = int(row["most"] or 0)
+        self._report.most_interruptions = max(self._report.most_interruptions, most)
+        return most
 
     def _measure(self) -> None:
         report, lives = self._report, self._victim.lives
