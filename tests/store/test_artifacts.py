@@ -9,6 +9,7 @@ import pytest
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.models import Artifact, ArtifactType, PhaseName, Run, RunStatus
 from moonmind_appliance.store import Store
+from moonmind_appliance.store.artifacts import EXPIRED
 
 
 @pytest.fixture
@@ -86,6 +87,14 @@ def test_expiry(store: Store, make_artifact: Callable[..., Artifact], run: Run, 
     assert store.artifacts.runs_expired(until) == [run.run_id]
     store.runs.retry(run.run_id, now=now)
     assert [artifact.expires_at for artifact in store.artifacts.list(run.run_id)] == [None, None]
+
+
+def test_expired_artifacts_are_found_by_an_index(store: Store) -> None:
+    """Retention looks for them every hour; artifacts that have not expired are not read."""
+    with store.database.read() as connection:
+        steps = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {EXPIRED}", ("2026",))]
+    assert "SEARCH artifacts USING INDEX artifacts_expiry (expires_at<?)" in steps
+    assert not [step for step in steps if step.startswith("SCAN")]
 
 
 def test_the_size_of_all_logs(store: Store, make_artifact: Callable[..., Artifact], run: Run) -> None:
