@@ -4,14 +4,16 @@ import contextlib
 import logging
 import os
 import shlex
+import shutil
 import sqlite3
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from moonmind_appliance.errors import StoreError
 from moonmind_appliance.store.database_copy import copy_database
+from moonmind_appliance.units import size
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -227,6 +229,47 @@ def m0007_index_of_shard_events(connection: sqlite3.Connection) -> None:
     )
 
 
+def m0008_rows_of_phases(connection: sqlite3.Connection) -> None:
+    """Store a phase's row by a number instead of in the tree of its primary key.
+
+    SQLite moves what exceeds a quarter of a page (1,002 bytes) out of such a tree, to a page of its own, and the rows
+    of the agent's phases do: https://www.sqlite.org/fileformat2.html#cell_payload_overflow_pages. Copies some hundred
+    rows at a time and deletes them, so that their pages are used again and the file does not grow.
+    """
+    columns = (
+        "run_id, position, phase, status, attempt, started_at, completed_at, stdout_path, stderr_path, metadata, output"
+    )
+    connection.execute("ALTER TABLE phases RENAME TO wide_phases")
+    connection.execute(
+        """
+        CREATE TABLE phases (
+            run_id       TEXT NOT NULL REFERENCES runs,
+            position     INTEGER NOT NULL,
+            phase        TEXT NOT NULL,
+            status       TEXT NOT NULL CHECK (status IN
+                ('pending', 'running', 'succeeded', 'failed', 'skipped', 'retrying')),
+            attempt      INTEGER NOT NULL DEFAULT 0,
+            started_at   TEXT,
+            completed_at TEXT,
+            stdout_path  TEXT,
+            stderr_path  TEXT,
+            metadata     TEXT NOT NULL DEFAULT '{}',
+            output       TEXT,
+            PRIMARY KEY (run_id, position)
+        ) STRICT
+        """
+    )
+    # In SQL, as Python cannot pass an id that is not UTF-8.
+    some = "run_id <= (SELECT max(run_id) FROM (SELECT run_id FROM wide_phases ORDER BY run_id LIMIT 900))"
+    left = 1
+    while left:
+        connection.execute(
+            f"INSERT INTO phases ({columns}) SELECT {columns} FROM wide_phases WHERE {some} ORDER BY run_id, position"  # noqa: S608 - the fixed texts above
+        )
+        left = connection.execute(f"DELETE FROM wide_phases WHERE {some}").rowcount  # noqa: S608 - the fixed text above
+    connection.execute("DROP TABLE wide_phases")
+
+
 # Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
@@ -236,11 +279,14 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0005_outputs_of_phases,
     m0006_webhook_deliveries,
     m0007_index_of_shard_events,
+    m0008_rows_of_phases,
 )
 
 
 def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
     """Run the steps that have no record yet. An existing database is backed up first.
+
+    A step may write as much as the database contains, so twice its size must be free on the disk.
 
     Args:
         connection: in autocommit mode.
@@ -248,7 +294,8 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
         migrations: in order; a step's name is its function's name.
 
     Raises:
-        StoreError: the database has a record that this version does not know, or the backup failed.
+        StoreError: the database has a record that this version does not know, the disk has too little space, or the
+            backup failed.
     """
     names = [migration.__name__ for migration in migrations]
     done = _done(connection)
@@ -258,25 +305,51 @@ def apply(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migra
             hint=_way_back(path, unknown[0]),
         )
     pending = [name for name in names if name not in done]
-    if done and pending:
+    if not pending:
+        return
+    if done:
+        _check_room(connection, path)
         _back_up(connection, path, pending[0])
-    for name, migration in zip(names, migrations, strict=True):
-        if name in done:
-            continue
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have run the step while this one waited for the lock.
-            if name not in _done(connection):
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
-                )
-                migration(connection)
-                connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
-                _log.info("Database %s: applied the migration %s.", path, name)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    with _rows_as_they_are(connection):
+        for name, migration in zip(names, migrations, strict=True):
+            if name in pending:
+                _run(connection, path, name, migration)
+    # Without this the file `-wal` keeps the size that the steps gave it.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _run(connection: sqlite3.Connection, path: Path, name: str, migration: Migration) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have run the step while this one waited for the lock.
+        if name not in _done(connection):
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL) STRICT"
+            )
+            migration(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, ?)", (name, datetime.now(UTC).isoformat()))
+            _log.info("Database %s: applied the migration %s.", path, name)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def _rows_as_they_are(connection: sqlite3.Connection) -> Iterator[None]:
+    """Within this block steps copy also rows that break a constraint, and a deleted page is not overwritten.
+
+    One damaged row must not prevent the start; overwriting would write each page of a dropped table.
+    """
+    settings = {"foreign_keys": "OFF", "ignore_check_constraints": "ON", "secure_delete": "OFF"}
+    before = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings}
+    for name, value in settings.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            connection.execute(f"PRAGMA {name} = {value}")
 
 
 def _done(connection: sqlite3.Connection) -> set[str]:
@@ -306,6 +379,17 @@ def _way_back(path: Path, unknown: str) -> str:
 def _copies(path: Path, before: str = "*") -> list[Path]:
     """The copies of the database made before that migration, or before any; oldest first: names begin with the time."""
     return sorted((path.parent / "backups").glob(f"{path.stem}-*-before-{before}{path.suffix}"))
+
+
+def _check_room(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse early if the copy and the steps may fill the disk: each failed start would leave another copy on it."""
+    pages, page_size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    needed, free = 2 * pages * page_size, shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise StoreError(
+            f"Database {path} cannot be migrated: that needs {size(needed)}, and its disk has {size(free)} free.",
+            hint="Nothing was changed. Free space on the disk, and start again.",
+        )
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, before: str) -> None:

@@ -234,7 +234,7 @@ def what_grew(report: WeekReport) -> list[str]:
         "open_files": 10,
         "files": first["files"] * 0.5 + 60,
         "artifacts_mib": first["artifacts_mib"] + 1,
-        "database_mib": 0.5 + (last["runs"] - first["runs"]) * 0.03,
+        "database_mib": 0.5 + (last["runs"] - first["runs"]) * 0.015,
         # SQLite keeps it at the size that it had before a checkpoint: four megabytes.
         "write_ahead_log_mib": 5,
         "containers": 4,

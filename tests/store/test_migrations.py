@@ -1,6 +1,7 @@
 """Migrations run one by one, each in a transaction, and never without a backup."""
 
 import json
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -280,3 +281,130 @@ def test_many_processes_at_once(data_dir: Path) -> None:
     assert [child.returncode for child in children] == [0] * 4
     assert len(answers) == 1
     assert records(data_dir / "appliance.db") == [step.__name__ for step in MIGRATIONS]
+
+
+_ALL_PHASES = "SELECT {} FROM phases ORDER BY run_id, position"
+_COLUMNS = (
+    "run_id, position, phase, status, attempt, started_at, completed_at, stdout_path, stderr_path, metadata, output"
+)
+
+
+def phase_rows(path: Path) -> list[tuple[bytes | int | None, ...]]:
+    """Every row of the phases, with texts as bytes."""
+    connection = sqlite3.connect(path)
+    connection.text_factory = bytes
+    rows = connection.execute(_ALL_PHASES.format(_COLUMNS)).fetchall()
+    connection.close()
+    return rows
+
+
+@pytest.fixture
+def with_wide_phases(data_dir: Path) -> Path:
+    """A database of the step before `m0008_rows_of_phases`, with 150 runs; some rows are damaged."""
+    data_dir.mkdir()
+    old = Database(data_dir / "appliance.db")
+    old.migrate(MIGRATIONS[:7])
+    with old.write() as connection:
+        for number in range(150):
+            _insert_old_run(connection, f"run-{number:02}")
+        connection.execute("UPDATE phases SET output = ? WHERE position = 3", (json.dumps({"a": "word " * 1000}),))
+        connection.execute("UPDATE phases SET metadata = CAST(x'61ff' AS TEXT) WHERE run_id = 'run-07'")
+    old.close()
+    damaged = sqlite3.connect(data_dir / "appliance.db")
+    damaged.execute("PRAGMA ignore_check_constraints = ON")
+    damaged.execute("UPDATE phases SET status = 'lost' WHERE run_id = 'run-08' AND position = 1")
+    damaged.execute("UPDATE phases SET run_id = CAST(x'61ff' AS TEXT) WHERE run_id = 'run-10'")
+    damaged.execute("DELETE FROM specifications WHERE run_id = 'run-09'")
+    damaged.execute("DELETE FROM runs WHERE run_id = 'run-09'")
+    damaged.commit()
+    damaged.close()
+    return data_dir
+
+
+def test_every_row_of_a_phase_is_kept(with_wide_phases: Path) -> None:
+    """Byte for byte, also what cannot be read and what belongs to no run; afterwards SQLite checks rows as before."""
+    before = phase_rows(with_wide_phases / "appliance.db")
+    store = Store.open(with_wide_phases)
+    whole = store.runs.get("run-01")
+    with store.database.read() as connection:
+        names = ("foreign_keys", "ignore_check_constraints")
+        pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+        indexes = connection.execute("PRAGMA index_list(phases)").fetchall()
+    with pytest.raises(StoreError, match="FOREIGN KEY"), store.database.write() as connection:
+        connection.execute("INSERT INTO phases (run_id, position, phase, status) VALUES ('x', 0, 'a', 'pending')")
+    with pytest.raises(StoreError, match="UNIQUE"), store.database.write() as connection:
+        connection.execute("INSERT INTO phases (run_id, position, phase, status) VALUES ('run-01', 0, 'a', 'pending')")
+    store.close()
+    assert phase_rows(with_wide_phases / "appliance.db") == before
+    assert len(before) == 1350
+    assert whole is not None
+    assert [phase.phase for phase in whole.phases] == list(PHASE_ORDER)
+    assert pragmas == [1, 0]
+    assert [(row["name"], row["unique"]) for row in indexes] == [("sqlite_autoindex_phases_1", 1)]
+    assert (with_wide_phases / "appliance.db-wal").exists() is False
+
+
+_SLOW_LAST_STEP = """
+import sys
+import time
+from functools import wraps
+from pathlib import Path
+
+from moonmind_appliance.store import Database
+from moonmind_appliance.store.migrations import MIGRATIONS
+
+left = int(sys.argv[2])
+
+@wraps(MIGRATIONS[-1])
+def slow(connection):
+    def wait():
+        global left
+        left -= 1
+        if left == 0:
+            print("in the step", flush=True)
+            time.sleep(600)
+    connection.set_progress_handler(wait, 1000)
+    MIGRATIONS[-1](connection)
+    # If it was not interrupted: at its end, before the commit.
+    print("in the step", flush=True)
+    time.sleep(600)
+
+Database(Path(sys.argv[1]) / "appliance.db").migrate((*MIGRATIONS[:-1], slow))
+"""
+
+
+@pytest.mark.parametrize("thousands_of_operations", [1, 5, 1_000_000])
+def test_a_kill_during_a_step(
+    with_wide_phases: Path, in_process: Callable[..., "subprocess.Popen[str]"], thousands_of_operations: int
+) -> None:
+    """The database is as before the step, whenever the process is killed, and the next start repeats the step."""
+    file = with_wide_phases / "appliance.db"
+    before = phase_rows(file)
+    child = in_process(_SLOW_LAST_STEP, str(thousands_of_operations))
+    assert child.stdout is not None
+    assert child.stdout.readline() == "in the step\n"
+    child.kill()
+    child.communicate()
+    assert records(file) == [step.__name__ for step in MIGRATIONS[:7]]
+    assert phase_rows(file) == before
+    Store.open(with_wide_phases).close()
+    assert records(file) == [step.__name__ for step in MIGRATIONS]
+    assert phase_rows(file) == before
+    connection = sqlite3.connect(file)
+    found = {row[0] for row in connection.execute("PRAGMA integrity_check")}
+    connection.close()
+    assert found == {"CHECK constraint failed in phases"}
+
+
+def test_too_little_space(with_wide_phases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step needs as much space as the database, and so does the copy. Without it, neither is begun."""
+    size = (with_wide_phases / "appliance.db").stat().st_size
+    usage = shutil.disk_usage(with_wide_phases)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * size - 1))
+    with pytest.raises(StoreError, match=r"cannot be migrated: that needs .* free") as refusal:
+        Store.open(with_wide_phases)
+    assert "Nothing was changed" in refusal.value.hint
+    assert not (with_wide_phases / "backups").exists()
+    assert records(with_wide_phases / "appliance.db") == [step.__name__ for step in MIGRATIONS[:7]]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * size))
+    Store.open(with_wide_phases).close()

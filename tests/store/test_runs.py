@@ -277,3 +277,30 @@ def test_indexes(store: Store, query: str) -> None:
     with store.database.read() as connection:
         steps = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
     assert all(" INDEX " in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM phases WHERE run_id = 'a' ORDER BY position",
+        "SELECT status FROM phases WHERE run_id = 'a' AND position = 3",
+        "UPDATE phases SET status = 'running' WHERE run_id = 'a' AND position = 3",
+        "UPDATE phases SET status = 'failed' WHERE run_id = 'a' AND status = 'running' RETURNING phase",
+        "DELETE FROM phases WHERE run_id = 'a'",
+    ],
+)
+def test_a_runs_phases_are_found_by_an_index(store: Store, query: str) -> None:
+    """Each statement reads one run's rows only, in order."""
+    with store.database.read() as connection:
+        steps = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert [step.replace(" COVERING", "").partition(" (")[0] for step in steps] == [
+        "SEARCH phases USING INDEX sqlite_autoindex_phases_1"
+    ]
+
+
+def test_the_phases_of_a_page_are_found_by_an_index(store: Store) -> None:
+    """As those of one run."""
+    query = "SELECT run_id, position, status FROM phases WHERE run_id IN (SELECT value FROM json_each('[]'))"
+    with store.database.read() as connection:
+        steps = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")]
+    assert "SEARCH phases USING INDEX sqlite_autoindex_phases_1 (run_id=?)" in steps
