@@ -1,6 +1,7 @@
 """Wakes the event streams of runs that changed. One look at the database and the growing logs serves all streams."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.store import Watch
 from moonmind_appliance.views.changes import latest
 from moonmind_appliance.views.run_tail import RunTail
+
+_log = logging.getLogger(__name__)
 
 
 class _Follower:
@@ -71,6 +74,9 @@ class Followers:
             return await sync_to_thread(self._changes.affected, followers)
         except StoreError:
             # Each stream meets the same error when it reads, reports it, and ends.
+            return followers
+        except Exception:  # noqa: BLE001 - without this task no stream would get anything more
+            _log.exception("The search for changes failed: all event streams read their runs.")
             return followers
 
 

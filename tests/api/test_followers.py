@@ -162,6 +162,27 @@ def test_a_database_that_cannot_be_read_wakes_all(resources: Resources, make_run
     run(test())
 
 
+def test_an_unexpected_error_does_not_end_the_task(
+    resources: Resources, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All streams are woken, so that they read their runs themselves."""
+    run_id = resources.store.runs.insert(make_run()).run_id
+
+    async def test() -> None:
+        followers = Followers(resources, LOOK_EVERY)
+        with followers.follow(tail_of(resources, run_id)) as event:
+            await quiet(event)
+            monkeypatch.setattr(followers._changes, "affected", lambda _: 1 / 0)
+            await quiet(event)
+            monkeypatch.undo()
+            await some_looks()
+            event.clear()
+            resources.store.runs.request_cancel(run_id, now=datetime.now(UTC))
+            assert await woken(event)
+
+    run(test())
+
+
 def test_a_stream_that_comes_during_a_look_is_woken(
     resources: Resources, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

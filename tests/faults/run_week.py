@@ -158,7 +158,9 @@ class Week:
 
     def _sample(self, at: float) -> Sample:
         usage, data_dir = usage_of(self._served.process.pid), self._environment.data_dir
-        files = {path: _size(path) for path in data_dir.rglob("*") if path.is_file()}
+        # `os.walk` skips a folder that retention removes in this moment; `Path.rglob` does not.
+        found = [Path(folder, name) for folder, _, names in os.walk(data_dir) for name in names]
+        files = {path: _size(path) for path in found if path.is_file()}
         artifacts = sum(size for path, size in files.items() if "artifacts" in path.parts)
         label = {LABEL_APPLIANCE: self._label}
         engine = self._environment.engine
