@@ -55,7 +55,7 @@ def remove_abandoned_environments(engine: ContainerEngine) -> list[str]:
     removed = []
     for folder in Path(tempfile.gettempdir()).glob("moonmind-rehearsal-*"):
         match = _FOLDER.fullmatch(folder.name)
-        if not match or folder.is_symlink() or folder.stat().st_uid != os.getuid() or (folder / KEPT).exists():
+        if not match or not _may_be_removed(folder):
             continue
         lock = DataFolderLock(folder)
         try:
@@ -69,3 +69,12 @@ def remove_abandoned_environments(engine: ContainerEngine) -> list[str]:
             lock.release()
         removed.append(match[1])
     return removed
+
+
+def _may_be_removed(folder: Path) -> bool:
+    """Whether it is this user's and not to be kept; False if another rehearsal has just removed it."""
+    try:
+        owner = folder.lstat().st_uid
+    except FileNotFoundError:
+        return False
+    return owner == os.getuid() and not folder.is_symlink() and not (folder / KEPT).exists()

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
+from moonmind_appliance.rehearsal.leftovers import remove_abandoned_environments
+from tests.containers.fake import FakeEngine
 from tests.rehearsal.rehearsed import appliances_of, leftovers, run_scenario
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
@@ -36,3 +39,10 @@ def test_the_next_rehearsal_removes_what_a_killed_one_left(tmp_path, monkeypatch
     run_scenario("normal")
     assert leftovers([environment_id], appliances) == set()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_rehearsal_removes_meanwhile_is_skipped(tmp_path, monkeypatch):
+    """It was there when the folders were listed, and is gone when it is examined."""
+    gone = tmp_path / "moonmind-rehearsal-0123abcd-gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    assert remove_abandoned_environments(FakeEngine()) == []
