@@ -28,7 +28,7 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import LABEL_RUN, Actor, ShardNames
+from moonmind_appliance.models import LABEL_RUN, Authenticated, ShardNames
 from moonmind_appliance.oidc import OidcVerifier, verifier_of
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
@@ -266,8 +266,8 @@ class Appliance:
     def _work(self, shard: int) -> None:
         self._executor.work(shard)
 
-    def _authenticator(self) -> Callable[[str], Actor | None]:
-        return self._oidc.verify if self._oidc is not None else self.resources.store.tokens.actor
+    def _authenticator(self) -> Callable[[str], Authenticated | None]:
+        return self._oidc.authenticate if self._oidc is not None else self.resources.store.tokens.authenticate
 
     def _ready(self) -> dict[str, Finding]:
         found = self._readiness.now()

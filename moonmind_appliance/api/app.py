@@ -17,17 +17,20 @@ from moonmind_appliance.api.drain import drain_router
 from moonmind_appliance.api.events import OpenStreams, events_router
 from moonmind_appliance.api.followers import Followers
 from moonmind_appliance.api.health import health_router
+from moonmind_appliance.api.known_callers import KnownCallers
 from moonmind_appliance.api.metrics import Metrics, metrics_router
 from moonmind_appliance.api.openapi import complete, openapi_config
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api.problems import to_problem
+from moonmind_appliance.api.repeated_answers import RepeatedAnswers, key_of
 from moonmind_appliance.api.request import MAX_BODY_BYTES, ApiRequest, check_headers
 from moonmind_appliance.api.runs import runs_router
 from moonmind_appliance.api.shards import shards_router
 from moonmind_appliance.api.wire import answer_head, common_headers, limit_body, long_address_refused
-from moonmind_appliance.api.writing import write_threads
+from moonmind_appliance.api.writing import WriteThreads
 from moonmind_appliance.api_address import BASE_PATH
+from moonmind_appliance.store.data_version import DataVersion
 
 _log = logging.getLogger(__name__)
 
@@ -55,28 +58,39 @@ class Api(Litestar):
         request_id = given.decode() if _CALLERS_ID.fullmatch(given) else uuid.uuid4().hex
         method = scope["method"]
         parts: ApiParts = self.state["parts"]
+        answers: RepeatedAnswers = self.state["repeated_answers"]
+        key = key_of(scope)
+        versions: DataVersion = self.state["data_version"]
+        version = versions.now()
+        repeated = None if key is None else answers.find(key, version)
+        record = None if key is None or repeated else answers.recorder(key, scope, version)
         receive, send = limit_body(scope, receive, send, seconds=parts.pace.body_within)
         if method == "HEAD":
             scope, receive, send = answer_head(scope, receive, send)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["tokens_version"] = versions.of_tokens(version)
         at_end: list[Callable[[], object]] = []
         state["at_end"] = at_end
 
         async def send_with_id(message: Message) -> None:
+            if record is not None:
+                record.see(message)
             if message["type"] == "http.response.start":
                 message["headers"] = common_headers(message["headers"], request_id)
                 answer.append((message["status"], time.monotonic() - began))
             await send(message)
 
         try:
-            if not await long_address_refused(scope, send_with_id):
+            if repeated is not None:
+                await repeated.send(send_with_id)
+            elif not await long_address_refused(scope, send_with_id):
                 await super().__call__(scope, receive, send_with_id)
         finally:
             for callback in reversed(at_end):
                 callback()
             status, seconds = answer[0] if answer else (0, time.monotonic() - began)
-            route = str(scope.get("path_template") or "none")
+            route = repeated.route if repeated else str(scope.get("path_template") or "none")
             self.state["metrics"].answered(method, route, status, seconds)
             _log.log(
                 logging.DEBUG if route in _PROBES else logging.INFO,
@@ -101,11 +115,21 @@ def build_api(parts: ApiParts) -> Litestar:
     It configures no logging and starts nothing; `parts.lifespan` does that.
     """
     streams = OpenStreams()
-    threads = write_threads()
+    threads = WriteThreads()
     metrics = Metrics(parts, lambda: len(streams))
     followers = Followers(parts.resources, parts.pace.look_every)
+    version = DataVersion(parts.resources.store.database)
     state = State(
-        {"parts": parts, "streams": streams, "followers": followers, "metrics": metrics, "write_threads": threads}
+        {
+            "parts": parts,
+            "streams": streams,
+            "followers": followers,
+            "metrics": metrics,
+            "write_threads": threads,
+            "data_version": version,
+            "known_callers": KnownCallers(),
+            "repeated_answers": RepeatedAnswers(),
+        }
     )
     router = Router(
         BASE_PATH,
@@ -129,7 +153,7 @@ def build_api(parts: ApiParts) -> Litestar:
         openapi_config=openapi_config(parts.version),
         lifespan=[parts.lifespan] if parts.lifespan else [],
         logging_config=None,
-        on_shutdown=[lambda: threads.shutdown(wait=False)],
+        on_shutdown=[threads.close, version.close],
     )
     complete(api)
     return api

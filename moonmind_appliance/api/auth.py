@@ -8,9 +8,11 @@ from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from moonmind_appliance.api.known_callers import KnownCallers
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import Forbidden, Unauthenticated
 from moonmind_appliance.models import Actor
+from moonmind_appliance.store.data_version import Version
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 _HINT = "Send `Authorization: Bearer TOKEN`."
@@ -42,10 +44,20 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         return
     parts: ApiParts = connection.app.state["parts"]
     token = bearer_token(connection.headers.getall("authorization", []))
-    actor = await sync_to_thread(parts.authenticate, token)
-    if actor is None:
-        raise Unauthenticated("The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token")
-    connection.scope["user"] = actor
+    known: KnownCallers = connection.app.state["known_callers"]
+    state = connection.scope["state"]
+    version: Version | None = state.get("tokens_version")
+    caller = known.find(token, version)
+    if caller is None:
+        caller = await sync_to_thread(parts.authenticate, token)
+        if caller is None:
+            raise Unauthenticated(
+                "The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token"
+            )
+        known.add(token, version, caller)
+    # For answers that can be sent again.
+    state["caller"] = caller
+    connection.scope["user"] = caller.actor
 
 
 async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

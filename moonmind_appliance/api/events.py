@@ -128,7 +128,7 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
                     return
                 ask_at = now + pace.ask_token_every
             if messages:
-                # There may be more than one call of `read` returns.
+                # `read` returns a limited number at once.
                 woken.set()
                 yield b"".join(message.encode() for message in messages)
             elif now >= comment_at:
@@ -143,13 +143,13 @@ async def _follow(request: ApiRequest, tail: RunTail, begin: bytes) -> AsyncIter
 def _may_go_on(request: ApiRequest) -> bool:
     """Whether the token is still valid: it may expire while the stream is open."""
     try:
-        actor = request.parts.authenticate(bearer_token(request.headers.getall("authorization", [])))
+        caller = request.parts.authenticate(bearer_token(request.headers.getall("authorization", [])))
     except Unauthenticated:
         return False
     except RequestError:
         # The check failed; the next one tries again.
         return True
-    return actor is not None
+    return caller is not None
 
 
 events_router = Router(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from litestar import Litestar
 
 from moonmind_appliance.checks import Finding
-from moonmind_appliance.models import Actor
+from moonmind_appliance.models import Authenticated
 from moonmind_appliance.resources import Resources
 
 __all__ = ["ApiParts", "Pace", "ProcessState"]
@@ -49,7 +49,7 @@ class ApiParts:
     """
 
     resources: Resources
-    authenticate: Callable[[str], Actor | None]
+    authenticate: Callable[[str], Authenticated | None]
     readiness: Callable[[], Mapping[str, Finding]]
     version: str
     process: ProcessState = ProcessState()

@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Callable
+from functools import cache
 from itertools import islice
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from litestar import Request
 from litestar.concurrency import sync_to_thread
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from msgspec.structs import FieldInfo
 
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
@@ -109,7 +111,7 @@ def read_fields(body: bytes, struct: type[msgspec.Struct]) -> tuple[dict[str, An
     given = _decode(body)
     if not isinstance(given, dict):
         raise InvalidRequest("The body is JSON, but not an object.", hint="Send a JSON object.")
-    known = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    known = _fields(struct)
     problems = [
         FieldProblem(name[:_SHOWN], f"Unknown field. Known fields: {', '.join(known)}.")
         for name in islice((name for name in given if name not in known), _SHOWN)
@@ -124,6 +126,11 @@ def read_fields(body: bytes, struct: type[msgspec.Struct]) -> tuple[dict[str, An
         elif field.required:
             problems.append(FieldProblem(name, "Required field is missing."))
     return values, problems
+
+
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
 
 
 def json_words(message: str) -> str:
@@ -142,7 +149,7 @@ def _decode(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     except NestedTooDeeply:
         raise InvalidRequest(
             f"The body's JSON is nested more than {MOST_LEVELS} levels deep.",
-            hint="Send a JSON object as in docs/api.md.",
+            hint="Send a JSON object, as the API's description shows it.",
             code="malformed_json",
         ) from None
     except msgspec.DecodeError as error:

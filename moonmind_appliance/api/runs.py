@@ -12,6 +12,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from moonmind_appliance.api.auth import require_token
 from moonmind_appliance.api.paths import run_path
 from moonmind_appliance.api.problems import BEHIND_A_TOKEN, problems
+from moonmind_appliance.api.repeated_answers import REPEATABLE
 from moonmind_appliance.api.request import ApiRequest, check_headers
 from moonmind_appliance.api.writing import writes
 from moonmind_appliance.errors import FieldProblem, InvalidRequest
@@ -109,6 +110,7 @@ def _parameter_problem(name: str, value: str) -> str | None:
     "/",
     sync_to_thread=True,
     before_request=check_parameters,
+    opt={REPEATABLE: True},
     operation_id="list_runs",
     summary="List runs",
     response_description="One page.",
@@ -137,6 +139,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
 @get(
     "/{run_id:uuid}",
     sync_to_thread=True,
+    opt={REPEATABLE: True},
     operation_id="get_run",
     summary="Get a run",
     response_description="The run with its phases and artifacts.",

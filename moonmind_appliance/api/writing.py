@@ -5,31 +5,139 @@ would keep every read waiting.
 """
 
 import asyncio
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-# They are created when they are needed. Each has a connection to the database.
-_MOST_WRITES = 32
+# Each has a connection to the database.
+_MOST_THREADS = 32
+# Another thread helps if a call has waited this long, for example because the others wait for another program's lock.
+_PATIENCE = 0.02
+# How long a result may wait for others.
+_TOGETHER = 0.01
 
 
-def write_threads() -> ThreadPoolExecutor:
-    """The threads, for the application's state `write_threads`. The caller shuts them down."""
-    return ThreadPoolExecutor(_MOST_WRITES, thread_name_prefix="write")
+class _Call(NamedTuple):
+    function: Callable[[], Any]
+    answer: asyncio.Future[Any]
+    since: float
+
+
+class _Result(NamedTuple):
+    answer: asyncio.Future[Any]
+    value: Any
+    error: BaseException | None
+
+
+class WriteThreads:
+    """Calls functions in threads: usually in one, in order; in more as soon as a call must wait.
+
+    Two threads of Python, such as this one and the event loop's, slow each other down whenever both want to run. So the
+    results of calls that come close together are handed over together. `call` belongs to the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="write")
+        self._lock = threading.Lock()
+        self._waiting: deque[_Call] = deque()
+        self._working = 0
+        self._looks_again = False
+
+    async def call(self, function: Callable[[], _T]) -> _T:
+        """Call the function in one of the threads; returns or raises what it does."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_T] = loop.create_future()
+        with self._lock:
+            self._waiting.append(_Call(function, answer, time.monotonic()))
+            begins = not self._working
+        if begins:
+            self._add_thread(loop)
+        else:
+            self._look_later(loop)
+        return await answer
+
+    def close(self) -> None:
+        """Start no more threads; those that work end after their calls."""
+        self._threads.shutdown(wait=False)
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._looks_again:
+            self._looks_again = True
+            loop.call_later(_PATIENCE, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looks_again = False
+        with self._lock:
+            waits = bool(self._waiting)
+            late = waits and time.monotonic() - self._waiting[0].since >= _PATIENCE
+        if late and self._working < _MOST_THREADS:
+            self._add_thread(loop)
+        if waits:
+            self._look_later(loop)
+
+    def _add_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            self._working += 1
+        self._threads.submit(self._work, loop)
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        results: list[_Result] = []
+        oldest = 0.0
+        while (call := self._next()) is not None:
+            results.append(_result(call))
+            oldest = oldest or time.monotonic()
+            if time.monotonic() - oldest >= _TOGETHER:
+                _hand_over(loop, results)
+                results, oldest = [], 0.0
+        _hand_over(loop, results)
+
+    def _next(self) -> _Call | None:
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._working -= 1
+            return None
+
+
+def _result(call: _Call) -> _Result:
+    try:
+        return _Result(call.answer, call.function(), None)
+    except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
+        return _Result(call.answer, None, error)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, results: list[_Result]) -> None:
+    # The loop is closed if the process stopped meanwhile: nobody waits for the results.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_settle, results)
+
+
+def _settle(results: list[_Result]) -> None:
+    for result in results:
+        if result.answer.done():
+            continue
+        if result.error is None:
+            result.answer.set_result(result.value)
+        else:
+            result.answer.set_exception(result.error)
 
 
 def writes(handler: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """Run the handler in one of these threads. It needs a parameter `request`."""
+    """Run the handler in one of the application's `write_threads`. It needs a parameter `request`."""
 
     @wraps(handler)
     async def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         request: Any = kwargs["request"]
-        work = partial(copy_context().run, handler, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(request.app.state["write_threads"], work)
+        threads: WriteThreads = request.app.state["write_threads"]
+        return await threads.call(partial(copy_context().run, handler, *args, **kwargs))
 
     return run

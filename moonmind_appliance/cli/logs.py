@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from moonmind_appliance.models import Event
@@ -45,11 +46,16 @@ class TextFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; a trace follows, indented."""
-        at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        time = f"{at:%Y-%m-%d %H:%M:%S}.{record.msecs:03.0f}"
+        time = f"{_second(int(record.created))}.{record.msecs:03.0f}"
         line = f"{time} {record.levelname:<7} {escape(str(record.threadName))}: {escape(self.message(record))}"
         trace = self.trace(record)
         return "\n    ".join([line, *(escape(part) for part in trace.split("\n"))]) if trace else line
+
+
+@lru_cache(maxsize=1)
+def _second(at: int) -> str:
+    """Local time. Kept for the lines of the same second."""
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 class JsonFormatter(RedactingFormatter):

@@ -1,5 +1,6 @@
 """A run, its artifacts and its events, and the allowed transitions of its status."""
 
+import time
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -88,6 +89,17 @@ class Actor(msgspec.Struct, frozen=True):
     subject: str
     username: str
     operator: bool = False
+
+
+class Authenticated(msgspec.Struct, frozen=True):
+    """Whom a token authenticates, and when it expires, in seconds since 1970; None: never."""
+
+    actor: Actor
+    until: float | None = None
+
+    def expired(self) -> bool:
+        """Whether the token is no longer valid."""
+        return self.until is not None and time.time() >= self.until
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

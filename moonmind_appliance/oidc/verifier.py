@@ -23,7 +23,7 @@ from joserfc.errors import (
 from joserfc.jwt import JWTClaimsRegistry
 
 from moonmind_appliance.errors import Unauthenticated
-from moonmind_appliance.models import Actor
+from moonmind_appliance.models import Actor, Authenticated
 from moonmind_appliance.oidc.discovery import open_client
 from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
 from moonmind_appliance.untrusted_json import decode
@@ -75,6 +75,7 @@ class OidcVerifier:
         self._issuer = issuer
         self._client_id = client_id
         self._operator_role = operator_role
+        self._leeway = leeway_seconds
         self._own_http: httpx.Client | None = None
         if http is None:
             http = self._own_http = open_client(ca_file)
@@ -110,6 +111,13 @@ class OidcVerifier:
     def verify(self, token: str) -> Actor:
         """The actor of the token.
 
+        Raises: as `authenticate`.
+        """
+        return self.authenticate(token).actor
+
+    def authenticate(self, token: str) -> Authenticated:
+        """The actor of the token, and when it expires.
+
         Raises:
             Unauthenticated: the token is not valid; `code` says why. The text never contains the token.
             Unavailable: `identity_provider_unreachable`, the signing key is not known and Keycloak is unavailable.
@@ -121,11 +129,12 @@ class OidcVerifier:
         if not isinstance(subject, str) or not subject:
             raise _malformed("has no subject (`sub`)", hint="The realm's client needs the client scope `basic`.")
         username = claims.get("preferred_username")
-        return Actor(
+        actor = Actor(
             subject=own_subject(subject),
             username=username if isinstance(username, str) and username else subject,
             operator=self._operator_role in self._roles(claims),
         )
+        return Authenticated(actor, float(claims["exp"]) + self._leeway)
 
     def _signed_claims(self, token: str) -> dict[str, Any]:
         """The payload, after its signature was verified."""

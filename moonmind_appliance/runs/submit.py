@@ -15,7 +15,7 @@ from moonmind_appliance.printable import invisible, is_blank
 from moonmind_appliance.redaction import Finding, Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.disk import least_to_accept, low_disk
-from moonmind_appliance.scheduling.wake import reason_to_wait, wake_for
+from moonmind_appliance.scheduling.wake import NewRun
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.units import size
 
@@ -111,13 +111,12 @@ def submit_run(
         dry_run=request.dry_run or settings.spec_workflow_test_mode,
         external_ref=request.external_ref,
         shard_pin=request.shard,
-        # In the same commit; `wake_for` would need another one.
-        waiting_for=reason_to_wait(resources, request.shard),
     )
+    new = NewRun(resources, request.shard)
     idempotency = None if idempotency_key is None else _idempotency(actor, idempotency_key, request)
-    kept = resources.store.runs.insert(run, idempotency=idempotency)
+    kept = resources.store.runs.insert(run, idempotency=idempotency, why_waits=new.why_waits)
     if kept.run_id == run.run_id:
-        wake_for(resources, kept)
+        new.wake(kept)
     return kept
 
 

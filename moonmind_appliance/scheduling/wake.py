@@ -1,11 +1,12 @@
 """Which shards are woken for a queued run. A lost wake-up loses no run: the run's row remains, and it starts later."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from moonmind_appliance.errors import StoreError
-from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor
+from moonmind_appliance.models import LoginState, Run, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting, why_pinned_wait
 from moonmind_appliance.shards.health import is_cooling_down, nearly_used
@@ -61,15 +62,39 @@ def others_to_wake(shards: Sequence[Shard], idle: Collection[int], pin: int | No
     ]
 
 
-def reason_to_wait(resources: Resources, pin: int | None) -> WaitingFor | None:
-    """Why a new run with that pin cannot start now; None if it can, or if that is not known.
+class NewRun:
+    """What a new run waits for, and its wake-up, with one look at the shards.
 
-    Raises no `StoreError`: `wake_for` sets the reason after the run is stored.
+    Args:
+        resources: what to work with.
+        pin: the shard that the caller requested; None: any.
     """
-    try:
-        return why_pinned_wait(resources, resources.store.shards.all(len(resources.shards)), pin)
-    except StoreError:
-        return None
+
+    def __init__(self, resources: Resources, pin: int | None) -> None:
+        self._resources = resources
+        self._pin = pin
+        self._shards: list[Shard] | None = None
+
+    def why_waits(self) -> WaitingFor | None:
+        """Why it cannot start now; None if it can, or if that is not known. For the transaction that stores the run.
+
+        Raises no `StoreError`: then `wake` looks again.
+        """
+        try:
+            shards = self._resources.store.shards.all(len(self._resources.shards))
+            waits = why_pinned_wait(self._resources, shards, self._pin)
+        except StoreError:
+            return None
+        self._shards = shards
+        return waits
+
+    def wake(self, run: Run) -> None:
+        """Wake shards for the run, once it is stored. Never raises, as `wake_for`."""
+        if self._shards is None:
+            wake_for(self._resources, run)
+        elif run.waiting_for is None or run.waiting_for.reason is not WaitReason.DRAINED:
+            with _failures_logged(run):
+                _wake_first(self._resources, self._shards, self._pin)
 
 
 def wake_for(resources: Resources, run: Run) -> None:
@@ -77,12 +102,18 @@ def wake_for(resources: Resources, run: Run) -> None:
 
     Never raises: a failure is logged, and the run starts with the next free shard.
     """
-    try:
+    with _failures_logged(run):
         shards = resources.store.shards.all(len(resources.shards))
         waits = why_pinned_wait(resources, shards, run.shard_pin)
         if waits != run.waiting_for:
             resources.store.queue.wait(run.run_id, waits)
         _wake_for_pin(resources, shards, run.shard_pin)
+
+
+@contextmanager
+def _failures_logged(run: Run) -> Iterator[None]:
+    try:
+        yield
     except StoreError as error:
         _log.warning("Run %s is queued, but no shard could be notified: %s", run.run_id, error)
     except Exception:  # noqa: BLE001 - the run is saved; a failed wake-up must not fail its submitter
@@ -119,8 +150,11 @@ def maintain(resources: Resources) -> None:
 
 def _wake_for_pin(resources: Resources, shards: Sequence[Shard], pin: int | None) -> None:
     """Wake the shards for runs with that pin, if there are any. None is woken while the appliance is drained."""
-    if resources.store.drain.since() is not None:
-        return
+    if resources.store.drain.since() is None:
+        _wake_first(resources, shards, pin)
+
+
+def _wake_first(resources: Resources, shards: Sequence[Shard], pin: int | None) -> None:
     now, known_idle = resources.clock(), resources.wakeups.idle()
     if known_idle is None:
         idle = {shard.shard for shard in shards} - {run.shard for run in resources.store.run_lists.in_progress()}

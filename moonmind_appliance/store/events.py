@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from moonmind_appliance.errors import UnreadableRow
 from moonmind_appliance.models import Event
 from moonmind_appliance.store.connection import Database
-from moonmind_appliance.store.redacting import RedactingConnection
+from moonmind_appliance.store.redacting import RedactingConnection, Verbatim
 from moonmind_appliance.store.rows import json_text, time_text, to_event
 
 
@@ -24,7 +24,13 @@ def record(
     """Write an event inside the transaction of the change that it describes."""
     row = connection.execute(
         "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?) RETURNING *",
-        (kind, time_text(at or datetime.now(UTC)), run_id, shard, json_text(dict(data or {}))),
+        (
+            Verbatim(kind),
+            Verbatim(time_text(at or datetime.now(UTC))),
+            None if run_id is None else Verbatim(run_id),
+            shard,
+            json_text(dict(data or {})),
+        ),
     ).fetchone()
     connection.recorded.append(to_event(row))
 

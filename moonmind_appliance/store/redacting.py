@@ -25,8 +25,9 @@ _LONGEST_SECRET = 32 * 1024
 class Verbatim(str):
     """Text that is stored without redaction.
 
-    For the caller's specification, repository and branch, which were searched for secrets at submission; and for
-    identifiers of callers: redaction could make two of them equal.
+    For the caller's specification, repository and branch, which were searched for secrets at submission; for
+    identifiers of callers: redaction could make two of them equal; and for times and ids that the appliance made, where
+    the search would take longer than the statement.
     """
 
     __slots__ = ()

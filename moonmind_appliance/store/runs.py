@@ -5,14 +5,17 @@ event in the same transaction. `progress.py` checks the phases against `PHASE_MO
 """
 
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
+
 from moonmind_appliance.errors import Conflict, StoreError
-from moonmind_appliance.models import FINAL_RUN_STATUSES, PHASE_ORDER, Run, RunStatus, may_move_run
+from moonmind_appliance.models import FINAL_RUN_STATUSES, PHASE_ORDER, Phase, Run, RunStatus, WaitingFor, may_move_run
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import Verbatim
-from moonmind_appliance.store.rows import json_text, time_text
+from moonmind_appliance.store.rows import json_text, time_text, to_run
 from moonmind_appliance.store.run_changes import (
     cancel,
     change_status,
@@ -21,6 +24,9 @@ from moonmind_appliance.store.run_changes import (
     waiting_columns,
     whole_run,
 )
+
+# One statement for nine rows: each step of a statement gives up the interpreter's lock.
+_PHASES = Verbatim(msgspec.json.encode([name.value for name in PHASE_ORDER]).decode())
 
 
 class RunStore:
@@ -33,13 +39,21 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def insert(self, run: Run, *, idempotency: tuple[str, str] | None = None) -> Run:
+    def insert(
+        self,
+        run: Run,
+        *,
+        idempotency: tuple[str, str] | None = None,
+        why_waits: Callable[[], WaitingFor | None] | None = None,
+    ) -> Run:
         """Store a new run with its nine pending phases. Once this returns, the run survives a crash.
 
         Args:
             run: in `queued`, perhaps with a `waiting_for`; its `phases` are ignored.
             idempotency: the caller's key, already scoped to the subject, and a digest of the body. The same key and
                 digest return the first run.
+            why_waits: what a new run waits for. Called in the transaction, so that no other change comes between; its
+                reads are part of it.
 
         Raises:
             Conflict: `idempotency_key_reused`, the key was used with another body.
@@ -61,7 +75,9 @@ class RunStore:
                             code="idempotency_key_reused",
                         )
                     return existing_run(connection, first["run_id"])
-            insert_rows(connection, run)
+            if why_waits is not None:
+                run = msgspec.structs.replace(run, waiting_for=why_waits())
+            row = insert_rows(connection, run)
             if idempotency is not None:
                 connection.execute("INSERT INTO idempotency_keys VALUES (?, ?, ?)", (*idempotency, run.run_id))
             record(
@@ -74,7 +90,9 @@ class RunStore:
             if run.waiting_for is not None:
                 waiting = {"status": RunStatus.QUEUED.value, "waiting_for": run.waiting_for}
                 record(connection, "run.waiting", at=run.accepted_at, run_id=run.run_id, data=waiting)
-            return existing_run(connection, run.run_id)
+        # As stored, without another query.
+        stored = to_run(row, specify_text=run.specify_text)
+        return msgspec.structs.replace(stored, phases=[Phase(phase=name) for name in PHASE_ORDER])
 
     def get(self, run_id: str, *, text: bool = True) -> Run | None:
         """The run with its phases in order. Without `text` its `specify_text` is not read and empty.
@@ -184,19 +202,20 @@ class RunStore:
         return found | {RunStatus(status): count for status, count in rows if status in frozenset(RunStatus)}
 
 
-def insert_rows(connection: sqlite3.Connection, run: Run) -> None:
-    """Insert a queued run, its text and its nine pending phases; no event."""
-    connection.execute(
+def insert_rows(connection: sqlite3.Connection, run: Run) -> sqlite3.Row:
+    """Insert a queued run, its text and its nine pending phases; no event. Returns the row of `runs`."""
+    row: sqlite3.Row = connection.execute(
         """
         INSERT INTO runs (run_id, repository, accepted_at, subject, username, created_by, base_branch, dry_run,
             external_ref, shard_pin, status, waiting_for, waiting_until, clarifications)
         VALUES (:run_id, :repository, :accepted_at, :subject, :username, :created_by, :base_branch, :dry_run,
             :external_ref, :shard_pin, 'queued', :waiting_for, :waiting_until, :clarifications)
+        RETURNING *
         """,
         {
-            "run_id": run.run_id,
+            "run_id": Verbatim(run.run_id),
             "repository": Verbatim(run.repository),
-            "accepted_at": time_text(run.accepted_at),
+            "accepted_at": Verbatim(time_text(run.accepted_at)),
             "subject": Verbatim(run.created_by.subject),
             "username": Verbatim(run.created_by.username),
             "created_by": Verbatim(json_text(run.created_by)),
@@ -207,9 +226,10 @@ def insert_rows(connection: sqlite3.Connection, run: Run) -> None:
             "clarifications": json_text(run.clarifications),
             **waiting_columns(run.waiting_for),
         },
+    ).fetchone()
+    connection.execute("INSERT INTO specifications VALUES (?, ?)", (Verbatim(run.run_id), Verbatim(run.specify_text)))
+    connection.execute(
+        "INSERT INTO phases (run_id, position, phase, status) SELECT ?, key, value, 'pending' FROM json_each(?)",
+        (Verbatim(run.run_id), _PHASES),
     )
-    connection.execute("INSERT INTO specifications VALUES (?, ?)", (run.run_id, Verbatim(run.specify_text)))
-    connection.executemany(
-        "INSERT INTO phases (run_id, position, phase, status) VALUES (?, ?, ?, 'pending')",
-        [(run.run_id, position, name.value) for position, name in enumerate(PHASE_ORDER)],
-    )
+    return row

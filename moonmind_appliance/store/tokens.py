@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from moonmind_appliance.errors import Conflict, InvalidRequest, NotFound, StoreError
-from moonmind_appliance.models import Actor
+from moonmind_appliance.models import Actor, Authenticated
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import Verbatim
@@ -125,6 +125,11 @@ class TokenStore:
 
     def actor(self, token: str) -> Actor | None:
         """The caller that the token authenticates; None if it is unknown, expired or revoked."""
+        found = self.authenticate(token)
+        return None if found is None else found.actor
+
+    def authenticate(self, token: str) -> Authenticated | None:
+        """`actor`, with the time at which the token expires."""
         if not _TOKEN.fullmatch(token):
             return None
         digest = _digest(token)
@@ -138,7 +143,8 @@ class TokenStore:
         if known is None or known.revoked_at is not None or (known.expires_at is not None and known.expires_at <= now):
             return None
         self._note_use(row, now)
-        return Actor(row["subject"], row["name"], bool(row["operator"]))
+        until = None if known.expires_at is None else known.expires_at.timestamp()
+        return Authenticated(Actor(row["subject"], row["name"], bool(row["operator"])), until)
 
     def _note_use(self, row: sqlite3.Row, now: datetime) -> None:
         if row["last_used_at"] and row["last_used_at"] > time_text(now - _USE_NOTED_EVERY):

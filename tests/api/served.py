@@ -16,7 +16,16 @@ from moonmind_appliance.api import ApiParts, build_api
 from moonmind_appliance.api.parts import Pace
 from moonmind_appliance.api_address import open_socket
 from moonmind_appliance.checks import Finding
-from moonmind_appliance.models import Actor, Artifact, ArtifactType, Phase, PhaseName, PhaseStatus, Run, RunStatus
+from moonmind_appliance.models import (
+    Artifact,
+    ArtifactType,
+    Authenticated,
+    Phase,
+    PhaseName,
+    PhaseStatus,
+    Run,
+    RunStatus,
+)
 from moonmind_appliance.resources import utc_now
 from moonmind_appliance.serving.limits import Limits
 from moonmind_appliance.serving.server import ApiServer
@@ -90,7 +99,7 @@ class Served:
 def serve(
     data_dir: Path,
     *,
-    authenticate: Callable[[str], Actor | None] | None = None,
+    authenticate: Callable[[str], Authenticated | None] | None = None,
     pace: Pace | None = None,
     limits: Limits | None = None,
     host: str = "127.0.0.1",
@@ -103,7 +112,7 @@ def serve(
     checks: dict[str, Finding] = {}
     parts = ApiParts(
         resources=make_resources(store, data_dir, settings, clock=utc_now),
-        authenticate=authenticate or store.tokens.actor,
+        authenticate=authenticate or store.tokens.authenticate,
         readiness=lambda: checks,
         version="9.9.9",
         pace=pace or Pace(),

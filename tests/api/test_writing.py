@@ -1,15 +1,20 @@
-"""Requests that write do not keep those that read waiting."""
+"""Requests that write do not keep those that read waiting, nor each other."""
 
+import asyncio
 import sqlite3
 import threading
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 
+import pytest
 from litestar import Litestar, get, post
 from litestar.datastructures import State
 from litestar.testing import TestClient
 
+from moonmind_appliance.api import writing
 from moonmind_appliance.api.request import ApiRequest
-from moonmind_appliance.api.writing import write_threads, writes
+from moonmind_appliance.api.writing import WriteThreads, writes
 from moonmind_appliance.store import DATABASE_NAME
 from tests.api.served import REQUEST, Served
 
@@ -28,14 +33,103 @@ def changes(request: ApiRequest) -> str:
     return threading.current_thread().name
 
 
+@asynccontextmanager
+async def _threads() -> AsyncIterator[WriteThreads]:
+    threads = WriteThreads()
+    try:
+        yield threads
+    finally:
+        threads.close()
+
+
 def test_handlers_that_write_have_threads_of_their_own() -> None:
     """The description is that of the handler."""
-    with write_threads() as threads:
-        api = Litestar([reads, changes], state=State({"write_threads": threads}), request_class=ApiRequest)
-        with TestClient(api) as client:
-            assert client.post("/").text.startswith("write_")
-            assert not client.get("/").text.startswith("write_")
+    threads = WriteThreads()
+    api = Litestar(
+        [reads, changes],
+        state=State({"write_threads": threads}),
+        request_class=ApiRequest,
+        on_shutdown=[threads.close],
+    )
+    with TestClient(api) as client:
+        assert client.post("/").text.startswith("write_")
+        assert not client.get("/").text.startswith("write_")
     assert changes.fn.__doc__ == "It says what it does."
+
+
+def test_calls_that_come_together_have_one_thread_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that work slow each other down."""
+    monkeypatch.setattr(writing, "_PATIENCE", 60.0)
+    seen: list[tuple[int, str]] = []
+
+    def call(number: int) -> Callable[[], int]:
+        def function() -> int:
+            seen.append((number, threading.current_thread().name))
+            return number * 2
+
+        return function
+
+    async def run() -> list[int]:
+        async with _threads() as threads:
+            return await asyncio.gather(*(threads.call(call(number)) for number in range(50)))
+
+    assert asyncio.run(run()) == [number * 2 for number in range(50)]
+    assert [number for number, _ in seen] == list(range(50))
+    assert len({name for _, name in seen}) == 1
+
+
+def test_a_call_that_waits_gets_another_thread() -> None:
+    """Otherwise the calls behind it would have to wait, too."""
+    release = threading.Event()
+
+    async def run() -> list[str]:
+        async with _threads() as threads:
+            stuck = [asyncio.create_task(threads.call(release.wait)) for _ in range(3)]
+            after = await asyncio.wait_for(threads.call(lambda: "done"), 20)
+            assert not any(task.done() for task in stuck)
+            release.set()
+            return [after, *(str(found) for found in await asyncio.gather(*stuck))]
+
+    assert asyncio.run(run()) == ["done", "True", "True", "True"]
+
+
+def test_an_error_is_raised_where_the_answer_is_awaited() -> None:
+    """The calls after it are made."""
+
+    def fail() -> None:
+        raise KeyError("name")
+
+    async def run() -> str:
+        async with _threads() as threads:
+            failing = asyncio.create_task(threads.call(fail))
+            after = asyncio.create_task(threads.call(lambda: "done"))
+            with pytest.raises(KeyError, match="name"):
+                await failing
+            return await after
+
+    assert asyncio.run(run()) == "done"
+
+
+def test_a_caller_that_gave_up_does_not_disturb_the_others() -> None:
+    """What has begun is finished."""
+    begun, release, made = threading.Event(), threading.Event(), list[str]()
+
+    def slow() -> None:
+        begun.set()
+        release.wait()
+        made.append("slow")
+
+    async def run() -> None:
+        async with _threads() as threads:
+            task = asyncio.create_task(threads.call(slow))
+            await asyncio.to_thread(begun.wait)
+            task.cancel()
+            release.set()
+            await threads.call(lambda: made.append("next"))
+            assert task.cancelled()
+
+    asyncio.run(run())
+    assert sorted(made) == ["next", "slow"]
 
 
 def test_reads_do_not_wait_for_a_lock_on_the_database(served: Served) -> None:
