@@ -54,14 +54,15 @@ class Api(Litestar):
     async def _answer(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         began = time.monotonic()
         answer: list[tuple[int, float]] = []
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _CALLERS_ID.fullmatch(given) else uuid.uuid4().hex
         method = scope["method"]
         parts: ApiParts = self.state["parts"]
         answers: RepeatedAnswers = self.state["repeated_answers"]
         key = key_of(scope)
         versions: DataVersion = self.state["data_version"]
-        version = versions.now()
+        version = versions.now() if b"authorization" in headers else None
         repeated = None if key is None else answers.find(key, version)
         record = None if key is None or repeated else answers.recorder(key, scope, version)
         receive, send = limit_body(scope, receive, send, seconds=parts.pace.body_within)
