@@ -8,34 +8,29 @@ interrupted, no new requests, connections close. `Appliance` is for the serving 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 from litestar import Litestar
 
-from moonmind_appliance.agents.choose import agent_of
 from moonmind_appliance.api.app import build_api
 from moonmind_appliance.api.parts import ApiParts, ProcessState
-from moonmind_appliance.artifact_files import ArtifactFiles
+from moonmind_appliance.attach import attach, shard_names
 from moonmind_appliance.checks import Finding, Readiness
 from moonmind_appliance.checks.keycloak import identity_provider
-from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.containers.folders import FolderEngine
-from moonmind_appliance.dispatch import Wakeups, Workers
+from moonmind_appliance.dispatch import Workers
 from moonmind_appliance.errors import ApplianceError, DatabaseUnusable
 from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
-from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import LABEL_RUN, Authenticated, ShardNames
-from moonmind_appliance.oidc import OidcVerifier, verifier_of
-from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.resources import Resources, utc_now
+from moonmind_appliance.models import Authenticated
+from moonmind_appliance.oidc.choose import verifier_of
+from moonmind_appliance.oidc.verifier import OidcVerifier
 from moonmind_appliance.retention.hourly import HourlyRetention
 from moonmind_appliance.scheduling.wake import maintain, wake_queued
-from moonmind_appliance.settings import Secret, Settings
-from moonmind_appliance.store import Store, make_data_folder
+from moonmind_appliance.settings import Settings
+from moonmind_appliance.store import make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.version import appliance_version
 from moonmind_appliance.webhook import WebhookClient
@@ -56,75 +51,6 @@ INTERRUPTION_SECONDS = 10
 _GRACE_STEP = 0.2
 
 _log = logging.getLogger(__name__)
-
-
-def secrets_of(settings: Settings) -> dict[str, str]:
-    """The settings' secret values by variable name, for redaction."""
-    values = {name.upper(): getattr(settings, name) for name in settings.__struct_fields__}
-    found = {name: value.reveal() for name, value in values.items() if isinstance(value, Secret)}
-    if (proxy := settings.github_https_proxy) is not None:
-        del found["GITHUB_HTTPS_PROXY"]
-        found |= {f"GITHUB_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
-    if (url := settings.webhook_url) is not None and not url.has_path:
-        del found["WEBHOOK_URL"]
-    if (secret := settings.webhook_secret) is not None:
-        found["WEBHOOK_SECRET key"] = secret.reveal().removeprefix("whsec_")
-    return found
-
-
-def shard_names(settings: Settings) -> tuple[ShardNames, ...]:
-    """The shards' names, by number."""
-    return tuple(ShardNames(index, settings.codex_volume_prefix) for index in range(settings.codex_shards))
-
-
-def engine_of(settings: Settings) -> DockerEngine:
-    """The container engine of these settings; nothing is connected yet. The caller closes it."""
-    if settings.workspaces_volume is None:
-        return DockerEngine(settings.docker_host)
-    return FolderEngine(
-        settings.docker_host,
-        volume=settings.workspaces_volume,
-        folder=settings.moonmind_data_dir / "workspaces",
-        kept_as_folder=LABEL_RUN,
-    )
-
-
-@contextmanager
-def attach(
-    settings: Settings, *, wakeups: Wakeups | None = None, redactor: Redactor | None = None
-) -> Iterator[Resources]:
-    """The verbs' dependencies, with these settings; creates and migrates the data folder if needed.
-
-    The end of the `with` block closes the database and the clients of the engine and GitHub.
-
-    Raises:
-        StoreError: the data folder or its database cannot be used; nothing is left open.
-        SettingsError: a setting cannot be used, such as a token that cannot be sent; nothing is left open.
-    """
-    redactor = redactor or Redactor(secrets_of(settings))
-    with ExitStack() as opened:
-        store = Store.open(settings.moonmind_data_dir, redactor=redactor)
-        opened.callback(store.close)
-        engine = engine_of(settings)
-        opened.callback(engine.close)
-        github = GitHub.of(settings)
-        if github is not None:
-            opened.callback(github.close)
-        shards = shard_names(settings)
-        wakeups = wakeups or Wakeups(settings.moonmind_data_dir, shards)
-        yield Resources(
-            settings=settings,
-            store=store,
-            engine=engine,
-            github=github,
-            agent=agent_of(settings),
-            redactor=redactor,
-            files=ArtifactFiles(settings.moonmind_data_dir),
-            wakeups=wakeups,
-            shards=shards,
-            appliance_id=store.appliance_id,
-            clock=utc_now,
-        )
 
 
 class Appliance:

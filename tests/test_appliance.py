@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from litestar.testing import TestClient
 
-from moonmind_appliance.appliance import Appliance, attach, secrets_of, shard_names
+from moonmind_appliance.appliance import Appliance
+from moonmind_appliance.attach import attach, shard_names
 from moonmind_appliance.errors import DataFolderInUse, EngineUnreachable, GitHubError, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
 from moonmind_appliance.resources import Resources, utc_now
-from moonmind_appliance.settings import Secret, Settings, load
+from moonmind_appliance.settings import Secret, Settings, load, secrets_of
 from moonmind_appliance.store import DATABASE_NAME
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"

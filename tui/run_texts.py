@@ -46,7 +46,7 @@ def read_texts(resources: Resources, actor: Actor, run: RunDetail) -> RunTexts:
     return RunTexts(
         patch,
         _content(resources.files, run, SUMMARY).decode(errors="replace"),
-        specification(resources, actor, run.run_id),
+        specification(resources.store, actor, run.run_id),
         *(read.added_text(name) for name in ("spec.md", "plan.md", "tasks.md")),
     )
 

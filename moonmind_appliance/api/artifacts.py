@@ -110,7 +110,7 @@ def get_artifact_content(  # noqa: PLR0917 - Litestar calls handlers by name
 
 def _artifact(request: ApiRequest, run_id: UUID, artifact_id: UUID) -> Artifact:
     resources = request.parts.resources
-    run = visible_run(resources, request.actor, str(run_id))
+    run = visible_run(resources.store, request.actor, str(run_id))
     artifact = resources.store.artifacts.get(run.run_id, str(artifact_id))
     if artifact is None:
         raise NotFound(

@@ -87,7 +87,7 @@ async def stream_events(
     """Stream the run's past events, then new ones. The stream ends after the `end` event, or when the server stops."""
     position = Position.parse(last_event_id) if last_event_id else Position()
     parts = request.parts
-    run = await sync_to_thread(visible_run, parts.resources, request.actor, str(run_id))
+    run = await sync_to_thread(visible_run, parts.resources.store, request.actor, str(run_id))
     streams: OpenStreams = request.app.state["streams"]
     subject = request.actor.subject
     if not streams.open(subject):

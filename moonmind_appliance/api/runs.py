@@ -147,7 +147,7 @@ def list_runs(  # noqa: PLR0917 - Litestar calls handlers by name
 )
 def get_run(request: ApiRequest, run_id: FromPath[UUID]) -> RunDetail:
     """Get all details of a run. To follow it, use its event stream."""
-    return run_detail(request.parts.resources, request.actor, str(run_id))
+    return run_detail(request.parts.resources.store, request.actor, str(run_id))
 
 
 @post(

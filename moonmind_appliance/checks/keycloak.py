@@ -1,7 +1,8 @@
 """Checks of the Keycloak realm that issues callers' tokens."""
 
 from moonmind_appliance.checks.finding import Finding, ok, wrong
-from moonmind_appliance.oidc import OidcStatus, verifier_of
+from moonmind_appliance.oidc.choose import verifier_of
+from moonmind_appliance.oidc.keys import OidcStatus
 from moonmind_appliance.settings import Settings
 
 

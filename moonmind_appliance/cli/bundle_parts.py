@@ -162,7 +162,7 @@ def run_parts(resources: Resources, run_id: str, *, texts: bool, artifacts: bool
 
 def _detail_of(resources: Resources, run_id: str, *, texts: bool) -> RunDetail:
     """The run; without `texts` also without the caller's reference, which can be any text."""
-    detail = run_detail(resources, system_actor(), run_id)
+    detail = run_detail(resources.store, system_actor(), run_id)
     return detail if texts or detail.external_ref is None else msgspec.structs.replace(detail, external_ref=_LEFT_OUT)
 
 

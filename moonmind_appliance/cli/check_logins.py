@@ -1,6 +1,6 @@
 """`shards --check`: check the logins now, and show which shard is being checked."""
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import require_database
 from moonmind_appliance.errors import EngineUnreachable

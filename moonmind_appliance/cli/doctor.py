@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.checks import Finding, Level, run_checks, setting_problems
 from moonmind_appliance.checks.finding import note, ok
 from moonmind_appliance.cli.command import PROGRAM, Command

@@ -10,7 +10,8 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.prompt_panel import Prompt, PromptPanel
-from moonmind_appliance.oidc import DeviceLogin, SavedLogin, TokenFile, default_token_path
+from moonmind_appliance.oidc.device_login import DeviceLogin
+from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile, default_token_path
 from moonmind_appliance.settings import Settings
 
 

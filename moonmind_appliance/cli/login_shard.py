@@ -14,7 +14,7 @@ import click
 from rich.text import Text
 
 from moonmind_appliance.agents.adapter import LoginMethod
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation

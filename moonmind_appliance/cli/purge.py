@@ -7,7 +7,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from moonmind_appliance.appliance import engine_of
+from moonmind_appliance.attach import engine_of
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation

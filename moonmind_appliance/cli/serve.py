@@ -9,7 +9,7 @@ import click
 
 from moonmind_appliance.api.paths import SCHEMA_PATH
 from moonmind_appliance.api_address import BASE_PATH, AddressUnavailable, open_socket, public_url, sent_in_clear
-from moonmind_appliance.appliance import Appliance, secrets_of
+from moonmind_appliance.appliance import Appliance
 from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.exits import CommandFailed, Exit, exit_of_address
 from moonmind_appliance.cli.invocation import Invocation
@@ -18,7 +18,7 @@ from moonmind_appliance.freed_memory import share_arenas
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.serving import Supervision
 from moonmind_appliance.serving import serve as serve_http
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings import Settings, secrets_of
 from moonmind_appliance.shards.health import LOGIN_WORDS
 from moonmind_appliance.store import Store
 from moonmind_appliance.version import appliance_version

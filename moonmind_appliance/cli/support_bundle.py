@@ -13,8 +13,8 @@ import msgspec
 from rich.console import Group
 from rich.text import Text
 
-from moonmind_appliance.appliance import attach, secrets_of
 from moonmind_appliance.archive import ArchiveWriter, private_file, refuse_existing, work_folder
+from moonmind_appliance.attach import attach
 from moonmind_appliance.cli import bundle_parts as parts
 from moonmind_appliance.cli.backup import archive_to_stdout
 from moonmind_appliance.cli.bundle_parts import MOST_BYTES, Part, collected
@@ -29,7 +29,7 @@ from moonmind_appliance.cli.version import versions
 from moonmind_appliance.errors import ApplianceError, SettingsError, StoreError
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings import Settings, secrets_of
 from moonmind_appliance.store import Store
 from moonmind_appliance.units import size
 from moonmind_appliance.views.run_summary import find_run

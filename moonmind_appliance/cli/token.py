@@ -13,7 +13,8 @@ from moonmind_appliance.cli.command import PROGRAM, Command, Lazy, LazyGroup
 from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import ago, clean, table
-from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
+from moonmind_appliance.oidc.device_login import current_access_token
+from moonmind_appliance.oidc.token_file import TokenFile, default_token_path
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.settings.values import time_span
 from moonmind_appliance.store import LocalToken, Store

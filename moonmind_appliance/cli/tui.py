@@ -45,7 +45,7 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
             hint="Run as the user that owns it, for example with sudo.",
             code=Exit.REFUSED,
         )
-    from moonmind_appliance.appliance import attach  # noqa: PLC0415 - not for a terminal that is refused
+    from moonmind_appliance.attach import attach  # noqa: PLC0415 - not for a terminal that is refused
     from moonmind_appliance.cli.runs.direct import system_actor  # noqa: PLC0415
     from tui.app import TerminalApp  # noqa: PLC0415
 

@@ -18,7 +18,8 @@ import uvicorn
 
 from moonmind_appliance import settings as settings_of
 from moonmind_appliance.api_address import open_socket
-from moonmind_appliance.appliance import Appliance, attach
+from moonmind_appliance.appliance import Appliance
+from moonmind_appliance.attach import attach
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.models import LABEL_REHEARSAL

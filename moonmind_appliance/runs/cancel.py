@@ -12,5 +12,5 @@ def cancel_run(resources: Resources, actor: Actor, run_id: str) -> Run:
         NotFound: there is no such run, or another user submitted it.
         Conflict: `run_final`, the run has ended.
     """
-    visible_run(resources, actor, run_id)
+    visible_run(resources.store, actor, run_id)
     return resources.store.runs.request_cancel(run_id, now=resources.clock())

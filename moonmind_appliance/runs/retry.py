@@ -17,7 +17,7 @@ def retry_run(resources: Resources, actor: Actor, run_id: str) -> Run:
         Unavailable: `draining`.
     """
     refuse_when_stopping(resources)
-    visible_run(resources, actor, run_id)
+    visible_run(resources.store, actor, run_id)
     run = resources.store.runs.retry(run_id, now=resources.clock())
     wake_for(resources, run)
     return run

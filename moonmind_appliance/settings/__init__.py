@@ -1,6 +1,7 @@
 """The appliance's settings."""
 
 from moonmind_appliance.settings.fields import DEFAULT_ENV_FILE, Settings, default_of, options, show
+from moonmind_appliance.settings.known_secrets import secrets_of
 from moonmind_appliance.settings.load import ENV_FILE, ENVIRONMENT, Loaded, SettingValue, load
 from moonmind_appliance.settings.values import ProxyUrl, Secret, WebhookUrl
 
@@ -17,5 +18,6 @@ __all__ = [
     "default_of",
     "load",
     "options",
+    "secrets_of",
     "show",
 ]

@@ -9,8 +9,9 @@ import msgspec
 from moonmind_appliance.errors import ApplianceError, EngineError, FileUnusable, NameTaken
 from moonmind_appliance.models import LoginState, Shard, WaitingFor, WaitReason
 from moonmind_appliance.resources import Resources
+from moonmind_appliance.shards.check import check_shard
 from moonmind_appliance.shards.evidence import admitted_again, cooldown_over, has_passed, is_in_future
-from moonmind_appliance.shards.health import check_shard, renewal_is_due
+from moonmind_appliance.shards.health import renewal_is_due
 from moonmind_appliance.shards.read_login import read_stored_login, record_login_file
 from moonmind_appliance.store.shards import ShardChange
 

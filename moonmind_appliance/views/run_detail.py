@@ -17,8 +17,8 @@ from moonmind_appliance.models import (
     PhaseStatus,
     Run,
 )
-from moonmind_appliance.resources import Resources
 from moonmind_appliance.runs.visibility import visible_run
+from moonmind_appliance.store import Store
 from moonmind_appliance.views.run_summary import RunSummary, summary_fields
 
 
@@ -76,30 +76,29 @@ class RunDetail(RunSummary, frozen=True):
     ] = True
 
 
-def run_detail(resources: Resources, actor: Actor, run_id: str) -> RunDetail:
+def run_detail(store: Store, actor: Actor, run_id: str) -> RunDetail:
     """The run, if the actor may see it.
 
     Raises:
         NotFound: `run_not_found`.
     """
-    store = resources.store
     # One snapshot: a phase that has ended is shown with its artifacts.
     with store.database.read():
-        run = visible_run(resources, actor, run_id)
+        run = visible_run(store, actor, run_id)
         kept = store.runs.has_specification(run_id)
         artifacts = store.artifacts.list(run_id)
     return detail_of(run, artifacts, specification_kept=kept)
 
 
-def specification(resources: Resources, actor: Actor, run_id: str) -> str:
+def specification(store: Store, actor: Actor, run_id: str) -> str:
     """The specification text that was submitted, if the actor may see the run.
 
     Raises:
         NotFound: `run_not_found`.
         Conflict: `specification_removed`, it was removed after its retention time.
     """
-    visible_run(resources, actor, run_id)
-    return resources.store.runs.specification(run_id)
+    visible_run(store, actor, run_id)
+    return store.runs.specification(run_id)
 
 
 def detail_of(run: Run, artifacts: Sequence[Artifact], *, specification_kept: bool = True) -> RunDetail:

@@ -74,7 +74,7 @@ def measure(resources: Resources, run_id: str) -> Iterator[tuple[str, Cost]]:
     yield "why runs wait, all change", cost_of(lambda: update_waiting(resources))
     yield "list page of 50", cost_of(lambda: run_page(store, RunFilter(), limit=50))
     if run_id:
-        yield "status of one run", cost_of(lambda: run_detail(resources, ANN, run_id))
+        yield "status of one run", cost_of(lambda: run_detail(resources.store, ANN, run_id))
     yield "claim", cost_of(lambda: store.queue.claim(0, "lease", now=NOW, lease_seconds=30))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.checks import Finding, run_checks
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.settings import Secret, Settings

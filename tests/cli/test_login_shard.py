@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.shards.read_login import read_stored_login
 from tests.cli.terminal import Terminal

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 import pytest
 
-from moonmind_appliance.appliance import appliance_version
 from moonmind_appliance.cli import program
 from moonmind_appliance.cli.command import Command, Lazy
 from moonmind_appliance.cli.exits import Exit
 from moonmind_appliance.errors import (
     NotFound,
 )
+from moonmind_appliance.version import appliance_version
 from tests.cli.terminal import ROOT, Called, Terminal
 
 SECRET = "ghp_" + "Ab1" * 12

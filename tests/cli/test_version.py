@@ -2,7 +2,7 @@
 
 import platform
 
-from moonmind_appliance.appliance import appliance_version
+from moonmind_appliance.version import appliance_version
 from tests.cli.terminal import Terminal
 
 

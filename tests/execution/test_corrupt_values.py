@@ -63,7 +63,7 @@ def reads(appliance: ApplianceUnderTest, damaged: str) -> list[Callable[[], obje
     """What may refuse the damaged row, with an error of the appliance."""
     resources, store = appliance.resources, appliance.store
     return [
-        lambda: run_detail(resources, ANN, damaged),
+        lambda: run_detail(resources.store, ANN, damaged),
         lambda: RunTail(store, resources.files, damaged, Position()).read(),
         lambda: store.run_rows.export(damaged),
         lambda: store.artifacts.list(damaged),
@@ -88,7 +88,7 @@ def works(appliance: ApplianceUnderTest, good: str) -> list[Callable[[], object]
         store.runs.counts,
         lambda: run_page(store, RunFilter(), limit=50),
         lambda: [runs_by_id(store, store.run_lists.ids(RunFilter(), order, now=now)) for order in RunOrder],
-        lambda: run_detail(resources, ANN, good),
+        lambda: run_detail(resources.store, ANN, good),
         lambda: RunTail(store, resources.files, good, Position()).read(),
     ]
 

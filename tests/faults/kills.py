@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moonmind_appliance import settings
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.runs.pause import pause_shard, resume_shard
 from tests.faults.figures import claimed_after

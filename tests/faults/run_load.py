@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance import settings
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.rehearsal.environment import SLUG, RehearsalEnvironment
 from tests.faults.collect import open_to_read
 from tests.faults.figures import quantile

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.appliance import secrets_of
 from moonmind_appliance.checks import Finding
 from moonmind_appliance.checks.github_access import GitHubChecks
 from moonmind_appliance.checks.repository import repository_checks
@@ -20,7 +19,7 @@ from moonmind_appliance.models import FailureCode, WhoActs
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.settings import ProxyUrl, Secret, Settings
+from moonmind_appliance.settings import ProxyUrl, Secret, Settings, secrets_of
 from tests.github.company_proxy import API_URL, HOST, PASSWORD, SERVER_URL, USER, CompanyProxy
 from tests.github.stand_in import SLUG, TOKEN
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.runs.sign_in import SignIn, SignInFailed
-from moonmind_appliance.shards.health import check_shard, health_of
+from moonmind_appliance.shards.check import check_shard
+from moonmind_appliance.shards.health import health_of
 from moonmind_appliance.shards.read_login import read_stored_login
 from moonmind_appliance.shards.spec import login_spec
 

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.settings import load
 
 MAIN = "from moonmind_appliance.cli import main; main()"

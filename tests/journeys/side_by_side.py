@@ -12,7 +12,7 @@ from typing import NamedTuple
 import httpx
 
 from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from moonmind_appliance.settings import load

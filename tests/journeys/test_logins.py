@@ -16,7 +16,7 @@ import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.agents.adapter import LoginMethod
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.errors import NameTaken
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.models import LoginFault, LoginState
@@ -177,7 +177,7 @@ def test_a_killed_sign_in_leaves_the_old_login_and_the_next_one_works(environmen
     sign_in(resources, 1)
     before = login_file(resources, 1)
     code = (
-        "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
+        "import sys\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.attach import attach\n"
         "from moonmind_appliance.runs.sign_in import SignIn\nimport os\n"
         "with attach(settings.load(os.environ).settings) as resources, SignIn(resources, 1) as steps:\n"
         "    print(next(steps).code, flush=True)\n    next(steps)\n"
@@ -376,7 +376,7 @@ def test_a_login_survives_a_kill_during_its_renewal(environment, resources, monk
 
     monkeypatch.setattr(environment.openai.accounts, "refresh", slow_refresh)
     code = (
-        "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.appliance import attach\n"
+        "import os\nfrom moonmind_appliance import settings\nfrom moonmind_appliance.attach import attach\n"
         "from moonmind_appliance.shards.upkeep import renew_login\n"
         "with attach(settings.load(os.environ).settings) as resources:\n"
         "    renew_login(resources, resources.store.shards.get(1), wanted=True)\n"

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from textual.widgets import Static
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.checks import ServeState
 from moonmind_appliance.models import Actor, LoginState
 from moonmind_appliance.shards.read_login import read_stored_login

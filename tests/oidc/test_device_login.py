@@ -9,14 +9,9 @@ import msgspec
 import pytest
 
 from moonmind_appliance.errors import LoginError
-from moonmind_appliance.oidc import (
-    DeviceCode,
-    DeviceLogin,
-    OidcVerifier,
-    SavedLogin,
-    TokenFile,
-    current_access_token,
-)
+from moonmind_appliance.oidc.device_login import DeviceCode, DeviceLogin, current_access_token
+from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile
+from moonmind_appliance.oidc.verifier import OidcVerifier
 from tests.oidc.browser import Browser
 from tests.oidc.clock import Clock
 from tests.oidc.keycloak import Keycloak, User

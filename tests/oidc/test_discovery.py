@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.oidc.discovery import LARGEST_ANSWER, Discovery, ProviderProblem, discover, get_json
 from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, KEYS_LONGEST_SECONDS, MOST_KEYS
+from moonmind_appliance.oidc.verifier import OidcVerifier
 from tests.oidc.clock import Clock
 from tests.oidc.realm_server import PATH, RealmServer
 

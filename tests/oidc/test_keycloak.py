@@ -14,8 +14,8 @@ import pytest
 from joserfc import jwk, jwt
 
 from moonmind_appliance.errors import Unauthenticated, Unavailable
-from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, RETRY_SECONDS
+from moonmind_appliance.oidc.verifier import OidcVerifier
 from tests.oidc.clock import Clock
 from tests.oidc.keycloak import OTHER_REALM, REALM_FILE, Keycloak
 

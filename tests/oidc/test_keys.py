@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from moonmind_appliance.errors import Unauthenticated, Unavailable
-from moonmind_appliance.oidc import OidcVerifier
 from moonmind_appliance.oidc.keys import KEYS_FRESH_SECONDS, KEYS_LONGEST_SECONDS, RETRY_SECONDS
+from moonmind_appliance.oidc.verifier import OidcVerifier
 from tests.oidc.clock import Clock
 from tests.oidc.realm_server import PATH, RealmServer, public, signing_key
 

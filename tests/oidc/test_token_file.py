@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.errors import LoginError
-from moonmind_appliance.oidc import SavedLogin, TokenFile, default_token_path
+from moonmind_appliance.oidc.token_file import SavedLogin, TokenFile, default_token_path
 
 LOGIN = SavedLogin(
     issuer="https://keycloak.example.test/realms/moonmind",

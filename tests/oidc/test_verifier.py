@@ -9,8 +9,7 @@ from joserfc import jwk
 
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.models import Actor
-from moonmind_appliance.oidc import OidcVerifier
-from moonmind_appliance.oidc.verifier import own_subject
+from moonmind_appliance.oidc.verifier import OidcVerifier, own_subject
 from tests.oidc.realm_server import RealmServer, packed, public, sign, signing_key
 
 NOW = 1_800_000_000

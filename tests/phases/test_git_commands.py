@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import pytest
 
-from moonmind_appliance.appliance import secrets_of
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.errors import ContainerLost
@@ -37,7 +36,7 @@ from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.settings import ProxyUrl, Secret, Settings
+from moonmind_appliance.settings import ProxyUrl, Secret, Settings, secrets_of
 from tests.appliance_under_test import ScriptedAgent
 from tests.github.company_proxy import HOST, PASSWORD, SERVER_URL, USER, CompanyProxy
 from tests.in_container.git_fixture import FEATURE, TOKEN, git

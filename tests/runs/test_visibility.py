@@ -13,7 +13,7 @@ from tests.fakes import ANN, BOB, OPERATOR
 def test_the_submitter_and_operators_see_a_run(appliance: ApplianceUnderTest, actor: Actor) -> None:
     """The subject decides, not the user name. The specification's text is not read."""
     run = appliance.submit(ANN)
-    seen = visible_run(appliance.resources, actor, run.run_id)
+    seen = visible_run(appliance.resources.store, actor, run.run_id)
     assert (seen.run_id, seen.specify_text) == (run.run_id, "")
 
 
@@ -23,6 +23,6 @@ def test_another_users_run_looks_like_a_missing_one(appliance: ApplianceUnderTes
     refusals = []
     for sought in (run_id, "absent"):
         with pytest.raises(NotFound) as refused:
-            visible_run(appliance.resources, BOB, sought)
+            visible_run(appliance.resources.store, BOB, sought)
         refusals.append((refused.value.code, refused.value.message.replace(sought, "X"), refused.value.hint))
     assert refusals[0] == refusals[1]

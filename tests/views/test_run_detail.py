@@ -62,7 +62,7 @@ def run_id(store: Store, make_run: Callable[..., Run], now: datetime) -> str:
 @pytest.mark.parametrize("actor", [ANN, OPERATOR])
 def test_detail(resources: Resources, run_id: str, now: datetime, actor: Actor) -> None:
     """All nine phases in order, the artifacts, the agent."""
-    detail = run_detail(resources, actor, run_id)
+    detail = run_detail(resources.store, actor, run_id)
     assert [phase.phase for phase in detail.phases] == list(PHASE_ORDER)
     assert (detail.phases[0].status, detail.phases[0].attempt) == (PhaseStatus.RUNNING, 1)
     assert detail.phases[0].seconds(now + timedelta(seconds=3)) == 3.0
@@ -73,7 +73,7 @@ def test_detail(resources: Resources, run_id: str, now: datetime, actor: Actor) 
 
 def test_specification(resources: Resources, run_id: str) -> None:
     """The text exactly as it was submitted."""
-    assert specification(resources, ANN, run_id) == "Add a basket.\r\n"
+    assert specification(resources.store, ANN, run_id) == "Add a basket.\r\n"
 
 
 @pytest.mark.parametrize("read", [run_detail, specification])

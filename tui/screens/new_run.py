@@ -112,11 +112,11 @@ class NewRunScreen(Page):
         if self._again is None:
             return _Opened(kept, None)
         resources, actor = self.tui.resources, self.tui.actor
-        run = run_detail(resources, actor, self._again)
+        run = run_detail(resources.store, actor, self._again)
         again = Draft(
             repository=run.repository,
             base_branch=run.base_branch,
-            specify_text=specification(resources, actor, self._again),
+            specify_text=specification(resources.store, actor, self._again),
             dry_run=run.dry_run,
             external_ref=run.external_ref or "",
         )

@@ -112,7 +112,7 @@ class RunPage(Page):
 
     def _load(self, last_event: int) -> Loaded:
         resources = self.tui.resources
-        run = run_detail(resources, self.tui.actor, self._run_id)
+        run = run_detail(resources.store, self.tui.actor, self._run_id)
         new = resources.store.events.after(last_event, run_id=run.run_id, limit=_MOST_EVENTS)
         return Loaded(run, log_files(run.artifacts, resources.files), new)
 

@@ -15,7 +15,8 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
 from moonmind_appliance.cli.runs.remote import Remote
 from moonmind_appliance.errors import Unauthenticated
-from moonmind_appliance.oidc import TokenFile, current_access_token, default_token_path
+from moonmind_appliance.oidc.device_login import current_access_token
+from moonmind_appliance.oidc.token_file import TokenFile, default_token_path
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.settings.values import http_url
 

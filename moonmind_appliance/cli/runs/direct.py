@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.checks import serve_state
 from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.errors import NotFound

@@ -6,7 +6,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from moonmind_appliance.appliance import attach
+from moonmind_appliance.attach import attach
 from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
