@@ -1,8 +1,8 @@
 """The composition root: creates everything from `Settings`; starts and stops the process.
 
 Order of start: the data folder's lock, recovery, workers, API. Order of stop: no new runs, running phases end or are
-interrupted, no new requests, connections close. `Appliance` is for the serving process; `attach` gives other processes
-(command line, TUI) the same resources on the same database.
+interrupted, no new requests, connections close. `Appliance` is for the serving process; other processes (command line,
+TUI) get the same resources on the same database from `attach.py`.
 """
 
 import asyncio

@@ -16,10 +16,13 @@ import threading
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from moonmind_appliance.errors import FileUnusable, NotFound, StoreError
-from moonmind_appliance.redaction import Redactor
+
+if TYPE_CHECKING:
+    # Its import prepares the patterns, which commands that only read do not need.
+    from moonmind_appliance.redaction import Redactor
 
 # One path component that is not a dot file and is valid on every file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -54,7 +57,7 @@ class ArtifactFiles:
         self,
         run_id: str,
         name: str,
-        redactor: Redactor,
+        redactor: "Redactor",
         *,
         most_bytes: int | None = None,
         shared: "SharedLimit | None" = None,
@@ -76,7 +79,7 @@ class ArtifactFiles:
         storage_path = _storage_path(run_id, name)
         return ArtifactWriter(file, path, storage_path, redactor, most_bytes=most_bytes, shared=shared)
 
-    def write(self, run_id: str, name: str, content: bytes, redactor: Redactor) -> Written:
+    def write(self, run_id: str, name: str, content: bytes, redactor: "Redactor") -> Written:
         """Write a whole file atomically.
 
         Raises:
@@ -234,7 +237,7 @@ class ArtifactWriter:
         file: int,
         path: Path,
         storage_path: str,
-        redactor: Redactor,
+        redactor: "Redactor",
         *,
         most_bytes: int | None = None,
         shared: SharedLimit | None = None,

@@ -51,7 +51,7 @@ def attach(
     """
     redactor = redactor or Redactor(secrets_of(settings))
     with ExitStack() as opened:
-        store = Store.open(settings.moonmind_data_dir, redactor=redactor)
+        store = Store.open(settings.moonmind_data_dir, redact=redactor.redact_text)
         opened.callback(store.close)
         engine = engine_of(settings)
         opened.callback(engine.close)

@@ -1,4 +1,4 @@
-"""What the verbs, the execution and the checks work with: one object, created by the composition root."""
+"""What the verbs, the execution and the checks work with: one object, created by `attach`."""
 
 import threading
 import time
@@ -46,7 +46,7 @@ class Throttle:
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
-    """The composition root creates one object, which all threads use.
+    """`attach` creates one object, which all threads use.
 
     Attributes:
         github: None without a token.

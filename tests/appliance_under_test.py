@@ -381,7 +381,7 @@ def open_appliance(
                 "github_api_url": github.api_url,
                 "github_server_url": github.server_url,
             } | settings
-        store = Store.open(data_dir, redactor=redactor)
+        store = Store.open(data_dir, redact=redactor.redact_text)
         opened.callback(store.close)
         resources = make_resources(store, data_dir, given, github=client, redactor=redactor, clock=clock)
         yield ApplianceUnderTest(resources, github, slug)

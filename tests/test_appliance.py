@@ -1,11 +1,9 @@
 """The serving process: its start, that it leaves nothing when it stops, and that there is only one."""
 
-import gc
 import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,11 +12,11 @@ import pytest
 from litestar.testing import TestClient
 
 from moonmind_appliance.appliance import Appliance
-from moonmind_appliance.attach import attach, shard_names
-from moonmind_appliance.errors import DataFolderInUse, EngineUnreachable, GitHubError, SettingsError, StoreError
+from moonmind_appliance.attach import attach
+from moonmind_appliance.errors import DataFolderInUse, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
-from moonmind_appliance.resources import Resources, utc_now
-from moonmind_appliance.settings import Secret, Settings, load, secrets_of
+from moonmind_appliance.resources import utc_now
+from moonmind_appliance.settings import Secret, Settings, load
 from moonmind_appliance.store import DATABASE_NAME
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
@@ -80,69 +78,6 @@ def test_other_processes_can_attach(appliance: Appliance, settings: Settings) ->
     """The command line and the TUI use the same database, without the lock."""
     with attach(settings) as resources:
         assert resources.appliance_id == appliance.resources.appliance_id
-
-
-def open_files() -> list[str]:
-    """This process's open files by their targets; sockets by their number."""
-    opened = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        # The folder's own descriptor is closed by now.
-        with suppress(FileNotFoundError):
-            opened.append(str(descriptor.readlink()))
-    return sorted(opened)
-
-
-def test_attach_closes_everything(settings: Settings) -> None:
-    """Database, wake-up queue, engine and GitHub, also after use in other threads or an error."""
-    gc.collect()
-    before = open_files()
-
-    def use(resources: Resources) -> None:
-        resources.store.runs.counts()
-        resources.wakeups.wake(0)
-        with pytest.raises(EngineUnreachable):
-            resources.engine.info()
-        assert resources.github is not None
-        with pytest.raises(GitHubError):
-            resources.github.repository("a/b")
-
-    with attach(settings) as resources:
-        use(resources)
-        thread = threading.Thread(target=use, args=[resources])
-        thread.start()
-        thread.join()
-        assert len(open_files()) > len(before)
-    assert open_files() == before
-
-    def fail() -> None:
-        with attach(settings) as resources:
-            use(resources)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert open_files() == before
-
-
-@pytest.mark.docker
-def test_attach_closes_the_connections_to_a_real_engine(settings: Settings) -> None:
-    """Connections to a real engine end with the block."""
-    gc.collect()
-    before = open_files()
-    with attach(msgspec.structs.replace(settings, docker_host=None)) as resources:
-        resources.engine.info()
-        assert len(open_files()) > len(before)
-    assert open_files() == before
-
-
-def test_an_attach_that_fails_leaves_nothing_open(settings: Settings) -> None:
-    """An invalid token is found after the database was opened."""
-    gc.collect()
-    before = open_files()
-    bad = load({"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_TOKEN": f"{TOKEN}\u2026"}).settings
-    with pytest.raises(SettingsError), attach(bad):
-        pass
-    assert open_files() == before
 
 
 def test_a_start_recovers_from_a_crash(settings: Settings) -> None:
@@ -236,27 +171,3 @@ def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -
     with pytest.raises(SettingsError) as caught:
         Appliance(bad)
     assert TOKEN not in str(caught.value)
-
-
-def test_every_secret_of_the_settings_is_redacted() -> None:
-    """With the variable's name."""
-    made = load({"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}).settings
-    assert secrets_of(made) == {"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}
-
-
-def test_the_webhooks_secrets_are_redacted() -> None:
-    """The signing key with and without its prefix, and a URL with a path or a query, which may be a key."""
-    given = {"WEBHOOK_SECRET": f"whsec_{'Zm9v' * 8}"}
-    keys = {"WEBHOOK_SECRET": f"whsec_{'Zm9v' * 8}", "WEBHOOK_SECRET key": "Zm9v" * 8}
-    for url in ("https://hooks.example.org/x", "https://hooks.example.org?key=abc"):
-        assert secrets_of(load(given | {"WEBHOOK_URL": url}).settings) == keys | {"WEBHOOK_URL": url}
-    assert secrets_of(load(given | {"WEBHOOK_URL": "https://hooks.example.org/"}).settings) == keys
-
-
-def test_each_shard_has_a_queue_a_thread_a_volume_and_a_lock() -> None:
-    """Named by its number and the prefix."""
-    names = shard_names(load({"CODEX_SHARDS": "2", "CODEX_VOLUME_PREFIX": "login_"}).settings)
-    assert [(name.queue, name.thread, name.volume, name.lock) for name in names] == [
-        ("codex-0", "codex-0", "login_0", "login_0-in-use"),
-        ("codex-1", "codex-1", "login_1", "login_1-in-use"),
-    ]

@@ -7,12 +7,15 @@ nothing itself: phases pass its `ExecSpec` to the container engine, and the outp
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from moonmind_appliance.models import AgentInfo, ExecOutcome, ExecSpec, LoginCheck, PhaseName, TurnOutcome
-from moonmind_appliance.redaction import ByteSink
+
+if TYPE_CHECKING:
+    # Its import prepares the redactor's patterns, which commands that only read do not need.
+    from moonmind_appliance.redaction import ByteSink
 
 SKILLS: dict[PhaseName, str] = {
     PhaseName.SPECKIT_SPECIFY: "speckit-specify",
@@ -176,5 +179,5 @@ class AgentAdapter(Protocol):
     def turn(self, request: TurnRequest) -> Turn:
         """How to start that phase's turn."""
 
-    def reader(self, log: ByteSink) -> TurnReader:
+    def reader(self, log: "ByteSink") -> TurnReader:
         """A reader for one turn; the agent's own lines go on into `log`."""

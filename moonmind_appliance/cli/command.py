@@ -1,6 +1,7 @@
 """What all commands have in common: options, examples in their help, groups that load a command when it is called."""
 
 import difflib
+import logging
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,8 +11,6 @@ import click
 
 from moonmind_appliance.cli.configuration import ENV_FILE_VARIABLE
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.logs import no_log, start_log
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import DEFAULT_ENV_FILE
 
 PROGRAM = "moonmind-appliance"
@@ -71,9 +70,14 @@ class Command(click.Command):
             # Given before the command's name, where --json is known.
             raise click.UsageError("No such option '--json'.", ctx)
         if invocation.debug:
+            # The redactor's patterns take a tenth of a short command's time, and only --debug writes a log here.
+            from moonmind_appliance.cli.logs import start_log  # noqa: PLC0415 - see above
+            from moonmind_appliance.redaction import Redactor  # noqa: PLC0415
+
             start_log("text", Redactor(), debug=True)
         else:
-            no_log()
+            # No log: commands print their own messages.
+            logging.getLogger().handlers = [logging.NullHandler()]
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

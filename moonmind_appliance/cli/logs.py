@@ -116,8 +116,3 @@ def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> Redactin
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
     return formatter
-
-
-def no_log() -> None:
-    """Write no log: commands print their own messages."""
-    logging.getLogger().handlers = [logging.NullHandler()]

@@ -14,7 +14,6 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.signals import stopped_by_signals
 from moonmind_appliance.cli.terminal import clean, console
 from moonmind_appliance.errors import ApplianceError, RequestError
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.version import appliance_version
 
 _HERE = "moonmind_appliance.cli"
@@ -162,7 +161,7 @@ def _not_installed(invocation: Invocation, error: ModuleNotFoundError) -> Exit:
 
 def _defect(invocation: Invocation, error: Exception) -> Exit:
     """Report an unexpected error in one line; the trace is shown only with --debug."""
-    description = Redactor().redact_text(f"{type(error).__name__}: {error}").strip()
+    description = _redacted(f"{type(error).__name__}: {error}").strip()
     if invocation.debug:
         _show_trace(invocation)
         what_to_do = "This is a bug: please report it with the traceback above."
@@ -172,8 +171,14 @@ def _defect(invocation: Invocation, error: Exception) -> Exit:
     return Exit.FAILED
 
 
+def _redacted(text: str) -> str:
+    from moonmind_appliance.redaction import Redactor  # noqa: PLC0415 - only an unexpected error needs its patterns
+
+    return Redactor().redact_text(text)
+
+
 def _show_trace(invocation: Invocation) -> None:
-    invocation.err.print(clean(Redactor().redact_text(traceback.format_exc())), soft_wrap=True, style="dim")
+    invocation.err.print(clean(_redacted(traceback.format_exc())), soft_wrap=True, style="dim")
 
 
 __all__ = ["COMMANDS", "Program", "console", "main", "show_error"]

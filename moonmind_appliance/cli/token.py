@@ -13,7 +13,6 @@ from moonmind_appliance.cli.command import PROGRAM, Command, Lazy, LazyGroup
 from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import ago, clean, table
-from moonmind_appliance.oidc.device_login import current_access_token
 from moonmind_appliance.oidc.token_file import TokenFile, default_token_path
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.settings.values import time_span
@@ -226,6 +225,9 @@ def show(invocation: Invocation) -> None:
     Uses the login that `moonmind-appliance login` saved; a token that is about to expire is refreshed first. Tokens
     created with `token create` cannot be shown again.
     """
+    # The libraries that renew a login, which the other commands here do not need.
+    from moonmind_appliance.oidc.device_login import current_access_token  # noqa: PLC0415 - see above
+
     settings = invocation.settings(demanded=False)
     file = TokenFile(default_token_path(invocation.environment))
     access = current_access_token(file, ca_file=settings.extra_ca_certs)

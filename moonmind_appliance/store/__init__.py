@@ -1,9 +1,9 @@
 """SQLite storage: runs, artifacts, shards, events and tokens in one file."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.artifacts import ArtifactStore
 from moonmind_appliance.store.backlog import BacklogStore
 from moonmind_appliance.store.connection import Database
@@ -82,17 +82,16 @@ class Store:
         return (data_dir / DATABASE_NAME).exists()
 
     @classmethod
-    def open(cls, data_dir: Path, *, redactor: Redactor | None = None) -> "Store":
+    def open(cls, data_dir: Path, *, redact: Callable[[str], str] | None = None) -> "Store":
         """Open `<data>/appliance.db` and migrate its tables. Idempotent.
 
-        Every text is redacted before it is written: by `redactor`, or without one by token shape only.
+        Every text is redacted before it is written: by `redact`, or without one by token shape only.
 
         Raises:
             StoreError: the folder or the file cannot be used; the error says why and what to do.
         """
         make_data_folder(data_dir)
         check_database_exists(data_dir, DATABASE_NAME)
-        redact = None if redactor is None else redactor.redact_text
         database = Database(data_dir / DATABASE_NAME, redact=redact)
         try:
             database.migrate()

@@ -7,11 +7,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from moonmind_appliance.errors import DatabaseUnusable, StoreError
-from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.store.database_copy import disk_is_full
 from moonmind_appliance.store.event_log import log_events
 from moonmind_appliance.store.migrations import MIGRATIONS, Migration, apply
@@ -94,6 +93,18 @@ def _end(connection: sqlite3.Connection, how: str) -> None:
         connection.execute(how)
 
 
+@cache
+def _by_shape() -> Callable[[str], str]:
+    # The redactor's patterns take a tenth of a short command's time, and only a write needs them.
+    from moonmind_appliance.redaction import Redactor  # noqa: PLC0415 - see above
+
+    return Redactor().redact_text
+
+
+def _redact_shapes(text: str) -> str:
+    return _by_shape()(text)
+
+
 class _Connection:
     """One thread's connection. It is closed when its thread ends, as only the thread references it."""
 
@@ -120,7 +131,7 @@ class Database:
         self, path: Path, *, redact: Callable[[str], str] | None = None, busy_seconds: float = _BUSY_SECONDS
     ) -> None:
         self.path = path
-        self.redact = redact or Redactor().redact_text
+        self.redact = redact or _redact_shapes
         self._busy_seconds = busy_seconds
         self._local = threading.local()
         self._lock = threading.Lock()

@@ -36,7 +36,7 @@ CANARIES = (BY_FORM, BY_VALUE)
 
 @pytest.fixture
 def store(data_dir: Path) -> Iterator[Store]:
-    store = Store.open(data_dir, redactor=Redactor({"OIDC_CLIENT_SECRET": BY_VALUE}))
+    store = Store.open(data_dir, redact=Redactor({"OIDC_CLIENT_SECRET": BY_VALUE}).redact_text)
     yield store
     store.close()
 

@@ -77,9 +77,9 @@ def test_specification(resources: Resources, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("read", [run_detail, specification])
-def test_not_visible(resources: Resources, run_id: str, read: Callable[[Resources, Actor, str], object]) -> None:
+def test_not_visible(resources: Resources, run_id: str, read: Callable[[Store, Actor, str], object]) -> None:
     """The error is the same for a missing run and for another submitter's."""
     for actor, name in ((BOB, run_id), (OPERATOR, "absent")):
         with pytest.raises(NotFound) as refusal:
-            read(resources, actor, name)
+            read(resources.store, actor, name)
         assert (refusal.value.code, refusal.value.message) == ("run_not_found", f"Run {name} does not exist.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,7 @@ from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.access import RunAccess
-from moonmind_appliance.cli.runs.remote import Remote
 from moonmind_appliance.errors import Unauthenticated
-from moonmind_appliance.oidc.device_login import current_access_token
 from moonmind_appliance.oidc.token_file import TokenFile, default_token_path
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.settings.values import http_url
@@ -74,9 +73,12 @@ def _choose(
     login = TokenFile(default_token_path(invocation.environment))
     if token is None and login.path.exists():
         # Called before each request: a long watch outlives a token.
-        token = lambda: current_access_token(login, ca_file=settings.extra_ca_certs)  # noqa: E731 - the other branch assigns a value, too
+        token = partial(_access_token, login, settings)
         invocation.print_detail(f"token of the login in {login.path}")
     if token is not None:
+        # A command on the data folder need not load the HTTP client.
+        from moonmind_appliance.cli.runs.remote import Remote  # noqa: PLC0415 - see above
+
         invocation.print_detail(f"over HTTP, to {address}")
         return Remote(address, token, ca_file=settings.extra_ca_certs)
     if not named and owns_data(settings.moonmind_data_dir):
@@ -115,6 +117,12 @@ def require_database(data_dir: Path) -> None:
             f"The data folder {data_dir} has no database: no appliance has run there.",
             hint="Set MOONMIND_DATA_DIR, or --env-file, to that of the appliance.",
         )
+
+
+def _access_token(login: TokenFile, settings: Settings) -> str:
+    from moonmind_appliance.oidc.device_login import current_access_token  # noqa: PLC0415 - only for a saved login
+
+    return current_access_token(login, ca_file=settings.extra_ca_certs)
 
 
 def _is_missing(folder: Path) -> bool:

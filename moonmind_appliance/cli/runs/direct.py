@@ -1,31 +1,37 @@
-"""Access on the data folder: the API's verbs for users who can write its files, as operator."""
+"""Access on the data folder: the API's verbs for users who can write its files, as operator.
+
+Reading opens the database only. The verbs that change something are in `direct_changes.py`.
+"""
 
 import os
 import pwd
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from moonmind_appliance.attach import attach
-from moonmind_appliance.checks import serve_state
+from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.cli.runs.access import RunEvent
 from moonmind_appliance.errors import NotFound
 from moonmind_appliance.models import Actor, Artifact, RunStatus
-from moonmind_appliance.runs.cancel import cancel_run
-from moonmind_appliance.runs.drain import drain, resume
-from moonmind_appliance.runs.retry import retry_run
-from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.runs.visibility import visible_run
-from moonmind_appliance.settings import Settings
-from moonmind_appliance.store import Watch
+from moonmind_appliance.settings import Settings, secrets_of
+from moonmind_appliance.store import Store, Watch
 from moonmind_appliance.views.drain_view import DrainView, drain_view
 from moonmind_appliance.views.run_detail import ArtifactDetail, RunDetail, artifact_detail, run_detail
-from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_accepted, run_page
+from moonmind_appliance.views.run_summary import RunAccepted, RunFilter, RunPage, find_run, run_page
 from moonmind_appliance.views.run_tail import Position, RunTail
 from moonmind_appliance.views.shard_view import ShardView, WaitingRun, shard_views, waiting_runs
+
+if TYPE_CHECKING:
+    # Their imports load huey, the clients of the engine and GitHub, and the redactor's patterns: reading needs none.
+    from moonmind_appliance.cli.runs.direct_changes import Changes
+    from moonmind_appliance.redaction import Redactor
+    from moonmind_appliance.runs.submit import SubmitRequest
 
 _POLL_SECONDS = 0.25
 _CHUNK = 256 * 1024
@@ -37,17 +43,16 @@ class Direct:
     def __init__(self, settings: Settings, *, on_message: Callable[[str], None]) -> None:
         self._on_message = on_message
         self._opened = ExitStack()
-        self._resources = self._opened.enter_context(attach(settings))
-        self._settings, self._store, self._files = settings, self._resources.store, self._resources.files
+        self._settings, self._files = settings, ArtifactFiles(settings.moonmind_data_dir)
+        self._store = Store.open(settings.moonmind_data_dir, redact=self._redact)
+        self._opened.callback(self._store.close)
         # SQLite reads on from a removed file: a command that follows a run would wait for ever.
         self._watch = self._opened.enter_context(Watch(self._store.database))
         self._actor = system_actor()
 
-    def submit(self, request: SubmitRequest, idempotency_key: str | None) -> RunAccepted:
+    def submit(self, request: "SubmitRequest", idempotency_key: str | None) -> RunAccepted:
         """Save a run, and wake a shard."""
-        run = submit_run(self._resources, self._actor, request, idempotency_key=idempotency_key)
-        self._warn_if_not_serving()
-        return run_accepted(run)
+        return self._changes.submit(request, idempotency_key)
 
     def page(
         self,
@@ -73,17 +78,15 @@ class Direct:
     def detail(self, run_id: str) -> RunDetail:
         """The run with its phases and artifacts."""
         self._watch.changed()
-        return run_detail(self._resources, self._actor, run_id)
+        return run_detail(self._store, self._actor, run_id)
 
     def cancel(self, run_id: str) -> RunAccepted:
         """Cancel a run."""
-        return run_accepted(cancel_run(self._resources, self._actor, run_id))
+        return self._changes.cancel(run_id)
 
     def retry(self, run_id: str) -> RunAccepted:
         """Queue the run again, and wake a shard."""
-        run = retry_run(self._resources, self._actor, run_id)
-        self._warn_if_not_serving()
-        return run_accepted(run)
+        return self._changes.retry(run_id)
 
     def artifact(self, run_id: str, artifact_id: str) -> ArtifactDetail:
         """The facts of one artifact."""
@@ -102,7 +105,7 @@ class Direct:
 
     def events(self, run_id: str) -> Iterator[RunEvent]:
         """The same events as the API's stream."""
-        tail = RunTail(self._store, self._files, visible_run(self._resources, self._actor, run_id).run_id, Position())
+        tail = RunTail(self._store, self._files, visible_run(self._store, self._actor, run_id).run_id, Position())
         while not tail.ended:
             self._watch.changed()
             messages = tail.read()
@@ -113,21 +116,21 @@ class Direct:
 
     def shards(self) -> list[ShardView]:
         """All shards, by number."""
-        return shard_views(self._store, self._settings, now=self._resources.clock())
+        return shard_views(self._store, self._settings, now=datetime.now(UTC))
 
     def drain_state(self) -> DrainView:
         """Whether the appliance is drained, and what still runs."""
         self._watch.changed()
-        return drain_view(self._store, now=self._resources.clock())
+        return drain_view(self._store, now=datetime.now(UTC))
 
     def drain(self) -> DrainView:
         """Start no more runs."""
-        drain(self._resources)
+        self._changes.drain()
         return self.drain_state()
 
     def resume(self) -> DrainView:
         """Start runs again."""
-        resume(self._resources)
+        self._changes.resume()
         return self.drain_state()
 
     def waiting(self) -> list[WaitingRun]:
@@ -144,10 +147,25 @@ class Direct:
             raise NotFound(f"Run {run_id} has no artifact {artifact_id}.", code="artifact_not_found")
         return found
 
-    def _warn_if_not_serving(self) -> None:
-        """Warn if `serve` is not running: then a queued run does not start."""
-        if not serve_state(self._settings).answers:
-            self._on_message("`serve` is not running on this machine: the run is queued and starts when `serve` does.")
+    def _redact(self, text: str) -> str:
+        """Reading writes only if it migrates the database."""
+        return self._redactor.redact_text(text)
+
+    @cached_property
+    def _redactor(self) -> "Redactor":
+        # See the imports for type checking.
+        from moonmind_appliance.redaction import Redactor  # noqa: PLC0415
+
+        return Redactor(secrets_of(self._settings))
+
+    @cached_property
+    def _changes(self) -> "Changes":
+        # See the imports for type checking.
+        from moonmind_appliance.cli.runs.direct_changes import Changes  # noqa: PLC0415
+
+        changes = Changes(self._settings, self._actor, on_message=self._on_message)
+        self._opened.callback(changes.close)
+        return changes
 
 
 def system_actor() -> Actor:

@@ -1,0 +1,20 @@
+"""Which values of the settings are secrets."""
+
+from moonmind_appliance.settings import load, secrets_of
+
+TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
+
+
+def test_every_secret_of_the_settings_is_redacted() -> None:
+    """With the variable's name."""
+    made = load({"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}).settings
+    assert secrets_of(made) == {"GITHUB_TOKEN": TOKEN, "OIDC_CLIENT_SECRET": "s3cret-of-a-client"}
+
+
+def test_the_webhooks_secrets_are_redacted() -> None:
+    """The signing key with and without its prefix, and a URL with a path or a query, which may be a key."""
+    given = {"WEBHOOK_SECRET": f"whsec_{'Zm9v' * 8}"}
+    keys = {"WEBHOOK_SECRET": f"whsec_{'Zm9v' * 8}", "WEBHOOK_SECRET key": "Zm9v" * 8}
+    for url in ("https://hooks.example.org/x", "https://hooks.example.org?key=abc"):
+        assert secrets_of(load(given | {"WEBHOOK_URL": url}).settings) == keys | {"WEBHOOK_URL": url}
+    assert secrets_of(load(given | {"WEBHOOK_URL": "https://hooks.example.org/"}).settings) == keys
