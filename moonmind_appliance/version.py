@@ -3,7 +3,7 @@
 
 def appliance_version() -> str:
     """The installed version; "0+checkout" in a checkout that was not installed."""
-    # Its import takes as long as the rest of a short command's work, and most commands show no version.
+    # Its import takes a tenth of a short command's time, and most commands show no version.
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - see above
 
     try:

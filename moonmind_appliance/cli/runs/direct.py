@@ -148,7 +148,7 @@ class Direct:
         return found
 
     def _redact(self, text: str) -> str:
-        """Reading writes only if it migrates the database."""
+        """Reading writes only to migrate the database, and to replace the row of a shard that cannot be read."""
         return self._redactor.redact_text(text)
 
     @cached_property
