@@ -13,39 +13,40 @@ Run it by itself: `python tests/bench/api_requests.py [--seconds 2] [--rounds 3]
 
 import argparse
 import asyncio
-import json
-import os
-import signal
-import socket
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import msgspec  # noqa: E402
-import uvicorn  # noqa: E402
-from litestar import Litestar, get, post  # noqa: E402
-from msgspec import structs  # noqa: E402
+import msgspec
+import uvicorn
+from litestar import Litestar, get, post
 
-from moonmind_appliance.store import Store  # noqa: E402
-from moonmind_appliance.store.shards import ShardChange  # noqa: E402
+from moonmind_appliance.models import RunStatus
+from moonmind_appliance.store import Store
+from tests.bench.measure import (
+    BASE,
+    SUBMISSION,
+    Server,
+    ask,
+    ask_json,
+    free_port,
+    head_of,
+    load,
+    paused_folder,
+    processor_seconds,
+    server,
+    serving,
+    times,
+)
 
-BASE = "/api/spec-automation"
-_BODY = {"repository": "acme/shop", "specify_text": "# Basket\n\n- Goal: people can keep what they want to buy\n"}
 _ROWS = 12
-SHARDS = 3
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -58,21 +59,14 @@ class Figures:
 
     def line(self, name: str, beside: "Figures | None" = None) -> str:
         """The figures, and their ratios to those of another kind."""
-        cut = statistics.quantiles(self.seconds, n=100, method="inclusive")
+        took = times(self.seconds)
         rate, processor = statistics.median(self.rates), statistics.median(self.processor_ms)
-        text = f"  {name:28} {rate:7.0f}/s   p50 {cut[49] * 1000:7.2f} ms   p99 {cut[98] * 1000:7.2f} ms"
+        text = f"  {name:28} {rate:7.0f}/s   p50 {took.p50:7.2f} ms   p99 {took.p99:7.2f} ms"
         text += f"   processor {processor:6.3f} ms"
         if beside is not None:
             rates = rate / statistics.median(beside.rates)
             text += f"   rate {rates:.2f}, processor {processor / statistics.median(beside.processor_ms):.2f}"
         return text
-
-
-class Server(NamedTuple):
-    """A server's process id and port."""
-
-    pid: int
-    port: int
 
 
 class Answer(msgspec.Struct):
@@ -114,93 +108,14 @@ def bare(port: int, folder: Path) -> None:
     )
 
 
-@contextmanager
-def process(arguments: list[str], variables: dict[str, str], path: str, port: int) -> Iterator[int]:
-    """A server; its process id, when it answers at the path."""
-    started = subprocess.Popen(
-        [sys.executable, *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | variables,
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        give_up_at = time.monotonic() + 60
-        while True:
-            try:
-                asyncio.run(_load(port, [head_of("GET", path)], seconds=0.0, connections=1))
-                break
-            except OSError:
-                if started.poll() is not None or time.monotonic() > give_up_at:
-                    raise RuntimeError(f"{arguments} did not start") from None
-                time.sleep(0.05)
-        yield started.pid
-    finally:
-        started.send_signal(signal.SIGTERM)
-        started.wait(60)
-
-
-def head_of(method: str, path: str, token: str = "", body: bytes = b"") -> bytes:
-    """A request's bytes."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
-    lines += [f"Authorization: Bearer {token}"] if token else []
-    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-async def _load(port: int, requests: list[bytes], *, seconds: float, connections: int) -> tuple[list[float], int]:
-    """Send the requests in turn on each connection for that long; the times to an answer, and the last answer's size.
-
-    Raises:
-        RuntimeError: a status other than 2xx.
-        OSError: no connection.
-    """
-    spent: list[float] = []
-    size = 0
-
-    async def client() -> None:
-        nonlocal size
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = 0
-        while True:
-            began = time.perf_counter()
-            writer.write(requests[number % len(requests)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-            body = await reader.readexactly(length)
-            spent.append(time.perf_counter() - began)
-            if head[9:10] != b"2":
-                raise RuntimeError(head.decode() + body.decode())
-            number, size = number + 1, length
-            if time.perf_counter() >= end:
-                break
-        writer.close()
-
-    end = time.perf_counter() + seconds
-    await asyncio.gather(*(client() for _ in range(connections)))
-    return spent, size
-
-
-def processor_seconds(pid: int) -> float:
-    """The processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
-
-
-def measure(figures: Figures, server: Server, requests: list[bytes], *, seconds: float, connections: int) -> None:
+def measure(figures: Figures, asked: Server, requests: list[bytes], *, seconds: float, connections: int) -> None:
     """Add one round."""
-    before, began = processor_seconds(server.pid), time.perf_counter()
-    spent, _ = asyncio.run(_load(server.port, requests, seconds=seconds, connections=connections))
+    before, began = processor_seconds(asked.pid), time.perf_counter()
+    spent = asyncio.run(load(asked.port, requests, seconds=seconds, connections=connections))
     took = time.perf_counter() - began
     figures.seconds += spent
     figures.rates.append(len(spent) / took)
-    figures.processor_ms.append((processor_seconds(server.pid) - before) * 1000 / len(spent))
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    figures.processor_ms.append((processor_seconds(asked.pid) - before) * 1000 / len(spent))
 
 
 def main() -> None:
@@ -216,37 +131,25 @@ def main() -> None:
         bare(int(chosen.bare[0]), Path(chosen.bare[1]))
         return
     with tempfile.TemporaryDirectory() as name:
-        folder, ports = Path(name), (free_port(), free_port())
+        folder, port = Path(name), free_port()
         data = folder / "data"
-        store = Store.open(data)
-        token = store.tokens.create("bench", operator=True, expires_at=None)
-        for shard in range(SHARDS):
-            store.shards.change(shard, lambda state: ShardChange(structs.replace(state, paused_at=datetime.now(UTC))))
-        store.close()
-        variables = {"MOONMIND_DATA_DIR": str(data), "MOONMIND_PORT": str(ports[0]), "MIN_FREE_DISK": "1k"}
-        variables |= {"DOCKER_HOST": f"unix://{folder}/none.sock", "MOONMIND_ENV_FILE": os.devnull}
-        with (
-            process(["-m", "moonmind_appliance.cli", "serve"], variables, f"{BASE}/health", ports[0]) as ours,
-            process(
-                [str(Path(__file__).resolve()), "--bare", str(ports[1]), name], {}, "/read/100", ports[1]
-            ) as theirs,
-        ):
-            compare(chosen, Server(ours, ports[0]), Server(theirs, ports[1]), token)
+        (token,) = paused_folder(data)
+        handlers = [str(Path(__file__).resolve()), "--bare", str(port), name]
+        with serving(data) as appliance, server(handlers, {}, "/read/100", port) as other:
+            compare(chosen, appliance, other, token, data)
 
 
-def compare(chosen: argparse.Namespace, appliance: Server, other: Server, token: str) -> None:
+def compare(chosen: argparse.Namespace, appliance: Server, other: Server, token: str, data: Path) -> None:
     """Print a line for each kind of request and for its bare handler."""
-    body = json.dumps(_BODY).encode()
-    submit, write = head_of("POST", f"{BASE}/runs", token, body), head_of("POST", "/write", "", body)
-    for _ in range(60):
-        asyncio.run(_load(appliance.port, [submit], seconds=0, connections=1))
+    submit, write = head_of("POST", f"{BASE}/runs", token, SUBMISSION), head_of("POST", "/write", "", SUBMISSION)
+    asyncio.run(load(appliance.port, [submit], each=60))
     listing = head_of("GET", f"{BASE}/runs?limit=50", token)
-    run_ids = _run_ids(appliance.port, listing)
-    status = [head_of("GET", f"{BASE}/runs/{run_id}", token) for run_id in run_ids]
+    newest = asyncio.run(ask_json(appliance.port, listing))["items"]
+    status = [head_of("GET", f"{BASE}/runs/{run['run_id']}", token) for run in newest]
 
     def compared(name: str, request: list[bytes], plain: bytes | None, connections: int) -> None:
         if plain is None:
-            _, size = asyncio.run(_load(appliance.port, request[:1], seconds=0, connections=1))
+            size = len(asyncio.run(ask(appliance.port, request[0])))
             plain = head_of("GET", f"/read/{size}")
             name = f"{name}, {size:,} bytes"
         ours, theirs = Figures(), Figures()
@@ -261,31 +164,19 @@ def compare(chosen: argparse.Namespace, appliance: Server, other: Server, token:
         compared("status read", status, None, connections)
         compared("list of 50", [listing], None, connections)
     compared("submission, short queue", [submit], write, chosen.connections)
-    missing = chosen.queued - 60 * 50
+    missing = chosen.queued - _queued(data)
     if missing > 0:
-        asyncio.run(_until_queued(appliance.port, listing, submit, chosen.queued))
-    compared(f"submission, {chosen.queued:,} runs queued", [submit], write, chosen.connections)
+        asyncio.run(load(appliance.port, [submit], connections=16, each=-(-missing // 16)))
+    compared(f"submission, {_queued(data):,} runs queued", [submit], write, chosen.connections)
     compared("status read, long queue", status, None, chosen.connections)
 
 
-def _run_ids(port: int, listing: bytes) -> list[str]:
-    async def ask() -> list[str]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(listing)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        writer.close()
-        return [item["run_id"] for item in json.loads(body)["items"]]
-
-    return asyncio.run(ask())
-
-
-async def _until_queued(port: int, listing: bytes, submit: bytes, wanted: int) -> None:
-    sent = 0
-    while sent < wanted:
-        spent, _ = await _load(port, [submit], seconds=1.0, connections=16)
-        sent += len(spent)
+def _queued(data: Path) -> int:
+    store = Store.open(data)
+    try:
+        return store.runs.counts().get(RunStatus.QUEUED, 0)
+    finally:
+        store.close()
 
 
 if __name__ == "__main__":

@@ -14,13 +14,8 @@ Run it by itself: `python tests/bench/many_runs.py [--runs 100 100000] [--reques
 """
 
 import argparse
-import os
 import random
-import signal
-import socket
 import sqlite3
-import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -56,9 +51,8 @@ from moonmind_appliance.runs.restore import restore
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.rows import time_text
 from tests.appliance_under_test import make_resources
+from tests.bench.measure import BASE, serving, times
 
-ROOT = Path(__file__).parents[2]
-BASE = "/api/spec-automation"
 DAYS, EVENT_DAYS, ARTIFACT_DAYS = 365, 120, 10
 STATUSES = ["succeeded"] * 8 + ["failed", "cancelled"]
 WORDS = [f"{random.Random(n).randrange(16**6):06x}" for n in range(4000)]  # noqa: S311 - no secret
@@ -182,37 +176,8 @@ def fill(folder: Path, count: int) -> str:
 
 def percentiles(seconds: list[float]) -> str:
     """The 50th and 99th percentile and the largest, in milliseconds."""
-    cut = statistics.quantiles(seconds, n=100, method="inclusive")
-    return f"p50 {cut[49] * 1000:7.1f} ms   p99 {cut[98] * 1000:7.1f} ms   worst {max(seconds) * 1000:7.1f} ms"
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, float]]:
-    """`serve` as a process; its address, and the seconds until it answered."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    variables = {"MOONMIND_DATA_DIR": str(folder), "MOONMIND_PORT": str(port), "MIN_FREE_DISK": "1k"}
-    variables |= {"DOCKER_HOST": f"unix://{folder}/none.sock", "PYTHONPATH": str(ROOT), "MOONMIND_ENV_FILE": os.devnull}
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moonmind_appliance.cli", "serve"],
-        env={"PATH": os.environ["PATH"]} | variables,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        while True:
-            try:
-                httpx.get(f"{address}{BASE}/health", trust_env=False)
-                break
-            except httpx.HTTPError:
-                if process.poll() is not None or time.perf_counter() - began > 120:
-                    raise RuntimeError("serve did not start") from None
-                time.sleep(0.01)
-        yield address, time.perf_counter() - began
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+    took = times(seconds)
+    return f"p50 {took.p50:7.1f} ms   p99 {took.p99:7.1f} ms   worst {took.worst:7.1f} ms"
 
 
 def requests(address: str, token: str, count: int) -> Iterator[tuple[str, list[float]]]:
@@ -227,9 +192,9 @@ def requests(address: str, token: str, count: int) -> Iterator[tuple[str, list[f
             deep = client.get("/runs", params={"limit": 50, "cursor": deep["next_cursor"]}).json()
         run_ids = [item["run_id"] for item in [*page["items"], *deep["items"]]]
 
-        def timed(call: Callable[[int], httpx.Response], times: int = count) -> list[float]:
+        def timed(call: Callable[[int], httpx.Response], often: int = count) -> list[float]:
             seconds = []
-            for number in range(times):
+            for number in range(often):
                 began = time.perf_counter()
                 answer = call(number)
                 seconds.append(time.perf_counter() - began)
@@ -289,7 +254,7 @@ def megabytes(path: Path) -> str:
     return f"{path.stat().st_size / 1e6:.1f} MB"
 
 
-def measure(folder: Path, count: int, times: int) -> None:
+def measure(folder: Path, count: int, request_count: int) -> None:
     """Make the folder and print its figures."""
     began = time.perf_counter()
     token = fill(folder, count)
@@ -326,9 +291,9 @@ def measure(folder: Path, count: int, times: int) -> None:
     retain(resources)
     show("retention, nothing to do", f"{time.perf_counter() - began:.2f} s")
     store.close()
-    with serving(folder) as (address, seconds):
-        show("start until /health answers", f"{seconds:.2f} s")
-        for name, spent in requests(address, token, times):
+    with serving(folder) as server:
+        show("start until /health answers", f"{server.started_in:.2f} s")
+        for name, spent in requests(f"http://127.0.0.1:{server.port}", token, request_count):
             show(name, percentiles(spent))
 
 

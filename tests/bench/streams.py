@@ -9,23 +9,15 @@ Run it by itself: `python tests/bench/streams.py [--streams 1000] [--seconds 10]
 
 import argparse
 import asyncio
-import json
-import os
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from msgspec import structs  # noqa: E402
-
-from moonmind_appliance.api.events import STREAMS_OF_ONE  # noqa: E402
-from moonmind_appliance.store import Store  # noqa: E402
-from moonmind_appliance.store.shards import ShardChange  # noqa: E402
-from tests.bench.api_requests import BASE, SHARDS, Server, free_port, head_of, process, processor_seconds  # noqa: E402
+from moonmind_appliance.api.events import STREAMS_OF_ONE
+from tests.bench.measure import BASE, SUBMISSION, Quiet, Server, ask, ask_json, head_of, paused_folder, quiet, serving
 
 _OF_ONE_ADDRESS = 200
 
@@ -64,29 +56,14 @@ class Streams:
             task.cancel()
 
 
-def resident_mib(pid: int) -> float:
-    """The memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024**2
-
-
-async def idle(server: Server, seconds: float) -> float:
-    """The processor time, in milliseconds for each second, while nothing happens."""
-    before, began = processor_seconds(server.pid), time.perf_counter()
-    await asyncio.sleep(seconds)
-    return (processor_seconds(server.pid) - before) * 1000 / (time.perf_counter() - began)
-
-
 async def last_hears(server: Server, streams: Streams, numbers: range, run_id: str, token: str) -> float:
     """Milliseconds from a cancel of the run until all these streams have its event."""
     streams.received.clear()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     began = time.perf_counter()
-    writer.write(head_of("POST", f"{BASE}/runs/{run_id}/cancel", token))
-    await reader.readuntil(b"\r\n\r\n")
+    await ask(server.port, head_of("POST", f"{BASE}/runs/{run_id}/cancel", token))
     while not all(number in streams.received for number in numbers):
         streams.news.clear()
         await streams.news.wait()
-    writer.close()
     return (max(streams.received[number] for number in numbers) - began) * 1000
 
 
@@ -94,8 +71,8 @@ async def measure(server: Server, tokens: list[str], seconds: float, count: int)
     """Print the figures."""
     runs = [await submit(server, token) for token in tokens for _ in range(2)]
     await asyncio.sleep(3)
-    alone = await idle(server, seconds)
-    print(f"  {'no stream':20} processor {alone:6.2f} ms/s   memory {resident_mib(server.pid):6.1f} MiB", flush=True)
+    alone = await quiet(server.pid, seconds)
+    print(f"  {'no stream':20} {figures(alone)}", flush=True)
     streams = Streams(server.port)
     await streams.open(count, runs[1], tokens[0])
     one = await last_hears(server, streams, range(count, count + 1), runs[1], tokens[0])
@@ -104,27 +81,23 @@ async def measure(server: Server, tokens: list[str], seconds: float, count: int)
         caller = number // (STREAMS_OF_ONE - 1)
         await streams.open(number, runs[2 * caller], tokens[caller])
     await asyncio.sleep(3)
-    many = await idle(server, seconds)
-    print(
-        f"  {f'{count} streams':20} processor {many:6.2f} ms/s   memory {resident_mib(server.pid):6.1f} MiB   "
-        f"{(many - alone) / count:.4f} ms/s for each",
-        flush=True,
-    )
+    many = await quiet(server.pid, seconds)
+    each = (many.processor_ms - alone.processor_ms) / count
+    print(f"  {f'{count} streams':20} {figures(many)}   {each:.4f} ms/s for each", flush=True)
     followers = range(STREAMS_OF_ONE - 1)
     spent = await last_hears(server, streams, followers, runs[0], tokens[0])
     print(f"  {'':20} the last of {len(followers)} hears after {spent:6.1f} ms, ratio {spent / one:.2f}")
     streams.close()
 
 
+def figures(found: Quiet) -> str:
+    """The processor time and the memory."""
+    return f"processor {found.processor_ms:6.2f} ms/s   memory {found.usage.rss_mib:6.1f} MiB"
+
+
 async def submit(server: Server, token: str) -> str:
     """The id of a new run."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    body = json.dumps({"repository": "acme/shop", "specify_text": "Add a basket."}).encode()
-    writer.write(head_of("POST", f"{BASE}/runs", token, body))
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    answer = json.loads(await reader.readexactly(length))
-    writer.close()
+    answer = await ask_json(server.port, head_of("POST", f"{BASE}/runs", token, SUBMISSION))
     return str(answer["run_id"])
 
 
@@ -135,17 +108,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="how long nothing happens")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder, port = Path(name), free_port()
-        store = Store.open(folder / "data")
-        callers = 1 + chosen.streams // (STREAMS_OF_ONE - 1)
-        tokens = [store.tokens.create(f"caller{n}", operator=True, expires_at=None) for n in range(callers)]
-        for shard in range(SHARDS):
-            store.shards.change(shard, lambda state: ShardChange(structs.replace(state, paused_at=datetime.now(UTC))))
-        store.close()
-        variables = {"MOONMIND_DATA_DIR": str(folder / "data"), "MOONMIND_PORT": str(port), "MIN_FREE_DISK": "1k"}
-        variables |= {"DOCKER_HOST": f"unix://{folder}/none.sock", "MOONMIND_ENV_FILE": os.devnull}
-        with process(["-m", "moonmind_appliance.cli", "serve"], variables, f"{BASE}/health", port) as pid:
-            asyncio.run(measure(Server(pid, port), tokens, chosen.seconds, chosen.streams))
+        data = Path(name) / "data"
+        tokens = paused_folder(data, callers=1 + chosen.streams // (STREAMS_OF_ONE - 1))
+        with serving(data) as server:
+            asyncio.run(measure(server, tokens, chosen.seconds, chosen.streams))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -49,14 +50,19 @@ def event(kind, **payload):
     return json.dumps({"type": "event_msg", "payload": {"type": kind, **payload}}).encode() + b"\n"
 
 
-def turn_output():
-    """The standard output of the program that started Codex, opened for writing."""
+def turn_program():
+    """The folder in /proc of the program that started Codex."""
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_bytes()
             if command.startswith(b"python3\0-I\0-S\0-c") and b"moonmind.report" in command:
-                return (process / "fd" / "1").open("ab", buffering=0)
+                return process
     raise LookupError("the turn's program is not there")
+
+
+def turn_output():
+    """The standard output of the program that started Codex, opened for writing."""
+    return (turn_program() / "fd" / "1").open("ab", buffering=0)
 
 
 def line(**fields):
@@ -80,6 +86,19 @@ def forged_limit(_feature):
     keep_on(lines, line(type="turn.failed", error={"message": f"limit {ESCAPES}"}), {"usage": FORGED_LIMITS})
 
 
+def in_background():
+    """Continue in a process that outlives the model's command: True there, False in the command itself."""
+    if os.fork():
+        return False
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    return True
+
+
 def keep_on(rollout_lines, output_lines, report):
     """Write the forged lines repeatedly, from a process that outlives Codex."""
     output = turn_output()
@@ -92,14 +111,8 @@ def keep_on(rollout_lines, output_lines, report):
         login_digest="0" * 64,
         files={},
     )
-    if os.fork():
+    if not in_background():
         return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
     until = time.monotonic() + 60
     while time.monotonic() < until:
         for path in HOME.glob("codex-*/sessions/*/*/*/rollout-*.jsonl"):
@@ -123,6 +136,50 @@ def stream(_feature):
         output.write(b'{"type":' * 20_000 + b"\n" + ESCAPES.encode() + b"\n\xff\xfe\x00\n")
         output.write(HEAVY.encode() + b"\n")
         output.write(line(type="error", message=HEAVY))
+
+
+def loud(feature):
+    """Codex's events, `$LOUD_BYTES` a second for `$LOUD_SECONDS`; what was printed, and when, is in `loud.json`.
+
+    The turn's program is stopped meanwhile, so that the phase lasts as long.
+    """
+    rate, seconds = int(os.environ["LOUD_BYTES"]), float(os.environ["LOUD_SECONDS"])
+    program, output = turn_program(), turn_output()
+    lines = [command_event(number) for number in range(rate // 10 // len(command_event(0)) + 1)]
+    os.kill(int(program.name), signal.SIGSTOP)
+    if not in_background():
+        return
+    try:
+        printed, began = 0, time.time()
+        due = time.monotonic()
+        until = due + seconds
+        output.write(b"\n")
+        while due < until and time.monotonic() < until:
+            # Each write of a raw file may be shorter than its data.
+            data = b"".join(lines)
+            while data:
+                written = output.write(data)
+                data, printed = data[written:], printed + written
+            due += len(lines) * len(lines[0]) / rate
+            time.sleep(max(0.0, due - time.monotonic()))
+        result = {"printed": printed, "began": began, "ended": time.time()}
+        (Path(feature) / "loud.json").write_text(json.dumps(result))
+    finally:
+        os.kill(int(program.name), signal.SIGCONT)
+        os._exit(0)
+
+
+def command_event(number):
+    """A line in the format of Codex: one command and its output. Always as long."""
+    item = {
+        "id": f"item_{number:06}",
+        "type": "command_execution",
+        "command": f"sed -n {number:06},{number + 20:06}p src/basket.py",
+        "aggregated_output": "def price(basket):\n    return sum(item.price for item in basket)\n" * 4,
+        "exit_code": 0,
+        "status": "completed",
+    }
+    return json.dumps({"type": "item.completed", "item": item}).encode() + b"\n"
 
 
 def configuration(_feature):
@@ -220,7 +277,7 @@ def secret_text(feature):
     shutil.copy(VOLUME / "auth.json", Path(feature) / "notes.md")
 
 
-EARLY = (rollout, forged_limit, stream, configuration, disk, many_questions, some_questions)
+EARLY = (rollout, forged_limit, stream, loud, configuration, disk, many_questions, some_questions)
 LATE = (links, secret_names, secret_text)
 """Those of the last phase: the commit is next."""
 LOGINS = (swapped_login, deep_login, login_folder, taught_words)

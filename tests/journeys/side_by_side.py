@@ -31,25 +31,30 @@ OVERRIDES = {"MAX_WORKSPACE_BYTES": "64m"}
 """Settings of the environment: small enough that a test fills it."""
 
 
+POLLS = ((("/health",), HEALTH_EVERY), (OTHER_PATHS, OTHERS_EVERY))
+
+
 class Response(NamedTuple):
-    """One response of the API; the status is 0 if there was none."""
+    """One response of the API; the status is 0 if there was none. `at`: when it was asked for, on the wall clock."""
 
     path: str
     status: int
     seconds: float
     body: str
+    at: float
 
 
 class ApiPoller:
-    """Requests `/health` often and the other pages less often during the block; at most `MOST_REQUESTS` times each."""
+    """Requests pages during the block; at most `MOST_REQUESTS` times each.
 
-    def __init__(self, served):
+    `polls`: which pages, one after the other, and the seconds between; each of these has a client of its own.
+    `/health` often and the other pages less often by default.
+    """
+
+    def __init__(self, served, polls=POLLS):
         self._served = served
         self._over = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(("/health",), HEALTH_EVERY)),
-            threading.Thread(target=self._ask, args=(OTHER_PATHS, OTHERS_EVERY)),
-        ]
+        self._threads = [threading.Thread(target=self._ask, args=poll) for poll in polls]
         self.answers = []
 
     def __enter__(self):
@@ -70,9 +75,11 @@ class ApiPoller:
                 if self._over.wait(every):
                     return
 
-    def seconds(self, path="/health"):
-        """The response times, sorted."""
-        return sorted(answer.seconds for answer in self.answers if answer.path == path)
+    def seconds(self, path="/health", since=0.0, until=math.inf):
+        """The response times, sorted; of the requests in that time."""
+        return sorted(
+            answer.seconds for answer in self.answers if answer.path == path and since <= answer.at <= until
+        )
 
     def refused(self):
         """Every response other than 200."""
@@ -80,12 +87,12 @@ class ApiPoller:
 
 
 def ask(client, path):
-    began = time.monotonic()
+    at, began = time.time(), time.monotonic()
     try:
         answer = client.get(f"{API}{path}")
     except httpx.HTTPError as error:
-        return Response(path, 0, time.monotonic() - began, repr(error))
-    return Response(path, answer.status_code, time.monotonic() - began, answer.text)
+        return Response(path, 0, time.monotonic() - began, repr(error), at)
+    return Response(path, answer.status_code, time.monotonic() - began, answer.text, at)
 
 
 def percentile(ordered, percent):
