@@ -338,10 +338,10 @@ def test_every_option_of_a_script_is_in_its_help(script: str) -> None:
 def test_every_option_of_a_bench_exists() -> None:
     """Each bench is documented with its path. A file that is no program is a helper of several benches."""
     folder = ROOT / "tests" / "bench"
-    programs = [path for path in folder.glob("*.py") if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")]
-    sources = {path: path for path in programs} | {
-        path.parent: path for path in folder.glob("*/__main__.py")
-    }
+    programs = [
+        path for path in folder.glob("*.py") if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    ]
+    sources = {path: path for path in programs} | {path.parent: path for path in folder.glob("*/__main__.py")}
     assert len(sources) > 2
     page = text("docs/contributing.md", "## Benches")
     for bench, path in sorted(sources.items()):

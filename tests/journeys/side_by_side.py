@@ -77,9 +77,7 @@ class ApiPoller:
 
     def seconds(self, path="/health", since=0.0, until=math.inf):
         """The response times, sorted; of the requests in that time."""
-        return sorted(
-            answer.seconds for answer in self.answers if answer.path == path and since <= answer.at <= until
-        )
+        return sorted(answer.seconds for answer in self.answers if answer.path == path and since <= answer.at <= until)
 
     def refused(self):
         """Every response other than 200."""
