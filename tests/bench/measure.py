@@ -218,7 +218,12 @@ def paused_folder(data: Path, callers: int = 1) -> list[str]:
     """Make a data folder whose shards are paused, so that no worker takes a run; a token for each caller."""
     store = Store.open(data)
     tokens = [store.tokens.create(f"caller{n}", operator=True, expires_at=None) for n in range(callers)]
-    for shard in range(SHARDS):
-        store.shards.change(shard, lambda state: ShardChange(structs.replace(state, paused_at=datetime.now(UTC))))
+    pause(store, SHARDS)
     store.close()
     return tokens
+
+
+def pause(store: Store, shards: int) -> None:
+    """Pause that many shards."""
+    for shard in range(shards):
+        store.shards.change(shard, lambda state: ShardChange(structs.replace(state, paused_at=datetime.now(UTC))))
