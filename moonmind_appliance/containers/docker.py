@@ -23,6 +23,7 @@ from moonmind_appliance.containers.exec_stream import HijackedConnection, Hijack
 from moonmind_appliance.containers.execution import ExecGone, ExecState, Execution
 from moonmind_appliance.errors import (
     EngineError,
+    EngineUnreachable,
     NameTaken,
     UnreadableFile,
 )
@@ -226,6 +227,19 @@ class DockerEngine:
         # Engines after 20.10 do not wait after the signal.
         self._client.did(lambda client: client.wait(container, timeout=CALL_TIMEOUT, condition="not-running"))
         return True
+
+    def freeze(self, container: str) -> bool:
+        """Stop all processes where they are; False if the container did not run. See `ContainerEngine.freeze`."""
+        try:
+            return self._client.did(lambda client: client.pause(container))
+        except Conflict:
+            # It does not run, or is frozen already.
+            return False
+        except EngineUnreachable:
+            raise
+        except EngineError:
+            # Without the kernel's freezer, as on some engines without root.
+            return self.kill(container)
 
     def remove(self, container: str) -> bool:
         """Remove the container in any state, and its anonymous volumes; False if there was none."""

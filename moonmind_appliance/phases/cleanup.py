@@ -1,12 +1,13 @@
 """Remove the run's containers. Always runs, is idempotent, and ignores a cancel."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.workspace_watch import watch_git
@@ -19,7 +20,7 @@ class Removed(msgspec.Struct, frozen=True):
     problems: list[str] = []
 
 
-def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
+def cleanup(ctx: PhaseContext, earlier: Removed | None = None, before: Sequence[str] = ()) -> PhaseResult:
     """Remove the containers, and record what could not be removed.
 
     The volumes are kept until retention, unless they are larger than MAX_KEPT_WORKSPACE_BYTES, or the context says
@@ -28,6 +29,7 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
     Args:
         ctx: the context.
         earlier: what `remove_containers` returned if it was called already.
+        before: the names of containers that were removed before that.
     """
     if earlier is None:
         watch = watch_git(ctx)
@@ -46,7 +48,7 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
     kept = [volume for volume in volumes if volume not in dropped]
     return PhaseResult(
         metadata={
-            "removed": earlier.names,
+            "removed": [*before, *(name for name in earlier.names if name not in before)],
             "not_cleaned": problems,
             "volumes_kept": kept,
             "volumes_dropped": dropped,
@@ -55,10 +57,14 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None) -> PhaseResult:
     )
 
 
-def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str) -> Removed:
-    """Remove all containers of a run in parallel. Idempotent."""
+def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str, role: str | None = None) -> Removed:
+    """Remove all containers of a run, or those with that role, in parallel. Idempotent.
+
+    By their ids: another run's container may have the same name a moment later.
+    """
+    labels = {LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id}
     try:
-        found = engine.containers({LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id})
+        found = engine.containers(labels if role is None else labels | {LABEL_ROLE: role})
     except EngineError as error:
         return Removed(problems=[error.message])
 

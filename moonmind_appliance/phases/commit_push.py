@@ -1,5 +1,6 @@
 """Commit the agent's files, search the commit for secrets, and push it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,21 +32,26 @@ _NEW_BASE = "The history of {base} was rewritten during the run: the change is o
 _NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
 
 
-def commit_push(ctx: PhaseContext) -> PhaseResult:
+def commit_push(ctx: PhaseContext, files_read: Callable[[], None]) -> PhaseResult:
     """Commit and push, or return why not. A dry run makes the commit and pushes nothing.
 
     Idempotent: the same files give the same commit, and a branch that is already at that commit counts as pushed.
+
+    Args:
+        ctx: the context.
+        files_read: called when the files have been read. Until then the agent container is frozen; then it may go.
     """
     # Processes left in the agent's container must not write any more.
-    ctx.engine.kill(ctx.names.agent)
+    ctx.engine.freeze(ctx.names.agent)
     with ctx.logs(_PHASE) as logs:
-        result = _commit_and_push(ctx, logs)
+        result = _commit_and_push(ctx, logs, files_read)
     return msgspec.structs.replace(result, **logs.paths)
 
 
-def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs) -> PhaseResult:
+def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[], None]) -> PhaseResult:
     with watch_git(ctx, at_once=True) as watch:
         staged = git_command(ctx, "stage", _stage_job(ctx), StagedChange, logs, with_token=False)
+    files_read()
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
         return failed(watch.failure)

@@ -13,6 +13,9 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.container_paths import WORKSPACES
 
+AGENT = "agent"
+"""The role of the agent container, in its label."""
+
 
 class Names(msgspec.Struct, frozen=True):
     """The names of a run's containers, volumes and folders. They depend only on the run and the shard."""

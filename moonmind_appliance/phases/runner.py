@@ -1,14 +1,14 @@
 """Runs the phases of one attempt of a run. The work of two phases begins earlier."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import Future, wait
 
 from moonmind_appliance.models import PhaseName
+from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.cleanup import Removed, cleanup, remove_containers
 from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
+from moonmind_appliance.phases.names import AGENT
 from moonmind_appliance.phases.open_pr import open_pr
 from moonmind_appliance.phases.prepare_job import prepare_job
 from moonmind_appliance.phases.result import PhaseResult
@@ -18,19 +18,19 @@ from moonmind_appliance.phases.start_job_container import start_job_container
 # Longest delay until the end of a command is noticed after its container was removed.
 _CLONE_ENDS_SECONDS = 10.0
 
-_Result = TypeVar("_Result")
-
 
 class PhaseRunner:
     """Runs phases by name, in the caller's thread. Not thread-safe; one for each attempt of a run.
 
     The clone begins as soon as the git container runs, while the agent container is still starting: a start takes
-    longer than most clones. The containers are removed while the pull request is opened, which does not need them.
+    longer than most clones. The agent container is removed while the change is pushed, the other one while
+    the pull request is opened: nothing needs them then.
     """
 
     def __init__(self, ctx: PhaseContext) -> None:
         self._ctx = ctx
         self._clone: Future[PhaseResult] | None = None
+        self._agent_removal: Future[Removed] | None = None
         self._removal: Future[Removed] | None = None
 
     def run(self, phase: PhaseName) -> PhaseResult:  # noqa: PLR0911 - one for each phase
@@ -53,13 +53,9 @@ class PhaseRunner:
             case PhaseName.SPECKIT_SPECIFY | PhaseName.SPECKIT_PLAN | PhaseName.SPECKIT_TASKS:
                 return speckit_phase(phase, self._ctx)
             case PhaseName.COMMIT_PUSH:
-                return commit_push(self._ctx)
+                return commit_push(self._ctx, files_read=self._remove_agent)
             case PhaseName.OPEN_PR:
-                names = self._ctx.names
-                self.wait_for_removal()
-                self._removal = _in_background(
-                    "cleanup", lambda: remove_containers(self._ctx.engine, names.appliance_id, names.run_id)
-                )
+                self._remove_rest()
                 return open_pr(self._ctx)
             case PhaseName.CLEANUP:
                 return self._cleanup()
@@ -68,7 +64,7 @@ class PhaseRunner:
         if PhaseName.GIT_CLONE in self._ctx.to_do:
             # The logs belong to the attempt at `git_clone` that will report this.
             attempt = self._ctx.run.phase(PhaseName.GIT_CLONE).attempt + 1
-            self._clone = _in_background("clone", lambda: git_clone(self._ctx, attempt))
+            self._clone = in_background("clone", lambda: git_clone(self._ctx, attempt))
 
     def _git_clone(self) -> PhaseResult:
         if self._clone is None:
@@ -76,26 +72,34 @@ class PhaseRunner:
         clone, self._clone = self._clone, None
         return clone.result()
 
+    def _remove_agent(self) -> None:
+        """Begin to remove the agent container, which is frozen."""
+        self.wait_for_removal()
+        self._agent_removal = in_background("cleanup", lambda: self._remove(AGENT))
+
+    def _remove_rest(self) -> None:
+        """Begin to remove the containers that are left."""
+        if self._removal is not None:
+            wait([self._removal])
+        if self._agent_removal is not None:
+            wait([self._agent_removal])
+        self._removal = in_background("cleanup", self._remove)
+
+    def _remove(self, role: str | None = None) -> Removed:
+        return remove_containers(self._ctx.engine, self._ctx.names.appliance_id, self._ctx.run.run_id, role)
+
     def _cleanup(self) -> PhaseResult:
-        result = cleanup(self._ctx, self._removal.result() if self._removal else None)
+        agent = Removed() if self._agent_removal is None else self._agent_removal.result()
+        result = cleanup(self._ctx, self._removal.result() if self._removal else None, before=agent.names)
         self.wait_for_clone()
         return result
 
     def wait_for_removal(self) -> None:
-        """Wait for a removal of containers that an earlier `open_pr` began: this attempt may start them again."""
-        if self._removal is not None:
-            wait([self._removal])
-            self._removal = None
+        """Wait for removals of containers that an earlier phase began: this attempt may start them again."""
+        wait([removal for removal in (self._agent_removal, self._removal) if removal is not None])
+        self._agent_removal = self._removal = None
 
     def wait_for_clone(self) -> None:
         """Wait for a clone that no `git_clone` reported, after its container was removed: it must close its logs."""
         if self._clone is not None:
             wait([self._clone], timeout=_CLONE_ENDS_SECONDS)
-
-
-def _in_background(name: str, work: Callable[[], _Result]) -> Future[_Result]:
-    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-    try:
-        return pool.submit(work)
-    finally:
-        pool.shutdown(wait=False)

@@ -1,6 +1,7 @@
 """Start the run's two containers."""
 
 from collections.abc import Callable
+from concurrent.futures import wait
 
 from moonmind_appliance.containers.volume_lock import lock_holder, start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
@@ -25,7 +26,9 @@ from moonmind_appliance.models.container_paths import (
     WORKSPACES,
 )
 from moonmind_appliance.phases.agent_login import record_login
+from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.names import AGENT
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 from moonmind_appliance.trust import extra_authorities
@@ -43,7 +46,7 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
 
     Args:
         ctx: the context.
-        git_started: called when the git container runs, before the agent container is started.
+        git_started: called when the git container runs; the agent container may still be starting.
     """
     names, engine = ctx.names, ctx.engine
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
@@ -54,10 +57,17 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
         engine.ensure_volume(names.git_volume, names.labels("git")),
     ]
     try:
-        # In sequence: in parallel each start takes twice as long, and the clone needs only the first container.
-        git = _start_git(ctx)
-        git_started()
-        agent = start_under_lock(engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel)
+        starting = in_background(
+            "agent",
+            lambda: start_under_lock(engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel),
+        )
+        try:
+            git = _start_git(ctx)
+            git_started()
+        finally:
+            # Whatever happens, no container may appear after this phase.
+            wait([starting])
+        agent = starting.result()
     except NameTaken as error:
         detail = f"{error.name} is in use by {lock_holder(error)}"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=detail))
@@ -103,7 +113,7 @@ def agent_spec(ctx: PhaseContext) -> ContainerSpec:
         name=names.agent,
         image=ctx.settings.spec_automation_job_image,
         command=_SLEEP,
-        labels=names.labels("agent"),
+        labels=names.labels(AGENT),
         limits=ctx.limits,
         network=ctx.settings.job_network,
         env=ctx.agent.environment(),

@@ -441,6 +441,16 @@ class FakeEngine:
                 found.ended.set()
             return was_running
 
+    def freeze(self, container: str) -> bool:
+        """End the container; False if it did not run. No test can see the difference to a frozen one."""
+        self._called("freeze", container)
+        with self._lock:
+            found = self._find(container)
+            was_running = found is not None and found.running
+            if found is not None:
+                found.ended.set()
+            return was_running
+
     def remove(self, container: str) -> bool:
         """Remove the container in any state; False if there was none."""
         self._called("remove", container)

@@ -308,6 +308,21 @@ class TestEndings:
             timer.join()
         assert ended == {EndReason.CONTAINER_GONE}
 
+    def test_nothing_runs_in_a_frozen_container(self, docker_sut: EngineUnderTest) -> None:
+        """Ten processes append to a file all the time, some of them in sessions of their own."""
+        box, other = docker_sut.box(), docker_sut.box("other")
+        loop = f"while :; do echo x >> {WORK}/log; done"
+        docker_sut.run(box, _shell(f"for n in 1 2 3 4 5; do ({loop}) & setsid sh -c '{loop}' & done"))
+
+        def size() -> int:
+            return int(_output_of(docker_sut, other, f"stat -c %s {WORK}/log"))
+
+        assert docker_sut.engine.freeze(box)
+        before = size()
+        assert before
+        assert [size() for _ in range(3)] == [before] * 3
+        assert docker_sut.engine.remove(box)
+
     def test_a_container_whose_main_command_ends_is_gone(self, docker_sut: EngineUnderTest) -> None:
         """Its execs end with it."""
         box = docker_sut.box(command=["sh", "-c", f"until [ -e {WORK}/go ]; do sleep 0.05; done"])

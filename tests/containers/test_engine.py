@@ -119,6 +119,15 @@ def test_a_killed_container_has_ended_when_kill_returns(sut: EngineUnderTest) ->
     assert [each.running for each in sut.engine.containers(sut.labels)] == [False]
 
 
+def test_freeze_is_safe_twice_and_before_a_removal(sut: EngineUnderTest) -> None:
+    """The second call returns False, as it does for a container that never existed; the files can still be read."""
+    box = sut.box()
+    sut.engine.put_file(box, f"{WORK}/a", b"kept")
+    assert [sut.engine.freeze(box), sut.engine.freeze(box), sut.engine.freeze(ABSENT)] == [True, False, False]
+    assert sut.engine.read_file(box, f"{WORK}/a", limit=4) == b"kept"
+    assert sut.engine.remove(box)
+
+
 def test_a_container_is_found_by_its_name_and_its_id(sut: EngineUnderTest) -> None:
     """Every method accepts both."""
     sut.engine.ensure_volume(sut.name("work"), sut.labels)

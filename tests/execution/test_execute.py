@@ -128,9 +128,9 @@ def work_until_it_ends(appliance: ApplianceUnderTest, run: Run) -> list[WaitingF
 
 
 def test_an_engine_that_refuses_three_times_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """With the engine's own message; until then the run waits and tries again."""
+    """With the engine's own message; until then the run waits and tries again. Each attempt starts two containers."""
     appliance.store.shards.change(0, with_login)
-    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", times=3)
+    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", times=6)
     run = appliance.submit()
     waited = work_until_it_ends(appliance, run)
     assert [(each.reason, each.detail) for each in waited] == [(WaitReason.ENGINE, "cannot start: no such runtime")] * 2
@@ -186,7 +186,7 @@ def test_an_appliance_without_memory_starts_the_run_again(appliance: ApplianceUn
 
 @pytest.mark.parametrize(
     "method",
-    ["image", "ensure_network", "ensure_volume", "start", "put_file", "read_file", "execute", "kill"],
+    ["image", "ensure_network", "ensure_volume", "start", "put_file", "read_file", "execute", "freeze"],
 )
 def test_an_engine_that_goes_away_is_waited_for(appliance: ApplianceUnderTest, method: str) -> None:
     """In every phase: queued with the reason and a time, a wake-up at that time, and the run then finishes."""

@@ -99,7 +99,7 @@ class GitRun:
         return git_clone(self.context)
 
     def commit(self) -> PhaseResult:
-        return commit_push(self.context)
+        return commit_push(self.context, lambda: None)
 
     def pushed(self) -> dict[str, str]:
         """The paths of the pushed commit with their modes."""

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from moonmind_appliance.models import ContainerSpec, RunStatus
+from moonmind_appliance.models import ContainerSpec, PhaseName, RunStatus
 from tests.appliance_under_test import ApplianceUnderTest, ends
 
 
@@ -57,4 +57,29 @@ def test_containers_are_removed_while_the_pull_request_is_opened(
     monkeypatch.setattr(github, "find_pull_request", find_slowly)
     assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
     assert meeting.met == {"first": True, "second": True}
+    assert appliance.containers() == []
+
+
+def test_the_agent_container_is_removed_while_the_change_is_pushed(
+    appliance: ApplianceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not earlier: while the files are read it exists, and no process of it runs."""
+    meeting, remove, found = Meeting(), appliance.engine.remove, list[bool]()
+    name = appliance.resources.shards[0].lock
+
+    def remove_slowly(container: str) -> bool:
+        if found and not meeting.met:
+            meeting.arrive("first", "second")
+        return remove(container)
+
+    monkeypatch.setattr(appliance.engine, "remove", remove_slowly)
+    appliance.git_acts["stage"] = [
+        lambda _: found.extend(each.running for each in appliance.engine.containers({}) if each.name == name)
+    ]
+    appliance.git_acts["push"] = [lambda _: meeting.arrive("second", "first")]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert found == [False]
+    assert meeting.met == {"first": True, "second": True}
+    assert name in run.phase(PhaseName.CLEANUP).metadata["removed"]
     assert appliance.containers() == []
