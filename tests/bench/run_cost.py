@@ -77,7 +77,7 @@ def bare_run(environment, volume, number):
 def appliance_run(client):
     """Seconds from the POST to the final status, and milliseconds by step."""
     began = time.time()
-    body = {"repository": SLUG, "specify_text": SPEC}
+    body = {"repository": SLUG, "specify_text": SPEC, "shard": 0}
     run_id = client.post(f"{API}/runs", json=body).raise_for_status().json()["run_id"]
     # Asked seldom, and timed by the appliance's own clock, which is this machine's: asking costs both sides' time.
     while (run := client.get(f"{API}/runs/{run_id}").json())["status"] not in FINAL_RUN_STATUSES:
@@ -107,14 +107,14 @@ def measure(rounds):
         environment.github.add_repository(SLUG)
         served = Served(environment, Path(folder) / "serve.log").start()
         try:
-            # The second login is the script's: the appliance keeps to the first, which is signed in alone.
-            environment.sign_in_by(served.environment, 0)
-            volume = f"{environment.settings.codex_volume_prefix}script"
-            environment.sign_in_by(served.environment | {"CODEX_VOLUME_PREFIX": volume}, 0)
+            # The script uses the login of shard 1, the appliance's runs that of shard 0.
+            for shard in (0, 1):
+                environment.sign_in_by(served.environment, shard)
+            volume = f"{environment.settings.codex_volume_prefix}1"
             with served.client() as client:
-                return [
-                    (appliance_run(client), bare_run(environment, f"{volume}0", number)) for number in range(rounds + 1)
-                ][1:]
+                return [(appliance_run(client), bare_run(environment, volume, number)) for number in range(rounds + 1)][
+                    1:
+                ]
         finally:
             served.close()
 

@@ -14,6 +14,7 @@ from moonmind_appliance.rehearsal.github.gateway import Gateway, LoggedRequest, 
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, rest_app
 from moonmind_appliance.rehearsal.github.state import GitHubState, HostedRepository
+from moonmind_appliance.rehearsal.listening import listen
 
 DEFAULT_LOGIN = "rehearsal"
 _START_SECONDS = 10.0
@@ -77,9 +78,7 @@ class StandInGitHub:
         if self._thread is not None:
             return
         host, port = self._address
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-        )
+        listener = listen(host, port)
         shown = f"[{host}]" if ":" in host else host
         self._state.server_url = f"http://{shown}:{listener.getsockname()[1]}"
         self._state.api_url = self._state.server_url + API_PREFIX

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from moonmind_appliance.rehearsal.listening import listen
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, sample_accounts
 from moonmind_appliance.rehearsal.openai.backend import Refused, answer_refused, backend_routes
 from moonmind_appliance.rehearsal.openai.certificates import Certificates, make_certificates
@@ -198,7 +198,7 @@ class StandInOpenAI:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with listen("127.0.0.1", 0) as listener:
             server = uvicorn.Server(self._configuration())
             server.force_exit = True  # open streams do not delay the end
             self._proxy = ConnectProxy(HOSTS, listener.getsockname()[:2])
