@@ -195,6 +195,7 @@ class ApplianceUnderTest:
     slug: str
     executor: Executor = field(init=False)
     git_acts: dict[str, list[Act]] = field(default_factory=lambda: defaultdict(list))
+    workspace_size: Callable[[], dict[str, int]] = field(default=lambda: dict(SMALL))
     git_verbs: list[str] = field(default_factory=list)
     publishes: bool = True
     """False: a push succeeds, and the branch is deleted at once."""
@@ -308,6 +309,7 @@ class ApplianceUnderTest:
                 "nested_repository_count": 0,
                 "files": [{"path": "x", "status": "A", "added": 1, "removed": 0}],
                 "file_count": 1,
+                "size": self.workspace_size(),
             }
         else:
             said = {"pushed": True, "commit": job["commit"]}
@@ -329,6 +331,10 @@ class ApplianceUnderTest:
         tree = git(bare, "rev-parse", "main^{tree}").decode().strip()
         commit = git(bare, "commit-tree", tree, "-p", "main", "-m", branch).decode().strip()
         git(bare, "update-ref", f"refs/heads/{branch}", commit)
+
+
+SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
+"""A measurement of a small workspace."""
 
 
 def _is_turn(_: ContainerSpec, spec: ExecSpec) -> bool:

@@ -16,11 +16,29 @@ def push(job: dict[str, Any]) -> dict[str, Any]:
     The base branch may have moved since the clone. If the cloned commit is still in the `depth` newest commits of its
     history, the run's commit is pushed as it is. If not, the history was probably rewritten: GitHub would reject the
     push of a shallow clone, or a pull request without common history. So the change is put on top of the current base.
+
+    `base_head` is the commit of the base branch if the caller has asked GitHub a moment ago and the run's branch did
+    not exist; else None. If the push then fails, and either has changed since, it is tried again.
     """
     git = Git(job)
+    base_reference = f"refs/heads/{job['base_branch']}"
+    references = (base_reference, f"refs/heads/{job['branch']}")
+    if not job["base_head"]:
+        return _push(git, job, _heads(git, job["url"], *references))
+    known = {base_reference: job["base_head"]}
+    try:
+        return _push(git, job, known)
+    except GitError:
+        there = _heads(git, job["url"], *references)
+        if there == known:
+            raise
+    return _push(git, job, there)
+
+
+def _push(git: Git, job: dict[str, Any], there: dict[str, str]) -> dict[str, Any]:
+    """Push, if the heads that GitHub has allow it."""
     reference, commit = f"refs/heads/{job['branch']}", job["commit"]
     base_reference = f"refs/heads/{job['base_branch']}"
-    there = _heads(git, job["url"], base_reference, reference)
     if reference in there:
         return _exists(there[reference], {commit, _last_try(git)})
     if base_reference not in there:

@@ -12,6 +12,7 @@ from moonmind_appliance.in_container.git_index import take_back
 from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
 from moonmind_appliance.in_container.git_skipped import ignored_feature, skipped, unfiltered
 from moonmind_appliance.in_container.work_tree import is_plain_folder, make_fit
+from moonmind_appliance.in_container.workspace_size import Measurement
 
 # Most files reported of a change that is too large: a package manager can leave hundreds of thousands.
 MOST_FILES = 1000
@@ -22,9 +23,14 @@ MOST_LEFT_OUT, LONGEST_PATH = 100, 500
 def stage(job: dict[str, Any]) -> dict[str, Any]:
     """Add the agent's files to the private index, and make a tree, a commit and a patch of them.
 
-    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Idempotent.
+    Standard output gets the result line, then the patch, unless it is larger than `max_bytes`. Idempotent. The result
+    contains the `size` of the folders that `measure` names, measured meanwhile.
     """
-    git = Git(job)
+    measurement = Measurement(job["measure"])
+    return _staged(Git(job), job) | {"size": measurement.result()}
+
+
+def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
     for folder in (git.worktree.parent, git.worktree):
         if folder.is_symlink() or not folder.is_dir():
             raise GitError(f"{folder} is no longer a directory of this run")

@@ -5,8 +5,10 @@ The output is one JSON line: `bytes` and `files` that are used, `hidden` folders
 readable is made readable first.
 """
 
+import contextlib
 import os
 import stat
+import threading
 from typing import Any
 
 from moonmind_appliance.in_container.shared import answer
@@ -69,6 +71,30 @@ def entries_of(folder: str) -> list[str] | None:
         except OSError:
             return []
     return None
+
+
+class Measurement:
+    """`measure` in a thread of its own, while other work goes on."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._job = job
+        self._found: dict[str, int] | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> dict[str, int]:
+        """Wait for the end; what `measure` returns.
+
+        Raises:
+            OSError: a folder does not exist.
+        """
+        self._thread.join()
+        return measure(**self._job) if self._found is None else self._found
+
+    def _run(self) -> None:
+        # An error is raised again by `result`.
+        with contextlib.suppress(OSError):
+            self._found = measure(**self._job)
 
 
 def main(job: dict[str, Any]) -> int:

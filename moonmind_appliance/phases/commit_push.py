@@ -1,10 +1,12 @@
 """Commit the agent's files, search the commit for secrets, and push it."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
 
+from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.models import (
     ArtifactType,
     CommittedChange,
@@ -13,6 +15,7 @@ from moonmind_appliance.models import (
     PhaseName,
     failure,
 )
+from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.credential_audit import FoundSecret, credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
@@ -23,7 +26,7 @@ from moonmind_appliance.phases.github_messages import accepted_push_lines
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.pull_request_text import quiet
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
-from moonmind_appliance.phases.workspace_watch import watch_git
+from moonmind_appliance.phases.workspace_watch import measure_job, watch_git
 
 _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
@@ -49,8 +52,14 @@ def commit_push(ctx: PhaseContext, files_read: Callable[[], None]) -> PhaseResul
 
 
 def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[], None]) -> PhaseResult:
-    with watch_git(ctx, at_once=True) as watch:
+    base_head = None if ctx.dry_run else in_background("base", lambda: _base_head(ctx))
+    with watch_git(ctx) as watch:
         staged = git_command(ctx, "stage", _stage_job(ctx), StagedChange, logs, with_token=False)
+    if staged.result is None:
+        # The size may be the reason.
+        watch.measure_now()
+    else:
+        watch.take(staged.result.size)
     files_read()
     ctx.workspace_bytes = watch.used
     if watch.failure is not None:
@@ -79,7 +88,7 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
     status = _status(ctx, change)
     outage, note = None, ""
     if refusal is None and push:
-        answer = _push(ctx, change.commit, logs)
+        answer = _push(ctx, change.commit, base_head, logs)
         refusal, outage = answer.failure, answer.failure if answer.outage else None
         if answer.failure is None and answer.result is not None:
             status["pushed"] = True
@@ -116,6 +125,7 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
         "feature_directory": ctx.feature.directory,
         "commit_scaffold": ctx.settings.commit_scaffold,
         "max_bytes": ctx.settings.max_change_bytes,
+        "measure": measure_job(ctx),
         "author_name": ctx.settings.git_author_name,
         "author_email": ctx.settings.git_author_email,
         "date": f"{int(ctx.run.accepted_at.timestamp())} +0000",
@@ -145,10 +155,29 @@ def _position(found: FoundSecret) -> str:
     return f"{found.kind} in {place}" + (f" (SHA-256 {found.sha256})" if found.sha256 else " (known to the appliance)")
 
 
-def _push(ctx: PhaseContext, commit: str, logs: PhaseLogs) -> GitHubAnswer[PushAnswer]:
+def _base_head(ctx: PhaseContext) -> str | None:
+    """The commit of the base branch on GitHub, if the run's branch does not exist there; None also if GitHub fails.
+
+    None for a complete clone, too: GitHub accepts its push even if the base was rewritten a moment ago.
+    """
+    if ctx.github is None or ctx.attempt > 1 or not ctx.settings.clone_depth:
+        return None
+    try:
+        if ctx.github.branch_head(ctx.slug, ctx.branch) is not None:
+            return None
+        return ctx.github.branch_head(ctx.slug, ctx.run.base_branch)
+    except GitHubError:
+        return None
+
+
+def _push(
+    ctx: PhaseContext, commit: str, base_head: Future[str | None] | None, logs: PhaseLogs
+) -> GitHubAnswer[PushAnswer]:
     """Push; the answer has a failure if GitHub does not have the commit afterwards."""
     doing = f"push {ctx.branch} to {ctx.slug}"
-    verb = GitHubVerb("push", _PHASE, {"commit": commit}, FailureCode.PUSH_REJECTED, doing)
+    # If GitHub has not answered yet, the program of the push asks.
+    known = base_head.result() if base_head is not None and base_head.done() else None
+    verb = GitHubVerb("push", _PHASE, {"commit": commit, "base_head": known}, FailureCode.PUSH_REJECTED, doing)
     answer = call_github(ctx, verb, PushAnswer, logs)
     if answer.result is None or answer.result.pushed:
         return answer

@@ -6,6 +6,16 @@ from msgspec import UNSET, UnsetType
 from moonmind_appliance.models import LeftOutPath, PathWarning
 
 
+class Size(msgspec.Struct, frozen=True):
+    """A result of `workspace_size.py`: bytes and numbers of files."""
+
+    bytes: int
+    files: int
+    hidden: int
+    free_bytes: int
+    free_files: int
+
+
 class ChosenSpecKit(msgspec.Struct, frozen=True, kw_only=True):
     """The Spec Kit of a run, as `spec_kit.choose` returns it; `problem` says why no run is possible."""
 
@@ -42,7 +52,7 @@ class ChangedFile(msgspec.Struct, frozen=True):
 class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `stage`. The lists are bounded.
 
-    If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows.
+    If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows. `size` is that of the run's volumes.
     """
 
     base_commit: str
@@ -58,6 +68,7 @@ class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
     warning_count: int = 0
     nested_repositories_removed: list[str]
     nested_repository_count: int
+    size: Size
 
 
 class PushAnswer(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from moonmind_appliance.models import EndReason, ExecSpec, Failure, FailureCode,
 from moonmind_appliance.models.container_paths import GIT_FOLDER, LOGIN_FOLDER, WORKSPACES
 from moonmind_appliance.phases.commands import Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_answers import Size
 from moonmind_appliance.untrusted_json import decode
 
 # Largest share of the time that measuring may take.
@@ -33,16 +34,6 @@ _LOGIN_BYTES, _LOGIN_FILES = 1024**3, 100_000
 _FEWEST_FREE_FILES = 10_000
 
 _log = logging.getLogger(__name__)
-
-
-class Size(msgspec.Struct, frozen=True):
-    """One result of `workspace_size.py`: bytes and numbers of files."""
-
-    bytes: int
-    files: int
-    hidden: int
-    free_bytes: int
-    free_files: int
 
 
 class Measured(NamedTuple):
@@ -68,7 +59,6 @@ class WorkspaceWatch:
         ends: the container whose command is watched.
         min_free_disk: the command is also ended if the file system has fewer free bytes than this; 0: never.
         every: minimum seconds between two measurements.
-        at_once: also measure at the start; leaving the block waits for that.
     """
 
     def __init__(
@@ -79,14 +69,12 @@ class WorkspaceWatch:
         ends: str,
         min_free_disk: int = 0,
         every: float,
-        at_once: bool = False,
     ) -> None:
         self._engine = engine
         self._measured = measured
         self._ends = ends
         self._min_free_disk = min_free_disk
         self._every = every
-        self._at_once = at_once
         self._stop = CancelToken()
         self._unanswered: dict[str, int] = {}
         self._thread = threading.Thread(target=self._watch, name="workspace-watch", daemon=True)
@@ -97,17 +85,12 @@ class WorkspaceWatch:
         """Why the watch ended the command; None if it did not."""
 
     def __enter__(self) -> Self:
-        if self._at_once:
-            self._first = threading.Thread(target=self._measure_all, name="workspace-size", daemon=True)
-            self._first.start()
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._at_once and error is None:
-            self._first.join()
         self._stop.cancel(InterruptReason.SHUTDOWN)
         self._thread.join()
 
@@ -116,6 +99,12 @@ class WorkspaceWatch:
         if self.failure is None:
             self._stop = CancelToken()
             self._measure_all()
+
+    def take(self, size: Size) -> None:
+        """Judge a measurement that the command itself made, of the first of `measured`. Call it after the command."""
+        if self.failure is None:
+            self.used = size.bytes
+            self._judge(self._measured[0], size)
 
     def check_disk(self) -> None:
         """Raise if the watch ended the command because the disk is nearly full.
@@ -193,11 +182,10 @@ class WorkspaceWatch:
             ContainerLost: the container has ended.
             EngineUnreachable: the engine does not answer.
         """
-        job = {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
         stdout, stderr = Tee(), Tee()
         # `timeout` limits this, not the exec's limit or a cancel: those end the container.
         spec = ExecSpec(
-            command=command("workspace_size", job, time_limit=_TIME_LIMIT),
+            command=command("workspace_size", _job(each), time_limit=_TIME_LIMIT),
             time_limit=2 * _TIME_LIMIT,
         )
         try:
@@ -217,6 +205,10 @@ class WorkspaceWatch:
         return max(sizes, key=lambda size: (size.hidden, size.bytes, size.files), default=None)
 
 
+def _job(each: Measured) -> dict[str, object]:
+    return {"folders": each.folders, "most_bytes": each.most_bytes, "most_files": each.most_files}
+
+
 def _size_of(line: bytes) -> Size | None:
     try:
         return decode(line, Size)
@@ -234,9 +226,14 @@ def watch_agent(ctx: PhaseContext) -> WorkspaceWatch:
     return _watch(ctx, [_volumes(ctx), login], ends=ctx.names.agent, min_free_disk=ctx.settings.min_free_disk // 2)
 
 
-def watch_git(ctx: PhaseContext, *, at_once: bool = False) -> WorkspaceWatch:
+def watch_git(ctx: PhaseContext) -> WorkspaceWatch:
     """The watch for a verb of the git container; ends that container."""
-    return _watch(ctx, [_volumes(ctx)], ends=ctx.names.git, at_once=at_once)
+    return _watch(ctx, [_volumes(ctx)], ends=ctx.names.git)
+
+
+def measure_job(ctx: PhaseContext) -> dict[str, object]:
+    """What a program of the git container passes to `workspace_size.Measurement`, for `WorkspaceWatch.take`."""
+    return _job(_volumes(ctx))
 
 
 def _volumes(ctx: PhaseContext) -> Measured:
@@ -250,9 +247,5 @@ def _volumes(ctx: PhaseContext) -> Measured:
     )
 
 
-def _watch(
-    ctx: PhaseContext, measured: Sequence[Measured], *, ends: str, min_free_disk: int = 0, at_once: bool = False
-) -> WorkspaceWatch:
-    return WorkspaceWatch(
-        ctx.engine, measured, ends=ends, min_free_disk=min_free_disk, every=ctx.measure_every, at_once=at_once
-    )
+def _watch(ctx: PhaseContext, measured: Sequence[Measured], *, ends: str, min_free_disk: int = 0) -> WorkspaceWatch:
+    return WorkspaceWatch(ctx.engine, measured, ends=ends, min_free_disk=min_free_disk, every=ctx.measure_every)

@@ -13,13 +13,12 @@ from moonmind_appliance.models import LoginState, PhaseName, RunStatus
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
 from moonmind_appliance.runs.retry import retry_run
-from tests.appliance_under_test import BEAT, ApplianceUnderTest, ends
+from tests.appliance_under_test import BEAT, SMALL, ApplianceUnderTest, ends
 from tests.containers.fake import FakeEngine, FakeExec
 from tests.fakes import ANN
 from tests.in_container.sent import job_of, program_of
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS
-SMALL = {"bytes": 1000, "files": 10, "hidden": 0, "free_bytes": 2**50, "free_files": 2**30}
 TOO_LARGE = SMALL | {"bytes": 11 * 1024**3}
 LARGE = SMALL | {"bytes": 2 * 1024**3}
 
@@ -62,6 +61,7 @@ class Disk:
 def disk(appliance: ApplianceUnderTest) -> Disk:
     made = Disk()
     appliance.engine.on_exec(lambda _, spec: program_of(spec) == "workspace_size", made.answer)
+    appliance.workspace_size = lambda: made.workspace
     appliance.executor = Executor(appliance.resources, beat=BEAT, measure_every=0.02)
     return made
 

@@ -164,9 +164,10 @@ class GitRun:
         assert answer.code == 0, answer.stderr
         return answer
 
-    @staticmethod
-    def stage_job() -> dict[str, Any]:
+    def stage_job(self) -> dict[str, Any]:
+        folders = [str(self.root / "runs"), str(self.private)]
         return {
+            "measure": {"folders": folders, "most_bytes": 2**40, "most_files": 10**6},
             "feature_directory": FEATURE,
             "commit_scaffold": False,
             "max_bytes": 10 * 1024**2,
@@ -177,7 +178,7 @@ class GitRun:
         }
 
     def push(self, commit: str, **fields: Any) -> Answer:
-        return self.run("push", commit=commit, **fields)
+        return self.run("push", **({"commit": commit, "base_head": None} | fields))
 
     def agent(self, script: str, **more: str) -> None:
         """Runs a shell command in the workspace as the agent would."""

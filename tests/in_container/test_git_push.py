@@ -167,3 +167,52 @@ def test_a_push_whose_answer_was_lost_is_found(git_run: GitRun) -> None:
     git_run.new_root({"newer.txt": "newer\n"})
     second = git_run.push(git_run.stage().result["commit"])
     assert (second.result["pushed"], second.result["commit"]) == (True, first.result["commit"])
+
+
+def test_a_base_that_the_caller_knows_is_not_asked_for_again(git_run: GitRun) -> None:
+    """One request less; the result is the same."""
+    git_run.host()
+    base = git_run.clone().result["base_commit"]
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
+    assert git_run.push(commit, base_head=base).result == {"pushed": True, "commit": commit, "new_base": ""}
+
+
+def test_a_base_that_was_rewritten_since_the_caller_asked_gets_the_change(git_run: GitRun) -> None:
+    """GitHub refuses the old history of a shallow clone; then it is asked again."""
+    git_run.host(history=4)
+    base = git_run.clone(depth=1).result["base_commit"]
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
+    root = git_run.new_root({"README.md": "# Shop\n", "new.txt": "new\n"})
+    answer = git_run.push(commit, depth=1, base_head=base)
+    assert answer.code == 0, answer.stderr
+    assert (answer.result["pushed"], answer.result["new_base"]) == (True, root)
+
+
+def test_a_branch_that_appeared_since_the_caller_asked_is_a_conflict(git_run: GitRun) -> None:
+    """It is not overwritten."""
+    git_run.host(history=3)
+    base = git_run.clone().result["base_commit"]
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
+    there = git(git_run.hosted, "rev-parse", "main~2").decode().strip()
+    git(git_run.hosted, "update-ref", f"refs/heads/{BRANCH}", there)
+    answer = git_run.push(commit, base_head=base)
+    assert (answer.code, answer.result["pushed"], answer.result["conflict"]) == (0, False, there)
+    assert git_run.heads()[f"refs/heads/{BRANCH}"] == there
+
+
+def test_a_refused_push_is_not_repeated_if_nothing_changed(git_run: GitRun) -> None:
+    """GitHub's message is there once."""
+    git_run.host()
+    base = git_run.clone().result["base_commit"]
+    git_run.specify()
+    commit = git_run.stage().result["commit"]
+    git_run.github.inject("push-refused")
+    try:
+        answer = git_run.push(commit, base_head=base)
+    finally:
+        git_run.github.clear("push-refused")
+    assert (answer.code, answer.result) == (1, {})
+    assert answer.stderr.count("protected branch") == 1

@@ -183,3 +183,16 @@ def test_a_commit_has_author_date_and_message(git_run: GitRun) -> None:
     shown = git(git_run.private / "clone.git", "log", "-1", "--format=%an|%ae|%cn|%ce|%at|%P|%B", commit).decode()
     who = "MoonMind Appliance|moonmind@example.invalid"
     assert shown.rstrip("\n") == f"{who}|{who}|1772366400|{base}|Add it\n\nMoonMind-Run: 1"
+
+
+def test_the_size_of_the_volumes_is_measured_meanwhile(git_run: GitRun) -> None:
+    """That of the work tree and of the private clone, so no second program has to."""
+    git_run.host()
+    git_run.clone()
+    git_run.specify()
+    git_run.agent("head -c 3000000 /dev/urandom > large.bin")
+    size = git_run.stage().result["size"]
+    # The file, and Git's object of it.
+    assert size["bytes"] > 6_000_000
+    assert size["files"] > 20
+    assert size["hidden"] == 0

@@ -99,3 +99,13 @@ def test_a_file_that_is_removed_meanwhile_is_no_failure(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(workspace_size, "entries_of", gone)
     assert workspace_size.measure([str(tmp_path)], 1, 1)["files"] == 0
+
+
+def test_a_measurement_beside_other_work_has_the_same_result(tmp_path: Path) -> None:
+    """A folder that does not exist is an error where the result is read."""
+    (tmp_path / "a").write_bytes(b"x" * 10_000)
+    job = {"folders": [str(tmp_path)], "most_bytes": 10**9, "most_files": 10**6}
+    found, expected = workspace_size.Measurement(job).result(), workspace_size.measure(**job)
+    assert (found["bytes"], found["files"]) == (expected["bytes"], expected["files"])
+    with pytest.raises(FileNotFoundError):
+        workspace_size.Measurement(job | {"folders": [str(tmp_path / "missing")]}).result()

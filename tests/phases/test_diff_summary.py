@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from moonmind_appliance.models import LeftOutPath, PathWarning
 from moonmind_appliance.phases.diff_summary import cell, diff_summary, file_row
-from moonmind_appliance.phases.git_answers import ChangedFile, StagedChange
+from moonmind_appliance.phases.git_answers import ChangedFile, Size, StagedChange
 from tests.phases.contexts import make_context
 
 
@@ -23,6 +23,7 @@ def staged(**fields: Any) -> StagedChange:
         "left_out_count": 0,
         "nested_repositories_removed": [],
         "nested_repository_count": 0,
+        "size": Size(1000, 10, 0, 2**50, 2**30),
     }
     return StagedChange(**(known | fields))
 
