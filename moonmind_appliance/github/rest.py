@@ -26,11 +26,12 @@ _NOT_FOUND = 404
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """A repository as visible to this token.
 
-    `full_name` is its current name: for a renamed repository it differs from the requested name; use it in further
+    `repository_id` is GitHub's number, which no other repository has had. `full_name` is its current name: for a renamed repository it differs from the requested name; use it in further
     requests. `disabled`: GitHub has disabled it. `may_push` is the permission that GitHub reports for the token's
     account; True if GitHub reports none.
     """
 
+    repository_id: int
     full_name: str
     default_branch: str
     private: bool
@@ -63,6 +64,7 @@ class _Repository(msgspec.Struct):
     default_branch: str
     private: bool
     html_url: str
+    id: int = 0
     archived: bool = False
     disabled: bool = False
     permissions: _Permissions | None = None
@@ -202,6 +204,7 @@ class GitHub:
         """The repository; status 404 also if the token has no access to it."""
         found = self._connection.ask("GET", _repository_path(slug), answer=_Repository)
         return Repository(
+            repository_id=found.id,
             full_name=found.full_name,
             default_branch=found.default_branch,
             private=found.private,

@@ -32,6 +32,8 @@ SAFE = {
     "safe.bareRepository": "explicit",
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
+    # Keep what is fetched as a pack, never as loose objects: `git_cache` stores packs.
+    "fetch.unpackLimit": "1",
     "gc.auto": "0",
     "maintenance.auto": "false",
     "commit.gpgSign": "false",
@@ -50,9 +52,13 @@ class GitError(Exception):
 
 
 class Git:
-    """Git with the private clone as GIT_DIR and the run's folder as work tree."""
+    """Git with the private clone as GIT_DIR and the run's folder as work tree.
+
+    `errors` is a file for Git's standard error; None: this process's own.
+    """
 
     def __init__(self, job: dict[str, Any]) -> None:
+        self.errors: IO[bytes] | None = None
         self.private = Path(job["private"])
         self.directory = self.private / "clone.git"
         self.worktree = Path(job["repository"])
@@ -85,7 +91,7 @@ class Git:
         into: IO[bytes] | None = None,
         cwd: Path | None = None,
     ) -> bytes:
-        """Run Git and return its output, unless that goes `into` a file. Git inherits standard error.
+        """Run Git and return its output, unless that goes `into` a file. Standard error goes to `errors`.
 
         Raises:
             GitError: Git failed.
@@ -96,6 +102,7 @@ class Git:
             input=feed,
             stdin=None if feed is not None else subprocess.DEVNULL,
             stdout=into or subprocess.PIPE,
+            stderr=self.errors,
             env={key: value for key, value in {**self.env, **(env or {})}.items() if value is not None},
             cwd=cwd or (self.worktree if self.worktree.is_dir() else self.private),
         )

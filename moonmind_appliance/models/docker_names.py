@@ -1,11 +1,14 @@
 """The names and labels of the appliance's objects in Docker, and the labels of its job image."""
 
+import hashlib
+
 LABEL_APPLIANCE = "moonmind.appliance"
 LABEL_RUN = "moonmind.run"
 LABEL_SHARD = "moonmind.shard"
 LABEL_ROLE = "moonmind.role"
 LABEL_REHEARSAL = "moonmind.rehearsal"
 LABEL_BUILD = "moonmind.build"
+LABEL_REPOSITORY = "moonmind.repository"
 
 
 def version_label(tool: str) -> str:
@@ -21,3 +24,9 @@ def git_container(run_id: str) -> str:
 def workspace_volume(run_id: str) -> str:
     """The volume that a run's two containers share."""
     return f"moonmind-run-{run_id}"
+
+
+def cache_volume(appliance_id: str, server_url: str, repository: str, repository_id: int) -> str:
+    """The volume with the cache of a repository; `repository_id` is GitHub's, which another one never gets."""
+    identity = f"{appliance_id}\n{server_url}\n{repository.lower()}\n{repository_id}"
+    return f"moonmind-cache-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"

@@ -11,9 +11,14 @@ class PhaseOutput(msgspec.Struct, frozen=True):
 
 
 class PreparedJob(PhaseOutput, frozen=True):
-    """The output of `prepare_job`. `repository` is the current "owner/name": GitHub redirects after a rename."""
+    """The output of `prepare_job`.
+
+    `repository` is the current "owner/name": GitHub redirects after a rename. `repository_id` is GitHub's number of it,
+    0 if it was not recorded.
+    """
 
     repository: str
+    repository_id: int = 0
 
 
 class SpecKitChoice(PhaseOutput, frozen=True):

@@ -18,6 +18,7 @@ from moonmind_appliance.models import (
     Run,
     SpecifyTurn,
     WrittenFeature,
+    cache_volume,
 )
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.names import Names
@@ -90,6 +91,18 @@ class PhaseContext(msgspec.Struct, kw_only=True):
         """The repository's current name; the submitted one before `prepare_job`."""
         prepared = self.run.output(PreparedJob)
         return prepared.repository if prepared else self.run.repository
+
+    @property
+    def cache_volume(self) -> str | None:
+        """The volume with the repository's cache; None: the run uses no cache.
+
+        Of the submitted name, so that the repository's last run can be found by it.
+        """
+        prepared = self.run.output(PreparedJob)
+        if not self.settings.repository_cache_bytes or prepared is None or not prepared.repository_id:
+            return None
+        server, appliance_id = self.settings.github_server_url, self.names.appliance_id
+        return cache_volume(appliance_id, server, self.run.repository, prepared.repository_id)
 
     @property
     def feature(self) -> WrittenFeature:

@@ -29,12 +29,23 @@ class ChosenSpecKit(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
 
 
+class UsedCache(msgspec.Struct, frozen=True):
+    """Whether the clone used the repository's cache, and the bytes that it copied from it."""
+
+    used: bool
+    bytes: int
+
+
 class ClonedRepository(msgspec.Struct, frozen=True):
-    """The result of `clone`. `scaffold_files` is the number of Spec Kit files that were added."""
+    """The result of `clone`. `scaffold_files` is the number of Spec Kit files that were added.
+
+    `cache` is None if the run uses none.
+    """
 
     base_commit: str
     scaffold_files: int
     spec_kit: ChosenSpecKit
+    cache: UsedCache | None = None
 
 
 class ChangedFile(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import msgspec
 
 from moonmind_appliance.models import FailureCode, PhaseName, failure
+from moonmind_appliance.models.container_paths import CACHE_FOLDER
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_answers import ClonedRepository
 from moonmind_appliance.phases.git_retries import GitHubVerb, call_github
@@ -17,7 +18,13 @@ def git_clone(ctx: PhaseContext, attempt: int | None = None) -> PhaseResult:
         ctx: the context.
         attempt: the attempt that the logs belong to, if the phase itself has not begun yet; None: the current one.
     """
-    verb = GitHubVerb("clone", PhaseName.GIT_CLONE, {}, FailureCode.CLONE_FAILED, f"clone {ctx.slug}")
+    cache = {
+        "folder": CACHE_FOLDER,
+        "most_bytes": ctx.settings.repository_cache_bytes,
+        "min_free": ctx.settings.min_free_disk,
+    }
+    job = {"cache": cache} if ctx.cache_volume else {}
+    verb = GitHubVerb("clone", PhaseName.GIT_CLONE, job, FailureCode.CLONE_FAILED, f"clone {ctx.slug}")
     with ctx.logs(PhaseName.GIT_CLONE, attempt) as logs:
         answer = call_github(ctx, verb, ClonedRepository, logs)
     if answer.failure is not None:
@@ -35,6 +42,8 @@ def _cloned(ctx: PhaseContext, cloned: ClonedRepository) -> PhaseResult:
         "scaffold_files": cloned.scaffold_files,
         "spec_kit": msgspec.to_builtins(choice),
     }
+    if cloned.cache is not None:
+        metadata["cache"] = msgspec.to_builtins(cloned.cache)
     if cloned.spec_kit.problem:
         return failed(failure(FailureCode.SPEC_KIT_UNUSABLE, choice.reason), **metadata)
     said = sentence(choice)

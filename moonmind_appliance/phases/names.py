@@ -4,6 +4,7 @@ import msgspec
 
 from moonmind_appliance.models import (
     LABEL_APPLIANCE,
+    LABEL_REPOSITORY,
     LABEL_ROLE,
     LABEL_RUN,
     LABEL_SHARD,
@@ -55,10 +56,14 @@ class Names(msgspec.Struct, frozen=True):
         return f"{self.workspace}/repo"
 
     def labels(self, role: str) -> dict[str, str]:
-        """Labels of every container and volume of this run."""
+        """Labels of every container and volume of this run; its repository's cache has others."""
         return {
             LABEL_APPLIANCE: self.appliance_id,
             LABEL_RUN: self.run_id,
             LABEL_SHARD: str(self.shard.index),
             LABEL_ROLE: role,
         }
+
+    def cache_labels(self, repository: str) -> dict[str, str]:
+        """Labels of the volume with the cache of a repository. No run's: it is kept when a run's volumes go."""
+        return {LABEL_APPLIANCE: self.appliance_id, LABEL_ROLE: "cache", LABEL_REPOSITORY: repository.lower()}

@@ -44,21 +44,21 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
     if isinstance(repository, Failure):
         return failed(repository)
     return PhaseResult(
-        output=PreparedJob(repository),
-        metadata={"repository": repository, "base_branch": ctx.run.base_branch},
+        output=repository,
+        metadata={"repository": repository.repository, "base_branch": ctx.run.base_branch},
         run_fields=RunFields(agent=agent),
     )
 
 
-def _access(ctx: PhaseContext, github: GitHub) -> str | Failure:
-    """The repository's current name, or why the token is not sufficient."""
+def _access(ctx: PhaseContext, github: GitHub) -> PreparedJob | Failure:
+    """The repository as GitHub knows it, or why the token is not sufficient."""
     repository = github.repository(ctx.run.repository)
     refusal = (
         _closed(ctx, repository)
         or _no_base(ctx, github, repository)
         or _branch_conflict(ctx, github, repository.full_name)
     )
-    return refusal or repository.full_name
+    return refusal or PreparedJob(repository.full_name, repository.repository_id)
 
 
 def _closed(ctx: PhaseContext, repository: Repository) -> Failure | None:

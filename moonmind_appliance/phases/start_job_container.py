@@ -20,6 +20,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.models.container_paths import (
     AGENT_CA_FILE,
     AGENT_HOME,
+    CACHE_FOLDER,
     GIT_CA_FILE,
     GIT_FOLDER,
     LOGIN_FOLDER,
@@ -56,6 +57,9 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
         engine.ensure_volume(names.workspace_volume, names.labels("workspace")),
         engine.ensure_volume(names.git_volume, names.labels("git")),
     ]
+    if ctx.cache_volume:
+        # Not one of `made`: nothing is lost without it.
+        engine.ensure_volume(ctx.cache_volume, names.cache_labels(ctx.run.repository))
     try:
         starting = in_background(
             "agent",
@@ -124,8 +128,12 @@ def agent_spec(ctx: PhaseContext) -> ContainerSpec:
 
 
 def git_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The git container: its own folder and the workspace, never a login. Each exec gets the token if it needs it."""
+    """The git container: its own folder, the workspace and the repository's cache, never a login.
+
+    Each exec gets the token if it needs it.
+    """
     names = ctx.names
+    cache = [Mount(ctx.cache_volume, CACHE_FOLDER)] if ctx.cache_volume else []
     return ContainerSpec(
         name=names.git,
         image=ctx.settings.spec_automation_job_image,
@@ -134,7 +142,7 @@ def git_spec(ctx: PhaseContext) -> ContainerSpec:
         limits=ctx.limits,
         network=ctx.settings.job_network,
         env={"HOME": GIT_FOLDER, "LANG": "C.UTF-8"},
-        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.git_volume, GIT_FOLDER)],
+        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.git_volume, GIT_FOLDER), *cache],
         tmpfs={"/tmp": _SCRATCH},  # noqa: S108 - a path inside the container
         working_dir=GIT_FOLDER,
     )

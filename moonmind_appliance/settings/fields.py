@@ -208,6 +208,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Largest workspace kept after its run has ended; a retry without a workspace starts at the clone.", Size(0)
         ),
     ] = 1024**3
+    repository_cache_bytes: Annotated[
+        int,
+        Option("Largest cache of one repository, from which later runs of it clone; 0: no cache.", Size(0)),
+    ] = 2 * 1024**3
+    repository_cache_retention: Annotated[
+        int,
+        Option("How long a repository's cache is kept after its last run.", time_span),
+    ] = 14 * 86400
     max_log_bytes: Annotated[
         int,
         Option("Largest log of one phase; output beyond it is discarded.", Size(1024)),

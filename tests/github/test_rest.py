@@ -31,6 +31,7 @@ def create(github_client: GitHub, **changes: object) -> PullRequest:
 def test_a_repository_is_described_as_the_token_sees_it(stand_in: StandInGitHub, github_client: GitHub) -> None:
     """It has name, default branch, private, archived, and whether the token may push."""
     assert github_client.repository(SLUG) == Repository(
+        repository_id=int(stand_in.git_folder(SLUG).stem),
         full_name=SLUG,
         default_branch="main",
         private=True,
