@@ -13,7 +13,7 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups
 from moonmind_appliance.github import GitHub
-from moonmind_appliance.models import LABEL_RUN, ShardNames
+from moonmind_appliance.models import LABEL_REPOSITORY, LABEL_RUN, ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
 from moonmind_appliance.settings import Settings, secrets_of
@@ -33,7 +33,7 @@ def engine_of(settings: Settings) -> DockerEngine:
         settings.docker_host,
         volume=settings.workspaces_volume,
         folder=settings.moonmind_data_dir / "workspaces",
-        kept_as_folder=LABEL_RUN,
+        kept_as_folders={LABEL_RUN, LABEL_REPOSITORY},
     )
 
 

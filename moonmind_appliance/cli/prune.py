@@ -17,7 +17,7 @@ from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.terminal import STYLES, ago, line, table
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.plan import Item, Plan, make_plan
-from moonmind_appliance.retention.prune import LABELS, prune
+from moonmind_appliance.retention.prune import LABELS, owner_of, prune
 from moonmind_appliance.store import DATABASE_NAME
 from moonmind_appliance.units import size
 
@@ -64,11 +64,12 @@ class Answer(msgspec.Struct, frozen=True):
 def prune_command(invocation: Invocation, *, dry_run: bool) -> Exit:
     """Remove what is past its retention time.
 
-    A running `serve` does the same every hour. Removes workspaces, artifacts, specification texts and events after
-    their retention times, files that agents left beside the logins, the volumes of sign-ins that were killed, and
-    untagged images of the appliance's own builds that are older than a day. Never removes a login, files of a run that
-    has not ended, or anything of another appliance. Can be run while `serve` is running. The exit code is 1 if
-    something could not be removed, and 4 if Docker does not respond; everything else is removed nevertheless.
+    A running `serve` does the same every hour. Removes workspaces, caches of repositories, artifacts, specification
+    texts and events after their retention times, files that agents left beside the logins, the volumes of sign-ins
+    that were killed, and untagged images of the appliance's own builds that are older than a day. Never removes a
+    login, files of a run that has not ended, or anything of another appliance. Can be run while `serve` is running.
+    The exit code is 1 if something could not be removed, and 4 if Docker does not respond; everything else is
+    removed nevertheless.
     """
     settings = invocation.settings()
     if not (settings.moonmind_data_dir / DATABASE_NAME).exists():
@@ -125,10 +126,8 @@ def _shown(items: Sequence[Pruned], total: int, now: datetime) -> RenderableType
 
 
 def _owner(item: Item) -> str:
-    if item.run_id is not None:
-        return f"run {item.run_id[:8]}"
-    if item.shard is not None:
-        return f"shard {item.shard}"
+    if owner := owner_of(item):
+        return owner
     if item.names:
         return item.names[0].removeprefix("sha256:")[:_SHORT_IMAGE]
     return f"{item.count} of ended runs"

@@ -74,10 +74,10 @@ def purge(
 ) -> None:
     """Remove what an appliance left on the Docker engine.
 
-    Removes containers, the volumes with workspaces of runs, those of interrupted sign-ins, and the network of the job
-    containers if no other appliance uses it. Objects of other appliances are never touched. Stop the appliance first:
-    the command refuses while `serve` uses the data folder. Removing a login does not sign the account out at OpenAI;
-    `logout-shard N` does. Safe to repeat.
+    Removes containers, the volumes with workspaces of runs, caches of repositories and interrupted sign-ins, and the
+    network of the job containers if no other appliance uses it. Objects of other appliances are never touched. Stop the
+    appliance first: the command refuses while `serve` uses the data folder. Removing a login does not sign the account
+    out at OpenAI; `logout-shard N` does. Safe to repeat.
     """
     if data and appliance_id is not None:
         raise click.UsageError("--data applies to this data folder, --appliance-id to another appliance: use only one.")
@@ -165,6 +165,7 @@ def _summary(found: Belongings, settings: Settings, request: Request) -> Text:
     parts = [
         ("containers", found.containers, f" ({len(found.running)} running)" if found.running else ""),
         ("workspaces of runs", found.workspaces, ""),
+        ("caches of repositories", found.caches, ""),
         ("volumes of interrupted sign-ins", found.others, ""),
         ("ChatGPT logins", found.logins, kept),
     ]

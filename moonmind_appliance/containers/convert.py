@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount, UnusedImage
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount, UnusedImage, VolumeState
 
 JOB_UID = 1000
 JOB_GID = 1000
@@ -118,6 +118,17 @@ def exec_arguments(spec: ExecSpec) -> dict[str, Any]:
         "tty": False,
         "privileged": False,
     }
+
+
+def volume_state(listed: Mapping[str, Any]) -> VolumeState:
+    """A volume of `GET /volumes`. Its `CreatedAt` is optional, and drivers are free in its form."""
+    try:
+        created_at = datetime.fromisoformat(listed.get("CreatedAt") or "")
+    except ValueError:
+        created_at = None
+    if created_at is not None and created_at.tzinfo is None:
+        created_at = None
+    return VolumeState(listed["Name"], listed["Labels"] or {}, created_at)
 
 
 def unused_images(unused: Sequence[Mapping[str, Any]], everything: Sequence[Mapping[str, Any]]) -> list[UnusedImage]:

@@ -156,8 +156,7 @@ class DockerEngine:
     def volumes(self, labels: dict[str, str]) -> list[VolumeState]:
         """Volumes that carry all these labels, by name."""
         answer = self._client.ask(lambda client: client.volumes(filters=_label_filter(labels)))
-        found = [VolumeState(each["Name"], each["Labels"] or {}) for each in answer["Volumes"] or []]
-        return sorted(found, key=lambda volume: volume.name)
+        return sorted(map(convert.volume_state, answer["Volumes"] or []), key=lambda volume: volume.name)
 
     def remove_volume(self, name: str) -> bool:
         """Remove the volume; False if there was none. Raises EngineError while a container uses it."""

@@ -11,7 +11,9 @@ import re
 import secrets
 import shutil
 import subprocess
+from collections.abc import Collection
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -30,20 +32,20 @@ _REMOVED_WITHIN = 600
 
 
 class FolderEngine(DockerEngine):
-    """A `DockerEngine` whose volumes with the label `kept_as_folder` are folders.
+    """A `DockerEngine` whose volumes with one of the labels `kept_as_folders` are folders.
 
     Args:
         docker_host: as for `DockerEngine`.
         volume: the Docker volume that contains the folders.
         folder: where this process has that volume mounted; only it and root can read there.
-        kept_as_folder: the label.
+        kept_as_folders: the labels.
     """
 
-    def __init__(self, docker_host: str | None, *, volume: str, folder: Path, kept_as_folder: str) -> None:
+    def __init__(self, docker_host: str | None, *, volume: str, folder: Path, kept_as_folders: Collection[str]) -> None:
         super().__init__(docker_host)
         self._volume = volume
         self._folder = folder
-        self._label = kept_as_folder
+        self._labels = frozenset(kept_as_folders)
 
     def data_folder(self) -> Path | None:
         """Where this process has the volume mounted: a folder on the engine's disk."""
@@ -51,7 +53,7 @@ class FolderEngine(DockerEngine):
 
     def ensure_volume(self, name: str, labels: dict[str, str]) -> bool:
         """Create the folder, unless it or a volume of that name exists; True if this call created it."""
-        if self._label not in labels or not _NAME.fullmatch(name) or super().has_volume(name):
+        if self._labels.isdisjoint(labels) or not _NAME.fullmatch(name) or super().has_volume(name):
             return super().ensure_volume(name, labels)
         written = self._folder / f".{secrets.token_hex(8)}"
         try:
@@ -82,7 +84,8 @@ class FolderEngine(DockerEngine):
         found = super().volumes(labels)
         for file in self._folder.glob("*.json"):
             try:
-                state = VolumeState(file.stem, decode(file.read_bytes(), dict[str, str]))
+                created_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+                state = VolumeState(file.stem, decode(file.read_bytes(), dict[str, str]), created_at)
             except (OSError, msgspec.MsgspecError):  # removed meanwhile, or damaged: the others must be found
                 continue
             if labels.items() <= state.labels.items():

@@ -26,9 +26,10 @@ _NOT_FOUND = 404
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
     """A repository as visible to this token.
 
-    `repository_id` is GitHub's number, which no other repository has had. `full_name` is its current name: for a renamed repository it differs from the requested name; use it in further
-    requests. `disabled`: GitHub has disabled it. `may_push` is the permission that GitHub reports for the token's
-    account; True if GitHub reports none.
+    `repository_id` is GitHub's number, which no other repository has had; 0 if GitHub reports none. `full_name` is its
+    current name: for a renamed repository it differs from the requested name; use it in further requests. `disabled`:
+    GitHub has disabled it. `may_push` is the permission that GitHub reports for the token's account; True if GitHub
+    reports none.
     """
 
     repository_id: int

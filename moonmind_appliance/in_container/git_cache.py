@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def parse_record(text: bytes) -> Record:
         of_packs, of_indexes = ({name[:45] for name in record.files if name.endswith(end)} for end in (".pack", ".idx"))
         valid = (
             all(type(number) is int and number >= 0 for number in (record.depth, record.fresh_bytes))
-            and all(type(size) is int and _FILE.fullmatch(name) for name, size in record.files.items())
+            and all(type(size) is int and size >= 0 and _FILE.fullmatch(name) for name, size in record.files.items())
             and all(_OBJECT.fullmatch(commit) for commit in (*record.heads.values(), *record.shallow))
             and of_packs == of_indexes
             and 0 < len(record.files) <= 4 * MOST_PACKS
@@ -282,6 +283,8 @@ class Cache:
         if taken is not None:
             refs = (f"delete {_REFS}/{number}\n" for number in range(len(taken.heads)))
             git("update-ref", "--stdin", feed="".join(refs).encode())
+            # Git leaves the empty folders.
+            shutil.rmtree(git.directory / "refs" / "moonmind", ignore_errors=True)
             own = _roots(git, [commit]) & boundary if boundary else set[str]()
             if _replaced(git, taken.heads.get(base, commit), commit, cut=bool(own)):
                 raise Unusable("the base branch was replaced")

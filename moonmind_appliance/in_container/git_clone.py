@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from moonmind_appliance.in_container.work_tree import remove
 # Its existence says that a fetch with the cache broke off: the next attempt of this run does without.
 _WITHOUT_CACHE = "without-cache"
 _LONGEST_ERRORS = 64 * 1024
+_OWN_ERROR = re.compile(r"^(?:error|fatal):", re.MULTILINE)
 
 
 def clone(job: dict[str, Any], cache: Cache | None = None) -> dict[str, Any]:
@@ -43,35 +45,45 @@ def clone(job: dict[str, Any], cache: Cache | None = None) -> dict[str, Any]:
 
 
 def _with_cache(git: Git, job: dict[str, Any], cache: Cache) -> tuple[str, str]:
-    """As `_base`, with the cache if that is possible. Afterwards the cache can be saved.
+    """As `_base`, with the cache if that is possible. Afterwards the cache can be saved."""
+    mark = git.private / _WITHOUT_CACHE
+    done = None if mark.exists() else _try_cache(git, job, cache, mark)
+    if done is None:
+        cache.taken = None
+        done = _base(git, job)
+        cache.fetched(git, job["base_branch"], done[0])
+    mark.unlink(missing_ok=True)
+    return done
+
+
+def _try_cache(git: Git, job: dict[str, Any], cache: Cache, mark: Path) -> tuple[str, str] | None:
+    """As `_base`; None if it must be done without the cache, and then nothing is printed about this attempt.
 
     A failure of GitHub is raised at once: a clone without the cache would fail in the same way.
     """
-    mark = git.private / _WITHOUT_CACHE
-    if not mark.exists():
-        with tempfile.TemporaryFile(dir=git.private) as errors:
-            git.errors, repeat = errors, False
-            try:
-                return _base(git, job, cache)
-            except (Unusable, OSError):
-                repeat = True
-            except GitError:
-                cause = cause_of(_tail(errors))
-                repeat = cache.taken is not None and cause is Cause.CACHE
-                if cache.taken is not None and cause is Cause.TRANSFER:
-                    mark.touch()
-                if not repeat:
-                    raise
-            finally:
-                git.errors = None
-                if not repeat:
-                    sys.stderr.write(_tail(errors))
-                    sys.stderr.flush()
-        cache.taken = None
-    commit, tree = _base(git, job)
-    cache.fetched(git, job["base_branch"], commit)
-    mark.unlink(missing_ok=True)
-    return commit, tree
+    failed = None
+    with tempfile.TemporaryFile(dir=git.private) as errors:
+        git.errors = errors
+        try:
+            done = _base(git, job, cache)
+        except (Unusable, OSError):
+            return None
+        except GitError as error:
+            failed = error
+        finally:
+            git.errors = None
+        printed = _tail(errors)
+    if cache.taken is not None:
+        # Git also continues after errors, such as a missing commit.
+        if _OWN_ERROR.search(printed) if failed is None else cause_of(printed) is Cause.CACHE:
+            return None
+        if failed is not None and cause_of(printed) is Cause.TRANSFER:
+            mark.touch()
+    sys.stderr.write(printed)
+    sys.stderr.flush()
+    if failed is not None:
+        raise failed
+    return done
 
 
 def _base(git: Git, job: dict[str, Any], cache: Cache | None = None) -> tuple[str, str]:

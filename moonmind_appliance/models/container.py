@@ -87,10 +87,11 @@ class ContainerState(msgspec.Struct, frozen=True):
 
 
 class VolumeState(msgspec.Struct, frozen=True):
-    """A volume as the engine lists it."""
+    """A volume as the engine lists it. `created_at` is about when it was created (UTC); None if that is unknown."""
 
     name: str
     labels: dict[str, str]
+    created_at: datetime | None = None
 
 
 class ImageState(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ API_KEY_FILE = f"{LOGIN_FOLDER}/api-key"
 # The git container's own folder: bare clone, HOME and CA file.
 GIT_FOLDER = "/work/git"
 GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
-# The repository's cache, only in the git container. The image has no other folder of user 1000 that is unused there, and
-# an empty volume takes the owner of its mount point.
+# The repository's cache, only in the git container. An empty volume takes the owner of its mount point, and the image
+# has no other folder of user 1000 that is unused there.
 CACHE_FOLDER = AGENT_HOME
 # The files that Spec Kit adds to a repository without it.
 SCAFFOLD = "/opt/spec-kit/scaffold"

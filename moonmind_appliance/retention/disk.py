@@ -8,13 +8,15 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, EngineError
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.retention.plan import FILES, make_plan
+from moonmind_appliance.retention.plan import FILES, Kind, make_plan
 from moonmind_appliance.retention.prune import prune
 from moonmind_appliance.settings import Settings
 
@@ -63,26 +65,36 @@ def watched_disks(settings: Settings, engine: ContainerEngine | None) -> list[Di
 def low_disk(resources: Resources, least: int, *, with_engine: bool) -> Disk | None:
     """A disk with fewer free bytes than `least`; None if all have more.
 
-    If one has fewer, what is past its retention time is removed first: files, workspaces and images, at most once a
-    minute and for up to ten seconds. `with_engine` also examines the engine's disk, which may wait for the engine.
+    If one has fewer, what is past its retention time is removed first: files, workspaces and images; then, if that is
+    not enough, the caches of all repositories without a run in progress. At most once a minute, for up to ten seconds.
+    `with_engine` also examines the engine's disk, which may wait for the engine.
     """
     found = _lowest(resources, least, with_engine=with_engine)
     if found is None:
         return None
     # In a thread: a caller must not wait for an engine that hangs.
-    removal = threading.Thread(target=_make_room, args=(resources,), name="make-room", daemon=True)
+    enough = partial(_has_room, resources, least, with_engine=with_engine)
+    removal = threading.Thread(target=_make_room, args=(resources, enough), name="make-room", daemon=True)
     removal.start()
     removal.join(_LONGEST)
     return _lowest(resources, least, with_engine=with_engine)
 
 
-def _make_room(resources: Resources) -> None:
+def _has_room(resources: Resources, least: int, *, with_engine: bool) -> bool:
+    return _lowest(resources, least, with_engine=with_engine) is None
+
+
+def _make_room(resources: Resources, enough: Callable[[], bool]) -> None:
     with resources.making_room.turn(_AGAIN_AFTER) as mine:
         if not mine:
             return
         try:
             for _ in prune(resources, make_plan(resources, FILES), seconds=_LONGEST):
                 pass
+            if not enough():
+                caches = make_plan(resources, {Kind.REPOSITORY_CACHE}, all_caches=True)
+                for _ in prune(resources, caches, seconds=_LONGEST):
+                    pass
         except ApplianceError as error:
             _log.warning("A disk is nearly full, and what is past its retention time could not be removed: %s", error)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import EngineError, EngineUnreachable, FileUnusable, NameTaken
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_REPOSITORY, LABEL_ROLE, LABEL_RUN, LABEL_SHARD
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.shards.leftovers import login_leftovers
 from moonmind_appliance.shards.spec import SIGN_IN, STAGING
@@ -25,6 +25,7 @@ class Kind(StrEnum):
     """What can be past its retention time."""
 
     WORKSPACE = "workspace"
+    REPOSITORY_CACHE = "repository_cache"
     ARTIFACTS = "artifacts"
     SPECIFICATION = "specification"
     EVENTS = "events"
@@ -34,7 +35,7 @@ class Kind(StrEnum):
 
 
 EVERYTHING = frozenset(Kind)
-FILES = frozenset({Kind.WORKSPACE, Kind.ARTIFACTS, Kind.IMAGE})
+FILES = frozenset({Kind.WORKSPACE, Kind.REPOSITORY_CACHE, Kind.ARTIFACTS, Kind.IMAGE})
 """The kinds whose removal frees disk space at once; SQLite keeps the pages of deleted rows for new ones."""
 
 
@@ -46,7 +47,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         names: the volumes, the image, or the folder below the data folder; empty for rows of the database.
         run_id: the run that it belongs to, if there is one.
         shard: the shard that it belongs to, if there is one.
-        since: when its run ended, the image was created, or the oldest event happened (UTC); None if that is unknown.
+        repository: the repository that it belongs to, if it is a cache.
+        since: when its run or its repository's last run ended, the image was created, or the oldest event happened
+            (UTC); None if that is unknown.
         size_bytes: what its removal frees; None if that is unknown.
         count: the number of files, events, or 1.
     """
@@ -55,6 +58,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     names: list[str] = []
     run_id: str | None = None
     shard: int | None = None
+    repository: str | None = None
     since: datetime | None = None
     size_bytes: int | None = None
     count: int = 1
@@ -68,11 +72,13 @@ class Plan(msgspec.Struct, frozen=True):
     engine_failed: bool = False
 
 
-def make_plan(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> Plan:
+def make_plan(resources: Resources, kinds: Collection[Kind] = EVERYTHING, *, all_caches: bool = False) -> Plan:
     """List what is past its retention time; removes nothing.
 
     Lists existing volumes and folders, not rows. So it also finds those of a run that has no row any more (a restored
     database) or that ended without an expiry of its artifacts (cancelled in the queue).
+
+    With `all_caches`, the caches of all repositories without a run in progress are past their time.
 
     To measure login leftovers, a container mounts the volume of each shard that no run uses, for about a second.
     """
@@ -86,6 +92,7 @@ def make_plan(resources: Resources, kinds: Collection[Kind] = EVERYTHING) -> Pla
             problems.append(f"artifacts: {error}")
     in_engine: dict[Kind, Callable[[], list[Item]]] = {
         Kind.WORKSPACE: lambda: _workspaces(resources, expired, now),
+        Kind.REPOSITORY_CACHE: lambda: _caches(resources, now, every=all_caches),
         Kind.LOGIN_LEFTOVERS: lambda: _login_leftovers(resources, problems),
         Kind.SIGN_IN: lambda: _sign_ins(resources),
         Kind.IMAGE: lambda: _images(resources, now),
@@ -177,6 +184,21 @@ def _workspaces(resources: Resources, expired: Collection[str], now: datetime) -
         )
         for run_id, end in over.items()
     ]
+
+
+def _caches(resources: Resources, now: datetime, *, every: bool) -> list[Item]:
+    """The caches of repositories whose last run ended long ago, or of all without a run in progress."""
+    settings, items = resources.settings, list[Item]()
+    every = every or not settings.repository_cache_bytes
+    before = now - timedelta(seconds=settings.repository_cache_retention)
+    for volume in resources.engine.volumes({LABEL_APPLIANCE: resources.appliance_id, LABEL_ROLE: "cache"}):
+        repository = volume.labels.get(LABEL_REPOSITORY, "")
+        last = resources.store.retention.last_run(repository)
+        since = last.ended_at or volume.created_at
+        over = since is None or since < before
+        if not last.in_progress and (every or (over and not last.is_open)):
+            items.append(Item(kind=Kind.REPOSITORY_CACHE, names=[volume.name], repository=repository, since=since))
+    return sorted(items, key=lambda item: item.since or now)
 
 
 def _login_leftovers(resources: Resources, problems: list[str]) -> list[Item]:

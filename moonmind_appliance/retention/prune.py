@@ -16,6 +16,7 @@ from moonmind_appliance.shards.leftovers import login_leftovers
 
 LABELS = {
     Kind.WORKSPACE: "workspace",
+    Kind.REPOSITORY_CACHE: "cache",
     Kind.ARTIFACTS: "artifacts",
     Kind.SPECIFICATION: "specification text",
     Kind.EVENTS: "events",
@@ -59,8 +60,14 @@ def prune(resources: Resources, plan: Plan, *, seconds: float | None = None) -> 
 
 def describe(item: Item) -> str:
     """What the item is, in a few words."""
-    about = f" of run {item.run_id[:8]}" if item.run_id else f" of shard {item.shard}" if item.shard is not None else ""
-    return f"{LABELS[item.kind]}{about}"
+    return f"{LABELS[item.kind]}{f' of {owner}' if (owner := owner_of(item)) else ''}"
+
+
+def owner_of(item: Item) -> str:
+    """The run, shard or repository that the item belongs to; "" if there is none."""
+    if item.run_id:
+        return f"run {item.run_id[:8]}"
+    return f"shard {item.shard}" if item.shard is not None else item.repository or ""
 
 
 class _Pruning(msgspec.Struct, frozen=True):
@@ -105,6 +112,13 @@ def _workspace(resources: Resources, item: Item) -> str:
     end = resources.store.retention.ends([run_id]).get(run_id)
     if end is not None and end.ended_at is None:
         return _QUEUED_AGAIN
+    return _volumes(resources, item)
+
+
+def _cache(resources: Resources, item: Item) -> str:
+    # A run that was claimed since has the volume, or is about to mount it.
+    if resources.store.retention.last_run(item.repository or "").in_progress:
+        return "a run uses it"
     return _volumes(resources, item)
 
 
@@ -193,6 +207,7 @@ def _ids(items: Sequence[Item]) -> list[str]:
 
 _REMOVE: dict[Kind, Callable[[_Pruning, Sequence[Item]], Iterator[Result]]] = {
     Kind.WORKSPACE: _one_by_one(_workspace),
+    Kind.REPOSITORY_CACHE: _one_by_one(_cache),
     Kind.ARTIFACTS: _artifacts,
     Kind.SPECIFICATION: _texts,
     Kind.EVENTS: _events,

@@ -13,20 +13,21 @@ from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_ROLE, LABEL_RUN, Co
 class Belongings(msgspec.Struct, frozen=True, kw_only=True):
     """The objects of one appliance on the engine, by name.
 
-    `workspaces` are the volumes of runs, `logins` those with a ChatGPT login, `others` all further volumes: those of
-    interrupted sign-ins.
+    `workspaces` are the volumes of runs, `caches` those of repositories, `logins` those with a ChatGPT login, `others`
+    all further volumes: those of interrupted sign-ins.
     """
 
     appliance_id: str
     containers: list[str] = []
     running: list[str] = []
     workspaces: list[str] = []
+    caches: list[str] = []
     logins: list[str] = []
     others: list[str] = []
 
     def names(self, *, logins: bool) -> list[str]:
         """The names of everything, of login volumes only with `logins`."""
-        return [*self.containers, *self.workspaces, *self.others, *(self.logins if logins else [])]
+        return [*self.containers, *self.workspaces, *self.caches, *self.others, *(self.logins if logins else [])]
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ def belongings(engine: ContainerEngine, appliance_id: str, *, login_prefix: str 
     containers = engine.containers(label)
     volumes = engine.volumes(label)
     workspaces = {volume.name for volume in volumes if LABEL_RUN in volume.labels}
+    caches = {volume.name for volume in volumes if volume.labels.get(LABEL_ROLE) == "cache"}
     logins = {volume.name for volume in volumes if volume.labels.get(LABEL_ROLE) == "login"}
     if login_prefix is not None:
         number = re.compile(rf"{re.escape(login_prefix)}[0-9]+")
@@ -58,8 +60,9 @@ def belongings(engine: ContainerEngine, appliance_id: str, *, login_prefix: str 
         containers=_names(containers),
         running=_names(each for each in containers if each.running),
         workspaces=sorted(workspaces),
+        caches=sorted(caches),
         logins=sorted(logins),
-        others=sorted({volume.name for volume in volumes} - workspaces - logins),
+        others=sorted({volume.name for volume in volumes} - workspaces - caches - logins),
     )
 
 
@@ -71,7 +74,7 @@ def purge(engine: ContainerEngine, found: Belongings, *, logins: bool = False, n
     """
     removed: list[str] = []
     failed: dict[str, str] = {}
-    steps = [(engine.remove, found.containers), (engine.remove_volume, found.workspaces + found.others)]
+    steps = [(engine.remove, found.containers), (engine.remove_volume, found.workspaces + found.caches + found.others)]
     if logins:
         steps.append((engine.remove_volume, found.logins))
     for remove, names in steps:

@@ -32,6 +32,17 @@ class RunEnd(NamedTuple):
     ended_at: datetime | None
 
 
+class LastRun(NamedTuple):
+    """The last run of a repository: when it ended (UTC), None if there is none or it has not ended; and what is open.
+
+    `is_open`: a run of the repository is queued or in progress; `in_progress`: one is in progress.
+    """
+
+    ended_at: datetime | None
+    is_open: bool
+    in_progress: bool
+
+
 class OldText(NamedTuple):
     """A specification text past its retention time, and when its run ended (UTC)."""
 
@@ -66,6 +77,23 @@ class RetentionStore:
                 )
                 found |= {run_id: RunEnd(_time(at)) for run_id, at in rows}
         return found
+
+    def last_run(self, repository: str) -> LastRun:
+        """The last run of a repository, by its submitted name in any case."""
+        with self._database.read() as connection:
+            newest = connection.execute(
+                f"""
+                SELECT iif({_FINAL}, {_ENDED}, NULL) FROM runs WHERE repository = ?
+                ORDER BY accepted_at DESC, run_id DESC LIMIT 1
+                """,  # noqa: S608 - fixed clauses
+                (repository,),
+            ).fetchone()
+            open_runs = connection.execute(
+                "SELECT DISTINCT status FROM runs WHERE repository = ? AND status IN ('queued', 'in_progress')",
+                (repository,),
+            ).fetchall()
+        statuses = {row["status"] for row in open_runs}
+        return LastRun(None if newest is None else _time(newest[0]), bool(statuses), "in_progress" in statuses)
 
     def workspace_bytes(self, run_ids: Sequence[str]) -> dict[str, int]:
         """The size of these runs' workspaces, as their `cleanup` measured it; omitted where it is not known."""

@@ -24,7 +24,7 @@ def name() -> str:
 
 @pytest.fixture
 def engine(tmp_path: Path, name: str) -> Iterator[FolderEngine]:
-    made = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folder=RUN)
+    made = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folders={RUN})
     made.ensure_volume(name, {})
     yield made
     for volume in (name, f"{name}-1"):
@@ -125,7 +125,7 @@ def test_a_folder_in_use_is_kept(engine: FolderEngine, name: str) -> None:
 
 def test_a_volume_that_does_not_exist(tmp_path: Path, name: str) -> None:
     """The setting is named."""
-    engine = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folder=RUN)
+    engine = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folders={RUN})
     engine.ensure_volume(f"{name}-1", {RUN: name})
     with pytest.raises(EngineError) as refused:
         engine.remove_volume(f"{name}-1")

@@ -5,10 +5,10 @@ import json
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from moonmind_appliance.in_container.git_cache import Record, parse_record
-from tests.in_container.git_fixture import Answer, GitRun
+from tests.in_container.git_fixture import Answer, GitRun, git
 from tests.in_container.sent import CHANGES_USER, USER
 
 GIB = 1024**3
@@ -41,11 +41,23 @@ class CacheFolder:
         return answer
 
     def wait_for_writer(self) -> None:
-        """Wait until no process has the folder as its job."""
+        """Wait until no process writes the cache."""
         give_up = time.monotonic() + 30
-        while _writers(self.path):
+        while self.writers():
             assert time.monotonic() < give_up
             time.sleep(0.02)
+
+    def writers(self) -> list[Path]:
+        """The processes that write the cache, as folders of /proc."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                *_, job, _ = (process / "cmdline").read_bytes().split(b"\0")
+            except (OSError, ValueError):
+                continue
+            if job.startswith(b'{"save"') and str(self.path).encode() in job:
+                found.append(process)
+        return found
 
     @property
     def current(self) -> Path:
@@ -65,21 +77,39 @@ class CacheFolder:
     def names(self) -> list[str]:
         return sorted(entry.name for entry in self.path.iterdir())
 
-    def lock(self, name: str) -> Any:
-        """An open lock file, locked exclusively until it is closed."""
-        file = (self.path / name).open("ab")
-        fcntl.flock(file, fcntl.LOCK_EX)
+    def lock(self, name: str) -> BinaryIO:
+        """An open lock file, locked by a reader until it is closed."""
+        path = self.path / name
+        file = path.open("ab")
+        path.chmod(0o666)
+        fcntl.flock(file, fcntl.LOCK_SH)
         return file
 
 
-def _writers(folder: Path) -> list[str]:
-    """The processes whose command names the folder, and that write the cache."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments = (process / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if any(part.startswith(b'{"save"') and str(folder).encode() in part for part in arguments[-3:]):
-            found.append(process.name)
-    return found
+def commit_file(run: GitRun, name: str, content: str, *, branch: str = "main") -> str:
+    """Add a commit with this file to a branch on the stand-in; returns its id."""
+    index = run.root / "added.index"
+    blob = git(run.hosted, "hash-object", "-w", "--stdin", feed=content.encode()).decode().strip()
+    git(run.hosted, "read-tree", branch, index=index)
+    git(run.hosted, "update-index", "--add", "--cacheinfo", f"100644,{blob},{name}", index=index)
+    tree = git(run.hosted, "write-tree", index=index).decode().strip()
+    commit = git(run.hosted, "commit-tree", tree, "-p", branch, "-m", name).decode().strip()
+    git(run.hosted, "update-ref", f"refs/heads/{branch}", commit)
+    return commit
+
+
+def state_of(run: GitRun, base: str = "main") -> dict[str, object]:
+    """What is visible of a clone: refs, history, missing parents and files, in both copies."""
+    seen: dict[str, object] = {}
+    for folder in (run.private / "clone.git", run.repository / ".git"):
+        shallow = folder / "shallow"
+        seen[folder.name] = (
+            git(folder, "for-each-ref"),
+            git(folder, "rev-list", base),
+            sorted(shallow.read_text().split()) if shallow.exists() else [],
+            sorted(entry.name for entry in folder.iterdir()),
+            sorted(str(path.relative_to(folder)) for path in (folder / "refs").rglob("*")),
+        )
+    files = sorted(path for path in run.repository.rglob("*") if ".git" not in path.relative_to(run.repository).parts)
+    content = {str(path.relative_to(run.repository)): path.read_bytes() for path in files if path.is_file()}
+    return seen | {"files": content, "status": git(run.repository, "status", "--porcelain", "--untracked=no")}

@@ -112,7 +112,14 @@ def test_a_repository_that_rejects_pushes_is_refused(
 ) -> None:
     """By its state on GitHub: an archived repository is not a missing permission."""
     repository = Repository(
-        repository_id=1, full_name="", default_branch="main", private=True, archived=False, disabled=False, may_push=True, html_url=""
+        repository_id=1,
+        full_name="",
+        default_branch="main",
+        private=True,
+        archived=False,
+        disabled=False,
+        may_push=True,
+        html_url="",
     )
     github: Any = GitHubWithOneRepository(msgspec.structs.replace(repository, **state))
     result = prepare_job(make_context(github=github, run={"dry_run": dry_run}))
