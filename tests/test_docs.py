@@ -23,6 +23,7 @@ from moonmind_appliance.models import (
     FAILURES,
     LABEL_APPLIANCE,
     LABEL_REHEARSAL,
+    LABEL_REPOSITORY,
     LABEL_ROLE,
     LABEL_RUN,
     LABEL_SHARD,
@@ -208,7 +209,9 @@ def test_every_table_of_the_database_is_explained(tmp_path: Path) -> None:
     assert documented == {name for name in made if not name.startswith("sqlite_")}
 
 
-@pytest.mark.parametrize("label", [LABEL_APPLIANCE, LABEL_RUN, LABEL_SHARD, LABEL_ROLE, LABEL_REHEARSAL])
+@pytest.mark.parametrize(
+    "label", [LABEL_APPLIANCE, LABEL_RUN, LABEL_SHARD, LABEL_ROLE, LABEL_REHEARSAL, LABEL_REPOSITORY]
+)
 def test_every_label_in_docker_is_explained(label: str) -> None:
     """In the table of labels."""
     assert label in {cells[0] for cells in rows("docs/architecture.md", "## Names and labels in Docker")}

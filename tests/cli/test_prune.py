@@ -103,6 +103,7 @@ def test_json_is_one_document(terminal: Terminal, old_files: Path) -> None:
         "names",
         "run_id",
         "shard",
+        "repository",
         "since",
         "size_bytes",
         "count",

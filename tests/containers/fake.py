@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
 from moonmind_appliance.errors import (
@@ -52,6 +53,7 @@ class FakeVolume:
     """A volume: folders and files by their path below it, "" is its root. `others` are symlinks and such."""
 
     labels: dict[str, str]
+    created_at: datetime | None = None
     folders: set[str] = field(default_factory=lambda: {""})
     files: dict[str, FakeFile] = field(default_factory=dict)
     others: set[str] = field(default_factory=set)
@@ -327,7 +329,7 @@ class FakeEngine:
         self._called("volumes", "")
         with self._lock:
             return [
-                VolumeState(name, dict(volume.labels))
+                VolumeState(name, dict(volume.labels), volume.created_at)
                 for name, volume in sorted(self.volume_data.items())
                 if labels.items() <= volume.labels.items()
             ]

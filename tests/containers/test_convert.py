@@ -1,12 +1,13 @@
 """The exact bodies of Docker's API for each spec."""
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
 from moonmind_appliance.containers import convert
-from moonmind_appliance.containers.convert import unused_images
-from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.containers.convert import unused_images, volume_state
+from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits, Mount, VolumeState
 
 LIMITS = Limits(memory_bytes=512 * 1024**2, cpus=1.5, pids=100)
 SPEC = ContainerSpec(
@@ -188,3 +189,15 @@ class TestUnusedImages:
             ("a", 1970),
             ("b", 1970),
         ]
+
+
+@pytest.mark.parametrize(
+    ("created", "hour"),
+    [("2026-03-01T08:00:00Z", 8), ("2026-03-01T08:00:00+02:00", 6), ("2026-03-01T08:00:00", None), ("", None)],
+)
+def test_a_volume_and_its_time(created: str, hour: int | None) -> None:
+    """Drivers need not report one, and a time without an offset is unknown."""
+    state = volume_state({"Name": "v", "Labels": None, "CreatedAt": created})
+    assert (state.name, state.labels) == ("v", {})
+    assert (state.created_at and state.created_at.astimezone(UTC).hour) == hour
+    assert volume_state({"Name": "v", "Labels": {"a": "b"}}) == VolumeState("v", {"a": "b"})

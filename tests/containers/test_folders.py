@@ -4,6 +4,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from moonmind_appliance.errors import EngineError
 from moonmind_appliance.models import ContainerSpec, Limits, Mount
 
 pytestmark = pytest.mark.docker
-RUN = "moonmind.test.run"
+RUN, CACHE = "moonmind.test.run", "moonmind.test.cache"
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def name() -> str:
 
 @pytest.fixture
 def engine(tmp_path: Path, name: str) -> Iterator[FolderEngine]:
-    made = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folders={RUN})
+    made = FolderEngine(None, volume=name, folder=tmp_path, kept_as_folders={RUN, CACHE})
     made.ensure_volume(name, {})
     yield made
     for volume in (name, f"{name}-1"):
@@ -43,6 +44,16 @@ def test_a_volume_of_a_run_is_a_folder(engine: FolderEngine, name: str, tmp_path
     assert (engine.remove_volume(f"{name}-1"), engine.remove_volume(f"{name}-1")) == (True, False)
     assert engine.remove_volume(f"{name}-2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_volumes_of_another_label_are_folders_too(engine: FolderEngine, name: str, tmp_path: Path) -> None:
+    """A container of user 1000 can write to it, and the list has its time."""
+    assert engine.ensure_volume(f"{name}-1", {CACHE: "acme/shop"})
+    assert (tmp_path / f"{name}-1").is_dir()
+    (state,) = engine.volumes({CACHE: "acme/shop"})
+    assert state.created_at is not None
+    assert abs(datetime.now(UTC) - state.created_at) < timedelta(hours=1)
+    assert engine.remove_volume(f"{name}-1")
 
 
 def test_what_a_crash_left(engine: FolderEngine, name: str, tmp_path: Path) -> None:

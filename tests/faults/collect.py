@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_RUN
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_REPOSITORY, LABEL_RUN
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.rehearsal.leftovers import volume_prefix
 from moonmind_appliance.rehearsal.openai import StandInOpenAI
@@ -148,15 +148,21 @@ def _read_github(facts: Facts, environment: RehearsalEnvironment, repositories: 
 def left_in_docker(environment: RehearsalEnvironment, kept: Collection[str], shards: int) -> list[str]:
     """Containers, volumes and networks of this appliance that should not exist when nothing runs.
 
+    A repository may have one cache.
+
     `kept`: the ids of runs whose workspaces retention has not removed yet.
     """
     engine, prefix = environment.engine, volume_prefix(environment.id)
     label = {LABEL_APPLIANCE: appliance_id(environment.data_dir)}
     left = [f"container {each.name}" for each in containers_of(engine, environment)]
+    cached = set[str]()
     for volume in engine.volumes(label):
         of_run = volume.labels.get(LABEL_RUN)
         is_login = volume.name in {f"{prefix}{number}" for number in range(shards)}
-        if not is_login and of_run not in kept:
+        repository = volume.labels.get(LABEL_REPOSITORY)
+        if repository and repository not in cached:
+            cached.add(repository)
+        elif not is_login and of_run not in kept:
             left.append(f"volume {volume.name}")
     listed = _docker(
         "network", "ls", "--filter", f"label={LABEL_APPLIANCE}={label[LABEL_APPLIANCE]}", "--format={{.Name}}"

@@ -64,6 +64,18 @@ def test_the_repository_has_its_current_name() -> None:
     assert renamed.clone_url() == f"{renamed.settings.github_server_url}/acme/store.git"
 
 
+def test_a_repository_that_is_not_known_by_its_number_has_no_cache() -> None:
+    """The number of a run that an older version prepared is unknown, and 0 bytes turn caches off."""
+    known = done(PhaseName.PREPARE_JOB, PreparedJob("acme/shop", 7))
+    older = done(PhaseName.PREPARE_JOB, PreparedJob("acme/shop"))
+    volume = make_context(run={"phases": [known]}).cache_volume
+    assert str(volume).startswith("moonmind-cache-")
+    assert make_context(run={"phases": [known], "repository": "Acme/Shop"}).cache_volume == volume
+    assert make_context(run={"phases": [older]}).cache_volume is None
+    assert make_context().cache_volume is None
+    assert make_context(run={"phases": [known]}, settings={"repository_cache_bytes": 0}).cache_volume is None
+
+
 def test_an_output_that_is_missing_is_an_error() -> None:
     """It names the run and the phase."""
     context = make_context()

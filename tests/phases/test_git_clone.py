@@ -1,10 +1,14 @@
 """The clone of the base branch."""
 
+from typing import Any
+
 import pytest
 
 from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, SpecKitChoice, WhoActs
 from moonmind_appliance.store.event_line import event_line
 from tests.appliance_under_test import BASE, SPEC_KIT, ApplianceUnderTest, ends
+from tests.containers.fake import FakeExec
+from tests.in_container.sent import job_of
 from tests.scripted_acts import git_fails
 
 
@@ -85,3 +89,23 @@ def test_a_link_to_a_spec_kit_outside_the_repository_fails_the_run(appliance: Ap
     run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.SPEC_KIT_UNUSABLE.value)
     assert (run.failure and run.failure.message, appliance.agent.turns) == (problem, [])
+
+
+def test_the_clone_reports_what_it_took_from_the_cache(appliance: ApplianceUnderTest) -> None:
+    """For people. The program knows the limits; it is told of no cache if there is none."""
+    jobs = []
+
+    def clone(process: FakeExec) -> dict[str, Any]:
+        jobs.append(job_of(process.spec))
+        return {"cache": {"used": True, "bytes": 4096}}
+
+    appliance.git_acts["clone"] = [clone]
+    run = appliance.run()
+    assert run.phase(PhaseName.GIT_CLONE).metadata["cache"] == {"used": True, "bytes": 4096}
+    settings = appliance.resources.settings
+    assert jobs[0]["cache"] == {
+        "folder": "/work/codex-home",
+        "most_bytes": settings.repository_cache_bytes,
+        "min_free": settings.min_free_disk,
+    }
+    assert "cache" not in appliance.run().phase(PhaseName.GIT_CLONE).metadata

@@ -21,3 +21,12 @@ def test_labels_name_appliance_run_shard_and_role() -> None:
         "moonmind.shard": "2",
         "moonmind.role": "git",
     }
+
+
+def test_a_caches_labels_name_no_run() -> None:
+    """It stays when the volumes of a run are removed."""
+    assert NAMES.cache_labels("Acme/Shop") == {
+        "moonmind.appliance": "appliance-1",
+        "moonmind.role": "cache",
+        "moonmind.repository": "acme/shop",
+    }

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from moonmind_appliance.errors import EngineUnreachable, StoreError
+from moonmind_appliance.models import RunStatus
 from moonmind_appliance.retention.disk import data_disk, least_to_accept, low_disk, watched_disks
 from moonmind_appliance.settings import Settings
 from tests.appliance_under_test import ApplianceUnderTest
@@ -86,3 +88,22 @@ def test_a_failure_while_room_is_made_is_not_the_callers(appliance: ApplianceUnd
 
 def _fails(_now: object) -> list[str]:
     raise StoreError("database is locked")
+
+
+@pytest.mark.usefixtures("left")
+def test_caches_go_if_nothing_else_frees_enough(appliance: ApplianceUnderTest) -> None:
+    """Whatever their age; not while a run uses them."""
+    appliance.run()
+    (cache,) = (name for name in appliance.engine.volume_data if name.startswith("moonmind-cache-"))
+    run = appliance.submit()
+    lease = appliance.take(run)
+    resources = appliance.resources
+    assert low_disk(resources, ALWAYS, with_engine=True) is not None
+    assert cache in appliance.engine.volume_data
+    appliance.store.progress.finish(
+        run.run_id, lease, RunStatus.FAILED, now=appliance.clock(), result_summary=None, failure=None
+    )
+    again = msgspec.structs.replace(resources, making_room=type(resources.making_room)())
+    assert low_disk(again, ALWAYS, with_engine=True) is not None
+    assert cache not in appliance.engine.volume_data
+    assert len([name for name in appliance.engine.volume_data if name.endswith(run.run_id)]) == 0

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from moonmind_appliance.errors import EngineError, EngineUnreachable
-from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_RUN, UnusedImage
+from moonmind_appliance.models import LABEL_APPLIANCE, LABEL_BUILD, LABEL_REPOSITORY, LABEL_ROLE, LABEL_RUN, UnusedImage
 from moonmind_appliance.retention.plan import FILES, Kind, make_plan
 from moonmind_appliance.retention.prune import prune
 from moonmind_appliance.shards.spec import SIGN_IN, STAGING, login_labels, login_spec
@@ -178,4 +178,50 @@ def test_only_files(appliance: ApplianceUnderTest, left: dict[str, int]) -> None
     appliance.clock.now = appliance.store.events.after(0)[0].at + timedelta(days=4000)
     appliance.engine.unused = [image("old", hours=25)]
     plan = make_plan(appliance.resources, FILES)
-    assert {item.kind for item in plan.items} == {Kind.ARTIFACTS, Kind.WORKSPACE, Kind.IMAGE}
+    assert {item.kind for item in plan.items} == {Kind.ARTIFACTS, Kind.WORKSPACE, Kind.REPOSITORY_CACHE, Kind.IMAGE}
+
+
+CACHE = {LABEL_ROLE: "cache", LABEL_REPOSITORY: "acme/unknown"}
+
+
+def caches(appliance: ApplianceUnderTest, *, all_caches: bool = False, **settings: object) -> list[tuple[object, ...]]:
+    plan = make_plan(changed(appliance.resources, **settings), {Kind.REPOSITORY_CACHE}, all_caches=all_caches)
+    return [(item.repository, item.since) for item in plan.items]
+
+
+def test_a_cache_is_kept_after_its_repositorys_last_run(appliance: ApplianceUnderTest) -> None:
+    """For REPOSITORY_CACHE_RETENTION; at once if there are no caches any more, or the disk is nearly full."""
+    run = appliance.run()
+    found = (appliance.slug.lower(), run.completed_at)
+    assert caches(appliance) == []
+    assert caches(appliance, all_caches=True) == [found]
+    assert caches(appliance, repository_cache_bytes=0) == [found]
+    appliance.clock.advance(days=13)
+    assert caches(appliance) == []
+    appliance.clock.advance(days=2)
+    assert caches(appliance) == [found]
+    (item,) = make_plan(appliance.resources, {Kind.REPOSITORY_CACHE}).items
+    assert [name for name in appliance.engine.volume_data if name.startswith("moonmind-cache-")] == item.names
+
+
+def test_a_cache_of_a_repository_with_a_run(appliance: ApplianceUnderTest) -> None:
+    """A queued run keeps it, unless its space is needed; a run in progress keeps it in any case."""
+    appliance.run()
+    appliance.clock.advance(days=20)
+    run = appliance.submit()
+    assert caches(appliance) == []
+    assert len(caches(appliance, all_caches=True)) == 1
+    appliance.take(run)
+    assert caches(appliance, all_caches=True, repository_cache_bytes=0) == []
+
+
+def test_a_cache_without_a_run(appliance: ApplianceUnderTest) -> None:
+    """Its age is that of its volume; if that is unknown, it goes. Another appliance's is not listed."""
+    ours = CACHE | {LABEL_APPLIANCE: appliance.resources.appliance_id}
+    appliance.engine.ensure_volume("ours", ours)
+    appliance.engine.ensure_volume("theirs", CACHE | {LABEL_APPLIANCE: "another"})
+    assert caches(appliance) == [("acme/unknown", None)]
+    appliance.engine.volume_data["ours"].created_at = NOW
+    assert caches(appliance) == []
+    appliance.clock.advance(days=15)
+    assert caches(appliance) == [("acme/unknown", NOW)]

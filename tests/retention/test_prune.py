@@ -106,3 +106,20 @@ def test_an_item_in_words(appliance: ApplianceUnderTest, left: dict[str, int]) -
     words = {describe(item) for item in make_plan(appliance.resources).items}
     short = run.run_id[:8]
     assert words == {f"artifacts of run {short}", f"workspace of run {short}", "files beside the login of shard 1"}
+
+
+@pytest.mark.usefixtures("left")
+def test_a_cache_that_a_run_uses_again_is_kept(appliance: ApplianceUnderTest) -> None:
+    """The plan was made before the run was claimed, and the run is about to mount the volume."""
+    appliance.run()
+    appliance.clock.advance(days=20)
+    plan = make_plan(appliance.resources, {Kind.REPOSITORY_CACHE})
+    run = appliance.submit()
+    lease = appliance.take(run)
+    assert pruned(appliance, plan)[Kind.REPOSITORY_CACHE].problem == "a run uses it"
+    appliance.store.progress.finish(
+        run.run_id, lease, RunStatus.FAILED, now=appliance.clock(), result_summary=None, failure=None
+    )
+    (result,) = pruned(appliance, plan).values()
+    assert (result.problem, describe(result.item)) == ("", f"cache of {appliance.slug.lower()}")
+    assert not [name for name in appliance.engine.volume_data if name.startswith("moonmind-cache-")]

@@ -182,3 +182,16 @@ def test_a_run_whose_text_is_gone_and_that_is_not_final_is_damaged(store: Store,
     with pytest.raises(Exception, match="text is missing"):
         store.runs.get(run.run_id)
     assert store.runs.counts()[RunStatus.QUEUED] == 1
+
+
+def test_the_last_run_of_a_repository(store: Store, make_run: MakeRun, end: Callable[..., Run], now: datetime) -> None:
+    """By its name in any case: when it ended, and whether any run of it is queued or in progress."""
+    assert store.retention.last_run("acme/shop") == (None, False, False)
+    end(now, repository="acme/shop", accepted_at=now - timedelta(hours=2))
+    end(now - timedelta(days=1), repository="acme/shop", accepted_at=now - timedelta(days=2))
+    end(now + timedelta(days=1), repository="acme/other", accepted_at=now)
+    assert store.retention.last_run("Acme/Shop") == (now, False, False)
+    store.runs.insert(make_run(repository="acme/shop", accepted_at=now - timedelta(days=3)))
+    assert store.retention.last_run("acme/shop") == (now, True, False)
+    assert store.queue.claim(0, "lease", now=now, lease_seconds=60) is not None
+    assert store.retention.last_run("acme/shop") == (now, True, True)
