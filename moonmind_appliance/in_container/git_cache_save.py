@@ -40,14 +40,14 @@ _SYNC_EVERY = 32 * 1024**2
 
 
 def save_in_background(cache: Cache, found: Record, private: Path) -> None:
-    """Start a process that makes the cache equal to `found`, a clone's state; do not wait for it.
+    """Start a process that makes the cache equal to `found`, a clone's state; do not wait for it. Never raises OSError.
 
     A state that is too large, or has grown too much, empties the cache. The process has neither this one's output,
     which the caller waits for, nor its environment, which contains the token.
     """
     text = found.text()
     fits = found.size <= cache.most_bytes and not found.too_old and len(text) <= LONGEST_RECORD
-    if (found == cache.taken) if fits else not (cache.folder / CURRENT).exists():
+    if (found == cache.taken) if fits else not os.path.lexists(cache.folder / CURRENT):
         return
     job = {"folder": str(cache.folder), "min_free": cache.min_free, "packs": str(private / "clone.git/objects/pack")}
     # The program's own command again: its text is nowhere else.
