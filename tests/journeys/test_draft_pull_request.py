@@ -115,7 +115,10 @@ def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, ins
     """No Codex volume and no GitHub token: the exec that needs the token receives it."""
     container = next(state for name, state in inspected.items() if name.startswith("moonmind-git-"))
     volumes = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
-    assert volumes == {f"moonmind-git-{run['run_id']}", f"moonmind-run-{run['run_id']}"}
+    own = {f"moonmind-git-{run['run_id']}", f"moonmind-run-{run['run_id']}"}
+    (cache,) = volumes - own
+    assert volumes > own
+    assert cache.startswith("moonmind-cache-")
     assert environment.github_token not in json.dumps(container)
     assert base64.b64encode(f"x-access-token:{environment.github_token}".encode()).decode() not in json.dumps(container)
 
