@@ -14,10 +14,12 @@ _CHUNK = 256 * 1024
 class ByteCounter:
     """A context manager: relays connections on a free port of `address` to the server of `url`.
 
-    `sent` are the bytes that the server has sent; `url` is the relay's address.
+    `sent` are the bytes that the server has sent; `url` is the relay's address. A connection ends without an answer if
+    a request contains `refused`.
     """
 
-    def __init__(self, address: str, url: str) -> None:
+    def __init__(self, address: str, url: str, *, refused: bytes | None = None) -> None:
+        self._refused = refused
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 80)
         self._listening = socket.create_server((address, 0))
@@ -47,9 +49,15 @@ class ByteCounter:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server:
-            requests = threading.Thread(target=_relay, args=(client, server), name="byte-counter", daemon=True)
+            requests = threading.Thread(
+                target=_relay,
+                args=(client, server),
+                kwargs={"refused": self._refused},
+                name="byte-counter",
+                daemon=True,
+            )
             requests.start()
-            _relay(server, client, self._count)
+            _relay(server, client, count=self._count)
             requests.join()
 
     def _count(self, number: int) -> None:
@@ -57,10 +65,19 @@ class ByteCounter:
             self.sent += number
 
 
-def _relay(source: socket.socket, target: socket.socket, count: Callable[[int], None] = lambda _: None) -> None:
+def _relay(
+    source: socket.socket,
+    target: socket.socket,
+    *,
+    count: Callable[[int], None] = lambda _: None,
+    refused: bytes | None = None,
+) -> None:
     with suppress(OSError):
         while data := source.recv(_CHUNK):
             count(len(data))
+            if refused is not None and refused in data:
+                source.shutdown(socket.SHUT_RDWR)
+                break
             target.sendall(data)
     with suppress(OSError):
         target.shutdown(socket.SHUT_WR)

@@ -129,8 +129,9 @@ class GitRun:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
-    def run(self, verb: str, *, token: str = TOKEN, **fields: Any) -> Answer:
-        """One program, called as the appliance calls it."""
+    def run(self, verb: str, *, token: str = TOKEN, server: str | None = None, **fields: Any) -> Answer:
+        """One program, called as the appliance calls it; `server` is another address of the stand-in."""
+        server = server or self.github.server_url
         job = {
             "private": str(self.private),
             "extra_ca": str(self.private / "extra-ca.pem"),
@@ -138,7 +139,7 @@ class GitRun:
             "integration": "codex",
             "workspace": str(self.workspace),
             "repository": str(self.repository),
-            "url": self.github.clone_url(self.slug),
+            "url": f"{server}/{self.slug}.git",
             "branch": BRANCH,
             "base_branch": "main",
             "depth": 50,
@@ -147,7 +148,7 @@ class GitRun:
         env = _CLEAN | {
             "HOME": str(self.private),
             "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{self.github.server_url}/.extraHeader",
+            "GIT_CONFIG_KEY_0": f"http.{server}/.extraHeader",
             "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
         }
         done = run_program(f"git_{verb}", job | fields, env=env, cwd=self.private)

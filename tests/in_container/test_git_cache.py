@@ -19,6 +19,7 @@ from moonmind_appliance.in_container.git_cache import (
     cause_of,
     parse_record,
 )
+from tests.github.byte_counter import ByteCounter
 from tests.in_container.git_caches import CacheFolder, commit_file, state_of
 from tests.in_container.git_fixture import BRANCH, GitRun, git
 
@@ -257,11 +258,27 @@ def test_a_token_without_access_gets_nothing(git_run: GitRun, cache: CacheFolder
 
 
 def test_a_transfer_that_breaks_off_is_repeated_without_the_cache(git_run: GitRun, cache: CacheFolder) -> None:
-    """Not at once: the appliance repeats it after a pause. Later runs use the cache again."""
+    """Not at once: the appliance repeats it after a pause, as for any outage. Later runs use the cache again."""
     git_run.host()
     cache.clone()
-    (git_run.private / "without-cache").touch()
+    with ByteCounter("127.0.0.1", git_run.github.server_url, refused=b"command=fetch") as relay:
+        answer = cache.try_clone(server=relay.url)
+    assert answer.code == 1
+    assert answer.stderr.count("fatal: ") == 1
+    assert cause_of(answer.stderr) is Cause.TRANSFER
     assert cache.clone().result["cache"]["used"] is False
+    assert cache.clone().result["cache"]["used"] is True
+
+
+def test_a_github_that_does_not_answer_leaves_the_cache(git_run: GitRun, cache: CacheFolder) -> None:
+    """It is asked once, and the next attempt uses the cache."""
+    git_run.host()
+    cache.clone()
+    with ByteCounter("127.0.0.1", git_run.github.server_url) as relay:
+        address = relay.url
+    answer = cache.try_clone(server=address)
+    assert (answer.code, answer.stderr.count("fatal: ")) == (1, 1)
+    assert cause_of(answer.stderr) is Cause.GITHUB
     assert cache.clone().result["cache"]["used"] is True
 
 
