@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from litestar import Litestar
 
@@ -26,7 +27,6 @@ from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
 from moonmind_appliance.models import Authenticated
 from moonmind_appliance.oidc.choose import verifier_of
-from moonmind_appliance.oidc.verifier import OidcVerifier
 from moonmind_appliance.retention.hourly import HourlyRetention
 from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.settings import Settings
@@ -34,6 +34,10 @@ from moonmind_appliance.store import make_data_folder
 from moonmind_appliance.store.lock import DataFolderLock
 from moonmind_appliance.version import appliance_version
 from moonmind_appliance.webhook import WebhookClient
+
+if TYPE_CHECKING:
+    # See `oidc.choose`.
+    from moonmind_appliance.oidc.verifier import OidcVerifier
 
 _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
@@ -109,6 +113,7 @@ class Appliance:
         Waits while the database cannot be written, for example because another program locks it. A stop ends the wait;
         then nothing is started.
         """
+        self.resources.redactor.prepare()
         recovered = self._recover()
         if recovered is None:
             return Recovered([], [])
@@ -217,7 +222,7 @@ class Appliance:
             _log.error("%s", error)
 
 
-def _verifier(settings: Settings) -> OidcVerifier | None:
+def _verifier(settings: Settings) -> "OidcVerifier | None":
     secret = settings.oidc_client_secret
     if settings.auth_provider == "keycloak" and secret and secret.reveal() == "changeme":
         _log.warning("OIDC_CLIENT_SECRET is `changeme`: set your own secret in Keycloak and here.")

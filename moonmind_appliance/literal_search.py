@@ -12,9 +12,8 @@ from typing import Any
 
 from moonmind_appliance.freed_memory import return_to_system
 
-# Shorter data does not load the library, unless there was much of it: a command has a few such texts only.
-_SHORTEST = 2048
-_MANY_SHORT = 2000
+# Shorter data does not load the library: a command has a few such texts only.
+SHORTEST_FOR_LIBRARY = 2048
 
 
 class LiteralSearch:
@@ -24,7 +23,6 @@ class LiteralSearch:
         self._literals = tuple(literals)
         self._any_case = frozenset(any_case)
         self._database: Any = None
-        self._short = 0
         self._lock = threading.Lock()
 
     def present(self, data: bytes) -> set[int]:
@@ -35,9 +33,7 @@ class LiteralSearch:
         if not self._literals:
             return set()
         # Once the library is prepared, it is faster for any data: a microsecond instead of about twenty.
-        prepared = self._database or (self._database is None and self._short >= _MANY_SHORT)
-        if len(data) < _SHORTEST and not prepared:
-            self._short += 1
+        if len(data) < SHORTEST_FOR_LIBRARY and not self._database:
             lower = data.lower() if self._any_case else data
             return {
                 index

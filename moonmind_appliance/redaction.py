@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
-from moonmind_appliance.literal_search import LiteralSearch
+from moonmind_appliance.literal_search import SHORTEST_FOR_LIBRARY, LiteralSearch
 from moonmind_appliance.secret_rules import find_by_rules, find_tokens, is_certain_token
 from moonmind_appliance.token_shapes import (
     LONGEST_TOKEN,
@@ -270,6 +270,10 @@ class Redactor:
         blanked = _blanked(data, known)
         shapes = merge(find_shapes(blanked))
         return merge([*known, *find_by_rules(blanked, shapes), *shapes])
+
+    def prepare(self) -> None:
+        """Load the search library now, for a process that redacts many short texts. Takes a tenth of a second."""
+        self.redact(bytes(2 * SHORTEST_FOR_LIBRARY))
 
     def redact(self, data: bytes) -> bytes:
         """The bytes with each secret replaced by `[redacted:kind]`. Idempotent."""

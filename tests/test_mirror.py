@@ -17,6 +17,7 @@ EXCEPTIONS = {
     "moonmind_appliance/models/container_paths.py": "constants; job_image/README.md is their contract",
     "moonmind_appliance/models/phase_output.py": "plain data; tests/store/test_rows.py reads every type back",
     "moonmind_appliance/models/run_list.py": "plain data; tests/store/test_run_lists.py tests its meaning",
+    "moonmind_appliance/oidc/status.py": "plain data",
     "moonmind_appliance/phases/git_answers.py": "plain data",
     "moonmind_appliance/phases/recorders.py": "protocols; tests/execution tests the implementations",
     "moonmind_appliance/rehearsal/environment.py": "only composes parts; every journey and rehearsal runs in it",

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import itertools
 import json
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -307,3 +309,14 @@ def test_few_and_short_texts_are_remembered() -> None:
     redactor.redact_text("long " * 100)
     assert len(redactor._clean) <= 4096
     assert max(map(len, redactor._clean)) <= 100
+
+
+def test_a_prepared_redactor_has_loaded_the_library() -> None:
+    """In a process of its own: without it, a process that redacts short texts does not load it."""
+    program = (
+        "import sys; from moonmind_appliance.redaction import Redactor; redactor = Redactor();"
+        "redactor.redact_text('short'); before = 'hyperscan' in sys.modules; redactor.prepare();"
+        "print(before, 'hyperscan' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"

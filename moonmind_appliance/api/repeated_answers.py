@@ -49,6 +49,7 @@ class RepeatedAnswers:
 
     def __init__(self) -> None:
         self._answers = LRUCache[bytes, Answer](_MOST_BYTES, getsizeof=_size)
+        self._version: Version | None = None
 
     def find(self, key: bytes, version: Version | None) -> Answer | None:
         """The answer for the request with that key; None if it must be made."""
@@ -68,7 +69,10 @@ class RepeatedAnswers:
         return Recorder(self, key, scope, version)
 
     def keep(self, key: bytes, answer: Answer) -> None:
-        """Keep an answer, unless it is too large."""
+        """Keep an answer, unless it is too large. Those of an earlier version go: they are never sent again."""
+        if answer.version != self._version:
+            self._answers.clear()
+            self._version = answer.version
         if len(answer.body) <= _LONGEST_ANSWER:
             self._answers[key] = answer
 

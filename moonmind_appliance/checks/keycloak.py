@@ -2,7 +2,7 @@
 
 from moonmind_appliance.checks.finding import Finding, ok, wrong
 from moonmind_appliance.oidc.choose import verifier_of
-from moonmind_appliance.oidc.keys import OidcStatus
+from moonmind_appliance.oidc.status import OidcStatus
 from moonmind_appliance.settings import Settings
 
 

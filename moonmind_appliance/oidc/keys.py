@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import httpx
-import msgspec
 from joserfc import jwk
 from joserfc.errors import JoseError
 
 from moonmind_appliance.errors import Unavailable
 from moonmind_appliance.oidc.discovery import KeySet, ProviderProblem, discover, get_json
+from moonmind_appliance.oidc.status import OidcStatus
 
 # Asymmetric only: with a shared secret every verifier could also sign. EdDSA is left out: its name is deprecated
 # (RFC 9864).
@@ -28,17 +28,6 @@ RETRY_SECONDS = 5
 
 MOST_KEYS = 100
 """Most keys that are accepted; a realm has a few."""
-
-
-class OidcStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the connection to Keycloak. `reachable` is the last fetch's outcome, None before the first.
-
-    `error` is a sentence for the operator. With `keys` above 0 tokens can be verified, even if Keycloak is down.
-    """
-
-    reachable: bool | None
-    keys: int
-    error: str | None
 
 
 class _Fetched(NamedTuple):

@@ -25,7 +25,8 @@ from joserfc.jwt import JWTClaimsRegistry
 from moonmind_appliance.errors import Unauthenticated
 from moonmind_appliance.models import Actor, Authenticated
 from moonmind_appliance.oidc.discovery import open_client
-from moonmind_appliance.oidc.keys import ALGORITHMS, OidcStatus, SigningKeys
+from moonmind_appliance.oidc.keys import ALGORITHMS, SigningKeys
+from moonmind_appliance.oidc.status import OidcStatus
 from moonmind_appliance.untrusted_json import decode
 
 _NEW_TOKEN = "Get a new access token from Keycloak."  # noqa: S105 - a sentence

@@ -146,6 +146,15 @@ def test_old_large_and_expired_answers_are_not_sent_again() -> None:
     assert [answers.find(b"good", version) for version in ((1, 8), (2, 7), None)] == [None] * 3
 
 
+def test_answers_of_an_earlier_version_are_not_kept() -> None:
+    """They would only use memory: a version does not come back."""
+    answers = RepeatedAnswers()
+    answers.keep(b"old", _answer())
+    answers.keep(b"new", _answer()._replace(version=(1, 8)))
+    assert answers.find(b"old", VERSION) is None
+    assert answers.find(b"new", (1, 8)) is not None
+
+
 def test_the_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer that was used longest ago goes first."""
     monkeypatch.setattr(repeated_answers, "_MOST_BYTES", 10_000)

@@ -4,7 +4,7 @@ import pytest
 
 from moonmind_appliance.checks.finding import Level
 from moonmind_appliance.checks.keycloak import ask_identity_provider, identity_provider
-from moonmind_appliance.oidc.keys import OidcStatus
+from moonmind_appliance.oidc.status import OidcStatus
 from moonmind_appliance.settings import Settings
 
 
