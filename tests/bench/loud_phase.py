@@ -26,7 +26,6 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from moonmind_appliance import settings
-from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from tests.bench.measure import forget_highest, highest_mib, processor_seconds, times
@@ -113,7 +112,8 @@ def measure(environment, served, options):
         time.sleep(SETTLE)
         after = usage_of(pid).rss_mib
         health = client.get(f"{API}/health").status_code
-    if run["status"] not in FINAL_RUN_STATUSES or not run["branch_name"]:
+    # The lines that the attack adds can damage Codex's last one; then the turn counts as failed.
+    if run["status"] != "succeeded":
         sys.exit(f"The run ended {run['status']}: {run['result_summary']}")
     loud = printed_of(environment, run)
     stored = next(entry["size_bytes"] for entry in run["artifacts"] if entry["name"] == LOG)
