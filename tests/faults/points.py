@@ -70,7 +70,7 @@ LISTED: list[Point] = [
     Point("after starting a container", "containers.docker:DockerEngine.start", "after", 4),
     Point("after putting files into a container", "containers.docker:DockerEngine.put_files", "after", 4),
     *_around("a command in a container", "containers.docker:DockerEngine.execute", 8),
-    Point("after killing a container", "containers.docker:DockerEngine.kill", "after"),
+    Point("after freezing a container", "containers.docker:DockerEngine.freeze", "after"),
     *_around("removing a container", "containers.docker:DockerEngine.remove", 3),
     # Git and GitHub.
     *_around("the clone", "phases.git_retries:git_command", of="clone"),
@@ -80,7 +80,7 @@ LISTED: list[Point] = [
     *_around("opening a pull request", "github.rest:GitHub.create_pull_request"),
     Point("after labelling a pull request", "github.rest:GitHub.add_labels", "after"),
     # Logins: the check renews one after an unclean stop.
-    *_around("reading a renewed login", "shards.health:read_login"),
+    *_around("reading a renewed login", "shards.check:read_login"),
     *_around("changing a shard's state", "store.shards:ShardStore.change", 2),
     # The start, with recovery.
     Point("after locking the data folder", "store.lock:DataFolderLock.acquire", "after", startup=True),

@@ -55,7 +55,8 @@ def test_a_run_outlasts_a_limit_a_kill_failing_calls_and_a_new_history(tmp_path)
             assert git("rev-parse", f"{pull.head}^", folder=bare) == root
             assert phase(run, "commit_push")["metadata"]["base_commit"] == root
             log = (tmp_path / "serve.log").read_text()
-            assert log.count("commit_push repeats git's call") == 3
+            # After the first failure the push asks for the heads again, and meets the second one in the same call.
+            assert log.count("commit_push repeats git's call") == 2
         finally:
             served.close()
 
