@@ -14,5 +14,5 @@ def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch: pytest.Monk
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(version, "version", missing)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
     assert version.appliance_version() == "0+checkout"
