@@ -59,10 +59,22 @@ def is_loopback(host: str) -> bool:
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 selects a free port.
+    """A listening socket for the API, as `listen`.
 
     Raises:
         AddressUnavailable: in use, not permitted, or not an address of this machine; no socket is left open.
+    """
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise _unavailable(error, host, port) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 selects a free port.
+
+    Raises:
+        OSError: in use, not permitted, or not an address of this machine; no socket is left open.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only if the protocol is named; without it, each answer on a kept connection waits 40 ms.
@@ -71,9 +83,9 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         listening.close()
-        raise _unavailable(error, host, port) from error
+        raise
     return listening
 
 

@@ -1,8 +1,11 @@
 """The addresses of the API: the one that callers use, and whether tokens cross a network without TLS."""
 
+import asyncio
+import socket
+
 import pytest
 
-from moonmind_appliance.api_address import public_url, sent_in_clear
+from moonmind_appliance.api_address import listen, public_url, sent_in_clear
 from moonmind_appliance.errors import SettingsError
 from moonmind_appliance.settings import Settings, load
 
@@ -37,3 +40,30 @@ def test_a_public_url_that_is_none(value: str) -> None:
     """The setting is named at the start, and no traceback later."""
     with pytest.raises(SettingsError, match="MOONMIND_PUBLIC_URL"):
         load({"MOONMIND_PUBLIC_URL": value})
+
+
+def test_answers_are_sent_without_delay() -> None:
+    """Asyncio disables the delay of the accepted connections."""
+
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with listen("127.0.0.1", 0) as listening:
+            async with await asyncio.start_server(connected, sock=listening):
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                try:
+                    return await asyncio.wait_for(found, 10)
+                finally:
+                    writer.close()
+
+    assert asyncio.run(accepted()) == 1
+
+
+def test_the_address_of_a_socket_is_an_error_of_the_system() -> None:
+    """The stand-ins' callers report it; for the API it becomes `AddressUnavailable`."""
+    with listen("127.0.0.1", 0) as first, pytest.raises(OSError, match="in use"):
+        listen("127.0.0.1", first.getsockname()[1])

@@ -16,23 +16,14 @@ from moonmind_appliance.attach import attach
 from moonmind_appliance.errors import DataFolderInUse, SettingsError, StoreError
 from moonmind_appliance.models import Actor, Run, RunStatus
 from moonmind_appliance.resources import utc_now
-from moonmind_appliance.settings import Secret, Settings, load
+from moonmind_appliance.settings import Settings, load
 from moonmind_appliance.store import DATABASE_NAME
-
-TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
+from tests.without_engine import TOKEN, settings_without_engine
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Without an engine and GitHub."""
-    return Settings(
-        moonmind_data_dir=tmp_path / "data",
-        docker_host=f"unix://{tmp_path}/no-engine.sock",
-        github_token=Secret(TOKEN),
-        github_api_url="http://127.0.0.1:9",
-        min_free_disk=1,
-        stop_grace=20,
-    )
+    return settings_without_engine(tmp_path)
 
 
 @pytest.fixture

@@ -11,22 +11,13 @@ import pytest
 from moonmind_appliance.attach import attach, shard_names
 from moonmind_appliance.errors import EngineUnreachable, GitHubError, SettingsError
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.settings import Secret, Settings, load
-
-TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
+from moonmind_appliance.settings import Settings, load
+from tests.without_engine import TOKEN, settings_without_engine
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Without an engine and GitHub."""
-    return Settings(
-        moonmind_data_dir=tmp_path / "data",
-        docker_host=f"unix://{tmp_path}/no-engine.sock",
-        github_token=Secret(TOKEN),
-        github_api_url="http://127.0.0.1:9",
-        min_free_disk=1,
-        stop_grace=20,
-    )
+    return settings_without_engine(tmp_path)
 
 
 def open_files() -> list[str]:

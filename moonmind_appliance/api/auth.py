@@ -47,17 +47,17 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     known: KnownCallers = connection.app.state["known_callers"]
     state = connection.scope["state"]
     version: Version | None = state.get("tokens_version")
-    caller = known.find(token, version)
-    if caller is None:
+    found = known.find(token, version)
+    if found is None:
         caller = await sync_to_thread(parts.authenticate, token)
         if caller is None:
             raise Unauthenticated(
                 "The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token"
             )
-        known.add(token, version, caller)
+        found = known.add(token, version, caller)
     # For answers that can be sent again.
-    state["caller"] = caller
-    connection.scope["user"] = caller.actor
+    state["known_caller"] = found
+    connection.scope["user"] = found.caller.actor
 
 
 async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -4,14 +4,12 @@ Clients that follow runs by polling send the same request every second or so. Mo
 """
 
 import hashlib
-import time
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 from litestar.types import HTTPScope, Message, Scope, Send
 
-from moonmind_appliance.api.known_callers import KEPT_SECONDS
-from moonmind_appliance.models import Authenticated
+from moonmind_appliance.api.known_callers import KnownCaller
 from moonmind_appliance.store.data_version import Version
 
 REPEATABLE = "repeatable"
@@ -25,14 +23,13 @@ _OK = 200
 
 
 class Answer(NamedTuple):
-    """A whole answer, and until when it may be sent again."""
+    """A whole answer, and for whom it was made: it is sent again only while that caller is known."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
     route: str
     version: Version
-    caller: Authenticated
-    until: float
+    caller: KnownCaller
 
     async def send(self, send: Send) -> None:
         """Send it."""
@@ -44,19 +41,17 @@ class RepeatedAnswers:
     """The last answers of routes with the option `REPEATABLE`. For the event loop's thread.
 
     A request is the same if its method, address and headers are, so the caller is the same, too. An answer is sent
-    again for some seconds, while nothing changes in the database, and until the caller's token expires.
+    again while nothing changes in the database, and until the caller's token must be checked again.
     """
 
-    def __init__(self) -> None:
-        self._answers = LRUCache[bytes, Answer](_MOST_BYTES, getsizeof=_size)
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._answers = LRUCache[bytes, Answer](most_bytes, getsizeof=_size)
         self._version: Version | None = None
 
     def find(self, key: bytes, version: Version | None) -> Answer | None:
         """The answer for the request with that key; None if it must be made."""
         found = self._answers.get(key)
-        if found is None or found.version != version or time.monotonic() >= found.until or found.caller.expired():
-            return None
-        return found
+        return None if found is None or found.version != version or not found.caller.known() else found
 
     def recorder(self, key: bytes, scope: Scope, version: Version | None) -> "Recorder":
         """Something that sees the answer to that request, and keeps it if it can be sent again.
@@ -96,13 +91,12 @@ class Recorder:
             return
         headers, self._headers = self._headers, None
         handler = self._scope.get("route_handler")
-        caller = self._scope["state"].get("caller")
+        caller = self._scope["state"].get("known_caller")
         if message.get("more_body") or caller is None or handler is None or not handler.opt.get(REPEATABLE):
             return
-        until = time.monotonic() + KEPT_SECONDS
         route = str(self._scope.get("path_template") or "none")
         body = bytes(message["body"])
-        self._answers.keep(self._key, Answer(headers, body, route, self._version, caller, until))
+        self._answers.keep(self._key, Answer(headers, body, route, self._version, caller))
 
 
 def key_of(scope: HTTPScope) -> bytes | None:

@@ -43,9 +43,13 @@ class WriteThreads:
 
     Two threads of Python, such as this one and the event loop's, slow each other down whenever both want to run. So the
     results of calls that come close together are handed over together. `call` belongs to the event loop's thread.
+
+    Args:
+        patience: seconds that a call waits before another thread helps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="write")
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
@@ -72,13 +76,13 @@ class WriteThreads:
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._looks_again:
             self._looks_again = True
-            loop.call_later(_PATIENCE, self._look, loop)
+            loop.call_later(self._patience, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._looks_again = False
         with self._lock:
             waits = bool(self._waiting)
-            late = waits and time.monotonic() - self._waiting[0].since >= _PATIENCE
+            late = waits and time.monotonic() - self._waiting[0].since >= self._patience
         if late and self._working < _MOST_THREADS:
             self._add_thread(loop)
         if waits:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.api import known_callers
 from moonmind_appliance.api.known_callers import KnownCallers
 from moonmind_appliance.models import Actor, Authenticated
 from tests.api.served import REQUEST, Served, serve
@@ -18,8 +17,10 @@ def test_only_the_same_token_is_known() -> None:
     """Another token is not, nor is any at first."""
     known = KnownCallers()
     assert known.find("one", VERSION) is None
-    known.add("one", VERSION, ANN)
-    assert known.find("one", VERSION) == ANN
+    assert known.add("one", VERSION, ANN).caller == ANN
+    found = known.find("one", VERSION)
+    assert found is not None
+    assert found.caller == ANN
     assert known.find("two", VERSION) is None
 
 
@@ -47,10 +48,9 @@ def test_its_expiry_ends_it() -> None:
     assert known.find("two", VERSION) is not None
 
 
-def test_it_is_checked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_checked_again_after_a_while() -> None:
     """A realm may withdraw a key, and a token's use is recorded every minute."""
-    known = KnownCallers()
-    monkeypatch.setattr(known_callers, "KEPT_SECONDS", 0.0)
+    known = KnownCallers(kept_seconds=0.0)
     known.add("one", VERSION, ANN)
     assert known.find("one", VERSION) is None
 

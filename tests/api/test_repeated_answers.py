@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moonmind_appliance.api import repeated_answers
+from moonmind_appliance.api.known_callers import KnownCaller
 from moonmind_appliance.api.repeated_answers import Answer, RepeatedAnswers, key_of
 from moonmind_appliance.models import Actor, Authenticated, RunStatus
 from tests.api.served import Served, serve
@@ -21,7 +21,8 @@ def _scope(path: bytes = b"/runs", query: bytes = b"", *headers: tuple[bytes, by
 
 
 def _answer(body: bytes = b"{}", caller: Authenticated = ANN, seconds: float = 20) -> Answer:
-    return Answer([(b"content-type", b"application/json")], body, "/runs", VERSION, caller, time.monotonic() + seconds)
+    known = KnownCaller(caller, VERSION, time.monotonic() + seconds)
+    return Answer([(b"content-type", b"application/json")], body, "/runs", VERSION, known)
 
 
 @pytest.fixture
@@ -155,10 +156,9 @@ def test_answers_of_an_earlier_version_are_not_kept() -> None:
     assert answers.find(b"new", (1, 8)) is not None
 
 
-def test_the_memory_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_is_limited() -> None:
     """The answer that was used longest ago goes first."""
-    monkeypatch.setattr(repeated_answers, "_MOST_BYTES", 10_000)
-    answers = RepeatedAnswers()
+    answers = RepeatedAnswers(most_bytes=10_000)
     for number in range(5):
         answers.keep(b"%d" % number, _answer(b"x" * 3000))
     assert [number for number in range(5) if answers.find(b"%d" % number, VERSION)] == [3, 4]

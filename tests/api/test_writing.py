@@ -12,7 +12,6 @@ from litestar import Litestar, get, post
 from litestar.datastructures import State
 from litestar.testing import TestClient
 
-from moonmind_appliance.api import writing
 from moonmind_appliance.api.request import ApiRequest
 from moonmind_appliance.api.writing import WriteThreads, writes
 from moonmind_appliance.store import DATABASE_NAME
@@ -34,8 +33,8 @@ def changes(request: ApiRequest) -> str:
 
 
 @asynccontextmanager
-async def _threads() -> AsyncIterator[WriteThreads]:
-    threads = WriteThreads()
+async def _threads(patience: float = 0.02) -> AsyncIterator[WriteThreads]:
+    threads = WriteThreads(patience)
     try:
         yield threads
     finally:
@@ -57,9 +56,8 @@ def test_handlers_that_write_have_threads_of_their_own() -> None:
     assert changes.fn.__doc__ == "It says what it does."
 
 
-def test_calls_that_come_together_have_one_thread_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_that_come_together_have_one_thread_and_keep_their_order() -> None:
     """Two threads that work slow each other down."""
-    monkeypatch.setattr(writing, "_PATIENCE", 60.0)
     seen: list[tuple[int, str]] = []
 
     def call(number: int) -> Callable[[], int]:
@@ -70,7 +68,7 @@ def test_calls_that_come_together_have_one_thread_and_keep_their_order(monkeypat
         return function
 
     async def run() -> list[int]:
-        async with _threads() as threads:
+        async with _threads(patience=60.0) as threads:
             return await asyncio.gather(*(threads.call(call(number)) for number in range(50)))
 
     assert asyncio.run(run()) == [number * 2 for number in range(50)]

@@ -436,16 +436,14 @@ class FakeEngine:
     def kill(self, container: str) -> bool:
         """End the container; False if it did not run."""
         self._called("kill", container)
-        with self._lock:
-            found = self._find(container)
-            was_running = found is not None and found.running
-            if found is not None:
-                found.ended.set()
-            return was_running
+        return self._end(container)
 
     def freeze(self, container: str) -> bool:
-        """End the container; False if it did not run. No test can see the difference to a frozen one."""
+        """End the container, as an engine does that cannot freeze; False if it did not run."""
         self._called("freeze", container)
+        return self._end(container)
+
+    def _end(self, container: str) -> bool:
         with self._lock:
             found = self._find(container)
             was_running = found is not None and found.running

@@ -9,12 +9,12 @@ from typing import NamedTuple, Self
 
 import uvicorn
 
+from moonmind_appliance.api_address import listen
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.gateway import Gateway, LoggedRequest, OpenConnections
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
 from moonmind_appliance.rehearsal.github.rest import API_PREFIX, rest_app
 from moonmind_appliance.rehearsal.github.state import GitHubState, HostedRepository
-from moonmind_appliance.rehearsal.listening import listen
 
 DEFAULT_LOGIN = "rehearsal"
 _START_SECONDS = 10.0

@@ -17,7 +17,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from moonmind_appliance.rehearsal.listening import listen
+from moonmind_appliance.api_address import listen
 from moonmind_appliance.rehearsal.openai.accounts import Account, Accounts, sample_accounts
 from moonmind_appliance.rehearsal.openai.backend import Refused, answer_refused, backend_routes
 from moonmind_appliance.rehearsal.openai.certificates import Certificates, make_certificates
