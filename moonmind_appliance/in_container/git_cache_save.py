@@ -1,7 +1,7 @@
 """Writes the cache of a repository, in a process of its own, after a clone has printed its result.
 
 A writer fills a folder `new-…` and then renames it to `current`. Whenever it is killed, `current` is complete or
-missing; the next writer removes what is left. Packs that are in `current` already are linked, not copied.
+missing; the next writer removes what is left. Packs that the clone took from `current` are linked, not copied.
 """
 
 import fcntl
@@ -49,7 +49,13 @@ def save_in_background(cache: Cache, found: Record, private: Path) -> None:
     fits = found.size <= cache.most_bytes and not found.too_old and len(text) <= LONGEST_RECORD
     if (found == cache.taken) if fits else not os.path.lexists(cache.folder / CURRENT):
         return
-    job = {"folder": str(cache.folder), "min_free": cache.min_free, "packs": str(private / "clone.git/objects/pack")}
+    job = {
+        "folder": str(cache.folder),
+        "min_free": cache.min_free,
+        "packs": str(private / "clone.git/objects/pack"),
+        # A clone that did not take the packs of the cache has not checked them: one may be damaged.
+        "link": cache.taken is not None,
+    }
     # The program's own command again: its text is nowhere else.
     command = [sys.executable, *sys.orig_argv[1:-1], json.dumps({"save": job})]
     environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -67,6 +73,7 @@ def save(job: dict[str, Any], text: bytes) -> None:
 
     Args:
         job: `folder` is the volume, `packs` the folder with the clone's packs, `min_free` the disk space to leave.
+            `link`: the packs that the cache has already may be linked.
         text: the new record.json; empty: the cache is emptied.
 
     Raises:
@@ -111,7 +118,7 @@ def _fill(root: int, new: str, record: Record, text: bytes, job: dict[str, Any])
     """Write the files of `record` into the folder `new`, and wait until they are on the disk."""
     target = open_folder(new, root)
     try:
-        linked = _link(root, target, record)
+        linked = _link(root, target, record) if job["link"] else set[str]()
         missing = {name: size for name, size in record.files.items() if name not in linked}
         disk = os.fstatvfs(root)
         if disk.f_bavail * disk.f_frsize - sum(missing.values()) - len(text) < job["min_free"]:
@@ -132,7 +139,7 @@ def _fill(root: int, new: str, record: Record, text: bytes, job: dict[str, Any])
 
 
 def _link(root: int, target: int, record: Record) -> set[str]:
-    """Link the packs that `current` has already; returns their names. They were checked when they were written."""
+    """Link the packs that `current` has already; returns their names. The clone has checked them."""
     linked = set[str]()
     try:
         current = open_folder(CURRENT, root)

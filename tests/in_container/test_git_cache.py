@@ -88,7 +88,7 @@ def cut_and_recorded(cache: CacheFolder) -> None:
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.unlink()
+    # The same file, so that the writer may still link it.
     path.write_bytes(content)
 
 

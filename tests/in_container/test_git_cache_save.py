@@ -48,7 +48,7 @@ class Volume(NamedTuple):
 
     @property
     def job(self) -> dict[str, Any]:
-        return {"folder": str(self.path), "packs": str(self.packs), "min_free": 0}
+        return {"folder": str(self.path), "packs": str(self.packs), "min_free": 0, "link": True}
 
     def save(self, record: Record | None, **job: Any) -> None:
         save(self.job | job, record.text() if record else b"")
