@@ -42,7 +42,9 @@ ca_bundles() {
 # For uv, Go and Node. Java has a store of its own.
 trust_ca_bundle() {
     local bundle
-    bundle=$(ca_bundles | head -n 1)
+    # Not `| head`: it can end before ca_bundles has written all, which pipefail takes for a failure.
+    bundle=$(ca_bundles)
+    bundle=${bundle%%$'\n'*}
     [[ ! $bundle ]] || export SSL_CERT_FILE=$bundle NODE_EXTRA_CA_CERTS=$bundle
 }
 
