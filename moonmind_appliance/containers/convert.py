@@ -99,8 +99,8 @@ def environment(env: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(env.items())]
 
 
-def exec_arguments(spec: ExecSpec) -> dict[str, Any]:
-    """Keyword arguments of docker-py's `exec_create`, without its container. No stdin is attached: it reads as empty.
+def exec_arguments(spec: ExecSpec, *, reads_stdin: bool = False) -> dict[str, Any]:
+    """Keyword arguments of docker-py's `exec_create`, without its container. A stdin that is not attached is empty.
 
     Raises:
         ValueError: the command is empty.
@@ -112,7 +112,7 @@ def exec_arguments(spec: ExecSpec) -> dict[str, Any]:
         "environment": environment(spec.env),
         "workdir": spec.working_dir,
         "user": JOB_USER,
-        "stdin": False,
+        "stdin": reads_stdin,
         "stdout": True,
         "stderr": True,
         "tty": False,

@@ -18,9 +18,10 @@ import requests
 
 from moonmind_appliance.containers import convert
 from moonmind_appliance.containers.client import ANSWER_TIMEOUT, CALL_TIMEOUT, Conflict, EngineClient, Missing, get
-from moonmind_appliance.containers.engine import ByteSink, CancelToken
+from moonmind_appliance.containers.engine import ByteSink, CancelToken, PreparedExec
 from moonmind_appliance.containers.exec_stream import HijackedConnection, HijackRefused
 from moonmind_appliance.containers.execution import ExecGone, ExecState, Execution
+from moonmind_appliance.containers.prepared_execution import PreparedExecution
 from moonmind_appliance.errors import (
     EngineError,
     EngineUnreachable,
@@ -314,9 +315,13 @@ class DockerEngine:
         """Run a command and wait for its end. See `ContainerEngine.execute`."""
         return Execution(self, container, spec, stdout=stdout, stderr=stderr, cancel=cancel).run()
 
-    def create_exec(self, container: str, spec: ExecSpec) -> str:
+    def prepare(self, container: str, spec: ExecSpec) -> PreparedExec:
+        """Start a command that waits for a line on its stdin. See `ContainerEngine.prepare`."""
+        return PreparedExecution(self, container, spec)
+
+    def create_exec(self, container: str, spec: ExecSpec, *, reads_stdin: bool = False) -> str:
         """Part of `ExecCalls`."""
-        arguments = convert.exec_arguments(spec)
+        arguments = convert.exec_arguments(spec, reads_stdin=reads_stdin)
         try:
             return str(self._client.ask(lambda client: client.exec_create(container, **arguments))["Id"])
         except Conflict as conflict:

@@ -61,6 +61,35 @@ class ByteSink(Protocol):
         """Take some bytes."""
 
 
+class PreparedExec(Protocol):
+    """A command that runs and waits for a line on its stdin."""
+
+    def run(
+        self,
+        line: bytes,
+        spec: ExecSpec,
+        *,
+        stdout: ByteSink,
+        stderr: ByteSink,
+        cancel: CancelToken | None = None,
+    ) -> ExecOutcome | None:
+        """Give it its line, and wait for its end as `ContainerEngine.execute` does. Called at most once.
+
+        Args:
+            line: what the command reads, with a newline at its end.
+            spec: the command that it then amounts to. Its limits count from now.
+            stdout: as for `execute`.
+            stderr: as for `execute`.
+            cancel: as for `execute`.
+
+        Returns None if the command ended, printed something or lost its connection before it was given the line. Then
+        nothing was done: the caller executes the command anew.
+        """
+
+    def close(self) -> None:
+        """End it without a line: its stdin ends. Idempotent; does nothing after `run`."""
+
+
 class ContainerEngine(Protocol):
     """Any method may raise `EngineUnreachable`, or `EngineError` with the engine's own message."""
 
@@ -141,6 +170,16 @@ class ContainerEngine(Protocol):
         Raises:
             ContainerNotFound: there is no such container.
             Exception: what a sink raised, after the container was killed.
+        """
+
+    def prepare(self, container: str, spec: ExecSpec) -> PreparedExec:
+        """Start a command that waits for a line on its stdin; the command must end if stdin ends before.
+
+        It has the spec's command, folder and variables; limits begin with `PreparedExec.run`.
+
+        Raises:
+            ContainerNotFound: there is no such container.
+            EngineError: also if the container does not run.
         """
 
     def put_files(self, container: str, files: Mapping[str, bytes], *, mode: int = 0o600) -> None:

@@ -76,6 +76,18 @@ class HijackedConnection:
             raise HijackRefused(status, self._rest.decode("utf-8", "replace"))
         self._socket.settimeout(0)
 
+    def send(self, data: bytes, timeout: float) -> None:
+        """Write to the command's stdin.
+
+        Raises:
+            OSError: the connection broke, or the command took not all of it in `timeout` seconds.
+        """
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.sendall(data)
+        finally:
+            self._socket.settimeout(0)
+
     def read(self, timeout: float) -> bytes | None:
         """Some bytes; None when nothing came in that many seconds; empty at the end, also when the connection broke."""
         if self._rest:

@@ -45,7 +45,7 @@ class ExecGone(EngineError):
 class ExecCalls(Protocol):
     """What an execution needs from the engine. All may raise EngineError, EngineUnreachable if it does not answer."""
 
-    def create_exec(self, container: str, spec: ExecSpec) -> str:
+    def create_exec(self, container: str, spec: ExecSpec, *, reads_stdin: bool = False) -> str:
         """Create an exec; returns its id. Raises ContainerNotFound, ExecGone."""
 
     def attach_exec(self, exec_id: str) -> HijackedConnection:
@@ -62,7 +62,7 @@ class ExecCalls(Protocol):
 
 
 class Execution:
-    """One exec; `run` is called once."""
+    """One exec; `run` or `follow` is called once."""
 
     def __init__(
         self,
@@ -83,13 +83,17 @@ class Execution:
 
     def run(self) -> ExecOutcome:
         """Run the command to its end; see `ContainerEngine.execute`."""
-        if self._cancelled:
-            return self._outcome(EndReason.CANCELLED)
+        if self.cancelled:
+            return self.outcome(EndReason.CANCELLED)
         try:
             exec_id = self._calls.create_exec(self._container, self._spec)
             connection = self._calls.attach_exec(exec_id)
         except ExecGone:
-            return self._outcome(EndReason.CONTAINER_GONE)
+            return self.outcome(EndReason.CONTAINER_GONE)
+        return self.follow(connection, exec_id)
+
+    def follow(self, connection: HijackedConnection, exec_id: str) -> ExecOutcome:
+        """Follow a command that runs to its end, and close the connection; see `ContainerEngine.execute`."""
         with connection:
             try:
                 ended = self._follow(connection, exec_id)
@@ -100,14 +104,16 @@ class Execution:
             if ended not in {EndReason.EXITED, EndReason.CONTAINER_GONE}:
                 self._end(connection)
         if ended is not EndReason.EXITED:
-            return self._outcome(ended)
+            return self.outcome(ended)
         return self._judge(exec_id)
 
-    def _outcome(self, ended: EndReason, exit_code: int | None = None) -> ExecOutcome:
+    def outcome(self, ended: EndReason, exit_code: int | None = None) -> ExecOutcome:
+        """The outcome, with the time until now."""
         return ExecOutcome(ended, exit_code, time.monotonic() - self._started)
 
     @property
-    def _cancelled(self) -> bool:
+    def cancelled(self) -> bool:
+        """Whether the command must end, or must not begin."""
         return self._cancel is not None and self._cancel.reason is not None
 
     def _follow(self, connection: HijackedConnection, exec_id: str) -> EndReason:
@@ -129,7 +135,7 @@ class Execution:
                 return EndReason.EXITED if running is False else EndReason.CONTAINER_GONE
 
     def _reached(self, now: float) -> EndReason | None:
-        if self._cancelled:
+        if self.cancelled:
             return EndReason.CANCELLED
         spec = self._spec
         if spec.time_limit is not None and now - self._started >= spec.time_limit:
@@ -196,12 +202,12 @@ class Execution:
         try:
             state = self._exit_state(exec_id, time.monotonic() + _EXIT_CODE_WITHIN)
             if state is None or state.exit_code is None:
-                return self._outcome(EndReason.CONTAINER_GONE)
+                return self.outcome(EndReason.CONTAINER_GONE)
             if state.exit_code >= _MAY_BE_KILLED and self._container_ended():
-                return self._outcome(EndReason.CONTAINER_GONE)
+                return self.outcome(EndReason.CONTAINER_GONE)
         except EngineError:
-            return self._outcome(EndReason.CONTAINER_GONE)
-        return self._outcome(EndReason.EXITED, state.exit_code)
+            return self.outcome(EndReason.CONTAINER_GONE)
+        return self.outcome(EndReason.EXITED, state.exit_code)
 
     def _container_ended(self) -> bool:
         """Whether the container ended, too; the engine knows that a moment later than the end of the exec."""

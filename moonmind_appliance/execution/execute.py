@@ -47,6 +47,7 @@ from moonmind_appliance.phases import (
     PhaseContext,
     PhaseResult,
     PhaseRunner,
+    PreparedCommands,
     remove_containers,
 )
 from moonmind_appliance.resources import Resources
@@ -94,6 +95,7 @@ class Execution:
             cancel=token,
             login_recorder=ShardLoginRecorder(resources, shard.index),
             events=RunEvents(resources.store, run.run_id, shard.index),
+            prepared=PreparedCommands(resources.engine),
         )
         self._runner = PhaseRunner(self._context)
         self._phase: PhaseName | None = None
@@ -115,6 +117,13 @@ class Execution:
             StoreError: the run's state cannot be saved at the moment; the run is still `in_progress`.
             MemoryError: the process has no memory left; the run is still `in_progress`.
         """
+        try:
+            self._run_phases()
+        finally:
+            self._context.prepared.close()
+
+    def _run_phases(self) -> None:
+        """As `run`."""
         try:
             self._phases()
         except RunInterrupted as interrupted:

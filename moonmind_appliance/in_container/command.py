@@ -7,12 +7,31 @@ from functools import cache
 from importlib import resources
 
 _OWN_IMPORT = re.compile(rf"^from ({re.escape(__package__)}\.\w+) import ", re.MULTILINE)
+_WAITS = "-"
+CANNOT_BEGIN = 126
+"""Exit code of a waiting program whose folder does not exist; Docker's own if a command's folder does not exist."""
+
 # The modules are sent as text: neither the container's image nor its volumes contain them.
-_START = """import json, sys, types
+_START = """import json, os, sys, types
 for name, source in {modules!r}:
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
-sys.exit(module.main(json.loads(sys.argv[2])))
+job = sys.argv[2]
+if job == {waits!r}:
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\\n"):
+        sys.exit()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    job, environment, folder = json.loads(line)
+    os.environ.update(environment)
+    try:
+        os.chdir(folder or ".")
+    except OSError as error:
+        sys.stderr.write(folder + ": " + error.strerror + "\\n")
+        sys.exit({cannot_begin})
+sys.exit(module.main(json.loads(job)))
 """
 
 
@@ -28,6 +47,19 @@ def command(program: str, job: Mapping[str, object], *, time_limit: float | None
     return python if time_limit is None else limited(python, time_limit)
 
 
+def waiting(argv: Sequence[str]) -> list[str]:
+    """The same program as in a command of `command`, started before its job is known.
+
+    It loads its modules and reads the line of `line_for` from stdin. If stdin ends before, it ends with 0.
+    """
+    return [*argv[:-1], _WAITS]
+
+
+def line_for(argv: Sequence[str], env: Mapping[str, str], folder: str | None) -> bytes:
+    """What a waiting program reads: the command's job, variables to add, and the folder to run in (None: stay)."""
+    return json.dumps([argv[-1], dict(env), folder]).encode() + b"\n"
+
+
 def limited(argv: Sequence[str], time_limit: float) -> list[str]:
     """A command that `timeout` ends after `time_limit` seconds: the end of an exec ends its container as well."""
     return ["timeout", "--kill-after=5", str(time_limit), *argv]
@@ -36,7 +68,8 @@ def limited(argv: Sequence[str], time_limit: float) -> list[str]:
 @cache
 def source_of(program: str) -> str:
     """The program's text: its module and all that it imports of this package."""
-    return _START.format(modules=list(_modules(f"{__package__}.{program}", set())))
+    modules = list(_modules(f"{__package__}.{program}", set()))
+    return _START.format(modules=modules, waits=_WAITS, cannot_begin=CANNOT_BEGIN)
 
 
 def _modules(name: str, known: set[str]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ import threading
 
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.errors import ContainerLost, EngineError
+from moonmind_appliance.in_container.command import line_for
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.units import size_setting
@@ -20,12 +21,17 @@ _OOM_KILL = re.compile(rb"^oom_kill [1-9]", re.MULTILINE)
 def run_command(
     ctx: PhaseContext, container: str, spec: ExecSpec, *, stdout: ByteSink, stderr: ByteSink
 ) -> ExecOutcome:
-    """Execute a command; ends at once if the run is interrupted.
+    """Execute a command, or give its job to its waiting program; ends at once if the run is interrupted.
 
     Raises:
         RunInterrupted: a cancel, a shutdown or a lost lease ended it.
     """
-    outcome = ctx.engine.execute(container, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
+    outcome = None
+    if prepared := ctx.prepared.take(container, spec.command, ctx.cancel):
+        line = line_for(spec.command, spec.env, spec.working_dir)
+        outcome = prepared.run(line, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
+    if outcome is None:
+        outcome = ctx.engine.execute(container, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
     if outcome.ended is EndReason.CANCELLED:
         ctx.cancel.check()
     return outcome

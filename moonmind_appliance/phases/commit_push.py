@@ -20,7 +20,7 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.credential_audit import FoundSecret, credential_audit, scan_change
 from moonmind_appliance.phases.diff_summary import diff_summary
 from moonmind_appliance.phases.git_answers import PushAnswer, StagedChange
-from moonmind_appliance.phases.git_commands import answer_failure, git_command
+from moonmind_appliance.phases.git_commands import answer_failure, git_command, prepare_git
 from moonmind_appliance.phases.git_retries import GitHubAnswer, GitHubVerb, call_github
 from moonmind_appliance.phases.github_messages import accepted_push_lines
 from moonmind_appliance.phases.logs import PhaseLogs
@@ -44,6 +44,8 @@ def commit_push(ctx: PhaseContext, files_read: Callable[[], None]) -> PhaseResul
         ctx: the context.
         files_read: called when the files have been read. Until then the agent container is frozen; then it may go.
     """
+    if not ctx.dry_run:
+        prepare_git(ctx, "push")
     # Processes left in the agent's container must not write any more.
     ctx.engine.freeze(ctx.names.agent)
     with ctx.logs(_PHASE) as logs:

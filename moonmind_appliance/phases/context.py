@@ -22,6 +22,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.names import Names
+from moonmind_appliance.phases.prepared_commands import PreparedCommands
 from moonmind_appliance.phases.recorders import ArtifactRecorder, EventRecorder, LoginRecorder
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
@@ -40,9 +41,9 @@ class RecordedLogin(msgspec.Struct, frozen=True):
 class PhaseContext(msgspec.Struct, kw_only=True):
     """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
-    `to_do` are the phases that were to be done when this attempt of the run began. `login` is None until
-    `start_job_container`. `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is
-    False if a retry must start again at the clone.
+    `to_do` are the phases that were to be done when this attempt of the run began. `prepared` are the programs that
+    wait for their command. `login` is None until `start_job_container`. `workspace_bytes` is the size of the run's
+    volumes at the last measurement. `keep_volumes` is False if a retry must start again at the clone.
     """
 
     run: Run
@@ -56,6 +57,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     cancel: CancelToken
     login_recorder: LoginRecorder
     events: EventRecorder
+    prepared: PreparedCommands
     to_do: Collection[PhaseName] = ()
     attempt: int = 1
     measure_every: float = MEASURE_EVERY

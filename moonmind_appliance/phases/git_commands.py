@@ -101,6 +101,11 @@ def git_command(
     return GitAnswer(verb, with_token, outcome, decoded, rest, messages)
 
 
+def prepare_git(ctx: PhaseContext, verb: str) -> None:
+    """Begin to start the verb's program, which then waits for `git_command`."""
+    ctx.prepared.prepare(ctx.names.git, command(f"git_{verb}", {}))
+
+
 def _decoded(line: bytes, result: type[_Result]) -> _Result | None:
     """The verb's result; None if the line exceeds the limit and was cut."""
     try:

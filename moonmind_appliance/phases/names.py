@@ -14,8 +14,8 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.container_paths import WORKSPACES
 
-AGENT = "agent"
-"""The role of the agent container, in its label."""
+AGENT, GIT = "agent", "git"
+"""The roles of the run's two containers, in their labels."""
 
 
 class Names(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """Runs the phases of one attempt of a run. The work of two phases begins earlier."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 
 from moonmind_appliance.models import PhaseName
@@ -8,7 +9,7 @@ from moonmind_appliance.phases.cleanup import Removed, cleanup, remove_container
 from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
-from moonmind_appliance.phases.names import AGENT
+from moonmind_appliance.phases.names import AGENT, GIT
 from moonmind_appliance.phases.open_pr import open_pr
 from moonmind_appliance.phases.prepare_job import prepare_job
 from moonmind_appliance.phases.result import PhaseResult
@@ -79,11 +80,15 @@ class PhaseRunner:
 
     def _remove_rest(self) -> None:
         """Begin to remove the containers that are left."""
-        if self._removal is not None:
-            wait([self._removal])
-        if self._agent_removal is not None:
-            wait([self._agent_removal])
-        self._removal = in_background("cleanup", self._remove)
+        earlier = [removal for removal in (self._agent_removal, self._removal) if removal is not None]
+        self._removal = in_background("cleanup", lambda: self._remove_after(earlier))
+
+    def _remove_after(self, earlier: Sequence[Future[Removed]]) -> Removed:
+        """Remove the git container at once, and what is left when the earlier removals have ended."""
+        git = self._remove(GIT)
+        wait(earlier)
+        rest = self._remove()
+        return Removed([*git.names, *rest.names], rest.problems)
 
     def _remove(self, role: str | None = None) -> Removed:
         return remove_containers(self._ctx.engine, self._ctx.names.appliance_id, self._ctx.run.run_id, role)

@@ -1,5 +1,7 @@
 """The three Spec Kit phases: one agent turn each, accepted or rejected by its files."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from moonmind_appliance.agents.adapter import SKILLS, TurnReport
@@ -30,6 +32,7 @@ from moonmind_appliance.phases.acceptance import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.git_commands import prepare_git
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.specification import clarifications, section, title
 from moonmind_appliance.phases.turns import template_names, turn_of
@@ -58,6 +61,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     missing = {path: content for path, content in turn.files.items() if path not in copied}
     if missing:
         ctx.engine.put_files(ctx.names.agent, missing)
+    _prepare_next(phase, ctx, turn.command.command)
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
@@ -88,6 +92,14 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     kind = SpecifyTurn if phase is PhaseName.SPECKIT_SPECIFY else AgentTurn
     output = result.output or kind(usage=outcome.usage)
     return msgspec.structs.replace(result, output=output, metadata=metadata, turn=outcome, **logs.paths)
+
+
+def _prepare_next(phase: PhaseName, ctx: PhaseContext, command: Sequence[str]) -> None:
+    """Begin to start the program of the next turn, or of the commit."""
+    if phase is list(SKILLS)[-1]:
+        prepare_git(ctx, "stage")
+    else:
+        ctx.prepared.prepare(ctx.names.agent, command)
 
 
 def _remove_files_of_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> None:

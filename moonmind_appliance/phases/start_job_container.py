@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import wait
 
+from moonmind_appliance.agents.adapter import SKILLS
 from moonmind_appliance.containers.volume_lock import lock_holder, start_under_lock
 from moonmind_appliance.errors import ImageNotFound, NameTaken
 from moonmind_appliance.models import (
@@ -29,7 +30,7 @@ from moonmind_appliance.models.container_paths import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import AGENT
+from moonmind_appliance.phases.names import AGENT, GIT
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
 from moonmind_appliance.trust import extra_authorities
@@ -77,6 +78,8 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
         return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=detail))
     except ImageNotFound as error:
         return failed(failure(FailureCode.IMAGE_MISSING, error.message))
+    if turns := [phase for phase in ctx.to_do if phase in SKILLS]:
+        ctx.prepared.prepare(names.agent, turn_of(turns[0], ctx).command.command)
     files = _agent_files(ctx)
     engine.put_files(names.agent, files)
     ctx.login = record_login(ctx)
@@ -138,7 +141,7 @@ def git_spec(ctx: PhaseContext) -> ContainerSpec:
         name=names.git,
         image=ctx.settings.spec_automation_job_image,
         command=_SLEEP,
-        labels=names.labels("git"),
+        labels=names.labels(GIT),
         limits=ctx.limits,
         network=ctx.settings.job_network,
         env={"HOME": GIT_FOLDER, "LANG": "C.UTF-8"},

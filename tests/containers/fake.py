@@ -173,6 +173,37 @@ class _Heard:
         self._sink.write(data)
 
 
+class FakePrepared:
+    """A command of a `FakeEngine` that waits for its line. `ended` by a test: it is no longer there."""
+
+    def __init__(self, engine: "FakeEngine", container: FakeContainer) -> None:
+        self._engine = engine
+        self._container = container
+        self.ended = False
+        engine.prepared.append(self)
+
+    def run(
+        self,
+        line: bytes,
+        spec: ExecSpec,
+        *,
+        stdout: ByteSink,
+        stderr: ByteSink,
+        cancel: CancelToken | None = None,
+    ) -> ExecOutcome | None:
+        """Execute the command of the spec, whose line this is."""
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        if self.ended or not self._container.running:
+            return None
+        self.ended = True
+        return self._engine.execute(self._container.container_id, spec, stdout=stdout, stderr=stderr, cancel=cancel)
+
+    def close(self) -> None:
+        """End it."""
+        self.ended = True
+
+
 @dataclass
 class _Fault:
     method: str | None
@@ -194,6 +225,8 @@ class FakeEngine:
         """Every call, in order: the method, and the name or reference that it was called with."""
         self.execs: list[tuple[str, ExecSpec]] = []
         """Every command that was started, in order, with its container's name."""
+        self.prepared: list[FakePrepared] = []
+        """Every command that was started in advance, in order."""
         self._answers: list[tuple[Matcher, Answer]] = []
         self._faults: list[_Fault] = []
         self._lock = threading.RLock()
@@ -403,6 +436,16 @@ class FakeEngine:
                 raise
             ended = error.reason
         return ExecOutcome(ended, code if ended is EndReason.EXITED else None, time.monotonic() - started)
+
+    def prepare(self, container: str, spec: ExecSpec) -> "FakePrepared":
+        """A command that waits. What it does is decided by the spec that it is run with."""
+        with self._lock:
+            if any(fault.method == "prepare" for fault in self._faults):
+                self._called("prepare", container)
+            found = self._container(container)
+            if not found.running:
+                raise EngineError(f"Container {container} is not running")
+            return FakePrepared(self, found)
 
     def put_file(self, container: str, path: str, content: bytes, *, mode: int = 0o600) -> None:
         """Write a file into a volume of the container."""

@@ -69,7 +69,9 @@ LISTED: list[Point] = [
     Point("between creating and starting a container", "containers.docker:DockerEngine._create", "after", 4),
     Point("after starting a container", "containers.docker:DockerEngine.start", "after", 4),
     Point("after putting files into a container", "containers.docker:DockerEngine.put_files", "after", 4),
-    *_around("a command in a container", "containers.docker:DockerEngine.execute", 8),
+    *_around("a command in a container", "containers.docker:DockerEngine.execute", 2),
+    *_around("starting a program in advance", "containers.docker:DockerEngine.prepare", 5),
+    *_around("giving a waiting program its job", "containers.docker:PreparedExecution.run", 5),
     Point("after freezing a container", "containers.docker:DockerEngine.freeze", "after"),
     *_around("removing a container", "containers.docker:DockerEngine.remove", 3),
     # Git and GitHub.

@@ -1,13 +1,15 @@
 """Each program is sent completely: it needs only Python's standard library, and its job is data."""
 
+import os
 import re
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.in_container.command import command, source_of
+from moonmind_appliance.in_container.command import CANNOT_BEGIN, command, line_for, source_of, waiting
 
 FOLDER = resources.files("moonmind_appliance.in_container")
 PROGRAMS = sorted(
@@ -57,3 +59,38 @@ def test_a_job_reaches_the_program_as_it_is() -> None:
 def test_a_time_limit_ends_the_program_from_outside() -> None:
     """`timeout` sends SIGKILL to a program that ignores the first signal."""
     assert command("workspace_size", {}, time_limit=60.0)[:4] == ["timeout", "--kill-after=5", "60.0", "python3"]
+
+
+def _waiting(folder: Path | str | None, line: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Start a program that waits, and give it a command's line, or another one."""
+    shell = ["sh", "-c", 'echo "$GIVEN $(pwd) $(wc -c)"']
+    argv = command("codex_logout", {"command": shell})
+    given = line_for(argv, {"GIVEN": "a variable"}, None if folder is None else str(folder))
+    return subprocess.run(
+        [sys.executable, *waiting(argv)[1:]],
+        input=given if line is None else line,
+        env={"HOME": str(folder), "CODEX_HOME": str(folder), "PATH": os.environ["PATH"]},
+        cwd="/",
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_a_waiting_program_gets_its_job_variables_and_folder(tmp_path: Path) -> None:
+    """All come with the line; nothing is left on stdin for what the program starts."""
+    done = _waiting(tmp_path)
+    assert (done.returncode, done.stdout.decode()) == (0, f"a variable {tmp_path} 0\n")
+
+
+@pytest.mark.parametrize("line", [b"", b'["{}", {}, null]'])
+def test_a_waiting_program_without_a_whole_line_does_nothing(tmp_path: Path, line: bytes) -> None:
+    """Its appliance ended: so does the program, without a word."""
+    done = _waiting(tmp_path, line)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_waiting_program_names_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """It ends with the code that Docker gives such a command."""
+    done = _waiting(tmp_path / "absent")
+    assert (done.returncode, done.stdout) == (CANNOT_BEGIN, b"")
+    assert done.stderr.decode() == f"{tmp_path}/absent: No such file or directory\n"

@@ -8,6 +8,7 @@ from moonmind_appliance.models import ArtifactType, PhaseName, Run
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import Names
+from moonmind_appliance.phases.prepared_commands import PreparedCommands
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 from tests.appliance_under_test import ScriptedAgent
@@ -74,4 +75,5 @@ def make_context(
         "login_recorder": UsableLogin(),
         "events": RecordedEvents(),
     }
-    return PhaseContext(**(known | fields))
+    known |= fields
+    return PhaseContext(**({"prepared": PreparedCommands(known["engine"])} | known))

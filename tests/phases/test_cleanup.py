@@ -12,7 +12,7 @@ from tests.phases.contexts import make_context
 
 def test_cleanup_that_fails_is_recorded_and_changes_no_result(appliance: ApplianceUnderTest) -> None:
     """The pull request is open: the run succeeded, and says what it could not clean."""
-    appliance.engine.fail(EngineError("device or resource busy"), method="remove", at=2, times=3)
+    appliance.engine.fail(EngineError("device or resource busy"), method="remove", at=2, times=4)
     run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     problems = run.phase(PhaseName.CLEANUP).metadata["not_cleaned"]

@@ -32,6 +32,7 @@ from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
 from moonmind_appliance.phases.names import Names
+from moonmind_appliance.phases.prepared_commands import PreparedCommands
 from moonmind_appliance.phases.result import PhaseResult
 from moonmind_appliance.phases.start_job_container import git_spec
 from moonmind_appliance.redaction import Redactor
@@ -83,6 +84,7 @@ class GitRun:
             cancel=CancelToken(),
             login_recorder=UsableLogin(),
             events=RecordedEvents(),
+            prepared=PreparedCommands(engine),
         )
 
     def host(self, folder: Path) -> None:
@@ -151,6 +153,7 @@ def started(made: GitRun) -> Iterator[GitRun]:
             engine.put_file(names.git, GIT_CA_FILE, made.settings.extra_ca_certs.read_bytes())
         yield made
     finally:
+        made.context.prepared.close()
         engine.remove(names.git)
         for volume in (names.workspace_volume, names.git_volume):
             engine.remove_volume(volume)
