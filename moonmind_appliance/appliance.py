@@ -25,6 +25,7 @@ from moonmind_appliance.execution.executor import Executor
 from moonmind_appliance.execution.recover import Recovered, recover, requeue_expired
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
+from moonmind_appliance.freed_memory import return_to_system
 from moonmind_appliance.models import Authenticated
 from moonmind_appliance.oidc.choose import verifier_of
 from moonmind_appliance.retention.hourly import HourlyRetention
@@ -43,6 +44,7 @@ _LOOK_AT_LOGINS_EVERY = 60
 _WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
 _CHECK_DATABASE_EVERY = 6 * 3600
+_RETURN_MEMORY_EVERY = 30
 _OIDC_CHECK_AGE = 15
 _START_AGAIN_EVERY = 1.0
 # Seconds between two log lines about a start that waits.
@@ -127,6 +129,7 @@ class Appliance:
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
         self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
         self._workers.every("retention", _RETAIN_EVERY, self._retention.start)
+        self._workers.every("memory", _RETURN_MEMORY_EVERY, return_to_system)
         self._workers.every("database check", _CHECK_DATABASE_EVERY, self._check_database)
         self._workers.start()
         return recovered

@@ -15,7 +15,7 @@ git config --global user.email bare@example.invalid
 cat /etc/ssl/certs/ca-certificates.crt /work/runs/extra-ca.pem > /tmp/ca.pem
 export CODEX_CA_CERTIFICATE=/tmp/ca.pem
 cd /work/runs
-git clone --quiet "http://x-access-token:$TOKEN@${SERVER_URL#http://}/$SLUG.git" repo
+git clone --quiet --depth 50 "http://x-access-token:$TOKEN@${SERVER_URL#http://}/$SLUG.git" repo
 cd repo
 git checkout --quiet -b "$BRANCH"
 step clone

@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 from moonmind_appliance import settings
 from moonmind_appliance.models import FINAL_RUN_STATUSES
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
+from tests.bench.large_repositories import REPOSITORIES, host
 from tests.github.byte_counter import ByteCounter
 from tests.journeys.served import Served
 
 API = "/api/spec-automation"
 SPEC = "# Dark mode\n\n- Goal: people can switch to dark colours"
-MIB = 1024**2
 # A turn of a real model takes minutes. The cache is written meanwhile.
 THINK_SECONDS = 1.0
 PLAIN = """
@@ -36,51 +36,6 @@ began=$(date +%s%N)
 git clone -q --depth 50 "$URL" repo
 echo $((($(date +%s%N) - began) / 1000000))
 """
-
-
-def git(folder, *arguments):
-    """Run Git in a folder, without the user's configuration."""
-    env = os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
-    configuration = {
-        "user.name": "Bench",
-        "user.email": "bench@example.invalid",
-        "core.compression": "0",
-        "gc.auto": "0",
-    }
-    options = [word for name, value in configuration.items() for word in ("-c", f"{name}={value}")]
-    command = ["git", "-C", str(folder), *options, *arguments]
-    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def make_large(folder, scale):
-    """490 MiB in 5,000 files."""
-    for number in range(int(5000 * scale)):
-        place = folder / f"part-{number // 100}"
-        place.mkdir(exist_ok=True)
-        (place / f"data-{number}.bin").write_bytes(os.urandom(490 * MIB // 5000))
-
-
-def make_many(folder, scale):
-    """100,000 files of a few lines in 1,000 folders."""
-    for number in range(int(100_000 * scale)):
-        place = folder / f"module-{number // 100 % 100}" / f"part-{number // 10_000}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"file-{number}.txt").write_text(f"line of file {number}\n" * (1 + number % 40))
-
-
-REPOSITORIES = {"bench/large": make_large, "bench/many-files": make_many}
-
-
-def host(environment, slug, scale):
-    """Put a repository on the stand-in."""
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        git(folder, "init", "--quiet", "--initial-branch=main")
-        REPOSITORIES[slug](folder, scale)
-        git(folder, "add", "--all")
-        git(folder, "commit", "--quiet", "--message", "All files")
-        git(folder, "repack", "-a", "-d", "--quiet", "--window=0")
-        environment.github.add_repository(slug, folder)
 
 
 def change_one_file(environment, slug):

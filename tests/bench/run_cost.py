@@ -1,10 +1,12 @@
 """What a run costs beside a plain shell script that does the same steps on the same stand-ins.
 
-Usage: python tests/bench/run_cost.py [--rounds 7] [--json]
+Usage: python tests/bench/run_cost.py [--rounds 7] [--repository bench/large] [--first] [--json]
 
 Rounds alternate: appliance, script, appliance, … Both use the same engine, image, repository and stand-in model
 without think time. The appliance's time is from the POST to the moment the run is final over HTTP, its containers
-gone; the script's is one `docker run`. Prints both medians, the ratio of the medians, and a table of steps.
+gone; the script's is one `docker run`. `--repository` takes one of the large repositories of `large_repositories.py`
+instead of a small one. With `--first` each run is the first one of its repository: without its cache. Prints both
+medians, the ratio of the medians, and a table of steps.
 """
 
 import argparse
@@ -20,9 +22,11 @@ from datetime import datetime
 from pathlib import Path
 
 from moonmind_appliance import settings
-from moonmind_appliance.models import FINAL_RUN_STATUSES
+from moonmind_appliance.models import FINAL_RUN_STATUSES, LABEL_APPLIANCE, LABEL_REPOSITORY
 from moonmind_appliance.rehearsal.environment import SLUG, RehearsalEnvironment
+from tests.bench.large_repositories import REPOSITORIES, host
 from tests.journeys.served import Served
+from tests.journeys.side_by_side import resources_of
 
 API = "/api/spec-automation"
 SPEC = "# Dark mode\n\n- Goal: people can switch to dark colours"
@@ -40,14 +44,14 @@ STEPS = (
 )
 
 
-def bare_run(environment, volume, number):
+def bare_run(environment, slug, volume, number):
     """Seconds of one plain script, and milliseconds by step."""
     branch = f"bare/{number}"
     env = {
         "TOKEN": environment.github_token,
         "SERVER_URL": environment.github.server_url,
         "API_URL": environment.github.api_url,
-        "SLUG": SLUG,
+        "SLUG": slug,
         "BRANCH": branch,
         "SPEC": SPEC,
         "HTTPS_PROXY": environment.openai.proxy_url,
@@ -74,10 +78,10 @@ def bare_run(environment, volume, number):
     return took, steps
 
 
-def appliance_run(client):
+def appliance_run(client, slug):
     """Seconds from the POST to the final status, and milliseconds by step."""
     began = time.time()
-    body = {"repository": SLUG, "specify_text": SPEC, "shard": 0}
+    body = {"repository": slug, "specify_text": SPEC, "shard": 0}
     run_id = client.post(f"{API}/runs", json=body).raise_for_status().json()["run_id"]
     # Asked seldom, and timed by the appliance's own clock, which is this machine's: asking costs both sides' time.
     while (run := client.get(f"{API}/runs/{run_id}").json())["status"] not in FINAL_RUN_STATUSES:
@@ -99,22 +103,38 @@ def _time(text):
     return datetime.fromisoformat(text).timestamp()
 
 
-def measure(rounds):
+def remove_cache(engine, appliance_id, slug):
+    """Remove the repository's cache, as retention would."""
+    for volume in engine.volumes({LABEL_APPLIANCE: appliance_id, LABEL_REPOSITORY: slug}):
+        engine.remove_volume(volume.name)
+
+
+def measure(rounds, slug, *, first):
     with (
         RehearsalEnvironment(settings.load({}).settings, shards=2) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
-        environment.github.add_repository(SLUG)
+        if slug == SLUG:
+            environment.github.add_repository(slug)
+        else:
+            host(environment, slug)
         served = Served(environment, Path(folder) / "serve.log").start()
         try:
             # The script uses the login of shard 1, the appliance's runs that of shard 0.
             for shard in (0, 1):
                 environment.sign_in_by(served.environment, shard)
             volume = f"{environment.settings.codex_volume_prefix}1"
-            with served.client() as client:
-                return [(appliance_run(client), bare_run(environment, volume, number)) for number in range(rounds + 1)][
-                    1:
-                ]
+            pairs = []
+            with served.client() as client, resources_of(served) as resources:
+                for number in range(rounds + 1):
+                    if first:
+                        remove_cache(environment.engine, resources.appliance_id, slug)
+                    os.sync()
+                    ours = appliance_run(client, slug)
+                    # Neither waits for what the other one wrote or removed.
+                    os.sync()
+                    pairs.append((ours, bare_run(environment, slug, volume, number)))
+            return pairs[1:]
         finally:
             served.close()
 
@@ -122,9 +142,11 @@ def measure(rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--repository", choices=[SLUG, *REPOSITORIES], default=SLUG)
+    parser.add_argument("--first", action="store_true", help="each run is the first one of its repository")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    pairs = measure(options.rounds)
+    pairs = measure(options.rounds, options.repository, first=options.first)
     ours, bare = [pair[0][0] for pair in pairs], [pair[1][0] for pair in pairs]
     table = {
         step: (
