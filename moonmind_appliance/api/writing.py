@@ -5,11 +5,11 @@ would keep every read waiting.
 """
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial, wraps
@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 _MOST_THREADS = 32
 # Another thread helps if a call has waited this long, for example because the others wait for another program's lock.
 _PATIENCE = 0.02
+# A thread without a call keeps its connection for this long.
+_IDLE_SECONDS = 10.0
 # How long a result may wait for others.
 _TOGETHER = 0.01
 
@@ -46,11 +48,15 @@ class WriteThreads:
 
     Args:
         patience: seconds that a call waits before another thread helps.
+        idle: seconds after which a thread without a call ends.
     """
 
-    def __init__(self, patience: float = _PATIENCE) -> None:
+    def __init__(self, patience: float = _PATIENCE, idle: float = _IDLE_SECONDS) -> None:
         self._patience = patience
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="write")
+        self._idle_seconds = idle
+        self._numbers = itertools.count()
+        self._idle: list[threading.Event] = []
+        self._closed = False
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._working = 0
@@ -70,8 +76,11 @@ class WriteThreads:
         return await answer
 
     def close(self) -> None:
-        """Start no more threads; those that work end after their calls."""
-        self._threads.shutdown(wait=False)
+        """End the threads: those that work after their calls. Idempotent."""
+        with self._lock:
+            self._closed = True
+            for wanted in self._idle:
+                wanted.set()
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._looks_again:
@@ -91,12 +100,30 @@ class WriteThreads:
     def _add_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             self._working += 1
-        self._threads.submit(self._work, loop)
+            # The one that worked last: those that are not needed get old.
+            wanted = self._idle.pop() if self._idle else None
+        if wanted is not None:
+            wanted.set()
+            return
+        name = f"write_{next(self._numbers)}"
+        threading.Thread(target=self._run, args=(loop,), name=name).start()
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work whenever it is wanted, until it was not for a while."""
+        while True:
+            wanted = threading.Event()
+            self._work(loop, wanted)
+            wanted.wait(0.0 if self._closed else self._idle_seconds)
+            with self._lock:
+                if wanted in self._idle:
+                    self._idle.remove(wanted)
+                    return
+
+    def _work(self, loop: asyncio.AbstractEventLoop, wanted: threading.Event) -> None:
+        """Make the calls that wait, and register `wanted`, which is set when there are others."""
         results: list[_Result] = []
         oldest = 0.0
-        while (call := self._next()) is not None:
+        while (call := self._next(wanted)) is not None:
             results.append(_result(call))
             oldest = oldest or time.monotonic()
             if time.monotonic() - oldest >= _TOGETHER:
@@ -104,11 +131,12 @@ class WriteThreads:
                 results, oldest = [], 0.0
         _hand_over(loop, results)
 
-    def _next(self) -> _Call | None:
+    def _next(self, wanted: threading.Event) -> _Call | None:
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
             self._working -= 1
+            self._idle.append(wanted)
             return None
 
 

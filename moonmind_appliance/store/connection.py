@@ -24,7 +24,7 @@ _CLOSE_SECONDS = 3.0
 _LONG_WAIT_SECONDS = 600.0
 # Each thread has a connection of its own; the system caches the file for all of them. A prepared statement takes 5 to
 # 15 KiB.
-_CACHE_KIB = 512
+_CACHE_KIB = 256
 _CACHED_STATEMENTS = 32
 # A wait for the turn that is not subtracted: the two statements that would do it take longer than most commits.
 _NO_WAIT_SECONDS = 0.05

@@ -91,6 +91,37 @@ def test_a_call_that_waits_gets_another_thread() -> None:
     assert asyncio.run(run()) == ["done", "True", "True", "True"]
 
 
+def test_a_thread_that_is_not_needed_ends() -> None:
+    """Its connection to the database is closed with it. A later call gets a new one."""
+    release = threading.Event()
+
+    async def run() -> None:
+        threads = WriteThreads(idle=0.5)
+        try:
+            stuck = [asyncio.create_task(threads.call(release.wait)) for _ in range(3)]
+            await asyncio.wait_for(threads.call(threading.current_thread), 20)
+            release.set()
+            await asyncio.gather(*stuck)
+            assert await asyncio.to_thread(_have_ended)
+            assert await threads.call(lambda: "done") == "done"
+        finally:
+            threads.close()
+            threads.close()
+
+    before = set(threading.enumerate())
+
+    def _alive() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each not in before and each.name.startswith("write_")]
+
+    def _have_ended() -> bool:
+        for each in _alive():
+            each.join(20)
+        return _alive() == []
+
+    asyncio.run(run())
+    assert _have_ended()
+
+
 def test_an_error_is_raised_where_the_answer_is_awaited() -> None:
     """The calls after it are made."""
 
