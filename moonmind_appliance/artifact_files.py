@@ -104,6 +104,13 @@ class ArtifactFiles:
             raise _refused(path, error) from error
         return Written(_storage_path(run_id, name), len(data), hashlib.sha256(data).hexdigest())
 
+    def read(self, run_id: str, name: str) -> bytes | None:
+        """The content of an artifact; None if there is none, or it cannot be read."""
+        try:
+            return self.path(_storage_path(run_id, name)).read_bytes()
+        except (OSError, StoreError, NotFound):
+            return None
+
     def path(self, storage_path: str) -> Path:
         """The file of that storage path.
 

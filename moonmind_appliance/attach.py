@@ -12,7 +12,7 @@ from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.folders import FolderEngine
 from moonmind_appliance.dispatch import Wakeups
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import GitHub, GitHubApp
 from moonmind_appliance.models import LABEL_REPOSITORY, LABEL_RUN, ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources, utc_now
@@ -58,6 +58,9 @@ def attach(
         github = GitHub.of(settings)
         if github is not None:
             opened.callback(github.close)
+        app = GitHubApp.of(settings, known=redactor)
+        if app is not None:
+            opened.callback(app.close)
         shards = shard_names(settings)
         wakeups = wakeups or Wakeups(settings.moonmind_data_dir, shards)
         yield Resources(
@@ -65,6 +68,7 @@ def attach(
             store=store,
             engine=engine,
             github=github,
+            github_app=app,
             agent=agent_of(settings),
             redactor=redactor,
             files=ArtifactFiles(settings.moonmind_data_dir),

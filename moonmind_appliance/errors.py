@@ -19,6 +19,7 @@ ApplianceError
 │   ├── UnreadableFile       too large, or not a regular file
 │   └── DiskFull
 ├── GitHubError              GitHub refused, or could not be reached
+│   └── GitHubAppError       no token for the repository, as the GitHub App is set up
 ├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
 │   ├── DatabaseUnusable     the whole database: locked, full, read-only, damaged
@@ -193,7 +194,7 @@ class GitHubError(ApplianceError):
     for. `sso_url` is the address that `X-GitHub-SSO: required` names ("" if it names none); None if the header does not
     require single sign-on. `permissions` are those that a fine-grained token needs, as GitHub lists them.
     `proxy`: a proxy refused the request or did not respond, so the request did not reach GitHub. `untrusted`: the
-    server's certificate is not trusted.
+    server's certificate is not trusted. `server_time` is the time of GitHub's clock, if a response has it.
     """
 
     def __init__(
@@ -207,8 +208,10 @@ class GitHubError(ApplianceError):
         permissions: str = "",
         proxy: bool = False,
         untrusted: bool = False,
+        server_time: datetime | None = None,
     ) -> None:
         super().__init__(message)
+        self.server_time = server_time
         self.proxy = proxy
         self.untrusted = untrusted
         self.status = status
@@ -216,6 +219,28 @@ class GitHubError(ApplianceError):
         self.retry_at = retry_at
         self.sso_url = sso_url
         self.permissions = permissions
+
+
+class AppProblem(StrEnum):
+    """Why the GitHub App has no token for a repository."""
+
+    REJECTED = "rejected"
+    CLOCK = "clock"
+    NOT_INSTALLED = "not installed"
+    SUSPENDED = "suspended"
+    PERMISSION = "permission"
+    ADDRESS = "address"
+
+
+class GitHubAppError(GitHubError):
+    """The GitHub App has no token for the repository. `problem` says why; `status` is 401, whatever GitHub answered.
+
+    A wait does not resolve it.
+    """
+
+    def __init__(self, message: str, *, problem: AppProblem, errors: Sequence[str] = ()) -> None:
+        super().__init__(message, status=401, errors=errors)
+        self.problem = problem
 
 
 class LoginError(ApplianceError):

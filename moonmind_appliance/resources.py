@@ -12,7 +12,7 @@ import msgspec
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ContainerEngine
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import GitHub, GitHubApp
 from moonmind_appliance.models import ShardNames
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
@@ -49,7 +49,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     """`attach` creates one object, which all threads use.
 
     Attributes:
-        github: None without a token.
+        github: the client with GITHUB_TOKEN; None without that token.
+        github_app: the GitHub App; None without one.
         shards: by number.
         clock: the current time, in UTC.
         making_room: limits how often what is past its retention time is removed because the disk is nearly full.
@@ -67,8 +68,13 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     shards: tuple[ShardNames, ...]
     appliance_id: str
     clock: Callable[[], datetime]
+    github_app: GitHubApp | None = None
     making_room: Throttle = msgspec.field(default_factory=Throttle)
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
+
+    def github_for(self, slug: str) -> GitHub | None:
+        """A client for one repository, with tokens of its own if a GitHub App is set; None without any credential."""
+        return self.github if self.github_app is None else self.github_app.client(slug)
 
 
 def utc_now() -> datetime:

@@ -56,6 +56,10 @@ class RunArtifacts:
                 writer.close()
             raise
 
+    def read(self, name: str) -> bytes | None:
+        """The content of the artifact of that name; None if the run has none, or it cannot be read."""
+        return self._files.read(self._run_id, name)
+
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         """Store a whole file and return its storage path. A file of the same name is replaced."""
         written = self._files.write(self._run_id, name, content, self._redactor)

@@ -50,6 +50,8 @@ from moonmind_appliance.phases import (
     PreparedCommands,
     remove_containers,
 )
+from moonmind_appliance.phases.background import in_background
+from moonmind_appliance.phases.github_access import end_github_access
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.scheduling.waiting import allowed, update_waiting_after, why_no_shard_continues
 from moonmind_appliance.scheduling.wake import wake_for
@@ -79,7 +81,7 @@ class Execution:
             settings=resources.settings,
             names=Names(run.run_id, resources.appliance_id, shard),
             engine=resources.engine,
-            github=resources.github,
+            github=resources.github_for(run.repository),
             agent=resources.agent,
             redactor=resources.redactor,
             artifacts=RunArtifacts(
@@ -110,7 +112,7 @@ class Execution:
         return self._context.run
 
     def run(self) -> None:
-        """Execute the run; its row ends up final or queued.
+        """Execute the run; its row ends up final or queued. Its tokens for GitHub are revoked in every case.
 
         Raises:
             LeaseLost: the claim is over.
@@ -121,6 +123,8 @@ class Execution:
             self._run_phases()
         finally:
             self._context.prepared.close()
+            if self._context.github is not None:
+                self._context.github.tokens.end()
 
     def _run_phases(self) -> None:
         """As `run`."""
@@ -310,7 +314,9 @@ class Execution:
         self._end(RunStatus.FAILED, reason.message, reason)
 
     def _end(self, status: RunStatus, summary: str, reason: Failure | None = None) -> None:
+        access = in_background("github", self._end_github_access)
         self._cleanup()
+        access.result()
         try:
             keep_metrics(self._context)
         except StoreError as error:
@@ -329,6 +335,13 @@ class Execution:
             phase=None if reason is None else self._phase,
         )
 
+    def _end_github_access(self) -> None:
+        """Revoke the tokens; the run waits for the answer, but its result does not depend on it."""
+        try:
+            end_github_access(self._context)
+        except StoreError as error:
+            _log.warning("Run %s: its credential audit could not be saved: %s", self._run.run_id, error)
+
     def _interrupted(self, reason: InterruptReason) -> None:
         if reason is InterruptReason.CANCELLED:
             self._end(RunStatus.CANCELLED, cancelled_summary(self._run))
@@ -337,6 +350,7 @@ class Execution:
             raise LeaseLost(f"Run {self._run.run_id} was claimed by another worker.")
         remove_containers(self._resources.engine, self._resources.appliance_id, self._run.run_id)
         self._runner.wait_for_clone()
+        self._end_github_access()
         self._resources.store.queue.release(self._run.run_id, self._lease, waiting_for=None, interrupted=False)
 
     def _wait(
@@ -361,6 +375,7 @@ class Execution:
             self._save(phase, PhaseStatus.RETRYING, reason=waiting_for.reason.value, more=more)
         resources, shard = self._resources, self._context.names.shard.index
         self.end_containers()
+        self._end_github_access()
         if correct:
             complete_records(resources, self._run.run_id)
         waits = why_no_shard_continues(resources, self._run, waiting_for)

@@ -1,21 +1,24 @@
-"""One HTTP exchange with GitHub: retries, redirects, rate limits, and errors with GitHub's own messages.
+"""One HTTP exchange with GitHub: tokens, retries, redirects, rate limits, and errors with GitHub's own messages.
 
 GitHub's rules: docs.github.com/rest, "Best practices for using the REST API" and "Rate limits for the REST API".
 """
 
+import copy
 import random
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import msgspec
 
-from moonmind_appliance.errors import GitHubError, SettingProblem, SettingsError
+from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github.proxy import Route, refusal
+from moonmind_appliance.github.tokens import FixedToken, TokenSource
 from moonmind_appliance.retry_after import retry_time
 from moonmind_appliance.settings import Secret
 from moonmind_appliance.trust import trust_context
@@ -29,7 +32,7 @@ DIRECT = Route()
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS = 3
 _PASSING = frozenset({502, 503, 504})
-_FORBIDDEN, _TOO_MANY = 403, 429
+_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
 _FIRST_ERROR = 400
 _LONGEST_WORDS = 500
 # The wait that GitHub's documentation asks for when a rate-limit response names no time.
@@ -43,7 +46,9 @@ T = TypeVar("T")
 
 
 class Connection:
-    """Talks to one GitHub with one token. Safe to use from several threads.
+    """Talks to one GitHub with the tokens of one source. Safe to use from several threads.
+
+    If GitHub rejects a token (401) and the source has another one, the request is repeated once with that.
 
     `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
     of repetitions. `transport` replaces the connections; `route` then only decides which cause an error names. The
@@ -57,7 +62,7 @@ class Connection:
         self,
         *,
         api_url: str,
-        token: Secret,
+        token: Secret | TokenSource,
         timeout: float,
         ca_file: Path | None,
         pauses: Sequence[float] = DEFAULT_PAUSES,
@@ -66,9 +71,10 @@ class Connection:
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        _check_token(token)
-        self._token = token
-        self._pauses = tuple(pauses)
+        self.tokens = FixedToken(token) if isinstance(token, Secret) else token
+        self.pauses = tuple(pauses)
+        self._timeout = timeout
+        self._shared = False
         self._sleep = sleep
         self._route = route
         self._clock = clock
@@ -77,7 +83,6 @@ class Connection:
             base_url=api_url,
             headers={
                 "Accept": "application/vnd.github+json",
-                "Authorization": f"Bearer {token.reveal()}",
                 "User-Agent": f"moonmind-appliance/{appliance_version()}",
                 "X-GitHub-Api-Version": API_VERSION,
             },
@@ -88,9 +93,28 @@ class Connection:
             trust_env=route.from_environment,
         )
 
+    def with_tokens(
+        self, tokens: TokenSource, *, pauses: Sequence[float] | None = None, timeout: float | None = None
+    ) -> Self:
+        """The same GitHub through the same connections, with tokens of another source and no rate limit yet.
+
+        `close` of the result does nothing.
+        """
+        other = copy.copy(self)
+        other._share(tokens, pauses, timeout)  # noqa: SLF001 - of this class
+        return other
+
+    def _share(self, tokens: TokenSource, pauses: Sequence[float] | None, timeout: float | None) -> None:
+        self.tokens = tokens
+        self.pauses = self.pauses if pauses is None else tuple(pauses)
+        self._timeout = self._timeout if timeout is None else timeout
+        self._limit = None
+        self._shared = True
+
     def close(self) -> None:
         """Close all connections. Idempotent."""
-        self._client.close()
+        if not self._shared:
+            self._client.close()
 
     def ask(
         self,
@@ -109,17 +133,41 @@ class Connection:
         Raises:
             GitHubError: the response has another status or shape, or there is no response.
         """
-        request = self._client.build_request(method, path, params=query, json=body)
-        self._check_limit(request)
-        response = self._exchange(request, repeatable=repeatable)
-        if response.status_code >= _FIRST_ERROR:
-            raise self._refusal(request, response)
+        response = self.send(method, path, query=query, body=body, repeatable=repeatable)
         try:
             return decode(response.content, answer)
         except msgspec.DecodeError as error:
             raise GitHubError(
-                f"The response to {_name(request)} is not a GitHub response: {error}.", status=response.status_code
+                f"The response to {_name(response.request)} is not a GitHub response: {error}.",
+                status=response.status_code,
             ) from None
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        repeatable: bool = True,
+    ) -> httpx.Response:
+        """`ask`, but the response itself is returned; its `request` is the last one, after redirects.
+
+        Raises:
+            GitHubError: the response has an error's status, or there is no response.
+        """
+        request = self._client.build_request(method, path, params=query, json=body, timeout=self._timeout)
+        self._check_limit(request)
+        token = self.tokens.current()
+        request.headers["Authorization"] = f"Bearer {token.reveal()}"
+        response = self._exchange(request, repeatable=repeatable)
+        if response.status_code == _UNAUTHORIZED and (other := self.tokens.replace(token)) is not None:
+            # GitHub has not executed the request, whatever its method is.
+            request.headers["Authorization"] = f"Bearer {other.reveal()}"
+            response = self._exchange(request, repeatable=repeatable)
+        if response.status_code >= _FIRST_ERROR:
+            raise self._refusal(request, response)
+        return response
 
     def _check_limit(self, request: httpx.Request) -> None:
         """Raise the error of an earlier rate limit that still applies."""
@@ -134,7 +182,7 @@ class Connection:
         )
 
     def _exchange(self, request: httpx.Request, *, repeatable: bool) -> httpx.Response:
-        for pause in (*self._pauses, None):
+        for pause in (*self.pauses, None):
             try:
                 response = self._follow(request)
             except (httpx.TransportError, httpx.DecodingError) as error:
@@ -162,14 +210,15 @@ class Connection:
                     "the token was not sent there.",
                     status=response.status_code,
                 )
-            target = self._client.build_request(target.method, url, content=target.content)
-            if "content-type" in request.headers:
-                target.headers["content-type"] = request.headers["content-type"]
+            target = self._client.build_request(target.method, url, content=target.content, timeout=self._timeout)
+            for header in ("authorization", "content-type"):
+                if header in request.headers:
+                    target.headers[header] = request.headers[header]
         raise GitHubError(f"{_name(request)} was redirected too many times.", status=response.status_code)
 
     def _refusal(self, request: httpx.Request, response: httpx.Response) -> GitHubError:
         body = _body(response)
-        messages = [self._clean(message) for message in _messages(body)]
+        messages = [_clean(message, request) for message in _messages(body)]
         reason = "; ".join(messages) or response.reason_phrase
         error = GitHubError(
             f"GitHub returned {response.status_code} for {_name(request)}: {reason}",
@@ -177,7 +226,8 @@ class Connection:
             errors=messages,
             retry_at=_retry_at(response, str(body.get("documentation_url", "")), self._clock()),
             sso_url=_sso_url(response.headers.get("x-github-sso", "")),
-            permissions=self._clean(response.headers.get("x-accepted-github-permissions", "")),
+            permissions=_clean(response.headers.get("x-accepted-github-permissions", ""), request),
+            server_time=_server_time(response),
         )
         if error.retry_at is not None and error.status in (_FORBIDDEN, _TOO_MANY):
             at = min(error.retry_at, self._clock() + _LONGEST_LIMIT)
@@ -185,7 +235,7 @@ class Connection:
         return error
 
     def _silence(self, request: httpx.Request, error: httpx.TransportError | httpx.DecodingError) -> GitHubError:
-        why = self._clean(str(error)) or type(error).__name__
+        why = _clean(str(error), request) or type(error).__name__
         origin = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
         if blamed := self._blame_proxy(error, why):
             return GitHubError(f"{blamed} {_name(request)} did not reach {origin}.", status=None, proxy=True)
@@ -205,24 +255,20 @@ class Connection:
             return f"{name} does not respond ({why})."
         return ""
 
-    def _clean(self, text: str) -> str:
-        token = self._token.reveal()
-        text = text.replace(token, "***") if token else text
-        return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
+
+def _clean(text: str, request: httpx.Request) -> str:
+    """The text without the request's token, and not too long."""
+    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    text = text.replace(token, "***") if token else text
+    return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}…"
 
 
-def _check_token(token: Secret) -> None:
-    """Refuse a token that is not valid in a header: the HTTP library's own error would quote it."""
-    if not all("!" <= character <= "~" for character in token.reveal()):
-        raise SettingsError(
-            [
-                SettingProblem(
-                    "GITHUB_TOKEN",
-                    "contains a character that is not allowed in GitHub tokens.",
-                    "Set it to the token only: letters, digits and underscores.",
-                )
-            ]
-        )
+def _server_time(response: httpx.Response) -> datetime | None:
+    """The time of GitHub's clock, in UTC; None if the response does not have it."""
+    try:
+        return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return None
 
 
 def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:

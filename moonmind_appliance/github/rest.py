@@ -15,6 +15,7 @@ import msgspec
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection
 from moonmind_appliance.github.proxy import Route, route_of
+from moonmind_appliance.github.tokens import TokenSource
 from moonmind_appliance.settings import Secret, Settings
 
 DEFAULT_TIMEOUT = 20.0
@@ -29,7 +30,7 @@ class Repository(msgspec.Struct, frozen=True, kw_only=True):
     `repository_id` is GitHub's number, which no other repository has had; 0 if GitHub reports none. `full_name` is its
     current name: for a renamed repository it differs from the requested name; use it in further requests. `disabled`:
     GitHub has disabled it. `may_push` is the permission that GitHub reports for the token's account; True if GitHub
-    reports none.
+    reports none, and for a GitHub App's token, which has no account.
     """
 
     repository_id: int
@@ -142,7 +143,7 @@ class _Label(msgspec.Struct):
 
 
 class GitHub:
-    """GitHub's REST API with one token. `slug` is "owner/name".
+    """GitHub's REST API with the tokens of one source. `slug` is "owner/name".
 
     Every method raises `GitHubError`: `status` None without a response, `errors` with GitHub's message first and
     its details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
@@ -162,7 +163,6 @@ class GitHub:
         route: Route = DIRECT,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.pauses = tuple(pauses)
         self._connection = Connection(
             api_url=api_url,
             token=token,
@@ -175,6 +175,13 @@ class GitHub:
         )
 
     @classmethod
+    def on(cls, connection: Connection) -> "GitHub":
+        """The client on an open connection."""
+        made = cls.__new__(cls)
+        made._connection = connection  # noqa: SLF001 - of this class
+        return made
+
+    @classmethod
     def of(
         cls,
         settings: Settings,
@@ -183,7 +190,7 @@ class GitHub:
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
     ) -> "GitHub | None":
-        """The client that these settings describe, with their proxy and certificates; None without a token.
+        """The client with GITHUB_TOKEN, with the settings' proxy and certificates; None without that token.
 
         Raises:
             SettingsError: the token cannot be sent, or a CA file cannot be used.
@@ -201,9 +208,19 @@ class GitHub:
             route=route_of(settings.github_api_url, settings),
         )
 
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """The seconds before each repetition of a request."""
+        return self._connection.pauses
+
+    @property
+    def tokens(self) -> TokenSource:
+        """Where the tokens of its requests come from; Git uses the same."""
+        return self._connection.tokens
+
     def repository(self, slug: str) -> Repository:
         """The repository; status 404 also if the token has no access to it."""
-        found = self._connection.ask("GET", _repository_path(slug), answer=_Repository)
+        found = self._connection.ask("GET", repository_path(slug), answer=_Repository)
         return Repository(
             repository_id=found.id,
             full_name=found.full_name,
@@ -211,7 +228,7 @@ class GitHub:
             private=found.private,
             archived=found.archived,
             disabled=found.disabled,
-            may_push=found.permissions.push if found.permissions else True,
+            may_push=self.tokens.may_push or found.permissions is None or found.permissions.push,
             html_url=found.html_url,
         )
 
@@ -220,7 +237,7 @@ class GitHub:
         if any(part in ("", ".", "..") for part in branch.split("/")):
             return None  # not a valid Git name, and as a path it would mean another resource
         try:
-            found = self._connection.ask("GET", f"{_repository_path(slug)}/branches/{_quoted(branch)}", answer=_Branch)
+            found = self._connection.ask("GET", f"{repository_path(slug)}/branches/{_quoted(branch)}", answer=_Branch)
         except GitHubError as error:
             if error.status == _NOT_FOUND:
                 return None
@@ -230,12 +247,12 @@ class GitHub:
 
     def is_empty(self, slug: str) -> bool:
         """Whether the repository has no branch, and so no commit."""
-        path = f"{_repository_path(slug)}/branches"
+        path = f"{repository_path(slug)}/branches"
         return not self._connection.ask("GET", path, query={"per_page": "1"}, answer=list[_BranchName])
 
     def branches_at_or_below(self, slug: str, branch: str) -> list[str]:
         """The branch itself if it exists, and branches below its name (`<branch>/…`)."""
-        path = f"{_repository_path(slug)}/git/matching-refs/heads/{quote(branch)}"
+        path = f"{repository_path(slug)}/git/matching-refs/heads/{quote(branch)}"
         found = self._connection.ask("GET", path, answer=list[_Ref])
         # GitHub also returns every ref whose name begins with the same characters.
         names = [each.ref.removeprefix("refs/heads/") for each in found]
@@ -246,7 +263,7 @@ class GitHub:
         owner = slug.partition("/")[0]
         found = self._connection.ask(
             "GET",
-            f"{_repository_path(slug)}/pulls",
+            f"{repository_path(slug)}/pulls",
             query={"state": "open", "head": f"{owner}:{head_branch}"},
             answer=list[_PullRequest],
         )
@@ -268,7 +285,7 @@ class GitHub:
         """
         made = self._connection.ask(
             "POST",
-            f"{_repository_path(slug)}/pulls",
+            f"{repository_path(slug)}/pulls",
             body={"title": title, "body": body, "head": head, "base": base, "draft": draft},
             answer=_PullRequest,
             repeatable=False,
@@ -279,7 +296,7 @@ class GitHub:
         """Set title and body; other fields are unchanged."""
         changed = self._connection.ask(
             "PATCH",
-            f"{_repository_path(slug)}/pulls/{number}",
+            f"{repository_path(slug)}/pulls/{number}",
             body={"title": title, "body": body},
             answer=_PullRequest,
         )
@@ -290,18 +307,18 @@ class GitHub:
         if labels:
             self._connection.ask(
                 "POST",
-                f"{_repository_path(slug)}/issues/{number}/labels",
+                f"{repository_path(slug)}/issues/{number}/labels",
                 body={"labels": list(labels)},
                 answer=list[_Label],
             )
 
     def folder(self, slug: str, sha: str) -> list[TreeEntry]:
         """What a folder contains, by the id of its tree, or of a commit for the root. GitHub cuts off long ones."""
-        return self._connection.ask("GET", f"{_repository_path(slug)}/git/trees/{_quoted(sha)}", answer=_Tree).tree
+        return self._connection.ask("GET", f"{repository_path(slug)}/git/trees/{_quoted(sha)}", answer=_Tree).tree
 
     def blob(self, slug: str, sha: str) -> bytes:
         """A file's content, or a link's target, by its id; GitHub has no content for files of more than 100 MB."""
-        found = self._connection.ask("GET", f"{_repository_path(slug)}/git/blobs/{_quoted(sha)}", answer=_Blob)
+        found = self._connection.ask("GET", f"{repository_path(slug)}/git/blobs/{_quoted(sha)}", answer=_Blob)
         return base64.b64decode(found.content) if found.encoding == "base64" else found.content.encode()
 
     def close(self) -> None:
@@ -313,7 +330,12 @@ def _quoted(part: str) -> str:
     return quote(part, safe="")
 
 
-def _repository_path(slug: str) -> str:
+def repository_path(slug: str) -> str:
+    """The path of a repository's operations.
+
+    Raises:
+        GitHubError: it is not a valid name.
+    """
     owner, _, name = slug.partition("/")
     if any(part in ("", ".", "..") for part in (owner, name)):
         raise GitHubError(f"{slug!r} is not a valid repository name; no request was sent to GitHub.", status=_NOT_FOUND)

@@ -28,6 +28,11 @@ class FailureCode(StrEnum):
     GITHUB_SSO_REQUIRED = "github_sso_required"
     GITHUB_IP_NOT_ALLOWED = "github_ip_not_allowed"
     GITHUB_ACCOUNT_SUSPENDED = "github_account_suspended"
+    GITHUB_APP_REJECTED = "github_app_rejected"
+    GITHUB_APP_CLOCK_WRONG = "github_app_clock_wrong"
+    GITHUB_APP_NOT_INSTALLED = "github_app_not_installed"
+    GITHUB_APP_SUSPENDED = "github_app_suspended"
+    GITHUB_APP_PERMISSION_MISSING = "github_app_permission_missing"
     GITHUB_REFUSED = "github_refused"
     REPOSITORY_NOT_FOUND = "repository_not_found"
     REPOSITORY_ARCHIVED = "repository_archived"
@@ -82,7 +87,8 @@ class FailureKind(NamedTuple):
 
 FAILURES: dict[FailureCode, FailureKind] = {
     FailureCode.GITHUB_TOKEN_MISSING: FailureKind(
-        WhoActs.OPERATOR, "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, restart, and retry the run."
+        WhoActs.OPERATOR,
+        "Set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE; restart, and retry the run.",
     ),
     FailureCode.GITHUB_TOKEN_REJECTED: FailureKind(
         WhoActs.OPERATOR, "Create a new GitHub token, set GITHUB_TOKEN to it, restart, and retry the run."
@@ -105,6 +111,29 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR,
         "Ask GitHub Support to restore the token's account, or set GITHUB_TOKEN to a token of another account and "
         "restart; then retry the run.",
+    ),
+    FailureCode.GITHUB_APP_REJECTED: FailureKind(
+        WhoActs.OPERATOR,
+        "Check GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE; if they are correct, create a new private key on the "
+        "App's settings page on GitHub. Restart, and retry the run.",
+    ),
+    FailureCode.GITHUB_APP_CLOCK_WRONG: FailureKind(
+        WhoActs.OPERATOR,
+        "Set this machine's clock (`timedatectl` shows whether it is synchronized), then retry the run.",
+    ),
+    FailureCode.GITHUB_APP_NOT_INSTALLED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Check the repository's owner and name. Install the GitHub App on the repository (Install App on the App's "
+        "page, or Configure at the installation), then retry the run.",
+    ),
+    FailureCode.GITHUB_APP_SUSPENDED: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Unsuspend the GitHub App's installation in the account's settings on GitHub, then retry the run.",
+    ),
+    FailureCode.GITHUB_APP_PERMISSION_MISSING: FailureKind(
+        WhoActs.GITHUB_ADMIN,
+        "Give the GitHub App the repository permissions Contents and Pull requests, both Read and write, and accept "
+        "the new permissions at its installation; then retry the run.",
     ),
     FailureCode.GITHUB_REFUSED: FailureKind(
         WhoActs.OPERATOR, "Read GitHub's message, fix the cause, then retry the run."

@@ -11,6 +11,7 @@ from moonmind_appliance.in_container.git import shown
 from moonmind_appliance.in_container.git_patch import unquote_path
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.github_access import github_access
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.secret_rules import KINDS
 
@@ -41,6 +42,7 @@ def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: li
                 tokens_in_exec=["git_clone: GitHub token", *["commit_push: GitHub token"] * pushed_with_token],
             ),
         },
+        "github": github_access(ctx),
         "searched_for": {
             "values": ctx.redactor.kinds(),
             "shapes": KINDS,

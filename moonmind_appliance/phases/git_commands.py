@@ -8,6 +8,7 @@ import msgspec
 
 from moonmind_appliance.errors import DiskFull
 from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
+from moonmind_appliance.github.tokens import LEFT_AT_USE
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
@@ -16,6 +17,7 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
+from moonmind_appliance.settings import Secret
 from moonmind_appliance.untrusted_json import decode
 
 _LONGEST_RESULT = 16 * 1024 * 1024
@@ -75,6 +77,7 @@ def git_command(
 
     Raises:
         DiskFull: the disk with the engine's volumes is full.
+        GitHubError: GitHub gave no token for the verb.
     """
     collected = _Collected(_LONGEST_RESULT + ctx.settings.max_change_bytes)
     stderr = Tee(logs.stderr)
@@ -160,9 +163,18 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
     }
 
 
+def git_token(ctx: PhaseContext) -> Secret | None:
+    """The token of a command that may take GIT_TIME_LIMIT; None without a client for GitHub.
+
+    Raises:
+        GitHubError: GitHub gave none.
+    """
+    return None if ctx.github is None else ctx.github.tokens.current(ctx.settings.git_time_limit + LEFT_AT_USE)
+
+
 def credentials(ctx: PhaseContext) -> dict[str, str]:
     """The GitHub token as Git configuration in the exec's environment: not an argument, file or container setting."""
-    token = ctx.settings.github_token
+    token = git_token(ctx)
     credential = f"x-access-token:{token.reveal() if token else ''}"
     return {
         "GIT_CONFIG_COUNT": "1",

@@ -6,10 +6,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.models import Failure, FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.git_commands import answer_failure, git_command
-from moonmind_appliance.phases.github_failures import is_git_outage
+from moonmind_appliance.phases.git_commands import GitAnswer, answer_failure, git_command, git_token
+from moonmind_appliance.phases.github_failures import is_git_outage, is_rest_outage, rest_failure
+from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.workspace_watch import WorkspaceWatch, watch_git
 
@@ -67,8 +69,11 @@ def _repeat(
     deadline = time.monotonic() + ctx.settings.git_time_limit
     pauses = ctx.github.pauses if ctx.github else ()
     for attempt, pause in enumerate((*pauses, None), start=1):
-        left = max(1.0, deadline - time.monotonic())
-        answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
+        try:
+            answer = _call(ctx, verb, result, logs, deadline)
+        except GitHubError as error:
+            refused = rest_failure(error, f"to {verb.doing}", hosts=trusted_hosts(ctx.settings))
+            return GitHubAnswer(None, "", refused, is_rest_outage(error))
         if answer.result is not None or watch.failure is not None:
             return GitHubAnswer(answer.result, answer.stderr, watch.failure)
         reason = answer_failure(ctx, answer, verb.otherwise, verb.doing)
@@ -78,6 +83,26 @@ def _repeat(
             return GitHubAnswer(None, answer.stderr, reason, outage)
         _wait(ctx, verb, attempt, pause * random.uniform(0.75, 1.25), reason)  # noqa: S311 - not used for a secret
     raise AssertionError("the last round returns")
+
+
+def _call(
+    ctx: PhaseContext, verb: GitHubVerb, result: type[_Result], logs: PhaseLogs, deadline: float
+) -> GitAnswer[_Result]:
+    """Run the verb once; a second time if GitHub rejected a token that can be renewed.
+
+    Raises:
+        GitHubError: GitHub gave no token.
+    """
+    used = git_token(ctx)
+    for renewed in (False, True):
+        left = max(1.0, deadline - time.monotonic())
+        answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
+        if renewed or answer.result is not None or used is None or ctx.github is None:
+            return answer
+        reason = answer_failure(ctx, answer, verb.otherwise, verb.doing)
+        if reason.code is not FailureCode.GITHUB_TOKEN_REJECTED or ctx.github.tokens.replace(used) is None:
+            return answer
+    raise AssertionError("the second round returns")
 
 
 def _wait(ctx: PhaseContext, verb: GitHubVerb, attempt: int, pause: float, reason: Failure) -> None:

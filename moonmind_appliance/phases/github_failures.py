@@ -7,7 +7,7 @@ a branch is pushed only if it is.
 import re
 from collections.abc import Collection
 
-from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.errors import AppProblem, GitHubAppError, GitHubError
 from moonmind_appliance.models import Failure, FailureCode, failure
 from moonmind_appliance.phases.github_messages import (
     access_code,
@@ -20,6 +20,15 @@ from moonmind_appliance.printable import strip
 
 _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY, _LEGAL_REASONS = 401, 404, 429, 451
 _FIRST_ERROR, _SERVER = 400, 500
+
+_APP_CODES = {
+    AppProblem.REJECTED: FailureCode.GITHUB_APP_REJECTED,
+    AppProblem.CLOCK: FailureCode.GITHUB_APP_CLOCK_WRONG,
+    AppProblem.NOT_INSTALLED: FailureCode.GITHUB_APP_NOT_INSTALLED,
+    AppProblem.SUSPENDED: FailureCode.GITHUB_APP_SUSPENDED,
+    AppProblem.PERMISSION: FailureCode.GITHUB_APP_PERMISSION_MISSING,
+    AppProblem.ADDRESS: FailureCode.GITHUB_UNREACHABLE,
+}
 
 # Git's own messages on standard error; the first match counts.
 _GIT_MESSAGES: tuple[tuple[str, FailureCode], ...] = (
@@ -61,13 +70,18 @@ def rest_failure(error: GitHubError, doing: str, *, hosts: Collection[str], push
         pushed: the run's branch if it is pushed already; None before.
     """
     code = _rest_code(error, pushed=pushed is not None)
-    if code in (FailureCode.GITHUB_UNREACHABLE, FailureCode.GITHUB_PROXY_FAILED):
+    if isinstance(error, GitHubAppError):
+        said = [f"The appliance got no token from GitHub {doing}.", strip(error.message)]
+    elif code in (FailureCode.GITHUB_UNREACHABLE, FailureCode.GITHUB_PROXY_FAILED):
         said = [f"The request to GitHub {doing} failed. {error.message}"]
     else:
         said = [f"GitHub refused {doing} (status {error.status})."]
         if error.errors:
             said.append(f"GitHub said: {_sentence(strip('; '.join(error.errors)))}")
-    if error.permissions and code is FailureCode.GITHUB_TOKEN_INSUFFICIENT:
+    if error.permissions and code in (
+        FailureCode.GITHUB_TOKEN_INSUFFICIENT,
+        FailureCode.GITHUB_APP_PERMISSION_MISSING,
+    ):
         said.append(f"The request needs these permissions: {strip(error.permissions)}.")
     if code is FailureCode.GITHUB_SSO_REQUIRED:
         said.append(_authorize(trusted_address(error.sso_url or "", hosts)))
@@ -92,6 +106,8 @@ def is_git_outage(reason: Failure, stderr: str) -> bool:
 
 
 def _rest_code(error: GitHubError, *, pushed: bool) -> FailureCode:
+    if isinstance(error, GitHubAppError):
+        return _APP_CODES[error.problem]
     if error.proxy:
         return FailureCode.GITHUB_PROXY_FAILED
     if error.retry_at is not None or error.status == _TOO_MANY:

@@ -32,6 +32,8 @@ _ACCESS: tuple[tuple[str, FailureCode], ...] = (
     (r"SAML SSO|SAML enforcement", FailureCode.GITHUB_SSO_REQUIRED),
     (r"IP allow list", FailureCode.GITHUB_IP_NOT_ALLOWED),
     (r"account (?:is|was|has been) suspended", FailureCode.GITHUB_ACCOUNT_SUSPENDED),
+    (r"installation has been suspended", FailureCode.GITHUB_APP_SUSPENDED),
+    (r"Resource not accessible by integration", FailureCode.GITHUB_APP_PERMISSION_MISSING),
     (
         r"[Rr]epository (?:access blocked|unavailable|has been disabled)|Access to this repository has been disabled",
         FailureCode.REPOSITORY_BLOCKED,
@@ -45,7 +47,10 @@ _ACCESS: tuple[tuple[str, FailureCode], ...] = (
 )
 # A push that GitHub declined:
 _PUSH: tuple[tuple[str, FailureCode], ...] = (
-    (r"refusing to allow .{0,300} workflow|without [`'\"]?workflow[`'\"]? scope", FailureCode.WORKFLOW_SCOPE_MISSING),
+    (
+        r"refusing to allow .{0,300} workflow|without [`'\"]?workflows?[`'\"]? (?:scope|permission)",
+        FailureCode.WORKFLOW_SCOPE_MISSING,
+    ),
     (r"PUSH PROTECTION|cannot contain secrets|error: GH009\b", FailureCode.PUSH_PROTECTION),
     # Before the reasons that a file's name can imitate.
     (r"error: GH001\b|exceeds GitHub(?: Enterprise)?'s file size limit", FailureCode.FILE_TOO_LARGE),

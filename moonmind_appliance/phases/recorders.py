@@ -24,6 +24,9 @@ class ArtifactRecorder(Protocol):
     def log(self, phase: PhaseName, attempt: int, artifact_type: ArtifactType) -> LogSink:
         """A new log of that phase and attempt."""
 
+    def read(self, name: str) -> bytes | None:
+        """The content of the file of that name; None if the run has none, or it cannot be read."""
+
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         """Store a whole file and return its storage path. A file of the same name is replaced."""
 

@@ -41,6 +41,8 @@ from moonmind_appliance.shards.read_login import read_stored_login
 
 SLUG = "rehearsal/reading-list"
 TOKEN_NAME = "rehearsal"  # noqa: S105 - a token's name
+APP_ID = 4711
+_KEY_BITS = 2048
 _START_SECONDS = 60.0
 
 
@@ -53,6 +55,7 @@ class RehearsalEnvironment:
         think_seconds: how long the stand-in model waits before each answer.
         shards: the number of shards.
         folder: for the data folder and the stand-ins' files; None: a new temporary folder.
+        github_app: the appliance uses a GitHub App instead of a token.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class RehearsalEnvironment:
         think_seconds: float = 0.0,
         shards: int = 1,
         folder: Path | None = None,
+        github_app: bool = False,
     ) -> None:
         self.id = secrets.token_hex(4)
         self._base = base
@@ -70,6 +74,7 @@ class RehearsalEnvironment:
         self._think_seconds = think_seconds
         self._shards = shards
         self._folder = folder
+        self._github_app = github_app
         self._stack = ExitStack()
         self.keep = False
         self.folder: Path
@@ -106,9 +111,31 @@ class RehearsalEnvironment:
         stack.enter_context(without_proxy(gateway))
         self.openai = stack.enter_context(StandInOpenAI(gateway, think_seconds=self._think_seconds))
         self.github = stack.enter_context(StandInGitHub((gateway, 0), self.folder / "github"))
-        self.github.add_token(self.github_token)
+        if self._github_app:
+            self._make_app()
+        else:
+            self.github.add_token(self.github_token)
         (self.folder / "ca.pem").write_bytes(self.openai.ca_pem)
         self.settings = settings_of.load(self.variables()).settings
+
+    def _make_app(self) -> None:
+        """Create a GitHub App, install it for the repositories of the rehearsal, and write its key."""
+        from joserfc.jwk import RSAKey  # noqa: PLC0415 - loads the cryptographic library
+
+        key = RSAKey.generate_key(_KEY_BITS)
+        self.github.add_app(APP_ID, key.as_pem(private=False))
+        self.github.install_app(APP_ID, SLUG.partition("/")[0])
+        self._app_key.touch(mode=0o600)
+        self._app_key.write_bytes(key.as_pem(private=True))
+
+    @property
+    def _app_key(self) -> Path:
+        return self.folder / "github-app.pem"
+
+    def _credential(self) -> dict[str, str]:
+        if not self._github_app:
+            return {"GITHUB_TOKEN": self.github_token}
+        return {"GITHUB_APP_ID": str(APP_ID), "GITHUB_APP_PRIVATE_KEY_FILE": str(self._app_key)}
 
     @property
     def network(self) -> str:
@@ -121,12 +148,12 @@ class RehearsalEnvironment:
         return self.folder / "data"
 
     def variables(self) -> dict[str, str]:
-        """The environment variables of an appliance in this environment; includes the GitHub token."""
+        """The environment variables of an appliance in this environment; includes the credential for GitHub."""
         own = {
             "MOONMIND_DATA_DIR": str(self.data_dir),
             "MOONMIND_HOST": "127.0.0.1",
             "MOONMIND_PORT": "5000",
-            "GITHUB_TOKEN": self.github_token,
+            **self._credential(),
             "GITHUB_API_URL": self.github.api_url,
             "GITHUB_SERVER_URL": self.github.server_url,
             "AGENT_HTTPS_PROXY": self.openai.proxy_url,

@@ -10,11 +10,13 @@ import msgspec
 
 from moonmind_appliance.models.repository import REPOSITORY_RULE
 from moonmind_appliance.settings.values import (
+    PrivateKey,
     ProxyUrl,
     Secret,
     Size,
     WebhookUrl,
     absolute_path,
+    app_id,
     author_value,
     backend_name,
     comma_separated,
@@ -24,6 +26,7 @@ from moonmind_appliance.settings.values import (
     flag,
     http_url,
     one_of,
+    private_key,
     proxy_url,
     receiver_url,
     ref_prefix,
@@ -121,6 +124,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Option(
             "GitHub token that reads the repositories, pushes branches and opens pull requests (repo scope).",
             secret_value,
+        ),
+    ] = None
+    github_app_id: Annotated[
+        str | None,
+        Option(
+            "Id or client id of a GitHub App whose short-lived tokens are used instead of GITHUB_TOKEN.",
+            app_id,
+            "It is on the App's settings page on GitHub.",
+        ),
+    ] = None
+    github_app_private_key: Annotated[
+        PrivateKey | None,
+        Option(
+            "Private key of that App in PEM format; usually GITHUB_APP_PRIVATE_KEY_FILE names its file instead.",
+            private_key,
+            "Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you for the App.",
         ),
     ] = None
     github_api_url: Annotated[

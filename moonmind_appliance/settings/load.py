@@ -168,6 +168,8 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
                 {"OIDC_ISSUER_URL", "AUTH_PROVIDER"},
             )
         )
+    if (about_app := _app_problem(settings)) is not None:
+        problems.append((about_app, {"GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_TOKEN"}))
     if settings.webhook_url and not settings.webhook_secret:
         problems.append(
             (
@@ -180,3 +182,28 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
             )
         )
     return problems
+
+
+def _app_problem(settings: Settings) -> SettingProblem | None:
+    """What is wrong with the combination of the GitHub App's settings and GITHUB_TOKEN."""
+    if settings.github_app_id is None and settings.github_app_private_key is None:
+        return None
+    if settings.github_token is not None:
+        return SettingProblem(
+            "GITHUB_TOKEN",
+            "is set, and a GitHub App is, too: it is not clear which of them the runs should use.",
+            "Remove GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY.",
+        )
+    if settings.github_app_id is None:
+        return SettingProblem(
+            "GITHUB_APP_ID",
+            "is required with GITHUB_APP_PRIVATE_KEY.",
+            "Set it to the App's id, which is on its settings page on GitHub.",
+        )
+    if settings.github_app_private_key is None:
+        return SettingProblem(
+            "GITHUB_APP_PRIVATE_KEY",
+            "is required with GITHUB_APP_ID.",
+            "Set GITHUB_APP_PRIVATE_KEY_FILE to the .pem file that GitHub gave you for the App.",
+        )
+    return None

@@ -21,6 +21,10 @@ _LONGEST_PREFIX = 100
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64
 _PREFIX = re.compile(r"(?!refs(?:/|$))PART(?:/PART)*".replace("PART", r"[\w+](?:[\w+=,@-]|\.(?!\.|lock(?:/|$)|/|$))*"))
 
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN ((?:RSA )?PRIVATE KEY)-----\n(?:[A-Za-z0-9+/=]{1,80}\n){1,200}-----END \1-----\n"
+)
+
 
 class Secret:
     """A value that only `reveal` returns: it never appears in a repr, a log line or a traceback."""
@@ -72,6 +76,17 @@ class ProxyUrl(Secret):
         return {name: part for name, part in parts.items() if part}
 
 
+class PrivateKey(Secret):
+    """A private key in PEM format."""
+
+    __slots__ = ()
+
+    @property
+    def body(self) -> str:
+        """The key itself, in base64 without line breaks: the value to redact, however it is wrapped."""
+        return "".join(self.reveal().splitlines()[1:-1])
+
+
 class WebhookUrl(Secret):
     """The URL of a webhook's receiver. Its path and its query are not shown: with many receivers they are the key."""
 
@@ -114,6 +129,21 @@ def secret_value(raw: str) -> Secret:
     if "\n" in raw or "\r" in raw:
         raise ValueError("contains a line break")
     return Secret(raw)
+
+
+def private_key(raw: str) -> PrivateKey:
+    r"""A private RSA key in PEM format. The two characters \n count as a line break, for files with short lines."""
+    pem = "".join(f"{line.strip()}\n" for line in raw.replace("\\n", "\n").splitlines())
+    if not _PRIVATE_KEY.fullmatch(pem):
+        raise ValueError("is not a private RSA key in PEM format, or has a password")
+    return PrivateKey(pem)
+
+
+def app_id(raw: str) -> str:
+    """The id of a GitHub App, or its client id."""
+    if not re.fullmatch(r"[0-9]{1,20}|Iv[A-Za-z0-9.]{8,60}", raw):
+        raise ValueError("is not the id of a GitHub App (a number), and not its client id")
+    return raw
 
 
 def flag(raw: str) -> bool:

@@ -182,7 +182,7 @@ class Gateway:
     def _headers(self, token: str | None, headers: dict[bytes, str]) -> list[tuple[bytes, bytes]]:
         """The headers that GitHub sends with every response: about itself, the token and its rate limit."""
         access = self._state.access(token) if token else None
-        used = self._state.count_request(token)
+        used = self._state.count_request(access.limit if access is not None and access.limit else token)
         texts = {
             "x-github-request-id": ":".join(secrets.token_hex(2).upper() for _ in range(4)),
             "x-github-media-type": "github.v3; format=json",
@@ -193,7 +193,7 @@ class Gateway:
             "x-ratelimit-reset": str(int(time.time()) // 3600 * 3600 + 3600),
             "x-ratelimit-resource": "core",
         }
-        if access is not None:
+        if access is not None and access.permissions is None:
             texts["x-oauth-scopes"] = ", ".join(sorted(access.scopes))
             texts["x-accepted-oauth-scopes"] = "repo"
         return [(name.encode(), value.encode("latin-1")) for name, value in texts.items()]

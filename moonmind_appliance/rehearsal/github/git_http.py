@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from litestar.types import Receive, Send
 
-from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
+from moonmind_appliance.rehearsal.github.access_refusals import AccessRefusal, access_refusal
+from moonmind_appliance.rehearsal.github.apps import covers
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.push_refusals import PROTECTED_BRANCH, PUSH_REFUSALS, PUSH_WARNING
+from moonmind_appliance.rehearsal.github.refusals import forbidden, suspended
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedRepository, basic_credentials, token_of
 
 _PATH = re.compile(
@@ -66,7 +68,7 @@ class GitHTTP:
         elif repository is None or not self._state.may_see(repository, access):
             # A caller without credentials gets 401; one with credentials gets 404.
             await _refuse(send, 404 if access else 401, "Repository not found.", challenge=access is None)
-        elif refusal := access_refusal(self._state.faults, repository.owner):
+        elif refusal := self._refusal(repository, access, pushes=pushes):
             await _refuse(send, refusal.git_status, refusal.git_text)
         elif service == "info/refs" and f"{match['owner']}/{match['name']}".lower() != repository.slug.lower():
             # Only the first request is redirected: git continues with the old name after a request for a password.
@@ -89,6 +91,15 @@ class GitHTTP:
                 await self._run(call, receive, send)
             # Before the end of the answer: the effects of a push are complete when git reports its end.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _refusal(self, repository: HostedRepository, access: Access | None, *, pushes: bool) -> AccessRefusal | None:
+        """Why the token has no access to a repository that it may see."""
+        if access is not None and access.suspended:
+            return AccessRefusal(suspended(), suspended().body["message"])
+        if access is not None and not access.allows("contents:write" if pushes else "contents:read"):
+            message = "Write access to repository not granted."
+            return AccessRefusal(forbidden(""), message)
+        return access_refusal(self._state.faults, repository.owner)
 
     async def _push(self, call: _Call, receive: Receive, send: Send) -> None:
         bare = call.repository.bare
@@ -142,7 +153,8 @@ class GitHTTP:
             "warning": PUSH_WARNING if occurs(Fault.PUSH_WARNING) else "",
             "protected": sorted(repository.protected),
             "protection": PROTECTED_BRANCH,
-            "workflow_scope": "workflow" in access.scopes,
+            "workflow_scope": "workflow" in access.scopes or covers(access.permissions or {}, "workflows", "write"),
+            "app": access.permissions is not None,
         }
         if rules["workflow_scope"] and not any(rules[name] for name in ("decline", "protected", "warning")):
             return {}

@@ -23,7 +23,7 @@ _MOST_ENTRIES = 100_000
 _LINE = 60
 
 
-@get(f"{_DATABASE}/trees/{{tree_sha:str}}", operation=_TREES, sync_to_thread=True)
+@get(f"{_DATABASE}/trees/{{tree_sha:str}}", operation=_TREES, needs=("contents:read",), sync_to_thread=True)
 def get_tree(
     request: AnyRequest, repository: RequestedRepository, tree_sha: FromPath[str], shapes: InjectedShapes
 ) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _entry(url: str, entry: TreeObject) -> dict[str, Any]:
     return shape
 
 
-@get(f"{_DATABASE}/blobs/{{file_sha:str}}", operation=_BLOBS, sync_to_thread=True)
+@get(f"{_DATABASE}/blobs/{{file_sha:str}}", operation=_BLOBS, needs=("contents:read",), sync_to_thread=True)
 def get_blob(repository: RequestedRepository, file_sha: FromPath[str], shapes: InjectedShapes) -> dict[str, Any]:
     """A file's content as base64, in lines."""
     if not re.fullmatch("[0-9a-f]{40}", file_sha):

@@ -29,6 +29,7 @@ _LONGEST_LABEL_DESCRIPTION = 100
 @get(
     f"{REPOSITORY}/issues/{{number:int}}/labels",
     operation="/issues/labels#list-labels-for-an-issue",
+    needs=("issues:read", "pull_requests:read"),
     sync_to_thread=True,
 )
 def list_issue_labels(
@@ -41,6 +42,7 @@ def list_issue_labels(
 @post(
     f"{REPOSITORY}/issues/{{number:int}}/labels",
     operation="/issues/labels#add-labels-to-an-issue",
+    needs=("issues:write", "pull_requests:write"),
     sync_to_thread=True,
     status_code=200,
 )
@@ -88,7 +90,12 @@ def _check_label(operation: str, name: str) -> None:
         raise invalid(operation, too_long("Label", "name", _LONGEST_LABEL))
 
 
-@get(f"{REPOSITORY}/labels", operation="/issues/labels#list-labels-for-a-repository", sync_to_thread=True)
+@get(
+    f"{REPOSITORY}/labels",
+    operation="/issues/labels#list-labels-for-a-repository",
+    needs=("issues:read", "pull_requests:read"),
+    sync_to_thread=True,
+)
 def list_labels(
     request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
 ) -> Response[list[dict[str, Any]]]:
@@ -97,7 +104,12 @@ def list_labels(
     return Response([shapes.label(repository, label) for label in page], headers=link)
 
 
-@post(f"{REPOSITORY}/labels", operation="/issues/labels#create-a-label", sync_to_thread=True)
+@post(
+    f"{REPOSITORY}/labels",
+    operation="/issues/labels#create-a-label",
+    needs=("issues:write", "pull_requests:write"),
+    sync_to_thread=True,
+)
 def create_label(
     request: AnyRequest, repository: RequestedRepository, github: InjectedState, shapes: InjectedShapes, body: RawBody
 ) -> Response[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 A program of its own, run by git in the bare repository with the interpreter's standard library only. The rules come as
 JSON in REHEARSAL_PUSH_RULES: `decline` (the refusal of every push), `protected` (branches) and `protection` (their
-refusal), `warning` (printed for an accepted push), `workflow_scope` (whether the token may change workflows). A refusal
-is GitHub's text and the reason. The protocol with git is described in githooks(5), "proc-receive".
+refusal), `warning` (printed for an accepted push), `workflow_scope` (whether the token may change workflows), `app`
+(whether it is a GitHub App's). A refusal is GitHub's text and the reason. The protocol with git is described in
+githooks(5), "proc-receive".
 """
 
 import json
@@ -57,6 +58,10 @@ def refusal(ref: str, new: str, rules: dict[str, object]) -> str | None:
         sys.stderr.buffer.write(text.format(ref=ref, new=new).encode())
         return str(reason)
     if not rules.get("workflow_scope") and (path := changed_workflow(new)):
+        if rules.get("app"):
+            return (
+                f"refusing to allow a GitHub App to create or update workflow `{path}` without `workflows` permission"
+            )
         return (
             f"refusing to allow a Personal Access Token to create or update workflow `{path}` without `workflow` scope"
         )

@@ -37,6 +37,19 @@ def forbidden(operation: str) -> Refused:
     return Refused(403, "Resource not accessible by personal access token", operation=operation)
 
 
+def suspended() -> Refused:
+    """The installation of the App whose token it is is suspended."""
+    page = "https://docs.github.com/rest/reference/apps#create-an-installation-access-token-for-an-app"
+    return Refused(403, "This installation has been suspended", operation=page)
+
+
+def not_permitted(operation: str, needs: tuple[str, ...]) -> Refused:
+    """The App's token lacks a permission; GitHub lists those that would do."""
+    accepted = "; ".join(each.replace(":", "=") for each in needs)
+    message = "Resource not accessible by integration"
+    return Refused(403, message, operation=operation, headers={"x-accepted-github-permissions": accepted})
+
+
 def invalid(operation: str, *errors: dict[str, Any]) -> Refused:
     """The request is well formed but cannot be executed."""
     return Refused(422, "Validation Failed", errors=list(errors), operation=operation)

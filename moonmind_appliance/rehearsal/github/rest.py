@@ -15,6 +15,8 @@ from litestar.params import FromPath, RawBody
 
 from moonmind_appliance.rehearsal.github import request_bodies as bodies
 from moonmind_appliance.rehearsal.github.access_refusals import access_refusal
+from moonmind_appliance.rehearsal.github.app_routes import create_token, get_app, get_installation, revoke_token
+from moonmind_appliance.rehearsal.github.apps import RegisteredApp
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.git_objects import get_blob, get_tree
 from moonmind_appliance.rehearsal.github.injected import (
@@ -25,11 +27,21 @@ from moonmind_appliance.rehearsal.github.injected import (
     InjectedState,
     RequestedPull,
     RequestedRepository,
+    needs_of,
     operation_of,
 )
 from moonmind_appliance.rehearsal.github.labels import add_issue_labels, create_label, list_issue_labels, list_labels
 from moonmind_appliance.rehearsal.github.listing import page_of
-from moonmind_appliance.rehearsal.github.refusals import Refused, forbidden, invalid, not_found, problem, too_long
+from moonmind_appliance.rehearsal.github.refusals import (
+    Refused,
+    forbidden,
+    invalid,
+    not_found,
+    not_permitted,
+    problem,
+    suspended,
+    too_long,
+)
 from moonmind_appliance.rehearsal.github.shapes import Shapes
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, token_of
 
@@ -65,6 +77,10 @@ def rest_app(github: GitHubState) -> Litestar:
             add_issue_labels,
             list_labels,
             create_label,
+            get_app,
+            get_installation,
+            create_token,
+            revoke_token,
         ],
     )
     return Litestar(
@@ -74,6 +90,7 @@ def rest_app(github: GitHubState) -> Litestar:
             "shapes": Provide(lambda: Shapes(github), sync_to_thread=False),
             "access": Provide(provide_access, sync_to_thread=False),
             "repository": Provide(provide_repository, sync_to_thread=False),
+            "calling_app": Provide(provide_app, sync_to_thread=False),
             "pull": Provide(provide_pull, sync_to_thread=False),
         },
         exception_handlers={
@@ -100,8 +117,28 @@ def _answer_internal_error(request: AnyRequest, error: Exception) -> Response[di
     return _answer_refused(request, Refused(500, "Server Error"))
 
 
+def provide_app(request: AnyRequest, github: InjectedState) -> RegisteredApp:
+    """The App that calls: only a JWT is accepted here."""
+    _check_headers(request)
+    app = github.apps.authenticate(request.headers.get("authorization", ""))
+    _check_accept(request)
+    return app
+
+
 def provide_access(request: AnyRequest, github: InjectedState) -> Access | None:
     """The caller; None without a token. Reads the headers in GitHub's order."""
+    _check_headers(request)
+    token = token_of(request.headers.get("authorization", ""))
+    access = github.access(token) if token else None
+    if request.headers.get("authorization") and access is None:
+        raise Refused(401, "Bad credentials")
+    if access is not None and access.suspended:
+        raise suspended()
+    _check_accept(request)
+    return access
+
+
+def _check_headers(request: AnyRequest) -> None:
     if not request.headers.get("user-agent"):
         raise Refused(
             403,
@@ -110,14 +147,12 @@ def provide_access(request: AnyRequest, github: InjectedState) -> Access | None:
     version = request.headers.get("x-github-api-version")
     if version is not None and version not in API_VERSIONS:
         raise Refused(400, f"API version {version!r} is not supported.")
-    token = token_of(request.headers.get("authorization", ""))
-    access = github.access(token) if token else None
-    if request.headers.get("authorization") and access is None:
-        raise Refused(401, "Bad credentials")
+
+
+def _check_accept(request: AnyRequest) -> None:
     accept = request.headers.get("accept", "*/*")
     if not any(_MEDIA_TYPE.fullmatch(part) for part in accept.split(",")):
         raise Refused(415, "Must accept 'application/json'")
-    return access
 
 
 def provide_repository(
@@ -133,10 +168,15 @@ def provide_repository(
     if f"{owner}/{name}".lower() != repository.slug.lower():
         below = request.scope["raw_path"].decode("ascii").removeprefix(API_PREFIX).split("/")[4:]
         raise _moved(request, "/".join([f"/repositories/{repository.repository_id}", *below]))
+    needs = needs_of(request)
+    if needs and access is not None and not access.allows(*needs):
+        raise not_permitted(operation, needs)
     if request.method != "GET":
         if access is None:
             raise Refused(401, "Requires authentication", operation=operation)
-        if not github.may_push(repository, access):
+        if access.permissions is not None and not github.includes(repository, access):
+            raise not_permitted(operation, needs)
+        if not repository.push or (access.permissions is None and not github.may_push(repository, access)):
             raise forbidden(operation)
         if repository.archived:
             raise Refused(403, "Repository was archived so is read-only.", operation=operation)
@@ -170,7 +210,12 @@ def get_repository(repository: RequestedRepository, access: CallerAccess, shapes
     return shapes.full_repository(repository, access)
 
 
-@get(f"{REPOSITORY}/branches", operation="/branches/branches#list-branches", sync_to_thread=True)
+@get(
+    f"{REPOSITORY}/branches",
+    operation="/branches/branches#list-branches",
+    needs=("contents:read",),
+    sync_to_thread=True,
+)
 def list_branches(
     request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
 ) -> Response[list[dict[str, Any]]]:
@@ -182,6 +227,7 @@ def list_branches(
 @get(
     f"{REPOSITORY}/branches/{{branch:path}}",
     operation="/branches/branches#get-a-branch",
+    needs=("contents:read",),
     sync_to_thread=True,
 )
 def get_branch(
@@ -198,7 +244,12 @@ def get_branch(
     raise Refused(404, "Branch not found", operation=operation_of(request))
 
 
-@get(f"{REPOSITORY}/git/ref/{{ref:path}}", operation="/git/refs#get-a-reference", sync_to_thread=True)
+@get(
+    f"{REPOSITORY}/git/ref/{{ref:path}}",
+    operation="/git/refs#get-a-reference",
+    needs=("contents:read",),
+    sync_to_thread=True,
+)
 def get_ref(
     request: AnyRequest, repository: RequestedRepository, ref: FromPath[str], shapes: InjectedShapes
 ) -> dict[str, Any]:
@@ -215,6 +266,7 @@ def get_ref(
 @get(
     f"{REPOSITORY}/git/matching-refs/{{ref:path}}",
     operation="/git/refs#list-matching-references",
+    needs=("contents:read",),
     sync_to_thread=True,
 )
 def list_matching_refs(
@@ -226,7 +278,12 @@ def list_matching_refs(
     return [shapes.ref(repository, full, sha) for full, sha in heads if full.startswith(start)]
 
 
-@get(f"{REPOSITORY}/pulls", operation="/pulls/pulls#list-pull-requests", sync_to_thread=True)
+@get(
+    f"{REPOSITORY}/pulls",
+    operation="/pulls/pulls#list-pull-requests",
+    needs=("pull_requests:read",),
+    sync_to_thread=True,
+)
 def list_pulls(
     request: AnyRequest, repository: RequestedRepository, shapes: InjectedShapes
 ) -> Response[list[dict[str, Any]]]:
@@ -256,7 +313,12 @@ def list_pulls(
     return Response([shapes.pull(repository, pull) for pull in page], headers=link)
 
 
-@post(f"{REPOSITORY}/pulls", operation="/pulls/pulls#create-a-pull-request", sync_to_thread=True)
+@post(
+    f"{REPOSITORY}/pulls",
+    operation="/pulls/pulls#create-a-pull-request",
+    needs=("pull_requests:write",),
+    sync_to_thread=True,
+)
 def create_pull(
     *,
     request: AnyRequest,
@@ -353,6 +415,7 @@ def _check_branches(operation: str, repository: HostedRepository, head: str, bas
 @get(
     f"{REPOSITORY}/pulls/{{number:int}}",
     operation="/pulls/pulls#get-a-pull-request",
+    needs=("pull_requests:read",),
     sync_to_thread=True,
 )
 def get_pull(repository: RequestedRepository, pull: RequestedPull, shapes: InjectedShapes) -> dict[str, Any]:
@@ -363,6 +426,7 @@ def get_pull(repository: RequestedRepository, pull: RequestedPull, shapes: Injec
 @patch(
     f"{REPOSITORY}/pulls/{{number:int}}",
     operation="/pulls/pulls#update-a-pull-request",
+    needs=("pull_requests:write",),
     sync_to_thread=True,
 )
 def update_pull(

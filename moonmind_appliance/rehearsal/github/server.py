@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import uvicorn
 
 from moonmind_appliance.api_address import listen
+from moonmind_appliance.rehearsal.github.apps import IssuedToken
 from moonmind_appliance.rehearsal.github.faults import Fault
 from moonmind_appliance.rehearsal.github.gateway import Gateway, LoggedRequest, OpenConnections
 from moonmind_appliance.rehearsal.github.git_http import GitHTTP
@@ -138,6 +139,67 @@ class StandInGitHub:
     def remove_token(self, token: str) -> None:
         """Revoke a token. Idempotent."""
         self._state.remove_token(token)
+
+    def add_app(
+        self,
+        app_id: int,
+        public_key: bytes,
+        *,
+        client_id: str = "Iv23liStandInGitHub",
+        permissions: Mapping[str, str] | None = None,
+    ) -> None:
+        """Register a GitHub App, or replace its public key (PEM).
+
+        `permissions` None: contents and pull requests to write, and metadata to read.
+        """
+        self._state.apps.register(app_id, public_key, client_id=client_id, permissions=permissions)
+
+    def install_app(
+        self,
+        app_id: int,
+        account: str,
+        *,
+        repositories: Iterable[str] | None = None,
+        permissions: Mapping[str, str] | None = None,
+        suspended: bool = False,
+    ) -> int:
+        """Install an App on an account, or change the installation; returns its id.
+
+        Args:
+            app_id: the App.
+            account: the owner of the repositories.
+            repositories: slugs; None: all of the account.
+            permissions: what the account has accepted; None: all that the App asks for.
+            suspended: whether the installation is suspended.
+        """
+        return self._state.apps.install(
+            app_id, account, repositories=repositories, permissions=permissions, is_suspended=suspended
+        )
+
+    def uninstall_app(self, app_id: int, account: str) -> None:
+        """Remove the App's installation on the account, and end its tokens. Idempotent."""
+        self._state.apps.uninstall(app_id, account)
+
+    @property
+    def installation_tokens(self) -> list[IssuedToken]:
+        """The installation tokens that were given out, oldest first; without their values."""
+        return self._state.apps.issued()
+
+    def installation_token_values(self) -> list[str]:
+        """The values of these tokens, for tests that search for them."""
+        return self._state.apps.values()
+
+    def set_token_life(self, seconds: float, *, long_form: bool = True) -> None:
+        """How long the installation tokens live that are given out from now on, and their form.
+
+        `long_form`: as on github.com since 2026; False: as on GitHub Enterprise Server.
+        """
+        self._state.apps.token_seconds = seconds
+        self._state.apps.long_tokens = long_form
+
+    def end_token_lives(self) -> None:
+        """End the life of every installation token now, as if its hour was over."""
+        self._state.apps.end_tokens()
 
     def add_repository(
         self,

@@ -83,6 +83,10 @@ class Shapes:
             "site_admin": False,
         }
 
+    def page(self, path: str) -> str:
+        """The address of a page for people."""
+        return f"{self._state.server_url}/{path}"
+
     def url(self, repository: HostedRepository) -> str:
         """The repository's address in the API."""
         return f"{self._state.api_url}/repos/{repository.slug}"
@@ -103,9 +107,9 @@ class Shapes:
             "fork": False,
             "url": url,
             **{key: url + tail for key, tail in _REPOSITORY_URLS.items()},
-            "created_at": _time(repository.created_at),
-            "updated_at": _time(repository.pushed_at),
-            "pushed_at": _time(repository.pushed_at),
+            "created_at": time_of(repository.created_at),
+            "updated_at": time_of(repository.pushed_at),
+            "pushed_at": time_of(repository.pushed_at),
             "git_url": f"git:{html_url.partition(':')[2]}.git",
             "ssh_url": f"git@{self._state.server_url.partition('://')[2].partition(':')[0]}:{repository.slug}.git",
             "clone_url": f"{html_url}.git",
@@ -142,13 +146,14 @@ class Shapes:
         """A repository in the answer of GET /repos/{owner}/{repo}, with the caller's permissions."""
         shape = {**self.repository(repository), "network_count": 0, "subscribers_count": 0}
         if access is not None:
-            push = self._state.may_push(repository, access)
+            # An App has no role in the repository: in the documented answers for one, every entry is false.
+            push = access.permissions is None and self._state.may_push(repository, access)
             shape["permissions"] = {
                 "admin": False,
                 "maintain": False,
                 "push": push,
                 "triage": push,
-                "pull": True,
+                "pull": access.permissions is None,
             }
         return shape
 
@@ -262,9 +267,9 @@ class Shapes:
             "title": pull.title,
             "user": self.user(pull.user),
             "body": pull.body,
-            "created_at": _time(pull.created_at),
-            "updated_at": _time(pull.updated_at),
-            "closed_at": _time(pull.closed_at) if pull.closed_at else None,
+            "created_at": time_of(pull.created_at),
+            "updated_at": time_of(pull.updated_at),
+            "closed_at": time_of(pull.closed_at) if pull.closed_at else None,
             "merged_at": None,
             "merge_commit_sha": None,
             "assignee": None,
@@ -320,9 +325,10 @@ def node(kind: str, key: object) -> str:
     return base64.b64encode(f"{kind}:{key}".encode()).decode()
 
 
-def _time(moment: datetime) -> str:
+def time_of(moment: datetime) -> str:
+    """A time as GitHub writes it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _utc(iso: str) -> str:
-    return _time(datetime.fromisoformat(iso))
+    return time_of(datetime.fromisoformat(iso))

@@ -3,11 +3,12 @@
 import base64
 import binascii
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from moonmind_appliance.rehearsal.github.apps import Apps, InstallationToken, covers
 from moonmind_appliance.rehearsal.github.bare_repository import BareRepository, Git
 from moonmind_appliance.rehearsal.github.faults import ActiveFaults, Fault
 
@@ -17,12 +18,25 @@ REQUESTS_AN_HOUR = 5000
 
 @dataclass(frozen=True)
 class Access:
-    """A token: its owner and its permissions. `repositories` are slugs in lower case; None: all."""
+    """A token: its owner and its permissions. `repositories` are slugs in lower case; None: all.
+
+    `permissions` are those of an installation token or of a fine-grained token; None: of a classic token. `suspended`:
+    the App's installation is suspended. `limit`: what the rate limit is counted for, if it is not the token.
+    """
 
     login: str
     push: bool
     scopes: frozenset[str]
     repositories: frozenset[str] | None
+    permissions: Mapping[str, str] | None = None
+    suspended: bool = False
+    limit: str = ""
+
+    def allows(self, *alternatives: str) -> bool:
+        """Whether it has one of the permissions, each `name:level`; a classic token has scopes instead."""
+        if self.permissions is None:
+            return True
+        return any(covers(self.permissions, *each.split(":")) for each in alternatives)
 
 
 @dataclass
@@ -97,6 +111,7 @@ class GitHubState:
         self._used: dict[str, int] = {}
         self._slugs: dict[str, HostedRepository] = {}
         self._ids = 0
+        self.apps = Apps(self.next_id)
 
     def next_id(self) -> int:
         """A unique number."""
@@ -118,8 +133,27 @@ class GitHubState:
             self._tokens.pop(token, None)
 
     def access(self, token: str) -> Access | None:
-        """The token's permissions; None if it is unknown."""
-        return self._tokens.get(token)
+        """The token's permissions; None if it is unknown, has ended or was revoked."""
+        issued = self.apps.token(token)
+        return self._tokens.get(token) if issued is None else self._installation_access(issued)
+
+    def _installation_access(self, token: InstallationToken) -> Access:
+        installation, ids = token.installation, token.repository_ids
+        with self.lock:
+            slugs = frozenset(
+                each.slug.lower()
+                for each in self._slugs.values()
+                if installation.includes(each.slug) and (ids is None or each.repository_id in ids)
+            )
+        return Access(
+            login=f"{token.app.slug}[bot]",
+            push=covers(token.permissions, "contents", "write"),
+            scopes=frozenset(),
+            repositories=slugs,
+            permissions=token.permissions,
+            suspended=installation.suspended_at is not None,
+            limit=f"installation {installation.installation_id}",
+        )
 
     def count_request(self, token: str | None) -> int:
         """Count one more request of this token; returns its number of requests."""
@@ -187,11 +221,18 @@ class GitHubState:
         """Whether the caller may know that the repository exists."""
         if not repository.private:
             return True
-        return access is not None and (access.repositories is None or repository.slug.lower() in access.repositories)
+        return access is not None and self.includes(repository, access)
+
+    def includes(self, repository: HostedRepository, access: Access) -> bool:
+        """Whether the repository is one of those that the token is for."""
+        return access.repositories is None or repository.slug.lower() in access.repositories
 
     def may_push(self, repository: HostedRepository, access: Access | None) -> bool:
         """Whether the caller may write to it, if it is not archived."""
-        return access is not None and self.may_see(repository, access) and access.push and repository.push
+        if access is None or not self.may_see(repository, access):
+            return False
+        # A user may write to a public repository in which they have a role; an App only where it is installed.
+        return access.push and repository.push and (access.permissions is None or self.includes(repository, access))
 
     def label(self, repository: HostedRepository, name: str) -> Label:
         """The repository's label with that name, in any case; creates a missing one."""

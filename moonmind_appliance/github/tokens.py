@@ -1,0 +1,95 @@
+"""Where the token of a request to GitHub comes from."""
+
+from typing import Any, Protocol
+
+from moonmind_appliance.errors import SettingProblem, SettingsError
+from moonmind_appliance.settings import Secret
+
+LEFT_AT_USE = 300.0
+"""Seconds for which a token must still be valid when a request begins, if it can be renewed."""
+
+_PREFIXES = {
+    "ghp_": "personal access token (classic)",
+    "github_pat_": "fine-grained personal access token",
+    "gho_": "OAuth token",
+    "ghu_": "user token of a GitHub App",
+    "ghs_": "installation token of a GitHub App",
+}
+
+
+class TokenSource(Protocol):
+    """Gives out tokens. Safe to use from several threads.
+
+    `may_push`: its tokens are known to have write access to the repository. `takes_tokens`: it takes tokens from
+    GitHub, so that there is something to revoke.
+    """
+
+    may_push: bool
+    takes_tokens: bool
+
+    def current(self, valid_for: float = LEFT_AT_USE) -> Secret:
+        """A token that is valid for that many seconds, as far as is known.
+
+        Raises:
+            GitHubError: GitHub gave none.
+        """
+
+    def replace(self, rejected: Secret) -> Secret | None:
+        """Another token than this one, which GitHub rejected; None if there is none.
+
+        Raises:
+            GitHubError: GitHub gave none.
+        """
+
+    def end(self) -> None:
+        """Revoke the tokens that were taken for this source. Never raises; idempotent. No token is given out later."""
+
+    def report(self) -> dict[str, Any]:
+        """The kind of credential and what is known about it, for the credential audit; never a value."""
+
+
+class FixedToken:
+    """The operator's own token, which is neither renewed nor revoked.
+
+    Raises:
+        SettingsError: the token cannot be sent.
+    """
+
+    may_push = takes_tokens = False
+
+    def __init__(self, token: Secret) -> None:
+        check_characters(token)
+        self._token = token
+
+    def current(self, valid_for: float = LEFT_AT_USE) -> Secret:  # noqa: ARG002 - the protocol's
+        """The token."""
+        return self._token
+
+    def replace(self, rejected: Secret) -> None:
+        """There is no other."""
+
+    def end(self) -> None:
+        """The operator's token stays valid."""
+
+    def report(self) -> dict[str, Any]:
+        """Its kind, by its prefix. What it may do is known to GitHub only."""
+        return {"credential": "GITHUB_TOKEN", "kind": kind_of(self._token), "renewed": 0, "revoked": False}
+
+
+def kind_of(token: Secret) -> str:
+    """The kind of token, by its prefix (docs.github.com, "About authentication to GitHub", "Token formats")."""
+    return next((kind for prefix, kind in _PREFIXES.items() if token.reveal().startswith(prefix)), "token")
+
+
+def check_characters(token: Secret) -> None:
+    """Refuse a token that is not valid in a header: the HTTP library's own error would quote it."""
+    if not all("!" <= character <= "~" for character in token.reveal()):
+        raise SettingsError(
+            [
+                SettingProblem(
+                    "GITHUB_TOKEN",
+                    "contains a character that is not allowed in GitHub tokens.",
+                    "Set it to the token only: letters, digits and underscores.",
+                )
+            ]
+        )

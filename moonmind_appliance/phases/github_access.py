@@ -1,0 +1,65 @@
+"""A run's access to GitHub in its credential audit, and the end of that access."""
+
+from typing import Any
+
+import msgspec
+
+from moonmind_appliance.models import ArtifactType, PhaseName
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.untrusted_json import decode
+
+AUDIT = "credential_audit.json"
+
+
+def github_access(ctx: PhaseContext) -> dict[str, Any]:
+    """The credential, and the tokens that all attempts of the run have taken with it; never a value."""
+    if ctx.github is None:
+        return {"credential": "none"}
+    return _with_earlier(ctx.github.tokens.report(), _audit(ctx).get("github"))
+
+
+def end_github_access(ctx: PhaseContext) -> None:
+    """Revoke the tokens that this attempt has taken, and record it in the run's credential audit. Idempotent.
+
+    Does nothing with the operator's own token.
+
+    Raises:
+        StoreError: the audit could not be saved.
+    """
+    if ctx.github is None or not ctx.github.tokens.takes_tokens:
+        return
+    ctx.github.tokens.end()
+    if not ctx.github.tokens.report()["tokens"]:
+        return
+    audit = _audit(ctx) | {"github": github_access(ctx)}
+    body = msgspec.json.format(msgspec.json.encode(audit), indent=2)
+    ctx.artifacts.keep(AUDIT, ArtifactType.CREDENTIAL_AUDIT, PhaseName.COMMIT_PUSH, body, "application/json")
+
+
+def _audit(ctx: PhaseContext) -> dict[str, Any]:
+    """The audit as it was last saved; empty if there is none that can be read."""
+    saved = ctx.artifacts.read(AUDIT)
+    try:
+        return decode(saved, dict[str, Any]) if saved else {}
+    except msgspec.DecodeError:
+        return {}
+
+
+def _with_earlier(report: dict[str, Any], saved: object) -> dict[str, Any]:
+    """The report, with the tokens of earlier attempts before those of this one."""
+    if "tokens" not in report or not isinstance(saved, dict) or saved.get("credential") != report["credential"]:
+        return report
+    now = {_identity(token) for token in report["tokens"]}
+    tokens = [token for token in saved.get("tokens", []) if _identity(token) not in now] + report["tokens"]
+    return report | {
+        "tokens": tokens,
+        "renewed": max(0, len(tokens) - 1),
+        "revoked": bool(report["revoked"]) and all(token["end"] in _OVER for token in tokens),
+    }
+
+
+_OVER = ("revoked", "over", "rejected by GitHub")
+
+
+def _identity(token: dict[str, Any]) -> tuple[object, ...]:
+    return token["taken_at"], token["expires_at"], token["why"]
