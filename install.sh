@@ -289,7 +289,7 @@ folders_and_settings() {
         install -d -m 0755 "$(dirname "$env_file")"
         (umask 077 && env_template > "$env_file.new") || fail "the template of $env_file could not be written." "read the message above."
         mv "$env_file.new" "$env_file"
-        say "wrote $env_file: set GITHUB_TOKEN there before the first real run"
+        say "wrote $env_file: set GITHUB_TOKEN (or a GitHub App) there before the first real run"
         [[ ! $(extra_ca_certs) ]] || say "job containers will trust $(extra_ca_certs) (EXTRA_CA_CERTS there)"
     fi
     end_step
@@ -365,7 +365,7 @@ next_steps() {
     local command=$prefix/venv/bin/moonmind-appliance
     # The short name only if a shell finds this installation by it.
     [[ ! $(command -v moonmind-appliance) -ef $command ]] || command=moonmind-appliance
-    printf '%s\n' "Next, set GITHUB_TOKEN in $env_file. Then sign in, and check the settings and connections:" \
+    printf '%s\n' "Next, set GITHUB_TOKEN in $env_file, or a GitHub App (docs/github-app.md). Then sign in, and check the settings and connections:" \
         "  $command login-shard 0" "  $command doctor"
 }
 

@@ -73,6 +73,8 @@ class Appliance:
             receiver = WebhookClient.of(settings)
             self._opened = ExitStack()
             self.resources = self._opened.enter_context(attach(settings, wakeups=self._workers))
+            if self.resources.github_app is not None:
+                self.resources.github_app.check_key()
         except BaseException:
             self._lock.release()
             raise

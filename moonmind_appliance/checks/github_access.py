@@ -1,4 +1,4 @@
-"""Checks of GitHub: the token, its scopes, and the allowed repositories, with the appliance's own client."""
+"""Checks of GitHub: the token or the App, what it may do, and the allowed repositories, with the appliance's client."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,8 +7,10 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
+from moonmind_appliance.checks.github_app import APP, AppInstallations, everywhere, is_wrong, registered_app
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import BEYOND, GitHub, GitHubApp
+from moonmind_appliance.github.app import KnownTokens
 from moonmind_appliance.github.proxy import route_of
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.trust import trust_context
@@ -18,6 +20,7 @@ _ANY = "octocat/Hello-World"
 TOKEN = "GitHub token"  # noqa: S105 - the name of a check
 _REJECTED, _NOT_FOUND = 401, 404
 _TIMEOUT = 10.0
+_NEEDED_SCOPES = frozenset({"repo", "public_repo", "repo:status", "repo_deployment", "workflow"})
 PROXY_TO_DO = "Check GITHUB_HTTPS_PROXY: address, user and password, and that the proxy allows GitHub's hosts."
 
 
@@ -49,17 +52,24 @@ class _Listening(httpx.BaseTransport):
 
 
 def token_is_set(settings: Settings) -> Finding:
-    """Check that a token is set, without a request to GitHub."""
+    """Check that a token or an App is set, without a request to GitHub."""
+    if settings.github_app_id is not None:
+        return ok(APP, f"GITHUB_APP_ID {settings.github_app_id} is set, not checked")
     if settings.github_token is None:
-        return wrong(TOKEN, "GITHUB_TOKEN is not set.", "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`.")
+        to_do = "Set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE, and restart `serve`."
+        return wrong(TOKEN, "Neither GITHUB_TOKEN nor GITHUB_APP_ID is set.", to_do)
     return ok(TOKEN, "set, not checked")
 
 
 class GitHubChecks:
-    """Checks the token and each repository at GitHub; then `time` is the time in GitHub's last response, if any."""
+    """Checks the credential and each repository at GitHub; then `time` is the time in GitHub's response, if any.
 
-    def __init__(self, settings: Settings) -> None:
+    `known` gets each token of an App before it is used.
+    """
+
+    def __init__(self, settings: Settings, known: KnownTokens | None = None) -> None:
         self._settings = settings
+        self._known = known
         self.time: datetime | None = None
 
     def __call__(self) -> Iterator[Finding]:
@@ -72,6 +82,10 @@ class GitHubChecks:
         settings = self._settings
         heard = _Listening(settings)
         try:
+            app = GitHubApp.of(settings, timeout=_TIMEOUT, pauses=(), transport=heard, known=self._known)
+            if app is not None:
+                yield from self._app(app, heard)
+                return
             client = GitHub.of(settings, timeout=_TIMEOUT, pauses=(), transport=heard)
             if client is None:
                 yield token_is_set(settings)
@@ -82,6 +96,7 @@ class GitHubChecks:
                 yield token
                 if token.level is Level.WRONG:
                     return
+                yield from _more_than_needed(client, settings)
                 for slug in settings.spec_workflow_github_repository:
                     yield repository_access(client, slug)
                 if not settings.spec_workflow_github_repository:
@@ -95,6 +110,47 @@ class GitHubChecks:
         finally:
             heard.close()
 
+    def _app(self, app: GitHubApp, heard: _Listening) -> Iterator[Finding]:
+        settings = self._settings
+        try:
+            registered = registered_app(app, settings)
+            self.time = _date(heard.headers)
+            yield registered
+            if is_wrong(registered):
+                return
+            installations = AppInstallations(app, settings)
+            for slug in settings.spec_workflow_github_repository:
+                found = list(installations(slug))
+                yield from found
+                if not any(map(is_wrong, found)):
+                    client = app.client(slug)
+                    yield repository_access(client, slug)
+                    client.tokens.end()
+            if not settings.spec_workflow_github_repository:
+                yield everywhere(app)
+        finally:
+            app.close()
+
+
+def _more_than_needed(client: GitHub, settings: Settings) -> Iterator[Finding]:
+    """What a fine-grained token can do beyond what runs need, as far as it can be found out without changes.
+
+    GitHub does not tell the permissions of such a token: the check reads what needs one that runs do not use.
+    """
+    slug = next(iter(settings.spec_workflow_github_repository), None)
+    if slug is None or settings.github_token is None or not settings.github_token.reveal().startswith("github_pat_"):
+        return
+    try:
+        found = [name for name in BEYOND if client.may_read(slug, name)]
+    except GitHubError:
+        return
+    check, rest = f"{TOKEN}, permissions", "GitHub does not tell all permissions of a fine-grained token."
+    if found:
+        to_do = "Remove them: runs need Contents and Pull requests, both Read and write. Or use a GitHub App."
+        yield note(check, f"It can also read {', '.join(found)}, which runs do not need. {rest}", to_do)
+    else:
+        yield ok(check, f"it cannot read {', '.join(BEYOND)}. {rest}")
+
 
 def _token(client: GitHub, heard: _Listening, settings: Settings) -> Finding:
     """Whether GitHub accepts the token, and its scopes."""
@@ -103,7 +159,7 @@ def _token(client: GitHub, heard: _Listening, settings: Settings) -> Finding:
     except GitHubError as error:
         if error.status != _NOT_FOUND:
             return _refusal(error)
-    return _scopes(heard.headers.get("x-oauth-scopes"), settings.github_api_url)
+    return _scopes(heard.headers, settings.github_api_url)
 
 
 def _refusal(error: GitHubError) -> Finding:
@@ -125,15 +181,23 @@ def _without_response(error: GitHubError) -> str:
     return PROXY_TO_DO if error.proxy else "Check GITHUB_API_URL, the network, and EXTRA_CA_CERTS."
 
 
-def _scopes(given: str | None, address: str) -> Finding:
-    """The scopes of a classic token; other kinds of token have none."""
+def _scopes(headers: httpx.Headers, address: str) -> Finding:
+    """The scopes of a classic token; other kinds of token have none. Both may have an end (docs.github.com/rest)."""
     check = TOKEN
+    given = headers.get("x-oauth-scopes")
+    end = headers.get("github-authentication-token-expiration", "")
+    until = f"; it ends {end}" if end else ""
     if given is None:
-        return ok(check, f"{address} accepts it; this kind of token has no scopes")
+        return ok(check, f"{address} accepts GITHUB_TOKEN; this kind of token has no scopes{until}")
     scopes = {scope.strip() for scope in given.split(",") if scope.strip()}
-    observed = f"{address} accepts it; scopes: {', '.join(sorted(scopes)) or 'none'}"
+    observed = f"{address} accepts GITHUB_TOKEN; scopes: {', '.join(sorted(scopes)) or 'none'}{until}"
+    if "repo" in scopes:
+        observed = f"{observed}; `repo` covers every repository of its account"
     if not scopes & {"repo", "public_repo"}:
         return wrong(check, observed, "Give it the `repo` scope.")
+    if beyond := sorted(scopes - _NEEDED_SCOPES):
+        to_do = "Use a token without them, or a GitHub App, whose tokens are for one repository and one hour."
+        return note(check, f"{observed}. Runs do not need {', '.join(beyond)}.", to_do)
     if "workflow" not in scopes:
         return note(check, observed, "Without the `workflow` scope, changes under .github/workflows cannot be pushed.")
     return ok(check, observed)

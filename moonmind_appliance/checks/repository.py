@@ -9,6 +9,8 @@ from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.checks.github_access import repository_access
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, TreeEntry
+from moonmind_appliance.github.app import KnownTokens
+from moonmind_appliance.github.client_for import client_for
 from moonmind_appliance.in_container.spec_kit import choose
 from moonmind_appliance.models import FAILURES, FailureCode
 from moonmind_appliance.phases.git_answers import ChosenSpecKit
@@ -66,18 +68,19 @@ class GitHubTree:
         return self._folders[path]
 
 
-def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
+def repository_checks(settings: Settings, slug: str, known: KnownTokens | None = None) -> Iterator[Finding]:
     """The findings about one repository, one by one. The settings need not allow the repository.
+
+    `known` gets each token of a GitHub App before it is used.
 
     Raises:
         SettingsError: the token cannot be sent, or a CA file cannot be used.
         OSError: a CA file cannot be read.
     """
-    github = GitHub.of(settings, timeout=_TIMEOUT, pauses=())
-    if github is None:
-        # Another check reports the missing token.
-        return
-    try:
+    with client_for(settings, slug, timeout=_TIMEOUT, pauses=(), known=known) as github:
+        if github is None:
+            # Another check reports the missing token.
+            return
         access = repository_access(github, slug)
         yield access
         allowed = settings.spec_workflow_github_repository
@@ -89,8 +92,6 @@ def repository_checks(settings: Settings, slug: str) -> Iterator[Finding]:
             )
         # The files of an archived or read-only repository can still be read.
         yield from _spec_kit(github, slug, agent_of(settings).integration, access)
-    finally:
-        github.close()
 
 
 def _spec_kit(github: GitHub, slug: str, integration: str, access: Finding) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from moonmind_appliance.checks.webhook import webhook
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import ApplianceError, SettingProblem
+from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings
 
@@ -54,13 +55,14 @@ def run_checks(
     yield from guarded("API address", lambda: api_address(settings, state))
     yield serve(state)
     yield from guarded("webhook", lambda: webhook(settings, resources))
-    github = GitHubChecks(settings)
+    known = None if resources is None else resources.redactor
+    github = GitHubChecks(settings, known)
     if offline:
         yield token_is_set(settings)
     else:
         yield from guarded(TOKEN, github, to_do=_FIX)
         if repository is not None:
-            yield from _checked_once(settings, repository)
+            yield from _checked_once(settings, repository, known)
         yield from guarded("Keycloak", lambda: filter(None, [ask_identity_provider(settings)]), to_do=_FIX)
     yield clock(github.time, datetime.now(UTC))
 
@@ -70,10 +72,10 @@ def _unless_ok(finding: Finding) -> list[Finding]:
     return [] if finding.level is Level.OK else [finding]
 
 
-def _checked_once(settings: Settings, slug: str) -> Iterator[Finding]:
+def _checked_once(settings: Settings, slug: str, redactor: Redactor | None) -> Iterator[Finding]:
     """The checks of a repository, without the check that `_github` yields if a setting names the repository."""
     known = {f"repository {name}" for name in settings.spec_workflow_github_repository}
-    found = guarded(f"repository {slug}", lambda: repository_checks(settings, slug), to_do=_FIX)
+    found = guarded(f"repository {slug}", lambda: repository_checks(settings, slug, redactor), to_do=_FIX)
     yield from (finding for finding in found if finding.check not in known)
 
 

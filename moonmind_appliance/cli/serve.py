@@ -99,8 +99,10 @@ def banner(settings: Settings, store: Store) -> str:
 
 def warn(settings: Settings) -> None:
     """Warn of what will make runs fail, and of what is unsafe."""
-    if settings.github_token is None:
-        _log.warning("GITHUB_TOKEN is not set: every run will fail in prepare_job. Set it and restart.")
+    if settings.github_token is None and settings.github_app_id is None:
+        _log.warning(
+            "Neither GITHUB_TOKEN nor GITHUB_APP_ID is set: every run will fail in prepare_job. Set one and restart."
+        )
     if (host := sent_in_clear(settings)) is not None:
         _log.warning(
             "The API is reached at %s without TLS, so tokens are sent unencrypted. "

@@ -21,7 +21,11 @@ from moonmind_appliance.settings import Secret, Settings
 DEFAULT_TIMEOUT = 20.0
 """Seconds for each connect, read and write."""
 
-_NOT_FOUND = 404
+BEYOND = {"administration": "actions/permissions", "secrets": "actions/secrets", "webhooks": "hooks"}
+"""Permissions that runs do not need, and what can be read with each alone (docs.github.com/rest, "Permissions required
+for fine-grained personal access tokens")."""
+
+_FORBIDDEN, _NOT_FOUND = 403, 404
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +235,16 @@ class GitHub:
             may_push=self.tokens.may_push or found.permissions is None or found.permissions.push,
             html_url=found.html_url,
         )
+
+    def may_read(self, slug: str, name: str) -> bool:
+        """Whether the token may read one of `BEYOND`, by its name."""
+        try:
+            self._connection.send("GET", f"{repository_path(slug)}/{BEYOND[name]}")
+        except GitHubError as error:
+            if error.status in (_FORBIDDEN, _NOT_FOUND) and error.retry_at is None:
+                return False
+            raise
+        return True
 
     def branch_head(self, slug: str, branch: str) -> str | None:
         """The commit id that the branch points to; None if there is no such branch or no such repository."""

@@ -11,6 +11,8 @@ from moonmind_appliance.models import FailureCode
 from moonmind_appliance.printable import strip
 from moonmind_appliance.settings import Settings
 
+NO_CREDENTIAL = "Neither GITHUB_TOKEN nor GITHUB_APP_ID is set."
+
 _GITHUB_HOST = "github.com"
 _HTTPS_PORT = 443
 _LONGEST_ADDRESS = 600

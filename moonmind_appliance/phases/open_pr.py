@@ -17,7 +17,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import is_rest_outage, rest_failure
-from moonmind_appliance.phases.github_messages import trusted_hosts
+from moonmind_appliance.phases.github_messages import NO_CREDENTIAL, trusted_hosts
 from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped, unavailable
 from moonmind_appliance.phases.spec_kit_choice import sentence
@@ -32,7 +32,7 @@ def open_pr(ctx: PhaseContext) -> PhaseResult:
     if ctx.dry_run:
         return skipped(reason="dry run: no pull request is opened", title=text.title, body=text.body)
     if ctx.github is None:
-        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
+        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, NO_CREDENTIAL))
     try:
         pull, how = _find_or_open(ctx, ctx.github, text)
     except GitHubError as error:

@@ -7,7 +7,7 @@ from moonmind_appliance.github import GitHub, Repository
 from moonmind_appliance.models import ArtifactType, Failure, FailureCode, PhaseName, PreparedJob, failure
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import is_rest_outage, rest_failure
-from moonmind_appliance.phases.github_messages import trusted_hosts
+from moonmind_appliance.phases.github_messages import NO_CREDENTIAL, trusted_hosts
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, unavailable
 from moonmind_appliance.settings import Loaded, options
 
@@ -19,7 +19,7 @@ def prepare_job(ctx: PhaseContext) -> PhaseResult:
         missing = f"The Docker engine has no image {ctx.settings.spec_automation_job_image}."
         return failed(failure(FailureCode.IMAGE_MISSING, missing))
     if ctx.github is None:
-        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, "GITHUB_TOKEN is not set."))
+        return failed(failure(FailureCode.GITHUB_TOKEN_MISSING, NO_CREDENTIAL))
     agent = ctx.agent.info(image.labels)
     environment = {
         "settings": {v.name: v.shown for v in Loaded(ctx.settings, dict.fromkeys(options(), "")).table()},

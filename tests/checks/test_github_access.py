@@ -81,7 +81,9 @@ def test_a_refused_token(github: StandInGitHub) -> None:
 
 def test_no_token_and_no_server(github: StandInGitHub) -> None:
     """What to set, what to check."""
-    assert look(github, token=None)[0].to_do == "Set GITHUB_TOKEN or GITHUB_TOKEN_FILE, and restart `serve`."
+    assert look(github, token=None)[0].to_do == (
+        "Set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE, and restart `serve`."
+    )
     assert "GITHUB_API_URL" in look(github, github_api_url="http://127.0.0.1:9")[0].to_do
 
 

@@ -84,6 +84,10 @@ class Description:
         answers = {} if operation is None else operation["responses"]
         if str(exchange.status) in answers:
             content = self._resolved(answers[str(exchange.status)]).get("content", {})
+            if not content:
+                return [f"{exchange.method} {exchange.path}: an answer without a body has one"] * bool(
+                    exchange.received
+                )
             schema = content["application/json"]["schema"]
         elif exchange.status in _ANYWHERE:
             schema = {"$ref": "#/components/schemas/basic-error"}

@@ -2,17 +2,14 @@
 
 import json
 import sqlite3
-import time
 from contextlib import closing
 
 import pytest
 
 from moonmind_appliance import settings
 from moonmind_appliance.rehearsal.environment import APP_ID, RehearsalEnvironment
-from moonmind_appliance.rehearsal.github import Fault
 
 from .conftest import files_below
-from .test_kill import reaches
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 

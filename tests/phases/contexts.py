@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from moonmind_appliance.containers.engine import CancelToken
+from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github.tokens import FixedToken, TokenSource
 from moonmind_appliance.models import ArtifactType, PhaseName, Run
 from moonmind_appliance.phases.commands import Tee
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import Names
 from moonmind_appliance.phases.prepared_commands import PreparedCommands
 from moonmind_appliance.redaction import Redactor
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.settings import Secret, Settings
 from tests.appliance_under_test import ScriptedAgent
 from tests.containers.fake import FakeEngine
 from tests.fakes import ANN, NOW, shard_names
@@ -35,6 +37,17 @@ class RecordedEvents:
         self.events.append((kind, dict(data)))
 
 
+class OnlyToken:
+    """A client for GitHub that has a token for Git, and whose REST API does not answer."""
+
+    def __init__(self, token: str = "", pauses: tuple[float, ...] = ()) -> None:
+        self.tokens: TokenSource = FixedToken(Secret(token))
+        self.pauses = pauses
+
+    def branch_head(self, slug: str, branch: str) -> str | None:
+        raise GitHubError("No response.", status=None)
+
+
 class RecordedArtifacts:
     """An `ArtifactRecorder` in memory; its logs too."""
 
@@ -45,6 +58,9 @@ class RecordedArtifacts:
         tee = Tee(keep=10**6)
         tee.storage_path, tee.close = f"{phase.value}.{artifact_type.value}", lambda: None  # type: ignore[attr-defined]
         return tee
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
 
     def keep(self, name: str, artifact_type: ArtifactType, phase: PhaseName, content: bytes, content_type: str) -> str:
         self.files[name] = content

@@ -41,7 +41,7 @@ from moonmind_appliance.settings import ProxyUrl, Secret, Settings, secrets_of
 from tests.appliance_under_test import ScriptedAgent
 from tests.github.company_proxy import HOST, PASSWORD, SERVER_URL, USER, CompanyProxy
 from tests.in_container.git_fixture import FEATURE, TOKEN, git
-from tests.phases.contexts import RecordedArtifacts, RecordedEvents, UsableLogin
+from tests.phases.contexts import OnlyToken, RecordedArtifacts, RecordedEvents, UsableLogin
 
 pytestmark = [pytest.mark.docker, pytest.mark.image]
 
@@ -77,7 +77,7 @@ class GitRun:
             settings=self.settings,
             names=Names(run_id, f"tests-{run_id}", ShardNames(0, f"tests-{run_id[:8]}-")),
             engine=engine,
-            github=None,
+            github=OnlyToken(TOKEN),  # type: ignore[arg-type]
             agent=ScriptedAgent(),
             redactor=Redactor(secrets_of(self.settings)),
             artifacts=self.artifacts,

@@ -13,32 +13,29 @@ from moonmind_appliance.phases.git_retries import GitHubAnswer, GitHubVerb, call
 from moonmind_appliance.phases.start_job_container import git_spec
 from tests.containers.fake import FakeEngine, FakeExec
 from tests.in_container.sent import program_of
-from tests.phases.contexts import RecordedEvents, make_context
+from tests.phases.contexts import OnlyToken, RecordedEvents, make_context
 
 DOWN = "fatal: unable to access 'http://x/acme/shop.git/': The requested URL returned error: 502"
 LIMIT = "fatal: unable to access 'http://x/acme/shop.git/': The requested URL returned error: 429"
 DENIED = "fatal: Authentication failed for 'http://x/acme/shop.git/'"
+PATIENT = (0.0, 0.0, 0.0)
 PUSH = GitHubVerb("push", PhaseName.COMMIT_PUSH, {"commit": "c" * 40}, FailureCode.PUSH_REJECTED, "push x")
-
-
-class Patient:
-    """Only the pauses of GitHub's client."""
-
-    pauses = (0.0, 0.0, 0.0)
 
 
 class Called:
     """The outputs of the verb's calls, in order; the last one repeats. "" is a success."""
 
     def __init__(
-        self, *outputs: str, github: Any = Patient, events: RecordedEvents | None = None, **settings: Any
+        self, *outputs: str, github: Any = None, events: RecordedEvents | None = None, **settings: Any
     ) -> None:
         self.calls: list[ExecSpec] = []
         self.events = events or RecordedEvents()
         self._outputs = list(outputs)
         engine = FakeEngine()
         engine.on_exec(lambda _, spec: program_of(spec) == "git_push", self._run)
-        self.context = make_context(engine=engine, events=self.events, github=github, settings=settings)
+        self.context = make_context(
+            engine=engine, events=self.events, github=github or OnlyToken(pauses=PATIENT), settings=settings
+        )
         engine.ensure_volume(self.context.names.workspace_volume, {})
         engine.ensure_volume(self.context.names.git_volume, {})
         engine.ensure_network(self.context.settings.job_network, {})
@@ -95,10 +92,8 @@ def test_an_error_that_no_repetition_cures_is_not_tried_again(stderr: str) -> No
     assert (answer.outage, len(called.calls)) == (False, 1)
 
 
-class Slow:
-    """Pauses that no test waits for."""
-
-    pauses = (3600.0,)
+SLOW = OnlyToken(pauses=(3600.0,))
+"""Pauses that no test waits for."""
 
 
 def test_a_cancel_ends_the_pause() -> None:
@@ -110,7 +105,7 @@ def test_a_cancel_ends_the_pause() -> None:
         def record(self, kind: str, data: Mapping[str, object]) -> None:
             called.context.cancel.cancel(InterruptReason.CANCELLED)
 
-    called = Called(DOWN, github=Slow, events=Cancelling(), git_time_limit=86400)
+    called = Called(DOWN, github=SLOW, events=Cancelling(), git_time_limit=86400)
     with pytest.raises(RunInterrupted):
         called.push()
     assert len(called.calls) == 1
@@ -118,7 +113,7 @@ def test_a_cancel_ends_the_pause() -> None:
 
 def test_all_attempts_together_have_the_time_limit_of_git() -> None:
     """A pause that would exceed it is not begun, and the outage is reported."""
-    called = Called(DOWN, github=Slow, git_time_limit=60)
+    called = Called(DOWN, github=SLOW, git_time_limit=60)
     assert called.push().outage
     (call,) = called.calls
     assert call.time_limit is not None

@@ -289,7 +289,8 @@ def test_the_permissions_that_a_token_lacks_are_named() -> None:
 REST = [
     (401, ["Bad credentials"], None, FailureCode.GITHUB_TOKEN_REJECTED),
     (403, ["Resource not accessible by personal access token"], None, FailureCode.GITHUB_TOKEN_INSUFFICIENT),
-    (403, ["Resource not accessible by integration"], None, FailureCode.GITHUB_TOKEN_INSUFFICIENT),
+    (403, ["Resource not accessible by integration"], None, FailureCode.GITHUB_APP_PERMISSION_MISSING),
+    (403, ["This installation has been suspended"], None, FailureCode.GITHUB_APP_SUSPENDED),
     (403, ["Repository access blocked", "unavailable https://github.com/tos"], None, FailureCode.REPOSITORY_BLOCKED),
     (451, ["Repository access blocked"], None, FailureCode.REPOSITORY_BLOCKED),
     (451, [], None, FailureCode.REPOSITORY_BLOCKED),

@@ -1,6 +1,10 @@
 """Which values of the settings are secrets."""
 
+from random import Random
+
+from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import load, secrets_of
+from tests.known_tokens import private_key
 
 TOKEN = "ghp_applianceToken0123456789abcdefghijkl"
 
@@ -18,3 +22,12 @@ def test_the_webhooks_secrets_are_redacted() -> None:
     for url in ("https://hooks.example.org/x", "https://hooks.example.org?key=abc"):
         assert secrets_of(load(given | {"WEBHOOK_URL": url}).settings) == keys | {"WEBHOOK_URL": url}
     assert secrets_of(load(given | {"WEBHOOK_URL": "https://hooks.example.org/"}).settings) == keys
+
+
+def test_a_private_key_is_redacted_however_it_is_wrapped() -> None:
+    """Also a part of the lines without the lines at its edges, which no form of a key has."""
+    pem = private_key(Random(1))  # noqa: S311 - no secret
+    body = pem.splitlines()[1:-1]
+    redactor = Redactor(secrets_of(load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": pem}).settings))
+    for wrapped in ("".join(body), "\n".join(body), "\\n".join(body), "\r\n".join(body)):
+        assert body[3] not in redactor.redact_text(f"key: {wrapped}.")

@@ -2,11 +2,13 @@
 
 import traceback
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from moonmind_appliance.errors import SettingsError
 from moonmind_appliance.settings import ProxyUrl, Secret, Settings, load, options
+from tests.known_tokens import private_key
 
 TOKEN = "ghp_neverShown0123456789abcdefghijklmnop"
 
@@ -114,6 +116,34 @@ def test_an_older_name_is_accepted_and_is_the_source() -> None:
     assert both.settings.oidc_client_secret == Secret("todays-secret")
 
 
+KEY = private_key(Random(1))  # noqa: S311 - no secret
+APP = {"GITHUB_APP_ID": "4711", "GITHUB_APP_PRIVATE_KEY": KEY}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "said"),
+    [
+        (APP | {"GITHUB_TOKEN": TOKEN}, "GITHUB_TOKEN", "a GitHub App is, too"),
+        ({"GITHUB_APP_ID": "4711"}, "GITHUB_APP_PRIVATE_KEY", "is required with GITHUB_APP_ID"),
+        ({"GITHUB_APP_PRIVATE_KEY": KEY}, "GITHUB_APP_ID", "is required with GITHUB_APP_PRIVATE_KEY"),
+    ],
+)
+def test_a_github_app_is_set_as_a_whole_and_alone(given: dict[str, str], name: str, said: str) -> None:
+    """One of its settings without the other, and a token beside it, are errors that say what to do."""
+    with pytest.raises(SettingsError) as caught:
+        load(given)
+    (problem,) = caught.value.problems
+    assert (problem.name, said in problem.message, bool(problem.hint)) == (name, True, True)
+    assert load(APP).settings.github_app_id == "4711"
+
+
+def test_a_private_key_comes_from_a_file(tmp_path: Path) -> None:
+    """As GitHub's download is, with a line break at its end."""
+    loaded = load({"GITHUB_APP_ID": "4711", "GITHUB_APP_PRIVATE_KEY_FILE": secret_file(tmp_path, f"{KEY}\n")})
+    assert loaded.settings.github_app_private_key is not None
+    assert loaded.settings.github_app_private_key.reveal() == f"{KEY}\n"
+
+
 def test_a_files_surrounding_blanks_are_removed(tmp_path: Path) -> None:
     """Editors and `echo` add them."""
     path = secret_file(tmp_path, f"  {TOKEN}\r\n\n")
@@ -146,7 +176,12 @@ def all_texts(error: BaseException) -> str:
     return said
 
 
-SECRETS = [field.upper() for field in Settings.__struct_fields__ if "Secret" in str(Settings.__annotations__[field])]
+KINDS = ("Secret", "PrivateKey")
+SECRETS = [
+    field.upper()
+    for field in Settings.__struct_fields__
+    if any(kind in str(Settings.__annotations__[field]) for kind in KINDS)
+]
 
 
 @pytest.mark.parametrize("name", SECRETS)

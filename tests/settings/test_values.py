@@ -1,6 +1,7 @@
 """Accepted and refused values of settings."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,11 @@ from hypothesis import strategies as st
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
 from moonmind_appliance.settings import ProxyUrl, Secret, WebhookUrl, load, options
+from tests.known_tokens import private_key
+
+PEM = private_key(Random(1))  # noqa: S311 - no secret
+NEEDS = {"GITHUB_APP_ID": {"GITHUB_APP_PRIVATE_KEY": PEM}}
+"""Settings that another one needs."""
 
 GOOD: dict[str, dict[str, object]] = {
     "MOONMIND_DATA_DIR": {"/srv/moonmind": Path("/srv/moonmind"), "rel": Path("rel").absolute()},
@@ -22,6 +28,7 @@ GOOD: dict[str, dict[str, object]] = {
         "http://ann:p%40ss@proxy": ProxyUrl("http://ann:p%40ss@proxy:80"),
         "http://[::1]:8": ProxyUrl("http://[::1]:8"),
     },
+    "GITHUB_APP_ID": {"4711": "4711", " Iv23liAbCdEf0123 ": "Iv23liAbCdEf0123"},
     "GITHUB_API_URL": {
         "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
         "http://[::1]:80": "http://[::1]:80",
@@ -123,6 +130,16 @@ BAD: dict[str, list[str]] = {
         "pro xy",
     ],
     "SPEC_WORKFLOW_TEST_MODE": ["maybe", "2", "tru"],
+    "GITHUB_APP_ID": ["my app", "-1", "0x1", "Iv", "lv1.0123456789abcdef"],
+    # No key, a public one, one with a password, one of another kind, one that was cut, one without line breaks.
+    "GITHUB_APP_PRIVATE_KEY": [
+        "key",
+        PEM.replace("PRIVATE", "PUBLIC"),
+        PEM.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+        PEM.replace("RSA", "EC"),
+        PEM[:200],
+        PEM.replace("\n", " "),
+    ],
     "GIT_AUTHOR_NAME": [",", "<>", "a<b", "a\nb", "."],
     "GIT_AUTHOR_EMAIL": ["a>b", "<a@b>"],
     "CLONE_DEPTH": ["-1", "1000001", "all"],
@@ -165,7 +182,7 @@ BAD: dict[str, list[str]] = {
 def test_a_value_is_read(name: str) -> None:
     """Each documented form, in upper and lower case, with surrounding blanks."""
     for raw, value in GOOD[name].items():
-        assert getattr(load({name: raw}).settings, name.lower()) == value
+        assert getattr(load(NEEDS.get(name, {}) | {name: raw}).settings, name.lower()) == value
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -179,6 +196,9 @@ def test_an_invalid_value_is_refused(name: str) -> None:
         assert problem.message.endswith("."), raw
 
 
+APP = ("GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY")
+
+
 @given(st.text(max_size=40))
 def test_no_value_breaks_the_parser(raw: str) -> None:
     """Any text is accepted or refused with its setting's name; nothing else is raised."""
@@ -188,7 +208,21 @@ def test_no_value_breaks_the_parser(raw: str) -> None:
             load({name: raw})
         except SettingsError as error:
             problems = error.problems
-        assert {problem.name for problem in problems} <= {name, "OIDC_ISSUER_URL", "PHASE_SILENCE_LIMIT"}
+        assert {problem.name for problem in problems} <= {name, "OIDC_ISSUER_URL", "PHASE_SILENCE_LIMIT", *APP}
+
+
+def test_a_private_key_is_kept_with_its_line_breaks_and_never_shown() -> None:
+    r"""From a file, with any line ends, or on one line with `\n`, as env files have it; a problem does not quote it."""
+    for raw in (PEM, PEM.replace("\n", "\r\n"), PEM.replace("\n", "\\n"), f"\n{PEM}\n\n"):
+        loaded = load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": raw})
+        key = loaded.settings.github_app_private_key
+        assert key is not None
+        assert key.reveal() == PEM + "\n"
+        shown = {row.name: row.shown for row in loaded.table()}["GITHUB_APP_PRIVATE_KEY"]
+        assert (shown, str(key)) == ("***", "Secret(***)")
+    with pytest.raises(SettingsError) as caught:
+        load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": PEM[:-10]})
+    assert not any(line in str(caught.value) for line in PEM.splitlines()[1:-1])
 
 
 def test_a_webhooks_url_is_kept_and_shown_without_path_and_query() -> None:

@@ -98,16 +98,22 @@ class Apps:
     """The Apps of one stand-in. Safe to use from several threads.
 
     `token_seconds` is the life of tokens that are given out from now on. `long_tokens`: in the form of github.com since
-    2026; False: in the older one, which GitHub Enterprise Server has.
+    2026; False: in the older one, which GitHub Enterprise Server has. `ahead`: how far this clock is ahead of the
+    machine's.
     """
 
     def __init__(self, next_id: Callable[[], int]) -> None:
         self.token_seconds = TOKEN_SECONDS
         self.long_tokens = True
+        self.ahead = timedelta()
         self._next_id = next_id
         self._lock = threading.RLock()
         self._apps: dict[int, RegisteredApp] = {}
         self._tokens: dict[str, InstallationToken] = {}
+
+    def now(self) -> datetime:
+        """The time by which JWTs and tokens are valid."""
+        return datetime.now(UTC) + self.ahead
 
     def register(
         self, app_id: int, public_key: bytes, *, client_id: str, permissions: Mapping[str, str] | None = None
@@ -123,7 +129,7 @@ class Apps:
                 owner="rehearsal",
                 key=RSAKey.import_key(public_key),
                 permissions=dict(GRANTED if permissions is None else permissions),
-                created_at=datetime.now(UTC),
+                created_at=self.now(),
                 installations=known.installations if known else [],
             )
 
@@ -139,7 +145,7 @@ class Apps:
         """Install an App on an account, or change its installation there. Returns the installation's id."""
         with self._lock:
             app = self._apps[app_id]
-            now = datetime.now(UTC)
+            now = self.now()
             found = next((each for each in app.installations if each.account.lower() == account.lower()), None)
             if found is None:
                 found = Installation(self._next_id(), account, {}, None, now)
@@ -174,7 +180,7 @@ class Apps:
             jws.deserialize_compact(given, app.key, algorithms=["RS256"])
         except (JoseError, ValueError):
             raise _not_a_jwt() from None
-        now = datetime.now(UTC)
+        now = self.now()
         issued, expires = _moment(claims.get("iat")), _moment(claims.get("exp"))
         if expires is None or expires <= now:
             raise Refused(
@@ -226,7 +232,7 @@ class Apps:
                 repositories=tuple(repositories or ()),
                 repository_ids=None if repositories is None else frozenset(repositories.values()),
                 # GitHub's times have no fraction.
-                expires_at=(datetime.now(UTC) + timedelta(seconds=self.token_seconds)).replace(microsecond=0),
+                expires_at=(self.now() + timedelta(seconds=self.token_seconds)).replace(microsecond=0),
             )
             value = self._value(app)
             self._tokens[value] = made
@@ -235,7 +241,7 @@ class Apps:
     def token(self, value: str) -> InstallationToken | None:
         """The token, if it is valid now."""
         found = self._tokens.get(value)
-        return None if found is None or found.revoked or found.expires_at <= datetime.now(UTC) else found
+        return None if found is None or found.revoked or found.expires_at <= self.now() else found
 
     def revoke(self, value: str) -> None:
         """End a token."""
@@ -244,7 +250,7 @@ class Apps:
     def end_tokens(self) -> None:
         """Let the life of every token end now."""
         with self._lock:
-            now = datetime.now(UTC)
+            now = self.now()
             for token in self._tokens.values():
                 token.expires_at = min(token.expires_at, now)
 
@@ -267,7 +273,7 @@ class Apps:
     def _value(self, app: RegisteredApp) -> str:
         if not self.long_tokens:
             return "ghs_" + "".join(secrets.choice(_LETTERS) for _ in range(36))
-        now = int(datetime.now(UTC).timestamp())
+        now = int(self.now().timestamp())
         parts = (
             {"alg": "ES256", "typ": "JWT"},
             {"iss": "github", "iat": now, "exp": now + int(self.token_seconds) + 1, "jti": secrets.token_hex(16)},

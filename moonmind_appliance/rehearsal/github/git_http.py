@@ -154,7 +154,7 @@ class GitHTTP:
             "protected": sorted(repository.protected),
             "protection": PROTECTED_BRANCH,
             "workflow_scope": "workflow" in access.scopes or covers(access.permissions or {}, "workflows", "write"),
-            "app": access.permissions is not None,
+            "app": access.is_app,
         }
         if rules["workflow_scope"] and not any(rules[name] for name in ("decline", "protected", "warning")):
             return {}

@@ -43,10 +43,10 @@ def suspended() -> Refused:
     return Refused(403, "This installation has been suspended", operation=page)
 
 
-def not_permitted(operation: str, needs: tuple[str, ...]) -> Refused:
-    """The App's token lacks a permission; GitHub lists those that would do."""
+def not_permitted(operation: str, needs: tuple[str, ...], *, is_app: bool) -> Refused:
+    """The token lacks a permission; GitHub lists those that would do."""
     accepted = "; ".join(each.replace(":", "=") for each in needs)
-    message = "Resource not accessible by integration"
+    message = f"Resource not accessible by {'integration' if is_app else 'personal access token'}"
     return Refused(403, message, operation=operation, headers={"x-accepted-github-permissions": accepted})
 
 

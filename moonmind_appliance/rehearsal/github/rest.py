@@ -42,6 +42,7 @@ from moonmind_appliance.rehearsal.github.refusals import (
     suspended,
     too_long,
 )
+from moonmind_appliance.rehearsal.github.settings_routes import get_actions_permissions, list_secrets, list_webhooks
 from moonmind_appliance.rehearsal.github.shapes import Shapes
 from moonmind_appliance.rehearsal.github.state import Access, GitHubState, HostedPullRequest, HostedRepository, token_of
 
@@ -77,6 +78,9 @@ def rest_app(github: GitHubState) -> Litestar:
             add_issue_labels,
             list_labels,
             create_label,
+            get_actions_permissions,
+            list_secrets,
+            list_webhooks,
             get_app,
             get_installation,
             create_token,
@@ -170,12 +174,12 @@ def provide_repository(
         raise _moved(request, "/".join([f"/repositories/{repository.repository_id}", *below]))
     needs = needs_of(request)
     if needs and access is not None and not access.allows(*needs):
-        raise not_permitted(operation, needs)
+        raise not_permitted(operation, needs, is_app=access.is_app)
     if request.method != "GET":
         if access is None:
             raise Refused(401, "Requires authentication", operation=operation)
         if access.permissions is not None and not github.includes(repository, access):
-            raise not_permitted(operation, needs)
+            raise not_permitted(operation, needs, is_app=access.is_app)
         if not repository.push or (access.permissions is None and not github.may_push(repository, access)):
             raise forbidden(operation)
         if repository.archived:

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -132,9 +133,15 @@ class StandInGitHub:
         scopes: Iterable[str] = ("repo", "workflow"),
         repositories: Iterable[str] | None = None,
         login: str = DEFAULT_LOGIN,
+        permissions: Mapping[str, str] | None = None,
     ) -> None:
-        """Add a token: whether it may write, its scopes, and the repositories visible to it (None: all)."""
-        self._state.add_token(token, push=push, scopes=scopes, repositories=repositories, login=login)
+        """Add a token: whether it may write, its scopes, and the repositories visible to it (None: all).
+
+        `permissions` are those of a fine-grained token, which has no scopes; None: a classic one.
+        """
+        self._state.add_token(
+            token, push=push, scopes=scopes, repositories=repositories, login=login, permissions=permissions
+        )
 
     def remove_token(self, token: str) -> None:
         """Revoke a token. Idempotent."""
@@ -196,6 +203,10 @@ class StandInGitHub:
         """
         self._state.apps.token_seconds = seconds
         self._state.apps.long_tokens = long_form
+
+    def pass_time(self, seconds: float) -> None:
+        """Let that much time pass at once for JWTs and installation tokens."""
+        self._state.apps.ahead += timedelta(seconds=seconds)
 
     def end_token_lives(self) -> None:
         """End the life of every installation token now, as if its hour was over."""

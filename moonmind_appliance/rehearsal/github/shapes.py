@@ -147,13 +147,13 @@ class Shapes:
         shape = {**self.repository(repository), "network_count": 0, "subscribers_count": 0}
         if access is not None:
             # An App has no role in the repository: in the documented answers for one, every entry is false.
-            push = access.permissions is None and self._state.may_push(repository, access)
+            push = not access.is_app and self._state.may_push(repository, access)
             shape["permissions"] = {
                 "admin": False,
                 "maintain": False,
                 "push": push,
                 "triage": push,
-                "pull": access.permissions is None,
+                "pull": not access.is_app,
             }
         return shape
 

@@ -20,8 +20,9 @@ REQUESTS_AN_HOUR = 5000
 class Access:
     """A token: its owner and its permissions. `repositories` are slugs in lower case; None: all.
 
-    `permissions` are those of an installation token or of a fine-grained token; None: of a classic token. `suspended`:
-    the App's installation is suspended. `limit`: what the rate limit is counted for, if it is not the token.
+    `permissions` are those of an installation token or of a fine-grained token; None: of a classic token. `is_app`: it
+    is an installation token. `suspended`: the App's installation is suspended. `limit`: what the rate limit is counted
+    for, if it is not the token.
     """
 
     login: str
@@ -29,6 +30,7 @@ class Access:
     scopes: frozenset[str]
     repositories: frozenset[str] | None
     permissions: Mapping[str, str] | None = None
+    is_app: bool = False
     suspended: bool = False
     limit: str = ""
 
@@ -120,12 +122,19 @@ class GitHubState:
             return self._ids
 
     def add_token(
-        self, token: str, *, push: bool, scopes: Iterable[str], repositories: Iterable[str] | None, login: str
+        self,
+        token: str,
+        *,
+        push: bool,
+        scopes: Iterable[str],
+        repositories: Iterable[str] | None,
+        login: str,
+        permissions: Mapping[str, str] | None = None,
     ) -> None:
         """Add a token, or change its permissions."""
         slugs = None if repositories is None else frozenset(slug.lower() for slug in repositories)
         with self.lock:
-            self._tokens[token] = Access(login, push, frozenset(scopes), slugs)
+            self._tokens[token] = Access(login, push, frozenset(scopes), slugs, permissions)
 
     def remove_token(self, token: str) -> None:
         """Revoke the token. Idempotent."""
@@ -151,6 +160,7 @@ class GitHubState:
             scopes=frozenset(),
             repositories=slugs,
             permissions=token.permissions,
+            is_app=True,
             suspended=installation.suspended_at is not None,
             limit=f"installation {installation.installation_id}",
         )

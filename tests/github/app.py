@@ -1,0 +1,98 @@
+"""A GitHub App on the stand-in, and the product's own client for it."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from joserfc.jwk import RSAKey
+
+from moonmind_appliance.github import GitHubApp
+from moonmind_appliance.github.app import KnownTokens
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.settings import PrivateKey
+from tests.github.stand_in import SLUG
+
+APP_ID = 4711
+CLIENT_ID = "Iv23liReadingList0001"
+ACCOUNT = SLUG.partition("/")[0]
+_opened: list[GitHubApp] = []
+
+
+@functools.cache
+def app_key(number: int = 0) -> RSAKey:
+    """An App's key; making one takes a tenth of a second."""
+    return RSAKey.generate_key(2048)
+
+
+def private_pem(key: RSAKey) -> PrivateKey:
+    return PrivateKey(key.as_pem(private=True).decode())
+
+
+class Known:
+    """A `KnownTokens` that records what it learnt, and when: as many requests as GitHub had got."""
+
+    def __init__(self, stand_in: StandInGitHub) -> None:
+        self.learnt: list[tuple[str, str, int]] = []
+        self.forgotten: list[str] = []
+        self._stand_in = stand_in
+
+    def learn(self, source: str, secrets: Mapping[str, str], *, signed_in: bool = False) -> None:
+        assert signed_in
+        self.learnt += [(source, value, len(self._stand_in.requests)) for value in secrets.values()]
+
+    def forget(self, source: str) -> None:
+        self.forgotten.append(source)
+
+
+class Wound:
+    """A clock that a test can advance beside the machine's, and with it the stand-in's."""
+
+    def __init__(self, stand_in: StandInGitHub | None = None) -> None:
+        self.ahead = 0.0
+        self._stand_in = stand_in
+
+    def advance(self, seconds: float) -> None:
+        self.ahead += seconds
+        if self._stand_in is not None:
+            self._stand_in.pass_time(seconds)
+
+    def __call__(self) -> datetime:
+        return datetime.fromtimestamp(datetime.now(UTC).timestamp() + self.ahead, UTC)
+
+
+def register(stand_in: StandInGitHub, *, repositories: Iterable[str] | None = None, **installed: Any) -> int:
+    """The App, installed on the account; returns the installation's id."""
+    stand_in.add_app(APP_ID, app_key().as_pem(private=False), client_id=CLIENT_ID)
+    return stand_in.install_app(APP_ID, ACCOUNT, repositories=repositories, **installed)
+
+
+def app_of(
+    stand_in: StandInGitHub,
+    *,
+    app_id: str = str(APP_ID),
+    key: RSAKey | None = None,
+    transport: httpx.BaseTransport | None = None,
+    known: KnownTokens | None = None,
+    clock: Callable[[], datetime] | None = None,
+    api_url: str = "",
+) -> GitHubApp:
+    """The product's client of the App; `close_apps` closes it."""
+    app = GitHubApp(
+        app_id=app_id,
+        key=private_pem(key or app_key()),
+        api_url=api_url or stand_in.api_url,
+        pauses=(0.0, 0.0),
+        transport=transport,
+        known=known,
+        clock=clock or Wound(),
+    )
+    _opened.append(app)
+    return app
+
+
+def close_apps() -> None:
+    """Close every client that `app_of` made."""
+    while _opened:
+        _opened.pop().close()
