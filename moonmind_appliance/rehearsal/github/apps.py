@@ -275,11 +275,17 @@ class Apps:
             return "ghs_" + "".join(secrets.choice(_LETTERS) for _ in range(36))
         now = int(self.now().timestamp())
         parts = (
-            {"alg": "ES256", "typ": "JWT"},
-            {"iss": "github", "iat": now, "exp": now + int(self.token_seconds) + 1, "jti": secrets.token_hex(16)},
+            {"alg": "RS256", "typ": "JWT"},
+            {
+                "iss": "github",
+                "sub": f"app:{app.app_id}",
+                "iat": now,
+                "exp": now + int(self.token_seconds) + 1,
+                "jti": secrets.token_hex(16),
+            },
         )
         signed = ".".join(_base64(json.dumps(part).encode()) for part in parts)
-        return f"ghs_{app.app_id}_{signed}.{_base64(secrets.token_bytes(200))}"
+        return f"ghs_{app.app_id}_{signed}.{_base64(secrets.token_bytes(256))}"
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

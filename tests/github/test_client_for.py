@@ -1,0 +1,35 @@
+"""A client for a short time, with whichever credential the settings have."""
+
+from moonmind_appliance.github.client_for import client_for
+from moonmind_appliance.rehearsal.github import StandInGitHub
+from moonmind_appliance.settings import Secret, Settings
+from tests.github.app import APP_ID, app_key, private_pem, register
+from tests.github.stand_in import SLUG, TOKEN
+
+
+def test_an_apps_token_is_revoked_after_the_block(stand_in: StandInGitHub) -> None:
+    """The client works in it."""
+    register(stand_in)
+    settings = Settings(
+        github_api_url=stand_in.api_url, github_app_id=str(APP_ID), github_app_private_key=private_pem(app_key())
+    )
+    with client_for(settings, SLUG) as client:
+        assert client is not None
+        assert client.repository(SLUG).full_name == SLUG
+    assert [token.revoked for token in stand_in.installation_tokens] == [True]
+
+
+def test_the_operators_token_stays_valid(stand_in: StandInGitHub) -> None:
+    """For the next use."""
+    settings = Settings(github_api_url=stand_in.api_url, github_token=Secret(TOKEN))
+    for _ in range(2):
+        with client_for(settings, SLUG) as client:
+            assert client is not None
+            assert client.repository(SLUG).full_name == SLUG
+
+
+def test_without_a_credential_there_is_no_client(stand_in: StandInGitHub) -> None:
+    """Nothing is requested."""
+    with client_for(Settings(github_api_url=stand_in.api_url), SLUG) as client:
+        assert client is None
+    assert stand_in.requests == []
