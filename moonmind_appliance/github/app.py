@@ -19,7 +19,7 @@ import msgspec
 
 from moonmind_appliance.errors import AppProblem, GitHubAppError, GitHubError
 from moonmind_appliance.github.app_key import AppKey
-from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection
+from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection, RateLimit
 from moonmind_appliance.github.proxy import Route, route_of
 from moonmind_appliance.github.rest import DEFAULT_TIMEOUT, GitHub, repository_path
 from moonmind_appliance.github.tokens import LEFT_AT_USE, FixedToken, check_characters
@@ -150,6 +150,7 @@ class GitHubApp:
         self.clock = clock
         self._known: KnownTokens = known or _Forgotten()
         self._lock = threading.Lock()
+        self._limits: dict[str, RateLimit] = {}
         self._sources = 0
         self._ended: list[tuple[datetime, str]] = []
         self._key = AppKey(app_id, key, clock, lambda jwt: self.know("GitHub App", "JWT", jwt))
@@ -222,7 +223,10 @@ class GitHubApp:
 
     def client(self, slug: str) -> GitHub:
         """A client for one repository, with tokens for that repository alone. Call its `end` when it is not needed."""
-        return GitHub.on(self.connection.with_tokens(InstallationTokens(self, slug)))
+        with self._lock:
+            # GitHub counts the requests of an installation together; an account has one.
+            limit = self._limits.setdefault(slug.partition("/")[0].lower(), RateLimit())
+        return GitHub.on(self.connection.with_tokens(InstallationTokens(self, slug), limit=limit))
 
     def new_source(self) -> str:
         """A name for the tokens of one client, under which they are known: one's tokens do not replace another's."""
@@ -416,7 +420,7 @@ class InstallationTokens:
                 "revoked": bool(self._taken) and all(taken.revoked for taken in self._taken),
                 "tokens": [
                     {
-                        "taken_at": f"{taken.taken_at:%Y-%m-%dT%H:%M:%SZ}",
+                        "taken_at": f"{taken.taken_at:%Y-%m-%dT%H:%M:%S.%fZ}",
                         "why": taken.why,
                         "expires_at": f"{taken.expires_at:%Y-%m-%dT%H:%M:%SZ}",
                         "end": _ending(taken),

@@ -45,6 +45,13 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 T = TypeVar("T")
 
 
+class RateLimit:
+    """The error of the last rate limit, which several connections may share."""
+
+    def __init__(self) -> None:
+        self.error: GitHubError | None = None
+
+
 class Connection:
     """Talks to one GitHub with the tokens of one source. Safe to use from several threads.
 
@@ -78,7 +85,7 @@ class Connection:
         self._sleep = sleep
         self._route = route
         self._clock = clock
-        self._limit: GitHubError | None = None
+        self._limit = RateLimit()
         self._client = httpx.Client(
             base_url=api_url,
             headers={
@@ -94,21 +101,28 @@ class Connection:
         )
 
     def with_tokens(
-        self, tokens: TokenSource, *, pauses: Sequence[float] | None = None, timeout: float | None = None
+        self,
+        tokens: TokenSource,
+        *,
+        limit: RateLimit | None = None,
+        pauses: Sequence[float] | None = None,
+        timeout: float | None = None,
     ) -> Self:
-        """The same GitHub through the same connections, with tokens of another source and no rate limit yet.
+        """The same GitHub through the same connections, with tokens of another source.
 
-        `close` of the result does nothing.
+        `limit`: the rate limit that it shares with others; None: one of its own. `close` of the result does nothing.
         """
         other = copy.copy(self)
-        other._share(tokens, pauses, timeout)  # noqa: SLF001 - of this class
+        other._share(tokens, limit or RateLimit(), pauses, timeout)  # noqa: SLF001 - of this class
         return other
 
-    def _share(self, tokens: TokenSource, pauses: Sequence[float] | None, timeout: float | None) -> None:
+    def _share(
+        self, tokens: TokenSource, limit: RateLimit, pauses: Sequence[float] | None, timeout: float | None
+    ) -> None:
         self.tokens = tokens
+        self._limit = limit
         self.pauses = self.pauses if pauses is None else tuple(pauses)
         self._timeout = self._timeout if timeout is None else timeout
-        self._limit = None
         self._shared = True
 
     def close(self) -> None:
@@ -171,7 +185,7 @@ class Connection:
 
     def _check_limit(self, request: httpx.Request) -> None:
         """Raise the error of an earlier rate limit that still applies."""
-        limit, now = self._limit, self._clock()
+        limit, now = self._limit.error, self._clock()
         if limit is None or limit.retry_at is None or not now < limit.retry_at <= now + _LONGEST_LIMIT:
             return
         raise GitHubError(
@@ -231,7 +245,7 @@ class Connection:
         )
         if error.retry_at is not None and error.status in (_FORBIDDEN, _TOO_MANY):
             at = min(error.retry_at, self._clock() + _LONGEST_LIMIT)
-            self._limit = GitHubError(error.message, status=error.status, errors=messages, retry_at=at)
+            self._limit.error = GitHubError(error.message, status=error.status, errors=messages, retry_at=at)
         return error
 
     def _silence(self, request: httpx.Request, error: httpx.TransportError | httpx.DecodingError) -> GitHubError:

@@ -91,19 +91,22 @@ class InstallationToken:
     repositories: tuple[str, ...]
     repository_ids: frozenset[int] | None
     expires_at: datetime
+    ends_at: datetime
     revoked: bool = False
 
 
 class Apps:
     """The Apps of one stand-in. Safe to use from several threads.
 
-    `token_seconds` is the life of tokens that are given out from now on. `long_tokens`: in the form of github.com since
+    `token_seconds` is the life of tokens that are given out from now on, and `grace_seconds` how much longer they work
+    than their `expires_at` says. `long_tokens`: in the form of github.com since
     2026; False: in the older one, which GitHub Enterprise Server has. `ahead`: how far this clock is ahead of the
     machine's.
     """
 
     def __init__(self, next_id: Callable[[], int]) -> None:
         self.token_seconds = TOKEN_SECONDS
+        self.grace_seconds = 0.0
         self.long_tokens = True
         self.ahead = timedelta()
         self._next_id = next_id
@@ -225,14 +228,16 @@ class Apps:
             if any(not covers(installation.permissions, name, level) for name, level in asked.items()):
                 message = "The permissions requested are not granted to this installation."
                 raise Refused(422, message, operation=_CREATE_TOKEN)
+            # GitHub's times have no fraction.
+            expires_at = (self.now() + timedelta(seconds=self.token_seconds)).replace(microsecond=0)
             made = InstallationToken(
                 app=app,
                 installation=installation,
                 permissions={**asked, "metadata": "read"},
                 repositories=tuple(repositories or ()),
                 repository_ids=None if repositories is None else frozenset(repositories.values()),
-                # GitHub's times have no fraction.
-                expires_at=(self.now() + timedelta(seconds=self.token_seconds)).replace(microsecond=0),
+                expires_at=expires_at,
+                ends_at=expires_at + timedelta(seconds=self.grace_seconds),
             )
             value = self._value(app)
             self._tokens[value] = made
@@ -241,7 +246,7 @@ class Apps:
     def token(self, value: str) -> InstallationToken | None:
         """The token, if it is valid now."""
         found = self._tokens.get(value)
-        return None if found is None or found.revoked or found.expires_at <= self.now() else found
+        return None if found is None or found.revoked or found.ends_at <= self.now() else found
 
     def revoke(self, value: str) -> None:
         """End a token."""
@@ -252,7 +257,7 @@ class Apps:
         with self._lock:
             now = self.now()
             for token in self._tokens.values():
-                token.expires_at = min(token.expires_at, now)
+                token.expires_at = token.ends_at = min(token.expires_at, now)
 
     def issued(self) -> list[IssuedToken]:
         """The tokens that were given out, oldest first."""
@@ -274,16 +279,9 @@ class Apps:
         if not self.long_tokens:
             return "ghs_" + "".join(secrets.choice(_LETTERS) for _ in range(36))
         now = int(self.now().timestamp())
-        parts = (
-            {"alg": "RS256", "typ": "JWT"},
-            {
-                "iss": "github",
-                "sub": f"app:{app.app_id}",
-                "iat": now,
-                "exp": now + int(self.token_seconds) + 1,
-                "jti": secrets.token_hex(16),
-            },
-        )
+        life = {"iat": now, "exp": now + int(self.token_seconds) + 1}
+        claims = {"iss": "github", "sub": f"app:{app.app_id}", "jti": secrets.token_hex(16), **life}
+        parts = ({"alg": "RS256", "typ": "JWT"}, claims)
         signed = ".".join(_base64(json.dumps(part).encode()) for part in parts)
         return f"ghs_{app.app_id}_{signed}.{_base64(secrets.token_bytes(256))}"
 

@@ -154,6 +154,10 @@ class Gateway:
             added += [(name.encode(), value.encode()) for name, value in limit.headers.items()]
             await _refuse(send, limit, added)
             return
+        revokes = (scope["method"], scope["path"]) == ("DELETE", f"{API_PREFIX}/installation/token")
+        if revokes and self._state.faults.take(Fault.REVOCATION_ERROR):
+            await _bad_gateway(send)
+            return
         drops_response = scope["method"] == "POST" and scope["path"].endswith("/pulls")
         drops_response = drops_response and self._state.faults.take(Fault.LOST_ANSWER)
 

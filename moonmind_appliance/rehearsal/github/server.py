@@ -196,11 +196,13 @@ class StandInGitHub:
         """The values of these tokens, for tests that search for them."""
         return self._state.apps.values()
 
-    def set_token_life(self, seconds: float, *, long_form: bool = True) -> None:
+    def set_token_life(self, seconds: float, *, grace: float = 0.0, long_form: bool = True) -> None:
         """How long the installation tokens live that are given out from now on, and their form.
 
-        `long_form`: as on github.com since 2026; False: as on GitHub Enterprise Server.
+        `grace`: how many seconds longer they work than their `expires_at` says. `long_form`: as on github.com since
+        2026; False: as on GitHub Enterprise Server.
         """
+        self._state.apps.grace_seconds = grace
         self._state.apps.token_seconds = seconds
         self._state.apps.long_tokens = long_form
 
