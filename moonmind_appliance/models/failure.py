@@ -276,7 +276,8 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.WORKFLOW_SCOPE_MISSING: FailureKind(
         WhoActs.OPERATOR,
-        "The change touches .github/workflows: give the token the workflow scope, then retry the run.",
+        "The change touches .github/workflows: give the token the workflow scope, then retry the run. A GitHub App's "
+        "tokens cannot have it.",
     ),
     FailureCode.BRANCH_CONFLICT: FailureKind(
         WhoActs.SUBMITTER,

@@ -62,7 +62,9 @@ def rehearse(
     scenario = scenario_of(options)
     shards = options.shards or scenario.shards
     progress = ProgressReport(on_progress, stopped)
-    with RehearsalEnvironment(base, think_seconds=options.think_seconds, shards=shards) as environment:
+    with RehearsalEnvironment(
+        base, think_seconds=options.think_seconds, shards=shards, github_app=scenario.github_app
+    ) as environment:
         prepare(environment, scenario, options, progress)
         with RunningAppliance(environment.settings) as running:
             progress(f"The appliance listens on {running.url}.")
@@ -180,7 +182,8 @@ def _report(
         _difference(scenario, each, sum(pull.head == each["branch_name"] for pull in hosted), environment)
         for each in runs
     ]
-    problem = next((found for found in problems if found), None) or _repeated_turns(scenario, environment)
+    problem = next((found for found in problems if found), None)
+    problem = problem or _repeated_turns(scenario, environment) or _token_left(scenario, environment)
     folder = environment.data_dir / "runs" / run["run_id"] / "artifacts"
     return RehearsalReport(
         scenario=options.scenario,
@@ -206,6 +209,16 @@ def _repeated_turns(scenario: Scenario, environment: RehearsalEnvironment) -> st
     if continues and begun != scenario.runs:
         return f"The model received {begun} requests to specify for {scenario.runs} specification(s)."
     return None
+
+
+def _token_left(scenario: Scenario, environment: RehearsalEnvironment) -> str | None:
+    """A message if the GitHub App's token was not renewed, or its last one not revoked; or None."""
+    if not scenario.github_app:
+        return None
+    tokens = environment.github.installation_tokens
+    if len(tokens) < 2:  # noqa: PLR2004 - the first one and another
+        return "The run did not renew the token of the GitHub App."
+    return None if tokens[-1].revoked else "The run did not revoke the last token of the GitHub App."
 
 
 def _difference(scenario: Scenario, run: dict[str, Any], pulls: int, environment: RehearsalEnvironment) -> str | None:

@@ -8,6 +8,8 @@ from moonmind_appliance.models import FailureCode, RunStatus
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.rehearsal.openai import NORMAL, ResponseKind, ScriptedResponse, StandInOpenAI, feature_files
 
+_TOKEN_LIFE, _TOKEN_GRACE = 2.0, 3600.0
+
 
 class Expected(NamedTuple):
     """The expected result of each run: its status, its failure code, and how many pull requests it opens."""
@@ -23,7 +25,7 @@ class Scenario(NamedTuple):
     The model responds with `openai` from `phase` on, for `times` turns (None: all). Each of GitHub's faults occurs
     `github_times` times (None: always). A used-up limit resets after `resets_in` seconds. `signs_in_again`: sign the
     shard in when a run waits for a login. `prepare` writes files for a specification into a folder; they are added to
-    the repository.
+    the repository. `github_app`: the appliance has a GitHub App instead of a token.
     """
 
     summary: str
@@ -38,6 +40,7 @@ class Scenario(NamedTuple):
     github: tuple[Fault, ...] = ()
     github_times: int | None = None
     prepare: Callable[[Path, str], None] | None = None
+    github_app: bool = False
 
 
 def write_expected_files(folder: Path, text: str) -> None:
@@ -123,6 +126,11 @@ SCENARIOS: dict[str, Scenario] = {
         github=(Fault.GIT_REFS_ERROR, Fault.GIT_FETCH_ERROR, Fault.GIT_PUSH_ERROR),
         github_times=1,
     ),
+    "github-app": Scenario(
+        "a GitHub App instead of a token: its first token ends during the run, which takes another one and revokes it",
+        Expected(RunStatus.SUCCEEDED),
+        github_app=True,
+    ),
     "usage-limit": Scenario(
         "the account reaches its usage limit during the plan: the run waits and resumes automatically",
         Expected(RunStatus.SUCCEEDED),
@@ -157,5 +165,8 @@ def configure(scenario: Scenario, openai: StandInOpenAI, github: StandInGitHub) 
         openai.respond_with(NORMAL)
     response = ScriptedResponse(scenario.openai, resets_in=scenario.resets_in)
     openai.respond_with(response, phase=scenario.phase, times=scenario.times)
+    if scenario.github_app:
+        # The appliance renews by the time that GitHub names; the tokens work longer, however slow the machine is.
+        github.set_token_life(_TOKEN_LIFE, grace=_TOKEN_GRACE)
     for fault in scenario.github:
         github.inject(fault, times=scenario.github_times, retry_after=scenario.resets_in)

@@ -78,6 +78,7 @@ def serve_rehearsal(
             overrides={"MOONMIND_PORT": str(listening.getsockname()[1])},
             think_seconds=options.think_seconds,
             shards=shards,
+            github_app=scenario.github_app,
         )
         with environment:
             prepare(environment, scenario, options, progress)

@@ -50,6 +50,19 @@ def test_a_fault_of_github_is_injected() -> None:
     assert len(stand_in.responses) == 1
 
 
+def test_the_tokens_of_an_app_end_during_the_run() -> None:
+    """By the time that GitHub names; they work longer, so that the machine's speed does not matter."""
+    lives: list[tuple[float, float]] = []
+
+    class StandInWithApps(StandIn):
+        def set_token_life(self, seconds: float, *, grace: float) -> None:
+            lives.append((seconds, grace))
+
+    stand_in = StandInWithApps()
+    configure(SCENARIOS["github-app"], stand_in, stand_in)  # type: ignore[arg-type]
+    assert lives == [(2.0, 3600.0)]
+
+
 def test_a_fault_of_github_may_end() -> None:
     """Each occurs as often as the scenario says, and a limit lasts as long."""
     stand_in = StandIn()
