@@ -66,7 +66,7 @@ class AppInstallations:
 
 def _reach(found: Installation, account: str) -> Finding:
     """What the installation allows beyond what runs need."""
-    check = f"{APP} on {account}"
+    check = installation_check(account)
     beyond = ", ".join(f"{name}: {level}" for name, level in found.beyond().items())
     every = found.repository_selection == "all"
     if not beyond and not every:
@@ -79,6 +79,11 @@ def _reach(found: Installation, account: str) -> Finding:
         observed.append(f"It is installed on all repositories of {account}.")
         to_do.append("Select the repositories at the installation, if runs need only some.")
     return note(check, " ".join([*observed, _LIMITED]), " ".join(to_do))
+
+
+def installation_check(account: str) -> str:
+    """The name of the check of the installation on an account."""
+    return f"{APP} on {account}"
 
 
 def refused(check: str, error: GitHubError, settings: Settings, doing: str) -> Finding:

@@ -8,6 +8,7 @@ from moonmind_appliance.checks.drained import drained
 from moonmind_appliance.checks.engine import BUILD, START, docker_engine, job_image
 from moonmind_appliance.checks.finding import Finding, Level, guarded, note, wrong
 from moonmind_appliance.checks.github_access import TOKEN, GitHubChecks, token_is_set
+from moonmind_appliance.checks.github_app import installation_check
 from moonmind_appliance.checks.keycloak import ask_identity_provider
 from moonmind_appliance.checks.logins import logins, no_login_yet
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
@@ -74,7 +75,8 @@ def _unless_ok(finding: Finding) -> list[Finding]:
 
 def _checked_once(settings: Settings, slug: str, redactor: Redactor | None) -> Iterator[Finding]:
     """The checks of a repository, without the check that `_github` yields if a setting names the repository."""
-    known = {f"repository {name}" for name in settings.spec_workflow_github_repository}
+    named = settings.spec_workflow_github_repository
+    known = {f"repository {name}" for name in named} | {installation_check(name.partition("/")[0]) for name in named}
     found = guarded(f"repository {slug}", lambda: repository_checks(settings, slug, redactor), to_do=_FIX)
     yield from (finding for finding in found if finding.check not in known)
 

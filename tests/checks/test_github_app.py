@@ -127,11 +127,17 @@ def test_an_app_is_a_credential_without_a_request(github: StandInGitHub) -> None
 
 
 def test_a_repository_is_checked_with_the_app(github: StandInGitHub) -> None:
-    """`doctor --repository`, and its token is revoked."""
+    """`doctor --repository`: its installation, too; the check's token is revoked."""
     github.install_app(APP_ID, "acme")
     findings = list(repository_checks(settings_of(github), SLUG))
-    assert shown(findings)[:2] == [(f"repository {SLUG}", "ok"), (f"Spec Kit of {SLUG}", "ok")]
+    assert shown(findings)[:3] == [
+        ("GitHub App on acme", "note"),
+        (f"repository {SLUG}", "ok"),
+        (f"Spec Kit of {SLUG}", "ok"),
+    ]
     assert [token.revoked for token in github.installation_tokens] == [True]
+    github.uninstall_app(APP_ID, "acme")
+    assert shown(list(repository_checks(settings_of(github), SLUG))) == [(f"repository {SLUG}", "wrong")]
 
 
 def with_token(github: StandInGitHub, token: str, *slugs: str) -> list[Finding]:
