@@ -124,8 +124,10 @@ class GitHubChecks:
                 yield from found
                 if not any(map(is_wrong, found)):
                     client = app.client(slug)
-                    yield repository_access(client, slug)
+                    access = repository_access(client, slug)
+                    # Before the finding: the caller may stop after it.
                     client.tokens.end()
+                    yield access
             if not settings.spec_workflow_github_repository:
                 yield everywhere(app)
         finally:

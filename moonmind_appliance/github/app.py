@@ -33,9 +33,11 @@ _LEVELS = ("read", "write", "admin")
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE = 401, 403, 404, 422
 _FIRST_ERROR = 400
 _RENAMED = re.compile(r"/repositories/(\d+)/installation$")
-# A run must not wait long for a revocation: the token ends by itself.
-_REVOKE_TIMEOUT, _REVOKE_PAUSES = 5.0, (0.5,)
+# A stop of the appliance must not wait long for a revocation: the token ends by itself.
+_REVOKE_TIMEOUT, _REVOKE_PAUSES = 3.0, (0.5,)
 _LONGEST_LIFE = timedelta(hours=1)
+# GitHub's servers may not know a new token at once: octokit waits this long (octokit/auth-app.js, pull request 85).
+_SETTLING, _NEW = (1.0, 2.0, 4.0), timedelta(seconds=5)
 # A larger difference between the clocks is reported; below it, the response's own age may be the reason.
 _SMALL_SKEW = timedelta(seconds=30)
 
@@ -129,6 +131,7 @@ class GitHubApp:
         route: see `Connection`.
         clock: the current time, in UTC.
         known: gets each token, and each JWT, before it is used.
+        settling: seconds before each repetition of a call with a new token that GitHub does not know yet.
     """
 
     def __init__(
@@ -144,8 +147,10 @@ class GitHubApp:
         route: Route = DIRECT,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         known: KnownTokens | None = None,
+        settling: Sequence[float] = _SETTLING,
     ) -> None:
         self.app_id = app_id
+        self.settling = tuple(settling)
         self._api_url = api_url
         self.clock = clock
         self._known: KnownTokens = known or _Forgotten()
@@ -385,6 +390,13 @@ class InstallationTokens:
             if now + margin < newest.expires_at and not self._ended:
                 return newest.secret
             return self._take("it ends soon" if now < newest.expires_at else "it had ended")
+
+    def settling(self, token: Secret) -> Sequence[float]:
+        """See `TokenSource`."""
+        with self._lock:
+            taken = next((each for each in self._taken if each.secret == token), None)
+            is_new = taken is not None and self._app.clock() - taken.taken_at < _NEW
+            return self._app.settling if is_new else ()
 
     def replace(self, rejected: Secret) -> Secret | None:
         """See `TokenSource`. Another thread may have renewed it already."""

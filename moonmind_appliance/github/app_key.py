@@ -6,7 +6,7 @@ GitHub's rules: docs.github.com/apps/creating-github-apps/authenticating-with-a-
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,10 @@ class AppKey:
             if self._made is None or not self._made[0] <= now < self._made[0] + _USED_FOR:
                 self._made = (now, self._sign(now))
             return self._made[1]
+
+    def settling(self, token: Secret) -> Sequence[float]:  # noqa: ARG002 - the protocol's
+        """None: GitHub verifies it by its signature."""
+        return ()
 
     def replace(self, rejected: Secret) -> None:
         """None: another one made now would be rejected as well. The next request gets a new one."""

@@ -173,15 +173,23 @@ class Connection:
         request = self._client.build_request(method, path, params=query, json=body, timeout=self._timeout)
         self._check_limit(request)
         token = self.tokens.current()
-        request.headers["Authorization"] = f"Bearer {token.reveal()}"
-        response = self._exchange(request, repeatable=repeatable)
+        response = self._authorized(request, token, repeatable=repeatable)
         if response.status_code == _UNAUTHORIZED and (other := self.tokens.replace(token)) is not None:
             # GitHub has not executed the request, whatever its method is.
-            request.headers["Authorization"] = f"Bearer {other.reveal()}"
-            response = self._exchange(request, repeatable=repeatable)
+            response = self._authorized(request, other, repeatable=repeatable)
         if response.status_code >= _FIRST_ERROR:
             raise self._refusal(request, response)
         return response
+
+    def _authorized(self, request: httpx.Request, token: Secret, *, repeatable: bool) -> httpx.Response:
+        """Send with that token, repeatedly while it may be too new for GitHub to know it everywhere."""
+        request.headers["Authorization"] = f"Bearer {token.reveal()}"
+        for pause in (*self.tokens.settling(token), None):
+            response = self._exchange(request, repeatable=repeatable)
+            if pause is None or not _is_unknown(response):
+                return response
+            self._sleep(pause)
+        raise AssertionError("the last round returns")
 
     def _check_limit(self, request: httpx.Request) -> None:
         """Raise the error of an earlier rate limit that still applies."""
@@ -283,6 +291,16 @@ def _server_time(response: httpx.Response) -> datetime | None:
         return parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
     except (KeyError, ValueError):
         return None
+
+
+def _is_unknown(response: httpx.Response) -> bool:
+    """Whether GitHub does not know the token, or its permissions: both can be so in a new token's first seconds.
+
+    github.com/octokit/auth-app.js, issues 65 and 589.
+    """
+    if response.status_code == _FORBIDDEN:
+        return b"Resource not accessible by integration" in response.content
+    return response.status_code == _UNAUTHORIZED
 
 
 def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:

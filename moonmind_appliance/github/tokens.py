@@ -1,5 +1,6 @@
 """Where the token of a request to GitHub comes from."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
@@ -34,6 +35,9 @@ class TokenSource(Protocol):
             GitHubError: GitHub gave none.
         """
 
+    def settling(self, token: Secret) -> Sequence[float]:
+        """Seconds to wait before each repetition of a call for which GitHub does not know this new token yet."""
+
     def replace(self, rejected: Secret) -> Secret | None:
         """Another token than this one, which GitHub rejected; None if there is none.
 
@@ -64,6 +68,10 @@ class FixedToken:
     def current(self, valid_for: float = LEFT_AT_USE) -> Secret:  # noqa: ARG002 - the protocol's
         """The token."""
         return self._token
+
+    def settling(self, token: Secret) -> Sequence[float]:  # noqa: ARG002 - the protocol's
+        """None: it is not new."""
+        return ()
 
     def replace(self, rejected: Secret) -> None:
         """There is no other."""

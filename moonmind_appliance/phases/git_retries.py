@@ -14,6 +14,7 @@ from moonmind_appliance.phases.github_failures import is_git_outage, is_rest_out
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
 from moonmind_appliance.phases.workspace_watch import WorkspaceWatch, watch_git
+from moonmind_appliance.settings import Secret
 
 _Result = TypeVar("_Result", bound=msgspec.Struct)
 
@@ -94,15 +95,37 @@ def _call(
         GitHubError: GitHub gave no token.
     """
     used = git_token(ctx)
-    for renewed in (False, True):
+    answer = _authorized(ctx, verb, result, logs, deadline, used)
+    if ctx.github is None or used is None or not _rejects_token(ctx, verb, answer):
+        return answer
+    other = ctx.github.tokens.replace(used)
+    return answer if other is None else _authorized(ctx, verb, result, logs, deadline, other)
+
+
+def _authorized(  # noqa: PLR0917 - one caller, above
+    ctx: PhaseContext,
+    verb: GitHubVerb,
+    result: type[_Result],
+    logs: PhaseLogs,
+    deadline: float,
+    token: Secret | None,
+) -> GitAnswer[_Result]:
+    """Run the verb with that token, repeatedly while it may be too new for GitHub to know it everywhere."""
+    pauses = () if ctx.github is None or token is None else ctx.github.tokens.settling(token)
+    for pause in (*pauses, None):
         left = max(1.0, deadline - time.monotonic())
         answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
-        if renewed or answer.result is not None or used is None or ctx.github is None:
+        if pause is None or not _rejects_token(ctx, verb, answer):
             return answer
-        reason = answer_failure(ctx, answer, verb.otherwise, verb.doing)
-        if reason.code is not FailureCode.GITHUB_TOKEN_REJECTED or ctx.github.tokens.replace(used) is None:
-            return answer
-    raise AssertionError("the second round returns")
+        if ctx.cancel.wait(pause):
+            ctx.cancel.check()
+    raise AssertionError("the last round returns")
+
+
+def _rejects_token(ctx: PhaseContext, verb: GitHubVerb, answer: GitAnswer[Any]) -> bool:
+    if answer.result is not None:
+        return False
+    return answer_failure(ctx, answer, verb.otherwise, verb.doing).code is FailureCode.GITHUB_TOKEN_REJECTED
 
 
 def _wait(ctx: PhaseContext, verb: GitHubVerb, attempt: int, pause: float, reason: Failure) -> None:

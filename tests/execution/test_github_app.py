@@ -33,6 +33,7 @@ def app(appliance: ApplianceUnderTest, github: StandInGitHub) -> Iterator[GitHub
         api_url=github.api_url,
         pauses=(),
         known=appliance.resources.redactor,
+        settling=(),
     )
     appliance.with_resources(github=None, github_app=made)
     yield made
@@ -122,6 +123,23 @@ def test_git_renews_a_rejected_token_once(
     assert ends(run) == (RunStatus.SUCCEEDED, None)
     assert appliance.git_verbs.count(verb) == 2
     assert len(set(seen)) == 2
+
+
+def test_git_waits_until_github_knows_a_new_token(
+    appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
+) -> None:
+    """The command is repeated with the same token."""
+    app.settling = (0.0, 0.0)
+    seen: list[str] = []
+
+    def rejects(process: FakeExec) -> dict[str, Any]:
+        seen.append(given_token(process))
+        process.stderr.write(ENDED.encode())
+        return {"exit_code": 128}
+
+    appliance.git_acts["clone"] = [rejects, rejects, rejects_ended(github, seen)]
+    assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
+    assert (len(seen), len(set(seen)), len(tokens_of(appliance, github))) == (3, 1, 1)
 
 
 def test_git_does_not_renew_for_ever(appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp) -> None:

@@ -77,6 +77,7 @@ def app_of(
     known: KnownTokens | None = None,
     clock: Callable[[], datetime] | None = None,
     api_url: str = "",
+    settling: tuple[float, ...] = (),
 ) -> GitHubApp:
     """The product's client of the App; `close_apps` closes it."""
     app = GitHubApp(
@@ -87,6 +88,7 @@ def app_of(
         transport=transport,
         known=known,
         clock=clock or Wound(),
+        settling=settling,
     )
     _opened.append(app)
     return app

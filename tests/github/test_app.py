@@ -147,6 +147,27 @@ def test_a_token_that_is_rejected_again_is_not_renewed_for_ever(stand_in: StandI
     assert (caught.value.status, caught.value.errors, taken(stand_in)) == (401, ("Bad credentials",), 2)
 
 
+def test_a_new_token_that_github_does_not_know_yet_is_used_again(stand_in: StandInGitHub) -> None:
+    """GitHub's servers learn of a token one after the other; an old token gets no such patience."""
+    register(stand_in)
+    clock = Wound(stand_in)
+    client = app_of(stand_in, clock=clock, settling=(0.0, 0.0, 0.0)).client(SLUG)
+    # The stand-in looks at a token twice for each request: for its headers, and for the access.
+    stand_in.inject(Fault.TOKEN_LAG, times=4)
+    client.repository(SLUG)
+    assert [line for line in paths(stand_in) if line.startswith(f"GET /repos/{SLUG} ")] == [
+        f"GET /repos/{SLUG} 401",
+        f"GET /repos/{SLUG} 401",
+        f"GET /repos/{SLUG} 200",
+    ]
+    assert taken(stand_in) == 1
+    clock.advance(10)
+    before = len(stand_in.requests)
+    stand_in.end_token_lives()
+    client.repository(SLUG)
+    assert [each.status for each in stand_in.requests[before:]] == [401, 200, 201, 200]
+
+
 def test_another_threads_renewal_is_used(stand_in: StandInGitHub) -> None:
     """Two requests that were rejected with the same token take one new token together."""
     register(stand_in)

@@ -37,6 +37,7 @@ class Fault(StrEnum):
     GIT_PUSH_ERROR = "git-push-error"  # git-receive-pack answers 502, and accepts nothing
     GIT_RESET = "git-reset"  # the connection is closed in the middle of git-upload-pack's answer
     GIT_LOST_ANSWER = "git-lost-answer"  # a push is accepted, and the answer to it is lost
+    TOKEN_LAG = "token-lag"  # noqa: S105 - an installation token is not known everywhere yet
     REVOCATION_ERROR = "revocation-error"  # the revocation of an installation token answers 502
     SLOW = "slow"  # every answer takes a second longer
     LOST_ANSWER = "lost-answer"  # a pull request is created, and the answer to it is lost

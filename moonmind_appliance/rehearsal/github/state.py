@@ -144,6 +144,8 @@ class GitHubState:
     def access(self, token: str) -> Access | None:
         """The token's permissions; None if it is unknown, has ended or was revoked."""
         issued = self.apps.token(token)
+        if issued is not None and self.faults.take(Fault.TOKEN_LAG):
+            return None
         return self._tokens.get(token) if issued is None else self._installation_access(issued)
 
     def _installation_access(self, token: InstallationToken) -> Access:
