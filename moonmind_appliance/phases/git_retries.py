@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.models import Failure, FailureCode, PhaseName
+from moonmind_appliance.models import EndReason, Failure, FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_commands import GitAnswer, answer_failure, git_command, git_token
 from moonmind_appliance.phases.github_failures import is_git_outage, is_rest_outage, rest_failure
@@ -123,7 +123,7 @@ def _authorized(  # noqa: PLR0917 - one caller, above
 
 
 def _rejects_token(ctx: PhaseContext, verb: GitHubVerb, answer: GitAnswer[Any]) -> bool:
-    if answer.result is not None:
+    if answer.result is not None or answer.outcome.ended is not EndReason.EXITED:
         return False
     return answer_failure(ctx, answer, verb.otherwise, verb.doing).code is FailureCode.GITHUB_TOKEN_REJECTED
 
