@@ -26,8 +26,10 @@ from moonmind_appliance.execution.recover import Recovered, recover, requeue_exp
 from moonmind_appliance.execution.sweep import Sweeper, When
 from moonmind_appliance.execution.webhook import WebhookSender
 from moonmind_appliance.freed_memory import return_to_system
+from moonmind_appliance.github.app_key import AppKey
 from moonmind_appliance.models import Authenticated
 from moonmind_appliance.oidc.choose import verifier_of
+from moonmind_appliance.resources import utc_now
 from moonmind_appliance.retention.hourly import HourlyRetention
 from moonmind_appliance.scheduling.wake import maintain, wake_queued
 from moonmind_appliance.settings import Settings
@@ -71,10 +73,9 @@ class Appliance:
         try:
             self._workers = Workers(settings.moonmind_data_dir, shard_names(settings), work=self._work)
             receiver = WebhookClient.of(settings)
+            _check_app_key(settings)
             self._opened = ExitStack()
             self.resources = self._opened.enter_context(attach(settings, wakeups=self._workers))
-            if self.resources.github_app is not None:
-                self.resources.github_app.check_key()
         except BaseException:
             self._lock.release()
             raise
@@ -225,6 +226,16 @@ class Appliance:
             self.resources.store.database.check()
         except DatabaseUnusable as error:
             _log.error("%s", error)
+
+
+def _check_app_key(settings: Settings) -> None:
+    """Read the GitHub App's key, if there is one: a wrong one is an error at the start, not in the first run.
+
+    Raises:
+        SettingsError: it is not usable.
+    """
+    if settings.github_app_id is not None and settings.github_app_private_key is not None:
+        AppKey(settings.github_app_id, settings.github_app_private_key, utc_now).current()
 
 
 def _verifier(settings: Settings) -> "OidcVerifier | None":

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import httpx
 import msgspec
@@ -18,6 +19,7 @@ from moonmind_appliance.models import Actor, Run, RunStatus
 from moonmind_appliance.resources import utc_now
 from moonmind_appliance.settings import Settings, load
 from moonmind_appliance.store import DATABASE_NAME
+from tests.known_tokens import private_key
 from tests.without_engine import TOKEN, settings_without_engine
 
 
@@ -162,3 +164,13 @@ def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -
     with pytest.raises(SettingsError) as caught:
         Appliance(bad)
     assert TOKEN not in str(caught.value)
+
+
+def test_a_github_apps_key_that_cannot_sign_is_a_settings_problem(settings: Settings) -> None:
+    """At the start, not in the first run; the key is not shown, and the data folder can be used afterwards."""
+    pem = private_key(Random(1))  # noqa: S311 - no secret
+    given = {"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": pem}
+    for _ in range(2):
+        with pytest.raises(SettingsError) as caught:
+            Appliance(load(given).settings)
+        assert pem.splitlines()[1] not in str(caught.value)
