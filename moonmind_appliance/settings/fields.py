@@ -267,6 +267,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Option("Model that Codex uses; empty: Codex's default.", text),
     ] = None
+    agent_web_search: Annotated[
+        bool,
+        Option("Let Codex search the web through OpenAI; each search can reveal what the agent has read.", flag),
+    ] = False
     agent_https_proxy: Annotated[
         str | None,
         Option(
