@@ -44,9 +44,9 @@ def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
     if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
         warnings = ignored_feature(git, feature)
         git("add", "--all", "--force", "--", f":(literal){feature}")
-    kept, left_out = take_back(git, base, job, sparse)
+    kept, left_out, protected_count = take_back(git, base, job, sparse)
     tree = git("write-tree").decode().strip()
-    left_out = refused + left_out
+    left_out = left_out[:protected_count] + refused + left_out[protected_count:]
     passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)
     warnings += unfiltered(git, kept)
     result: dict[str, Any] = {
@@ -54,6 +54,7 @@ def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
         "tree": tree,
         "left_out": _bounded(left_out + passed_over),
         "left_out_count": len(left_out) + passed_over_count,
+        "protected_count": protected_count,
         "warnings": _bounded(warnings),
         "warning_count": len(warnings),
         "nested_repositories_removed": [path[:LONGEST_PATH] for path in removed[:MOST_LEFT_OUT]],

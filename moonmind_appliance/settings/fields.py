@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
+from moonmind_appliance.in_container.protected_patterns import DEFAULT_WORD, patterns_of
 from moonmind_appliance.models.repository import REPOSITORY_RULE
 from moonmind_appliance.settings.values import (
     ProxyUrl,
@@ -24,6 +25,7 @@ from moonmind_appliance.settings.values import (
     flag,
     http_url,
     one_of,
+    path_patterns,
     proxy_url,
     receiver_url,
     ref_prefix,
@@ -171,6 +173,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Option("Also commit the Spec Kit files that the appliance adds to a repository without them.", flag),
     ] = False
+    protected_paths: Annotated[
+        tuple[str, ...],
+        Option(
+            "Paths whose changes are left out of the commit, comma-separated; `none` allows all.",
+            path_patterns,
+            "Use patterns as in a .gitignore file, such as default,Makefile,!.vscode/settings.json.",
+        ),
+    ] = (DEFAULT_WORD,)
     git_author_name: Annotated[str, Option("Author and committer name of the commits.", author_value)] = (
         "MoonMind Appliance"
     )
@@ -329,6 +339,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             'Create one with `echo "whsec_$(openssl rand -base64 32)"`.',
         ),
     ] = None
+
+    @property
+    def protected_patterns(self) -> tuple[str, ...]:
+        """The patterns of PROTECTED_PATHS, with those of `default`; empty: no path is protected."""
+        return patterns_of(self.protected_paths)
 
     @property
     def allowed_repositories(self) -> frozenset[str]:

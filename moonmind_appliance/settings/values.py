@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from moonmind_appliance.in_container.protected_patterns import MOST_PATTERNS, NONE_WORD, pattern_problem
 from moonmind_appliance.models.repository import is_repository
 from moonmind_appliance.units import size_setting
 
@@ -187,6 +188,21 @@ def repositories(raw: str) -> tuple[str, ...]:
 def comma_separated(raw: str) -> tuple[str, ...]:
     """Texts, separated by commas."""
     return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def path_patterns(raw: str) -> tuple[str, ...]:
+    """Patterns of paths, separated by commas; `default` stands for the default ones, `none` for no pattern."""
+    words = comma_separated(raw)
+    if not words:
+        raise ValueError(f"contains no pattern; {NONE_WORD} allows all paths")
+    if NONE_WORD in words and len(words) > 1:
+        raise ValueError(f"contains {NONE_WORD} and other patterns")
+    if len(words) > MOST_PATTERNS:
+        raise ValueError(f"contains more than {MOST_PATTERNS} patterns")
+    for word in words:
+        if problem := pattern_problem(word):
+            raise ValueError(f"contains {word!r}, which {problem}")
+    return words
 
 
 def sha256_hashes(raw: str) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ GOOD: dict[str, dict[str, object]] = {
         "off": False,
     },
     "PULL_REQUEST_LABELS": {"a": ("a",), "spec kit, b": ("spec kit", "b")},
+    "PROTECTED_PATHS": {
+        "default": ("default",),
+        "none": ("none",),
+        " default, Makefile ,!.vscode/settings.json": ("default", "Makefile", "!.vscode/settings.json"),
+    },
     "GIT_AUTHOR_NAME": {"Ünal Bot": "Ünal Bot"},
     "CLONE_DEPTH": {"0": 0, "1000000": 1_000_000},
     "NOT_SECRET_SHA256": {
@@ -72,6 +77,15 @@ GOOD: dict[str, dict[str, object]] = {
 }
 
 BAD: dict[str, list[str]] = {
+    "PROTECTED_PATHS": [
+        ",",
+        "none,default",
+        "*",
+        "../x",
+        "a\\b",
+        "default,a//b",
+        ",".join(f"x{n}" for n in range(1001)),
+    ],
     "MOONMIND_DATA_DIR": ["~nobody-of-that-name/x"],
     "MOONMIND_PORT": ["0", "65536", "80.0", "http", "1e3", "-1", "٣", "9" * 20],
     "MOONMIND_LOG_FORMAT": ["xml"],
