@@ -311,6 +311,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int | None,
         Option("How long specification texts are kept after a run ends; empty: as long as the run.", time_span),
     ] = None
+    max_submissions_per_minute: Annotated[
+        int,
+        Option("Most runs that one user may submit within a minute; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 120
+    max_queued_runs_per_user: Annotated[
+        int,
+        Option("Most queued runs of one user; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 500
+    max_queued_runs: Annotated[
+        int,
+        Option("Most queued runs of all users; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 5000
     min_free_disk: Annotated[
         int,
         Option("Free disk space below which no run starts; below a quarter of it, no run is accepted.", Size(0)),
