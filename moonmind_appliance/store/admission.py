@@ -1,11 +1,12 @@
 """Limits on submissions: how many one user makes in a minute, and how many runs are queued.
 
-One statement for each submission, at a cost that does not depend on the number of runs: queued runs are counted only
-when the number of runs that surely fit is used up, and again after some seconds.
+A submission that is not near a limit costs no statement: runs are counted only when the number of runs that surely fit
+is used up, and again after some seconds. A count reads at most as many entries of an index as its limit.
 """
 
 import math
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -17,16 +18,17 @@ _MINUTE = timedelta(minutes=1)
 _QUEUE_RETRY_SECONDS = 60
 # Other processes, such as the command line, add runs that this one does not count.
 _COUNT_AGAIN_AFTER = 10.0
-_MOST_USERS = 1024
+_MOST_ROOMS = 2048
 
-_LOAD = """
-    SELECT
-        (SELECT accepted_at FROM runs WHERE subject = :subject AND accepted_at > :since AND accepted_at <= :now
-            ORDER BY accepted_at DESC LIMIT :minute_limit OFFSET :minute_offset) AS oldest,
-        (SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_queued
-            WHERE status = 'queued' AND subject = :subject LIMIT :user_limit)) AS of_user,
-        (SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_queued
-            WHERE status = 'queued' LIMIT :queue_limit)) AS queued
+# Runs that seem to be of the future were stored before the clock was set back.
+_OF_MINUTE = "FROM runs WHERE subject = :subject AND accepted_at > :since AND accepted_at <= :now"
+_SUBMITTED = f"SELECT count(*) FROM (SELECT 1 {_OF_MINUTE} LIMIT :limit)"  # noqa: S608 - a fixed clause
+_OLDEST = f"SELECT accepted_at {_OF_MINUTE} ORDER BY accepted_at DESC LIMIT 1 OFFSET :limit - 1"
+_QUEUED = "SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_queued WHERE status = 'queued' LIMIT :limit)"
+_QUEUED_OF_USER = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM runs INDEXED BY runs_queued WHERE status = 'queued' AND subject = :subject LIMIT :limit
+    )
 """
 
 
@@ -39,10 +41,19 @@ class SubmissionLimits(NamedTuple):
 
 
 class _Room(NamedTuple):
-    """How many runs surely fit into the queue until a time on the monotonic clock."""
+    """How many runs surely fit until a time on the monotonic clock."""
 
     runs: int
     until: float
+
+
+class _Rule(NamedTuple):
+    """One limit: the SQL that counts, and the refusal."""
+
+    name: str
+    limit: int
+    count: str
+    refusal: Callable[[int], TooMany]
 
 
 class Admission:
@@ -50,8 +61,11 @@ class Admission:
 
     def __init__(self, count_again_after: float = _COUNT_AGAIN_AFTER) -> None:
         self._count_again_after = count_again_after
-        self._of_queue = _Room(0, 0.0)
-        self._of_users: dict[str, _Room] = {}
+        # By limit and user; "" for all users.
+        self._rooms: dict[tuple[str, str], _Room] = {}
+
+    def __len__(self) -> int:
+        return len(self._rooms)
 
     def check(
         self,
@@ -67,44 +81,40 @@ class Admission:
         Raises:
             TooMany: `too_many_submissions`, `too_many_queued_runs` or `queue_full`.
         """
-        per_minute = limits.per_minute if is_new else 0
+        values = {
+            "subject": Verbatim(subject),
+            "since": Verbatim(time_text(now - _MINUTE)),
+            "now": Verbatim(time_text(now)),
+        }
+
+        def too_fast(limit: int) -> TooMany:
+            row = connection.execute(_OLDEST, {**values, "limit": limit}).fetchone()
+            return _too_fast(limit, (row and readable_time(row[0])) or now, now)
+
+        rules = {
+            subject: [
+                _Rule("minute", limits.per_minute if is_new else 0, _SUBMITTED, too_fast),
+                _Rule("user", limits.queued_of_user, _QUEUED_OF_USER, _too_many_of_user),
+            ],
+            "": [_Rule("queue", limits.queued, _QUEUED, _queue_full)],
+        }
         at = time.monotonic()
-        of_user, of_queue = self._of_users.get(subject, _Room(0, 0.0)), self._of_queue
-        counts_user = limits.queued_of_user > 0 and (of_user.runs < 1 or of_user.until < at)
-        counts_queue = limits.queued > 0 and (of_queue.runs < 1 or of_queue.until < at)
-        if not (per_minute or counts_user or counts_queue):
-            row = None
-        else:
-            row = connection.execute(
-                _LOAD,
-                {
-                    "subject": Verbatim(subject),
-                    "since": Verbatim(time_text(now - _MINUTE)),
-                    # A later time was stored before the clock was set back.
-                    "now": Verbatim(time_text(now)),
-                    "minute_limit": 1 if per_minute else 0,
-                    "minute_offset": max(0, per_minute - 1),
-                    "user_limit": limits.queued_of_user if counts_user else 0,
-                    "queue_limit": limits.queued if counts_queue else 0,
-                },
-            ).fetchone()
-        if row is not None:
-            if row["oldest"] is not None:
-                raise _too_fast(per_minute, readable_time(row["oldest"]) or now, now)
-            until = at + self._count_again_after
-            if counts_user:
-                of_user = _Room(limits.queued_of_user - row["of_user"], until)
-                if of_user.runs < 1:
-                    raise _too_many_of_user(limits.queued_of_user)
-            if counts_queue:
-                of_queue = _Room(limits.queued - row["queued"], until)
-                if of_queue.runs < 1:
-                    raise _queue_full(limits.queued)
+        taken: dict[tuple[str, str], _Room] = {}
+        for whose, of_them in rules.items():
+            for rule in of_them:
+                if not rule.limit:
+                    continue
+                room = self._rooms.get((rule.name, whose), _Room(0, at))
+                if room.runs < 1 or room.until <= at:
+                    found = connection.execute(rule.count, {**values, "limit": rule.limit}).fetchone()[0]
+                    room = _Room(rule.limit - found, at + self._count_again_after)
+                if room.runs < 1:
+                    raise rule.refusal(rule.limit)
+                taken[rule.name, whose] = room._replace(runs=room.runs - 1)
         # Too low if the transaction is rolled back; then the runs are counted again earlier.
-        if len(self._of_users) >= _MOST_USERS:
-            self._of_users.clear()
-        self._of_users[subject] = of_user._replace(runs=of_user.runs - 1)
-        self._of_queue = of_queue._replace(runs=of_queue.runs - 1)
+        if len(self._rooms) > _MOST_ROOMS:
+            self._rooms.clear()
+        self._rooms |= taken
 
 
 def _too_fast(limit: int, oldest: datetime, now: datetime) -> TooMany:

@@ -272,7 +272,7 @@ def m0008_rows_of_phases(connection: sqlite3.Connection) -> None:
 
 def m0010_limits_and_audit(connection: sqlite3.Connection) -> None:
     """Count the queued runs of one user, and all of them, without reading other runs."""
-    connection.execute("CREATE INDEX runs_queued ON runs (subject) WHERE status = 'queued'")
+    connection.execute("CREATE INDEX runs_queued ON runs (subject, status) WHERE status = 'queued'")
 
 
 # Append only: never change a step, as it may have run already.

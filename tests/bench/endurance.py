@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
-from tests.bench.measure import SUBMISSION, Connection, forget_highest, head_of, highest_mib, quiet
+from tests.bench.measure import SUBMISSION, WIDE_LIMITS, Connection, forget_highest, head_of, highest_mib, quiet
 from tests.faults.process import usage_of
 from tests.journeys.conftest import API
 from tests.journeys.served import Served
@@ -142,7 +142,7 @@ def main():
     options = parser.parse_args()
     found = {}
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=SHARDS) as environment,
+        RehearsalEnvironment(settings.load({}).settings, shards=SHARDS, overrides=WIDE_LIMITS) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         served = Served(environment, Path(folder) / "serve.log").start()

@@ -35,6 +35,7 @@ from tests.appliance_under_test import make_resources
 from tests.bench import statements
 from tests.bench.measure import (
     SUBMISSION,
+    WIDE_LIMITS,
     ask_json,
     head_of,
     load,
@@ -60,7 +61,9 @@ def throughput(options, think):
     """For each number of shards, the figures of its rounds; and the seconds of think time of a run."""
     found = {1: [], AT_ONCE: []}
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=AT_ONCE, think_seconds=think) as environment,
+        RehearsalEnvironment(
+            settings.load({}).settings, shards=AT_ONCE, think_seconds=think, overrides=WIDE_LIMITS
+        ) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         environment.github.add_repository(SLUG)
@@ -124,7 +127,7 @@ def costs(options):
 def costs_of(shards, options):
     """The figures of a served appliance without runs."""
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=shards) as environment,
+        RehearsalEnvironment(settings.load({}).settings, shards=shards, overrides=WIDE_LIMITS) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         served = Served(environment, Path(folder) / "serve.log")

@@ -121,18 +121,9 @@ def test_runs_of_other_processes_count_after_a_while(store: Store) -> None:
             impatient.check(connection, limits, ANN.subject, NOW)
 
 
-def test_without_limits_everything_is_admitted(store: Store) -> None:
-    """0 turns each of them off; then nothing is asked."""
-    with counted(store) as cost:
-        for _ in range(5):
-            submit(store, NONE)
-    assert not any("runs_queued" in statement for statement in cost.sql)
-
-
-def test_the_limits_cost_one_statement_for_any_number_of_runs(store: Store) -> None:
-    """Queued runs are counted once, not for each submission."""
-    limits = SubmissionLimits(100_000, 100_000, 100_000)
-    costs = []
+def test_the_limits_cost_a_submission_nothing(store: Store) -> None:
+    """Not one statement, for any number of runs; only one submission in some seconds counts them."""
+    limits = SubmissionLimits(1000, 1000, 1000)
     for queued in (0, 200):
         while store.runs.counts()[RunStatus.QUEUED] < queued:
             submit(store, NONE)
@@ -141,14 +132,27 @@ def test_the_limits_cost_one_statement_for_any_number_of_runs(store: Store) -> N
             submit(store, NONE)
         with counted(store) as cost:
             submit(store, limits)
-        costs.append((cost.statements - without.statements, cost.rows - without.rows))
-    assert costs == [(1, 1), (1, 1)]
+        assert (cost.statements, cost.rows) == (without.statements, without.rows)
+
+
+def test_a_count_is_one_row_from_an_index(store: Store) -> None:
+    """A full count reads index entries of queued runs only; the table is not read."""
+    limits = SubmissionLimits(5, 5, 5)
+    with counted(store) as cost:
+        submit(store, limits)
+    counts = [statement for statement in cost.sql if "count(*)" in statement]
+    assert len(counts) == 3
+    with store.database.read() as connection:
+        plans = [
+            [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")] for statement in counts
+        ]
+    assert all(any("USING COVERING INDEX" in step for step in plan) for plan in plans), plans
 
 
 def test_many_users_take_a_bounded_amount_of_memory(store: Store) -> None:
     """Forgotten users are counted again."""
     admission = Admission()
     with store.database.write() as connection:
-        for number in range(3000):
-            admission.check(connection, SubmissionLimits(0, 5, 0), f"local:{number}", NOW)
-    assert len(admission._of_users) <= 1024
+        for number in range(5000):
+            admission.check(connection, SubmissionLimits(5, 5, 0), f"local:{number}", NOW)
+    assert len(admission) <= 2050
