@@ -76,6 +76,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "too_many_submissions": ProblemKind(429, "Too many submissions"),
     "too_many_queued_runs": ProblemKind(429, "Too many queued runs"),
     "queue_full": ProblemKind(429, "The queue is full"),
+    "too_many_failed_authentications": ProblemKind(429, "Too many invalid tokens"),
     "too_many_streams": ProblemKind(429, "Too many event streams"),
     "internal_error": ProblemKind(500, "The appliance failed"),
     "record_unreadable": ProblemKind(500, "The stored record cannot be read"),
@@ -196,6 +197,7 @@ def request_id(request: Request[Any, Any, Any]) -> str:
 # The errors of every route that needs a token.
 BEHIND_A_TOKEN = (
     *(code for code, kind in PROBLEMS.items() if kind.status == HTTPStatus.UNAUTHORIZED),
+    "too_many_failed_authentications",
     "identity_provider_unreachable",
     "store_unavailable",
 )

@@ -24,6 +24,7 @@ from moonmind_appliance.settings.values import (
     existing_file,
     flag,
     http_url,
+    networks,
     one_of,
     path_patterns,
     proxy_url,
@@ -118,6 +119,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_cli_client_id: Annotated[str, Option("Public client that `moonmind-appliance login` uses.", text)] = (
         "moonmind-cli"
     )
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Option(
+            "Addresses or networks of proxies whose `X-Forwarded-For` names the caller's address, comma-separated.",
+            networks,
+        ),
+    ] = ()
+    max_failed_authentications: Annotated[
+        int,
+        Option(
+            "Most invalid tokens that one address may send within a minute; 0: no limit.", whole_number(0, 1_000_000)
+        ),
+    ] = 60
     github_token: Annotated[
         Secret | None,
         Option(

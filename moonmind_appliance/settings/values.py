@@ -1,6 +1,7 @@
 """The values of settings: each parser reads a variable's text, or raises ValueError with the end of a sentence."""
 
 import base64
+import hmac
 import ipaddress
 import re
 from collections.abc import Callable
@@ -44,7 +45,8 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        # In constant time: how long it takes must not tell how much of a guess is right.
+        return isinstance(other, Secret) and hmac.compare_digest(other._value.encode(), self._value.encode())
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -203,6 +205,17 @@ def path_patterns(raw: str) -> tuple[str, ...]:
         if problem := pattern_problem(word):
             raise ValueError(f"contains {word!r}, which {problem}")
     return words
+
+
+def networks(raw: str) -> tuple[str, ...]:
+    """IP addresses and networks, separated by commas."""
+    found = []
+    for word in comma_separated(raw):
+        try:
+            found.append(str(ipaddress.ip_network(word)))
+        except ValueError:
+            raise ValueError(f"contains {word!r}, which is not an IP address or network such as 10.0.0.0/8") from None
+    return tuple(found)
 
 
 def sha256_hashes(raw: str) -> tuple[str, ...]:

@@ -22,6 +22,10 @@ GOOD: dict[str, dict[str, object]] = {
         "http://ann:p%40ss@proxy": ProxyUrl("http://ann:p%40ss@proxy:80"),
         "http://[::1]:8": ProxyUrl("http://[::1]:8"),
     },
+    "TRUSTED_PROXIES": {
+        "127.0.0.1": ("127.0.0.1/32",),
+        "10.0.0.0/8, fd00::/8 ,::1": ("10.0.0.0/8", "fd00::/8", "::1/128"),
+    },
     "GITHUB_API_URL": {
         "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
         "http://[::1]:80": "http://[::1]:80",
@@ -77,6 +81,7 @@ GOOD: dict[str, dict[str, object]] = {
 }
 
 BAD: dict[str, list[str]] = {
+    "TRUSTED_PROXIES": ["proxy", "10.0.0.1/8", "*", "10.0.0.0/33"],
     "PROTECTED_PATHS": [
         ",",
         "none,default",
