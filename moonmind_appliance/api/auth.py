@@ -13,7 +13,7 @@ from moonmind_appliance.api.failed_authentications import FailedAuthentications
 from moonmind_appliance.api.known_callers import KnownCallers
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import Forbidden, Unauthenticated
-from moonmind_appliance.models import Actor, Authenticated
+from moonmind_appliance.models import Actor, Authenticated, Author, Interface, set_author
 from moonmind_appliance.store.data_version import Version
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
@@ -55,7 +55,10 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         found = known.add(token, version, await _authenticated(connection, parts, token))
     # For answers that can be sent again.
     state["known_caller"] = found
-    connection.scope["user"] = found.caller.actor
+    actor = found.caller.actor
+    connection.scope["user"] = actor
+    # Each request is a task with a context of its own.
+    set_author(Author(actor.subject, actor.username, Interface.API, _address(connection)))
 
 
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: ApiParts, token: str) -> Authenticated:
@@ -66,8 +69,7 @@ async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: 
         TooMany: too many of this address were not.
     """
     failures: FailedAuthentications = connection.app.state["failed_authentications"]
-    client = connection.scope.get("client")
-    origin = origin_of(client[0]) if client else ""
+    origin = origin_of(_address(connection))
     failures.check(origin, token)
     try:
         caller = await sync_to_thread(parts.authenticate, token)
@@ -79,6 +81,12 @@ async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: 
         raise Unauthenticated("The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token")
     failures.succeeded(token)
     return caller
+
+
+def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The client's address; "" if it has none."""
+    client = connection.scope.get("client")
+    return client[0] if client else ""
 
 
 async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

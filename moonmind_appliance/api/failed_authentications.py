@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 class _Failures(NamedTuple):
     """The failures of an address, until a time on the monotonic clock."""
 
-    count: int
+    times: int
     until: float
 
 
@@ -49,14 +49,14 @@ class FailedAuthentications:
             TooMany: `too_many_failed_authentications`.
         """
         found = self._failures.get(origin)
-        if found is None or found.count < self._limit or self._was_valid(token):
+        if found is None or found.times < self._limit or self._was_valid(token):
             return
         seconds = math.ceil(found.until - self._now())
         if seconds <= 0:
             del self._failures[origin]
             return
         raise TooMany(
-            f"Your address has sent {found.count} tokens that are not valid within a minute.",
+            f"Your address has sent {found.times} tokens that are not valid within a minute.",
             hint=f"This token was not checked. Send a valid token in {seconds} s.",
             code="too_many_failed_authentications",
             retry_after=seconds,
@@ -70,13 +70,13 @@ class FailedAuthentications:
         found = self._failures.get(origin)
         if found is None or found.until <= now:
             found = _Failures(0, now + _WINDOW_SECONDS)
-        found = found._replace(count=found.count + 1)
+        found = found._replace(times=found.times + 1)
         self._failures[origin] = found
-        if found.count == self._limit:
+        if found.times == self._limit:
             _log.warning(
                 "%s has sent %d invalid tokens within a minute: its unknown tokens are not checked for %d s.",
                 origin,
-                found.count,
+                found.times,
                 math.ceil(found.until - now),
             )
 

@@ -52,7 +52,7 @@ class _Rule(NamedTuple):
 
     name: str
     limit: int
-    count: str
+    counting: str
     refusal: Callable[[int], TooMany]
 
 
@@ -106,7 +106,7 @@ class Admission:
                     continue
                 room = self._rooms.get((rule.name, whose), _Room(0, at))
                 if room.runs < 1 or room.until <= at:
-                    found = connection.execute(rule.count, {**values, "limit": rule.limit}).fetchone()[0]
+                    found = connection.execute(rule.counting, {**values, "limit": rule.limit}).fetchone()[0]
                     room = _Room(rule.limit - found, at + self._count_again_after)
                 if room.runs < 1:
                     raise rule.refusal(rule.limit)

@@ -271,7 +271,9 @@ def m0008_rows_of_phases(connection: sqlite3.Connection) -> None:
 
 
 def m0010_limits_and_audit(connection: sqlite3.Connection) -> None:
-    """Count the queued runs of one user, and all of them, without reading other runs."""
+    """Count the queued runs of one user, and all of them, without reading other runs. Store who caused an event."""
+    connection.execute("ALTER TABLE events ADD COLUMN author TEXT")
+    connection.execute("CREATE INDEX events_of_authors ON events (event_id) WHERE author IS NOT NULL")
     connection.execute("CREATE INDEX runs_queued ON runs (subject, status) WHERE status = 'queued'")
 
 

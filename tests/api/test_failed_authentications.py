@@ -19,10 +19,10 @@ class Clock:
         return self.now
 
 
-def refused(failures: FailedAuthentications, origin: str, token: str = "new") -> int | None:
+def refused(failures: FailedAuthentications, origin: str, sent: str = "new") -> int | None:
     """The seconds to wait; None if the token is checked."""
     try:
-        failures.check(origin, token)
+        failures.check(origin, sent)
     except TooMany as error:
         return error.retry_after
     return None
