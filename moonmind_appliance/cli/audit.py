@@ -45,9 +45,9 @@ class Span(click.ParamType[timedelta]):
 @click.option("--since", type=Span(), metavar="SPAN", help="Only changes of the last 12h, 7d, 4w, ….")
 @click.pass_obj
 def audit(invocation: Invocation, limit: int, since: timedelta | None) -> None:
-    """Show who did what: the changes that people and programs requested, newest first.
+    """Show who did what over the API, the command line and the TUI.
 
-    Submitted, cancelled, retried and removed runs; sign-ins, sign-outs and pauses of shards; drains; tokens; backups,
+    It lists the changes that people and programs requested, newest first: submitted, cancelled, retried and removed runs; sign-ins, sign-outs and pauses of shards; drains; tokens; backups,
     restores and `prune`. Each has its user and its interface: api, command or tui. What the appliance does by itself
     is not in the list. It reads the database on this machine. Changes are kept as long as other events: 90 days, or
     ARTIFACT_RETENTION if that is longer; those of a run at least until it has ended.
