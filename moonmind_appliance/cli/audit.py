@@ -47,10 +47,11 @@ class Span(click.ParamType[timedelta]):
 def audit(invocation: Invocation, limit: int, since: timedelta | None) -> None:
     """Show who did what over the API, the command line and the TUI.
 
-    It lists the changes that people and programs requested, newest first: submitted, cancelled, retried and removed runs; sign-ins, sign-outs and pauses of shards; drains; tokens; backups,
-    restores and `prune`. Each has its user and its interface: api, command or tui. What the appliance does by itself
-    is not in the list. It reads the database on this machine. Changes are kept as long as other events: 90 days, or
-    ARTIFACT_RETENTION if that is longer; those of a run at least until it has ended.
+    It lists the changes that people and programs requested, newest first: submitted, cancelled, retried and removed
+    runs; sign-ins, sign-outs and pauses of shards; drains; tokens; backups, restores and `prune`. Each has its user
+    and its interface: api, command or tui. What the appliance does by itself is not in the list. It reads the database
+    on this machine. Changes are kept as long as other events: 90 days, or ARTIFACT_RETENTION if that is longer; those
+    of a run at least until it has ended.
     """
     settings = invocation.settings(demanded=False)
     if not (settings.moonmind_data_dir / DATABASE_NAME).exists():
