@@ -77,35 +77,49 @@ class ProtectedPaths:
 
 
 class _Rules:
-    """Patterns as their components; those without wildcards are looked up, as a change may have a million paths."""
+    """Patterns as their components.
+
+    A change may have a million paths, so patterns without wildcards are looked up, and the result for a name is kept.
+    """
 
     def __init__(self, patterns: Iterable[Parts]) -> None:
         self._from_root: set[Parts] = set()
         self._anywhere: set[Parts] = set()
+        self._names: list[str] = []
         self._others: list[Parts] = []
         for pattern in patterns:
             literal = pattern[1:] if pattern[0] == _ANY else pattern
             if any(_MAGIC.search(part) for part in literal):
-                self._others.append(pattern)
+                if pattern[0] == _ANY and len(literal) == 1:
+                    self._names.append(literal[0])
+                else:
+                    self._others.append(pattern)
             else:
                 (self._anywhere if pattern[0] == _ANY else self._from_root).add(literal)
         self._to_root = {literal[:length] for literal in self._from_root for length in range(1, len(literal))}
         self._to_anywhere = {literal[:length] for literal in self._anywhere for length in range(1, len(literal))}
         self._lengths = sorted({len(literal) for literal in self._anywhere})
+        self._root_lengths = sorted({len(literal) for literal in self._from_root})
+        self._has_name = lru_cache(maxsize=4096)(self._matches_name)
 
     def covers(self, parts: Parts) -> bool:
         """Whether a pattern matches the path or a folder above it."""
         count = len(parts)
-        if self._from_root and any(parts[:length] in self._from_root for length in range(1, count + 1)):
+        if any(parts[:length] in self._from_root for length in self._root_lengths):
+            return True
+        if any(map(self._has_name, parts)):
             return True
         for length in self._lengths:
             if any(parts[start : start + length] in self._anywhere for start in range(count - length + 1)):
                 return True
         return any(len(pattern) in _states(pattern, parts) for pattern in self._others)
 
+    def _matches_name(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self._names)
+
     def on_the_way(self, parts: Parts) -> bool:
         """Whether a pattern may match below the path, after at least one of its names has matched."""
-        if parts in self._to_root or any(parts[start:] in self._to_anywhere for start in range(len(parts))):
+        if parts in self._to_root or any(parts[-length:] in self._to_anywhere for length in self._lengths):
             return True
         return any(state > (pattern[0] == _ANY) for pattern in self._others for state in _states(pattern, parts))
 
