@@ -6,12 +6,13 @@ is used up, and again after some seconds. A count reads at most as many entries 
 
 import math
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import NamedTuple
 
 from moonmind_appliance.errors import TooMany
-from moonmind_appliance.store.redacting import RedactingConnection, Verbatim
+from moonmind_appliance.store.redacting import RedactingConnection
 from moonmind_appliance.store.rows import readable_time, time_text
 
 _MINUTE = timedelta(minutes=1)
@@ -22,14 +23,21 @@ _MOST_ROOMS = 2048
 
 # Runs that seem to be of the future were stored before the clock was set back.
 _OF_MINUTE = "FROM runs WHERE subject = :subject AND accepted_at > :since AND accepted_at <= :now"
-_SUBMITTED = f"SELECT count(*) FROM (SELECT 1 {_OF_MINUTE} LIMIT :limit)"  # noqa: S608 - a fixed clause
+_QUEUED = "FROM runs INDEXED BY runs_queued WHERE status = 'queued'"
 _OLDEST = f"SELECT accepted_at {_OF_MINUTE} ORDER BY accepted_at DESC LIMIT 1 OFFSET :limit - 1"
-_QUEUED = "SELECT count(*) FROM (SELECT 1 FROM runs INDEXED BY runs_queued WHERE status = 'queued' LIMIT :limit)"
-_QUEUED_OF_USER = """
-    SELECT count(*) FROM (
-        SELECT 1 FROM runs INDEXED BY runs_queued WHERE status = 'queued' AND subject = :subject LIMIT :limit
-    )
-"""
+
+
+class _Limit(Enum):
+    MINUTE = "minute"
+    USER = "user"
+    QUEUE = "queue"
+
+
+_COUNTS = {
+    _Limit.MINUTE: f"SELECT count(*) FROM (SELECT 1 {_OF_MINUTE} LIMIT :limit)",  # noqa: S608 - a fixed clause
+    _Limit.USER: f"SELECT count(*) FROM (SELECT 1 {_QUEUED} AND subject = :subject LIMIT :limit)",  # noqa: S608 - a fixed clause
+    _Limit.QUEUE: f"SELECT count(*) FROM (SELECT 1 {_QUEUED} LIMIT :limit)",  # noqa: S608 - a fixed clause
+}
 
 
 class SubmissionLimits(NamedTuple):
@@ -40,20 +48,12 @@ class SubmissionLimits(NamedTuple):
     queued: int
 
 
-class _Room(NamedTuple):
+@dataclass(slots=True)
+class _Room:
     """How many runs surely fit until a time on the monotonic clock."""
 
     runs: int
     until: float
-
-
-class _Rule(NamedTuple):
-    """One limit: the SQL that counts, and the refusal."""
-
-    name: str
-    limit: int
-    counting: str
-    refusal: Callable[[int], TooMany]
 
 
 class Admission:
@@ -62,7 +62,7 @@ class Admission:
     def __init__(self, count_again_after: float = _COUNT_AGAIN_AFTER) -> None:
         self._count_again_after = count_again_after
         # By limit and user; "" for all users.
-        self._rooms: dict[tuple[str, str], _Room] = {}
+        self._rooms: dict[tuple[_Limit, str], _Room] = {}
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -81,40 +81,43 @@ class Admission:
         Raises:
             TooMany: `too_many_submissions`, `too_many_queued_runs` or `queue_full`.
         """
-        values = {
-            "subject": Verbatim(subject),
-            "since": Verbatim(time_text(now - _MINUTE)),
-            "now": Verbatim(time_text(now)),
-        }
-
-        def too_fast(limit: int) -> TooMany:
-            row = connection.execute(_OLDEST, {**values, "limit": limit}).fetchone()
-            return _too_fast(limit, (row and readable_time(row[0])) or now, now)
-
-        rules = {
-            subject: [
-                _Rule("minute", limits.per_minute if is_new else 0, _SUBMITTED, too_fast),
-                _Rule("user", limits.queued_of_user, _QUEUED_OF_USER, _too_many_of_user),
-            ],
-            "": [_Rule("queue", limits.queued, _QUEUED, _queue_full)],
-        }
         at = time.monotonic()
-        taken: dict[tuple[str, str], _Room] = {}
-        for whose, of_them in rules.items():
-            for rule in of_them:
-                if not rule.limit:
-                    continue
-                room = self._rooms.get((rule.name, whose), _Room(0, at))
-                if room.runs < 1 or room.until <= at:
-                    found = connection.execute(rule.counting, {**values, "limit": rule.limit}).fetchone()[0]
-                    room = _Room(rule.limit - found, at + self._count_again_after)
-                if room.runs < 1:
-                    raise rule.refusal(rule.limit)
-                taken[rule.name, whose] = room._replace(runs=room.runs - 1)
+        rooms = []
+        for limit, whose, most in (
+            (_Limit.MINUTE, subject, limits.per_minute if is_new else 0),
+            (_Limit.USER, subject, limits.queued_of_user),
+            (_Limit.QUEUE, "", limits.queued),
+        ):
+            if most:
+                room = self._rooms.get((limit, whose))
+                if room is None or room.runs < 1 or room.until <= at:
+                    room = self._count(connection, limit, whose, most, now)
+                rooms.append(room)
         # Too low if the transaction is rolled back; then the runs are counted again earlier.
-        if len(self._rooms) > _MOST_ROOMS:
+        for room in rooms:
+            room.runs -= 1
+
+    def _count(self, connection: RedactingConnection, limit: _Limit, whose: str, most: int, now: datetime) -> _Room:
+        """Count how many runs still fit.
+
+        Raises:
+            TooMany: none.
+        """
+        values: dict[str, object] = {"limit": most}
+        if limit is not _Limit.QUEUE:
+            values |= {"subject": whose}
+        if limit is _Limit.MINUTE:
+            values |= {"since": time_text(now - _MINUTE), "now": time_text(now)}
+        found = connection.execute(_COUNTS[limit], values).fetchone()[0]
+        if found >= most:
+            if limit is _Limit.MINUTE:
+                row = connection.execute(_OLDEST, values).fetchone()
+                raise _too_fast(most, readable_time(row[0]) or now, now)
+            raise _too_many_of_user(most) if limit is _Limit.USER else _queue_full(most)
+        if len(self._rooms) >= _MOST_ROOMS:
             self._rooms.clear()
-        self._rooms |= taken
+        room = self._rooms[limit, whose] = _Room(most - found, time.monotonic() + self._count_again_after)
+        return room
 
 
 def _too_fast(limit: int, oldest: datetime, now: datetime) -> TooMany:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -59,10 +60,15 @@ def record(
             None if run_id is None else Verbatim(run_id),
             shard,
             json_text(dict(data or {})),
-            None if author is None else Verbatim(msgspec.json.encode(author).decode()),
+            None if author is None else _stored(author),
         ),
     ).fetchone()
     connection.recorded.append(to_event(row))
+
+
+@lru_cache(maxsize=256)
+def _stored(author: Author) -> Verbatim:
+    return Verbatim(msgspec.json.encode(author).decode())
 
 
 def record_for_runs(
