@@ -26,12 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from moonmind_appliance import settings
 from moonmind_appliance.models import LoginState
 from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
-from tests.bench.measure import SUBMISSION, WIDE_LIMITS, Connection, forget_highest, head_of, highest_mib, quiet
+from tests.bench.measure import SUBMISSION, Connection, forget_highest, head_of, highest_mib, quiet
 from tests.faults.process import usage_of
 from tests.journeys.conftest import API
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import resources_of
 from tests.typical_runs import store_runs
+from tests.wide_limits import WIDE_LIMITS
 
 SHARDS = 3
 LOGIN_SECONDS = 60

@@ -20,6 +20,7 @@ from moonmind_appliance.store import Store
 from moonmind_appliance.store.shards import ShardChange
 from tests.faults.figures import quantile
 from tests.faults.process import Usage, usage_of
+from tests.wide_limits import WIDE_LIMITS
 
 ROOT = Path(__file__).parents[2]
 BASE = "/api/spec-automation"
@@ -29,9 +30,6 @@ SUBMISSION = json.dumps(
 SHARDS = 3
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _START_SECONDS = 120
-
-# Checked for each submission, and never reached.
-WIDE_LIMITS = dict.fromkeys(("MAX_SUBMISSIONS_PER_MINUTE", "MAX_QUEUED_RUNS_PER_USER", "MAX_QUEUED_RUNS"), "1000000")
 
 
 class Server(NamedTuple):

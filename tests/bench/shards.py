@@ -35,7 +35,6 @@ from tests.appliance_under_test import make_resources
 from tests.bench import statements
 from tests.bench.measure import (
     SUBMISSION,
-    WIDE_LIMITS,
     ask_json,
     head_of,
     load,
@@ -49,6 +48,7 @@ from tests.bench.measure import (
 from tests.journeys.conftest import API, Caller
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import HONEST_TEXT, resources_of
+from tests.wide_limits import WIDE_LIMITS
 
 WHAT = ("throughput", "costs")
 AT_ONCE = 3
