@@ -151,6 +151,12 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
 
 def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret]) -> Failure | None:
     """Why the change must not be pushed; None if it may."""
+    if change.feature_protected:
+        message = (
+            f"The specification's folder {ctx.feature.directory} is at a protected path (PROTECTED_PATHS), so its "
+            "files cannot be committed. Nothing was pushed."
+        )
+        return failure(FailureCode.COMMIT_FAILED, message)
     if change.too_large:
         limit = f"MAX_CHANGE_BYTES ({ctx.settings.max_change_bytes})"
         return failure(FailureCode.CHANGE_TOO_LARGE, f"The change has {change.patch_bytes} bytes, more than {limit}.")

@@ -393,6 +393,15 @@ def test_only_protected_changes_are_no_change(git_run: GitRun) -> None:
     assert answer.result["protected_count"] == len(left_out(answer)) == 3
 
 
+@pytest.mark.parametrize(("patterns", "expected"), [(["specs/"], True), (["/specs/002-x/"], False), ([], False)])
+def test_a_feature_at_a_protected_path_is_reported(git_run: GitRun, patterns: list[str], *, expected: bool) -> None:
+    """Its files are the purpose of the run."""
+    git_run.host(BASE)
+    git_run.clone()
+    git_run.specify()
+    assert git_run.stage(protected=patterns).result["feature_protected"] is expected
+
+
 def test_without_protected_paths_everything_is_committed(git_run: GitRun) -> None:
     """PROTECTED_PATHS=none."""
     git_run.host(BASE)

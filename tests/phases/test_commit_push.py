@@ -350,6 +350,18 @@ def test_the_operators_protected_paths_are_left_out_and_noted(appliance: Applian
     ] == ["Changes at 1 protected paths (PROTECTED_PATHS) are not in the commit."]
 
 
+def test_a_specification_at_a_protected_path_fails(appliance: ApplianceUnderTest) -> None:
+    """A pull request without it, or a run without changes, would be wrong. With other settings a retry commits it."""
+    protected = {"left_out": [_PROTECTED_PATH], "left_out_count": 1, "protected_count": 1, "feature_protected": True}
+    appliance.git_acts["stage"] = [says(**protected)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.COMMIT_FAILED.value)
+    assert run.failure is not None
+    assert "is at a protected path (PROTECTED_PATHS)" in run.failure.message
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "stage", "stage", "push"]
+
+
 def test_only_protected_changes_end_as_no_changes_with_the_reason(appliance: ApplianceUnderTest) -> None:
     """The summary names the setting."""
     changed = {"changed": False, "files": [], "file_count": 0, "patch_bytes": 0}
