@@ -27,6 +27,7 @@ PHASE_SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
 CONFIGURATION = """\
 check_for_update_on_startup = false
 cli_auth_credentials_store = "file"
+web_search = "disabled"
 [analytics]
 enabled = false
 [features]
@@ -35,6 +36,7 @@ plugins = false
 remote_plugin = false
 unbounded_connection_retries = false
 enable_request_compression = false
+image_generation = false
 [shell_environment_policy]
 inherit = "core"
 """

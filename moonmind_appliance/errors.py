@@ -9,6 +9,7 @@ ApplianceError
 │   ├── NotFound             404
 │   ├── Conflict             409
 │   ├── TooLarge             413
+│   ├── TooMany              429, with a time to retry after
 │   └── Unavailable          503, with a time to retry after
 ├── EngineError              Docker refused or failed
 │   ├── EngineUnreachable
@@ -135,6 +136,16 @@ class TooLarge(RequestError):
 
     status = 413
     default_code = "too_large"
+
+
+class TooMany(RequestError):
+    """More than a limit allows; `retry_after` is in seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, *, code: str, retry_after: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.retry_after = retry_after
 
 
 class Unavailable(RequestError):

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 
 from moonmind_appliance.cli.program import main
 from moonmind_appliance.containers.volume_lock import CHECK, LOOK, MOVE
+from moonmind_appliance.in_container.protected_patterns import DEFAULT
 from moonmind_appliance.models import (
     FAILURES,
     LABEL_APPLIANCE,
@@ -118,6 +119,12 @@ def test_every_setting_is_documented_with_its_default_and_its_sentence() -> None
         assert sentence == option.sentence, name
         assert (option.parse(default) == default_of(name)) if default else (show(name, default_of(name)) == ""), name
         assert all(f"`{older}`" in text("docs/settings.md") for older in option.older_names), name
+
+
+def test_the_protected_paths_are_documented() -> None:
+    """The patterns for which `default` stands, in their order."""
+    cells = [cells[1] for cells in rows("docs/settings.md", "## Protected paths")]
+    assert re.findall(r"`([^`]+)`", " ".join(cells)) == list(DEFAULT)
 
 
 def test_every_failure_code_is_documented_with_who_acts_and_the_next_step() -> None:

@@ -4,6 +4,8 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from textual.message_pump import MessagePump
@@ -56,7 +58,8 @@ class Background:
             failed: gets the error.
         """
         name = (id(owner), key or f"#{next(self._number)}")
-        job = _Job(owner, work, done, failed)
+        # The author of its changes is part of the context.
+        job = _Job(owner, partial(copy_context().run, work), done, failed)
         with self._lock:
             if name in self._running:
                 self._running[name] = job

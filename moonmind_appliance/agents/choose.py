@@ -12,4 +12,4 @@ def agent_of(settings: Settings) -> AgentAdapter:
     egress = Egress.of(settings)
     if settings.agent_backend.startswith(BACKEND_PREFIX):
         return SpecKitWorkflow(settings.agent_backend.removeprefix(BACKEND_PREFIX), egress=egress)
-    return Codex(model=settings.codex_model, egress=egress)
+    return Codex(model=settings.codex_model, egress=egress, web_search=settings.agent_web_search)

@@ -43,10 +43,15 @@ _CONFIG: tuple[str, ...] = (
     "features.remote_plugin=false",
     # Without it Codex waits indefinitely if there is no network.
     "features.unbounded_connection_retries=false",
+    "features.image_generation=false",
     'shell_environment_policy.inherit="core"',
     "skills.bundled.enabled=false",
     codex_logins.OPENAI_BACKEND,
 )
+
+# OpenAI executes a web search, so no rule of the network prevents one: a search or a page's address can contain
+# whatever the agent has read.
+_WEB_SEARCH = {True: 'web_search="live"', False: 'web_search="disabled"'}
 
 
 class Codex:
@@ -60,8 +65,9 @@ class Codex:
     addresses = ("https://auth.openai.com/", "https://chatgpt.com/")
     import_hint = "Use the file that `codex login` wrote to its CODEX_HOME (by default ~/.codex)."
 
-    def __init__(self, *, model: str | None = None, egress: Egress | None = None) -> None:
+    def __init__(self, *, model: str | None = None, egress: Egress | None = None, web_search: bool = False) -> None:
         self._model = model
+        self._web_search = web_search
         self._egress = egress or Egress()
 
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
@@ -134,7 +140,7 @@ class Codex:
         )
 
     def _options(self, repository: str, feature: str | None) -> list[str]:
-        config = list(_CONFIG)
+        config = [*_CONFIG, _WEB_SEARCH[self._web_search]]
         if feature is not None:
             # A JSON string is a valid TOML string if its characters are not escaped: TOML has no surrogate pairs.
             pairs = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in feature_variables(feature).items())

@@ -15,6 +15,7 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from moonmind_appliance.api.artifacts import artifacts_router
 from moonmind_appliance.api.drain import drain_router
 from moonmind_appliance.api.events import OpenStreams, events_router
+from moonmind_appliance.api.failed_authentications import FailedAuthentications
 from moonmind_appliance.api.followers import Followers
 from moonmind_appliance.api.health import health_router
 from moonmind_appliance.api.known_callers import KnownCallers
@@ -129,6 +130,7 @@ def build_api(parts: ApiParts) -> Litestar:
             "write_threads": threads,
             "data_version": version,
             "known_callers": KnownCallers(),
+            "failed_authentications": FailedAuthentications(parts.resources.settings.max_failed_authentications),
             "repeated_answers": RepeatedAnswers(),
         }
     )

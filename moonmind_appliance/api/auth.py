@@ -8,10 +8,12 @@ from litestar.concurrency import sync_to_thread
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from moonmind_appliance.api.client_address import origin_of
+from moonmind_appliance.api.failed_authentications import FailedAuthentications
 from moonmind_appliance.api.known_callers import KnownCallers
 from moonmind_appliance.api.parts import ApiParts
 from moonmind_appliance.errors import Forbidden, Unauthenticated
-from moonmind_appliance.models import Actor
+from moonmind_appliance.models import Actor, Authenticated, Author, Interface, set_author
 from moonmind_appliance.store.data_version import Version
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
@@ -39,6 +41,7 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
 
     Raises:
         Unauthenticated: 401.
+        TooMany: 429, the client's address has sent too many invalid tokens.
     """
     if connection.scope.get("method") == HttpMethod.OPTIONS:
         return
@@ -49,15 +52,41 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     version: Version | None = state.get("tokens_version")
     found = known.find(token, version)
     if found is None:
-        caller = await sync_to_thread(parts.authenticate, token)
-        if caller is None:
-            raise Unauthenticated(
-                "The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token"
-            )
-        found = known.add(token, version, caller)
+        found = known.add(token, version, await _authenticated(connection, parts, token))
     # For answers that can be sent again.
     state["known_caller"] = found
-    connection.scope["user"] = found.caller.actor
+    actor = found.caller.actor
+    connection.scope["user"] = actor
+    # Each request is a task with a context of its own.
+    set_author(Author(actor.subject, actor.username, Interface.API, _address(connection)))
+
+
+async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: ApiParts, token: str) -> Authenticated:
+    """The caller of the token; invalid tokens are counted by the client's address.
+
+    Raises:
+        Unauthenticated: the token is not valid.
+        TooMany: too many of this address were not.
+    """
+    failures: FailedAuthentications = connection.app.state["failed_authentications"]
+    origin = origin_of(_address(connection))
+    failures.check(origin, token)
+    try:
+        caller = await sync_to_thread(parts.authenticate, token)
+    except Unauthenticated:
+        failures.failed(origin, token)
+        raise
+    if caller is None:
+        failures.failed(origin, token)
+        raise Unauthenticated("The token is unknown, expired or revoked.", hint="Get a new one.", code="invalid_token")
+    failures.succeeded(token)
+    return caller
+
+
+def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """The client's address; "" if it has none."""
+    client = connection.scope.get("client")
+    return client[0] if client else ""
 
 
 async def require_operator(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

@@ -17,6 +17,7 @@ from moonmind_appliance.errors import (
     FileUnusable,
     RequestError,
     StoreError,
+    TooMany,
     Unauthenticated,
     Unavailable,
     UnreadableRow,
@@ -72,6 +73,10 @@ PROBLEMS: dict[str, ProblemKind] = {
     "address_too_long": ProblemKind(414, "The URL is too long"),
     "unsupported_media_type": ProblemKind(415, "The body's content type is not supported"),
     "range_not_satisfiable": ProblemKind(416, "The range is outside the content"),
+    "too_many_submissions": ProblemKind(429, "Too many submissions"),
+    "too_many_queued_runs": ProblemKind(429, "Too many queued runs"),
+    "queue_full": ProblemKind(429, "The queue is full"),
+    "too_many_failed_authentications": ProblemKind(429, "Too many invalid tokens"),
     "too_many_streams": ProblemKind(429, "Too many event streams"),
     "internal_error": ProblemKind(500, "The appliance failed"),
     "record_unreadable": ProblemKind(500, "The stored record cannot be read"),
@@ -192,6 +197,7 @@ def request_id(request: Request[Any, Any, Any]) -> str:
 # The errors of every route that needs a token.
 BEHIND_A_TOKEN = (
     *(code for code, kind in PROBLEMS.items() if kind.status == HTTPStatus.UNAUTHORIZED),
+    "too_many_failed_authentications",
     "identity_provider_unreachable",
     "store_unavailable",
 )
@@ -227,7 +233,7 @@ def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Respo
 
 
 def _headers(request: Request[Any, Any, Any], error: RequestError) -> dict[str, str]:
-    if isinstance(error, Unavailable):
+    if isinstance(error, TooMany | Unavailable):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": _challenge(request, error)}

@@ -44,6 +44,9 @@ _LOCATION = ResponseHeader("Location", documentation_only=True, required=True, d
         "request_timeout",
         "too_large",
         "unsupported_media_type",
+        "too_many_submissions",
+        "too_many_queued_runs",
+        "queue_full",
         "disk_blocked",
         "draining",
         *BEHIND_A_TOKEN,
@@ -173,7 +176,14 @@ def cancel(request: ApiRequest, run_id: FromPath[UUID]) -> Response[RunAccepted]
     response_headers=[_LOCATION],
     response_description="The run is queued again.",
     responses=problems(
-        "not_found", "run_not_found", "run_not_retryable", "specification_removed", "draining", *BEHIND_A_TOKEN
+        "not_found",
+        "run_not_found",
+        "run_not_retryable",
+        "specification_removed",
+        "too_many_queued_runs",
+        "queue_full",
+        "draining",
+        *BEHIND_A_TOKEN,
     ),
 )
 @writes

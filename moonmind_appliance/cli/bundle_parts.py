@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from moonmind_appliance.cli.configuration import Configuration
-from moonmind_appliance.cli.runs.direct import system_actor
+from moonmind_appliance.cli.system_user import system_actor
 from moonmind_appliance.errors import ApplianceError
 from moonmind_appliance.resources import Resources
 from moonmind_appliance.settings import Settings

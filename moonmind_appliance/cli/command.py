@@ -11,6 +11,8 @@ import click
 
 from moonmind_appliance.cli.configuration import ENV_FILE_VARIABLE
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.system_user import system_author
+from moonmind_appliance.models import Interface, current_author, set_author
 from moonmind_appliance.settings import DEFAULT_ENV_FILE
 
 PROGRAM = "moonmind-appliance"
@@ -49,16 +51,21 @@ def _common_options(*, json: bool) -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command with the common options, and examples under its help."""
+    """A command with the common options, and examples under its help.
+
+    Changes that it makes are recorded as those of this user, through that interface; None: of nobody.
+    """
 
     def __init__(
         self,
         *arguments: Any,  # noqa: ANN401 - passed on to click
         examples: Sequence[tuple[str, str]] = (),
         json: bool = True,
+        interface: Interface | None = Interface.COMMAND,
         **options: Any,  # noqa: ANN401 - passed on to click
     ) -> None:
         super().__init__(*arguments, **options)
+        self.interface = interface
         self.examples = [Example(*example) for example in examples]
         self.params += _common_options(json=json)
         self._json = json
@@ -78,7 +85,12 @@ class Command(click.Command):
         else:
             # No log: commands print their own messages.
             logging.getLogger().handlers = [logging.NullHandler()]
-        return super().invoke(ctx)
+        before = current_author()
+        set_author(None if self.interface is None else system_author(self.interface))
+        try:
+            return super().invoke(ctx)
+        finally:
+            set_author(before)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The examples."""

@@ -14,6 +14,7 @@ from moonmind_appliance.errors import (
     NotFound,
     SettingsError,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -54,6 +55,7 @@ _BY_KIND: tuple[tuple[type[ApplianceError], Exit], ...] = (
     (Unauthenticated, Exit.REFUSED),
     (Forbidden, Exit.REFUSED),
     (NotFound, Exit.NOT_FOUND),
+    (TooMany, Exit.UNAVAILABLE),
     (Unavailable, Exit.UNAVAILABLE),
     (EngineUnreachable, Exit.UNAVAILABLE),
     (DataFolderInUse, Exit.UNAVAILABLE),

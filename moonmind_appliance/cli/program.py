@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Lazy] = {
     "support-bundle": Lazy(
         f"{_HERE}.support_bundle:support_bundle", "Write one redacted archive for a bug report; - is stdout."
     ),
+    "audit": Lazy(f"{_HERE}.audit:audit", "Show who did what over the API, the command line and the TUI."),
     "token": Lazy(f"{_HERE}.token:token", "Create, list and revoke API tokens."),
     "webhook": Lazy(f"{_HERE}.webhook:webhook", "Test the webhook."),
     "login": Lazy(f"{_HERE}.login:login", "Log in to Keycloak, to use `runs` from this machine."),

@@ -76,7 +76,12 @@ def prune_command(invocation: Invocation, *, dry_run: bool) -> Exit:
         raise CommandFailed(f"{settings.moonmind_data_dir} has no database, so there is nothing to remove.")
     with attach(settings) as resources:
         plan = make_plan(resources)
-        items = [_of(item, State.PLANNED) for item in plan.items] if dry_run else _remove(resources, plan)
+        if dry_run:
+            items = [_of(item, State.PLANNED) for item in plan.items]
+        else:
+            items = _remove(resources, plan)
+            failed = sum(item.state is State.FAILED for item in items)
+            resources.store.events.add("retention.pruned", data={"removed": len(items) - failed, "failed": failed})
         now = resources.clock()
     total = sum(item.size_bytes or 0 for item in items if item.state is not State.FAILED)
     for problem in plan.not_examined:

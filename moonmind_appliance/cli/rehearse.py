@@ -37,6 +37,7 @@ class RehearseCommand(Command):
 
 @click.command(
     cls=RehearseCommand,
+    interface=None,
     examples=[
         ("A complete run with a small sample", f"{PROGRAM} rehearse"),
         (

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 @click.command(
     cls=Command,
     json=False,
+    # What `serve` does by itself is automatic.
+    interface=None,
     examples=[
         ("With the settings in /etc/moonmind-appliance/appliance.env", f"{PROGRAM} serve"),
         (

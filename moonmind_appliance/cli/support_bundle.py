@@ -23,7 +23,7 @@ from moonmind_appliance.cli.configuration import raw_secrets
 from moonmind_appliance.cli.doctor import findings_of
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
-from moonmind_appliance.cli.runs.direct import system_actor
+from moonmind_appliance.cli.system_user import system_actor
 from moonmind_appliance.cli.terminal import clean, table
 from moonmind_appliance.cli.version import versions
 from moonmind_appliance.errors import ApplianceError, SettingsError, StoreError

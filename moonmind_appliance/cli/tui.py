@@ -8,11 +8,13 @@ from moonmind_appliance.cli.command import PROGRAM, Command
 from moonmind_appliance.cli.configuration import owns_data
 from moonmind_appliance.cli.exits import MEANINGS, CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.models import Interface
 
 
 @click.command(
     cls=Command,
     json=False,
+    interface=Interface.TUI,
     examples=[
         ("Runs, shards and checks of the appliance on this machine", f"{PROGRAM} tui"),
         ("On a terminal with a light background", f"{PROGRAM} tui --theme light"),
@@ -46,7 +48,7 @@ def tui(invocation: Invocation, theme: str | None) -> Exit:
             code=Exit.REFUSED,
         )
     from moonmind_appliance.attach import attach  # noqa: PLC0415 - not for a terminal that is refused
-    from moonmind_appliance.cli.runs.direct import system_actor  # noqa: PLC0415
+    from moonmind_appliance.cli.system_user import system_actor  # noqa: PLC0415
     from tui.app import TerminalApp  # noqa: PLC0415
 
     with attach(settings) as resources:

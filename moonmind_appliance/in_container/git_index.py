@@ -3,25 +3,37 @@
 import filecmp
 from collections.abc import Collection
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from moonmind_appliance.in_container.feature_folder import FEATURES_IN_SPECIFY, RECORD, is_below
 from moonmind_appliance.in_container.git import Git, shown
+from moonmind_appliance.in_container.protected_paths import ProtectedPaths
 from moonmind_appliance.in_container.work_tree import is_git_name, remove
 
 GITLINK = "160000"
 SYMLINK = "120000"
 ABSENT = "000000"
+PROTECTED = "a protected path (PROTECTED_PATHS)"
+IN_THE_WAY = "would replace a protected path (PROTECTED_PATHS)"
+
+_NOT_DONE = {"A": "not added", "D": "not removed"}
 
 
-def take_back(
-    git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Collection[str] = ()
-) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+class Change(NamedTuple):
+    """The changes that remain, the left-out paths to report to reviewers, and how many of these are protected ones.
+
+    Protected paths are reported first, so that others cannot displace them from a list that is shortened.
+    """
+
+    kept: list[dict[str, str]]
+    left_out: list[dict[str, str]]
+    protected_count: int
+
+
+def take_back(git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Collection[str] = ()) -> Change:
     """Remove from the index what does not belong in the commit.
 
     `sparse` are paths that the agent's Git does not check out: if they are missing, the agent did not delete them.
-
-    Returns the remaining changes, and the left-out paths to report to reviewers, with the reason.
     """
     own_files = {*base["scaffold"], base.get("record", RECORD)}
     # The image's files are not compatible with the repository's.
@@ -29,6 +41,8 @@ def take_back(
     changes = raw_changes(git, "--cached", base["commit"])
     same = untouched(git, changes)
     targets = link_targets(git, changes)
+    protected = protected_paths(git, base, job["protected"])
+    guarded: list[dict[str, str]] = []
     left_out, back, kept = [], [], []
     for change in changes:
         path, old, new = change["path"], change["old_mode"], change["new_mode"]
@@ -48,15 +62,20 @@ def take_back(
             back.append(change | {"old_mode": new})
             if new == old:
                 continue
+        if protected.covers(path) or (new in (SYMLINK, GITLINK) and protected.on_the_way(path)):
+            guarded.append(change)
+            continue
         if GITLINK in (old, new):
             reason = "submodule commits are not changed"
         elif new == SYMLINK and leaves_tree(path, targets[change["new_id"]]):
             reason = "a link that points outside the repository"
         if reason:
             back.append(change)
-            left_out.append({"path": shown(path), "reason": reason})
+            left_out.append(_entry(change, reason))
         else:
             kept.append(change)
+    kept, displaced = _beside(kept, guarded)
+    back += displaced + guarded
     lines = b"".join(
         f"{change['old_mode'] if change['old_mode'] != ABSENT else 0} {change['old_id']}\t{change['path']}\0".encode(
             errors="surrogateescape"
@@ -65,7 +84,52 @@ def take_back(
     )
     if lines:
         git("update-index", "-z", "--index-info", feed=lines)
-    return kept, left_out
+    reported = [_entry(change, f"{PROTECTED}: {_NOT_DONE.get(change['status'], 'not changed')}") for change in guarded]
+    reported += [_entry(change, IN_THE_WAY) for change in displaced]
+    return Change(kept, reported + left_out, len(reported))
+
+
+def _entry(change: dict[str, str], reason: str) -> dict[str, str]:
+    return {"path": shown(change["path"]), "reason": reason}
+
+
+def _beside(
+    kept: list[dict[str, str]], guarded: list[dict[str, str]]
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """The kept changes that can exist beside the files that are restored, and those that cannot.
+
+    A file cannot have the name of a folder that contains a restored file, or be below a restored file.
+    """
+    restored = {change["path"] for change in guarded if change["old_mode"] != ABSENT}
+    folders = {folder for path in restored for folder in _folders(path)}
+    fits = [
+        change["new_mode"] == ABSENT
+        or (change["path"] not in folders and restored.isdisjoint(_folders(change["path"])))
+        for change in kept
+    ]
+    return (
+        [change for change, fit in zip(kept, fits, strict=True) if fit],
+        [change for change, fit in zip(kept, fits, strict=True) if not fit],
+    )
+
+
+def _folders(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def protected_paths(git: Git, base: dict[str, Any], patterns: Collection[str]) -> ProtectedPaths:
+    """The protected paths, with those to which links of the base at such paths lead."""
+    protected = ProtectedPaths(patterns)
+    if patterns:
+        entries = git("ls-tree", "-r", "-z", base["commit"]).split(b"\0")
+        heads = (entry.split(b"\t", 1) for entry in entries if entry.startswith(SYMLINK.encode()))
+        links = {path.decode(errors="surrogateescape"): head.split()[2].decode() for head, path in heads}
+        targets = read_blobs(git, list(links.values()))
+        protected.follow(
+            {path: targets[blob].decode(errors="surrogateescape") for path, blob in links.items() if blob in targets}
+        )
+    return protected
 
 
 def set_aside(path: str, base: dict[str, Any]) -> bool:

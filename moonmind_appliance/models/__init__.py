@@ -10,6 +10,7 @@ from moonmind_appliance.models.agent import (
     QuotaWindow,
     TurnOutcome,
 )
+from moonmind_appliance.models.author import Author, Interface, current_author, set_author
 from moonmind_appliance.models.cancelled import cancelled_summary
 from moonmind_appliance.models.container import (
     ContainerSpec,
@@ -117,6 +118,7 @@ __all__ = [
     "Artifact",
     "ArtifactType",
     "Authenticated",
+    "Author",
     "CommittedChange",
     "ContainerSpec",
     "ContainerState",
@@ -129,6 +131,7 @@ __all__ = [
     "FailureCode",
     "FailureKind",
     "ImageState",
+    "Interface",
     "LeftOutPath",
     "Limits",
     "LoginCheck",
@@ -170,10 +173,12 @@ __all__ = [
     "WrittenFeature",
     "cache_volume",
     "cancelled_summary",
+    "current_author",
     "failure",
     "git_container",
     "may_move_phase",
     "may_move_run",
+    "set_author",
     "version_label",
     "workspace_volume",
 ]

@@ -32,7 +32,12 @@ _PHASE = PhaseName.COMMIT_PUSH
 _LONGEST_PATH, _MOST_PATHS = 500, 200
 _MOST_NAMED = 5
 _NEW_BASE = "The history of {base} was rewritten during the run: the change is on top of the new history ({commit})."
+_PROTECTED = "Changes at {count} protected paths (PROTECTED_PATHS) are not in the commit."
 _NO_CHANGES = "The phases' files are complete and identical to those on the base branch: there is nothing to push."
+_ONLY_PROTECTED = (
+    "There is nothing to push: the phases' files are complete and identical to those on the base branch, and all other "
+    "changes ({count}) are at protected paths (PROTECTED_PATHS)."
+)
 
 
 def commit_push(ctx: PhaseContext, files_read: Callable[[], None]) -> PhaseResult:
@@ -88,7 +93,8 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
     if change.changed and refusal is None:
         ctx.artifacts.keep("change.patch", ArtifactType.DIFF_SUMMARY, _PHASE, staged.rest, "text/x-diff")
     status = _status(ctx, change)
-    outage, note = None, ""
+    outage = None
+    notes = [_PROTECTED.format(count=change.protected_count)] if change.protected_count else []
     if refusal is None and push:
         answer = _push(ctx, change.commit, base_head, logs)
         refusal, outage = answer.failure, answer.failure if answer.outage else None
@@ -98,16 +104,16 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
             status["github_messages"] = accepted_push_lines(answer.stderr)
             if answer.result.new_base:
                 status["base_commit"] = answer.result.new_base
-                note = _NEW_BASE.format(base=ctx.run.base_branch, commit=answer.result.new_base[:12])
+                notes.append(_NEW_BASE.format(base=ctx.run.base_branch, commit=answer.result.new_base[:12]))
     status["failure"] = msgspec.to_builtins(refusal) if refusal else None
     _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
     if refusal is not None:
         return msgspec.structs.replace(failed(refusal, **status), outage=outage)
     if not change.changed:
-        status["no_changes"] = _NO_CHANGES
+        status["no_changes"] = _no_changes(change)
     committed = CommittedChange(
         dry_run=ctx.dry_run,
-        no_changes=None if change.changed else _NO_CHANGES,
+        no_changes=None if change.changed else _no_changes(change),
         paths=status["paths"],
         path_count=change.file_count,
         left_out=change.left_out,
@@ -117,7 +123,14 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
         branch=ctx.branch,
         github_messages=status["github_messages"],
     )
-    return PhaseResult(output=committed, metadata=status, note=note, run_fields=RunFields(branch_name=ctx.branch))
+    return PhaseResult(
+        output=committed, metadata=status, note=" ".join(notes), run_fields=RunFields(branch_name=ctx.branch)
+    )
+
+
+def _no_changes(change: StagedChange) -> str:
+    count = change.protected_count
+    return _ONLY_PROTECTED.format(count=count) if count else _NO_CHANGES
 
 
 def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
@@ -126,6 +139,7 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
     return {
         "feature_directory": ctx.feature.directory,
         "commit_scaffold": ctx.settings.commit_scaffold,
+        "protected": ctx.settings.protected_patterns,
         "max_bytes": ctx.settings.max_change_bytes,
         "measure": measure_job(ctx),
         "author_name": ctx.settings.git_author_name,
@@ -137,6 +151,12 @@ def _stage_job(ctx: PhaseContext) -> dict[str, Any]:
 
 def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret]) -> Failure | None:
     """Why the change must not be pushed; None if it may."""
+    if change.feature_protected:
+        message = (
+            f"The specification's folder {ctx.feature.directory} is at a protected path (PROTECTED_PATHS), so its "
+            "files cannot be committed. Nothing was pushed."
+        )
+        return failure(FailureCode.COMMIT_FAILED, message)
     if change.too_large:
         limit = f"MAX_CHANGE_BYTES ({ctx.settings.max_change_bytes})"
         return failure(FailureCode.CHANGE_TOO_LARGE, f"The change has {change.patch_bytes} bytes, more than {limit}.")
@@ -216,6 +236,7 @@ def _status(ctx: PhaseContext, change: StagedChange) -> dict[str, Any]:
         "paths": [file.path[:_LONGEST_PATH] for file in change.files][:_MOST_PATHS],
         "left_out": msgspec.to_builtins(change.left_out),
         "left_out_count": change.left_out_count,
+        "protected_count": change.protected_count,
         "warnings": msgspec.to_builtins(change.warnings),
         "warning_count": change.warning_count,
         "nested_repositories_removed": change.nested_repositories_removed,

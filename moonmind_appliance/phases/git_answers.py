@@ -61,7 +61,9 @@ class ChangedFile(msgspec.Struct, frozen=True):
 
 
 class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `stage`. The lists are bounded.
+    """The result of `stage`. The lists are bounded. `protected_count` of the left-out paths are protected ones.
+
+    `feature_protected`: files of the feature are among them.
 
     If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows. `size` is that of the run's volumes.
     """
@@ -75,6 +77,8 @@ class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int
     left_out: list[LeftOutPath]
     left_out_count: int
+    protected_count: int = 0
+    feature_protected: bool = False
     warnings: list[PathWarning] = []
     warning_count: int = 0
     nested_repositories_removed: list[str]

@@ -6,6 +6,7 @@ line and the TUI show each step as it comes, and both can stop it.
 
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import Self
@@ -134,7 +135,10 @@ class SignIn:
         if self._over:
             raise StopIteration
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"sign-in-{self._shard}", daemon=True)
+            # With the author of the sign-in.
+            self._thread = threading.Thread(
+                target=copy_context().run, args=[self._work], name=f"sign-in-{self._shard}", daemon=True
+            )
             self._thread.start()
         step = self._steps.get()
         if isinstance(step, BaseException):

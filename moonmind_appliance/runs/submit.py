@@ -17,6 +17,7 @@ from moonmind_appliance.resources import Resources
 from moonmind_appliance.retention.disk import least_to_accept, low_disk
 from moonmind_appliance.scheduling.wake import NewRun
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.store.admission import SubmissionLimits
 from moonmind_appliance.units import size
 
 MAX_SPECIFY_BYTES = 256 * 1024
@@ -93,6 +94,7 @@ def submit_run(
         TooLarge: `specify_text` is over 256 KiB; also lists the problems of other fields.
         Forbidden: `repository_not_allowed`.
         Conflict: `idempotency_key_reused`.
+        TooMany: `too_many_submissions`, `too_many_queued_runs` or `queue_full`; a repeat is not counted.
         Unavailable: `disk_blocked` or `draining`.
         StoreError: nothing was stored.
     """
@@ -114,10 +116,19 @@ def submit_run(
     )
     new = NewRun(resources, request.shard)
     idempotency = None if idempotency_key is None else _idempotency(actor, idempotency_key, request)
-    kept = resources.store.runs.insert(run, idempotency=idempotency, why_waits=new.why_waits)
+    kept = resources.store.runs.insert(
+        run, idempotency=idempotency, limits=limits_of(settings), why_waits=new.why_waits
+    )
     if kept.run_id == run.run_id:
         new.wake(kept)
     return kept
+
+
+def limits_of(settings: Settings) -> SubmissionLimits:
+    """The limits that the settings set."""
+    return SubmissionLimits(
+        settings.max_submissions_per_minute, settings.max_queued_runs_per_user, settings.max_queued_runs
+    )
 
 
 def refuse_when_stopping(resources: Resources) -> None:

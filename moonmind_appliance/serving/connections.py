@@ -2,15 +2,11 @@
 
 import logging
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from moonmind_appliance.serving.limits import Limits
 
 _log = logging.getLogger(__name__)
-
-# A provider assigns a customer at least a /64 (RFC 6177), so one client has all its addresses.
-_BITS_OF_ONE_CLIENT = 64
 
 
 class Connection(Protocol):
@@ -20,19 +16,6 @@ class Connection(Protocol):
 
     def drop(self) -> None:
         """Close it at once."""
-
-
-def origin_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 network of an IPv6 address."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(ip, IPv6Address):
-        return str(ip)
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(IPv6Address(int(ip) >> _BITS_OF_ONE_CLIENT << _BITS_OF_ONE_CLIENT))
 
 
 class Connections:

@@ -15,9 +15,10 @@ import h11
 import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from moonmind_appliance.api.client_address import origin_of
 from moonmind_appliance.api.problems import PROBLEM_JSON, problem
 from moonmind_appliance.api.wire import common_headers
-from moonmind_appliance.serving.connections import Connections, origin_of
+from moonmind_appliance.serving.connections import Connections
 from moonmind_appliance.serving.limits import Limits
 
 _log = logging.getLogger(__name__)

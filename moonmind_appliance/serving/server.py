@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from types import FrameType
@@ -33,6 +34,7 @@ _ACCEPTED_AT_ONCE = 64
 _REPEATING = (
     "asyncio",
     "uvicorn.error",
+    "moonmind_appliance.api.failed_authentications",
     "moonmind_appliance.serving.connections",
     "moonmind_appliance.serving.protocol",
     "moonmind_appliance.store.tokens",
@@ -42,9 +44,13 @@ _log = logging.getLogger(__name__)
 
 
 class ApiServer(uvicorn.Server):
-    """uvicorn for the API, within limits. `run` needs a listening socket."""
+    """uvicorn for the API, within limits. `run` needs a listening socket.
 
-    def __init__(self, api: Litestar, limits: Limits) -> None:
+    `trusted_proxies` are addresses and networks: what their header `X-Forwarded-For` says counts as the client's
+    address. A connection's own address still counts for the limits on connections.
+    """
+
+    def __init__(self, api: Litestar, limits: Limits, *, trusted_proxies: Sequence[str] = ()) -> None:
         self.connections = Connections(limits)
         protocol: Any = partial(LimitedProtocol, connections=self.connections, limits=limits)
         config = uvicorn.Config(
@@ -57,6 +63,9 @@ class ApiServer(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # uvicorn trusts this machine if it is not told otherwise.
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=list(trusted_proxies),
             lifespan="on",
             timeout_graceful_shutdown=_CONNECTIONS_GRACE,
         )
@@ -86,7 +95,8 @@ class _Server(ApiServer):
     """Lets the running phases end before the shutdown begins; until then the API answers. Reports to systemd."""
 
     def __init__(self, appliance: Appliance, supervision: Supervision) -> None:
-        super().__init__(appliance.api, limits_of(raise_file_limit()))
+        proxies = appliance.settings.trusted_proxies
+        super().__init__(appliance.api, limits_of(raise_file_limit()), trusted_proxies=proxies)
         self._appliance = appliance
         self._supervision = supervision
         self._signals = 0

@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
+from moonmind_appliance.in_container.protected_patterns import DEFAULT_WORD, patterns_of
 from moonmind_appliance.models.repository import REPOSITORY_RULE
 from moonmind_appliance.settings.values import (
     PrivateKey,
@@ -25,7 +26,9 @@ from moonmind_appliance.settings.values import (
     existing_file,
     flag,
     http_url,
+    networks,
     one_of,
+    path_patterns,
     private_key,
     proxy_url,
     receiver_url,
@@ -119,6 +122,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     oidc_cli_client_id: Annotated[str, Option("Public client that `moonmind-appliance login` uses.", text)] = (
         "moonmind-cli"
     )
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Option(
+            "Addresses or networks of proxies whose `X-Forwarded-For` names the caller's address, comma-separated.",
+            networks,
+        ),
+    ] = ()
+    max_failed_authentications: Annotated[
+        int,
+        Option(
+            "Most invalid tokens that one address may send within a minute; 0: no limit.", whole_number(0, 1_000_000)
+        ),
+    ] = 300
     github_token: Annotated[
         Secret | None,
         Option(
@@ -190,6 +206,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Option("Also commit the Spec Kit files that the appliance adds to a repository without them.", flag),
     ] = False
+    protected_paths: Annotated[
+        tuple[str, ...],
+        Option(
+            "Paths whose changes are left out of the commit, comma-separated; `none` allows all.",
+            path_patterns,
+            "Use patterns as in a .gitignore file, such as default,Makefile,!.vscode/settings.json.",
+        ),
+    ] = (DEFAULT_WORD,)
     git_author_name: Annotated[str, Option("Author and committer name of the commits.", author_value)] = (
         "MoonMind Appliance"
     )
@@ -286,6 +310,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Option("Model that Codex uses; empty: Codex's default.", text),
     ] = None
+    agent_web_search: Annotated[
+        bool,
+        Option("Let Codex search the web through OpenAI; each search can reveal what the agent has read.", flag),
+    ] = False
     agent_https_proxy: Annotated[
         str | None,
         Option(
@@ -316,6 +344,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int | None,
         Option("How long specification texts are kept after a run ends; empty: as long as the run.", time_span),
     ] = None
+    max_submissions_per_minute: Annotated[
+        int,
+        Option("Most runs that one user may submit within a minute; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 0
+    max_queued_runs_per_user: Annotated[
+        int,
+        Option("Most queued runs of one user; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 0
+    max_queued_runs: Annotated[
+        int,
+        Option("Most queued runs of all users; 0: no limit.", whole_number(0, 1_000_000)),
+    ] = 100_000
     min_free_disk: Annotated[
         int,
         Option("Free disk space below which no run starts; below a quarter of it, no run is accepted.", Size(0)),
@@ -344,6 +384,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             'Create one with `echo "whsec_$(openssl rand -base64 32)"`.',
         ),
     ] = None
+
+    @property
+    def protected_patterns(self) -> tuple[str, ...]:
+        """The patterns of PROTECTED_PATHS, with those of `default`; empty: no path is protected."""
+        return patterns_of(self.protected_paths)
 
     @property
     def allowed_repositories(self) -> frozenset[str]:

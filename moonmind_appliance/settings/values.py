@@ -1,6 +1,7 @@
 """The values of settings: each parser reads a variable's text, or raises ValueError with the end of a sentence."""
 
 import base64
+import hmac
 import ipaddress
 import re
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from moonmind_appliance.in_container.protected_patterns import MOST_PATTERNS, NONE_WORD, pattern_problem
 from moonmind_appliance.models.repository import is_repository
 from moonmind_appliance.units import size_setting
 
@@ -47,7 +49,8 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
+        # In constant time: how long it takes must not tell how much of a guess is right.
+        return isinstance(other, Secret) and hmac.compare_digest(other._value.encode(), self._value.encode())
 
     def __hash__(self) -> int:
         return hash(self._value)
@@ -217,6 +220,32 @@ def repositories(raw: str) -> tuple[str, ...]:
 def comma_separated(raw: str) -> tuple[str, ...]:
     """Texts, separated by commas."""
     return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def path_patterns(raw: str) -> tuple[str, ...]:
+    """Patterns of paths, separated by commas; `default` stands for the default ones, `none` for no pattern."""
+    words = comma_separated(raw)
+    if not words:
+        raise ValueError(f"contains no pattern; {NONE_WORD} allows all paths")
+    if NONE_WORD in words and len(words) > 1:
+        raise ValueError(f"contains {NONE_WORD} and other patterns")
+    if len(words) > MOST_PATTERNS:
+        raise ValueError(f"contains more than {MOST_PATTERNS} patterns")
+    for word in words:
+        if problem := pattern_problem(word):
+            raise ValueError(f"contains {word!r}, which {problem}")
+    return words
+
+
+def networks(raw: str) -> tuple[str, ...]:
+    """IP addresses and networks, separated by commas."""
+    found = []
+    for word in comma_separated(raw):
+        try:
+            found.append(str(ipaddress.ip_network(word)))
+        except ValueError:
+            raise ValueError(f"contains {word!r}, which is not an IP address or network such as 10.0.0.0/8") from None
+    return tuple(found)
 
 
 def sha256_hashes(raw: str) -> tuple[str, ...]:

@@ -129,6 +129,8 @@ def _webhook(how: Callable[[_Data], str]) -> Callable[[Event], str]:
 
 _KINDS: Mapping[str, Callable[[Event], str]] = {
     "backup.restored": lambda event: f"Backup of {_time(event.data['backup_of'])} restored",
+    "backup.made": lambda _: "Backup made",
+    "retention.pruned": lambda event: f"Pruned: {event.data['removed']} removed, {event.data['failed']} failed",
     "run.removed": lambda event: f"run {event.data.get('removed')} removed by the operator",
     "run.specification_removed": lambda _: "specification text removed after TEXT_RETENTION",
     "run.queued": lambda event: f"queued{_after(' for ', event.data.get('repository'))}",

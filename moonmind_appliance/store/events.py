@@ -4,12 +4,41 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
 
 from moonmind_appliance.errors import UnreadableRow
-from moonmind_appliance.models import Event
+from moonmind_appliance.models import Author, Event, current_author
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.redacting import RedactingConnection, Verbatim
 from moonmind_appliance.store.rows import json_text, time_text, to_event
+from moonmind_appliance.untrusted_json import decode
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+AUDITED = frozenset(
+    {
+        "backup.made",
+        "backup.restored",
+        "drain.began",
+        "drain.ended",
+        "retention.pruned",
+        "run.cancel_requested",
+        "run.cancelled",
+        "run.queued",
+        "run.removed",
+        "run.retried",
+        "shard.paused",
+        "shard.resumed",
+        "shard.signed_in",
+        "shard.signed_out",
+        "token.created",
+        "token.revoked",
+    }
+)
+"""The kinds of changes that people and programs request, as opposed to what follows from them."""
 
 
 def record(
@@ -21,18 +50,25 @@ def record(
     shard: int | None = None,
     data: Mapping[str, object] | None = None,
 ) -> None:
-    """Write an event inside the transaction of the change that it describes."""
+    """Write an event inside the transaction of the change that it describes; one of `AUDITED` with its author."""
+    author = current_author() if kind in AUDITED else None
     row = connection.execute(
-        "INSERT INTO events (kind, at, run_id, shard, data) VALUES (?, ?, ?, ?, ?) RETURNING *",
+        "INSERT INTO events (kind, at, run_id, shard, data, author) VALUES (?, ?, ?, ?, ?, ?) RETURNING *",
         (
             Verbatim(kind),
             Verbatim(time_text(at or datetime.now(UTC))),
             None if run_id is None else Verbatim(run_id),
             shard,
             json_text(dict(data or {})),
+            None if author is None else _stored(author),
         ),
     ).fetchone()
     connection.recorded.append(to_event(row))
+
+
+@lru_cache(maxsize=256)
+def _stored(author: Author) -> Verbatim:
+    return Verbatim(msgspec.json.encode(author).decode())
 
 
 def record_for_runs(
@@ -60,6 +96,8 @@ def record_for_runs(
     return len(rows)
 
 
+# The condition is that of the index `events_of_authors`.
+AUTHORED = "SELECT * FROM events WHERE author IS NOT NULL AND at >= ? ORDER BY event_id DESC LIMIT ?"
 # The condition is that of the index `events_of_shard`.
 OF_SHARD = "SELECT * FROM events WHERE shard = ? AND run_id IS NULL ORDER BY event_id DESC LIMIT ?"
 
@@ -115,6 +153,16 @@ class EventStore:
         with self._database.read() as connection:
             rows = connection.execute(OF_SHARD, (shard, limit))
             return _readable(rows)
+
+    def authored(self, *, limit: int, since: datetime | None = None) -> list[tuple[Event, Author]]:
+        """The newest events that have an author, newest first; those since a time."""
+        with self._database.read() as connection:
+            rows = connection.execute(AUTHORED, (time_text(since or _LONG_AGO), limit)).fetchall()
+        found = []
+        for row in rows:
+            with suppress(UnreadableRow, msgspec.MsgspecError):
+                found.append((to_event(row), decode(row["author"].encode(), Author)))
+        return found
 
     def latest(self) -> int:
         """The newest event's id, 0 if there is none: pass it to `after` to read only later events."""

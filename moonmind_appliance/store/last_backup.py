@@ -1,9 +1,12 @@
 """When the last backup was made: a fact in the table `appliance`, for the metrics."""
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from moonmind_appliance.errors import StoreError
 from moonmind_appliance.store.connection import Database
+from moonmind_appliance.store.events import record
 from moonmind_appliance.store.rows import time_text
 
 _KEY = "last_backup_at"
@@ -22,6 +25,9 @@ def record_backup(path: Path, at: datetime) -> None:
                 "INSERT INTO appliance VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (_KEY, time_text(at)),
             )
+        # A database that is not migrated may have no column for the author.
+        with suppress(StoreError), database.write() as connection:
+            record(connection, "backup.made", at=at)
     finally:
         database.close()
 

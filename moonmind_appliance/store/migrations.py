@@ -270,6 +270,13 @@ def m0008_rows_of_phases(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE wide_phases")
 
 
+def m0010_limits_and_audit(connection: sqlite3.Connection) -> None:
+    """Count the queued runs of one user, and all of them, without reading other runs. Store who caused an event."""
+    connection.execute("ALTER TABLE events ADD COLUMN author TEXT")
+    connection.execute("CREATE INDEX events_of_authors ON events (event_id) WHERE author IS NOT NULL")
+    connection.execute("CREATE INDEX runs_queued ON runs (subject, status) WHERE status = 'queued'")
+
+
 # Append only: never change a step, as it may have run already.
 MIGRATIONS: tuple[Migration, ...] = (
     m0001_first_tables,
@@ -280,6 +287,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m0006_webhook_deliveries,
     m0007_index_of_shard_events,
     m0008_rows_of_phases,
+    m0010_limits_and_audit,
 )
 
 

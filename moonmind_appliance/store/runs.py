@@ -12,6 +12,7 @@ import msgspec
 
 from moonmind_appliance.errors import Conflict, StoreError
 from moonmind_appliance.models import FINAL_RUN_STATUSES, PHASE_ORDER, Phase, Run, RunStatus, WaitingFor, may_move_run
+from moonmind_appliance.store.admission import Admission, SubmissionLimits
 from moonmind_appliance.store.connection import Database
 from moonmind_appliance.store.events import record
 from moonmind_appliance.store.redacting import Verbatim
@@ -38,12 +39,14 @@ class RunStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._admission = Admission()
 
     def insert(
         self,
         run: Run,
         *,
         idempotency: tuple[str, str] | None = None,
+        limits: SubmissionLimits | None = None,
         why_waits: Callable[[], WaitingFor | None] | None = None,
     ) -> Run:
         """Store a new run with its nine pending phases. Once this returns, the run survives a crash.
@@ -52,11 +55,13 @@ class RunStore:
             run: in `queued`, perhaps with a `waiting_for`; its `phases` are ignored.
             idempotency: the caller's key, already scoped to the subject, and a digest of the body. The same key and
                 digest return the first run.
+            limits: refuse the run if it exceeds one of these; a repeat is not counted.
             why_waits: what a new run waits for. Called in the transaction, so that no other change comes between; its
                 reads are part of it.
 
         Raises:
             Conflict: `idempotency_key_reused`, the key was used with another body.
+            TooMany: a limit is exceeded.
             StoreError: the id exists, the run is not queued, or the database cannot be used.
         """
         if run.status is not RunStatus.QUEUED:
@@ -75,6 +80,8 @@ class RunStore:
                             code="idempotency_key_reused",
                         )
                     return existing_run(connection, first["run_id"])
+            if limits is not None:
+                self._admission.check(connection, limits, run.created_by.subject, run.accepted_at)
             if why_waits is not None:
                 run = msgspec.structs.replace(run, waiting_for=why_waits())
             row = insert_rows(connection, run)
@@ -158,12 +165,13 @@ class RunStore:
                 )
             return existing_run(connection, run_id)
 
-    def retry(self, run_id: str, *, now: datetime) -> Run:
+    def retry(self, run_id: str, *, now: datetime, limits: SubmissionLimits | None = None) -> Run:
         """Queue a failed or cancelled run again; its phases and artifacts are kept.
 
         Raises:
             NotFound: no such run.
             Conflict: the run is neither failed nor cancelled, or its specification text was removed.
+            TooMany: too many runs are queued, in all or of its submitter.
         """
         with self._database.write() as connection:
             run = existing_run(connection, run_id)
@@ -175,6 +183,8 @@ class RunStore:
                 )
             if not run.specify_text:
                 raise specification_removed(run_id)
+            if limits is not None:
+                self._admission.check(connection, limits, run.created_by.subject, now, is_new=False)
             change_status(
                 connection,
                 run_id,

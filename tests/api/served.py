@@ -117,7 +117,8 @@ def serve(
         version="9.9.9",
         pace=pace or Pace(),
     )
-    server = ApiServer(build_api(parts), limits or Limits())
+    proxies = parts.resources.settings.trusted_proxies
+    server = ApiServer(build_api(parts), limits or Limits(), trusted_proxies=proxies)
     listening = open_socket(host, 0)
     port = listening.getsockname()[1]
     thread = threading.Thread(target=server.run, args=([listening],), name="api under test")

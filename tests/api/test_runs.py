@@ -243,3 +243,19 @@ def test_each_request_leaves_one_line_in_the_log(tmp_path: Path, caplog: pytest.
     (line,) = [line for line in lines if "line-1" in line]
     assert line.startswith(f"GET {BASE}/runs/a%0Ab 404 in ")
     assert not [line for line in lines if "private" in line or served.tokens["ann"] in line]
+
+
+def test_a_caller_over_a_limit_gets_429_and_when_to_retry(tmp_path: Path) -> None:
+    """As a problem with `Retry-After`; a repeat of a submission is answered as before."""
+    with serve(tmp_path, max_submissions_per_minute=2) as served:
+        ann, key = served.client(), {"Idempotency-Key": "one"}
+        first = ann.post("/runs", json=REQUEST, headers=key)
+        assert ann.post("/runs", json=REQUEST).status_code == 202
+        refused = ann.post("/runs", json=REQUEST)
+        assert (refused.status_code, refused.headers["content-type"]) == (429, "application/problem+json")
+        assert refused.json()["code"] == "too_many_submissions"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert "MAX_SUBMISSIONS_PER_MINUTE" in refused.json()["detail"]
+        again = ann.post("/runs", json=REQUEST, headers=key)
+        assert (again.status_code, again.json()["run_id"]) == (202, first.json()["run_id"])
+        assert served.client("bob").post("/runs", json=REQUEST).status_code == 202

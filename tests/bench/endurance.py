@@ -32,6 +32,7 @@ from tests.journeys.conftest import API
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import resources_of
 from tests.typical_runs import store_runs
+from tests.wide_limits import WIDE_LIMITS
 
 SHARDS = 3
 LOGIN_SECONDS = 60
@@ -142,7 +143,7 @@ def main():
     options = parser.parse_args()
     found = {}
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=SHARDS) as environment,
+        RehearsalEnvironment(settings.load({}).settings, shards=SHARDS, overrides=WIDE_LIMITS) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         served = Served(environment, Path(folder) / "serve.log").start()

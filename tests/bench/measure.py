@@ -20,6 +20,7 @@ from moonmind_appliance.store import Store
 from moonmind_appliance.store.shards import ShardChange
 from tests.faults.figures import quantile
 from tests.faults.process import Usage, usage_of
+from tests.wide_limits import WIDE_LIMITS
 
 ROOT = Path(__file__).parents[2]
 BASE = "/api/spec-automation"
@@ -209,6 +210,7 @@ def serving(data: Path) -> Iterator[Server]:
     """`serve` on that data folder, without an engine and with default settings."""
     port = free_port()
     variables = {"MOONMIND_DATA_DIR": str(data), "MOONMIND_PORT": str(port), "MIN_FREE_DISK": "1k"}
+    variables |= WIDE_LIMITS
     variables |= {"DOCKER_HOST": f"unix://{data}/none.sock", "MOONMIND_ENV_FILE": os.devnull}
     with server(["-m", "moonmind_appliance.cli", "serve"], variables, f"{BASE}/health", port) as made:
         yield made

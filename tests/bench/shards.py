@@ -48,6 +48,7 @@ from tests.bench.measure import (
 from tests.journeys.conftest import API, Caller
 from tests.journeys.served import Served
 from tests.journeys.side_by_side import HONEST_TEXT, resources_of
+from tests.wide_limits import WIDE_LIMITS
 
 WHAT = ("throughput", "costs")
 AT_ONCE = 3
@@ -60,7 +61,9 @@ def throughput(options, think):
     """For each number of shards, the figures of its rounds; and the seconds of think time of a run."""
     found = {1: [], AT_ONCE: []}
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=AT_ONCE, think_seconds=think) as environment,
+        RehearsalEnvironment(
+            settings.load({}).settings, shards=AT_ONCE, think_seconds=think, overrides=WIDE_LIMITS
+        ) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         environment.github.add_repository(SLUG)
@@ -124,7 +127,7 @@ def costs(options):
 def costs_of(shards, options):
     """The figures of a served appliance without runs."""
     with (
-        RehearsalEnvironment(settings.load({}).settings, shards=shards) as environment,
+        RehearsalEnvironment(settings.load({}).settings, shards=shards, overrides=WIDE_LIMITS) as environment,
         tempfile.TemporaryDirectory() as folder,
     ):
         served = Served(environment, Path(folder) / "serve.log")

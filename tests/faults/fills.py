@@ -22,6 +22,7 @@ from tests.faults.report import Report, times
 from tests.faults.schedule import FILL_POINTS, Fill, fills
 from tests.faults.small_disk import SmallDisk
 from tests.faults.victim import API
+from tests.wide_limits import WIDE_LIMITS
 
 MAIN = "import tests.faults.fillable"
 # The appliance refuses submissions below 16 MiB of free space (MIN_FREE_DISK is 64 MiB).
@@ -177,7 +178,7 @@ def harness(options: Options) -> FillReport:
     Raises:
         NeedsRoot: the small disk cannot be mounted.
     """
-    overrides = {"ARTIFACT_RETENTION": options.retention}
+    overrides = WIDE_LIMITS | {"ARTIFACT_RETENTION": options.retention}
     base = settings.load({}).settings
     place = options.folder / "environment"
     with (

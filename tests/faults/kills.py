@@ -18,6 +18,7 @@ from tests.faults.options import Options
 from tests.faults.points import ARM_FILE_VARIABLE, POINTS
 from tests.faults.report import Report, times
 from tests.faults.schedule import How, Kill, kills, points_of
+from tests.wide_limits import WIDE_LIMITS
 
 MAIN = "import tests.faults.killable"
 
@@ -158,7 +159,7 @@ class Kills(Harness[KillReport]):
 
 def harness(options: Options) -> KillReport:
     """Run a schedule in an environment of its own, which is removed at the end."""
-    overrides = {"ARTIFACT_RETENTION": options.retention}
+    overrides = WIDE_LIMITS | {"ARTIFACT_RETENTION": options.retention}
     base = settings.load({}).settings
     with RehearsalEnvironment(
         base, overrides=overrides, think_seconds=options.think, shards=options.shards

@@ -26,6 +26,7 @@ from tests.faults.collect import open_to_read
 from tests.faults.figures import quantile
 from tests.faults.process import Usage, usage_of
 from tests.journeys.served import Served
+from tests.wide_limits import WIDE_LIMITS
 
 API = "/api/spec-automation"
 TOKENS = 10
@@ -268,7 +269,9 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="moonmind-load-"))
     base = settings.load({}).settings
-    with RehearsalEnvironment(base, think_seconds=options.think, shards=options.shards) as environment:
+    with RehearsalEnvironment(
+        base, overrides=WIDE_LIMITS, think_seconds=options.think, shards=options.shards
+    ) as environment:
         environment.github.add_repository(SLUG)
         served = Served(environment, folder / "serve.log")
         with attach(environment.settings) as resources:

@@ -26,9 +26,10 @@ from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 from tests.faults.collect import appliance_id, open_to_read
 from tests.faults.process import usage_of
 from tests.journeys.served import Served
+from tests.wide_limits import WIDE_LIMITS
 
 API = "/api/spec-automation"
-OVERRIDES = {"ARTIFACT_RETENTION": "20s"}
+OVERRIDES = WIDE_LIMITS | {"ARTIFACT_RETENTION": "20s"}
 MAIN = "import runpy; runpy.run_module('tests.faults.compressed', run_name='__main__')"
 # The appliance renews a login half an hour before its token expires, and Codex itself minutes before: with shorter
 # lifetimes Codex would renew it at every request.

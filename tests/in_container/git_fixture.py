@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from moonmind_appliance.in_container.protected_patterns import DEFAULT
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.in_container.sent import CHANGES_USER, USER, run_program
 
@@ -171,6 +172,7 @@ class GitRun:
             "measure": {"folders": folders, "most_bytes": 2**40, "most_files": 10**6},
             "feature_directory": FEATURE,
             "commit_scaffold": False,
+            "protected": DEFAULT,
             "max_bytes": 10 * 1024**2,
             "author_name": "MoonMind Appliance",
             "author_email": "moonmind@example.invalid",

@@ -178,9 +178,10 @@ def test_what_only_resembles_a_pointer_has_a_warning(git_run: GitRun, content: s
 
 
 def test_attributes_that_the_agent_wrote_count(git_run: GitRun) -> None:
-    """They are part of the commit, so they apply to its files."""
+    """Where they are part of the commit, they apply to its files; left out as a protected path, they do not."""
     answer = staged(git_run, f"echo '{LFS.strip()}' > .gitattributes; echo raw > a.bin", {"README.md": "x"})
-    assert set(warnings(answer)) == {"a.bin"}
+    assert set(warnings(answer)) == set()
+    assert set(warnings(git_run.stage(protected=[]))) == {"a.bin"}
 
 
 def test_nothing_is_left_behind(git_run: GitRun) -> None:

@@ -91,6 +91,34 @@ def test_the_commit_status_lists_what_was_left_out(caller, run):
     assert status["pushed"] is True
 
 
+PROTECTED = {
+    ".gitattributes",
+    "nested-repository/.gitattributes",
+    ".github/workflows/evil.yml",
+    ".GitHub/Workflows/Evil.yml",
+    ".husky/pre-commit",
+    "docs/CODEOWNERS",
+    ".devcontainer",
+}
+
+
+def test_protected_paths_are_not_pushed_and_reviewers_know(environment, caller, run):
+    """Workflows, hooks, attributes and owners, in any spelling: reported in all texts for reviewers and in the API."""
+    branch = git(environment.github.git_folder(SLUG), "ls-tree", "-r", "--name-only", run["branch_name"]).splitlines()
+    assert PROTECTED.isdisjoint(branch)
+    status = json.loads(caller.artifact(run, "commit_status.json"))
+    protected = {entry["path"]: entry["reason"] for entry in status["left_out"][: status["protected_count"]]}
+    assert set(protected) >= PROTECTED
+    assert set(protected.values()) == {"a protected path (PROTECTED_PATHS): not added"}
+    assert run["phases"][6]["metadata"]["left_out"] == status["left_out"]
+    body = environment.github.pull_requests(SLUG)[0].body
+    summary = caller.artifact(run, "diff_summary.md").decode()
+    for path in PROTECTED:
+        line = f"- `{path}`: a protected path (PROTECTED_PATHS): not added"
+        assert line in body
+        assert line in summary
+
+
 def test_the_push_went_to_the_real_remote(environment, run):
     """The remote that the agent configured is ignored."""
     assert git(environment.github.git_folder(SLUG), "rev-parse", run["branch_name"]).strip()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from moonmind_appliance.in_container.protected_patterns import DEFAULT
 from moonmind_appliance.models import (
     PhaseName,
     Run,
@@ -324,6 +325,55 @@ def test_a_change_on_a_new_base_is_reported(appliance: ApplianceUnderTest) -> No
     assert notes == [
         "The history of main was rewritten during the run: the change is on top of the new history (dddddddddddd)."
     ]
+
+
+_PROTECTED_PATH = {"path": ".github/workflows/ci.yml", "reason": "a protected path (PROTECTED_PATHS): not added"}
+
+
+def test_the_operators_protected_paths_are_left_out_and_noted(appliance: ApplianceUnderTest) -> None:
+    """The program gets the patterns of the setting; the number is in the status and in the log."""
+    jobs = []
+
+    def stages(process: FakeExec) -> dict[str, Any]:
+        jobs.append(job_of(process.spec))
+        return {"left_out": [_PROTECTED_PATH], "left_out_count": 1, "protected_count": 1}
+
+    appliance.git_acts["stage"] = [stages]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.SUCCEEDED, None)
+    assert jobs[0]["protected"] == list(DEFAULT)
+    status = run.phase(PhaseName.COMMIT_PUSH).metadata
+    assert (status["left_out"], status["protected_count"]) == ([_PROTECTED_PATH], 1)
+    events = appliance.store.events.after(0, run_id=run.run_id, limit=1000)
+    assert [
+        event.data["note"] for event in events if event.data.get("phase") == "commit_push" and "note" in event.data
+    ] == ["Changes at 1 protected paths (PROTECTED_PATHS) are not in the commit."]
+
+
+def test_a_specification_at_a_protected_path_fails(appliance: ApplianceUnderTest) -> None:
+    """A pull request without it, or a run without changes, would be wrong. With other settings a retry commits it."""
+    protected = {"left_out": [_PROTECTED_PATH], "left_out_count": 1, "protected_count": 1, "feature_protected": True}
+    appliance.git_acts["stage"] = [says(**protected)]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.FAILED, FailureCode.COMMIT_FAILED.value)
+    assert run.failure is not None
+    assert "is at a protected path (PROTECTED_PATHS)" in run.failure.message
+    assert ends(retry(appliance, run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.git_verbs == ["clone", "stage", "stage", "push"]
+
+
+def test_only_protected_changes_end_as_no_changes_with_the_reason(appliance: ApplianceUnderTest) -> None:
+    """The summary names the setting."""
+    changed = {"changed": False, "files": [], "file_count": 0, "patch_bytes": 0}
+    appliance.git_acts["stage"] = [
+        says(**changed, left_out=[_PROTECTED_PATH], left_out_count=1, protected_count=1),
+    ]
+    run = appliance.run()
+    assert ends(run) == (RunStatus.NO_CHANGES, None)
+    assert run.result_summary == (
+        "There is nothing to push: the phases' files are complete and identical to those on the base branch, and all "
+        "other changes (1) are at protected paths (PROTECTED_PATHS)."
+    )
 
 
 def test_a_change_that_does_not_fit_a_rewritten_base_starts_again_at_a_retry(appliance: ApplianceUnderTest) -> None:

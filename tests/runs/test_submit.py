@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, Unavailable
+from moonmind_appliance.errors import Conflict, Forbidden, InvalidRequest, RequestError, TooLarge, TooMany, Unavailable
 from moonmind_appliance.models import LoginState, PhaseStatus, Run, RunStatus, WaitReason
 from moonmind_appliance.runs.submit import MAX_SPECIFY_BYTES, branch_refusal
 from tests.appliance_under_test import ApplianceUnderTest, open_appliance
@@ -73,6 +73,31 @@ def test_all_fields_are_judged_at_once(appliance: ApplianceUnderTest) -> None:
     )
     assert list(found) == ["repository", "specify_text", "base_branch", "external_ref", "shard", "Idempotency-Key"]
     assert found["shard"] == "Shard 3 does not exist: send 0 to 2, or omit the field."
+
+
+def test_the_settings_limit_submissions_and_the_queue(tmp_path: Path) -> None:
+    """A refusal stores nothing, wakes no shard, and names the setting."""
+    limits = {"max_submissions_per_minute": 3, "max_queued_runs_per_user": 2, "max_queued_runs": 3}
+    with open_appliance(tmp_path, **limits) as appliance:
+        key = {"idempotency_key": "one"}
+        first = appliance.submit(**key)
+        appliance.submit()
+        woken = len(appliance.wakeups.woken)
+        for code, setting, actor in (
+            ("too_many_queued_runs", "MAX_QUEUED_RUNS_PER_USER", ANN),
+            ("queue_full", "MAX_QUEUED_RUNS", BOB),
+            ("queue_full", "MAX_QUEUED_RUNS", BOB),
+        ):
+            if actor is BOB and len(appliance.store.run_lists.queued()) < 3:
+                appliance.submit(actor=BOB)
+                woken += 1
+            with pytest.raises(TooMany) as caught:
+                appliance.submit(actor=actor)
+            assert (caught.value.status, caught.value.code) == (429, code)
+            assert setting in str(caught.value)
+        assert appliance.submit(**key).run_id == first.run_id
+        assert len(appliance.store.run_lists.queued()) == 3
+        assert len(appliance.wakeups.woken) == woken
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u00a0", "\ufeff", "\ufeff\u200b\n", "\u2800\u3164"])

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-import pytest
-
-from moonmind_appliance.serving.connections import Connections, origin_of
+from moonmind_appliance.serving.connections import Connections
 from moonmind_appliance.serving.limits import Limits
 
 
@@ -71,20 +69,3 @@ def test_nothing_is_left_of_closed_connections() -> None:
         for client in (*clients, *clients):
             connections.remove(client)
     assert len(connections) == 0
-
-
-@pytest.mark.parametrize(
-    ("address", "origin"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
-        ("fe80::1%eth0", "fe80::"),
-        ("::1", "::"),
-        ("/run/some.sock", "/run/some.sock"),
-    ],
-)
-def test_a_network_of_ipv6_counts_as_one_address(address: str, origin: str) -> None:
-    """A client has a whole /64 for itself."""
-    assert origin_of(address) == origin

@@ -89,7 +89,11 @@ def test_a_thousand_half_sent_requests_do_not_keep_others_from_their_answers(
             assert len(served.server.connections) <= PATIENT.connections_of_one_address
         wait_until(lambda: open_files() <= before)
         assert len(served.server.connections) == 0
-    lines = [record for record in caplog.records if not record.getMessage().startswith(("GET ", "POST "))]
+    lines = [
+        record
+        for record in caplog.records
+        if not record.getMessage().startswith(("GET ", "POST ")) and "migrations" not in record.name
+    ]
     assert len(lines) < 20
     assert not [record for record in lines if record.levelno >= logging.ERROR]
 

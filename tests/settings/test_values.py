@@ -29,6 +29,10 @@ GOOD: dict[str, dict[str, object]] = {
         "http://[::1]:8": ProxyUrl("http://[::1]:8"),
     },
     "GITHUB_APP_ID": {"4711": "4711", " Iv23liAbCdEf0123 ": "Iv23liAbCdEf0123"},
+    "TRUSTED_PROXIES": {
+        "127.0.0.1": ("127.0.0.1/32",),
+        "10.0.0.0/8, fd00::/8 ,::1": ("10.0.0.0/8", "fd00::/8", "::1/128"),
+    },
     "GITHUB_API_URL": {
         "https://ghe.example.invalid/api/v3": "https://ghe.example.invalid/api/v3",
         "http://[::1]:80": "http://[::1]:80",
@@ -50,6 +54,11 @@ GOOD: dict[str, dict[str, object]] = {
         "off": False,
     },
     "PULL_REQUEST_LABELS": {"a": ("a",), "spec kit, b": ("spec kit", "b")},
+    "PROTECTED_PATHS": {
+        "default": ("default",),
+        "none": ("none",),
+        " default, Makefile ,!.vscode/settings.json": ("default", "Makefile", "!.vscode/settings.json"),
+    },
     "GIT_AUTHOR_NAME": {"Ünal Bot": "Ünal Bot"},
     "CLONE_DEPTH": {"0": 0, "1000000": 1_000_000},
     "NOT_SECRET_SHA256": {
@@ -79,6 +88,16 @@ GOOD: dict[str, dict[str, object]] = {
 }
 
 BAD: dict[str, list[str]] = {
+    "TRUSTED_PROXIES": ["proxy", "10.0.0.1/8", "*", "10.0.0.0/33"],
+    "PROTECTED_PATHS": [
+        ",",
+        "none,default",
+        "*",
+        "../x",
+        "a\\b",
+        "default,a//b",
+        ",".join(f"x{n}" for n in range(1001)),
+    ],
     "MOONMIND_DATA_DIR": ["~nobody-of-that-name/x"],
     "MOONMIND_PORT": ["0", "65536", "80.0", "http", "1e3", "-1", "٣", "9" * 20],
     "MOONMIND_LOG_FORMAT": ["xml"],

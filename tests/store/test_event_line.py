@@ -15,7 +15,7 @@ from moonmind_appliance.store.event_line import KINDS, event_line
 
 RUN = "10f37e97-6b37-4233-ab7c-d172c97f85dc"
 PACKAGE = Path(moonmind_appliance.__file__).parent
-KIND = re.compile(r"(run|phase|artifacts?|shard|token|backup|webhook|drain)\.[a-z_]*[a-z]")
+KIND = re.compile(r"(retention|run|phase|artifacts?|shard|token|backup|webhook|drain)\.[a-z_]*[a-z]")
 # The kinds that the code builds from a status or a state.
 BUILT = {
     "run.": FINAL_RUN_STATUSES,
@@ -236,5 +236,13 @@ def test_every_kind_that_the_code_records_has_a_line() -> None:
     assert set(recorded_kinds()) == KINDS
     shown = {kind for kind, _, _ in RUN_LINES + SHARD_LINES + WEBHOOK_LINES}
     built = {f"shard.login_{state.value}" for state in LoginState}
-    others = {"run.claimed", "run.goes_on_elsewhere", "token.created", "token.revoked", "backup.restored"}
+    others = {
+        "backup.made",
+        "retention.pruned",
+        "run.claimed",
+        "run.goes_on_elsewhere",
+        "token.created",
+        "token.revoked",
+        "backup.restored",
+    }
     assert shown | built | others | {"drain.began", "drain.ended"} == KINDS

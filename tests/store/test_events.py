@@ -1,12 +1,16 @@
 """Events come back in the order in which they were written."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
-from moonmind_appliance.models import WaitingFor, WaitReason
+from moonmind_appliance.models import Author, Interface, WaitingFor, WaitReason, set_author
 from moonmind_appliance.store import Store
-from moonmind_appliance.store.events import OF_SHARD
+from moonmind_appliance.store.events import AUTHORED, OF_SHARD
+from tests.store_cost import counted
 
 
 def test_order_and_cursor(store: Store) -> None:
@@ -72,3 +76,63 @@ def test_an_event_that_cannot_be_read_hides_no_other(store: Store, column: str, 
     assert [event.kind for event in store.events.after(0)] == ["a", "a", "c", "c"]
     assert [event.kind for event in store.events.of_kinds("one", ["a", "b", "c"])] == ["a", "c"]
     assert [event.kind for event in store.events.of_shard(1)] == ["c", "a"]
+
+
+OLGA = Author("local:olga", "olga", Interface.API, "192.0.2.1")
+
+
+def as_olga(work: Callable[[], object]) -> None:
+    """Do that as this caller, in a context of its own."""
+
+    def act() -> None:
+        set_author(OLGA)
+        work()
+
+    copy_context().run(act)
+
+
+def test_a_change_that_somebody_requests_has_an_author(store: Store) -> None:
+    """Newest first, with the whole event. What follows from it, and what happens by itself, has none."""
+    as_olga(lambda: store.events.add("shard.paused", shard=1))
+    as_olga(lambda: store.events.add("run.waiting", run_id="one"))
+    store.events.add("shard.resumed", shard=1)
+    as_olga(lambda: store.events.add("token.created", data={"name": "ci"}))
+    found = store.events.authored(limit=10)
+    assert [(event.kind, event.shard, event.data, author) for event, author in found] == [
+        ("token.created", None, {"name": "ci"}, OLGA),
+        ("shard.paused", 1, {}, OLGA),
+    ]
+    assert store.events.authored(limit=1) == found[:1]
+    assert store.events.authored(limit=10, since=datetime.now(UTC) + timedelta(hours=1)) == []
+
+
+def test_authors_are_found_by_an_index(store: Store) -> None:
+    """A million events without an author must not matter."""
+    with store.database.read() as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {AUTHORED}", ("", 20))]
+    assert plan == ["SCAN events USING INDEX events_of_authors"]
+
+
+@pytest.mark.parametrize("damaged", ["no JSON", "{}", '{"subject":1}'])
+def test_an_author_that_cannot_be_read_hides_no_other(store: Store, damaged: str) -> None:
+    """It is omitted."""
+    for kind in ("drain.began", "drain.ended"):
+        as_olga(partial(store.events.add, kind))
+    with store.database.write() as connection:
+        connection.execute("UPDATE events SET author = ? WHERE kind = 'drain.began'", (damaged,))
+    assert [event.kind for event, _ in store.events.authored(limit=10)] == ["drain.ended"]
+
+
+def test_an_author_costs_no_statement(store: Store) -> None:
+    """It is a column of the event."""
+    with counted(store) as without:
+        store.events.add("run.queued", run_id="one")
+    costs = []
+
+    def act() -> None:
+        with counted(store) as cost:
+            store.events.add("run.queued", run_id="two")
+        costs.append(cost.statements)
+
+    as_olga(act)
+    assert costs == [without.statements]

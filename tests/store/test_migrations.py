@@ -355,7 +355,7 @@ from moonmind_appliance.store.migrations import MIGRATIONS
 
 left = int(sys.argv[2])
 
-@wraps(MIGRATIONS[-1])
+@wraps(MIGRATIONS[7])
 def slow(connection):
     def wait():
         global left
@@ -364,12 +364,12 @@ def slow(connection):
             print("in the step", flush=True)
             time.sleep(600)
     connection.set_progress_handler(wait, 1000)
-    MIGRATIONS[-1](connection)
+    MIGRATIONS[7](connection)
     # If it was not interrupted: at its end, before the commit.
     print("in the step", flush=True)
     time.sleep(600)
 
-Database(Path(sys.argv[1]) / "appliance.db").migrate((*MIGRATIONS[:-1], slow))
+Database(Path(sys.argv[1]) / "appliance.db").migrate((*MIGRATIONS[:7], slow))
 """
 
 

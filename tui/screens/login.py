@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextvars import copy_context
 
 from rich.text import Text
 from textual import events
@@ -74,7 +75,9 @@ class LoginScreen(Page):
         self._prompt = self._step = None
         self._steps = SignIn(self.tui.resources, self._shard)
         # A thread of its own: it waits for the user.
-        self._thread = threading.Thread(target=self._iterate, args=[self._steps], name="tui-sign-in", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=[self._iterate, self._steps], name="tui-sign-in", daemon=True
+        )
         self._thread.start()
         self._show()
 

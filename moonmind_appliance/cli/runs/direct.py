@@ -3,8 +3,6 @@
 Reading opens the database only. The verbs that change something are in `direct_changes.py`.
 """
 
-import os
-import pwd
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,8 +14,9 @@ import msgspec
 
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.cli.runs.access import RunEvent
+from moonmind_appliance.cli.system_user import system_actor
 from moonmind_appliance.errors import NotFound
-from moonmind_appliance.models import Actor, Artifact, RunStatus
+from moonmind_appliance.models import Artifact, RunStatus
 from moonmind_appliance.runs.visibility import visible_run
 from moonmind_appliance.settings import Settings, secrets_of
 from moonmind_appliance.store import Store, Watch
@@ -166,15 +165,6 @@ class Direct:
         changes = Changes(self._settings, self._actor, on_message=self._on_message)
         self._opened.callback(changes.close)
         return changes
-
-
-def system_actor() -> Actor:
-    """The actor: this user of the operating system, an operator because of the files' permissions."""
-    try:
-        name = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        name = str(os.geteuid())
-    return Actor(f"os:{name}", os.environ.get("SUDO_USER") or name, operator=True)
 
 
 def _json(answer: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from moonmind_appliance.cli.command import PROGRAM, Command, run_argument
 from moonmind_appliance.cli.exits import CommandFailed, Exit
 from moonmind_appliance.cli.invocation import Invocation
 from moonmind_appliance.cli.runs.connect import require_database
-from moonmind_appliance.cli.runs.direct import system_actor
+from moonmind_appliance.cli.system_user import system_actor
 from moonmind_appliance.runs.remove import export_run, remove_run
 from moonmind_appliance.views.run_summary import find_run
 

@@ -14,6 +14,7 @@ from moonmind_appliance.rehearsal.openai.response_script import SKILLS, Scripted
 _SKILL = re.compile(r"\A<skill>\s*<name>([^<]+)</name>")
 _OFFERED = re.compile(r"^- ([\w.-]+): ", re.MULTILINE)
 _TODAY = re.compile(r"<current_date>(\d{4}-\d\d-\d\d)</current_date>")
+_NESTED = re.compile(r"^declare const tools: \{ (\w+)\(", re.MULTILINE)
 _PROMPT = re.compile(r"\A\$([\w-]+)[ \t]*(?:\r?\n){0,2}")
 _HARNESS = ("<skill>", "<environment_context>", "<user_instructions>", "# AGENTS.md instructions")
 
@@ -116,11 +117,13 @@ def _texts(item: dict[str, Any], key: str = "content") -> list[str]:
 
 
 def _tools(items: list[dict[str, Any]]) -> frozenset[str]:
-    """The offered tools as `namespace.name`."""
-    return frozenset(
-        f"{space.get('name')}.{tool.get('name')}"
+    """The offered tools as `namespace.name`; a tool that another one calls is `tools.name`, as the model writes it."""
+    offered = [
+        (space.get("name"), tool)
         for item in items
         if item.get("type") == "additional_tools"
         for space in item.get("tools", [])
         for tool in space.get("tools", [])
-    )
+    ]
+    nested = (f"tools.{name}" for _, tool in offered for name in _NESTED.findall(str(tool.get("description"))))
+    return frozenset({*(f"{space}.{tool.get('name')}" for space, tool in offered), *nested})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moonmind_appliance.cli.runs.direct import system_actor
 from moonmind_appliance.cli.runs.direct_changes import Changes
+from moonmind_appliance.cli.system_user import system_actor
 from moonmind_appliance.models import RunStatus
 from moonmind_appliance.runs.submit import SubmitRequest
 from moonmind_appliance.settings import Settings

@@ -1,10 +1,11 @@
 """`runs submit` over HTTP and on the data folder."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.api.served import Served
+from tests.api.served import Served, serve
 from tests.cli.terminal import Called, Terminal
 
 SPEC = "# Basket\r\n\n- $speckit-tasks `$(id)` \u00e4\u2603\n"
@@ -37,6 +38,30 @@ def test_a_file_is_submitted(caller: Terminal, served: Served, tmp_path: Path) -
     assert called.stdout == (
         f"Run {run.run_id} is accepted.\nFollow it: moonmind-appliance runs watch {run.short_id}\n"
     )
+
+
+def test_a_full_queue_is_said_plainly(served: Served, terminal: Terminal) -> None:
+    """With the setting and what to do, and the exit code of what resolves by itself."""
+    terminal.variables["MAX_QUEUED_RUNS_PER_USER"] = "1"
+    submit(terminal)
+    assert len(served.store.run_lists.queued()) == 1
+    called = terminal.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=SPEC)
+    assert called.code == 4
+    assert called.stderr.endswith(
+        "error: 1 runs of this user are queued, the most that MAX_QUEUED_RUNS_PER_USER allows. Nothing was changed. "
+        "Send the request again when some have started, or cancel some.\n"
+    )
+
+
+def test_a_refusal_of_the_api_is_said_plainly(terminal: Terminal) -> None:
+    """Over HTTP the message is the API's, with the seconds to wait."""
+    with serve(terminal.data_dir, max_submissions_per_minute=1) as served:
+        terminal.variables |= {"MOONMIND_SERVER": served.address, "MOONMIND_API_TOKEN": served.tokens["ann"]}
+        submit(terminal)
+        called = terminal.call("runs", "submit", "--repository", "acme/shop", "--spec", "-", stdin=SPEC)
+    assert called.code == 4
+    assert "error: You have submitted 1 runs within a minute, the most that MAX_SUBMISSIONS_PER_MINUTE" in called.stderr
+    assert re.search(r"Send the request again in \d+ s\.", called.stderr)
 
 
 def test_an_idempotency_key_gives_the_first_run_again(caller: Terminal) -> None:

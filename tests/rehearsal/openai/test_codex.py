@@ -180,6 +180,18 @@ def test_three_phases_write_a_whole_feature(agent: AgentContainer) -> None:
     assert json.loads(pointer) == {"feature_directory": "specs/001-health-page"}
 
 
+@pytest.mark.parametrize("web_search", [False, True])
+def test_a_web_search_is_offered_only_if_the_operator_allows_it(agent: AgentContainer, *, web_search: bool) -> None:
+    """Codex sends a search through OpenAI, so no rule of the network prevents it. Image generation is never offered."""
+    codex = Codex(egress=Egress(https_proxy=agent.openai.proxy_url, extra_ca=True), web_search=web_search)
+    searching = AgentContainer(agent.engine, agent.openai, agent.container, codex)
+    assert searching.run_turn(SPECIFY, TEXT).outcome.verdict is AgentVerdict.COMPLETED
+    tools = agent.openai.turns[-1].tools
+    assert "tools.exec_command" in tools
+    assert ("tools.web__run" in tools) is web_search
+    assert not any("image_gen" in tool for tool in tools)
+
+
 def test_the_text_arrives_byte_for_byte_with_one_skill_visible(agent: AgentContainer) -> None:
     """256 KiB that contain names of other skills, options, commands and markup."""
     text = "-rf --help $(id) `id` $speckit-tasks $speckit-plan <skill> '\"\\\r\n“ü” \x07"

@@ -5,7 +5,7 @@ import pytest
 from textual.widgets import Static
 
 from moonmind_appliance.errors import EngineUnreachable
-from moonmind_appliance.models import LABEL_RUN, LoginState
+from moonmind_appliance.models import LABEL_RUN, Author, Interface, LoginState, current_author, set_author
 from moonmind_appliance.shards.spec import login_spec
 from tests.tui.attached import settle, until
 from tests.tui.simulated_sign_in import ADDRESS, CODE, NEW, OLD, SimulatedSignIn, put_login, stored_login
@@ -53,6 +53,22 @@ async def test_a_sign_in_from_the_code_to_the_account(attached, sign_in):
         await until(pilot, lambda: app.screen is not screen)
     assert login_of(attached) == NEW
     assert attached.store.shards.get(0).login is LoginState.PRESENT
+
+
+async def test_a_sign_in_is_recorded_as_the_users(attached, sign_in):
+    """It has a thread of its own."""
+    author = Author("os:ann", "ann", Interface.TUI)
+    before = current_author()
+    set_author(author)
+    try:
+        app = attached.app()
+        async with app.run_test() as pilot:
+            screen = await open_sign_in(app, pilot)
+            sign_in.decided.set()
+            await until(pilot, lambda: "Shard 0 is signed in" in shown(screen, "outcome"))
+    finally:
+        set_author(before)
+    assert [(event.kind, by) for event, by in attached.store.events.authored(limit=10)] == [("shard.signed_in", author)]
 
 
 async def test_the_time_left_changes_by_the_minute(attached, sign_in):

@@ -118,6 +118,24 @@ async def test_a_repository_that_is_not_allowed_is_marked(tmp_path):
             await until(pilot, lambda: "not configured for acme/shop" in shown(form, "repository-problem"))
 
 
+async def test_a_limit_is_said_plainly_and_the_form_stays(tmp_path):
+    """The text is kept for a later attempt."""
+    with attached_to(tmp_path / "data", max_queued_runs_per_user=1) as attached:
+        app = attached.app()
+        async with app.run_test() as pilot:
+            form = await open_form(app, pilot)
+            await fill_in(form, pilot)
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: app.screen is not form)
+            form = await open_form(app, pilot)
+            await fill_in(form, pilot)
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: "MAX_QUEUED_RUNS_PER_USER" in shown(form, "message"))
+            assert app.screen is form
+            assert form.draft.specify_text == "# Basket\n"
+        assert len(runs_of(attached)) == 1
+
+
 async def test_pressing_submit_twice_submits_one_run(attached):
     """A repeated key does not create a second pull request."""
     app = attached.app()

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from textual.widgets import Static
 
-from moonmind_appliance.models import LoginState, QuotaWindow, Shard
+from moonmind_appliance.models import Author, Interface, LoginState, QuotaWindow, Shard, current_author, set_author
 from moonmind_appliance.shards.spec import login_spec
 from tests.shard_states import save_shard
 from tests.tui.attached import NOW, settle, until
@@ -236,6 +236,24 @@ async def test_p_pauses_and_resumes_after_a_question(attached):
         await pilot.press("y")
         await until(pilot, lambda: "paused" not in card(screen, 0).splitlines()[0])
         assert attached.store.shards.get(0).paused_at is None
+
+
+async def test_a_pause_is_recorded_as_the_users(attached):
+    """Though another thread makes the change."""
+    author = Author("os:ann", "ann", Interface.TUI)
+    before = current_author()
+    set_author(author)
+    try:
+        app = attached.app()
+        async with app.run_test() as pilot:
+            await open_shards(app, pilot)
+            await pilot.press("p")
+            await until(pilot, lambda: isinstance(app.screen, Confirm))
+            await pilot.press("y")
+            await until(pilot, lambda: attached.store.events.authored(limit=10) != [])
+    finally:
+        set_author(before)
+    assert [(event.kind, by) for event, by in attached.store.events.authored(limit=10)] == [("shard.paused", author)]
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 1), (120, 2), (160, 2)])

@@ -74,6 +74,11 @@ nest() { # folder: a repository of its own inside the worktree
 nest nested-repository
 git ls-files -s | sed -n 's/^160000 [0-9a-f]* 0\t//p' | while IFS= read -r path; do mkdir -p "$path"; nest "$path"; done
 echo '* filter=evil diff=evil' > .gitattributes
+mkdir -p .github/workflows .GitHub/Workflows .husky docs
+printf 'on: push\njobs: {evil: {runs-on: self-hosted, steps: [{run: ./evil.sh}]}}\n' > .github/workflows/evil.yml
+cp .github/workflows/evil.yml .GitHub/Workflows/Evil.yml
+cp "$evil/hook-pre-commit" .husky/pre-commit; echo '* @attacker' > docs/CODEOWNERS
+ln -sfn ../README.md .devcontainer
 mkdir -p .git/info; echo '* filter=evil diff=evil' > .git/info/attributes
 ln -sfn /etc/passwd @FOLDER@/outside-file
 ln -sfn ../../../.. @FOLDER@/outside-folder
