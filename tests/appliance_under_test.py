@@ -133,7 +133,13 @@ class ScriptedAgent:
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         return AgentInfo("scripted", "1", "none")
 
+    def hosts(self) -> tuple[str, ...]:
+        return ("service.invalid",)
+
     def environment(self) -> dict[str, str]:
+        return {}
+
+    def proxies(self) -> dict[str, str]:
         return {}
 
     def login_files(self) -> tuple[str, ...]:

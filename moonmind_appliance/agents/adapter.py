@@ -148,8 +148,14 @@ class AgentAdapter(Protocol):
     def info(self, image_labels: Mapping[str, str]) -> AgentInfo:
         """The versions in the job image, from its labels."""
 
+    def hosts(self) -> tuple[str, ...]:
+        """Hosts of that service that the agent needs, as entries of AGENT_EGRESS_ALLOW; empty if they are unknown."""
+
     def environment(self) -> dict[str, str]:
-        """The agent container's environment. Must contain no secret: inspect shows it."""
+        """The environment of containers with a login, without proxies. Must contain no secret: inspect shows it."""
+
+    def proxies(self) -> dict[str, str]:
+        """The proxy variables of the agent container."""
 
     def login_files(self) -> tuple[str, ...]:
         """Files of a stored login, relative to the login folder; the first one exists exactly if there is a login."""

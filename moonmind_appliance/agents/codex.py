@@ -79,6 +79,14 @@ class Codex:
             prompt_pack_version=f"spec-kit {spec_kit}, unattended {INSTRUCTIONS_VERSION}",
         )
 
+    def hosts(self) -> tuple[str, ...]:
+        """ChatGPT, its sign-in, and the API for logins with an API key."""
+        return ("chatgpt.com", "auth.openai.com", "api.openai.com")
+
+    def proxies(self) -> dict[str, str]:
+        """Those of the wall, or the operator's."""
+        return self._egress.proxies()
+
     def environment(self) -> dict[str, str]:
         """A clean environment: an API key in it would silently override the ChatGPT login."""
         env = {"HOME": AGENT_HOME, "CODEX_HOME": LOGIN_FOLDER, "LANG": "C.UTF-8", "TERM": "dumb"}
@@ -141,9 +149,13 @@ class Codex:
 
     def _options(self, repository: str, feature: str | None) -> list[str]:
         config = [*_CONFIG, _WEB_SEARCH[self._web_search]]
+        # Behind the wall, what Codex starts gets a refusal at once only through the proxy.
+        variables = self._egress.proxies() if self._egress.wall else {}
         if feature is not None:
+            variables |= feature_variables(feature)
+        if variables:
             # A JSON string is a valid TOML string if its characters are not escaped: TOML has no surrogate pairs.
-            pairs = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in feature_variables(feature).items())
+            pairs = (f"{name}={json.dumps(v, ensure_ascii=False)}" for name, v in variables.items())
             config.append(f"shell_environment_policy.set={{{','.join(pairs)}}}")
         config.append(f"developer_instructions={json.dumps(INSTRUCTIONS)}")
         # A repository's own .codex/config.toml could name another model provider, to which Codex would send the login.

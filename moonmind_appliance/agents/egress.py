@@ -1,17 +1,38 @@
 """Network access of an agent's container: proxy and certificate authorities."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from moonmind_appliance.in_container.ca_bundle import BUNDLE_NAME, EXTRA_CA_VARIABLE
-from moonmind_appliance.models.container_paths import AGENT_CA_FILE, AGENT_HOME
+from moonmind_appliance.in_container.command import command
+from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE
+from moonmind_appliance.models import ExecSpec
+from moonmind_appliance.models.container_paths import (
+    AGENT_CA_FILE,
+    AGENT_EGRESS_FOLDER,
+    AGENT_HOME,
+    EGRESS_CA_FILE,
+    EGRESS_FOLDER,
+    EGRESS_PORT,
+)
 from moonmind_appliance.settings import Settings
 
 _BUNDLE = f"{AGENT_HOME}/{BUNDLE_NAME}"
+_WALL_PROXY = f"http://127.0.0.1:{EGRESS_PORT}"
+# What the agent starts in its own container, such as a test server, is reached without the proxy.
+_OWN_CONTAINER = "localhost,127.0.0.1,::1"
+
+# Longest time from the start of one container until the other one's part of the hand-over.
+_HAND_OVER_SECONDS = 120
+# A turn may be silent for PHASE_SILENCE_LIMIT: its connection must not end before.
+_IDLE_MORE_SECONDS = 60
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator's proxy, and whether the operator configured certificate authorities."""
+    """How the agent is connected: `wall`, or without it the operator's proxy; and whether there is `extra_ca`."""
 
+    wall: bool = False
     https_proxy: str | None = None
     no_proxy: str | None = None
     extra_ca: bool = False
@@ -19,19 +40,68 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, settings: Settings) -> "Egress":
         """Take the values from the settings."""
+        proxy = settings.agent_https_proxy
         return cls(
-            https_proxy=settings.agent_https_proxy,
-            no_proxy=settings.agent_no_proxy,
+            wall=settings.agent_wall,
+            https_proxy=None if proxy is None or settings.agent_wall else proxy.address,
+            no_proxy=None if settings.agent_wall else settings.agent_no_proxy,
             extra_ca=settings.extra_ca_certs is not None,
         )
 
     def environment(self, ca_variable: str) -> dict[str, str]:
-        """Variables that every agent understands; `ca_variable` names this agent's variable for a CA bundle."""
-        env: dict[str, str] = {}
-        if self.https_proxy:
-            env |= {"HTTPS_PROXY": self.https_proxy, "https_proxy": self.https_proxy}
-        if self.no_proxy:
-            env |= {"NO_PROXY": self.no_proxy, "no_proxy": self.no_proxy}
-        if self.extra_ca:
-            env |= {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
-        return env
+        """Certificate authorities, as every agent understands them; `ca_variable`: this agent's variable for them."""
+        if not self.extra_ca:
+            return {}
+        return {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
+
+    def proxies(self) -> dict[str, str]:
+        """The proxy variables of the agent's container; they contain no password."""
+        if self.wall:
+            return _both_spellings({"HTTPS_PROXY": _WALL_PROXY, "HTTP_PROXY": _WALL_PROXY, "NO_PROXY": _OWN_CONTAINER})
+        return _both_spellings({"HTTPS_PROXY": self.https_proxy, "NO_PROXY": self.no_proxy})
+
+
+def listen_command(socket_name: str) -> list[str]:
+    """The main command of a container behind the wall: it hands its listening socket over under that name."""
+    job = {
+        "port": EGRESS_PORT,
+        "socket": f"{AGENT_EGRESS_FOLDER}/{socket_name}",
+        "seconds": _HAND_OVER_SECONDS,
+    }
+    return command("egress_listen", job)
+
+
+def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> ExecSpec:
+    """The egress proxy for the container that hands its socket over under that name; `hosts` are the agent's own.
+
+    If `needs_ca_file`, `EGRESS_CA_FILE` must exist.
+    """
+    proxy = settings.agent_https_proxy
+    job = {
+        "socket": f"{EGRESS_FOLDER}/{socket_name}",
+        "seconds": _HAND_OVER_SECONDS,
+        "hosts": list(hosts),
+        "allow": list(settings.agent_egress_allow),
+        "no_proxy": settings.agent_no_proxy or "",
+        "ca_file": EGRESS_CA_FILE if needs_ca_file(settings) else None,
+        "idle_seconds": settings.phase_silence_limit + _IDLE_MORE_SECONDS,
+    }
+    env = {} if proxy is None else {PROXY_VARIABLE: proxy.reveal()}
+    return ExecSpec(command=command("egress_proxy", job), env=env, working_dir="/work")
+
+
+def needs_ca_file(settings: Settings) -> bool:
+    """Whether the egress proxy itself speaks TLS, to the operator's proxy."""
+    proxy = settings.agent_https_proxy
+    return proxy is not None and proxy.address.startswith("https:") and settings.extra_ca_certs is not None
+
+
+def login_proxies(settings: Settings) -> dict[str, str]:
+    """The proxy variables for single commands that work on a login, without an agent; may contain a password."""
+    proxy = settings.agent_https_proxy
+    return _both_spellings({"HTTPS_PROXY": proxy.reveal() if proxy else None, "NO_PROXY": settings.agent_no_proxy})
+
+
+def _both_spellings(given: dict[str, str | None]) -> dict[str, str]:
+    """Programs read one or the other."""
+    return {each: value for name, value in given.items() if value for each in (name, name.lower())}

@@ -77,6 +77,14 @@ class SpecKitWorkflow:
             prompt_pack_version=f"spec-kit {spec_kit}, workflow",
         )
 
+    def hosts(self) -> tuple[str, ...]:
+        """Unknown: the operator lists them in AGENT_EGRESS_ALLOW."""
+        return ()
+
+    def proxies(self) -> dict[str, str]:
+        """Those of the wall, or the operator's."""
+        return self._egress.proxies()
+
     def environment(self) -> dict[str, str]:
         """A clean environment; only the turn sets the login's variables."""
         env = {"HOME": AGENT_HOME, "LANG": "C.UTF-8", "TERM": "dumb"}

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from moonmind_appliance.agents.choose import agent_of
+from moonmind_appliance.agents.egress import login_proxies
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError
@@ -58,7 +59,7 @@ def reach(engine: ContainerEngine, settings: Settings) -> Iterator[Finding]:
         engine.start(_spec(name, settings))
         trusted = _trust(engine, name, settings)
         targets = [_github(settings)]
-        targets += [_Target(url, _proxy(settings), "AGENT_HTTPS_PROXY") for url in agent_of(settings).addresses]
+        targets += [_Target(url, login_proxies(settings), "AGENT_HTTPS_PROXY") for url in agent_of(settings).addresses]
         yield ok(NETWORK, f"{settings.job_network}: a container starts in it")
         for target in targets:
             yield _request(engine, name, target, trusted=trusted)
@@ -78,12 +79,6 @@ def _remove_leftovers(engine: ContainerEngine) -> None:
         if volume.name not in running:
             with suppress(EngineError):  # a check that has just begun uses it
                 engine.remove_volume(volume.name)
-
-
-def _proxy(settings: Settings) -> dict[str, str]:
-    """The agent's proxy."""
-    given = {"HTTPS_PROXY": settings.agent_https_proxy, "NO_PROXY": settings.agent_no_proxy}
-    return {name: value for name, value in given.items() if value}
 
 
 def _github(settings: Settings) -> _Target:

@@ -14,6 +14,7 @@ from moonmind_appliance.checks.logins import logins, no_login_yet
 from moonmind_appliance.checks.machine import clock, data_folder, database, free_space
 from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.checks.service import api_address, serve, serve_state
+from moonmind_appliance.checks.wall import WALL, wall
 from moonmind_appliance.checks.webhook import webhook
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ContainerEngine
@@ -111,6 +112,7 @@ def _containers(settings: Settings, resources: Resources | None, *, offline: boo
                 yield from guarded(
                     reach_of.NETWORK, lambda: reach_of.reach(engine, settings), to_do="See Docker's log."
                 )
+                yield from guarded(WALL, lambda: wall(engine, settings), to_do="See Docker's log.")
     finally:
         if own is not None:
             own.close()

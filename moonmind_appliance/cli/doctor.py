@@ -41,10 +41,10 @@ _OTHER_LINES = 3
 def doctor(invocation: Invocation, *, offline: bool, repository: str | None) -> Exit:
     """Check everything that a run needs, and show how to fix problems.
 
-    Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the shards'
-    logins, the API's address, `serve`, the webhook, the GitHub token and the repositories, Keycloak, and the clock.
-    Each finding is shown as soon as it is known. A missing job network or login volume is created; the test container
-    is removed. The exit code is 1 when a check found a problem.
+    Checks settings, data folder, disk, database, Docker engine, job image, what job containers can reach, the wall
+    around agents, the shards' logins, the API's address, `serve`, the webhook, the GitHub token and the repositories,
+    Keycloak, and the clock. Each finding is shown as soon as it is known. A missing job network or login volume is
+    created; test containers are removed. The exit code is 1 when a check found a problem.
     """
     if offline and repository is not None:
         raise click.UsageError(

@@ -45,7 +45,10 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+    # A container without a network would get a copy of the host's resolver settings.
+    dns = {} if spec.network else {"Dns": ["127.0.0.1"], "DnsSearch": ["."]}
     return {
+        **dns,
         "NetworkMode": spec.network or "none",
         "Mounts": [_mount(mount) for mount in spec.mounts],
         "Tmpfs": {path: tmpfs_options(given, spec.limits) for path, given in sorted(spec.tmpfs.items())},

@@ -18,3 +18,11 @@ GIT_CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
 CACHE_FOLDER = AGENT_HOME
 # The files that Spec Kit adds to a repository without it.
 SCAFFOLD = "/opt/spec-kit/scaffold"
+
+# The volume through which the agent container hands its listening socket to the egress container. In the agent
+# container it is read-only; in the egress container its mount point gives it its owner.
+AGENT_EGRESS_FOLDER = "/work/egress"
+EGRESS_FOLDER = AGENT_HOME
+EGRESS_CA_FILE = f"{EGRESS_FOLDER}/extra-ca.pem"
+# The port of the agent container's loopback interface at which the egress proxy answers.
+EGRESS_PORT = 3128

@@ -21,6 +21,11 @@ def git_container(run_id: str) -> str:
     return f"moonmind-git-{run_id}"
 
 
+def egress_container(run_id: str) -> str:
+    """The name of a run's egress container, and of the volume through which it gets the agent's listening socket."""
+    return f"moonmind-egress-{run_id}"
+
+
 def workspace_volume(run_id: str) -> str:
     """The volume that a run's two containers share."""
     return f"moonmind-run-{run_id}"

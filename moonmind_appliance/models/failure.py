@@ -55,6 +55,7 @@ class FailureCode(StrEnum):
     CONTEXT_WINDOW_EXCEEDED = "context_window_exceeded"
     AGENT_FAILED = "agent_failed"
     AGENT_UNREACHABLE = "agent_unreachable"
+    EGRESS_REFUSED = "egress_refused"
     AGENT_TIMED_OUT = "agent_timed_out"
     AGENT_SILENT = "agent_silent"
     PHASE_OUTPUT_MISSING = "phase_output_missing"
@@ -218,6 +219,11 @@ FAILURES: dict[FailureCode, FailureKind] = {
         WhoActs.OPERATOR,
         "Check that job containers reach the agent's service (AGENT_HTTPS_PROXY, EXTRA_CA_CERTS, JOB_NETWORK); "
         "then retry.",
+    ),
+    FailureCode.EGRESS_REFUSED: FailureKind(
+        WhoActs.OPERATOR,
+        "If the agent needs the host, add it to AGENT_EGRESS_ALLOW (with its port if its address is private), or fix "
+        "its name resolution; then retry.",
     ),
     FailureCode.AGENT_TIMED_OUT: FailureKind(
         WhoActs.SUBMITTER, "Shorten the specification, or ask the operator to raise PHASE_TIME_LIMIT; then retry."

@@ -159,6 +159,7 @@ class ArtifactType(StrEnum):
     DIFF_SUMMARY = "diff_summary"
     COMMIT_STATUS = "commit_status"
     CREDENTIAL_AUDIT = "credential_audit"
+    EGRESS_RECORD = "egress_record"
     METRICS_SNAPSHOT = "metrics_snapshot"
     ENVIRONMENT_INFO = "environment_info"
 

@@ -45,6 +45,11 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None, before: Sequence[
                 dropped.append(volume)
             except EngineError as error:
                 problems.append(f"{volume}: {error.message}")
+    if ctx.settings.agent_wall:
+        try:
+            ctx.engine.remove_volume(ctx.names.egress)
+        except EngineError as error:
+            problems.append(f"{ctx.names.egress}: {error.message}")
     kept = [volume for volume in volumes if volume not in dropped]
     return PhaseResult(
         metadata={

@@ -81,6 +81,8 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
     findings = scan_change(ctx, staged.rest, paths)
     refusal = _refusal(ctx, change, findings)
     push = change.changed and refusal is None and not ctx.dry_run
+    if ctx.wall is not None:
+        ctx.wall.keep(_PHASE)
     _keep(
         ctx,
         "credential_audit.json",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +28,9 @@ from moonmind_appliance.phases.recorders import ArtifactRecorder, EventRecorder,
 from moonmind_appliance.redaction import Redactor
 from moonmind_appliance.settings import Settings
 
+if TYPE_CHECKING:
+    from moonmind_appliance.phases.wall import Wall
+
 MEASURE_EVERY = 10.0
 """Minimum seconds between two measurements of a run's workspace."""
 
@@ -42,8 +46,9 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
     `to_do` are the phases that were to be done when this attempt of the run began. `prepared` are the programs that
-    wait for their command. `login` is None until `start_job_container`. `workspace_bytes` is the size of the run's
-    volumes at the last measurement. `keep_volumes` is False if a retry must start again at the clone.
+    wait for their command. `login` is None until `start_job_container`; `wall` too, and with AGENT_WALL=false.
+    `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is False if a retry must
+    start again at the clone.
     """
 
     run: Run
@@ -64,6 +69,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     workspace_bytes: int | None = None
     keep_volumes: bool = True
     login: RecordedLogin | None = None
+    wall: "Wall | None" = None
 
     @property
     def limits(self) -> Limits:

@@ -7,14 +7,18 @@ from typing import Any
 
 import msgspec
 
+from moonmind_appliance.in_container.egress_record import ALLOWED, REFUSED
 from moonmind_appliance.in_container.git import shown
 from moonmind_appliance.in_container.git_patch import unquote_path
 from moonmind_appliance.models import ContainerSpec
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.egress_record import stored_record
 from moonmind_appliance.phases.github_access import github_access
 from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
+from moonmind_appliance.phases.wall import egress_spec
 from moonmind_appliance.secret_rules import KINDS
 
+MOST_TARGETS = 50
 # One finding stops the push; a longer list would not help the reader.
 MOST_FINDINGS = 200
 
@@ -34,6 +38,11 @@ class FoundSecret(msgspec.Struct, frozen=True):
 
 def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: list[FoundSecret]) -> dict[str, Any]:
     """The audit as JSON: names and kinds only, never a value."""
+    proxy = ctx.settings.agent_https_proxy
+    egress = {}
+    if ctx.settings.agent_wall:
+        login = ["egress proxy: login of AGENT_HTTPS_PROXY"] if proxy is not None and proxy.credentials() else []
+        egress["egress"] = _given(egress_spec(ctx), tokens_in_exec=login)
     return {
         "containers": {
             "agent": _given(agent_spec(ctx), tokens_in_exec=[]),
@@ -41,8 +50,10 @@ def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: li
                 git_spec(ctx),
                 tokens_in_exec=["git_clone: GitHub token", *["commit_push: GitHub token"] * pushed_with_token],
             ),
+            **egress,
         },
         "github": github_access(ctx),
+        "egress": _egress(ctx),
         "searched_for": {
             "values": ctx.redactor.kinds(),
             "shapes": KINDS,
@@ -53,13 +64,32 @@ def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: li
     }
 
 
+def _egress(ctx: PhaseContext) -> dict[str, Any]:
+    """What the agent reached and tried to reach; `egress.json` has all of it."""
+    if not ctx.settings.agent_wall:
+        return {"wall": False}
+    record = stored_record(ctx)
+    return {
+        "wall": True,
+        "allowed_hosts": record.allowed_hosts,
+        "reached": [each.target for each in record.of(ALLOWED)[:MOST_TARGETS]],
+        "refused": [
+            {"target": each.target, "reason": each.reason, "connections": each.connections}
+            for each in record.of(REFUSED)[:MOST_TARGETS]
+        ],
+        "refused_count": sum(each.connections for each in record.of(REFUSED)),
+        "bytes_sent": sum(each.sent for each in record.targets),
+        "bytes_received": sum(each.received for each in record.targets),
+    }
+
+
 def _given(spec: ContainerSpec, *, tokens_in_exec: list[str]) -> dict[str, Any]:
     return {
         "user": "1000:1000",
         "root_file_system": "read-only",
         "capabilities": [],
         "docker_socket": False,
-        "network": spec.network,
+        "network": spec.network or "none",
         "environment": sorted(spec.env),
         "mounts": {mount.target: mount.volume for mount in spec.mounts},
         "secrets_in_environment": [],

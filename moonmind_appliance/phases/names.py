@@ -9,13 +9,14 @@ from moonmind_appliance.models import (
     LABEL_RUN,
     LABEL_SHARD,
     ShardNames,
+    egress_container,
     git_container,
     workspace_volume,
 )
 from moonmind_appliance.models.container_paths import WORKSPACES
 
-AGENT, GIT = "agent", "git"
-"""The roles of the run's two containers, in their labels."""
+AGENT, GIT, EGRESS = "agent", "git", "egress"
+"""The roles of the run's containers, in their labels."""
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -34,6 +35,11 @@ class Names(msgspec.Struct, frozen=True):
     def git(self) -> str:
         """The git container."""
         return git_container(self.run_id)
+
+    @property
+    def egress(self) -> str:
+        """The egress container, and the volume that it shares with the agent container."""
+        return egress_container(self.run_id)
 
     @property
     def workspace_volume(self) -> str:

@@ -4,6 +4,7 @@ import msgspec
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import GitHub, PullRequest
+from moonmind_appliance.in_container.egress_record import REFUSED
 from moonmind_appliance.models import (
     AgentInfo,
     Failure,
@@ -16,9 +17,15 @@ from moonmind_appliance.models import (
     failure,
 )
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.egress_record import stored_record
 from moonmind_appliance.phases.github_failures import is_rest_outage, rest_failure
 from moonmind_appliance.phases.github_messages import NO_CREDENTIAL, trusted_hosts
-from moonmind_appliance.phases.pull_request_text import PullRequestFacts, PullRequestText, pull_request_text
+from moonmind_appliance.phases.pull_request_text import (
+    PullRequestFacts,
+    PullRequestText,
+    RefusedTarget,
+    pull_request_text,
+)
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed, skipped, unavailable
 from moonmind_appliance.phases.spec_kit_choice import sentence
 
@@ -78,6 +85,7 @@ def _text(ctx: PhaseContext) -> PullRequestText:
         warnings=[PathWarning(redact(entry.path), entry.reason) for entry in committed.warnings],
         warning_count=committed.warning_count,
         github_messages=[redact(line) for line in committed.github_messages],
+        refused=[RefusedTarget(redact(each.target), each.connections) for each in stored_record(ctx).of(REFUSED)],
     )
     text = pull_request_text(facts)
     return PullRequestText(ctx.redactor.redact_text(text.title), ctx.redactor.redact_text(text.body))

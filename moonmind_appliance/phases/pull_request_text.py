@@ -18,7 +18,7 @@ _LONGEST_TITLE = 240
 # Escaping may double a text.
 _LONGEST_SECTION, _LONGEST_LINE = 6_000, 2_000
 _LONGEST_QUESTION, _MOST_QUESTIONS = 300, 20
-_LONGEST_NAME, _MOST_FILES, _MOST_LEFT_OUT = 150, 100, 40
+_LONGEST_NAME, _MOST_FILES, _MOST_LEFT_OUT, _MOST_REFUSED = 150, 100, 40, 20
 
 # Where a blank stops GitHub from recognising a mention or a fork's commit (@), an issue (#1, GH-1), an address, a
 # command that skips CI, or a trailer that skips checks. https://docs.github.com/en/get-started/writing-on-github and
@@ -46,6 +46,13 @@ class PullRequestText(msgspec.Struct, frozen=True):
     body: str
 
 
+class RefusedTarget(msgspec.Struct, frozen=True):
+    """What the agent tried to reach and the wall refused, and how often; a target may occur several times."""
+
+    target: str
+    connections: int
+
+
 class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts for reviewers. `files` are paths of the change; `assumptions` is Markdown from the specification.
 
@@ -70,6 +77,7 @@ class PullRequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[PathWarning] = []
     warning_count: int = 0
     github_messages: list[str] = []
+    refused: list[RefusedTarget] = []
 
 
 def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
@@ -109,6 +117,12 @@ def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
         body += ["Check these files:", ""]
         body += [f"- {_code(entry.path)}: {entry.reason}" for entry in facts.warnings[:_MOST_LEFT_OUT]]
         body += _more(max(len(facts.warnings), facts.warning_count), _MOST_LEFT_OUT)
+    if refused := _refused(facts.refused):
+        body += ["## What the agent tried to reach", "", "The wall around the agent refused these connections:", ""]
+        body += [
+            f"- {_code(target)}{f' ({count} times)' if count > 1 else ''}" for target, count in refused[:_MOST_REFUSED]
+        ]
+        body += _more(len(refused), _MOST_REFUSED)
     if facts.github_messages:
         body += ["## GitHub's messages about the push", "", *_quoted("\n".join(facts.github_messages)), ""]
     body += ["## How it was made", "", f"Agent: {facts.agent}. Phases: specify, plan, tasks.", f"Run: `{facts.run_id}`"]
@@ -118,6 +132,14 @@ def pull_request_text(facts: PullRequestFacts) -> PullRequestText:
         body += [f"Reference: {_code(facts.external_ref)}"]
     title = quiet(facts.heading or "") or f"Specification {feature.removeprefix('specs/')}"
     return PullRequestText(_cut(title, _LONGEST_TITLE), "\n".join(body) + "\n")
+
+
+def _refused(targets: list[RefusedTarget]) -> list[tuple[str, int]]:
+    """Each target once, with the sum of its connections, in the given order."""
+    counts: dict[str, int] = {}
+    for each in targets:
+        counts[each.target or "other targets"] = counts.get(each.target or "other targets", 0) + each.connections
+    return list(counts.items())
 
 
 def quiet(text: str) -> str:

@@ -9,7 +9,7 @@ from moonmind_appliance.phases.cleanup import Removed, cleanup, remove_container
 from moonmind_appliance.phases.commit_push import commit_push
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.git_clone import git_clone
-from moonmind_appliance.phases.names import AGENT, GIT
+from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
 from moonmind_appliance.phases.open_pr import open_pr
 from moonmind_appliance.phases.prepare_job import prepare_job
 from moonmind_appliance.phases.result import PhaseResult
@@ -52,7 +52,7 @@ class PhaseRunner:
             case PhaseName.GIT_CLONE:
                 return self._git_clone()
             case PhaseName.SPECKIT_SPECIFY | PhaseName.SPECKIT_PLAN | PhaseName.SPECKIT_TASKS:
-                return speckit_phase(phase, self._ctx)
+                return self._turn(phase)
             case PhaseName.COMMIT_PUSH:
                 return commit_push(self._ctx, files_read=self._remove_agent)
             case PhaseName.OPEN_PR:
@@ -60,6 +60,17 @@ class PhaseRunner:
                 return open_pr(self._ctx)
             case PhaseName.CLEANUP:
                 return self._cleanup()
+
+    def _turn(self, phase: PhaseName) -> PhaseResult:
+        try:
+            return speckit_phase(phase, self._ctx)
+        finally:
+            # Also after an interruption: the record of a failed or cancelled run matters as much.
+            self._keep_egress(phase)
+
+    def _keep_egress(self, phase: PhaseName) -> None:
+        if self._ctx.wall is not None:
+            self._ctx.wall.keep(phase)
 
     def _begin_clone(self) -> None:
         if PhaseName.GIT_CLONE in self._ctx.to_do:
@@ -74,9 +85,15 @@ class PhaseRunner:
         return clone.result()
 
     def _remove_agent(self) -> None:
-        """Begin to remove the agent container, which is frozen."""
+        """Begin to remove the agent container, which is frozen, and the egress container, which serves only it."""
         self.wait_for_removal()
-        self._agent_removal = in_background("cleanup", lambda: self._remove(AGENT))
+        self._agent_removal = in_background("cleanup", self._remove_agent_side)
+
+    def _remove_agent_side(self) -> Removed:
+        removed = [self._remove(role) for role in (AGENT, EGRESS)]
+        return Removed(
+            [name for each in removed for name in each.names], [p for each in removed for p in each.problems]
+        )
 
     def _remove_rest(self) -> None:
         """Begin to remove the containers that are left."""
@@ -96,6 +113,7 @@ class PhaseRunner:
     def _cleanup(self) -> PhaseResult:
         agent = Removed() if self._agent_removal is None else self._agent_removal.result()
         result = cleanup(self._ctx, self._removal.result() if self._removal else None, before=agent.names)
+        self._keep_egress(PhaseName.CLEANUP)
         self.wait_for_clone()
         return result
 

@@ -6,6 +6,7 @@ import msgspec
 
 from moonmind_appliance.agents.adapter import SKILLS, TurnReport
 from moonmind_appliance.errors import ContainerNotFound
+from moonmind_appliance.in_container.egress_record import FAILED, REFUSED
 from moonmind_appliance.in_container.feature_folder import folder_problem
 from moonmind_appliance.models import (
     AgentTurn,
@@ -36,6 +37,7 @@ from moonmind_appliance.phases.git_commands import prepare_git
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.specification import clarifications, section, title
 from moonmind_appliance.phases.turns import template_names, turn_of
+from moonmind_appliance.phases.wall import needed_targets
 from moonmind_appliance.phases.workspace_watch import watch_agent
 from moonmind_appliance.printable import escape
 
@@ -55,6 +57,8 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.attempt > 1:
         _remove_files_of_earlier_attempt(phase, ctx)
+    if ctx.wall is not None:
+        ctx.wall.check_ready()
     turn = turn_of(phase, ctx)
     containers = ctx.run.output(StartedContainers)
     copied = containers.agent_files if containers else []
@@ -143,6 +147,10 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
     if turn.verdict is AgentVerdict.FAILED and ended.exit_code == KILLED and out_of_memory(ctx, ctx.names.agent):
         message = f"{ctx.agent.name} needed more memory in {phase.value} than {memory_limit(ctx)}."
         return failure(FailureCode.OUT_OF_MEMORY, message)
+    needed = needed_targets(ctx)
+    if turn.verdict in {AgentVerdict.FAILED, AgentVerdict.UNREACHABLE} and (refused := needed.get(REFUSED)):
+        message = f"{phase.value} failed, and the wall had refused what {ctx.agent.name} needs: {refused}."
+        return failure(FailureCode.EGRESS_REFUSED, message + _last_message(turn))
     code, message = {
         AgentVerdict.PLAN_WITHOUT_CODEX: (
             FailureCode.PLAN_WITHOUT_CODEX,
@@ -150,7 +158,8 @@ def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn:
         ),
         AgentVerdict.UNREACHABLE: (
             FailureCode.AGENT_UNREACHABLE,
-            f"{phase.value} could not reach {ctx.agent.service}.",
+            f"{phase.value} could not reach {ctx.agent.service}."
+            + (f" From the egress container: {needed[FAILED]}." if FAILED in needed else ""),
         ),
         AgentVerdict.MODEL_UNAVAILABLE: (
             FailureCode.MODEL_UNAVAILABLE,

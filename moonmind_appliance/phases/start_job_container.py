@@ -1,4 +1,4 @@
-"""Start the run's two containers."""
+"""Start the run's containers."""
 
 from collections.abc import Callable
 from concurrent.futures import wait
@@ -20,6 +20,7 @@ from moonmind_appliance.models import (
 )
 from moonmind_appliance.models.container_paths import (
     AGENT_CA_FILE,
+    AGENT_EGRESS_FOLDER,
     AGENT_HOME,
     CACHE_FOLDER,
     GIT_CA_FILE,
@@ -30,9 +31,10 @@ from moonmind_appliance.models.container_paths import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.names import AGENT, GIT
+from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
+from moonmind_appliance.phases.wall import Wall
 from moonmind_appliance.trust import extra_authorities
 
 # A Docker tmpfs is noexec by default.
@@ -44,12 +46,22 @@ _SLEEP = ["sleep", "infinity"]
 
 
 def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
-    """Start both containers; check the shard's login. Every attempt does this, and removes this run's leftovers first.
+    """Start the containers; check the shard's login. Every attempt does this, and removes this run's leftovers first.
 
     Args:
         ctx: the context.
-        git_started: called when the git container runs; the agent container may still be starting.
+        git_started: called when the git container runs; the others may still be starting.
     """
+    ctx.wall = Wall(ctx) if ctx.settings.agent_wall else None
+    try:
+        return _start(ctx, git_started)
+    finally:
+        # Whatever happens, no container may appear after this phase.
+        if ctx.wall is not None:
+            ctx.wall.wait_started()
+
+
+def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     names, engine = ctx.names, ctx.engine
     for container in engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: ctx.run.run_id}):
         engine.remove(container.name)
@@ -61,6 +73,9 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
     if ctx.cache_volume:
         # Not one of `made`: nothing is lost without it.
         engine.ensure_volume(ctx.cache_volume, names.cache_labels(ctx.run.repository))
+    if ctx.wall is not None:
+        engine.ensure_volume(names.egress, names.labels(EGRESS))
+        ctx.wall.start()
     try:
         starting = in_background(
             "agent",
@@ -85,6 +100,8 @@ def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> P
     ctx.login = record_login(ctx)
     if ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
+    if ctx.wall is not None:
+        ctx.wall.protects(agent)
     return PhaseResult(
         output=StartedContainers(volumes_are_new=any(made), agent_files=sorted(files)),
         metadata={
@@ -114,17 +131,18 @@ def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The agent container: the shard's login and the workspace, no GitHub token."""
+    """The agent container: the shard's login and the workspace, no GitHub token, and behind the wall no network."""
     names = ctx.names
+    egress = [Mount(names.egress, AGENT_EGRESS_FOLDER, read_only=True)] if ctx.settings.agent_wall else []
     return ContainerSpec(
         name=names.agent,
         image=ctx.settings.spec_automation_job_image,
-        command=_SLEEP,
+        command=_SLEEP if ctx.wall is None else ctx.wall.agent_command,
         labels=names.labels(AGENT),
         limits=ctx.limits,
-        network=ctx.settings.job_network,
-        env=ctx.agent.environment(),
-        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.shard.volume, LOGIN_FOLDER)],
+        network=None if ctx.settings.agent_wall else ctx.settings.job_network,
+        env=ctx.agent.environment() | ctx.agent.proxies(),
+        mounts=[Mount(names.workspace_volume, WORKSPACES), Mount(names.shard.volume, LOGIN_FOLDER), *egress],
         tmpfs={"/tmp": _SCRATCH, AGENT_HOME: _HOME},  # noqa: S108 - a path inside the container
         working_dir=WORKSPACES,
     )

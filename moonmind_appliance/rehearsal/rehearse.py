@@ -1,5 +1,6 @@
 """Runs a scenario without accounts: sign in, submit over HTTP, follow the run, and check its results."""
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -80,7 +81,10 @@ def rehearse(
             specs = [options.spec] if scenario.runs == 1 else _numbered(options.spec, scenario.runs)
             runs = _run_to_end(running.url, token, specs, progress, sign_in_again)
             summary = _artifact(running.url, token, runs[0], "diff_summary.md")
-        return _report(environment, scenario, options, runs=runs, summary=summary, seconds=progress.seconds)
+            refused = [host for run in runs for host in _refused(_artifact(running.url, token, run, "egress.json"))]
+        return _report(
+            environment, scenario, options, runs=runs, summary=summary, refused=refused, seconds=progress.seconds
+        )
 
 
 def _numbered(spec: str, count: int) -> list[str]:
@@ -166,6 +170,12 @@ def _artifact(url: str, token: str, run: dict[str, Any], name: str) -> str:
     return ""
 
 
+def _refused(record: str) -> list[str]:
+    """What the wall around the agent refused, from its record; "" is an empty record."""
+    targets = json.loads(record)["targets"] if record else []
+    return [each["target"] for each in targets if each["outcome"] == "refused"]
+
+
 def _report(
     environment: RehearsalEnvironment,
     scenario: Scenario,
@@ -173,6 +183,7 @@ def _report(
     *,
     runs: list[dict[str, Any]],
     summary: str,
+    refused: list[str],
     seconds: float,
 ) -> RehearsalReport:
     run = runs[0]
@@ -184,6 +195,8 @@ def _report(
     ]
     problem = next((found for found in problems if found), None)
     problem = problem or _repeated_turns(scenario, environment) or _token_left(scenario, environment)
+    if problem is None and refused:
+        problem = f"The wall refused what no scenario needs: {', '.join(refused[:3])}."
     folder = environment.data_dir / "runs" / run["run_id"] / "artifacts"
     return RehearsalReport(
         scenario=options.scenario,
@@ -198,7 +211,7 @@ def _report(
         diff_summary=summary,
         artifacts_folder=str(folder) if options.keep else None,
         kept=str(environment.folder) if options.keep else None,
-        refused_hosts=environment.openai.refused_hosts,
+        refused_hosts=[*environment.openai.refused_hosts, *refused],
     )
 
 

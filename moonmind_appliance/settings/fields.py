@@ -23,6 +23,7 @@ from moonmind_appliance.settings.values import (
     comma_separated,
     cpu_count,
     docker_name,
+    egress_entries,
     existing_file,
     flag,
     http_url,
@@ -310,21 +311,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Option("Model that Codex uses; empty: Codex's default.", text),
     ] = None
+    agent_wall: Annotated[
+        bool,
+        Option("The agent reaches only the hosts of its service and of AGENT_EGRESS_ALLOW; false: all networks.", flag),
+    ] = True
+    agent_egress_allow: Annotated[
+        tuple[str, ...],
+        Option(
+            "Further hosts that the agent may reach by HTTPS, comma-separated: HOST, HOST:PORT, or *.HOST for its "
+            "subdomains.",
+            egress_entries,
+            "Use entries such as pypi.org, *.example.com or 10.0.0.5:8443.",
+        ),
+    ] = ()
     agent_web_search: Annotated[
         bool,
         Option("Let Codex search the web through OpenAI; each search can reveal what the agent has read.", flag),
     ] = False
     agent_https_proxy: Annotated[
-        str | None,
+        ProxyUrl | None,
         Option(
-            "Proxy that the agent container uses for HTTPS.",
-            http_url,
-            "Use an address such as http://proxy:3128.",
+            "Proxy to the agent's service; may contain a user and a password if AGENT_WALL is true.",
+            proxy_url,
+            "Use a URL such as http://proxy:3128 or http://USER:PASSWORD@proxy:3128.",
         ),
     ] = None
     agent_no_proxy: Annotated[
         str | None,
-        Option("Hosts that the agent container reaches without the proxy.", text),
+        Option("Hosts that are reached without AGENT_HTTPS_PROXY, comma-separated.", text),
     ] = None
     extra_ca_certs: Annotated[
         Path | None,

@@ -13,6 +13,9 @@ def secrets_of(settings: Settings) -> dict[str, str]:
         found |= {f"GITHUB_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
     if (key := settings.github_app_private_key) is not None:
         found["GITHUB_APP_PRIVATE_KEY"] = key.body
+    if (proxy := settings.agent_https_proxy) is not None:
+        del found["AGENT_HTTPS_PROXY"]
+        found |= {f"AGENT_HTTPS_PROXY {name}": part for name, part in proxy.credentials().items()}
     if (url := settings.webhook_url) is not None and not url.has_path:
         del found["WEBHOOK_URL"]
     if (secret := settings.webhook_secret) is not None:

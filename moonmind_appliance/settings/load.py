@@ -159,6 +159,18 @@ def _joint_problems(settings: Settings) -> list[tuple[SettingProblem, set[str]]]
                 {"PHASE_SILENCE_LIMIT", "PHASE_TIME_LIMIT"},
             )
         )
+    proxy = settings.agent_https_proxy
+    if proxy is not None and proxy.credentials() and not settings.agent_wall:
+        problems.append(
+            (
+                SettingProblem(
+                    "AGENT_HTTPS_PROXY",
+                    "contains a user or a password, which the agent could read with AGENT_WALL=false.",
+                    "Set AGENT_WALL=true, or use a proxy that needs no password.",
+                ),
+                {"AGENT_HTTPS_PROXY", "AGENT_WALL"},
+            )
+        )
     if settings.auth_provider == "keycloak" and not settings.oidc_issuer_url:
         problems.append(
             (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from moonmind_appliance.in_container.egress_rules import rule
 from moonmind_appliance.in_container.protected_patterns import MOST_PATTERNS, NONE_WORD, pattern_problem
 from moonmind_appliance.models.repository import is_repository
 from moonmind_appliance.units import size_setting
@@ -220,6 +221,14 @@ def repositories(raw: str) -> tuple[str, ...]:
 def comma_separated(raw: str) -> tuple[str, ...]:
     """Texts, separated by commas."""
     return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def egress_entries(raw: str) -> tuple[str, ...]:
+    """Entries of the egress proxy's list, separated by commas or spaces."""
+    entries = tuple(raw.replace(",", " ").split())
+    for entry in entries:
+        rule(entry)
+    return entries
 
 
 def path_patterns(raw: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import io
 
 import msgspec
 
+from moonmind_appliance.agents.egress import login_proxies
 from moonmind_appliance.containers.volume_lock import CHECK, start_under_lock
 from moonmind_appliance.models import ExecSpec, LoginState, Shard
 from moonmind_appliance.resources import Resources
@@ -37,7 +38,7 @@ def check_shard(resources: Resources, shard: int, *, renew: bool = False) -> Sha
     container = start_under_lock(engine, spec)
     printed = io.BytesIO()
     try:
-        env = put_extra_ca(resources, container)
+        env = login_proxies(resources.settings) | put_extra_ca(resources, container)
         engine.execute(
             container,
             ExecSpec(command=command, env=env, time_limit=_CHECK_LIMIT_SECONDS, working_dir="/work"),

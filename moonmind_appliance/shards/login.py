@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from moonmind_appliance.agents.adapter import LoginMethod
+from moonmind_appliance.agents.egress import login_proxies
 from moonmind_appliance.containers.engine import CancelToken, ContainerEngine
 from moonmind_appliance.containers.volume_lock import MOVE, start_under_lock
 from moonmind_appliance.errors import ApplianceError, EngineError, NameTaken
@@ -312,7 +313,12 @@ def _sign_in(
 ) -> bytes:
     engine, agent = resources.engine, resources.agent
     reader = _PromptReader(on_prompt, with_code=method is LoginMethod.DEVICE)
-    spec = ExecSpec(command=agent.login_command(method), time_limit=LOGIN_SECONDS + 30, working_dir="/work")
+    spec = ExecSpec(
+        command=agent.login_command(method),
+        env=login_proxies(resources.settings),
+        time_limit=LOGIN_SECONDS + 30,
+        working_dir="/work",
+    )
 
     def execute() -> ExecOutcome:
         return engine.execute(container, spec, stdout=reader, stderr=reader, cancel=cancel)

@@ -2,6 +2,7 @@
 
 import io
 
+from moonmind_appliance.agents.egress import login_proxies
 from moonmind_appliance.containers.engine import CancelToken
 from moonmind_appliance.containers.volume_lock import lock_holder
 from moonmind_appliance.errors import ApplianceError, NameTaken
@@ -33,7 +34,7 @@ def logout_shard(resources: Resources, shard: int, *, cancel: CancelToken | None
         with lock_shard(resources, name, wait_for_shard=None, cancel=cancel):
             if read_login(engine, agent, name.lock) is None:
                 return False
-            env = put_extra_ca(resources, name.lock)
+            env = login_proxies(resources.settings) | put_extra_ca(resources, name.lock)
             # `timeout` limits this command: an exec's limit would end the container, which the next command needs.
             sign_out = limited(agent.logout_command(), _LOGOUT_SECONDS)
             remove = command("remove_login", {"folder": LOGIN_FOLDER, "name": agent.login_files()[0]})

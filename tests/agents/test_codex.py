@@ -6,6 +6,7 @@ import pytest
 
 from moonmind_appliance.agents.adapter import SKILLS, TurnRequest
 from moonmind_appliance.agents.codex import INSTRUCTIONS, Codex
+from moonmind_appliance.agents.egress import Egress
 from moonmind_appliance.models import ExecSpec, PhaseName
 from moonmind_appliance.models.container_paths import WORKSPACES
 from tests.in_container.sent import job_of, program_of
@@ -43,6 +44,25 @@ def test_the_repositorys_own_configuration_is_not_trusted() -> None:
     assert 'model="a\\"b"' in values
     assert any(INSTRUCTIONS in value for value in values)
     assert argv[-1] == "-"
+
+
+def test_behind_the_wall_what_codex_starts_gets_the_proxy_variables() -> None:
+    """Codex hides its own ones from its tools; without the proxy they would not get an answer."""
+    feature = "specs/001-x"
+    for egress, expected in ((Egress(wall=True), True), (Egress(https_proxy="http://p:1"), False)):
+        request = TurnRequest(
+            phase=PhaseName.SPECKIT_PLAN, workspace="/w", text="", feature=feature, time_limit=5, silence_limit=4
+        )
+        argv = job_of(Codex(egress=egress).turn(request).command)["command"]
+        (policy,) = [value for value in argv if value.startswith("shell_environment_policy.set=")]
+        assert ('HTTPS_PROXY="http://127.0.0.1:3128"' in policy) is expected
+        assert f'="{feature}"' in policy or feature in policy
+
+
+def test_the_hosts_are_those_of_the_addresses_and_of_api_keys() -> None:
+    """Each as an entry of the list of the egress proxy."""
+    codex = Codex()
+    assert {f"https://{host}/" for host in codex.hosts()} == {*codex.addresses, "https://api.openai.com/"}
 
 
 def test_the_environment_contains_no_key_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,17 @@
 """Network access of an agent's container."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.agents.egress import Egress
-from moonmind_appliance.models.container_paths import AGENT_CA_FILE
-from moonmind_appliance.settings import Settings
+from moonmind_appliance.agents.egress import Egress, listen_command, login_proxies, needs_ca_file, proxy_exec
+from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE
+from moonmind_appliance.models.container_paths import AGENT_CA_FILE, EGRESS_CA_FILE
+from moonmind_appliance.settings import ProxyUrl, Settings
+from tests.in_container.sent import job_of
+
+PROXY = ProxyUrl("http://moon:word@p:1")
 
 
 @pytest.mark.parametrize(
@@ -15,18 +20,67 @@ from moonmind_appliance.settings import Settings
         (Egress(), set()),
         (Egress(https_proxy="http://p:1"), {"HTTPS_PROXY", "https_proxy"}),
         (Egress(no_proxy="a,b"), {"NO_PROXY", "no_proxy"}),
-        (Egress(extra_ca=True), {"MOONMIND_EXTRA_CA", "AGENTS_CA", "SSL_CERT_FILE"}),
+        (Egress(wall=True), {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"}),
     ],
 )
 def test_only_what_is_configured_is_set(egress: Egress, names: set[str]) -> None:
     """In both spellings of the proxy, because programs read one or the other."""
-    assert set(egress.environment("AGENTS_CA")) == names
+    assert set(egress.proxies()) == names
 
 
-def test_the_values_are_those_of_the_settings() -> None:
+def test_the_authorities_have_the_agents_own_variable_too() -> None:
     """The bundle is outside the login volume, in the agent's HOME."""
-    settings = Settings(agent_https_proxy="http://p:1", agent_no_proxy="internal", extra_ca_certs=Path("/etc/ca.pem"))
-    environment = Egress.of(settings).environment("AGENTS_CA")
-    assert (environment["HTTPS_PROXY"], environment["NO_PROXY"]) == ("http://p:1", "internal")
+    environment = Egress(extra_ca=True).environment("AGENTS_CA")
+    assert set(environment) == {"MOONMIND_EXTRA_CA", "AGENTS_CA", "SSL_CERT_FILE"}
     assert environment["MOONMIND_EXTRA_CA"] == AGENT_CA_FILE
     assert environment["AGENTS_CA"] == environment["SSL_CERT_FILE"] == "/work/codex-home/ca.pem"
+    assert Egress().environment("AGENTS_CA") == {}
+
+
+def test_behind_the_wall_the_agent_gets_only_the_address_of_its_own_container() -> None:
+    """Neither the operator's proxy nor its list of exceptions."""
+    settings = Settings(agent_https_proxy=PROXY, agent_no_proxy="internal", extra_ca_certs=Path("/etc/ca.pem"))
+    egress = Egress.of(settings)
+    assert egress.extra_ca
+    assert egress.proxies()["HTTPS_PROXY"] == egress.proxies()["HTTP_PROXY"] == "http://127.0.0.1:3128"
+    assert egress.proxies()["NO_PROXY"] == "localhost,127.0.0.1,::1"
+
+
+def test_without_the_wall_the_agent_gets_the_operators_proxy() -> None:
+    """Without a password: the settings refuse one then, and it is removed in any case."""
+    settings = Settings(agent_wall=False, agent_https_proxy=PROXY, agent_no_proxy="internal")
+    proxies = Egress.of(settings).proxies()
+    assert (proxies["HTTPS_PROXY"], proxies["NO_PROXY"]) == ("http://p:1", "internal")
+
+
+def test_commands_on_a_login_get_the_operators_proxy() -> None:
+    """With its password: no agent runs in those containers, and the engine does not show an exec's environment."""
+    proxies = login_proxies(Settings(agent_https_proxy=PROXY, agent_no_proxy="internal"))
+    assert (proxies["HTTPS_PROXY"], proxies["no_proxy"]) == ("http://moon:word@p:1", "internal")
+    assert login_proxies(Settings()) == {}
+
+
+def test_the_proxys_password_is_in_no_command() -> None:
+    """The engine shows commands to all its clients."""
+    settings = Settings(agent_https_proxy=PROXY, agent_egress_allow=("pypi.org",), agent_no_proxy="internal")
+    spec = proxy_exec(settings, ("chatgpt.com",), "x.sock")
+    job = job_of(spec)
+    assert spec.env == {PROXY_VARIABLE: PROXY.reveal()}
+    assert PROXY.reveal() not in json.dumps(spec.command)
+    assert (job["hosts"], job["allow"], job["no_proxy"], job["ca_file"]) == (
+        ["chatgpt.com"],
+        ["pypi.org"],
+        "internal",
+        None,
+    )
+    assert job["idle_seconds"] > settings.phase_silence_limit
+    assert proxy_exec(Settings(), (), "x.sock").env == {}
+    assert listen_command("x.sock")[-1].count("/x.sock") == 1
+
+
+@pytest.mark.parametrize(("url", "needed"), [("https://p:1", True), ("http://p:1", False)])
+def test_the_authorities_are_needed_for_a_proxy_with_tls(url: str, needed: bool) -> None:  # noqa: FBT001
+    """Only then the egress proxy speaks TLS itself."""
+    settings = Settings(agent_https_proxy=ProxyUrl(url), extra_ca_certs=Path("/etc/ca.pem"))
+    assert needs_ca_file(settings) is needed
+    assert (job_of(proxy_exec(settings, (), "x"))["ca_file"] == EGRESS_CA_FILE) is needed

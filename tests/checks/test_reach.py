@@ -65,7 +65,7 @@ def test_only_the_agent_uses_the_proxy(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(b"PEM")
     engine = FakeEngine()
     engine.on_exec("curl", curl(0))  # type: ignore[arg-type]
-    found = checks(engine, agent_https_proxy="http://proxy:3128", extra_ca_certs=tmp_path / "ca.pem")
+    found = checks(engine, agent_https_proxy=ProxyUrl("http://proxy:3128"), extra_ca_certs=tmp_path / "ca.pem")
     requests = [spec for _, spec in engine.execs if spec.command[0] == "curl"]
     assert [spec.env.get("HTTPS_PROXY") for spec in requests] == [None, "http://proxy:3128", "http://proxy:3128"]
     assert all("--cacert" in spec.command for spec in requests)

@@ -159,6 +159,13 @@ Answer = int | Callable[[FakeExec], int | None]
 """An exit code, or what the command does; None is 0."""
 
 
+def _serve_egress(process: FakeExec) -> None:
+    """What the egress proxy does."""
+    process.stdout.write(b'{"ready": true}\n')
+    while True:
+        process.sleep(1)
+
+
 class _Heard:
     """A sink that records when output came, for the silence limit."""
 
@@ -231,6 +238,8 @@ class FakeEngine:
         self._faults: list[_Fault] = []
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
+        # Each run has one; it serves until its container ends.
+        self.on_exec("egress_proxy", _serve_egress)
 
     # For tests
 

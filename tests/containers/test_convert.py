@@ -40,6 +40,8 @@ def test_a_plain_spec_becomes_a_hardened_container() -> None:
         "AttachStderr": False,
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
+            "Dns": ["127.0.0.1"],
+            "DnsSearch": ["."],
             "NetworkMode": "none",
             "Mounts": [],
             "Tmpfs": {},

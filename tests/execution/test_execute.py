@@ -88,6 +88,7 @@ def test_artifacts_are_kept_for_their_time(appliance: ApplianceUnderTest) -> Non
         "diff_summary",
         "commit_status",
         "credential_audit",
+        "egress_record",
         "metrics_snapshot",
         "environment_info",
     }
@@ -128,9 +129,9 @@ def work_until_it_ends(appliance: ApplianceUnderTest, run: Run) -> list[WaitingF
 
 
 def test_an_engine_that_refuses_three_times_fails_the_run(appliance: ApplianceUnderTest) -> None:
-    """With the engine's own message; until then the run waits and tries again. Each attempt starts two containers."""
+    """With the engine's own message; until then the run waits and tries again. Each attempt starts three containers."""
     appliance.store.shards.change(0, with_login)
-    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", times=6)
+    appliance.engine.fail(EngineError("cannot start: no such runtime"), method="start", times=9)
     run = appliance.submit()
     waited = work_until_it_ends(appliance, run)
     assert [(each.reason, each.detail) for each in waited] == [(WaitReason.ENGINE, "cannot start: no such runtime")] * 2

@@ -121,7 +121,7 @@ def test_a_shard_executes_the_queue_and_alternates_between_users(appliance: Appl
 
 
 def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: ApplianceUnderTest) -> None:
-    """Two runs at once, on two logins, in four containers; neither waits for the other."""
+    """Two runs at once, on two logins, in six containers; neither waits for the other."""
     appliance.store.shards.change(0, with_login)
     appliance.store.shards.change(1, with_login)
     both = threading.Barrier(3)
@@ -143,6 +143,7 @@ def test_two_shards_work_side_by_side_each_under_its_own_lock(appliance: Applian
     assert set(seen[0]) == {
         *(shard.lock for shard in appliance.resources.shards),
         *(f"moonmind-git-{run.run_id}" for run in runs),
+        *(f"moonmind-egress-{run.run_id}" for run in runs),
     }
 
 

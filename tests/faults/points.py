@@ -62,6 +62,7 @@ LISTED: list[Point] = [
     Point("between a closed log and its row", "artifact_files:ArtifactWriter.close", "after", 12),
     Point("before closing a log", "artifact_files:ArtifactWriter.close", "before", 12),
     Point("between a replaced file and its row", "artifact_files:ArtifactFiles.write", "after", 6),
+    Point("before storing the wall's record", "phases.wall:keep_record", "before", 3),
     Point("after saving an artifact's row", "store.artifacts:ArtifactStore.save", "after", 30),
     Point("after dating a run's artifacts", "store.artifacts:ArtifactStore.expire_at", "after"),
     # Docker.

@@ -97,7 +97,7 @@ def test_the_text_reaches_specify_unchanged_and_starts_no_other_skill(environmen
 
 
 def test_the_agent_container_is_hardened_and_has_no_github_token(environment, run, inspected):
-    """No token, no Docker socket, user 1000, no new privileges, no capabilities, limits, its own network."""
+    """No token, no Docker socket, user 1000, no new privileges, no capabilities, limits, no network."""
     agent = next(state for name, state in inspected.items() if name.endswith("-in-use"))
     host = agent["HostConfig"]
     assert agent["Config"]["User"] in ("1000", "1000:1000")
@@ -105,7 +105,7 @@ def test_the_agent_container_is_hardened_and_has_no_github_token(environment, ru
     assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"])
     assert host["ReadonlyRootfs"] is True
     assert (host["Memory"] > 0, host["NanoCpus"] + host["CpuQuota"] > 0, host["PidsLimit"] > 0) == (True, True, True)
-    assert host["NetworkMode"] == environment.network
+    assert host["NetworkMode"] == "none"
     assert "docker.sock" not in json.dumps(agent)
     assert "GITHUB" not in json.dumps(agent["Config"]["Env"])
     assert environment.github_token not in json.dumps(agent)
@@ -124,7 +124,7 @@ def test_the_git_container_has_neither_a_login_nor_a_token(environment, run, ins
 
 
 def test_no_container_is_left(run):
-    """Both containers are removed when the run has ended."""
+    """All containers are removed when the run has ended."""
     assert docker("ps", "--all", "--quiet", "--filter", f"label=moonmind.run={run['run_id']}") == ""
 
 
@@ -154,13 +154,14 @@ def test_leaked_secrets_in_the_log_are_redacted(caller, run):
 
 
 def test_every_kind_of_artifact_is_stored(caller, run):
-    """Logs, diff summary, commit status, credential audit, metrics, environment."""
+    """Logs, diff summary, commit status, credential audit, record of the wall, metrics, environment."""
     assert {entry["artifact_type"] for entry in run["artifacts"]} == {
         "stdout_log",
         "stderr_log",
         "diff_summary",
         "commit_status",
         "credential_audit",
+        "egress_record",
         "metrics_snapshot",
         "environment_info",
     }

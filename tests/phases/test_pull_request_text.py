@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from moonmind_appliance.in_container.git_skipped import AS_IT_IS
 from moonmind_appliance.models import LeftOutPath, PathWarning
-from moonmind_appliance.phases.pull_request_text import PullRequestFacts, pull_request_text, quiet
+from moonmind_appliance.phases.pull_request_text import PullRequestFacts, RefusedTarget, pull_request_text, quiet
 
 RUN_ID = "0a1b2c3d-0000-4000-8000-000000000000"
 # https://docs.github.com: a body of 65,536 characters, a title of 256.
@@ -103,9 +103,20 @@ def test_the_body_fits_with_marks_in_every_place() -> None:
             github_messages=["*" * 75] * 40,
             spec_kit="*" * 600,
             warnings=many,
+            refused=[RefusedTarget(f"{number}" + "|" * 300, 9) for number in range(100)],
         )
     )
     assert len(text.body) < GITHUBS_BODY
+
+
+def test_a_refused_target_is_listed_once_with_its_count() -> None:
+    """The first twenty, and how many more there are; without any, the section is missing."""
+    refused = [RefusedTarget("a.b:443", 2), RefusedTarget("a.b:443", 3), RefusedTarget("c.d:443", 1)]
+    body = pull_request_text(facts(refused=refused)).body
+    assert "- `a.b:443` (5 times)\n- `c.d:443`\n" in body
+    body = pull_request_text(facts(refused=[RefusedTarget(f"{number}.b:443", 1) for number in range(25)])).body
+    assert "… and 5 more." in body
+    assert "tried to reach" not in pull_request_text(facts()).body
 
 
 def test_many_files_are_counted() -> None:
@@ -191,7 +202,13 @@ def rendered(body: str) -> list[Token]:
 def test_external_text_is_shown_literally(text: str) -> None:
     """In any part: no link, image, HTML, emphasis or heading results, and nothing is invisible."""
     honest = pull_request_text(
-        facts(assumptions="x", clarifications=["x"], files=["x"], left_out=[LeftOutPath("x", "y")])
+        facts(
+            assumptions="x",
+            clarifications=["x"],
+            files=["x"],
+            left_out=[LeftOutPath("x", "y")],
+            refused=[RefusedTarget("x", 1)],
+        )
     )
     said = pull_request_text(
         facts(
@@ -201,6 +218,7 @@ def test_external_text_is_shown_literally(text: str) -> None:
             files=[text],
             left_out=[LeftOutPath(text, "y")],
             external_ref=text,
+            refused=[RefusedTarget(text, 1)],
         )
     )
     assert said.title.isprintable()

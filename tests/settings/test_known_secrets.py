@@ -31,3 +31,13 @@ def test_a_private_key_is_redacted_however_it_is_wrapped() -> None:
     redactor = Redactor(secrets_of(load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": pem}).settings))
     for wrapped in ("".join(body), "\n".join(body), "\\n".join(body), "\r\n".join(body)):
         assert body[3] not in redactor.redact_text(f"key: {wrapped}.")
+
+
+def test_the_password_of_the_agents_proxy_is_redacted() -> None:
+    """Alone, with its user, and as it is in the URL."""
+    made = load({"AGENT_HTTPS_PROXY": "http://ann:p%40ssword@proxy:3128"}).settings
+    assert secrets_of(made) == {
+        "AGENT_HTTPS_PROXY password": "p@ssword",
+        "AGENT_HTTPS_PROXY login": "ann:p@ssword",
+        "AGENT_HTTPS_PROXY encoded login": "ann:p%40ssword",
+    }

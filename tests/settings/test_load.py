@@ -41,6 +41,7 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"PHASE_SILENCE_LIMIT": "2h", "PHASE_TIME_LIMIT": "1h"}, ["PHASE_SILENCE_LIMIT"]),
         ({"AUTH_PROVIDER": "keycloak"}, ["OIDC_ISSUER_URL"]),
         ({"WEBHOOK_URL": "https://hooks.example.org/x"}, ["WEBHOOK_SECRET"]),
+        ({"AGENT_HTTPS_PROXY": "http://u:p@proxy:3128", "AGENT_WALL": "false"}, ["AGENT_HTTPS_PROXY"]),
         ({"AUTH_PROVIDER": "keycloak", "PHASE_TIME_LIMIT": "1m"}, ["PHASE_SILENCE_LIMIT", "OIDC_ISSUER_URL"]),
     ],
 )

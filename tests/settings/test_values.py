@@ -29,6 +29,11 @@ GOOD: dict[str, dict[str, object]] = {
         "http://[::1]:8": ProxyUrl("http://[::1]:8"),
     },
     "GITHUB_APP_ID": {"4711": "4711", " Iv23liAbCdEf0123 ": "Iv23liAbCdEf0123"},
+    "AGENT_HTTPS_PROXY": {"http://u:p@proxy:3128": ProxyUrl("http://u:p@proxy:3128")},
+    "AGENT_EGRESS_ALLOW": {
+        "pypi.org, *.example.com:8443": ("pypi.org", "*.example.com:8443"),
+        "10.0.0.5 [fd00::5]:8443": ("10.0.0.5", "[fd00::5]:8443"),
+    },
     "TRUSTED_PROXIES": {
         "127.0.0.1": ("127.0.0.1/32",),
         "10.0.0.0/8, fd00::/8 ,::1": ("10.0.0.0/8", "fd00::/8", "::1/128"),
@@ -175,6 +180,8 @@ BAD: dict[str, list[str]] = {
     "CONTAINER_PIDS": ["15", "0"],
     "CODEX_SHARDS": ["0", "65", "three"],
     "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
+    "AGENT_WALL": ["maybe"],
+    "AGENT_EGRESS_ALLOW": ["*", "*.com", "https://pypi.org", "pypi.org:0", "pypi.org/simple", "a.b, u@c.d"],
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
     # Without TLS over the internet; a user; a fragment.

@@ -1,0 +1,171 @@
+"""The wall around a run's agent: the egress container, and the record of what the agent tried to reach.
+
+The agent container has no network. Its listening socket is served by the program `egress_proxy` in the egress
+container, which connects allowed hosts only (decision 47).
+"""
+
+import logging
+import secrets
+import threading
+from concurrent.futures import Future, wait
+
+from moonmind_appliance.agents.egress import listen_command, needs_ca_file, proxy_exec
+from moonmind_appliance.containers.engine import ContainerEngine
+from moonmind_appliance.errors import EngineError, StoreError
+from moonmind_appliance.in_container.egress_record import ALLOWED
+from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount, PhaseName
+from moonmind_appliance.models.container_paths import EGRESS_CA_FILE, EGRESS_FOLDER
+from moonmind_appliance.phases.background import in_background
+from moonmind_appliance.phases.commands import Tee, lost
+from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.egress_record import EgressLines, EgressTarget, add, keep_record, stored_record
+from moonmind_appliance.phases.names import EGRESS
+from moonmind_appliance.trust import extra_authorities
+
+_MEMORY, _CPUS, _PIDS = 256 * 1024**2, 1.0, 64
+_SLEEP = ["sleep", "infinity"]
+_SOCKET_NAME_BYTES = 8
+_MOST_NAMED = 3
+
+_log = logging.getLogger(__name__)
+
+
+class Wall:
+    """The wall of one attempt of a run. Thread-safe, except `keep`."""
+
+    def __init__(self, ctx: PhaseContext) -> None:
+        self._ctx = ctx
+        self._earlier = stored_record(ctx)
+        self._socket = f"{secrets.token_hex(_SOCKET_NAME_BYTES)}.sock"
+        self._lines = EgressLines()
+        self._kept: object = None
+        self._started: Future[str] | None = None
+        self._ended: Future[ExecOutcome] | None = None
+        self._agent = ""
+
+    @property
+    def agent_command(self) -> list[str]:
+        """The main command of the agent container."""
+        return listen_command(self._socket)
+
+    def start(self) -> None:
+        """Begin to start the egress container, and then its proxy. The volume exists."""
+        self._started = in_background("egress", self._start)
+
+    def wait_started(self) -> None:
+        """Wait until the egress container is started, or cannot be started."""
+        if self._started is not None:
+            wait([self._started])
+
+    def protects(self, agent: str) -> None:
+        """End the agent container, by its id, if the proxy ends: without it Codex would retry for a minute.
+
+        Raises:
+            EngineError: the egress container could not be started.
+        """
+        self._agent = agent
+        if self._started is not None:
+            self._started.result()
+        if self._ended is not None:
+            self._ended.add_done_callback(lambda _: self._end_agent())
+
+    def check_ready(self) -> None:
+        """Wait until the proxy accepts connections.
+
+        Raises:
+            ContainerLost: it ended.
+            RunInterrupted: the run must end.
+        """
+        while not self._lines.ready.wait(0.02):
+            self._ctx.cancel.check()
+            if self._ended is None or self._ended.done():
+                raise lost("the start", "egress")
+
+    def targets(self) -> list[EgressTarget]:
+        """What the agent has tried to reach in this attempt."""
+        return self._lines.targets()
+
+    def keep(self, phase: PhaseName) -> None:
+        """Store what the agent tried to reach, unless nothing changed. Never raises: no run fails because of it."""
+        targets = self._lines.targets()
+        if targets == self._kept:
+            return
+        try:
+            keep_record(self._ctx, add(self._earlier, allowed_hosts(self._ctx), targets), phase)
+            self._kept = targets
+        except StoreError as error:
+            _log.warning("Run %s: egress.json could not be stored: %s", self._ctx.run.run_id, error)
+
+    def _start(self) -> str:
+        ctx = self._ctx
+        container = ctx.engine.start(egress_spec(ctx))
+        if needs_ca_file(ctx.settings) and ctx.settings.extra_ca_certs is not None:
+            ctx.engine.put_file(container, EGRESS_CA_FILE, extra_authorities(ctx.settings.extra_ca_certs))
+        spec = proxy_exec(ctx.settings, ctx.agent.hosts(), self._socket)
+        ended = self._ended = Future()
+
+        def run() -> None:
+            try:
+                ended.set_result(self._run(container, spec))
+            except BaseException as error:  # noqa: BLE001 - raised where the result is read
+                ended.set_exception(error)
+
+        # A daemon: an engine that does not answer must not delay the end of the process.
+        threading.Thread(target=run, name="egress-proxy", daemon=True).start()
+        return container
+
+    def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
+        stderr = Tee()
+        ended = self._ctx.engine.execute(container, spec, stdout=self._lines, stderr=stderr)
+        if ended.ended is not EndReason.CONTAINER_GONE:
+            shown = self._ctx.redactor.redact_text(stderr.tail.decode(errors="replace"))[-2000:]
+            _log.warning("Run %s: the egress proxy ended: %s", self._ctx.run.run_id, shown)
+        return ended
+
+    def _end_agent(self) -> None:
+        end_container(self._ctx.engine, self._agent)
+
+
+def end_container(engine: ContainerEngine, container: str) -> None:
+    """Kill a container that may have ended or may not exist any more."""
+    try:
+        engine.kill(container)
+    except EngineError as error:
+        _log.debug("%s could not be ended: %s", container, error)
+
+
+def egress_spec(ctx: PhaseContext) -> ContainerSpec:
+    """The egress container: the network, and nothing of the run. Its exec gets the operator's proxy."""
+    names = ctx.names
+    limits = Limits(min(_MEMORY, ctx.limits.memory_bytes), min(_CPUS, ctx.limits.cpus), _PIDS)
+    return ContainerSpec(
+        name=names.egress,
+        image=ctx.settings.spec_automation_job_image,
+        command=_SLEEP,
+        labels=names.labels(EGRESS),
+        limits=limits,
+        network=ctx.settings.job_network,
+        env={"LANG": "C.UTF-8"},
+        mounts=[Mount(names.egress, EGRESS_FOLDER)],
+    )
+
+
+def allowed_hosts(ctx: PhaseContext) -> list[str]:
+    """The entries that the agent may reach, for display."""
+    return [*ctx.agent.hosts(), *ctx.settings.agent_egress_allow]
+
+
+def needed_targets(ctx: PhaseContext) -> dict[str, str]:
+    """What the agent needs and did not reach in this attempt, by outcome: up to three targets with their reasons.
+
+    If the hosts of its service are unknown, that may be everything that was refused.
+    """
+    if ctx.wall is None:
+        return {}
+    own = ctx.agent.hosts()
+    found: dict[str, list[str]] = {}
+    for each in ctx.wall.targets():
+        host = each.target.rpartition(":")[0]
+        if each.outcome != ALLOWED and (not own or host in own):
+            found.setdefault(each.outcome, []).append(f"{each.target} ({each.reason})")
+    return {outcome: ", ".join(named[:_MOST_NAMED]) for outcome, named in found.items()}
