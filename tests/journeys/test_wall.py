@@ -286,12 +286,15 @@ def test_the_same_targets_are_reached_without_the_wall(held, environment, target
         docker("rm", "-f", name)
     reached = {target for target, (outcome, _) in found.items() if not outcome.startswith("refused")}
     port = host_service[0].port
-    ipv4 = [host for host in host_addresses() if ":" not in host]
+    # Other tests may have removed or created a network meanwhile.
+    probed = {host for kind, host, _ in targets if kind == "tcp"}
+    ipv4 = {host for host in host_addresses() if ":" not in host and host in probed}
+    assert environment.openai.proxy_url.removeprefix("http://").partition(":")[0] in ipv4
     assert {("tcp", host, port) for host in ipv4} <= reached
     assert {("udp", host, port) for host in ipv4} <= reached
     assert ("name", held[1].egress, 0) in reached
     assert outside is None or ("tcp", outside, 8000) in reached
-    assert {json.loads(message)[0] for message in host_service[0].messages} == set(ipv4)
+    assert ipv4 <= {json.loads(message)[0] for message in host_service[0].messages}
 
 
 def test_what_codex_starts_is_refused_at_once(held):

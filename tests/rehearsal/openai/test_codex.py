@@ -103,7 +103,8 @@ def agent_container() -> Iterator[AgentContainer]:
         engine.ensure_volume(volume, LABELS)
     try:
         with StandInOpenAI(gateway) as openai:
-            codex = Codex(egress=Egress(https_proxy=openai.proxy_url, extra_ca=True))
+            egress = Egress(https_proxy=openai.proxy_url, extra_ca=True)
+            codex = Codex(egress=egress)
             spec = ContainerSpec(
                 name=name,
                 image=IMAGE,
@@ -111,7 +112,7 @@ def agent_container() -> Iterator[AgentContainer]:
                 labels=LABELS,
                 limits=Limits(memory_bytes=2 * 1024**3, cpus=2, pids=512),
                 network=name,
-                env=codex.environment(),
+                env=codex.environment() | egress.proxies(),
                 mounts=[Mount(volumes[0], WORKSPACES), Mount(volumes[1], LOGIN_FOLDER)],
                 tmpfs={
                     "/tmp": "rw,exec,nosuid,nodev,size=1g,mode=1777",  # noqa: S108 - a path inside the container
