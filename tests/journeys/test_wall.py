@@ -287,7 +287,7 @@ def test_the_same_targets_are_reached_without_the_wall(held, environment, target
     reached = {target for target, (outcome, _) in found.items() if not outcome.startswith("refused")}
     port = host_service[0].port
     # Other tests may have removed or created a network meanwhile.
-    probed = {host for kind, host, _ in targets if kind == "tcp"}
+    probed = {target[1] for target in targets if target[0] == "tcp"}
     ipv4 = {host for host in host_addresses() if ":" not in host and host in probed}
     assert environment.openai.proxy_url.removeprefix("http://").partition(":")[0] in ipv4
     assert {("tcp", host, port) for host in ipv4} <= reached
