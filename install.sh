@@ -295,7 +295,30 @@ folders_and_settings() {
     end_step
 }
 
+# The folders that the service writes to: the data folder of the settings, and what its links lead to.
+writable_folders() {
+    local python=$prefix/venv/bin/python
+    [[ -x $python ]] && "$python" - "$env_file" 2>> "${log:-/dev/null}" <<'PYTHON' && return
+import sys
+from pathlib import Path
+
+from moonmind_appliance.cli.configuration import configure
+
+folder = configure({}, Path(sys.argv[1])).settings.moonmind_data_dir
+links = [folder / name for name in ("runs", "backups")]
+for path in [folder, *(link.resolve() for link in links if link.is_symlink())]:
+    print(path)
+PYTHON
+    echo "${data_dir#"$system"}"
+}
+
 service_unit() {
+    local folders folder writable='' make=''
+    mapfile -t folders < <(writable_folders)
+    for folder in "${folders[@]//%/%%}"; do
+        make+="ExecStartPre=+/bin/mkdir -p -m 0700 -- \"$folder\""$'\n'
+        writable+="ReadWritePaths=\"$folder\""$'\n'
+    done
     cat <<UNIT
 [Unit]
 Description=MoonMind appliance: specification text in, draft pull request out
@@ -319,9 +342,36 @@ UMask=0077
 LimitNOFILE=65536
 # The process has tokens in its memory.
 LimitCORE=0
-NoNewPrivileges=yes
+
+# Files: only the data folder and a /tmp of its own can be written. It must exist before the others become read-only.
+${make}${writable}ProtectSystem=strict
+# Not hidden: a setting may name a file or the socket of an engine there.
+ProtectHome=read-only
 PrivateTmp=yes
-ProtectSystem=full
+PrivateDevices=yes
+RestrictSUIDSGID=yes
+# The kernel and the machine.
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+# The engine's socket and systemd's, callers and GitHub; the C library asks the kernel for the machine's addresses.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+# Root for the engine's socket. It may read files of other users that a setting names, remove workspaces in a folder,
+# and listen on a port below 1024.
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE
+NoNewPrivileges=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target
