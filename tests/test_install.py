@@ -294,7 +294,7 @@ def test_the_unit_is_restarted_whenever_it_ends_or_hangs(machine: Machine) -> No
 
 
 def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
-    """systemd accepts every line, and its exposure is below 3.0 of 10: it uses Docker's socket as root, and the network."""
+    """The unit is valid, and its exposure is below 3.0 of 10: it uses Docker's socket as root, and the network."""
     unit = tmp_path / "moonmind-appliance.service"
     text = machine.step("service_unit", prefix=str(machine.prefix)).stdout
     unit.write_text(re.sub("^ExecStart=.*", "ExecStart=/bin/true serve", text, flags=re.MULTILINE), encoding="utf-8")
@@ -317,7 +317,7 @@ def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
 def test_the_unit_lets_the_service_write_to_its_data_folder(
     machine: Machine, tmp_path: Path, lines: str, folders: list[str]
 ) -> None:
-    """Also if the settings name another one, or its artifacts are a link to another disk; it is made before the start."""
+    """Also if the settings name another one, or its artifacts are a link to another disk. It is created before the start."""
     python = machine.prefix / "venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
