@@ -207,7 +207,7 @@ uv_tool() {
 
 product() {
     begin_step "The appliance, in its own Python environment under $prefix"
-    local uv=$prefix/tools/bin/uv venv=$prefix/venv stamp sources=("$here/moonmind_appliance" "$here/pyproject.toml" "$here/requirements.txt")
+    local uv=$prefix/tools/bin/uv venv=$prefix/venv stamp sources=("$here/moonmind_appliance" "$here/pyproject.toml" "$here/requirements.txt" "$here/job_image/sbom.py")
     [[ -d $here/tui ]] && sources+=("$here/tui")
     stamp="$(python3 --version) $(cd "$here" && hash_of "${sources[@]#"$here"/}")"
     if [[ $(cat "$venv/stamp" 2> /dev/null) == "$stamp" ]]; then
@@ -219,6 +219,7 @@ product() {
         quietly "$uv" pip sync --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes "$here/requirements.txt"
         quietly "$uv" pip install --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --no-deps \
             --build-constraints "$here/requirements-install.txt" "$here"
+        write_sbom
         echo "$stamp" > "$venv/stamp"
         if [[ -d $systemd_runs ]] && systemctl is-active --quiet moonmind-appliance; then
             say "the running service is still the old version; restart it: systemctl restart moonmind-appliance"
@@ -226,6 +227,15 @@ product() {
     fi
     link_command
     end_step
+}
+
+# The packages of the Python environment, in CycloneDX format.
+write_sbom() {
+    local python=$prefix/venv/bin/python version folder
+    version=$("$python" -c 'from importlib.metadata import version; print(version("moonmind-appliance"))')
+    folder=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    "$python" "$here/job_image/sbom.py" moonmind-appliance "$version" --python "$folder" > "$prefix/venv/sbom.cdx.json" ||
+        fail "the SBOM of $prefix/venv could not be written." "read the message above, then run install.sh again."
 }
 
 # The system's command runs one installation. A command of another one is replaced with --relink only.

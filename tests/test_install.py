@@ -1,5 +1,6 @@
 """`install.sh` and `tests/run`: options, errors, and what an uninstall removes. Installing needs a fresh machine."""
 
+import json
 import os
 import re
 import shutil
@@ -293,6 +294,14 @@ def test_the_unit_is_restarted_whenever_it_ends_or_hangs(machine: Machine) -> No
     assert {"Type=notify", "WatchdogSec=60", "Restart=always", "StartLimitIntervalSec=0", "LimitCORE=0"} <= set(unit)
 
 
+def environment(machine: Machine) -> None:
+    """The Python of the tests as the installed one."""
+    python = machine.prefix / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+
+
 def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
     """The unit is valid, and its exposure is below 3.0 of 10: it uses Docker's socket as root, and the network."""
     unit = tmp_path / "moonmind-appliance.service"
@@ -317,11 +326,8 @@ def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
 def test_the_unit_lets_the_service_write_to_its_data_folder(
     machine: Machine, tmp_path: Path, lines: str, folders: list[str]
 ) -> None:
-    """Also if the settings name another one, or its artifacts are a link to another disk. It is created before the start."""
-    python = machine.prefix / "venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
+    """Also if the settings name another one, or its artifacts are a link to another disk."""
+    environment(machine)
     for folder in ("linked", "other disk"):
         (tmp_path / folder).mkdir()
     (tmp_path / "linked/runs").symlink_to(tmp_path / "other disk")
@@ -332,6 +338,16 @@ def test_the_unit_lets_the_service_write_to_its_data_folder(
         f'ReadWritePaths="{folder}"' for folder in expected
     ]
     assert {f'ExecStartPre=+/bin/mkdir -p -m 0700 -- "{folder}"' for folder in expected} <= set(unit)
+
+
+def test_the_python_environment_gets_its_sbom(machine: Machine) -> None:
+    """It lists the packages that are installed, in CycloneDX format."""
+    environment(machine)
+    done = machine.step("write_sbom", prefix=str(machine.prefix))
+    assert done.returncode == 0, done.stderr
+    bill = json.loads((machine.prefix / "venv/sbom.cdx.json").read_text(encoding="utf-8"))
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "moonmind-appliance")
+    assert {"litestar", "huey"} <= {each["name"] for each in bill["components"]}
 
 
 def test_the_unit_is_that_of_the_version_that_the_command_runs(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""The calls of Docker's API that real runs make, those that the documentation lists, and the rules of the socket proxy."""
+"""The calls of Docker's API that real runs make, those that are documented, and the rules of the socket proxy."""
 
 import re
 from pathlib import Path
