@@ -207,7 +207,7 @@ uv_tool() {
 
 product() {
     begin_step "The appliance, in its own Python environment under $prefix"
-    local uv=$prefix/tools/bin/uv venv=$prefix/venv stamp sources=("$here/moonmind_appliance" "$here/pyproject.toml" "$here/requirements.txt")
+    local uv=$prefix/tools/bin/uv venv=$prefix/venv stamp sources=("$here/moonmind_appliance" "$here/pyproject.toml" "$here/requirements.txt" "$here/job_image/sbom.py")
     [[ -d $here/tui ]] && sources+=("$here/tui")
     stamp="$(python3 --version) $(cd "$here" && hash_of "${sources[@]#"$here"/}")"
     if [[ $(cat "$venv/stamp" 2> /dev/null) == "$stamp" ]]; then
@@ -219,6 +219,7 @@ product() {
         quietly "$uv" pip sync --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --require-hashes "$here/requirements.txt"
         quietly "$uv" pip install --no-cache --quiet --python "$venv/bin/python" --compile-bytecode --no-deps \
             --build-constraints "$here/requirements-install.txt" "$here"
+        write_sbom
         echo "$stamp" > "$venv/stamp"
         if [[ -d $systemd_runs ]] && systemctl is-active --quiet moonmind-appliance; then
             say "the running service is still the old version; restart it: systemctl restart moonmind-appliance"
@@ -226,6 +227,15 @@ product() {
     fi
     link_command
     end_step
+}
+
+# The packages of the Python environment, in CycloneDX format.
+write_sbom() {
+    local python=$prefix/venv/bin/python version folder
+    version=$("$python" -c 'from importlib.metadata import version; print(version("moonmind-appliance"))')
+    folder=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    "$python" "$here/job_image/sbom.py" moonmind-appliance "$version" --python "$folder" > "$prefix/venv/sbom.cdx.json" ||
+        fail "the SBOM of $prefix/venv could not be written." "read the message above, then run install.sh again."
 }
 
 # The system's command runs one installation. A command of another one is replaced with --relink only.
@@ -295,7 +305,30 @@ folders_and_settings() {
     end_step
 }
 
+# The folders that the service writes to: the data folder of the settings, and what its links lead to.
+writable_folders() {
+    local python=$prefix/venv/bin/python
+    [[ -x $python ]] && "$python" - "$env_file" 2>> "${log:-/dev/null}" <<'PYTHON' && return
+import sys
+from pathlib import Path
+
+from moonmind_appliance.cli.configuration import configure
+
+folder = configure({}, Path(sys.argv[1])).settings.moonmind_data_dir
+links = [folder / name for name in ("runs", "backups")]
+for path in [folder, *(link.resolve() for link in links if link.is_symlink())]:
+    print(path)
+PYTHON
+    echo "${data_dir#"$system"}"
+}
+
 service_unit() {
+    local folders folder writable='' make=''
+    mapfile -t folders < <(writable_folders)
+    for folder in "${folders[@]//%/%%}"; do
+        make+="ExecStartPre=+/bin/mkdir -p -m 0700 -- \"$folder\""$'\n'
+        writable+="ReadWritePaths=\"$folder\""$'\n'
+    done
     cat <<UNIT
 [Unit]
 Description=MoonMind appliance: specification text in, draft pull request out
@@ -319,9 +352,36 @@ UMask=0077
 LimitNOFILE=65536
 # The process has tokens in its memory.
 LimitCORE=0
-NoNewPrivileges=yes
+
+# Files: only the data folder and a /tmp of its own can be written. It must exist before the others become read-only.
+${make}${writable}ProtectSystem=strict
+# Not hidden: a setting may name a file or the socket of an engine there.
+ProtectHome=read-only
 PrivateTmp=yes
-ProtectSystem=full
+PrivateDevices=yes
+RestrictSUIDSGID=yes
+# The kernel and the machine.
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+# The engine's socket and systemd's, callers and GitHub; the C library asks the kernel for the machine's addresses.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+# Root for the engine's socket. It may read files of other users that a setting names, remove workspaces in a folder,
+# and listen on a port below 1024.
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE
+NoNewPrivileges=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

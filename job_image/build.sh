@@ -8,7 +8,7 @@ readonly here
 . "$here/building.sh"
 content_label=moonmind.job-image.content
 # What the image is made of. The content hash is theirs.
-readonly parts=(Dockerfile dpkg-exclude.cfg package.json package-lock.json requirements.txt requirements-build.txt smoke.py)
+readonly parts=(Dockerfile dpkg-exclude.cfg package.json package-lock.json requirements.txt requirements-build.txt smoke.py sbom.py)
 
 usage() {
     cat <<'TEXT'

@@ -1,5 +1,6 @@
 """`install.sh` and `tests/run`: options, errors, and what an uninstall removes. Installing needs a fresh machine."""
 
+import json
 import os
 import re
 import shutil
@@ -291,6 +292,62 @@ def test_the_unit_is_restarted_whenever_it_ends_or_hangs(machine: Machine) -> No
     """And without a limit: a start that fails now may succeed without a person. Nothing of its memory is saved."""
     unit = machine.step("service_unit").stdout.splitlines()
     assert {"Type=notify", "WatchdogSec=60", "Restart=always", "StartLimitIntervalSec=0", "LimitCORE=0"} <= set(unit)
+
+
+def environment(machine: Machine) -> None:
+    """The Python of the tests as the installed one."""
+    python = machine.prefix / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+
+
+def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
+    """The unit is valid, and its exposure is below 3.0 of 10: it uses Docker's socket as root, and the network."""
+    unit = tmp_path / "moonmind-appliance.service"
+    text = machine.step("service_unit", prefix=str(machine.prefix)).stdout
+    unit.write_text(re.sub("^ExecStart=.*", "ExecStart=/bin/true serve", text, flags=re.MULTILINE), encoding="utf-8")
+    assert call("systemd-analyze", "verify", unit).stderr == ""
+    shown = call("systemd-analyze", "security", "--offline=yes", "--no-pager", unit).stdout
+    found = re.search(r"Overall exposure level for moonmind-appliance.service: ([0-9.]+)", shown)
+    assert found is not None
+    assert float(found[1]) < 3.0, shown
+
+
+@pytest.mark.parametrize(
+    ("lines", "folders"),
+    [
+        ("", ["/var/lib/moonmind-appliance"]),
+        ("MOONMIND_DATA_DIR='{0}/100% mine'", ["{0}/100%% mine"]),
+        ("MOONMIND_DATA_DIR={0}/linked", ["{0}/linked", "{0}/other disk"]),
+        ("MOONMIND_PORT=x", ["/var/lib/moonmind-appliance"]),
+    ],
+)
+def test_the_unit_lets_the_service_write_to_its_data_folder(
+    machine: Machine, tmp_path: Path, lines: str, folders: list[str]
+) -> None:
+    """Also if the settings name another one, or its artifacts are a link to another disk."""
+    environment(machine)
+    for folder in ("linked", "other disk"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "linked/runs").symlink_to(tmp_path / "other disk")
+    machine.settings.write_text(lines.format(tmp_path) + "\n", encoding="utf-8")
+    unit = machine.step("service_unit", prefix=str(machine.prefix)).stdout.splitlines()
+    expected = [folder.format(tmp_path) for folder in folders]
+    assert [line for line in unit if line.startswith("ReadWritePaths=")] == [
+        f'ReadWritePaths="{folder}"' for folder in expected
+    ]
+    assert {f'ExecStartPre=+/bin/mkdir -p -m 0700 -- "{folder}"' for folder in expected} <= set(unit)
+
+
+def test_the_python_environment_gets_its_sbom(machine: Machine) -> None:
+    """It lists the packages that are installed, in CycloneDX format."""
+    environment(machine)
+    done = machine.step("write_sbom", prefix=str(machine.prefix))
+    assert done.returncode == 0, done.stderr
+    bill = json.loads((machine.prefix / "venv/sbom.cdx.json").read_text(encoding="utf-8"))
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "moonmind-appliance")
+    assert {"litestar", "huey"} <= {each["name"] for each in bill["components"]}
 
 
 def test_the_unit_is_that_of_the_version_that_the_command_runs(machine: Machine) -> None:

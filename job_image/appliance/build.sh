@@ -46,7 +46,7 @@ need_engine
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 parts=(pyproject.toml README.md requirements.txt requirements-install.txt moonmind_appliance
-    job_image/appliance/Dockerfile job_image/dpkg-exclude.cfg)
+    job_image/appliance/Dockerfile job_image/dpkg-exclude.cfg job_image/sbom.py)
 [[ -d $root/tui ]] && parts+=(tui)
 tar -C "$root" -c --exclude=__pycache__ --exclude='.*_cache' "${parts[@]}" | tar -x -C "$context"
 

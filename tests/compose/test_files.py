@@ -99,3 +99,14 @@ def test_the_document_names_every_service():
     """docs/compose.md mentions each service."""
     text = DOCUMENT.read_text(encoding="utf-8")
     assert [name for name in COMPOSE["services"] if f"`{name}`" not in text and f" {name}\n" not in text] == []
+
+
+def test_every_service_is_limited():
+    """No new privileges, limits on memory and processes; no capability and a read-only root, with a few exceptions."""
+    services = COMPOSE["services"]
+    for name, service in services.items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert {"mem_limit", "pids_limit"} <= set(service), name
+    assert {name for name, service in services.items() if service.get("cap_drop") != ["ALL"]} == {"keycloak-db"}
+    assert {name for name, service in services.items() if not service.get("read_only")} == {"keycloak", "keycloak-db"}
+    assert {name for name, service in services.items() if service.get("cap_add")} == {"api"}

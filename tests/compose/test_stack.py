@@ -115,6 +115,7 @@ def test_the_appliance_has_no_privilege_but_the_socket(up):
     assert (host["Privileged"], host["CapDrop"], host["ReadonlyRootfs"]) == (False, ["ALL"], True)
     assert {name.removeprefix("CAP_") for name in host["CapAdd"]} == {"DAC_OVERRIDE", "FOWNER"}
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert (host["Memory"], host["PidsLimit"]) == (2 << 30, 1024)
     assert {mount["Destination"]: mount["RW"] for mount in state["Mounts"]} == {
         "/work": True,
         "/work/workspaces": True,

@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -18,10 +19,18 @@ class Forwarder:
         path: the socket to listen on; None for a free port of 127.0.0.1, see `port`.
         tls: if given, callers must use TLS.
         held_back: seconds for which an answer of the engine is collected before its first bytes are passed on.
+        sent: called with each piece of bytes that a caller sent, in the order of its connection.
     """
 
-    def __init__(self, path: Path | None, *, tls: ssl.SSLContext | None = None, held_back: float = 0) -> None:
-        self._tls, self._held_back = tls, held_back
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        held_back: float = 0,
+        sent: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self._tls, self._held_back, self._sent = tls, held_back, sent
         self._listening = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         self._listening.bind(str(path) if path else ("127.0.0.1", 0))
         self.port = None if path else self._listening.getsockname()[1]
@@ -80,12 +89,15 @@ class Forwarder:
                     engine.close()
                     continue
             self._open += [caller, engine]
-            self._spawn(self._pass_on, caller, engine, 0.0)
-            self._spawn(self._pass_on, engine, caller, self._held_back)
+            self._spawn(self._pass_on, caller, engine, 0.0, self._sent)
+            self._spawn(self._pass_on, engine, caller, self._held_back, lambda _: None)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, held_back: float) -> None:
+    def _pass_on(
+        self, source: socket.socket, target: socket.socket, held_back: float, seen: Callable[[bytes], None]
+    ) -> None:
         try:
             while data := source.recv(65536):
+                seen(data)
                 if held_back:
                     time.sleep(held_back)
                     source.settimeout(0)

@@ -160,3 +160,14 @@ def test_smoke_check_fails_with_what_is_missing(options: tuple[str, ...], said: 
     done = run(*options, IMAGE, "python3", "/opt/job-image/smoke.py")
     assert done.returncode == 1
     assert said in done.stdout
+
+
+def test_the_image_contains_its_sbom(image: dict[str, Any]) -> None:
+    """It lists the Debian packages, and Codex and Spec Kit with the versions that the labels name."""
+    labels = image["Config"]["Labels"]
+    found = {
+        each["name"]: each["version"] for each in json.loads(shell("cat /opt/job-image/sbom.cdx.json"))["components"]
+    }
+    assert {"git", "jq", "curl", "bash"} <= set(found)
+    assert found["@openai/codex"].startswith(labels["moonmind.codex.version"])
+    assert found["specify-cli"] == labels["moonmind.spec-kit.version"]

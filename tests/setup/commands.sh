@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings the commands that documented examples call, which tests run as they are written. Safe twice.
+# Brings the commands that documented examples call, which tests run as they are written, and systemd-analyze, which
+# examines the unit of install.sh. Safe twice.
 set -euo pipefail
 
 # shellcheck source=tests/setup/shared/bringing.sh
@@ -9,4 +10,5 @@ missing=()
 for command in curl jq; do
     has "$command" || missing+=("$command")
 done
+has systemd-analyze || missing+=(systemd)
 ((${#missing[@]} == 0)) || install_debian_packages "${missing[@]}"

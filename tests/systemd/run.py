@@ -1,4 +1,4 @@
-"""Tries the installed service on a booted systemd: install, start, kill, hang, block, stop, reboot, remove.
+"""Tries the installed service on a booted systemd: install, start, work, kill, hang, block, stop, reboot, remove.
 
 A Debian of its own runs in systemd-nspawn: `install.sh` installs the checkout's last commit there, with this machine's
 Docker engine, and systemd supervises the real process. It needs root, `systemd-container` and `debootstrap`, and takes
@@ -27,6 +27,7 @@ PACKAGES = "systemd,systemd-sysv,dbus,ca-certificates,iproute2,curl,git,python3,
 UNIT = "moonmind-appliance"
 PORT = 5871
 SETTINGS = f"MOONMIND_PORT={PORT}\nCODEX_VOLUME_PREFIX=systemd_trial_\nCODEX_SHARDS=1\n"
+MOST_EXPOSURE = 3.0
 # The shorter interval only saves time.
 WATCHDOG = 12
 DROP_IN = f"[Service]\nWatchdogSec={WATCHDOG}\nEnvironment=PYTHONPATH=/srv/block\n"
@@ -199,6 +200,29 @@ def start(it: Machine) -> None:
     check("alive after more than one interval", holds=it.show("NRestarts") == "0", seen=it.show("WatchdogTimestamp"))
 
 
+def work_restricted(it: Machine) -> None:
+    """A rehearsal is a complete run; here it replaces `serve`. This scenario also signs with RSA."""
+    print("== A complete run under the unit's restrictions")
+    shown = it.run(f"systemd-analyze security --no-pager {UNIT}").splitlines()[-1]
+    check("systemd-analyze security", holds=float(re.findall(r"[0-9.]+", shown)[-1]) < MOST_EXPOSURE, seen=shown)
+    filtered = it.run(f"grep -E '^(Seccomp|NoNewPrivs|CapBnd)' /proc/{it.show('MainPID')}/status")
+    check(
+        "the process has a filter of system calls", holds="Seccomp:\t2" in filtered, seen=filtered.replace("\n", ", ")
+    )
+    enter = f"nsenter --target={it.show('MainPID')} --mount --"
+    for folder, writable in (("/etc", False), ("/usr", False), ("/srv", False), (f"/var/lib/{UNIT}", True)):
+        done = it.run(f"{enter} touch {folder}/trial && {enter} rm {folder}/trial && echo written", check=False)
+        check(f"{folder} can{'' if writable else 'not'} be written", holds=("written" in done) == writable, seen=done)
+    command = "rehearse --scenario github-app"
+    change = rf"/^(Restart|WatchdogSec)/d; s/^Type=.*/Type=oneshot/; s/^(ExecStart=.*) serve$/\1 {command}/"
+    it.run(f"sed -E '{change}' /etc/systemd/system/{UNIT}.service > /run/systemd/system/trial.service")
+    it.run("systemctl daemon-reload; systemctl start trial", check=False)
+    text = it.run("journalctl --no-pager --output=cat --unit=trial")
+    result = it.run("systemctl show --value --property=Result trial")
+    check("a rehearsal", holds=result == "success", seen=f"{result}\n{text[-1500:]}")
+    it.run("rm /run/systemd/system/trial.service; systemctl daemon-reload")
+
+
 def shorten_watchdog(it: Machine) -> None:
     print(f"== A shorter watchdog, {WATCHDOG} s")
     it.run(f"mkdir -p /etc/systemd/system/{UNIT}.service.d")
@@ -276,7 +300,7 @@ def remove(it: Machine) -> None:
     check("the unit is gone", holds=it.show("LoadState") == "not-found", seen=it.show("LoadState"))
 
 
-STEPS = (install, start, shorten_watchdog, kill, hang, break_settings, stop, reboot, update, remove)
+STEPS = (install, start, work_restricted, shorten_watchdog, kill, hang, break_settings, stop, reboot, update, remove)
 
 
 def main() -> None:
