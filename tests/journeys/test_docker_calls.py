@@ -63,7 +63,7 @@ def documented():
 @pytest.fixture(scope="module")
 def rules():
     """The proxy's rules: method and pattern. Go and Python read these patterns in the same way."""
-    text = (ROOT / "compose.socket-proxy.yaml").read_text(encoding="utf-8").replace("!override", "")
+    text = (ROOT / "docs" / "compose.socket-proxy.yaml").read_text(encoding="utf-8").replace("!override", "")
     command = yaml.safe_load(text)["services"]["socket-proxy"]["command"]
     return [rule.groups() for word in command if (rule := re.fullmatch(r"-allow([A-Z]+)=(.*)", word))]
 
