@@ -305,7 +305,7 @@ folders_and_settings() {
     end_step
 }
 
-# The folders that the service writes to: the data folder of the settings, and what its links lead to.
+# The folders that the service writes to: the data folder of the settings, and the targets of its links.
 writable_folders() {
     local python=$prefix/venv/bin/python
     [[ -x $python ]] && "$python" - "$env_file" 2>> "${log:-/dev/null}" <<'PYTHON' && return
@@ -353,9 +353,9 @@ LimitNOFILE=65536
 # The process has tokens in its memory.
 LimitCORE=0
 
-# Files: only the data folder and a /tmp of its own can be written. It must exist before the others become read-only.
+# Files: the process can write only to the data folder and to its own /tmp. The data folder must exist before the rest becomes read-only.
 ${make}${writable}ProtectSystem=strict
-# Not hidden: a setting may name a file or the socket of an engine there.
+# Readable: a setting may name a file or the socket of an engine there.
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
@@ -372,7 +372,7 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 RestrictNamespaces=yes
 RestrictRealtime=yes
-# The engine's socket and systemd's, callers and GitHub; the C library asks the kernel for the machine's addresses.
+# Unix sockets: the engine and systemd. IP: callers and GitHub. Netlink: the C library reads the machine's addresses.
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 # Root for the engine's socket. It may read files of other users that a setting names, remove workspaces in a folder,
 # and listen on a port below 1024.

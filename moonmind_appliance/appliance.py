@@ -229,7 +229,7 @@ class Appliance:
 
 
 def _check_app_key(settings: Settings) -> None:
-    """Read the GitHub App's key, if there is one: a wrong one is an error at the start, not in the first run.
+    """Read the GitHub App's key, if one is set, so that an unusable one is an error at the start, not in the first run.
 
     Raises:
         SettingsError: it is not usable.

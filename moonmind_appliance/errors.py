@@ -20,7 +20,7 @@ ApplianceError
 │   ├── UnreadableFile       too large, or not a regular file
 │   └── DiskFull
 ├── GitHubError              GitHub refused, or could not be reached
-│   └── GitHubAppError       no token for the repository, as the GitHub App is set up
+│   └── GitHubAppError       the GitHub App cannot get a token for the repository
 ├── LoginError               why the command line has no token from Keycloak
 ├── StoreError               the database or the data folder
 │   ├── DatabaseUnusable     the whole database: locked, full, read-only, damaged
@@ -233,7 +233,7 @@ class GitHubError(ApplianceError):
 
 
 class AppProblem(StrEnum):
-    """Why the GitHub App has no token for a repository."""
+    """Why the GitHub App cannot get a token for a repository."""
 
     REJECTED = "rejected"
     CLOCK = "clock"
@@ -244,9 +244,9 @@ class AppProblem(StrEnum):
 
 
 class GitHubAppError(GitHubError):
-    """The GitHub App has no token for the repository. `problem` says why; `status` is 401, whatever GitHub answered.
+    """The GitHub App cannot get a token for the repository. `problem` says why; `status` is 401, whatever GitHub sent.
 
-    A wait does not resolve it.
+    Waiting does not resolve it.
     """
 
     def __init__(self, message: str, *, problem: AppProblem, errors: Sequence[str] = ()) -> None:

@@ -73,7 +73,7 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
 
     def github_for(self, slug: str) -> GitHub | None:
-        """A client for one repository, with tokens of its own if a GitHub App is set; None without any credential."""
+        """A client for one repository, with its own tokens if a GitHub App is set; None without a credential."""
         return self.github if self.github_app is None else self.github_app.client(slug)
 
 

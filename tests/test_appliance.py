@@ -167,7 +167,7 @@ def test_a_token_that_cannot_be_sent_is_a_settings_problem(settings: Settings) -
 
 
 def test_a_github_apps_key_that_cannot_sign_is_a_settings_problem(settings: Settings) -> None:
-    """At the start, not in the first run; the key is not shown, and the data folder can be used afterwards."""
+    """The start fails, not the first run. The error does not show the key. The data folder stays usable."""
     pem = private_key(Random(1))  # noqa: S311 - no secret
     given = {"MOONMIND_DATA_DIR": str(settings.moonmind_data_dir), "GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": pem}
     for _ in range(2):

@@ -326,7 +326,7 @@ def test_the_unit_is_restricted(machine: Machine, tmp_path: Path) -> None:
 def test_the_unit_lets_the_service_write_to_its_data_folder(
     machine: Machine, tmp_path: Path, lines: str, folders: list[str]
 ) -> None:
-    """Also if the settings name another one, or its artifacts are a link to another disk."""
+    """This includes one that the settings name, and the target of a link to another disk."""
     environment(machine)
     for folder in ("linked", "other disk"):
         (tmp_path / folder).mkdir()

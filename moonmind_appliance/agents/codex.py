@@ -84,7 +84,7 @@ class Codex:
         return ("chatgpt.com", "auth.openai.com", "api.openai.com")
 
     def proxies(self) -> dict[str, str]:
-        """Those of the wall, or the operator's."""
+        """The proxy variables of the wall, or of the operator's proxy."""
         return self._egress.proxies()
 
     def environment(self) -> dict[str, str]:
@@ -149,7 +149,7 @@ class Codex:
 
     def _options(self, repository: str, feature: str | None) -> list[str]:
         config = [*_CONFIG, _WEB_SEARCH[self._web_search]]
-        # Behind the wall, what Codex starts gets a refusal at once only through the proxy.
+        # Programs that Codex starts get an immediate refusal only through the wall's proxy.
         variables = self._egress.proxies() if self._egress.wall else {}
         if feature is not None:
             variables |= feature_variables(feature)

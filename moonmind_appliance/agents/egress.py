@@ -20,17 +20,17 @@ from moonmind_appliance.settings import Settings
 
 _BUNDLE = f"{AGENT_HOME}/{BUNDLE_NAME}"
 _WALL_PROXY = f"http://127.0.0.1:{EGRESS_PORT}"
-# What the agent starts in its own container, such as a test server, is reached without the proxy.
+# The agent reaches what it starts in its own container, such as a test server, without the proxy.
 _OWN_CONTAINER = "localhost,127.0.0.1,::1"
 
-# Longest time from the start of one container until the other one's part of the hand-over.
+# Longest time that one container waits for the other one to hand over or accept the socket.
 _HAND_OVER_SECONDS = 120
-# A turn may be silent for PHASE_SILENCE_LIMIT: its connection must not end before.
+# A turn may be silent for PHASE_SILENCE_LIMIT: the proxy must not close its connection before.
 _IDLE_MORE_SECONDS = 60
 
 
 class Egress(msgspec.Struct, frozen=True, kw_only=True):
-    """How the agent is connected: `wall`, or without it the operator's proxy; and whether there is `extra_ca`."""
+    """How the agent reaches its service: through the `wall`, or else directly or through the operator's proxy."""
 
     wall: bool = False
     https_proxy: str | None = None
@@ -49,7 +49,7 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def environment(self, ca_variable: str) -> dict[str, str]:
-        """Certificate authorities, as every agent understands them; `ca_variable`: this agent's variable for them."""
+        """The variables that name additional certificate authorities; `ca_variable` is this agent's own one."""
         if not self.extra_ca:
             return {}
         return {EXTRA_CA_VARIABLE: AGENT_CA_FILE, ca_variable: _BUNDLE, "SSL_CERT_FILE": _BUNDLE}
@@ -62,7 +62,7 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def listen_command(socket_name: str) -> list[str]:
-    """The main command of a container behind the wall: it hands its listening socket over under that name."""
+    """The main command of a container behind the wall: it hands over its listening socket under that name."""
     job = {
         "port": EGRESS_PORT,
         "socket": f"{AGENT_EGRESS_FOLDER}/{socket_name}",
@@ -72,7 +72,7 @@ def listen_command(socket_name: str) -> list[str]:
 
 
 def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> ExecSpec:
-    """The egress proxy for the container that hands its socket over under that name; `hosts` are the agent's own.
+    """The egress proxy for the container that hands over its socket under that name. `hosts`: those of its service.
 
     If `needs_ca_file`, `EGRESS_CA_FILE` must exist.
     """
@@ -91,7 +91,7 @@ def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> Ex
 
 
 def needs_ca_file(settings: Settings) -> bool:
-    """Whether the egress proxy itself speaks TLS, to the operator's proxy."""
+    """Whether the egress proxy itself uses TLS and extra authorities, to reach the operator's proxy."""
     proxy = settings.agent_https_proxy
     return proxy is not None and proxy.address.startswith("https:") and settings.extra_ca_certs is not None
 
@@ -103,5 +103,5 @@ def login_proxies(settings: Settings) -> dict[str, str]:
 
 
 def _both_spellings(given: dict[str, str | None]) -> dict[str, str]:
-    """Programs read one or the other."""
+    """The variables in upper and in lower case: programs read one or the other."""
     return {each: value for name, value in given.items() if value for each in (name, name.lower())}

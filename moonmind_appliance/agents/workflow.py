@@ -78,11 +78,11 @@ class SpecKitWorkflow:
         )
 
     def hosts(self) -> tuple[str, ...]:
-        """Unknown: the operator lists them in AGENT_EGRESS_ALLOW."""
+        """None: the hosts are unknown, so the operator lists them in AGENT_EGRESS_ALLOW."""
         return ()
 
     def proxies(self) -> dict[str, str]:
-        """Those of the wall, or the operator's."""
+        """The proxy variables of the wall, or of the operator's proxy."""
         return self._egress.proxies()
 
     def environment(self) -> dict[str, str]:

@@ -62,11 +62,11 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
 
 
 async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: ApiParts, token: str) -> Authenticated:
-    """The caller of the token; invalid tokens are counted by the client's address.
+    """The caller to whom the token belongs. Invalid tokens are counted for the client's address.
 
     Raises:
         Unauthenticated: the token is not valid.
-        TooMany: too many of this address were not.
+        TooMany: the address has sent too many invalid tokens.
     """
     failures: FailedAuthentications = connection.app.state["failed_authentications"]
     origin = origin_of(_address(connection))
@@ -84,7 +84,7 @@ async def _authenticated(connection: ASGIConnection[Any, Any, Any, Any], parts: 
 
 
 def _address(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """The client's address; "" if it has none."""
+    """The client's address; "" if it is unknown."""
     client = connection.scope.get("client")
     return client[0] if client else ""
 

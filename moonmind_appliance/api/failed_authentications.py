@@ -19,20 +19,20 @@ _log = logging.getLogger(__name__)
 
 
 class _Failures(NamedTuple):
-    """The failures of an address, until a time on the monotonic clock."""
+    """The number of failures of an address, and the end of its minute on the monotonic clock."""
 
     times: int
     until: float
 
 
 class FailedAuthentications:
-    """Counts invalid tokens by address. For the event loop's thread.
+    """Counts invalid tokens by address. Not thread-safe: call it from the event loop's thread.
 
-    While an address has too many, only tokens that were valid before are checked for it: so callers behind the same
-    address, such as a proxy's, are not locked out by another one. Only hashes of tokens are kept, of a limited number.
+    While an address has too many, only tokens that were valid before are checked for it. So one caller cannot lock out
+    others behind the same address, such as a proxy's. Only hashes of tokens are kept, and their number is limited.
 
     Args:
-        limit: the most invalid tokens of one address in a minute; 0: no limit.
+        limit: the most invalid tokens that one address may send within a minute; 0: no limit.
         now: seconds on a monotonic clock.
     """
 
@@ -43,7 +43,7 @@ class FailedAuthentications:
         self._were_valid = LRUCache[bytes, bool](_MOST_TOKENS)
 
     def check(self, origin: str, token: str) -> None:
-        """Refuse to check the token if its address has too many failures. `origin` is an `origin_of`.
+        """Refuse to check the token if its address has too many failures. `origin` is a result of `origin_of`.
 
         Raises:
             TooMany: `too_many_failed_authentications`.
@@ -56,14 +56,14 @@ class FailedAuthentications:
             del self._failures[origin]
             return
         raise TooMany(
-            f"Your address has sent {found.times} tokens that are not valid within a minute.",
+            f"Your address has sent {found.times} invalid tokens within a minute.",
             hint=f"This token was not checked. Send a valid token in {seconds} s.",
             code="too_many_failed_authentications",
             retry_after=seconds,
         )
 
     def failed(self, origin: str, token: str) -> None:
-        """Count an invalid token. One that was valid before is no guess: it expired or was revoked."""
+        """Count an invalid token. One that was valid before expired or was revoked: it is not a guess."""
         if not self._limit or self._was_valid(token):
             return
         now = self._now()
@@ -74,7 +74,7 @@ class FailedAuthentications:
         self._failures[origin] = found
         if found.times == self._limit:
             _log.warning(
-                "%s has sent %d invalid tokens within a minute: its unknown tokens are not checked for %d s.",
+                "%s has sent %d invalid tokens within a minute: unknown tokens from it are not checked for %d s.",
                 origin,
                 found.times,
                 math.ceil(found.until - now),

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _MOST_THREADS = 32
 # Another thread helps if a call has waited this long, for example because the others wait for another program's lock.
 _PATIENCE = 0.02
-# A thread without a call keeps its connection for this long.
+# A thread without a call ends after this time, and its database connection is closed.
 _IDLE_SECONDS = 10.0
 # How long a result may wait for others.
 _TOGETHER = 0.01
@@ -76,7 +76,7 @@ class WriteThreads:
         return await answer
 
     def close(self) -> None:
-        """End the threads: those that work after their calls. Idempotent."""
+        """End the threads; those that are executing a call end after it. Idempotent."""
         with self._lock:
             self._closed = True
             for wanted in self._idle:
@@ -100,7 +100,7 @@ class WriteThreads:
     def _add_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             self._working += 1
-            # The one that worked last: those that are not needed get old.
+            # The most recent one, so that the others become idle for long enough to end.
             wanted = self._idle.pop() if self._idle else None
         if wanted is not None:
             wanted.set()
@@ -109,7 +109,7 @@ class WriteThreads:
         threading.Thread(target=self._run, args=(loop,), name=name).start()
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Work whenever it is wanted, until it was not for a while."""
+        """Make calls whenever there are any; end after a time without one."""
         while True:
             wanted = threading.Event()
             self._work(loop, wanted)
@@ -120,7 +120,7 @@ class WriteThreads:
                     return
 
     def _work(self, loop: asyncio.AbstractEventLoop, wanted: threading.Event) -> None:
-        """Make the calls that wait, and register `wanted`, which is set when there are others."""
+        """Make the waiting calls, then register `wanted`, which is set when there are new ones."""
         results: list[_Result] = []
         oldest = 0.0
         while (call := self._next(wanted)) is not None:

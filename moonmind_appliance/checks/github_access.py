@@ -62,7 +62,7 @@ def token_is_set(settings: Settings) -> Finding:
 
 
 class GitHubChecks:
-    """Checks the credential and each repository at GitHub; then `time` is the time in GitHub's response, if any.
+    """Checks the credential and each repository at GitHub. After that `time` is the time in GitHub's response, if any.
 
     `known` gets each token of an App before it is used.
     """
@@ -135,9 +135,9 @@ class GitHubChecks:
 
 
 def _more_than_needed(client: GitHub, settings: Settings) -> Iterator[Finding]:
-    """What a fine-grained token can do beyond what runs need, as far as it can be found out without changes.
+    """What a fine-grained token can do beyond what runs need, as far as reads can show it.
 
-    GitHub does not tell the permissions of such a token: the check reads what needs one that runs do not use.
+    GitHub does not report the permissions of such a token, so the check tries reads that need other permissions.
     """
     slug = next(iter(settings.spec_workflow_github_repository), None)
     if slug is None or settings.github_token is None or not settings.github_token.reveal().startswith("github_pat_"):
@@ -146,7 +146,7 @@ def _more_than_needed(client: GitHub, settings: Settings) -> Iterator[Finding]:
         found = [name for name in BEYOND if client.may_read(slug, name)]
     except GitHubError:
         return
-    check, rest = f"{TOKEN}, permissions", "GitHub does not tell all permissions of a fine-grained token."
+    check, rest = f"{TOKEN}, permissions", "GitHub does not report all permissions of a fine-grained token."
     if found:
         to_do = "Remove them: runs need Contents and Pull requests, both Read and write. Or use a GitHub App."
         yield note(check, f"It can also read {', '.join(found)}, which runs do not need. {rest}", to_do)
@@ -184,11 +184,11 @@ def _without_response(error: GitHubError) -> str:
 
 
 def _scopes(headers: httpx.Headers, address: str) -> Finding:
-    """The scopes of a classic token; other kinds of token have none. Both may have an end (docs.github.com/rest)."""
+    """The scopes of a classic token; other kinds of token have none. Both may expire (docs.github.com/rest)."""
     check = TOKEN
     given = headers.get("x-oauth-scopes")
     end = headers.get("github-authentication-token-expiration", "")
-    until = f"; it ends {end}" if end else ""
+    until = f"; it expires {end}" if end else ""
     if given is None:
         return ok(check, f"{address} accepts GITHUB_TOKEN; this kind of token has no scopes{until}")
     scopes = {scope.strip() for scope in given.split(",") if scope.strip()}

@@ -1,4 +1,4 @@
-"""Checks of the GitHub App: its key, its installation on each repository, and what it may do beyond what runs need."""
+"""Checks of the GitHub App: its key, its installation on each repository, and permissions that runs do not need."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.settings import Settings
 
 APP = "GitHub App"
-_LIMITED = "The tokens of runs do not get more."
+_LIMITED = "The tokens of runs have only the needed permissions."
 
 
 def registered_app(app: GitHubApp, settings: Settings) -> Finding:
@@ -25,7 +25,7 @@ def registered_app(app: GitHubApp, settings: Settings) -> Finding:
         return refused(APP, error, settings, "for the App")
     observed = (
         f"{settings.github_api_url} accepts the key of {found.name} (GITHUB_APP_ID {app.app_id}). Each run gets a "
-        "token of at most an hour, for its repository alone"
+        "token for its repository only, valid for at most an hour"
     )
     return ok(APP, observed)
 
@@ -53,7 +53,7 @@ class AppInstallations:
         self._reported: set[int] = set()
 
     def __call__(self, slug: str) -> Iterator[Finding]:
-        """The findings about the installation on this repository; a wrong one is the last."""
+        """The findings about the installation on this repository; a problem is the last one."""
         try:
             found = self._app.installation(slug)
         except GitHubError as error:
@@ -77,7 +77,7 @@ def _reach(found: Installation, account: str) -> Finding:
         to_do.append("Remove them in the App's settings on GitHub.")
     if every:
         observed.append(f"It is installed on all repositories of {account}.")
-        to_do.append("Select the repositories at the installation, if runs need only some.")
+        to_do.append("If runs need only some repositories, select these in the installation's settings.")
     return note(check, " ".join([*observed, _LIMITED]), " ".join(to_do))
 
 
@@ -87,7 +87,7 @@ def installation_check(account: str) -> str:
 
 
 def refused(check: str, error: GitHubError, settings: Settings, doing: str) -> Finding:
-    """Why there is no answer for the App, and what to do."""
+    """Why GitHub did not answer the App's request, and what to do."""
     reason = rest_failure(error, doing, hosts=trusted_hosts(settings))
     if error.retry_at is not None:
         return note(check, "GitHub's rate limit is reached.", f"Check again after {error.retry_at:%H:%M} UTC.")

@@ -1,4 +1,4 @@
-"""Checks the wall around agents: a container behind it gets a refusal from the proxy, and reaches nothing directly."""
+"""Checks the wall around agents: the proxy refuses a host to a container behind it, which has no other connection."""
 
 import io
 import secrets
@@ -32,18 +32,18 @@ _NEVER_ALLOWED = "https://wall-check.invalid/"
 
 
 def wall(engine: ContainerEngine, settings: Settings) -> Finding:
-    """Check it with two containers and a volume, which it removes; the job network exists.
+    """Check it with two containers and a volume, which are removed afterwards. The job network must exist.
 
     Raises:
         EngineError: a container could not be created.
     """
     agent = agent_of(settings)
     if not settings.agent_wall:
-        observed = "off: agents reach every network that JOB_NETWORK reaches, and with it other services."
+        observed = "off: agents can connect to everything that JOB_NETWORK reaches."
         return note(WALL, observed, "Set AGENT_WALL=true.")
     hosts = ", ".join([*agent.hosts(), *settings.agent_egress_allow])
     if not hosts:
-        observed = f"on, and the hosts of {agent.name} are unknown: the agent reaches nothing."
+        observed = f"on, and the hosts of {agent.name} are unknown: the agent cannot reach its service."
         return wrong(WALL, observed, "List the hosts of its service in AGENT_EGRESS_ALLOW.")
     with _behind_the_wall(engine, settings, agent) as container:
         if container is None:
@@ -51,12 +51,13 @@ def wall(engine: ContainerEngine, settings: Settings) -> Finding:
         asked = _curl(engine, container, ["-w", "%{http_connect}", _NEVER_ALLOWED], agent.proxies())
         direct = _curl(engine, container, ["--noproxy", "*", "https://example.com/"], {})
     if direct[0] not in _NO_WAY:
-        return wrong(WALL, "on, but a container behind it has another way out.", "Update the Docker engine.")
+        observed = "on, but a container behind it can connect to other hosts without the proxy."
+        return wrong(WALL, observed, "Update the Docker engine.")
     if asked[1] != _REFUSED:
         return wrong(
             WALL, f"on, but its proxy does not answer (curl: {asked[0]}).", "See the log of the Docker engine."
         )
-    return ok(WALL, f"on: the agent reaches {hosts}, and nothing else.")
+    return ok(WALL, f"on: the agent can reach {hosts}, and no other host.")
 
 
 @contextmanager

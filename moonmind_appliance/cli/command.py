@@ -53,7 +53,7 @@ def _common_options(*, json: bool) -> list[click.Parameter]:
 class Command(click.Command):
     """A command with the common options, and examples under its help.
 
-    Changes that it makes are recorded as those of this user, through that interface; None: of nobody.
+    Changes that it makes are recorded as those of this user, through that interface. None: they have no author.
     """
 
     def __init__(

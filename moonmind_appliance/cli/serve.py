@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 @click.command(
     cls=Command,
     json=False,
-    # What `serve` does by itself is automatic.
+    # Changes that `serve` makes are automatic: they have no author.
     interface=None,
     examples=[
         ("With the settings in /etc/moonmind-appliance/appliance.env", f"{PROGRAM} serve"),

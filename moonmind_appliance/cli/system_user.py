@@ -1,4 +1,4 @@
-"""This user of the operating system: an operator because of the permissions of the data folder."""
+"""The user of the operating system who runs a command: an operator, who has access to the data folder."""
 
 import os
 import pwd
@@ -16,6 +16,6 @@ def system_actor() -> Actor:
 
 
 def system_author(interface: Interface) -> Author:
-    """The same as the author of changes."""
+    """The same user as the author of changes."""
     actor = system_actor()
     return Author(actor.subject, actor.username, interface)

@@ -103,7 +103,7 @@ def environment(env: dict[str, str]) -> list[str]:
 
 
 def exec_arguments(spec: ExecSpec, *, reads_stdin: bool = False) -> dict[str, Any]:
-    """Keyword arguments of docker-py's `exec_create`, without its container. A stdin that is not attached is empty.
+    """Keyword arguments of docker-py's `exec_create`, without its container. Without an attached stdin, it is empty.
 
     Raises:
         ValueError: the command is empty.

@@ -73,21 +73,21 @@ class PreparedExec(Protocol):
         stderr: ByteSink,
         cancel: CancelToken | None = None,
     ) -> ExecOutcome | None:
-        """Give it its line, and wait for its end as `ContainerEngine.execute` does. Called at most once.
+        """Send the line, and wait for the end as `ContainerEngine.execute` does. Call it at most once.
 
         Args:
             line: what the command reads, with a newline at its end.
-            spec: the command that it then amounts to. Its limits count from now.
+            spec: the command that it now executes. Its time limits start now.
             stdout: as for `execute`.
             stderr: as for `execute`.
             cancel: as for `execute`.
 
-        Returns None if the command ended, printed something or lost its connection before it was given the line. Then
-        nothing was done: the caller executes the command anew.
+        Returns None if the command ended, printed something or lost its connection before it had the line. Then it did
+        nothing, and the caller executes the command anew.
         """
 
     def close(self) -> None:
-        """End it without a line: its stdin ends. Idempotent; does nothing after `run`."""
+        """End the command by closing its stdin. Idempotent; does nothing after `run`."""
 
 
 class ContainerEngine(Protocol):
@@ -175,7 +175,7 @@ class ContainerEngine(Protocol):
     def prepare(self, container: str, spec: ExecSpec) -> PreparedExec:
         """Start a command that waits for a line on its stdin; the command must end if stdin ends before.
 
-        It has the spec's command, folder and variables; limits begin with `PreparedExec.run`.
+        It has the spec's command, folder and variables. Time limits start with `PreparedExec.run`.
 
         Raises:
             ContainerNotFound: there is no such container.

@@ -80,7 +80,7 @@ class HijackedConnection:
         """Write to the command's stdin.
 
         Raises:
-            OSError: the connection broke, or the command took not all of it in `timeout` seconds.
+            OSError: the connection broke, or the command did not read all of it in `timeout` seconds.
         """
         self._socket.settimeout(timeout)
         try:

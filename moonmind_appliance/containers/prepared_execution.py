@@ -1,6 +1,6 @@
 """One exec that is started before its input is known, and waits for it.
 
-The start of an exec takes the engine some 50 ms, and the start of a program in it as long again. Both can pass while
+The engine takes about 50 ms to start an exec, and the program in it about as long to start. Both can happen while
 another command runs.
 """
 
@@ -8,7 +8,7 @@ from moonmind_appliance.containers.engine import ByteSink, CancelToken
 from moonmind_appliance.containers.execution import ExecCalls, Execution
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
 
-# A command that waits for a line takes it at once.
+# A waiting command reads its line at once.
 _TAKEN_WITHIN = 10.0
 
 
@@ -30,23 +30,23 @@ class PreparedExecution:
         stderr: ByteSink,
         cancel: CancelToken | None = None,
     ) -> ExecOutcome | None:
-        """Give it its line, and wait for its end. See `PreparedExec.run`."""
+        """See `PreparedExec.run`."""
         execution = Execution(self._calls, self._container, spec, stdout=stdout, stderr=stderr, cancel=cancel)
         if execution.cancelled:
             self.close()
             return execution.outcome(EndReason.CANCELLED)
-        # A waiting command prints nothing, so any output, and its end, mean that it is not what was started.
+        # A waiting command prints nothing. If it printed something or ended, the agent may have replaced it.
         if self._connection.read(0) is not None:
             self.close()
             return None
         try:
             self._connection.send(line, _TAKEN_WITHIN)
         except OSError:
-            # At most a part of the line was sent, which the command ignores.
+            # At most a part of the line was sent; the command ignores an incomplete line.
             self.close()
             return None
         return execution.follow(self._connection, self._exec_id)
 
     def close(self) -> None:
-        """End it without a line. See `PreparedExec.close`."""
+        """See `PreparedExec.close`."""
         self._connection.close()

@@ -2,8 +2,8 @@
 
 The rules are GitHub's: docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app, "Generating a JSON
 Web Token (JWT) for a GitHub App" and "Generating an installation access token for a GitHub App";
-docs.github.com/rest/apps/apps and docs.github.com/rest/apps/installations. An installation token lives one hour, is for
-at most the installation's repositories and permissions, and can revoke itself.
+docs.github.com/rest/apps/apps and docs.github.com/rest/apps/installations. An installation token is valid for one hour,
+for at most the installation's repositories and permissions, and can revoke itself.
 """
 
 import logging
@@ -33,7 +33,7 @@ _LEVELS = ("read", "write", "admin")
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE = 401, 403, 404, 422
 _FIRST_ERROR = 400
 _RENAMED = re.compile(r"/repositories/(\d+)/installation$")
-# A stop of the appliance must not wait long for a revocation: the token ends by itself.
+# A stop of the appliance must not wait long for a revocation: the token expires by itself.
 _REVOKE_TIMEOUT, _REVOKE_PAUSES = 3.0, (0.5,)
 _LONGEST_LIFE = timedelta(hours=1)
 # GitHub's servers may not know a new token at once: octokit waits this long (octokit/auth-app.js, pull request 85).
@@ -84,7 +84,7 @@ class _Token(msgspec.Struct):
 
 
 class _Taken(msgspec.Struct):
-    """A token that was taken, and why. `revoked` is None until its end is known."""
+    """A token, and why it was requested. `revoked` is None until its end is known."""
 
     secret: Secret
     taken_at: datetime
@@ -116,7 +116,7 @@ class _Forgotten:
 
 
 class GitHubApp:
-    """The requests that an App makes as itself, and clients for single repositories. Safe to use from several threads.
+    """Makes an App's own requests, and clients for single repositories. Safe to use from several threads.
 
     Nothing is requested, and the key is not read, before the first call.
 
@@ -180,7 +180,7 @@ class GitHubApp:
         transport: httpx.BaseTransport | None = None,
         known: KnownTokens | None = None,
     ) -> "GitHubApp | None":
-        """The App that these settings name; None without one.
+        """The App that the settings name; None if they name none.
 
         Raises:
             SettingsError: a CA file cannot be used.
@@ -227,14 +227,14 @@ class GitHubApp:
         return self._find(slug)[0]
 
     def client(self, slug: str) -> GitHub:
-        """A client for one repository, with tokens for that repository alone. Call its `end` when it is not needed."""
+        """A client for one repository, with tokens for that repository only. Call its `end` when it is not needed."""
         with self._lock:
             # GitHub counts the requests of an installation together; an account has one.
             limit = self._limits.setdefault(slug.partition("/")[0].lower(), RateLimit())
         return GitHub.on(self.connection.with_tokens(InstallationTokens(self, slug), limit=limit))
 
     def new_source(self) -> str:
-        """A name for the tokens of one client, under which they are known: one's tokens do not replace another's."""
+        """A name for the known tokens of one client, so that they do not replace another client's."""
         with self._lock:
             self._sources += 1
             return f"GitHub App {self._sources}"
@@ -269,7 +269,7 @@ class GitHubApp:
         return found, int(renamed[1]) if renamed else None
 
     def take(self, slug: str) -> tuple[_Token, Installation]:
-        """A new token for this repository alone, with the permissions of `NEEDED` alone.
+        """A new token for this repository only, with only the permissions of `NEEDED`.
 
         Raises:
             GitHubAppError: the App is not set up for it.
@@ -290,13 +290,13 @@ class GitHubApp:
         try:
             return decode(response.content, shape)
         except msgspec.DecodeError:
-            raise self._wrong_address(f"its answer to {response.request.method} was of another kind") from None
+            raise self._wrong_address(f"its answer to {response.request.method} has another format") from None
 
     def _explained(self, slug: str, explain: Callable[[GitHubError, str], GitHubError]) -> "_Explained":
         return _Explained(lambda error: explain(error, slug))
 
     def _app_problem(self, error: GitHubError, slug: str) -> GitHubError:
-        """The error of any request of the App itself, with its cause if it is known."""
+        """The error of a request that the App made with its JWT, with its cause if that is known."""
         said = "; ".join(error.errors)
         if error.retry_at is not None or error.status is None:
             return error
@@ -316,7 +316,7 @@ class GitHubApp:
 
     def _lookup_problem(self, error: GitHubError, slug: str) -> GitHubError:
         if error.status == _NOT_FOUND and error.errors:
-            message = f"The GitHub App {self.app_id} is not installed on {slug}, or there is no such repository."
+            message = f"The GitHub App {self.app_id} is not installed on {slug}, or the repository does not exist."
             return GitHubAppError(message, problem=AppProblem.NOT_INSTALLED, errors=error.errors)
         return self._app_problem(error, slug)
 
@@ -366,7 +366,7 @@ class _Explained:
 
 
 class InstallationTokens:
-    """A `TokenSource`: tokens of an App for one repository, taken at the first use and renewed before they end."""
+    """A `TokenSource`: an App's tokens for one repository. Requested at the first use, renewed before they expire."""
 
     may_push = takes_tokens = True
 
@@ -381,7 +381,7 @@ class InstallationTokens:
         self._name = app.new_source()
 
     def current(self, valid_for: float = LEFT_AT_USE) -> Secret:
-        """See `TokenSource`. A token is renewed in the last half of its life at the earliest."""
+        """See `TokenSource`. A token is not renewed in the first half of its lifetime."""
         with self._lock:
             if not self._taken:
                 return self._take("first use")
@@ -389,7 +389,7 @@ class InstallationTokens:
             margin = min(timedelta(seconds=valid_for), (newest.expires_at - newest.taken_at) / 2)
             if now + margin < newest.expires_at and not self._ended:
                 return newest.secret
-            return self._take("it ends soon" if now < newest.expires_at else "it had ended")
+            return self._take("it expires soon" if now < newest.expires_at else "it had expired")
 
     def settling(self, token: Secret) -> Sequence[float]:
         """See `TokenSource`."""
@@ -464,7 +464,7 @@ class InstallationTokens:
             taken.revoked = error.status == _UNAUTHORIZED
             if not taken.revoked:
                 _log.warning(
-                    "The installation token for %s could not be revoked. It ends by itself at %s UTC: %s",
+                    "The installation token for %s could not be revoked. It expires by itself at %s UTC: %s",
                     self._slug,
                     f"{taken.expires_at:%H:%M}",
                     error,
@@ -479,7 +479,7 @@ def _ending(taken: _Taken) -> str:
     if taken.revoked is None:
         return "in use"
     if not taken.revoked:
-        return "not revoked: it ends by itself"
+        return "not revoked: it expires by itself"
     return "over" if taken.is_over else "revoked"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ISSUED_BEFORE = timedelta(seconds=60)
 # GitHub's clock may be behind this machine's by as much as `iat` allows.
 _EXPIRES_AFTER = timedelta(minutes=9)
-# A JWT is used again for this long, which leaves it valid for a slow request.
+# A JWT is reused for this long; after that it is still valid long enough for a slow request.
 _USED_FOR = timedelta(minutes=5)
 _SMALLEST_KEY = 2048
 
@@ -57,11 +57,11 @@ class AppKey:
             return self._made[1]
 
     def settling(self, token: Secret) -> Sequence[float]:  # noqa: ARG002 - the protocol's
-        """None: GitHub verifies it by its signature."""
+        """No pauses: GitHub verifies a JWT by its signature, so a new one is valid at once."""
         return ()
 
     def replace(self, rejected: Secret) -> None:
-        """None: another one made now would be rejected as well. The next request gets a new one."""
+        """None: GitHub would also reject another one that is made now. The next request gets a new one."""
         with self._lock:
             if self._made is not None and self._made[1] == rejected:
                 self._made = None
@@ -105,7 +105,7 @@ def _read(pem: Secret) -> "RSAKey":
     if not key.is_private:
         raise _unusable("is a public key.")
     if key.raw_value.key_size < _SMALLEST_KEY:
-        raise _unusable(f"has {key.raw_value.key_size} bits; GitHub's keys have {_SMALLEST_KEY}.")
+        raise _unusable(f"has {key.raw_value.key_size} bits; GitHub's keys have at least {_SMALLEST_KEY}.")
     return key
 
 

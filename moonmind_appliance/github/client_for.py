@@ -1,4 +1,4 @@
-"""A client for one repository for a short time, with whichever credential the settings have."""
+"""A client for one repository for a short time, with the credential of the settings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -55,7 +55,7 @@ class RateLimit:
 class Connection:
     """Talks to one GitHub with the tokens of one source. Safe to use from several threads.
 
-    If GitHub rejects a token (401) and the source has another one, the request is repeated once with that.
+    If GitHub rejects a token (401) and the source has another one, the request is repeated once with that one.
 
     `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
     of repetitions. `transport` replaces the connections; `route` then only decides which cause an error names. The
@@ -110,7 +110,7 @@ class Connection:
     ) -> Self:
         """The same GitHub through the same connections, with tokens of another source.
 
-        `limit`: the rate limit that it shares with others; None: one of its own. `close` of the result does nothing.
+        `limit`: the rate limit that it shares with others; None: its own. `close` of the result does nothing.
         """
         other = copy.copy(self)
         other._share(tokens, limit or RateLimit(), pauses, timeout)  # noqa: SLF001 - of this class
@@ -165,7 +165,7 @@ class Connection:
         body: Mapping[str, Any] | None = None,
         repeatable: bool = True,
     ) -> httpx.Response:
-        """`ask`, but the response itself is returned; its `request` is the last one, after redirects.
+        """Like `ask`, but returns the response; its `request` is the last one, after redirects.
 
         Raises:
             GitHubError: the response has an error's status, or there is no response.
@@ -182,7 +182,7 @@ class Connection:
         return response
 
     def _authorized(self, request: httpx.Request, token: Secret, *, repeatable: bool) -> httpx.Response:
-        """Send with that token, repeatedly while it may be too new for GitHub to know it everywhere."""
+        """Send with that token; repeat while the token may be too new for all of GitHub's servers to know it."""
         request.headers["Authorization"] = f"Bearer {token.reveal()}"
         for pause in (*self.tokens.settling(token), None):
             response = self._exchange(request, repeatable=repeatable)
@@ -294,7 +294,7 @@ def _server_time(response: httpx.Response) -> datetime | None:
 
 
 def _is_unknown(response: httpx.Response) -> bool:
-    """Whether GitHub does not know the token, or its permissions: both can be so in a new token's first seconds.
+    """Whether GitHub does not know the token or its permissions. Both can happen in a new token's first seconds.
 
     github.com/octokit/auth-app.js, issues 65 and 589.
     """

@@ -219,7 +219,7 @@ class GitHub:
 
     @property
     def tokens(self) -> TokenSource:
-        """Where the tokens of its requests come from; Git uses the same."""
+        """The source of the tokens for its requests; Git uses the same source."""
         return self._connection.tokens
 
     def repository(self, slug: str) -> Repository:

@@ -21,8 +21,8 @@ _PREFIXES = {
 class TokenSource(Protocol):
     """Gives out tokens. Safe to use from several threads.
 
-    `may_push`: its tokens are known to have write access to the repository. `takes_tokens`: it takes tokens from
-    GitHub, so that there is something to revoke.
+    `may_push`: its tokens are known to have write access to the repository. `takes_tokens`: it requests tokens from
+    GitHub, which must be revoked.
     """
 
     may_push: bool
@@ -46,7 +46,7 @@ class TokenSource(Protocol):
         """
 
     def end(self) -> None:
-        """Revoke the tokens that were taken for this source. Never raises; idempotent. No token is given out later."""
+        """Revoke the tokens of this source. Never raises; idempotent. Afterwards it gives out no token."""
 
     def report(self) -> dict[str, Any]:
         """The kind of credential and what is known about it, for the credential audit; never a value."""
@@ -70,17 +70,17 @@ class FixedToken:
         return self._token
 
     def settling(self, token: Secret) -> Sequence[float]:  # noqa: ARG002 - the protocol's
-        """None: it is not new."""
+        """No pauses: the token is not new."""
         return ()
 
     def replace(self, rejected: Secret) -> None:
-        """There is no other."""
+        """None: there is no other token."""
 
     def end(self) -> None:
         """The operator's token stays valid."""
 
     def report(self) -> dict[str, Any]:
-        """Its kind, by its prefix. What it may do is known to GitHub only."""
+        """Its kind, by its prefix. Only GitHub knows its permissions."""
         return {"credential": "GITHUB_TOKEN", "kind": kind_of(self._token), "renewed": 0, "revoked": False}
 
 
@@ -90,7 +90,7 @@ def kind_of(token: Secret) -> str:
 
 
 def check_characters(token: Secret) -> None:
-    """Refuse a token that is not valid in a header: the HTTP library's own error would quote it."""
+    """Refuse a token that is not valid in a header: the HTTP library's own error would contain it."""
     if not all("!" <= character <= "~" for character in token.reveal()):
         raise SettingsError(
             [

@@ -50,7 +50,7 @@ def command(program: str, job: Mapping[str, object], *, time_limit: float | None
 def waiting(argv: Sequence[str]) -> list[str]:
     """The same program as in a command of `command`, started before its job is known.
 
-    It loads its modules and reads the line of `line_for` from stdin. If stdin ends before, it ends with 0.
+    It loads its modules, then reads the line of `line_for` from stdin. If stdin ends first, it ends with 0.
     """
     return [*argv[:-1], _WAITS]
 

@@ -1,7 +1,7 @@
-"""Reads the server's name in the first bytes of a TLS connection (RFC 8446, RFC 6066). Pure; every byte is hostile.
+"""Reads the server name in the first bytes of a TLS connection (RFC 8446, RFC 6066). Pure; every byte is hostile.
 
-An address of a content network answers for all of its customers, by that name: a tunnel that was opened for one host
-could otherwise be used for any other.
+An address of a content delivery network serves all of its customers, selected by that name. Without this check, a
+tunnel that was opened for one host could be used for any other.
 """
 
 HELLO_LIMIT = 32 * 1024
@@ -14,31 +14,31 @@ _ENCRYPTED_HELLO = 0xFE0D
 
 
 class NotThisHost(Exception):
-    """The bytes do not begin a TLS connection to the expected host; the text says why."""
+    """The bytes are not the start of a TLS connection to the expected host; the text says why."""
 
 
 def check_hello(data: bytes, host: str) -> bool:
-    """Whether the client hello is complete and names that host; False if more bytes are needed.
+    """Whether the ClientHello is complete and names that host; False if more bytes are needed.
 
     Raises:
-        NotThisHost: it cannot become one.
+        NotThisHost: more bytes cannot make it one.
     """
     hello = _hello(data)
     if hello is None:
         if len(data) >= HELLO_LIMIT:
-            raise NotThisHost("the TLS hello is too large")
+            raise NotThisHost("the TLS ClientHello is too large")
         return False
     try:
         name = _server_name(hello)
     except IndexError:
-        raise NotThisHost("the TLS hello is malformed") from None
+        raise NotThisHost("the TLS ClientHello is malformed") from None
     if name != host:
         raise NotThisHost(f"TLS for another host: {name[:120]}" if name else "TLS without a host name")
     return True
 
 
 def _hello(data: bytes) -> bytes | None:
-    """The body of the client hello, whose message may extend over several records; None: not complete."""
+    """The body of the ClientHello, whose message may extend over several records; None: not complete."""
     message, at = b"", 0
     while True:
         if data[at : at + 1] and (data[at] != _HANDSHAKE or data[at + 1 : at + 2] not in {b"", b"\x03"}):
@@ -47,10 +47,10 @@ def _hello(data: bytes) -> bytes | None:
             return None
         length = int.from_bytes(data[at + 3 : at + 5], "big")
         if not 0 < length <= _LARGEST_RECORD:
-            raise NotThisHost("the TLS hello is malformed")
+            raise NotThisHost("the TLS ClientHello is malformed")
         message += data[at + 5 : at + 5 + length]
         if message and message[0] != _CLIENT_HELLO:
-            raise NotThisHost("the TLS hello is malformed")
+            raise NotThisHost("the TLS ClientHello is malformed")
         if len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big"):  # noqa: PLR2004 - its header
             return message[4 : 4 + int.from_bytes(message[1:4], "big")]
         at += 5 + length
@@ -92,16 +92,16 @@ def _server_name(hello: bytes) -> str:
         if kind == _ENCRYPTED_HELLO:
             raise NotThisHost("TLS with an encrypted host name")
         if kind in seen:
-            raise NotThisHost("the TLS hello is malformed")
+            raise NotThisHost("the TLS ClientHello is malformed")
         seen.add(kind)
         if kind == _SERVER_NAME:
             names = body.vector(2)
             if names.number(1) != 0:
-                raise NotThisHost("the TLS hello is malformed")
+                raise NotThisHost("the TLS ClientHello is malformed")
             raw = names.vector(2).data
             if names.data or body.data:
-                raise NotThisHost("the TLS hello is malformed")
+                raise NotThisHost("the TLS ClientHello is malformed")
             name = "".join(chr(c) if 0x21 <= c <= 0x7E else "?" for c in raw).lower()  # noqa: PLR2004 - printable ASCII
     if reader.data:
-        raise NotThisHost("the TLS hello is malformed")
+        raise NotThisHost("the TLS ClientHello is malformed")
     return name

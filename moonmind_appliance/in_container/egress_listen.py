@@ -1,7 +1,7 @@
 """Runs as the main program of the agent container: opens the port that the agent's proxy variables name.
 
-The container has no network. Its listening socket is handed to the egress proxy in another container, through a Unix
-socket in a volume that both mount; the proxy accepts the connections. Nothing else of the container is shared.
+The container has no network. This program sends its listening socket to the egress proxy in another container, through
+a Unix socket in a volume that both mount; the proxy accepts the connections. The containers share nothing else.
 """
 
 import os
@@ -16,7 +16,7 @@ _PAUSE = 0.01
 
 
 def main(job: dict[str, Any]) -> int:
-    """Listen on `port` of the loopback interface, hand the socket over at `socket`, then become `sleep`.
+    """Listen on `port` of the loopback interface, hand over the socket at `socket`, then execute `sleep`.
 
     Gives up after `seconds`; the container then ends.
     """
@@ -32,7 +32,7 @@ def main(job: dict[str, Any]) -> int:
 
 
 def become_sleep() -> None:
-    """Replace this program: Python's memory is not needed for the rest of the run."""
+    """Replace this program by `sleep`, to free Python's memory for the rest of the run."""
     os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606, S607 - coreutils, by fixed name
 
 
@@ -49,6 +49,6 @@ def hand_over(listener: socket.socket, path: str, seconds: float) -> bool:
                     if connection.recv(1) == b"T":
                         return True
                 except OSError:
-                    pass  # it is about to listen, or ended
+                    pass  # the proxy does not listen yet, or it ended
         time.sleep(_PAUSE)
     return False

@@ -1,8 +1,9 @@
-"""Runs inside the egress container: the only way out of an agent container.
+"""Runs inside the egress container: the agent container's only connection to a network.
 
-It takes the listening socket of the agent container (`egress_listen`), and connects CONNECT requests for hosts of its
-list. All else is answered with an error at once, and counted. It prints `{"ready": true}`, and then its record as JSON
-lines. The operator's proxy comes as a variable of its environment, because it may contain a password.
+It takes the listening socket of the agent container (`egress_listen`), and opens tunnels for CONNECT requests to
+allowed hosts. It answers everything else with an error at once, and counts it. It prints `{"ready": true}`, and then
+its record as JSON lines. The URL of the operator's proxy comes in a variable of its environment, because it may contain
+a password.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from moonmind_appliance.in_container.egress_upstream import Failed, OperatorProx
 
 _CHUNK = 64 * 1024
 _TICK = 0.25
-# Each time the hello is read from its beginning.
+# Each piece makes the ClientHello be parsed from its beginning.
 _MOST_READS = 64
 _LARGEST_REST, _REST_SECONDS = 256 * 1024, 1.0
 _REASONS = {
@@ -38,7 +39,7 @@ _REASONS = {
 class Limits(NamedTuple):
     """What one agent may use. Times are in seconds.
 
-    `idle`: a tunnel without bytes ends after it. `half_open`: as `idle`, when one side has ended its direction.
+    `idle`: how long a tunnel may be silent. `half_open`: the same, after one side has ended its direction.
     """
 
     idle: float
@@ -76,7 +77,7 @@ def take_listener(path: str, seconds: float) -> socket.socket | None:
     with contextlib.suppress(FileNotFoundError):
         Path(path).unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waiting:
-        # Under another name until it listens.
+        # It has another name until it listens, so that the other container does not connect too early.
         waiting.bind(f"{path}.new")
         waiting.listen(1)
         waiting.settimeout(seconds)
@@ -185,7 +186,7 @@ class EgressProxy:
         target = f"{host}:{port}"
         allowed = find(self._rules, host, port)
         if allowed is None:
-            # As it was sent: redaction knows secrets by their exact bytes.
+            # Shown as it was sent: redaction finds secrets by their exact bytes.
             raise Refused(403, "not on the allow-list", printable(head.split(b" ")[1]))
         try:
             upstream = await connect(allowed, host, port, self._proxy)
@@ -225,7 +226,7 @@ async def _read_head(reader: asyncio.StreamReader, seconds: float) -> bytes | No
     """The head of the request without its last empty line; None if nothing was sent.
 
     Raises:
-        Refused: it is too large, too slow, cannot become a head, or something follows it.
+        Refused: it is too large, too slow or malformed, or something follows it.
     """
     head = b""
     try:
@@ -238,7 +239,7 @@ async def _read_head(reader: asyncio.StreamReader, seconds: float) -> bytes | No
                     raise Refused(400, "the request is incomplete", _first_line(head))
                 head += data
                 if b"\0" in data or head.count(b"\n") != head.count(b"\r\n"):
-                    raise Refused(400, "the request has a byte that no request has", _first_line(head))
+                    raise Refused(400, "the request contains an invalid byte", _first_line(head))
                 ends = head.find(b"\r\n\r\n")
                 if 0 <= ends < len(head) - 4:
                     raise Refused(400, "something follows the request", _first_line(head))
@@ -255,7 +256,7 @@ def _first_line(head: bytes) -> str:
 
 
 async def _read_hello(reader: asyncio.StreamReader, host: str, seconds: float) -> bytes | str:
-    """The bytes with the complete TLS hello for that host; a text: why the tunnel must not begin."""
+    """The bytes with the complete TLS ClientHello for that host, or a text that says why the tunnel must not begin."""
     data = b""
     try:
         async with asyncio.timeout(seconds):
@@ -267,10 +268,10 @@ async def _read_hello(reader: asyncio.StreamReader, host: str, seconds: float) -
                     return "not TLS"
                 data += more
     except TimeoutError:
-        return "no TLS hello"
+        return "no TLS ClientHello"
     except NotThisHost as error:
         return str(error)
-    return "the TLS hello came in too many pieces"
+    return "the TLS ClientHello came in too many pieces"
 
 
 async def _pump(tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, sent: bool) -> None:
@@ -287,7 +288,7 @@ async def _pump(tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def _discard(reader: asyncio.StreamReader) -> None:
-    """Read what the agent still sends, for a moment: a close with unread bytes would destroy the answer."""
+    """Read what the agent still sends, for a moment: closing with unread bytes could lose the answer."""
     left = _LARGEST_REST
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_REST_SECONDS):

@@ -1,4 +1,4 @@
-"""Counts what the egress proxy did, bounded in number and size, and prints each change as one line of JSON."""
+"""Counts what the egress proxy did, with limits on number and size, and prints each change as one line of JSON."""
 
 import json
 import time
@@ -12,7 +12,7 @@ ALLOWED, REFUSED, FAILED = "allowed", "refused", "failed"
 
 
 class Entry:
-    """What happened with one target, in one way and for one reason; times are seconds since 1970."""
+    """The connections to one target with one outcome and one reason. Times are seconds since 1970."""
 
     def __init__(self, target: str, outcome: str, reason: str, now: float) -> None:
         self.target, self.outcome, self.reason = target, outcome, reason
@@ -41,7 +41,7 @@ class Record:
         self._write = write
         self._clock = clock
         self._entries: dict[tuple[str, str, str], Entry] = {}
-        # What exceeds the limit is counted without its target.
+        # Targets beyond the limit are counted together, without their names.
         self._others: dict[str, Entry] = {}
 
     def count(self, target: str, outcome: str, reason: str = "") -> Entry:

@@ -14,7 +14,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\t]*)")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-# What the WHATWG URL standard and inet_aton(3) read as an IPv4 address: the last label is a number.
+# The WHATWG URL standard and inet_aton(3) read a host as an IPv4 address if its last label is a number.
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LONGEST_NAME, _HIGHEST_PORT = 253, 65535
@@ -24,7 +24,7 @@ _TOO_LARGE = 431
 
 
 class Refused(Exception):
-    """A request is not passed on: the status of the answer, why, and the target as text for people."""
+    """A request is refused: the status of the answer, the reason, and the target as printable text."""
 
     def __init__(self, status: int, reason: str, shown: str = "") -> None:
         super().__init__(reason)

@@ -1,7 +1,7 @@
 """Decides which targets the egress proxy connects to. Pure.
 
 An entry of the list is `host`, `host:port`, `*.host` or `*.host:port` (`.host` is the same as `*.host`), or an IP
-address in the same forms. Without a port it is for 443.
+address in the same forms. Without a port it is for port 443.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class Rule(NamedTuple):
     """One entry. `host` is a name or an address; `below` it matches the names below `host` instead of `host`.
 
-    `tls`: the connection must be TLS for that host. `private` and `local`: the name may resolve to such an address.
+    `tls`: the connection must be TLS for that host. `private`, `local`: the name may resolve to such an address.
     """
 
     host: str
@@ -50,11 +50,11 @@ class Rule(NamedTuple):
 def rule(entry: str, *, private: bool | None = None) -> Rule:
     """The rule of an entry.
 
-    Whoever names a port means one service, so nothing is assumed about it: neither TLS nor an address on the internet.
+    An entry with a port means one service, so neither TLS nor a public address is required.
 
     Args:
         entry: the entry.
-        private: whether its name may resolve to a private address; None: unless it matches several names.
+        private: whether its name may resolve to a private address; None: it may, unless the entry is a wildcard.
 
     Raises:
         ValueError: it is malformed; the message is the end of a sentence.
@@ -100,7 +100,7 @@ def literal_of(host: str) -> str | None:
 
 
 def kind_of(address: Address) -> str:
-    """`public`, `private`, or `local`: this machine, its link, the metadata of a cloud, or no host at all."""
+    """`public`, `private`, or `local`: this machine, its link, a cloud's metadata, or not the address of a host."""
     if isinstance(address, ipaddress.IPv6Address):
         # Each of these reaches the IPv4 address that it contains.
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]

@@ -25,7 +25,7 @@ class Failed(Exception):
 
 
 class OperatorProxy(NamedTuple):
-    """The operator's proxy; `login` is the value of the header that authenticates, or "". It is never printed."""
+    """The operator's proxy; `login` is the value of the header Proxy-Authorization, or "". It is never printed."""
 
     host: str
     port: int
@@ -117,8 +117,8 @@ async def _through(proxy: OperatorProxy, host: str, port: int) -> Streams:
 
 
 def _refusal(head: bytes) -> str:
-    """Why the proxy's answer means that there is no tunnel; "" if there is one."""
+    """Why the proxy's answer does not open a tunnel; "" if it does."""
     status = head.split(b" ", 2)[1:2]
     if not head.startswith(b"HTTP/1.") or not status or not re.fullmatch(rb"[1-5][0-9][0-9]", status[0]):
-        return "no HTTP answer"
+        return "not an HTTP answer"
     return "" if status[0].startswith(b"2") else f"HTTP {status[0].decode()}"

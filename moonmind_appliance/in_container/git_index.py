@@ -20,7 +20,7 @@ _NOT_DONE = {"A": "not added", "D": "not removed"}
 
 
 class Change(NamedTuple):
-    """The changes that remain, the left-out paths to report to reviewers, and how many of these are protected ones.
+    """The remaining changes, the left-out paths to report to reviewers, and how many of these are protected.
 
     Protected paths are reported first, so that others cannot displace them from a list that is shortened.
     """

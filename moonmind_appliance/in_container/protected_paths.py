@@ -21,11 +21,11 @@ class ProtectedPaths:
     """Patterns in the format of gitignore(5): https://git-scm.com/docs/gitignore.
 
     A pattern without a slash, or with one at its end only, matches at any depth, others from the repository's root.
-    `**` is any number of folders. A pattern covers what it matches, and everything below it. `!` begins an exception,
-    which prevails over all other patterns.
+    `**` matches any number of folders. A pattern covers what it matches, and everything below it. `!` begins an
+    exception, which prevails over all other patterns.
 
-    Names are compared as the most lenient file system does: in any case and Unicode normalization, without characters
-    that it ignores. Exceptions are compared exactly. A search takes linear time.
+    Names are compared as the most lenient file system compares them: without regard to case, Unicode normalization and
+    ignored characters. Exceptions are compared exactly. A search takes linear time.
     """
 
     def __init__(self, patterns: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 DEFAULT_WORD, NONE_WORD = "default", "none"
-"""Words among the patterns: the patterns of `DEFAULT`; no path is protected."""
+"""Keywords of the setting, for the patterns of `DEFAULT`, and for no protected path."""
 
 LONGEST_PATTERN, MOST_PATTERNS = 200, 1000
 
@@ -61,6 +61,6 @@ def pattern_problem(pattern: str) -> str:
 
 
 def patterns_of(words: Iterable[str]) -> tuple[str, ...]:
-    """The patterns that the words of the setting stand for."""
+    """The patterns, with the setting's keywords replaced."""
     expanded = ((word,) if word != DEFAULT_WORD else DEFAULT for word in words if word != NONE_WORD)
     return tuple(dict.fromkeys(pattern for some in expanded for pattern in some))

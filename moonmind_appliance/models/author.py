@@ -1,7 +1,7 @@
 """Who makes a change: the caller of the API, or the user of the command line or the terminal interface.
 
 What runs automatically has no author. The author belongs to the context of a request, a command or a job of the
-terminal interface (`contextvars`), so that no verb has to pass it on to the event that it causes.
+terminal interface (`contextvars`), so that functions do not have to pass it on to the event.
 """
 
 from contextvars import ContextVar
@@ -34,7 +34,7 @@ _current: ContextVar[Author | None] = ContextVar("author", default=None)
 
 
 def current_author() -> Author | None:
-    """The author of what this thread or task does; None: it is automatic."""
+    """The author of this thread's or task's changes; None: they are automatic."""
     return _current.get()
 
 

@@ -20,9 +20,9 @@ CACHE_FOLDER = AGENT_HOME
 SCAFFOLD = "/opt/spec-kit/scaffold"
 
 # The volume through which the agent container hands its listening socket to the egress container. In the agent
-# container it is read-only; in the egress container its mount point gives it its owner.
+# container it is read-only; in the egress container the volume takes the owner of its mount point.
 AGENT_EGRESS_FOLDER = "/work/egress"
 EGRESS_FOLDER = AGENT_HOME
 EGRESS_CA_FILE = f"{EGRESS_FOLDER}/extra-ca.pem"
-# The port of the agent container's loopback interface at which the egress proxy answers.
+# The port of the agent container's loopback interface on which the egress proxy accepts connections.
 EGRESS_PORT = 3128

@@ -21,7 +21,7 @@ _OOM_KILL = re.compile(rb"^oom_kill [1-9]", re.MULTILINE)
 def run_command(
     ctx: PhaseContext, container: str, spec: ExecSpec, *, stdout: ByteSink, stderr: ByteSink
 ) -> ExecOutcome:
-    """Execute a command, or give its job to its waiting program; ends at once if the run is interrupted.
+    """Execute a command, or give its job to its waiting program. Ends at once if the run is interrupted.
 
     Raises:
         RunInterrupted: a cancel, a shutdown or a lost lease ended it.

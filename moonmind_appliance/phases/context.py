@@ -46,9 +46,9 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     """A phase's input. `run` is the current row; `attempt` counts this phase's tries from 1.
 
     `to_do` are the phases that were to be done when this attempt of the run began. `prepared` are the programs that
-    wait for their command. `login` is None until `start_job_container`; `wall` too, and with AGENT_WALL=false.
-    `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is False if a retry must
-    start again at the clone.
+    wait for their command. `login` and `wall` are None until `start_job_container`; `wall` stays None with
+    AGENT_WALL=false. `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is
+    False if a retry must start again at the clone.
     """
 
     run: Run

@@ -65,7 +65,7 @@ def credential_audit(ctx: PhaseContext, *, pushed_with_token: bool, findings: li
 
 
 def _egress(ctx: PhaseContext) -> dict[str, Any]:
-    """What the agent reached and tried to reach; `egress.json` has all of it."""
+    """What the agent reached and tried to reach; `egress.json` has the complete list."""
     if not ctx.settings.agent_wall:
         return {"wall": False}
     record = stored_record(ctx)

@@ -25,7 +25,7 @@ _OUTCOMES = frozenset({ALLOWED, REFUSED, FAILED})
 class EgressTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Connections to one target with one outcome: `allowed`, `refused` or `failed`, and why. Sizes are in bytes.
 
-    `target` is host:port, or what stood in its place, in printable ASCII; "" for those beyond the limit.
+    `target` is host:port, or what the request had in its place, in printable ASCII; "" for targets beyond the limit.
     """
 
     target: str
@@ -84,7 +84,7 @@ class EgressLines:
                 self._rest = b""
 
     def targets(self) -> list[EgressTarget]:
-        """What has been reported so far, in order of its first time."""
+        """What the proxy has reported so far, in the order of the first connections."""
         with self._lock:
             return sorted(self._found.values(), key=lambda each: each.first_at)
 

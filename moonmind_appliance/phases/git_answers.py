@@ -61,7 +61,7 @@ class ChangedFile(msgspec.Struct, frozen=True):
 
 
 class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of `stage`. The lists are bounded. `protected_count` of the left-out paths are protected ones.
+    """The result of `stage`. The lists are bounded. `protected_count`: how many left-out paths are protected.
 
     `feature_protected`: files of the feature are among them.
 

@@ -105,7 +105,7 @@ def git_command(
 
 
 def prepare_git(ctx: PhaseContext, verb: str) -> None:
-    """Begin to start the verb's program, which then waits for `git_command`."""
+    """Start the verb's program in the background; it waits for `git_command`."""
     ctx.prepared.prepare(ctx.names.git, command(f"git_{verb}", {}))
 
 

@@ -89,7 +89,7 @@ def _repeat(
 def _call(
     ctx: PhaseContext, verb: GitHubVerb, result: type[_Result], logs: PhaseLogs, deadline: float
 ) -> GitAnswer[_Result]:
-    """Run the verb once; a second time if GitHub rejected a token that can be renewed.
+    """Run the verb; run it again if GitHub rejected a token that can be renewed.
 
     Raises:
         GitHubError: GitHub gave no token.
@@ -110,7 +110,7 @@ def _authorized(  # noqa: PLR0917 - one caller, above
     deadline: float,
     token: Secret | None,
 ) -> GitAnswer[_Result]:
-    """Run the verb with that token, repeatedly while it may be too new for GitHub to know it everywhere."""
+    """Run the verb with that token; repeat while the token may be too new for all of GitHub's servers to know it."""
     pauses = () if ctx.github is None or token is None else ctx.github.tokens.settling(token)
     for pause in (*pauses, None):
         left = max(1.0, deadline - time.monotonic())

@@ -12,14 +12,14 @@ AUDIT = "credential_audit.json"
 
 
 def github_access(ctx: PhaseContext) -> dict[str, Any]:
-    """The credential, and the tokens that all attempts of the run have taken with it; never a value."""
+    """The credential, and the tokens that all attempts of the run have requested with it; never a value."""
     if ctx.github is None:
         return {"credential": "none"}
     return _with_earlier(ctx.github.tokens.report(), _audit(ctx).get("github"))
 
 
 def end_github_access(ctx: PhaseContext) -> None:
-    """Revoke the tokens that this attempt has taken, and record it in the run's credential audit. Idempotent.
+    """Revoke the tokens of this attempt, and record that in the run's credential audit. Idempotent.
 
     Does nothing with the operator's own token.
 

@@ -13,7 +13,7 @@ from moonmind_appliance.in_container.command import waiting
 from moonmind_appliance.models import ExecSpec
 from moonmind_appliance.phases.background import in_background
 
-# A start that takes longer has no advantage over a new one.
+# Waiting longer for a start saves no time compared with a new one.
 _STARTED_WITHIN = 5.0
 _LOOK = 0.05
 
@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class PreparedCommands:
     """The run's waiting programs. Thread-safe.
 
-    They only save time: a program that did not start, or ended, is missing, and its command is executed anew. An agent
-    can end or replace a program that waits in its container, as it can a program that is started after it.
+    They only save time: if a program did not start, or ended, its command is executed anew. An agent can end or replace
+    a program that waits in its container, as it can replace any program that starts there later.
     """
 
     def __init__(self, engine: ContainerEngine) -> None:
@@ -34,7 +34,7 @@ class PreparedCommands:
         self._closed = False
 
     def prepare(self, container: str, argv: Sequence[str]) -> None:
-        """Begin to start the program of such a command, made by `in_container.command.command` with any job."""
+        """Start the program of a command in the background; `argv` is from `in_container.command`, with any job."""
         program = waiting(argv)
         with self._lock:
             if not self._closed:

@@ -47,7 +47,7 @@ class PullRequestText(msgspec.Struct, frozen=True):
 
 
 class RefusedTarget(msgspec.Struct, frozen=True):
-    """What the agent tried to reach and the wall refused, and how often; a target may occur several times."""
+    """What the wall refused to the agent, and how often. A target may occur several times."""
 
     target: str
     connections: int

@@ -65,7 +65,7 @@ class PhaseRunner:
         try:
             return speckit_phase(phase, self._ctx)
         finally:
-            # Also after an interruption: the record of a failed or cancelled run matters as much.
+            # Also after an interruption: reviewers need the record of a failed or cancelled run, too.
             self._keep_egress(phase)
 
     def _keep_egress(self, phase: PhaseName) -> None:
@@ -85,7 +85,7 @@ class PhaseRunner:
         return clone.result()
 
     def _remove_agent(self) -> None:
-        """Begin to remove the agent container, which is frozen, and the egress container, which serves only it."""
+        """Start to remove the frozen agent container, and the egress container, which only the agent used."""
         self.wait_for_removal()
         self._agent_removal = in_background("cleanup", self._remove_agent_side)
 

@@ -99,7 +99,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
 
 
 def _prepare_next(phase: PhaseName, ctx: PhaseContext, command: Sequence[str]) -> None:
-    """Begin to start the program of the next turn, or of the commit."""
+    """Start the program of the next turn, or of the commit, in the background."""
     if phase is list(SKILLS)[-1]:
         prepare_git(ctx, "stage")
     else:

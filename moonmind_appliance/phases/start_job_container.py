@@ -131,7 +131,7 @@ def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The agent container: the shard's login and the workspace, no GitHub token, and behind the wall no network."""
+    """The agent container: the shard's login and the workspace, no GitHub token, and with AGENT_WALL no network."""
     names = ctx.names
     egress = [Mount(names.egress, AGENT_EGRESS_FOLDER, read_only=True)] if ctx.settings.agent_wall else []
     return ContainerSpec(

@@ -1,7 +1,7 @@
 """The wall around a run's agent: the egress container, and the record of what the agent tried to reach.
 
-The agent container has no network. Its listening socket is served by the program `egress_proxy` in the egress
-container, which connects allowed hosts only (decision 47).
+The agent container has no network. The program `egress_proxy` in the egress container accepts the connections to
+its listening socket, and connects only to allowed hosts (decision 47).
 """
 
 import logging
@@ -49,11 +49,11 @@ class Wall:
         return listen_command(self._socket)
 
     def start(self) -> None:
-        """Begin to start the egress container, and then its proxy. The volume exists."""
+        """Start the egress container and then its proxy, in the background. The volume must exist."""
         self._started = in_background("egress", self._start)
 
     def wait_started(self) -> None:
-        """Wait until the egress container is started, or cannot be started."""
+        """Wait until the egress container has started or failed to start."""
         if self._started is not None:
             wait([self._started])
 
@@ -86,7 +86,7 @@ class Wall:
         return self._lines.targets()
 
     def keep(self, phase: PhaseName) -> None:
-        """Store what the agent tried to reach, unless nothing changed. Never raises: no run fails because of it."""
+        """Store what the agent tried to reach, if that changed. Never raises, so that no run fails because of it."""
         targets = self._lines.targets()
         if targets == self._kept:
             return
@@ -135,7 +135,7 @@ def end_container(engine: ContainerEngine, container: str) -> None:
 
 
 def egress_spec(ctx: PhaseContext) -> ContainerSpec:
-    """The egress container: the network, and nothing of the run. Its exec gets the operator's proxy."""
+    """The egress container: it has the network, but nothing of the run. Its exec gets the operator's proxy."""
     names = ctx.names
     limits = Limits(min(_MEMORY, ctx.limits.memory_bytes), min(_CPUS, ctx.limits.cpus), _PIDS)
     return ContainerSpec(
@@ -158,7 +158,7 @@ def allowed_hosts(ctx: PhaseContext) -> list[str]:
 def needed_targets(ctx: PhaseContext) -> dict[str, str]:
     """What the agent needs and did not reach in this attempt, by outcome: up to three targets with their reasons.
 
-    If the hosts of its service are unknown, that may be everything that was refused.
+    If the hosts of its service are unknown, any refused target may be one of them.
     """
     if ctx.wall is None:
         return {}

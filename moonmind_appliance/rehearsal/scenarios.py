@@ -127,7 +127,8 @@ SCENARIOS: dict[str, Scenario] = {
         github_times=1,
     ),
     "github-app": Scenario(
-        "a GitHub App instead of a token: its first token ends during the run, which takes another one and revokes it",
+        "a GitHub App instead of a token: the first token expires during the run; the run gets another one, and "
+        "revokes it at its end",
         Expected(RunStatus.SUCCEEDED),
         github_app=True,
     ),
@@ -166,7 +167,7 @@ def configure(scenario: Scenario, openai: StandInOpenAI, github: StandInGitHub) 
     response = ScriptedResponse(scenario.openai, resets_in=scenario.resets_in)
     openai.respond_with(response, phase=scenario.phase, times=scenario.times)
     if scenario.github_app:
-        # The appliance renews by the time that GitHub names; the tokens work longer, however slow the machine is.
+        # The appliance renews tokens by GitHub's `expires_at`. They work longer, so that a slow machine does not fail.
         github.set_token_life(_TOKEN_LIFE, grace=_TOKEN_GRACE)
     for fault in scenario.github:
         github.inject(fault, times=scenario.github_times, retry_after=scenario.resets_in)

@@ -46,8 +46,8 @@ _log = logging.getLogger(__name__)
 class ApiServer(uvicorn.Server):
     """uvicorn for the API, within limits. `run` needs a listening socket.
 
-    `trusted_proxies` are addresses and networks: what their header `X-Forwarded-For` says counts as the client's
-    address. A connection's own address still counts for the limits on connections.
+    `trusted_proxies` are addresses and networks: their header `X-Forwarded-For` gives the client's address. The limits
+    on connections still use the connection's own address.
     """
 
     def __init__(self, api: Litestar, limits: Limits, *, trusted_proxies: Sequence[str] = ()) -> None:
@@ -63,7 +63,7 @@ class ApiServer(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
-            # uvicorn trusts this machine if it is not told otherwise.
+            # uvicorn trusts this machine's addresses by default.
             proxy_headers=bool(trusted_proxies),
             forwarded_allow_ips=list(trusted_proxies),
             lifespan="on",

@@ -203,7 +203,7 @@ def _app_problem(settings: Settings) -> SettingProblem | None:
     if settings.github_token is not None:
         return SettingProblem(
             "GITHUB_TOKEN",
-            "is set, and a GitHub App is, too: it is not clear which of them the runs should use.",
+            "is set together with a GitHub App: it is not clear which of them runs should use.",
             "Remove GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY.",
         )
     if settings.github_app_id is None:

@@ -50,7 +50,7 @@ class Secret:
         return bool(self._value)
 
     def __eq__(self, other: object) -> bool:
-        # In constant time: how long it takes must not tell how much of a guess is right.
+        # In constant time: the duration must not reveal how much of a guess is correct.
         return isinstance(other, Secret) and hmac.compare_digest(other._value.encode(), self._value.encode())
 
     def __hash__(self) -> int:
@@ -146,7 +146,7 @@ def private_key(raw: str) -> PrivateKey:
 def app_id(raw: str) -> str:
     """The id of a GitHub App, or its client id."""
     if not re.fullmatch(r"[0-9]{1,20}|Iv[A-Za-z0-9.]{8,60}", raw):
-        raise ValueError("is not the id of a GitHub App (a number), and not its client id")
+        raise ValueError("is neither the id of a GitHub App (a number) nor its client id")
     return raw
 
 
@@ -232,10 +232,10 @@ def egress_entries(raw: str) -> tuple[str, ...]:
 
 
 def path_patterns(raw: str) -> tuple[str, ...]:
-    """Patterns of paths, separated by commas; `default` stands for the default ones, `none` for no pattern."""
+    """Patterns of paths, separated by commas; `default` stands for the default patterns, `none` for no pattern."""
     words = comma_separated(raw)
     if not words:
-        raise ValueError(f"contains no pattern; {NONE_WORD} allows all paths")
+        raise ValueError(f"contains no pattern; use {NONE_WORD} to allow all paths")
     if NONE_WORD in words and len(words) > 1:
         raise ValueError(f"contains {NONE_WORD} and other patterns")
     if len(words) > MOST_PATTERNS:

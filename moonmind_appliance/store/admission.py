@@ -1,7 +1,7 @@
 """Limits on submissions: how many one user makes in a minute, and how many runs are queued.
 
-A submission that is not near a limit costs no statement: runs are counted only when the number of runs that surely fit
-is used up, and again after some seconds. A count reads at most as many entries of an index as its limit.
+A submission far from a limit costs no statement. A count gives the number of runs that still fit; runs are counted
+again when that number is used up, and after some seconds. A count reads at most as many index entries as its limit.
 """
 
 import math
@@ -21,7 +21,7 @@ _QUEUE_RETRY_SECONDS = 60
 _COUNT_AGAIN_AFTER = 10.0
 _MOST_ROOMS = 2048
 
-# Runs that seem to be of the future were stored before the clock was set back.
+# Runs with a time in the future were stored before the clock was set back.
 _OF_MINUTE = "FROM runs WHERE subject = :subject AND accepted_at > :since AND accepted_at <= :now"
 _QUEUED = "FROM runs INDEXED BY runs_queued WHERE status = 'queued'"
 _OLDEST = f"SELECT accepted_at {_OF_MINUTE} ORDER BY accepted_at DESC LIMIT 1 OFFSET :limit - 1"
@@ -50,14 +50,14 @@ class SubmissionLimits(NamedTuple):
 
 @dataclass(slots=True)
 class _Room:
-    """How many runs surely fit until a time on the monotonic clock."""
+    """How many more runs fit, until a time on the monotonic clock."""
 
     runs: int
     until: float
 
 
 class Admission:
-    """Refuses runs that exceed a limit. Call it only within write transactions, which take turns."""
+    """Refuses runs that exceed a limit. Call it only within write transactions, which are serialized."""
 
     def __init__(self, count_again_after: float = _COUNT_AGAIN_AFTER) -> None:
         self._count_again_after = count_again_after
@@ -76,7 +76,7 @@ class Admission:
         *,
         is_new: bool = True,
     ) -> None:
-        """Refuse one more queued run of this user; a run that is not new does not count as a submission.
+        """Refuse one more queued run of this user; a retried run does not count as a submission.
 
         Raises:
             TooMany: `too_many_submissions`, `too_many_queued_runs` or `queue_full`.
@@ -101,7 +101,7 @@ class Admission:
         """Count how many runs still fit.
 
         Raises:
-            TooMany: none.
+            TooMany: no further run fits.
         """
         values: dict[str, object] = {"limit": most}
         if limit is not _Limit.QUEUE:

@@ -22,8 +22,8 @@ _BUSY_SECONDS = 15.0
 # Longest wait for running statements when the process stops.
 _CLOSE_SECONDS = 3.0
 _LONG_WAIT_SECONDS = 600.0
-# Each thread has a connection of its own; the system caches the file for all of them. A prepared statement takes 5 to
-# 15 KiB.
+# Each thread has its own connection; the operating system caches the file for all of them. A prepared statement
+# takes 5 to 15 KiB.
 _CACHE_KIB = 256
 _CACHED_STATEMENTS = 32
 # A wait for the turn that is not subtracted: the two statements that would do it take longer than most commits.

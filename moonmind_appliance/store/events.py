@@ -155,7 +155,7 @@ class EventStore:
             return _readable(rows)
 
     def authored(self, *, limit: int, since: datetime | None = None) -> list[tuple[Event, Author]]:
-        """The newest events that have an author, newest first; those since a time."""
+        """The newest events that have an author, newest first; only those since that time."""
         with self._database.read() as connection:
             rows = connection.execute(AUTHORED, (time_text(since or _LONG_AGO), limit)).fetchall()
         found = []

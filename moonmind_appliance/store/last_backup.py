@@ -25,7 +25,7 @@ def record_backup(path: Path, at: datetime) -> None:
                 "INSERT INTO appliance VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (_KEY, time_text(at)),
             )
-        # A database that is not migrated may have no column for the author.
+        # A database that is not migrated yet may have no column for the author.
         with suppress(StoreError), database.write() as connection:
             record(connection, "backup.made", at=at)
     finally:

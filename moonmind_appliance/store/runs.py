@@ -171,7 +171,7 @@ class RunStore:
         Raises:
             NotFound: no such run.
             Conflict: the run is neither failed nor cancelled, or its specification text was removed.
-            TooMany: too many runs are queued, in all or of its submitter.
+            TooMany: too many runs are queued, in total or of the run's submitter.
         """
         with self._database.write() as connection:
             run = existing_run(connection, run_id)

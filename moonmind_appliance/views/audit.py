@@ -24,7 +24,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def audit_entries(store: Store, *, limit: int, since: datetime | None = None) -> list[AuditEntry]:
-    """The newest changes, newest first; those since a time (with a time zone)."""
+    """The newest changes, newest first; only those since that time (with a time zone)."""
     return [
         AuditEntry(
             event_id=event.event_id,

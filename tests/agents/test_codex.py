@@ -47,7 +47,7 @@ def test_the_repositorys_own_configuration_is_not_trusted() -> None:
 
 
 def test_behind_the_wall_what_codex_starts_gets_the_proxy_variables() -> None:
-    """Codex hides its own ones from its tools; without the proxy they would not get an answer."""
+    """Codex hides its own variables from its tools. Without the proxy the tools would not get an answer."""
     feature = "specs/001-x"
     for egress, expected in ((Egress(wall=True), True), (Egress(https_proxy="http://p:1"), False)):
         request = TurnRequest(
@@ -60,7 +60,7 @@ def test_behind_the_wall_what_codex_starts_gets_the_proxy_variables() -> None:
 
 
 def test_the_hosts_are_those_of_the_addresses_and_of_api_keys() -> None:
-    """Each as an entry of the list of the egress proxy."""
+    """Each host is an entry of the egress proxy's list."""
     codex = Codex()
     assert {f"https://{host}/" for host in codex.hosts()} == {*codex.addresses, "https://api.openai.com/"}
 

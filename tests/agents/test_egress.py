@@ -38,7 +38,7 @@ def test_the_authorities_have_the_agents_own_variable_too() -> None:
 
 
 def test_behind_the_wall_the_agent_gets_only_the_address_of_its_own_container() -> None:
-    """Neither the operator's proxy nor its list of exceptions."""
+    """It gets neither the operator's proxy nor its list of exceptions."""
     settings = Settings(agent_https_proxy=PROXY, agent_no_proxy="internal", extra_ca_certs=Path("/etc/ca.pem"))
     egress = Egress.of(settings)
     assert egress.extra_ca
@@ -47,14 +47,14 @@ def test_behind_the_wall_the_agent_gets_only_the_address_of_its_own_container() 
 
 
 def test_without_the_wall_the_agent_gets_the_operators_proxy() -> None:
-    """Without a password: the settings refuse one then, and it is removed in any case."""
+    """It gets no password: the settings refuse one without the wall, and the address never contains it."""
     settings = Settings(agent_wall=False, agent_https_proxy=PROXY, agent_no_proxy="internal")
     proxies = Egress.of(settings).proxies()
     assert (proxies["HTTPS_PROXY"], proxies["NO_PROXY"]) == ("http://p:1", "internal")
 
 
 def test_commands_on_a_login_get_the_operators_proxy() -> None:
-    """With its password: no agent runs in those containers, and the engine does not show an exec's environment."""
+    """They get its password: no agent runs in their containers, and the engine does not show an exec's environment."""
     proxies = login_proxies(Settings(agent_https_proxy=PROXY, agent_no_proxy="internal"))
     assert (proxies["HTTPS_PROXY"], proxies["no_proxy"]) == ("http://moon:word@p:1", "internal")
     assert login_proxies(Settings()) == {}
@@ -80,7 +80,7 @@ def test_the_proxys_password_is_in_no_command() -> None:
 
 @pytest.mark.parametrize(("url", "needed"), [("https://p:1", True), ("http://p:1", False)])
 def test_the_authorities_are_needed_for_a_proxy_with_tls(url: str, needed: bool) -> None:  # noqa: FBT001
-    """Only then the egress proxy speaks TLS itself."""
+    """Only then does the egress proxy itself use TLS with extra authorities."""
     settings = Settings(agent_https_proxy=ProxyUrl(url), extra_ca_certs=Path("/etc/ca.pem"))
     assert needs_ca_file(settings) is needed
     assert (job_of(proxy_exec(settings, (), "x"))["ca_file"] == EGRESS_CA_FILE) is needed

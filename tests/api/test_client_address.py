@@ -1,4 +1,4 @@
-"""What counts as one client."""
+"""What is counted as one client."""
 
 import pytest
 
@@ -19,5 +19,5 @@ from moonmind_appliance.api.client_address import origin_of
     ],
 )
 def test_a_network_of_ipv6_counts_as_one_address(address: str, origin: str) -> None:
-    """A client has a whole /64 for itself."""
+    """One client can use all addresses of a /64."""
     assert origin_of(address) == origin

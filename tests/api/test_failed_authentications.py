@@ -29,7 +29,7 @@ def refused(failures: FailedAuthentications, origin: str, sent: str = "new") -> 
 
 
 def test_an_address_may_fail_so_often_within_a_minute() -> None:
-    """Then its tokens are not checked until the minute is over. Other addresses are not affected."""
+    """Above the limit, its tokens are not checked until the minute is over. Other addresses are not affected."""
     clock = Clock()
     failures = FailedAuthentications(3, clock)
     for number in range(3):
@@ -46,7 +46,7 @@ def test_an_address_may_fail_so_often_within_a_minute() -> None:
 
 
 def test_a_token_that_was_valid_is_always_checked_and_never_counted() -> None:
-    """Callers behind the same address are not locked out; an expired token is no guess."""
+    """Callers behind the same address are not locked out. An expired token is not a guess."""
     failures = FailedAuthentications(1, Clock())
     failures.succeeded("good")
     for _ in range(5):
@@ -58,7 +58,7 @@ def test_a_token_that_was_valid_is_always_checked_and_never_counted() -> None:
 
 
 def test_without_a_limit_nothing_is_refused() -> None:
-    """MAX_FAILED_AUTHENTICATIONS=0."""
+    """MAX_FAILED_AUTHENTICATIONS=0 turns the limit off."""
     failures = FailedAuthentications(0, Clock())
     for number in range(100):
         failures.failed("192.0.2.1", f"guess-{number}")
@@ -66,7 +66,7 @@ def test_without_a_limit_nothing_is_refused() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    """Many addresses and tokens replace each other."""
+    """New addresses and tokens replace old ones."""
     failures = FailedAuthentications(1, Clock())
     for number in range(10_000):
         failures.failed(f"address-{number}", "guess")
@@ -82,7 +82,7 @@ def get(served: Served, token: str, forwarded: str = "") -> httpx.Response:
 
 
 def test_the_api_answers_429_and_says_when_to_retry(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """As a problem. A token that was valid still works, an unknown one is not checked; the log names the address."""
+    """A token that was valid still works. An unknown one is not checked. The log names the address."""
     caplog.set_level(logging.WARNING)
     with serve(tmp_path, max_failed_authentications=2) as served:
         assert served.client().get("/runs").status_code == 200
@@ -97,21 +97,21 @@ def test_the_api_answers_429_and_says_when_to_retry(tmp_path: Path, caplog: pyte
     assert line.startswith("127.0.0.1 has sent 2 invalid tokens")
 
 
-def test_a_request_without_a_token_is_no_failure(tmp_path: Path) -> None:
-    """It guesses nothing."""
+def test_a_request_without_a_token_is_not_a_failure(tmp_path: Path) -> None:
+    """Such a request is not a guess."""
     with serve(tmp_path, max_failed_authentications=1) as served:
         assert [served.client(None).get("/runs").status_code for _ in range(5)] == [401] * 5
 
 
 def test_the_header_of_an_untrusted_client_does_not_count(tmp_path: Path) -> None:
-    """It could name another address each time."""
+    """The client could name another address in each request."""
     with serve(tmp_path, max_failed_authentications=1) as served:
         assert get(served, "mma_" + "x" * 43, "192.0.2.1").status_code == 401
         assert get(served, "mma_" + "y" * 43, "192.0.2.2").status_code == 429
 
 
 def test_behind_a_trusted_proxy_each_client_counts(tmp_path: Path) -> None:
-    """The last address that is not a trusted proxy's: the client may have written those before it."""
+    """The last address that is not a trusted proxy's counts: the client may have written those before it."""
     with serve(tmp_path, max_failed_authentications=1, trusted_proxies=("127.0.0.1/32", "10.0.0.0/8")) as served:
         assert get(served, "mma_" + "x" * 43, "203.0.113.9, 192.0.2.1, 10.1.2.3").status_code == 401
         assert get(served, "mma_" + "y" * 43, "198.51.100.7, 192.0.2.1").status_code == 429

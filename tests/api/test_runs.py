@@ -246,7 +246,7 @@ def test_each_request_leaves_one_line_in_the_log(tmp_path: Path, caplog: pytest.
 
 
 def test_a_caller_over_a_limit_gets_429_and_when_to_retry(tmp_path: Path) -> None:
-    """As a problem with `Retry-After`; a repeat of a submission is answered as before."""
+    """The answer has `Retry-After`. A repeat of a submission is answered as before."""
     with serve(tmp_path, max_submissions_per_minute=2) as served:
         ann, key = served.client(), {"Idempotency-Key": "one"}
         first = ann.post("/runs", json=REQUEST, headers=key)

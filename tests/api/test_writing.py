@@ -92,7 +92,7 @@ def test_a_call_that_waits_gets_another_thread() -> None:
 
 
 def test_a_thread_that_is_not_needed_ends() -> None:
-    """Its connection to the database is closed with it. A later call gets a new one."""
+    """Its database connection is closed with it. A later call gets a new thread."""
     release = threading.Event()
 
     async def run() -> None:

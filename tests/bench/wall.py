@@ -23,7 +23,7 @@ COLUMNS = ("start", "first turn", "turns", "run")
 
 
 def seconds(begin: str, end: str) -> float:
-    """The time between two times of the API."""
+    """The seconds between two times of the API."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` finds out about a GitHub App, and about a token's surplus."""
+"""What `doctor` finds out about a GitHub App, and about permissions of a token that runs do not need."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_an_app_with_what_runs_need(github: StandInGitHub) -> None:
 
 
 def test_a_surplus_of_the_installation_is_a_note(github: StandInGitHub) -> None:
-    """Permissions that no run needs, and all repositories of the account; once for each installation."""
+    """Permissions that no run needs, and access to all repositories, are reported once for each installation."""
     github.add_repository("acme/second")
     github.install_app(APP_ID, "acme", permissions={**NEEDED, "issues": "write", "administration": "read"})
     findings = look(github, SLUG, "acme/second")
@@ -71,7 +71,7 @@ def test_a_surplus_of_the_installation_is_a_note(github: StandInGitHub) -> None:
 
 
 def test_without_a_list_of_repositories_the_installations_are_counted(github: StandInGitHub) -> None:
-    """Runs may use all of them."""
+    """Runs may use all of their repositories."""
     github.install_app(APP_ID, "acme")
     findings = look(github)
     assert shown(findings) == [("GitHub App", "ok"), ("repositories", "note")]
@@ -105,14 +105,14 @@ def test_an_app_that_runs_cannot_use(github: StandInGitHub, installed: dict[str,
     ],
 )
 def test_a_key_or_an_address_that_is_wrong(github: StandInGitHub, fields: dict[str, Any], said: str) -> None:
-    """One finding; nothing else can be checked."""
+    """There is one finding: nothing else can be checked."""
     (finding,) = look(github, SLUG, **fields)
     assert (finding.check, finding.level, said in finding.observed) == ("GitHub App", "wrong", True)
     assert finding.to_do
 
 
 def test_githubs_time_is_known_from_the_app(github: StandInGitHub) -> None:
-    """For the check of the clock, which matters to an App."""
+    """The check of the clock needs it: a JWT contains times."""
     github.install_app(APP_ID, "acme")
     checks = GitHubChecks(settings_of(github))
     list(checks())
@@ -120,14 +120,14 @@ def test_githubs_time_is_known_from_the_app(github: StandInGitHub) -> None:
 
 
 def test_an_app_is_a_credential_without_a_request(github: StandInGitHub) -> None:
-    """For `/ready` and `doctor --offline`."""
+    """`/ready` and `doctor --offline` make no request to GitHub."""
     finding = token_is_set(settings_of(github))
     assert (finding.check, finding.level) == ("GitHub App", "ok")
     assert github.requests == []
 
 
 def test_a_repository_is_checked_with_the_app(github: StandInGitHub) -> None:
-    """`doctor --repository`: its installation, too; the check's token is revoked."""
+    """`doctor --repository` also checks the installation, and revokes its token."""
     github.install_app(APP_ID, "acme")
     findings = list(repository_checks(settings_of(github), SLUG))
     assert shown(findings)[:3] == [
@@ -155,7 +155,7 @@ def test_a_classic_tokens_surplus_is_a_note(github: StandInGitHub) -> None:
 
 
 def test_a_fine_grained_tokens_surplus_is_found_by_reading(github: StandInGitHub) -> None:
-    """Only what can be read without a change; GitHub does not tell such a token's permissions."""
+    """GitHub does not report such a token's permissions, so the check tries what it can read."""
     github.add_token("github_pat_more", permissions={**NEEDED, "secrets": "read", "administration": "write"})
     findings = with_token(github, "github_pat_more", SLUG)
     assert shown(findings)[1] == ("GitHub token, permissions", "note")

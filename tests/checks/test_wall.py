@@ -33,7 +33,7 @@ def test_a_wall_that_refuses_everything_else_is_shown_with_its_hosts(direct: int
     found, engine = checked((56, b"403"), direct, agent_egress_allow=("pypi.org",))
     assert (found.level, found.observed) == (
         Level.OK,
-        "on: the agent reaches chatgpt.com, auth.openai.com, api.openai.com, pypi.org, and nothing else.",
+        "on: the agent can reach chatgpt.com, auth.openai.com, api.openai.com, pypi.org, and no other host.",
     )
     assert (engine.container_data, engine.volume_data) == ({}, {})
 
@@ -41,15 +41,15 @@ def test_a_wall_that_refuses_everything_else_is_shown_with_its_hosts(direct: int
 @pytest.mark.parametrize(
     ("asked", "direct", "observed"),
     [
-        ((0, b"200"), 0, "another way out"),
-        ((56, b"403"), 0, "another way out"),
-        ((56, b"403"), 28, "another way out"),
+        ((0, b"200"), 0, "without the proxy"),
+        ((56, b"403"), 0, "without the proxy"),
+        ((56, b"403"), 28, "without the proxy"),
         ((7, b"000"), 6, "does not answer"),
         ((0, b"200"), 6, "does not answer"),
     ],
 )
 def test_a_wall_with_a_gap_prevents_runs(asked: tuple[int, bytes], direct: int, observed: str) -> None:
-    """Each part is tested on its own."""
+    """The proxy's refusal and the missing direct connection are checked separately."""
     found, engine = checked(asked, direct)
     assert found.level is Level.WRONG
     assert observed in found.observed
@@ -65,14 +65,14 @@ def test_an_agent_with_unknown_hosts_needs_the_operators_list() -> None:
 
 
 def test_a_wall_that_is_off_is_noted() -> None:
-    """The operator decided so; nothing is started."""
+    """The operator turned it off. No container is started."""
     found, engine = checked((0, b""), 0, agent_wall=False)
     assert found.level is Level.NOTE
     assert not [call for call in engine.calls if call[0] == "start"]
 
 
 def test_a_proxy_that_does_not_start_is_reported() -> None:
-    """Its program ended."""
+    """The proxy's program ended."""
     engine = FakeEngine()
     engine.ensure_network("moonmind-jobs", {})
     engine.on_exec("egress_proxy", 1)

@@ -21,7 +21,7 @@ def changes(terminal: Terminal, *words: str) -> list[tuple[str, str, str]]:
 
 
 def test_changes_over_the_api_are_those_of_the_tokens_user(served: Served, terminal: Terminal) -> None:
-    """Submit, cancel, retry, drain and resume, with the caller's address. Reading, and a refused request, are none."""
+    """Submit, cancel, retry, drain and resume have the caller's address. Reads and refusals are not recorded."""
     run_id = served.submit()
     olga = served.client("olga")
     assert olga.post(f"/runs/{run_id}/cancel").status_code == 202
@@ -49,7 +49,7 @@ def test_changes_over_the_api_are_those_of_the_tokens_user(served: Served, termi
 
 
 def test_two_requests_at_once_keep_their_authors(served: Served, terminal: Terminal) -> None:
-    """On one connection, one after the other; and what the worker does then has no author."""
+    """Requests on one connection have their own authors, too. What the worker does later has no author."""
     client = served.client()
     for name in ("ann", "bob", "ann"):
         answer = client.post(
@@ -67,7 +67,7 @@ def test_two_requests_at_once_keep_their_authors(served: Served, terminal: Termi
 
 
 def test_changes_by_commands_are_those_of_the_systems_user(served: Served, terminal: Terminal) -> None:
-    """With the name from before sudo. A command over HTTP is the token's user at the API."""
+    """The name is that from before sudo. A command over HTTP is recorded as the token's user at the API."""
     terminal.call("token", "create", "--name", "ci")
     terminal.call("token", "revoke", "ci", SUDO_USER="ann")
     terminal.call("pause-shard", "1", **NO_ENGINE)
@@ -97,7 +97,7 @@ def test_the_table_is_for_people(served: Served, terminal: Terminal) -> None:
 
 
 def test_since_and_limit_bound_the_list(served: Served, terminal: Terminal) -> None:
-    """A span that is over shows nothing."""
+    """Changes before the span are not shown."""
     for _ in range(3):
         served.submit()
     assert len(changes(terminal, "--limit", "2")) == 2
@@ -109,15 +109,15 @@ def test_since_and_limit_bound_the_list(served: Served, terminal: Terminal) -> N
 
 
 @pytest.mark.parametrize("span", ["yesterday", "0d", "1x"])
-def test_a_span_that_is_none_is_refused(terminal: Terminal, span: str) -> None:
-    """As the command line's error."""
+def test_an_invalid_span_is_refused(terminal: Terminal, span: str) -> None:
+    """It is a usage error."""
     called = terminal.call("audit", "--since", span)
     assert called.code == 2
     assert "is not a time span" in called.stderr
 
 
 def test_without_a_database_it_says_so(terminal: Terminal) -> None:
-    """It creates none."""
+    """It does not create a database."""
     called = terminal.call("audit")
     assert called.code == 1
     assert "has no database" in called.stderr

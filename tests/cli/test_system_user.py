@@ -10,7 +10,7 @@ from moonmind_appliance.models import Interface
 
 
 def test_the_user_is_an_operator_with_the_name_from_before_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The subject is the user that the process runs as; the name is the person's."""
+    """The subject is the user of the process. The name is that of the person who called sudo."""
     name = pwd.getpwuid(os.geteuid()).pw_name
     monkeypatch.delenv("SUDO_USER", raising=False)
     assert (system_actor().subject, system_actor().username, system_actor().operator) == (f"os:{name}", name, True)

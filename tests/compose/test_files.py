@@ -102,7 +102,7 @@ def test_the_document_names_every_service():
 
 
 def test_every_service_is_limited():
-    """No new privileges, limits on memory and processes; no capability and a read-only root, with a few exceptions."""
+    """`no-new-privileges`, memory and process limits; with few exceptions no capability, and a read-only root."""
     services = COMPOSE["services"]
     for name, service in services.items():
         assert service["security_opt"] == ["no-new-privileges:true"], name

@@ -181,7 +181,7 @@ class _Heard:
 
 
 class FakePrepared:
-    """A command of a `FakeEngine` that waits for its line. `ended` by a test: it is no longer there."""
+    """A command of a `FakeEngine` that waits for its line. `ended`: a test ended it."""
 
     def __init__(self, engine: "FakeEngine", container: FakeContainer) -> None:
         self._engine = engine
@@ -447,7 +447,7 @@ class FakeEngine:
         return ExecOutcome(ended, code if ended is EndReason.EXITED else None, time.monotonic() - started)
 
     def prepare(self, container: str, spec: ExecSpec) -> "FakePrepared":
-        """A command that waits. What it does is decided by the spec that it is run with."""
+        """A command that waits. The spec that it is run with decides what it does."""
         with self._lock:
             if any(fault.method == "prepare" for fault in self._faults):
                 self._called("prepare", container)

@@ -55,7 +55,7 @@ def test_a_cancel_before_the_line_does_nothing(sut: EngineUnderTest) -> None:
 
 
 def test_nothing_waits_in_a_container_that_does_not_run(sut: EngineUnderTest) -> None:
-    """One that ended, or does not exist, is an error."""
+    """A container that ended or does not exist is an error."""
     box = sut.box()
     sut.engine.kill(box)
     with pytest.raises(EngineError):
@@ -73,7 +73,7 @@ def test_a_command_whose_container_ended_was_not_run(sut: EngineUnderTest) -> No
 
 
 def test_closing_is_safe_at_any_time(sut: EngineUnderTest) -> None:
-    """Twice, and after the command ran; a closed command does not run."""
+    """It may be closed twice, and after the command ran. A closed command does not run."""
     box = sut.box()
     prepared, spec = _prepare(sut, box)
     prepared.close()
@@ -97,7 +97,7 @@ class TestDocker:
 
     @pytest.mark.parametrize("shell", ["true", "echo forged; read -r line"])
     def test_a_command_that_does_not_wait_is_not_run(self, docker_sut: EngineUnderTest, shell: str) -> None:
-        """One that ended, and one that printed something: the agent may have taken its place."""
+        """A command that ended or printed something is not used: the agent may have replaced it."""
         box = docker_sut.box()
         prepared, spec = _prepare(docker_sut, box, Program(f"echo > {WORK}/began; {shell}", 0))
         _wait_for(docker_sut, box, f"{WORK}/began")
@@ -105,7 +105,7 @@ class TestDocker:
         assert _run(prepared, spec) == (None, None)
 
     def test_limits_count_from_the_line(self, docker_sut: EngineUnderTest) -> None:
-        """A command that waited for longer than its time limit has all of it."""
+        """A command that waited for longer than its time limit still has its full time."""
         prepared, spec = _prepare(docker_sut, docker_sut.box())
         time.sleep(2.5)
         limited = ExecSpec(command=spec.command, time_limit=2, silence_limit=2)
@@ -114,14 +114,14 @@ class TestDocker:
         assert outcome.ended is EndReason.EXITED
 
     def test_a_time_limit_ends_it(self, docker_sut: EngineUnderTest) -> None:
-        """As for any exec."""
+        """The time limit applies as for any exec."""
         prepared, spec = _prepare(docker_sut, docker_sut.box(), Program("read -r line; sleep 60", 0))
         outcome, _ = _run(prepared, ExecSpec(command=spec.command, time_limit=0.5))
         assert outcome is not None
         assert outcome.ended is EndReason.TIMED_OUT
 
     def test_a_long_line_arrives_complete(self, docker_sut: EngineUnderTest) -> None:
-        """A megabyte, which no argument of a command could have."""
+        """A line may have a megabyte, which is too large for a command argument."""
         prepared, spec = _prepare(docker_sut, docker_sut.box(), Program("read -r line; echo ${#line}", 0))
         _, ran = _run(prepared, spec, b"x" * 1_000_000 + b"\n")
         assert ran is not None

@@ -63,7 +63,7 @@ def given_token(process: FakeExec) -> str:
 
 
 def rejects_ended(github: StandInGitHub, seen: list[str]) -> Callable[[FakeExec], dict[str, Any] | None]:
-    """A Git command that fails as GitHub makes it fail if its token has ended."""
+    """A Git command that fails as with an expired token."""
 
     def act(process: FakeExec) -> dict[str, Any] | None:
         seen.append(given_token(process))
@@ -97,7 +97,7 @@ def test_one_token_serves_clone_push_and_pull_request(
 def test_a_token_that_ends_during_the_plan_is_renewed(
     appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
 ) -> None:
-    """The run succeeds with a second one; GitHub may have ended the first one early, so that 401 is the first sign."""
+    """The run succeeds with a second one. GitHub may end the first one early, so that a 401 is the first sign of it."""
     appliance.agent.acts[PLAN] = [lambda _: github.end_token_lives()]
     run = appliance.run()
     assert ends(run) == (RunStatus.SUCCEEDED, None)
@@ -159,7 +159,7 @@ def test_git_does_not_renew_for_ever(appliance: ApplianceUnderTest, github: Stan
 def test_the_token_of_a_failed_run_is_revoked(
     appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
 ) -> None:
-    """Also if it failed before it had an audit; a retry takes another token, and the audit lists both."""
+    """So is that of a run that failed before its audit. A retry requests another token; the audit lists both."""
     appliance.agent.acts[PLAN] = [says(verdict="failed", message="no", exit_code=1)]
     run = appliance.run()
     assert run.status is RunStatus.FAILED
@@ -188,7 +188,7 @@ def test_the_token_of_a_cancelled_run_is_revoked(
 
 
 def test_a_run_that_waits_has_no_token(appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp) -> None:
-    """It may wait for days; it takes another one when it continues."""
+    """It may wait for days. It requests another token when it continues."""
     resets = (appliance.clock() + timedelta(hours=5)).isoformat()
     appliance.agent.acts[PLAN] = [says(verdict="quota", message="limit", resets_at=resets, exit_code=1)] * 2
     run = appliance.submit()
@@ -201,7 +201,7 @@ def test_a_run_that_waits_has_no_token(appliance: ApplianceUnderTest, github: St
 def test_a_revocation_that_fails_does_not_fail_the_run(
     appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
 ) -> None:
-    """The audit says that the token ends by itself."""
+    """The audit says that the token expires by itself."""
     run = appliance.submit()
     github.inject(Fault.REVOCATION_ERROR)
     try:
@@ -210,7 +210,7 @@ def test_a_revocation_that_fails_does_not_fail_the_run(
         github.clear(Fault.REVOCATION_ERROR)
     assert appliance.stored(run).status is RunStatus.SUCCEEDED
     found = access(appliance, run)
-    assert (found["revoked"], found["tokens"][0]["end"]) == (False, "not revoked: it ends by itself")
+    assert (found["revoked"], found["tokens"][0]["end"]) == (False, "not revoked: it expires by itself")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_each_cause_has_its_code(
     code: str,
     when: str,
 ) -> None:
-    """Before model time is used if it is so at the start; else when the next token is needed. Waiting does not help."""
+    """The run fails before model time is used, or when the next token is needed. Waiting does not help."""
 
     def during(_: FakeExec) -> None:
         github.end_token_lives()
@@ -260,7 +260,7 @@ def test_each_cause_has_its_code(
 def test_an_outage_while_a_token_is_renewed_is_waited_for(
     appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
 ) -> None:
-    """As any other outage of GitHub."""
+    """It is handled as any other outage of GitHub."""
 
     def down(_: FakeExec) -> None:
         github.end_token_lives()

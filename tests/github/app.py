@@ -31,7 +31,7 @@ def private_pem(key: RSAKey) -> PrivateKey:
 
 
 class Known:
-    """A `KnownTokens` that records what it learnt, and when: as many requests as GitHub had got."""
+    """A `KnownTokens` that records each value, and how many requests GitHub had got before."""
 
     def __init__(self, stand_in: StandInGitHub) -> None:
         self.learnt: list[tuple[str, str, int]] = []
@@ -47,7 +47,7 @@ class Known:
 
 
 class Wound:
-    """A clock that a test can advance beside the machine's, and with it the stand-in's."""
+    """A clock that a test can advance, together with the stand-in's."""
 
     def __init__(self, stand_in: StandInGitHub | None = None) -> None:
         self.ahead = 0.0

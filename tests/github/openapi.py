@@ -85,7 +85,7 @@ class Description:
         if str(exchange.status) in answers:
             content = self._resolved(answers[str(exchange.status)]).get("content", {})
             if not content:
-                return [f"{exchange.method} {exchange.path}: an answer without a body has one"] * bool(
+                return [f"{exchange.method} {exchange.path}: an answer that must have no body has one"] * bool(
                     exchange.received
                 )
             schema = content["application/json"]["schema"]

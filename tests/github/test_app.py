@@ -55,7 +55,7 @@ def problem(app: GitHubApp, slug: str = SLUG) -> GitHubAppError:
 
 
 def test_nothing_is_requested_before_the_first_use(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """Then one token is taken, for that repository and the two permissions alone, and used for everything."""
+    """Then one token is requested, only for that repository and the two permissions, and used for everything."""
     register(stand_in)
     stand_in.add_repository(OTHER)
     client = app_of(stand_in, transport=exchanges).client(SLUG)
@@ -70,7 +70,7 @@ def test_nothing_is_requested_before_the_first_use(stand_in: StandInGitHub, exch
 
 
 def test_a_run_opens_its_pull_request_with_the_token(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """With labels; its author is the App."""
+    """It has its labels, and its author is the App."""
     register(stand_in, repositories=[SLUG])
     add_branch(stand_in, "work/1")
     client = app_of(stand_in, transport=exchanges).client(SLUG)
@@ -90,7 +90,7 @@ def test_a_client_id_is_as_good_as_the_id(stand_in: StandInGitHub, exchanges: Re
 
 @pytest.mark.parametrize("long_form", [True, False])
 def test_a_token_is_renewed_before_it_ends(stand_in: StandInGitHub, exchanges: Recorder, *, long_form: bool) -> None:
-    """By GitHub's own time, five minutes before; for a longer call earlier. GitHub never sees an old token."""
+    """It is renewed five minutes before `expires_at`, for a longer call earlier. GitHub gets no expired token."""
     register(stand_in)
     stand_in.set_token_life(3600, long_form=long_form)
     clock = Wound(stand_in)
@@ -108,7 +108,7 @@ def test_a_token_is_renewed_before_it_ends(stand_in: StandInGitHub, exchanges: R
 
 
 def test_a_short_life_does_not_renew_the_token_for_every_call(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """It is used for half of its life at least, however long the call may take."""
+    """It is used for at least half of its lifetime, however long the call may take."""
     register(stand_in)
     stand_in.set_token_life(120)
     clock = Wound(stand_in)
@@ -123,7 +123,7 @@ def test_a_short_life_does_not_renew_the_token_for_every_call(stand_in: StandInG
 def test_a_rejected_token_is_renewed_once_and_the_request_repeated(
     stand_in: StandInGitHub, exchanges: Recorder
 ) -> None:
-    """Whatever its method: GitHub has not executed it."""
+    """The method does not matter: GitHub has not executed the request."""
     register(stand_in)
     add_branch(stand_in, "work/1")
     client = app_of(stand_in, transport=exchanges).client(SLUG)
@@ -148,7 +148,7 @@ def test_a_token_that_is_rejected_again_is_not_renewed_for_ever(stand_in: StandI
 
 
 def test_a_new_token_that_github_does_not_know_yet_is_used_again(stand_in: StandInGitHub) -> None:
-    """GitHub's servers learn of a token one after the other; an old token gets no such patience."""
+    """GitHub's servers do not all know a new token at once. A 401 for an older token is not repeated in this way."""
     register(stand_in)
     clock = Wound(stand_in)
     client = app_of(stand_in, clock=clock, settling=(0.0, 0.0, 0.0)).client(SLUG)
@@ -169,7 +169,7 @@ def test_a_new_token_that_github_does_not_know_yet_is_used_again(stand_in: Stand
 
 
 def test_another_threads_renewal_is_used(stand_in: StandInGitHub) -> None:
-    """Two requests that were rejected with the same token take one new token together."""
+    """Two requests that were rejected with the same token share one new token."""
     register(stand_in)
     tokens = app_of(stand_in).client(SLUG).tokens
     first = tokens.current()
@@ -179,7 +179,7 @@ def test_another_threads_renewal_is_used(stand_in: StandInGitHub) -> None:
 
 
 def test_all_tokens_are_revoked_at_the_end(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """Those that were renewed early, too. Afterwards no token is given out, and the end may be called again."""
+    """Tokens that were renewed early are revoked, too. Afterwards no token is given out. `end` may be called again."""
     register(stand_in)
     clock = Wound(stand_in)
     client = app_of(stand_in, transport=exchanges, clock=clock).client(SLUG)
@@ -205,7 +205,7 @@ def test_the_end_of_an_unused_client_makes_no_request(stand_in: StandInGitHub) -
 
 
 def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
-    """Nor one that GitHub rejected; one that ended unnoticed counts as over."""
+    """A token that GitHub rejected is not revoked either. One that expired unnoticed counts as over."""
     register(stand_in)
     clock = Wound()
     client = app_of(stand_in, clock=clock).client(SLUG)
@@ -220,20 +220,20 @@ def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
 def test_a_failed_revocation_is_reported_and_raises_nothing(
     stand_in: StandInGitHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says when the token ends by itself, and not its value."""
+    """The log says when the token expires, but not its value."""
     register(stand_in)
     client = app_of(stand_in).client(SLUG)
     token = client.tokens.current().reveal()
     stand_in.inject(Fault.SERVER_ERRORS)
     client.tokens.end()
     report = client.tokens.report()
-    assert (report["revoked"], report["tokens"][0]["end"]) == (False, "not revoked: it ends by itself")
-    assert "could not be revoked. It ends by itself at" in caplog.text
+    assert (report["revoked"], report["tokens"][0]["end"]) == (False, "not revoked: it expires by itself")
+    assert "could not be revoked. It expires by itself at" in caplog.text
     assert token not in caplog.text + str(report)
 
 
 def test_each_token_is_known_to_the_redactor_before_its_first_use(stand_in: StandInGitHub) -> None:
-    """And each JWT. Clients have separate names, and are forgotten when no token of theirs can be valid."""
+    """So is each JWT. Clients have separate names. Their tokens are forgotten when none of them can be valid."""
     register(stand_in)
     known, clock = Known(stand_in), Wound(stand_in)
     app = app_of(stand_in, known=known, clock=clock)
@@ -251,7 +251,7 @@ def test_each_token_is_known_to_the_redactor_before_its_first_use(stand_in: Stan
 
 
 def test_the_report_says_why_each_token_was_taken(stand_in: StandInGitHub) -> None:
-    """With the times, the permissions and the installation; never a value."""
+    """It has the times, the permissions and the installation, but never a value."""
     number = register(stand_in)
     clock = Wound(stand_in)
     client = app_of(stand_in, clock=clock).client(SLUG)
@@ -259,7 +259,7 @@ def test_the_report_says_why_each_token_was_taken(stand_in: StandInGitHub) -> No
     clock.advance(3400)
     values.append(client.tokens.current().reveal())
     report = client.tokens.report()
-    assert [token["why"] for token in report["tokens"]] == ["first use", "it ends soon"]
+    assert [token["why"] for token in report["tokens"]] == ["first use", "it expires soon"]
     assert (report["installation_id"], report["permissions"], report["renewed"]) == (number, NEEDED, 1)
     assert [token["end"] for token in report["tokens"]] == ["in use", "in use"]
     assert not any(value in str(report) for value in values)
@@ -277,7 +277,7 @@ def test_a_renamed_repository_is_found_by_its_number(stand_in: StandInGitHub, ex
 
 
 def test_an_app_that_is_not_installed(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """Nowhere, on another account, or on other repositories: GitHub answers as for a missing repository."""
+    """It may be installed nowhere, on another account, or on other repositories. GitHub answers 404 in each case."""
     stand_in.add_app(APP_ID, app_key().as_pem(private=False))
     stand_in.add_repository(OTHER)
     app = app_of(stand_in, transport=exchanges)
@@ -301,7 +301,7 @@ def test_an_app_that_was_removed_during_a_run(stand_in: StandInGitHub, exchanges
 
 
 def test_a_suspended_installation(stand_in: StandInGitHub, exchanges: Recorder) -> None:
-    """Before a token is asked for. A token that exists is refused with GitHub's message."""
+    """It is found before a token is requested. GitHub refuses an existing token with its own message."""
     register(stand_in)
     client = app_of(stand_in, transport=exchanges).client(SLUG)
     client.repository(SLUG)
@@ -323,7 +323,7 @@ def test_a_suspended_installation(stand_in: StandInGitHub, exchanges: Recorder) 
 def test_a_missing_permission_is_named(
     stand_in: StandInGitHub, exchanges: Recorder, permissions: dict[str, str], missing: str
 ) -> None:
-    """No token with less is taken."""
+    """No token with fewer permissions is requested."""
     register(stand_in, permissions=permissions)
     found = problem(app_of(stand_in, transport=exchanges))
     assert (found.problem, found.message.endswith(f"does not have the permissions {missing}.")) == (
@@ -405,7 +405,7 @@ def test_an_outage_while_a_token_is_taken_is_an_outage(stand_in: StandInGitHub, 
 
 
 def test_an_installations_surplus_is_known(stand_in: StandInGitHub) -> None:
-    """What it has beyond what runs need, for `doctor`."""
+    """`doctor` shows the permissions that runs do not need."""
     register(stand_in, permissions={**NEEDED, "issues": "write", "contents": "write", "workflows": "write"})
     found = app_of(stand_in).installation(SLUG)
     assert (found.beyond(), found.missing()) == ({"issues": "write", "workflows": "write"}, {})

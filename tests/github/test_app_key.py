@@ -19,7 +19,7 @@ from tests.github.app import app_key, private_pem
 
 
 def test_a_jwt_has_githubs_claims_and_times() -> None:
-    """RS256; issued a minute ago, valid for less than ten minutes, by the App's id as a text."""
+    """RS256, issued a minute ago, valid for less than ten minutes, with the App's id as a text."""
     clock = Clock()
     token = AppKey("4711", private_pem(app_key()), clock).current()
     decoded = jwt.decode(token.reveal(), app_key(), algorithms=["RS256"])
@@ -29,7 +29,7 @@ def test_a_jwt_has_githubs_claims_and_times() -> None:
 
 
 def test_a_jwt_is_used_again_for_some_minutes() -> None:
-    """A new one is made before it ends, after GitHub rejected it, and after the clock was set back."""
+    """A new one is made before it expires, after GitHub rejected it, and after the clock was set back."""
     clock, known = Clock(), list[str]()
     key = AppKey("4711", private_pem(app_key()), clock, known.append)
     first = key.current()
@@ -57,7 +57,7 @@ def refused(pem: str) -> str:
 
 
 def test_a_key_that_cannot_sign_is_refused_without_being_quoted() -> None:
-    """A public key, a damaged one, another kind, and one that is too short; each says what it is."""
+    """A public key, a damaged one, another kind, and one that is too short: each error names the cause."""
     pem = private_pem(app_key()).reveal()
     assert refused(app_key().as_pem(private=False).decode()) == "is a public key."
     lines = pem.splitlines()
@@ -66,11 +66,11 @@ def test_a_key_that_cannot_sign_is_refused_without_being_quoted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)
         small = RSAKey.generate_key(1024).as_pem(private=True).decode()
-        assert refused(small) == "has 1024 bits; GitHub's keys have 2048."
+        assert refused(small) == "has 1024 bits; GitHub's keys have at least 2048."
 
 
 def test_both_forms_of_pem_are_read() -> None:
-    """GitHub's downloads are PKCS#1, other tools write PKCS#8."""
+    """GitHub's downloads have PKCS#1. Other tools write PKCS#8."""
     raw = app_key().raw_value
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415 - only here
 

@@ -1,4 +1,4 @@
-"""A client for a short time, with whichever credential the settings have."""
+"""A client for a short time, with the credential of the settings."""
 
 from moonmind_appliance.github.client_for import client_for
 from moonmind_appliance.rehearsal.github import StandInGitHub
@@ -8,7 +8,7 @@ from tests.github.stand_in import SLUG, TOKEN
 
 
 def test_an_apps_token_is_revoked_after_the_block(stand_in: StandInGitHub) -> None:
-    """The client works in it."""
+    """Inside the block the client can make requests."""
     register(stand_in)
     settings = Settings(
         github_api_url=stand_in.api_url, github_app_id=str(APP_ID), github_app_private_key=private_pem(app_key())
@@ -20,7 +20,7 @@ def test_an_apps_token_is_revoked_after_the_block(stand_in: StandInGitHub) -> No
 
 
 def test_the_operators_token_stays_valid(stand_in: StandInGitHub) -> None:
-    """For the next use."""
+    """The next client uses the same token."""
     settings = Settings(github_api_url=stand_in.api_url, github_token=Secret(TOKEN))
     for _ in range(2):
         with client_for(settings, SLUG) as client:

@@ -37,7 +37,7 @@ def test_the_report_has_the_kind_and_not_the_value(token: str, kind: str) -> Non
 
 
 def test_a_token_that_no_header_can_contain_is_refused() -> None:
-    """The error does not quote it."""
+    """The error does not contain it."""
     with pytest.raises(SettingsError) as caught:
         FixedToken(Secret("ghp_a\u2026b"))
     assert "ghp_a" not in str(caught.value)

@@ -77,14 +77,14 @@ def _waiting(folder: Path | str | None, line: bytes | None = None) -> subprocess
 
 
 def test_a_waiting_program_gets_its_job_variables_and_folder(tmp_path: Path) -> None:
-    """All come with the line; nothing is left on stdin for what the program starts."""
+    """All of them come with the line. Nothing is left on stdin for programs that it starts."""
     done = _waiting(tmp_path)
     assert (done.returncode, done.stdout.decode()) == (0, f"a variable {tmp_path} 0\n")
 
 
 @pytest.mark.parametrize("line", [b"", b'["{}", {}, null]'])
 def test_a_waiting_program_without_a_whole_line_does_nothing(tmp_path: Path, line: bytes) -> None:
-    """Its appliance ended: so does the program, without a word."""
+    """If its appliance ended, the program ends without output."""
     done = _waiting(tmp_path, line)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 

@@ -1,4 +1,4 @@
-"""The server's name in the first bytes of a TLS connection."""
+"""The server name in the first bytes of a TLS connection."""
 
 import random
 import ssl
@@ -9,7 +9,7 @@ from moonmind_appliance.in_container.egress_hello import HELLO_LIMIT, NotThisHos
 
 
 def hello(host: str | None, *, ca: bool = True) -> bytes:
-    """A real client hello of OpenSSL."""
+    """A real ClientHello of OpenSSL."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -20,7 +20,7 @@ def hello(host: str | None, *, ca: bool = True) -> bytes:
 
 
 def with_extension(data: bytes, kind: int, body: bytes) -> bytes:
-    """The hello with one more extension at its end."""
+    """The ClientHello with one more extension at its end."""
     more = kind.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body
     message = bytearray(data[5:] + more)
     at = 4 + 2 + 32
@@ -40,7 +40,7 @@ def in_records(data: bytes, size: int) -> bytes:
 
 
 def test_the_hello_for_the_host_passes() -> None:
-    """In any case of letters, and in several records; every beginning of it needs more bytes."""
+    """In upper and lower case, and in several records. An incomplete one needs more bytes."""
     data = hello("ChatGPT.com")
     assert check_hello(data, "chatgpt.com")
     assert check_hello(in_records(data, 7), "chatgpt.com")
@@ -68,13 +68,13 @@ def test_the_hello_for_the_host_passes() -> None:
     ],
 )
 def test_everything_else_ends_the_connection(data: bytes, why: str) -> None:
-    """A name of another host, none, an encrypted one, two, and what is no TLS."""
+    """Another host's name, no name, an encrypted one, two names, and bytes that are not TLS."""
     with pytest.raises(NotThisHost, match=why):
         check_hello(data, "chatgpt.com")
 
 
 def test_damaged_hellos_never_pass_for_another_host() -> None:
-    """Each result is a refusal, a need for more bytes, or the expected name at its place."""
+    """Each result is a refusal, a request for more bytes, or the expected name in its place."""
     chance = random.Random(47)  # noqa: S311 - reproducible, not secret
     good = hello("chatgpt.com")
     for _ in range(20_000):

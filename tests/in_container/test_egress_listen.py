@@ -12,7 +12,7 @@ from moonmind_appliance.in_container.egress_proxy import take_listener
 
 
 def test_a_socket_is_handed_over_once(tmp_path: Path) -> None:
-    """Either side may come first; afterwards there is no place where the agent could send anything else."""
+    """Either side may be first. Afterwards the Unix socket is gone, so the agent cannot send anything to it."""
     path = str(tmp_path / "x.sock")
     taken: list[socket.socket | None] = []
     taking = threading.Thread(target=lambda: taken.append(take_listener(path, 10)))
@@ -28,20 +28,20 @@ def test_a_socket_is_handed_over_once(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_at_the_place_is_replaced(tmp_path: Path) -> None:
-    """The name is new in each attempt, so it is another attempt's only by accident."""
+    """Each attempt has a new random name, so it is another attempt's only by accident."""
     (tmp_path / "x.sock").write_text("old")
     assert take_listener(str(tmp_path / "x.sock"), 0.05) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hand_over_that_nobody_takes_ends(tmp_path: Path) -> None:
+def test_a_hand_over_without_a_proxy_ends(tmp_path: Path) -> None:
     """The container then ends, and the run with it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert not hand_over(listener, str(tmp_path / "x.sock"), 0.1)
 
 
 def test_the_program_becomes_sleep(tmp_path: Path) -> None:
-    """It keeps no Python, and no copy of the socket: only the proxy accepts connections."""
+    """Python is gone, and so is the copy of the socket: only the proxy accepts connections."""
     path = str(tmp_path / "x.sock")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

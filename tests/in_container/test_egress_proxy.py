@@ -27,7 +27,7 @@ def served() -> Iterator[Served]:
 
 
 def test_an_allowed_target_gets_a_tunnel(served: Served) -> None:
-    """Both ways, also after one side has ended its direction. The record has the bytes of each way."""
+    """Bytes pass both ways, also after one side has ended its direction. The record has the bytes of each direction."""
     with served.tunnel() as connection:
         connection.sendall(b"a" * 100_000)
         connection.shutdown(socket.SHUT_WR)
@@ -87,7 +87,7 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
         b"CONNECT 127.0.0.1:{echo} HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
         400,
     ),
-    "a second CONNECT behind the first": (
+    "a second CONNECT after the first": (
         b"CONNECT 127.0.0.1:{echo} HTTP/1.1\r\n\r\nCONNECT evil.example:443 HTTP/1.1\r\n\r\n",
         400,
     ),
@@ -110,7 +110,7 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_each_attack_is_answered_at_once(served: Served, attack: str) -> None:
-    """With an error, and the end of the connection; nothing is connected."""
+    """The proxy answers with an error, closes the connection, and connects to nothing."""
     raw, status = ATTACKS[attack]
     connections = sum(line["outcome"] == "allowed" for line in served.lines)
     request = raw.replace(b"{echo}", str(served.echo).encode())
@@ -128,7 +128,7 @@ def test_each_attack_is_answered_at_once(served: Served, attack: str) -> None:
 
 
 def test_refusals_are_recorded_as_printable_text(served: Served) -> None:
-    """With the target as it was sent, so that a secret in it is redacted, and the reason."""
+    """The target is recorded as it was sent, so that a secret in it is redacted."""
     served.ask(b"CONNECT recorded.example:443 HTTP/1.1\r\n\r\n")
     served.ask(b"CONNECT ghp_AbC.example:443 HTTP/1.1\r\n\r\n")
     served.ask(b"CONNECT \x1b[31m:443 HTTP/1.1\r\n\r\n")
@@ -138,20 +138,20 @@ def test_refusals_are_recorded_as_printable_text(served: Served) -> None:
 
 
 def test_a_name_that_cannot_be_resolved_is_a_failure(served: Served) -> None:
-    """Not a refusal: the host is allowed."""
+    """It is not a refusal: the host is allowed."""
     assert served.ask(b"CONNECT service.invalid:443 HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 502 ")
     assert served.recorded("failed") == {"service.invalid:443": "the name cannot be resolved"}
 
 
 def test_a_name_of_this_machine_is_refused_without_a_port() -> None:
-    """`localhost` stands for any name whose owner lets it resolve to an address inside."""
+    """`localhost` stands for any name whose owner lets it resolve to a local address."""
     with Served(["localhost"]) as served:
         assert served.ask(b"CONNECT localhost:443 HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 403 ")
         assert served.recorded("refused") == {"localhost:443": "its address is not on the internet"}
 
 
 def test_a_slow_request_is_ended() -> None:
-    """However slowly it goes on."""
+    """It is ended even if bytes still arrive."""
     with Served(limits=Limits(5.0, head=0.3)) as served, served.connect() as connection:
         answer = b""
         for byte in b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nX: " + b"a" * 100:
@@ -169,7 +169,7 @@ def test_a_slow_request_is_ended() -> None:
 
 
 def test_a_hello_in_many_pieces_is_ended(tls_service: tuple[int, Path]) -> None:
-    """Reading it again for each byte would cost the square of its length."""
+    """Parsing it again for each byte would take quadratic time."""
     port, _ = tls_service
     with Served() as served:
         served.allow_tls("localhost", port)
@@ -182,11 +182,11 @@ def test_a_hello_in_many_pieces_is_ended(tls_service: tuple[int, Path]) -> None:
                     break
                 time.sleep(0.002)
             read_all(connection)
-        assert served.recorded("refused") == {f"localhost:{port}": "the TLS hello came in too many pieces"}
+        assert served.recorded("refused") == {f"localhost:{port}": "the TLS ClientHello came in too many pieces"}
 
 
 def test_silent_and_half_open_tunnels_are_ended() -> None:
-    """Each after its own time."""
+    """Each of the two has its own time limit."""
     with Served(limits=Limits(0.4)) as served, served.tunnel() as silent:
         assert read_all(silent) == b""
     with socket.create_server(("127.0.0.1", 0)) as never_answers:
@@ -197,7 +197,7 @@ def test_silent_and_half_open_tunnels_are_ended() -> None:
 
 
 def test_the_number_of_connections_is_limited() -> None:
-    """One more is answered with 503; as soon as one ends, another is accepted."""
+    """One more is answered with 503. When one ends, another is accepted."""
     with Served(limits=Limits(30.0, connections=5)) as served:
         open_tunnels = [served.tunnel() for _ in range(5)]
         assert served.ask(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 503 ")
@@ -219,7 +219,7 @@ def test_a_flood_of_connections_does_not_stop_an_open_tunnel() -> None:
 
 
 def test_random_bytes_never_open_a_tunnel_or_end_the_proxy() -> None:
-    """Two thousand connections with mutated requests; afterwards an honest one works."""
+    """After two thousand connections with mutated requests, an honest one works."""
     chance = random.Random(47)  # noqa: S311 - reproducible, not secret
     with Served(limits=Limits(5.0, head=2.0)) as served:
         good = b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n"
@@ -252,7 +252,7 @@ def tls_service(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def test_a_tunnel_without_a_port_in_its_entry_must_be_tls_for_that_host(tls_service: tuple[int, Path]) -> None:
-    """An address of a content network answers for every customer's name."""
+    """An address of a content delivery network serves the names of all customers."""
     port, ca_file = tls_service
     with Served() as served:
         served.allow_tls("localhost", port)
@@ -277,7 +277,7 @@ def test_a_tunnel_without_a_port_in_its_entry_must_be_tls_for_that_host(tls_serv
 
 
 def test_the_program_takes_the_socket_of_another_container(tmp_path: Path) -> None:
-    """It accepts on a socket that it did not open, prints that it is ready, and the place of the hand-over is gone."""
+    """It accepts on a socket that it did not open, prints that it is ready, and removes the Unix socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         path = str(tmp_path / "x.sock")
         job = {
@@ -305,7 +305,7 @@ def test_the_program_takes_the_socket_of_another_container(tmp_path: Path) -> No
 
 
 def test_the_program_gives_up_without_a_socket(tmp_path: Path) -> None:
-    """Its container is then useless, and the run starts another."""
+    """Then the run starts another container."""
     job = {
         "socket": str(tmp_path / "x.sock"),
         "seconds": 0.2,

@@ -43,7 +43,7 @@ def test_bytes_are_printed_with_the_next_flush() -> None:
 
 
 def test_the_number_and_the_size_of_entries_are_limited() -> None:
-    """What exceeds the number is counted by its outcome alone."""
+    """Targets beyond the number are counted together, by outcome."""
     counted, lines = record()
     for number in range(MOST_ENTRIES + 50):
         counted.count(f"{number}." + "a" * 500, "refused")

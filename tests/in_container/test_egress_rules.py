@@ -22,7 +22,7 @@ from moonmind_appliance.in_container.egress_rules import find, is_excluded, kind
     ],
 )
 def test_an_entry_allows_exactly_what_it_names(entry: str, allowed: list[str], refused: list[str]) -> None:
-    """Without a port it is for 443; with a leading `*.` or `.` for the names below."""
+    """Without a port it is for port 443; with a leading `*.` or `.` it is for the names below."""
     rules = [rule(entry)]
     for target in allowed + refused:
         host, _, port = target.rpartition(":")
@@ -115,12 +115,12 @@ def test_the_more_an_entry_says_the_nearer_it_may_lead(entry: str, own: bool, ki
 
 
 def test_only_an_entry_without_a_port_implies_tls() -> None:
-    """For a name: an address has none that TLS could carry."""
+    """It does so for a name only: with an address, TLS names no host."""
     assert [rule(entry).tls for entry in ("a.b", "*.a.b", "a.b:443", "10.0.0.5")] == [True, True, False, False]
 
 
 def test_the_exact_rule_applies_before_a_wider_one() -> None:
-    """Also if the wider one comes first."""
+    """This is so even if the wider one comes first."""
     wide, exact = rule("*.a.b"), rule("x.a.b")
     assert find([wide, exact], "x.a.b", 443) is exact
     assert find([wide, exact], "y.a.b", 443) is wide
@@ -137,7 +137,7 @@ def test_the_list_without_a_proxy_is_curls(no_proxy: str, excluded: bool) -> Non
 
 
 def test_networks_exclude_addresses() -> None:
-    """Only literal ones: names are not resolved for this."""
+    """They exclude literal addresses only: names are not resolved for this."""
     assert is_excluded("10.1.2.3", 443, "10.0.0.0/8")
     assert is_excluded("[fd00::1]", 443, "fd00::/8")
     assert not is_excluded("11.1.2.3", 443, "10.0.0.0/8")

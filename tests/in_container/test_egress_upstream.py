@@ -44,7 +44,7 @@ async def _first(entry: str, host: str, port: int, proxy: OperatorProxy | None) 
 
 
 def test_the_operators_proxy_gets_a_request_of_its_own_and_the_login(loop: Loop) -> None:
-    """Nothing that the agent sent; what the proxy sends after its answer belongs to the tunnel."""
+    """It contains nothing that the agent sent. What the proxy sends after its answer belongs to the tunnel."""
     proxy = Proxy()
     port = loop.call(listen(proxy.serve))
     operators = OperatorProxy.of(f"http://moon:p%40ss@127.0.0.1:{port}", "", None)
@@ -74,14 +74,14 @@ def test_a_proxy_with_tls_is_trusted_through_the_operators_authorities(loop: Loo
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "HTTP 407"),
         (b"HTTP/1.0 503 x\r\n\r\n", "HTTP 503"),
-        (b"HTTP/1.1 abc\r\n\r\n", "no HTTP answer"),
-        (b"SSH-2.0-x\r\n\r\n", "no HTTP answer"),
+        (b"HTTP/1.1 abc\r\n\r\n", "not an HTTP answer"),
+        (b"SSH-2.0-x\r\n\r\n", "not an HTTP answer"),
         (b"HTTP/1.1 200", "no answer"),
         (b"a" * 200_000, "no answer"),
     ],
 )
 def test_a_proxy_that_opens_no_tunnel_is_a_failure(loop: Loop, answer: bytes, why: str) -> None:
-    """The reason names the setting, and no address and no password."""
+    """The reason names the setting, but neither an address nor a password."""
     port = loop.call(listen(Proxy(answer).serve))
     operators = OperatorProxy.of(f"http://moon:word@127.0.0.1:{port}", "", None)
     with pytest.raises(Failed) as failed:
@@ -112,12 +112,12 @@ def test_excluded_hosts_are_reached_directly(loop: Loop) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_a_target_on_this_machine_needs_an_entry_with_its_port(loop: Loop, host: str) -> None:
-    """By its name and by its address."""
+    """This applies to its name and to its address."""
     with pytest.raises(Refused, match="its address is not on the internet"):
         loop.call(_first(host, host, 443, None))
 
 
 def test_a_connection_that_is_refused_is_a_failure(loop: Loop) -> None:
-    """With the kernel's reason."""
+    """The failure has the kernel's reason."""
     with pytest.raises(Failed, match="refused"):
         loop.call(_first("127.0.0.1:9", "127.0.0.1", 9, None))

@@ -292,7 +292,7 @@ ON_PROTECTED = {
 
 @pytest.mark.parametrize("name", ON_PROTECTED)
 def test_a_change_at_a_protected_path_is_left_out_and_reported(git_run: GitRun, name: str) -> None:
-    """Changes, additions, deletions, modes, renames, spellings, links; all else is committed, and the base's stays."""
+    """Changes, additions, deletions, modes, renames, spellings, links: the base's files stay, all else is committed."""
     script, expected = ON_PROTECTED[name]
     git_run.host(BASE)
     git_run.clone()
@@ -307,7 +307,7 @@ def test_a_change_at_a_protected_path_is_left_out_and_reported(git_run: GitRun, 
 
 
 def test_a_link_in_the_place_of_a_folder_above_a_protected_path_is_left_out(git_run: GitRun) -> None:
-    """The protected files in it stay; what else the agent removed there is removed."""
+    """The protected files in it stay. Other files that the agent removed there are removed."""
     git_run.host(BASE)
     git_run.clone()
     git_run.specify()
@@ -322,7 +322,7 @@ def test_a_link_in_the_place_of_a_folder_above_a_protected_path_is_left_out(git_
 
 
 def test_a_repository_in_the_place_of_such_a_folder_becomes_files_and_is_left_out(git_run: GitRun) -> None:
-    """No submodule and none of its files at a protected path."""
+    """Neither a submodule nor any of its files is committed at a protected path."""
     git_run.host(BASE)
     git_run.clone()
     git_run.specify()
@@ -367,7 +367,7 @@ def test_an_exception_below_a_protected_file_does_not_replace_it(git_run: GitRun
 
 
 def test_what_a_protected_link_of_the_base_leads_to_is_protected(git_run: GitRun) -> None:
-    """A file elsewhere is then the configuration."""
+    """A file at another path is then the configuration."""
 
     def link(source: Path) -> None:
         (source / ".gitlab-ci.yml").symlink_to("ci/pipeline.yml")
@@ -384,7 +384,7 @@ def test_what_a_protected_link_of_the_base_leads_to_is_protected(git_run: GitRun
 
 
 def test_only_protected_changes_are_no_change(git_run: GitRun) -> None:
-    """The tree is the base's; they are reported nevertheless."""
+    """The tree is that of the base, but the changes are reported."""
     git_run.host(BASE)
     git_run.clone()
     git_run.agent(f"echo evil >> {WORKFLOW}; rm .gitattributes; echo '* -text' > src/.gitattributes")
@@ -403,7 +403,7 @@ def test_a_feature_at_a_protected_path_is_reported(git_run: GitRun, patterns: li
 
 
 def test_without_protected_paths_everything_is_committed(git_run: GitRun) -> None:
-    """PROTECTED_PATHS=none."""
+    """PROTECTED_PATHS=none protects no path."""
     git_run.host(BASE)
     git_run.clone()
     git_run.specify()
@@ -414,7 +414,7 @@ def test_without_protected_paths_everything_is_committed(git_run: GitRun) -> Non
 
 
 def test_protected_paths_are_reported_before_others(git_run: GitRun) -> None:
-    """An agent cannot hide them behind others: the list is shortened."""
+    """An agent cannot displace them from the shortened list with other paths."""
     git_run.host(BASE)
     git_run.clone()
     git_run.specify()
@@ -436,7 +436,7 @@ def test_staging_protected_changes_again_gives_the_same(git_run: GitRun) -> None
 
 
 def test_spec_kits_own_output_is_committed(git_run: GitRun) -> None:
-    """Its records, skills and features: also those below .github and of other agents."""
+    """Its records, skills and features are committed, also those below .github and those for other agents."""
     names = [
         ".specify/memory/note.md",
         ".specify/extensions.yml",

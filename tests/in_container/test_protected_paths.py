@@ -80,19 +80,19 @@ FREE = [
 
 @pytest.mark.parametrize("path", PROTECTED)
 def test_the_default_covers_what_is_executed_unread(path: str) -> None:
-    """Continuous integration, Git's own files, hooks, owners, editors, agents."""
+    """Files of continuous integration, Git, hooks, code owners, editors and agents are covered."""
     assert ProtectedPaths(DEFAULT).covers(path)
 
 
 @pytest.mark.parametrize("path", VARIANTS)
 def test_names_are_compared_as_the_most_lenient_file_system_does(path: str) -> None:
-    """In any case, without ignored characters, trailing blanks and dots, and streams; a backslash separates names."""
+    """Case, ignored characters, trailing blanks and dots, and streams do not matter. A backslash separates names."""
     assert ProtectedPaths(DEFAULT).covers(path)
 
 
 @pytest.mark.parametrize("path", FREE)
 def test_the_default_does_not_cover_what_spec_kit_writes_and_other_files(path: str) -> None:
-    """Also not what `specify init` writes below .github, and names that only resemble protected ones."""
+    """This includes what `specify init` writes below .github, and names that only resemble protected ones."""
     assert not ProtectedPaths(DEFAULT).covers(path)
 
 
@@ -114,7 +114,7 @@ def test_the_default_does_not_cover_what_spec_kit_writes_and_other_files(path: s
     ],
 )
 def test_a_pattern_is_read_as_in_a_gitignore_file(pattern: str, covered: list[str], free: list[str]) -> None:
-    """From the root if a slash is in it, else at any depth; it covers everything below what it matches."""
+    """It is relative to the root if it contains a slash, else it matches at any depth. It covers everything below."""
     paths = ProtectedPaths([pattern])
     assert [path for path in covered if not paths.covers(path)] == []
     assert [path for path in free if paths.covers(path)] == []
@@ -131,7 +131,7 @@ def test_an_exception_prevails_in_any_order_and_is_compared_exactly() -> None:
 
 @pytest.mark.parametrize("path", [".github", ".GITHUB", ".claude", "x/.claude", "docs", ".gitlab", ".github "])
 def test_the_folders_above_protected_paths_are_known(path: str) -> None:
-    """A link in the place of such a folder would replace what is in it."""
+    """A link that replaces such a folder would replace its files."""
     assert ProtectedPaths(DEFAULT).on_the_way(path)
 
 
@@ -142,7 +142,7 @@ def test_other_folders_are_not_above_protected_paths(path: str) -> None:
 
 
 def test_wildcards_between_folders_are_on_the_way() -> None:
-    """Only after a name of the pattern has matched."""
+    """They count only after a name of the pattern has matched."""
     paths = ProtectedPaths(["a/**/b", "**/ho*/x"])
     assert [path for path in ("a", "a/c", "c", "hooks", "y/hook", "y") if paths.on_the_way(path)] == [
         "a",
@@ -153,7 +153,7 @@ def test_wildcards_between_folders_are_on_the_way() -> None:
 
 
 def test_what_the_bases_links_lead_to_is_protected() -> None:
-    """A link at a protected path, a folder above one, a link to a link; also below another spelling of its name."""
+    """Links at a protected path or a folder above one, and links to links; also below another spelling of a name."""
     paths = ProtectedPaths(DEFAULT)
     paths.follow(
         {
@@ -190,7 +190,7 @@ def test_links_in_a_circle_end() -> None:
 
 
 def test_without_patterns_nothing_is_protected() -> None:
-    """PROTECTED_PATHS=none."""
+    """PROTECTED_PATHS=none protects no path."""
     paths = ProtectedPaths([])
     paths.follow({".github": "x"})
     assert not paths.covers(".github/workflows/ci.yml")
@@ -198,7 +198,7 @@ def test_without_patterns_nothing_is_protected() -> None:
 
 
 def test_a_long_hostile_name_takes_linear_time() -> None:
-    """Many wildcards in one pattern, and a name that almost matches; quadratic time would not end within the test."""
+    """With many wildcards and a name that almost matches, quadratic time would not end within the test."""
     paths = ProtectedPaths(["*a*a*a*a*a*a*a*a*a*a*b", "**/x/**/x/**/x/**/y"])
     assert not paths.covers("a" * 255)
     assert not paths.covers("/".join(["x"] * 2000))

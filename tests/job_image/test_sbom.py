@@ -44,21 +44,21 @@ def printed() -> str:
 
 
 def test_the_document_is_valid_cyclonedx() -> None:
-    """By the validator of the CycloneDX project; a second one has the same bytes."""
+    """The validator of the CycloneDX project accepts it. A second document has the same bytes."""
     text = printed()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     assert text == printed()
 
 
 def test_every_installed_python_package_is_listed() -> None:
-    """With its version."""
+    """Each one has its version."""
     found = {each["name"]: each["version"] for each in json.loads(printed())["components"]}
     for name in ("litestar", "docker", "huey"):
         assert found[name] == importlib.metadata.version(name)
 
 
 def test_codex_is_listed_for_this_machine_alone() -> None:
-    """The lock file has both platforms."""
+    """The lock file contains both platforms."""
     found = [each["purl"] for each in json.loads(printed())["components"] if each["purl"].startswith("pkg:npm/")]
     version = json.loads(LOCK.read_text(encoding="utf-8"))["packages"]
     cpu = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
@@ -66,7 +66,7 @@ def test_codex_is_listed_for_this_machine_alone() -> None:
 
 
 def test_installed_debian_packages_have_their_package_url(sbom: ModuleType) -> None:
-    """A removed package of which only the configuration is left is not listed; an epoch is escaped."""
+    """A removed package that left only its configuration is not listed. An epoch is escaped."""
     assert [each["purl"] for each in sbom.debian_packages(INSTALLED, "debian")] == [
         "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64",
         "pkg:deb/debian/git@1%3A2.39.5-0%2Bdeb12u2?arch=amd64",

@@ -29,7 +29,7 @@ class Calls:
         self.paths = set()
 
     def sent(self, data):
-        """A request begins with a piece, as the appliance waits for the answer to the one before."""
+        """Each request starts a new piece, because the appliance waits for the previous answer."""
         self.paths |= {(method.decode(), path.decode()) for method, path in REQUEST.findall(data)}
 
 
@@ -76,7 +76,7 @@ def allowed(rules, method, path):
 @pytest.mark.image
 @pytest.mark.timeout(600)
 def test_runs_make_the_documented_calls(made, documented):
-    """All of them except the rare ones, and no other."""
+    """They make all of them except the rare ones, and no other."""
     found = {(method, general(path)) for method, path in made}
     assert found - documented == set()
     assert documented - found <= RARE
@@ -86,12 +86,12 @@ def test_runs_make_the_documented_calls(made, documented):
 @pytest.mark.image
 @pytest.mark.timeout(600)
 def test_the_proxy_allows_every_call_of_real_runs(made, rules):
-    """With the names and versions that they really have."""
+    """The rules match the real names and versions."""
     assert [call for call in sorted(made) if not allowed(rules, *call)] == []
 
 
 def test_the_proxy_allows_the_documented_calls_and_each_rule_is_for_one(documented, rules):
-    """A rule without a call would only open the socket further."""
+    """A rule without a call would allow more than is needed."""
     shown = [(method, f"/v1.41{path}" if path != "/_ping" else path) for method, path in documented]
     shown = [(method, path.replace("NAME", "0123abcd")) for method, path in shown]
     assert [call for call in shown if not allowed(rules, *call)] == []
@@ -127,5 +127,5 @@ def test_the_proxy_allows_the_documented_calls_and_each_rule_is_for_one(document
     ],
 )
 def test_the_proxy_refuses_other_calls(rules, method, path):
-    """Such as those that build, pull or export images, join a swarm, or install a plugin."""
+    """Examples are calls that build, pull or export images, join a swarm, or install a plugin."""
     assert not allowed(rules, method, path)

@@ -71,7 +71,7 @@ def test_a_run_takes_one_token_for_its_repository_alone_and_revokes_it(environme
 
 
 def test_the_token_of_the_first_hour_ends_in_the_middle_of_the_plan(environment, caller, slug):
-    """The run succeeds: the push and the pull request use another token, which is revoked; the first one is over."""
+    """The run succeeds: push and pull request use another token, which is revoked. The first one has expired."""
     run_id = caller.submit(slug, TEXT)
     caller.wait(run_id, until=reaches("speckit_plan"))
     environment.github.end_token_lives()
@@ -85,7 +85,7 @@ def test_the_token_of_the_first_hour_ends_in_the_middle_of_the_plan(environment,
 
 
 def test_a_token_is_renewed_before_it_ends(environment, caller, slug):
-    """By GitHub's own time. The stand-in accepts the tokens for longer, so that a slow machine makes no difference."""
+    """GitHub's `expires_at` decides. The stand-in accepts tokens for longer, so that a slow machine does not fail."""
     environment.github.set_token_life(2, grace=600)
     before = len(environment.github.requests)
     try:
@@ -97,12 +97,12 @@ def test_a_token_is_renewed_before_it_ends(environment, caller, slug):
     assert [request for request in environment.github.requests[before:] if request.status == 401] == []
     access = access_of(caller, run)
     assert access["renewed"] == len(tokens_of(environment, slug)) - 1
-    assert {token["why"] for token in access["tokens"]} <= {"first use", "it ends soon", "it had ended"}
+    assert {token["why"] for token in access["tokens"]} <= {"first use", "it expires soon", "it had expired"}
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled"])
 def test_the_token_is_revoked_however_the_run_ends(environment, caller, slug, how):
-    """Nothing remains valid."""
+    """No token remains valid."""
     if how == "failed":
         environment.github.inject(Fault.PUSH_REFUSED)
     try:
@@ -119,7 +119,7 @@ def test_the_token_is_revoked_however_the_run_ends(environment, caller, slug, ho
 
 
 def test_no_token_and_no_key_is_stored_or_shown(environment, running, caller, slug):
-    """Not in the database, an artifact or a container's configuration; neither plain nor in base64."""
+    """The database, artifacts and container configurations contain them neither plain nor in base64."""
     run_id = caller.submit(slug, TEXT)
     caller.wait(run_id, until=reaches("speckit_specify"))
     label = f"label=moonmind.run={run_id}"
@@ -146,7 +146,7 @@ def test_no_token_and_no_key_is_stored_or_shown(environment, running, caller, sl
     ],
 )
 def test_an_app_that_is_not_set_up_fails_the_run_before_model_time_is_used(environment, caller, slug, installed, code):
-    """With a code of its own, and what to do."""
+    """Each cause has its own code, and says what to do."""
     turns = len(environment.openai.turns)
     try:
         if installed is None:

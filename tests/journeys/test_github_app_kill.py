@@ -26,7 +26,7 @@ def environment():
 
 
 def test_a_kill_between_taking_and_using_a_token_loses_no_run(environment, tmp_path):
-    """The next process takes another token and revokes it; the first one cannot be revoked, and ends by itself."""
+    """The next process requests another token and revokes it. The first one cannot be revoked; it expires."""
     served = Served(environment, tmp_path / "serve.log").start()
     try:
         environment.sign_in_by(served.environment)

@@ -116,7 +116,7 @@ GREET = (
 
 
 class WithLogin(RehearsalEnvironment):
-    """The way to OpenAI leads through a proxy with a password, and one more host is allowed."""
+    """OpenAI is reached through a proxy with a password, and one more host is allowed."""
 
     def variables(self):
         proxy = self.openai.proxy_url.replace("://", f"://moon:{PASSWORD}@")
@@ -189,7 +189,7 @@ def outside():
 
 
 def probe(container, targets):
-    """What happened with each target: (outcome, seconds) by target."""
+    """The outcome and the seconds of each target, by target."""
     printed = docker("exec", container, "python3", "-c", PROBE, json.dumps(targets))
     return {tuple(target): (found, seconds) for target, found, seconds in map(json.loads, printed.splitlines())}
 
@@ -256,7 +256,7 @@ def targets(held, environment, host_service, bridge_container, outside):
 
 
 def test_the_agent_reaches_nothing_around_the_proxy(held, targets, host_service):
-    """Host, other containers, another network, names: each is refused at once, and nothing arrives."""
+    """Connections to the host, other containers, another network and names are refused at once, and nothing arrives."""
     for each in host_service:
         each.messages.clear()
     found = probe(held[0].agent, targets)
@@ -268,7 +268,7 @@ def test_the_agent_reaches_nothing_around_the_proxy(held, targets, host_service)
 
 
 def test_the_agent_has_no_interface_and_no_route(held):
-    """There is nothing that another program of the engine could be reached by."""
+    """Without these, it cannot reach any other container."""
     found = probe(held[0].agent, [["interfaces", "", 0], ["routes", "", 0]])
     assert [outcome for outcome, _ in found.values()] == ["lo", "none"]
     assert docker("inspect", "-f", "{{.HostConfig.NetworkMode}}", held[0].agent).strip() == "none"
@@ -317,7 +317,7 @@ def test_what_codex_starts_is_refused_at_once(held):
 
 
 def test_the_password_of_the_proxy_is_only_with_the_egress_proxy(held):
-    """Not in the agent's environment, command lines, memory or files, nor in what the engine shows of any container."""
+    """It is not in the agent's environment, command lines or files, nor in what the engine shows of any container."""
     search = (
         "import os, pathlib\n"
         "found, read = [], 0\n"
@@ -340,7 +340,7 @@ def test_the_password_of_the_proxy_is_only_with_the_egress_proxy(held):
 
 
 def test_the_egress_container_has_nothing_of_the_run(held):
-    """No login, no workspace, no token; and it listens on no port of its network."""
+    """It has no login, no workspace and no token, and listens on no port of its network."""
     mounts = json.loads(docker("inspect", "-f", "{{json .Mounts}}", held[0].egress))
     assert [mount["Name"] for mount in mounts] == [f"moonmind-egress-{held[0].run_id}"]
     listening = docker("exec", held[0].egress, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == \"0A\"'")
@@ -375,7 +375,7 @@ def test_the_run_succeeds_and_reports_what_the_agent_tried(environment, held, ca
 
 
 def test_nothing_of_the_wall_is_left(held):
-    """Containers and volumes went with the runs."""
+    """Containers and volumes were removed with the runs."""
     for each in held:
         assert docker("ps", "-aq", "--filter", f"name={each.egress}").strip() == ""
         assert docker("volume", "ls", "-q", "--filter", f"name={each.egress}").strip() == ""

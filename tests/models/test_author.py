@@ -19,7 +19,7 @@ def seen_in(context_run: Callable[[Callable[[], None]], None]) -> Author | None:
 
 
 def test_a_thread_of_its_own_has_no_author_and_one_with_a_copy_has_it() -> None:
-    """What the appliance does by itself is nobody's change; a job of a user's is the user's."""
+    """What the appliance does by itself has no author. A job of a user has that user as its author."""
 
     def act() -> None:
         set_author(ANN)

@@ -22,7 +22,7 @@ def test_cleanup_that_fails_is_recorded_and_changes_no_result(appliance: Applian
 
 
 def test_the_volume_of_the_egress_container_goes_in_any_case() -> None:
-    """It contains nothing that a retry needs."""
+    """A retry does not need its content."""
     ctx = make_context()
     ctx.engine.ensure_volume(ctx.names.egress, {})
     cleanup(ctx, Removed())

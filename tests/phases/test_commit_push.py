@@ -331,7 +331,7 @@ _PROTECTED_PATH = {"path": ".github/workflows/ci.yml", "reason": "a protected pa
 
 
 def test_the_operators_protected_paths_are_left_out_and_noted(appliance: ApplianceUnderTest) -> None:
-    """The program gets the patterns of the setting; the number is in the status and in the log."""
+    """The program gets the patterns of the setting. The number of paths is in the status and in the log."""
     jobs = []
 
     def stages(process: FakeExec) -> dict[str, Any]:

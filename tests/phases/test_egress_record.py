@@ -39,7 +39,7 @@ def test_the_newest_line_of_a_target_counts() -> None:
 
 
 def test_lines_that_the_proxy_does_not_print_are_ignored() -> None:
-    """It is the program that hostile bytes reach first: its output is bounded and checked like an agent's."""
+    """Hostile bytes reach this program first, so its output is limited and checked like an agent's."""
     lines = EgressLines()
     lines.write(b"\xff\n[]\n{}\n" + line(outcome="odd") + line(first_at=1e300) + line(connections="many"))
     lines.write(b"a" * 100_000 + b"\n")
@@ -55,7 +55,7 @@ def test_lines_that_the_proxy_does_not_print_are_ignored() -> None:
 
 
 def test_an_attempt_adds_to_earlier_ones() -> None:
-    """Counts of the same target and outcome are added; their number is limited."""
+    """Counts of the same target and outcome are added. The number of entries is limited."""
     first = add(EgressRecord(), ["a"], [target("x:1", 2), target("y:1", 1, "allowed")])
     second = add(first, ["b"], [target("x:1", 3), target("z:1")])
     assert second.allowed_hosts == ["b"]

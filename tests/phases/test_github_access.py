@@ -60,7 +60,7 @@ def test_the_end_is_added_to_the_audit() -> None:
 
 
 def test_an_attempt_that_took_no_token_writes_nothing() -> None:
-    """Its end is still the end: no token may be taken later."""
+    """After its end no token may be requested."""
     tokens = Taken()
     ctx = make_context(github=client(tokens))
     end_github_access(ctx)
@@ -69,7 +69,7 @@ def test_an_attempt_that_took_no_token_writes_nothing() -> None:
 
 @pytest.mark.parametrize(("before", "revoked"), [("revoked", True), ("over", True), ("in use", False)])
 def test_the_tokens_of_earlier_attempts_stay_in_the_audit(before: str, revoked: bool) -> None:  # noqa: FBT001 - a case
-    """In order, once each; one whose end is not known is not revoked."""
+    """They are in order, each once. A token whose end is unknown does not count as revoked."""
     ctx = make_context(github=client(Taken(("1", before))))
     end_github_access(ctx)
     again = make_context(github=client(Taken(("2", "revoked"))), artifacts=ctx.artifacts)

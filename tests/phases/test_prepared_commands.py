@@ -49,7 +49,7 @@ def test_a_program_is_taken_once_for_any_job(engine: FakeEngine, cancel: CancelT
 
 
 def test_a_program_that_could_not_be_started_is_missing(engine: FakeEngine, cancel: CancelToken) -> None:
-    """The engine's error is no error of the run: its command is executed anew."""
+    """The engine's error does not fail the run: the command is executed anew."""
     prepared = PreparedCommands(engine)
     engine.fail(EngineError("no"), method="prepare")
     prepared.prepare("box", FIRST)
@@ -75,7 +75,7 @@ def test_a_cancel_does_not_wait_for_a_start(
 
 
 def test_what_waits_at_the_end_is_closed(engine: FakeEngine, cancel: CancelToken) -> None:
-    """Also a program that is only starting; afterwards nothing is prepared."""
+    """This includes a program that is still starting. Afterwards nothing is prepared."""
     prepared = PreparedCommands(engine)
     prepared.prepare("box", FIRST)
     prepared.prepare("other", SECOND)
@@ -87,20 +87,20 @@ def test_what_waits_at_the_end_is_closed(engine: FakeEngine, cancel: CancelToken
 
 
 def test_each_turn_the_commit_and_the_push_are_prepared(appliance: ApplianceUnderTest) -> None:
-    """Five programs wait in the course of a run, and none is left."""
+    """During a run five programs wait, and none is left at its end."""
     assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
     assert [each.ended for each in appliance.engine.prepared] == [True] * 5
 
 
 def test_a_run_without_them_does_the_same(appliance: ApplianceUnderTest) -> None:
-    """An engine that cannot start a program in advance costs time only."""
+    """If the engine cannot start a program in advance, the run only takes longer."""
     appliance.engine.fail(EngineError("no"), method="prepare", times=100)
     assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
     assert appliance.engine.prepared == []
 
 
 def test_a_waiting_program_that_ended_is_replaced(appliance: ApplianceUnderTest) -> None:
-    """Such as one that an agent ended: its command is executed anew, once."""
+    """If an agent ended it, its command is executed anew, once."""
 
     def end_all(_: object) -> None:
         for each in appliance.engine.prepared:

@@ -110,7 +110,7 @@ def test_the_body_fits_with_marks_in_every_place() -> None:
 
 
 def test_a_refused_target_is_listed_once_with_its_count() -> None:
-    """The first twenty, and how many more there are; without any, the section is missing."""
+    """The first twenty targets and the number of others are listed. Without any, there is no section."""
     refused = [RefusedTarget("a.b:443", 2), RefusedTarget("a.b:443", 3), RefusedTarget("c.d:443", 1)]
     body = pull_request_text(facts(refused=refused)).body
     assert "- `a.b:443` (5 times)\n- `c.d:443`\n" in body

@@ -99,14 +99,14 @@ def test_a_refused_host_of_the_service_is_the_reason(appliance: ApplianceUnderTe
 
 
 def test_what_the_agent_was_refused_otherwise_is_not_the_reason(appliance: ApplianceUnderTest) -> None:
-    """A hostile agent could cause it."""
+    """A hostile agent could cause such a refusal."""
     appliance.engine.on_exec("egress_proxy", proxy_that_prints(EVIL))
     appliance.agent.acts[SPECIFY] = [says(verdict="failed")]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.AGENT_FAILED.value)
 
 
 def test_an_unreachable_service_is_explained_by_the_egress_container(appliance: ApplianceUnderTest) -> None:
-    """Such as a proxy that wants a password."""
+    """One example is a proxy that requires a password."""
     said = OWN | {"outcome": "failed", "reason": "the proxy of AGENT_HTTPS_PROXY: HTTP 407"}
     appliance.engine.on_exec("egress_proxy", proxy_that_prints(said))
     appliance.agent.acts[SPECIFY] = [says(verdict="unreachable")]
@@ -117,7 +117,7 @@ def test_an_unreachable_service_is_explained_by_the_egress_container(appliance: 
 
 
 def test_the_record_of_a_cancelled_run_is_kept(appliance: ApplianceUnderTest) -> None:
-    """And a retry adds to it."""
+    """A retry adds to it."""
     appliance.engine.on_exec("egress_proxy", proxy_that_prints(EVIL))
     run = appliance.submit()
 
@@ -164,7 +164,7 @@ def test_an_egress_container_that_ends_ends_the_turn(appliance: ApplianceUnderTe
 
 
 def test_a_turn_waits_until_the_proxy_is_ready() -> None:
-    """It may be told to stop meanwhile, and a proxy that ended is an error of the engine."""
+    """It may be interrupted meanwhile. A proxy that ended is an error of the engine."""
     ctx = make_context()
     ctx.engine.ensure_network(ctx.settings.job_network, {})
     engine = ctx.engine
@@ -193,7 +193,7 @@ def test_an_egress_container_that_cannot_start_is_an_error_of_the_engine() -> No
 
 
 def test_the_record_is_stored_only_if_it_changed() -> None:
-    """Three turns without a new connection write nothing."""
+    """Three turns without a new connection do not write it again."""
     artifacts = RecordedArtifacts()
     ctx = make_context(artifacts=artifacts)
     wall = Wall(ctx)

@@ -51,7 +51,7 @@ def test_a_fault_of_github_is_injected() -> None:
 
 
 def test_the_tokens_of_an_app_end_during_the_run() -> None:
-    """By the time that GitHub names; they work longer, so that the machine's speed does not matter."""
+    """GitHub's `expires_at` decides. They work longer, so that the machine's speed does not matter."""
     lives: list[tuple[float, float]] = []
 
     class StandInWithApps(StandIn):

@@ -25,7 +25,7 @@ def test_the_webhooks_secrets_are_redacted() -> None:
 
 
 def test_a_private_key_is_redacted_however_it_is_wrapped() -> None:
-    """Also a part of the lines without the lines at its edges, which no form of a key has."""
+    """A part of its lines without the first and last line is redacted, too; no pattern of a key matches that."""
     pem = private_key(Random(1))  # noqa: S311 - no secret
     body = pem.splitlines()[1:-1]
     redactor = Redactor(secrets_of(load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": pem}).settings))
@@ -34,7 +34,7 @@ def test_a_private_key_is_redacted_however_it_is_wrapped() -> None:
 
 
 def test_the_password_of_the_agents_proxy_is_redacted() -> None:
-    """Alone, with its user, and as it is in the URL."""
+    """It is known alone, with its user, and as it is in the URL."""
     made = load({"AGENT_HTTPS_PROXY": "http://ann:p%40ssword@proxy:3128"}).settings
     assert secrets_of(made) == {
         "AGENT_HTTPS_PROXY password": "p@ssword",

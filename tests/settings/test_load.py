@@ -124,13 +124,13 @@ APP = {"GITHUB_APP_ID": "4711", "GITHUB_APP_PRIVATE_KEY": KEY}
 @pytest.mark.parametrize(
     ("given", "name", "said"),
     [
-        (APP | {"GITHUB_TOKEN": TOKEN}, "GITHUB_TOKEN", "a GitHub App is, too"),
+        (APP | {"GITHUB_TOKEN": TOKEN}, "GITHUB_TOKEN", "together with a GitHub App"),
         ({"GITHUB_APP_ID": "4711"}, "GITHUB_APP_PRIVATE_KEY", "is required with GITHUB_APP_ID"),
         ({"GITHUB_APP_PRIVATE_KEY": KEY}, "GITHUB_APP_ID", "is required with GITHUB_APP_PRIVATE_KEY"),
     ],
 )
 def test_a_github_app_is_set_as_a_whole_and_alone(given: dict[str, str], name: str, said: str) -> None:
-    """One of its settings without the other, and a token beside it, are errors that say what to do."""
+    """One of its settings without the other, or together with a token, is an error that says what to do."""
     with pytest.raises(SettingsError) as caught:
         load(given)
     (problem,) = caught.value.problems
@@ -139,7 +139,7 @@ def test_a_github_app_is_set_as_a_whole_and_alone(given: dict[str, str], name: s
 
 
 def test_a_private_key_comes_from_a_file(tmp_path: Path) -> None:
-    """As GitHub's download is, with a line break at its end."""
+    """The file may end with a line break, as GitHub's download does."""
     loaded = load({"GITHUB_APP_ID": "4711", "GITHUB_APP_PRIVATE_KEY_FILE": secret_file(tmp_path, f"{KEY}\n")})
     assert loaded.settings.github_app_private_key is not None
     assert loaded.settings.github_app_private_key.reveal() == f"{KEY}\n"

@@ -155,7 +155,7 @@ BAD: dict[str, list[str]] = {
     ],
     "SPEC_WORKFLOW_TEST_MODE": ["maybe", "2", "tru"],
     "GITHUB_APP_ID": ["my app", "-1", "0x1", "Iv", "lv1.0123456789abcdef"],
-    # No key, a public one, one with a password, one of another kind, one that was cut, one without line breaks.
+    # Not a key, a public one, one with a password, one of another kind, a truncated one, one without line breaks.
     "GITHUB_APP_PRIVATE_KEY": [
         "key",
         PEM.replace("PRIVATE", "PUBLIC"),
@@ -238,7 +238,7 @@ def test_no_value_breaks_the_parser(raw: str) -> None:
 
 
 def test_a_private_key_is_kept_with_its_line_breaks_and_never_shown() -> None:
-    r"""From a file, with any line ends, or on one line with `\n`, as env files have it; a problem does not quote it."""
+    r"""It may have any line ends, or be on one line with `\n`, as in env files. An error does not contain it."""
     for raw in (PEM, PEM.replace("\n", "\r\n"), PEM.replace("\n", "\\n"), f"\n{PEM}\n\n"):
         loaded = load({"GITHUB_APP_ID": "1", "GITHUB_APP_PRIVATE_KEY": raw})
         key = loaded.settings.github_app_private_key

@@ -1,4 +1,4 @@
-"""Limits on submissions and on the queue, at a cost that does not grow."""
+"""Limits on submissions and on the queue, whose cost does not grow with the number of runs."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -53,15 +53,15 @@ def test_runs_that_ended_count_as_submissions(store: Store) -> None:
     assert refusal(store, limits) == ("too_many_submissions", 60)
 
 
-def test_a_clock_that_was_set_back_blocks_nobody(store: Store) -> None:
-    """Runs that seem to be of the future do not count."""
+def test_a_clock_that_was_set_back_blocks_no_user(store: Store) -> None:
+    """Runs with a time in the future do not count."""
     limits = NONE._replace(per_minute=1)
     submit(store, limits, at=NOW + timedelta(hours=1))
     submit(store, limits)
 
 
 def test_the_queue_of_one_user_and_of_all_is_limited(store: Store) -> None:
-    """A user's limit refuses that user only; the queue's limit everyone."""
+    """A user's limit refuses only that user. The queue's limit refuses everyone."""
     limits = SubmissionLimits(0, 2, 3)
     submit(store, limits)
     submit(store, limits)
@@ -71,7 +71,7 @@ def test_the_queue_of_one_user_and_of_all_is_limited(store: Store) -> None:
 
 
 def test_a_run_that_left_the_queue_makes_room(store: Store) -> None:
-    """It was cancelled or claimed."""
+    """The run was cancelled or claimed."""
     limits = SubmissionLimits(0, 2, 2)
     first = submit(store, limits)
     submit(store, limits)
@@ -93,7 +93,7 @@ def test_a_repeat_is_neither_counted_nor_refused(store: Store) -> None:
 
 
 def test_a_retry_needs_room_in_the_queue(store: Store) -> None:
-    """It is not a submission, so the limit of a minute does not apply. A refused one changes nothing."""
+    """It is not a submission, so the limit per minute does not apply. A refused retry changes nothing."""
     limits = SubmissionLimits(2, 1, 0)
     ended = submit(store, limits)
     store.runs.request_cancel(ended.run_id, now=NOW)
@@ -122,7 +122,7 @@ def test_runs_of_other_processes_count_after_a_while(store: Store) -> None:
 
 
 def test_the_limits_cost_a_submission_nothing(store: Store) -> None:
-    """Not one statement, for any number of runs; only one submission in some seconds counts them."""
+    """They need no statement, for any number of runs. Only one submission in some seconds counts them."""
     limits = SubmissionLimits(1000, 1000, 1000)
     for queued in (0, 200):
         while store.runs.counts()[RunStatus.QUEUED] < queued:

@@ -82,7 +82,7 @@ OLGA = Author("local:olga", "olga", Interface.API, "192.0.2.1")
 
 
 def as_olga(work: Callable[[], object]) -> None:
-    """Do that as this caller, in a context of its own."""
+    """Do that as this caller, in its own context."""
 
     def act() -> None:
         set_author(OLGA)
@@ -92,7 +92,7 @@ def as_olga(work: Callable[[], object]) -> None:
 
 
 def test_a_change_that_somebody_requests_has_an_author(store: Store) -> None:
-    """Newest first, with the whole event. What follows from it, and what happens by itself, has none."""
+    """They are listed newest first, as complete events. Consequences and automatic events have no author."""
     as_olga(lambda: store.events.add("shard.paused", shard=1))
     as_olga(lambda: store.events.add("run.waiting", run_id="one"))
     store.events.add("shard.resumed", shard=1)
@@ -107,7 +107,7 @@ def test_a_change_that_somebody_requests_has_an_author(store: Store) -> None:
 
 
 def test_authors_are_found_by_an_index(store: Store) -> None:
-    """A million events without an author must not matter."""
+    """A million events without an author must not make it slower."""
     with store.database.read() as connection:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {AUTHORED}", ("", 20))]
     assert plan == ["SCAN events USING INDEX events_of_authors"]
@@ -115,7 +115,7 @@ def test_authors_are_found_by_an_index(store: Store) -> None:
 
 @pytest.mark.parametrize("damaged", ["no JSON", "{}", '{"subject":1}'])
 def test_an_author_that_cannot_be_read_hides_no_other(store: Store, damaged: str) -> None:
-    """It is omitted."""
+    """An event with a damaged author is omitted."""
     for kind in ("drain.began", "drain.ended"):
         as_olga(partial(store.events.add, kind))
     with store.database.write() as connection:
@@ -124,7 +124,7 @@ def test_an_author_that_cannot_be_read_hides_no_other(store: Store, damaged: str
 
 
 def test_an_author_costs_no_statement(store: Store) -> None:
-    """It is a column of the event."""
+    """The author is a column of the event."""
     with counted(store) as without:
         store.events.add("run.queued", run_id="one")
     costs = []

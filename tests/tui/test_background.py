@@ -37,7 +37,7 @@ def test_a_thread_without_work_keeps_no_owner():
 
 
 def test_a_job_has_the_author_of_whoever_starts_it():
-    """Its changes are recorded as this user's, though another thread makes them."""
+    """Its changes are recorded as this user's, although another thread makes them."""
 
     class Owner:
         def call_later(self, done, result):

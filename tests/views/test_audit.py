@@ -10,7 +10,7 @@ ANN = Author("local:ann", "ann", Interface.API, "192.0.2.1")
 
 
 def test_an_entry_says_who_what_and_how(store: Store) -> None:
-    """With the line of the log, and the data for programs. Automatic events are no entries."""
+    """An entry has the line of the log, and the data for programs. Automatic events are not listed."""
 
     def act() -> None:
         set_author(ANN)

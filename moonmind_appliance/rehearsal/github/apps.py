@@ -24,7 +24,7 @@ from joserfc.jwk import RSAKey
 from moonmind_appliance.rehearsal.github.refusals import Refused, suspended
 
 TOKEN_SECONDS = 3600.0
-"""The life of an installation token."""
+"""How long an installation token is valid."""
 
 GRANTED = {"contents": "write", "pull_requests": "write", "metadata": "read"}
 
@@ -98,10 +98,9 @@ class InstallationToken:
 class Apps:
     """The Apps of one stand-in. Safe to use from several threads.
 
-    `token_seconds` is the life of tokens that are given out from now on, and `grace_seconds` how much longer they work
-    than their `expires_at` says. `long_tokens`: in the form of github.com since
-    2026; False: in the older one, which GitHub Enterprise Server has. `ahead`: how far this clock is ahead of the
-    machine's.
+    `token_seconds`: how long new tokens are valid. `grace_seconds`: how much longer they work
+    than their `expires_at` says. `long_tokens`: they have the form of github.com since 2026; False: the older one of
+    GitHub Enterprise Server. `ahead`: how far this clock is ahead of the machine's.
     """
 
     def __init__(self, next_id: Callable[[], int]) -> None:
@@ -214,7 +213,7 @@ class Apps:
         """A new token for these repositories (slug to id; None: all), with these permissions (None: all).
 
         Raises:
-            Refused: no such installation, it is suspended, or it has less than what is asked for.
+            Refused: no such installation, it is suspended, or it lacks a requested permission or repository.
         """
         with self._lock:
             installation = next((e for e in app.installations if e.installation_id == installation_id), None)
@@ -253,7 +252,7 @@ class Apps:
         self._tokens[value].revoked = True
 
     def end_tokens(self) -> None:
-        """Let the life of every token end now."""
+        """Let every token expire now."""
         with self._lock:
             now = self.now()
             for token in self._tokens.values():

@@ -93,7 +93,7 @@ class GitHTTP:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _refusal(self, repository: HostedRepository, access: Access | None, *, pushes: bool) -> AccessRefusal | None:
-        """Why the token has no access to a repository that it may see."""
+        """Why the token may not access a repository that is visible to it."""
         if access is not None and access.suspended:
             return AccessRefusal(suspended(), suspended().body["message"])
         if access is not None and not access.allows("contents:write" if pushes else "contents:read"):

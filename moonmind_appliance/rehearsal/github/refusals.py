@@ -38,13 +38,13 @@ def forbidden(operation: str) -> Refused:
 
 
 def suspended() -> Refused:
-    """The installation of the App whose token it is is suspended."""
+    """The token's installation is suspended."""
     page = "https://docs.github.com/rest/reference/apps#create-an-installation-access-token-for-an-app"
     return Refused(403, "This installation has been suspended", operation=page)
 
 
 def not_permitted(operation: str, needs: tuple[str, ...], *, is_app: bool) -> Refused:
-    """The token lacks a permission; GitHub lists those that would do."""
+    """The token lacks a permission; GitHub lists those that would be sufficient."""
     accepted = "; ".join(each.replace(":", "=") for each in needs)
     message = f"Resource not accessible by {'integration' if is_app else 'personal access token'}"
     return Refused(403, message, operation=operation, headers={"x-accepted-github-permissions": accepted})

@@ -197,7 +197,7 @@ class StandInGitHub:
         return self._state.apps.values()
 
     def set_token_life(self, seconds: float, *, grace: float = 0.0, long_form: bool = True) -> None:
-        """How long the installation tokens live that are given out from now on, and their form.
+        """Set how long new installation tokens are valid, and their form.
 
         `grace`: how many seconds longer they work than their `expires_at` says. `long_form`: as on github.com since
         2026; False: as on GitHub Enterprise Server.
@@ -211,7 +211,7 @@ class StandInGitHub:
         self._state.apps.ahead += timedelta(seconds=seconds)
 
     def end_token_lives(self) -> None:
-        """End the life of every installation token now, as if its hour was over."""
+        """Let every installation token expire now, as if its hour had passed."""
         self._state.apps.end_tokens()
 
     def add_repository(

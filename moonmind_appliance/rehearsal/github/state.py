@@ -142,7 +142,7 @@ class GitHubState:
             self._tokens.pop(token, None)
 
     def access(self, token: str) -> Access | None:
-        """The token's permissions; None if it is unknown, has ended or was revoked."""
+        """The token's permissions; None if it is unknown, has expired or was revoked."""
         issued = self.apps.token(token)
         if issued is not None and self.faults.take(Fault.TOKEN_LAG):
             return None

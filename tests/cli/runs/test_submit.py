@@ -41,7 +41,7 @@ def test_a_file_is_submitted(caller: Terminal, served: Served, tmp_path: Path) -
 
 
 def test_a_full_queue_is_said_plainly(served: Served, terminal: Terminal) -> None:
-    """With the setting and what to do, and the exit code of what resolves by itself."""
+    """The message names the setting and what to do. The exit code is that of problems that resolve by themselves."""
     terminal.variables["MAX_QUEUED_RUNS_PER_USER"] = "1"
     submit(terminal)
     assert len(served.store.run_lists.queued()) == 1

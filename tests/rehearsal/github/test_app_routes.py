@@ -11,7 +11,7 @@ from tests.github.stand_in import SLUG
 
 
 def test_the_installation_on_a_renamed_repository_is_a_redirect(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """To the repository's number, which answers."""
+    """The redirect leads to the repository's number, which answers."""
     register(stand_in)
     number = int(stand_in.git_folder(SLUG).stem)
     stand_in.rename_repository(SLUG, f"{ACCOUNT}/library")
@@ -28,6 +28,6 @@ def test_the_installation_on_a_renamed_repository_is_a_redirect(stand_in: StandI
 
 
 def test_the_apps_operations_need_a_user_agent(stand_in: StandInGitHub, api: httpx.Client) -> None:
-    """As all others do."""
+    """They need it like all other operations."""
     assert api.get("/app", headers={"user-agent": ""}).status_code == 403
     assert api.post("/app/installations/1/access_tokens", json={}).status_code == 401

@@ -82,7 +82,7 @@ def plain(stand_in: StandInGitHub) -> Iterator[Caller]:
 
 @pytest.mark.parametrize("issuer", [str(APP_ID), CLIENT_ID])
 def test_the_app_is_described_to_its_jwt(caller: Caller, installation: int, issuer: str) -> None:
-    """By its id or its client id as the issuer; so is its installation on a repository."""
+    """The issuer may be its id or its client id. Its installation on a repository is described, too."""
     token = signed(claims(iss=issuer))
     assert caller.as_app("GET", "/app", token=token).json()["installations_count"] == 1
     found = caller.as_app("GET", f"/repos/{SLUG}/installation", token=token).json()
@@ -106,13 +106,13 @@ def test_the_app_is_described_to_its_jwt(caller: Caller, installation: int, issu
     ],
 )
 def test_a_jwts_claims_are_checked(caller: Caller, installation: int, changes: dict[str, Any], said: str) -> None:
-    """Times and issuer, with GitHub's messages."""
+    """Wrong times and issuers get GitHub's messages."""
     answer = caller.as_app("GET", "/app", token=signed(claims(**changes)))
     assert (answer.status_code, said in answer.json()["message"]) == (401, True)
 
 
 def test_a_jwts_signature_and_algorithm_are_checked(caller: Caller, installation: int) -> None:
-    """Another key, another algorithm with the public key as its secret, no signature, and what is no JWT."""
+    """Another key, another algorithm with the public key as its secret, no signature, and a text that is not a JWT."""
     pem = app_key().as_pem(private=False)
     unsigned = signed(claims()).rpartition(".")[0] + "."
     head = base64.urlsafe_b64encode(b'{"alg":"HS256"}').rstrip(b"=") + b"." + signed(claims()).split(".")[1].encode()
@@ -124,19 +124,19 @@ def test_a_jwts_signature_and_algorithm_are_checked(caller: Caller, installation
     assert caller.api.get("/app", headers={"authorization": ""}).status_code == 401
 
 
-def test_a_jwt_is_no_token_for_a_repository(caller: Caller, installation: int) -> None:
+def test_a_jwt_is_not_a_token_for_a_repository(caller: Caller, installation: int) -> None:
     """Only the App's own operations accept it."""
     assert caller.as_app("GET", f"/repos/{SLUG}").status_code == 401
 
 
 @pytest.mark.parametrize("slug", [OTHER, f"{ACCOUNT}/none", "elsewhere/reading-list"])
 def test_a_repository_without_the_app_has_no_installation(caller: Caller, installation: int, slug: str) -> None:
-    """The same answer as for a missing one."""
+    """The answer is the same as for a missing repository."""
     assert caller.as_app("GET", f"/repos/{slug}/installation").status_code == 404
 
 
 def test_a_token_has_no_more_than_was_asked_for(caller: Caller, installation: int) -> None:
-    """Repositories, permissions and the end are in the answer."""
+    """The answer has its repositories, permissions and expiry."""
     answer = caller.take(installation, repositories=["reading-list"], permissions={"contents": "read"}).json()
     assert (answer["permissions"], answer["repository_selection"]) == (
         {"contents": "read", "metadata": "read"},
@@ -148,7 +148,7 @@ def test_a_token_has_no_more_than_was_asked_for(caller: Caller, installation: in
 
 
 def test_a_token_can_have_all_that_the_installation_has(caller: Caller, installation: int) -> None:
-    """If the request names neither."""
+    """It has all if the request names neither repositories nor permissions."""
     answer = caller.take(installation).json()
     assert (answer["permissions"]["contents"], answer["repository_selection"]) == ("write", "all")
     assert caller.status(answer["token"], f"/repos/{SLUG}") == 200
@@ -171,12 +171,12 @@ def test_a_token_can_have_all_that_the_installation_has(caller: Caller, installa
 def test_more_than_the_installation_has_is_refused(
     caller: Caller, installation: int, body: dict[str, Any], said: str
 ) -> None:
-    """With 422, and no token is made."""
+    """The answer is 422, and no token is made."""
     answer = caller.take(installation, **body)
     assert (answer.status_code, said in answer.json()["message"]) == (422, True)
 
 
-def test_a_former_name_is_no_name_for_a_token(stand_in: StandInGitHub, caller: Caller, installation: int) -> None:
+def test_a_former_name_is_not_accepted_for_a_token(stand_in: StandInGitHub, caller: Caller, installation: int) -> None:
     """The number is."""
     register(stand_in)
     number = int(stand_in.git_folder(SLUG).stem)
@@ -189,7 +189,7 @@ def test_a_former_name_is_no_name_for_a_token(stand_in: StandInGitHub, caller: C
 def test_a_missing_and_a_suspended_installation_give_no_token(
     stand_in: StandInGitHub, caller: Caller, installation: int
 ) -> None:
-    """404 and 403; the tokens of a suspended one are refused in REST."""
+    """The answers are 404 and 403. REST refuses the tokens of a suspended installation."""
     assert caller.take(999).status_code == 404
     token = caller.token(installation)
     register(stand_in, suspended=True)
@@ -201,7 +201,7 @@ def test_a_missing_and_a_suspended_installation_give_no_token(
 def test_a_token_ends_with_its_hour_and_when_it_is_revoked(
     stand_in: StandInGitHub, caller: Caller, installation: int
 ) -> None:
-    """401 afterwards; a token can revoke itself only."""
+    """Afterwards it gets 401. A token can revoke only itself."""
     first, second = caller.token(installation), caller.token(installation)
     assert caller.status(first, "/installation/token", "DELETE") == 204
     assert caller.status(first, f"/repos/{SLUG}") == 401
@@ -227,7 +227,7 @@ def test_a_token_ends_with_its_hour_and_when_it_is_revoked(
 def test_each_operation_needs_its_permission(
     caller: Caller, installation: int, branch: str, *, method: str, path: str, needed: str
 ) -> None:
-    """Without it 403, and the header names it; with it the operation succeeds."""
+    """Without it the answer is 403, and a header names it. With it the operation succeeds."""
     options = {"json": WISH} if method == "POST" else {}
     lesser = caller.token(installation, permissions={"metadata": "read"})
     refused = caller.api.request(method, path, headers=bearer(lesser), **options)
@@ -239,7 +239,7 @@ def test_each_operation_needs_its_permission(
 
 
 def test_labels_need_one_of_two_permissions(caller: Caller, installation: int, branch: str) -> None:
-    """Issues or pull requests."""
+    """The permission for issues or the one for pull requests is sufficient."""
     token = caller.token(installation, permissions={"pull_requests": "write"})
     number = caller.api.post(PULLS, json=WISH, headers=bearer(token)).json()["number"]
     path = f"/repos/{SLUG}/issues/{number}/labels"
@@ -257,7 +257,7 @@ def test_a_token_writes_to_its_repositories_only(caller: Caller, installation: i
 
 
 def test_an_installation_has_one_rate_limit(caller: Caller, installation: int) -> None:
-    """All its tokens count together; there is no header of scopes."""
+    """All its tokens count together. There is no header with scopes."""
     first = caller.api.get(f"/repos/{SLUG}", headers=bearer(caller.token(installation)))
     second = caller.api.get(f"/repos/{SLUG}", headers=bearer(caller.token(installation)))
     used = [int(answer.headers["x-ratelimit-used"]) for answer in (first, second)]
@@ -269,7 +269,7 @@ def test_an_installation_has_one_rate_limit(caller: Caller, installation: int) -
 def test_both_forms_of_token_are_recognized_as_tokens(
     stand_in: StandInGitHub, caller: Caller, installation: int, *, long_form: bool
 ) -> None:
-    """By the redactor's shapes and by the rules for refusals."""
+    """The redactor's shapes and the rules for refusals match them."""
     stand_in.set_token_life(3600, long_form=long_form)
     token = caller.token(installation)
     assert (is_token(token), token.count(".")) == (True, 2 if long_form else 0)
@@ -305,7 +305,7 @@ def push(stand_in: StandInGitHub, token: str, folder: Path, slug: str = SLUG) ->
 def test_git_accepts_a_token_with_contents(
     stand_in: StandInGitHub, plain: Caller, installation: int, tmp_path: Path
 ) -> None:
-    """To write for a push, to read for a clone, and for the token's repositories only."""
+    """A push needs write access, a clone read access, and only to the token's repositories."""
     writes = plain.token(installation, permissions={"contents": "write"})
     reads = plain.token(installation, permissions={"contents": "read"})
     other = plain.token(installation, permissions={"pull_requests": "write"})
@@ -320,7 +320,7 @@ def test_git_accepts_a_token_with_contents(
 def test_git_refuses_a_token_that_has_ended(
     stand_in: StandInGitHub, plain: Caller, installation: int, tmp_path: Path
 ) -> None:
-    """As a wrong one; a suspended installation's has GitHub's own message."""
+    """The message is that for a wrong token. A suspended installation has its own message."""
     token = plain.token(installation)
     register(stand_in, suspended=True)
     assert "This installation has been suspended" in push(stand_in, token, tmp_path / "suspended")
@@ -332,7 +332,7 @@ def test_git_refuses_a_token_that_has_ended(
 def test_git_refuses_a_workflow_without_the_permission(
     stand_in: StandInGitHub, plain: Caller, installation: int, tmp_path: Path
 ) -> None:
-    """In GitHub's words for Apps."""
+    """The message is GitHub's for Apps."""
     token = plain.token(installation)
     folder = tmp_path / "clone"
     git("clone", "-q", stand_in.clone_url(SLUG), folder, token=token)
@@ -346,7 +346,7 @@ def test_git_refuses_a_workflow_without_the_permission(
 
 
 def test_levels_of_a_permission() -> None:
-    """A higher level includes the lower ones; an unknown one nothing."""
+    """A higher level includes the lower ones. An unknown level includes nothing."""
     assert covers({"contents": "write"}, "contents", "read")
     assert not covers({"contents": "read"}, "contents", "write")
     assert not covers({}, "contents", "read")

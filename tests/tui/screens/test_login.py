@@ -56,7 +56,7 @@ async def test_a_sign_in_from_the_code_to_the_account(attached, sign_in):
 
 
 async def test_a_sign_in_is_recorded_as_the_users(attached, sign_in):
-    """It has a thread of its own."""
+    """The sign-in has its own thread."""
     author = Author("os:ann", "ann", Interface.TUI)
     before = current_author()
     set_author(author)

@@ -239,7 +239,7 @@ async def test_p_pauses_and_resumes_after_a_question(attached):
 
 
 async def test_a_pause_is_recorded_as_the_users(attached):
-    """Though another thread makes the change."""
+    """Another thread makes the change."""
     author = Author("os:ann", "ann", Interface.TUI)
     before = current_author()
     set_author(author)
