@@ -6,6 +6,7 @@ would keep every read waiting.
 
 import asyncio
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -26,6 +27,9 @@ _PATIENCE = 0.02
 _IDLE_SECONDS = 10.0
 # How long a result may wait for others.
 _TOGETHER = 0.01
+
+
+_log = logging.getLogger(__name__)
 
 
 class _Call(NamedTuple):
@@ -57,6 +61,8 @@ class WriteThreads:
         self._numbers = itertools.count()
         self._idle: list[threading.Event] = []
         self._closed = False
+        # Results that their callers do not have yet.
+        self._finished: list[_Result] = []
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
         self._working = 0
@@ -88,25 +94,34 @@ class WriteThreads:
             loop.call_later(self._patience, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over what has finished beside a slow call, and let another thread help if a call has waited."""
         self._looks_again = False
         with self._lock:
-            waits = bool(self._waiting)
-            late = waits and time.monotonic() - self._waiting[0].since >= self._patience
+            late = bool(self._waiting) and time.monotonic() - self._waiting[0].since >= self._patience
+            results, self._finished = self._finished, []
+            again = bool(self._waiting) or self._working > 0
+        _settle(results)
         if late and self._working < _MOST_THREADS:
             self._add_thread(loop)
-        if waits:
+        if again:
             self._look_later(loop)
 
     def _add_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             self._working += 1
-            # The most recent one, so that the others become idle for long enough to end.
+            # The one that worked last: those that are not needed get old.
             wanted = self._idle.pop() if self._idle else None
         if wanted is not None:
             wanted.set()
             return
-        name = f"write_{next(self._numbers)}"
-        threading.Thread(target=self._run, args=(loop,), name=name).start()
+        try:
+            threading.Thread(target=self._run, args=(loop,), name=f"write_{next(self._numbers)}").start()
+        except RuntimeError as error:
+            # The system's limit on threads. The call waits for a thread that works, or for the next attempt.
+            _log.warning("A thread for requests that write could not be started: %s", error)
+            with self._lock:
+                self._working -= 1
+            self._look_later(loop)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make calls whenever there are any; end after a time without one."""
@@ -121,15 +136,24 @@ class WriteThreads:
 
     def _work(self, loop: asyncio.AbstractEventLoop, wanted: threading.Event) -> None:
         """Make the waiting calls, then register `wanted`, which is set when there are new ones."""
-        results: list[_Result] = []
         oldest = 0.0
         while (call := self._next(wanted)) is not None:
-            results.append(_result(call))
+            result = _result(call)
+            with self._lock:
+                self._finished.append(result)
             oldest = oldest or time.monotonic()
             if time.monotonic() - oldest >= _TOGETHER:
-                _hand_over(loop, results)
-                results, oldest = [], 0.0
-        _hand_over(loop, results)
+                self._hand_over(loop)
+                oldest = 0.0
+        self._hand_over(loop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            results, self._finished = self._finished, []
+        if results:
+            # The loop is closed if the process stopped meanwhile: nobody waits for the results.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_settle, results)
 
     def _next(self, wanted: threading.Event) -> _Call | None:
         with self._lock:
@@ -145,12 +169,6 @@ def _result(call: _Call) -> _Result:
         return _Result(call.answer, call.function(), None)
     except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
         return _Result(call.answer, None, error)
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, results: list[_Result]) -> None:
-    # The loop is closed if the process stopped meanwhile: nobody waits for the results.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_settle, results)
 
 
 def _settle(results: list[_Result]) -> None:

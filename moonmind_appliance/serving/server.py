@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from ipaddress import IPv4Network, ip_network
 from types import FrameType
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from moonmind_appliance.serving.repeated_lines import repeated_lines_left_out
 from moonmind_appliance.serving.status_line import status_line
 from moonmind_appliance.serving.supervision import Supervision
 
+_BITS_BEFORE_IPV4 = 96
 _CONNECTIONS_GRACE = 3
 # Not 0: then uvicorn logs an error, also without connections.
 _CONNECTIONS_GRACE_AT_ONCE = 1
@@ -41,6 +43,18 @@ _REPEATING = (
 )
 
 _log = logging.getLogger(__name__)
+
+
+def as_peers(networks: Sequence[str]) -> list[str]:
+    """The networks as a listening socket may name their addresses.
+
+    An IPv6 socket names an IPv4 peer by an IPv4-mapped address, such as ::ffff:10.0.0.1.
+    """
+    found = list(networks)
+    for network in map(ip_network, networks):
+        if isinstance(network, IPv4Network):
+            found.append(f"::ffff:{network.network_address}/{network.prefixlen + _BITS_BEFORE_IPV4}")
+    return found
 
 
 class ApiServer(uvicorn.Server):
@@ -65,7 +79,7 @@ class ApiServer(uvicorn.Server):
             server_header=False,
             # uvicorn trusts this machine's addresses by default.
             proxy_headers=bool(trusted_proxies),
-            forwarded_allow_ips=list(trusted_proxies),
+            forwarded_allow_ips=as_peers(trusted_proxies),
             lifespan="on",
             timeout_graceful_shutdown=_CONNECTIONS_GRACE,
         )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from litestar import Litestar, get, post
@@ -120,6 +121,44 @@ def test_a_thread_that_is_not_needed_ends() -> None:
 
     asyncio.run(run())
     assert _have_ended()
+
+
+def test_a_result_does_not_wait_for_the_call_behind_it() -> None:
+    """A caller whose change is stored gets its answer, even if the next call waits for another program's lock."""
+    release, behind = threading.Event(), threading.Event()
+
+    def first() -> str:
+        behind.wait(20)
+        return "first"
+
+    async def run() -> None:
+        async with _threads() as threads:
+            calls = [asyncio.create_task(threads.call(first)), asyncio.create_task(threads.call(release.wait))]
+            await asyncio.sleep(0)
+            behind.set()
+            assert await asyncio.wait_for(calls[0], 20) == "first"
+            assert not calls[1].done()
+            release.set()
+            await calls[1]
+
+    asyncio.run(run())
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's limit on threads delays a call, and no call after it is lost."""
+    start, fails = threading.Thread.start, iter([True] * 40)
+
+    def starts(thread: threading.Thread) -> None:
+        if thread.name.startswith("write_") and next(fails, False):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def run() -> list[int]:
+        async with _threads(patience=0.001) as threads:
+            return await asyncio.gather(*(threads.call(partial(int, number)) for number in range(5)))
+
+    monkeypatch.setattr(threading.Thread, "start", starts)
+    assert asyncio.run(asyncio.wait_for(run(), 30)) == [0, 1, 2, 3, 4]
 
 
 def test_an_error_is_raised_where_the_answer_is_awaited() -> None:

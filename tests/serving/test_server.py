@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 
 import moonmind_appliance.appliance
 from moonmind_appliance.api_address import open_socket
@@ -14,7 +15,7 @@ from moonmind_appliance.appliance import Appliance as RealAppliance
 from moonmind_appliance.errors import DatabaseUnusable
 from moonmind_appliance.execution.recover import Recovered
 from moonmind_appliance.resources import Resources
-from moonmind_appliance.serving.server import _Server, serve
+from moonmind_appliance.serving.server import _Server, as_peers, serve
 from moonmind_appliance.serving.supervision import Supervision
 from moonmind_appliance.settings import Settings
 from tests.api.served import Served
@@ -134,3 +135,11 @@ def test_the_kernels_queue_is_longer_than_what_is_accepted_at_once(shared: Serve
     finally:
         for client in clients:
             client.close()
+
+
+def test_a_trusted_proxy_is_known_by_either_form_of_its_address() -> None:
+    """A server that listens on `::` sees an IPv4 proxy as an IPv4-mapped address."""
+    assert as_peers(["10.0.0.0/8", "fd00::/8"]) == ["10.0.0.0/8", "fd00::/8", "::ffff:10.0.0.0/104"]
+    trusted = _TrustedHosts(as_peers(["10.0.0.0/8"]))
+    assert "::ffff:10.1.2.3" in trusted
+    assert "::ffff:11.1.2.3" not in trusted
