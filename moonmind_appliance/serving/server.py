@@ -50,11 +50,9 @@ def as_peers(networks: Sequence[str]) -> list[str]:
 
     An IPv6 socket names an IPv4 peer by an IPv4-mapped address, such as ::ffff:10.0.0.1.
     """
-    found = list(networks)
-    for network in map(ip_network, networks):
-        if isinstance(network, IPv4Network):
-            found.append(f"::ffff:{network.network_address}/{network.prefixlen + _BITS_BEFORE_IPV4}")
-    return found
+    ipv4 = [network for network in map(ip_network, networks) if isinstance(network, IPv4Network)]
+    mapped = [f"::ffff:{each.network_address}/{each.prefixlen + _BITS_BEFORE_IPV4}" for each in ipv4]
+    return [*networks, *mapped]
 
 
 class ApiServer(uvicorn.Server):
