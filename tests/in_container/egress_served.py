@@ -70,7 +70,10 @@ _running: set[asyncio.Task[None]] = set()
 
 
 class Served(Loop):
-    """The proxy at `port`, and the server at `echo`, which the rules allow besides `entries`."""
+    """The proxy at `port`, and the server at `echo`, which the rules allow besides `entries`.
+
+    `reached` is the number of connections to that server.
+    """
 
     def __init__(
         self, entries: Sequence[str] = (), *, limits: Limits | None = None, proxy: OperatorProxy | None = None
@@ -80,7 +83,7 @@ class Served(Loop):
         self._limits = limits or Limits(5.0)
         self._proxy = proxy
         self.lines: list[dict[str, Any]] = []
-        self.echo = 0
+        self.echo = self.reached = 0
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -96,6 +99,7 @@ class Served(Loop):
 
     async def _start_echo(self) -> int:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.reached += 1
             try:
                 while data := await reader.read(65536):
                     writer.write(data)
