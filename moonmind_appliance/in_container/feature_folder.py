@@ -15,6 +15,8 @@ from moonmind_appliance.in_container.work_tree import is_git_name, is_plain_fold
 RECORD = ".specify/feature.json"
 """Where Spec Kit records the current feature, since 0.5."""
 SPECIFICATION = "spec.md"
+DOCUMENTS = (SPECIFICATION, "plan.md", "tasks.md")
+"""The files without which a feature is not complete."""
 FEATURES_IN_SPECIFY = (".specify/specs", ".specify/features")
 """Folders inside Spec Kit's own in which some repositories keep their features; Spec Kit's first guides did, too."""
 LONGEST_DIRECTORY = 400

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from moonmind_appliance.in_container.feature_folder import FEATURES_IN_SPECIFY, RECORD, is_below
+from moonmind_appliance.in_container.feature_folder import DOCUMENTS, FEATURES_IN_SPECIFY, RECORD, is_below
 from moonmind_appliance.in_container.git import Git, shown
 from moonmind_appliance.in_container.protected_paths import ProtectedPaths
 from moonmind_appliance.in_container.work_tree import is_git_name, remove
@@ -23,11 +23,13 @@ class Change(NamedTuple):
     """The remaining changes, the left-out paths to report to reviewers, and how many of these are protected.
 
     Protected paths are reported first, so that others cannot displace them from a list that is shortened.
+    `feature_protected`: they include one of the feature's documents, or the feature's folder.
     """
 
     kept: list[dict[str, str]]
     left_out: list[dict[str, str]]
     protected_count: int
+    feature_protected: bool
 
 
 def take_back(git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Collection[str] = ()) -> Change:
@@ -86,7 +88,19 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Colle
         git("update-index", "-z", "--index-info", feed=lines)
     reported = [_entry(change, f"{PROTECTED}: {_NOT_DONE.get(change['status'], 'not changed')}") for change in guarded]
     reported += [_entry(change, IN_THE_WAY) for change in displaced]
-    return Change(kept, reported + left_out, len(reported))
+    paths = [change["path"] for change in guarded + displaced]
+    return Change(
+        kept, reported + left_out, len(reported), _feature_protected(job.get("feature_directory"), paths, protected)
+    )
+
+
+def _feature_protected(feature: str | None, paths: list[str], protected: ProtectedPaths) -> bool:
+    """Whether the feature cannot be committed as a whole. Without another file of its folder it is still complete."""
+    if not feature:
+        return False
+    documents = {f"{feature}/{name}" for name in DOCUMENTS}
+    covered = protected.covers(feature) and any(is_below(path, [feature]) for path in paths)
+    return covered or not documents.isdisjoint(paths)
 
 
 def _entry(change: dict[str, str], reason: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from moonmind_appliance.in_container.agent_index import not_checked_out
-from moonmind_appliance.in_container.feature_folder import is_below
 from moonmind_appliance.in_container.git import Git, GitError, answer_with, shown
 from moonmind_appliance.in_container.git_index import take_back
 from moonmind_appliance.in_container.git_patch import PATCH_NAME, added_and_removed, write_patch
@@ -45,7 +44,7 @@ def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
     if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
         warnings = ignored_feature(git, feature)
         git("add", "--all", "--force", "--", f":(literal){feature}")
-    kept, left_out, protected_count = take_back(git, base, job, sparse)
+    kept, left_out, protected_count, feature_protected = take_back(git, base, job, sparse)
     tree = git("write-tree").decode().strip()
     left_out = left_out[:protected_count] + refused + left_out[protected_count:]
     passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)
@@ -56,9 +55,7 @@ def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
         "left_out": _bounded(left_out + passed_over),
         "left_out_count": len(left_out) + passed_over_count,
         "protected_count": protected_count,
-        "feature_protected": any(
-            is_below(entry["path"], [shown(feature or "")]) for entry in left_out[:protected_count]
-        ),
+        "feature_protected": feature_protected,
         "warnings": _bounded(warnings),
         "warning_count": len(warnings),
         "nested_repositories_removed": [path[:LONGEST_PATH] for path in removed[:MOST_LEFT_OUT]],

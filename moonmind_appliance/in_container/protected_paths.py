@@ -4,6 +4,7 @@ import fnmatch
 import posixpath
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -11,8 +12,11 @@ from moonmind_appliance.in_container.work_tree import plain_parts
 
 _ANY = "**"
 _MAGIC = re.compile(r"[*?\[]")
+_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 # Links of the base that lead to other links.
 _MOST_ROUNDS = 5
+# The base's links can give a file any number of names.
+_MOST_NAMES = 30
 
 Parts = tuple[str, ...]
 
@@ -31,7 +35,8 @@ class ProtectedPaths:
     def __init__(self, patterns: Collection[str]) -> None:
         self._rules = _Rules(_folded_pattern(pattern) for pattern in patterns if not pattern.startswith("!"))
         self._exceptions = _Rules(_parts_of(pattern[1:]) for pattern in patterns if pattern.startswith("!"))
-        self._aliases: dict[Parts, Parts] = {}
+        self._aliases: dict[Parts, set[Parts]] = {}
+        self._above_aliases: set[Parts] = set()
 
     def covers(self, path: str) -> bool:
         """Whether the path is protected."""
@@ -41,7 +46,9 @@ class ProtectedPaths:
 
     def on_the_way(self, path: str) -> bool:
         """Whether protected paths may be below the path, if it is a folder."""
-        return any(self._rules.on_the_way(name) for name in self._names(_folded(path)))
+        return any(
+            name in self._above_aliases or self._rules.on_the_way(name) for name in self._names(_folded(path))
+        )
 
     def follow(self, links: Mapping[str, str]) -> None:
         """Also protect what the base's links at protected paths lead to.
@@ -50,30 +57,32 @@ class ProtectedPaths:
             links: the target of each link of the base, by its path.
         """
         for _ in range(_MOST_ROUNDS):
-            found = {}
-            for path, target in links.items():
-                place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-                inside = not target.startswith("/") and place.partition("/")[0] not in ("..", ".")
-                if inside and (self.covers(path) or self.on_the_way(path)):
-                    found[_folded(place)] = _folded(path)
-            if found.keys() <= self._aliases.keys():
+            more = False
+            for path in [path for path in links if self.covers(path) or self.on_the_way(path)]:
+                places, passed = _places(path, links)
+                self._above_aliases.update(map(_folded, passed))
+                for place in map(_folded, places):
+                    names = self._aliases.setdefault(place, set())
+                    more = more or _folded(path) not in names
+                    names.add(_folded(path))
+                    self._above_aliases.update(place[:length] for length in range(1, len(place)))
+            if not more:
                 return
-            self._aliases |= found
 
     def _names(self, parts: Parts) -> Iterator[Parts]:
         """The names under which the base reaches a file."""
         yield parts
         # A link to a link.
-        seen, todo = {parts}, [parts]
-        while todo and self._aliases and len(seen) < _MOST_ROUNDS:
-            name = todo.pop()
+        seen, todo = {parts}, deque([parts])
+        while todo and self._aliases:
+            name = todo.popleft()
             for length in range(1, len(name) + 1):
-                link = self._aliases.get(name[:length])
-                other = None if link is None else link + name[length:]
-                if other is not None and other not in seen:
-                    seen.add(other)
-                    todo.append(other)
-                    yield other
+                for link in self._aliases.get(name[:length], ()):
+                    other = link + name[length:]
+                    if other not in seen and len(seen) < _MOST_NAMES:
+                        seen.add(other)
+                        todo.append(other)
+                        yield other
 
 
 class _Rules:
@@ -99,6 +108,7 @@ class _Rules:
         self._to_root = {literal[:length] for literal in self._from_root for length in range(1, len(literal))}
         self._to_anywhere = {literal[:length] for literal in self._anywhere for length in range(1, len(literal))}
         self._lengths = sorted({len(literal) for literal in self._anywhere})
+        self._way_lengths = sorted({len(literal) for literal in self._to_anywhere})
         self._root_lengths = sorted({len(literal) for literal in self._from_root})
         self._has_name = lru_cache(maxsize=4096)(self._matches_name)
 
@@ -119,9 +129,41 @@ class _Rules:
 
     def on_the_way(self, parts: Parts) -> bool:
         """Whether a pattern may match below the path, after at least one of its names has matched."""
-        if parts in self._to_root or any(parts[-length:] in self._to_anywhere for length in self._lengths):
+        if parts in self._to_root or any(parts[-length:] in self._to_anywhere for length in self._way_lengths):
             return True
         return any(state > (pattern[0] == _ANY) for pattern in self._others for state in _states(pattern, parts))
+
+
+def _places(path: str, links: Mapping[str, str]) -> tuple[set[str], set[str]]:
+    """The paths in the tree to which a link leads, and the links to folders on the way.
+
+    The first path is the link's text. Each further one has one more of those folders replaced by its target.
+    """
+    places: set[str] = set()
+    passed: set[str] = set()
+    done, rest = path.split("/")[:-1], links[path].split("/")
+    target: str | None = links[path]
+    rounds = 0
+    while target is not None and not target.startswith("/") and rounds < _MOST_ROUNDS:
+        rounds += 1
+        place = posixpath.normpath("/".join([*done, *rest]))
+        if place.partition("/")[0] not in ("..", "."):
+            places.add(place)
+        target = None
+        while target is None and len(rest) > 1:
+            part = rest.pop(0)
+            if part == "..":
+                if not done:
+                    return places, passed
+                done.pop()
+            elif part not in ("", "."):
+                done.append(part)
+                target = links.get("/".join(done))
+        if target is not None:
+            passed.add("/".join(done))
+            done.pop()
+            rest = [*target.split("/"), *rest]
+    return places, passed
 
 
 def _states(pattern: Parts, parts: Parts) -> set[int]:
@@ -158,6 +200,8 @@ def _parts_of(pattern: str) -> Parts:
     parts = text.removeprefix("/").split("/")
     while len(parts) > 1 and parts[-1] == _ANY:
         del parts[-1]
+    # fnmatch negates with `!` only.
+    parts = [_CLASS.sub(lambda found: re.sub(r"^\[\^", "[!", found[0]), part) for part in parts]
     return tuple(parts) if "/" in text else (_ANY, *parts)
 
 

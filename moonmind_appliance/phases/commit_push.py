@@ -155,8 +155,8 @@ def _refusal(ctx: PhaseContext, change: StagedChange, findings: list[FoundSecret
     """Why the change must not be pushed; None if it may."""
     if change.feature_protected:
         message = (
-            f"The specification's folder {ctx.feature.directory} is at a protected path (PROTECTED_PATHS), so its "
-            "files cannot be committed. Nothing was pushed."
+            f"The specification in {ctx.feature.directory} is at a protected path (PROTECTED_PATHS), so its documents "
+            "cannot be committed. Nothing was pushed."
         )
         return failure(FailureCode.COMMIT_FAILED, message)
     if change.too_large:

@@ -63,7 +63,7 @@ class ChangedFile(msgspec.Struct, frozen=True):
 class StagedChange(msgspec.Struct, frozen=True, kw_only=True):
     """The result of `stage`. The lists are bounded. `protected_count`: how many left-out paths are protected.
 
-    `feature_protected`: files of the feature are among them.
+    `feature_protected`: one of the feature's documents, or its folder, is among them.
 
     If `changed` and not `too_large`, a patch of `patch_bytes` bytes follows. `size` is that of the run's volumes.
     """

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from moonmind_appliance.in_container.feature_folder import DOCUMENTS
 from moonmind_appliance.in_container.git_index import ABSENT, IN_THE_WAY, PROTECTED, SYMLINK, take_back
 from moonmind_appliance.in_container.git_stage import MOST_LEFT_OUT
+from moonmind_appliance.phases.acceptance import OUTPUT_FILES
 from tests.in_container.git_fixture import FEATURE, Answer, GitRun, git
 
 SPEC = f"{FEATURE}/spec.md"
@@ -215,7 +217,7 @@ def test_all_links_are_read_by_one_process() -> None:
 
     program: Any = git
     base = {"scaffold": [], "whole": [], "commit": "c" * 40}
-    kept, left_out, _ = take_back(program, base, {"commit_scaffold": False, "protected": []})
+    kept, left_out, *_ = take_back(program, base, {"commit_scaffold": False, "protected": []})
     assert (kept, len(left_out)) == ([], MANY)
     assert sorted(calls) == ["cat-file", "diff-index", "update-index"]
 
@@ -393,13 +395,48 @@ def test_only_protected_changes_are_no_change(git_run: GitRun) -> None:
     assert answer.result["protected_count"] == len(left_out(answer)) == 3
 
 
-@pytest.mark.parametrize(("patterns", "expected"), [(["specs/"], True), (["/specs/002-x/"], False), ([], False)])
+@pytest.mark.parametrize("act", ["echo x > real/ci.yml", "ln -sfn evil link; mkdir evil; echo x > evil/ci.yml"])
+def test_a_link_in_the_middle_of_a_protected_links_target_stays(git_run: GitRun, act: str) -> None:
+    """Neither the file to which the links lead nor such a link is changed."""
+
+    def link(source: Path) -> None:
+        (source / ".gitlab-ci.yml").symlink_to("link/ci.yml")
+        (source / "link").symlink_to("real")
+        git(source, "add", "--all")
+
+    git_run.host({"real/ci.yml": "a: 1\n"}, link)
+    git_run.clone()
+    git_run.specify()
+    git_run.agent(act)
+    answer = git_run.stage()
+    assert set(git_run.changes(answer)) - {"evil/ci.yml"} == {SPEC}
+    assert list(left_out(answer).values()) == [protected("not changed")]
+
+
+DOCUMENT_PATTERNS = [
+    (["specs/"], True),
+    ([f"/{FEATURE}"], True),
+    (["spec.md"], True),
+    (["spec.*"], True),
+    (["/specs/002-x/"], False),
+    (["action.yml"], False),
+    ([], False),
+]
+
+
+@pytest.mark.parametrize(("patterns", "expected"), DOCUMENT_PATTERNS)
 def test_a_feature_at_a_protected_path_is_reported(git_run: GitRun, patterns: list[str], *, expected: bool) -> None:
-    """Its files are the purpose of the run."""
+    """Its documents are the purpose of the run; another file of its folder is only left out."""
+    assert set(DOCUMENTS) == set(OUTPUT_FILES.values())
     git_run.host(BASE)
     git_run.clone()
     git_run.specify()
-    assert git_run.stage(protected=patterns).result["feature_protected"] is expected
+    git_run.agent('mkdir "$FEATURE/contracts"; echo x > "$FEATURE/contracts/action.yml"')
+    answer = git_run.stage(protected=patterns)
+    assert answer.result["feature_protected"] is expected
+    if patterns == ["action.yml"]:
+        assert set(git_run.changes(answer)) == {SPEC}
+        assert left_out(answer) == {f"{FEATURE}/contracts/action.yml": protected("not added")}
 
 
 def test_without_protected_paths_everything_is_committed(git_run: GitRun) -> None:

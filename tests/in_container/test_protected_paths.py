@@ -110,6 +110,11 @@ def test_the_default_does_not_cover_what_spec_kit_writes_and_other_files(path: s
         ("ci/*.yml", ["ci/a.yml"], ["ci/x/a.yml", "x/ci/a.yml"]),
         ("ci?", ["ci1"], ["ci", "c/i", "ci/1"]),
         ("[Cc]I", ["ci", "cI"], ["xi"]),
+        ("[^a]x", ["bx", "d/^x"], ["ax", "AX"]),
+        ("[!a]x", ["bx"], ["ax"]),
+        ("[^]a]x", ["bx"], ["]x", "ax"]),
+        ("[b[^]x", ["[x", "^x"], ["cx", "!x"]),
+        ("[^ax", ["[^ax"], ["bx"]),
         ("größe", ["GRÖSSE", "gro\u0308ße"], ["grosse"]),
     ],
 )
@@ -179,6 +184,58 @@ def test_what_the_bases_links_lead_to_is_protected() -> None:
     for path in ("config/github/labels.yml", "documentation/index.md", "docs/index.md", "outside.yml", "etc/passwd"):
         assert not paths.covers(path), path
     assert paths.on_the_way("config/github")
+
+
+MIDDLE = [
+    ({".gitlab-ci.yml": "link/ci.yml", "link": "real"}, ["link/ci.yml", "real/ci.yml"], ["link", "real"]),
+    (
+        {".github": "conf/gh", "conf": "real"},
+        ["conf/gh/workflows/x.yml", "real/gh/workflows/x.yml"],
+        ["conf", "conf/gh", "real", "real/gh"],
+    ),
+    ({"a/.travis.yml": "../b/c/t", "b": "d", "d/c": "../e"}, ["b/c/t", "d/c/t", "e/t"], ["b", "d", "d/c", "e"]),
+    # The system applies `..` to the target of the link, not to its path.
+    ({".gitlab-ci.yml": "link/../ci.yml", "link": "deep/real"}, ["ci.yml", "deep/ci.yml"], ["link", "deep"]),
+]
+
+
+@pytest.mark.parametrize(("links", "covered", "on_the_way"), MIDDLE)
+def test_links_in_the_middle_of_a_target_are_followed(
+    links: dict[str, str], covered: list[str], on_the_way: list[str]
+) -> None:
+    """The file to which they lead is protected, and so are these links and the folders above the file."""
+    paths = ProtectedPaths(DEFAULT)
+    paths.follow(links)
+    assert [path for path in covered if not paths.covers(path)] == []
+    assert [path for path in on_the_way if not paths.on_the_way(path)] == []
+    for path in ("real/other", "other", "deep", "deep/real/ci.yml", "e"):
+        assert not paths.covers(path)
+    assert not paths.on_the_way("other")
+
+
+def test_links_in_the_middle_that_leave_the_repository_end() -> None:
+    """Absolute ones, those above the root, and circles."""
+    paths = ProtectedPaths(DEFAULT)
+    paths.follow({".travis.yml": "a/x", "a": "/etc", ".drone.yml": "b/x", "b": "../..", ".husky": "c/x", "c": "c"})
+    assert [path for path in ("a/x", "b/x", "c/x") if not paths.covers(path)] == []
+    assert [path for path in ("etc/x", "x", "etc") if paths.covers(path)] == []
+
+
+def test_several_links_to_one_folder_are_all_followed() -> None:
+    """Its files have several names, each of which may be protected."""
+    paths = ProtectedPaths(DEFAULT)
+    paths.follow({".github": "conf", ".husky": "conf", "CODEOWNERS": "link/owners", "link": "conf"})
+    for path in ("conf/workflows/x.yml", "conf/pre-commit", "conf/owners"):
+        assert paths.covers(path), path
+
+
+def test_links_below_a_protected_name_at_any_depth_are_followed() -> None:
+    """Also if no pattern is as long as the path to the link."""
+    paths = ProtectedPaths(["**/.claude/settings.json"])
+    paths.follow({"sub/.claude": "../other"})
+    assert paths.on_the_way(".claude")
+    assert paths.covers("other/settings.json")
+    assert not paths.covers("other/x.json")
 
 
 def test_links_in_a_circle_end() -> None:
