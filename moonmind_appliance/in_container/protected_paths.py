@@ -46,9 +46,7 @@ class ProtectedPaths:
 
     def on_the_way(self, path: str) -> bool:
         """Whether protected paths may be below the path, if it is a folder."""
-        return any(
-            name in self._above_aliases or self._rules.on_the_way(name) for name in self._names(_folded(path))
-        )
+        return any(name in self._above_aliases or self._rules.on_the_way(name) for name in self._names(_folded(path)))
 
     def follow(self, links: Mapping[str, str]) -> None:
         """Also protect what the base's links at protected paths lead to.
