@@ -4,7 +4,6 @@ import fnmatch
 import posixpath
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 
@@ -16,7 +15,7 @@ _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 # Links of the base that lead to other links.
 _MOST_ROUNDS = 5
 # The base's links can give a file any number of names.
-_MOST_NAMES = 30
+_MOST_NAMES = 200
 
 Parts = tuple[str, ...]
 
@@ -35,7 +34,8 @@ class ProtectedPaths:
     def __init__(self, patterns: Collection[str]) -> None:
         self._rules = _Rules(_folded_pattern(pattern) for pattern in patterns if not pattern.startswith("!"))
         self._exceptions = _Rules(_parts_of(pattern[1:]) for pattern in patterns if pattern.startswith("!"))
-        self._aliases: dict[Parts, set[Parts]] = {}
+        # In the order of the base, so that a limit has the same effect each time.
+        self._aliases: dict[Parts, dict[Parts, None]] = {}
         self._above_aliases: set[Parts] = set()
 
     def covers(self, path: str) -> bool:
@@ -60,9 +60,9 @@ class ProtectedPaths:
                 places, passed = _places(path, links)
                 self._above_aliases.update(map(_folded, passed))
                 for place in map(_folded, places):
-                    names = self._aliases.setdefault(place, set())
+                    names = self._aliases.setdefault(place, {})
                     more = more or _folded(path) not in names
-                    names.add(_folded(path))
+                    names[_folded(path)] = None
                     self._above_aliases.update(place[:length] for length in range(1, len(place)))
             if not more:
                 return
@@ -70,17 +70,18 @@ class ProtectedPaths:
     def _names(self, parts: Parts) -> Iterator[Parts]:
         """The names under which the base reaches a file."""
         yield parts
+        seen, found = {parts}, [parts]
         # A link to a link.
-        seen, todo = {parts}, deque([parts])
-        while todo and self._aliases:
-            name = todo.popleft()
-            for length in range(1, len(name) + 1):
-                for link in self._aliases.get(name[:length], ()):
-                    other = link + name[length:]
-                    if other not in seen and len(seen) < _MOST_NAMES:
-                        seen.add(other)
-                        todo.append(other)
-                        yield other
+        for _ in range(_MOST_ROUNDS if self._aliases else 0):
+            names, found = found, []
+            for name in names:
+                for length in range(1, len(name) + 1):
+                    for link in self._aliases.get(name[:length], ()):
+                        other = link + name[length:]
+                        if other not in seen and len(seen) < _MOST_NAMES:
+                            seen.add(other)
+                            found.append(other)
+                            yield other
 
 
 class _Rules:

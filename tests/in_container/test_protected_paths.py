@@ -224,8 +224,8 @@ def test_links_in_the_middle_that_leave_the_repository_end() -> None:
 def test_several_links_to_one_folder_are_all_followed() -> None:
     """Its files have several names, each of which may be protected."""
     paths = ProtectedPaths(DEFAULT)
-    paths.follow({".github": "conf", ".husky": "conf", "CODEOWNERS": "link/owners", "link": "conf"})
-    for path in ("conf/workflows/x.yml", "conf/pre-commit", "conf/owners"):
+    paths.follow({".github": "conf", ".claude": "conf", "CODEOWNERS": "link/owners", "link": "conf"})
+    for path in ("conf/workflows/x.yml", "conf/settings.json", "conf/owners"):
         assert paths.covers(path), path
 
 
@@ -244,6 +244,14 @@ def test_links_in_a_circle_end() -> None:
     paths.follow({".husky": "a", "a": "b", "b": ".husky", ".github": ".github/x"})
     assert paths.covers("b/pre-commit")
     assert not paths.covers("c/pre-commit")
+
+
+def test_many_links_in_circles_end_soon() -> None:
+    """A file then has countless names, of which some are compared."""
+    paths = ProtectedPaths(["a/**/b"])
+    paths.follow({f"a/{number}": "." for number in range(300)})
+    assert paths.covers("a/7/b")
+    assert not paths.covers("/".join(["a"] * 500))
 
 
 def test_without_patterns_nothing_is_protected() -> None:
