@@ -15,7 +15,7 @@ _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 # Links of the base that lead to other links.
 _MOST_ROUNDS = 5
 # The base's links can give a file any number of names.
-_MOST_NAMES = 200
+_MOST_NAMES = 100
 
 Parts = tuple[str, ...]
 

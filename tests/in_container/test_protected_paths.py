@@ -249,7 +249,7 @@ def test_links_in_a_circle_end() -> None:
 def test_many_links_in_circles_end_soon() -> None:
     """A file then has countless names, of which some are compared."""
     paths = ProtectedPaths(["a/**/b"])
-    paths.follow({f"a/{number}": "." for number in range(300)})
+    paths.follow({f"a/{number}": "." for number in range(100)})
     assert paths.covers("a/7/b")
     assert not paths.covers("/".join(["a"] * 500))
 
