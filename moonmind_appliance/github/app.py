@@ -452,7 +452,8 @@ class InstallationTokens:
         return secret
 
     def _revoke(self, taken: _Taken) -> None:
-        if taken.rejected or self._app.clock() >= taken.expires_at:
+        # A rejected token is revoked, too: the 401 may come from a server that did not know the token yet.
+        if self._app.clock() >= taken.expires_at:
             taken.revoked = taken.is_over = True
             return
         connection = self._app.connection.with_tokens(
@@ -460,8 +461,9 @@ class InstallationTokens:
         )
         try:
             connection.send("DELETE", "/installation/token")
-        except GitHubError as error:
-            taken.revoked = error.status == _UNAUTHORIZED
+        except (GitHubError, RuntimeError) as error:
+            # httpx raises RuntimeError if `close` was called before.
+            taken.revoked = taken.is_over = isinstance(error, GitHubError) and error.status == _UNAUTHORIZED
             if not taken.revoked:
                 _log.warning(
                     "The installation token for %s could not be revoked. It expires by itself at %s UTC: %s",
@@ -474,10 +476,8 @@ class InstallationTokens:
 
 
 def _ending(taken: _Taken) -> str:
-    if taken.rejected:
-        return "rejected by GitHub"
     if taken.revoked is None:
-        return "in use"
+        return "rejected by GitHub" if taken.rejected else "in use"
     if not taken.revoked:
         return "not revoked: it expires by itself"
     return "over" if taken.is_over else "revoked"

@@ -4,6 +4,8 @@ An address of a content delivery network serves all of its customers, selected b
 tunnel that was opened for one host could be used for any other.
 """
 
+from moonmind_appliance.in_container.egress_request import printable
+
 HELLO_LIMIT = 32 * 1024
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
@@ -32,8 +34,10 @@ def check_hello(data: bytes, host: str) -> bool:
         name = _server_name(hello)
     except IndexError:
         raise NotThisHost("the TLS ClientHello is malformed") from None
-    if name != host:
-        raise NotThisHost(f"TLS for another host: {name[:120]}" if name else "TLS without a host name")
+    if name.lower() != host:
+        # Shown as it was sent: redaction finds secrets by their exact bytes.
+        shown = printable(name.encode())
+        raise NotThisHost(f"TLS for another host: {shown}" if name else "TLS without a host name")
     return True
 
 
@@ -79,7 +83,7 @@ class _Reader:
 
 
 def _server_name(hello: bytes) -> str:
-    """The name in lower case; "" if there is none."""
+    """The name, with ? for bytes that are not printable ASCII; "" if there is none."""
     reader, name = _Reader(hello), ""
     reader.take(2 + 32)
     reader.vector(1)
@@ -101,7 +105,7 @@ def _server_name(hello: bytes) -> str:
             raw = names.vector(2).data
             if names.data or body.data:
                 raise NotThisHost("the TLS ClientHello is malformed")
-            name = "".join(chr(c) if 0x21 <= c <= 0x7E else "?" for c in raw).lower()  # noqa: PLR2004 - printable ASCII
+            name = "".join(chr(c) if 0x21 <= c <= 0x7E else "?" for c in raw)  # noqa: PLR2004 - printable ASCII
     if reader.data:
         raise NotThisHost("the TLS ClientHello is malformed")
     return name

@@ -34,10 +34,15 @@ class Refused(Exception):
 
 
 def printable(raw: bytes) -> str:
-    """Hostile bytes as short text of printable ASCII."""
-    text = raw.decode("latin-1")
-    shown = "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in text[:LONGEST_SHOWN])
-    return shown if len(text) <= LONGEST_SHOWN and len(shown) <= LONGEST_SHOWN else shown[: LONGEST_SHOWN - 3] + "..."
+    """Hostile bytes as printable ASCII; only their number if the text would be longer than LONGEST_SHOWN.
+
+    No part of a longer text is shown: redaction does not find a secret of which the end is missing.
+    """
+    if len(raw) <= LONGEST_SHOWN:
+        shown = "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in raw.decode("latin-1"))
+        if len(shown) <= LONGEST_SHOWN:
+            return shown
+    return f"({len(raw)} characters)"
 
 
 def parse_head(head: bytes) -> tuple[str, int]:

@@ -92,12 +92,14 @@ FAILURES: dict[FailureCode, FailureKind] = {
         "Set GITHUB_TOKEN, or GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE; restart, and retry the run.",
     ),
     FailureCode.GITHUB_TOKEN_REJECTED: FailureKind(
-        WhoActs.OPERATOR, "Create a new GitHub token, set GITHUB_TOKEN to it, restart, and retry the run."
+        WhoActs.OPERATOR,
+        "Without a GitHub App, create a new GitHub token, set GITHUB_TOKEN to it and restart. With a GitHub App, check "
+        "GITHUB_API_URL, GITHUB_SERVER_URL and the App's installation. Then retry the run.",
     ),
     FailureCode.GITHUB_TOKEN_INSUFFICIENT: FailureKind(
         WhoActs.OPERATOR,
-        "Change the token's permissions or lifetime as GitHub's message says, or set GITHUB_TOKEN to another token and "
-        "restart; then retry the run.",
+        "Change the permissions or lifetime of the token, or the permissions of the GitHub App, as GitHub's message "
+        "says. Without an App you can also set GITHUB_TOKEN to another token and restart. Then retry the run.",
     ),
     FailureCode.GITHUB_SSO_REQUIRED: FailureKind(
         WhoActs.OPERATOR,
@@ -110,8 +112,8 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.GITHUB_ACCOUNT_SUSPENDED: FailureKind(
         WhoActs.OPERATOR,
-        "Ask GitHub Support to restore the token's account, or set GITHUB_TOKEN to a token of another account and "
-        "restart; then retry the run.",
+        "Ask GitHub Support to restore the account of the token or of the GitHub App. Without an App you can also set "
+        "GITHUB_TOKEN to a token of another account and restart. Then retry the run.",
     ),
     FailureCode.GITHUB_APP_REJECTED: FailureKind(
         WhoActs.OPERATOR,
@@ -171,8 +173,8 @@ FAILURES: dict[FailureCode, FailureKind] = {
     ),
     FailureCode.GITHUB_RATE_LIMITED: FailureKind(
         WhoActs.OPERATOR,
-        "Find what uses up the rate limit of the token's account, or set GITHUB_TOKEN to a token of another account "
-        "and restart; then retry the run.",
+        "Find what uses up the rate limit of the token's account or of the GitHub App's installation. Without an App "
+        "you can also set GITHUB_TOKEN to a token of another account and restart. Then retry the run.",
     ),
     FailureCode.IMAGE_MISSING: FailureKind(
         WhoActs.OPERATOR,

@@ -9,6 +9,23 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.untrusted_json import decode
 
 AUDIT = "credential_audit.json"
+_OVER = ("revoked", "over")
+
+
+class _Token(msgspec.Struct):
+    """A token in the audit."""
+
+    taken_at: str
+    why: str
+    expires_at: str
+    end: str
+
+
+class _Access(msgspec.Struct):
+    """The part of a stored audit that a later attempt adds to."""
+
+    credential: str
+    tokens: list[_Token]
 
 
 def github_access(ctx: PhaseContext) -> dict[str, Any]:
@@ -47,18 +64,23 @@ def _audit(ctx: PhaseContext) -> dict[str, Any]:
 
 def _with_earlier(report: dict[str, Any], saved: object) -> dict[str, Any]:
     """The report, with the tokens of earlier attempts before those of this one."""
-    if "tokens" not in report or not isinstance(saved, dict) or saved.get("credential") != report["credential"]:
+    if "tokens" not in report:
+        return report
+    try:
+        earlier = msgspec.convert(saved, _Access)
+    except msgspec.ValidationError:
+        # None is stored, or it is damaged: that must not fail the run.
+        return report
+    if earlier.credential != report["credential"]:
         return report
     now = {_identity(token) for token in report["tokens"]}
-    tokens = [token for token in saved.get("tokens", []) if _identity(token) not in now] + report["tokens"]
+    before = [msgspec.to_builtins(token) for token in earlier.tokens]
+    tokens = [token for token in before if _identity(token) not in now] + report["tokens"]
     return report | {
         "tokens": tokens,
         "renewed": max(0, len(tokens) - 1),
         "revoked": bool(report["revoked"]) and all(token["end"] in _OVER for token in tokens),
     }
-
-
-_OVER = ("revoked", "over", "rejected by GitHub")
 
 
 def _identity(token: dict[str, Any]) -> tuple[object, ...]:

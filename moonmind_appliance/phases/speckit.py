@@ -1,6 +1,6 @@
 """The three Spec Kit phases: one agent turn each, accepted or rejected by its files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -33,6 +33,7 @@ from moonmind_appliance.phases.acceptance import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.commands import KILLED, Tee, lost, memory_limit, out_of_memory, run_command
 from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.egress_record import EgressTarget
 from moonmind_appliance.phases.git_commands import prepare_git
 from moonmind_appliance.phases.result import PhaseResult, RunFields, failed
 from moonmind_appliance.phases.specification import clarifications, section, title
@@ -66,6 +67,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     if missing:
         ctx.engine.put_files(ctx.names.agent, missing)
     _prepare_next(phase, ctx, turn.command.command)
+    egress_before = ctx.wall.targets() if ctx.wall is not None else []
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
@@ -84,7 +86,7 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
         raise lost(phase.value, "agent")
     outcome = reader.outcome(ended)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
-    result = _judge(phase, ctx, ended, outcome, reader.report())
+    result = _judge(phase, ctx, ended, outcome, reader.report(), egress_before=egress_before)
     if result.failure is not None or result.waiting_for is not None or ctx.login.problem:
         # After a successful turn the next phase measures the workspace; after a failed one there may be no next phase.
         watch.measure_now()
@@ -115,9 +117,18 @@ def _remove_files_of_earlier_attempt(phase: PhaseName, ctx: PhaseContext) -> Non
 
 
 def _judge(
-    phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, report: TurnReport
+    phase: PhaseName,
+    ctx: PhaseContext,
+    ended: ExecOutcome,
+    turn: TurnOutcome,
+    report: TurnReport,
+    *,
+    egress_before: Sequence[EgressTarget],
 ) -> PhaseResult:
-    """The phase's result from the command's end, the turn and the files; the files decide."""
+    """The phase's result from the command's end, the turn and the files; the files decide.
+
+    `egress_before`: the wall's targets at the start of the turn.
+    """
     if ended.ended in {EndReason.TIMED_OUT, EndReason.SILENT}:
         return failed(_why_not_completed(phase, ctx, ended))
     if turn.verdict is AgentVerdict.SKILL_MISSING:
@@ -130,7 +141,7 @@ def _judge(
         message = f"{ctx.agent.service} refuses the login of shard {ctx.names.shard.index}"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=message))
     if turn.verdict is not AgentVerdict.COMPLETED:
-        return failed(_turn_failure(phase, ctx, ended, turn))
+        return failed(_turn_failure(phase, ctx, ended, turn, needed_targets(ctx, egress_before)))
     return _accept_files(phase, ctx, turn, report)
 
 
@@ -142,12 +153,14 @@ def _why_not_completed(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome) 
     return failure(FailureCode.AGENT_SILENT, f"{phase.value} produced no output for PHASE_SILENCE_LIMIT ({limit} s).")
 
 
-def _turn_failure(phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome) -> Failure:
+def _turn_failure(
+    phase: PhaseName, ctx: PhaseContext, ended: ExecOutcome, turn: TurnOutcome, needed: Mapping[str, str]
+) -> Failure:
+    """Why the turn failed. `needed`: what the agent needed and did not reach in this turn."""
     shard = ctx.names.shard.index
     if turn.verdict is AgentVerdict.FAILED and ended.exit_code == KILLED and out_of_memory(ctx, ctx.names.agent):
         message = f"{ctx.agent.name} needed more memory in {phase.value} than {memory_limit(ctx)}."
         return failure(FailureCode.OUT_OF_MEMORY, message)
-    needed = needed_targets(ctx)
     if turn.verdict in {AgentVerdict.FAILED, AgentVerdict.UNREACHABLE} and (refused := needed.get(REFUSED)):
         message = f"{phase.value} failed, and the wall had refused what {ctx.agent.name} needs: {refused}."
         return failure(FailureCode.EGRESS_REFUSED, message + _last_message(turn))

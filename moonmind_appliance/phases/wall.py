@@ -7,6 +7,7 @@ its listening socket, and connects only to allowed hosts (decision 47).
 import logging
 import secrets
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future, wait
 
 from moonmind_appliance.agents.egress import listen_command, needs_ca_file, proxy_exec
@@ -155,17 +156,23 @@ def allowed_hosts(ctx: PhaseContext) -> list[str]:
     return [*ctx.agent.hosts(), *ctx.settings.agent_egress_allow]
 
 
-def needed_targets(ctx: PhaseContext) -> dict[str, str]:
-    """What the agent needs and did not reach in this attempt, by outcome: up to three targets with their reasons.
+def needed_targets(ctx: PhaseContext, before: Iterable[EgressTarget] = ()) -> dict[str, str]:
+    """What the agent needs and did not reach, by outcome: up to three targets with their reasons.
 
     If the hosts of its service are unknown, any refused target may be one of them.
+
+    Args:
+        ctx: the run.
+        before: the wall's targets at the start of the turn. Connections that they contain do not count.
     """
     if ctx.wall is None:
         return {}
     own = ctx.agent.hosts()
+    known = {(each.target, each.outcome, each.reason): each.connections for each in before}
     found: dict[str, list[str]] = {}
     for each in ctx.wall.targets():
         host = each.target.rpartition(":")[0]
-        if each.outcome != ALLOWED and (not own or host in own):
+        is_new = each.connections > known.get((each.target, each.outcome, each.reason), 0)
+        if is_new and each.outcome != ALLOWED and (not own or host in own):
             found.setdefault(each.outcome, []).append(f"{each.target} ({each.reason})")
     return {outcome: ", ".join(named[:_MOST_NAMED]) for outcome, named in found.items()}

@@ -205,16 +205,55 @@ def test_the_end_of_an_unused_client_makes_no_request(stand_in: StandInGitHub) -
 
 
 def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
-    """A token that GitHub rejected is not revoked either. One that expired unnoticed counts as over."""
+    """By this machine's clock it expired. One that GitHub ended unnoticed counts as over, too."""
     register(stand_in)
-    clock = Wound()
+    clock = Wound(stand_in)
     client = app_of(stand_in, clock=clock).client(SLUG)
-    client.tokens.replace(client.tokens.current())
+    client.tokens.current()
+    clock.advance(3700)
+    client.tokens.current()
     stand_in.end_token_lives()
     client.tokens.end()
     assert [line for line in paths(stand_in) if "DELETE" in line] == ["DELETE /installation/token 401"]
     ends = [token["end"] for token in client.tokens.report()["tokens"]]
-    assert (ends, client.tokens.report()["revoked"]) == (["rejected by GitHub", "revoked"], True)
+    assert (ends, client.tokens.report()["revoked"]) == (["over", "over"], True)
+
+
+def test_a_rejected_token_is_revoked(stand_in: StandInGitHub) -> None:
+    """A 401 does not prove that it has ended. Until the end the report says that GitHub rejected it."""
+    register(stand_in)
+    tokens = app_of(stand_in).client(SLUG).tokens
+    tokens.replace(tokens.current())
+    assert [token["end"] for token in tokens.report()["tokens"]] == ["rejected by GitHub", "in use"]
+    tokens.end()
+    assert [token.revoked for token in stand_in.installation_tokens] == [True, True]
+    assert [token["end"] for token in tokens.report()["tokens"]] == ["revoked", "revoked"]
+
+
+def test_a_rejected_token_that_cannot_be_revoked_is_reported(stand_in: StandInGitHub) -> None:
+    """It may still be valid."""
+    register(stand_in)
+    tokens = app_of(stand_in).client(SLUG).tokens
+    tokens.replace(tokens.current())
+    stand_in.inject(Fault.REVOCATION_ERROR)
+    tokens.end()
+    stand_in.clear(Fault.REVOCATION_ERROR)
+    assert {token["end"] for token in tokens.report()["tokens"]} == {"not revoked: it expires by itself"}
+    assert tokens.report()["revoked"] is False
+
+
+def test_the_end_after_the_client_is_closed_raises_nothing(
+    stand_in: StandInGitHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The appliance may be stopping. The token is reported as not revoked."""
+    register(stand_in)
+    app = app_of(stand_in)
+    tokens = app.client(SLUG).tokens
+    tokens.current()
+    app.close()
+    tokens.end()
+    assert tokens.report()["tokens"][0]["end"] == "not revoked: it expires by itself"
+    assert "could not be revoked" in caplog.text
 
 
 def test_a_failed_revocation_is_reported_and_raises_nothing(

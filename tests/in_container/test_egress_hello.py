@@ -53,6 +53,8 @@ def test_the_hello_for_the_host_passes() -> None:
     [
         (hello("evil.example"), "TLS for another host: evil.example"),
         (hello("chatgpt.com.evil.example"), "TLS for another host"),
+        (hello("ghs_Secret.evil.example"), "TLS for another host: ghs_Secret.evil.example$"),
+        (hello("a" * 60 + ".ghs_" + "x" * 50 + ".example"), r"TLS for another host: \(123 characters\)$"),
         (hello(None), "TLS without a host name"),
         (with_extension(hello("chatgpt.com"), 0xFE0D, b"\0\0\0\0"), "TLS with an encrypted host name"),
         (with_extension(hello("chatgpt.com"), 0, b"\0\x0c\0\0\x09evil.test"), "malformed"),
@@ -68,7 +70,10 @@ def test_the_hello_for_the_host_passes() -> None:
     ],
 )
 def test_everything_else_ends_the_connection(data: bytes, why: str) -> None:
-    """Another host's name, no name, an encrypted one, two names, and bytes that are not TLS."""
+    """Another host's name, no name, an encrypted one, two names, and bytes that are not TLS.
+
+    Another name is shown as it was sent, so that a secret in it is redacted; no part of a long one is shown.
+    """
     with pytest.raises(NotThisHost, match=why):
         check_hello(data, "chatgpt.com")
 

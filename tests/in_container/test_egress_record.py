@@ -43,12 +43,15 @@ def test_bytes_are_printed_with_the_next_flush() -> None:
 
 
 def test_the_number_and_the_size_of_entries_are_limited() -> None:
-    """Targets beyond the number are counted together, by outcome."""
+    """Targets beyond the number are counted together, by outcome. No part of a target that is too long is shown."""
     counted, lines = record()
     for number in range(MOST_ENTRIES + 50):
-        counted.count(f"{number}." + "a" * 500, "refused")
+        counted.count(str(number).rjust(LONGEST_TARGET, "a"), "refused")
     counted.flush()
     targets = {line["target"] for line in lines}
     assert len(targets) == MOST_ENTRIES + 1
     assert max(map(len, targets)) == LONGEST_TARGET
     assert [line["connections"] for line in lines if not line["target"]] == [1, 50]
+    counted, lines = record()
+    counted.count("a" * (LONGEST_TARGET + 1), "allowed")
+    assert lines[0]["target"] == f"({LONGEST_TARGET + 1} characters)"

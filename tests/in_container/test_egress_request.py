@@ -140,9 +140,18 @@ def test_random_heads_are_refused_or_have_a_plain_host() -> None:
     assert accepted > 1000
 
 
+def test_no_part_of_a_secret_in_a_long_target_is_shown() -> None:
+    """The padding puts the limit into the secret."""
+    secret = "ghs_" + "x" * 60
+    for head in (f"CONNECT {'a' * 80}{secret}:443:1 HTTP/1.1", f"GET http://{'a' * 80}{secret}/ HTTP/1.1"):
+        with pytest.raises(Refused) as refused:
+            parse_head(head.encode())
+        assert "ghs_" not in refused.value.shown
+
+
 def test_a_target_is_shown_as_short_printable_text() -> None:
-    """Also if each byte needs four characters."""
+    """Of one that is too long only the number of characters: part of a secret would not be redacted."""
     assert printable(b"a\x1b[31m\xff") == "a\\x1b[31m\\xff"
-    for raw in (b"\0" * 500, b"a" * 500, b"\0" * LONGEST_SHOWN):
-        assert len(printable(raw)) <= LONGEST_SHOWN
+    for raw in (b"\0" * 500, b"a" * 500, b"\0" * LONGEST_SHOWN, b"a" * (LONGEST_SHOWN + 1)):
+        assert printable(raw) == f"({len(raw)} characters)"
     assert printable(b"a" * LONGEST_SHOWN) == "a" * LONGEST_SHOWN

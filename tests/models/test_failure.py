@@ -38,6 +38,13 @@ def test_a_code_is_its_name_in_lower_case(code: FailureCode) -> None:
     assert code.value == code.name.lower()
 
 
+def test_a_step_that_sets_the_token_also_names_the_app() -> None:
+    """With a GitHub App, GITHUB_TOKEN must not be set: the appliance would not start."""
+    steps = [kind.next_step for kind in FAILURES.values() if "GITHUB_TOKEN" in kind.next_step]
+    assert len(steps) > 1
+    assert [step for step in steps if not re.search(r"GITHUB_APP_ID|\bApp\b", step)] == []
+
+
 def test_a_case_can_name_another_who_acts() -> None:
     """Code and next step are unchanged; a retry time is kept."""
     at = datetime(2026, 3, 1, tzinfo=UTC)

@@ -67,7 +67,10 @@ def test_an_attempt_that_took_no_token_writes_nothing() -> None:
     assert (ctx.artifacts.read(AUDIT), tokens.ends) == (None, 1)
 
 
-@pytest.mark.parametrize(("before", "revoked"), [("revoked", True), ("over", True), ("in use", False)])
+@pytest.mark.parametrize(
+    ("before", "revoked"),
+    [("revoked", True), ("over", True), ("in use", False), ("rejected by GitHub", False)],
+)
 def test_the_tokens_of_earlier_attempts_stay_in_the_audit(before: str, revoked: bool) -> None:  # noqa: FBT001 - a case
     """They are in order, each once. A token whose end is unknown does not count as revoked."""
     ctx = make_context(github=client(Taken(("1", before))))
@@ -78,3 +81,26 @@ def test_the_tokens_of_earlier_attempts_stay_in_the_audit(before: str, revoked: 
     found = json.loads(ctx.artifacts.read(AUDIT) or b"")["github"]
     assert [token["taken_at"] for token in found["tokens"]] == ["1", "2"]
     assert (found["revoked"], found["renewed"]) == (revoked, 1)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        None,
+        [],
+        {"tokens": []},
+        {"credential": 1, "tokens": []},
+        {"credential": "GITHUB_APP_ID"},
+        {"credential": "GITHUB_APP_ID", "tokens": None},
+        {"credential": "GITHUB_APP_ID", "tokens": [1]},
+        {"credential": "GITHUB_APP_ID", "tokens": [{"taken_at": "1"}]},
+        {"credential": "GITHUB_APP_ID", "tokens": [{"taken_at": [], "expires_at": {}, "why": 1, "end": []}]},
+    ],
+)
+def test_a_damaged_audit_does_not_fail_the_run(saved: object) -> None:
+    """It is replaced: the audit contains the tokens of this attempt."""
+    ctx = make_context(github=client(Taken(("1", "revoked"))))
+    ctx.artifacts.keep(AUDIT, None, None, json.dumps({"github": saved}).encode(), "")  # type: ignore[arg-type]
+    end_github_access(ctx)
+    found = json.loads(ctx.artifacts.read(AUDIT) or b"")["github"]
+    assert ([token["taken_at"] for token in found["tokens"]], found["revoked"]) == (["1"], True)

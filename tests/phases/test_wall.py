@@ -1,7 +1,9 @@
 """The wall of a run, on the fake engine. On Docker: tests/journeys/test_wall.py."""
 
 import json
+import queue
 import threading
+from typing import Any
 
 import pytest
 
@@ -39,6 +41,35 @@ def proxy_that_prints(*lines: object) -> object:
             process.sleep(1)
 
     return serve
+
+
+class ProxyOfATurn:
+    """An egress proxy that prints its record during a turn."""
+
+    def __init__(self, appliance: ApplianceUnderTest) -> None:
+        self._lines: queue.SimpleQueue[tuple[object, threading.Event]] = queue.SimpleQueue()
+        appliance.engine.on_exec("egress_proxy", self._serve)
+
+    def prints(self, *lines: object, then: Any = None) -> Any:
+        """A turn during which these lines are printed."""
+
+        def turn(process: FakeExec) -> Any:
+            for line in lines:
+                printed = threading.Event()
+                self._lines.put((line, printed))
+                assert printed.wait(10)
+            return then(process) if then else None
+
+        return turn
+
+    def _serve(self, process: FakeExec) -> None:
+        process.stdout.write(b'{"ready": true}\n')
+        while True:
+            while not self._lines.empty():
+                line, printed = self._lines.get()
+                process.stdout.write(json.dumps(line).encode() + b"\n")
+                printed.set()
+            process.sleep(0.01)
 
 
 def artifact(appliance: ApplianceUnderTest, run_id: str) -> list[tuple[str, int]]:
@@ -88,8 +119,7 @@ def test_the_record_reaches_the_audit_and_the_pull_request(appliance: ApplianceU
 @pytest.mark.parametrize("verdict", ["failed", "unreachable"])
 def test_a_refused_host_of_the_service_is_the_reason(appliance: ApplianceUnderTest, verdict: str) -> None:
     """The operator must change a setting or the name resolution. Another host is not the reason."""
-    appliance.engine.on_exec("egress_proxy", proxy_that_prints(OWN, EVIL))
-    appliance.agent.acts[SPECIFY] = [says(verdict=verdict)]
+    appliance.agent.acts[SPECIFY] = [ProxyOfATurn(appliance).prints(OWN, EVIL, then=says(verdict=verdict))]
     run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.EGRESS_REFUSED.value)
     assert run.failure is not None
@@ -100,16 +130,26 @@ def test_a_refused_host_of_the_service_is_the_reason(appliance: ApplianceUnderTe
 
 def test_what_the_agent_was_refused_otherwise_is_not_the_reason(appliance: ApplianceUnderTest) -> None:
     """A hostile agent could cause such a refusal."""
-    appliance.engine.on_exec("egress_proxy", proxy_that_prints(EVIL))
-    appliance.agent.acts[SPECIFY] = [says(verdict="failed")]
+    appliance.agent.acts[SPECIFY] = [ProxyOfATurn(appliance).prints(EVIL, then=says(verdict="failed"))]
     assert ends(appliance.run()) == (RunStatus.FAILED, FailureCode.AGENT_FAILED.value)
+
+
+@pytest.mark.parametrize(("connections", "code"), [(3, FailureCode.AGENT_FAILED), (4, FailureCode.EGRESS_REFUSED)])
+def test_a_refusal_during_an_earlier_turn_is_not_the_reason(
+    appliance: ApplianceUnderTest, connections: int, code: FailureCode
+) -> None:
+    """It is the reason if it occurs again."""
+    proxy = ProxyOfATurn(appliance)
+    appliance.agent.acts[SPECIFY] = [proxy.prints(OWN)]
+    again = OWN | {"connections": connections}
+    appliance.agent.acts[PLAN] = [proxy.prints(again, then=says(verdict="failed"))]
+    assert ends(appliance.run()) == (RunStatus.FAILED, code.value)
 
 
 def test_an_unreachable_service_is_explained_by_the_egress_container(appliance: ApplianceUnderTest) -> None:
     """One example is a proxy that requires a password."""
     said = OWN | {"outcome": "failed", "reason": "the proxy of AGENT_HTTPS_PROXY: HTTP 407"}
-    appliance.engine.on_exec("egress_proxy", proxy_that_prints(said))
-    appliance.agent.acts[SPECIFY] = [says(verdict="unreachable")]
+    appliance.agent.acts[SPECIFY] = [ProxyOfATurn(appliance).prints(said, then=says(verdict="unreachable"))]
     run = appliance.run()
     assert ends(run) == (RunStatus.FAILED, FailureCode.AGENT_UNREACHABLE.value)
     assert run.failure is not None
