@@ -5,8 +5,9 @@ Usage: python tests/bench/run_cost.py [--rounds 7] [--repository bench/large] [-
 Rounds alternate: appliance, script, appliance, … Both use the same engine, image, repository and stand-in model
 without think time. The appliance's time is from the POST to the moment the run is final over HTTP, its containers
 gone; the script's is one `docker run`. `--repository` takes one of the large repositories of `large_repositories.py`
-instead of a small one. With `--first` each run is the first one of its repository: without its cache. Prints both
-medians, the ratio of the medians, and a table of steps.
+instead of a small one. The script's containers are then removed after the last round, and their removal is not counted:
+ext4 without a journal creates files slowly for minutes after it removed many. With `--first` each run is the first one
+of its repository: without its cache. Prints both medians, the ratio of the medians, and a table of steps.
 """
 
 import argparse
@@ -59,7 +60,8 @@ def bare_run(environment, slug, volume, number):
         "CODEX_HOME": "/work/codex-home/.codex",
         "NO_PROXY": environment.github.server_url.split("/")[2].split(":")[0],
     }
-    command = ["docker", "run", "--rm", "--network", environment.network]
+    command = ["docker", "run", "--network", environment.network]
+    command += ["--rm"] if slug == SLUG else ["--name", f"{environment.network}-bare-{number}"]
     command += [
         "--volume",
         f"{volume}:/work/codex-home/.codex",
@@ -137,6 +139,9 @@ def measure(rounds, slug, *, first):
             return pairs[1:]
         finally:
             served.close()
+            if slug != SLUG:
+                names = [f"{environment.network}-bare-{number}" for number in range(rounds + 1)]
+                subprocess.run(["docker", "rm", "--force", *names], capture_output=True, check=False)
 
 
 def main():
