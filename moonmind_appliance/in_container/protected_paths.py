@@ -11,7 +11,6 @@ from moonmind_appliance.in_container.work_tree import plain_parts
 
 _ANY = "**"
 _MAGIC = re.compile(r"[*?\[]")
-_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 # Links of the base that lead to other links.
 _MOST_ROUNDS = 5
 # The base's links can give a file any number of names.
@@ -199,8 +198,7 @@ def _parts_of(pattern: str) -> Parts:
     parts = text.removeprefix("/").split("/")
     while len(parts) > 1 and parts[-1] == _ANY:
         del parts[-1]
-    # fnmatch negates with `!` only.
-    parts = [_CLASS.sub(lambda found: re.sub(r"^\[\^", "[!", found[0]), part) for part in parts]
+    parts = [_negated_by_mark(part) for part in parts]
     return tuple(parts) if "/" in text else (_ANY, *parts)
 
 
@@ -215,3 +213,18 @@ def _folded(path: str) -> Parts:
 @lru_cache(maxsize=4096)
 def _folded_name(name: str) -> Parts:
     return tuple(unicodedata.normalize("NFD", part.casefold()) for part in plain_parts(name))
+
+
+def _negated_by_mark(part: str) -> str:
+    """The part with `[!` instead of `[^`: fnmatch negates a bracket expression with `!` only."""
+    done, at = "", 0
+    while (begin := part.find("[", at)) >= 0:
+        first = begin + 1 + part.startswith(("!", "^"), begin + 1)
+        # A bracket right at the beginning is a member of the expression.
+        end = part.find("]", first + part.startswith("]", first))
+        if end < 0:
+            break
+        expression = part[begin : end + 1]
+        done += part[at:begin] + ("[!" + expression[2:] if expression.startswith("[^") else expression)
+        at = end + 1
+    return done + part[at:]
