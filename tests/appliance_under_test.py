@@ -42,7 +42,9 @@ from moonmind_appliance.runs.submit import SubmitRequest, submit_run
 from moonmind_appliance.scheduling.wake import maintain
 from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.store import Store
-from tests.containers.fake import FakeEngine, FakeExec, FakeFile
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 from tests.fakes import ANN, NOW, Clock, RecordedWakeups, shard_names
 from tests.in_container.git_fixture import git
 from tests.in_container.sent import job_of, program_of

@@ -15,7 +15,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.store.shards import ShardChange
 from tests.appliance_under_test import ApplianceUnderTest
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 
 SPECIFY, PLAN, TASKS = PhaseName.SPECKIT_SPECIFY, PhaseName.SPECKIT_PLAN, PhaseName.SPECKIT_TASKS

@@ -9,7 +9,8 @@ from moonmind_appliance.checks.reach import reach
 from moonmind_appliance.errors import ImageNotFound
 from moonmind_appliance.models import LABEL_ROLE
 from moonmind_appliance.settings import ProxyUrl, Settings
-from tests.containers.fake import FakeEngine, FakeExec
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
 
 
 def checks(engine: FakeEngine, **settings: object) -> list[tuple[str, Level, str]]:

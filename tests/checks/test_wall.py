@@ -7,7 +7,8 @@ import pytest
 from moonmind_appliance.checks.finding import Finding, Level
 from moonmind_appliance.checks.wall import wall
 from moonmind_appliance.settings import Settings
-from tests.containers.fake import FakeEngine, FakeExec
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
 
 
 def checked(asked: tuple[int, bytes], direct: int, **settings: Any) -> tuple[Finding, FakeEngine]:

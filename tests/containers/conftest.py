@@ -12,7 +12,8 @@ import pytest
 from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.containers.engine import ByteSink, CancelToken, ContainerEngine
 from moonmind_appliance.models import ContainerSpec, ExecOutcome, ExecSpec, Limits, Mount
-from tests.containers.fake import JOB_IMAGE, Answer, FakeEngine
+from tests.containers.fake import JOB_IMAGE, FakeEngine
+from tests.containers.fake_exec import Answer
 
 WORK = "/work/runs"
 

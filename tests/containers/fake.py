@@ -9,8 +9,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 
 from moonmind_appliance.containers.engine import ByteSink, CancelToken
 from moonmind_appliance.errors import (
@@ -32,183 +31,13 @@ from moonmind_appliance.models import (
     UnusedImage,
     VolumeState,
 )
+from tests.containers.fake_exec import Answer, ExecEnded, FakeExec, FakePrepared, serve_egress
+from tests.containers.fake_objects import FakeContainer, FakeFile, FakeImage, FakeVolume
 
 JOB_IMAGE = "moonmind/spec-automation-job:latest"
 
 Matcher = str | Callable[[ContainerSpec, ExecSpec], bool]
 """A part of the command, its words joined with spaces; or a predicate on the container and the command."""
-
-
-@dataclass
-class FakeFile:
-    """A regular file of a volume or an image."""
-
-    content: bytes
-    mode: int = 0o600
-    uid: int = 1000
-
-
-@dataclass
-class FakeVolume:
-    """A volume: folders and files by their path below it, "" is its root. `others` are symlinks and such."""
-
-    labels: dict[str, str]
-    created_at: datetime | None = None
-    folders: set[str] = field(default_factory=lambda: {""})
-    files: dict[str, FakeFile] = field(default_factory=dict)
-    others: set[str] = field(default_factory=set)
-
-
-@dataclass
-class FakeImage:
-    """An image: its labels, and its files by absolute path."""
-
-    labels: dict[str, str] = field(default_factory=dict)
-    files: dict[str, FakeFile] = field(default_factory=dict)
-
-
-@dataclass
-class FakeContainer:
-    """A container; `ended` is set when it is killed, removed or was never started."""
-
-    spec: ContainerSpec
-    container_id: str
-    ended: threading.Event
-    started: bool
-
-    @property
-    def running(self) -> bool:
-        """Its main command runs."""
-        return self.started and not self.ended.is_set()
-
-
-class FakeExec:
-    """A running command, as its answer uses it.
-
-    Output is passed on at once. A limit, a cancel or the container's end raises `ExecEnded` from `sleep` and from the
-    next output; the answer must not catch it.
-    """
-
-    def __init__(
-        self,
-        engine: "FakeEngine",
-        container: FakeContainer,
-        spec: ExecSpec,
-        sinks: tuple[ByteSink, ByteSink],
-        cancel: CancelToken | None,
-    ) -> None:
-        self.engine = engine
-        self.container = container
-        self.spec = spec
-        self.stdout = _Heard(self, sinks[0])
-        self.stderr = _Heard(self, sinks[1])
-        self.started = self.last_output = time.monotonic()
-        self._cancel = cancel
-
-    @property
-    def env(self) -> dict[str, str]:
-        """The container's variables and the exec's."""
-        return {**self.container.spec.env, **self.spec.env}
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, at most until the container ends, a limit is reached or a cancel comes."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.check()
-            self.container.ended.wait(min(0.01, left))
-        self.check()
-
-    def check(self) -> None:
-        """Raise `ExecEnded` if the command must end."""
-        now = time.monotonic()
-        if not self.container.running:
-            raise ExecEnded(EndReason.CONTAINER_GONE)
-        if self._cancel is not None and self._cancel.reason is not None:
-            raise ExecEnded(EndReason.CANCELLED)
-        if self.spec.time_limit is not None and now - self.started >= self.spec.time_limit:
-            raise ExecEnded(EndReason.TIMED_OUT)
-        if self.spec.silence_limit is not None and now - self.last_output >= self.spec.silence_limit:
-            raise ExecEnded(EndReason.SILENT)
-
-    def write_file(self, path: str, content: bytes | str, *, mode: int = 0o644) -> None:
-        """Write a file into a mounted volume, and the folders above it."""
-        self.engine.write_file(self.container.container_id, path, content, mode=mode)
-
-    def read_file(self, path: str) -> bytes | None:
-        """The content of a file in a volume or the image; None if there is none."""
-        return self.engine.file(self.container.container_id, path)
-
-    def make_folder(self, path: str) -> None:
-        """Create a folder in a mounted volume, and those above it."""
-        self.engine.make_folder(self.container.container_id, path)
-
-    def kill_container(self) -> None:
-        """End the container, and with it the command."""
-        self.container.ended.set()
-
-
-class ExecEnded(Exception):
-    """The command was ended by a limit, a cancel or its container's end."""
-
-    def __init__(self, reason: EndReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-Answer = int | Callable[[FakeExec], int | None]
-"""An exit code, or what the command does; None is 0."""
-
-
-def _serve_egress(process: FakeExec) -> None:
-    """What the egress proxy does."""
-    process.stdout.write(b'{"ready": true}\n')
-    while True:
-        process.sleep(1)
-
-
-class _Heard:
-    """A sink that records when output came, for the silence limit."""
-
-    def __init__(self, process: FakeExec, sink: ByteSink) -> None:
-        self._process = process
-        self._sink = sink
-
-    def write(self, data: bytes, /) -> None:
-        """Pass it on."""
-        self._process.check()
-        self._process.last_output = time.monotonic()
-        self._sink.write(data)
-
-
-class FakePrepared:
-    """A command of a `FakeEngine` that waits for its line. `ended`: a test ended it."""
-
-    def __init__(self, engine: "FakeEngine", container: FakeContainer) -> None:
-        self._engine = engine
-        self._container = container
-        self.ended = False
-        engine.prepared.append(self)
-
-    def run(
-        self,
-        line: bytes,
-        spec: ExecSpec,
-        *,
-        stdout: ByteSink,
-        stderr: ByteSink,
-        cancel: CancelToken | None = None,
-    ) -> ExecOutcome | None:
-        """Execute the command of the spec, whose line this is."""
-        assert line.endswith(b"\n")
-        assert line.count(b"\n") == 1
-        if self.ended or not self._container.running:
-            return None
-        self.ended = True
-        return self._engine.execute(self._container.container_id, spec, stdout=stdout, stderr=stderr, cancel=cancel)
-
-    def close(self) -> None:
-        """End it."""
-        self.ended = True
 
 
 @dataclass
@@ -239,7 +68,7 @@ class FakeEngine:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         # Each run has one; it serves until its container ends.
-        self.on_exec("egress_proxy", _serve_egress)
+        self.on_exec("egress_proxy", serve_egress)
 
     # For tests
 

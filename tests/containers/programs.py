@@ -1,6 +1,6 @@
 """Programs for both engines: the shell command for the real one, and the function for the fake one."""
 
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 
 from .conftest import WORK, Program
 

@@ -12,7 +12,7 @@ from moonmind_appliance.errors import (
     UnreadableFile,
 )
 from moonmind_appliance.models import Mount
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.containers.programs import TRUE
 
 from .conftest import WORK, EngineUnderTest, Program

@@ -10,7 +10,7 @@ from moonmind_appliance.errors import (
     InterruptReason,
 )
 from moonmind_appliance.models import EndReason, ExecSpec
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.containers.programs import CHATTER, SAY, SAY_AND_WAIT, SLOW_TICKS, TRUE, WAIT_FOR_GO, _says
 
 from .conftest import WORK, EngineUnderTest, Program

@@ -6,7 +6,8 @@ import pytest
 
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount
-from tests.containers.fake import JOB_IMAGE, FakeEngine, FakeExec
+from tests.containers.fake import JOB_IMAGE, FakeEngine
+from tests.containers.fake_exec import FakeExec
 
 
 @pytest.fixture

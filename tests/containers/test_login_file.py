@@ -5,7 +5,8 @@ import pytest
 from moonmind_appliance.containers.login_file import UNREADABLE_LOGIN, read_login_file
 from moonmind_appliance.errors import EngineUnreachable
 from moonmind_appliance.models import ContainerSpec, Limits, Mount
-from tests.containers.fake import JOB_IMAGE, FakeEngine, FakeFile
+from tests.containers.fake import JOB_IMAGE, FakeEngine
+from tests.containers.fake_objects import FakeFile
 
 PATH = "/work/login/auth.json"
 

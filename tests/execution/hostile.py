@@ -18,7 +18,8 @@ from moonmind_appliance.shards.read_login import record_login_file
 from moonmind_appliance.store import Store
 from tests.api.served import Served
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest
-from tests.containers.fake import FakeExec, FakeFile
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 from tests.fakes import NOW
 from tests.in_container.sent import job_of, program_of
 

@@ -21,7 +21,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.models.failure import FailureCode
 from moonmind_appliance.settings import Settings
 from tests.appliance_under_test import COMMIT, FEATURE, TOKEN, ApplianceUnderTest, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.scripted_acts import (
     ALL_DONE,
     PLAN,

@@ -16,7 +16,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.store import Store
 from moonmind_appliance.store.connection import Database
 from tests.appliance_under_test import ApplianceUnderTest, InBackground, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN, BOB
 from tests.scripted_acts import (
     PLAN,

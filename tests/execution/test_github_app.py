@@ -13,7 +13,7 @@ from moonmind_appliance.github import GitHubApp
 from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.github.app import APP_ID, app_key, private_pem
 from tests.scripted_acts import PLAN, assert_nowhere, retry, says
 

@@ -14,7 +14,7 @@ from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.scheduling.wake import maintain
 from tests.api.served import serve
 from tests.appliance_under_test import open_appliance
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.execution.hostile import CHECKED, GOOD, LIMITED, Hostile
 from tests.fakes import BOB
 from tests.in_container.sent import job_of, program_of

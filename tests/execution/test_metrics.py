@@ -7,7 +7,7 @@ from moonmind_appliance.models import (
     RunStatus,
 )
 from tests.appliance_under_test import ApplianceUnderTest, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 
 
 def test_metrics_sum_the_phases(appliance: ApplianceUnderTest) -> None:

@@ -11,7 +11,7 @@ from moonmind_appliance.models import Event, PhaseName, RunStatus
 from moonmind_appliance.runs.retry import retry_run
 from moonmind_appliance.store.event_line import event_line
 from tests.appliance_under_test import TOKEN, ApplianceUnderTest
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 
 

@@ -13,7 +13,7 @@ from moonmind_appliance.cli.logs import TextFormatter
 from moonmind_appliance.models import AgentVerdict, ExecOutcome, PhaseName, QuotaWindow, Run, TurnOutcome
 from tests.api.served import serve
 from tests.appliance_under_test import DOCUMENTS, FEATURE, ApplianceUnderTest, Reader, ScriptedAgent
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 
 BY_FORM = "ghp_canary00000000000000000000000000000001"
 # The login of shard 0 in this appliance, which the redactor knows once the run has begun.

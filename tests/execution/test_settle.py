@@ -14,7 +14,7 @@ from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, ApplianceUnderTest, InBackground
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 from tests.scripted_acts import PLAN
 

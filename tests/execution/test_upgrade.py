@@ -19,7 +19,7 @@ from moonmind_appliance.store.database_copy import facts_of, open_database
 from moonmind_appliance.store.migrations import MIGRATIONS
 from tests.appliance_under_test import FEATURE, ApplianceUnderTest, ends, make_resources
 from tests.backed_up import backup_of, restored
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import NOW
 
 DUMPS = sorted((Path(__file__).parent / "old_databases").glob("*.sql"))

@@ -14,7 +14,8 @@ from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.phases.workspace_watch import Measured, WorkspaceWatch
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import BEAT, SMALL, ApplianceUnderTest, ends
-from tests.containers.fake import FakeEngine, FakeExec
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 from tests.in_container.sent import job_of, program_of
 

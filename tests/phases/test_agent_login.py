@@ -7,7 +7,7 @@ import pytest
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.context import RecordedLogin
 from moonmind_appliance.phases.start_job_container import agent_spec
-from tests.containers.fake import FakeFile
+from tests.containers.fake_objects import FakeFile
 from tests.phases.contexts import make_context
 
 

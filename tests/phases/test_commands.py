@@ -9,7 +9,8 @@ from moonmind_appliance.containers.docker import DockerEngine
 from moonmind_appliance.errors import EngineUnreachable, InterruptReason, RunInterrupted
 from moonmind_appliance.models import ContainerSpec, ExecSpec, Limits
 from moonmind_appliance.phases.commands import KILLED, Tee, out_of_memory, run_command
-from tests.containers.fake import JOB_IMAGE, FakeExec
+from tests.containers.fake import JOB_IMAGE
+from tests.containers.fake_exec import FakeExec
 from tests.phases.contexts import make_context
 
 

@@ -17,7 +17,8 @@ from moonmind_appliance.models import (
 from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import TOKEN, Act, ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake import FakeExec, FakeFile
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 from tests.github.stand_in import attempt, git
 from tests.in_container.sent import job_of
 from tests.known_tokens import REAL, github_token, private_key

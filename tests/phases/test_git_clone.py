@@ -7,7 +7,7 @@ import pytest
 from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, SpecKitChoice, WhoActs
 from moonmind_appliance.store.event_line import event_line
 from tests.appliance_under_test import BASE, SPEC_KIT, ApplianceUnderTest, ends
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.in_container.sent import job_of
 from tests.scripted_acts import git_fails
 

@@ -11,7 +11,8 @@ from moonmind_appliance.models import ExecSpec, FailureCode, PhaseName
 from moonmind_appliance.phases.git_answers import PushAnswer
 from moonmind_appliance.phases.git_retries import GitHubAnswer, GitHubVerb, call_github
 from moonmind_appliance.phases.start_job_container import git_spec
-from tests.containers.fake import FakeEngine, FakeExec
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
 from tests.in_container.sent import program_of
 from tests.phases.contexts import OnlyToken, RecordedEvents, make_context
 

@@ -12,7 +12,7 @@ from moonmind_appliance.models import (
 from moonmind_appliance.models.failure import FailureCode, WhoActs
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends, open_appliance
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.scripted_acts import (
     ALL_DONE,
     PLAN,

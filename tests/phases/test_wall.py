@@ -14,7 +14,8 @@ from moonmind_appliance.phases.start_job_container import agent_spec
 from moonmind_appliance.phases.wall import Wall, egress_spec, needed_targets
 from moonmind_appliance.runs.cancel import cancel_run
 from tests.appliance_under_test import ApplianceUnderTest, ends
-from tests.containers.fake import FakeEngine, FakeExec
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 from tests.phases.contexts import RecordedArtifacts, make_context
 from tests.scripted_acts import PLAN, SPECIFY, retry, says, with_login

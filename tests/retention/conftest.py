@@ -6,7 +6,7 @@ import pytest
 
 from moonmind_appliance.models import ContainerSpec, ExecSpec
 from tests.appliance_under_test import ApplianceUnderTest, appliance, github
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.in_container.sent import job_of, program_of
 
 __all__ = ["appliance", "github"]

@@ -10,7 +10,7 @@ from moonmind_appliance.retention.hourly import HourlyRetention, retain
 from moonmind_appliance.runs.cancel import cancel_run
 from moonmind_appliance.runs.retry import retry_run
 from tests.appliance_under_test import ApplianceUnderTest
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

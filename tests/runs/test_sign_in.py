@@ -23,7 +23,8 @@ from moonmind_appliance.runs.sign_in import (
 from moonmind_appliance.shards.login import LoginFailed
 from moonmind_appliance.shards.spec import LOGIN_SECONDS, login_spec
 from tests.appliance_under_test import ApplianceUnderTest
-from tests.containers.fake import FakeExec, FakeFile
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"

@@ -10,7 +10,8 @@ from moonmind_appliance.agents.adapter import BrowserCallback
 from moonmind_appliance.models import ContainerSpec, Limits, Mount
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
 from moonmind_appliance.shards.callback import CallbackPortTaken, CallbackRelay
-from tests.containers.fake import JOB_IMAGE, FakeEngine, FakeExec
+from tests.containers.fake import JOB_IMAGE, FakeEngine
+from tests.containers.fake_exec import FakeExec
 
 ANSWER = b"HTTP/1.0 302 Found\r\nLocation: /success\r\n\r\n"
 

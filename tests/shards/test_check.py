@@ -16,7 +16,9 @@ from moonmind_appliance.shards.check import check_shard
 from moonmind_appliance.shards.spec import login_spec
 from moonmind_appliance.store import Store
 from tests.appliance_under_test import make_resources
-from tests.containers.fake import FakeEngine, FakeExec, FakeFile
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

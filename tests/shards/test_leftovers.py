@@ -10,7 +10,7 @@ from moonmind_appliance.models import ContainerSpec, ExecSpec
 from moonmind_appliance.shards.leftovers import Leftovers, login_leftovers
 from moonmind_appliance.shards.spec import login_spec
 from tests.appliance_under_test import ApplianceUnderTest
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.in_container.sent import job_of, program_of
 
 

@@ -8,7 +8,7 @@ from moonmind_appliance.models import ContainerSpec, ExecSpec
 from moonmind_appliance.shards.logout import LogoutRefused, logout_shard
 from moonmind_appliance.shards.spec import login_spec
 from tests.appliance_under_test import ApplianceUnderTest
-from tests.containers.fake import FakeExec
+from tests.containers.fake_exec import FakeExec
 from tests.in_container.sent import program_of
 
 

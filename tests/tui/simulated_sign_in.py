@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from moonmind_appliance.models import ContainerSpec, ExecSpec
 from moonmind_appliance.models.container_paths import LOGIN_FOLDER
-from tests.containers.fake import FakeEngine, FakeExec, FakeFile
+from tests.containers.fake import FakeEngine
+from tests.containers.fake_exec import FakeExec
+from tests.containers.fake_objects import FakeFile
 from tests.in_container.sent import program_of
 
 OLD, NEW = b"rt_secretOfShard0-0123456789", b"rt_newLogin-0123456789"
