@@ -19,7 +19,7 @@ from moonmind_appliance.rehearsal.github.injected import (
     InjectedState,
     operation_of,
 )
-from moonmind_appliance.rehearsal.github.refusals import Refused, not_found
+from moonmind_appliance.rehearsal.github.refusals import Refused, moved, not_found
 from moonmind_appliance.rehearsal.github.shapes import Shapes, node, time_of
 from moonmind_appliance.rehearsal.github.state import GitHubState, HostedRepository, token_of
 
@@ -52,10 +52,7 @@ def get_installation(
     if repository is None or not found:
         raise not_found(operation_of(request))
     if f"{owner}/{name}".lower() != repository.slug.lower():
-        location = f"{github.api_url}/repositories/{repository.repository_id}/installation"
-        moved = Refused(301, "Moved Permanently", headers={"location": location})
-        moved.body = {"message": "Moved Permanently", "url": location, "documentation_url": "https://docs.github.com"}
-        raise moved
+        raise moved(f"{github.api_url}/repositories/{repository.repository_id}/installation", request.method)
     return _installation(calling_app, found, shapes, github)
 
 
