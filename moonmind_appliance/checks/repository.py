@@ -9,8 +9,7 @@ from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.checks.github_access import repository_access
 from moonmind_appliance.checks.github_app import AppInstallations, is_wrong
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub, GitHubApp, TreeEntry
-from moonmind_appliance.github.app import KnownTokens
+from moonmind_appliance.github import GitHub, GitHubApp, KnownTokens, TreeEntry
 from moonmind_appliance.github.client_for import client_for
 from moonmind_appliance.in_container.spec_kit import choose
 from moonmind_appliance.models import FAILURES, FailureCode

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import httpx
 
-from moonmind_appliance.github.app import GitHubApp, KnownTokens
-from moonmind_appliance.github.connection import DEFAULT_PAUSES
-from moonmind_appliance.github.rest import DEFAULT_TIMEOUT, GitHub
+from moonmind_appliance.github.app import GitHubApp
+from moonmind_appliance.github.connection import DEFAULT_PAUSES, DEFAULT_TIMEOUT
+from moonmind_appliance.github.known_tokens import KnownTokens
+from moonmind_appliance.github.rest import GitHub
 from moonmind_appliance.settings import Settings
 
 

@@ -1,7 +1,7 @@
-"""Where the token of a request to GitHub comes from."""
+"""Where the token of a call to GitHub comes from, and what happens when GitHub rejects it."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
 from moonmind_appliance.settings import Secret
@@ -16,6 +16,9 @@ _PREFIXES = {
     "ghu_": "user token of a GitHub App",
     "ghs_": "installation token of a GitHub App",
 }
+
+
+T = TypeVar("T")
 
 
 class TokenSource(Protocol):
@@ -52,6 +55,54 @@ class TokenSource(Protocol):
         """The kind of credential and what is known about it, for the credential audit; never a value."""
 
 
+def call_with_token(
+    tokens: TokenSource,
+    call: Callable[[Secret], T],
+    *,
+    rejects: Callable[[T], bool],
+    is_unknown: Callable[[T], bool],
+    wait: Callable[[float], object],
+    valid_for: float = LEFT_AT_USE,
+) -> T:
+    """Call GitHub with a token of the source, and return the result.
+
+    While GitHub may not know a new token yet, the call is repeated after pauses. If GitHub rejects the token, the call
+    is repeated once with another one: GitHub has not executed it, whatever it was.
+
+    Args:
+        tokens: the source.
+        call: one call with that token.
+        rejects: whether GitHub rejected the token, by the result.
+        is_unknown: whether GitHub may not know the token yet, by the result.
+        wait: waits that many seconds.
+        valid_for: seconds for which the token must be valid.
+
+    Raises:
+        GitHubError: GitHub gave no token.
+    """
+    token = tokens.current(valid_for)
+    result = _settled(tokens, token, call, is_unknown, wait)
+    if rejects(result) and (other := tokens.replace(token)) is not None:
+        result = _settled(tokens, other, call, is_unknown, wait)
+    return result
+
+
+def _settled(
+    tokens: TokenSource,
+    token: Secret,
+    call: Callable[[Secret], T],
+    is_unknown: Callable[[T], bool],
+    wait: Callable[[float], object],
+) -> T:
+    result = call(token)
+    for pause in tokens.settling(token):
+        if not is_unknown(result):
+            break
+        wait(pause)
+        result = call(token)
+    return result
+
+
 class FixedToken:
     """The operator's own token, which is neither renewed nor revoked.
 
@@ -62,7 +113,16 @@ class FixedToken:
     may_push = takes_tokens = False
 
     def __init__(self, token: Secret) -> None:
-        check_characters(token)
+        if not is_sendable(token):
+            raise SettingsError(
+                [
+                    SettingProblem(
+                        "GITHUB_TOKEN",
+                        "contains a character that is not allowed in GitHub tokens.",
+                        "Set it to the token only: letters, digits and underscores.",
+                    )
+                ]
+            )
         self._token = token
 
     def current(self, valid_for: float = LEFT_AT_USE) -> Secret:  # noqa: ARG002 - the protocol's
@@ -89,15 +149,6 @@ def kind_of(token: Secret) -> str:
     return next((kind for prefix, kind in _PREFIXES.items() if token.reveal().startswith(prefix)), "token")
 
 
-def check_characters(token: Secret) -> None:
-    """Refuse a token that is not valid in a header: the HTTP library's own error would contain it."""
-    if not all("!" <= character <= "~" for character in token.reveal()):
-        raise SettingsError(
-            [
-                SettingProblem(
-                    "GITHUB_TOKEN",
-                    "contains a character that is not allowed in GitHub tokens.",
-                    "Set it to the token only: letters, digits and underscores.",
-                )
-            ]
-        )
+def is_sendable(token: Secret) -> bool:
+    """Whether a header can contain the token. The HTTP library's own error would contain it."""
+    return all("!" <= character <= "~" for character in token.reveal())

@@ -14,7 +14,7 @@ from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends
 from tests.containers.fake import FakeExec
-from tests.github.app import APP_ID, app_key, private_pem
+from tests.github.app import APP_ID, app_key, app_settings
 from tests.scripted_acts import PLAN, assert_nowhere, retry, says
 
 NEEDED = {"contents": "write", "pull_requests": "write", "metadata": "read"}
@@ -27,14 +27,8 @@ def app(appliance: ApplianceUnderTest, github: StandInGitHub) -> Iterator[GitHub
     github.set_token_life(3600)
     github.add_app(APP_ID, app_key().as_pem(private=False))
     github.install_app(APP_ID, "acme")
-    made = GitHubApp(
-        app_id=str(APP_ID),
-        key=private_pem(app_key()),
-        api_url=github.api_url,
-        pauses=(),
-        known=appliance.resources.redactor,
-        settling=(),
-    )
+    made = GitHubApp.of(app_settings(github.api_url), pauses=(), known=appliance.resources.redactor, settling=())
+    assert made is not None
     appliance.with_resources(github=None, github_app=made)
     yield made
     made.close()

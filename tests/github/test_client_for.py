@@ -3,17 +3,14 @@
 from moonmind_appliance.github.client_for import client_for
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret, Settings
-from tests.github.app import APP_ID, app_key, private_pem, register
+from tests.github.app import app_settings, register
 from tests.github.stand_in import SLUG, TOKEN
 
 
 def test_an_apps_token_is_revoked_after_the_block(stand_in: StandInGitHub) -> None:
     """Inside the block the client can make requests."""
     register(stand_in)
-    settings = Settings(
-        github_api_url=stand_in.api_url, github_app_id=str(APP_ID), github_app_private_key=private_pem(app_key())
-    )
-    with client_for(settings, SLUG) as client:
+    with client_for(app_settings(stand_in.api_url), SLUG) as client:
         assert client is not None
         assert client.repository(SLUG).full_name == SLUG
     assert [token.revoked for token in stand_in.installation_tokens] == [True]
