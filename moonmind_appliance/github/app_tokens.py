@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github.app_answers import Installation, IssuedToken
 from moonmind_appliance.github.connection import Connection
 from moonmind_appliance.github.known_tokens import TokenNames
-from moonmind_appliance.github.tokens import LEFT_AT_USE, FixedToken
+from moonmind_appliance.github.tokens import LEFT_AT_USE, CredentialReport, FixedToken, UsedToken
 from moonmind_appliance.settings import Secret
 
 SETTLING = (1.0, 2.0, 4.0)
@@ -79,7 +79,7 @@ class InstallationTokens:
     `settling`: see `SETTLING`.
     """
 
-    may_push = takes_tokens = True
+    may_push = True
 
     def __init__(self, app: TokenIssuer, slug: str, names: TokenNames, settling: Sequence[float]) -> None:
         self._app = app
@@ -132,28 +132,28 @@ class InstallationTokens:
         if first and self._taken:
             self._names.end(self._name)
 
-    def report(self) -> dict[str, Any]:
-        """See `TokenSource`. Times are UTC."""
+    def report(self) -> CredentialReport:
+        """See `TokenSource`."""
         with self._lock:
-            return {
-                "credential": "GITHUB_APP_ID",
-                "kind": "installation token of a GitHub App",
-                "app_id": self._app.app_id,
-                "installation_id": self._installation,
-                "repositories": [self._slug],
-                "permissions": self._permissions,
-                "renewed": max(0, len(self._taken) - 1),
-                "revoked": bool(self._taken) and all(taken.state in ENDED for taken in self._taken),
-                "tokens": [
-                    {
-                        "taken_at": f"{taken.taken_at:%Y-%m-%dT%H:%M:%S.%fZ}",
-                        "why": taken.why,
-                        "expires_at": f"{taken.expires_at:%Y-%m-%dT%H:%M:%SZ}",
-                        "end": taken.state.value,
-                    }
+            return CredentialReport(
+                credential="GITHUB_APP_ID",
+                kind="installation token of a GitHub App",
+                app_id=self._app.app_id,
+                installation_id=self._installation,
+                repositories=[self._slug],
+                permissions=self._permissions,
+                renewed=max(0, len(self._taken) - 1),
+                revoked=bool(self._taken) and all(taken.state in ENDED for taken in self._taken),
+                tokens=[
+                    UsedToken(
+                        taken_at=f"{taken.taken_at:%Y-%m-%dT%H:%M:%S.%fZ}",
+                        why=taken.why,
+                        expires_at=f"{taken.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+                        end=taken.state.value,
+                    )
                     for taken in self._taken
                 ],
-            }
+            )
 
     def _take(self, why: str) -> Secret:
         if self._ended:

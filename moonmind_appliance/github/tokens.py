@@ -1,7 +1,10 @@
 """Where the token of a call to GitHub comes from, and what happens when GitHub rejects it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
 from moonmind_appliance.settings import Secret
@@ -21,15 +24,40 @@ _PREFIXES = {
 T = TypeVar("T")
 
 
+class UsedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that was requested from GitHub: when, why, until when it is valid, and its end. Times are UTC."""
+
+    taken_at: str
+    why: str
+    expires_at: str
+    end: str
+
+
+class CredentialReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The kind of credential and what is known about it, for the credential audit; never a value.
+
+    A field is UNSET if the kind of credential does not have it. `tokens` are those that were requested from GitHub,
+    oldest first.
+    """
+
+    credential: str
+    kind: str | UnsetType = UNSET
+    app_id: str | UnsetType = UNSET
+    installation_id: int | UnsetType | None = UNSET
+    repositories: list[str] | UnsetType = UNSET
+    permissions: dict[str, str] | UnsetType = UNSET
+    renewed: int | UnsetType = UNSET
+    revoked: bool | UnsetType = UNSET
+    tokens: list[UsedToken] | UnsetType = UNSET
+
+
 class TokenSource(Protocol):
     """Gives out tokens. Safe to use from several threads.
 
-    `may_push`: its tokens are known to have write access to the repository. `takes_tokens`: it requests tokens from
-    GitHub, which must be revoked.
+    `may_push`: its tokens are known to have write access to the repository.
     """
 
     may_push: bool
-    takes_tokens: bool
 
     def current(self, valid_for: float = LEFT_AT_USE) -> Secret:
         """A token that is valid for that many seconds, as far as is known.
@@ -51,8 +79,8 @@ class TokenSource(Protocol):
     def end(self) -> None:
         """Revoke the tokens of this source. Never raises; idempotent. Afterwards it gives out no token."""
 
-    def report(self) -> dict[str, Any]:
-        """The kind of credential and what is known about it, for the credential audit; never a value."""
+    def report(self) -> CredentialReport:
+        """What is known about its credential."""
 
 
 def call_with_token(
@@ -110,7 +138,7 @@ class FixedToken:
         SettingsError: the token cannot be sent.
     """
 
-    may_push = takes_tokens = False
+    may_push = False
 
     def __init__(self, token: Secret) -> None:
         if not is_sendable(token):
@@ -139,9 +167,9 @@ class FixedToken:
     def end(self) -> None:
         """The operator's token stays valid."""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> CredentialReport:
         """Its kind, by its prefix. Only GitHub knows its permissions."""
-        return {"credential": "GITHUB_TOKEN", "kind": kind_of(self._token), "renewed": 0, "revoked": False}
+        return CredentialReport(credential="GITHUB_TOKEN", kind=kind_of(self._token), renewed=0, revoked=False)
 
 
 def kind_of(token: Secret) -> str:

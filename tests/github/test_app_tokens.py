@@ -117,7 +117,7 @@ def test_all_tokens_are_revoked_at_the_end(stand_in: StandInGitHub, exchanges: R
     client.tokens.end()
     assert [token.revoked for token in stand_in.installation_tokens] == [True, True]
     assert [line for line in paths(stand_in) if "DELETE" in line] == ["DELETE /installation/token 204"] * 2
-    assert client.tokens.report()["revoked"] is True
+    assert client.tokens.report().revoked is True
     with pytest.raises(GitHubError):
         client.repository(SLUG)
     assert taken(stand_in) == 2
@@ -128,7 +128,7 @@ def test_the_end_of_an_unused_client_makes_no_request(stand_in: StandInGitHub) -
     register(stand_in)
     client = app_of(stand_in).client(SLUG)
     client.tokens.end()
-    assert (stand_in.requests, client.tokens.report()["revoked"]) == ([], False)
+    assert (stand_in.requests, client.tokens.report().revoked) == ([], False)
 
 
 def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
@@ -142,8 +142,8 @@ def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
     stand_in.end_token_lives()
     client.tokens.end()
     assert [line for line in paths(stand_in) if "DELETE" in line] == ["DELETE /installation/token 401"]
-    ends = [token["end"] for token in client.tokens.report()["tokens"]]
-    assert (ends, client.tokens.report()["revoked"]) == (["over", "over"], True)
+    ends = [token.end for token in client.tokens.report().tokens]
+    assert (ends, client.tokens.report().revoked) == (["over", "over"], True)
 
 
 def test_a_rejected_token_is_revoked(stand_in: StandInGitHub) -> None:
@@ -151,10 +151,10 @@ def test_a_rejected_token_is_revoked(stand_in: StandInGitHub) -> None:
     register(stand_in)
     tokens = app_of(stand_in).client(SLUG).tokens
     tokens.replace(tokens.current())
-    assert [token["end"] for token in tokens.report()["tokens"]] == ["rejected by GitHub", "in use"]
+    assert [token.end for token in tokens.report().tokens] == ["rejected by GitHub", "in use"]
     tokens.end()
     assert [token.revoked for token in stand_in.installation_tokens] == [True, True]
-    assert [token["end"] for token in tokens.report()["tokens"]] == ["revoked", "revoked"]
+    assert [token.end for token in tokens.report().tokens] == ["revoked", "revoked"]
 
 
 def test_a_rejected_token_that_cannot_be_revoked_is_reported(stand_in: StandInGitHub) -> None:
@@ -165,8 +165,8 @@ def test_a_rejected_token_that_cannot_be_revoked_is_reported(stand_in: StandInGi
     stand_in.inject(Fault.REVOCATION_ERROR)
     tokens.end()
     stand_in.clear(Fault.REVOCATION_ERROR)
-    assert {token["end"] for token in tokens.report()["tokens"]} == {"not revoked: it expires by itself"}
-    assert tokens.report()["revoked"] is False
+    assert {token.end for token in tokens.report().tokens} == {"not revoked: it expires by itself"}
+    assert tokens.report().revoked is False
 
 
 def test_the_end_after_the_client_is_closed_raises_nothing(
@@ -179,7 +179,7 @@ def test_the_end_after_the_client_is_closed_raises_nothing(
     tokens.current()
     app.close()
     tokens.end()
-    assert tokens.report()["tokens"][0]["end"] == "not revoked: it expires by itself"
+    assert tokens.report().tokens[0].end == "not revoked: it expires by itself"
     assert "could not be revoked" in caplog.text
 
 
@@ -193,7 +193,7 @@ def test_a_failed_revocation_is_reported_and_raises_nothing(
     stand_in.inject(Fault.SERVER_ERRORS)
     client.tokens.end()
     report = client.tokens.report()
-    assert (report["revoked"], report["tokens"][0]["end"]) == (False, "not revoked: it expires by itself")
+    assert (report.revoked, report.tokens[0].end) == (False, "not revoked: it expires by itself")
     assert "could not be revoked. It expires by itself at" in caplog.text
     assert token not in caplog.text + str(report)
 
@@ -207,9 +207,9 @@ def test_the_report_says_why_each_token_was_taken(stand_in: StandInGitHub) -> No
     clock.advance(3400)
     values.append(client.tokens.current().reveal())
     report = client.tokens.report()
-    assert [token["why"] for token in report["tokens"]] == ["first use", "it expires soon"]
-    assert (report["installation_id"], report["permissions"], report["renewed"]) == (number, NEEDED, 1)
-    assert [token["end"] for token in report["tokens"]] == ["in use", "in use"]
+    assert [token.why for token in report.tokens] == ["first use", "it expires soon"]
+    assert (report.installation_id, report.permissions, report.renewed) == (number, NEEDED, 1)
+    assert [token.end for token in report.tokens] == ["in use", "in use"]
     assert not any(value in str(report) for value in values)
 
 
@@ -219,5 +219,5 @@ def test_githubs_expiry_is_taken_over(stand_in: StandInGitHub) -> None:
     tokens = app_of(stand_in).client(SLUG).tokens
     tokens.current()
     (issued,) = stand_in.installation_tokens
-    assert tokens.report()["tokens"][0]["expires_at"] == f"{issued.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    assert tokens.report().tokens[0].expires_at == f"{issued.expires_at:%Y-%m-%dT%H:%M:%SZ}"
     assert timedelta(minutes=59) < issued.expires_at - datetime.now(UTC) <= timedelta(hours=1)

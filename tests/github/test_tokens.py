@@ -1,12 +1,12 @@
 """The operator's own token as a source of tokens, and how a call uses tokens."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from moonmind_appliance.errors import SettingsError
-from moonmind_appliance.github.tokens import FixedToken, call_with_token
+from moonmind_appliance.github.tokens import CredentialReport, FixedToken, call_with_token
 from moonmind_appliance.settings import Secret
 from tests.github.stand_in import TOKEN
 
@@ -20,7 +20,7 @@ def test_the_operators_token_is_neither_renewed_nor_revoked() -> None:
         Secret(TOKEN),
         None,
     )
-    assert not tokens.takes_tokens
+    assert tokens.report().tokens is UNSET
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_operators_token_is_neither_renewed_nor_revoked() -> None:
 def test_the_report_has_the_kind_and_not_the_value(token: str, kind: str) -> None:
     """The kind follows from the prefix."""
     report = FixedToken(Secret(token)).report()
-    assert (report["credential"], report["kind"], report["revoked"]) == ("GITHUB_TOKEN", kind, False)
+    assert (report.credential, report.kind, report.revoked) == ("GITHUB_TOKEN", kind, False)
     assert token not in str(report)
 
 
@@ -49,7 +49,7 @@ def test_a_token_that_no_header_can_contain_is_refused() -> None:
 class Renewed:
     """A `TokenSource` that gives out these tokens, one after the other."""
 
-    may_push = takes_tokens = True
+    may_push = True
 
     def __init__(self, *tokens: str, pauses: tuple[float, ...] = ()) -> None:
         self.rejected: list[str] = []
@@ -71,8 +71,8 @@ class Renewed:
     def end(self) -> None:
         pass
 
-    def report(self) -> dict[str, Any]:
-        return {}
+    def report(self) -> CredentialReport:
+        return CredentialReport(credential="none")
 
 
 def called(tokens: Renewed, *results: str) -> tuple[str, list[str], list[float]]:
