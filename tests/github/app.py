@@ -49,7 +49,7 @@ class Known:
         self.forgotten.append(source)
 
 
-class Wound:
+class ShiftedClock:
     """A clock that a test can advance, together with the stand-in's."""
 
     def __init__(self, stand_in: StandInGitHub | None = None) -> None:
@@ -92,7 +92,7 @@ def app_of(
         pauses=(0.0, 0.0),
         transport=transport,
         known=known,
-        clock=clock or Wound(),
+        clock=clock or ShiftedClock(),
         settling=settling,
     )
     assert app is not None

@@ -8,7 +8,7 @@ import pytest
 from moonmind_appliance.errors import AppProblem, GitHubAppError, GitHubError
 from moonmind_appliance.github import GitHubApp
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
-from tests.github.app import ACCOUNT, APP_ID, Wound, app_key, app_of, register, taken
+from tests.github.app import ACCOUNT, APP_ID, ShiftedClock, app_key, app_of, register, taken
 from tests.github.exchanges import Recorder
 from tests.github.stand_in import SLUG
 
@@ -101,7 +101,7 @@ def test_a_key_that_is_not_the_apps(stand_in: StandInGitHub, exchanges: Recorder
 def test_a_wrong_clock_is_measured(stand_in: StandInGitHub, exchanges: Recorder, ahead: int, side: str) -> None:
     """The message says by how much this machine's clock differs, from GitHub's Date header."""
     register(stand_in)
-    clock = Wound()
+    clock = ShiftedClock()
     clock.ahead = ahead
     found = problem(app_of(stand_in, transport=exchanges, clock=clock))
     assert found.problem is AppProblem.CLOCK
@@ -114,7 +114,7 @@ def test_a_wrong_clock_is_measured(stand_in: StandInGitHub, exchanges: Recorder,
 def test_a_small_difference_of_the_clocks_does_not_matter(stand_in: StandInGitHub, ahead: int) -> None:
     """GitHub accepts what is issued up to now, and the JWT is valid for nine minutes."""
     register(stand_in)
-    clock = Wound()
+    clock = ShiftedClock()
     clock.ahead = ahead
     app_of(stand_in, clock=clock).client(SLUG).repository(SLUG)
 

@@ -6,7 +6,7 @@ import pytest
 
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
-from tests.github.app import NEEDED, Wound, app_of, register, taken
+from tests.github.app import NEEDED, ShiftedClock, app_of, register, taken
 from tests.github.exchanges import Recorder
 from tests.github.stand_in import SLUG, add_branch
 
@@ -20,7 +20,7 @@ def test_a_token_is_renewed_before_it_ends(stand_in: StandInGitHub, exchanges: R
     """It is renewed five minutes before `expires_at`, for a longer call earlier. GitHub gets no expired token."""
     register(stand_in)
     stand_in.set_token_life(3600, long_form=long_form)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     client = app_of(stand_in, transport=exchanges, clock=clock).client(SLUG)
     first = client.tokens.current()
     clock.advance(2600)
@@ -38,7 +38,7 @@ def test_a_short_life_does_not_renew_the_token_for_every_call(stand_in: StandInG
     """It is used for at least half of its lifetime, however long the call may take."""
     register(stand_in)
     stand_in.set_token_life(120)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     tokens = app_of(stand_in, transport=exchanges, clock=clock).client(SLUG).tokens
     first = tokens.current(86400)
     clock.advance(50)
@@ -77,7 +77,7 @@ def test_a_token_that_is_rejected_again_is_not_renewed_for_ever(stand_in: StandI
 def test_a_new_token_that_github_does_not_know_yet_is_used_again(stand_in: StandInGitHub) -> None:
     """GitHub's servers do not all know a new token at once. A 401 for an older token is not repeated in this way."""
     register(stand_in)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     client = app_of(stand_in, clock=clock, settling=(0.0, 0.0, 0.0)).client(SLUG)
     # The stand-in looks at a token twice for each request: for its headers, and for the access.
     stand_in.inject(Fault.TOKEN_LAG, times=4)
@@ -108,7 +108,7 @@ def test_another_threads_renewal_is_used(stand_in: StandInGitHub) -> None:
 def test_all_tokens_are_revoked_at_the_end(stand_in: StandInGitHub, exchanges: Recorder) -> None:
     """Tokens that were renewed early are revoked, too. Afterwards no token is given out. `end` may be called again."""
     register(stand_in)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     client = app_of(stand_in, transport=exchanges, clock=clock).client(SLUG)
     client.tokens.current()
     clock.advance(3400)
@@ -134,7 +134,7 @@ def test_the_end_of_an_unused_client_makes_no_request(stand_in: StandInGitHub) -
 def test_a_token_that_is_over_is_not_revoked(stand_in: StandInGitHub) -> None:
     """By this machine's clock it expired. One that GitHub ended unnoticed counts as over, too."""
     register(stand_in)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     client = app_of(stand_in, clock=clock).client(SLUG)
     client.tokens.current()
     clock.advance(3700)
@@ -201,7 +201,7 @@ def test_a_failed_revocation_is_reported_and_raises_nothing(
 def test_the_report_says_why_each_token_was_taken(stand_in: StandInGitHub) -> None:
     """It has the times, the permissions and the installation, but never a value."""
     number = register(stand_in)
-    clock = Wound(stand_in)
+    clock = ShiftedClock(stand_in)
     client = app_of(stand_in, clock=clock).client(SLUG)
     values = [client.tokens.current().reveal()]
     clock.advance(3400)

@@ -1,14 +1,14 @@
 """An App's tokens are known to the redactor before their first use."""
 
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from tests.github.app import Known, Wound, app_of, register
+from tests.github.app import Known, ShiftedClock, app_of, register
 from tests.github.stand_in import SLUG
 
 
 def test_each_token_is_known_to_the_redactor_before_its_first_use(stand_in: StandInGitHub) -> None:
     """So is each JWT. Clients have separate names. Their tokens are forgotten when none of them can be valid."""
     register(stand_in)
-    known, clock = Known(stand_in), Wound(stand_in)
+    known, clock = Known(stand_in), ShiftedClock(stand_in)
     app = app_of(stand_in, known=known, clock=clock)
     first, second = app.client(SLUG), app.client(SLUG)
     token = first.tokens.current()

@@ -3,7 +3,6 @@
 docs.github.com/rest/apps/apps and docs.github.com/rest/apps/installations.
 """
 
-import json
 from typing import Any
 
 from litestar import Response, delete, get, post
@@ -145,7 +144,7 @@ def _app(app: RegisteredApp, shapes: Shapes) -> dict[str, Any]:
         "html_url": shapes.page(f"apps/{app.slug}"),
         "created_at": time_of(app.created_at),
         "updated_at": time_of(app.created_at),
-        "permissions": json.loads(json.dumps(app.permissions)),
+        "permissions": dict(app.permissions),
         "events": [],
         "installations_count": len(app.installations),
     }
