@@ -19,7 +19,7 @@ from moonmind_appliance.agents.adapter import LoginFacts, LoginMethod, Turn, Tur
 from moonmind_appliance.artifact_files import ArtifactFiles
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.execution.executor import Executor
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import Connection, GitHub
 from moonmind_appliance.models import (
     Actor,
     AgentInfo,
@@ -387,7 +387,7 @@ def open_appliance(
         if github is not None:
             github.add_repository(slug)
             github.add_token(TOKEN)
-            client = GitHub(api_url=github.api_url, token=Secret(TOKEN), pauses=(), clock=clock)
+            client = GitHub(Connection(api_url=github.api_url, token=Secret(TOKEN), pauses=(), clock=clock))
             opened.callback(client.close)
             given = {
                 "codex_shards": 2,

@@ -260,6 +260,16 @@ def test_redacting_twice_changes_nothing_more():
     assert redactor.redact(once) == once
 
 
+def test_values_of_a_kind_that_are_replaced_are_forgotten() -> None:
+    """A GitHub App makes a new JWT every few minutes: the memory of a process must not grow with them."""
+    redactor = Redactor()
+    for number in range(100):
+        redactor.learn("GitHub App", {"JWT": f"{number:03}-{SECRET}"}, signed_in=True)
+    known = redactor._learnt["GitHub App"]["JWT"]
+    assert len(known.certain) == len(known.signed_in) < 10
+    assert f"099-{SECRET}" in known.certain
+
+
 def test_a_sign_in_adds_keys_of_any_form() -> None:
     """The operator wrote that file: its key is a secret and a finding, also without a known form."""
     key = "key-of-the-operator"

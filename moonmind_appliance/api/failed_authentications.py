@@ -1,6 +1,5 @@
 """Limits how many invalid tokens one address may try."""
 
-import hashlib
 import logging
 import math
 import time
@@ -10,6 +9,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from moonmind_appliance.errors import TooMany
+from moonmind_appliance.store.tokens import token_digest
 
 _WINDOW_SECONDS = 60.0
 _MOST_ADDRESSES = 4096
@@ -82,11 +82,7 @@ class FailedAuthentications:
 
     def succeeded(self, token: str) -> None:
         """Remember a valid token."""
-        self._were_valid[_digest(token)] = True
+        self._were_valid[token_digest(token)] = True
 
     def _was_valid(self, token: str) -> bool:
-        return _digest(token) in self._were_valid
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+        return token_digest(token) in self._were_valid

@@ -1,6 +1,5 @@
 """Callers that were authenticated a moment ago: their next request needs no thread and no check of a signature."""
 
-import hashlib
 import time
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ from cachetools import LRUCache
 
 from moonmind_appliance.models import Authenticated
 from moonmind_appliance.store.data_version import Version
+from moonmind_appliance.store.tokens import token_digest
 
 # A token's last use must still be recorded every minute, and a key that a realm withdraws must soon not count.
 _KEPT_SECONDS = 20.0
@@ -38,7 +38,7 @@ class KnownCallers:
 
     def find(self, token: str, version: Version | None) -> KnownCaller | None:
         """Whom the token authenticates; None if it must be checked. `version` is that of the tokens now."""
-        found = self._callers.get(_digest(token))
+        found = self._callers.get(token_digest(token))
         return None if found is None or found.version != version or not found.known() else found
 
     def add(self, token: str, version: Version | None, caller: Authenticated) -> KnownCaller:
@@ -48,9 +48,5 @@ class KnownCallers:
         """
         added = KnownCaller(caller, version, time.monotonic() + self._kept_seconds)
         if version is not None:
-            self._callers[_digest(token)] = added
+            self._callers[token_digest(token)] = added
         return added
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

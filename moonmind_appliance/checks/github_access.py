@@ -9,8 +9,7 @@ import httpx
 from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.checks.github_app import APP, AppInstallations, everywhere, is_wrong, registered_app
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import BEYOND, GitHub, GitHubApp
-from moonmind_appliance.github.app import KnownTokens
+from moonmind_appliance.github import BEYOND, GitHub, GitHubApp, KnownTokens
 from moonmind_appliance.github.proxy import route_of
 from moonmind_appliance.settings import Settings
 from moonmind_appliance.trust import trust_context

@@ -1,6 +1,7 @@
 """Checks of one repository: the token's access to it, and which Spec Kit a run there would use."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import msgspec
 
@@ -9,9 +10,7 @@ from moonmind_appliance.checks.finding import Finding, Level, note, ok, wrong
 from moonmind_appliance.checks.github_access import repository_access
 from moonmind_appliance.checks.github_app import AppInstallations, is_wrong
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub, GitHubApp, TreeEntry
-from moonmind_appliance.github.app import KnownTokens
-from moonmind_appliance.github.client_for import client_for
+from moonmind_appliance.github import GitHub, GitHubApp, KnownTokens, TreeEntry
 from moonmind_appliance.in_container.spec_kit import choose
 from moonmind_appliance.models import FAILURES, FailureCode
 from moonmind_appliance.phases.git_answers import ChosenSpecKit
@@ -78,14 +77,20 @@ def repository_checks(settings: Settings, slug: str, known: KnownTokens | None =
         SettingsError: the token cannot be sent, or a CA file cannot be used.
         OSError: a CA file cannot be read.
     """
-    installed = list(_installation(settings, slug, known))
-    yield from installed
-    if any(map(is_wrong, installed)):
-        return
-    with client_for(settings, slug, timeout=_TIMEOUT, pauses=(), known=known) as github:
+    with ExitStack() as opened:
+        app = GitHubApp.of(settings, timeout=_TIMEOUT, pauses=(), known=known)
+        if app is not None:
+            opened.callback(app.close)
+            installed = list(AppInstallations(app, settings)(slug))
+            yield from installed
+            if any(map(is_wrong, installed)):
+                return
+        github = GitHub.of(settings, timeout=_TIMEOUT, pauses=()) if app is None else app.client(slug)
         if github is None:
             # Another check reports the missing token.
             return
+        opened.callback(github.close)
+        opened.callback(github.tokens.end)
         access = repository_access(github, slug)
         yield access
         allowed = settings.spec_workflow_github_repository
@@ -97,16 +102,6 @@ def repository_checks(settings: Settings, slug: str, known: KnownTokens | None =
             )
         # The files of an archived or read-only repository can still be read.
         yield from _spec_kit(github, slug, agent_of(settings).integration, access)
-
-
-def _installation(settings: Settings, slug: str, known: KnownTokens | None) -> Iterator[Finding]:
-    """The GitHub App's installation on the repository; nothing without an App."""
-    app = GitHubApp.of(settings, timeout=_TIMEOUT, pauses=(), known=known)
-    if app is not None:
-        try:
-            yield from AppInstallations(app, settings)(slug)
-        finally:
-            app.close()
 
 
 def _spec_kit(github: GitHub, slug: str, integration: str, access: Finding) -> Iterator[Finding]:

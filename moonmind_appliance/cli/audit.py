@@ -8,11 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from moonmind_appliance.cli.command import PROGRAM, Command
-from moonmind_appliance.cli.exits import CommandFailed
 from moonmind_appliance.cli.invocation import Invocation
+from moonmind_appliance.cli.runs.connect import require_database
 from moonmind_appliance.cli.terminal import clean, line, table
 from moonmind_appliance.settings.values import time_span
-from moonmind_appliance.store import DATABASE_NAME, Store
+from moonmind_appliance.store import Store
 from moonmind_appliance.views.audit import AuditEntry, audit_entries
 
 _MOST = 100_000
@@ -54,11 +54,7 @@ def audit(invocation: Invocation, limit: int, since: timedelta | None) -> None:
     of a run at least until it has ended.
     """
     settings = invocation.settings(demanded=False)
-    if not (settings.moonmind_data_dir / DATABASE_NAME).exists():
-        raise CommandFailed(
-            f"{settings.moonmind_data_dir} has no database.",
-            hint="Run this on the appliance's machine, as the user that owns its data folder.",
-        )
+    require_database(settings.moonmind_data_dir)
     store = Store.open(settings.moonmind_data_dir)
     try:
         now = datetime.now(UTC)

@@ -8,10 +8,10 @@ GitHub's rules: docs.github.com/apps/creating-github-apps/authenticating-with-a-
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from moonmind_appliance.errors import SettingProblem, SettingsError
-from moonmind_appliance.github.tokens import LEFT_AT_USE
+from moonmind_appliance.github.tokens import LEFT_AT_USE, CredentialReport
 from moonmind_appliance.settings import Secret
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class AppKey:
     `known` gets each JWT before it is used.
     """
 
-    may_push = takes_tokens = False
+    may_push = False
 
     def __init__(
-        self, app_id: str, key: Secret, clock: Callable[[], datetime], known: Callable[[str], object] = str
+        self, app_id: str, key: Secret, clock: Callable[[], datetime], known: Callable[[str], object] | None = None
     ) -> None:
         self._app_id = app_id
         self._pem = key
@@ -69,9 +69,9 @@ class AppKey:
     def end(self) -> None:
         """A JWT cannot be revoked."""
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> CredentialReport:
         """Its kind."""
-        return {"credential": "GITHUB_APP_ID", "kind": "JWT of a GitHub App", "app_id": self._app_id}
+        return CredentialReport(credential="GITHUB_APP_ID", kind="JWT of a GitHub App", app_id=self._app_id)
 
     def _sign(self, now: datetime) -> Secret:
         from joserfc import jwt  # noqa: PLC0415 - loads the cryptographic library
@@ -84,7 +84,8 @@ class AppKey:
             "iss": self._app_id,
         }
         made = jwt.encode({"alg": "RS256"}, claims, self._key, algorithms=["RS256"])
-        self._known(made)
+        if self._known is not None:
+            self._known(made)
         return Secret(made)
 
 

@@ -17,15 +17,16 @@ import httpx
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github.proxy import Route, refusal
-from moonmind_appliance.github.tokens import FixedToken, TokenSource
+from moonmind_appliance.github.proxy import Route, refusal, route_of
+from moonmind_appliance.github.tokens import FixedToken, TokenSource, call_with_token
 from moonmind_appliance.retry_after import retry_time
-from moonmind_appliance.settings import Secret
+from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.trust import trust_context
 from moonmind_appliance.untrusted_json import decode
 from moonmind_appliance.version import appliance_version
 
 API_VERSION = "2022-11-28"
+DEFAULT_TIMEOUT = 20.0
 DEFAULT_PAUSES = (0.5, 1.0, 2.0)
 DIRECT = Route()
 
@@ -45,6 +46,11 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 T = TypeVar("T")
 
 
+def utc_now() -> datetime:
+    """The machine's time, in UTC."""
+    return datetime.now(UTC)
+
+
 class RateLimit:
     """The error of the last rate limit, which several connections may share."""
 
@@ -57,9 +63,10 @@ class Connection:
 
     If GitHub rejects a token (401) and the source has another one, the request is repeated once with that one.
 
-    `pauses` are the seconds before each repetition of a request that may be repeated, so their number is the number
-    of repetitions. `transport` replaces the connections; `route` then only decides which cause an error names. The
-    token goes to the origin of `api_url` only, whatever a redirect says.
+    `timeout` is in seconds for each connect, read and write. `pauses` are the seconds before each repetition of a
+    request that may be repeated, so their number is the number of repetitions. `transport` replaces the connections;
+    `route` then only decides which cause an error names. The token goes to the origin of `api_url` only, whatever a
+    redirect says.
 
     After a rate limit no request is sent until the time that GitHub named, at most an hour: GitHub may block callers
     that continue. Until then every request fails with the same error.
@@ -70,21 +77,22 @@ class Connection:
         *,
         api_url: str,
         token: Secret | TokenSource,
-        timeout: float,
-        ca_file: Path | None,
+        timeout: float = DEFAULT_TIMEOUT,
+        ca_file: Path | None = None,
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
         route: Route = DIRECT,
         sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        self.api_url = api_url
+        self.clock = clock
         self.tokens = FixedToken(token) if isinstance(token, Secret) else token
         self.pauses = tuple(pauses)
         self._timeout = timeout
         self._shared = False
         self._sleep = sleep
         self._route = route
-        self._clock = clock
         self._limit = RateLimit()
         self._client = httpx.Client(
             base_url=api_url,
@@ -98,6 +106,34 @@ class Connection:
             transport=transport,
             proxy=route.proxy.reveal() if route.proxy and transport is None else None,
             trust_env=route.from_environment,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        token: Secret | TokenSource,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        pauses: Sequence[float] = DEFAULT_PAUSES,
+        transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Self:
+        """A connection to the GitHub of the settings, with their proxy and certificates.
+
+        Raises:
+            SettingsError: the token cannot be sent, or a CA file cannot be used.
+            OSError: a CA file cannot be read.
+        """
+        return cls(
+            api_url=settings.github_api_url,
+            token=token,
+            timeout=timeout,
+            ca_file=settings.extra_ca_certs,
+            pauses=pauses,
+            transport=transport,
+            route=route_of(settings.github_api_url, settings),
+            clock=clock,
         )
 
     def with_tokens(
@@ -147,14 +183,7 @@ class Connection:
         Raises:
             GitHubError: the response has another status or shape, or there is no response.
         """
-        response = self.send(method, path, query=query, body=body, repeatable=repeatable)
-        try:
-            return decode(response.content, answer)
-        except msgspec.DecodeError as error:
-            raise GitHubError(
-                f"The response to {_name(response.request)} is not a GitHub response: {error}.",
-                status=response.status_code,
-            ) from None
+        return decoded(self.send(method, path, query=query, body=body, repeatable=repeatable), answer)
 
     def send(
         self,
@@ -172,28 +201,24 @@ class Connection:
         """
         request = self._client.build_request(method, path, params=query, json=body, timeout=self._timeout)
         self._check_limit(request)
-        token = self.tokens.current()
-        response = self._authorized(request, token, repeatable=repeatable)
-        if response.status_code == _UNAUTHORIZED and (other := self.tokens.replace(token)) is not None:
-            # GitHub has not executed the request, whatever its method is.
-            response = self._authorized(request, other, repeatable=repeatable)
+        response = call_with_token(
+            self.tokens,
+            lambda token: self._authorized(request, token, repeatable=repeatable),
+            rejects=lambda response: response.status_code == _UNAUTHORIZED,
+            is_unknown=_is_unknown,
+            wait=self._sleep,
+        )
         if response.status_code >= _FIRST_ERROR:
             raise self._refusal(request, response)
         return response
 
     def _authorized(self, request: httpx.Request, token: Secret, *, repeatable: bool) -> httpx.Response:
-        """Send with that token; repeat while the token may be too new for all of GitHub's servers to know it."""
         request.headers["Authorization"] = f"Bearer {token.reveal()}"
-        for pause in (*self.tokens.settling(token), None):
-            response = self._exchange(request, repeatable=repeatable)
-            if pause is None or not _is_unknown(response):
-                return response
-            self._sleep(pause)
-        raise AssertionError("the last round returns")
+        return self._exchange(request, repeatable=repeatable)
 
     def _check_limit(self, request: httpx.Request) -> None:
         """Raise the error of an earlier rate limit that still applies."""
-        limit, now = self._limit.error, self._clock()
+        limit, now = self._limit.error, self.clock()
         if limit is None or limit.retry_at is None or not now < limit.retry_at <= now + _LONGEST_LIMIT:
             return
         raise GitHubError(
@@ -246,13 +271,13 @@ class Connection:
             f"GitHub returned {response.status_code} for {_name(request)}: {reason}",
             status=response.status_code,
             errors=messages,
-            retry_at=_retry_at(response, str(body.get("documentation_url", "")), self._clock()),
+            retry_at=_retry_at(response, str(body.get("documentation_url", "")), self.clock()),
             sso_url=_sso_url(response.headers.get("x-github-sso", "")),
             permissions=_clean(response.headers.get("x-accepted-github-permissions", ""), request),
             server_time=_server_time(response),
         )
         if error.retry_at is not None and error.status in (_FORBIDDEN, _TOO_MANY):
-            at = min(error.retry_at, self._clock() + _LONGEST_LIMIT)
+            at = min(error.retry_at, self.clock() + _LONGEST_LIMIT)
             self._limit.error = GitHubError(error.message, status=error.status, errors=messages, retry_at=at)
         return error
 
@@ -276,6 +301,21 @@ class Connection:
         if proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) and not is_tls:
             return f"{name} does not respond ({why})."
         return ""
+
+
+def decoded(response: httpx.Response, answer: type[T]) -> T:
+    """The response's body as that type.
+
+    Raises:
+        GitHubError: it has another shape.
+    """
+    try:
+        return decode(response.content, answer)
+    except msgspec.DecodeError as error:
+        raise GitHubError(
+            f"The response to {_name(response.request)} is not a GitHub response: {error}.",
+            status=response.status_code,
+        ) from None
 
 
 def _clean(text: str, request: httpx.Request) -> str:

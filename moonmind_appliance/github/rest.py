@@ -4,22 +4,17 @@ Shapes and statuses are those of GitHub's OpenAPI description; the tests check e
 """
 
 import base64
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Self
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github.connection import DEFAULT_PAUSES, DIRECT, Connection
-from moonmind_appliance.github.proxy import Route, route_of
+from moonmind_appliance.github.connection import DEFAULT_PAUSES, DEFAULT_TIMEOUT, Connection
 from moonmind_appliance.github.tokens import TokenSource
-from moonmind_appliance.settings import Secret, Settings
-
-DEFAULT_TIMEOUT = 20.0
-"""Seconds for each connect, read and write."""
+from moonmind_appliance.settings import Settings
 
 BEYOND = {"administration": "actions/permissions", "secrets": "actions/secrets", "webhooks": "hooks"}
 """Permissions that runs do not need, and what can be read with each alone (docs.github.com/rest, "Permissions required
@@ -152,38 +147,11 @@ class GitHub:
     Every method raises `GitHubError`: `status` None without a response, `errors` with GitHub's message first and
     its details after it, `retry_at` when GitHub asked to wait. Safe to use from several threads. Everything but
     `create_pull_request` is safe to call twice, and is repeated automatically, `len(pauses)` times, while GitHub is
-    unreachable or answers 502, 503 or 504. `timeout` is in seconds for each connect, read and write.
+    unreachable or answers 502, 503 or 504.
     """
 
-    def __init__(
-        self,
-        *,
-        api_url: str,
-        token: Secret,
-        timeout: float = DEFAULT_TIMEOUT,
-        ca_file: Path | None = None,
-        pauses: Sequence[float] = DEFAULT_PAUSES,
-        transport: httpx.BaseTransport | None = None,
-        route: Route = DIRECT,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._connection = Connection(
-            api_url=api_url,
-            token=token,
-            timeout=timeout,
-            ca_file=ca_file,
-            pauses=pauses,
-            transport=transport,
-            route=route,
-            clock=clock,
-        )
-
-    @classmethod
-    def on(cls, connection: Connection) -> "GitHub":
-        """The client on an open connection."""
-        made = cls.__new__(cls)
-        made._connection = connection  # noqa: SLF001 - of this class
-        return made
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     @classmethod
     def of(
@@ -193,8 +161,8 @@ class GitHub:
         timeout: float = DEFAULT_TIMEOUT,
         pauses: Sequence[float] = DEFAULT_PAUSES,
         transport: httpx.BaseTransport | None = None,
-    ) -> "GitHub | None":
-        """The client with GITHUB_TOKEN, with the settings' proxy and certificates; None without that token.
+    ) -> Self | None:
+        """The client with GITHUB_TOKEN; None without that token. For the arguments see `Connection.of`.
 
         Raises:
             SettingsError: the token cannot be sent, or a CA file cannot be used.
@@ -202,15 +170,7 @@ class GitHub:
         """
         if settings.github_token is None:
             return None
-        return cls(
-            api_url=settings.github_api_url,
-            token=settings.github_token,
-            timeout=timeout,
-            ca_file=settings.extra_ca_certs,
-            pauses=pauses,
-            transport=transport,
-            route=route_of(settings.github_api_url, settings),
-        )
+        return cls(Connection.of(settings, settings.github_token, timeout=timeout, pauses=pauses, transport=transport))
 
     @property
     def pauses(self) -> tuple[float, ...]:

@@ -61,7 +61,7 @@ def commit_push(ctx: PhaseContext, files_read: Callable[[], None]) -> PhaseResul
 def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[], None]) -> PhaseResult:
     base_head = None if ctx.dry_run else in_background("base", lambda: _base_head(ctx))
     with watch_git(ctx) as watch:
-        staged = git_command(ctx, "stage", _stage_job(ctx), StagedChange, logs, with_token=False)
+        staged = git_command(ctx, "stage", _stage_job(ctx), StagedChange, logs)
     if staged.result is None:
         # The size may be the reason.
         watch.measure_now()

@@ -2,13 +2,13 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from moonmind_appliance.errors import DiskFull
 from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
-from moonmind_appliance.github.tokens import LEFT_AT_USE
 from moonmind_appliance.in_container.command import command
 from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec, Failure, FailureCode, failure
 from moonmind_appliance.models.container_paths import GIT_CA_FILE, GIT_FOLDER, SCAFFOLD
@@ -17,7 +17,7 @@ from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.github_failures import git_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
-from moonmind_appliance.settings import Secret
+from moonmind_appliance.settings import Secret, Settings
 from moonmind_appliance.untrusted_json import decode
 
 _LONGEST_RESULT = 16 * 1024 * 1024
@@ -32,11 +32,11 @@ _Result = TypeVar("_Result", bound=msgspec.Struct)
 class GitAnswer(msgspec.Struct, Generic[_Result], frozen=True):
     """A verb's output: its result (None if Git failed), the output after it, and Git's standard error, redacted.
 
-    `with_token` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
+    `remote` says whether the verb talks to GitHub: only then can standard error contain GitHub's messages.
     """
 
     verb: str
-    with_token: bool
+    remote: bool
     outcome: ExecOutcome
     result: _Result | None
     rest: bytes
@@ -61,7 +61,7 @@ def git_command(
     result: type[_Result],
     logs: PhaseLogs,
     *,
-    with_token: bool,
+    credentials: Mapping[str, str] | None = None,
     time_limit: float | None = None,
 ) -> GitAnswer[_Result]:
     """Run a verb.
@@ -72,12 +72,11 @@ def git_command(
         job: the verb's own parameters.
         result: the type of its answer, see `git_answers`.
         logs: where its output goes.
-        with_token: only for verbs that talk to GitHub.
+        credentials: see `git_credentials`; only for verbs that talk to GitHub.
         time_limit: seconds; None: GIT_TIME_LIMIT.
 
     Raises:
         DiskFull: the disk with the engine's volumes is full.
-        GitHubError: GitHub gave no token for the verb.
     """
     collected = _Collected(_LONGEST_RESULT + ctx.settings.max_change_bytes)
     stderr = Tee(logs.stderr)
@@ -86,7 +85,7 @@ def git_command(
         ctx.names.git,
         ExecSpec(
             command=command(f"git_{verb}", common_job(ctx) | job),
-            env={**credentials(ctx), **_route(ctx).environment()} if with_token else {},
+            env={} if credentials is None else {**credentials, **_route(ctx).environment()},
             working_dir=GIT_FOLDER,
             time_limit=ctx.settings.git_time_limit if time_limit is None else time_limit,
         ),
@@ -101,7 +100,7 @@ def git_command(
         raise DiskFull(
             "The Docker engine has no disk space left for the run's volumes.", hint="Free space on its disk."
         )
-    return GitAnswer(verb, with_token, outcome, decoded, rest, messages)
+    return GitAnswer(verb, credentials is not None, outcome, decoded, rest, messages)
 
 
 def prepare_git(ctx: PhaseContext, verb: str) -> None:
@@ -131,14 +130,14 @@ def answer_failure(ctx: PhaseContext, answer: GitAnswer[Any], otherwise: Failure
     was_killed = answer.outcome.exit_code == KILLED or _SIGNAL_9.search(answer.stderr)
     if was_killed and out_of_memory(ctx, ctx.names.git):
         return failure(FailureCode.OUT_OF_MEMORY, f"git needed more memory to {doing} than {memory_limit(ctx)}.")
-    if answer.with_token and (problem := git_proxy_problem(answer.stderr, _route(ctx))):
+    if answer.remote and (problem := git_proxy_problem(answer.stderr, _route(ctx))):
         return failure(FailureCode.GITHUB_PROXY_FAILED, f"git failed to {doing}. {problem}")
     return git_failure(
         answer.stderr,
         otherwise,
         doing,
         hosts=trusted_hosts(ctx.settings),
-        remote=answer.with_token,
+        remote=answer.remote,
         pushing=answer.verb == "push",
     )
 
@@ -163,21 +162,11 @@ def common_job(ctx: PhaseContext) -> dict[str, Any]:
     }
 
 
-def git_token(ctx: PhaseContext) -> Secret | None:
-    """The token of a command that may take GIT_TIME_LIMIT; None without a client for GitHub.
-
-    Raises:
-        GitHubError: GitHub gave none.
-    """
-    return None if ctx.github is None else ctx.github.tokens.current(ctx.settings.git_time_limit + LEFT_AT_USE)
-
-
-def credentials(ctx: PhaseContext) -> dict[str, str]:
+def git_credentials(settings: Settings, token: Secret | None) -> dict[str, str]:
     """The GitHub token as Git configuration in the exec's environment: not an argument, file or container setting."""
-    token = git_token(ctx)
     credential = f"x-access-token:{token.reveal() if token else ''}"
     return {
         "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{ctx.settings.github_server_url}/.extraHeader",
+        "GIT_CONFIG_KEY_0": f"http.{settings.github_server_url}/.extraHeader",
         "GIT_CONFIG_VALUE_0": f"Authorization: Basic {base64.b64encode(credential.encode()).decode()}",
     }

@@ -7,9 +7,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from moonmind_appliance.errors import GitHubError
+from moonmind_appliance.github.tokens import LEFT_AT_USE, call_with_token
 from moonmind_appliance.models import EndReason, Failure, FailureCode, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
-from moonmind_appliance.phases.git_commands import GitAnswer, answer_failure, git_command, git_token
+from moonmind_appliance.phases.git_commands import GitAnswer, answer_failure, git_command, git_credentials
 from moonmind_appliance.phases.github_failures import is_git_outage, is_rest_outage, rest_failure
 from moonmind_appliance.phases.github_messages import trusted_hosts
 from moonmind_appliance.phases.logs import PhaseLogs
@@ -94,42 +95,36 @@ def _call(
     Raises:
         GitHubError: GitHub gave no token.
     """
-    used = git_token(ctx)
-    answer = _authorized(ctx, verb, result, logs, deadline, used)
-    if ctx.github is None or used is None or not _rejects_token(ctx, verb, answer):
-        return answer
-    other = ctx.github.tokens.replace(used)
-    return answer if other is None else _authorized(ctx, verb, result, logs, deadline, other)
 
-
-def _authorized(  # noqa: PLR0917 - one caller, above
-    ctx: PhaseContext,
-    verb: GitHubVerb,
-    result: type[_Result],
-    logs: PhaseLogs,
-    deadline: float,
-    token: Secret | None,
-) -> GitAnswer[_Result]:
-    """Run the verb with that token; repeat while the token may be too new for all of GitHub's servers to know it."""
-    pauses = () if ctx.github is None or token is None else ctx.github.tokens.settling(token)
-    for pause in (*pauses, None):
+    def call(token: Secret | None) -> GitAnswer[_Result]:
         left = max(1.0, deadline - time.monotonic())
-        answer = git_command(ctx, verb.name, verb.job, result, logs, with_token=True, time_limit=left)
-        if pause is None or not _rejects_token(ctx, verb, answer):
-            return answer
-        if ctx.cancel.wait(pause):
-            ctx.cancel.check()
-    raise AssertionError("the last round returns")
+        given = git_credentials(ctx.settings, token)
+        return git_command(ctx, verb.name, verb.job, result, logs, credentials=given, time_limit=left)
 
+    def rejects(answer: GitAnswer[_Result]) -> bool:
+        if answer.result is not None or answer.outcome.ended is not EndReason.EXITED:
+            return False
+        return answer_failure(ctx, answer, verb.otherwise, verb.doing).code is FailureCode.GITHUB_TOKEN_REJECTED
 
-def _rejects_token(ctx: PhaseContext, verb: GitHubVerb, answer: GitAnswer[Any]) -> bool:
-    if answer.result is not None or answer.outcome.ended is not EndReason.EXITED:
-        return False
-    return answer_failure(ctx, answer, verb.otherwise, verb.doing).code is FailureCode.GITHUB_TOKEN_REJECTED
+    if ctx.github is None:
+        return call(None)
+    return call_with_token(
+        ctx.github.tokens,
+        call,
+        rejects=rejects,
+        is_unknown=rejects,
+        wait=lambda pause: _pause(ctx, pause),
+        # The command may take that long.
+        valid_for=ctx.settings.git_time_limit + LEFT_AT_USE,
+    )
 
 
 def _wait(ctx: PhaseContext, verb: GitHubVerb, attempt: int, pause: float, reason: Failure) -> None:
     data = {"phase": verb.phase.value, "attempt": attempt, "pause": round(pause, 1), "why": reason.message}
     ctx.events.record("run.git_retried", data)
-    if ctx.cancel.wait(pause):
+    _pause(ctx, pause)
+
+
+def _pause(ctx: PhaseContext, seconds: float) -> None:
+    if ctx.cancel.wait(seconds):
         ctx.cancel.check()

@@ -3,35 +3,21 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
+from moonmind_appliance.github.app_tokens import ENDED
+from moonmind_appliance.github.tokens import CredentialReport, UsedToken
 from moonmind_appliance.models import ArtifactType, PhaseName
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.untrusted_json import decode
 
 AUDIT = "credential_audit.json"
-_OVER = ("revoked", "over")
 
 
-class _Token(msgspec.Struct):
-    """A token in the audit."""
-
-    taken_at: str
-    why: str
-    expires_at: str
-    end: str
-
-
-class _Access(msgspec.Struct):
-    """The part of a stored audit that a later attempt adds to."""
-
-    credential: str
-    tokens: list[_Token]
-
-
-def github_access(ctx: PhaseContext) -> dict[str, Any]:
+def github_access(ctx: PhaseContext) -> CredentialReport:
     """The credential, and the tokens that all attempts of the run have requested with it; never a value."""
     if ctx.github is None:
-        return {"credential": "none"}
+        return CredentialReport(credential="none")
     return _with_earlier(ctx.github.tokens.report(), _audit(ctx).get("github"))
 
 
@@ -43,10 +29,10 @@ def end_github_access(ctx: PhaseContext) -> None:
     Raises:
         StoreError: the audit could not be saved.
     """
-    if ctx.github is None or not ctx.github.tokens.takes_tokens:
+    if ctx.github is None:
         return
     ctx.github.tokens.end()
-    if not ctx.github.tokens.report()["tokens"]:
+    if not ctx.github.tokens.report().tokens:
         return
     audit = _audit(ctx) | {"github": github_access(ctx)}
     body = msgspec.json.format(msgspec.json.encode(audit), indent=2)
@@ -62,26 +48,26 @@ def _audit(ctx: PhaseContext) -> dict[str, Any]:
         return {}
 
 
-def _with_earlier(report: dict[str, Any], saved: object) -> dict[str, Any]:
+def _with_earlier(report: CredentialReport, saved: object) -> CredentialReport:
     """The report, with the tokens of earlier attempts before those of this one."""
-    if "tokens" not in report:
+    if report.tokens is UNSET:
         return report
     try:
-        earlier = msgspec.convert(saved, _Access)
+        earlier = msgspec.convert(saved, CredentialReport)
     except msgspec.ValidationError:
         # None is stored, or it is damaged: that must not fail the run.
         return report
-    if earlier.credential != report["credential"]:
+    if earlier.tokens is UNSET or earlier.credential != report.credential:
         return report
-    now = {_identity(token) for token in report["tokens"]}
-    before = [msgspec.to_builtins(token) for token in earlier.tokens]
-    tokens = [token for token in before if _identity(token) not in now] + report["tokens"]
-    return report | {
-        "tokens": tokens,
-        "renewed": max(0, len(tokens) - 1),
-        "revoked": bool(report["revoked"]) and all(token["end"] in _OVER for token in tokens),
-    }
+    now = {_identity(token) for token in report.tokens}
+    tokens = [token for token in earlier.tokens if _identity(token) not in now] + report.tokens
+    return msgspec.structs.replace(
+        report,
+        tokens=tokens,
+        renewed=max(0, len(tokens) - 1),
+        revoked=bool(report.revoked) and all(token.end in ENDED for token in tokens),
+    )
 
 
-def _identity(token: dict[str, Any]) -> tuple[object, ...]:
-    return token["taken_at"], token["expires_at"], token["why"]
+def _identity(token: UsedToken) -> tuple[str, str, str]:
+    return token.taken_at, token.expires_at, token.why

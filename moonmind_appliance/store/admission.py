@@ -19,7 +19,7 @@ _MINUTE = timedelta(minutes=1)
 _QUEUE_RETRY_SECONDS = 60
 # Other processes, such as the command line, add runs that this one does not count.
 _COUNT_AGAIN_AFTER = 10.0
-_MOST_ROOMS = 2048
+_MOST_KEPT = 2048
 
 # Runs with a time in the future were stored before the clock was set back.
 _OF_MINUTE = "FROM runs WHERE subject = :subject AND accepted_at > :since AND accepted_at <= :now"
@@ -49,7 +49,7 @@ class SubmissionLimits(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Room:
+class _Remaining:
     """How many more runs fit, until a time on the monotonic clock."""
 
     runs: int
@@ -62,10 +62,10 @@ class Admission:
     def __init__(self, count_again_after: float = _COUNT_AGAIN_AFTER) -> None:
         self._count_again_after = count_again_after
         # By limit and user; "" for all users.
-        self._rooms: dict[tuple[_Limit, str], _Room] = {}
+        self._remaining: dict[tuple[_Limit, str], _Remaining] = {}
 
     def __len__(self) -> int:
-        return len(self._rooms)
+        return len(self._remaining)
 
     def check(
         self,
@@ -82,22 +82,24 @@ class Admission:
             TooMany: `too_many_submissions`, `too_many_queued_runs` or `queue_full`.
         """
         at = time.monotonic()
-        rooms = []
+        counted = []
         for limit, whose, most in (
             (_Limit.MINUTE, subject, limits.per_minute if is_new else 0),
             (_Limit.USER, subject, limits.queued_of_user),
             (_Limit.QUEUE, "", limits.queued),
         ):
             if most:
-                room = self._rooms.get((limit, whose))
-                if room is None or room.runs < 1 or room.until <= at:
-                    room = self._count(connection, limit, whose, most, now)
-                rooms.append(room)
+                remaining = self._remaining.get((limit, whose))
+                if remaining is None or remaining.runs < 1 or remaining.until <= at:
+                    remaining = self._count(connection, limit, whose, most, now)
+                counted.append(remaining)
         # Too low if the transaction is rolled back; then the runs are counted again earlier.
-        for room in rooms:
-            room.runs -= 1
+        for remaining in counted:
+            remaining.runs -= 1
 
-    def _count(self, connection: RedactingConnection, limit: _Limit, whose: str, most: int, now: datetime) -> _Room:
+    def _count(
+        self, connection: RedactingConnection, limit: _Limit, whose: str, most: int, now: datetime
+    ) -> _Remaining:
         """Count how many runs still fit.
 
         Raises:
@@ -114,10 +116,10 @@ class Admission:
                 row = connection.execute(_OLDEST, values).fetchone()
                 raise _too_fast(most, readable_time(row[0]) or now, now)
             raise _too_many_of_user(most) if limit is _Limit.USER else _queue_full(most)
-        if len(self._rooms) >= _MOST_ROOMS:
-            self._rooms.clear()
-        room = self._rooms[limit, whose] = _Room(most - found, time.monotonic() + self._count_again_after)
-        return room
+        if len(self._remaining) >= _MOST_KEPT:
+            self._remaining.clear()
+        remaining = self._remaining[limit, whose] = _Remaining(most - found, time.monotonic() + self._count_again_after)
+        return remaining
 
 
 def _too_fast(limit: int, oldest: datetime, now: datetime) -> TooMany:

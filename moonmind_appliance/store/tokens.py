@@ -82,7 +82,7 @@ class TokenStore:
                 INSERT INTO tokens (name, sha256, operator, created_at, expires_at) VALUES (?, ?, ?, ?, ?)
                 RETURNING token_id
                 """,
-                (name, _digest(token), operator, time_text(now), time_or_none(expires_at)),
+                (name, token_digest(token), operator, time_text(now), time_or_none(expires_at)),
             ).fetchone()
             subject = f"local:{name}"
             if before is not None:
@@ -132,7 +132,7 @@ class TokenStore:
         """`actor`, with the time at which the token expires."""
         if not _TOKEN.fullmatch(token):
             return None
-        digest = _digest(token)
+        digest = token_digest(token)
         now = datetime.now(UTC)
         with self._database.read() as connection:
             row = connection.execute("SELECT * FROM tokens WHERE sha256 = ?", (digest,)).fetchone()
@@ -174,5 +174,6 @@ def _readable(row: sqlite3.Row) -> LocalToken | None:
         return None
 
 
-def _digest(token: str) -> bytes:
+def token_digest(token: str) -> bytes:
+    """The hash by which a token is stored and remembered; a token is random, so it needs no salt."""
     return hashlib.sha256(token.encode()).digest()

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,30 +15,33 @@ from moonmind_appliance.models import Run, RunStatus
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from tests.appliance_under_test import ApplianceUnderTest, ends
 from tests.containers.fake_exec import FakeExec
-from tests.github.app import APP_ID, app_key, private_pem
+from tests.github.app import APP_ID, app_key, app_settings
 from tests.scripted_acts import PLAN, assert_nowhere, retry, says
 
 NEEDED = {"contents": "write", "pull_requests": "write", "metadata": "read"}
 ENDED = "fatal: Authentication failed for 'http://x/acme/shop.git/'"
 
 
-@pytest.fixture
-def app(appliance: ApplianceUnderTest, github: StandInGitHub) -> Iterator[GitHubApp]:
+@contextmanager
+def using_app(
+    appliance: ApplianceUnderTest, github: StandInGitHub, settling: tuple[float, ...] = ()
+) -> Iterator[GitHubApp]:
     """The appliance uses an App instead of a token."""
     github.set_token_life(3600)
     github.add_app(APP_ID, app_key().as_pem(private=False))
     github.install_app(APP_ID, "acme")
-    made = GitHubApp(
-        app_id=str(APP_ID),
-        key=private_pem(app_key()),
-        api_url=github.api_url,
-        pauses=(),
-        known=appliance.resources.redactor,
-        settling=(),
-    )
+    settings, known = app_settings(github.api_url), appliance.resources.redactor
+    made = GitHubApp.of(settings, pauses=(), known=known, settling=settling)
+    assert made is not None
     appliance.with_resources(github=None, github_app=made)
     yield made
     made.close()
+
+
+@pytest.fixture
+def app(appliance: ApplianceUnderTest, github: StandInGitHub) -> Iterator[GitHubApp]:
+    with using_app(appliance, github) as made:
+        yield made
 
 
 def tokens_of(appliance: ApplianceUnderTest, github: StandInGitHub) -> list[Any]:
@@ -125,11 +129,8 @@ def test_git_renews_a_rejected_token_once(
     assert len(set(seen)) == 2
 
 
-def test_git_waits_until_github_knows_a_new_token(
-    appliance: ApplianceUnderTest, github: StandInGitHub, app: GitHubApp
-) -> None:
+def test_git_waits_until_github_knows_a_new_token(appliance: ApplianceUnderTest, github: StandInGitHub) -> None:
     """The command is repeated with the same token."""
-    app.settling = (0.0, 0.0)
     seen: list[str] = []
 
     def rejects(process: FakeExec) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def test_git_waits_until_github_knows_a_new_token(
         return {"exit_code": 128}
 
     appliance.git_acts["clone"] = [rejects, rejects, rejects_ended(github, seen)]
-    assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
+    with using_app(appliance, github, settling=(0.0, 0.0)):
+        assert ends(appliance.run()) == (RunStatus.SUCCEEDED, None)
     assert (len(seen), len(set(seen)), len(tokens_of(appliance, github))) == (3, 1, 1)
 
 

@@ -1,22 +1,25 @@
 """A GitHub App on the stand-in, and the product's own client for it."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import pytest
 from joserfc.jwk import RSAKey
 
-from moonmind_appliance.github import GitHubApp
-from moonmind_appliance.github.app import KnownTokens
+from moonmind_appliance.github import GitHubApp, KnownTokens
 from moonmind_appliance.rehearsal.github import StandInGitHub
-from moonmind_appliance.settings import PrivateKey
+from moonmind_appliance.settings import PrivateKey, Settings
+from tests.github.exchanges import Recorder
+from tests.github.openapi import Description
 from tests.github.stand_in import SLUG
 
 APP_ID = 4711
 CLIENT_ID = "Iv23liReadingList0001"
 ACCOUNT = SLUG.partition("/")[0]
+NEEDED = {"contents": "write", "pull_requests": "write", "metadata": "read"}
 _opened: list[GitHubApp] = []
 
 
@@ -46,7 +49,7 @@ class Known:
         self.forgotten.append(source)
 
 
-class Wound:
+class ShiftedClock:
     """A clock that a test can advance, together with the stand-in's."""
 
     def __init__(self, stand_in: StandInGitHub | None = None) -> None:
@@ -68,6 +71,10 @@ def register(stand_in: StandInGitHub, *, repositories: Iterable[str] | None = No
     return stand_in.install_app(APP_ID, ACCOUNT, repositories=repositories, **installed)
 
 
+def app_settings(api_url: str, app_id: str = str(APP_ID), key: RSAKey | None = None) -> Settings:
+    return Settings(github_api_url=api_url, github_app_id=app_id, github_app_private_key=private_pem(key or app_key()))
+
+
 def app_of(
     stand_in: StandInGitHub,
     *,
@@ -80,16 +87,15 @@ def app_of(
     settling: tuple[float, ...] = (),
 ) -> GitHubApp:
     """The product's client of the App; `close_apps` closes it."""
-    app = GitHubApp(
-        app_id=app_id,
-        key=private_pem(key or app_key()),
-        api_url=api_url or stand_in.api_url,
+    app = GitHubApp.of(
+        app_settings(api_url or stand_in.api_url, app_id, key),
         pauses=(0.0, 0.0),
         transport=transport,
         known=known,
-        clock=clock or Wound(),
+        clock=clock or ShiftedClock(),
         settling=settling,
     )
+    assert app is not None
     _opened.append(app)
     return app
 
@@ -98,3 +104,23 @@ def close_apps() -> None:
     """Close every client that `app_of` made."""
     while _opened:
         _opened.pop().close()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    close_apps()
+
+
+@pytest.fixture
+def exchanges(descriptions: list[Description]) -> Iterator[Recorder]:
+    """At the end, each request and each answer must match GitHub's description."""
+    recorder = Recorder()
+    yield recorder
+    errors = [c for d in descriptions for e in recorder.exchanges for c in d.errors(e)]
+    assert not errors, "\n".join(errors)
+
+
+def taken(stand_in: StandInGitHub) -> int:
+    """How many tokens were given out."""
+    return len(stand_in.installation_tokens)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import Connection, GitHub
 from moonmind_appliance.rehearsal.github import StandInGitHub
 from moonmind_appliance.settings import Secret
 from tests.github.exchanges import Recorder
@@ -48,7 +48,8 @@ def stand_in(tmp_path: Path) -> Iterator[StandInGitHub]:
 def github_client(stand_in: StandInGitHub, descriptions: list[Description]) -> Iterator[GitHub]:
     """The product's client. At the end, each request and each answer must match GitHub's description."""
     recorder = Recorder()
-    github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN), pauses=(0.0, 0.0), transport=recorder)
+    connection = Connection(api_url=stand_in.api_url, token=Secret(TOKEN), pauses=(0.0, 0.0), transport=recorder)
+    github = GitHub(connection)
     yield github
     github.close()
     errors = [c for d in descriptions for e in recorder.exchanges for c in d.errors(e)]

@@ -84,8 +84,9 @@ def test_the_cryptographic_library_is_loaded_with_the_first_jwt_only() -> None:
     """Processes without an App, and those that make no request, do not pay for it."""
     code = (
         "import sys; import moonmind_appliance.attach, moonmind_appliance.github as g;"
-        "from moonmind_appliance.settings import Secret;"
-        "app = g.GitHubApp(app_id='1', key=Secret('x'), api_url='http://127.0.0.1:9'); app.client('a/b'); app.close();"
+        "from moonmind_appliance.settings import PrivateKey, Settings;"
+        "app = g.GitHubApp.of(Settings(github_app_id='1', github_app_private_key=PrivateKey('x')));"
+        "app.client('a/b'); app.close();"
         "print([name for name in ('cryptography', 'joserfc') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

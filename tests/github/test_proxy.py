@@ -13,7 +13,7 @@ from moonmind_appliance.checks import Finding
 from moonmind_appliance.checks.github_access import GitHubChecks
 from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub
+from moonmind_appliance.github import Connection, GitHub
 from moonmind_appliance.github.proxy import Route, git_proxy_problem, is_excluded, route_of
 from moonmind_appliance.models import FailureCode, WhoActs
 from moonmind_appliance.phases.github_failures import rest_failure
@@ -40,7 +40,7 @@ def unused_port() -> int:
 def ask(url: str, ca_file: Path) -> str:
     """The default branch of the repository, by REST through the proxy."""
     route = Route(ProxyUrl(url), from_environment=False)
-    github = GitHub(api_url=API_URL, token=Secret(TOKEN), ca_file=ca_file, pauses=(), route=route)
+    github = GitHub(Connection(api_url=API_URL, token=Secret(TOKEN), ca_file=ca_file, pauses=(), route=route))
     with closing(github):
         return github.repository(SLUG).default_branch
 
@@ -124,7 +124,7 @@ def test_a_proxy_that_does_not_respond_is_named(tmp_path: Path, name: str) -> No
     (tmp_path / "ca.pem").touch()
     url = f"http://{name}:{unused_port()}"
     route = Route(ProxyUrl(url), from_environment=False)
-    github = GitHub(api_url=API_URL, token=Secret(TOKEN), pauses=(), route=route)
+    github = GitHub(Connection(api_url=API_URL, token=Secret(TOKEN), pauses=(), route=route))
     with closing(github), pytest.raises(GitHubError) as caught:
         github.repository(SLUG)
     assert caught.value.message.startswith(f"The proxy {url} does not respond (")
@@ -135,7 +135,7 @@ def test_a_proxy_that_does_not_respond_is_named(tmp_path: Path, name: str) -> No
 def test_an_untrusted_certificate_is_not_blamed_on_the_proxy(proxy: CompanyProxy) -> None:
     """The proxy had connected; the message names the certificate."""
     route = Route(ProxyUrl(proxy.url_with_login), from_environment=False)
-    github = GitHub(api_url=API_URL, token=Secret(TOKEN), pauses=(), route=route)
+    github = GitHub(Connection(api_url=API_URL, token=Secret(TOKEN), pauses=(), route=route))
     with closing(github), pytest.raises(GitHubError) as caught:
         github.repository(SLUG)
     assert not caught.value.proxy

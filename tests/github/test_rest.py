@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from moonmind_appliance.errors import GitHubError
-from moonmind_appliance.github import GitHub, PullRequest, Repository
+from moonmind_appliance.github import Connection, GitHub, PullRequest, Repository
 from moonmind_appliance.rehearsal.github import Fault, StandInGitHub
 from moonmind_appliance.settings import Secret
 from tests.github.stand_in import SLUG, TOKEN, add_branch, git
@@ -195,9 +195,11 @@ def test_a_filter_that_github_ignores_finds_nothing_wrong() -> None:
     }
     fork = {**other, "head": {"ref": "work/1", "sha": "0" * 40, "label": "someone:work/1"}}
     github = GitHub(
-        api_url="http://127.0.0.1/api/v3",
-        token=Secret(TOKEN),
-        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[other, fork])),
+        Connection(
+            api_url="http://127.0.0.1/api/v3",
+            token=Secret(TOKEN),
+            transport=httpx.MockTransport(lambda _: httpx.Response(200, json=[other, fork])),
+        )
     )
     assert github.find_pull_request(SLUG, "work/1") is None
     github.close()
@@ -346,7 +348,7 @@ def test_one_client_serves_many_threads(stand_in: StandInGitHub, github_client: 
 
 def test_closing_is_safe_twice(stand_in: StandInGitHub) -> None:
     """It works with and without a request before."""
-    github = GitHub(api_url=stand_in.api_url, token=Secret(TOKEN))
+    github = GitHub(Connection(api_url=stand_in.api_url, token=Secret(TOKEN)))
     github.repository(SLUG)
     github.close()
     github.close()
@@ -361,7 +363,7 @@ def test_an_enterprise_servers_api_has_a_path(tmp_path: Path) -> None:
         return httpx.Response(404, json={"message": "Not Found"})
 
     for api_url in ("https://ghe.example.invalid/api/v3", "https://ghe.example.invalid/api/v3/"):
-        github = GitHub(api_url=api_url, token=Secret(TOKEN), transport=httpx.MockTransport(answer))
+        github = GitHub(Connection(api_url=api_url, token=Secret(TOKEN), transport=httpx.MockTransport(answer)))
         assert github.branch_head(SLUG, "a/b") is None
         github.close()
     assert set(asked) == {"https://ghe.example.invalid/api/v3/repos/acme/reading-list/branches/a%2Fb"}

@@ -1,11 +1,11 @@
 """A run's access to GitHub in its credential audit."""
 
 import json
-from typing import Any
 
+import msgspec
 import pytest
 
-from moonmind_appliance.github.tokens import FixedToken
+from moonmind_appliance.github.tokens import CredentialReport, FixedToken, UsedToken
 from moonmind_appliance.phases.github_access import AUDIT, end_github_access, github_access
 from moonmind_appliance.settings import Secret
 from tests.phases.contexts import OnlyToken, make_context
@@ -13,8 +13,6 @@ from tests.phases.contexts import OnlyToken, make_context
 
 class Taken(FixedToken):
     """A source whose tokens are those of a test."""
-
-    takes_tokens = True
 
     def __init__(self, *tokens: tuple[str, str]) -> None:
         super().__init__(Secret("ghs_x"))
@@ -24,10 +22,10 @@ class Taken(FixedToken):
     def end(self) -> None:
         self.ends += 1
 
-    def report(self) -> dict[str, Any]:
-        tokens = [{"taken_at": at, "expires_at": at, "why": "first use", "end": end} for at, end in self.tokens]
+    def report(self) -> CredentialReport:
+        tokens = [UsedToken(taken_at=at, expires_at=at, why="first use", end=end) for at, end in self.tokens]
         revoked = bool(tokens) and all(end == "revoked" for _, end in self.tokens)
-        return {"credential": "GITHUB_APP_ID", "renewed": len(tokens) - 1, "revoked": revoked, "tokens": tokens}
+        return CredentialReport(credential="GITHUB_APP_ID", renewed=len(tokens) - 1, revoked=revoked, tokens=tokens)
 
 
 def client(tokens: FixedToken) -> OnlyToken:
@@ -39,10 +37,10 @@ def client(tokens: FixedToken) -> OnlyToken:
 def test_the_operators_token_is_named_and_not_ended() -> None:
     """There is nothing to revoke, and nothing is written at the end."""
     ctx = make_context(github=OnlyToken("ghp_x"))
-    assert github_access(ctx)["credential"] == "GITHUB_TOKEN"
+    assert github_access(ctx).credential == "GITHUB_TOKEN"
     end_github_access(ctx)
     assert ctx.artifacts.read(AUDIT) is None
-    assert github_access(make_context()) == {"credential": "none"}
+    assert msgspec.json.encode(github_access(make_context())) == b'{"credential":"none"}'
 
 
 def test_the_end_is_added_to_the_audit() -> None:

@@ -70,7 +70,7 @@ def test_the_queue_of_one_user_and_of_all_is_limited(store: Store) -> None:
     assert refusal(store, limits, actor=BOB) == ("queue_full", 60)
 
 
-def test_a_run_that_left_the_queue_makes_room(store: Store) -> None:
+def test_a_run_that_left_the_queue_is_not_counted(store: Store) -> None:
     """The run was cancelled or claimed."""
     limits = SubmissionLimits(0, 2, 2)
     first = submit(store, limits)
@@ -92,7 +92,7 @@ def test_a_repeat_is_neither_counted_nor_refused(store: Store) -> None:
     assert refusal(store, limits)[0] == "too_many_submissions"
 
 
-def test_a_retry_needs_room_in_the_queue(store: Store) -> None:
+def test_a_retry_counts_as_a_queued_run(store: Store) -> None:
     """It is not a submission, so the limit per minute does not apply. A refused retry changes nothing."""
     limits = SubmissionLimits(2, 1, 0)
     ended = submit(store, limits)

@@ -3,7 +3,6 @@
 docs.github.com/rest/apps/apps and docs.github.com/rest/apps/installations.
 """
 
-import json
 from typing import Any
 
 from litestar import Response, delete, get, post
@@ -19,7 +18,7 @@ from moonmind_appliance.rehearsal.github.injected import (
     InjectedState,
     operation_of,
 )
-from moonmind_appliance.rehearsal.github.refusals import Refused, not_found
+from moonmind_appliance.rehearsal.github.refusals import Refused, moved, not_found
 from moonmind_appliance.rehearsal.github.shapes import Shapes, node, time_of
 from moonmind_appliance.rehearsal.github.state import GitHubState, HostedRepository, token_of
 
@@ -52,10 +51,7 @@ def get_installation(
     if repository is None or not found:
         raise not_found(operation_of(request))
     if f"{owner}/{name}".lower() != repository.slug.lower():
-        location = f"{github.api_url}/repositories/{repository.repository_id}/installation"
-        moved = Refused(301, "Moved Permanently", headers={"location": location})
-        moved.body = {"message": "Moved Permanently", "url": location, "documentation_url": "https://docs.github.com"}
-        raise moved
+        raise moved(f"{github.api_url}/repositories/{repository.repository_id}/installation", request.method)
     return _installation(calling_app, found, shapes, github)
 
 
@@ -148,7 +144,7 @@ def _app(app: RegisteredApp, shapes: Shapes) -> dict[str, Any]:
         "html_url": shapes.page(f"apps/{app.slug}"),
         "created_at": time_of(app.created_at),
         "updated_at": time_of(app.created_at),
-        "permissions": json.loads(json.dumps(app.permissions)),
+        "permissions": dict(app.permissions),
         "events": [],
         "installations_count": len(app.installations),
     }

@@ -11,6 +11,7 @@ have, peter-murray/workflow-application-token-action#48. The form of the tokens 
 import base64
 import json
 import secrets
+import string
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -276,16 +277,13 @@ class Apps:
 
     def _value(self, app: RegisteredApp) -> str:
         if not self.long_tokens:
-            return "ghs_" + "".join(secrets.choice(_LETTERS) for _ in range(36))
+            return "ghs_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(36))
         now = int(self.now().timestamp())
         life = {"iat": now, "exp": now + int(self.token_seconds) + 1}
         claims = {"iss": "github", "sub": f"app:{app.app_id}", "jti": secrets.token_hex(16), **life}
         parts = ({"alg": "RS256", "typ": "JWT"}, claims)
         signed = ".".join(_base64(json.dumps(part).encode()) for part in parts)
         return f"ghs_{app.app_id}_{signed}.{_base64(secrets.token_bytes(256))}"
-
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def unknown_repository() -> Refused:

@@ -32,6 +32,14 @@ def not_found(operation: str = "") -> Refused:
     return Refused(404, "Not Found", operation=operation)
 
 
+def moved(location: str, method: str) -> Refused:
+    """A redirect that keeps the method."""
+    status, message = (301, "Moved Permanently") if method == "GET" else (307, "Temporary Redirect")
+    refused = Refused(status, message, headers={"location": location})
+    refused.body = {"message": message, "url": location, "documentation_url": DOCS}
+    return refused
+
+
 def forbidden(operation: str) -> Refused:
     """The token may read but not write."""
     return Refused(403, "Resource not accessible by personal access token", operation=operation)
