@@ -62,14 +62,16 @@ def test_commands_on_a_login_get_the_operators_proxy() -> None:
 
 def test_the_proxys_password_is_in_no_command() -> None:
     """The engine shows commands to all its clients."""
-    settings = Settings(agent_https_proxy=PROXY, agent_egress_allow=("pypi.org",), agent_no_proxy="internal")
+    settings = Settings(
+        agent_https_proxy=PROXY, agent_egress_allow=("packages.example.com",), agent_no_proxy="internal"
+    )
     spec = proxy_exec(settings, ("chatgpt.com",), "x.sock")
     job = job_of(spec)
     assert spec.env == {PROXY_VARIABLE: PROXY.reveal()}
     assert PROXY.reveal() not in json.dumps(spec.command)
     assert (job["hosts"], job["allow"], job["no_proxy"], job["ca_file"]) == (
         ["chatgpt.com"],
-        ["pypi.org"],
+        ["packages.example.com"],
         "internal",
         None,
     )
