@@ -10,7 +10,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from moonmind_appliance.in_container.egress_request import Refused
-from moonmind_appliance.in_container.egress_rules import Rule, is_excluded, literal_of, permitted
+from moonmind_appliance.in_container.egress_rules import Rule, literal_of, permitted
+from moonmind_appliance.in_container.no_proxy import is_excluded
 
 CONNECT_SECONDS, RESOLVE_SECONDS, ANSWER_SECONDS = 15, 10, 30
 _MOST_ADDRESSES = 6
