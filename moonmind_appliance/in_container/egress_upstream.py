@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import ssl
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +17,6 @@ from moonmind_appliance.in_container.no_proxy import is_excluded
 CONNECT_SECONDS, RESOLVE_SECONDS, ANSWER_SECONDS = 15, 10, 30
 _MOST_ADDRESSES = 6
 _STREAM_LIMIT = 64 * 1024
-_FORBIDDEN, _BAD_GATEWAY = 403, 502
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -90,7 +90,7 @@ async def _addresses(rule: Rule, host: str, port: int) -> list[str]:
         addresses = [literal]
     allowed = permitted(rule, addresses)
     if not allowed:
-        raise Refused(_FORBIDDEN, "its address is not on the internet", f"{host}:{port}")
+        raise Refused(HTTPStatus.FORBIDDEN, "its address is not on the internet", f"{host}:{port}")
     return allowed
 
 
