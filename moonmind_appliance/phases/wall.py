@@ -6,22 +6,20 @@ its listening socket, and connects only to allowed hosts (decision 47).
 
 import logging
 import secrets
-import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
 
-from moonmind_appliance.agents.egress import listen_command, needs_ca_file, proxy_exec
+from moonmind_appliance.agents.egress import allowed_hosts, listen_command, proxy_exec, proxy_files
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.in_container.egress_record import ALLOWED
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount, PhaseName
-from moonmind_appliance.models.container_paths import EGRESS_CA_FILE, EGRESS_FOLDER
-from moonmind_appliance.phases.background import in_background
+from moonmind_appliance.models.container_paths import EGRESS_FOLDER
+from moonmind_appliance.phases.background import in_background, in_daemon
 from moonmind_appliance.phases.commands import Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.egress_record import EgressLines, EgressTarget, add, keep_record, stored_record
 from moonmind_appliance.phases.names import EGRESS
-from moonmind_appliance.trust import extra_authorities
 
 _MEMORY, _CPUS, _PIDS = 256 * 1024**2, 1.0, 64
 _SLEEP = ["sleep", "infinity"]
@@ -92,7 +90,8 @@ class Wall:
         if targets == self._kept:
             return
         try:
-            keep_record(self._ctx, add(self._earlier, allowed_hosts(self._ctx), targets), phase)
+            allowed = allowed_hosts(self._ctx.settings, self._ctx.agent.hosts())
+            keep_record(self._ctx, add(self._earlier, allowed, targets), phase)
             self._kept = targets
         except StoreError as error:
             _log.warning("Run %s: egress.json could not be stored: %s", self._ctx.run.run_id, error)
@@ -100,19 +99,9 @@ class Wall:
     def _start(self) -> str:
         ctx = self._ctx
         container = ctx.engine.start(egress_spec(ctx))
-        if needs_ca_file(ctx.settings) and ctx.settings.extra_ca_certs is not None:
-            ctx.engine.put_file(container, EGRESS_CA_FILE, extra_authorities(ctx.settings.extra_ca_certs))
+        ctx.engine.put_files(container, proxy_files(ctx.settings))
         spec = proxy_exec(ctx.settings, ctx.agent.hosts(), self._socket)
-        ended = self._ended = Future()
-
-        def run() -> None:
-            try:
-                ended.set_result(self._run(container, spec))
-            except BaseException as error:  # noqa: BLE001 - raised where the result is read
-                ended.set_exception(error)
-
-        # A daemon: an engine that does not answer must not delay the end of the process.
-        threading.Thread(target=run, name="egress-proxy", daemon=True).start()
+        self._ended = in_daemon("egress-proxy", lambda: self._run(container, spec))
         return container
 
     def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
@@ -149,11 +138,6 @@ def egress_spec(ctx: PhaseContext) -> ContainerSpec:
         env={"LANG": "C.UTF-8"},
         mounts=[Mount(names.egress, EGRESS_FOLDER)],
     )
-
-
-def allowed_hosts(ctx: PhaseContext) -> list[str]:
-    """The entries that the agent may reach, for display."""
-    return [*ctx.agent.hosts(), *ctx.settings.agent_egress_allow]
 
 
 def needed_targets(ctx: PhaseContext, before: Iterable[EgressTarget] = ()) -> dict[str, str]:
