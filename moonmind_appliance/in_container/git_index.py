@@ -20,15 +20,14 @@ _NOT_DONE = {"A": "not added", "D": "not removed"}
 
 
 class Change(NamedTuple):
-    """The remaining changes, the left-out paths to report to reviewers, and how many of these are protected.
+    """The remaining changes, and the left-out paths to report to reviewers: protected ones, and others.
 
-    Protected paths are reported first, so that others cannot displace them from a list that is shortened.
-    `feature_protected`: they include one of the feature's documents, or the feature's folder.
+    `feature_protected`: the protected ones include one of the feature's documents, or the feature's folder.
     """
 
     kept: list[dict[str, str]]
+    protected: list[dict[str, str]]
     left_out: list[dict[str, str]]
-    protected_count: int
     feature_protected: bool
 
 
@@ -89,9 +88,7 @@ def take_back(git: Git, base: dict[str, Any], job: dict[str, Any], sparse: Colle
     reported = [_entry(change, f"{PROTECTED}: {_NOT_DONE.get(change['status'], 'not changed')}") for change in guarded]
     reported += [_entry(change, IN_THE_WAY) for change in displaced]
     paths = [change["path"] for change in guarded + displaced]
-    return Change(
-        kept, reported + left_out, len(reported), _feature_protected(job.get("feature_directory"), paths, protected)
-    )
+    return Change(kept, reported, left_out, _feature_protected(job.get("feature_directory"), paths, protected))
 
 
 def _feature_protected(feature: str | None, paths: list[str], protected: ProtectedPaths) -> bool:

@@ -217,8 +217,8 @@ def test_all_links_are_read_by_one_process() -> None:
 
     program: Any = git
     base = {"scaffold": [], "whole": [], "commit": "c" * 40}
-    kept, left_out, *_ = take_back(program, base, {"commit_scaffold": False, "protected": []})
-    assert (kept, len(left_out)) == ([], MANY)
+    change = take_back(program, base, {"commit_scaffold": False, "protected": []})
+    assert (change.kept, len(change.left_out)) == ([], MANY)
     assert sorted(calls) == ["cat-file", "diff-index", "update-index"]
 
 
