@@ -152,11 +152,11 @@ def needed_targets(ctx: PhaseContext, before: Iterable[EgressTarget] = ()) -> di
     if ctx.wall is None:
         return {}
     own = ctx.agent.hosts()
-    known = {(each.target, each.outcome, each.reason): each.connections for each in before}
+    known = {each.key: each.connections for each in before}
     found: dict[str, list[str]] = {}
     for each in ctx.wall.targets():
         host = each.target.rpartition(":")[0]
-        is_new = each.connections > known.get((each.target, each.outcome, each.reason), 0)
+        is_new = each.connections > known.get(each.key, 0)
         if is_new and each.outcome != ALLOWED and (not own or host in own):
             found.setdefault(each.outcome, []).append(f"{each.target} ({each.reason})")
     return {outcome: ", ".join(named[:_MOST_NAMED]) for outcome, named in found.items()}
