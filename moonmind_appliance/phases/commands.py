@@ -38,7 +38,7 @@ def run_command(
 
 
 def lost(doing: str, container: str) -> ContainerLost:
-    """The error to raise if a container (`agent` or `git`) ended while it was `doing` something."""
+    """The error to raise if a container (`agent`, `git` or `egress`) ended while it was `doing` something."""
     return ContainerLost(
         f"The {container} container ended during {doing}.",
         hint="The Docker engine restarted, someone removed the container, or the container ran out of memory.",
