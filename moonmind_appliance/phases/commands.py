@@ -10,6 +10,9 @@ from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.units import size_setting
 
+SLEEP = ["sleep", "infinity"]
+"""The main command of a container: all work is done by other commands in it."""
+
 KILLED = 128 + 9
 """Exit code of a command that SIGKILL ended."""
 

@@ -16,13 +16,12 @@ from moonmind_appliance.in_container.egress_record import ALLOWED
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount, PhaseName
 from moonmind_appliance.models.container_paths import EGRESS_FOLDER
 from moonmind_appliance.phases.background import in_background, in_daemon
-from moonmind_appliance.phases.commands import Tee, lost
+from moonmind_appliance.phases.commands import SLEEP, Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.egress_record import EgressLines, EgressTarget, add, keep_record, stored_record
 from moonmind_appliance.phases.names import EGRESS
 
 _MEMORY, _CPUS, _PIDS = 256 * 1024**2, 1.0, 64
-_SLEEP = ["sleep", "infinity"]
 _SOCKET_NAME_BYTES = 8
 _MOST_NAMED = 3
 
@@ -37,10 +36,9 @@ class Wall:
         self._earlier = stored_record(ctx)
         self._socket = f"{secrets.token_hex(_SOCKET_NAME_BYTES)}.sock"
         self._lines = EgressLines()
-        self._kept: object = None
-        self._started: Future[str] | None = None
+        self._kept: list[EgressTarget] | None = None
+        self._started: Future[None] | None = None
         self._ended: Future[ExecOutcome] | None = None
-        self._agent = ""
 
     @property
     def agent_command(self) -> list[str]:
@@ -56,17 +54,16 @@ class Wall:
         if self._started is not None:
             wait([self._started])
 
-    def protects(self, agent: str) -> None:
-        """End the agent container, by its id, if the proxy ends: without it Codex would retry for a minute.
+    def end_with_proxy(self, agent: str) -> None:
+        """End the agent container, by its id, when the proxy ends: without it Codex would retry for a minute.
 
         Raises:
             EngineError: the egress container could not be started.
         """
-        self._agent = agent
         if self._started is not None:
             self._started.result()
         if self._ended is not None:
-            self._ended.add_done_callback(lambda _: self._end_agent())
+            self._ended.add_done_callback(lambda _: _end_container(self._ctx.engine, agent))
 
     def check_ready(self) -> None:
         """Wait until the proxy accepts connections.
@@ -96,13 +93,12 @@ class Wall:
         except StoreError as error:
             _log.warning("Run %s: egress.json could not be stored: %s", self._ctx.run.run_id, error)
 
-    def _start(self) -> str:
+    def _start(self) -> None:
         ctx = self._ctx
         container = ctx.engine.start(egress_spec(ctx))
         ctx.engine.put_files(container, proxy_files(ctx.settings))
         spec = proxy_exec(ctx.settings, ctx.agent.hosts(), self._socket)
         self._ended = in_daemon("egress-proxy", lambda: self._run(container, spec))
-        return container
 
     def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
         stderr = Tee()
@@ -112,11 +108,8 @@ class Wall:
             _log.warning("Run %s: the egress proxy ended: %s", self._ctx.run.run_id, shown)
         return ended
 
-    def _end_agent(self) -> None:
-        end_container(self._ctx.engine, self._agent)
 
-
-def end_container(engine: ContainerEngine, container: str) -> None:
+def _end_container(engine: ContainerEngine, container: str) -> None:
     """Kill a container that may have ended or may not exist any more."""
     try:
         engine.kill(container)
@@ -131,7 +124,7 @@ def egress_spec(ctx: PhaseContext) -> ContainerSpec:
     return ContainerSpec(
         name=names.egress,
         image=ctx.settings.spec_automation_job_image,
-        command=_SLEEP,
+        command=SLEEP,
         labels=names.labels(EGRESS),
         limits=limits,
         network=ctx.settings.job_network,
