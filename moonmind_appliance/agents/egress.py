@@ -1,6 +1,7 @@
 """Network access of an agent's container: proxy and certificate authorities."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,7 @@ from moonmind_appliance.models.container_paths import (
     EGRESS_PORT,
 )
 from moonmind_appliance.settings import Settings
+from moonmind_appliance.trust import extra_authorities
 
 _BUNDLE = f"{AGENT_HOME}/{BUNDLE_NAME}"
 _WALL_PROXY = f"http://127.0.0.1:{EGRESS_PORT}"
@@ -74,7 +76,7 @@ def listen_command(socket_name: str) -> list[str]:
 def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> ExecSpec:
     """The egress proxy for the container that hands over its socket under that name. `hosts`: those of its service.
 
-    If `needs_ca_file`, `EGRESS_CA_FILE` must exist.
+    The container must have `proxy_files`.
     """
     proxy = settings.agent_https_proxy
     job = {
@@ -83,17 +85,28 @@ def proxy_exec(settings: Settings, hosts: Sequence[str], socket_name: str) -> Ex
         "hosts": list(hosts),
         "allow": list(settings.agent_egress_allow),
         "no_proxy": settings.agent_no_proxy or "",
-        "ca_file": EGRESS_CA_FILE if needs_ca_file(settings) else None,
+        "ca_file": EGRESS_CA_FILE if _extra_ca(settings) else None,
         "idle_seconds": settings.phase_silence_limit + _IDLE_MORE_SECONDS,
     }
     env = {} if proxy is None else {PROXY_VARIABLE: proxy.reveal()}
     return ExecSpec(command=command("egress_proxy", job), env=env, working_dir="/work")
 
 
-def needs_ca_file(settings: Settings) -> bool:
-    """Whether the egress proxy itself uses TLS and extra authorities, to reach the operator's proxy."""
+def proxy_files(settings: Settings) -> dict[str, bytes]:
+    """The files that the egress container needs before its proxy starts: path to content."""
+    extra_ca = _extra_ca(settings)
+    return {EGRESS_CA_FILE: extra_authorities(extra_ca)} if extra_ca else {}
+
+
+def _extra_ca(settings: Settings) -> Path | None:
+    """The file of extra authorities if the egress proxy itself uses TLS, to reach the operator's proxy."""
     proxy = settings.agent_https_proxy
-    return proxy is not None and proxy.address.startswith("https:") and settings.extra_ca_certs is not None
+    return settings.extra_ca_certs if proxy is not None and proxy.address.startswith("https:") else None
+
+
+def allowed_hosts(settings: Settings, hosts: Sequence[str]) -> list[str]:
+    """The entries that an agent with these hosts may reach, for display."""
+    return [*hosts, *settings.agent_egress_allow]
 
 
 def login_proxies(settings: Settings) -> dict[str, str]:

@@ -2,20 +2,20 @@
 
 import io
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from moonmind_appliance.agents.adapter import AgentAdapter
 from moonmind_appliance.agents.choose import agent_of
-from moonmind_appliance.agents.egress import listen_command, needs_ca_file, proxy_exec
+from moonmind_appliance.agents.egress import allowed_hosts, listen_command, proxy_exec, proxy_files
 from moonmind_appliance.checks.finding import Finding, note, ok, wrong
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.in_container.command import limited
-from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, EndReason, ExecSpec, Limits, Mount
-from moonmind_appliance.models.container_paths import AGENT_EGRESS_FOLDER, EGRESS_CA_FILE, EGRESS_FOLDER
+from moonmind_appliance.models import LABEL_ROLE, ContainerSpec, ExecSpec, Limits, Mount
+from moonmind_appliance.models.container_paths import AGENT_EGRESS_FOLDER, EGRESS_FOLDER
+from moonmind_appliance.phases.background import in_daemon
+from moonmind_appliance.phases.egress_record import EgressLines
 from moonmind_appliance.settings import Settings
-from moonmind_appliance.trust import extra_authorities
 
 WALL = "agent wall"
 _LABELS = {LABEL_ROLE: "doctor"}
@@ -41,7 +41,7 @@ def wall(engine: ContainerEngine, settings: Settings) -> Finding:
     if not settings.agent_wall:
         observed = "off: agents can connect to everything that JOB_NETWORK reaches."
         return note(WALL, observed, "Set AGENT_WALL=true.")
-    hosts = ", ".join([*agent.hosts(), *settings.agent_egress_allow])
+    hosts = ", ".join(allowed_hosts(settings, agent.hosts()))
     if not hosts:
         observed = f"on, and the hosts of {agent.name} are unknown: the agent cannot reach its service."
         return wrong(WALL, observed, "List the hosts of its service in AGENT_EGRESS_ALLOW.")
@@ -64,7 +64,7 @@ def wall(engine: ContainerEngine, settings: Settings) -> Finding:
 def _behind_the_wall(engine: ContainerEngine, settings: Settings, agent: AgentAdapter) -> Iterator[str | None]:
     """A container behind the wall; None if its proxy does not start."""
     name = f"moonmind-doctor-{secrets.token_hex(4)}"
-    lines, ended = _Ready(), threading.Event()
+    lines = EgressLines()
     with ExitStack() as made:
         engine.ensure_volume(name, _LABELS)
         made.callback(engine.remove_volume, name)
@@ -75,30 +75,13 @@ def _behind_the_wall(engine: ContainerEngine, settings: Settings, agent: AgentAd
         behind = f"{name}-agent"
         engine.start(_spec(behind, settings, limited(listen_command("x.sock"), _LONGEST), None, mount))
         made.callback(engine.remove, behind)
-        if needs_ca_file(settings) and settings.extra_ca_certs is not None:
-            engine.put_file(name, EGRESS_CA_FILE, extra_authorities(settings.extra_ca_certs))
+        engine.put_files(name, proxy_files(settings))
         proxy = proxy_exec(settings, agent.hosts(), "x.sock")
-
-        def run() -> None:
-            outcome = engine.execute(name, proxy, stdout=lines, stderr=io.BytesIO())
-            if outcome.ended is EndReason.EXITED:
-                lines.ready.set()
-            ended.set()
-
-        threading.Thread(target=run, name="egress-check", daemon=True).start()
-        ready = lines.ready.wait(_READY_SECONDS) and not ended.is_set()
+        serving = in_daemon("egress-check", lambda: engine.execute(name, proxy, stdout=lines, stderr=io.BytesIO()))
+        # Do not wait for a proxy that has ended.
+        serving.add_done_callback(lambda _: lines.ready.set())
+        ready = lines.ready.wait(_READY_SECONDS) and not serving.done()
         yield behind if ready else None
-
-
-class _Ready:
-    """Takes the proxy's output; its first line says that it accepts connections."""
-
-    def __init__(self) -> None:
-        self.ready = threading.Event()
-
-    def write(self, _: bytes, /) -> None:
-        """Take some bytes."""
-        self.ready.set()
 
 
 def _spec(name: str, settings: Settings, command: list[str], network: str | None, mount: Mount) -> ContainerSpec:

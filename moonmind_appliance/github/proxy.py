@@ -3,12 +3,12 @@
 One rule applies to REST and to git. The appliance applies it, so the git container gets no list of excluded hosts.
 """
 
-import ipaddress
 import re
 from urllib.parse import urlsplit
 
 import msgspec
 
+from moonmind_appliance.in_container.no_proxy import is_excluded
 from moonmind_appliance.settings import ProxyUrl, Settings
 
 # The messages in which versions of libcurl report the proxy's status (lib/http_proxy.c, lib/cf-h1-proxy.c).
@@ -46,28 +46,6 @@ def route_of(url: str, settings: Settings) -> Route:
     if is_excluded(parts.hostname or "", parts.port or 443, settings.github_no_proxy or ""):
         return Route(from_environment=False)
     return Route(settings.github_https_proxy, from_environment=False)
-
-
-def is_excluded(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a list such as NO_PROXY names the host: `*`, a domain with its subdomains, an address, or a network.
-
-    The rules are curl's (curl.se/docs/manpage.html, --noproxy); an entry may also have a port, and begin with `*.`.
-    """
-    for entry in re.split(r"[,\s]+", no_proxy.lower()):
-        name, _, wanted = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-        if wanted and wanted != str(port):
-            continue
-        name = name.removeprefix("*.").removeprefix(".").rstrip(".")
-        if name == "*" or (name and (host == name or host.endswith(f".{name}") or _in_network(host, name))):
-            return True
-    return False
-
-
-def _in_network(host: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network.strip("[]"), strict=False)
-    except ValueError:
-        return False
 
 
 def refusal(status: int) -> str:

@@ -34,10 +34,9 @@ def check_hello(data: bytes, host: str) -> bool:
         name = _server_name(hello)
     except IndexError:
         raise NotThisHost("the TLS ClientHello is malformed") from None
-    if name.lower() != host:
+    if name.lower() != host.encode():
         # Shown as it was sent: redaction finds secrets by their exact bytes.
-        shown = printable(name.encode())
-        raise NotThisHost(f"TLS for another host: {shown}" if name else "TLS without a host name")
+        raise NotThisHost(f"TLS for another host: {printable(name)}" if name else "TLS without a host name")
     return True
 
 
@@ -82,9 +81,9 @@ class _Reader:
         return _Reader(self.take(self.number(size)))
 
 
-def _server_name(hello: bytes) -> str:
-    """The name, with ? for bytes that are not printable ASCII; "" if there is none."""
-    reader, name = _Reader(hello), ""
+def _server_name(hello: bytes) -> bytes:
+    """The name as it was sent; empty if there is none."""
+    reader, name = _Reader(hello), b""
     reader.take(2 + 32)
     reader.vector(1)
     reader.vector(2)
@@ -102,10 +101,9 @@ def _server_name(hello: bytes) -> str:
             names = body.vector(2)
             if names.number(1) != 0:
                 raise NotThisHost("the TLS ClientHello is malformed")
-            raw = names.vector(2).data
+            name = names.vector(2).data
             if names.data or body.data:
                 raise NotThisHost("the TLS ClientHello is malformed")
-            name = "".join(chr(c) if 0x21 <= c <= 0x7E else "?" for c in raw)  # noqa: PLR2004 - printable ASCII
     if reader.data:
         raise NotThisHost("the TLS ClientHello is malformed")
     return name

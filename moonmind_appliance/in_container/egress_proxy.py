@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,14 +27,6 @@ _TICK = 0.25
 # Each piece makes the ClientHello be parsed from its beginning.
 _MOST_READS = 64
 _LARGEST_REST, _REST_SECONDS = 256 * 1024, 1.0
-_REASONS = {
-    400: "Bad Request",
-    403: "Forbidden",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-}
 
 
 class Limits(NamedTuple):
@@ -175,7 +168,7 @@ class EgressProxy:
 
     def _admit(self, tunnel: Tunnel) -> None:
         if len(self._tunnels) >= self._limits.connections:
-            raise Refused(503, "too many connections")
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         self._tunnels.add(tunnel)
 
     async def _handle(self, tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -187,12 +180,12 @@ class EgressProxy:
         allowed = find(self._rules, host, port)
         if allowed is None:
             # Shown as it was sent: redaction finds secrets by their exact bytes.
-            raise Refused(403, "not on the allow-list", printable(head.split(b" ")[1]))
+            raise Refused(HTTPStatus.FORBIDDEN, "not on the allow-list", printable(head.split(b" ")[1]))
         try:
             upstream = await connect(allowed, host, port, self._proxy)
         except Failed as failed:
             self._record.count(target, FAILED, str(failed))
-            await _answer(writer, 502, str(failed))
+            await _answer(writer, HTTPStatus.BAD_GATEWAY, str(failed))
             return
         tunnel.writers.append(upstream[1])
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -236,19 +229,21 @@ async def _read_head(reader: asyncio.StreamReader, seconds: float) -> bytes | No
                 if not data and not head:
                     return None
                 if not data:
-                    raise Refused(400, "the request is incomplete", _first_line(head))
+                    raise Refused(HTTPStatus.BAD_REQUEST, "the request is incomplete", _first_line(head))
                 head += data
                 if b"\0" in data or head.count(b"\n") != head.count(b"\r\n"):
-                    raise Refused(400, "the request contains an invalid byte", _first_line(head))
+                    raise Refused(HTTPStatus.BAD_REQUEST, "the request contains an invalid byte", _first_line(head))
                 ends = head.find(b"\r\n\r\n")
                 if 0 <= ends < len(head) - 4:
-                    raise Refused(400, "something follows the request", _first_line(head))
+                    raise Refused(HTTPStatus.BAD_REQUEST, "something follows the request", _first_line(head))
                 if ends >= 0:
                     return head[:ends]
                 if len(head) > HEAD_LIMIT:
-                    raise Refused(431, "the request is too large", _first_line(head))
+                    raise Refused(
+                        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too large", _first_line(head)
+                    )
     except TimeoutError:
-        raise Refused(408, "the request was too slow", _first_line(head)) from None
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the request was too slow", _first_line(head)) from None
 
 
 def _first_line(head: bytes) -> str:
@@ -296,10 +291,10 @@ async def _discard(reader: asyncio.StreamReader) -> None:
                 left -= len(data)
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, reason: str) -> None:
+async def _answer(writer: asyncio.StreamWriter, status: HTTPStatus, reason: str) -> None:
     """Answer with an error and close. The body is for people who read the output of a tool."""
-    body = f"The agent's wall refuses this: {reason}.\n" if status != 502 else f"{reason}\n"  # noqa: PLR2004 - HTTP
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+    body = f"{reason}\n" if status is HTTPStatus.BAD_GATEWAY else f"The agent's wall refuses this: {reason}.\n"
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(5):
             writer.write(f"{head}Connection: close\r\n\r\n{body}".encode())

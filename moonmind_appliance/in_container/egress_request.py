@@ -5,6 +5,7 @@ Stricter than RFC 9112: whatever two programs could read differently is refused.
 
 import ipaddress
 import re
+from http import HTTPStatus
 
 HEAD_LIMIT = 8 * 1024
 MOST_HEADERS = 64
@@ -18,15 +19,12 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LONGEST_NAME, _HIGHEST_PORT = 253, 65535
-_FORBIDDEN = 403
-_BAD_REQUEST = 400
-_TOO_LARGE = 431
 
 
 class Refused(Exception):
     """A request is refused: the status of the answer, the reason, and the target as printable text."""
 
-    def __init__(self, status: int, reason: str, shown: str = "") -> None:
+    def __init__(self, status: HTTPStatus, reason: str, shown: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
@@ -54,9 +52,9 @@ def parse_head(head: bytes) -> tuple[str, int]:
     line, *headers = head.split(b"\r\n")
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
-        raise Refused(_BAD_REQUEST, "the request line is malformed", printable(line))
+        raise Refused(HTTPStatus.BAD_REQUEST, "the request line is malformed", printable(line))
     if match[1] != b"CONNECT":
-        raise Refused(_FORBIDDEN, "only CONNECT is allowed", printable(line.rpartition(b" ")[0]))
+        raise Refused(HTTPStatus.FORBIDDEN, "only CONNECT is allowed", printable(line.rpartition(b" ")[0]))
     shown = printable(match[2])
     host, port = parse_target(match[2].decode("ascii"), shown)
     _check_headers(headers, match[2].decode("ascii").lower(), host, shown)
@@ -71,10 +69,10 @@ def parse_target(target: str, shown: str) -> tuple[str, int]:
     """
     name, colon, port = target.rpartition(":")
     if not colon or not _PORT.fullmatch(port) or int(port) > _HIGHEST_PORT:
-        raise Refused(_BAD_REQUEST, "the target is not host:port", shown)
+        raise Refused(HTTPStatus.BAD_REQUEST, "the target is not host:port", shown)
     host = canonical_host(name)
     if host is None:
-        raise Refused(_BAD_REQUEST, "the target's host is malformed", shown)
+        raise Refused(HTTPStatus.BAD_REQUEST, "the target's host is malformed", shown)
     return host, int(port)
 
 
@@ -98,16 +96,16 @@ def canonical_host(name: str) -> str | None:
 
 def _check_headers(headers: list[bytes], target: str, host: str, shown: str) -> None:
     if len(headers) > MOST_HEADERS:
-        raise Refused(_TOO_LARGE, "too many headers", shown)
+        raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers", shown)
     hosts = 0
     for line in headers:
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise Refused(_BAD_REQUEST, "a header is malformed", shown)
+            raise Refused(HTTPStatus.BAD_REQUEST, "a header is malformed", shown)
         name, value = match[1].lower(), match[2].strip(b" \t")
         if name == b"host":
             hosts += 1
             if hosts > 1 or value.decode("ascii").lower() not in {target, host}:
-                raise Refused(_BAD_REQUEST, "the Host header does not match the target", shown)
+                raise Refused(HTTPStatus.BAD_REQUEST, "the Host header does not match the target", shown)
         if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            raise Refused(_BAD_REQUEST, "a CONNECT request has no body", shown)
+            raise Refused(HTTPStatus.BAD_REQUEST, "a CONNECT request has no body", shown)

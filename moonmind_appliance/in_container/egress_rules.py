@@ -117,28 +117,6 @@ def kind_of(address: Address) -> str:
     return "public" if address.is_global else "local"
 
 
-def is_excluded(host: str, port: int, no_proxy: str) -> bool:
-    """Whether a list such as NO_PROXY names the host: `*`, a domain with its subdomains, an address, or a network."""
-    literal = literal_of(host)
-    for entry in no_proxy.lower().replace(",", " ").split():
-        name, _, wanted = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
-        if wanted and wanted != str(port):
-            continue
-        name = name.removeprefix("*.").removeprefix(".").rstrip(".")
-        if name == "*" or (name and (host == name or host.endswith(f".{name}"))):
-            return True
-        if literal is not None and _in_network(literal, name):
-            return True
-    return False
-
-
-def _in_network(literal: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(literal) in ipaddress.ip_network(network.strip("[]"), strict=False)
-    except ValueError:
-        return False
-
-
 def _address(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host.strip("[]"))

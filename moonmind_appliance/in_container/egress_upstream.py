@@ -6,16 +6,17 @@ import os
 import re
 import socket
 import ssl
+from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from moonmind_appliance.in_container.egress_request import Refused
-from moonmind_appliance.in_container.egress_rules import Rule, is_excluded, literal_of, permitted
+from moonmind_appliance.in_container.egress_rules import Rule, literal_of, permitted
+from moonmind_appliance.in_container.no_proxy import is_excluded
 
 CONNECT_SECONDS, RESOLVE_SECONDS, ANSWER_SECONDS = 15, 10, 30
 _MOST_ADDRESSES = 6
 _STREAM_LIMIT = 64 * 1024
-_FORBIDDEN, _BAD_GATEWAY = 403, 502
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -89,7 +90,7 @@ async def _addresses(rule: Rule, host: str, port: int) -> list[str]:
         addresses = [literal]
     allowed = permitted(rule, addresses)
     if not allowed:
-        raise Refused(_FORBIDDEN, "its address is not on the internet", f"{host}:{port}")
+        raise Refused(HTTPStatus.FORBIDDEN, "its address is not on the internet", f"{host}:{port}")
     return allowed
 
 

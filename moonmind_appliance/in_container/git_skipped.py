@@ -8,7 +8,8 @@ from typing import Any
 
 from moonmind_appliance.in_container.feature_folder import RECORD
 from moonmind_appliance.in_container.git import Git, shown
-from moonmind_appliance.in_container.git_index import read_blobs, set_aside
+from moonmind_appliance.in_container.git_changes import read_blobs
+from moonmind_appliance.in_container.git_index import set_aside
 
 IGNORED = "ignored by the repository's .gitignore"
 IN_SUBMODULE = "a submodule: its files belong to another repository"

@@ -44,35 +44,36 @@ def _staged(git: Git, job: dict[str, Any]) -> dict[str, Any]:
     if feature and is_plain_folder(git.worktree, feature) and any((git.worktree / feature).iterdir()):
         warnings = ignored_feature(git, feature)
         git("add", "--all", "--force", "--", f":(literal){feature}")
-    kept, left_out, protected_count, feature_protected = take_back(git, base, job, sparse)
+    change = take_back(git, base, job, sparse)
     tree = git("write-tree").decode().strip()
-    left_out = left_out[:protected_count] + refused + left_out[protected_count:]
+    # Protected paths first, so that others cannot displace them from a list that is shortened.
+    left_out = change.protected + refused + change.left_out
     passed_over, passed_over_count = skipped(git, base, MOST_LEFT_OUT)
-    warnings += unfiltered(git, kept)
+    warnings += unfiltered(git, change.kept)
     result: dict[str, Any] = {
         "base_commit": base["commit"],
         "tree": tree,
         "left_out": _bounded(left_out + passed_over),
         "left_out_count": len(left_out) + passed_over_count,
-        "protected_count": protected_count,
-        "feature_protected": feature_protected,
+        "protected_count": len(change.protected),
+        "feature_protected": change.feature_protected,
         "warnings": _bounded(warnings),
         "warning_count": len(warnings),
         "nested_repositories_removed": [path[:LONGEST_PATH] for path in removed[:MOST_LEFT_OUT]],
         "nested_repository_count": len(removed),
         "files": [],
-        "file_count": len(kept),
+        "file_count": len(change.kept),
     }
     if tree == base["tree"]:
         return result | {"changed": False, "commit": base["commit"], "patch_bytes": 0}
-    size = write_patch(git, base["commit"], tree, kept, job["max_bytes"])
+    size = write_patch(git, base["commit"], tree, change.kept, job["max_bytes"])
     if size > job["max_bytes"]:
-        result["files"] = [{"path": shown(change["path"]), "status": change["status"]} for change in kept[:MOST_FILES]]
+        result["files"] = [{"path": shown(file["path"]), "status": file["status"]} for file in change.kept[:MOST_FILES]]
     else:
         counts = added_and_removed((git.private / PATCH_NAME).read_bytes())
-        for change in kept:
-            added, gone = counts.get(change["path"], (0, 0))
-            entry = {"path": shown(change["path"]), "status": change["status"], "added": added, "removed": gone}
+        for file in change.kept:
+            added, gone = counts.get(file["path"], (0, 0))
+            entry = {"path": shown(file["path"]), "status": file["status"], "added": added, "removed": gone}
             result["files"].append(entry)
     identity: dict[str, str | None] = {
         "GIT_AUTHOR_NAME": job["author_name"],

@@ -1,6 +1,6 @@
-"""Paths inside a run's two containers; job_image/README.md is their contract."""
+"""Paths inside a run's containers; job_image/README.md is their contract."""
 
-# Both containers: the workspace volume.
+# The agent container and the git container: the workspace volume.
 WORKSPACES = "/work/runs"
 
 # The agent container, and the containers for logins.

@@ -27,7 +27,7 @@ def egress_container(run_id: str) -> str:
 
 
 def workspace_volume(run_id: str) -> str:
-    """The volume that a run's two containers share."""
+    """The volume that a run's agent and git containers share."""
     return f"moonmind-run-{run_id}"
 
 

@@ -1,5 +1,6 @@
 """Work that overlaps with a phase: a thread for one call."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -14,3 +15,17 @@ def in_background(name: str, work: Callable[[], _Result]) -> Future[_Result]:
         return pool.submit(work)
     finally:
         pool.shutdown(wait=False)
+
+
+def in_daemon(name: str, work: Callable[[], _Result]) -> Future[_Result]:
+    """The same in a daemon thread: the end of the process does not wait for it, even if the engine does not answer."""
+    ended: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is read
+            ended.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return ended

@@ -62,16 +62,18 @@ def cleanup(ctx: PhaseContext, earlier: Removed | None = None, before: Sequence[
     )
 
 
-def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str, role: str | None = None) -> Removed:
-    """Remove all containers of a run, or those with that role, in parallel. Idempotent.
+def remove_containers(engine: ContainerEngine, appliance_id: str, run_id: str, *roles: str) -> Removed:
+    """Remove all containers of a run, or only those with these roles, in parallel. Idempotent.
 
     By their ids: another run's container may have the same name a moment later.
     """
     labels = {LABEL_APPLIANCE: appliance_id, LABEL_RUN: run_id}
     try:
-        found = engine.containers(labels if role is None else labels | {LABEL_ROLE: role})
+        found = engine.containers(labels)
     except EngineError as error:
         return Removed(problems=[error.message])
+    if roles:
+        found = [container for container in found if container.labels.get(LABEL_ROLE) in roles]
 
     def remove(name: str) -> str | None:
         try:

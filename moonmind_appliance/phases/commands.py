@@ -10,6 +10,9 @@ from moonmind_appliance.models import EndReason, ExecOutcome, ExecSpec
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.units import size_setting
 
+SLEEP = ["sleep", "infinity"]
+"""The main command of a container: all work is done by other commands in it."""
+
 KILLED = 128 + 9
 """Exit code of a command that SIGKILL ended."""
 
@@ -38,7 +41,7 @@ def run_command(
 
 
 def lost(doing: str, container: str) -> ContainerLost:
-    """The error to raise if a container (`agent` or `git`) ended while it was `doing` something."""
+    """The error to raise if a container (`agent`, `git` or `egress`) ended while it was `doing` something."""
     return ContainerLost(
         f"The {container} container ended during {doing}.",
         hint="The Docker engine restarted, someone removed the container, or the container ran out of memory.",

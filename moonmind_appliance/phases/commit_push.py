@@ -111,15 +111,16 @@ def _commit_and_push(ctx: PhaseContext, logs: PhaseLogs, files_read: Callable[[]
     _keep(ctx, "commit_status.json", ArtifactType.COMMIT_STATUS, status)
     if refusal is not None:
         return msgspec.structs.replace(failed(refusal, **status), outage=outage)
-    if not change.changed:
-        status["no_changes"] = _no_changes(change)
+    no_changes = None if change.changed else _no_changes(change)
+    if no_changes:
+        status["no_changes"] = no_changes
     committed = CommittedChange(
         dry_run=ctx.dry_run,
-        no_changes=None if change.changed else _no_changes(change),
+        no_changes=no_changes,
         paths=status["paths"],
         path_count=change.file_count,
         left_out=change.left_out,
-        left_out_count=status["left_out_count"],
+        left_out_count=change.left_out_count,
         warnings=change.warnings,
         warning_count=change.warning_count,
         branch=ctx.branch,

@@ -18,7 +18,7 @@ from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.phases.wall import egress_spec
 from moonmind_appliance.secret_rules import KINDS
 
-MOST_TARGETS = 50
+_MOST_TARGETS = 50
 # One finding stops the push; a longer list would not help the reader.
 MOST_FINDINGS = 200
 
@@ -72,10 +72,10 @@ def _egress(ctx: PhaseContext) -> dict[str, Any]:
     return {
         "wall": True,
         "allowed_hosts": record.allowed_hosts,
-        "reached": [each.target for each in record.of(ALLOWED)[:MOST_TARGETS]],
+        "reached": [each.target for each in record.of(ALLOWED)[:_MOST_TARGETS]],
         "refused": [
             {"target": each.target, "reason": each.reason, "connections": each.connections}
-            for each in record.of(REFUSED)[:MOST_TARGETS]
+            for each in record.of(REFUSED)[:_MOST_TARGETS]
         ],
         "refused_count": sum(each.connections for each in record.of(REFUSED)),
         "bytes_sent": sum(each.sent for each in record.targets),

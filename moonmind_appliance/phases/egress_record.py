@@ -37,6 +37,11 @@ class EgressTarget(msgspec.Struct, frozen=True, kw_only=True):
     first_at: datetime
     last_at: datetime
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What distinguishes it from the others of a record."""
+        return self.target, self.outcome, self.reason
+
 
 class EgressRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The content of the artifact. `allowed_hosts` are the entries that apply to the last attempt."""
@@ -98,18 +103,18 @@ class EgressLines:
             self.ready.set()
         if found.outcome not in _OUTCOMES:
             return
-        key = (_text(found.target), found.outcome, _text(found.reason))
-        if key in self._found or len(self._found) < MOST_TARGETS:
-            self._found[key] = EgressTarget(
-                target=key[0],
-                outcome=key[1],
-                reason=key[2],
-                connections=max(0, found.connections),
-                sent=max(0, found.sent),
-                received=max(0, found.received),
-                first_at=times[0],
-                last_at=times[1],
-            )
+        target = EgressTarget(
+            target=_text(found.target),
+            outcome=found.outcome,
+            reason=_text(found.reason),
+            connections=max(0, found.connections),
+            sent=max(0, found.sent),
+            received=max(0, found.received),
+            first_at=times[0],
+            last_at=times[1],
+        )
+        if target.key in self._found or len(self._found) < MOST_TARGETS:
+            self._found[target.key] = target
 
 
 def _text(text: str) -> str:
@@ -135,15 +140,14 @@ def keep_record(ctx: PhaseContext, record: EgressRecord, phase: PhaseName) -> No
 
 def add(earlier: EgressRecord, allowed_hosts: list[str], targets: Iterable[EgressTarget]) -> EgressRecord:
     """The record of earlier attempts together with the targets of this one."""
-    found = {(each.target, each.outcome, each.reason): each for each in earlier.targets}
+    found = {each.key: each for each in earlier.targets}
     left_out = earlier.targets_left_out
     for each in targets:
-        key = (each.target, each.outcome, each.reason)
-        known = found.get(key)
+        known = found.get(each.key)
         if known is None and len(found) >= MOST_TARGETS:
             left_out += 1
             continue
-        found[key] = each if known is None else _sum(known, each)
+        found[each.key] = each if known is None else _sum(known, each)
     return EgressRecord(allowed_hosts=allowed_hosts, targets=list(found.values()), targets_left_out=left_out)
 
 

@@ -43,7 +43,7 @@ class Names(msgspec.Struct, frozen=True):
 
     @property
     def workspace_volume(self) -> str:
-        """The volume that both containers share."""
+        """The volume that the agent container and the git container share."""
         return workspace_volume(self.run_id)
 
     @property

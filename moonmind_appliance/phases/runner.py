@@ -24,8 +24,8 @@ class PhaseRunner:
     """Runs phases by name, in the caller's thread. Not thread-safe; one for each attempt of a run.
 
     The clone begins as soon as the git container runs, while the agent container is still starting: a start takes
-    longer than most clones. The agent container is removed while the change is pushed, the other one while
-    the pull request is opened: nothing needs them then.
+    longer than most clones. The agent and egress containers are removed while the change is pushed, the git container
+    while the pull request is opened: nothing needs them then.
     """
 
     def __init__(self, ctx: PhaseContext) -> None:
@@ -87,13 +87,7 @@ class PhaseRunner:
     def _remove_agent(self) -> None:
         """Start to remove the frozen agent container, and the egress container, which only the agent used."""
         self.wait_for_removal()
-        self._agent_removal = in_background("cleanup", self._remove_agent_side)
-
-    def _remove_agent_side(self) -> Removed:
-        removed = [self._remove(role) for role in (AGENT, EGRESS)]
-        return Removed(
-            [name for each in removed for name in each.names], [p for each in removed for p in each.problems]
-        )
+        self._agent_removal = in_background("cleanup", lambda: self._remove(AGENT, EGRESS))
 
     def _remove_rest(self) -> None:
         """Begin to remove the containers that are left."""
@@ -107,8 +101,8 @@ class PhaseRunner:
         rest = self._remove()
         return Removed([*git.names, *rest.names], rest.problems)
 
-    def _remove(self, role: str | None = None) -> Removed:
-        return remove_containers(self._ctx.engine, self._ctx.names.appliance_id, self._ctx.run.run_id, role)
+    def _remove(self, *roles: str) -> Removed:
+        return remove_containers(self._ctx.engine, self._ctx.names.appliance_id, self._ctx.run.run_id, *roles)
 
     def _cleanup(self) -> PhaseResult:
         agent = Removed() if self._agent_removal is None else self._agent_removal.result()

@@ -30,6 +30,7 @@ from moonmind_appliance.models.container_paths import (
 )
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.background import in_background
+from moonmind_appliance.phases.commands import SLEEP
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
 from moonmind_appliance.phases.result import PhaseResult, failed
@@ -42,7 +43,6 @@ _SCRATCH = "rw,exec,nosuid,nodev,size=1g,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"
 # Longest wait for a login check that uses the shard.
 _CHECK_SECONDS = 60.0
-_SLEEP = ["sleep", "infinity"]
 
 
 def start_job_container(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
@@ -101,7 +101,7 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     if ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.wall is not None:
-        ctx.wall.protects(agent)
+        ctx.wall.end_with_proxy(agent)
     return PhaseResult(
         output=StartedContainers(volumes_are_new=any(made), agent_files=sorted(files)),
         metadata={
@@ -137,7 +137,7 @@ def agent_spec(ctx: PhaseContext) -> ContainerSpec:
     return ContainerSpec(
         name=names.agent,
         image=ctx.settings.spec_automation_job_image,
-        command=_SLEEP if ctx.wall is None else ctx.wall.agent_command,
+        command=SLEEP if ctx.wall is None else ctx.wall.agent_command,
         labels=names.labels(AGENT),
         limits=ctx.limits,
         network=None if ctx.settings.agent_wall else ctx.settings.job_network,
@@ -158,7 +158,7 @@ def git_spec(ctx: PhaseContext) -> ContainerSpec:
     return ContainerSpec(
         name=names.git,
         image=ctx.settings.spec_automation_job_image,
-        command=_SLEEP,
+        command=SLEEP,
         labels=names.labels(GIT),
         limits=ctx.limits,
         network=ctx.settings.job_network,

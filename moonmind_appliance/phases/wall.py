@@ -6,25 +6,22 @@ its listening socket, and connects only to allowed hosts (decision 47).
 
 import logging
 import secrets
-import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
 
-from moonmind_appliance.agents.egress import listen_command, needs_ca_file, proxy_exec
+from moonmind_appliance.agents.egress import allowed_hosts, listen_command, proxy_exec, proxy_files
 from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.in_container.egress_record import ALLOWED
 from moonmind_appliance.models import ContainerSpec, EndReason, ExecOutcome, ExecSpec, Limits, Mount, PhaseName
-from moonmind_appliance.models.container_paths import EGRESS_CA_FILE, EGRESS_FOLDER
-from moonmind_appliance.phases.background import in_background
-from moonmind_appliance.phases.commands import Tee, lost
+from moonmind_appliance.models.container_paths import EGRESS_FOLDER
+from moonmind_appliance.phases.background import in_background, in_daemon
+from moonmind_appliance.phases.commands import SLEEP, Tee, lost
 from moonmind_appliance.phases.context import PhaseContext
 from moonmind_appliance.phases.egress_record import EgressLines, EgressTarget, add, keep_record, stored_record
 from moonmind_appliance.phases.names import EGRESS
-from moonmind_appliance.trust import extra_authorities
 
 _MEMORY, _CPUS, _PIDS = 256 * 1024**2, 1.0, 64
-_SLEEP = ["sleep", "infinity"]
 _SOCKET_NAME_BYTES = 8
 _MOST_NAMED = 3
 
@@ -39,10 +36,9 @@ class Wall:
         self._earlier = stored_record(ctx)
         self._socket = f"{secrets.token_hex(_SOCKET_NAME_BYTES)}.sock"
         self._lines = EgressLines()
-        self._kept: object = None
-        self._started: Future[str] | None = None
+        self._kept: list[EgressTarget] | None = None
+        self._started: Future[None] | None = None
         self._ended: Future[ExecOutcome] | None = None
-        self._agent = ""
 
     @property
     def agent_command(self) -> list[str]:
@@ -58,17 +54,16 @@ class Wall:
         if self._started is not None:
             wait([self._started])
 
-    def protects(self, agent: str) -> None:
-        """End the agent container, by its id, if the proxy ends: without it Codex would retry for a minute.
+    def end_with_proxy(self, agent: str) -> None:
+        """End the agent container, by its id, when the proxy ends: without it Codex would retry for a minute.
 
         Raises:
             EngineError: the egress container could not be started.
         """
-        self._agent = agent
         if self._started is not None:
             self._started.result()
         if self._ended is not None:
-            self._ended.add_done_callback(lambda _: self._end_agent())
+            self._ended.add_done_callback(lambda _: _end_container(self._ctx.engine, agent))
 
     def check_ready(self) -> None:
         """Wait until the proxy accepts connections.
@@ -92,28 +87,18 @@ class Wall:
         if targets == self._kept:
             return
         try:
-            keep_record(self._ctx, add(self._earlier, allowed_hosts(self._ctx), targets), phase)
+            allowed = allowed_hosts(self._ctx.settings, self._ctx.agent.hosts())
+            keep_record(self._ctx, add(self._earlier, allowed, targets), phase)
             self._kept = targets
         except StoreError as error:
             _log.warning("Run %s: egress.json could not be stored: %s", self._ctx.run.run_id, error)
 
-    def _start(self) -> str:
+    def _start(self) -> None:
         ctx = self._ctx
         container = ctx.engine.start(egress_spec(ctx))
-        if needs_ca_file(ctx.settings) and ctx.settings.extra_ca_certs is not None:
-            ctx.engine.put_file(container, EGRESS_CA_FILE, extra_authorities(ctx.settings.extra_ca_certs))
+        ctx.engine.put_files(container, proxy_files(ctx.settings))
         spec = proxy_exec(ctx.settings, ctx.agent.hosts(), self._socket)
-        ended = self._ended = Future()
-
-        def run() -> None:
-            try:
-                ended.set_result(self._run(container, spec))
-            except BaseException as error:  # noqa: BLE001 - raised where the result is read
-                ended.set_exception(error)
-
-        # A daemon: an engine that does not answer must not delay the end of the process.
-        threading.Thread(target=run, name="egress-proxy", daemon=True).start()
-        return container
+        self._ended = in_daemon("egress-proxy", lambda: self._run(container, spec))
 
     def _run(self, container: str, spec: ExecSpec) -> ExecOutcome:
         stderr = Tee()
@@ -123,11 +108,8 @@ class Wall:
             _log.warning("Run %s: the egress proxy ended: %s", self._ctx.run.run_id, shown)
         return ended
 
-    def _end_agent(self) -> None:
-        end_container(self._ctx.engine, self._agent)
 
-
-def end_container(engine: ContainerEngine, container: str) -> None:
+def _end_container(engine: ContainerEngine, container: str) -> None:
     """Kill a container that may have ended or may not exist any more."""
     try:
         engine.kill(container)
@@ -142,18 +124,13 @@ def egress_spec(ctx: PhaseContext) -> ContainerSpec:
     return ContainerSpec(
         name=names.egress,
         image=ctx.settings.spec_automation_job_image,
-        command=_SLEEP,
+        command=SLEEP,
         labels=names.labels(EGRESS),
         limits=limits,
         network=ctx.settings.job_network,
         env={"LANG": "C.UTF-8"},
         mounts=[Mount(names.egress, EGRESS_FOLDER)],
     )
-
-
-def allowed_hosts(ctx: PhaseContext) -> list[str]:
-    """The entries that the agent may reach, for display."""
-    return [*ctx.agent.hosts(), *ctx.settings.agent_egress_allow]
 
 
 def needed_targets(ctx: PhaseContext, before: Iterable[EgressTarget] = ()) -> dict[str, str]:
@@ -168,11 +145,11 @@ def needed_targets(ctx: PhaseContext, before: Iterable[EgressTarget] = ()) -> di
     if ctx.wall is None:
         return {}
     own = ctx.agent.hosts()
-    known = {(each.target, each.outcome, each.reason): each.connections for each in before}
+    known = {each.key: each.connections for each in before}
     found: dict[str, list[str]] = {}
     for each in ctx.wall.targets():
         host = each.target.rpartition(":")[0]
-        is_new = each.connections > known.get((each.target, each.outcome, each.reason), 0)
+        is_new = each.connections > known.get(each.key, 0)
         if is_new and each.outcome != ALLOWED and (not own or host in own):
             found.setdefault(each.outcome, []).append(f"{each.target} ({each.reason})")
     return {outcome: ", ".join(named[:_MOST_NAMED]) for outcome, named in found.items()}

@@ -321,7 +321,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Further hosts that the agent may reach by HTTPS, comma-separated: HOST, HOST:PORT, or *.HOST for its "
             "subdomains.",
             egress_entries,
-            "Use entries such as pypi.org, *.example.com or 10.0.0.5:8443.",
+            "Use entries such as packages.example.com, *.example.com or 10.0.0.5:8443.",
         ),
     ] = ()
     agent_web_search: Annotated[

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moonmind_appliance.agents.egress import Egress, listen_command, login_proxies, needs_ca_file, proxy_exec
+from moonmind_appliance.agents.egress import Egress, listen_command, login_proxies, proxy_exec, proxy_files
 from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE
 from moonmind_appliance.models.container_paths import AGENT_CA_FILE, EGRESS_CA_FILE
 from moonmind_appliance.settings import ProxyUrl, Settings
@@ -62,14 +62,16 @@ def test_commands_on_a_login_get_the_operators_proxy() -> None:
 
 def test_the_proxys_password_is_in_no_command() -> None:
     """The engine shows commands to all its clients."""
-    settings = Settings(agent_https_proxy=PROXY, agent_egress_allow=("pypi.org",), agent_no_proxy="internal")
+    settings = Settings(
+        agent_https_proxy=PROXY, agent_egress_allow=("packages.example.com",), agent_no_proxy="internal"
+    )
     spec = proxy_exec(settings, ("chatgpt.com",), "x.sock")
     job = job_of(spec)
     assert spec.env == {PROXY_VARIABLE: PROXY.reveal()}
     assert PROXY.reveal() not in json.dumps(spec.command)
     assert (job["hosts"], job["allow"], job["no_proxy"], job["ca_file"]) == (
         ["chatgpt.com"],
-        ["pypi.org"],
+        ["packages.example.com"],
         "internal",
         None,
     )
@@ -79,8 +81,10 @@ def test_the_proxys_password_is_in_no_command() -> None:
 
 
 @pytest.mark.parametrize(("url", "needed"), [("https://p:1", True), ("http://p:1", False)])
-def test_the_authorities_are_needed_for_a_proxy_with_tls(url: str, needed: bool) -> None:  # noqa: FBT001
+def test_the_authorities_are_needed_for_a_proxy_with_tls(tmp_path: Path, url: str, needed: bool) -> None:  # noqa: FBT001
     """Only then does the egress proxy itself use TLS with extra authorities."""
-    settings = Settings(agent_https_proxy=ProxyUrl(url), extra_ca_certs=Path("/etc/ca.pem"))
-    assert needs_ca_file(settings) is needed
+    extra = tmp_path / "ca.pem"
+    extra.write_bytes(b"authorities")
+    settings = Settings(agent_https_proxy=ProxyUrl(url), extra_ca_certs=extra)
+    assert proxy_files(settings) == ({EGRESS_CA_FILE: b"authorities"} if needed else {})
     assert (job_of(proxy_exec(settings, (), "x"))["ca_file"] == EGRESS_CA_FILE) is needed

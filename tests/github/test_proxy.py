@@ -14,7 +14,7 @@ from moonmind_appliance.checks.github_access import GitHubChecks
 from moonmind_appliance.checks.repository import repository_checks
 from moonmind_appliance.errors import GitHubError
 from moonmind_appliance.github import Connection, GitHub
-from moonmind_appliance.github.proxy import Route, git_proxy_problem, is_excluded, route_of
+from moonmind_appliance.github.proxy import Route, git_proxy_problem, route_of
 from moonmind_appliance.models import FailureCode, WhoActs
 from moonmind_appliance.phases.github_failures import rest_failure
 from moonmind_appliance.redaction import Redactor
@@ -155,45 +155,6 @@ def test_a_refusal_by_github_is_not_blamed_on_the_proxy(stderr: str) -> None:
     """Its lines start with `remote:`, and its host is another."""
     assert git_proxy_problem(stderr, Route(ProxyUrl("http://proxy:3128"))) == ""
     assert git_proxy_problem("fatal: CONNECT tunnel failed, response 407", Route()) == ""
-
-
-@pytest.mark.parametrize(
-    ("no_proxy", "excluded"),
-    [
-        ("", False),
-        ("*", True),
-        ("git.corp.example", True),
-        ("GIT.corp.example", True),
-        ("corp.example", True),
-        (".corp.example", True),
-        ("*.corp.example", True),
-        ("other.example, corp.example", True),
-        ("localhost corp.example", True),
-        ("git.corp.example:443", True),
-        ("git.corp.example:8443", False),
-        ("rp.example", False),
-        ("git", False),
-        ("10.0.0.0/8", False),
-    ],
-)
-def test_no_proxy_is_read_as_curl_reads_it(no_proxy: str, excluded: bool) -> None:  # noqa: FBT001 - a table
-    """A domain includes its subdomains; an entry may have a port; case does not matter."""
-    assert is_excluded("git.corp.example", 443, no_proxy) == excluded
-
-
-@pytest.mark.parametrize(
-    ("host", "no_proxy", "excluded"),
-    [
-        ("10.1.2.3", "10.0.0.0/8", True),
-        ("10.1.2.3", "10.1.2.3", True),
-        ("11.1.2.3", "10.0.0.0/8", False),
-        ("fd00::1", "fd00::/8", True),
-        ("fd00::1", "[fd00::1]", True),
-    ],
-)
-def test_no_proxy_may_name_networks(host: str, no_proxy: str, excluded: bool) -> None:  # noqa: FBT001 - a table
-    """In both versions of IP."""
-    assert is_excluded(host, 443, no_proxy) == excluded
 
 
 def test_the_route_depends_on_the_scheme_and_the_exclusions() -> None:

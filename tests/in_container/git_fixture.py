@@ -16,6 +16,11 @@ from tests.in_container.sent import CHANGES_USER, USER, run_program
 TOKEN = "ghp_gitFixtureToken0123456789abcdefghijk"
 BRANCH = "speckit/20260301/0a1b2c3d"
 FEATURE = "specs/001-dark-mode"
+SPEC = f"{FEATURE}/spec.md"
+# A command; its arguments are the number of links, and their target with {} for the number.
+MAKE_LINKS = (
+    "python3 -c 'import os,sys\nfor n in range(int(sys.argv[1])): os.symlink(sys.argv[2].format(n), f\"l{n}\")'"
+)
 
 _CLEAN = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance.in_container.agent_index import not_checked_out
-from tests.in_container.git_fixture import FEATURE, GitRun, git
+from tests.in_container.git_fixture import SPEC, GitRun, git
 
-SPEC = f"{FEATURE}/spec.md"
 FILES: dict[str, str | bytes] = {
     "README.md": "x",
     "src/a.py": "x",

@@ -55,6 +55,7 @@ def test_the_hello_for_the_host_passes() -> None:
         (hello("chatgpt.com.evil.example"), "TLS for another host"),
         (hello("ghs_Secret.evil.example"), "TLS for another host: ghs_Secret.evil.example$"),
         (hello("a" * 60 + ".ghs_" + "x" * 50 + ".example"), r"TLS for another host: \(123 characters\)$"),
+        (hello("evil.example").replace(b"evil.", b"\x1bvil\xff"), r"TLS for another host: \\x1bvil\\xffexample$"),
         (hello(None), "TLS without a host name"),
         (with_extension(hello("chatgpt.com"), 0xFE0D, b"\0\0\0\0"), "TLS with an encrypted host name"),
         (with_extension(hello("chatgpt.com"), 0, b"\0\x0c\0\0\x09evil.test"), "malformed"),

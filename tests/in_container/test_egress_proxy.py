@@ -276,23 +276,27 @@ def test_a_tunnel_without_a_port_in_its_entry_must_be_tls_for_that_host(tls_serv
         assert reasons == {"TLS for another host: evil.example", "not TLS"}
 
 
+def program_for(path: Path, *, seconds: float) -> list[str]:
+    """The command of the program that waits at that path for the socket."""
+    job = {
+        "socket": str(path),
+        "seconds": seconds,
+        "hosts": ["chatgpt.com"],
+        "allow": [],
+        "no_proxy": "",
+        "ca_file": None,
+        "idle_seconds": 5,
+    }
+    return [sys.executable, *command("egress_proxy", job)[1:]]
+
+
 def test_the_program_takes_the_socket_of_another_container(tmp_path: Path) -> None:
     """It accepts on a socket that it did not open, prints that it is ready, and removes the Unix socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        path = str(tmp_path / "x.sock")
-        job = {
-            "socket": path,
-            "seconds": 10,
-            "hosts": ["chatgpt.com"],
-            "allow": [],
-            "no_proxy": "",
-            "ca_file": None,
-            "idle_seconds": 5,
-        }
-        argv = [sys.executable, *command("egress_proxy", job)[1:]]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as program:
+        path = tmp_path / "x.sock"
+        with subprocess.Popen(program_for(path, seconds=10), stdout=subprocess.PIPE) as program:
             try:
-                assert hand_over(listener, path, 10)
+                assert hand_over(listener, str(path), 10)
                 assert program.stdout is not None
                 assert program.stdout.readline() == b'{"ready": true}\n'
                 assert list(tmp_path.iterdir()) == []
@@ -306,16 +310,7 @@ def test_the_program_takes_the_socket_of_another_container(tmp_path: Path) -> No
 
 def test_the_program_gives_up_without_a_socket(tmp_path: Path) -> None:
     """Then the run starts another container."""
-    job = {
-        "socket": str(tmp_path / "x.sock"),
-        "seconds": 0.2,
-        "hosts": [],
-        "allow": [],
-        "no_proxy": "",
-        "ca_file": None,
-        "idle_seconds": 5,
-    }
-    argv = [sys.executable, *command("egress_proxy", job)[1:]]
+    argv = program_for(tmp_path / "x.sock", seconds=0.2)
     done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (1, b"The agent container did not hand over its socket.\n")
     assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from moonmind_appliance.in_container.egress_request import (
     [
         (b"CONNECT chatgpt.com:443 HTTP/1.1\r\nHost: chatgpt.com:443", ("chatgpt.com", 443)),
         (b"CONNECT ChatGPT.com:443 HTTP/1.1\r\nHost: chatgpt.COM", ("chatgpt.com", 443)),
-        (b"CONNECT pypi.org:8443 HTTP/1.0", ("pypi.org", 8443)),
+        (b"CONNECT packages.example.com:8443 HTTP/1.0", ("packages.example.com", 8443)),
         (b"CONNECT a_b-c.x1:1 HTTP/1.1\r\nUser-Agent: a b\r\nproxy-connection:Keep-Alive", ("a_b-c.x1", 1)),
         (b"CONNECT a.b:443 HTTP/1.1\r\nContent-Length: 0", ("a.b", 443)),
         (b"CONNECT 10.0.0.5:443 HTTP/1.1", ("10.0.0.5", 443)),

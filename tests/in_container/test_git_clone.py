@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.in_container.git_fixture import BRANCH, FEATURE, GitRun, git
-
-SPEC = f"{FEATURE}/spec.md"
+from tests.in_container.git_fixture import BRANCH, GitRun, git
 
 
 def test_a_clone_has_only_the_base_branch(git_run: GitRun) -> None:

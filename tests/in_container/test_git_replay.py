@@ -12,20 +12,20 @@ FILE, OTHER = ("100644", "1" * 40), ("100644", "2" * 40)
 @pytest.mark.parametrize(
     ("change", "other", "found"),
     [
-        ({b"a": FILE}, {b"b": FILE}, []),
-        ({b"a": FILE}, {b"a": FILE}, []),
-        ({b"a": FILE}, {b"a": OTHER}, [b"a"]),
-        ({b"a": FILE}, {b"a": GONE}, [b"a"]),
-        ({b"a": GONE}, {b"a": OTHER}, [b"a"]),
-        ({b"a": GONE}, {b"a": GONE}, []),
-        ({b"a/b": FILE}, {b"a": FILE}, [b"a/b"]),
-        ({b"a": FILE}, {b"a/b": FILE}, [b"a"]),
-        ({b"a/b": FILE}, {b"a": GONE}, []),
-        ({b"a/b": FILE}, {b"a/c": FILE}, []),
+        ({"a": FILE}, {"": FILE}, []),
+        ({"a": FILE}, {"a": FILE}, []),
+        ({"a": FILE}, {"a": OTHER}, ["a"]),
+        ({"a": FILE}, {"a": GONE}, ["a"]),
+        ({"a": GONE}, {"a": OTHER}, ["a"]),
+        ({"a": GONE}, {"a": GONE}, []),
+        ({"a/": FILE}, {"a": FILE}, ["a/"]),
+        ({"a": FILE}, {"a/": FILE}, ["a"]),
+        ({"a/": FILE}, {"a": GONE}, []),
+        ({"a/": FILE}, {"a/c": FILE}, []),
     ],
 )
 def test_paths_conflict_only_if_both_histories_change_them_differently(
-    change: Entries, other: Entries, found: list[bytes]
+    change: Entries, other: Entries, found: list[str]
 ) -> None:
     """Also a file in the place of a folder."""
     assert conflicts(change, other) == found

@@ -8,9 +8,8 @@ import pytest
 
 from moonmind_appliance.in_container.git_skipped import ADDED_ANYWAY, AS_IT_IS, IGNORED, IN_SUBMODULE
 from moonmind_appliance.in_container.git_stage import MOST_LEFT_OUT
-from tests.in_container.git_fixture import FEATURE, Answer, GitRun, git
+from tests.in_container.git_fixture import FEATURE, SPEC, Answer, GitRun, git
 
-SPEC = f"{FEATURE}/spec.md"
 LFS = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
 

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from tests.in_container.git_fixture import FEATURE, GitRun, git
-
-SPEC = f"{FEATURE}/spec.md"
+from tests.in_container.git_fixture import FEATURE, SPEC, GitRun, git
 
 
 def test_modes_links_deletions_and_type_changes_are_kept(git_run: GitRun) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.in_container.git_fixture import FEATURE, GitRun, git
+from tests.in_container.git_fixture import FEATURE, SPEC, GitRun, git
 from tests.in_container.spec_kit_layouts import (
     PLAN_TEMPLATE,
     of_0_0_60,
@@ -14,7 +14,6 @@ from tests.in_container.spec_kit_layouts import (
     of_1_1_powershell,
 )
 
-SPEC = f"{FEATURE}/spec.md"
 IMAGE_SCRIPT = "#!/bin/sh\n"
 COMMON = ".specify/scripts/bash/common.sh"
 PLAN_SKILL = ".agents/skills/speckit-plan/SKILL.md"

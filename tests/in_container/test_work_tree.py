@@ -3,10 +3,9 @@
 import pytest
 
 from moonmind_appliance.in_container import work_tree
-from tests.in_container.git_fixture import FEATURE, GitRun
+from tests.in_container.git_fixture import SPEC, GitRun
 from tests.in_container.sent import CHANGES_USER
 
-SPEC = f"{FEATURE}/spec.md"
 ours_alone = pytest.mark.skipif(not CHANGES_USER, reason="permissions do not bind the user of these tests")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from moonmind_appliance import settings
-from moonmind_appliance.rehearsal.environment import RehearsalEnvironment, RunningAppliance
+from moonmind_appliance.rehearsal.environment import RehearsalEnvironment
 from moonmind_appliance.rehearsal.openai import ResponseKind, ScriptedResponse
 
 from .conftest import docker
@@ -130,11 +130,10 @@ def environment():
 
 
 @pytest.fixture(scope="module")
-def running(environment):
-    with RunningAppliance(environment.settings) as made:
-        environment.sign_in(made, 0)
-        environment.sign_in(made, 1)
-        yield made
+def running(environment, running):
+    """With both shards signed in."""
+    environment.sign_in(running, 1)
+    return running
 
 
 @pytest.fixture(scope="module")

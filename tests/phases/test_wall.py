@@ -230,7 +230,7 @@ def test_an_egress_container_that_cannot_start_is_an_error_of_the_engine() -> No
     wall.start()
     wall.wait_started()
     with pytest.raises(EngineError, match="no space"):
-        wall.protects("agent")
+        wall.end_with_proxy("agent")
 
 
 def test_the_record_is_stored_only_if_it_changed() -> None:

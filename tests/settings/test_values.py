@@ -31,7 +31,7 @@ GOOD: dict[str, dict[str, object]] = {
     "GITHUB_APP_ID": {"4711": "4711", " Iv23liAbCdEf0123 ": "Iv23liAbCdEf0123"},
     "AGENT_HTTPS_PROXY": {"http://u:p@proxy:3128": ProxyUrl("http://u:p@proxy:3128")},
     "AGENT_EGRESS_ALLOW": {
-        "pypi.org, *.example.com:8443": ("pypi.org", "*.example.com:8443"),
+        "packages.example.com, *.example.com:8443": ("packages.example.com", "*.example.com:8443"),
         "10.0.0.5 [fd00::5]:8443": ("10.0.0.5", "[fd00::5]:8443"),
     },
     "TRUSTED_PROXIES": {
@@ -181,7 +181,14 @@ BAD: dict[str, list[str]] = {
     "CODEX_SHARDS": ["0", "65", "three"],
     "CODEX_VOLUME_PREFIX": ["/a", "a b", "-a", "ü", "x" * 62, "a/b"],
     "AGENT_WALL": ["maybe"],
-    "AGENT_EGRESS_ALLOW": ["*", "*.com", "https://pypi.org", "pypi.org:0", "pypi.org/simple", "a.b, u@c.d"],
+    "AGENT_EGRESS_ALLOW": [
+        "*",
+        "*.com",
+        "https://packages.example.com",
+        "packages.example.com:0",
+        "packages.example.com/simple",
+        "a.b, u@c.d",
+    ],
     "JOB_NETWORK": ["host/x", "a b"],
     "EXTRA_CA_CERTS": ["/nowhere/ca.pem", "/"],
     # Without TLS over the internet; a user; a fragment.
