@@ -24,6 +24,7 @@ from moonmind_appliance.models.container import (
     Mount,
     UnusedImage,
     VolumeState,
+    network_of,
 )
 from moonmind_appliance.models.docker_names import (
     LABEL_APPLIANCE,
@@ -180,6 +181,7 @@ __all__ = [
     "git_container",
     "may_move_phase",
     "may_move_run",
+    "network_of",
     "set_author",
     "version_label",
     "workspace_volume",

@@ -22,10 +22,16 @@ class Limits(msgspec.Struct, frozen=True):
     pids: int
 
 
+def network_of(container: str) -> str:
+    """The network of a running container, by its id or name: the same addresses, ports and loopback interface."""
+    return f"container:{container}"
+
+
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A hardened container: user 1000, read-only root, no capabilities, no new privileges, an init as PID 1.
 
-    `tmpfs` maps a path to its mount options. `env` must contain no secret: inspect shows it.
+    `network` is a network's name, `network_of` another container, or None for no network at all. `tmpfs` maps a path to
+    its mount options. `env` must contain no secret: inspect shows it.
     """
 
     name: str

@@ -75,7 +75,6 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         engine.ensure_volume(ctx.cache_volume, names.cache_labels(ctx.run.repository))
     if ctx.wall is not None:
         engine.ensure_volume(names.egress, names.labels(EGRESS))
-        ctx.wall.start()
     try:
         starting = in_background(
             "agent",
@@ -83,6 +82,8 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         )
         try:
             git = _start_git(ctx)
+            if ctx.wall is not None:
+                ctx.wall.start()
             git_started()
         finally:
             # Whatever happens, no container may appear after this phase.

@@ -30,6 +30,7 @@ from moonmind_appliance.models import (
     Mount,
     UnusedImage,
     VolumeState,
+    network_of,
 )
 from tests.containers.fake_exec import Answer, ExecEnded, FakeExec, FakePrepared, serve_egress
 from tests.containers.fake_objects import FakeContainer, FakeFile, FakeImage, FakeVolume
@@ -223,13 +224,17 @@ class FakeEngine:
                 raise ImageNotFound(f"No such image: {spec.image}")
             if holder := self.container_data.get(spec.name):
                 raise NameTaken(spec.name, holder.spec.labels, running=holder.running)
-            if run and spec.network is not None and spec.network not in self.networks:
+            if run and spec.network is not None and not self._has_network(spec.network):
                 raise EngineError(f"network {spec.network} not found")
             for mount in spec.mounts:
                 self.volume_data.setdefault(mount.volume, FakeVolume({}))
             made = FakeContainer(spec, f"{next(self._numbers):064x}", threading.Event(), started=run)
             self.container_data[spec.name] = made
             return made.container_id
+
+    def _has_network(self, network: str) -> bool:
+        shared = [each for name, each in self.container_data.items() if network_of(name) == network]
+        return network in self.networks or any(each.running for each in shared)
 
     def containers(self, labels: dict[str, str]) -> list[ContainerState]:
         """Containers, running or not, that carry all these labels, by name."""

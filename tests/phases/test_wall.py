@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from moonmind_appliance.errors import ContainerLost, EngineError, InterruptReason, RunInterrupted
-from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, WaitReason
+from moonmind_appliance.models import FailureCode, PhaseName, RunStatus, WaitReason, network_of
 from moonmind_appliance.phases.egress_record import ARTIFACT, stored_record
-from moonmind_appliance.phases.start_job_container import agent_spec
+from moonmind_appliance.phases.start_job_container import agent_spec, git_spec
 from moonmind_appliance.phases.wall import Wall, egress_spec, needed_targets
 from moonmind_appliance.runs.cancel import cancel_run
 from tests.appliance_under_test import ApplianceUnderTest, ends
@@ -85,7 +85,7 @@ def test_the_agent_container_has_no_network_and_the_egress_container_nothing_of_
     ctx.wall = Wall(ctx)
     agent, egress = agent_spec(ctx), egress_spec(ctx)
     assert agent.network is None
-    assert egress.network == ctx.settings.job_network
+    assert egress.network == network_of(ctx.names.git)
     assert [(mount.volume, mount.read_only) for mount in egress.mounts] == [(ctx.names.egress, False)]
     assert [mount.read_only for mount in agent.mounts if mount.volume == ctx.names.egress] == [True]
     assert "egress_listen" in agent.command
@@ -208,6 +208,7 @@ def test_a_turn_waits_until_the_proxy_is_ready() -> None:
     """It may be interrupted meanwhile. A proxy that ended is an error of the engine."""
     ctx = make_context()
     ctx.engine.ensure_network(ctx.settings.job_network, {})
+    ctx.engine.start(git_spec(ctx))
     engine = ctx.engine
     assert isinstance(engine, FakeEngine)
     wall = Wall(ctx)
