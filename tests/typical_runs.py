@@ -228,9 +228,7 @@ def _results(
                 "workspace_volume": f"moonmind-run-{run_id}",
                 "shard_volume": "moonmind_rehearsal_ef951afc_2",
             },
-            StartedContainers(
-                volumes_are_new=True, agent_files=["/work/runs/extra-ca.pem", "/work/runs/speckit_specify.prompt"]
-            ),
+            StartedContainers(volumes_are_new=True),
         ),
         PhaseName.GIT_CLONE: (
             {

@@ -75,9 +75,9 @@ class LoginFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """How to start a turn: files to put into the container first (path to content), then one command.
+    """How to start a turn: files to write into the container first (path to content), then one command.
 
-    The files are directly in `WORKSPACES`: they may be written while the clone still creates the run's folder below it.
+    The files are directly in `WORKSPACES`, which exists in each attempt.
     """
 
     files: dict[str, bytes]

@@ -1,5 +1,6 @@
 """Builds the command that runs one of this package's programs in a container."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,10 +10,10 @@ from importlib import resources
 _OWN_IMPORT = re.compile(rf"^from ({re.escape(__package__)}\.\w+) import ", re.MULTILINE)
 _WAITS = "-"
 CANNOT_BEGIN = 126
-"""Exit code of a waiting program whose folder does not exist; Docker's own if a command's folder does not exist."""
+"""Exit code of a waiting program whose folder or files cannot be used; Docker's own for a folder that is absent."""
 
 # The modules are sent as text: neither the container's image nor its volumes contain them.
-_START = """import json, os, sys, types
+_START = """import binascii, json, os, sys, types
 for name, source in {modules!r}:
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
@@ -24,12 +25,15 @@ if job == {waits!r}:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    job, environment, folder = json.loads(line)
+    job, environment, folder, files = json.loads(line)
     os.environ.update(environment)
     try:
+        for path, text in files.items():
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(binascii.a2b_base64(text))
         os.chdir(folder or ".")
     except OSError as error:
-        sys.stderr.write(folder + ": " + error.strerror + "\\n")
+        sys.stderr.write((error.filename or path) + ": " + error.strerror + "\\n")
         sys.exit({cannot_begin})
 sys.exit(module.main(json.loads(job)))
 """
@@ -55,9 +59,19 @@ def waiting(argv: Sequence[str]) -> list[str]:
     return [*argv[:-1], _WAITS]
 
 
-def line_for(argv: Sequence[str], env: Mapping[str, str], folder: str | None) -> bytes:
-    """What a waiting program reads: the command's job, variables to add, and the folder to run in (None: stay)."""
-    return json.dumps([argv[-1], dict(env), folder]).encode() + b"\n"
+def line_for(
+    argv: Sequence[str], env: Mapping[str, str], folder: str | None, files: Mapping[str, bytes] | None = None
+) -> bytes:
+    """What a waiting program reads: the command's job, and what it does before.
+
+    Args:
+        argv: the command, from `command`.
+        env: variables to add.
+        folder: the folder to run in; None: stay.
+        files: absolute path to content; the folders must exist.
+    """
+    contents = {path: base64.b64encode(content).decode() for path, content in (files or {}).items()}
+    return json.dumps([argv[-1], dict(env), folder, contents]).encode() + b"\n"
 
 
 def limited(argv: Sequence[str], time_limit: float) -> list[str]:

@@ -43,11 +43,9 @@ class StartedContainers(PhaseOutput, frozen=True):
     """The output of `start_job_container`, for the attempt that started them.
 
     `volumes_are_new`: at least one of the run's volumes was created, so the files of earlier phases do not exist.
-    `agent_files` are absolute paths of files that were already copied into the agent container.
     """
 
     volumes_are_new: bool
-    agent_files: list[str] = []
 
 
 class AgentTurn(PhaseOutput, frozen=True):

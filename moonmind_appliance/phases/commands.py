@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Mapping
 
 from moonmind_appliance.containers.engine import ByteSink
 from moonmind_appliance.errors import ContainerLost, EngineError
@@ -22,18 +23,29 @@ _OOM_KILL = re.compile(rb"^oom_kill [1-9]", re.MULTILINE)
 
 
 def run_command(
-    ctx: PhaseContext, container: str, spec: ExecSpec, *, stdout: ByteSink, stderr: ByteSink
+    ctx: PhaseContext,
+    container: str,
+    spec: ExecSpec,
+    *,
+    stdout: ByteSink,
+    stderr: ByteSink,
+    files: Mapping[str, bytes] | None = None,
 ) -> ExecOutcome:
     """Execute a command, or give its job to its waiting program. Ends at once if the run is interrupted.
+
+    `files` (absolute path in a volume to content) are written first. A waiting program does that itself, because the
+    engine needs 0.1 s for it.
 
     Raises:
         RunInterrupted: a cancel, a shutdown or a lost lease ended it.
     """
     outcome = None
     if prepared := ctx.prepared.take(container, spec.command, ctx.cancel):
-        line = line_for(spec.command, spec.env, spec.working_dir)
+        line = line_for(spec.command, spec.env, spec.working_dir, files)
         outcome = prepared.run(line, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
     if outcome is None:
+        if files:
+            ctx.engine.put_files(container, files)
         outcome = ctx.engine.execute(container, spec, stdout=stdout, stderr=stderr, cancel=ctx.cancel)
     if outcome.ended is EndReason.CANCELLED:
         ctx.cancel.check()

@@ -47,7 +47,8 @@ class PhaseContext(msgspec.Struct, kw_only=True):
 
     `to_do` are the phases that were to be done when this attempt of the run began. `prepared` are the programs that
     wait for their command. `login` and `wall` are None until `start_job_container`; `wall` stays None with
-    AGENT_WALL=false. `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is
+    AGENT_WALL=false. `agent_files` (absolute path to content) are written into the agent container with the next
+    turn's own files. `workspace_bytes` is the size of the run's volumes at the last measurement. `keep_volumes` is
     False if a retry must start again at the clone.
     """
 
@@ -70,6 +71,7 @@ class PhaseContext(msgspec.Struct, kw_only=True):
     keep_volumes: bool = True
     login: RecordedLogin | None = None
     wall: "Wall | None" = None
+    agent_files: dict[str, bytes] = {}
 
     @property
     def limits(self) -> Limits:

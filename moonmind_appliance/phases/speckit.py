@@ -18,7 +18,6 @@ from moonmind_appliance.models import (
     FailureCode,
     PhaseName,
     SpecifyTurn,
-    StartedContainers,
     TurnOutcome,
     WaitingFor,
     WaitReason,
@@ -61,18 +60,14 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     if ctx.wall is not None:
         ctx.wall.check_ready()
     turn = turn_of(phase, ctx)
-    containers = ctx.run.output(StartedContainers)
-    copied = containers.agent_files if containers else []
-    missing = {path: content for path, content in turn.files.items() if path not in copied}
-    if missing:
-        ctx.engine.put_files(ctx.names.agent, missing)
+    files, ctx.agent_files = ctx.agent_files | turn.files, {}
     _prepare_next(phase, ctx, turn.command.command)
     egress_before = ctx.wall.targets() if ctx.wall is not None else []
     with ctx.logs(phase) as logs:
         reader = ctx.agent.reader(logs.stdout)
         stderr = Tee(logs.stderr)
         with watch_agent(ctx) as watch:
-            ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr)
+            ended = run_command(ctx, ctx.names.agent, turn.command, stdout=reader, stderr=stderr, files=files)
         reader.close()
         # A refreshed login has new secrets: the redactor must know them before the rest of the log is written.
         digest = reader.report().login_digest

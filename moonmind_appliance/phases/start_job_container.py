@@ -12,7 +12,6 @@ from moonmind_appliance.models import (
     ContainerSpec,
     FailureCode,
     Mount,
-    PhaseName,
     StartedContainers,
     WaitingFor,
     WaitReason,
@@ -96,15 +95,15 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         return failed(failure(FailureCode.IMAGE_MISSING, error.message))
     if turns := [phase for phase in ctx.to_do if phase in SKILLS]:
         ctx.prepared.prepare(names.agent, turn_of(turns[0], ctx).command.command)
-    files = _agent_files(ctx)
-    engine.put_files(names.agent, files)
+    if ctx.settings.extra_ca_certs:
+        ctx.agent_files[AGENT_CA_FILE] = extra_authorities(ctx.settings.extra_ca_certs)
     ctx.login = record_login(ctx)
     if ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.wall is not None:
         ctx.wall.end_with_proxy(agent)
     return PhaseResult(
-        output=StartedContainers(volumes_are_new=any(made), agent_files=sorted(files)),
+        output=StartedContainers(volumes_are_new=any(made)),
         metadata={
             "agent_container": agent,
             "git_container": git,
@@ -119,16 +118,6 @@ def _start_git(ctx: PhaseContext) -> str:
     if ctx.settings.extra_ca_certs and ctx.settings.github_server_url.startswith("https:"):
         ctx.engine.put_file(ctx.names.git, GIT_CA_FILE, extra_authorities(ctx.settings.extra_ca_certs))
     return container
-
-
-def _agent_files(ctx: PhaseContext) -> dict[str, bytes]:
-    """The files that the agent container needs, with those of the first turn if that turn follows."""
-    files = {}
-    if ctx.settings.extra_ca_certs:
-        files[AGENT_CA_FILE] = extra_authorities(ctx.settings.extra_ca_certs)
-    if PhaseName.SPECKIT_SPECIFY in ctx.to_do:
-        files |= turn_of(PhaseName.SPECKIT_SPECIFY, ctx).files
-    return files
 
 
 def agent_spec(ctx: PhaseContext) -> ContainerSpec:

@@ -187,7 +187,7 @@ def test_an_appliance_without_memory_starts_the_run_again(appliance: ApplianceUn
 
 @pytest.mark.parametrize(
     "method",
-    ["image", "ensure_network", "ensure_volume", "start", "put_file", "read_file", "execute", "freeze"],
+    ["image", "ensure_network", "ensure_volume", "start", "read_file", "execute", "freeze"],
 )
 def test_an_engine_that_goes_away_is_waited_for(appliance: ApplianceUnderTest, method: str) -> None:
     """In every phase: queued with the reason and a time, a wake-up at that time, and the run then finishes."""

@@ -2,8 +2,10 @@
 
 import os
 import re
+import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -61,11 +63,13 @@ def test_a_time_limit_ends_the_program_from_outside() -> None:
     assert command("workspace_size", {}, time_limit=60.0)[:4] == ["timeout", "--kill-after=5", "60.0", "python3"]
 
 
-def _waiting(folder: Path | str | None, line: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def _waiting(
+    folder: Path | str | None, line: bytes | None = None, files: Mapping[str, bytes] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Start a program that waits, and give it a command's line, or another one."""
     shell = ["sh", "-c", 'echo "$GIVEN $(pwd) $(wc -c)"']
     argv = command("codex_logout", {"command": shell})
-    given = line_for(argv, {"GIVEN": "a variable"}, None if folder is None else str(folder))
+    given = line_for(argv, {"GIVEN": "a variable"}, None if folder is None else str(folder), files)
     return subprocess.run(
         [sys.executable, *waiting(argv)[1:]],
         input=given if line is None else line,
@@ -94,3 +98,21 @@ def test_a_waiting_program_names_a_folder_that_does_not_exist(tmp_path: Path) ->
     done = _waiting(tmp_path / "absent")
     assert (done.returncode, done.stdout) == (CANNOT_BEGIN, b"")
     assert done.stderr.decode() == f"{tmp_path}/absent: No such file or directory\n"
+
+
+def test_a_waiting_program_writes_the_files_of_its_command(tmp_path: Path) -> None:
+    """Any bytes; only their owner can read them. A file that exists is replaced."""
+    home, old, new = tmp_path / "home", tmp_path / "old", tmp_path / "\u00fc"
+    home.mkdir()
+    old.write_text("something longer")
+    assert _waiting(home, files={str(old): b"new", str(new): bytes(range(256))}).returncode == 0
+    assert old.read_bytes() == b"new"
+    assert new.read_bytes() == bytes(range(256))
+    assert stat.S_IMODE(new.stat().st_mode) == 0o600
+
+
+def test_a_waiting_program_names_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """It does not begin, and ends as without its folder."""
+    done = _waiting(tmp_path, files={f"{tmp_path}/absent/file": b""})
+    assert (done.returncode, done.stdout) == (CANNOT_BEGIN, b"")
+    assert done.stderr.decode() == f"{tmp_path}/absent/file: No such file or directory\n"

@@ -100,7 +100,7 @@ def test_every_failure_is_read_back(store: Store, code: FailureCode) -> None:
 
 OUTPUTS: dict[PhaseName, PhaseOutput] = {
     PhaseName.PREPARE_JOB: PreparedJob("Acme/Shop"),
-    PhaseName.START_JOB_CONTAINER: StartedContainers(volumes_are_new=True, agent_files=["/work/prompt"]),
+    PhaseName.START_JOB_CONTAINER: StartedContainers(volumes_are_new=True),
     PhaseName.GIT_CLONE: SpecKitChoice(
         "image", "no_skills", "Because.", "0.9.4", ["a"], constitution=True, notes=["b"]
     ),
