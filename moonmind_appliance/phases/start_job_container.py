@@ -30,7 +30,7 @@ from moonmind_appliance.models.container_paths import (
 from moonmind_appliance.phases.agent_login import record_login
 from moonmind_appliance.phases.background import in_background
 from moonmind_appliance.phases.commands import SLEEP
-from moonmind_appliance.phases.context import PhaseContext
+from moonmind_appliance.phases.context import PhaseContext, RecordedLogin
 from moonmind_appliance.phases.names import AGENT, EGRESS, GIT
 from moonmind_appliance.phases.result import PhaseResult, failed
 from moonmind_appliance.phases.turns import turn_of
@@ -75,10 +75,7 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
     if ctx.wall is not None:
         engine.ensure_volume(names.egress, names.labels(EGRESS))
     try:
-        starting = in_background(
-            "agent",
-            lambda: start_under_lock(engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel),
-        )
+        starting = in_background("agent", lambda: _start_agent(ctx))
         try:
             git = _start_git(ctx)
             if ctx.wall is not None:
@@ -87,17 +84,14 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
         finally:
             # Whatever happens, no container may appear after this phase.
             wait([starting])
-        agent = starting.result()
+        agent, ctx.login = starting.result()
     except NameTaken as error:
         detail = f"{error.name} is in use by {lock_holder(error)}"
         return PhaseResult(waiting_for=WaitingFor(WaitReason.SHARD_BUSY, detail=detail))
     except ImageNotFound as error:
         return failed(failure(FailureCode.IMAGE_MISSING, error.message))
-    if turns := [phase for phase in ctx.to_do if phase in SKILLS]:
-        ctx.prepared.prepare(names.agent, turn_of(turns[0], ctx).command.command)
     if ctx.settings.extra_ca_certs:
         ctx.agent_files[AGENT_CA_FILE] = extra_authorities(ctx.settings.extra_ca_certs)
-    ctx.login = record_login(ctx)
     if ctx.login.problem:
         return PhaseResult(waiting_for=WaitingFor(WaitReason.LOGIN, detail=ctx.login.problem))
     if ctx.wall is not None:
@@ -111,6 +105,14 @@ def _start(ctx: PhaseContext, git_started: Callable[[], None]) -> PhaseResult:
             "shard_volume": names.shard.volume,
         },
     )
+
+
+def _start_agent(ctx: PhaseContext) -> tuple[str, RecordedLogin]:
+    """Start the agent container and the program of its first turn; the container's id, and its login."""
+    agent = start_under_lock(ctx.engine, agent_spec(ctx), patience=_CHECK_SECONDS, cancel=ctx.cancel)
+    if turns := [phase for phase in ctx.to_do if phase in SKILLS]:
+        ctx.prepared.prepare(ctx.names.agent, turn_of(turns[0], ctx).command.command)
+    return agent, record_login(ctx)
 
 
 def _start_git(ctx: PhaseContext) -> str:
