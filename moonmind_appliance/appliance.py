@@ -47,6 +47,8 @@ _WAKE_AGAIN_EVERY = 300
 _RETAIN_EVERY = 3600
 _CHECK_DATABASE_EVERY = 6 * 3600
 _RETURN_MEMORY_EVERY = 30
+# A database connection that was not used for so long is closed.
+_UNUSED_SECONDS = 15
 _OIDC_CHECK_AGE = 15
 _START_AGAIN_EVERY = 1.0
 # Seconds between two log lines about a start that waits.
@@ -132,10 +134,14 @@ class Appliance:
         self._workers.every("logins", _LOOK_AT_LOGINS_EVERY, self._look_at_logins)
         self._workers.every("wake-again", _WAKE_AGAIN_EVERY, self._wake_again)
         self._workers.every("retention", _RETAIN_EVERY, self._retention.start)
-        self._workers.every("memory", _RETURN_MEMORY_EVERY, return_to_system)
+        self._workers.every("memory", _RETURN_MEMORY_EVERY, self._return_memory)
         self._workers.every("database check", _CHECK_DATABASE_EVERY, self._check_database)
         self._workers.start()
         return recovered
+
+    def _return_memory(self) -> None:
+        self.resources.store.database.close_unused(_UNUSED_SECONDS)
+        return_to_system()
 
     def _recover(self) -> Recovered | None:
         report_at = float("-inf")

@@ -116,14 +116,22 @@ class _Connection:
         self.raw = raw
         # Locked while the connection is used, so that `Database.close` does not close it during a statement.
         self.used = threading.RLock()
+        self.used_at = time.monotonic()
+        self.is_closed = False
         # Not at the end of the process: that would wait for a thread that waits for another program's lock.
         weakref.finalize(self, raw.close).atexit = False
+
+    def close(self) -> None:
+        """Close it; the caller has locked `used`. May be called again."""
+        self.is_closed = True
+        self.raw.close()
 
 
 class Database:
     """A SQLite file in WAL mode, shared by many threads and processes.
 
-    Opens one connection per thread, when first needed, and closes it when the thread ends. All methods are thread-safe.
+    Opens one connection per thread, when first needed, and closes it when the thread ends or by `close_unused`. All
+    methods are thread-safe.
 
     Args:
         path: the file; created, readable by its owner only, if it is missing.
@@ -291,9 +299,30 @@ class Database:
         for connection in connections:
             if connection.used.acquire(timeout=max(0.0, give_up_at - time.monotonic())):
                 try:
-                    connection.raw.close()
+                    connection.close()
                 finally:
                     connection.used.release()
+
+    def close_unused(self, seconds: float) -> int:
+        """Close the connections that their threads have not used for so long; returns how many.
+
+        A connection keeps half a megabyte of statements and pages. Its thread opens another one when it needs it.
+        """
+        with self._lock:
+            connections = list(self._open)
+        closed = 0
+        for connection in connections:
+            if not connection.used.acquire(blocking=False):
+                continue
+            try:
+                if time.monotonic() - connection.used_at >= seconds:
+                    connection.close()
+                    with self._lock:
+                        self._open.discard(connection)
+                    closed += 1
+            finally:
+                connection.used.release()
+        return closed
 
     @property
     def connections(self) -> int:
@@ -303,18 +332,30 @@ class Database:
 
     @contextmanager
     def _use(self) -> Iterator[RedactingConnection]:
-        mine: _Connection | None = getattr(self._local, "connection", None)
         try:
-            if mine is None:
-                mine = self._local.connection = self._connect()
-            with mine.used:
+            mine = self._lock_own()
+            try:
                 if self._closed:
                     raise StoreError(f"Database {self.path} is closed.")
                 yield mine.raw
+            finally:
+                mine.used_at = time.monotonic()
+                mine.used.release()
         except sqlite3.Error as error:
             if self._closed:
                 raise StoreError(f"Database {self.path} is closed.") from error
             raise store_error(error, self.path) from error
+
+    def _lock_own(self) -> _Connection:
+        """This thread's open connection, with `used` locked."""
+        mine: _Connection | None = getattr(self._local, "connection", None)
+        while True:
+            if mine is not None:
+                mine.used.acquire()
+                if self._closed or not mine.is_closed:
+                    return mine
+                mine.used.release()
+            mine = self._local.connection = self._connect()
 
     def _connect(self) -> _Connection:
         if self._closed:
@@ -327,7 +368,7 @@ class Database:
             os.mknod(self.path, 0o600)
         raw = sqlite3.connect(
             self.path,
-            timeout=self._busy_seconds,
+            timeout=self._wait_seconds,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=_CACHED_STATEMENTS,

@@ -94,6 +94,63 @@ def test_a_threads_connection_ends_with_it(store: Store) -> None:
     assert store.database.connections == 1
 
 
+def test_unused_connections_are_closed(store: Store) -> None:
+    """Those of threads that live on, too; a thread that needs one again opens it and works as before."""
+    opened, again = threading.Event(), threading.Event()
+    found = []
+
+    def work() -> None:
+        store.runs.counts()
+        opened.set()
+        again.wait(10)
+        store.events.add("later")
+        found.append(store.runs.counts())
+
+    store.runs.counts()
+    thread = threading.Thread(target=work)
+    thread.start()
+    opened.wait(10)
+    assert store.database.close_unused(60) == 0
+    assert store.database.close_unused(0) == 2
+    assert (store.database.connections, store.database.close_unused(0)) == (0, 0)
+    again.set()
+    thread.join()
+    assert found == [store.runs.counts()]
+
+
+def test_a_connection_in_use_is_not_closed(store: Store) -> None:
+    """Not even within a transaction that does nothing for a while."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with store.database.write() as connection:
+            inside.set()
+            leave.wait(10)
+            connection.execute("INSERT INTO appliance (key, value) VALUES ('kept', 'x')")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait(10)
+    assert store.database.close_unused(0) == 1, "that of this thread"
+    leave.set()
+    thread.join()
+    with store.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM appliance WHERE key = 'kept'").fetchone()[0] == 1
+
+
+def test_a_connection_that_is_opened_again_waits_as_the_closed_one(store: Store, data_dir: Path) -> None:
+    """Within `long_wait`."""
+    holder = sqlite3.connect(data_dir / "appliance.db", isolation_level=None, check_same_thread=False)
+    database = Database(data_dir / "appliance.db", busy_seconds=0.05)
+    with database.long_wait():
+        assert database.close_unused(0) == 1
+        holder.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, holder.execute, ["COMMIT"]).start()
+        Store(database).events.add("x")
+    holder.close()
+    database.close()
+
+
 def test_close(store: Store) -> None:
     """Closing closes other threads' connections, too, is safe twice, and is final."""
     opened, closed = threading.Event(), threading.Event()
