@@ -207,7 +207,7 @@ class Held:
     def __init__(self, run_id, shard, appliance):
         self.run_id = run_id
         self.agent = appliance.resources.shards[shard].lock
-        self.egress = f"moonmind-egress-{run_id}"
+        self.egress, self.git = f"moonmind-egress-{run_id}", f"moonmind-git-{run_id}"
         limit = time.monotonic() + 60
         while not self.reads("held"):
             assert time.monotonic() < limit
@@ -240,11 +240,12 @@ def held(environment, running, caller):
 def targets(held, environment, host_service, bridge_container, outside):
     """Everything that the agent must not reach."""
     address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    egress = [docker("inspect", "-f", address, each.egress).strip() for each in held]
-    git = docker("inspect", "-f", address, f"moonmind-git-{held[0].run_id}").strip()
-    found = [["tcp", bridge_container, 8000], ["name", "example.com", 0], ["name", held[1].egress, 0]]
+    # The egress containers have the addresses of the git containers.
+    others = [docker("inspect", "-f", address, each.git).strip() for each in held]
+    assert all(others)
+    found = [["tcp", bridge_container, 8000], ["name", "example.com", 0], ["name", held[1].git, 0]]
     found += [["tcp", outside, 8000]] if outside else []
-    found += [["tcp", each, 3128] for each in (*egress, git)]
+    found += [["tcp", each, 3128] for each in others]
     proxy = environment.openai.proxy_url.rpartition(":")
     found.append(["tcp", proxy[0].removeprefix("http://"), int(proxy[2])])
     for host in host_addresses():
@@ -291,7 +292,7 @@ def test_the_same_targets_are_reached_without_the_wall(held, environment, target
     assert environment.openai.proxy_url.removeprefix("http://").partition(":")[0] in ipv4
     assert {("tcp", host, port) for host in ipv4} <= reached
     assert {("udp", host, port) for host in ipv4} <= reached
-    assert ("name", held[1].egress, 0) in reached
+    assert ("name", held[1].git, 0) in reached
     assert outside is None or ("tcp", outside, 8000) in reached
     assert ipv4 <= {json.loads(message)[0] for message in host_service[0].messages}
 
