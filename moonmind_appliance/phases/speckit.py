@@ -80,6 +80,8 @@ def speckit_phase(phase: PhaseName, ctx: PhaseContext) -> PhaseResult:
     if ended.ended is EndReason.CONTAINER_GONE and watch.failure is None:
         raise lost(phase.value, "agent")
     outcome = reader.outcome(ended)
+    if ctx.wall is not None and outcome.verdict in {AgentVerdict.FAILED, AgentVerdict.UNREACHABLE}:
+        ctx.wall.check_network(phase.value)
     outcome = msgspec.structs.replace(outcome, message=ctx.redactor.redact_text(outcome.message)[:_LONGEST_MESSAGE])
     result = _judge(phase, ctx, ended, outcome, reader.report(), egress_before=egress_before)
     if result.failure is not None or result.waiting_for is not None or ctx.login.problem:

@@ -14,6 +14,8 @@ from moonmind_appliance.containers.engine import ContainerEngine
 from moonmind_appliance.errors import EngineError, StoreError
 from moonmind_appliance.in_container.egress_record import ALLOWED
 from moonmind_appliance.models import (
+    LABEL_APPLIANCE,
+    LABEL_RUN,
     ContainerSpec,
     EndReason,
     ExecOutcome,
@@ -88,6 +90,17 @@ class Wall:
             self._ctx.cancel.check()
             if self._ended is None or self._ended.done():
                 raise lost("the start", "egress")
+
+    def check_network(self, doing: str) -> None:
+        """Check that the git container, whose network the egress container uses, still runs.
+
+        Raises:
+            ContainerLost: it has ended, so the agent reached nothing.
+        """
+        names = self._ctx.names
+        found = self._ctx.engine.containers({LABEL_APPLIANCE: names.appliance_id, LABEL_RUN: self._ctx.run.run_id})
+        if not any(each.running for each in found if each.name == names.git):
+            raise lost(doing, "git")
 
     def targets(self) -> list[EgressTarget]:
         """What the agent has tried to reach in this attempt."""

@@ -333,7 +333,7 @@ def test_the_password_of_the_proxy_is_only_with_the_egress_proxy(held):
     assert docker("exec", held[0].agent, "python3", "-c", search).strip() == "True []"
     # The control: the same search finds it where it must be; the program removed it from its own copy.
     assert "environ" in docker("exec", held[0].egress, "python3", "-c", search)
-    for container in (held[0].agent, held[0].egress, f"moonmind-git-{held[0].run_id}"):
+    for container in (held[0].agent, held[0].egress, held[0].git):
         assert PASSWORD not in docker("inspect", container)
     files = f"grep -rl {PASSWORD} /work /tmp 2>/dev/null || true"
     assert docker("exec", held[0].agent, "sh", "-c", files).strip() == ""

@@ -18,7 +18,7 @@ from tests.containers.fake import FakeEngine
 from tests.containers.fake_exec import FakeExec
 from tests.fakes import ANN
 from tests.phases.contexts import RecordedArtifacts, make_context
-from tests.scripted_acts import PLAN, SPECIFY, retry, says, with_login
+from tests.scripted_acts import PLAN, SPECIFY, TASKS, retry, says, with_login
 
 EVIL = {
     "target": "evil.example:443",
@@ -202,6 +202,25 @@ def test_an_egress_container_that_ends_ends_the_turn(appliance: ApplianceUnderTe
     appliance.clock.advance(seconds=60)
     appliance.work()
     assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+
+
+@pytest.mark.parametrize("verdict", ["failed", "unreachable"])
+def test_a_turn_without_the_git_containers_network_is_repeated(appliance: ApplianceUnderTest, verdict: str) -> None:
+    """The egress container uses that network. The service is not the reason."""
+
+    def without_network(process: FakeExec) -> dict[str, Any] | None:
+        git = next(name for name in appliance.containers() if name.startswith("moonmind-git-"))
+        appliance.engine.kill(git)
+        return says(verdict=verdict)(process)
+
+    appliance.agent.acts[PLAN] = [without_network]
+    run = appliance.run()
+    assert run.waiting_for is not None
+    assert run.waiting_for.reason is WaitReason.ENGINE
+    appliance.clock.advance(seconds=60)
+    appliance.work()
+    assert ends(appliance.stored(run)) == (RunStatus.SUCCEEDED, None)
+    assert appliance.agent.turns == [SPECIFY, PLAN, PLAN, TASKS]
 
 
 def test_a_turn_waits_until_the_proxy_is_ready() -> None:
