@@ -52,7 +52,8 @@ def serve(invocation: Invocation) -> Exit:
     configuration = invocation.configuration()
     settings = configuration.settings
     formatter = start_log(settings.moonmind_log_format, Redactor(secrets_of(settings)), debug=invocation.debug)
-    # When systemd's watchdog aborts the process, stderr gets the position of each thread. There may be no stderr.
+    # When systemd's watchdog aborts the process, stderr gets the position of each thread. There may be no stderr. The
+    # dump takes no lock, so that a thread that still runs can make it crash: then it is incomplete.
     with contextlib.suppress(RuntimeError, OSError):
         faulthandler.enable()
     try:
