@@ -60,6 +60,8 @@ def rule(entry: str, *, private: bool | None = None) -> Rule:
         ValueError: it is malformed; the message is the end of a sentence.
     """
     text = entry.strip()
+    if "/" in text:
+        raise ValueError(f"contains {entry!r}, which is not a host: give no scheme and no path")
     name, colon, port_text = text.rpartition(":")
     if not colon or text.endswith("]"):
         name, port_text = text, ""
