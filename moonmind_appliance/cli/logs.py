@@ -105,6 +105,7 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
 
 def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> RedactingFormatter:
     """Write the log to stderr in that form (`text` or `json`); returns its formatter. A later call replaces it."""
+    _collect_only_what_is_shown()
     formatter: RedactingFormatter = JsonFormatter(redactor) if form == "json" else TextFormatter(redactor)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -116,3 +117,13 @@ def start_log(form: str, redactor: Redactor, *, debug: bool = False) -> Redactin
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.INFO if debug else logging.WARNING)
     return formatter
+
+
+def _collect_only_what_is_shown() -> None:
+    """Collect neither a record's place in the source nor its process: that takes half of the time of a record.
+
+    https://docs.python.org/3/howto/logging.html#optimization
+    """
+    logging._srcfile = None  # noqa: SLF001 - the documented way
+    logging.logProcesses = False
+    logging.logMultiprocessing = False
