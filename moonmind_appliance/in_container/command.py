@@ -29,8 +29,13 @@ if job == {waits!r}:
     os.environ.update(environment)
     try:
         for path, text in files.items():
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            new = path + "." + os.urandom(8).hex()
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(binascii.a2b_base64(text))
+            # An earlier attempt's agent may have left anything there.
+            if os.path.isdir(path) and not os.path.islink(path):
+                os.rename(path, new + ".old")
+            os.rename(new, path)
         os.chdir(folder or ".")
     except OSError as error:
         sys.stderr.write((error.filename or path) + ": " + error.strerror + "\\n")
@@ -68,7 +73,7 @@ def line_for(
         argv: the command, from `command`.
         env: variables to add.
         folder: the folder to run in; None: stay.
-        files: absolute path to content; the folders must exist.
+        files: absolute path to content; the folders must exist. Whatever is at the path is replaced.
     """
     contents = {path: base64.b64encode(content).decode() for path, content in (files or {}).items()}
     return json.dumps([argv[-1], dict(env), folder, contents]).encode() + b"\n"

@@ -111,8 +111,28 @@ def test_a_waiting_program_writes_the_files_of_its_command(tmp_path: Path) -> No
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "pipe", "folder"])
+def test_a_waiting_program_replaces_what_is_not_a_file(tmp_path: Path, kind: str) -> None:
+    """An agent may have left it. Nothing is written through a link, and no pipe is waited for."""
+    home, path, other = tmp_path / "home", tmp_path / "file", tmp_path / "other"
+    home.mkdir()
+    other.write_text("stays")
+    match kind:
+        case "link":
+            path.symlink_to(other)
+        case "link to nothing":
+            path.symlink_to(tmp_path / "absent" / "file")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            (path / "full").mkdir(parents=True)
+    assert _waiting(home, files={str(path): b"new"}).returncode == 0
+    assert (path.is_symlink(), path.read_bytes(), other.read_text()) == (False, b"new", "stays")
+
+
 def test_a_waiting_program_names_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     """It does not begin, and ends as without its folder."""
     done = _waiting(tmp_path, files={f"{tmp_path}/absent/file": b""})
     assert (done.returncode, done.stdout) == (CANNOT_BEGIN, b"")
-    assert done.stderr.decode() == f"{tmp_path}/absent/file: No such file or directory\n"
+    assert done.stderr.decode().startswith(f"{tmp_path}/absent/file.")
+    assert done.stderr.decode().endswith(": No such file or directory\n")
