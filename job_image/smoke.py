@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 SCAFFOLD = Path("/opt/spec-kit/scaffold")
+# Where Debian and Ubuntu put Python packages.
+DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
 PHASE_SKILLS = ("speckit-specify", "speckit-plan", "speckit-tasks")
 
 # What the appliance writes into Codex's configuration. `--strict-config` refuses a key unknown to this version.
@@ -185,7 +187,7 @@ def check_user() -> str:
 
 def check_tools() -> str:
     """Check the programs that the containers' scripts call."""
-    for tool in ("bash", "git", "jq", "curl", "python3", "tar", "find", "sed", "awk", "grep"):
+    for tool in ("bash", "git", "jq", "curl", "openssl", "python3", "tar", "find", "sed", "awk", "grep"):
         require(shutil.which(tool), f"{tool} is not on the PATH")
     require(
         not shutil.which("node"), "Node is on the PATH: the `codex` there may be its wrapper, not the native binary"
@@ -195,6 +197,12 @@ def check_tools() -> str:
         require((git_core / part).exists(), f"git has no {part} in {git_core}")
     require(Path("/etc/ssl/certs/ca-certificates.crt").stat().st_size, "the CA bundle is empty")
     return output_of("git", "--version").strip()
+
+
+def check_h11() -> str:
+    """Check that the login broker finds the library h11 as the appliance starts it: isolated, without site packages."""
+    found = f"import sys; sys.path.append({DEBIAN_PACKAGES!r}); import h11; print(h11.__version__)"
+    return f"h11 {output_of('python3', '-I', '-S', '-c', found).strip()}"
 
 
 def check_codex_package() -> str:
@@ -335,6 +343,7 @@ def check_spec_kit_scripts() -> str:
 CHECKS: tuple[Callable[[], str], ...] = (
     check_user,
     check_tools,
+    check_h11,
     check_codex_package,
     check_codex_exec_flags,
     check_codex_login,

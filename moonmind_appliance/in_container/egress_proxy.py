@@ -8,13 +8,15 @@ a password.
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from moonmind_appliance.in_container.egress_hello import HELLO_LIMIT, NotThisHost, check_hello
 from moonmind_appliance.in_container.egress_record import ALLOWED, FAILED, REFUSED, Entry, Record
@@ -23,6 +25,7 @@ from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE, Rule, f
 from moonmind_appliance.in_container.egress_upstream import Failed, OperatorProxy, Streams, connect
 
 _CHUNK = 64 * 1024
+_ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _TICK = 0.25
 # Each piece makes the ClientHello be parsed from its beginning.
 _MOST_READS = 64
@@ -49,6 +52,11 @@ def main(job: dict[str, Any]) -> int:
     for that), `hosts` (of the agent's service), `allow` (the operator's entries), `no_proxy`, `ca_file` (or None) and
     `idle_seconds` (after which a silent tunnel ends).
     """
+    return run(job, {"ready": True})
+
+
+def run(job: dict[str, Any], ready: dict[str, Any], broker: "Callable[[Record, Limits], Broker] | None" = None) -> int:
+    """Do that job; print `ready` when connections are accepted. `broker` answers the requests to its hosts itself."""
     listener = take_listener(job["socket"], job["seconds"])
     if listener is None:
         sys.stderr.write("The agent container did not hand over its socket.\n")
@@ -56,11 +64,14 @@ def main(job: dict[str, Any]) -> int:
     url = os.environ.pop(PROXY_VARIABLE, "")
     proxy = OperatorProxy.of(url, job["no_proxy"], job["ca_file"]) if url else None
     rules = [rule(host, private=False) for host in job["hosts"]] + [rule(entry) for entry in job["allow"]]
-    asyncio.run(EgressProxy(rules, proxy, Limits(job["idle_seconds"]), Record(_print)).serve(listener))
+    limits, record = Limits(job["idle_seconds"]), Record(write_line)
+    made = None if broker is None else broker(record, limits)
+    asyncio.run(EgressProxy(rules, proxy, limits, record, made).serve(listener, ready))
     return 0
 
 
-def _print(line: str) -> None:
+def write_line(line: str) -> None:
+    """Print at once."""
     sys.stdout.write(line)
     sys.stdout.flush()
 
@@ -123,20 +134,38 @@ class Tunnel:
             writer.transport.abort()
 
 
+class Broker(Protocol):
+    """Ends the TLS connections to its hosts, and answers their requests."""
+
+    def serves(self, host: str, port: int) -> bool:
+        """Whether the target is one of its hosts."""
+
+    async def serve(self, tunnel: Tunnel, host: str, agent: Streams, connect: Callable[[], Awaitable[Streams]]) -> None:
+        """Serve the open tunnel until its end. `connect` connects to the target, or raises Refused or Failed."""
+
+
 class EgressProxy:
     """Accepts connections and tunnels them to allowed targets."""
 
-    def __init__(self, rules: list[Rule], proxy: OperatorProxy | None, limits: Limits, record: Record) -> None:
+    def __init__(
+        self,
+        rules: list[Rule],
+        proxy: OperatorProxy | None,
+        limits: Limits,
+        record: Record,
+        broker: Broker | None = None,
+    ) -> None:
         self._rules = rules
         self._proxy = proxy
         self._limits = limits
         self._record = record
+        self._broker = broker
         self._tunnels: set[Tunnel] = set()
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Serve; ends only by cancellation."""
+    async def serve(self, listener: socket.socket, ready: dict[str, Any]) -> None:
+        """Serve; ends only by cancellation. Prints `ready` first."""
         server = await asyncio.start_server(self._accepted, sock=listener, limit=_CHUNK)
-        _print('{"ready": true}\n')
+        write_line(json.dumps(ready) + "\n")
         async with server:
             while True:
                 await asyncio.sleep(_TICK)
@@ -156,9 +185,9 @@ class EgressProxy:
             await self._handle(tunnel, reader, writer)
         except Refused as refused:
             self._record.count(refused.shown or "?", REFUSED, refused.reason)
-            await _answer(writer, refused.status, refused.reason)
+            await answer_error(writer, refused.status, refused.reason)
             if tunnel in self._tunnels:
-                await _discard(reader)
+                await discard(reader)
         except (OSError, asyncio.IncompleteReadError):
             pass  # one side disconnected
         finally:
@@ -181,14 +210,18 @@ class EgressProxy:
         if allowed is None:
             # Shown as it was sent: redaction finds secrets by their exact bytes.
             raise Refused(HTTPStatus.FORBIDDEN, "not on the allow-list", printable(head.split(b" ")[1]))
+        if self._broker is not None and self._broker.serves(host, port):
+            writer.write(_ESTABLISHED)
+            await self._broker.serve(tunnel, host, (reader, writer), lambda: connect(allowed, host, port, self._proxy))
+            return
         try:
             upstream = await connect(allowed, host, port, self._proxy)
         except Failed as failed:
             self._record.count(target, FAILED, str(failed))
-            await _answer(writer, HTTPStatus.BAD_GATEWAY, str(failed))
+            await answer_error(writer, HTTPStatus.BAD_GATEWAY, str(failed))
             return
         tunnel.writers.append(upstream[1])
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        writer.write(_ESTABLISHED)
         await writer.drain()
         first = await _read_hello(reader, host, self._limits.hello) if allowed.tls else b""
         if isinstance(first, str):
@@ -282,7 +315,7 @@ async def _pump(tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-async def _discard(reader: asyncio.StreamReader) -> None:
+async def discard(reader: asyncio.StreamReader) -> None:
     """Read what the agent still sends, for a moment: closing with unread bytes could lose the answer."""
     left = _LARGEST_REST
     with contextlib.suppress(OSError, TimeoutError):
@@ -291,7 +324,7 @@ async def _discard(reader: asyncio.StreamReader) -> None:
                 left -= len(data)
 
 
-async def _answer(writer: asyncio.StreamWriter, status: HTTPStatus, reason: str) -> None:
+async def answer_error(writer: asyncio.StreamWriter, status: HTTPStatus, reason: str) -> None:
     """Answer with an error and close. The body is for people who read the output of a tool."""
     body = f"{reason}\n" if status is HTTPStatus.BAD_GATEWAY else f"The agent's wall refuses this: {reason}.\n"
     head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"

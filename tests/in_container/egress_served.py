@@ -94,7 +94,7 @@ class Served(Loop):
         self.port = listener.getsockname()[1]
         self._rules = rules
         record = Record(lambda line: self.lines.append(json.loads(line)))
-        self.begin(EgressProxy(rules, self._proxy, self._limits, record).serve(listener))
+        self.begin(EgressProxy(rules, self._proxy, self._limits, record).serve(listener, {"ready": True}))
         return self
 
     async def _start_echo(self) -> int:

@@ -1,0 +1,92 @@
+"""Renews the real login: one renewal at a time, and not more often than every half minute.
+
+The agent cannot cause one. Codex itself renews, by the check that the appliance also uses (`codex_check`).
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from moonmind_appliance.in_container.broker_login import Login, LoginFile, NoLogin
+from moonmind_appliance.in_container.codex_check import check
+from moonmind_appliance.in_container.codex_home import CodexHome
+
+BEFORE_END = 300.0
+LEAST_SECONDS = 30.0
+Check = Callable[[], dict[str, Any]]
+
+
+class Renewal:
+    """The real login, renewed if necessary.
+
+    Args:
+        file: the login file.
+        check: renews the login in the file, and returns Codex's report; it blocks.
+        report: takes that report.
+        clock: seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        file: LoginFile,
+        check: Check,
+        report: Callable[[dict[str, Any]], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._file = file
+        self._check = check
+        self._report = report
+        self._clock = clock
+        self._last = float("-inf")
+        self._running: asyncio.Task[None] | None = None
+
+    async def login(self) -> Login:
+        """The login to use now; it is renewed first if its access token ends within five minutes.
+
+        Raises:
+            NoLogin: there is none.
+        """
+        login = self._file.read()
+        if login.expires is not None and login.expires - time.time() < BEFORE_END:
+            await self._renew()
+            login = self._file.read()
+        return login
+
+    async def refused(self, login: Login) -> None:
+        """OpenAI refused the access token of that login: renew it, unless the file already has another one."""
+        try:
+            changed = self._file.read().access_token != login.access_token
+        except NoLogin:
+            return
+        if not changed:
+            await self._renew()
+
+    async def _renew(self) -> None:
+        if self._running is None:
+            if self._clock() - self._last < LEAST_SECONDS:
+                return
+            self._running = asyncio.create_task(self._run())
+        # A request that ends does not end the renewal: its new tokens must be stored.
+        await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
+        try:
+            self._report(await asyncio.to_thread(self._check))
+        finally:
+            self._last = self._clock()
+            self._running = None
+
+
+def checking(command: list[str], seconds: float, home: Path, volume: Path) -> Check:
+    """The check by Codex's app server `command`, in a new CODEX_HOME each time."""
+
+    def run() -> dict[str, Any]:
+        with CodexHome(home, volume) as codex_home:
+            report = check(command, seconds, codex_home)
+        shutil.rmtree(codex_home.folder, ignore_errors=True)
+        return report
+
+    return run
