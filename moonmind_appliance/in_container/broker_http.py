@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from moonmind_appliance.in_container.broker_request import BODY_LIMIT, HEAD_LIMIT, Headers, end_to_end
 from moonmind_appliance.in_container.egress_proxy import Tunnel
-from moonmind_appliance.in_container.egress_request import Refused, printable
+from moonmind_appliance.in_container.egress_request import Refused
 from moonmind_appliance.in_container.egress_upstream import Failed, Streams
 
 # Python starts without site packages; this is where the image's distribution has them.
@@ -41,19 +41,18 @@ class AgentSide:
         head = await self._head()
         if head is None:
             return None
-        line = printable(head.partition(b"\r\n")[0])
         if head.count(b"\r\n") != head.count(b"\n") or head.count(b"\r") != head.count(b"\n") or b"\0" in head:
-            raise Refused(HTTPStatus.BAD_REQUEST, "the request contains an invalid byte", line)
+            raise Refused(HTTPStatus.BAD_REQUEST, "the request contains an invalid byte")
         if b"\n " in head or b"\n\t" in head:
-            raise Refused(HTTPStatus.BAD_REQUEST, "a header is folded", line)
+            raise Refused(HTTPStatus.BAD_REQUEST, "a header is folded")
         self._http, self.has_answer = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT), False
         try:
             self._http.receive_data(head)
             event = self._http.next_event()
-        except h11.RemoteProtocolError:
-            raise Refused(HTTPStatus.BAD_REQUEST, "the request is malformed", line) from None
+        except (h11.RemoteProtocolError, ValueError):
+            raise Refused(HTTPStatus.BAD_REQUEST, "the request is malformed") from None
         if not isinstance(event, h11.Request) or event.http_version != b"1.1":
-            raise Refused(HTTPStatus.BAD_REQUEST, "not a request of HTTP/1.1", line)
+            raise Refused(HTTPStatus.BAD_REQUEST, "not a request of HTTP/1.1")
         return event
 
     async def _head(self) -> bytes | None:

@@ -135,13 +135,11 @@ def _single_headers(headers: Headers, shown: str) -> dict[bytes, bytes]:
 
 
 def _check_body(single: dict[bytes, bytes], shown: str) -> None:
-    length, coding = single.get(b"content-length"), single.get(b"transfer-encoding")
+    length = single.get(b"content-length")
     if b"expect" in single:
         raise Refused(HTTPStatus.EXPECTATION_FAILED, "Expect is not supported", shown)
-    if length is not None and coding is not None:
+    if length is not None and b"transfer-encoding" in single:
         raise Refused(HTTPStatus.BAD_REQUEST, "Content-Length with Transfer-Encoding", shown)
-    if coding is not None and coding.lower() != b"chunked":
-        raise Refused(HTTPStatus.NOT_IMPLEMENTED, "the Transfer-Encoding is not chunked", shown)
     if length is not None and not _LENGTH.fullmatch(length):
         raise Refused(HTTPStatus.BAD_REQUEST, "the Content-Length is malformed", shown)
     if length is not None and int(length) > BODY_LIMIT:

@@ -164,6 +164,8 @@ class EgressProxy:
 
     async def serve(self, listener: socket.socket, ready: dict[str, Any]) -> None:
         """Serve; ends only by cancellation. Prints `ready` first."""
+        # Accepted sockets take it over. asyncio sets it only on sockets that were made with their protocol's number.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         server = await asyncio.start_server(self._accepted, sock=listener, limit=_CHUNK)
         write_line(json.dumps(ready) + "\n")
         async with server:
