@@ -2,16 +2,17 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
 from moonmind_appliance.in_container.broker_authority import Authority
-from moonmind_appliance.in_container.broker_http import AgentSide, ServiceSide
+from moonmind_appliance.in_container.broker_http import AgentSide, AnswerHead, Head, ServiceSide
 from moonmind_appliance.in_container.broker_login import Dummy, NoLogin
 from moonmind_appliance.in_container.broker_renewal import Renewal
 from moonmind_appliance.in_container.broker_report import Answer, Report
-from moonmind_appliance.in_container.broker_request import Action, check_request, real_headers
+from moonmind_appliance.in_container.broker_request import Action, Headers, check_request, real_headers
 from moonmind_appliance.in_container.broker_tls import begin_tls, close, end_tls
 from moonmind_appliance.in_container.egress_proxy import Limits, Tunnel, answer_error, discard
 from moonmind_appliance.in_container.egress_record import ALLOWED, FAILED, REFUSED, Record
@@ -63,7 +64,10 @@ class LoginBroker:
         finally:
             for task in (working, gone):
                 task.cancel()
-            await asyncio.gather(working, gone, return_exceptions=True)
+            error, _ = await asyncio.gather(working, gone, return_exceptions=True)
+            if isinstance(error, Exception) and not isinstance(error, OSError):
+                # Only its type: the text could contain what was sent.
+                sys.stderr.write(f"The login broker met {type(error).__name__}.\n")
             self.record.touch(tunnel.entry)
             session.abort_service()
             await close(streams[1])
@@ -80,7 +84,6 @@ class _Session:
         self._connect = connect
         self._agent = AgentSide(tunnel, streams, self._limits.head)
         self._service: ServiceSide | None = None
-        self._service_writer: asyncio.StreamWriter | None = None
 
     async def run(self) -> None:
         """Answer requests until the agent or an error ends the connection."""
@@ -115,15 +118,9 @@ class _Session:
             return await self._agent.end()
         if request.action is Action.REFRESH:
             return await self._refresh()
-        login = await self._parts.renewal.login()
-        service = await self._connected()
-        sent = real_headers(headers, login.access_token, login.account_id)
-        response = await service.request(head.method, head.target, sent, self._agent.body())
+        service, response = await self._forward(head, headers)
         received = list(response.headers.raw_items())
         answer = Answer(request.path, response.status_code, received)
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
-            # Codex then refreshes its dummy here, and repeats the request.
-            await self._parts.renewal.refused(login)
         self._parts.report.begins(answer)
         try:
             await self._agent.answer(response.status_code, received, response.reason)
@@ -134,14 +131,36 @@ class _Session:
             self._parts.report.ends(answer)
         return await self._agent.end()
 
+    async def _forward(self, head: Head, headers: Headers) -> tuple[ServiceSide, AnswerHead]:
+        """Send the request with the real login; if OpenAI refuses that, renew it first.
+
+        A request with a body is repeated by Codex: it refreshes its dummy here.
+        """
+        # Without anything left the second time.
+        body = self._agent.body()
+        for attempt in range(2):
+            login = await self._parts.renewal.login()
+            service = await self._connected()
+            sent = real_headers(headers, login.access_token, login.account_id)
+            response = await service.request(head.method, head.target, sent, body)
+            if response.status_code != HTTPStatus.UNAUTHORIZED or attempt:
+                break
+            if not await self._parts.renewal.refused(login) or head.method != b"GET":
+                break
+            self.abort_service()
+        return service, response
+
     async def _refresh(self) -> bool:
         """Answer Codex's refresh of its dummy: with the same one, and without any effect."""
         body = b"".join([data async for data in self._agent.body(_REFRESH_LIMIT)])
         if not self._parts.dummy.is_refresh(body):
             raise Refused(HTTPStatus.FORBIDDEN, "not the login of this run", f"https://{self._host}/oauth/token")
-        answer = self._parts.dummy.refreshed()
+        # Without this refusal Codex would try again and again with a dummy that does not help.
+        dead = self._parts.renewal.is_dead()
+        status = HTTPStatus.UNAUTHORIZED if dead else HTTPStatus.OK
+        answer = self._parts.dummy.refused() if dead else self._parts.dummy.refreshed()
         headers = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(answer))]
-        await self._agent.answer(HTTPStatus.OK, headers, b"OK")
+        await self._agent.answer(status, headers, status.phrase.encode())
         await self._agent.send(answer)
         return await self._agent.end()
 
@@ -151,11 +170,13 @@ class _Session:
             streams = await self._connect()
             self._tunnel.writers.append(streams[1])
             streams = await begin_tls(streams, self._parts.service, self._host, self._limits.hello)
-            self._service, self._service_writer = ServiceSide(self._tunnel, streams), streams[1]
+            self._tunnel.writers.append(streams[1])
+            self._service = ServiceSide(self._tunnel, streams)
         return self._service
 
     def abort_service(self) -> None:
         """Close the connection to OpenAI at once."""
-        if self._service_writer is not None:
-            self._service_writer.transport.abort()
-            self._service = self._service_writer = None
+        for writer in self._tunnel.writers[1:]:
+            writer.transport.abort()
+        del self._tunnel.writers[1:]
+        self._service = None

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import TypeAlias
 
 from moonmind_appliance.in_container.broker_request import BODY_LIMIT, HEAD_LIMIT, Headers, end_to_end
 from moonmind_appliance.in_container.egress_proxy import Tunnel
@@ -18,6 +19,8 @@ sys.path.append("/usr/lib/python3/dist-packages")
 
 import h11
 
+Head: TypeAlias = h11.Request
+AnswerHead: TypeAlias = h11.Response
 _CHUNK = 64 * 1024
 _ANSWER_HEAD_LIMIT = 64 * 1024
 
@@ -32,7 +35,7 @@ class AgentSide:
         self._http = h11.Connection(h11.SERVER)
         self.has_answer = False
 
-    async def request(self) -> h11.Request | None:
+    async def request(self) -> Head | None:
         """The head of the next request; None if there is none.
 
         Raises:
@@ -133,7 +136,7 @@ class ServiceSide:
         done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
         return done and not self._http.trailing_data[0] and not self._reader.at_eof() and not self._writer.is_closing()
 
-    async def request(self, method: bytes, target: bytes, headers: Headers, body: AsyncIterator[bytes]) -> h11.Response:
+    async def request(self, method: bytes, target: bytes, headers: Headers, body: AsyncIterator[bytes]) -> AnswerHead:
         """Send a request; returns the head of its answer.
 
         Raises:

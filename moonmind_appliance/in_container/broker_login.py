@@ -79,10 +79,12 @@ def parse_login(content: bytes) -> Login:
         NoLogin: it has none, or not one of ChatGPT.
     """
     stored = _object(content)
-    tokens = stored.get("tokens")
-    if stored.get("auth_mode", "chatgpt") != "chatgpt" or not isinstance(tokens, dict):
-        key = isinstance(stored.get("OPENAI_API_KEY"), str)
-        raise NoLogin("The shard's login is an API key." if key else "The shard's login file contains no login.")
+    tokens, key = stored.get("tokens"), stored.get("OPENAI_API_KEY")
+    # As Codex decides: without a mode, an API key takes precedence.
+    mode = stored.get("auth_mode") or ("chatgpt" if key is None else "apikey")
+    if mode != "chatgpt" or not isinstance(tokens, dict):
+        is_key = mode == "apikey" and isinstance(key, str)
+        raise NoLogin("The shard's login is an API key." if is_key else "The shard's login file contains no login.")
     access, account = tokens.get("access_token"), tokens.get("account_id")
     claims = claims_of(tokens.get("id_token"))
     if account is None:
@@ -139,6 +141,12 @@ class Dummy:
     def refreshed(self) -> bytes:
         """The answer to the agent's refresh: the same tokens, so that nothing has to be remembered."""
         return json.dumps(self._tokens).encode()
+
+    @staticmethod
+    def refused() -> bytes:
+        """The answer to the agent's refresh if the real login is not valid any more: OpenAI's own."""
+        message = "Your refresh token has been invalidated. Please try signing in again."
+        return json.dumps({"error": {"message": message, "code": "refresh_token_invalidated"}}).encode()
 
     def is_bearer(self, value: bytes) -> bool:
         """Whether the value of an Authorization header is this run's. Takes the same time for each wrong value."""

@@ -41,6 +41,7 @@ class Renewal:
         self._report = report
         self._clock = clock
         self._last = float("-inf")
+        self._dead: Login | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def login(self) -> Login:
@@ -55,14 +56,24 @@ class Renewal:
             login = self._file.read()
         return login
 
-    async def refused(self, login: Login) -> None:
-        """OpenAI refused the access token of that login: renew it, unless the file already has another one."""
-        try:
-            changed = self._file.read().access_token != login.access_token
-        except NoLogin:
-            return
-        if not changed:
+    async def refused(self, login: Login) -> bool:
+        """OpenAI refused the access token of that login: renew it, unless the file already has another one.
+
+        Returns whether there is another one now.
+        """
+        if self._is_current(login):
             await self._renew()
+        return not self._is_current(login)
+
+    def is_dead(self) -> bool:
+        """Whether OpenAI refused to renew the login that the file contains."""
+        return self._dead is not None and self._is_current(self._dead)
+
+    def _is_current(self, login: Login) -> bool:
+        try:
+            return self._file.read().access_token == login.access_token
+        except NoLogin:
+            return True
 
     async def _renew(self) -> None:
         if self._running is None:
@@ -74,10 +85,23 @@ class Renewal:
 
     async def _run(self) -> None:
         try:
-            self._report(await asyncio.to_thread(self._check))
+            login = self._file.read()
+            report = await asyncio.to_thread(self._check)
+            self._dead = login if was_refused(report) else None
+            self._report(report)
+        except NoLogin:
+            pass  # the request shows it
+        except OSError as error:
+            self._report({"refreshed": False, "problem": f"Codex could not be started: {error.strerror}."})
         finally:
             self._last = self._clock()
             self._running = None
+
+
+def was_refused(report: dict[str, Any]) -> bool:
+    """Whether Codex reports that OpenAI refused the renewal: there is a response, and it has no account."""
+    result = report.get("account", {}).get("result")
+    return isinstance(result, dict) and result.get("account") is None and not report.get("refreshed")
 
 
 def checking(command: list[str], seconds: float, home: Path, volume: Path) -> Check:

@@ -10,6 +10,12 @@ _LIMIT = 32 * 1024
 _CLOSE_SECONDS = 2.0
 
 
+class _TlsWriter(asyncio.StreamWriter):
+    """Keeps the writer below it: asyncio closes the connection of a writer that is not referenced any more."""
+
+    below: asyncio.StreamWriter
+
+
 async def end_tls(streams: Streams, context: ssl.SSLContext, seconds: float) -> Streams:
     """Be the TLS server of a connection on which nothing has been read yet.
 
@@ -49,7 +55,9 @@ async def _start(streams: Streams, context: ssl.SSLContext, seconds: float, host
     if transport is None:
         raise ConnectionResetError
     protocol.connection_made(transport)
-    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+    writer = _TlsWriter(transport, protocol, reader, loop)
+    writer.below = streams[1]
+    return reader, writer
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

@@ -7,6 +7,7 @@ refused the renewal (expired, reused, invalidated); the response is an error if 
 `account/rateLimits/read` returns the usage windows. `codex debug models` renews too, but never reports why it failed.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -35,10 +36,22 @@ class Server:
 
     def read_log(self) -> None:
         """Keep its last log message about a refresh, for display."""
-        for line in self.process.stderr or ():
-            text = line.decode(errors="replace").strip()
-            if "refresh token:" in text:
-                self.refresh_error = text.partition("refresh token:")[2].strip()
+        if self.process.stderr is None:
+            return
+        with self.process.stderr as log:
+            for line in log:
+                text = line.decode(errors="replace").strip()
+                if "refresh token:" in text:
+                    self.refresh_error = text.partition("refresh token:")[2].strip()
+
+    def end(self) -> None:
+        """Kill it. A program that checks more than once must not keep its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message."""
@@ -79,8 +92,7 @@ def check(command: list[str], seconds: float, codex_home: CodexHome) -> dict[str
         report["problem"] = "Codex's app server exited early."
     finally:
         timer.cancel()
-        server.process.kill()
-        server.process.wait()
+        server.end()
     report["refreshed"] = digest(codex_home.login) != before
     report["refresh_error"] = server.refresh_error
     return report

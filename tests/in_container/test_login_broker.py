@@ -1,195 +1,109 @@
-"""The login broker with the real Codex CLI: its container has the login, the agent's has none, and no network."""
+"""The program of a broker's container: what it prints first, and when it does not start."""
 
 import json
-import threading
-import uuid
-from collections.abc import Iterator
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from moonmind_appliance.agents.adapter import TurnRequest
-from moonmind_appliance.agents.codex import Codex
-from moonmind_appliance.agents.egress import Egress, listen_command
-from moonmind_appliance.containers.docker import DockerEngine
-from moonmind_appliance.in_container.ca_bundle import EXTRA_CA_VARIABLE
-from moonmind_appliance.in_container.command import command
-from moonmind_appliance.in_container.egress_rules import PROXY_VARIABLE
-from moonmind_appliance.models import AgentVerdict, ContainerSpec, ExecSpec, Limits, Mount, PhaseName
-from moonmind_appliance.models.container_paths import (
-    AGENT_CA_FILE,
-    AGENT_EGRESS_FOLDER,
-    AGENT_HOME,
-    GIT_FOLDER,
-    LOGIN_FOLDER,
-    WORKSPACES,
+from moonmind_appliance.in_container.egress_listen import hand_over
+from moonmind_appliance.rehearsal.openai.accounts import Accounts, sample_accounts
+from tests.in_container.broker_served import login_file
+from tests.in_container.egress_served import read_all
+
+# In the container it is sent as source; here its library is among the tests' packages.
+START = """
+import json, sys
+from moonmind_appliance.in_container.login_broker import main
+sys.exit(main(json.loads(sys.argv[1])))
+"""
+
+
+def program(home: Path, volume: Path, path: Path, seconds: float = 10.0) -> "subprocess.Popen[bytes]":
+    """The program, which waits at that path for the socket."""
+    job: dict[str, Any] = {
+        "socket": str(path),
+        "seconds": seconds,
+        "hosts": ["chatgpt.com", "auth.openai.com"],
+        "allow": [],
+        "no_proxy": "",
+        "ca_file": None,
+        "idle_seconds": 5,
+        "broker": {"command": ["false"], "seconds": 5, "ca_file": None},
+    }
+    env = {**os.environ, "HOME": str(home), "CODEX_HOME": str(volume)}
+    argv = [sys.executable, "-c", START, json.dumps(job)]
+    return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def signed_in(volume: Path) -> Path:
+    """A login volume with a login of ChatGPT, and a file that an agent left in it."""
+    accounts = Accounts(sample_accounts(1))
+    (volume / "auth.json").write_bytes(login_file(accounts.sign_in(accounts[0]), accounts[0]))
+    (volume / "config.toml").write_text('chatgpt_base_url = "https://evil.invalid/"')
+    return volume
+
+
+def test_the_first_line_has_what_the_agent_needs(home: Path, signed_in: Path, tmp_path: Path) -> None:
+    """The authority and the dummy, with which the agent's refresh is answered. The volume is cleaned before."""
+    (tmp_path / "shared").mkdir()
+    path = tmp_path / "shared/x.sock"
+    with socket.create_server(("127.0.0.1", 0)) as listener, program(home, signed_in, path) as running:
+        try:
+            assert hand_over(listener, str(path), 10)
+            assert running.stdout is not None
+            ready = json.loads(running.stdout.readline())
+            assert (ready["ready"], list(ready["broker"])) == (True, ["ca", "login"])
+            tokens = json.loads(ready["broker"]["login"])["tokens"]
+            body = json.dumps({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
+            with socket.create_connection(listener.getsockname(), 10) as agent:
+                agent.sendall(b"CONNECT auth.openai.com:443 HTTP/1.1\r\n\r\n")
+                agent.recv(1000)
+                context = ssl.create_default_context(cadata=ready["broker"]["ca"])
+                with context.wrap_socket(agent, server_hostname="auth.openai.com") as secure:
+                    head = "POST /oauth/token HTTP/1.1\r\nHost: auth.openai.com\r\nConnection: close\r\n"
+                    secure.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+                    answer = read_all(secure)
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["access_token"] == tokens["access_token"]
+            assert [each.name for each in signed_in.iterdir()] == ["auth.json"]
+            assert list(home.iterdir()) == []
+        finally:
+            running.kill()
+
+
+def problem_of(home: Path, volume: Path, path: Path) -> str:
+    """Why the program ended."""
+    stdout, _ = (running := program(home, volume, path)).communicate(timeout=20)
+    assert running.returncode == 1
+    return str(json.loads(stdout)["broker_problem"])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "The shard has no login."),
+        (b"{}", "The shard's login file contains no login."),
+        (b'{"OPENAI_API_KEY": "sk-x"}', "The shard's login is an API key."),
+        (b'{"auth_mode": "apikey", "OPENAI_API_KEY": "sk-x", "tokens": {}}', "The shard's login is an API key."),
+    ],
 )
-from moonmind_appliance.rehearsal.openai import StandInOpenAI
-from tests.in_container.sent import job_of
-
-pytestmark = [pytest.mark.docker, pytest.mark.image]
-
-IMAGE = "moonmind/spec-automation-job:latest"
-LABELS = {"moonmind.test": "login-broker"}
-WORKSPACE = f"{WORKSPACES}/test"
-TEXT = "# Add a health page\n\nPeople see whether it is up.\n"
-CA_FILE = f"{GIT_FOLDER}/extra-ca.pem"
-HOME = {AGENT_HOME: "rw,exec,nosuid,nodev,size=512m,mode=0700,uid=1000,gid=1000"}
+def test_without_a_login_of_chatgpt_it_does_not_start(
+    home: Path, volume: Path, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    """It says why, and has not waited for the agent's container."""
+    (volume / "auth.json").unlink()
+    if content is not None:
+        (volume / "auth.json").write_bytes(content)
+    assert problem_of(home, volume, tmp_path / "x.sock") == problem
 
 
-class Lines:
-    """What the broker prints. `ready` is set after the first line."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ready = threading.Event()
-
-    def write(self, data: bytes, /) -> None:
-        self.data += data
-        if b"\n" in self.data:
-            self.ready.set()
-
-    def all(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.data.splitlines()]
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [line for line in self.all() if line.get("broker") == kind]
-
-
-class Sink:
-    def __init__(self) -> None:
-        self.data = b""
-
-    def write(self, data: bytes, /) -> None:
-        self.data += data
-
-
-class Run:
-    """A broker and an agent, in two containers."""
-
-    def __init__(self, engine: DockerEngine, openai: StandInOpenAI, name: str) -> None:
-        self.engine, self.openai, self.name = engine, openai, name
-        self.agent, self.broker = f"{name}-agent", f"{name}-broker"
-        self.lines, self.stderr = Lines(), Sink()
-        self.codex = Codex(egress=Egress(wall=True, extra_ca=True))
-        self.outside = Codex(egress=Egress(https_proxy=openai.proxy_url, extra_ca=True))
-
-    def start(self) -> None:
-        """Start the containers, sign in, and give the agent its dummy."""
-        limits = Limits(memory_bytes=2 * 1024**3, cpus=2, pids=512)
-        self.engine.start(
-            ContainerSpec(
-                name=self.broker,
-                image=IMAGE,
-                command=["sleep", "infinity"],
-                labels=LABELS,
-                limits=limits,
-                network=self.name,
-                env=self.outside.environment() | {EXTRA_CA_VARIABLE: CA_FILE},
-                mounts=[Mount(f"{self.name}-socket", GIT_FOLDER), Mount(f"{self.name}-login", LOGIN_FOLDER)],
-                tmpfs=HOME,
-            )
-        )
-        self.engine.put_file(self.broker, CA_FILE, self.openai.ca_pem)
-        self.engine.put_file(self.broker, f"{LOGIN_FOLDER}/extra-ca.pem", self.openai.ca_pem)
-        ended = self.execute(self.broker, self.outside.login_command(), env=self.outside.proxies())
-        assert ended[0] == 0, ended
-        self.engine.start(
-            ContainerSpec(
-                name=self.agent,
-                image=IMAGE,
-                command=listen_command("x.sock"),
-                labels=LABELS,
-                limits=limits,
-                network=None,
-                env=self.codex.environment() | self.codex.proxies(),
-                mounts=[
-                    Mount(f"{self.name}-runs", WORKSPACES),
-                    Mount(f"{self.name}-socket", AGENT_EGRESS_FOLDER, read_only=True),
-                ],
-                tmpfs={"/tmp": "rw,exec,mode=1777", **HOME},  # noqa: S108 - a path inside the container
-                working_dir=WORKSPACES,
-            )
-        )
-        check = job_of(ExecSpec(command=self.outside.check_command() or []))
-        job = {
-            "socket": f"{GIT_FOLDER}/x.sock",
-            "seconds": 30,
-            "hosts": ["chatgpt.com", "auth.openai.com"],
-            "allow": [],
-            "no_proxy": "",
-            "ca_file": None,
-            "idle_seconds": 60,
-            "broker": {"command": check["command"], "seconds": 30, "ca_file": CA_FILE},
-        }
-        env = {PROXY_VARIABLE: self.openai.proxy_url, **self.outside.proxies()}
-        spec = ExecSpec(command=command("login_broker", job), env=env, working_dir="/work")
-        threading.Thread(
-            target=lambda: self.engine.execute(self.broker, spec, stdout=self.lines, stderr=self.stderr), daemon=True
-        ).start()
-        assert self.lines.ready.wait(30), self.stderr.data
-        made = self.lines.all()[0]["broker"]
-        self.engine.put_file(self.agent, AGENT_CA_FILE, made["ca"].encode())
-        self.shell(
-            self.agent,
-            f"mkdir -m 700 -p {LOGIN_FOLDER}; umask 077; cat > {LOGIN_FOLDER}/auth.json <<'X'\n{made['login']}\nX",
-        )
-
-    def execute(self, container: str, argv: list[str], **options: Any) -> tuple[int | None, str, str]:
-        stdout, stderr = Sink(), Sink()
-        ended = self.engine.execute(
-            container, ExecSpec(command=argv, time_limit=90, **options), stdout=stdout, stderr=stderr
-        )
-        return ended.exit_code, stdout.data.decode(), stderr.data.decode()
-
-    def shell(self, container: str, script: str) -> str:
-        code, stdout, stderr = self.execute(container, ["bash", "-euc", script])
-        assert code == 0, stderr
-        return stdout
-
-    def turn(self) -> Any:
-        """A turn of the agent in a new repository."""
-        self.shell(
-            self.agent,
-            f"rm -rf {WORKSPACE}; mkdir -p {WORKSPACE}/repo; cd {WORKSPACE}/repo; git init -q;"
-            " cp -R /opt/spec-kit/scaffold/. .",
-        )
-        request = TurnRequest(
-            phase=PhaseName.SPECKIT_SPECIFY, workspace=WORKSPACE, text=TEXT, time_limit=90, silence_limit=60
-        )
-        turn = self.codex.turn(request)
-        self.engine.put_files(self.agent, turn.files)
-        stdout, stderr = Sink(), Sink()
-        reader = self.codex.reader(stdout)
-        ended = self.engine.execute(self.agent, turn.command, stdout=reader, stderr=stderr)
-        reader.close()
-        self.printed = stdout.data.decode() + stderr.data.decode()
-        return reader.outcome(ended)
-
-
-@pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
-    engine, name = DockerEngine(), f"test-broker-{uuid.uuid4().hex[:8]}"
-    gateway = engine.ensure_network(name, LABELS)
-    volumes = [f"{name}-{each}" for each in ("runs", "login", "socket")]
-    for volume in volumes:
-        engine.ensure_volume(volume, LABELS)
-    try:
-        with StandInOpenAI(gateway) as openai:
-            made = Run(engine, openai, name)
-            made.start()
-            yield made
-            assert openai.internal_errors == []
-    finally:
-        for container in (f"{name}-agent", f"{name}-broker"):
-            engine.remove(container)
-        for volume in volumes:
-            engine.remove_volume(volume)
-        engine.remove_network(name)
-        engine.close()
-
-
-def test_a_turn_works_with_the_dummy(run: Run) -> None:
-    """OpenAI gets the real login, with what Codex sends otherwise."""
-    assert run.turn().verdict is AgentVerdict.COMPLETED, run.printed
-    assert run.lines.of("quota")
+def test_it_does_not_work_in_a_folder_that_the_agent_can_read(home: Path, signed_in: Path) -> None:
+    """Its HOME gets copies of the login during a renewal."""
+    problem = problem_of(home, signed_in, home / "x.sock")
+    assert problem == "The broker's HOME is in a folder that the agent can read."
