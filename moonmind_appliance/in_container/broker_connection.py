@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from moonmind_appliance.in_container.broker_authority import Authority
 from moonmind_appliance.in_container.broker_http import AgentSide, AnswerHead, Head, ServiceSide
-from moonmind_appliance.in_container.broker_login import Dummy, NoLogin
+from moonmind_appliance.in_container.broker_login import Dummy, Login, NoLogin
 from moonmind_appliance.in_container.broker_renewal import Renewal
 from moonmind_appliance.in_container.broker_report import Answer, Report
 from moonmind_appliance.in_container.broker_request import Action, Headers, check_request, real_headers
@@ -118,7 +118,7 @@ class _Session:
             return await self._agent.end()
         if request.action is Action.REFRESH:
             return await self._refresh()
-        service, response = await self._forward(head, headers)
+        service, response, login = await self._forward(head, headers)
         received = list(response.headers.raw_items())
         answer = Answer(request.path, response.status_code, received)
         self._parts.report.begins(answer)
@@ -128,10 +128,11 @@ class _Session:
                 answer.add(data)
                 await self._agent.send(data)
         finally:
+            answer.renewed = answer.status == HTTPStatus.UNAUTHORIZED and not self._parts.renewal.is_current(login)
             self._parts.report.ends(answer)
         return await self._agent.end()
 
-    async def _forward(self, head: Head, headers: Headers) -> tuple[ServiceSide, AnswerHead]:
+    async def _forward(self, head: Head, headers: Headers) -> tuple[ServiceSide, AnswerHead, Login]:
         """Send the request with the real login; if OpenAI refuses that, renew it first.
 
         A request with a body is repeated by Codex: it refreshes its dummy here.
@@ -148,7 +149,7 @@ class _Session:
             if not await self._parts.renewal.refused(login) or head.method != b"GET":
                 break
             self.abort_service()
-        return service, response
+        return service, response, login
 
     async def _refresh(self) -> bool:
         """Answer Codex's refresh of its dummy: with the same one, and without any effect."""

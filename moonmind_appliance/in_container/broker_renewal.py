@@ -61,15 +61,16 @@ class Renewal:
 
         Returns whether there is another one now.
         """
-        if self._is_current(login):
+        if self.is_current(login):
             await self._renew()
-        return not self._is_current(login)
+        return not self.is_current(login)
 
     def is_dead(self) -> bool:
         """Whether OpenAI refused to renew the login that the file contains."""
-        return self._dead is not None and self._is_current(self._dead)
+        return self._dead is not None and self.is_current(self._dead)
 
-    def _is_current(self, login: Login) -> bool:
+    def is_current(self, login: Login) -> bool:
+        """Whether the file still contains that login, or none."""
         try:
             return self._file.read().access_token == login.access_token
         except NoLogin:

@@ -22,6 +22,8 @@ class Answer:
         self.quota = {name: value[:_LONGEST_VALUE] for name, value in lowered if name.startswith("x-codex-")}
         self.quota = dict(list(self.quota.items())[:_MOST_HEADERS])
         self.challenge = status == _FORBIDDEN and any(name == "cf-mitigated" for name, _ in lowered)
+        # Whether the real login has been renewed since the request: a repetition may work.
+        self.renewed = False
         self.is_good = _OK <= status < _REDIRECT
         self._is_kept = not self.is_good or (status == _OK and path == USAGE)
         self.body = b""
@@ -38,7 +40,7 @@ class Report:
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.time) -> None:
         self._write = write
         self._clock = clock
-        self._last_at: dict[tuple[str, int], float] = {}
+        self._last_at: dict[tuple[str, int, bool], float] = {}
         self._quota: dict[str, str] = {}
 
     def begins(self, answer: Answer) -> None:
@@ -51,7 +53,7 @@ class Report:
         """Report an answer that has ended."""
         if answer.is_good and answer.path != USAGE:
             return
-        key, now = (answer.path, answer.status), self._clock()
+        key, now = (answer.path, answer.status, answer.renewed), self._clock()
         if 0 <= now - self._last_at.get(key, 0.0) < _SAME_SECONDS:
             return
         self._last_at[key] = now
@@ -60,7 +62,9 @@ class Report:
             if answer.status == _OK:
                 self._print("usage", body=body)
             return
-        more = {"challenge": True} if answer.challenge else {}
+        more = {name: True for name in ("challenge", "renewed") if getattr(answer, name)}
+        # The next quota is printed even if it is the same: it shows that the account works again.
+        self._quota = {}
         self._print("answer", path=answer.path, status=answer.status, headers=answer.quota, body=body, **more)
 
     def renewed(self, report: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ class Served(Loop):
         self.write(self.tokens)
         self.dummy = Dummy(LoginFile(self.file).read())
         self.checks = 0
+        self.report: dict[str, Any] | None = None
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
         self.ended = threading.Event()
@@ -74,9 +75,11 @@ class Served(Loop):
         new.rename(self.file)
 
     def check(self) -> dict[str, Any]:
-        """Renews the login as Codex would."""
+        """Renews the login as Codex would, or only returns `report`."""
         with self._lock:
             self.checks += 1
+        if self.report is not None:
+            return self.report
         self.write(self.accounts.refresh(self.tokens.refresh_token))
         return {"refreshed": True}
 

@@ -255,6 +255,27 @@ def test_a_refused_token_is_renewed_before_the_agent_gets_the_refusal(served: Se
     assert bearers == [old, served.tokens.access_token]
     (renewed,) = served.printed("renewed")
     assert renewed["report"] == {"refreshed": True}
+    assert [line.get("renewed", False) for line in served.printed("answer")] == [True, False]
+
+
+def test_a_refused_request_without_a_body_is_repeated(served: Served) -> None:
+    """The agent does not notice: Codex itself does not refresh after some of them."""
+    old = served.tokens.access_token.encode()
+    served.answer = lambda head: b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n" if old in head else OK
+    assert served.ask(request(b"/backend-api/wham/accounts/check")).startswith(b"HTTP/1.1 200 ")
+    assert (served.checks, served.printed("answer")) == (1, [])
+
+
+def test_a_refresh_is_refused_after_openai_has_ended_the_login(served: Served) -> None:
+    """With OpenAI's code, so that Codex ends. It works again as soon as there is another login."""
+    served.answer = lambda _: b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+    served.report = {"account": {"result": {"account": None}}, "refreshed": False}
+    assert served.ask(GOOD).startswith(b"HTTP/1.1 401 ")
+    answer = served.ask(refresh(REFRESH), "auth.openai.com")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b'"refresh_token_invalidated"' in answer
+    served.write(served.accounts.sign_in(served.accounts[0]))
+    assert served.ask(refresh(REFRESH), "auth.openai.com").startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_token_near_its_end_is_renewed_once_for_all_requests(tmp_path: Path) -> None:

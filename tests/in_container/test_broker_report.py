@@ -77,6 +77,23 @@ def test_the_quota_is_printed_when_it_changes(printed: Printed) -> None:
     ]
 
 
+def test_the_quota_is_printed_again_after_a_refusal(printed: Printed) -> None:
+    """It shows that the account works again."""
+    quota = ((b"x-codex-primary-used-percent", b"1"),)
+    for status in (200, 429, 200, 200):
+        printed.answer("codex/responses", status, quota)
+    assert [line["broker"] for line in printed.lines] == ["quota", "answer", "quota"]
+
+
+def test_a_refusal_of_a_token_that_was_renewed_meanwhile_is_marked(printed: Printed) -> None:
+    """It is limited on its own: the refusal of the new token must not be lost."""
+    for renewed in (True, False, True):
+        answer = Answer("codex/responses", 401, ())
+        answer.renewed = renewed
+        printed.report.ends(answer)
+    assert [line.get("renewed", False) for line in printed.lines] == [True, False]
+
+
 def test_the_usage_is_printed_with_its_body(printed: Printed) -> None:
     """No other good answer is."""
     printed.answer("wham/usage", 200, body=b'{"used": 1}')
