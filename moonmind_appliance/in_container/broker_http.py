@@ -4,6 +4,7 @@ Each request has a parser of its own, so that nothing is carried over.
 """
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -21,6 +22,7 @@ import h11
 
 Head: TypeAlias = h11.Request
 AnswerHead: TypeAlias = h11.Response
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CHUNK = 64 * 1024
 _ANSWER_HEAD_LIMIT = 64 * 1024
 
@@ -44,7 +46,8 @@ class AgentSide:
         head = await self._head()
         if head is None:
             return None
-        if head.count(b"\r\n") != head.count(b"\n") or head.count(b"\r") != head.count(b"\n") or b"\0" in head:
+        # h11 also accepts a line feed alone, and other control characters in a value.
+        if not head.count(b"\r\n") == head.count(b"\n") == head.count(b"\r") or _CONTROL.search(head):
             raise Refused(HTTPStatus.BAD_REQUEST, "the request contains an invalid byte")
         if b"\n " in head or b"\n\t" in head:
             raise Refused(HTTPStatus.BAD_REQUEST, "a header is folded")

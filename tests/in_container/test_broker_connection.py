@@ -166,6 +166,7 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
     "a carriage return alone": (post(FRAME + b"X: a\rY: b\r\n"), 400),
     "a line feed alone": (post(FRAME + b"X: a\nY: b\r\n"), 400),
     "NUL": (post(FRAME + b"X: a\0b\r\n"), 400),
+    "a control character": (post(FRAME + b"X: a\x1bb\r\n"), 400),
     "an empty line first": (b"\r\n" + GOOD, 400),
     "HTTP/1.0": (GOOD.replace(b"HTTP/1.1", b"HTTP/1.0"), 400),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
