@@ -199,10 +199,27 @@ def check_tools() -> str:
     return output_of("git", "--version").strip()
 
 
+# A chunk of one byte with two more bytes at its end.
+H11 = f"""
+import sys
+sys.path.append({DEBIAN_PACKAGES!r})
+import h11
+side = h11.Connection(h11.SERVER)
+side.receive_data(b"POST / HTTP/1.1\\r\\nHost: h\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n1\\r\\nxyz0\\r\\n\\r\\n")
+try:
+    while side.next_event() is not h11.NEED_DATA:
+        pass
+    print("accepts a malformed chunk (CVE-2025-43859)")
+except h11.RemoteProtocolError:
+    print(h11.__version__)
+"""
+
+
 def check_h11() -> str:
     """Check that the login broker finds the library h11 as the appliance starts it: isolated, without site packages."""
-    found = f"import sys; sys.path.append({DEBIAN_PACKAGES!r}); import h11; print(h11.__version__)"
-    return f"h11 {output_of('python3', '-I', '-S', '-c', found).strip()}"
+    text = output_of("python3", "-I", "-S", "-c", H11).strip()
+    require("CVE" not in text, f"h11 {text}; build again with the distribution's security updates")
+    return f"h11 {text}"
 
 
 def check_codex_package() -> str:

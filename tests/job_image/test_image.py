@@ -150,6 +150,7 @@ def test_smoke_check_passes_when_hardened() -> None:
         (("--env", "CODEX_VERSION=0.0.1"), "Codex is 0.169.0, not 0.0.1"),
         (("--env", "PATH=/usr/bin:/bin"), "codex is not on the PATH"),
         (("--user", "0"), "the user is 0, not 1000"),
+        (("--tmpfs", "/usr/lib/python3/dist-packages"), "No module named 'h11'"),
         (("--tmpfs", "/opt/spec-kit/scaffold"), "SKILL.md is missing"),
         (("--tmpfs", "/usr/lib/git-core"), "git has no git-remote-https"),
         (("--volume", "/dev/null:/opt/codex/bin/codex-code-mode-host:ro"), "codex-code-mode-host is missing"),
@@ -168,6 +169,6 @@ def test_the_image_contains_its_sbom(image: dict[str, Any]) -> None:
     found = {
         each["name"]: each["version"] for each in json.loads(shell("cat /opt/job-image/sbom.cdx.json"))["components"]
     }
-    assert {"git", "jq", "curl", "bash"} <= set(found)
+    assert {"git", "jq", "curl", "bash", "openssl", "python3-h11"} <= set(found)
     assert found["@openai/codex"].startswith(labels["moonmind.codex.version"])
     assert found["specify-cli"] == labels["moonmind.spec-kit.version"]
