@@ -94,6 +94,8 @@ class _Session:
             self._record.count(refused.shown or f"https://{self._host}", REFUSED, refused.reason)
             await self._fail(refused.status, refused.reason)
         except (Failed, NoLogin) as failed:
+            if self._writer.is_closing():
+                return  # the agent has disconnected
             self._record.count(f"{self._host}:{_PORT}", FAILED, str(failed))
             await self._fail(HTTPStatus.BAD_GATEWAY, str(failed))
 

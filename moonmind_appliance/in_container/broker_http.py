@@ -22,6 +22,8 @@ import h11
 
 Head: TypeAlias = h11.Request
 AnswerHead: TypeAlias = h11.Response
+# Python itself raises ValueError for a number of thousands of digits.
+_MALFORMED = (h11.ProtocolError, ValueError)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _CHUNK = 64 * 1024
 _ANSWER_HEAD_LIMIT = 64 * 1024
@@ -43,6 +45,7 @@ class AgentSide:
         Raises:
             Refused: it is too large, too slow or malformed.
         """
+        self.has_answer = False
         head = await self._head()
         if head is None:
             return None
@@ -51,11 +54,11 @@ class AgentSide:
             raise Refused(HTTPStatus.BAD_REQUEST, "the request contains an invalid byte")
         if b"\n " in head or b"\n\t" in head:
             raise Refused(HTTPStatus.BAD_REQUEST, "a header is folded")
-        self._http, self.has_answer = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT), False
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         try:
             self._http.receive_data(head)
             event = self._http.next_event()
-        except (h11.RemoteProtocolError, ValueError):
+        except _MALFORMED:
             raise Refused(HTTPStatus.BAD_REQUEST, "the request is malformed") from None
         if not isinstance(event, h11.Request) or event.http_version != b"1.1":
             raise Refused(HTTPStatus.BAD_REQUEST, "not a request of HTTP/1.1")
@@ -93,7 +96,7 @@ class AgentSide:
                     self._tunnel.moved(len(data), sent=True)
                     self._http.receive_data(data)
                     continue
-            except h11.RemoteProtocolError:
+            except _MALFORMED:
                 raise Refused(HTTPStatus.BAD_REQUEST, "the body is malformed") from None
             if isinstance(event, h11.Data):
                 total += len(event.data)
@@ -157,7 +160,7 @@ class ServiceSide:
             await self._write(self._http.send(h11.EndOfMessage()))
             while isinstance(event := await self._event(), h11.InformationalResponse):
                 pass
-        except (OSError, h11.ProtocolError):
+        except (OSError, *_MALFORMED):
             raise Failed("the connection to it ended") from None
         if not isinstance(event, h11.Response):
             raise Failed("its answer is not HTTP")
@@ -168,7 +171,7 @@ class ServiceSide:
         try:
             while isinstance(event := await self._event(), h11.Data):
                 yield bytes(event.data)
-        except (OSError, h11.ProtocolError):
+        except (OSError, *_MALFORMED):
             raise Failed("the connection to it ended") from None
 
     async def _write(self, data: bytes | None) -> None:

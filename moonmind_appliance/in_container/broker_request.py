@@ -21,7 +21,7 @@ MOST_HEADERS = 100
 BODY_LIMIT = 64 * 1024 * 1024
 
 RESPONSES, USAGE = "codex/responses", "wham/usage"
-_BACKEND = "/backend-api/"
+_BACKEND = b"/backend-api/"
 _FORWARDED = {
     ("POST", RESPONSES),
     ("POST", "codex/responses/compact"),
@@ -76,18 +76,18 @@ def check_request(
     Raises:
         Refused: it must not pass.
     """
-    shown = printable(b"https://%s%s" % (host.encode(), target.partition(b"?")[0]))
+    path, _, query = target.partition(b"?")
+    text = printable(path)
+    shown = f"https://{host}{'' if text.startswith('/') else ' '}{text}"
     single = _single_headers(headers, shown)
     if single.get(b"host", b"").lower() not in {host.encode(), b"%s:443" % host.encode()}:
         raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "the Host header is not the tunnel's host", shown)
     _check_body(single, shown)
-    path, _, query = target.partition(b"?")
-    name = path.decode("latin-1")
     if host == SIGN_IN:
         if (method, target) != (b"POST", b"/oauth/token"):
             raise Refused(HTTPStatus.FORBIDDEN, "not one of Codex's paths", shown)
         return Request(Action.REFRESH, "oauth/token")
-    name = name.removeprefix(_BACKEND) if name.startswith(_BACKEND) else ""
+    name = path[len(_BACKEND) :].decode("latin-1") if path.startswith(_BACKEND) else ""
     websocket = single.get(b"upgrade", b"").lower() == b"websocket"
     if websocket and method == b"GET" and name == RESPONSES:
         return Request(Action.REFUSE_WEBSOCKET, name)

@@ -224,6 +224,15 @@ def test_a_request_that_comes_too_early_never_joins_another(served: Served) -> N
     )
 
 
+def test_a_request_that_is_too_slow_after_another_gets_an_answer(tmp_path: Path) -> None:
+    """As the first one of a connection."""
+    with Served(tmp_path, limits=Limits(5.0, head=0.3)) as served, served.connect() as connection:
+        connection.sendall(served.filled(GOOD))
+        read_answer(connection)
+        connection.sendall(b"POST /")
+        assert read_answer(connection)[0].startswith(b"HTTP/1.1 408 ")
+
+
 def test_a_websocket_is_refused_so_that_codex_uses_http(served: Served) -> None:
     """426 is the one answer after which Codex does not try again. It is not recorded as refused."""
     more = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n"
@@ -348,6 +357,7 @@ def test_a_stream_passes_as_it_comes(served: Served) -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n",
     ],
 )
 def test_no_usable_answer_is_an_error_of_the_broker(served: Served, answer: bytes) -> None:

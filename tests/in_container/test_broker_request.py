@@ -61,7 +61,10 @@ def test_a_refusal_shows_the_path_as_it_was_sent_without_its_query() -> None:
     assert refused.value.shown == "https://chatgpt.com/ghp_A%2fB\\xff"
     with pytest.raises(Refused) as refused:
         check(b"GET", b"/" + b"a" * 1000)
-    assert refused.value.shown == "(1020 characters)"
+    assert refused.value.shown == "https://chatgpt.com (1001 characters)"
+    with pytest.raises(Refused) as refused:
+        check(b"GET", b"http://evil.example/")
+    assert refused.value.shown == "https://chatgpt.com http://evil.example/"
 
 
 def test_only_the_login_is_replaced() -> None:
