@@ -17,8 +17,8 @@ GOOD = (
 def test_a_short_run_reaches_both_results_of_each_parser() -> None:
     """Changes that only break an input would test nothing."""
     found = asyncio.run(fuzz(1.0, 1))
-    for figures in found.values():
-        assert {PASSED, REFUSED} <= set(figures.results)
+    for results in found.values():
+        assert {PASSED, REFUSED} <= set(results)
 
 
 def test_a_seed_gives_the_same_inputs() -> None:

@@ -90,7 +90,7 @@ class Served(Loop):
         super().__enter__()
         self.echo = self.call(self._start_echo())
         rules: list[Rule] = [rule(f"127.0.0.1:{self.echo}"), rule(f"localhost:{self.echo}"), *map(rule, self._entries)]
-        listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self._rules = rules
         record = Record(lambda line: self.lines.append(json.loads(line)))

@@ -37,6 +37,12 @@ def test_an_allowed_target_gets_a_tunnel(served: Served) -> None:
     assert (last["target"], last["sent"], last["received"]) == (f"127.0.0.1:{served.echo}", 100_000, 100_003)
 
 
+def test_small_answers_are_sent_at_once(served: Served) -> None:
+    """Otherwise each would wait 40 ms for the agent's acknowledgement of the one before."""
+    with served.tunnel():
+        assert served.listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_name_is_resolved_by_the_proxy(served: Served) -> None:
     """The agent has no name resolution."""
     with served.tunnel(f"localhost:{served.echo}") as connection:
