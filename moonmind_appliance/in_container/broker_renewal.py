@@ -1,6 +1,6 @@
-"""Renews the real login: one renewal at a time, and not more often than every half minute.
+"""Renews the real login: one renewal at a time, with at least half a minute between them, and more after each one.
 
-The agent cannot cause one. Codex itself renews, by the check that the appliance also uses (`codex_check`).
+The agent cannot ask for one. Codex itself renews, by the check that the appliance also uses (`codex_check`).
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from moonmind_appliance.in_container.codex_check import check
 from moonmind_appliance.in_container.codex_home import CodexHome
 
 BEFORE_END = 300.0
-LEAST_SECONDS = 30.0
+# An agent that can make OpenAI refuse a valid token must not cause renewals without end: each one doubles the time.
+LEAST_SECONDS, MOST_SECONDS = 30.0, 3600.0
 Check = Callable[[], dict[str, Any]]
 
 
@@ -40,7 +41,7 @@ class Renewal:
         self._check = check
         self._report = report
         self._clock = clock
-        self._last = float("-inf")
+        self._last, self._pause = float("-inf"), LEAST_SECONDS
         self._dead: Login | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -78,7 +79,7 @@ class Renewal:
 
     async def _renew(self) -> None:
         if self._running is None:
-            if self._clock() - self._last < LEAST_SECONDS:
+            if self._clock() - self._last < self._pause:
                 return
             self._running = asyncio.create_task(self._run())
         # A request that ends does not end the renewal: its new tokens must be stored.
@@ -89,6 +90,8 @@ class Renewal:
             login = self._file.read()
             report = await asyncio.to_thread(self._check)
             self._dead = login if was_refused(report) else None
+            if report.get("refreshed"):
+                self._pause = min(2 * self._pause, MOST_SECONDS)
             self._report(report)
         except NoLogin:
             pass  # the request shows it

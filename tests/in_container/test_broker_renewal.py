@@ -118,6 +118,14 @@ def test_a_refused_token_is_renewed_unless_there_is_another_one(shard: Shard) ->
     assert shard.checks == 1
 
 
+def test_renewals_that_do_not_help_become_rare(shard: Shard) -> None:
+    """OpenAI may refuse a valid token because of something else in the agent's request."""
+    for _ in range(24 * 60):
+        asyncio.run(shard.renewal.refused(shard.login()))
+        shard.now += 60
+    assert shard.checks < 40
+
+
 def test_a_login_is_dead_until_there_is_another_one(shard: Shard) -> None:
     """A sign-in or an import replaces it."""
     shard.work = lambda: DEAD
