@@ -33,6 +33,8 @@ async def fuzz(seconds: float, seed: int) -> dict[str, Counter[str]]:
         for name, parse in parsers.items():
             for _ in range(_ROUND):
                 found[name][await parse(chance)] += 1
+            # The loop ends the generators of refused bodies.
+            await asyncio.sleep(0)
     return found
 
 
