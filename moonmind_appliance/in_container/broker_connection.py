@@ -96,7 +96,8 @@ class _Session:
         except (Failed, NoLogin) as failed:
             if self._writer.is_closing():
                 return  # the agent has disconnected
-            self._record.count(f"{self._host}:{_PORT}", FAILED, str(failed))
+            if not self._agent.has_answer:
+                self._record.count(f"{self._host}:{_PORT}", FAILED, str(failed))
             await self._fail(HTTPStatus.BAD_GATEWAY, str(failed))
 
     async def _fail(self, status: HTTPStatus, reason: str) -> None:

@@ -381,7 +381,8 @@ def test_a_broken_answer_never_looks_complete(served: Served, framing: bytes) ->
         served.end_connections()
         found += read_all(connection)
     assert found.rstrip().endswith(b"half")
-    assert set(served.recorded("failed")) == {"chatgpt.com:443"}
+    # As in a tunnel: the host was reached.
+    assert served.recorded("failed") == {}
 
 
 def test_an_agent_that_disconnects_ends_its_request(served: Served) -> None:

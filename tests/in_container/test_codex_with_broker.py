@@ -194,6 +194,8 @@ def started() -> Iterator[Run]:
             made.start()
             yield made
             assert openai.internal_errors == []
+            # Codex needs nothing that the broker refuses, whatever OpenAI answers.
+            assert [line for line in made.lines.all() if line.get("outcome", "allowed") != "allowed"] == []
     finally:
         for container in (f"{name}-agent", f"{name}-broker"):
             engine.remove(container)
@@ -218,12 +220,11 @@ def normal(run: Run) -> Iterator[None]:
 
 
 def test_a_turn_works_with_the_dummy(run: Run) -> None:
-    """OpenAI gets only requests of Codex with the real login; nothing is refused."""
+    """OpenAI gets only requests of Codex with the real login."""
     before = len(run.openai.requests)
     assert run.turn().verdict is AgentVerdict.COMPLETED, run.printed
     assert {exchange.status for exchange in run.openai.requests[before:]} == {200}
     assert run.lines.of("quota")
-    assert [line for line in run.lines.all() if line.get("outcome", "allowed") != "allowed"] == []
 
 
 def test_an_expired_token_is_renewed_once_in_a_turn(run: Run) -> None:
@@ -247,6 +248,21 @@ def test_a_usage_limit_is_printed_with_its_body(run: Run) -> None:
     error = json.loads(printed["body"])["error"]
     assert error["type"] == "usage_limit_reached"
     assert 0 <= error["resets_at"] - printed["at"] <= 600
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [
+        (ResponseKind.TEXT_FLAGGED, AgentVerdict.TEXT_FLAGGED),
+        (ResponseKind.USAGE_NOT_INCLUDED, AgentVerdict.PLAN_WITHOUT_CODEX),
+        (ResponseKind.OVERLOADED, AgentVerdict.UNREACHABLE),
+        (ResponseKind.STREAM_DROPPED, AgentVerdict.COMPLETED),
+    ],
+)
+def test_codex_reports_a_fault_as_without_a_broker(run: Run, kind: ResponseKind, verdict: AgentVerdict) -> None:
+    """Refusals, errors and streams that break off reach it as they are."""
+    run.openai.respond_with(ScriptedResponse(kind))
+    assert run.turn().verdict is verdict, run.printed
 
 
 def test_a_login_that_openai_ended_ends_the_turn() -> None:
