@@ -239,6 +239,31 @@ def test_an_expired_token_is_renewed_once_in_a_turn(run: Run) -> None:
     assert run.real_login() != file
 
 
+def test_a_token_that_is_refused_in_a_turn_is_renewed_and_the_turn_goes_on() -> None:
+    """Codex gets the refusal of its model request, refreshes its dummy, and repeats the request."""
+    with started() as run:
+        expiring = threading.Thread(target=expire_after_the_first_answer, args=(run,))
+        expiring.start()
+        outcome = run.turn()
+        expiring.join()
+        assert outcome.verdict is AgentVerdict.COMPLETED, run.printed
+        model = [each.status for each in run.openai.requests if each.path == "/backend-api/codex/responses"]
+        assert (model[0], model.count(401), model[-1]) == (200, 1, 200)
+        (refused,) = run.lines.of("answer")
+        assert (refused["path"], refused["renewed"]) == ("codex/responses", True)
+        assert len(run.lines.of("renewed")) == 1
+
+
+def expire_after_the_first_answer(run: Run) -> None:
+    """As soon as the model has answered, its account's tokens are not valid any more."""
+    waiting = threading.Event()
+    for _ in range(30_000):
+        if any(each.path == "/backend-api/codex/responses" for each in run.openai.requests):
+            run.openai.accounts.expire_access(run.account())
+            return
+        waiting.wait(0.002)
+
+
 def test_a_usage_limit_is_printed_with_its_body(run: Run) -> None:
     """With the time of OpenAI's answer, which is exact."""
     run.openai.respond_with(ScriptedResponse(ResponseKind.USAGE_LIMIT, resets_in=600))
