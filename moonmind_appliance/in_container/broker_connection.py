@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from moonmind_appliance.in_container.broker_http import AgentSide, AnswerHead, H
 from moonmind_appliance.in_container.broker_login import Dummy, Login, NoLogin
 from moonmind_appliance.in_container.broker_renewal import Renewal
 from moonmind_appliance.in_container.broker_report import Answer, Report
-from moonmind_appliance.in_container.broker_request import Action, Headers, check_request, real_headers
+from moonmind_appliance.in_container.broker_request import BODY_LIMIT, Action, Headers, check_request, real_headers
 from moonmind_appliance.in_container.broker_tls import begin_tls, close, end_tls
 from moonmind_appliance.in_container.egress_proxy import Limits, Tunnel, answer_error, discard
 from moonmind_appliance.in_container.egress_record import ALLOWED, FAILED, REFUSED, Record
@@ -90,6 +90,8 @@ class _Session:
         try:
             while await self._next():
                 pass
+            if self._agent.is_sending():
+                await discard(self._reader, BODY_LIMIT)
         except Refused as refused:
             self._record.count(refused.shown or f"https://{self._host}", REFUSED, refused.reason)
             await self._fail(refused.status, refused.reason)
@@ -106,7 +108,7 @@ class _Session:
             self._writer.transport.abort()
             return
         await answer_error(self._writer, status, reason)
-        await discard(self._reader)
+        await discard(self._reader, BODY_LIMIT)
 
     async def _next(self) -> bool:
         """Answer the next request. Whether another one may follow."""
@@ -125,15 +127,28 @@ class _Session:
         received = list(response.headers.raw_items())
         answer = Answer(request.path, response.status_code, received)
         self._parts.report.begins(answer)
+        stream = service.answer()
+        # The line is printed before the agent gets any of the answer, so that it is there when the turn ends.
+        beginning = await self._report(answer, login, stream) if answer.is_kept else []
+        await self._agent.answer(response.status_code, received, response.reason)
+        for data in beginning:
+            await self._agent.send(data)
+        async for data in stream:
+            await self._agent.send(data)
+        return await self._agent.end()
+
+    async def _report(self, answer: Answer, login: Login, stream: AsyncIterator[bytes]) -> list[bytes]:
+        """Report the answer with the beginning of its body; returns that beginning."""
+        found = []
         try:
-            await self._agent.answer(response.status_code, received, response.reason)
-            async for data in service.answer():
-                answer.add(data)
-                await self._agent.send(data)
+            async for data in stream:
+                found.append(data)
+                if not answer.add(data):
+                    break
         finally:
             answer.renewed = answer.status == HTTPStatus.UNAUTHORIZED and not self._parts.renewal.is_current(login)
             self._parts.report.ends(answer)
-        return await self._agent.end()
+        return found
 
     async def _forward(self, head: Head, headers: Headers) -> tuple[ServiceSide, AnswerHead, Login]:
         """Send the request with the real login; if OpenAI refuses that, renew it first.

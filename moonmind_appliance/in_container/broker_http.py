@@ -122,6 +122,10 @@ class AgentSide:
         await self._send(h11.EndOfMessage())
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
+    def is_sending(self) -> bool:
+        """Whether a part of the request's body may still come."""
+        return self._http.their_state is h11.SEND_BODY
+
     async def _send(self, event: h11.Event) -> None:
         data = self._http.send(event) or b""
         self._writer.write(data)
@@ -153,15 +157,29 @@ class ServiceSide:
         self._http.send(h11.Request(method=method, target=target, headers=list(headers)))
         # Not h11's own bytes, as it moves Host to the front.
         lines = [b"%s %s HTTP/1.1" % (method, target), *(b"%s: %s" % each for each in headers), b"", b""]
+        self._writer.write(b"\r\n".join(lines))
+        sending, answering = asyncio.create_task(self._send(body)), asyncio.create_task(self._answer_head())
         try:
-            self._writer.write(b"\r\n".join(lines))
-            async for data in body:
-                await self._write(self._http.send(h11.Data(data=data)))
-            await self._write(self._http.send(h11.EndOfMessage()))
-            while isinstance(event := await self._event(), h11.InformationalResponse):
-                pass
+            # OpenAI may refuse a request, and close the connection, before it has read the body.
+            await asyncio.wait({sending, answering}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done() and isinstance(refused := sending.exception(), Refused):
+                raise refused
+            return await answering
         except (OSError, *_MALFORMED):
             raise Failed("the connection to it ended") from None
+        finally:
+            for task in (sending, answering):
+                task.cancel()
+            await asyncio.gather(sending, answering, return_exceptions=True)
+
+    async def _send(self, body: AsyncIterator[bytes]) -> None:
+        async for data in body:
+            await self._write(self._http.send(h11.Data(data=data)))
+        await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _answer_head(self) -> AnswerHead:
+        while isinstance(event := await self._event(), h11.InformationalResponse):
+            pass
         if not isinstance(event, h11.Response):
             raise Failed("its answer is not HTTP")
         return event

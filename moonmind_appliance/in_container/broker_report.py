@@ -14,7 +14,7 @@ _OK, _REDIRECT, _FORBIDDEN = 200, 300, 403
 
 
 class Answer:
-    """An answer of OpenAI: the beginning of its body is kept if it is reported."""
+    """An answer of OpenAI. `is_kept`: the beginning of its body is reported."""
 
     def __init__(self, path: str, status: int, headers: Headers) -> None:
         self.path, self.status = path, status
@@ -25,13 +25,13 @@ class Answer:
         # Whether the real login has been renewed since the request: a repetition may work.
         self.renewed = False
         self.is_good = _OK <= status < _REDIRECT
-        self._is_kept = not self.is_good or (status == _OK and path == USAGE)
+        self.is_kept = not self.is_good or (status == _OK and path == USAGE)
         self.body = b""
 
-    def add(self, data: bytes) -> None:
-        """Take a part of the body."""
-        if self._is_kept:
-            self.body += data[: BODY_KEPT - len(self.body)]
+    def add(self, data: bytes) -> bool:
+        """Take a part of the body. Whether more of it would be kept."""
+        self.body += data[: BODY_KEPT - len(self.body)]
+        return len(self.body) < BODY_KEPT
 
 
 class Report:
@@ -50,17 +50,14 @@ class Report:
             self._print("quota", headers=answer.quota)
 
     def ends(self, answer: Answer) -> None:
-        """Report an answer that has ended."""
-        if answer.is_good and answer.path != USAGE:
-            return
+        """Report an answer of which the beginning is kept."""
         key, now = (answer.path, answer.status, answer.renewed), self._clock()
         if 0 <= now - self._last_at.get(key, 0.0) < _SAME_SECONDS:
             return
         self._last_at[key] = now
         body = answer.body.decode(errors="replace")
         if answer.is_good:
-            if answer.status == _OK:
-                self._print("usage", body=body)
+            self._print("usage", body=body)
             return
         more = {name: True for name in ("challenge", "renewed") if getattr(answer, name)}
         # The next quota is printed even if it is the same: it shows that the account works again.

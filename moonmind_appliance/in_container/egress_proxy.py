@@ -317,9 +317,8 @@ async def _pump(tunnel: Tunnel, reader: asyncio.StreamReader, writer: asyncio.St
         writer.close()
 
 
-async def discard(reader: asyncio.StreamReader) -> None:
-    """Read what the agent still sends, for a moment: closing with unread bytes could lose the answer."""
-    left = _LARGEST_REST
+async def discard(reader: asyncio.StreamReader, left: int = _LARGEST_REST) -> None:
+    """Read what the agent still sends, for a moment, up to `left` bytes: unread bytes could lose the answer."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(_REST_SECONDS):
             while left > 0 and (data := await reader.read(_CHUNK)):

@@ -60,6 +60,7 @@ class Served(Loop):
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
         self.ended = threading.Event()
+        self.reads_bodies = True
         self._writers: set[asyncio.StreamWriter] = set()
         self.answer: Callable[[bytes], bytes] = lambda _: OK
         self.lines: list[dict[str, Any]] = []
@@ -122,13 +123,16 @@ class Served(Loop):
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await _body(head, reader)
+                body = await _body(head, reader) if self.reads_bodies else b""
                 self.requests.append((head, body))
                 answer = self.answer(head)
                 if not answer:
                     break
                 writer.write(answer)
                 await writer.drain()
+                if not self.reads_bodies:
+                    await asyncio.sleep(0.2)
+                    break
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:

@@ -385,6 +385,19 @@ def test_a_broken_answer_never_looks_complete(served: Served, framing: bytes) ->
     assert served.recorded("failed") == {}
 
 
+def test_an_answer_before_the_end_of_the_body_passes(served: Served) -> None:
+    """OpenAI refuses what it does not want to read, and closes the connection."""
+    served.reads_bodies = False
+    served.answer = lambda _: b"HTTP/1.1 403 Forbidden\r\ncf-mitigated: challenge\r\nContent-Length: 2\r\n\r\nno"
+    with served.connect() as connection:
+        connection.sendall(served.filled(post(BEARER + b"Host: chatgpt.com\r\nContent-Length: 50000000\r\n")))
+        connection.sendall(bytes(1_000_000))
+        head, body = read_answer(connection)
+    assert (head.split(b" ")[1], body) == (b"403", b"no")
+    assert [line["challenge"] for line in served.printed("answer")] == [True]
+    assert served.recorded("failed") == {}
+
+
 def test_an_agent_that_disconnects_ends_its_request(served: Served) -> None:
     """OpenAI does not work on for nobody."""
     served.answer = lambda _: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
