@@ -43,6 +43,7 @@ _ONCE = b"host authorization chatgpt-account-id content-length transfer-encoding
 _OVERRIDES = frozenset(
     (b"x-original-url", b"x-rewrite-url", b"x-http-method", b"x-http-method-override", b"x-method-override")
 )
+_CHECKED = _HOP_BY_HOP.union(_ONCE, _OVERRIDES)
 _CONNECTION = frozenset((b"", b"close", b"keep-alive"))
 
 
@@ -124,10 +125,12 @@ def _single_headers(headers: Headers, shown: str) -> dict[bytes, bytes]:
     """
     if len(headers) > MOST_HEADERS:
         raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too many headers", shown)
-    # Some servers take "_" for "-".
-    names = [name.lower().replace(b"_", b"-") for name, _ in headers]
+    names = [name.lower() for name, _ in headers]
     if not _OVERRIDES.isdisjoint(names):
         raise Refused(HTTPStatus.BAD_REQUEST, "a header changes the path or method", shown)
+    # Some servers take "_" for "-". Codex itself has sent names such as session_id.
+    if any(b"_" in name and name.replace(b"_", b"-") in _CHECKED for name in names):
+        raise Refused(HTTPStatus.BAD_REQUEST, "a header's name has _ in place of -", shown)
     for each in _ONCE:
         if names.count(each) > 1:
             raise Refused(HTTPStatus.BAD_REQUEST, f"{each.decode()} is there twice", shown)

@@ -28,6 +28,7 @@ _WORDS = [
     *(b"..", b"/", b"//", b"%2e%2e", b"%2f", b"\\", b"?", b"#", b"*", b"@", b"https://evil.example"),
     *(b"Host: evil.example\r\n", b"Host: chatgpt.com\r\n", b"Authorization: Bearer x\r\n", b"Connection: x\r\n"),
     *(b"Authorization: Bearer dum.my.token\r\n", b"Content-Length: 3\r\n", b"Content-Length: 0\r\n", b"Expect: x\r\n"),
+    *(b"transfer_encoding: chunked\r\n", b"content_length: 3\r\n", b"chatgpt_account_id: x\r\n", b"_"),
     *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: identity\r\n", b"Upgrade: websocket\r\n", b"TE: x\r\n"),
     *(b"GET /backend-api/codex/models HTTP/1.1\r\n", b"CONNECT", b"TRACE", b"HTTP/1.0", b"HTTP/2", b"0\r\n\r\n"),
 ]
@@ -52,6 +53,7 @@ _ALLOWED = re.compile(
     rb"(accounts/check|settings/user|config/bundle|usage))(\?[!-\"$-~]*)? HTTP/1\.1"
 )
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x21-\x7e\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_ONLY_SO = {b"host", b"authorization", b"chatgpt-account-id", b"content-length", b"transfer-encoding"}
 _NEVER = {b"connection", b"upgrade", b"te", b"proxy-authorization", b"keep-alive", b"trailer", b"expect"}
 
 
@@ -183,7 +185,8 @@ def check_forwarded(sent: bytes, *, complete: bool) -> None:
     assert [value for name, value in names if name == b"authorization"] == [f"Bearer {REAL}".encode()]
     assert [value.lower() for name, value in names if name == b"host"] in ([b"chatgpt.com"], [b"chatgpt.com:443"])
     assert {value for name, value in names if name == b"chatgpt-account-id"} <= {ACCOUNT.encode()}
-    assert _NEVER.isdisjoint(name for name, _ in names)
+    assert _NEVER.isdisjoint(name.replace(b"_", b"-") for name, _ in names)
+    assert not any(b"_" in name and name.replace(b"_", b"-") in _ONLY_SO for name, _ in names)
     lengths = [value for name, value in names if name == b"content-length"]
     codings = [value for name, value in names if name == b"transfer-encoding"]
     assert len(lengths) + len(codings) <= 1

@@ -129,6 +129,13 @@ ATTACKS: dict[str, tuple[bytes, int]] = {
     ),
     "two logins": (post(FRAME + BEARER), 400),
     "two logins, one with an underscore": (post(FRAME + b"ChatGPT-Account-ID: a\r\nchatgpt_account_id: b\r\n"), 400),
+    "an account with an underscore": (post(FRAME + b"chatgpt_account_id: b\r\n"), 400),
+    "chunks with an underscore": (post(FRAME + b"Transfer_Encoding: chunked\r\n", b"0\r\n\r\n"), 400),
+    "a length with an underscore": (request(b"/backend-api/codex/models", more=b"content_length: 30\r\n"), 400),
+    "a path in a header with an underscore": (
+        request(b"/backend-api/codex/models", more=b"X_Original-URL: /x\r\n"),
+        400,
+    ),
     "no host": (post(BEARER + b"Content-Length: 0\r\n"), 400),
     "another host": (post(BEARER + b"Host: evil.example\r\nContent-Length: 0\r\n"), 421),
     "the other host of the broker": (post(BEARER + b"Host: auth.openai.com\r\nContent-Length: 0\r\n"), 421),

@@ -75,6 +75,11 @@ def test_only_the_login_is_replaced() -> None:
     assert real_headers([(b"Host", b"x")], "real", "account") == [(b"Host", b"x")]
 
 
+def test_other_names_with_an_underscore_pass() -> None:
+    """Codex has sent some."""
+    assert check(b"GET", b"/backend-api/codex/models", [*HEADERS, (b"session_id", b"1")])[0] is Action.FORWARD
+
+
 def test_headers_for_one_connection_are_removed() -> None:
     """Also those that Connection names."""
     given = [(b"Connection", b"close, X-Own"), (b"x-own", b"1"), (b"Keep-Alive", b"1"), (b"TE", b"x"), (b"Date", b"d")]
