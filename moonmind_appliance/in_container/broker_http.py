@@ -111,7 +111,9 @@ class AgentSide:
     async def answer(self, status: int, headers: Headers, reason: bytes) -> None:
         """Send the head of the answer."""
         self.has_answer = True
-        await self._send(h11.Response(status_code=status, headers=end_to_end(headers), reason=reason))
+        # No other request can follow one whose body is not read to its end.
+        more = [(b"Connection", b"close")] if self.is_sending() else []
+        await self._send(h11.Response(status_code=status, headers=[*end_to_end(headers), *more], reason=reason))
 
     async def send(self, data: bytes) -> None:
         """Send a part of the answer's body."""

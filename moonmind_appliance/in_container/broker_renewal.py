@@ -26,7 +26,9 @@ class Renewal:
     Args:
         file: the login file.
         check: renews the login in the file, and returns Codex's report; it blocks.
-        report: takes that report.
+        begins: called before that; its end follows. Until then the container must not be removed: OpenAI may already
+            have replaced the tokens of the file.
+        ends: takes the report.
         clock: seconds of a clock that never goes back.
     """
 
@@ -34,12 +36,13 @@ class Renewal:
         self,
         file: LoginFile,
         check: Check,
-        report: Callable[[dict[str, Any]], object],
+        begins: Callable[[], object],
+        ends: Callable[[dict[str, Any]], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file = file
         self._check = check
-        self._report = report
+        self._begins, self._ends = begins, ends
         self._clock = clock
         self._last, self._pause = float("-inf"), LEAST_SECONDS
         self._dead: Login | None = None
@@ -86,20 +89,22 @@ class Renewal:
         await asyncio.shield(self._running)
 
     async def _run(self) -> None:
+        report: dict[str, Any] = {"refreshed": False, "problem": "The check of the login ended unexpectedly."}
+        self._begins()
         try:
             login = self._file.read()
             report = await asyncio.to_thread(self._check)
             self._dead = login if was_refused(report) else None
             if report.get("refreshed"):
                 self._pause = min(2 * self._pause, MOST_SECONDS)
-            self._report(report)
-        except NoLogin:
-            pass  # the request shows it
+        except NoLogin as error:
+            report["problem"] = str(error)
         except OSError as error:
-            self._report({"refreshed": False, "problem": f"Codex could not be started: {error.strerror}."})
+            report["problem"] = f"Codex could not be started: {error.strerror}."
         finally:
             self._last = self._clock()
             self._running = None
+            self._ends(report)
 
 
 def was_refused(report: dict[str, Any]) -> bool:

@@ -64,6 +64,10 @@ class Report:
         self._quota = {}
         self._print("answer", path=answer.path, status=answer.status, headers=answer.quota, body=body, **more)
 
+    def renewing(self) -> None:
+        """Report that a renewal begins; `renewed` follows."""
+        self._print("renewing")
+
     def renewed(self, report: dict[str, Any]) -> None:
         """Report a renewal of the login by `codex_check`."""
         self._print("renewed", report=report)

@@ -47,7 +47,8 @@ def main(job: dict[str, Any]) -> int:
     if asked["ca_file"]:
         service.load_verify_locations(asked["ca_file"])
     report = Report(write_line)
-    renewal = Renewal(file, checking(asked["command"], asked["seconds"], home, volume), report.renewed)
+    check = checking(asked["command"], asked["seconds"], home, volume)
+    renewal = Renewal(file, check, report.renewing, report.renewed)
     parts = Parts(authority, dummy, renewal, report, service)
 
     def broker(record: Record, limits: Limits) -> LoginBroker:

@@ -102,7 +102,7 @@ class Served(Loop):
 
         report, record = Report(write), Record(write)
         trusted = ssl.create_default_context(cadata=made.ca.decode())
-        renewal = Renewal(LoginFile(self.file), self.check, report.renewed)
+        renewal = Renewal(LoginFile(self.file), self.check, report.renewing, report.renewed)
         broker = LoginBroker(Parts(authority, self.dummy, renewal, report, trusted), record, self._limits)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]

@@ -401,6 +401,7 @@ def test_an_answer_before_the_end_of_the_body_passes(served: Served) -> None:
         connection.sendall(bytes(1_000_000))
         head, body = read_answer(connection)
     assert (head.split(b" ")[1], body) == (b"403", b"no")
+    assert head.endswith(b"\r\nConnection: close")
     assert [line["challenge"] for line in served.printed("answer")] == [True]
     assert served.recorded("failed") == {}
 

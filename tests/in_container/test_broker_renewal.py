@@ -1,6 +1,7 @@
 """The real login is renewed by one process at a time, and only if that can help."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -30,7 +31,11 @@ class Shard:
         self.reports: list[dict[str, Any]] = []
         self.now = 1000.0
         self.work: Callable[[], dict[str, Any]] = self.renew
-        self.renewal = Renewal(LoginFile(self.path), self.check, self.reports.append, lambda: self.now)
+        self.begun = 0
+        self.renewal = Renewal(LoginFile(self.path), self.check, self.begins, self.reports.append, lambda: self.now)
+
+    def begins(self) -> None:
+        self.begun += 1
 
     def sign_in(self) -> None:
         (self.path.parent / "new").write_bytes(login_file(self.accounts.sign_in(self.accounts[0]), self.accounts[0]))
@@ -98,6 +103,22 @@ def test_a_request_that_ends_does_not_end_the_renewal(tmp_path: Path) -> None:
     assert shard.checks == 1
 
 
+@pytest.mark.parametrize("error", [OSError(1, "x"), ValueError("x"), KeyError("x")])
+def test_each_beginning_of_a_renewal_has_an_end(tmp_path: Path, error: Exception) -> None:
+    """The appliance waits for it before it removes the container: the new tokens must be stored."""
+    shard = Shard(tmp_path, access_seconds=1.0)
+
+    def fail() -> dict[str, Any]:
+        assert shard.begun == 1
+        raise error
+
+    shard.work = fail
+    with contextlib.suppress(ValueError, KeyError):
+        asyncio.run(shard.renewal.login())
+    assert (shard.begun, len(shard.reports)) == (1, 1)
+    assert shard.reports[0]["problem"]
+
+
 def test_a_renewal_that_fails_is_tried_again_after_half_a_minute(tmp_path: Path) -> None:
     """Until then the token is used as it is. The clock begins when the renewal has ended."""
     shard = Shard(tmp_path, access_seconds=1.0)
@@ -145,6 +166,7 @@ def test_a_check_that_fails_does_not_block_the_next_one(tmp_path: Path) -> None:
 
     shard.work = fail
     assert asyncio.run(shard.renewal.login()) == shard.login()
+    assert shard.reports == [{"refreshed": False, "problem": "Codex could not be started: No such file or directory."}]
     shard.work, shard.now = shard.renew, shard.now + LEAST_SECONDS
     asyncio.run(shard.renewal.login())
     assert [report["refreshed"] for report in shard.reports] == [False, True]

@@ -115,5 +115,9 @@ def test_a_line_has_limits(printed: Printed) -> None:
 
 def test_a_renewal_is_printed_with_codexs_report(printed: Printed) -> None:
     """As the check returns it."""
+    printed.report.renewing()
     printed.report.renewed({"refreshed": True})
-    assert printed.lines == [{"broker": "renewed", "at": 1000.0, "report": {"refreshed": True}}]
+    assert printed.lines == [
+        {"broker": "renewing", "at": 1000.0},
+        {"broker": "renewed", "at": 1000.0, "report": {"refreshed": True}},
+    ]
